@@ -1,0 +1,38 @@
+/*
+ * PJSIP compiled for sipbridge: thousands of 8 kHz G.711 calls in one process,
+ * one thread on the SIP side. PJSIP's own defaults are those of a softphone.
+ */
+
+/* Calls. PJSUA allocates this many only if max_calls asks for them. Every caller may
+ * need a second leg (a SIP agent, an `invite` transfer): 8,192 legs are 4,096 callers. */
+#define PJSUA_MAX_CALLS                 8192
+/* A leg is one port; what plays to it or listens to it is another. */
+#define PJSUA_MAX_CONF_PORTS            (3 * PJSUA_MAX_CALLS)
+#define PJSUA_MAX_ACC                   8
+#define PJSUA_MAX_BUDDIES               1
+#define PJSUA_MAX_PLAYERS               1
+#define PJSUA_MAX_RECORDERS             1
+
+/* Sockets: RTP and RTCP for every leg. */
+#define PJ_IOQUEUE_MAX_HANDLES          32768
+#define PJSIP_MAX_TRANSPORTS            16384
+
+/* Hash tables of the SIP stack: a transaction outlives its call by 32 s (RFC 3261, 17). */
+#define PJSIP_MAX_TSX_COUNT             (64 * 1024 - 1)
+#define PJSIP_MAX_DIALOG_COUNT          (32 * 1024 - 1)
+
+/* CXone's X- headers may carry JSON: room for more than the 4,000 bytes of the default. */
+#define PJSIP_MAX_PKT_LEN               8192
+#define PJSIP_MAX_URL_SIZE              2048
+
+/* A voice trunk offers audio, seldom more; every leg holds room for this many m= lines. */
+#define PJMEDIA_MAX_SDP_MEDIA           6
+
+/* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */
+#define PJSUA_DEFAULT_CLOCK_RATE        8000
+#define PJSUA_DEFAULT_EC_TAIL_LEN       0
+#define PJMEDIA_HAS_VIDEO               0
+#define PJMEDIA_HAS_SRTP                1
+
+/* Levels above this cost time even where they print nothing. */
+#define PJ_LOG_MAX_LEVEL                4

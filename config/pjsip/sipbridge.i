@@ -1,0 +1,54 @@
+/*
+ * The SWIG interface that is compiled: pjsua2's own, with what sipbridge adds.
+ */
+%module(directors="1") pjsua2
+
+/* Keep the GIL in every call but those that sleep or take long. Giving it up costs a hand-over of up to 5 ms each
+ * time when the other thread is busy, and pjsua2 is called hundreds of times a call. Nothing in PJMEDIA's
+ * threads ever waits for Python, so holding it cannot dead-lock. Callbacks still take it. */
+%nothreadallow;
+%threadallow pj::Endpoint::libCreate;
+%threadallow pj::Endpoint::libInit;
+%threadallow pj::Endpoint::libStart;
+%threadallow pj::Endpoint::libHandleEvents;
+%threadallow pj::Endpoint::libDestroy;
+%threadallow pj::Endpoint::transportCreate;
+
+%{
+#include "sipbridge_native.hpp"
+%}
+
+%include "pjsua2.i"
+
+%feature("director") sipbridge::InviteGate;
+%ignore sipbridge::GateRequest::GateRequest;
+%ignore sipbridge::GateRequest::respond;
+%ignore sipbridge::Clip::samples;
+
+/* Audio goes in as bytes, copied once. */
+%typemap(in) const std::string &pcm (std::string buffer) {
+    char *data = NULL;
+    Py_ssize_t length = 0;
+    if (PyBytes_AsStringAndSize($input, &data, &length) < 0)
+        SWIG_fail;
+    buffer.assign(data, static_cast<size_t>(length));
+    $1 = &buffer;
+}
+%typemap(freearg) const std::string &pcm ""
+%typemap(typecheck, precedence=SWIG_TYPECHECK_STRING) const std::string &pcm { $1 = PyBytes_Check($input); }
+
+/* The message is bytes: what a stranger sends need not be text. */
+%typemap(out) std::string sipbridge::GateRequest::message {
+    $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
+}
+
+%exception {
+    try {
+        $action
+    } catch (pj::Error &error) {
+        PyErr_SetString(PyExc_RuntimeError, error.info(false).c_str());
+        SWIG_fail;
+    }
+}
+%include "sipbridge_native.hpp"
+%exception;

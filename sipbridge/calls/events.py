@@ -1,0 +1,140 @@
+"""Everything that happens to calls, as frozen values. Metrics, logs and the event stream are made from these alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sipbridge.calls.model import CallRecord, Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAnswered:
+    """A new INVITE got its final answer. `call_id` is None where no call came of it."""
+
+    sip_status: int
+    reason: str
+    sip_call_id: str
+    source_address: str
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """An INVITE was let in and has its client, project and contact."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConnected:
+    """The agent was reached, or not. `agent_type` is `prompt`, `sip` or `websocket`."""
+
+    record: CallRecord
+    agent_type: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """The caller's leg has its 200 and its ACK. `setup_seconds` runs from INVITE to 200."""
+
+    record: CallRecord
+    setup_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffStarted:
+    """A handoff was accepted."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffStage:
+    """A step of a handoff is over: `play_out`, `store`, `transcript`, `signal` or `transfer`."""
+
+    record: CallRecord
+    stage: str
+    seconds: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSent:
+    """A Signal was tried. `purpose` is `handoff` or `end`."""
+
+    record: CallRecord
+    purpose: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDone:
+    """A transfer method ended. `sip_status` is 0 where none tells."""
+
+    record: CallRecord
+    method: str
+    outcome: Outcome
+    sip_status: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffFinished:
+    """A handoff has its final state."""
+
+    record: CallRecord
+    method: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over and its record final."""
+
+    record: CallRecord
+    outcome: Outcome
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequested:
+    """CXone was asked for an access token."""
+
+    client: str
+    result: Result
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """A record could not be written; the call goes on without it."""
+
+    record: CallRecord
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainChanged:
+    """The bridge began to drain, or is done with it."""
+
+    draining: bool
+
+
+CallEvent = (
+    InviteAnswered
+    | CallStarted
+    | AgentConnected
+    | CallAnswered
+    | HandoffStarted
+    | HandoffStage
+    | SignalSent
+    | TransferDone
+    | HandoffFinished
+    | CallEnded
+    | TokenRequested
+    | StoreFailed
+    | DrainChanged
+)

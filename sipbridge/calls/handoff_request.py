@@ -1,0 +1,106 @@
+"""What an agent may ask for when it hands a caller off: our own shape, and the one that PolyAI functions return."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sipbridge.calls.model import Turn
+
+MAX_PARAMETER_CHARACTERS = 16_384
+MAX_DATA_CHARACTERS = 65_536
+
+
+def _parameter_text(value: Any) -> Any:
+    """An object travels as its JSON text (CXone passes strings only)."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _x_header_name(name: str) -> str:
+    if not re.fullmatch(r"[Xx]-[A-Za-z0-9-]{1,60}", name):
+        raise ValueError("must be an X- header of letters, digits and hyphens")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        msg = "must not hold line breaks or control characters"
+        raise ValueError("must not hold line breaks or control characters")
+    return value
+
+
+def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(data)) > MAX_DATA_CHARACTERS:
+        msg = f"must not be over {MAX_DATA_CHARACTERS} characters as JSON"
+        raise ValueError(f"must not be over {MAX_DATA_CHARACTERS} characters as JSON")
+    return data
+
+
+ParameterName = Literal["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]
+ParameterText = Annotated[str, BeforeValidator(_parameter_text), Field(max_length=MAX_PARAMETER_CHARACTERS)]
+HeaderName = Annotated[str, AfterValidator(_x_header_name)]
+HeaderValue = Annotated[str, Field(max_length=1024), AfterValidator(_header_value)]
+Name = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class HandoffRequest(BaseModel):
+    """A wish to give the caller to a human; every field is optional.
+
+    `route` replaces the destination's URI and is held to the project's `allowed_routes`; `method` replaces its
+    method. `parameters` win over the project's signal template, `sip_headers` over the destination's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    destination: Name | None = None
+    reason: Name | None = None
+    utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
+    route: Annotated[str, Field(max_length=1024)] | None = None
+    method: Literal["release", "refer", "invite"] | None = None
+    sip_headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    parameters: dict[ParameterName, ParameterText] = Field(default_factory=dict)
+    data: Annotated[dict[str, Any], AfterValidator(_small_enough)] = Field(default_factory=dict)
+    shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    transcript: tuple[Turn, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_polyai(cls, body: Any) -> Any:
+        if not isinstance(body, dict) or "handoff" not in body:
+            return body
+        return _polyai_to_ours(body)
+
+
+def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
+    """Read `{"utterance", "handoff": {"type", "reason", METHOD: {…}}}` (docs.poly.ai, function return values).
+
+    `bye` and `cxone` release the call; `refer` and `invite` go to their `refer_to` or `outbound_endpoint`, else to the
+    destination's URI with `phone_number` for its user part, which the handoff resolves.
+    """
+    handoff = body["handoff"]
+    if not isinstance(handoff, dict):
+        msg = "handoff must be an object"
+        raise ValueError("handoff must be an object")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+    ours: dict[str, Any] = {"utterance": body.get("utterance") or ""}
+    for key in ("destination", "reason", "data", "shared_id"):
+        if handoff.get(key) is not None:
+            ours[key] = handoff[key]
+    method = handoff.get("type") or next((m for m in ("cxone", "refer", "invite", "bye") if m in handoff), "cxone")
+    details = handoff.get(method) or {}
+    if method not in ("cxone", "refer", "invite", "bye") or not isinstance(details, dict):
+        msg = "handoff.type must be cxone, refer, invite or bye, with an object of that name"
+        raise ValueError("handoff.type must be cxone, refer, invite or bye, with an object of that name")
+    ours["sip_headers"] = details.get("sip_headers") or {}
+    if method == "cxone":
+        signal = details.get("signal")
+        params = signal.get("params") if isinstance(signal, dict) else None
+        ours["parameters"] = params or {}
+    else:
+        ours["method"] = "release" if method == "bye" else method
+        route = details.get("refer_to") or details.get("outbound_endpoint") or details.get("phone_number")
+        if route:
+            ours["route"] = route
+    return ours

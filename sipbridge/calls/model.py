@@ -1,0 +1,159 @@
+"""What the parts of a call tell each other: frozen values, no behaviour beyond reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from multidict import CIMultiDictProxy
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Result(StrEnum):
+    """How something ended, seen from the bridge. The `result` label of every metric."""
+
+    SUCCESS = "success"
+    CLIENT_ERROR = "client_error"
+    SERVER_ERROR = "server_error"
+    UPSTREAM_ERROR = "upstream_error"
+    INDETERMINATE = "indeterminate"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call or a part of one ended: a result, and a short lower-case reason from a small fixed set."""
+
+    result: Result
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A new INVITE, read and not yet judged.
+
+    `dialled` holds the user parts of the Request-URI and of To, in that order, percent-escapes decoded;
+    `caller` that of From. `malformed` says what makes the message unusable, if anything does.
+    """
+
+    sip_call_id: str
+    source_address: str
+    source_port: int
+    transport: str
+    dialled: tuple[str, ...]
+    caller: str
+    headers: CIMultiDictProxy[str]
+    malformed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is calling whom, and which contact of CXone holds the leg. Fixed for the life of a call.
+
+    `headers` are the X- headers that the project passes to its agent, first value of each.
+    """
+
+    call_id: str
+    sip_call_id: str
+    client: str
+    project: str
+    contact_id: str
+    main_contact_id: str
+    caller: str
+    dialled: str
+    headers: Mapping[str, str]
+
+
+class Turn(BaseModel):
+    """One utterance of the conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["agent", "caller"]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+    at: AwareDatetime | None = None
+
+
+class CallState(StrEnum):
+    """Where a call stands."""
+
+    RINGING = "ringing"
+    TALKING = "talking"
+    HANDING_OFF = "handing_off"
+    ENDED = "ended"
+
+
+class HandoffState(StrEnum):
+    """Where a handoff stands: the value of `handoff_state`."""
+
+    INITIATED = "handoff_initiated"
+    COMPLETED = "handoff_completed"
+    FAILED = "handoff_failed"
+
+
+class HandoffRecord(BaseModel):
+    """A handoff as it is stored and shown.
+
+    `confirmed` is true where CXone or the destination showed that it took the caller, false where it only accepted
+    the Signal or the transfer, and null while that is open. `signal` is one of `accepted`, `refused`,
+    `undelivered`, `unknown` and `none`; `transfer` is what became of the destination's method.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    state: HandoffState
+    shared_id: str
+    destination: str
+    method: Literal["release", "refer", "invite"]
+    reason: str
+    requested_by: str
+    utterance: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, str] = Field(default_factory=dict)
+    signal: str = "none"
+    transfer: str = ""
+    confirmed: bool | None = None
+    handoff_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+
+
+class CallRecord(BaseModel):
+    """A call as it is stored and shown; each change makes a new one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    call_id: NonEmpty
+    sip_call_id: str
+    client: str
+    project: str
+    contact_id: str
+    main_contact_id: str
+    caller: str
+    dialled: str
+    state: CallState
+    started_at: AwareDatetime
+    answered_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    ended_by: Literal["caller", "agent", "bridge", "api"] | None = None
+    result: Result | None = None
+    reason: str = ""
+    handoff: HandoffRecord | None = None
+    transcript: tuple[Turn, ...] = ()
+
+    @property
+    def shared_id(self) -> str:
+        """The id that CXone and the CRM know the call by: the contact id unless the agent gave another."""
+        return self.handoff.shared_id if self.handoff else self.contact_id
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnd:
+    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when."""
+
+    by_peer: bool
+    sip_status: int
+    at: datetime

@@ -1,0 +1,192 @@
+"""Every error that sipbridge raises on purpose.
+
+    SipbridgeError
+    ├── ConfigError                  a configuration that cannot be used
+    ├── StartupError                 an address in use, a limit of the build, a store that cannot be opened
+    ├── InviteRefused                a new INVITE that gets no call      SIP    metric reason
+    │   ├── UntrustedSource                                              403    untrusted_source
+    │   ├── RateExceeded                                                 503    rate_exceeded
+    │   ├── Draining                                                     503    draining
+    │   ├── CapacityReached                                              503    capacity
+    │   ├── MalformedInvite                                              400    malformed
+    │   ├── UnknownNumber                                                404    unknown_number
+    │   ├── TokenRefused                                                 403    token_refused
+    │   ├── BadContactId                                                 400    bad_contact_id
+    │   └── AgentUnavailable                                             480    agent_unavailable
+    ├── RequestRefused               an HTTP request                     HTTP
+    │   ├── BadRequest                                                   400
+    │   ├── KeyMissingOrWrong                                            401
+    │   ├── KeyOfAnotherProject                                          403
+    │   ├── NotFound                                                     404
+    │   ├── HandoffConflict                                              409
+    │   └── HandoffInvalid                                               422
+    ├── LegGone                      the far end of a leg hung up while we wanted something of it
+    ├── DialFailed                   an outgoing leg that was not answered
+    ├── StoreError                   a record that could not be written or read
+    └── CxoneError                   CXone could not be asked, or answered what cannot be used
+
+The reason is a short lower-case word that stands alike in metrics, logs and records; the message says what happened,
+to what, and what to do about it. Neither holds a secret, a number or a parameter.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SipbridgeError(Exception):
+    """Base of all of them."""
+
+
+class ConfigError(SipbridgeError):
+    """A configuration that cannot be used.
+
+    `problems` holds one line a fault, each naming the file, the key path and what would be right.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StartupError(SipbridgeError):
+    """The program cannot start, or a part of it cannot."""
+
+
+class InviteRefused(SipbridgeError):
+    """A new INVITE gets this final answer and no call is made of it."""
+
+    sip_status: ClassVar[int]
+    reason: ClassVar[str]
+    retry_after_seconds: ClassVar[int | None] = None
+
+
+class UntrustedSource(InviteRefused):
+    """The request came from outside `sip.trusted_sources`."""
+
+    sip_status = 403
+    reason = "untrusted_source"
+
+
+class RateExceeded(InviteRefused):
+    """The source sent more than `sip.max_calls_per_second`."""
+
+    sip_status = 503
+    reason = "rate_exceeded"
+    retry_after_seconds = 1
+
+
+class Draining(InviteRefused):
+    """The bridge finishes the calls it has and takes no more."""
+
+    sip_status = 503
+    reason = "draining"
+    retry_after_seconds = 30
+
+
+class CapacityReached(InviteRefused):
+    """`sip.max_calls` calls are up."""
+
+    sip_status = 503
+    reason = "capacity"
+    retry_after_seconds = 5
+
+
+class MalformedInvite(InviteRefused):
+    """SIP that a parser accepts and we cannot act on; the message says what is wrong with it."""
+
+    sip_status = 400
+    reason = "malformed"
+
+
+class UnknownNumber(InviteRefused):
+    """The dialled number is no client's pseudo number."""
+
+    sip_status = 404
+    reason = "unknown_number"
+
+
+class TokenRefused(InviteRefused):
+    """The token is missing, or no project of the client has it."""
+
+    sip_status = 403
+    reason = "token_refused"
+
+
+class BadContactId(InviteRefused):
+    """The contact id is missing or is not 1 to 32 letters, digits or hyphens."""
+
+    sip_status = 400
+    reason = "bad_contact_id"
+
+
+class AgentUnavailable(InviteRefused):
+    """The agent was not reached and the project says `on_agent_failure: reject`."""
+
+    sip_status = 480
+    reason = "agent_unavailable"
+
+
+class RequestRefused(SipbridgeError):
+    """An HTTP request gets this status and `{"error_message": …}` with the message."""
+
+    http_status: ClassVar[int]
+
+
+class BadRequest(RequestRefused):
+    """Something of the request is missing or cannot be read."""
+
+    http_status = 400
+
+
+class KeyMissingOrWrong(RequestRefused):
+    """No `x-api-key`, or one that no project has."""
+
+    http_status = 401
+
+
+class KeyOfAnotherProject(RequestRefused):
+    """A good key, for another project than the path names."""
+
+    http_status = 403
+
+
+class NotFound(RequestRefused):
+    """No such call, handoff or path."""
+
+    http_status = 404
+
+
+class HandoffConflict(RequestRefused):
+    """The call is already handed off, or has ended."""
+
+    http_status = 409
+
+
+class HandoffInvalid(RequestRefused):
+    """A handoff that cannot be carried out as asked: the message says which part."""
+
+    http_status = 422
+
+
+class LegGone(SipbridgeError):
+    """The far end of a leg hung up, or the leg never came to be."""
+
+
+class DialFailed(SipbridgeError):
+    """An outgoing leg was not answered.
+
+    `sip_status` is the final answer, 408 where none came in time.
+    """
+
+    def __init__(self, sip_status: int, message: str) -> None:
+        super().__init__(message)
+        self.sip_status = sip_status
+
+
+class StoreError(SipbridgeError):
+    """The store could not write or read a record."""
+
+
+class CxoneError(SipbridgeError):
+    """CXone could not be asked, or its answer cannot be used."""
