@@ -14,7 +14,7 @@ MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
 
 
-def _parameter_text(value: Any) -> Any:
+def _parameter_text(value: object) -> str:
     """An object travels as its JSON text (CXone passes strings only)."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
@@ -27,14 +27,12 @@ def _x_header_name(name: str) -> str:
 
 def _header_value(value: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        msg = "must not hold line breaks or control characters"
         raise ValueError("must not hold line breaks or control characters")
     return value
 
 
 def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
     if len(json.dumps(data)) > MAX_DATA_CHARACTERS:
-        msg = f"must not be over {MAX_DATA_CHARACTERS} characters as JSON"
         raise ValueError(f"must not be over {MAX_DATA_CHARACTERS} characters as JSON")
     return data
 
@@ -68,7 +66,7 @@ class HandoffRequest(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_polyai(cls, body: Any) -> Any:
+    def _from_polyai(cls, body: object) -> object:
         if not isinstance(body, dict) or "handoff" not in body:
             return body
         return _polyai_to_ours(body)
@@ -82,7 +80,6 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
     """
     handoff = body["handoff"]
     if not isinstance(handoff, dict):
-        msg = "handoff must be an object"
         raise ValueError("handoff must be an object")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
     ours: dict[str, Any] = {"utterance": body.get("utterance") or ""}
     for key in ("destination", "reason", "data", "shared_id"):
@@ -91,7 +88,6 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
     method = handoff.get("type") or next((m for m in ("cxone", "refer", "invite", "bye") if m in handoff), "cxone")
     details = handoff.get(method) or {}
     if method not in ("cxone", "refer", "invite", "bye") or not isinstance(details, dict):
-        msg = "handoff.type must be cxone, refer, invite or bye, with an object of that name"
         raise ValueError("handoff.type must be cxone, refer, invite or bye, with an object of that name")
     ours["sip_headers"] = details.get("sip_headers") or {}
     if method == "cxone":
