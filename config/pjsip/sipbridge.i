@@ -20,7 +20,7 @@
 
 %include "pjsua2.i"
 
-%feature("director") sipbridge::InviteGate;
+%feature("director") sipbridge::RequestGate;
 %ignore sipbridge::GateRequest::GateRequest;
 %ignore sipbridge::GateRequest::respond;
 %ignore sipbridge::Clip::samples;
@@ -41,14 +41,8 @@
 %typemap(out) std::string sipbridge::GateRequest::message {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
-
-%exception {
-    try {
-        $action
-    } catch (pj::Error &error) {
-        PyErr_SetString(PyExc_RuntimeError, error.info(false).c_str());
-        SWIG_fail;
-    }
+%typemap(out) std::string sipbridge::resample {
+    $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
+
 %include "sipbridge_native.hpp"
-%exception;

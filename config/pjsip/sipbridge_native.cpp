@@ -1,5 +1,8 @@
 #include "sipbridge_native.hpp"
 
+#include <samplerate.h>
+#include <sys/socket.h>
+
 #define THIS_FILE "sipbridge_native.cpp"
 
 namespace sipbridge {
@@ -12,20 +15,21 @@ using std::string;
 
 namespace {
 
-InviteGate *openGate = nullptr;
+RequestGate *openGate = nullptr;
 
 pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
-    const pjsip_msg *msg = rdata->msg_info.msg;
-    if (!openGate || msg->line.req.method.id != PJSIP_INVITE_METHOD)
+    const pjsip_method_e method = rdata->msg_info.msg->line.req.method.id;
+    // ACK has no answer (RFC 3261, 17.1.1.3); CANCEL belongs to the transaction it cancels (9.2).
+    if (!openGate || method == PJSIP_ACK_METHOD || method == PJSIP_CANCEL_METHOD)
         return PJ_FALSE;
     // In a dialog, or already somebody's transaction: not ours to judge.
     if (pjsip_rdata_get_dlg(rdata) || pjsip_rdata_get_tsx(rdata))
         return PJ_FALSE;
-    // A To tag without a dialog is a stray re-INVITE: PJSUA answers 481 (RFC 3261, 12.2.2).
+    // A To tag without a dialog is a stray: PJSIP answers 481 (RFC 3261, 12.2.2).
     if (rdata->msg_info.to && rdata->msg_info.to->tag.slen)
         return PJ_FALSE;
     GateRequest request(rdata);
-    openGate->onInvite(request);
+    openGate->onRequest(request);
     return request.respond() ? PJ_TRUE : PJ_FALSE;
 }
 
@@ -61,18 +65,87 @@ bool GateRequest::respond() {
     return true;
 }
 
-void InviteGate::open() {
+void RequestGate::open() {
     openGate = this;
     PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &gateModule));
 }
 
-void InviteGate::close() {
+void RequestGate::close() {
     openGate = nullptr;
     if (gateModule.id != -1)
         pjsip_endpt_unregister_module(pjsua_get_pjsip_endpt(), &gateModule);
 }
 
+// ---------------------------------------------------------------- waking the SIP thread
+
+namespace {
+
+pj_sock_t wakerSocket = PJ_INVALID_SOCKET;
+pj_activesock_t *wakerReader = nullptr;
+std::atomic<bool> wakePending{false};
+
+pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size_t *remainder) {
+    *remainder = 0;
+    wakePending = false;
+    return PJ_TRUE;
+}
+
+}  // namespace
+
+void openWaker() {
+    // A datagram socket connected to itself hears nobody else.
+    pj_sockaddr_in address;
+    int length = sizeof(address);
+    const pj_str_t loopback = pj_str(const_cast<char *>("127.0.0.1"));
+    PJSUA2_CHECK_EXPR(pj_sockaddr_in_init(&address, &loopback, 0));
+    PJSUA2_CHECK_EXPR(pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM(), 0, &wakerSocket));
+    PJSUA2_CHECK_EXPR(pj_sock_bind(wakerSocket, &address, length));
+    PJSUA2_CHECK_EXPR(pj_sock_getsockname(wakerSocket, &address, &length));
+    PJSUA2_CHECK_EXPR(pj_sock_connect(wakerSocket, &address, length));
+    pj_activesock_cb callbacks;
+    pj_bzero(&callbacks, sizeof(callbacks));
+    callbacks.on_data_read = &onWakerRead;
+    pj_pool_t *pool = pjsua_get_var()->pool;
+    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, wakerSocket, pj_SOCK_DGRAM(), NULL,
+                                           pjsip_endpt_get_ioqueue(pjsua_get_pjsip_endpt()), &callbacks, NULL,
+                                           &wakerReader));
+    PJSUA2_CHECK_EXPR(pj_activesock_start_read(wakerReader, pool, 16, 0));
+}
+
+void closeWaker() {
+    if (wakerReader)
+        pj_activesock_close(wakerReader);
+    wakerReader = nullptr;
+    wakerSocket = PJ_INVALID_SOCKET;
+}
+
+void wakeSipThread() {
+    // Not through PJLIB: the caller may be a thread that PJLIB does not know.
+    if (wakerSocket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
+        (void)::send(static_cast<int>(wakerSocket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 // ---------------------------------------------------------------- clips
+
+std::string resample(const std::string &pcm, int fromRate, int toRate) {
+    const int16_t *samples = reinterpret_cast<const int16_t *>(pcm.data());
+    const long count = static_cast<long>(pcm.size() / 2);
+    const double ratio = static_cast<double>(toRate) / fromRate;
+    std::vector<float> in(static_cast<size_t>(count)), out(static_cast<size_t>(count * ratio) + 64);
+    src_short_to_float_array(samples, in.data(), static_cast<int>(count));
+    SRC_DATA data;
+    pj_bzero(&data, sizeof(data));
+    data.data_in = in.data();
+    data.input_frames = count;
+    data.data_out = out.data();
+    data.output_frames = static_cast<long>(out.size());
+    data.src_ratio = ratio;
+    if (src_simple(&data, SRC_SINC_MEDIUM_QUALITY, 1) != 0)
+        PJSUA2_RAISE_ERROR(PJ_EINVAL);
+    std::string result(static_cast<size_t>(data.output_frames_gen) * 2, '\0');
+    src_float_to_short_array(out.data(), reinterpret_cast<short *>(&result[0]), static_cast<int>(data.output_frames_gen));
+    return result;
+}
 
 namespace {
 
@@ -103,6 +176,7 @@ pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
             std::lock_guard<std::mutex> lock(finishedMutex);
             finishedTokens.push_back(clip->token);
             anyFinished = true;
+            wakeSipThread();
         }
         return PJ_SUCCESS;
     }
@@ -164,7 +238,7 @@ ClipPlayer::~ClipPlayer() {
     }
 }
 
-std::vector<int> ClipPlayer::takeFinished() {
+std::vector<int> takeFinishedClips() {
     std::vector<int> taken;
     if (anyFinished) {
         std::lock_guard<std::mutex> lock(finishedMutex);
@@ -198,6 +272,8 @@ void unhookUnusedCallbacks() {
 
 int invState(int callId) {
     const pjsua_call &call = pjsua_var.calls[callId];
+    if (call.hanging_up)
+        return PJSIP_INV_STATE_DISCONNECTED;
     return call.inv ? static_cast<int>(call.inv->state) : -1;
 }
 
@@ -211,12 +287,6 @@ int audioSlot(int callId) {
     return call.audio_idx < 0 ? -1 : call.media[call.audio_idx].strm.a.conf_slot;
 }
 
-bool heldByPeer(int callId) {
-    const pjsua_call &call = pjsua_var.calls[callId];
-    return call.audio_idx >= 0 && !(call.media[call.audio_idx].dir & PJMEDIA_DIR_ENCODING);
-}
-
 void connectSlots(int source, int sink) { PJSUA2_CHECK_EXPR(pjsua_conf_connect(source, sink)); }
-void disconnectSlots(int source, int sink) { PJSUA2_CHECK_EXPR(pjsua_conf_disconnect(source, sink)); }
 
 }  // namespace sipbridge

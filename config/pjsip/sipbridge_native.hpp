@@ -18,17 +18,25 @@
 
 namespace sipbridge {
 
+/** The version of PJSIP, like "2.17". */
+inline std::string builtVersion() { return pj_get_version(); }
+
 /** How many legs this build of PJSIP carries (PJSUA_MAX_CALLS). */
 inline int builtMaxLegs() { return PJSUA_MAX_CALLS; }
 
-/** The longest SIP message this build reads from a datagram, in bytes (PJSIP_MAX_PKT_LEN). */
-inline int builtMaxMessageBytes() { return PJSIP_MAX_PKT_LEN; }
+/** How much PJSIP prints, 0 (nothing) to 6. Before Endpoint::libCreate it would print to standard output. */
+inline void setLogLevel(int level) { pj_log_set_level(level); }
 
-/** One new INVITE at the gate, and what is decided about it. Valid during InviteGate::onInvite only. */
+/** One request at the gate, and what is decided about it. Valid during RequestGate::onRequest only. */
 class GateRequest {
 public:
     explicit GateRequest(pjsip_rx_data *rdata) : rdata_(rdata) {}
 
+    /** The method, as sent. */
+    std::string method() const {
+        const pj_str_t &name = rdata_->msg_info.msg->line.req.method.name;
+        return std::string(name.ptr, static_cast<size_t>(name.slen));
+    }
     /** The message as received; shorter than Content-Length says where the datagram was cut. */
     std::string message() const {
         return std::string(rdata_->msg_info.msg_buf, static_cast<size_t>(rdata_->msg_info.len));
@@ -52,19 +60,29 @@ private:
 };
 
 /**
- * Sees every INVITE that opens a dialog before PJSUA does. PJSUA would open sockets, a dialog and a call slot,
- * and judge the SDP, before asking anybody; a request refused here costs a transaction and no more.
+ * Sees every request outside a dialog before PJSUA does. For an INVITE PJSUA would open sockets, a dialog and a call
+ * slot, and judge the SDP, before asking anybody; a request refused here costs a transaction and no more.
  */
-class InviteGate {
+class RequestGate {
 public:
-    virtual ~InviteGate() {}
+    virtual ~RequestGate() {}
     /** Decide; leave the request alone to let it in. */
-    virtual void onInvite(GateRequest &request) { (void)request; }
+    virtual void onRequest(GateRequest &request) { (void)request; }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
-    void open();
+    void open() PJSUA2_THROW(pj::Error);
     /** Take it away; before Endpoint::libDestroy. */
     void close();
 };
+
+/** Make wakeSipThread() work: once, after Endpoint::libInit. */
+void openWaker() PJSUA2_THROW(pj::Error);
+/** Before Endpoint::libDestroy. */
+void closeWaker();
+/** End the SIP thread's poll at once. From any thread; cheap, and does nothing where a wake-up is already due. */
+void wakeSipThread();
+
+/** Sixteen-bit mono audio at another rate, by libsamplerate's band-limited converter. Rates in Hz. */
+std::string resample(const std::string &pcm, int fromRate, int toRate) PJSUA2_THROW(pj::Error);
 
 /** Sixteen-bit mono audio at 8 kHz, shared by all who play it. */
 class Clip {
@@ -82,13 +100,13 @@ private:
 /** Plays a clip once into the conference, then silence. */
 class ClipPlayer : public pj::AudioMedia {
 public:
-    /** @param token  what ClipPlayer::takeFinished reports when the last sample has left. */
-    ClipPlayer(const Clip &clip, int token);
+    /** @param token  what takeFinishedClips reports when the last sample has left. */
+    ClipPlayer(const Clip &clip, int token) PJSUA2_THROW(pj::Error);
     virtual ~ClipPlayer();
-
-    /** Tokens of players whose last sample has left since the last call. */
-    static std::vector<int> takeFinished();
 };
+
+/** Tokens of the ClipPlayers whose last sample has left since the last call. */
+std::vector<int> takeFinishedClips();
 
 /**
  * Unhook the PJSUA callbacks that nobody here listens to. pjsua2 copies the whole message, and the SDP as text,
@@ -97,7 +115,10 @@ public:
  */
 void unhookUnusedCallbacks();
 
-/** State of the INVITE session (pjsip_inv_state), or -1 when the slot is free. */
+/**
+ * State of the INVITE session (pjsip_inv_state), or -1 when the slot is free. A call that we are hanging up is
+ * disconnected: PJSUA reports no more of it.
+ */
 int invState(int callId);
 
 /** Final status of the call's INVITE session: the cause that ended it (RFC 3261 codes), or 0. */
@@ -106,12 +127,8 @@ int endCause(int callId);
 /** Conference slot of the call's audio, or -1. */
 int audioSlot(int callId);
 
-/** True while the far end holds the call or sends no audio (RFC 3264, 8.4). */
-bool heldByPeer(int callId);
-
-/** Connect two conference slots in one direction; raises pj::Error. */
-void connectSlots(int source, int sink);
-void disconnectSlots(int source, int sink);
+/** Connect two conference slots in one direction. */
+void connectSlots(int source, int sink) PJSUA2_THROW(pj::Error);
 
 }  // namespace sipbridge
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sipbridge.calls.model import Turn
+from sipbridge.config import ParameterName
 
 MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
@@ -32,12 +33,11 @@ def _header_value(value: str) -> str:
 
 
 def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(data)) > MAX_DATA_CHARACTERS:
+    if len(json.dumps(data, allow_nan=False)) > MAX_DATA_CHARACTERS:
         raise ValueError(f"must not be over {MAX_DATA_CHARACTERS} characters as JSON")
     return data
 
 
-ParameterName = Literal["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]
 ParameterText = Annotated[str, BeforeValidator(_parameter_text), Field(max_length=MAX_PARAMETER_CHARACTERS)]
 HeaderName = Annotated[str, AfterValidator(_x_header_name)]
 HeaderValue = Annotated[str, Field(max_length=1024), AfterValidator(_header_value)]

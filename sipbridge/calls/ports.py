@@ -7,7 +7,7 @@ place of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -52,8 +52,11 @@ class Leg(Protocol):
     async def ring(self) -> None:
         """Send 180."""
 
-    async def answer(self, headers: Headers) -> None:
-        """Send 200 with these X- headers; returns once the ACK is there, so that what follows finds a dialog."""
+    async def answer(self, headers: Headers) -> float:
+        """Send 200 with these X- headers; returns once the ACK is there, so that what follows finds a dialog.
+
+        The result is the seconds from INVITE to 200.
+        """
 
     async def hang_up(self, sip_status: int = 200, headers: Headers | None = None, reason: str = "") -> None:
         """End the leg whatever its state: final answer, CANCEL or BYE. Returns when it has ended; never raises."""
@@ -176,5 +179,8 @@ class CallDirectory(Protocol):
     def find(self, client: str, project: str, call_id: str) -> LiveCall | None:
         """A live call of that project."""
 
-    def of_project(self, client: str, project: str) -> list[LiveCall]:
+    def find_shared(self, client: str, project: str, shared_id: str) -> LiveCall | None:
+        """The newest live call with that shared id."""
+
+    def of_project(self, client: str, project: str) -> Sequence[LiveCall]:
         """All live calls of a project, newest first."""

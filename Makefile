@@ -1,0 +1,42 @@
+# `make` alone tells what there is. Everything but `help`, `lock` and `clean` first makes .venv ready.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench run lock clean
+
+help: ## Show what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Make .venv ready: system packages, Python packages, PJSIP (docs/building.md)
+	@$(PYTHON) config/setup
+
+demo: setup ## Run calls from a SIP trunk through bridge and agent to a simulated CXone, on this machine
+	@$(BIN)/python -m tests.harness.demo
+
+test: setup ## Run all tests, the SIPp scenarios against the real program among them
+	@$(BIN)/python -m pytest
+
+lint: setup ## Check format, style, types and import walls
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure calls a second, processor time a call and memory on this machine
+	@$(BIN)/python -m tests.harness.bench
+
+run: setup ## Run the service: make run CONFIG=my.yaml
+	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
+
+# With what builds the package itself, so that setup needs no build isolation (editables: hatchling's, for --editable).
+lock: setup ## Renew config/requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables")' \
+	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --universal --upgrade --generate-hashes \
+	    --no-header --no-annotate --quiet --output-file config/requirements.lock
+
+clean: ## Remove .venv and what tools left behind (PJSIP stays in the cache)
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,119 @@
+"""PJSIP's source from Debian's archive, fetched and verified by apt.
+
+Debian's source package `asterisk` carries PJSIP as a component tarball. apt checks the archive's signature, the
+index's hash by it and the tarball's hash by the index. Nothing of the machine's own apt state is changed.
+"""
+
+# ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from .progress import Progress, StepFailed
+
+SUITE = "sid"
+PACKAGE = "asterisk"
+COMPONENT = "orig-Xpjproject.tar."
+KEYRINGS = Path("/usr/share/keyrings")
+APT_HELPER = "/usr/lib/apt/apt-helper"
+# Where a Debian-like system that is not Debian keeps the address of Debian's archive (package python-apt-common).
+ARCHIVE_ADDRESSES = Path("/usr/share/python-apt/templates/Debian.info")
+OTHER_WAYS = (
+    "Set DEBIAN_MIRROR to a mirror of Debian's archive, or PJPROJECT_SRC to a source tree or tarball of PJSIP "
+    "(docs/building.md)."
+)
+
+
+class Download(NamedTuple):
+    """What apt says of the tarball, verified down from the archive's signature."""
+
+    uri: str
+    name: str
+    sha256: str
+
+
+def fetch(progress: Progress, directory: Path) -> tuple[Path, str]:
+    """Put the tarball into `directory`; return its path and its SHA-256.
+
+    Raises:
+        StepFailed: no mirror has it, or it could not be verified.
+    """
+    keys = keyrings()
+    if not keys:
+        raise StepFailed(f"Debian's archive keys are missing: install debian-archive-keyring. {OTHER_WAYS}")
+    failure = StepFailed(f"No mirror of Debian's archive is known here. {OTHER_WAYS}")
+    for number, mirror in enumerate(mirrors(), 1):
+        options = _private_apt(directory / f"apt-{number}", mirror, keys[0])
+        try:
+            progress.run(f"PJSIP: index of Debian's archive ({number})", ["apt-get", *options, "update"])
+            found = _locate(options)
+            target = directory / found.name
+            argv = [APT_HELPER, *options, "download-file", found.uri, str(target), f"SHA256:{found.sha256}"]
+            progress.run("PJSIP: source from Debian's archive", argv)
+        except StepFailed as error:
+            failure = StepFailed(f"{error}\n  {OTHER_WAYS}")
+        else:
+            return target, found.sha256
+    raise failure
+
+
+def keyrings() -> list[Path]:
+    """Return the files that hold the keys of Debian's archive, where its package is installed."""
+    return sorted(KEYRINGS.glob("debian-archive-keyring.*"))
+
+
+def mirrors() -> Iterator[str]:
+    """Addresses to try for Debian's archive: the user's, the machine's own, the one its packages name."""
+    if given := os.environ.get("DEBIAN_MIRROR"):
+        yield given
+        return
+    if _is_debian():
+        yield from sorted(_machine_mirrors(), key=lambda uri: not uri.endswith("/debian"))
+    if ARCHIVE_ADDRESSES.exists():
+        for section in ARCHIVE_ADDRESSES.read_text().split("\n\n"):
+            if re.search(rf"^Suite: {SUITE}$", section, re.MULTILINE):
+                yield from re.findall(r"^BaseURI: *(\S+)$", section, re.MULTILINE)
+                return
+
+
+def _machine_mirrors() -> set[str]:
+    # apt reads both forms of its configuration itself; this asks for no network and no index.
+    printed = subprocess.run(["apt-get", "update", "--print-uris"], capture_output=True, text=True, check=False).stdout
+    found = re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", printed, re.MULTILINE)
+    return {uri for uri, suite in found if not suite.endswith(("-security", "/updates"))}
+
+
+def _is_debian() -> bool:
+    release = Path("/etc/os-release").read_text()
+    return re.search(r'^ID="?debian"?$', release, re.MULTILINE) is not None
+
+
+def _private_apt(directory: Path, mirror: str, keyring: Path) -> list[str]:
+    lists = directory / "lists"
+    (lists / "partial").mkdir(parents=True)
+    sources = directory / "sources.list"
+    sources.write_text(f"deb-src [signed-by={keyring}] {mirror} {SUITE} main\n")
+    options = {
+        "Dir::Etc::SourceList": str(sources),
+        "Dir::Etc::SourceParts": "-",
+        "Dir::State::Lists": str(lists),
+        "Dir::Cache": str(directory),
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "Acquire::Languages": "none",
+        "APT::Sandbox::User": "root",  # the directory is private: apt's own user may not read it
+        "APT::Update::Error-Mode": "any",  # a mirror that fails is an error, not a warning
+    }
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
+def _locate(options: list[str]) -> Download:
+    argv = ["apt-get", *options, "source", "-qq", "--print-uris", "--only-source", PACKAGE]
+    printed = subprocess.run(argv, capture_output=True, text=True, check=False)
+    for uri, name, sha256 in re.findall(r"^'(\S+)' (\S+) \d+ SHA256:([0-9a-f]{64})$", printed.stdout, re.MULTILINE):
+        if COMPONENT in name:
+            return Download(uri, name, sha256)
+    raise StepFailed(f"Debian's source package {PACKAGE} has no PJSIP in it: {printed.stderr.strip()[-300:]}")

@@ -1,0 +1,7 @@
+"""`python -m sipbridge`."""
+
+import sys
+
+from sipbridge.cli import main
+
+sys.exit(main())

@@ -1,0 +1,96 @@
+"""Who gets in: trust, rate, drain, capacity, then the route. Runs on the SIP thread, for every new INVITE."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sipbridge.calls.model import Identity, Invite
+from sipbridge.calls.routing import identify
+from sipbridge.config import ClientConfig, Config, ProjectConfig
+from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource
+
+# Sources whose rate is remembered. A trunk has a few; more come from somebody who forges them.
+_MAX_SOURCES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An INVITE that was let in: who calls, for whom."""
+
+    invite: Invite
+    identity: Identity
+    client_config: ClientConfig
+    project_config: ProjectConfig
+
+
+class Admission:
+    """The door. `admit` and `trusts` belong to the SIP thread; the rest may be called from any."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._rates = SourceRates(config.sip.max_calls_per_second, clock)
+        # A set and not a counter: adding and removing are atomic between the threads.
+        self._up: set[str] = set()
+        self.draining = False
+        self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
+
+    @property
+    def active(self) -> int:
+        """Calls that were let in and are not over."""
+        return len(self._up)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next INVITE would be one too many."""
+        return len(self._up) >= self._config.sip.max_calls
+
+    def admit(self, invite: Invite) -> Admitted:
+        """Let an INVITE in, in the contract's order. Raises the `InviteRefused` that it gets instead."""
+        if not self.trusts(invite.source_address):
+            raise UntrustedSource("the source is not in sip.trusted_sources")
+        if not self._rates.take(invite.source_address):
+            raise RateExceeded("the source is over sip.max_calls_per_second")
+        if self.draining:
+            raise Draining("the bridge is draining")
+        if self.full:
+            raise CapacityReached("sip.max_calls calls are up")
+        identity, client, project = identify(self._config, invite, secrets.token_hex(16))
+        self._up.add(identity.call_id)
+        return Admitted(invite, identity, client, project)
+
+    def release(self, call_id: str) -> None:
+        """Give a call's place back; once or more often."""
+        self._up.discard(call_id)
+
+    def _trusts(self, source_address: str) -> bool:
+        try:
+            address = ipaddress.ip_address(source_address)
+        except ValueError:
+            return False
+        return any(address in network for network in self._config.sip.trusted_sources)
+
+
+class SourceRates:
+    """A token bucket a source address: so many a second, and as many at once."""
+
+    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, source: str) -> bool:
+        """Take one, if there is one."""
+        now = self._clock()
+        tokens, since = self._buckets.pop(source, (float(self._per_second), now))
+        tokens = min(float(self._per_second), tokens + (now - since) * self._per_second)
+        allowed = tokens >= 1
+        # Popped and put back: the first of the dict is the one that has been quiet longest.
+        self._buckets[source] = (tokens - 1 if allowed else tokens, now)
+        if len(self._buckets) > _MAX_SOURCES:
+            del self._buckets[next(iter(self._buckets))]
+        return allowed

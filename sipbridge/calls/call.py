@@ -1,0 +1,165 @@
+"""One call in progress: its record, its leg, and what others may ask of it while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
+from sipbridge.calls.plan import HandoffPlan, make_plan
+from sipbridge.calls.ports import Agent, ContactCentre, Dialler, Leg, Observer, RecordStore
+from sipbridge.calls.registry import CallRegistry
+from sipbridge.config import ClientConfig, ProjectConfig
+from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.waiting import first_of, settle
+
+T = TypeVar("T")
+
+# A conversation of an hour has a few hundred turns.
+MAX_TURNS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all calls share. `agents` are by client and project, `centres` by client."""
+
+    agents: Mapping[tuple[str, str], Agent]
+    centres: Mapping[str, ContactCentre]
+    store: RecordStore
+    dialler: Dialler
+    observe: Observer
+    registry: CallRegistry
+    admission: Admission
+    pop_url: Callable[[CallRecord], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Somebody but the caller ends the conversation with no handoff."""
+
+    by: Literal["agent", "api"]
+    reason: str
+
+
+class Call:
+    """Implements `calls.ports.LiveCall`. `session.run_call` lives it; the rest of the world steers it from here."""
+
+    def __init__(self, admitted: Admitted, leg: Leg, surroundings: Surroundings) -> None:
+        identity = admitted.identity
+        self.identity: Identity = identity
+        self.client_config: ClientConfig = admitted.client_config
+        self.project_config: ProjectConfig = admitted.project_config
+        self.leg = leg
+        self.around = surroundings
+        self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
+        # The agent, where it still speaks after something was decided.
+        self.talking: asyncio.Future[None] | None = None
+        self.record = CallRecord(
+            call_id=identity.call_id,
+            sip_call_id=identity.sip_call_id,
+            client=identity.client,
+            project=identity.project,
+            contact_id=identity.contact_id,
+            main_contact_id=identity.main_contact_id,
+            caller=identity.caller,
+            dialled=identity.dialled,
+            state=CallState.RINGING,
+            started_at=now(),
+        )
+
+    @property
+    def agent(self) -> Agent:
+        """The project's agent."""
+        return self.around.agents[self.identity.client, self.identity.project]
+
+    @property
+    def centre(self) -> ContactCentre:
+        """The client's CXone."""
+        return self.around.centres[self.identity.client]
+
+    def note(self, **changes: object) -> None:
+        """Change the record."""
+        self.record = self.record.model_copy(update=changes)
+
+    def note_handoff(self, **changes: object) -> None:
+        """Change the handoff of the record."""
+        if self.record.handoff is not None:
+            self.note(handoff=self.record.handoff.model_copy(update=changes))
+
+    async def while_there(self, step: Awaitable[T]) -> T:
+        """Await a step of the call for as long as the caller is there. Raises `LegGone`, the step cancelled."""
+        task = asyncio.ensure_future(step)
+        try:
+            await first_of(task, self.leg.ended)
+            if task.done():
+                return task.result()
+            raise LegGone("the caller has hung up")
+        finally:
+            await settle(task)
+
+    # ------------------------------------------------------------ what others may ask
+
+    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+        """Hand off: the first to ask wins. Raises `HandoffConflict` or `HandoffInvalid`."""
+        self._must_be_undecided()
+        if not self.leg.answered.done():
+            raise HandoffConflict("the call is not answered yet")
+        plan = make_plan(self.project_config.handoff, request)
+        self._add_turns(request.transcript)
+        shared_id = request.shared_id or self.record.shared_id
+        self.around.registry.share_as(self, shared_id)
+        self.note(
+            state=CallState.HANDING_OFF,
+            handoff=HandoffRecord(
+                state=HandoffState.INITIATED,
+                shared_id=shared_id,
+                destination=plan.destination,
+                method=plan.method,
+                reason=plan.reason,
+                requested_by=requested_by,
+                utterance=request.utterance,
+                data=request.data,
+                handoff_at=now(),
+            ),
+        )
+        self.decided.set_result(plan)
+        return self.record
+
+    def request_hangup(self) -> None:
+        """End the conversation with no handoff. Raises `HandoffConflict`."""
+        self.end(Hangup("api", "hung_up_by_api"))
+
+    def end(self, hangup: Hangup) -> None:
+        """End the conversation with no handoff, if nothing else was decided before. Raises `HandoffConflict`."""
+        self._must_be_undecided()
+        self.decided.set_result(hangup)
+
+    def add_turns(self, turns: Iterable[Turn]) -> None:
+        """Add to the transcript. Raises `HandoffInvalid` where it would grow past all use."""
+        self._add_turns(tuple(turns))
+
+    def _add_turns(self, turns: tuple[Turn, ...]) -> None:
+        if len(self.record.transcript) + len(turns) > MAX_TURNS:
+            raise HandoffInvalid(f"transcript would be over {MAX_TURNS} turns")
+        if turns:
+            stamped = tuple(turn if turn.at else turn.model_copy(update={"at": now()}) for turn in turns)
+            self.note(transcript=self.record.transcript + stamped)
+
+    def _must_be_undecided(self) -> None:
+        if self.leg.ended.done():
+            raise HandoffConflict("the call has ended")
+        if self.decided.done():
+            decided = self.decided.result()
+            raise HandoffConflict(
+                "the call is being ended" if isinstance(decided, Hangup) else "the call is already handed off"
+            )
+
+
+def now() -> datetime:
+    """The time, for records."""
+    return datetime.now(UTC)

@@ -1,0 +1,147 @@
+"""A handoff, step by step; and the goodbye where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from sipbridge.calls.call import Call, Hangup, now
+from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed
+from sipbridge.calls.model import HandoffState, Outcome, Result
+from sipbridge.calls.plan import HandoffPlan, signal_parameters, template_values
+from sipbridge.calls.ports import Conversation, SignalResult
+from sipbridge.calls.transfer import Taken, Transfer, transfer
+from sipbridge.errors import LegGone, StoreError
+
+PLAY_OUT_SECONDS = 10.0
+# A store that hangs must not keep the caller waiting; the record is written when it recovers.
+STORE_SECONDS = 1.5
+
+_SIGNAL_OUTCOMES = {
+    SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
+    SignalResult.REFUSED: Outcome(Result.CLIENT_ERROR, "signal_refused"),
+    SignalResult.UNDELIVERED: Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"),
+    SignalResult.UNKNOWN: Outcome(Result.INDETERMINATE, "signal_unknown"),
+}
+_DONE = Outcome(Result.SUCCESS, "done")
+_ABANDONED = Transfer(Taken.NO, Outcome(Result.CLIENT_ERROR, "caller_hung_up"), "caller_hung_up")
+
+
+async def hand_off(call: Call, plan: HandoffPlan, conversation: Conversation | None) -> Outcome:
+    """Give the caller back to CXone for a human, in the contract's order. Never raises `LegGone`."""
+    began = time.monotonic()
+    call.around.observe(HandoffStarted(call.record))
+    try:
+        await _play_out(call, conversation)
+        await _store_record(call)
+        await _post_transcript(call)
+        _must_be_there(call)
+    except LegGone:
+        return _finish(call, plan, began, None, _ABANDONED)
+    signal = await _send_signal(call, plan, "handoff") if plan.signal else None
+    call.note_handoff(signal=signal.value if signal else "none")
+    started = time.monotonic()
+    transferred = await transfer(call, plan, signal, lambda joined: _finish(call, plan, began, signal, joined))
+    call.around.observe(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
+    return _finish(call, plan, began, signal, transferred)
+
+
+async def say_goodbye(call: Call, hangup: Hangup, conversation: Conversation | None) -> Outcome:
+    """End a conversation that ends with no handoff: `end_signal`, then BYE. Raises `LegGone`.
+
+    The script reads a BYE with no Signal before it as a failure, so a good end is signalled too.
+    """
+    call.note(ended_by=hangup.by, reason=hangup.reason)
+    await _play_out(call, conversation)
+    _must_be_there(call)
+    if call.project_config.handoff.post_transcript:
+        await call.centre.post_transcript(call.record, escalated=False)
+    if call.project_config.handoff.end_signal:
+        await _send_signal(call, None, "end")
+    await call.leg.hang_up()
+    return Outcome(Result.SUCCESS, hangup.reason)
+
+
+async def _play_out(call: Call, conversation: Conversation | None) -> None:
+    """Let the agent finish its sentence, for at most `PLAY_OUT_SECONDS`."""
+    if conversation is None:
+        return
+    started = time.monotonic()
+    outcome = _DONE
+    try:
+        async with asyncio.timeout(PLAY_OUT_SECONDS):
+            await call.while_there(conversation.finish_speaking())
+    except TimeoutError:
+        outcome = Outcome(Result.CLIENT_ERROR, "cut_off")
+    call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
+
+
+async def _store_record(call: Call) -> None:
+    """Store the record before CXone hears of it: the screen-pop may ask at once. No failure stops the handoff."""
+    started = time.monotonic()
+    outcome = _DONE
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            await call.around.store.put(call.record)
+    except (StoreError, TimeoutError) as error:
+        outcome = Outcome(Result.SERVER_ERROR, "store_failed")
+        call.around.observe(StoreFailed(call.record, str(error) or "the store did not answer in time"))
+    call.around.observe(HandoffStage(call.record, "store", time.monotonic() - started, outcome))
+
+
+async def _post_transcript(call: Call) -> None:
+    if not (call.project_config.handoff.post_transcript and call.record.transcript):
+        return
+    started = time.monotonic()
+    posted = await call.centre.post_transcript(call.record, escalated=True)
+    outcome = _DONE if posted else Outcome(Result.UPSTREAM_ERROR, "transcript_failed")
+    call.around.observe(HandoffStage(call.record, "transcript", time.monotonic() - started, outcome))
+
+
+def _must_be_there(call: Call) -> None:
+    if call.leg.ended.done():
+        raise LegGone("the caller has hung up")
+
+
+async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> SignalResult:
+    """Fill in the templates and signal. Not cut short by the caller's BYE: CXone may already act on it."""
+    config = call.project_config.handoff
+    templates = config.signal if plan else config.end_signal
+    wanted = frozenset(name for template in templates.values() for name in template.names)
+    values = template_values(call.record, plan, call.identity.headers, wanted, call.around.pop_url)
+    parameters = signal_parameters(templates, values, plan.request.parameters if plan else {})
+    call.note_handoff(parameters=parameters)
+    started = time.monotonic()
+    result = await call.centre.signal(call.record.contact_id, parameters)
+    seconds = time.monotonic() - started
+    outcome = _SIGNAL_OUTCOMES[result]
+    call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
+    if plan:
+        call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
+    return result
+
+
+def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | None, transferred: Transfer) -> Outcome:
+    """Give the handoff its final state, once; returns how it ended."""
+    outcome = _judge(signal, transferred)
+    handoff = call.record.handoff
+    if handoff is not None and handoff.state is HandoffState.INITIATED:
+        completed = transferred.taken is not Taken.NO
+        call.note_handoff(
+            state=HandoffState.COMPLETED if completed else HandoffState.FAILED,
+            confirmed=transferred.taken is Taken.YES,
+            transfer=transferred.story,
+            finished_at=now(),
+        )
+        call.around.observe(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
+    return outcome
+
+
+def _judge(signal: SignalResult | None, transferred: Transfer) -> Outcome:
+    if transferred.taken is Taken.YES:
+        return Outcome(Result.SUCCESS, "handed_off")
+    if transferred.taken is Taken.MAYBE:
+        return Outcome(Result.INDETERMINATE, "unconfirmed")
+    if transferred is not _ABANDONED and signal not in (None, SignalResult.ACCEPTED):
+        return _SIGNAL_OUTCOMES[signal]
+    return transferred.outcome

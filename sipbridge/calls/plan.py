@@ -1,0 +1,118 @@
+"""What a handoff will do: the agent's wish, checked against what the project allows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.routes import route_allowed
+from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination, SignalTemplate
+from sipbridge.errors import HandoffInvalid
+
+_NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
+_DEFAULT_ANSWER_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffPlan:
+    """A handoff that can be carried out. `uri` is empty for `release`."""
+
+    destination: str
+    skill: str
+    reason: str
+    method: Literal["release", "refer", "invite"]
+    uri: str
+    headers: Mapping[str, str]
+    signal: bool
+    answer_timeout_seconds: float
+    request: HandoffRequest
+
+
+def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
+    """Check a wish against the project's destinations and routes. Raises `HandoffInvalid` with what is wrong."""
+    name = request.destination or config.default
+    destination = config.destinations.get(name)
+    if destination is None:
+        raise HandoffInvalid(f"destination is not defined; defined are {', '.join(sorted(config.destinations))}")
+    uri, headers, answer_timeout = "", {}, _DEFAULT_ANSWER_SECONDS
+    if isinstance(destination, ReferDestination | InviteDestination):
+        uri, headers = destination.uri, dict(destination.headers)
+    if isinstance(destination, InviteDestination):
+        answer_timeout = destination.answer_timeout_seconds
+    method = request.method or destination.method
+    if request.route:
+        uri = _routed(request.route, uri, config)
+        method = "refer" if method == "release" else method
+    if method != "release" and not uri:
+        raise HandoffInvalid(f"{method} needs a URI: the destination has none, so give a route")
+    return HandoffPlan(
+        destination=name,
+        skill=destination.skill,
+        reason=request.reason or name,
+        method=method,
+        uri="" if method == "release" else uri,
+        headers={**headers, **request.sip_headers},
+        signal=destination.signal,
+        answer_timeout_seconds=answer_timeout,
+        request=request,
+    )
+
+
+def _routed(route: str, uri: str, config: HandoffConfig) -> str:
+    """A route as a URI: a bare number takes the place of the user in the destination's."""
+    if _NUMBER.fullmatch(route):
+        scheme_and_user, at, host = uri.rpartition("@")
+        if not at:
+            raise HandoffInvalid("route is a number, and the destination has no URI to put it in")
+        route = f"{scheme_and_user.split(':')[0]}:{route}@{host}"
+    if not route_allowed(route, config.allowed_routes):
+        raise HandoffInvalid("route is not among the project's allowed_routes")
+    return route
+
+
+def signal_parameters(
+    templates: Mapping[ParameterName, SignalTemplate],
+    values: Mapping[str, str],
+    overrides: Mapping[ParameterName, str],
+) -> dict[str, str]:
+    """Fill in p1 to p9; an empty one is not sent, an agent's own wins."""
+    rendered: dict[ParameterName, str] = {name: template.render(values) for name, template in templates.items()}
+    return {name: text for name, text in sorted({**rendered, **overrides}.items()) if text}
+
+
+def template_values(
+    record: CallRecord,
+    plan: HandoffPlan | None,
+    headers: Mapping[str, str],
+    wanted: frozenset[str],
+    pop_url: Callable[[CallRecord], str],
+) -> dict[str, str]:
+    """Everything that a signal template may name, for this call. A link is only signed where one is wanted."""
+    data = record.handoff.data if record.handoff else {}
+    return {
+        "destination": plan.destination if plan else "",
+        "skill": plan.skill if plan else "",
+        "reason": plan.reason if plan else record.reason,
+        "utterance": plan.request.utterance if plan else "",
+        "handoff_id": record.call_id,
+        "call_id": record.call_id,
+        "contact_id": record.contact_id,
+        "main_contact_id": record.main_contact_id,
+        "caller": record.caller,
+        "dialled": record.dialled,
+        "client": record.client,
+        "project": record.project,
+        "pop_url": pop_url(record) if "pop_url" in wanted else "",
+        "data_json": _text(data) if data and "data_json" in wanted else "",
+        **{f"data.{name}": _text(value) for name, value in data.items() if f"data.{name}" in wanted},
+        **{f"headers.{name}": value for name, value in headers.items()},
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

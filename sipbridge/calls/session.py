@@ -1,0 +1,146 @@
+"""The life of a call, from the INVITE let in to the record closed. Read it from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sipbridge.calls.call import Call, Hangup, now
+from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered, StoreFailed
+from sipbridge.calls.handoff import hand_off, say_goodbye
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallState, HandoffState, Outcome, Result
+from sipbridge.calls.plan import HandoffPlan
+from sipbridge.calls.ports import Conversation
+from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone, StoreError
+from sipbridge.waiting import first_of, settle
+
+logger = logging.getLogger(__name__)
+
+CALLER_HUNG_UP = Outcome(Result.SUCCESS, "caller_hung_up")
+
+
+async def run_call(call: Call) -> None:
+    """Live a call. Never raises: whatever fails, the caller's leg ends, CXone takes over, the record says so."""
+    call.around.registry.add(call)
+    call.around.observe(CallStarted(call.record))
+    conversation: Conversation | None = None
+    try:
+        conversation = await _reach_agent(call)
+        if conversation is None and call.project_config.on_agent_failure == "reject":
+            await call.leg.hang_up(AgentUnavailable.sip_status)
+            outcome = Outcome(Result.UPSTREAM_ERROR, AgentUnavailable.reason)
+        else:
+            await _answer(call)
+            decision = await _converse(call, conversation)
+            if isinstance(decision, Hangup):
+                outcome = await say_goodbye(call, decision, conversation)
+            else:
+                outcome = await hand_off(call, decision, conversation)
+    except LegGone:
+        outcome = CALLER_HUNG_UP if call.leg.answered.done() else Outcome(Result.CLIENT_ERROR, "cancelled")
+    except Exception:
+        logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
+        outcome = Outcome(Result.SERVER_ERROR, "internal_error")
+    if call.talking is not None:
+        await settle(call.talking)
+    if conversation is not None:
+        await conversation.close()
+    await _end(call, outcome)
+
+
+async def _reach_agent(call: Call) -> Conversation | None:
+    """Connect the agent while the caller waits; None where it could not be reached. Raises `LegGone`."""
+    agent_type = call.project_config.agent.type
+    try:
+        conversation = await call.while_there(call.agent.connect(call.identity, call.leg))
+    except AgentUnavailable as error:
+        call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
+        return None
+    call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.SUCCESS, "connected")))
+    return conversation
+
+
+async def _answer(call: Call) -> None:
+    # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
+    setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
+    call.note(state=CallState.TALKING, answered_at=now())
+    call.around.observe(
+        InviteAnswered(200, "answered", call.record.sip_call_id, source_address="", call_id=call.record.call_id)
+    )
+    call.around.observe(CallAnswered(call.record, setup_seconds))
+
+
+async def _converse(call: Call, conversation: Conversation | None) -> HandoffPlan | Hangup:
+    """Let the two talk until somebody decides how it goes on: the agent, the API, the clock. Raises `LegGone`."""
+    clock = asyncio.get_running_loop().call_later(
+        call.project_config.max_call_seconds, _decide_for_all, call, "max_call_seconds"
+    )
+    talking = asyncio.ensure_future(_talk(call, conversation))
+    try:
+        await first_of(talking, call.decided, call.leg.ended)
+        if call.decided.done():
+            # The agent goes on speaking: what it has begun is played out first.
+            return call.decided.result()
+        if talking.done():
+            talking.result()
+        raise LegGone("the caller has hung up")
+    finally:
+        clock.cancel()
+        if call.decided.done():
+            call.talking = talking
+        else:
+            await settle(talking)
+
+
+async def _talk(call: Call, conversation: Conversation | None) -> None:
+    """Run the agent and carry its decision over into the call's."""
+    if conversation is None:
+        _decide_for_all(call, AgentUnavailable.reason)
+        return
+    end = await conversation.run()
+    try:
+        if end.handoff is None:
+            call.end(Hangup("agent", end.reason))
+        else:
+            call.request_handoff(end.handoff, requested_by="agent")
+    except HandoffConflict:
+        return  # somebody was quicker
+    except HandoffInvalid as error:
+        logger.warning(
+            "the agent asked for a handoff that cannot be: %s",
+            error,
+            extra={"event": "handoff_refused", "call_id": call.record.call_id},
+        )
+        _decide_for_all(call, "invalid_handoff")
+
+
+def _decide_for_all(call: Call, reason: str) -> None:
+    """Hand off to the default destination, if nothing else was decided."""
+    try:
+        call.request_handoff(HandoffRequest(reason=reason), requested_by="bridge")
+    except HandoffConflict:
+        return
+
+
+async def _end(call: Call, outcome: Outcome) -> None:
+    """End the caller's leg if it is still up, close the record, tell everybody."""
+    await call.leg.hang_up()
+    leg_end = call.leg.ended.result()
+    if call.record.handoff and call.record.handoff.state is HandoffState.INITIATED:
+        call.note_handoff(state=HandoffState.FAILED, confirmed=False, finished_at=now())
+    ended_by = call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
+    call.note(
+        state=CallState.ENDED, ended_at=leg_end.at, ended_by=ended_by, result=outcome.result, reason=outcome.reason
+    )
+    record = call.record
+    if record.answered_at is None:
+        status = 487 if leg_end.by_peer else leg_end.sip_status
+        call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
+    try:
+        await call.around.store.put(record)
+    except StoreError as error:
+        call.around.observe(StoreFailed(record, str(error)))
+    call.around.registry.remove(call)
+    call.around.admission.release(record.call_id)
+    call.around.observe(CallEnded(record, outcome, (leg_end.at - record.started_at).total_seconds()))

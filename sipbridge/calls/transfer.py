@@ -1,0 +1,137 @@
+"""How the caller leaves us: `release`, `refer` and `invite`, and the fall back to `release`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from sipbridge.calls.call import Call
+from sipbridge.calls.events import TransferDone
+from sipbridge.calls.model import Outcome, Result
+from sipbridge.calls.plan import HandoffPlan
+from sipbridge.calls.ports import Leg, ReferOutcome, ReferResult, SignalResult
+from sipbridge.errors import DialFailed, LegGone
+from sipbridge.waiting import first_of
+
+REFER_SECONDS = 15.0
+
+
+class Taken(Enum):
+    """Whether somebody took the caller."""
+
+    YES = "yes"  # it showed: a 2xx by NOTIFY, an answered INVITE, CXone's BYE after the Signal
+    MAYBE = "maybe"  # it was accepted, and nobody can know more
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What became of a transfer. `story` tells it in a few fixed words, for the record."""
+
+    taken: Taken
+    outcome: Outcome
+    story: str
+
+
+Joined = Callable[[Transfer], object]
+
+
+async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, joined: Joined) -> Transfer:
+    """Carry out the destination's method. Never raises; on return the caller has left or is about to get BYE.
+
+    `joined` is told when `invite` has brought the two together, which is when that handoff is done.
+    """
+    if plan.method == "release":
+        return await _release(call, signal, Taken.MAYBE if signal is None else Taken.NO)
+    attempt = await (_refer(call, plan) if plan.method == "refer" else _invite(call, plan, joined))
+    if attempt.taken is not Taken.NO or call.leg.ended.done():
+        return attempt
+    # Nobody took the caller there: the Studio script takes over, as it does for `release`.
+    fallback = await _release(call, signal, Taken.NO)
+    return Transfer(fallback.taken, attempt.outcome, f"{attempt.story}, {fallback.story}")
+
+
+async def _release(call: Call, signal: SignalResult | None, unsignalled: Taken) -> Transfer:
+    """Leave the caller to the script that was signalled: wait for CXone's BYE, then send ours.
+
+    Where the Signal certainly did nothing there is nothing to wait for: BYE at once, which makes the script send the
+    caller to a human.
+    """
+    began = time.monotonic()
+    waits = signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN)
+    if waits:
+        grace = call.project_config.handoff.release_grace_seconds
+        await first_of(call.leg.ended, timeout=grace)
+    by_peer = call.leg.ended.done()
+    await call.leg.hang_up()
+    if signal is SignalResult.ACCEPTED:
+        taken = Taken.YES if by_peer else Taken.MAYBE
+    elif signal is SignalResult.UNKNOWN:
+        taken = Taken.MAYBE if by_peer else Taken.NO
+    else:
+        taken = unsignalled
+    story = "released_by_peer" if by_peer else "released"
+    result = {Taken.YES: Result.SUCCESS, Taken.MAYBE: Result.INDETERMINATE, Taken.NO: Result.UPSTREAM_ERROR}[taken]
+    return _done(call, "release", Transfer(taken, Outcome(result, story), story), 0, began)
+
+
+_REFERRED = {
+    ReferResult.ACCEPTED: (Taken.YES, Result.SUCCESS),
+    ReferResult.REFUSED: (Taken.NO, Result.UPSTREAM_ERROR),
+    ReferResult.FAILED: (Taken.NO, Result.UPSTREAM_ERROR),
+    ReferResult.NO_NOTIFY: (Taken.MAYBE, Result.INDETERMINATE),
+    ReferResult.PEER_HUNG_UP: (Taken.MAYBE, Result.INDETERMINATE),
+}
+
+
+async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
+    """Ask CXone to send the caller on (RFC 5589, 6: blind transfer). 202 alone says nothing."""
+    began = time.monotonic()
+    try:
+        end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
+    except LegGone:
+        end = ReferOutcome(ReferResult.PEER_HUNG_UP, 0)
+    taken, result = _REFERRED[end.result]
+    if taken is not Taken.NO:
+        await call.leg.hang_up()
+    story = f"refer_{end.result.value}"
+    return _done(call, "refer", Transfer(taken, Outcome(result, story), story), end.sip_status, began)
+
+
+async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
+    """Call the destination and join the two; stay in the path until either ends."""
+    began = time.monotonic()
+    leg: Leg | None = None
+    try:
+        leg = await call.around.dialler.dial(plan.uri, plan.headers, call.record.caller)
+        async with asyncio.timeout(plan.answer_timeout_seconds):
+            await call.while_there(asyncio.shield(leg.answered))
+        await call.leg.join(leg)
+        answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
+        joined(_done(call, "invite", answered, 200, began))
+        await first_of(leg.ended, call.leg.ended)
+    except TimeoutError:
+        return _done(call, "invite", _not_answered("invite_no_answer"), 408, began)
+    except DialFailed as error:
+        return _done(call, "invite", _not_answered("invite_refused"), error.sip_status, began)
+    except LegGone:
+        # The caller left while the destination rang, or the destination while the two were being joined.
+        gone = "caller_hung_up" if call.leg.ended.done() else "invite_refused"
+        return _done(call, "invite", _not_answered(gone), 0, began)
+    else:
+        return answered
+    finally:
+        if leg is not None:
+            await leg.hang_up()
+
+
+def _not_answered(story: str) -> Transfer:
+    return Transfer(Taken.NO, Outcome(Result.UPSTREAM_ERROR, story), story)
+
+
+def _done(call: Call, method: str, transfer: Transfer, sip_status: int, began: float) -> Transfer:
+    call.around.observe(TransferDone(call.record, method, transfer.outcome, sip_status, time.monotonic() - began))
+    return transfer

@@ -1,0 +1,159 @@
+"""The commands. Each is thin; an error is one line on standard error, exit 2 for usage, 1 otherwise."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+
+import click
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from sipbridge import __version__
+from sipbridge.calls.routing import route
+from sipbridge.config import Config, HostPort, hash_secret, load_config, unsupported, warnings
+from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
+
+_SHORT = 16  # characters; a shorter secret can be guessed from its hash
+
+ConfigPath = click.Path(path_type=Path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    try:
+        code = cli.main(arguments, prog_name="sipbridge", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "sipbridge"
+        return _fail(f"{error.format_message()} See {path} --help.", code=2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), code=error.exit_code)
+    except click.Abort:
+        return _fail("interrupted", code=1)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        return 1
+    except SipbridgeError as error:
+        return _fail(str(error), code=1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, *, code: int) -> int:
+    click.echo(f"sipbridge: {' '.join(message.split())}", err=True)
+    return code
+
+
+@click.group(no_args_is_help=False)
+@click.version_option(__version__, prog_name="sipbridge", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Hand callers over between NICE CXone and voice-AI agents."""
+
+
+@cli.command()
+@click.option("--config", "file", type=ConfigPath, required=True, metavar="FILE", help="The configuration file.")
+def run(file: Path) -> int:
+    """Run the bridge."""
+    config = load_config(file)
+    try:
+        from sipbridge import service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
+    except ModuleNotFoundError as error:
+        if error.name != "pjsua2":
+            raise
+        raise StartupError("the Python module pjsua2 is not installed; build it from config/pjsip") from None
+    return service.main(config)
+
+
+@cli.command()
+@click.argument("file", type=ConfigPath)
+def check(file: Path) -> int:
+    """Check a configuration.
+
+    Says that FILE is valid and what it holds, or everything that is wrong with it.
+    """
+    config = load_config(file)
+    problems = unsupported(config)
+    if problems:
+        raise ConfigError([f"{file}: {problem}" for problem in problems])
+    click.echo(f"{file}: valid")
+    for client_id, client in config.clients.items():
+        numbers = len(client.pseudo_numbers)
+        click.echo(f"  client {client_id}: {numbers} pseudo number{'s' if numbers > 1 else ''}")
+        for project_id, project in client.projects.items():
+            destinations = ", ".join(project.handoff.destinations)
+            click.echo(f"    project {project_id}: {project.agent.type} agent, hands off to {destinations}")
+    for warning in warnings(config):
+        click.echo(f"{file}: warning: {warning}")
+    return 0
+
+
+@cli.command("route-test")
+@click.argument("file", type=ConfigPath)
+@click.option("--number", required=True, metavar="N", help="The dialled number, or its user part of a SIP URI.")
+@click.option("--token", metavar="T", help="The token that the INVITE would carry.")
+def route_test(file: Path, number: str, token: str | None) -> int:
+    """Try where a call would go.
+
+    Says which client and project a call to N with token T would reach, or why none.
+    """
+    config = load_config(file)
+    try:
+        found = route(config, [number], _headers_with(config, token))
+    except InviteRefused as refusal:
+        return _fail(f"refused with {refusal.sip_status} {refusal.reason}: {refusal}", code=1)
+    click.echo(f"client {found.client}, project {found.project}")
+    return 0
+
+
+def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
+    """Show the token under whichever name a project looks for it."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    if token is not None:
+        for client in config.clients.values():
+            for project in client.projects.values():
+                headers[project.headers.auth_token] = token
+    return CIMultiDictProxy(headers)
+
+
+@cli.command()
+@click.option("--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="Where to answer.")
+def simulate(listen: str) -> int:
+    """Play CXone, to test against."""
+    try:
+        address = HostPort.parse(listen)
+    except ValueError as error:
+        raise click.BadParameter(f"the value {error}.", param_hint="--listen") from None
+    from sipbridge import simulator  # noqa: PLC0415 (the bridge itself has no use for it)
+
+    return simulator.main(address.host, address.port)
+
+
+@cli.command("hash-token")
+@click.argument("token", required=False)
+@click.option("--generate", is_flag=True, help="Make a new random token and print it with its hash.")
+def hash_token(token: str | None, *, generate: bool) -> int:
+    """Hash a token or key.
+
+    Reads TOKEN, else a line of standard input, and prints what auth_token or api_keys may hold in its place.
+    """
+    if generate:
+        if token is not None:
+            raise click.UsageError("Give either TOKEN or --generate.")
+        made = secrets.token_urlsafe(32)
+        click.echo(f"token: {made}\nhash:  {hash_secret(made)}")
+        return 0
+    text = _read_token() if token is None else token
+    try:
+        hashed = hash_secret(text)
+    except ValueError as error:
+        raise click.UsageError(f"The token {error}.") from None
+    if len(text) < _SHORT:
+        click.echo(f"sipbridge: warning: a token under {_SHORT} characters can be guessed from its hash", err=True)
+    click.echo(hashed)
+    return 0
+
+
+def _read_token() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Token", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")

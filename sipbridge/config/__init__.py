@@ -1,0 +1,60 @@
+"""The configuration contract: the file's keys as frozen models, and `load_config` that reads and checks them."""
+
+from sipbridge.config.addresses import HostPort, ListenUrl
+from sipbridge.config.agents import AgentConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config.handoff import (
+    Destination,
+    HandoffConfig,
+    InviteDestination,
+    ParameterName,
+    ReferDestination,
+    ReleaseDestination,
+)
+from sipbridge.config.load import load_config
+from sipbridge.config.models import (
+    ClientConfig,
+    Config,
+    CxoneConfig,
+    HeaderNames,
+    HttpConfig,
+    ProjectConfig,
+    SipConfig,
+    StoreConfig,
+    TlsConfig,
+)
+from sipbridge.config.numbers import number_key
+from sipbridge.config.review import unsupported, warnings
+from sipbridge.config.signal_template import SignalTemplate
+from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret
+
+__all__ = [
+    "AgentConfig",
+    "ApiKey",
+    "AuthToken",
+    "ClientConfig",
+    "Config",
+    "CxoneConfig",
+    "Destination",
+    "HandoffConfig",
+    "HeaderNames",
+    "HostPort",
+    "HttpConfig",
+    "InviteDestination",
+    "ListenUrl",
+    "ParameterName",
+    "ProjectConfig",
+    "PromptAgentConfig",
+    "ReferDestination",
+    "ReleaseDestination",
+    "SignalTemplate",
+    "SipAgentConfig",
+    "SipConfig",
+    "StoreConfig",
+    "TlsConfig",
+    "WebsocketAgentConfig",
+    "hash_secret",
+    "load_config",
+    "number_key",
+    "unsupported",
+    "warnings",
+]

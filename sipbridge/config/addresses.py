@@ -1,0 +1,117 @@
+"""Addresses to listen on, and what addresses are made of. No message shows the text that it is about."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?"
+)
+
+
+class ParsedText(str):
+    """Text that was checked when read, and knows its parts."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check and wrap. Raises `ValueError`."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 (pydantic's own signature)
+        return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema())
+
+
+class ListenUrl(ParsedText):
+    """`udp://HOST:PORT`, `tcp://…` or `tls://…`; port 0 takes a free one."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check and wrap. Raises `ValueError`."""
+        right = "write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT"
+        parts = split_url(text, right)
+        if parts.scheme not in ("udp", "tcp", "tls") or not _is_bare(parts) or parts.port is None:
+            raise ValueError(f"is no listen address; {right}")
+        check_host(parts.hostname, right)
+        return cls(text)
+
+    @property
+    def transport(self) -> str:
+        """`udp`, `tcp` or `tls`."""
+        return urlsplit(self).scheme
+
+    @property
+    def host(self) -> str:
+        """The address or host name, without the brackets of IPv6."""
+        return urlsplit(self).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port; 0 takes a free one."""
+        return urlsplit(self).port or 0
+
+
+class HostPort(ParsedText):
+    """`HOST:PORT` of an HTTP listener; port 0 takes a free one."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check and wrap. Raises `ValueError`."""
+        right = "write HOST:PORT, like 127.0.0.1:8080"
+        parts = split_url(f"//{text}", right)
+        if not _is_bare(parts) or parts.port is None:
+            raise ValueError(f"is no listen address; {right}")
+        check_host(parts.hostname, right)
+        return cls(text)
+
+    @property
+    def host(self) -> str:
+        """The address or host name, without the brackets of IPv6."""
+        return urlsplit(f"//{self}").hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port; 0 takes a free one."""
+        return urlsplit(f"//{self}").port or 0
+
+
+def split_url(url: str, right: str) -> SplitResult:
+    """Split a URL, its port checked too. Raises `ValueError` with a message that does not show it."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (reading it is the check of its range)
+    except ValueError:
+        raise ValueError(f"is no URL or has a port over 65535; {right}") from None
+    return parts
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    return not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is an IP address or a host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # All digits and dots is an address with a slip, not a name.
+        return bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
+    return True
+
+
+def check_host(host: str | None, right: str) -> None:
+    """Raise `ValueError` unless this is an address or a host name; `right` says what to write."""
+    if not host or not is_host(host):
+        raise ValueError(f"has no usable host; {right}")

@@ -1,0 +1,55 @@
+"""`agent`: the program that talks to the caller."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sipbridge.config.fields import (
+    HttpHeaders,
+    Line,
+    Name,
+    ReadableFile,
+    Seconds,
+    Section,
+    SipHeaders,
+    SipUris,
+    WebsocketUrl,
+)
+
+
+class PromptAgentConfig(Section):
+    """Plays a recording, then hands off or hangs up; with no recording at once."""
+
+    type: Literal["prompt"]
+    audio: ReadableFile | None = None
+    then: Literal["handoff", "hangup"] = "handoff"
+    destination: Name | None = None
+    reason: Line = ""
+
+
+class SipAgentConfig(Section):
+    """Takes calls on a SIP URI; of several, the next is tried where one is not reached.
+
+    `transport` is None where the URI says it.
+    """
+
+    type: Literal["sip"]
+    uri: SipUris
+    headers: SipHeaders = Field(default={}, repr=False)
+    answer_timeout_seconds: Seconds = 10
+    transport: Literal["udp", "tcp", "tls"] | None = None
+
+
+class WebsocketAgentConfig(Section):
+    """Speaks Twilio Media Streams; `headers` go with the HTTP upgrade, `parameters` into `customParameters`."""
+
+    type: Literal["websocket"]
+    url: WebsocketUrl = Field(repr=False)
+    headers: HttpHeaders = Field(default={}, repr=False)
+    connect_timeout_seconds: Seconds = 5
+    parameters: dict[Name, str] = Field(default={}, repr=False)
+
+
+AgentConfig = Annotated[PromptAgentConfig | SipAgentConfig | WebsocketAgentConfig, Field(discriminator="type")]

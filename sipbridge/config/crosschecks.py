@@ -1,0 +1,111 @@
+"""Rules that span several keys.
+
+They look at the plain tree and not at the models, so that a fault elsewhere in the file hides none of theirs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+
+from sipbridge.config.numbers import number_key
+from sipbridge.config.problems import KeyPath, Problem, dotted
+from sipbridge.config.source import select
+from sipbridge.config.tokens import HashedSecret, is_hash
+
+_PROJECT = ("clients", ..., "projects", ...)
+
+
+def cross_check(tree: object) -> Iterator[Problem]:
+    """Find every fault that lies between keys."""
+    yield from _numbers_given_twice(tree)
+    yield from _tokens_shared(tree)
+    yield from _tokens_null(tree)
+    yield from _keys_shared(tree)
+    yield from _destinations_not_defined(tree)
+    yield from _tls_without_certificate(tree)
+    yield from _transcripts_without_business_unit(tree)
+
+
+def _numbers_given_twice(tree: object) -> Iterator[Problem]:
+    first: dict[str, KeyPath] = {}
+    for path, number in select(tree, "clients", ..., "pseudo_numbers", ...):
+        if isinstance(number, str) and first.setdefault(number_key(number), path) != path:
+            there = dotted(first[number_key(number)])
+            yield Problem(path, f"is the number of {there} too; give a number to one client, once")
+
+
+def _tokens_shared(tree: object) -> Iterator[Problem]:
+    for client, projects in select(tree, "clients", ..., "projects"):
+        tokens = [(client + path, token) for path, token in select(projects, ..., "auth_token")]
+        for path, first in _repeated(tokens):
+            yield Problem(path, f"is the token of {dotted(first)} too; give each project of a client its own")
+
+
+def _tokens_null(tree: object) -> Iterator[Problem]:
+    for client, projects in select(tree, "clients", ..., "projects"):
+        if not isinstance(projects, Mapping) or len(projects) < 2:  # noqa: PLR2004 (several: the word itself)
+            continue
+        for path, token in select(projects, ..., "auth_token"):
+            if token is None:
+                yield Problem(client + path, "is null in a client of several projects; give each project a token")
+
+
+def _keys_shared(tree: object) -> Iterator[Problem]:
+    for path, first in _repeated(select(tree, *_PROJECT, "api_keys", ...)):
+        yield Problem(path, f"is the key at {dotted(first)} too; a key stands for one project, once")
+
+
+def _repeated(secrets: Iterable[tuple[KeyPath, object]]) -> Iterator[tuple[KeyPath, KeyPath]]:
+    """Pair each secret that came before with its first place, plain or hashed.
+
+    Two hashes of one secret under different salts cannot be told from those of two secrets.
+    """
+    first: dict[str, KeyPath] = {}
+    hashed: dict[str, HashedSecret] = {}
+    for path, text in secrets:
+        if not isinstance(text, str):
+            continue
+        there = first.get(text)
+        if there is None and is_hash(text):
+            own = hashed[text] = HashedSecret(text)
+            there = next((place for plain, place in first.items() if own.matches(plain)), None)
+        elif there is None:
+            there = next((first[known] for known, secret in hashed.items() if secret.matches(text)), None)
+        if there is not None:
+            yield path, there
+        first.setdefault(text, path)
+
+
+def _destinations_not_defined(tree: object) -> Iterator[Problem]:
+    for project, settings in select(tree, *_PROJECT):
+        for _, defined in select(settings, "handoff", "destinations"):
+            if not isinstance(defined, Mapping):
+                continue
+            for keys in (("handoff", "default"), ("agent", "destination")):
+                for path, name in select(settings, *keys):
+                    if isinstance(name, str) and name not in defined:
+                        yield Problem(project + path, f"{name!r} is not defined; {nearest(name, defined)}")
+
+
+def nearest(name: str, known: Iterable[object]) -> str:
+    """Say what would be right in the place of an unknown name."""
+    names = sorted(str(each) for each in known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
+
+
+def _tls_without_certificate(tree: object) -> Iterator[Problem]:
+    listeners = [url for _, url in select(tree, "sip", "listen", ...)]
+    if not any(isinstance(url, str) and url.startswith("tls:") for url in listeners):
+        return
+    for key in ("certificate_file", "private_key_file"):
+        if all(value is None for _, value in select(tree, "sip", "tls", key)):
+            yield Problem(("sip", "tls", key), "is missing; a tls:// address in sip.listen needs it")
+
+
+def _transcripts_without_business_unit(tree: object) -> Iterator[Problem]:
+    for client, settings in select(tree, "clients", ...):
+        posting = any(value is True for _, value in select(settings, "projects", ..., "handoff", "post_transcript"))
+        if posting and not any(value for _, value in select(settings, "cxone", "business_unit")):
+            yield Problem((*client, "cxone", "business_unit"), "is missing; a project with post_transcript needs it")

@@ -1,0 +1,130 @@
+"""Pydantic's errors in our words: the key path of the file, what is wrong, what would be right, and never the value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sipbridge.config.crosschecks import nearest
+from sipbridge.config.models import Config
+from sipbridge.config.problems import KeyPath, Problem
+
+_TEXTS = {
+    "missing": "is missing; it must be given",
+    "string_type": "is not text; put it in quotes",
+    "string_pattern_mismatch": "is not written as it must be; see docs/configuration.md",
+    "int_type": "is not a whole number; write one",
+    "int_parsing": "is not a whole number; write one",
+    "int_from_float": "is not a whole number; write one",
+    "float_type": "is not a number; write one",
+    "float_parsing": "is not a number; write one",
+    "finite_number": "is not a finite number; write one",
+    "bool_type": "is neither true nor false; write one of them",
+    "bool_parsing": "is neither true nor false; write one of them",
+    "greater_than": "is too small; it must be over {gt}",
+    "greater_than_equal": "is too small; it must be at least {ge}",
+    "less_than_equal": "is too large; it must be at most {le}",
+    "literal_error": "is none of the known values; write {expected}",
+    "invalid_key": "is a key that is not text; put it in quotes",
+    "tuple_type": "is not a list; write [ENTRY, …]",
+    "dict_type": "is not a mapping; write KEY: VALUE below it",
+    "model_type": "is not a mapping; write KEY: VALUE below it",
+    "model_attributes_type": "is not a mapping; write KEY: VALUE below it",
+    "path_type": "is not a path; write it as text",
+    "too_short": "has too few entries; give at least {min_length}",
+    "too_long": "has too many entries; give at most {max_length}",
+    "string_too_short": "is too short; give at least {min_length} characters",
+    "string_too_long": "is too long; give at most {max_length} characters",
+    "union_tag_invalid": "is none of the known kinds; write {expected_tags}",
+    "union_tag_not_found": "is missing; it tells the kind of this mapping",
+}
+# What a pattern means, by the name of the key that it is for.
+_PATTERNS = {
+    "api_version": "is no version; write it like v30.0",
+    "pseudo_numbers": "is no number; write digits, with + and separators if you like, in quotes",
+}
+_IDENTIFIER = "is no usable id; use at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
+
+
+def explain(error: ValidationError) -> Iterator[Problem]:
+    """Translate what pydantic found in `Config`."""
+    found = error.errors(include_url=False, include_input=False)
+    for details in found:
+        # A list whose entries are all bad counts as empty too, which is no fault of its own.
+        depth = len(details["loc"])
+        if details["type"] == "too_short" and any(
+            other["loc"][:depth] == details["loc"] and len(other["loc"]) > depth for other in found
+        ):
+            continue
+        path, model = _locate(details["loc"])
+        yield _problem(details, path, model)
+
+
+def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None) -> Problem:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "value_error":
+        return Problem(path, str(context["error"]))
+    if kind == "extra_forbidden" and model:
+        return Problem(path, f"is an unknown key; {nearest(str(path[-1]), model.model_fields)}")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, str(context["discriminator"]).strip("'"))
+    if kind == "string_pattern_mismatch":
+        return Problem(path, next((_PATTERNS[str(step)] for step in path if str(step) in _PATTERNS), _IDENTIFIER))
+    if details["loc"][-1] == "[key]" and kind == "string_type":
+        return Problem(path, "is a key that is not text; put it in quotes")
+    text = _TEXTS.get(kind)
+    return Problem(path, text.format(**context) if text else f"is not right: {details['msg']}")
+
+
+def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] | None]:
+    """Turn pydantic's location into the key path, and find the model that the last key belongs to.
+
+    Pydantic adds the tag of a tagged union and `[key]` for a fault of a key itself: neither stands in the file.
+    """
+    path: list[object] = []
+    here: Any = Config
+    parent: type[BaseModel] | None = None
+    for step in location:
+        if step == "[key]":
+            continue
+        variants = _variants(here)
+        if variants:
+            here = variants[str(step)]
+            continue
+        path.append(step)
+        parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        here = _below(here, step)
+    return tuple(path), parent
+
+
+def _below(annotation: Any, step: int | str) -> Any:  # noqa: ANN401 (an annotation can be anything)
+    """Find the annotation one step further down the location."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):  # X | None
+        return _below(get_args(annotation)[0], step)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(step))
+        return field.annotation if field else None
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    return None
+
+
+def _variants(annotation: Any) -> dict[str, type[BaseModel]]:  # noqa: ANN401 (an annotation can be anything)
+    """Find the models of a tagged union by their tags; nothing for any other annotation."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, UnionType):
+        return {}
+    return {
+        get_args(model.model_fields[tag].annotation)[0]: model
+        for model in get_args(annotation)
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for tag in ("type", "method")
+        if tag in model.model_fields
+    }

@@ -1,0 +1,214 @@
+"""The kinds of value that the configuration is made of.
+
+Each check raises `ValueError` with "what is wrong; what would be right", and never shows the value: it may be a secret
+that landed under the wrong key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+)
+
+from sipbridge.config.addresses import check_host, split_url
+
+BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
+
+_SIP_URI = re.compile(r'sips?:(?:[^@\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^\s<>"]*)?')
+_TEL_URI = re.compile(r'tel:\+?[0-9().-]+(?:;[^\s<>"]*)?')
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # token of RFC 3261, 25.1, and of RFC 9110, 5.6.2
+_CSP_SOURCE = re.compile(
+    r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
+)
+# Written by the SIP stack, or steering it: a second one of ours would break the message (RFC 3261, 20).
+_STACK_HEADERS = frozenset(
+    {
+        "accept",
+        "allow",
+        "c",
+        "call-id",
+        "contact",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cseq",
+        "e",
+        "event",
+        "expires",
+        "f",
+        "from",
+        "k",
+        "l",
+        "m",
+        "max-forwards",
+        "min-se",
+        "o",
+        "path",
+        "proxy-authorization",
+        "proxy-require",
+        "r",
+        "record-route",
+        "refer-to",
+        "require",
+        "route",
+        "session-expires",
+        "supported",
+        "t",
+        "to",
+        "v",
+        "via",
+        "www-authenticate",
+        "x",
+    }
+)
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: frozen, with no unknown keys, and silent about its input in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is true or false; write a number")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+    return value
+
+
+def _text(value: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError("holds a line break or a control character; write one line of text")
+    return value
+
+
+def _host(value: str) -> str:
+    check_host(value, "write an IP address or a host name")
+    return value
+
+
+def _network(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return ipaddress.ip_network(value)
+        except ValueError:
+            raise ValueError("is no network; write CIDR with no host bits set, like 203.0.113.0/24") from None
+    if not isinstance(value, IPv4Network | IPv6Network):
+        raise ValueError("is no network; write CIDR in quotes, like '203.0.113.0/24'")  # noqa: TRY004 (as above)
+    return value
+
+
+def _base_url(*schemes: str) -> AfterValidator:
+    right = f"write {' or '.join(f'{scheme}://HOST' for scheme in schemes)}"
+
+    def check(value: str) -> str:
+        parts = split_url(value, right)
+        if parts.scheme not in schemes or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError(f"is no base URL; {right}, with no user, query or fragment")
+        check_host(parts.hostname, right)
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _websocket_url(value: str) -> str:
+    right = "write ws://HOST/PATH or wss://HOST/PATH"
+    parts = split_url(value, right)
+    if parts.scheme not in ("ws", "wss") or parts.fragment or re.search(r"\s", value):
+        raise ValueError(f"is no WebSocket URL; {right}")
+    check_host(parts.hostname, right)
+    return value
+
+
+def _sip_uri(value: str) -> str:
+    if not _SIP_URI.fullmatch(value):
+        raise ValueError("is no SIP URI; write sip:USER@HOST:PORT without angle brackets")
+    return value
+
+
+def _refer_uri(value: str) -> str:
+    if not _SIP_URI.fullmatch(value) and not _TEL_URI.fullmatch(value):
+        raise ValueError("is no SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
+    return value
+
+
+def _route_pattern(value: str) -> str:
+    if not re.fullmatch(r'(?:sips?|tel):[^\s<>"]+', value):
+        raise ValueError("is no route pattern; begin with sip:, sips: or tel:, with * for any characters, no blanks")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("is no header name; use letters, digits and hyphens")
+    return value
+
+
+def _own_sip_header(value: str) -> str:
+    if _header_name(value).lower() in _STACK_HEADERS:
+        raise ValueError("is a header that the SIP stack writes; use another, best an X- header")
+    return value
+
+
+def _x_header_pattern(value: str) -> str:
+    if not re.fullmatch(r"[Xx]-[A-Za-z0-9*?\[\]!_.-]*", value):
+        raise ValueError("is no pattern of X- headers; begin with X-, with * for any characters")
+    return value
+
+
+def _frame_source(value: str) -> str:
+    if not _CSP_SOURCE.fullmatch(value):
+        raise ValueError("is no source of a Content-Security-Policy; write 'self', 'none' or https://*.example.com")
+    return value
+
+
+def _under_base(value: Path, info: ValidationInfo) -> Path:
+    base: Path | None = (info.context or {}).get(BASE)
+    return base / value if base else value
+
+
+def _readable(value: Path) -> Path:
+    if not value.is_file() or not os.access(value, os.R_OK):
+        raise ValueError("names no readable file; paths are relative to the configuration file")
+    return value
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
+Port = Annotated[int, BeforeValidator(_not_bool), Field(gt=0, le=65535)]
+Line = Annotated[str, AfterValidator(_text)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_text)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+Host = Annotated[str, AfterValidator(_host)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+HttpUrl = Annotated[str, _base_url("https", "http")]
+WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
+SipUri = Annotated[str, AfterValidator(_sip_uri)]
+SipUris = Annotated[tuple[SipUri, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+ReferUri = Annotated[str, AfterValidator(_refer_uri)]
+RoutePattern = Annotated[str, AfterValidator(_route_pattern)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderPattern = Annotated[str, AfterValidator(_x_header_pattern)]
+HttpHeaders = dict[HeaderName, Line]
+SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
+FrameSource = Annotated[str, AfterValidator(_frame_source)]
+ReadableFile = Annotated[Path, AfterValidator(_under_base), AfterValidator(_readable)]

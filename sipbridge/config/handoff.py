@@ -1,0 +1,78 @@
+"""`handoff`: where callers may be given to, and what the Signal tells CXone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sipbridge.config.fields import (
+    Line,
+    Name,
+    ReferUri,
+    RoutePattern,
+    Seconds,
+    SecondsOrNone,
+    Section,
+    SipHeaders,
+    SipUri,
+)
+from sipbridge.config.signal_template import SignalTemplate
+
+ParameterName = Literal["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]
+
+
+class _Destination(Section):
+    skill: Line = ""
+    signal: bool = True
+
+
+class ReleaseDestination(_Destination):
+    """The Studio script takes the caller on; our leg only ends."""
+
+    method: Literal["release"]
+
+
+class ReferDestination(_Destination):
+    """Blind transfer: CXone is asked to send the caller to the URI."""
+
+    method: Literal["refer"]
+    uri: ReferUri
+    headers: SipHeaders = Field(default={}, repr=False)
+
+
+class InviteDestination(_Destination):
+    """We call the URI and join the two legs."""
+
+    method: Literal["invite"]
+    uri: SipUri
+    headers: SipHeaders = Field(default={}, repr=False)
+    answer_timeout_seconds: Seconds = 20
+
+
+Destination = Annotated[ReleaseDestination | ReferDestination | InviteDestination, Field(discriminator="method")]
+
+
+def _default_signal() -> dict[ParameterName, SignalTemplate]:
+    return {
+        "p1": SignalTemplate("{destination}"),
+        "p2": SignalTemplate("{skill}"),
+        "p3": SignalTemplate("{reason}"),
+        "p9": SignalTemplate("{pop_url}"),
+    }
+
+
+def _default_end_signal() -> dict[ParameterName, SignalTemplate]:
+    return {"p1": SignalTemplate("End")}
+
+
+class HandoffConfig(Section):
+    """How a project hands callers to humans. `load_config` has seen to it that `default` is defined."""
+
+    default: Name
+    destinations: dict[Name, Destination] = Field(min_length=1)
+    allowed_routes: tuple[RoutePattern, ...] = ()
+    signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_signal)
+    end_signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_end_signal)
+    release_grace_seconds: SecondsOrNone = 5
+    post_transcript: bool = False

@@ -1,0 +1,221 @@
+"""The configuration, as `load_config` returns it. Attribute names are the keys of the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import translate
+from functools import cached_property
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+
+from sipbridge.config.addresses import HostPort, ListenUrl
+from sipbridge.config.agents import AgentConfig
+from sipbridge.config.fields import (
+    BASE,
+    Count,
+    FrameSource,
+    HeaderName,
+    HeaderPattern,
+    Host,
+    HttpUrl,
+    Identifier,
+    Line,
+    Network,
+    Port,
+    ReadableFile,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    Section,
+)
+from sipbridge.config.handoff import HandoffConfig
+from sipbridge.config.numbers import number_key
+from sipbridge.config.tokens import ApiKey, AuthToken
+
+SQLITE_PREFIX = "sqlite:///"
+
+
+class TlsConfig(Section):
+    """`sip.tls`: who we are, and whom we trust."""
+
+    certificate_file: ReadableFile | None = None
+    private_key_file: ReadableFile | None = None
+    ca_file: ReadableFile | None = None
+    require_client_certificate: bool = False
+
+    @field_validator("require_client_certificate")
+    @classmethod
+    def _needs_ca(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic calls it)
+        if value and info.data.get("ca_file", ...) is None:
+            raise ValueError("needs an authority to check certificates against; give sip.tls.ca_file")
+        return value
+
+
+class SipConfig(Section):
+    """`sip`: the trunk side."""
+
+    listen: Annotated[tuple[ListenUrl, ...], Field(min_length=1)] = (
+        ListenUrl("udp://0.0.0.0:5060"),
+        ListenUrl("tcp://0.0.0.0:5060"),
+    )
+    public_address: Host | None = None
+    rtp_ports: tuple[Port, Port] = (20000, 29999)
+    codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], Field(min_length=1)] = ("PCMU", "PCMA")
+    srtp: Literal["disabled", "optional", "mandatory"] = "disabled"
+    tls: TlsConfig = TlsConfig()
+    trusted_sources: Annotated[tuple[Network, ...], Field(min_length=1)] = (IPv4Network("127.0.0.0/8"),)
+    max_calls: Count = 500
+    max_calls_per_second: Count = 200
+
+    @field_validator("rtp_ports")
+    @classmethod
+    def _even_range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        # RTP takes the even port and RTCP the odd one above it (RFC 3550, 11).
+        first, last = value
+        if first > last or first % 2 or not last % 2:
+            raise ValueError("is no range of port pairs; give an even first and a higher odd last, like [20000, 29999]")
+        return value
+
+    @field_validator("codecs", "listen")
+    @classmethod
+    def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        fixed = [entry for entry in value if not entry.endswith(":0")]
+        if len(fixed) != len(set(fixed)):
+            raise ValueError("holds an entry twice; give each once")
+        return value
+
+
+class HttpConfig(Section):
+    """`http`: the API, and what its links and pages are made with."""
+
+    listen: HostPort = HostPort("127.0.0.1:8080")
+    public_url: HttpUrl = "http://127.0.0.1:8080"
+    frame_ancestors: tuple[FrameSource, ...] = (
+        "'self'",
+        "https://*.niceincontact.com",
+        "https://*.nice-incontact.com",
+        "https://*.nicecxone.com",
+    )
+    pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
+    pop_link_seconds: Count = 3600
+
+
+class StoreConfig(Section):
+    """`store`: where records are kept. A relative SQLite path has become absolute in `url`."""
+
+    url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
+    retention_hours: Seconds = 24
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, value: str, info: ValidationInfo) -> str:
+        if re.fullmatch(r"redis://[^\s/]+(/[0-9]{1,4})?", value):
+            return value
+        path = value.removeprefix(SQLITE_PREFIX)
+        if not path or path == value or "?" in path:
+            raise ValueError("is no store; write sqlite:///PATH or redis://HOST:PORT/DB")
+        if path == ":memory:":
+            raise ValueError("would forget its records with the process; write sqlite:///PATH")
+        base: Path | None = (info.context or {}).get(BASE)
+        return f"{SQLITE_PREFIX}{base / path}" if base else value
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, or None where the store is no SQLite."""
+        return Path(self.url.removeprefix(SQLITE_PREFIX)) if self.url.startswith(SQLITE_PREFIX) else None
+
+
+class CxoneConfig(Section):
+    """`cxone`: the client's tenant. `api_url` is None where the tenant is asked for it."""
+
+    issuer: HttpUrl = "https://cxone.niceincontact.com"
+    api_url: HttpUrl | None = None
+    api_version: Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,3}\.[0-9]{1,3}$")] = "v30.0"
+    client_id: Annotated[Line, StringConstraints(min_length=1)]
+    client_secret: Secret
+    access_key_id: Annotated[Line, StringConstraints(min_length=1)]
+    access_key_secret: Secret
+    parameters_in: Literal["body", "query"] = "body"
+    business_unit: Line = ""
+
+
+class HeaderNames(Section):
+    """`headers`: which headers of the INVITE mean what. They match in any case."""
+
+    auth_token: HeaderName = "X-Auth-Token"  # noqa: S105 (the name of a header)
+    contact_id: HeaderName = "X-InContact-ContactId"
+    main_contact_id: HeaderName = "X-InContact-MasterId"
+    pass_to_agent: tuple[HeaderPattern, ...] = ("X-*",)
+
+    @field_validator("contact_id", "main_contact_id")
+    @classmethod
+    def _not_the_token(cls, value: str, info: ValidationInfo) -> str:
+        if value.lower() == str(info.data.get("auth_token")).lower():
+            raise ValueError("is the header of the token too; give it one of its own")
+        return value
+
+    @cached_property
+    def passed(self) -> re.Pattern[str]:
+        """Matches the lower-case names of the headers that go to the agent."""
+        return re.compile("|".join(translate(pattern.lower()) for pattern in self.pass_to_agent) or r"(?!)")
+
+
+class ProjectConfig(Section):
+    """One voice agent of a client. `auth_token` is None where the client has but this one project and no token."""
+
+    auth_token: AuthToken | None
+    api_keys: tuple[ApiKey, ...] = ()
+    headers: HeaderNames = HeaderNames()
+    agent: AgentConfig
+    max_call_seconds: Count = 3600
+    on_agent_failure: Literal["reject", "handoff"] = "reject"
+    handoff: HandoffConfig
+
+
+class ClientConfig(Section):
+    """One CXone business unit: its numbers, its tenant, its projects."""
+
+    pseudo_numbers: Annotated[
+        tuple[
+            Annotated[str, StringConstraints(pattern=r"^[+0-9 .()\[\]-]*[0-9][+0-9 .()\[\]-]*$", max_length=64)], ...
+        ],
+        Field(min_length=1),
+    ]
+    cxone: CxoneConfig
+    projects: dict[Identifier, ProjectConfig] = Field(min_length=1)
+
+
+class Config(Section):
+    """The whole file. What spans several keys (numbers, tokens, destinations) is checked by `load_config` alone."""
+
+    sip: SipConfig = SipConfig()
+    http: HttpConfig = HttpConfig()
+    store: StoreConfig = StoreConfig()
+    drain_seconds: SecondsOrNone = 30
+    clients: dict[Identifier, ClientConfig] = Field(min_length=1)
+
+    def client_of(self, number: str) -> tuple[str, ClientConfig] | None:
+        """The client, with its id, that a number belongs to, however the number is written."""
+        return self._clients_by_number.get(number_key(number))
+
+    @cached_property
+    def routing_headers(self) -> frozenset[str]:
+        """Lower-case names of the headers that carry a token or the contact id, in any project."""
+        return frozenset(
+            name.lower()
+            for client in self.clients.values()
+            for project in client.projects.values()
+            for name in (project.headers.auth_token, project.headers.contact_id)
+        )
+
+    @cached_property
+    def _clients_by_number(self) -> Mapping[str, tuple[str, ClientConfig]]:
+        return {
+            number_key(number): (client_id, client)
+            for client_id, client in self.clients.items()
+            for number in client.pseudo_numbers
+        }

@@ -1,0 +1,30 @@
+"""A fault of the configuration: where it is, what is wrong, and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+KeyPath = tuple[object, ...]  # keys of mappings, and the positions in lists as int
+
+
+class Problem(NamedTuple):
+    """A fault at a key. `text` reads on after the key: "is missing; it must be given"."""
+
+    path: KeyPath
+    text: str
+
+    def line(self, file: Path) -> str:
+        """Write the one line that a user sees."""
+        where = f"{dotted(self.path)}: " if self.path else ""
+        return one_line(f"{file}: {where}{self.text}")
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as `clients.acme.pseudo_numbers[0]`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def one_line(text: str) -> str:
+    """Show control characters as escapes, so that a key with a line break in it makes no second line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,99 @@
+"""What a valid configuration should still be told about."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sipbridge.config.agents import PromptAgentConfig, SipAgentConfig
+from sipbridge.config.handoff import InviteDestination, ReferDestination
+from sipbridge.config.models import Config, ProjectConfig
+
+
+def unsupported(config: Config) -> list[str]:
+    """Name what the configuration asks for and this release does not do yet: with any of it, no start."""
+    return [f"{key} is not supported in this release; {instead}" for key, instead in _unsupported(config)]
+
+
+def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
+    for position, url in enumerate(config.sip.listen):
+        if url.transport == "tls":
+            yield f"sip.listen[{position}]: TLS", "listen on udp:// or tcp://"
+    if config.sip.srtp != "disabled":
+        yield "sip.srtp: SRTP", "write disabled"
+    if config.store.sqlite_path is None:
+        yield "store.url: Redis", "write sqlite:///PATH"
+    for place, project in _projects(config):
+        if not isinstance(project.agent, PromptAgentConfig):
+            yield f"{place}.agent.type: {project.agent.type}", "write prompt"
+        for name, destination in project.handoff.destinations.items():
+            if isinstance(destination, ReferDestination | InviteDestination) and _is_secure(destination.uri):
+                yield f"{place}.handoff.destinations.{name}.uri: SIP over TLS", "write a sip: URI over UDP or TCP"
+
+
+def _is_secure(uri: str) -> bool:
+    return uri.startswith("sips:") or "transport=tls" in uri.lower()
+
+
+def warnings(config: Config) -> list[str]:
+    """Name what works and is probably not meant, or is less safe than it looks."""
+    return list(_warnings(config))
+
+
+def _warnings(config: Config) -> Iterator[str]:
+    if any(network.prefixlen == 0 for network in config.sip.trusted_sources):
+        yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
+    yield from _too_few_ports(config)
+    yield from _pop_links(config)
+    for client_id, client in config.clients.items():
+        for key in ("issuer", "api_url"):
+            if _is_clear_and_far(getattr(client.cxone, key)):
+                yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
+    for place, project in _projects(config):
+        if project.auth_token is None:
+            yield f"{place}.auth_token: null lets in every call to the client's numbers; give a token"
+        for position, pattern in enumerate(project.handoff.allowed_routes):
+            if not pattern.startswith("tel:") and "@" not in pattern:
+                yield f"{place}.handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+
+
+def _too_few_ports(config: Config) -> Iterator[str]:
+    first, last = config.sip.rtp_ports
+    legs = 2 if any(_calls_out(project) for _, project in _projects(config)) else 1
+    needed = 2 * legs * config.sip.max_calls
+    if last - first + 1 < needed:
+        yield f"sip.rtp_ports: holds {last - first + 1} ports; sip.max_calls needs {needed} of them"
+
+
+def _calls_out(project: ProjectConfig) -> bool:
+    return isinstance(project.agent, SipAgentConfig) or any(
+        isinstance(destination, InviteDestination) for destination in project.handoff.destinations.values()
+    )
+
+
+def _pop_links(config: Config) -> Iterator[str]:
+    if not any("pop_url" in template.names for _, p in _projects(config) for template in p.handoff.signal.values()):
+        return
+    if _is_local(config.http.public_url):
+        yield "http.public_url: a desktop cannot open the {pop_url} of a Signal there; write the address it reaches"
+    if config.http.pop_link_secret is None:
+        yield "http.pop_link_secret: null, so {pop_url} links die with a restart; give a long random text"
+
+
+def _is_clear_and_far(url: str | None) -> bool:
+    return url is not None and url.startswith("http:") and not _is_local(url)
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _projects(config: Config) -> Iterator[tuple[str, ProjectConfig]]:
+    for client_id, client in config.clients.items():
+        for project_id, project in client.projects.items():
+            yield f"clients.{client_id}.projects.{project_id}", project

@@ -1,0 +1,113 @@
+"""Templates of the Signal's parameters p1 to p9."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+NAMES = frozenset(
+    {
+        "destination",
+        "skill",
+        "reason",
+        "utterance",
+        "handoff_id",
+        "call_id",
+        "contact_id",
+        "main_contact_id",
+        "caller",
+        "dialled",
+        "client",
+        "project",
+        "pop_url",
+        "data_json",
+    }
+)
+
+_HEADERS = "headers."
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_OPEN_NAME = re.compile(r"data\..+|headers\.[Xx]-[A-Za-z0-9-]+")
+
+
+class SignalTemplate:
+    """A text with names in braces, read once so that it renders quickly.
+
+    `{{` and `}}` are literal braces. Raises `ValueError` for broken braces and unknown names.
+    """
+
+    __slots__ = ("_has_headers", "_parts", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._parts, names = _parse(text)
+        self.names = frozenset(names)
+        self._has_headers = any(name.startswith(_HEADERS) for name in names)
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """Fill in the values: `{"destination": …, "data.order": …, "headers.X-Queue": …}`.
+
+        The names of headers match in any case. A name that the values lack is the empty string.
+        """
+        if self._has_headers:
+            folded = {name.lower(): value for name, value in values.items() if name.startswith(_HEADERS)}
+            values = {**values, **folded}
+        return "".join([values.get(text, "") if is_name else text for is_name, text in self._parts])
+
+    def __repr__(self) -> str:
+        return f"SignalTemplate({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, SignalTemplate) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 (pydantic's own signature)
+        return core_schema.no_info_plain_validator_function(
+            cls._read, serialization=core_schema.plain_serializer_function_ser_schema(lambda template: template.text)
+        )
+
+    @classmethod
+    def _read(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("is not text; put it in quotes")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+        return cls(value)
+
+
+def _parse(text: str) -> tuple[tuple[tuple[bool, str], ...], list[str]]:
+    """Split into literals and look-up keys, told apart by the flag; and list the names as they are written."""
+    parts: list[tuple[bool, str]] = []
+    names: list[str] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        parts.append((False, text[end : token.start()]))
+        end = token.end()
+        name = token[1]
+        if name is None:
+            if len(token[0]) == 1:
+                raise ValueError(f"has a lone `{token[0]}`; write {{name}}, or {{{{ and }}}} for literal braces")
+            parts.append((False, token[0][0]))
+            continue
+        _check_name(name)
+        names.append(name)
+        parts.append((True, name.lower() if name.startswith(_HEADERS) else name))
+    parts.append((False, text[end:]))
+    return tuple(part for part in parts if part[1]), names
+
+
+def _check_name(name: str) -> None:
+    if name in NAMES or _OPEN_NAME.fullmatch(name):
+        return
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    right = (
+        f"did you mean {{{near[0]}}}?" if near else f"known are {', '.join(sorted(NAMES))}, data.NAME, headers.X-NAME"
+    )
+    raise ValueError(f"has the unknown name {{{name}}}; {right}")

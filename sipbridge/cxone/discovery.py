@@ -1,0 +1,84 @@
+"""Where a tenant's token endpoint and API are, asked of the tenant itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+import aiohttp
+import jwt
+
+from sipbridge.config import CxoneConfig
+from sipbridge.cxone.http import ask, time_limits, usable_url
+from sipbridge.errors import CxoneError
+
+# Shorter than a token is kept, so that each renewal asks anew and follows a tenant that moves; a token taken anew after
+# a 401 does not pay for it.
+_MAX_AGE_SECONDS = 1800.0
+_LIMITS = time_limits(3.0)
+
+
+class Discovery:
+    """One client's endpoints, remembered for half an hour.
+
+    Source: NICE's developer pages, `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery 1.0) and
+    `{iss}/.well-known/cxone-configuration?tenantId=`.
+    """
+
+    def __init__(
+        self, config: CxoneConfig, session: aiohttp.ClientSession, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._issuer = config.issuer.rstrip("/")
+        self._api_url = config.api_url
+        self._session = session
+        self._clock = clock
+        self._known: dict[str, tuple[str, float]] = {}
+
+    async def token_endpoint(self) -> str:
+        """The URL that gives tokens. Raises `CxoneError`."""
+        return await self._ask(f"{self._issuer}/.well-known/openid-configuration", "token_endpoint")
+
+    async def api_url(self, id_token: str | None) -> str:
+        """The base URL of the tenant's API, without a slash at its end. Raises `CxoneError`.
+
+        The configured one where there is one, else the one that the issuer of the id token names for its tenant.
+        """
+        if self._api_url is not None:
+            return usable_url(self._api_url, "cxone.api_url", issuer=self._issuer)
+        if id_token is None:
+            raise CxoneError("the token came without an id_token, so the tenant's API is not known: set cxone.api_url")
+        issuer, tenant = _issuer_and_tenant(id_token)
+        issuer = usable_url(issuer, "iss of the id_token", issuer=self._issuer)
+        url = f"{issuer}/.well-known/cxone-configuration?tenantId={quote(tenant, safe='')}"
+        return await self._ask(url, "api_endpoint")
+
+    async def _ask(self, url: str, key: str) -> str:
+        found, asked_at = self._known.get(url, ("", 0.0))
+        now = self._clock()
+        if found and now - asked_at < _MAX_AGE_SECONDS:
+            return found
+        answer = await ask(self._session, "GET", url, _LIMITS)
+        source = url.partition("?")[0]
+        if answer.status != 200:  # noqa: PLR2004 (OK, by its number as all over HTTP)
+            raise CxoneError(f"{source} answered {answer.status}")
+        found = usable_url(answer.json_object(source).get(key), f"{key} of {source}", issuer=self._issuer)
+        self._known = {known: entry for known, entry in self._known.items() if now - entry[1] < _MAX_AGE_SECONDS}
+        self._known[url] = (found, now)
+        return found
+
+
+def _issuer_and_tenant(id_token: str) -> tuple[str, str]:
+    """Read the two claims that say where to ask for the tenant.
+
+    The signature is not checked: the token comes straight from the issuer's token endpoint over TLS, which OpenID
+    Connect Core 1.0, section 3.1.3.7, point 6, takes in its place.
+    """
+    try:
+        claims = jwt.decode(id_token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise CxoneError("the id_token is no JWT") from error
+    issuer, tenant = claims.get("iss"), claims.get("tenantId")
+    if not isinstance(issuer, str) or not isinstance(tenant, str) or not tenant:
+        raise CxoneError("the id_token lacks iss or tenantId")
+    return issuer, tenant

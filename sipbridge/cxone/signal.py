@@ -1,0 +1,172 @@
+"""The Signal: one POST that wakes the contact's Studio script, and is sent again only where it cannot have arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from sipbridge.calls.ports import SignalResult
+from sipbridge.config import CxoneConfig
+from sipbridge.cxone.breaker import Breaker
+from sipbridge.cxone.http import drain, retry_after_seconds, time_limits
+from sipbridge.cxone.tokens import Access, TokenSource
+from sipbridge.errors import CxoneError
+
+_BACKOFF_SECONDS = 0.2  # doubled with each try
+_LEAST_SECONDS = 0.25  # with less left a try would more likely end unknown than do any good
+_PLACEHOLDER_CONTACT_ID = "100000000000"  # stands for "no contact" in Studio scripts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """What one try came to, and what that was read from (for the log).
+
+    `retry_after` is the least seconds to wait before it is sent again, `refused_access` what was refused in its place:
+    then it is worth another try with a fresh one. Where both are None it is not to be sent again.
+    """
+
+    result: SignalResult
+    answer: str
+    retry_after: float | None = None
+    refused_access: Access | None = None
+
+
+_HELD_BACK = _Try(SignalResult.UNDELIVERED, "held back, as CXone does not answer")
+_NO_TIME_LEFT = _Try(SignalResult.UNDELIVERED, "no time left")
+_ACCEPTED = (200, 202, 204)  # NICE's specification has 202; the others are answered too, and mean the same
+_TOKEN_REFUSED = (401, 403)
+_BUSY = (429, 503)
+# Only these say that CXone is not there: a 500 can be the doing of one script, a 502 or 504 is a gateway's.
+_SAY_DOWN = (429, 502, 503, 504)
+
+
+class Signaller:
+    """Sends the Signals of one client.
+
+    Source: `POST /interactions/{contactId}/signal` of NICE's published API. It knows no idempotency key, and two
+    Signals start the script's ONSIGNAL twice, so this sends again only after no connection, after 401 or 403 with a
+    fresh token (once), and after 429 or 503, each with what is left of `budget_seconds`, token included.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        config: CxoneConfig,
+        session: aiohttp.ClientSession,
+        tokens: TokenSource,
+        breaker: Breaker,
+        *,
+        budget_seconds: float,
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._tokens = tokens
+        self._breaker = breaker
+        self._budget = budget_seconds
+        self._full_limits = time_limits(budget_seconds)
+        self._path = f"/inContactAPI/services/{config.api_version}/interactions/"
+        self._in_query = config.parameters_in == "query"
+
+    async def send(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
+        """Signal the contact's script; returns within the budget."""
+        contact_id = contact_id.strip()
+        if not contact_id or contact_id == _PLACEHOLDER_CONTACT_ID:
+            tried = _Try(SignalResult.UNDELIVERED, "there is no such contact")
+        else:
+            tried = await self._deliver(*self._request(contact_id, parameters))
+        extra = {"event": "cxone_signal", "client": self._client, "contact_id": contact_id}
+        level = logging.DEBUG if tried.result is SignalResult.ACCEPTED else logging.WARNING
+        logger.log(level, "Signal %s: %s", tried.result.value, tried.answer, extra=extra)
+        return tried.result
+
+    async def _deliver(self, path: str, body: bytes | None) -> _Try:
+        deadline = asyncio.get_running_loop().time() + self._budget
+        backoff = _BACKOFF_SECONDS
+        token_was_refused = False
+        while self._breaker.admits():
+            tried = await self._try(path, body, deadline)
+            if tried.refused_access is not None and not token_was_refused:
+                token_was_refused = True
+                self._tokens.drop(tried.refused_access)
+                continue
+            if tried.retry_after is None:
+                return tried
+            pause = max(backoff, tried.retry_after)
+            backoff *= 2
+            if self._breaker.is_open or self._limits_until(deadline - pause) is None:
+                return tried
+            await asyncio.sleep(pause)
+        return _HELD_BACK
+
+    def _request(self, contact_id: str, parameters: Mapping[str, str]) -> tuple[str, bytes | None]:
+        """The path with its query, and the body. A lone surrogate, which has no UTF-8, becomes a question mark."""
+        texts = {name: text.encode(errors="replace").decode() for name, text in parameters.items()}
+        path = f"{self._path}{quote(contact_id, safe='')}/signal"
+        if not self._in_query:
+            return path, orjson.dumps(texts)
+        return (f"{path}?{urlencode(texts, quote_via=quote, safe='')}" if texts else path), None
+
+    async def _token_before(self, deadline: float) -> Access:
+        async with asyncio.timeout_at(deadline):
+            return await self._tokens.get()
+
+    def _limits_until(self, deadline: float) -> aiohttp.ClientTimeout | None:
+        """The time limits of a try that begins now; None where too little time is left for one."""
+        left = deadline - asyncio.get_running_loop().time()
+        if left >= self._budget - 0.001:  # as nearly always: spares making one
+            return self._full_limits
+        return time_limits(left) if left >= min(_LEAST_SECONDS, self._budget / 2) else None
+
+    async def _try(self, path: str, body: bytes | None, deadline: float) -> _Try:
+        """Send it once. aiohttp repeats only idempotent methods by itself (its `IDEMPOTENT_METHODS`), so no POST."""
+        try:
+            access = self._tokens.at_hand() or await self._token_before(deadline)
+        except (CxoneError, TimeoutError):
+            self._breaker.failed()
+            return _Try(SignalResult.UNDELIVERED, "no access token")
+        limits = self._limits_until(deadline)
+        if limits is None:
+            return _NO_TIME_LEFT
+        url = URL(access.api_url + path, encoded=True)
+        headers = access.headers if body is None else access.json_headers
+        try:
+            async with self._session.post(
+                url, data=body, headers=headers, timeout=limits, allow_redirects=False
+            ) as response:
+                tried = self._judge(response, access)
+                await drain(response)
+                return tried
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Name, TCP and TLS come before the first byte of HTTP.
+            self._breaker.failed()
+            return _Try(SignalResult.UNDELIVERED, type(error).__name__, retry_after=0.0)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # Also a pooled connection that CXone closed at the same moment: nothing tells whether it read the request.
+            self._breaker.failed()
+            return _Try(SignalResult.UNKNOWN, type(error).__name__)
+
+    def _judge(self, response: aiohttp.ClientResponse, access: Access) -> _Try:
+        """Read a status: 3xx and 4xx refuse; other 2xx and 5xx leave open whether the script got it."""
+        status = response.status
+        retry_after = retry_after_seconds(response.headers.get("Retry-After")) or 0.0
+        if status in _SAY_DOWN:
+            self._breaker.failed(retry_after)
+        else:
+            self._breaker.answered()
+        if status in _ACCEPTED:
+            return _Try(SignalResult.ACCEPTED, str(status))
+        if status in _TOKEN_REFUSED:
+            return _Try(SignalResult.REFUSED, str(status), refused_access=access)
+        if status in _BUSY:
+            return _Try(SignalResult.UNDELIVERED, str(status), retry_after)
+        refused = 300 <= status < 500  # noqa: PLR2004 (the classes of RFC 9110, section 15)
+        return _Try(SignalResult.REFUSED if refused else SignalResult.UNKNOWN, str(status))

@@ -1,0 +1,128 @@
+"""The conversation's transcript, posted to CXone's transcript service (TMS) for the human who takes over.
+
+Source: no published specification; the fields are those that integrations in production send to
+`POST /aai/tms/transcripts/post`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import orjson
+
+from sipbridge.calls.model import CallRecord
+from sipbridge.config import CxoneConfig
+from sipbridge.cxone.breaker import Breaker
+from sipbridge.cxone.http import drain, time_limits
+from sipbridge.cxone.tokens import TokenSource
+from sipbridge.errors import CxoneError
+
+_PATH = "/aai/tms/transcripts/post"
+_ACCEPTED = (200, 201, 202, 204)
+_PARTICIPANTS = {"agent": "Bot", "caller": "Patron"}
+
+logger = logging.getLogger(__name__)
+
+
+class TranscriptPoster:
+    """Posts the transcripts of one client, each once: a second post shows the same words twice."""
+
+    def __init__(
+        self,
+        client: str,
+        config: CxoneConfig,
+        session: aiohttp.ClientSession,
+        tokens: TokenSource,
+        breaker: Breaker,
+        *,
+        vendor_id: str,
+        timeout_seconds: float,
+    ) -> None:
+        self._client = client
+        self._business_unit = config.business_unit
+        self._session = session
+        self._tokens = tokens
+        self._breaker = breaker
+        self._vendor_id = vendor_id
+        self._timeout = timeout_seconds
+        self._limits = time_limits(timeout_seconds)
+
+    async def post(self, record: CallRecord, *, escalated: bool) -> bool:
+        """Post the record's transcript for its main contact, within the time limit; true where CXone took it.
+
+        False, and nothing posted, where nothing was said, the main contact is not known, or CXone is down anyway.
+        """
+        lines = transcript_lines(record)
+        if not lines or not record.main_contact_id.strip() or self._breaker.is_open:
+            return False
+        body = orjson.dumps(self._body(record, lines, escalated=escalated))
+        try:
+            async with asyncio.timeout(self._timeout):
+                status = await self._send(body)
+        except (CxoneError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            answer = type(error).__name__
+        else:
+            if status in _ACCEPTED:
+                return True
+            answer = str(status)
+        extra = {"event": "cxone_transcript", "client": self._client, "contact_id": record.main_contact_id}
+        logger.warning("transcript not taken: %s", answer, extra=extra)
+        return False
+
+    async def _send(self, body: bytes) -> int:
+        access = await self._tokens.get()
+        async with self._session.post(
+            access.api_url + _PATH, data=body, headers=access.json_headers, timeout=self._limits, allow_redirects=False
+        ) as response:
+            # 401 only: a 403 may as well say that the tenant has no TMS, and would cost a token each call.
+            if response.status == 401:  # noqa: PLR2004 (Unauthorized, by its number as all over HTTP)
+                self._tokens.drop(access)
+            await drain(response)
+            return response.status
+
+    def _body(self, record: CallRecord, lines: list[dict[str, str]], *, escalated: bool) -> dict[str, Any]:
+        return {
+            "vendorId": self._vendor_id,
+            "busId": self._business_unit,
+            "virtualAgentId": "",
+            "contactId": record.main_contact_id.strip(),
+            "contactState": "SELF_SERVICE",
+            "mediaType": "Voice",
+            "selfServiceSessionDetails": {
+                "transcriptPublishSettingOption": "PUBLISH_TRANSCRIPTS_ONLY",
+                "sessionCompletionType": "ESCALATED" if escalated else "CONTAINED",
+                "sessionCompletionDetails": record.handoff.reason if record.handoff else record.reason,
+                "transcriptSummary": "",
+                "transcripts": lines,
+            },
+        }
+
+
+def transcript_lines(record: CallRecord) -> list[dict[str, str]]:
+    """The turns as TMS wants them; those without words are left out.
+
+    A turn that nobody timed gets the time of the one before it, the first that of the call's answer.
+    """
+    lines = []
+    at = record.answered_at or record.started_at
+    for turn in record.transcript:
+        at = turn.at or at
+        if turn.text.strip():
+            lines.append(
+                {
+                    "participantId": _PARTICIPANTS[turn.role],
+                    "messageBody": turn.text,
+                    "messageContentType": "TRANSCRIPT",
+                    "utcDateTime": _utc_without_zone(at),
+                }
+            )
+    return lines
+
+
+def _utc_without_zone(at: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.mmm`."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

@@ -1,0 +1,116 @@
+"""What the simulator accepts: tenants, faults, Signal parameters and transcripts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, StringConstraints, TypeAdapter, model_validator
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Endpoint(StrEnum):
+    """The endpoints of CXone that are simulated; each can be made to fail on its own."""
+
+    DISCOVERY = "discovery"  # GET /.well-known/openid-configuration
+    TOKEN = "token"  # noqa: S105 (the name of an endpoint, not a secret)  POST /auth/token
+    CONFIGURATION = "configuration"  # GET /.well-known/cxone-configuration
+    SIGNAL = "signal"  # POST /inContactAPI/services/{version}/interactions/{contactId}/signal
+    TRANSCRIPT = "transcript"  # POST /aai/tms/transcripts/post
+
+
+class Tenant(BaseModel):
+    """A customer of CXone and the credentials that speak for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenant_id: NonEmpty
+    business_unit: NonEmpty
+    area: NonEmpty = "na1"
+    client_id: NonEmpty
+    client_secret: NonEmpty
+    access_key_id: NonEmpty
+    access_key_secret: NonEmpty
+
+
+DEMO_TENANT = Tenant(
+    tenant_id="demo-tenant",
+    business_unit="4599999",
+    client_id="demo-client",
+    client_secret="demo-secret",  # noqa: S106 (published on purpose: it opens nothing but the simulator)
+    access_key_id="demo-key",
+    access_key_secret="demo-key-secret",  # noqa: S106 (the same)
+)
+
+
+class Fault(BaseModel):
+    """How the next `times` requests to an endpoint go wrong; `times: null` lasts until cleared.
+
+    A `status` of 300 or more is answered in the place of the endpoint, as a gateway would: nothing is recorded. Other
+    faults let the endpoint do its work and spoil the answer: `latency_seconds` delays it, `body` replaces it, `reset`
+    closes the TCP connection without one (`before`: nor is anything recorded). `expire_tokens` makes every token
+    issued so far invalid before the request is looked at. `contact_id` limits a fault to one contact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Endpoint
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    retry_after: Annotated[int, Field(ge=0)] | NonEmpty | None = None
+    latency_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
+    reset: Literal["before", "after"] | None = None
+    expire_tokens: bool = False
+    body: str | None = None
+    times: Annotated[int, Field(ge=1)] | None = 1
+    contact_id: NonEmpty | None = None
+
+    @model_validator(mode="after")
+    def _does_something_somewhere(self) -> Self:
+        effects = (self.status, self.body, self.reset)
+        if not (any(effect is not None for effect in effects) or self.latency_seconds or self.expire_tokens):
+            raise ValueError("says nothing to do: give status, latency_seconds, reset, expire_tokens or body")
+        if self.contact_id is not None and self.endpoint not in (Endpoint.SIGNAL, Endpoint.TRANSCRIPT):
+            raise ValueError("contact_id goes with the endpoints signal and transcript only")
+        return self
+
+
+ParameterName = Literal["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]
+SignalParameters = TypeAdapter(dict[ParameterName, StrictStr])
+
+
+class TranscriptLine(BaseModel):
+    """One utterance of a posted transcript."""
+
+    model_config = ConfigDict(strict=True)
+
+    participantId: Literal["Bot", "Patron"]  # noqa: N815 (CXone's names, here and below)
+    messageBody: NonEmpty  # noqa: N815
+    messageContentType: Literal["TRANSCRIPT"]  # noqa: N815
+    utcDateTime: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}$")]  # noqa: N815
+
+
+class SessionDetails(BaseModel):
+    """How the self-service session went, and what was said in it."""
+
+    model_config = ConfigDict(strict=True)
+
+    transcriptPublishSettingOption: Literal["PUBLISH_TRANSCRIPTS_ONLY"]  # noqa: N815
+    sessionCompletionType: Literal["CONTAINED", "ESCALATED"]  # noqa: N815
+    sessionCompletionDetails: str  # noqa: N815
+    transcriptSummary: str  # noqa: N815
+    transcripts: list[TranscriptLine]
+
+
+class TranscriptPost(BaseModel):
+    """The body of `POST /aai/tms/transcripts/post`, as public integrations send it."""
+
+    model_config = ConfigDict(strict=True)
+
+    vendorId: NonEmpty  # noqa: N815
+    busId: NonEmpty  # noqa: N815
+    virtualAgentId: str  # noqa: N815
+    contactId: NonEmpty  # noqa: N815
+    contactState: Literal["SELF_SERVICE"]  # noqa: N815
+    mediaType: Literal["Voice"]  # noqa: N815
+    selfServiceSessionDetails: SessionDetails  # noqa: N815

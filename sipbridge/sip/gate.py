@@ -1,0 +1,74 @@
+"""The gate in front of PJSUA: decides about every request outside a dialog, before a call is made of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pjsua2 as pj
+
+from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.model import Invite
+from sipbridge.errors import InviteRefused, MalformedInvite
+from sipbridge.sip.headers import read_invite
+
+logger = logging.getLogger(__name__)
+
+_METHOD_NOT_ALLOWED = 405
+
+
+class Gate(pj.RequestGate):  # type: ignore[misc]
+    """Runs on the SIP thread. PJSUA takes an admitted INVITE on in the same breath, and then asks `take` for it."""
+
+    def __init__(self, admission: Admission, refused: Callable[[Invite, int, str], None]) -> None:
+        super().__init__()
+        self._admission = admission
+        self._refused = refused
+        self._admitted: Admitted | None = None
+
+    def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
+        """Let a request in or refuse it."""
+        try:
+            self._judge(request)
+        except Exception:
+            logger.exception("a request could not be judged", extra={"event": "internal_error"})
+            request.refuse(500, "")
+
+    def take(self) -> Admitted | None:
+        """The INVITE that was let in last, if nobody has taken it."""
+        admitted, self._admitted = self._admitted, None
+        return admitted
+
+    def turned_down(self, sip_status: int, reason: str) -> None:
+        """PJSUA refused what we had let in: no codec in common, SDP that cannot be read."""
+        admitted = self.take()
+        if admitted is not None:
+            self._admission.release(admitted.identity.call_id)
+            self._refused(admitted.invite, sip_status, reason)
+
+    def _judge(self, request: pj.GateRequest) -> None:
+        method = request.method()
+        if method == "INVITE":
+            self._judge_invite(request)
+        elif not self._admission.trusts(request.sourceAddress()):
+            request.refuse(403, "")
+        elif method != "OPTIONS":
+            # Else PJSUA would take messages, subscriptions and registrations that nobody here wants.
+            request.refuse(_METHOD_NOT_ALLOWED, "")
+            request.addHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY")
+
+    def _judge_invite(self, request: pj.GateRequest) -> None:
+        # Left over where PJSUA dropped the last one without a word.
+        self.turned_down(500, "internal_error")
+        source = request.sourceAddress()
+        invite = read_invite(request.message(), source, request.sourcePort(), request.transport())
+        try:
+            self._admitted = self._admission.admit(invite)
+        except InviteRefused as refusal:
+            request.refuse(refusal.sip_status, "")
+            if refusal.retry_after_seconds is not None:
+                request.addHeader("Retry-After", str(refusal.retry_after_seconds))
+            if isinstance(refusal, MalformedInvite):
+                # RFC 3261, 20.43: 399 is for a text that a person reads.
+                request.addHeader("Warning", f'399 sipbridge "{refusal}"')
+            self._refused(invite, refusal.sip_status, refusal.reason)

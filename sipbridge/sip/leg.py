@@ -1,0 +1,134 @@
+"""A leg as the event loop sees it: futures for what PJSIP will tell, coroutines for what it shall do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sipbridge.calls.model import LegEnd
+from sipbridge.calls.ports import Headers, Leg, ReferOutcome, ReferResult
+from sipbridge.errors import DialFailed, LegGone
+from sipbridge.waiting import first_of
+
+if TYPE_CHECKING:
+    from sipbridge.sip.legs import LegTable
+    from sipbridge.sip.thread import SipThread
+
+_numbers = count(1)
+
+T = TypeVar("T")
+
+
+class SipLeg:
+    """Implements `calls.ports.Leg`. Its dialog lives on the SIP thread, under the leg's number."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: SipThread, table: LegTable) -> None:
+        self.number = next(_numbers)
+        self.began = time.monotonic()
+        self.answered: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[LegEnd] = loop.create_future()
+        # Whether anybody waits for the answer is theirs to decide.
+        self.answered.add_done_callback(_look_at)
+        self._loop = loop
+        self._thread = thread
+        self._table = table
+        self._played: asyncio.Future[None] | None = None
+        self._referred: asyncio.Future[ReferOutcome] | None = None
+
+    # ------------------------------------------------------------ commands
+
+    async def ring(self) -> None:
+        """Send 180."""
+        await self._command(partial(self._table.ring, self.number))
+
+    async def answer(self, headers: Headers) -> float:
+        """Send 200 and wait for the ACK; returns the seconds from INVITE to 200."""
+        answered_at = await self._command(partial(self._table.answer, self.number, dict(headers)))
+        await self._or_gone(self.answered)
+        return answered_at - self.began
+
+    async def hang_up(self, sip_status: int = 200, headers: Headers | None = None, reason: str = "") -> None:
+        """End the leg; returns when its dialog is over."""
+        if not self.ended.done():
+            self._thread.post(
+                partial(self._table.hang_up, self.number, sip_status, dict(headers or {}), reason),
+            )
+        await asyncio.shield(self.ended)
+
+    async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
+        """Blind transfer; returns what became of it."""
+        self._referred = self._loop.create_future()
+        await self._command(partial(self._table.refer, self.number, uri, dict(headers)))
+        await first_of(self._referred, self.ended, timeout=timeout_seconds)
+        if self._referred.done():
+            return self._referred.result()
+        return ReferOutcome(ReferResult.PEER_HUNG_UP if self.ended.done() else ReferResult.NO_NOTIFY, 0)
+
+    async def play(self, clip: Path) -> None:
+        """Play a clip; returns when its last sample has left, stops where the wait is cancelled."""
+        self._played = self._loop.create_future()
+        await self._command(partial(self._table.play, self.number, clip))
+        try:
+            await self._or_gone(self._played)
+        except asyncio.CancelledError:
+            self._thread.post(partial(self._table.stop_playing, self.number))
+            raise
+
+    async def join(self, other: Leg) -> None:
+        """Connect the audio of the two both ways."""
+        if not isinstance(other, SipLeg):
+            raise TypeError("a SIP leg can be joined to another SIP leg only")
+        await self._command(partial(self._table.join, self.number, other.number))
+
+    async def _command(self, command: Callable[[], T]) -> T:
+        if self.ended.done():
+            raise LegGone("the far end has hung up")
+        return await self._thread.run(command)
+
+    async def _or_gone(self, news: asyncio.Future[None]) -> None:
+        await first_of(news, self.ended)
+        if self.ended.done():
+            raise LegGone("the far end has hung up")
+
+    # ------------------------------------------------------------ news from the SIP thread, on the loop
+
+    def confirmed(self) -> None:
+        """The dialog is confirmed: ACK came, or the far end's 2xx did."""
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    def clip_finished(self) -> None:
+        """The last sample of the clip has left."""
+        if self._played is not None and not self._played.done():
+            self._played.set_result(None)
+
+    def refer_ended(self, accepted: bool, sip_status: int) -> None:  # noqa: FBT001 (called through partial)
+        """A final status came: of the REFER itself, or by NOTIFY after it was accepted. 0 is accepted for good."""
+        if self._referred is None or self._referred.done():
+            return
+        if sip_status == 0:
+            result = ReferResult.NO_NOTIFY
+        elif sip_status < 300:  # noqa: PLR2004 (a 2xx)
+            result = ReferResult.ACCEPTED
+        else:
+            result = ReferResult.FAILED if accepted else ReferResult.REFUSED
+        self._referred.set_result(ReferOutcome(result, sip_status))
+
+    def dialog_ended(self, *, by_peer: bool, sip_status: int) -> None:
+        """The dialog is over."""
+        if not self.ended.done():
+            self.ended.set_result(LegEnd(by_peer=by_peer, sip_status=sip_status, at=datetime.now(UTC)))
+        if not self.answered.done():
+            self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
+
+
+def _look_at(answered: asyncio.Future[None]) -> None:
+    with suppress(asyncio.CancelledError):
+        answered.exception()

@@ -1,0 +1,144 @@
+"""The one thread that may touch pjsua2, and the way between it and the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import pjsua2 as pj
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How long the poll sleeps where nothing happens. Commands and finished clips wake it.
+POLL_MILLISECONDS = 50
+
+
+class SipThread:
+    """Runs `start`, then PJSIP's poll and the commands that others send it, then `stop`; all on one thread.
+
+    Other threads reach it by `run` and `post`. What it has to say to the loop it gathers with `tell` and hands over
+    once a turn, since every hand-over costs a system call and a wake-up.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._commands: deque[Callable[[], None]] = deque()
+        self._news: list[Callable[[], None]] = []
+        self._each_turn: list[Callable[[], None]] = []
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._endpoint: pj.Endpoint | None = None
+
+    async def start(self, open_endpoint: Callable[[], pj.Endpoint], close_endpoint: Callable[[], None]) -> None:
+        """Start the thread; returns when the endpoint is open, or raises what opening it raised."""
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(
+            target=self._main, args=(open_endpoint, close_endpoint, opened), name="sip", daemon=True
+        )
+        self._thread.start()
+        await opened
+
+    async def stop(self) -> None:
+        """Stop the thread; returns when PJSIP is down."""
+        if self._thread is None:
+            return
+        self.post(self._stop)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    # ------------------------------------------------------------ from other threads
+
+    def run(self, command: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a command on the SIP thread; the future has its result or its exception."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self.post(partial(self._answer, command, answer))
+        return answer
+
+    def post(self, command: Callable[[], None]) -> None:
+        """Run a command on the SIP thread, and don't wait for it. It must not raise."""
+        self._commands.append(command)
+        pj.wakeSipThread()
+
+    def _answer(self, command: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+        try:
+            result = command()
+        except Exception as error:  # noqa: BLE001 (it is raised where the command came from)
+            self.tell(partial(_fail, answer, error))
+        else:
+            self.tell(partial(_resolve, answer, result))
+
+    # ------------------------------------------------------------ on the SIP thread
+
+    def tell(self, news: Callable[[], None]) -> None:
+        """Run this on the event loop, after all that was told before."""
+        self._news.append(news)
+
+    def each_turn(self, action: Callable[[], None]) -> None:
+        """Run this after every poll."""
+        self._each_turn.append(action)
+
+    def _main(
+        self,
+        open_endpoint: Callable[[], pj.Endpoint],
+        close_endpoint: Callable[[], None],
+        opened: asyncio.Future[None],
+    ) -> None:
+        try:
+            endpoint = open_endpoint()
+        except Exception as error:  # noqa: BLE001 (it is raised in start)
+            close_endpoint()
+            self._loop.call_soon_threadsafe(_fail, opened, error)
+            return
+        self._loop.call_soon_threadsafe(_resolve, opened, None)
+        while not self._stopping:
+            self._turn(endpoint)
+        close_endpoint()
+        self._hand_over()
+
+    def _turn(self, endpoint: pj.Endpoint) -> None:
+        if endpoint.libHandleEvents(POLL_MILLISECONDS) < 0:
+            # A poll that fails at once, again and again, must not eat the processor.
+            logger.error("PJSIP's poll failed", extra={"event": "poll_failed"})
+            time.sleep(POLL_MILLISECONDS / 1000)
+        self._hand_over()
+        while self._commands:
+            self._commands.popleft()()
+        for action in self._each_turn:
+            action()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            # A loop that is closed has nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_run_all, news)
+
+
+def _run_all(news: list[Callable[[], None]]) -> None:
+    for item in news:
+        try:
+            item()
+        except Exception:
+            logger.exception("news from the SIP thread failed", extra={"event": "internal_error"})
+
+
+def _resolve(answer: asyncio.Future[Any], result: object) -> None:
+    if not answer.done():
+        answer.set_result(result)
+
+
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

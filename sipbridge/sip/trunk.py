@@ -1,0 +1,134 @@
+"""The SIP side as the rest of the program sees it: start, take calls, make calls, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pjsua2 as pj
+
+from sipbridge.audio import Pcm
+from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.model import Invite
+from sipbridge.calls.ports import Headers
+from sipbridge.config import SipConfig
+from sipbridge.errors import DialFailed, LegGone
+from sipbridge.sip.endpoint import PjsipEndpoint
+from sipbridge.sip.gate import Gate
+from sipbridge.sip.leg import SipLeg
+from sipbridge.sip.legs import LegTable
+from sipbridge.sip.thread import SipThread
+
+_REFUSED_BY_PJSIP = {488: "no_codec", 400: "malformed", 415: "malformed"}
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    """Where PJSUA announces calls."""
+
+    def __init__(self, announce: Callable[[int], None]) -> None:
+        super().__init__()
+        self._announce = announce
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802 (PJSUA2's name)
+        """A call that the gate let in."""
+        self._announce(prm.callId)
+
+
+class _Endpoint(pj.Endpoint):  # type: ignore[misc]
+    """Where PJSUA says that it refused a call by itself."""
+
+    turned_down: Callable[[int, str], None]
+
+    def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:  # noqa: N802 (PJSUA2's name)
+        """A call that PJSUA would not take."""
+        code = int(prm.statusCode)
+        self.turned_down(code, _REFUSED_BY_PJSIP.get(code, "internal_error"))
+
+
+class SipTrunk:
+    """Implements `calls.ports.Dialler`, and gives every admitted call to `on_call`.
+
+    `on_call` and `on_refused` run on the event loop; the latter gets the INVITE, its final answer and the reason.
+    """
+
+    def __init__(
+        self,
+        config: SipConfig,
+        admission: Admission,
+        on_call: Callable[[SipLeg, Admitted], None],
+        on_refused: Callable[[Invite, int, str], None],
+    ) -> None:
+        self._config = config
+        self._admission = admission
+        self._on_call = on_call
+        self._on_refused = on_refused
+
+    async def start(self) -> list[str]:
+        """Open everything; returns the addresses in use. Raises `StartupError`."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = SipThread(self._loop)
+        await self._thread.start(self._open, self._close)
+        return self._pjsip.addresses
+
+    async def stop(self) -> None:
+        """Close everything."""
+        await self._thread.stop()
+
+    async def load_clip(self, path: Path, pcm: Pcm) -> None:
+        """Make a recording ready to be played under this name."""
+        await self._thread.run(partial(self._table.clips.put, path, pcm))
+
+    async def measure_lag(self) -> float:
+        """Seconds that the SIP thread takes to answer."""
+        asked = time.monotonic()
+        await self._thread.run(_nothing)
+        return time.monotonic() - asked
+
+    async def dial(self, uri: str, headers: Headers, caller: str) -> SipLeg:
+        """Send an INVITE, with the caller's number in From. Raises `DialFailed`."""
+        leg = SipLeg(self._loop, self._thread, self._table)
+        local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
+        try:
+            await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri))
+        except LegGone as error:
+            raise DialFailed(500, str(error)) from None
+        return leg
+
+    # ------------------------------------------------------------ on the SIP thread
+
+    def _open(self) -> pj.Endpoint:
+        self._gate = Gate(self._admission, self._refused)
+        endpoint = _Endpoint()
+        endpoint.turned_down = self._gate.turned_down
+        self._pjsip = PjsipEndpoint(self._config, endpoint, _Account(self._announce))
+        self._pjsip.open(self._gate)
+        self._table = LegTable(self._thread, self._pjsip.account)
+        return endpoint
+
+    def _close(self) -> None:
+        self._pjsip.close(self._gate)
+
+    def _announce(self, slot: int) -> None:
+        admitted = self._gate.take()
+        if admitted is None:
+            return  # PJSUA answers 500 to a call that nobody takes on
+        leg = SipLeg(self._loop, self._thread, self._table)
+        self._table.adopt(leg, slot)
+        self._thread.tell(partial(self._on_call, leg, admitted))
+
+    def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
+        self._thread.tell(partial(self._on_refused, invite, sip_status, reason))
+
+
+def _nothing() -> None:
+    """Do nothing, on the SIP thread."""
+
+
+def pjsip_version() -> str:
+    """The version of PJSIP that is built in."""
+    version: str = pj.builtVersion()
+    return version

@@ -1,0 +1,7 @@
+"""What operators see of the bridge: metrics and logs, both made from the events of calls."""
+
+from sipbridge.telemetry.call_log import CallLog
+from sipbridge.telemetry.logs import LogOutput, configure_logging, level_from
+from sipbridge.telemetry.metrics import Metrics
+
+__all__ = ["CallLog", "LogOutput", "Metrics", "configure_logging", "level_from"]

@@ -1,0 +1,137 @@
+"""The log of calls: one line a call, one a refused INVITE, all else at debug.
+
+At info and above stand ids, fixed words and times; no number, parameter, data, utterance, transcript or secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sipbridge.calls.events import (
+    CallEnded,
+    CallEvent,
+    DrainChanged,
+    InviteAnswered,
+    StoreFailed,
+    TokenRequested,
+)
+from sipbridge.calls.model import CallRecord, HandoffRecord, Result
+from sipbridge.telemetry.burst_limit import BurstLimit
+
+logger = logging.getLogger("sipbridge.call")
+
+MAX_STRANGER_CHARACTERS = 128  # of a text that whoever sent an INVITE has chosen
+
+
+class CallLog:
+    """An `Observer` that logs. Called on the event loop.
+
+    Lines that a flood or a broken store would repeat are limited to `lines` in `window_seconds` for each reason.
+    """
+
+    def __init__(self, *, lines: int = 20, window_seconds: float = 1.0) -> None:
+        self._limit = BurstLimit(lines, window_seconds, _log_suppressed)
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            InviteAnswered: self._invite_answered,
+            CallEnded: self._call_ended,
+            TokenRequested: self._token_requested,
+            StoreFailed: self._store_failed,
+            DrainChanged: self._drain_changed,
+        }
+
+    def __call__(self, event: CallEvent, /) -> None:
+        """Log an event."""
+        handle = self._handlers.get(type(event))
+        if handle and logger.isEnabledFor(logging.INFO):
+            handle(event)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log_detail(event)
+
+    def _invite_answered(self, event: InviteAnswered) -> None:
+        if event.sip_status < 300 or not self._limit.allows(f"invite refused: {event.reason}"):  # noqa: PLR2004 (RFC 3261, 21)
+            return
+        fields = {
+            "event": "invite_refused",
+            "code": event.sip_status,
+            "reason": event.reason,
+            "sip_call_id": event.sip_call_id[:MAX_STRANGER_CHARACTERS],
+            "source": event.source_address,
+            "call_id": event.call_id,
+        }
+        logger.info("invite refused", extra=fields)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        record = event.record
+        fields = _ids(record)
+        fields["event"] = "call_ended"
+        fields["result"] = event.outcome.result.value
+        fields["reason"] = event.outcome.reason
+        fields["ended_by"] = record.ended_by
+        fields["duration_ms"] = round(event.duration_seconds * 1000)
+        fields["setup_ms"] = _milliseconds(record.started_at, record.answered_at)
+        fields["turns"] = len(record.transcript)
+        if record.handoff:
+            fields |= _handoff(record.handoff)
+        logger.info("call ended", extra=fields)
+
+    def _token_requested(self, event: TokenRequested) -> None:
+        if event.result is not Result.SUCCESS and self._limit.allows(f"no access token: {event.client}"):
+            fields = {"event": "token_requested", "client": event.client, "result": event.result.value}
+            logger.warning("no access token from CXone", extra=fields)
+
+    def _store_failed(self, event: StoreFailed) -> None:
+        if self._limit.allows("store failed"):
+            fields = _ids(event.record) | {"event": "store_failed", "detail": event.message}
+            logger.warning("record not stored", extra=fields)
+
+    def _drain_changed(self, event: DrainChanged) -> None:
+        text = "draining: no new calls" if event.draining else "drained"
+        logger.info(text, extra={"event": "drain_changed", "draining": event.draining})
+
+
+def _log_suppressed(what: str, count: int, seconds: float) -> None:
+    fields = {"event": "lines_suppressed", "suppressed": count, "window_seconds": seconds}
+    logger.warning("more lines like these: %s", what, extra=fields)
+
+
+def _log_detail(event: CallEvent) -> None:
+    record: CallRecord | None = getattr(event, "record", None)
+    outcome = getattr(event, "outcome", None)
+    fields = _ids(record) if record else {}
+    fields["event"] = type(event).__name__
+    for name in ("agent_type", "stage", "purpose", "method", "sip_status", "seconds", "setup_seconds"):
+        if hasattr(event, name):
+            fields[name] = getattr(event, name)
+    if outcome:
+        fields |= {"result": outcome.result.value, "reason": outcome.reason}
+    logger.debug("call event", extra=fields)
+
+
+def _ids(record: CallRecord) -> dict[str, Any]:
+    return {
+        "call_id": record.call_id,
+        "sip_call_id": record.sip_call_id[:MAX_STRANGER_CHARACTERS],
+        "client": record.client,
+        "project": record.project,
+        "contact_id": record.contact_id,
+    }
+
+
+def _handoff(handoff: HandoffRecord) -> dict[str, Any]:
+    return {
+        "handoff_state": handoff.state.value,
+        "handoff_destination": handoff.destination,
+        "handoff_method": handoff.method,
+        "handoff_by": handoff.requested_by,
+        "handoff_ms": _milliseconds(handoff.handoff_at, handoff.finished_at),
+        "signal": handoff.signal,
+        "transfer": handoff.transfer,
+        "confirmed": handoff.confirmed,
+    }
+
+
+def _milliseconds(start: datetime, end: datetime | None) -> int | None:
+    return round((end - start).total_seconds() * 1000) if end else None

@@ -1,0 +1,51 @@
+"""Labelled metrics that stay quick and few."""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, TypeVar
+
+from prometheus_client import Counter, Histogram
+
+M = TypeVar("M", Counter, Histogram)
+
+MAX_WORDS = 100
+
+
+class Children(Generic[M]):
+    """The children of a labelled metric; `labels()` of the library is slow and is called once for each."""
+
+    __slots__ = ("_children", "_metric")
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *labels: str) -> M:
+        """Return the child with these label values, in the order of the labels."""
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._metric.labels(*labels)
+        return child
+
+
+class Words:
+    """Keeps a label to short lower-case words, and to `MAX_WORDS` of them.
+
+    Reasons are fixed words of the code. Should one ever be made of what a stranger sent, it becomes `other` here
+    instead of a time series each.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def known(self, word: str) -> str:
+        """Return the word, or `other`."""
+        if word in self._known:
+            return word
+        if len(self._known) < MAX_WORDS and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):
+            self._known.add(word)
+            return word
+        return "other"

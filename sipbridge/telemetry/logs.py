@@ -1,0 +1,154 @@
+"""JSON lines, written by a thread of their own so that no call ever waits for a terminal, a pipe or a disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+QUEUED_LINES = 10_000
+STOP_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+_Queue = queue.Queue[logging.LogRecord | None]
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> LogOutput:
+    """Send the root logger's lines to a stream, standard error unless given, and return what stops that.
+
+    `level` is a name such as `INFO`. Raises `ValueError` for one that is none.
+    """
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise ValueError(f"no log level: {level!r}; use DEBUG, INFO, WARNING or ERROR")
+    return LogOutput(level.upper(), stream or sys.stderr)
+
+
+def level_from(environ: Mapping[str, str]) -> str:
+    """Return the level that SIPBRIDGE_LOG_LEVEL asks for, else `INFO`."""
+    return environ.get("SIPBRIDGE_LOG_LEVEL") or "INFO"
+
+
+class LogOutput:
+    """The root logger's way to a stream, until `close`. At most `QUEUED_LINES` wait; more are dropped and counted."""
+
+    def __init__(self, level: str, stream: TextIO) -> None:
+        lines: _Queue = queue.Queue(QUEUED_LINES)
+        self._enqueuer = _Enqueuer(lines)
+        self._writer = _Writer(lines, stream, self._enqueuer)
+        root = logging.getLogger()
+        self._level_before = root.level
+        root.addHandler(self._enqueuer)
+        root.setLevel(level)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Write what waits, for at most some seconds where the stream is stuck, and let the root logger go."""
+        root = logging.getLogger()
+        root.removeHandler(self._enqueuer)
+        root.setLevel(self._level_before)
+        self._writer.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class _Enqueuer(QueueHandler):
+    """Puts lines into the queue, or counts them where it is full."""
+
+    queue: _Queue
+
+    def __init__(self, lines: _Queue) -> None:
+        super().__init__(lines)
+        self._dropped = 0
+        self._counting = threading.Lock()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Leave all formatting to the writing thread."""
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            with self._counting:
+                self._dropped += 1
+
+    def take_dropped(self) -> int:
+        """Return how many lines were dropped since the last time."""
+        with self._counting:
+            dropped, self._dropped = self._dropped, 0
+        return dropped
+
+
+class _Writer(QueueListener):
+    """Writes lines, and says where some are missing."""
+
+    queue: _Queue
+    _thread: threading.Thread | None
+
+    def __init__(self, lines: _Queue, stream: TextIO, source: _Enqueuer) -> None:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(_JsonLine())
+        super().__init__(lines, handler)
+        self._source = source
+
+    def handle(self, record: logging.LogRecord) -> None:
+        super().handle(record)
+        dropped = self._source.take_dropped()
+        if dropped:
+            notice = logger.makeRecord(
+                logger.name,
+                logging.WARNING,
+                __file__,
+                0,
+                "log lines were dropped",
+                (),
+                None,
+                extra={"dropped": dropped},
+            )
+            super().handle(notice)
+
+    def stop(self) -> None:
+        """End the thread, but don't wait for a stream that is stuck (the library's own `stop` would, for ever)."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        try:
+            self.queue.put(None, timeout=STOP_SECONDS)
+        except queue.Full:
+            return
+        thread.join(STOP_SECONDS)
+
+
+class _JsonLine(OrjsonFormatter):
+    """`time` (RFC 3339, UTC), `level`, `logger`, `message`, then whatever the line has as extras."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 (the library's name and signature)
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Write any line at all: orjson refuses lone surrogates and large numbers."""
+        try:
+            return super().jsonify_log_record(log_data)
+        except TypeError:
+            return json.dumps(log_data, default=repr)

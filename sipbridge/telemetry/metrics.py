@@ -1,0 +1,155 @@
+"""The metrics of contract section 8, fed by the events of calls."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from sipbridge import __version__
+from sipbridge.calls.events import (
+    AgentConnected,
+    CallAnswered,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+    DrainChanged,
+    HandoffFinished,
+    HandoffStage,
+    InviteAnswered,
+    SignalSent,
+    StoreFailed,
+    TokenRequested,
+    TransferDone,
+)
+from sipbridge.telemetry.children import Children, Words
+
+# Seconds. A prompt answers within milliseconds, a desk that rings after many seconds; a Signal has 3.
+SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+CALL_BUCKETS = (1, 5, 10, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200)
+STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 60)
+SIGNAL_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+
+
+class Metrics:
+    """An `Observer` that counts. Called on one thread; `page` and the setters may be called from any."""
+
+    def __init__(self, *, pjsip_version: str) -> None:
+        # The library's `_created` series double the page and tell what `process_start_time_seconds` tells.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        build = Info("sipbridge_build", "What runs here.", registry=registry)
+        build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
+
+        def counter(name: str, text: str, *labels: str) -> Children[Counter]:
+            return Children(Counter(name, text, labels, registry=registry))
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, text, buckets=buckets, registry=registry)
+
+        self._words = Words()
+        self._active = Gauge("sipbridge_calls_active", "Calls in progress.", registry=registry)
+        self._draining = Gauge("sipbridge_draining", "1 while no new calls are taken.", registry=registry)
+        self._lag = Gauge(
+            "sipbridge_sip_thread_lag_seconds", "How late the SIP thread came to a command.", registry=registry
+        )
+        self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
+        self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
+        self._handoffs = counter(
+            "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
+        )
+        self._signals = counter("sipbridge_signals_total", "Signals tried.", "client", "result")
+        self._tokens = counter("sipbridge_token_requests_total", "Access tokens asked for.", "client", "result")
+        self._transfers = counter("sipbridge_transfers_total", "Transfer methods carried out.", "method", "result")
+        self._agents = counter("sipbridge_agent_connects_total", "Attempts to reach an agent.", "type", "result")
+        self._store_errors = Counter(
+            "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
+        )
+        self._durations = histogram("sipbridge_call_duration_seconds", "From INVITE to the end.", CALL_BUCKETS)
+        self._setups = histogram("sipbridge_setup_seconds", "From INVITE to 200.", SETUP_BUCKETS)
+        self._signal_seconds = histogram("sipbridge_signal_seconds", "A Signal, retries included.", SIGNAL_BUCKETS)
+        self._stages = Children(
+            Histogram(
+                "sipbridge_handoff_seconds",
+                "A stage of a handoff; `total` is all of it.",
+                ["stage"],
+                buckets=STAGE_BUCKETS,
+                registry=registry,
+            )
+        )
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            InviteAnswered: self._invite_answered,
+            CallStarted: self._call_started,
+            AgentConnected: self._agent_connected,
+            CallAnswered: self._call_answered,
+            HandoffStage: self._handoff_stage,
+            SignalSent: self._signal_sent,
+            TransferDone: self._transfer_done,
+            HandoffFinished: self._handoff_finished,
+            CallEnded: self._call_ended,
+            TokenRequested: self._token_requested,
+            StoreFailed: self._store_failed,
+            DrainChanged: self._drain_changed,
+        }
+
+    def __call__(self, event: CallEvent, /) -> None:
+        """Count an event."""
+        handle = self._handlers.get(type(event))
+        if handle:
+            handle(event)
+
+    def set_sip_thread_lag(self, seconds: float) -> None:
+        """Note how late the SIP thread came to a command."""
+        self._lag.set(seconds)
+
+    def page(self) -> bytes:
+        """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
+        return prometheus_client.generate_latest(self._registry)
+
+    def _invite_answered(self, event: InviteAnswered) -> None:
+        # An agent's or a destination's answer may be passed on, so the code is not always ours.
+        self._invites(str(event.sip_status) if 200 <= event.sip_status <= 699 else "other").inc()  # noqa: PLR2004 (RFC 3261, 21)
+
+    def _call_started(self, _: CallStarted) -> None:
+        self._active.inc()
+
+    def _agent_connected(self, event: AgentConnected) -> None:
+        self._agents(event.agent_type, event.outcome.result).inc()
+
+    def _call_answered(self, event: CallAnswered) -> None:
+        self._setups.observe(event.setup_seconds)
+
+    def _handoff_stage(self, event: HandoffStage) -> None:
+        self._stages(event.stage).observe(event.seconds)
+
+    def _signal_sent(self, event: SignalSent) -> None:
+        self._signals(event.record.client, event.outcome.result).inc()
+        self._signal_seconds.observe(event.seconds)
+
+    def _transfer_done(self, event: TransferDone) -> None:
+        self._transfers(event.method, event.outcome.result).inc()
+
+    def _handoff_finished(self, event: HandoffFinished) -> None:
+        record, outcome = event.record, event.outcome
+        reason = self._words.known(outcome.reason)
+        self._handoffs(record.client, record.project, event.method, outcome.result, reason).inc()
+        self._stages("total").observe(event.seconds)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        record, outcome = event.record, event.outcome
+        self._active.dec()
+        self._calls(record.client, record.project, outcome.result, self._words.known(outcome.reason)).inc()
+        self._durations.observe(event.duration_seconds)
+
+    def _token_requested(self, event: TokenRequested) -> None:
+        self._tokens(event.client, event.result).inc()
+
+    def _store_failed(self, _: StoreFailed) -> None:
+        self._store_errors.inc()
+
+    def _drain_changed(self, event: DrainChanged) -> None:
+        self._draining.set(event.draining)

@@ -1,0 +1,69 @@
+"""Every error in the one shape, `{"error_message": …}`."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from sipbridge.errors import RequestRefused, StoreError
+from sipbridge.web.answers import ErrorAnswer
+from sipbridge.web.operation import json_answer
+
+logger = logging.getLogger(__name__)
+
+server_logger = logging.getLogger("sipbridge.web.server")  # aiohttp's own server writes to it
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what a handler raises."""
+    try:
+        return await handler(request)
+    except RequestRefused as refusal:
+        return _error(refusal.http_status, str(refusal))
+    except web.HTTPException as error:
+        return _of_aiohttp(error)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the answer is JSON)
+        return _of_ourselves(error, _route(request))
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell our faults from bytes that are no HTTP, which aiohttp logs as errors and quotes, keys and all."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+server_logger.addFilter(_is_ours)
+
+
+def _of_aiohttp(error: web.HTTPException) -> web.Response:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        answer = _error(405, f"use {' or '.join(sorted(error.allowed_methods))} here")
+        answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+    return _error(error.status, "no such path" if error.status == web.HTTPNotFound.status_code else error.reason)
+
+
+def _of_ourselves(error: Exception, route: str) -> web.Response:
+    if isinstance(error, StoreError):
+        logger.warning("a request could not be answered: %s", error, extra={"route": route})
+        return _error(500, "the record store cannot be read at the moment; try again")
+    # The stack and not the message, which may quote what was sent.
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("a request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})
+    return _error(500, "this service failed; its log says where")
+
+
+def _route(request: web.Request) -> str:
+    """Return the path as it was declared: the real one may hold a pop link."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
+
+
+def _error(status: int, message: str) -> web.Response:
+    return json_answer(ErrorAnswer(error_message=message), status)

@@ -1,0 +1,117 @@
+"""What an operation of the API is declared by. The routes and the OpenAPI document are both made from this alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from sipbridge.errors import BadRequest, KeyMissingOrWrong, KeyOfAnotherProject, NotFound, RequestRefused
+from sipbridge.web.auth import KEY_HEADER, check_key
+from sipbridge.web.deps import WebDeps
+from sipbridge.web.reading import read_body, read_query
+from sipbridge.web.refusals import BodyInvalid, BodyTooLarge
+
+Q = TypeVar("Q", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel)
+
+CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
+NO_SUCH_CALL = "this project has no such call"
+
+
+class Nothing(BaseModel):
+    """No query or no body: what comes all the same is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Q, B]):
+    """A request that was let in and read. `client` and `project` are empty where the path names none."""
+
+    deps: WebDeps
+    request: web.Request
+    client: str
+    project: str
+    query: Q
+    body: B
+
+    @property
+    def call_id(self) -> str:
+        """The call that the path names."""
+        return self.request.match_info["call_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an operation answers when all is well: JSON of a model, or text of a media type."""
+
+    status: int
+    description: str
+    model: type[BaseModel] | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Q, B]):
+    """One method of one path.
+
+    `also` is a second shape that the body may have, which the model of `body` reads too.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    handler: Callable[[Asked[Q, B]], Awaitable[web.StreamResponse]]
+    reply: Reply
+    query: type[Q]
+    body: type[B]
+    also: type[BaseModel] | None = None
+    refuses: tuple[type[RequestRefused], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The operation's id in the document: the name of its handler."""
+        return self.handler.__name__
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it belongs to a project."""
+        return self.path.startswith("/v1/")
+
+    @property
+    def refusals(self) -> tuple[type[RequestRefused], ...]:
+        """All that it may refuse with, those included that come before its handler."""
+        keys = (KeyMissingOrWrong, KeyOfAnotherProject) if self.needs_key else ()
+        query = (BadRequest,) if self.query.model_fields else ()
+        body = (BadRequest, BodyTooLarge, BodyInvalid) if self.method == "POST" and self.body.model_fields else ()
+        return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
+
+    def serve(self, deps: WebDeps) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Make the handler that aiohttp calls."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self.handler(await self._read(request, deps))
+
+        return handle
+
+    async def _read(self, request: web.Request, deps: WebDeps) -> Asked[Q, B]:
+        path = request.match_info
+        client, project = path.get("account_id", ""), path.get("project_id", "")
+        if self.needs_key:
+            check_key(deps.config, client, project, request.headers.get(KEY_HEADER))
+        if "call_id" in path and not re.fullmatch(CALL_ID_PATTERN, path["call_id"]):
+            raise NotFound(NO_SUCH_CALL)
+        query = read_query(self.query, request)
+        body = await read_body(self.body, request)
+        return Asked(deps, request, client, project, query, body)
+
+
+AnyOperation = Operation[Any, Any]
+
+
+def json_answer(answer: BaseModel, status: int = 200) -> web.Response:
+    """Make a response of a model."""
+    return web.Response(body=answer.model_dump_json().encode(), status=status, content_type="application/json")

@@ -1,0 +1,67 @@
+"""Queries and bodies, from whoever sends them, as models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from sipbridge.errors import BadRequest
+from sipbridge.web.refusals import BodyInvalid, BodyTooLarge
+
+MAX_BODY_BYTES = 1_000_000
+BODY_SECONDS = 10.0
+
+_FAULTS_SHOWN = 5
+_FAULT_CHARACTERS = 200
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_query(model: type[M], request: web.Request) -> M:
+    """Read the query; the first of a name that comes twice. Raises `BadRequest`."""
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise BadRequest(_faults(error)) from None
+
+
+async def read_body(model: type[M], request: web.Request) -> M:
+    """Read a JSON body, an empty one as `{}`. Raises `BadRequest`, `BodyTooLarge` and `BodyInvalid`."""
+    if not model.model_fields:
+        return model()
+    text = await _read_bytes(request)
+    try:
+        # pydantic's own parser: it stops at 200 levels of nesting and at 4,300 digits.
+        value = from_json(text, allow_inf_nan=False) if text.strip() else {}
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BodyInvalid(_faults(error)) from None
+
+
+async def _read_bytes(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise BadRequest(f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes") from None
+    except web.RequestPayloadError:
+        raise BadRequest("the body broke off or is not encoded as its headers say") from None
+
+
+def _faults(error: ValidationError) -> str:
+    """Name the fields and what is wrong with them; never what was sent there."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:_FAULTS_SHOWN]:
+        field = ".".join(str(part) for part in fault["loc"])
+        lines.append(f"{field}: {fault['msg']}"[:_FAULT_CHARACTERS] if field else fault["msg"][:_FAULT_CHARACTERS])
+    more = error.error_count() - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")

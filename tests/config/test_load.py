@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipbridge.config import hash_secret
+
+from .files import client, faults, load, project, tree, with_handoff, with_project
+
+PROJECT = "clients.acme.projects.billing"
+
+
+def _two_projects(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return tree(clients={"acme": client(projects={"one": project(**one), "two": project(**other)})})
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    """One of each kind, in one file and even in one project: none hides another."""
+    bad: dict[str, Any] = project(
+        auth_token="same-token",
+        api_keys=["${NOT_SET}"],
+        max_cal_seconds=5,
+        agent={"type": "prompt", "audio": "none.wav", "destination": "nowhere"},
+        handoff={
+            "default": "car",
+            "destinations": {"care": {"method": "release"}, "sales": {"method": "refer"}},
+            "signal": {"p1": "{nothing}", "p10": "x"},
+            "post_transcript": True,
+        },
+    )
+    content = tree(
+        sip={"max_calls": -1, "listen": ["tls://0.0.0.0:5061"]},
+        htp={},
+        clients={
+            "acme": client(projects={"billing": bad, "other": project(auth_token="same-token")}),
+            "zeta": client(pseudo_numbers=["1 999 555 0001"]),
+        },
+    )
+    found = faults(tmp_path, content)
+    assert [line.split(": ")[0] for line in found] == [
+        "clients.acme.cxone.business_unit",
+        f"{PROJECT}.agent.audio",
+        f"{PROJECT}.agent.destination",
+        f"{PROJECT}.api_keys[0]",
+        f"{PROJECT}.handoff.default",
+        f"{PROJECT}.handoff.destinations.sales.uri",
+        f"{PROJECT}.handoff.signal.p1",
+        f"{PROJECT}.handoff.signal.p10",
+        f"{PROJECT}.max_cal_seconds",
+        "clients.acme.projects.other.auth_token",
+        "clients.zeta.pseudo_numbers[0]",
+        "htp",
+        "sip.max_calls",
+        "sip.tls.certificate_file",
+        "sip.tls.private_key_file",
+    ]
+    assert all("; " in line for line in found)
+
+
+def test_an_unknown_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
+    assert faults(tmp_path, with_handoff(allowed_route=[])) == [
+        f"{PROJECT}.handoff.allowed_route: is an unknown key; did you mean allowed_routes?"
+    ]
+    destination = {"method": "refer", "uri": "sip:a@b", "skil": "5"}
+    (found,) = faults(tmp_path, with_handoff(destinations={"care": destination}))
+    assert found == f"{PROJECT}.handoff.destinations.care.skil: is an unknown key; did you mean skill?"
+    (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b", "zzz": 1}))
+    assert found.endswith("known here: answer_timeout_seconds, headers, transport, type, uri")
+
+
+def test_missing_sections_are_told(tmp_path: Path) -> None:
+    assert faults(tmp_path, {"sip": {}}) == ["clients: is missing; it must be given"]
+    assert faults(tmp_path, {"clients": {}}) == ["clients: has too few entries; give at least 1"]
+    assert faults(tmp_path, tree(sip=None)) == ["sip: is not a mapping; write KEY: VALUE below it"]
+
+
+def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, tree(clients={4599: client()}))
+    assert found == "clients[4599]: is a key that is not text; put it in quotes"
+    found, _ = faults(tmp_path, "5: 1\n")
+    assert found == "[5]: is a key that is not text; put it in quotes"
+
+
+def test_a_key_with_a_line_break_makes_one_line(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, tree(**{"a\nb": 1}))
+    assert found.startswith(r"a\nb: is an unknown key")
+
+
+@pytest.mark.parametrize("other", ["+19995550001", "1 (999) 555.0001", "[1]999-555-0001"])
+def test_a_number_belongs_to_one_client_once(tmp_path: Path, other: str) -> None:
+    clients = {"acme": client(), "zeta": client(pseudo_numbers=["3", other])}
+    right = "is the number of clients.acme.pseudo_numbers[0] too; give a number to one client, once"
+    assert faults(tmp_path, tree(clients=clients)) == [f"clients.zeta.pseudo_numbers[1]: {right}"]
+    alone = tree(clients={"acme": client(pseudo_numbers=["+19995550001", other])})
+    assert faults(tmp_path, alone) == [f"clients.acme.pseudo_numbers[1]: {right}"]
+
+
+HASH = hash_secret("the-token")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("the-token", "the-token"), (HASH, HASH), ("the-token", HASH), (HASH, "the-token"), ("${T}", HASH)],
+)
+def test_two_projects_of_a_client_have_two_tokens(tmp_path: Path, one: str, other: str) -> None:
+    content = _two_projects({"auth_token": one}, {"auth_token": other})
+    assert faults(tmp_path, content, {"T": "the-token"}) == [
+        (
+            "clients.acme.projects.two.auth_token: is the token of clients.acme.projects.one.auth_token too;"
+            " give each project of a client its own"
+        )
+    ]
+
+
+def test_projects_of_two_clients_may_share_a_token(tmp_path: Path) -> None:
+    clients = {"acme": client(), "zeta": client(pseudo_numbers=["3"])}
+    assert len(load(tmp_path, tree(clients=clients)).clients) == 2
+
+
+@pytest.mark.parametrize(("one", "other"), [("key", "key"), ("key", hash_secret("key")), (hash_secret("key"), "key")])
+def test_a_key_stands_for_one_project_of_all_clients(tmp_path: Path, one: str, other: str) -> None:
+    clients = {
+        "acme": client(projects={"billing": project(api_keys=["first", one])}),
+        "zeta": client(pseudo_numbers=["3"], projects={"sales": project(api_keys=[other])}),
+    }
+    (found,) = faults(tmp_path, tree(clients=clients))
+    assert found.startswith(f"clients.zeta.projects.sales.api_keys[0]: is the key at {PROJECT}.api_keys[1] too; ")
+
+
+def test_no_token_is_allowed_for_a_client_with_one_project_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, with_project(auth_token=None)).clients["acme"].projects["billing"].auth_token is None
+    (found,) = faults(tmp_path, _two_projects({"auth_token": None}, {"auth_token": "other"}))
+    assert found == (
+        "clients.acme.projects.one.auth_token: is null in a client of several projects; give each project a token"
+    )
+
+
+def test_a_token_is_not_left_out_by_mistake(tmp_path: Path) -> None:
+    content = with_project()
+    del content["clients"]["acme"]["projects"]["billing"]["auth_token"]
+    assert faults(tmp_path, content) == [f"{PROJECT}.auth_token: is missing; it must be given"]
+
+
+def test_destinations_are_defined(tmp_path: Path) -> None:
+    assert faults(tmp_path, with_handoff(default="car")) == [
+        f"{PROJECT}.handoff.default: 'car' is not defined; did you mean care?"
+    ]
+    assert faults(tmp_path, with_project(agent={"type": "prompt", "destination": "zzz"})) == [
+        f"{PROJECT}.agent.destination: 'zzz' is not defined; known here: care"
+    ]
+
+
+def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").touch()
+    sip = {"listen": ["tls://0.0.0.0:5061"], "tls": {"certificate_file": "cert.pem", "private_key_file": None}}
+    assert faults(tmp_path, tree(sip=sip)) == [
+        "sip.tls.private_key_file: is missing; a tls:// address in sip.listen needs it"
+    ]
+
+
+def test_no_fault_shows_a_value(tmp_path: Path) -> None:
+    secret = "s3cret"
+    content = tree(
+        sip={"listen": [secret], "codecs": [secret], "max_calls": secret, "trusted_sources": [secret], "srtp": secret},
+        http={"listen": secret, "public_url": secret, "frame_ancestors": [f"{secret};"], "pop_link_secret": secret},
+        store={"url": secret},
+        clients={
+            "acme": client(
+                pseudo_numbers=[secret],
+                cxone={key: [secret] for key in ("issuer", "client_id", "client_secret", "access_key_id")},
+                projects={
+                    "one": project(auth_token=f" {secret}", api_keys=[{secret: 1}], agent={"type": secret}),
+                    "two": project(auth_token=f"sha256:{secret}", agent={"type": "sip", "uri": secret}),
+                    "three": project(agent=secret, handoff=secret, headers={"contact_id": f"{secret} {secret}"}),
+                },
+            )
+        },
+    )
+    found = faults(tmp_path, content)
+    assert len(found) > 20
+    assert secret not in "\n".join(found)

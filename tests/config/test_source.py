@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sipbridge.config import load_config
+from sipbridge.config.source import select
+from sipbridge.errors import ConfigError
+
+from .files import faults, load, tree, with_project
+
+
+def test_a_variable_stands_anywhere_in_a_text(tmp_path: Path) -> None:
+    content = with_project(handoff={"default": "${WHERE}", "destinations": {"care": {"method": "release"}}})
+    content["store"] = {"url": "sqlite:///${DIR}/${NAME}.db"}
+    config = load(tmp_path, content, {"WHERE": "care", "DIR": "/data", "NAME": "calls"})
+    assert config.clients["acme"].projects["billing"].handoff.default == "care"
+    assert config.store.sqlite_path == Path("/data/calls.db")
+
+
+def test_a_variable_can_stand_for_a_number(tmp_path: Path) -> None:
+    assert load(tmp_path, tree(sip={"max_calls": "${MAX}"}), {"MAX": "7"}).sip.max_calls == 7
+
+
+def test_what_a_variable_holds_is_not_read_again(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from the file")
+    environ = {"TOKEN": "file:secret", "KEY": "${TOKEN}"}
+    found = load(tmp_path, with_project(auth_token="${TOKEN}", api_keys=["${KEY}"]), environ)
+    billing = found.clients["acme"].projects["billing"]
+    assert billing.auth_token is not None
+    assert billing.auth_token.matches("file:secret")
+    assert billing.api_keys[0].matches("${TOKEN}")
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_file_loses_its_last_line_end(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "token").write_bytes(b"token-of-billing" + ending.encode())
+    token = load(tmp_path, with_project(auth_token="file:token")).clients["acme"].projects["billing"].auth_token
+    assert token is not None
+    assert token.matches("token-of-billing")
+
+
+def test_a_file_is_relative_to_the_configuration_and_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "token").write_text("token-of-billing\n")
+    token = (
+        load(tmp_path, with_project(auth_token="file:${DIR}/token"), {"DIR": "secrets"})
+        .clients["acme"]
+        .projects["billing"]
+        .auth_token
+    )
+    assert token is not None
+    assert token.matches("token-of-billing")
+
+
+def test_every_missing_variable_and_file_names_its_key(tmp_path: Path) -> None:
+    content = with_project(
+        auth_token="${NOT_SET}", api_keys=["file:missing", "${ALSO_NOT_SET}"], max_call_seconds="${M}"
+    )
+    key, missing = "clients.acme.projects.billing", tmp_path / "missing"
+    assert faults(tmp_path, content) == [
+        f"{key}.api_keys[0]: the file {missing} cannot be read: No such file or directory; give a readable file",
+        f"{key}.api_keys[1]: the environment variable ALSO_NOT_SET is not set; set it",
+        f"{key}.auth_token: the environment variable NOT_SET is not set; set it",
+        f"{key}.max_call_seconds: the environment variable M is not set; set it",
+    ]
+
+
+def test_a_folder_or_bytes_for_a_file_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    found = faults(tmp_path, with_project(auth_token="file:.", api_keys=["file:bytes"]))
+    assert "is not UTF-8 text" in found[0]
+    assert "Is a directory" in found[1]
+
+
+@pytest.mark.parametrize("text", ["${", "${A B}", "${}", "${1A}", "x${A"])
+def test_a_broken_variable_is_a_fault(tmp_path: Path, text: str) -> None:
+    (found,) = faults(tmp_path, with_project(auth_token=text), {"A": "a"})
+    assert found.startswith("clients.acme.projects.billing.auth_token: has a broken `${`")
+
+
+def test_a_syntax_error_gives_line_and_column(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, "clients:\n  acme: [1, 2\n  other: 3\n")
+    assert found.startswith("3:8: is not YAML: expected ',' or ']', but got ':'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: *s3cret",
+        "a: !s3cret x",
+        "a: &x [*x]",
+        "a: 1\n---\nb: 2\n",
+        "a: 2024-99-99",
+        'a: "\x01"',
+        "? [a, b]\n: c",
+        "a: @s3cret",
+        "a: " + "[" * 5000,
+    ],
+)
+def test_what_yaml_cannot_read_is_one_line_that_shows_no_value(tmp_path: Path, text: str) -> None:
+    (found,) = faults(tmp_path, text)
+    assert "is not YAML" in found
+    assert "s3cret" not in found
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "text", "# nothing"])
+def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text: str) -> None:
+    assert faults(tmp_path, text) == ["is no mapping; write at least the key clients"]
+
+
+def test_a_key_given_twice_names_both_lines_wherever_it_stands(tmp_path: Path) -> None:
+    text = "drain_seconds: 1\ndrain_seconds: 2\nsip: {max_calls: 1, max_calls: 2}\n"
+    found = faults(tmp_path, text)
+    assert "drain_seconds: is given in line 1 and in line 2; keep one" in found
+    assert "sip.max_calls: is given in line 3 and in line 3; keep one" in found
+    assert "clients: is missing; it must be given" in found
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xfc")
+    with pytest.raises(ConfigError, match="byte 3 is not UTF-8"):
+        load_config(tmp_path / "latin.yaml")
+
+
+def test_select_finds_values_with_their_paths_and_passes_over_other_shapes() -> None:
+    nested = {"a": {"x": {"n": [1, 2]}, "y": {"n": "text"}, "z": None}}
+    assert list(select(nested, "a", ..., "n", ...)) == [(("a", "x", "n", 0), 1), (("a", "x", "n", 1), 2)]
+    assert list(select(nested, "b", "c")) == []

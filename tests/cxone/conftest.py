@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import aiohttp
+import pytest
+
+from sipbridge.cxone import CxoneCentre, open_session
+from sipbridge.simulator import DEMO_TENANT, Tenant, running_simulator
+
+from .support import Clock, Recorder, Simulator, config_for
+
+MakeCentre = Callable[..., CxoneCentre]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session() as session:
+        yield session
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with running_simulator() as url, aiohttp.ClientSession() as control:
+        yield Simulator(url, control)
+
+
+@pytest.fixture
+async def make_centre(
+    simulator: Simulator, session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+) -> AsyncIterator[MakeCentre]:
+    """Makes centres of the simulator's demo tenant; other keywords change the configuration."""
+    made: list[CxoneCentre] = []
+
+    def make(
+        client: str = "acme",
+        *,
+        issuer: str | None = None,
+        tenant: Tenant = DEMO_TENANT,
+        budget_seconds: float = 3.0,
+        transcript_seconds: float = 2.0,
+        **changes: object,
+    ) -> CxoneCentre:
+        centre = CxoneCentre(
+            client,
+            config_for(issuer or simulator.url, tenant, **changes),
+            session,
+            recorder,
+            budget_seconds=budget_seconds,
+            transcript_seconds=transcript_seconds,
+            clock=clock,
+        )
+        made.append(centre)
+        return centre
+
+    yield make
+    for centre in made:
+        await centre.close()
+
+
+@pytest.fixture
+def refusing_address() -> Iterator[str]:
+    """An address that refuses connections for as long as the test runs: bound, and nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"

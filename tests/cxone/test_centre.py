@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from sipbridge.calls.ports import ContactCentre, SignalResult
+
+from .conftest import MakeCentre
+from .support import Simulator
+from .test_transcript import TURNS, record
+
+
+async def test_it_is_a_contact_centre(make_centre: MakeCentre) -> None:
+    centre: ContactCentre = make_centre()
+    assert await centre.signal("1", {"p1": "End"}) is SignalResult.ACCEPTED
+    assert await centre.post_transcript(record(*TURNS), escalated=False)
+
+
+async def test_a_fault_of_ours_is_logged_and_never_raised(
+    make_centre: MakeCentre, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    centre = make_centre()
+    await centre.warm_up()
+    await session.close()  # nobody does this while calls are up: it stands for what nobody foresees
+    assert await centre.signal("1", {"p1": "very-private"}) is SignalResult.UNKNOWN
+    assert not await centre.post_transcript(record(*TURNS), escalated=True)
+    events = [vars(entry).get("event") for entry in caplog.records if entry.levelname == "ERROR"]
+    assert events == ["cxone_signal_fault", "cxone_transcript_fault"]
+    assert "very-private" not in caplog.text
+
+
+async def test_what_cxone_says_to_the_transcript_does_not_touch_the_signal(
+    make_centre: MakeCentre, simulator: Simulator
+) -> None:
+    centre = make_centre()
+    await simulator.fault("transcript", status=503, times=None)
+    for _ in range(6):
+        assert not await centre.post_transcript(record(*TURNS), escalated=True)
+    assert await centre.signal("1", {}) is SignalResult.ACCEPTED

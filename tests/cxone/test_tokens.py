@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from sipbridge.calls.events import TokenRequested
+from sipbridge.calls.model import Result
+from sipbridge.calls.ports import SignalResult
+from sipbridge.cxone.tokens import TokenSource
+from sipbridge.errors import CxoneError
+from sipbridge.simulator import DEMO_TENANT, running_simulator
+
+from .conftest import MakeCentre
+from .support import Clock, Recorder, Simulator, config_for
+
+OTHER_TENANT = DEMO_TENANT.model_copy(
+    update={
+        "tenant_id": "other-tenant",
+        "business_unit": "4511111",
+        "access_key_id": "other-key",
+        "access_key_secret": "other-key-secret",
+    }
+)
+
+
+@pytest.fixture
+async def tokens(
+    simulator: Simulator, session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+) -> AsyncIterator[TokenSource]:
+    source = TokenSource("acme", config_for(simulator.url), session, recorder, clock=clock)
+    yield source
+    await source.close()
+
+
+async def test_a_token_comes_with_the_address_of_the_api(tokens: TokenSource, simulator: Simulator) -> None:
+    access = await tokens.get()
+    assert access.token
+    assert access.api_url == simulator.url
+    assert access.token not in repr(access)
+
+
+async def test_who_asks_at_once_shares_one_request(tokens: TokenSource, simulator: Simulator) -> None:
+    accesses = await asyncio.gather(*(tokens.get() for _ in range(100)))
+    assert len({access.token for access in accesses}) == 1
+    assert await simulator.requests("token") == {"200": 1}
+
+
+async def test_a_waiter_that_gives_up_leaves_the_request_to_the_others(
+    tokens: TokenSource, simulator: Simulator
+) -> None:
+    await simulator.fault("token", latency_seconds=0.3)
+    waiters = [asyncio.create_task(tokens.get()) for _ in range(2)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await asyncio.gather(waiters[0])
+    assert (await waiters[1]).token
+    assert await simulator.requests("token") == {"200": 1}
+
+
+async def test_a_token_is_kept_until_ten_minutes_before_its_end(
+    tokens: TokenSource, simulator: Simulator, clock: Clock
+) -> None:
+    first = await tokens.get()
+    clock.advance(2999)
+    assert await tokens.get() is first
+    assert await simulator.requests("token") == {"200": 1}
+
+
+async def test_renewal_makes_nobody_wait(
+    tokens: TokenSource, simulator: Simulator, clock: Clock, recorder: Recorder
+) -> None:
+    first = await tokens.get()
+    clock.advance(3001)
+    assert tokens.at_hand() is first
+    assert await tokens.get() is first
+    await recorder.until(2)
+    assert await tokens.get() is not first
+    assert await simulator.requests("token") == {"200": 2}
+
+
+async def test_while_renewal_fails_the_old_token_is_used_and_renewal_tried_again_later(
+    tokens: TokenSource, simulator: Simulator, clock: Clock, recorder: Recorder
+) -> None:
+    first = await tokens.get()
+    await simulator.fault("token", status=500)
+    clock.advance(3001)
+    assert await tokens.get() is first
+    await recorder.until(2)
+    assert await tokens.get() is first
+    assert await simulator.requests("token") == {"200": 1, "500": 1}
+
+    clock.advance(10)
+    assert await tokens.get() is first
+    await recorder.until(3)
+    assert await tokens.get() is not first
+    assert recorder.token_results() == [Result.SUCCESS, Result.UPSTREAM_ERROR, Result.SUCCESS]
+
+
+async def test_an_expired_token_is_not_used(tokens: TokenSource, simulator: Simulator, clock: Clock) -> None:
+    first = await tokens.get()
+    clock.advance(3600)
+    assert tokens.at_hand() is None
+    await simulator.fault("token", status=500)
+    with pytest.raises(CxoneError):
+        await tokens.get()
+    assert await tokens.get() is not first
+
+
+async def test_a_short_lived_token_is_kept_for_most_of_its_life(
+    session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+) -> None:
+    async with running_simulator(token_seconds=60) as url:
+        tokens = TokenSource("acme", config_for(url), session, recorder, clock=clock)
+        first = await tokens.get()
+        clock.advance(49)
+        assert await tokens.get() is first
+        assert len(recorder.events) == 1
+        clock.advance(2)
+        assert await tokens.get() is first
+        await recorder.until(2)
+        assert await tokens.get() is not first
+
+
+async def test_only_the_token_in_use_is_dropped(tokens: TokenSource, simulator: Simulator) -> None:
+    first = await tokens.get()
+    tokens.drop(first)
+    second = await tokens.get()
+    assert second is not first
+    tokens.drop(first)
+    assert await tokens.get() is second
+    assert await simulator.requests("token") == {"200": 2}
+
+
+async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
+    async with running_simulator([DEMO_TENANT, OTHER_TENANT]) as url, aiohttp.ClientSession() as control:
+        ours, theirs = make_centre("ours", issuer=url), make_centre("theirs", issuer=url, tenant=OTHER_TENANT)
+        for _ in range(2):
+            results = await asyncio.gather(ours.signal("our-contact", {}), theirs.signal("their-contact", {}))
+            assert set(results) == {SignalResult.ACCEPTED}
+        signals = await Simulator(url, control).signals()
+    assert len(signals) == 4
+    assert {(signal["contact_id"], signal["tenant"]) for signal in signals} == {
+        ("our-contact", "demo-tenant"),
+        ("their-contact", "other-tenant"),
+    }
+
+
+@pytest.mark.parametrize("wrong", ["client_id", "client_secret", "access_key_id", "access_key_secret"])
+async def test_wrong_credentials_are_asked_about_once_and_are_our_fault(
+    make_centre: MakeCentre, simulator: Simulator, recorder: Recorder, wrong: str
+) -> None:
+    assert await make_centre(**{wrong: "wrong"}).signal("1", {}) is SignalResult.UNDELIVERED
+    [event] = recorder.events
+    assert isinstance(event, TokenRequested)
+    assert (event.client, event.result) == ("acme", Result.CLIENT_ERROR)
+    assert sum((await simulator.requests("token")).values()) == 1
+
+
+async def test_the_message_says_what_to_check_and_no_secret(
+    make_centre: MakeCentre, caplog: pytest.LogCaptureFixture
+) -> None:
+    await make_centre(access_key_secret="not-the-right-one").warm_up()
+    assert "check cxone.access_key_id and cxone.access_key_secret" in caplog.text
+    assert "not-the-right-one" not in caplog.text
+    assert {vars(record).get("client") for record in caplog.records if record.name.startswith("sipbridge")} == {"acme"}
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": 1}, {"reset": "before"}])
+async def test_a_token_endpoint_in_passing_trouble_is_asked_again(
+    tokens: TokenSource, simulator: Simulator, fault: dict[str, object]
+) -> None:
+    await simulator.fault("token", **fault)
+    assert (await tokens.get()).token
+
+
+async def test_a_token_endpoint_that_asks_to_wait_is_left_alone_for_so_long(
+    tokens: TokenSource, simulator: Simulator, clock: Clock
+) -> None:
+    await simulator.fault("token", status=503, retry_after=30)
+    for _ in range(2):
+        with pytest.raises(CxoneError):
+            await tokens.get()
+    assert await simulator.requests("token") == {"503": 1}
+    clock.advance(30)
+    assert (await tokens.get()).token
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Sorry</html>",
+        "[]",
+        "{}",
+        '{"access_token": ""}',
+        '{"access_token": 5}',
+        '{"access_token": "a\\r\\nX-Evil: 1"}',
+        '{"access_token": "a", "expires_in": -1}',
+        '{"access_token": "a", "expires_in": "soon"}',
+        '{"access_token": "a"}',
+        '{"access_token": "a", "id_token": "no.jwt"}',
+        '{"access_token": "a", "pad": "' + 70_000 * "x" + '"}',
+    ],
+)
+async def test_an_answer_that_holds_no_token_is_an_upstream_error(
+    tokens: TokenSource, simulator: Simulator, recorder: Recorder, body: str
+) -> None:
+    await simulator.fault("token", body=body, times=None)
+    with pytest.raises(CxoneError):
+        await tokens.get()
+    assert recorder.token_results() == [Result.UPSTREAM_ERROR]
+
+
+async def test_closing_frees_who_waits(tokens: TokenSource, simulator: Simulator) -> None:
+    await simulator.fault("token", latency_seconds=60)
+    waiter = asyncio.create_task(tokens.get())
+    await asyncio.sleep(0)
+    await tokens.close()
+    with pytest.raises(CxoneError, match="shutting down"):
+        await waiter
+
+
+async def test_warm_up_spares_the_first_call_the_token(make_centre: MakeCentre, simulator: Simulator) -> None:
+    centre = make_centre()
+    await centre.warm_up()
+    assert await simulator.requests("token") == {"200": 1}
+    await centre.signal("1", {})
+    assert await simulator.requests("token") == {"200": 1}
+
+
+async def test_warm_up_only_warns_where_cxone_is_not_there(
+    make_centre: MakeCentre, refusing_address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    started_at = time.monotonic()
+    await make_centre(issuer=f"http://{refusing_address}").warm_up()
+    assert time.monotonic() - started_at < 5
+    assert "CXone cannot be used yet" in caplog.text

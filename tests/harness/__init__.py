@@ -1,0 +1,1 @@
+"""Runs the real programs (bridge, simulator, SIPp) on loopback, for tests, demo and benchmark."""

@@ -1,0 +1,97 @@
+"""What the benchmark found, and how it is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .load import LoadResult, Quantiles
+
+CPU_MS_PER_HANDOFF = 2.4  # at 200 a second
+SETUP_P95_MS = 10  # at 200 a second
+MB_AT_REST = 150
+MB_PER_HELD_CALL = 0.2
+_NO_FAILURE_RATE = 400
+_LIMITS_RATE = 200
+_HEADING = """\
+                   failed   failed            INVITE to 200     ACK to REFER         CPU
+             a s   (SIPp) (metric)  resent   p50   p95   p99   p50   p95   p99    a call
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Handoffs:
+    """Handoffs at one rate: what SIPp saw, and how many the bridge's own metrics miss."""
+
+    load: LoadResult
+    failed_by_metrics: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Calls held with audio: memory in megabytes, processor in percent of one core while all are up."""
+
+    calls: int
+    failed: int
+    setup: Quantiles
+    rss_at_rest_mb: float
+    rss_per_call_mb: float
+    cpu_percent_of_a_core: float
+
+
+@dataclass
+class Report:
+    """All of it; `floor` is the same load against SIPp, answering by rote."""
+
+    cores: int
+    handoffs: list[Handoffs] = field(default_factory=list)
+    floor: list[LoadResult] = field(default_factory=list)
+    held: Held | None = None
+
+
+def print_report(report: Report) -> None:
+    """Print the table, and which limits were met."""
+    write = sys.stdout.write
+    write(f"\nWhole handoffs, times in milliseconds; SIPp and the simulator share the {report.cores} cores\n\n")
+    write(_HEADING)
+    for each in report.handoffs:
+        write(_row("sipbridge", each.load, str(each.failed_by_metrics)))
+    for load in report.floor:
+        write(_row("SIPp alone", load, ""))
+    held = report.held
+    if held:
+        write(
+            f"\n{held.calls} calls held with audio: {held.failed} failed, INVITE to 200 p95 {held.setup.p95:g} ms, "
+            f"{held.rss_at_rest_mb:.0f} MB at rest, {held.rss_per_call_mb:.3f} MB a call, "
+            f"{held.cpu_percent_of_a_core:.0f} % of a core\n"
+        )
+    write("\n")
+    for met, text in _limits(report):
+        write(f"  {'met   ' if met else 'MISSED'}  {text}\n")
+
+
+def _row(who: str, load: LoadResult, failed_by_metrics: str) -> str:
+    times = "".join(f"{value:>6g}" for q in (load.setup, load.refer) for value in (q.p50, q.p95, q.p99))
+    return (
+        f"{who:10}{load.rate:>6}{load.failed:>9}{failed_by_metrics:>9}{load.retransmissions:>8}{times}"
+        f"{load.cpu_ms_per_call:>10.2f}\n"
+    )
+
+
+def _limits(report: Report) -> Iterator[tuple[bool, str]]:
+    """Hold the report to the limits, as far as it has what they are about."""
+    for each in report.handoffs:
+        load = each.load
+        if load.rate == _NO_FAILURE_RATE:
+            failed = max(load.failed, each.failed_by_metrics)
+            yield failed == 0, f"no failure at {load.rate}/s: {failed} of {load.calls}"
+        if load.rate == _LIMITS_RATE:
+            cpu, setup = load.cpu_ms_per_call, load.setup.p95
+            yield cpu <= CPU_MS_PER_HANDOFF, f"{CPU_MS_PER_HANDOFF} ms CPU a handoff at {load.rate}/s: {cpu:.2f}"
+            yield setup <= SETUP_P95_MS, f"INVITE to 200 p95 of {SETUP_P95_MS} ms at {load.rate}/s: {setup:g}"
+    held = report.held
+    if held:
+        yield held.failed == 0, f"no failure of {held.calls} held calls: {held.failed}"
+        yield held.rss_per_call_mb <= MB_PER_HELD_CALL, f"{MB_PER_HELD_CALL} MB a held call: {held.rss_per_call_mb:.3f}"
+        yield held.rss_at_rest_mb <= MB_AT_REST, f"{MB_AT_REST} MB at rest: {held.rss_at_rest_mb:.0f}"

@@ -1,0 +1,26 @@
+"""The bridge's metrics, read as Prometheus would."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+Labels = frozenset[tuple[str, str]]
+
+
+class Metrics:
+    """One reading of `/metrics`."""
+
+    def __init__(self, page: str) -> None:
+        self._samples: dict[str, dict[Labels, float]] = {}
+        for family in text_string_to_metric_families(page):
+            for sample in family.samples:
+                self._samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+
+    def value(self, name: str, **labels: str) -> float:
+        """Sum the samples of a name that have all these labels; 0 where there is none."""
+        wanted = frozenset(labels.items())
+        return sum(value for has, value in self._samples.get(name, {}).items() if wanted <= has)
+
+    def since(self, earlier: Metrics, name: str, **labels: str) -> float:
+        """Tell by how much a counter has grown."""
+        return self.value(name, **labels) - earlier.value(name, **labels)

@@ -1,0 +1,42 @@
+"""Free ports, for programs that must be told one (SIPp); all else binds port 0.
+
+They lie below the range that the kernel hands out itself, and each process starts looking at another place, so that
+parallel runs rarely try the same. Whoever is told a port must still cope with losing it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+
+_FIRST, _COUNT = 10_000, 8_000  # up to 17,999; RTP ranges of bridges under test lie above
+_RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
+
+_offsets = itertools.count(os.getpid() * 997)
+_ranges = itertools.count(os.getpid())
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free for UDP and TCP at this moment."""
+    for offset in itertools.islice(_offsets, _COUNT):
+        port = _FIRST + offset % _COUNT
+        if _is_free(port):
+            return port
+    raise RuntimeError(f"no free port from {_FIRST} to {_FIRST + _COUNT - 1}")
+
+
+def rtp_range() -> list[int]:
+    """Return first and last port of a range for a bridge's audio. Two bridges may get the same and share it."""
+    first = _RTP_FIRST + next(_ranges) % 12 * _RTP_SIZE
+    return [first, first + _RTP_SIZE - 1]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket(type=socket.SOCK_STREAM) as tcp:
+        try:
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

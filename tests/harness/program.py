@@ -1,0 +1,116 @@
+"""A program that runs beside us: started, waited for, stopped by its own process id."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STOP_SECONDS = 10.0
+_SHOWN_CHARACTERS = 4_000
+
+
+class ProgramError(Exception):
+    """A program ended or kept silent where it should not; the message ends with the last of its log."""
+
+
+class Program:
+    """One process. What it prints on standard output can be waited for; standard error goes to the file `log`."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = Path(command[0]).name
+        self.log = log
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(  # noqa: S603 (the commands are our own)
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=cwd,
+                env=os.environ | dict(environ or {}),
+            )
+        self._reader = threading.Thread(target=self._read, name=f"{self.name} output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def line_with(self, word: str, seconds: float = 20.0) -> str:
+        """Return the next line of its output that holds a word. Raises `ProgramError` if it ends or is late."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise self.error(f"did not say {word!r} within {seconds:g} s") from None
+            if line is None:
+                raise self.error(f"ended with exit code {self._process.wait()} before it said {word!r}")
+            if word in line:
+                return line
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM)."""
+        self._process.terminate()
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Return its exit code once it has ended. Raises `ProgramError` if it is late, and kills it."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise self.error(f"did not end within {seconds:g} s") from None
+        self._reader.join()
+        return code
+
+    def stop(self) -> int:
+        """End it and return its exit code."""
+        self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it at once, if it still runs."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def error(self, message: str) -> ProgramError:
+        """Make an error about it that shows the last of its log."""
+        text = self.log.read_text(errors="replace")[-_SHOWN_CHARACTERS:]
+        return ProgramError(f"{self.name} (process {self.pid}) {message}\n{self.log}:\n{text}")
+
+    def _read(self) -> None:
+        output = self._process.stdout
+        if output is not None:
+            with output:
+                for line in output:
+                    self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.is_running:
+            self.kill() if kind else self.stop()

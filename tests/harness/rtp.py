@@ -1,0 +1,36 @@
+"""Key presses as RTP (RFC 4733), sent to where an SDP says."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+
+_PAYLOAD_TYPE = 101
+_VOLUME = 10
+_FRAME = 160  # timestamp units, 20 ms
+_DURATION_FRAMES = 5
+
+
+def media_address(sdp: str) -> tuple[str, int]:
+    """Return where an SDP wants its audio."""
+    connection = re.search(r"^c=IN IP4 (\S+)", sdp, re.MULTILINE)
+    audio = re.search(r"^m=audio (\d+)", sdp, re.MULTILINE)
+    if connection is None or audio is None:
+        raise ValueError(f"no address of audio in {sdp!r}")
+    return connection[1], int(audio[1])
+
+
+def press_keys(keys: str, to: tuple[str, int]) -> None:
+    """Send digits, `*` or `#`: each as some packets of growing duration, and its end three times."""
+    with socket.socket(type=socket.SOCK_DGRAM) as out:
+        sequence = 0
+        for place, key in enumerate(keys):
+            for frame in range(1, _DURATION_FRAMES + 3):
+                end = frame >= _DURATION_FRAMES
+                marker = 0x80 if frame == 1 else 0
+                duration = min(frame, _DURATION_FRAMES) * _FRAME
+                header = struct.pack("!BBHII", 0x80, marker | _PAYLOAD_TYPE, sequence, place * 8 * _FRAME, 0x5EED)
+                event = struct.pack("!BBH", "0123456789*#".index(key), (0x80 if end else 0) | _VOLUME, duration)
+                out.sendto(header + event, to)
+                sequence += 1

@@ -1,0 +1,71 @@
+"""Configurations for bridges under test, as plain mappings that become YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sipbridge.simulator import DEMO_TENANT
+
+from .ports import rtp_range
+
+Settings = dict[str, Any]
+
+
+def bridge_settings(folder: Path, clients: Mapping[str, Settings], *, sip: Mapping[str, Any] | None = None) -> Settings:
+    """A bridge on free ports of loopback that keeps its records in the folder."""
+    return {
+        "sip": {
+            "listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"],
+            "rtp_ports": rtp_range(),
+            "max_calls_per_second": 100_000,
+            **(sip or {}),
+        },
+        "http": {"listen": "127.0.0.1:0"},
+        "store": {"url": f"sqlite:///{folder / 'calls.db'}"},
+        "drain_seconds": 1,
+        "clients": dict(clients),
+    }
+
+
+def client_settings(number: str, cxone_url: str, projects: Mapping[str, Settings]) -> Settings:
+    """A client with one number, whose CXone is the simulator at that URL."""
+    return {
+        "pseudo_numbers": [number],
+        "cxone": {
+            "issuer": cxone_url,
+            "client_id": DEMO_TENANT.client_id,
+            "client_secret": DEMO_TENANT.client_secret,
+            "access_key_id": DEMO_TENANT.access_key_id,
+            "access_key_secret": DEMO_TENANT.access_key_secret,
+            "business_unit": DEMO_TENANT.business_unit,
+        },
+        "projects": dict(projects),
+    }
+
+
+def project_settings(name: str, destination: Mapping[str, Any] | None = None, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
+    """A project that hands off to one destination, at once unless `agent` says otherwise; see `token` and `key`."""
+    return {
+        "auth_token": token(name),
+        "api_keys": [key(name)],
+        "agent": {"type": "prompt", "then": "handoff"},
+        "handoff": {
+            "default": "care",
+            "destinations": {"care": {"skill": "10000002", "method": "release", **(destination or {})}},
+            "signal": {"p1": "{destination}", "p2": "{skill}", "p3": "{reason}"},
+            "release_grace_seconds": 0.5,
+        },
+        **settings,
+    }
+
+
+def token(project: str) -> str:
+    """The token that reaches a project."""
+    return f"token-of-{project}"
+
+
+def key(project: str) -> str:
+    """The API key of a project."""
+    return f"key-of-{project}"

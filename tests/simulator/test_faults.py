@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from .test_control import counts, listed, signal
+
+
+async def fault(http: aiohttp.ClientSession, endpoint: str = "signal", **what: object) -> None:
+    async with http.post("/simulator/faults", json={"endpoint": endpoint, **what}) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def faults(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
+    async with http.get("/simulator/faults") as answer:
+        found: list[dict[str, Any]] = (await answer.json())["faults"]
+        return found
+
+
+async def test_a_status_is_answered_in_the_place_of_the_endpoint(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
+    await fault(http, status=503, retry_after=7, body="busy")
+    async with http.post("/inContactAPI/services/v30.0/interactions/1/signal", headers=bearer) as answer:
+        assert (answer.status, answer.headers["Retry-After"], await answer.text()) == (503, "7", "busy")
+    assert await listed(http) == []
+    assert (await counts(http))["signal"] == {"503": 1}
+
+
+async def test_a_good_status_replaces_that_of_a_good_answer_only(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
+    await fault(http, status=204, times=2)
+    assert await signal(http, bearer) == 204
+    assert await signal(http, {}) == 401
+    assert await listed(http) == ["1"]
+
+
+async def test_a_fault_is_over_after_its_times(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    await fault(http, status=500, times=2)
+    assert await signal(http, bearer) == 500
+    assert await faults(http) == [{"endpoint": "signal", "status": 500}]
+    assert [await signal(http, bearer) for _ in range(2)] == [500, 202]
+    assert await faults(http) == []
+
+
+async def test_a_fault_without_times_lasts_until_cleared(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    await fault(http, status=500, times=None)
+    assert {await signal(http, bearer) for _ in range(5)} == {500}
+    async with http.delete("/simulator/faults") as answer:
+        assert answer.status == 204
+    assert await signal(http, bearer) == 202
+
+
+async def test_faults_queue_in_order_each_for_its_endpoint(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    for status in (500, 502):
+        await fault(http, status=status)
+    await fault(http, "discovery", status=404)
+    assert [await signal(http, bearer) for _ in range(3)] == [500, 502, 202]
+    async with http.get("/.well-known/openid-configuration") as answer:
+        assert answer.status == 404
+
+
+async def test_a_fault_of_one_contact_spares_the_others(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    await fault(http, status=500, contact_id="2")
+    await fault(http, "transcript", status=502, contact_id="2")
+    assert [await signal(http, bearer, contact_id) for contact_id in ("1", "2", "2")] == [202, 500, 202]
+    statuses = []
+    for body in ('{"contactId": "1"}', "no json", "[]", '{"contactId": "2"}'):
+        async with http.post("/aai/tms/transcripts/post", data=body, headers=bearer) as answer:
+            statuses.append(answer.status)
+    assert statuses == [400, 400, 400, 502]
+
+
+async def test_latency_delays_the_answer_and_not_the_record(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
+    await fault(http, latency_seconds=0.2)
+    started_at = time.monotonic()
+    assert await signal(http, bearer) == 202
+    assert time.monotonic() - started_at >= 0.2
+
+    await fault(http, latency_seconds=600)
+    with pytest.raises(TimeoutError):
+        async with http.post(
+            "/inContactAPI/services/v30.0/interactions/2/signal",
+            headers=bearer,
+            timeout=aiohttp.ClientTimeout(total=0.1),
+        ):
+            pass
+    assert await listed(http, contact_id="2", wait_for="1") == ["2"]
+
+
+@pytest.mark.parametrize(("reset", "recorded"), [("before", []), ("after", ["1"])])
+async def test_a_reset_closes_the_connection_without_an_answer(
+    http: aiohttp.ClientSession, bearer: dict[str, str], reset: str, recorded: list[str]
+) -> None:
+    await fault(http, reset=reset)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await signal(http, bearer)
+    assert await listed(http) == recorded
+    assert (await counts(http))["signal"] == {"reset": 1}
+
+
+async def test_expired_tokens_are_refused_from_then_on(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    assert await signal(http, bearer) == 202
+    await fault(http, expire_tokens=True)
+    assert [await signal(http, bearer) for _ in range(2)] == [401, 401]
+
+
+async def test_a_body_replaces_that_of_the_answer(http: aiohttp.ClientSession) -> None:
+    await fault(http, "discovery", body="<html>")
+    async with http.get("/.well-known/openid-configuration") as answer:
+        assert (answer.status, await answer.text()) == (200, "<html>")
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("{", "body"),
+        ("[]", "body"),
+        ("{}", "endpoint"),
+        ('{"endpoint": "other", "status": 500}', "endpoint"),
+        ('{"endpoint": "signal"}', "says nothing to do"),
+        ('{"endpoint": "signal", "status": 99}', "status"),
+        ('{"endpoint": "signal", "status": 500, "times": 0}', "times"),
+        ('{"endpoint": "signal", "reset": "sometime"}', "reset"),
+        ('{"endpoint": "signal", "status": 500, "wait": 1}', "wait"),
+        ('{"endpoint": "token", "status": 500, "contact_id": "1"}', "contact_id"),
+    ],
+)
+async def test_a_fault_that_makes_no_sense_is_refused_and_named(
+    http: aiohttp.ClientSession, body: str, named: str
+) -> None:
+    async with http.post("/simulator/faults", data=body) as answer:
+        assert answer.status == 400
+        assert named in (await answer.json())["error_message"]
+    assert await faults(http) == []

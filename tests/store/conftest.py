@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.ports import RecordStore
+from sipbridge.config import StoreConfig
+from sipbridge.store import open_store, sqlite
+from sipbridge.store.schema import connect_writer
+
+OpenStore = Callable[[], RecordStore]
+
+
+@dataclass
+class Writer:
+    """The store's own writing connection, and the statements it has run."""
+
+    connection: sqlite3.Connection | None = None
+    statements: list[str] = field(default_factory=list)
+
+    def run(self, statement: str) -> None:
+        assert self.connection
+        self.connection.execute(statement)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db"
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
+    seen = Writer()
+
+    def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+        seen.connection = connect_writer(path, busy_seconds=busy_seconds)
+        seen.connection.set_trace_callback(seen.statements.append)
+        return seen.connection
+
+    monkeypatch.setattr(sqlite, "connect_writer", connect)
+    return seen
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[OpenStore]:
+    opened: list[RecordStore] = []
+
+    def open_it() -> RecordStore:
+        opened.append(open_store(StoreConfig(url=f"sqlite:///{path}", retention_hours=24)))
+        return opened[-1]
+
+    yield open_it
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def store(reopen: OpenStore) -> RecordStore:
+    return reopen()

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sipbridge.config import StoreConfig
+from sipbridge.errors import StartupError
+from sipbridge.store import open_store
+
+
+def config(path: Path) -> StoreConfig:
+    return StoreConfig(url=f"sqlite:///{path}")
+
+
+def test_a_new_file_is_made_for_its_owner_alone(path: Path) -> None:
+    asyncio.run(open_store(config(path)).close())
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+    path.write_bytes(b"not a database, by any means" * 100)
+    with pytest.raises(StartupError, match=r"^store\.url: .*calls\.db cannot be used: file is not a database"):
+        open_store(config(path))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"store\.url: .*gone/calls\.db cannot be written: No such file"):
+        open_store(config(tmp_path / "gone" / "calls.db"))
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StartupError, match="schema version 99, this sipbridge reads 1"):
+        open_store(config(path))
+
+
+def test_redis_is_refused() -> None:
+    with pytest.raises(StartupError, match="this version opens sqlite:///PATH only"):
+        open_store(StoreConfig(url="redis://127.0.0.1:6379/0"))

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sipbridge.calls.events import CallEnded, DrainChanged, InviteAnswered, StoreFailed, TokenRequested
+from sipbridge.calls.model import Result
+from sipbridge.telemetry import CallLog
+
+from .events import ENDED, OK, SECRETS, whole_call
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    return record.__dict__
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.arrived = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        self.arrived.set()
+
+    async def until(self, event: str) -> None:
+        """Wait for a line of that event to be the last."""
+        while not self.records or fields(self.records[-1])["event"] != event:
+            self.arrived.clear()
+            await self.arrived.wait()
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
+    caplog.set_level(logging.INFO, "sipbridge.call")
+    kept = Lines()
+    logger = logging.getLogger("sipbridge.call")
+    logger.addHandler(kept)
+    yield kept
+    logger.removeHandler(kept)
+
+
+@pytest.fixture
+def infos(lines: Lines) -> list[logging.LogRecord]:
+    return lines.records
+
+
+async def test_a_call_is_one_line_that_tells_its_outcome(infos: list[logging.LogRecord]) -> None:
+    log = CallLog()
+    for event in whole_call():
+        log(event)
+    [line] = infos
+    expected = {
+        "event": "call_ended",
+        "call_id": "call-1",
+        "sip_call_id": "call-1@trunk",
+        "client": "acme",
+        "project": "billing",
+        "contact_id": "contact-1",
+        "result": "success",
+        "reason": "handed_off",
+        "ended_by": "caller",
+        "duration_ms": 42_000,
+        "setup_ms": 250,
+        "turns": 2,
+        "handoff_state": "handoff_completed",
+        "handoff_destination": "care",
+        "handoff_method": "release",
+        "handoff_by": "api",
+        "handoff_ms": 1500,
+        "signal": "accepted",
+        "transfer": "released",
+        "confirmed": True,
+    }
+    assert expected.items() <= fields(line).items()
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+async def test_no_number_text_or_data_of_a_call_is_logged(caplog: pytest.LogCaptureFixture, level: int) -> None:
+    caplog.set_level(level, "sipbridge.call")
+    log = CallLog()
+    for event in [*whole_call(), StoreFailed(ENDED, "database is locked")]:
+        log(event)
+    everything = repr([fields(record) for record in caplog.records])
+    assert not [secret for secret in SECRETS if secret in everything]
+
+
+async def test_debug_tells_every_event(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sipbridge.call")
+    log = CallLog()
+    for event in whole_call():
+        log(event)
+    debug = [fields(record) for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [record["event"] for record in debug] == [type(event).__name__ for event in whole_call()]
+    assert {record["stage"] for record in debug if "stage" in record} == {"play_out", "store", "signal", "transfer"}
+
+
+async def test_a_call_without_a_handoff_has_no_words_on_one(infos: list[logging.LogRecord]) -> None:
+    CallLog()(CallEnded(ENDED.model_copy(update={"handoff": None}), OK, 1.0))
+    assert not [name for name in fields(infos[0]) if name.startswith("handoff")]
+
+
+async def test_a_refused_invite_is_a_line_with_reason_and_code(infos: list[logging.LogRecord]) -> None:
+    CallLog()(InviteAnswered(404, "unknown_number", "x" * 5000, "127.0.0.9"))
+    [line] = infos
+    assert {"reason": "unknown_number", "code": 404, "source": "127.0.0.9"}.items() <= fields(line).items()
+    assert len(fields(line)["sip_call_id"]) == 128, "a stranger's text does not fill the disk"
+
+
+async def test_an_accepted_invite_is_no_line(infos: list[logging.LogRecord]) -> None:
+    CallLog()(InviteAnswered(200, "answered", "x", "127.0.0.1", "call-1"))
+    assert infos == []
+
+
+async def test_a_flood_is_cut_and_counted_by_reason(lines: Lines) -> None:
+    log = CallLog(lines=3, window_seconds=0.02)
+    for _ in range(100):
+        log(InviteAnswered(403, "untrusted_source", "x", "127.0.0.1"))
+    log(InviteAnswered(404, "unknown_number", "x", "127.0.0.1"))
+    await lines.until("lines_suppressed")
+    *written, count = lines.records
+    assert [fields(record)["reason"] for record in written] == ["untrusted_source"] * 3 + ["unknown_number"]
+    assert count.getMessage() == "more lines like these: invite refused: untrusted_source"
+    assert fields(count)["suppressed"] == 97
+
+
+async def test_after_the_window_lines_are_written_again(lines: Lines) -> None:
+    log = CallLog(lines=1, window_seconds=0.01)
+    refused = InviteAnswered(403, "untrusted_source", "x", "127.0.0.1")
+    log(refused)
+    log(refused)
+    await lines.until("lines_suppressed")
+    log(refused)
+    assert fields(lines.records[-1])["event"] == "invite_refused"
+
+
+async def test_a_failing_store_warns_but_not_for_each_call(infos: list[logging.LogRecord]) -> None:
+    log = CallLog(lines=2)
+    for _ in range(10):
+        log(StoreFailed(ENDED, "the store could not be written: database is locked"))
+    assert [record.levelname for record in infos] == ["WARNING"] * 2
+    assert fields(infos[0])["detail"] == "the store could not be written: database is locked"
+
+
+async def test_a_refused_token_warns_and_a_given_one_does_not(infos: list[logging.LogRecord]) -> None:
+    log = CallLog()
+    log(TokenRequested("acme", Result.SUCCESS, 0.1))
+    log(TokenRequested("acme", Result.CLIENT_ERROR, 0.1))
+    [line] = infos
+    assert {"levelname": "WARNING", "client": "acme", "result": "client_error"}.items() <= fields(line).items()
+
+
+async def test_draining_is_told(infos: list[logging.LogRecord]) -> None:
+    CallLog()(DrainChanged(draining=True))
+    assert infos[0].getMessage() == "draining: no new calls"

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from store.records import make_record
+
+from sipbridge import __version__
+from sipbridge.calls.events import (
+    CallEnded,
+    CallStarted,
+    DrainChanged,
+    HandoffFinished,
+    InviteAnswered,
+    StoreFailed,
+    TokenRequested,
+)
+from sipbridge.calls.model import Outcome, Result
+from sipbridge.telemetry import Metrics
+from sipbridge.telemetry.children import MAX_WORDS
+
+from .events import ENDED, NO_ANSWER, OK, whole_call
+
+# Contract section 8: name to labels.
+CONTRACT = {
+    "sipbridge_invites_total": {"code"},
+    "sipbridge_calls_active": set(),
+    "sipbridge_calls_total": {"client", "project", "result", "reason"},
+    "sipbridge_call_duration_seconds_count": set(),
+    "sipbridge_setup_seconds_count": set(),
+    "sipbridge_handoffs_total": {"client", "project", "method", "result", "reason"},
+    "sipbridge_handoff_seconds_count": {"stage"},
+    "sipbridge_signals_total": {"client", "result"},
+    "sipbridge_signal_seconds_count": set(),
+    "sipbridge_token_requests_total": {"client", "result"},
+    "sipbridge_transfers_total": {"method", "result"},
+    "sipbridge_agent_connects_total": {"type", "result"},
+    "sipbridge_sip_thread_lag_seconds": set(),
+    "sipbridge_draining": set(),
+    "sipbridge_build_info": {"version", "pjsip", "python"},
+    "sipbridge_store_errors_total": set(),
+}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(pjsip_version="2.17")
+
+
+def samples(metrics: Metrics, name: str) -> list[tuple[dict[str, str], float]]:
+    page = metrics.page().decode()
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == name
+    ]
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    [found] = [value for seen, value in samples(metrics, name) if labels.items() <= seen.items()]
+    return found
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str) -> None:
+    for event in [*whole_call(), TokenRequested("acme", Result.SUCCESS, 0.1)]:
+        metrics(event)
+    found = samples(metrics, name)
+    assert found
+    assert {frozenset(labels) for labels, _ in found} == {frozenset(CONTRACT[name])}
+
+
+def test_a_call_with_a_handoff_is_counted_once_everywhere(metrics: Metrics) -> None:
+    for event in whole_call():
+        metrics(event)
+    who = {"client": "acme", "project": "billing", "result": "success", "reason": "handed_off"}
+    assert value(metrics, "sipbridge_invites_total", code="200") == 1
+    assert value(metrics, "sipbridge_calls_total", **who) == 1
+    assert value(metrics, "sipbridge_handoffs_total", **who, method="release") == 1
+    assert value(metrics, "sipbridge_signals_total", client="acme", result="success") == 1
+    assert value(metrics, "sipbridge_transfers_total", method="release", result="success") == 1
+    assert value(metrics, "sipbridge_agent_connects_total", type="websocket", result="success") == 1
+    assert value(metrics, "sipbridge_setup_seconds_sum") == 0.25
+    assert value(metrics, "sipbridge_call_duration_seconds_sum") == 42
+    assert value(metrics, "sipbridge_signal_seconds_sum") == 0.12
+    assert value(metrics, "sipbridge_calls_active") == 0
+
+
+def test_each_stage_of_a_handoff_is_timed_and_the_whole(metrics: Metrics) -> None:
+    for event in whole_call():
+        metrics(event)
+    sums = {labels["stage"]: value for labels, value in samples(metrics, "sipbridge_handoff_seconds_sum")}
+    assert sums == {"play_out": 0.2, "store": 0.006, "signal": 0.12, "transfer": 1.0, "total": 1.5}
+
+
+def test_calls_are_active_from_start_to_end(metrics: Metrics) -> None:
+    metrics(CallStarted(make_record("a")))
+    metrics(CallStarted(make_record("b")))
+    metrics(CallEnded(make_record("a"), OK, 1.0))
+    assert value(metrics, "sipbridge_calls_active") == 1
+
+
+def test_a_refused_invite_is_counted_by_its_code(metrics: Metrics) -> None:
+    for code in (403, 403, 503):
+        metrics(InviteAnswered(code, "whatever", "id", "127.0.0.1"))
+    assert value(metrics, "sipbridge_invites_total", code="403") == 2
+    assert value(metrics, "sipbridge_invites_total", code="503") == 1
+
+
+@pytest.mark.parametrize("code", [0, 100, 700, 123456])
+def test_a_code_that_is_no_final_answer_is_other(metrics: Metrics, code: int) -> None:
+    metrics(InviteAnswered(code, "whatever", "id", "127.0.0.1"))
+    assert value(metrics, "sipbridge_invites_total", code="other") == 1
+
+
+def test_the_reason_of_a_handoff_is_ours_and_not_the_agents(metrics: Metrics) -> None:
+    metrics(HandoffFinished(ENDED, "refer", NO_ANSWER, 1.0))
+    assert value(metrics, "sipbridge_handoffs_total", method="refer", result="upstream_error", reason="no_answer") == 1
+    assert b"eels" not in metrics.page()
+
+
+@pytest.mark.parametrize("reason", ["", "Full of eels", "x" * 41, "+15550001", "a\n"])
+def test_a_reason_that_is_no_word_is_other(metrics: Metrics, reason: str) -> None:
+    metrics(CallEnded(ENDED, Outcome(Result.SUCCESS, reason), 1.0))
+    assert value(metrics, "sipbridge_calls_total", reason="other") == 1
+
+
+def test_reasons_stay_few_whatever_comes(metrics: Metrics) -> None:
+    for n in range(MAX_WORDS + 50):
+        metrics(CallEnded(ENDED, Outcome(Result.SUCCESS, f"reason_{n}"), 1.0))
+    assert len(samples(metrics, "sipbridge_calls_total")) == MAX_WORDS + 1
+    assert value(metrics, "sipbridge_calls_total", reason="other") == 50
+
+
+def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:
+    metrics(DrainChanged(draining=True))
+    metrics.set_sip_thread_lag(0.125)
+    metrics(StoreFailed(ENDED, "database is locked"))
+    assert value(metrics, "sipbridge_draining") == 1
+    assert value(metrics, "sipbridge_sip_thread_lag_seconds") == 0.125
+    assert value(metrics, "sipbridge_store_errors_total") == 1
+    metrics(DrainChanged(draining=False))
+    assert value(metrics, "sipbridge_draining") == 0
+
+
+def test_the_build_is_named(metrics: Metrics) -> None:
+    build = {"version": __version__, "pjsip": "2.17", "python": platform.python_version()}
+    assert samples(metrics, "sipbridge_build_info") == [(build, 1.0)]
+
+
+def test_two_bridges_in_a_process_count_apart(metrics: Metrics) -> None:
+    metrics(StoreFailed(ENDED, "x"))
+    assert value(Metrics(pjsip_version="2.17"), "sipbridge_store_errors_total") == 0
+
+
+def test_the_documentation_names_each_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    documented = set(re.findall(r"^\| `(sipbridge_\w+)", page, re.MULTILINE))
+    assert documented == {name.removesuffix("_count") for name in CONTRACT}

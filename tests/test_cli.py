@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import sipbridge
+from sipbridge.cli import main
+from sipbridge.config import AuthToken, Config
+from sipbridge.errors import StartupError
+
+EXAMPLE = Path(__file__).parent.parent / "config" / "example.yaml"
+SECRETS = {
+    "SIPBRIDGE_POP_LINK_SECRET": "s3cret-of-pop-links",
+    "ACME_CLIENT_ID": "app",
+    "ACME_CLIENT_SECRET": "s3cret-of-app",
+    "ACME_ACCESS_KEY_ID": "key",
+    "ACME_BILLING_TOKEN": "s3cret-of-billing",
+    "ACME_BILLING_API_KEY": "s3cret-of-api",
+}
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "access_key_secret").write_text("s3cret-of-access\n")
+    monkeypatch.setenv("ACME_SECRETS_DIRECTORY", str(tmp_path))
+    return EXAMPLE
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    file = tmp_path / "bad.yaml"
+    file.write_text("sip: {max_calls: -1}\ndrain_second: 5\n")
+    return file
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Stand in for the service, which needs pjsua2; collects what it is called with."""
+    called: list[Config] = []
+    module = ModuleType("sipbridge.service")
+
+    def serve(config: Config) -> int:
+        called.append(config)
+        return 3
+
+    module.main = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sipbridge.service", module)
+    monkeypatch.setattr(sipbridge, "service", module, raising=False)
+    return called
+
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_the_example_is_valid_and_its_secrets_stay_hidden(example: Path, capsys: Output) -> None:
+    assert main(["check", str(example)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{example}: valid\n")
+    assert "client acme: 1 pseudo number\n" in out
+    assert "project billing: prompt agent, hands off to care, sales, desk\n" in out
+    assert "warning: http.public_url" in out
+    assert err == ""
+    assert "s3cret" not in out
+
+
+def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output) -> None:
+    assert main(["check", str(bad)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"{bad}: clients: is missing; it must be given",
+        f"{bad}: drain_second: is an unknown key; did you mean drain_seconds?",
+        f"{bad}: sip.max_calls: is too small; it must be over 0",
+    ]
+
+
+def test_check_refuses_what_this_release_does_not_do(example: Path, tmp_path: Path, capsys: Output) -> None:
+    secure = tmp_path / "secure.yaml"
+    secure.write_text(example.read_text().replace("srtp: disabled", "srtp: optional"))
+    assert main(["check", str(secure)]) == 1
+    assert capsys.readouterr().err == f"{secure}: sip.srtp: SRTP is not supported in this release; write disabled\n"
+
+
+@pytest.mark.parametrize("number", ["+19995550001", "1 (999) 555.0001"])
+def test_route_test_tells_client_and_project(example: Path, capsys: Output, number: str) -> None:
+    assert main(["route-test", str(example), "--number", number, "--token", SECRETS["ACME_BILLING_TOKEN"]]) == 0
+    assert capsys.readouterr().out == "client acme, project billing\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--number", "+19995550009", "--token", SECRETS["ACME_BILLING_TOKEN"]], "404 unknown_number"),
+        (["--number", "+19995550001", "--token", "wrong"], "403 token_refused"),
+        (["--number", "+19995550001"], "403 token_refused"),
+    ],
+)
+def test_route_test_tells_why_there_is_no_route(example: Path, capsys: Output, arguments: list[str], why: str) -> None:
+    assert main(["route-test", str(example), *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"sipbridge: refused with {why}: ")
+    assert err.count("\n") == 1
+
+
+def test_run_hands_the_configuration_to_the_service(example: Path, service: list[Config]) -> None:
+    assert main(["run", "--config", str(example)]) == 3
+    assert list(service[0].clients) == ["acme"]
+
+
+def test_run_does_not_start_with_a_bad_configuration(bad: Path, service: list[Config], capsys: Output) -> None:
+    assert main(["run", "--config", str(bad)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert service == []
+
+
+def test_a_start_that_fails_is_one_line(
+    example: Path, service: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def fail(_: Config) -> int:
+        raise StartupError("the address 127.0.0.1:5060 is\nin use")
+
+    monkeypatch.setattr(sys.modules["sipbridge.service"], "main", fail)
+    assert main(["run", "--config", str(example)]) == 1
+    assert capsys.readouterr().err == "sipbridge: the address 127.0.0.1:5060 is in use\n"
+    assert service == []
+
+
+def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, int]] = []
+    module = ModuleType("sipbridge.simulator")
+    module.main = lambda host, port: called.append((host, port)) or 0  # type: ignore[attr-defined,func-returns-value]
+    monkeypatch.setitem(sys.modules, "sipbridge.simulator", module)
+    monkeypatch.setattr(sipbridge, "simulator", module, raising=False)
+    assert main(["simulate"]) == 0
+    assert main(["simulate", "--listen", "[::1]:0"]) == 0
+    assert called == [("127.0.0.1", 9100), ("::1", 0)]
+
+
+def test_hash_token_hashes_an_argument(capsys: Output) -> None:
+    assert main(["hash-token", "a-long-random-token"]) == 0
+    out, err = capsys.readouterr()
+    assert AuthToken(out.strip()).matches("a-long-random-token")
+    assert err == ""
+
+
+def test_hash_token_hashes_a_line_of_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a-long-random-token\n"))
+    assert main(["hash-token"]) == 0
+    assert AuthToken(capsys.readouterr().out.strip()).matches("a-long-random-token")
+
+
+def test_hash_token_generates_a_new_token_each_time(capsys: Output) -> None:
+    made = set()
+    for _ in range(2):
+        assert main(["hash-token", "--generate"]) == 0
+        token, hashed = (line.split()[1] for line in capsys.readouterr().out.splitlines())
+        assert AuthToken(hashed).matches(token)
+        made.add(token)
+    assert len(made) == 2
+
+
+def test_hash_token_warns_of_a_token_that_can_be_guessed(capsys: Output) -> None:
+    assert main(["hash-token", "short"]) == 0
+    assert "can be guessed" in capsys.readouterr().err
+
+
+def test_version(capsys: Output) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sipbridge {sipbridge.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "hash-token"])
+def test_every_command_has_help(command: str, capsys: Output) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"Usage: sipbridge {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["--nothing"],
+        ["run"],
+        ["check"],
+        ["route-test", "file"],
+        ["simulate", "--listen", "nowhere"],
+        ["hash-token", "token", "--generate"],
+        ["hash-token", ""],
+        ["hash-token", "sha256:00:00"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], capsys: Output) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sipbridge: ")
+    assert err.count("\n") == 1
+
+
+def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 (our own program)
+        [sys.executable, "-m", "sipbridge", "check", str(tmp_path / "none.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory; give a readable file\n"

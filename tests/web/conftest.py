@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sipbridge.calls.ports import RecordStore
+from sipbridge.config import Config, StoreConfig
+from sipbridge.store import open_store
+from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
+
+from .fakes import KEY, FakeDirectory, make_config
+
+
+@dataclass
+class Bridge:
+    """A running API, and what stands behind it."""
+
+    config: Config
+    store: RecordStore
+    session: aiohttp.ClientSession
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    events: EventFeed = field(default_factory=EventFeed)
+    base: str = ""
+    obstacle: str | None = None
+    project = "/v1/acme/billing"
+
+    def __post_init__(self) -> None:
+        self.pop_links = PopLinks.from_config(self.config.http)
+
+    def deps(self) -> WebDeps:
+        return WebDeps(
+            config=self.config,
+            directory=self.directory,
+            store=self.store,
+            metrics_page=lambda: b"sipbridge_calls_active 0.0\n",
+            readiness=lambda: self.obstacle,
+            events=self.events,
+            pop_links=self.pop_links,
+        )
+
+    async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
+        return await self.ask("GET", path, key, body)
+
+    async def post(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
+        return await self.ask("POST", path, key, body)
+
+    async def ask(self, method: str, path: str, key: str | None, body: object) -> tuple[int, Any]:
+        """Ask, with bytes as they are or else JSON for a body; return the status and the JSON answer.
+
+        A path with no slash before it is the project's.
+        """
+        data = io.BytesIO(body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode())
+        headers = {"x-api-key": key} if key else {}
+        async with self.session.request(method, self.url(path), headers=headers, data=data) as response:
+            return response.status, await response.json()
+
+    def url(self, path: str) -> str:
+        return self.base + (path if path.startswith("/") else f"{self.project}/{path}")
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
+    store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
+    async with aiohttp.ClientSession() as session:
+        bridge = Bridge(make_config(), store, session)
+        runner, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
+        bridge.base = f"http://{host}:{port}"
+        yield bridge
+    await runner.cleanup()
+    await store.close()

@@ -1,0 +1,116 @@
+"""Calls in progress, and the configuration of two clients, for the HTTP API to be tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from store.records import START, make_handoff
+
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord, CallState, Turn
+from sipbridge.calls.ports import LiveCall
+from sipbridge.config import (
+    ApiKey,
+    AuthToken,
+    ClientConfig,
+    Config,
+    CxoneConfig,
+    HandoffConfig,
+    HttpConfig,
+    ProjectConfig,
+    PromptAgentConfig,
+    ReleaseDestination,
+)
+from sipbridge.errors import HandoffConflict, HandoffInvalid
+
+KEY = "billing-key-0123456789"
+SALES_KEY = "sales-key-0123456789"
+OTHER_KEY = "other-key-0123456789"
+
+POP_SECRET = "a long text that only the operator knows"
+
+
+class FakeCall:
+    """A `LiveCall` that remembers what was asked of it. It knows the destination `care` alone."""
+
+    def __init__(self, record: CallRecord) -> None:
+        self.record = record
+        self.requests: list[tuple[HandoffRequest, str]] = []
+        self.hung_up = False
+        self.turns: list[Turn] = []
+
+    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+        if self.record.handoff:
+            raise HandoffConflict("the call is already handed off")
+        if request.destination not in (None, "care"):
+            raise HandoffInvalid("destination: this project has no such destination")
+        self.requests.append((request, requested_by))
+        handoff = make_handoff(
+            shared_id=request.shared_id or self.record.contact_id,
+            data=request.data,
+            reason=request.reason or "care",
+            handoff_at=START + timedelta(seconds=30),
+        )
+        self.record = self.record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
+        return self.record
+
+    def request_hangup(self) -> None:
+        if self.record.handoff:
+            raise HandoffConflict("a handoff is under way")
+        self.hung_up = True
+
+    def add_turns(self, turns: Iterable[Turn]) -> None:
+        self.turns.extend(turns)
+
+
+class FakeDirectory:
+    """A `CallDirectory` of the calls that a test puts in."""
+
+    def __init__(self) -> None:
+        self.calls: list[FakeCall] = []
+
+    def add(self, record: CallRecord) -> FakeCall:
+        self.calls.append(FakeCall(record))
+        return self.calls[-1]
+
+    def find(self, client: str, project: str, call_id: str) -> FakeCall | None:
+        return next((call for call in self._of(client, project) if call.record.call_id == call_id), None)
+
+    def find_shared(self, client: str, project: str, shared_id: str) -> FakeCall | None:
+        return next((call for call in self._of(client, project) if call.record.shared_id == shared_id), None)
+
+    def of_project(self, client: str, project: str) -> list[LiveCall]:
+        return list(self._of(client, project))
+
+    def _of(self, client: str, project: str) -> list[FakeCall]:
+        mine = [call for call in self.calls if (call.record.client, call.record.project) == (client, project)]
+        return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
+
+
+def make_config() -> Config:
+    return Config(
+        http=HttpConfig(frame_ancestors=("'self'", "https://*.nicecxone.com"), pop_link_secret=POP_SECRET),
+        clients={
+            "acme": _client("+19995550001", billing=KEY, sales=SALES_KEY),
+            "other": _client("+19995550002", billing=OTHER_KEY),
+        },
+    )
+
+
+def _client(number: str, **keys: str) -> ClientConfig:
+    cxone = CxoneConfig(client_id="id", client_secret="s" * 16, access_key_id="key", access_key_secret="s" * 16)
+    return ClientConfig(
+        pseudo_numbers=(number,),
+        cxone=cxone,
+        projects={name: _project(f"{name}-token-0123456789", key) for name, key in keys.items()},
+    )
+
+
+def _project(token: str, key: str) -> ProjectConfig:
+    return ProjectConfig(
+        auth_token=AuthToken(token),
+        api_keys=(ApiKey(key),),
+        agent=PromptAgentConfig(type="prompt", then="handoff"),
+        handoff=HandoffConfig(default="care", destinations={"care": ReleaseDestination(method="release")}),
+    )

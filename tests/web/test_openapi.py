@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from store.records import START, make_handoff, make_record
+
+from sipbridge.calls.model import CallState, Turn
+from sipbridge.web.app import OPERATIONS
+from sipbridge.web.openapi import describe
+
+from .conftest import Bridge
+from .fakes import KEY, SALES_KEY
+
+DOCUMENT = describe(OPERATIONS, "http://127.0.0.1:8080")
+TURN = {"role": "agent", "text": "Hello"}
+GOOD_BODIES: dict[str, list[Any]] = {
+    "hand_off": [None, {"destination": "care", "data": {"a": 1}}, {"handoff": {"type": "cxone", "cxone": {}}}],
+    "add_turns": [TURN, {"turns": [TURN]}],
+}
+# Operation, status and what brings it about: each refusal that the document declares, and no other.
+REFUSALS = [
+    ("get_handoff_state", 400, {"query": ""}),
+    ("get_handoff_state", 404, {"query": "?id=none"}),
+    ("get_pop", 403, {"token": "x"}),
+    ("get_pop", 404, {"token": "of a call that is gone"}),
+    ("list_calls", 400, {"query": "?limit=0"}),
+    ("get_call", 404, {"call": "none"}),
+    ("hand_off", 400, {"body": b"{"}),
+    ("hand_off", 404, {"call": "none"}),
+    ("hand_off", 409, {"call": "stored"}),
+    ("hand_off", 413, {"body": b" " * 1_100_000}),
+    ("hand_off", 422, {"body": b'{"destination": "nowhere"}'}),
+    ("hang_up", 404, {"call": "none"}),
+    ("hang_up", 409, {"call": "stored"}),
+    ("add_turns", 400, {"body": b"{"}),
+    ("add_turns", 404, {"call": "none", "body": b'{"role": "agent", "text": "x"}'}),
+    ("add_turns", 409, {"call": "stored", "body": b'{"role": "agent", "text": "x"}'}),
+    ("add_turns", 413, {"body": b" " * 1_100_000}),
+    ("add_turns", 422, {"body": b"{}"}),
+    ("readyz", 503, {"obstacle": "draining"}),
+]
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+
+
+@pytest.fixture(autouse=True)
+async def calls(bridge: Bridge) -> None:
+    turns = (Turn(role="caller", text="Hi", at=START),)
+    handoff = make_handoff(data={"nested": {"a": 1}, "n": 1, "none": None})
+    await bridge.store.put(make_record("stored", state=CallState.ENDED, handoff=handoff, transcript=turns))
+    bridge.directory.add(make_record("live", contact_id="contact-2", transcript=turns))
+
+
+def schema_of(name: str, status: int, media_type: str) -> dict[str, Any]:
+    operation = BY_NAME[name]
+    responses = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]
+    assert str(status) in responses, f"{name} does not declare {status}"
+    schema: dict[str, Any] = responses[str(status)]["content"][media_type]["schema"]
+    return schema
+
+
+def check(body: object, schema: dict[str, Any]) -> None:
+    OAS31Validator({**schema, "components": DOCUMENT["components"]}).validate(body)
+
+
+def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -> str:
+    token = token or bridge.pop_links.make(make_record("stored")).rpartition("/")[2]
+    path = BY_NAME[name].path.format(account_id="acme", project_id="billing", call_id=call, token=token)
+    return bridge.base + path + query
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+async def test_the_document_is_served_as_it_was_made(bridge: Bridge) -> None:
+    assert await bridge.get("/openapi.json", key=None) == (200, DOCUMENT)
+
+
+def test_the_document_has_every_path_of_the_contract() -> None:
+    project = "/v1/{account_id}/{project_id}"
+    assert {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods} == {
+        ("GET", f"{project}/handoff_state"),
+        ("GET", f"{project}/calls"),
+        ("GET", f"{project}/calls/{{call_id}}"),
+        ("POST", f"{project}/calls/{{call_id}}/handoff"),
+        ("POST", f"{project}/calls/{{call_id}}/hangup"),
+        ("POST", f"{project}/calls/{{call_id}}/turns"),
+        ("GET", f"{project}/events"),
+        ("GET", "/pop/{token}"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+    }
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> None:
+    operation = BY_NAME[name]
+    call = "live" if operation.method == "POST" else "stored"
+    query = "?id=stored" if name == "get_handoff_state" else ""
+    for body in GOOD_BODIES.get(name, [None]):
+        bridge.directory.calls[:] = [bridge.directory.add(make_record("live"))]
+        url = path_of(bridge, name, call, query)
+        if body is not None:
+            described = DOCUMENT["paths"][operation.path]["post"]["requestBody"]["content"]["application/json"]
+            check(body, described["schema"])
+        headers = {"x-api-key": KEY} if operation.needs_key else {}
+        async with bridge.session.request(operation.method, url, json=body, headers=headers) as response:
+            assert response.status == operation.reply.status
+            assert response.content_type == operation.reply.media_type
+            schema = schema_of(name, response.status, response.content_type)
+            if response.content_type == "application/json":
+                check(await response.json(), schema)
+            else:
+                assert schema == {"type": "string"}
+
+
+@pytest.mark.parametrize(("name", "status", "how"), REFUSALS)
+async def test_each_refusal_is_declared(bridge: Bridge, name: str, status: int, how: dict[str, Any]) -> None:
+    operation = BY_NAME[name]
+    bridge.obstacle = how.get("obstacle")
+    token = how.get("token", "")
+    if len(token) > 1:
+        token = bridge.pop_links.make(make_record("gone")).rpartition("/")[2]
+    url = path_of(bridge, name, how.get("call", "live"), how.get("query", ""), token)
+    headers = {"x-api-key": KEY} if operation.needs_key else {}
+    body = io.BytesIO(how.get("body", b""))
+    async with bridge.session.request(operation.method, url, data=body, headers=headers) as response:
+        assert response.status == status
+        check(await response.json(), schema_of(name, status, "application/json"))
+
+
+@pytest.mark.parametrize("name", [name for name, operation in BY_NAME.items() if operation.needs_key])
+async def test_operations_of_a_project_declare_what_a_wrong_key_gets(bridge: Bridge, name: str) -> None:
+    operation = BY_NAME[name]
+    for key, status in (("wrong", 401), (SALES_KEY, 403)):
+        url = path_of(bridge, name, "live", "")
+        async with bridge.session.request(operation.method, url, headers={"x-api-key": key}) as response:
+            assert response.status == status
+            check(await response.json(), schema_of(name, status, "application/json"))
+
+
+def test_no_refusal_is_declared_that_no_test_brings_about() -> None:
+    declared = {
+        (name, int(status))
+        for name, operation in BY_NAME.items()
+        for status in DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]
+        if int(status) >= 400
+    }
+    everywhere = {(name, 500) for name in BY_NAME}
+    keys = {(name, status) for name in BY_NAME if BY_NAME[name].needs_key for status in (401, 403)}
+    assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys
