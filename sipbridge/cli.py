@@ -56,12 +56,12 @@ def run(file: Path) -> int:
     """Run the bridge."""
     config = load_config(file)
     try:
-        from sipbridge import service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
+        from sipbridge.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
     except ModuleNotFoundError as error:
         if error.name != "pjsua2":
             raise
-        raise StartupError("the Python module pjsua2 is not installed; build it from config/pjsip") from None
-    return service.main(config)
+        raise StartupError("the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build") from None
+    return run_service(config)
 
 
 @cli.command()

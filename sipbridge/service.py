@@ -27,7 +27,7 @@ from sipbridge.calls.session import run_call
 from sipbridge.config import Config, PromptAgentConfig, unsupported, warnings
 from sipbridge.cxone import CxoneCentre, open_session
 from sipbridge.errors import ConfigError, HandoffConflict
-from sipbridge.sip import SipTrunk, pjsip_version
+from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_store
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
@@ -197,6 +197,8 @@ class Service:
             except HandoffConflict:
                 continue
         await self._calls_over(LAST_CALLS_SECONDS)
+        for task in self._calls:
+            task.cancel()
 
     async def _calls_over(self, seconds: float) -> None:
         if self._calls:

@@ -13,9 +13,10 @@
 #define PJSUA_MAX_PLAYERS               1
 #define PJSUA_MAX_RECORDERS             1
 
-/* Sockets: RTP and RTCP for every leg. */
-#define PJ_IOQUEUE_MAX_HANDLES          32768
-#define PJSIP_MAX_TRANSPORTS            16384
+/* Sockets: RTP and RTCP for every leg; TCP connections of trunks, and of those who only hold them open. Each of either
+ * costs 0.4 kB from the start. */
+#define PJ_IOQUEUE_MAX_HANDLES          (2 * PJSUA_MAX_CALLS + 1024)
+#define PJSIP_MAX_TRANSPORTS            12288
 
 /* Hash tables of the SIP stack: a transaction outlives its call by 32 s (RFC 3261, 17). */
 #define PJSIP_MAX_TSX_COUNT             (64 * 1024 - 1)
@@ -25,8 +26,8 @@
 #define PJSIP_MAX_PKT_LEN               8192
 #define PJSIP_MAX_URL_SIZE              2048
 
-/* A voice trunk offers audio, seldom more; every leg holds room for this many m= lines. */
-#define PJMEDIA_MAX_SDP_MEDIA           6
+/* A voice trunk offers audio, seldom more; every leg holds 1.3 kB of room for each m= line. */
+#define PJMEDIA_MAX_SDP_MEDIA           4
 
 /* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */
 #define PJSUA_DEFAULT_CLOCK_RATE        8000

@@ -31,9 +31,11 @@ class PromptConversation:
 
     async def run(self) -> ConversationEnd:
         """Play the recording to its end; then hand off or hang up, as the project says."""
-        if self._config.audio is not None:
-            await self._leg.play(self._config.audio)
-        self._spoken.set()
+        try:
+            if self._config.audio is not None:
+                await self._leg.play(self._config.audio)
+        finally:
+            self._spoken.set()
         if self._config.then == "hangup":
             return ConversationEnd(None, "prompt_ended")
         return ConversationEnd(HandoffRequest(destination=self._config.destination, reason=self._config.reason or None))

@@ -98,7 +98,14 @@ async def _talk(call: Call, conversation: Conversation | None) -> None:
     if conversation is None:
         _decide_for_all(call, AgentUnavailable.reason)
         return
-    end = await conversation.run()
+    try:
+        end = await conversation.run()
+    except LegGone:
+        raise
+    except Exception:
+        logger.exception("the agent failed", extra={"event": "agent_lost", "call_id": call.record.call_id})
+        _decide_for_all(call, "agent_lost")
+        return
     try:
         if end.handoff is None:
             call.end(Hangup("agent", end.reason))

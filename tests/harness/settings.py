@@ -19,6 +19,7 @@ def bridge_settings(folder: Path, clients: Mapping[str, Settings], *, sip: Mappi
         "sip": {
             "listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"],
             "rtp_ports": rtp_range(),
+            "max_calls": 200,
             "max_calls_per_second": 100_000,
             **(sip or {}),
         },

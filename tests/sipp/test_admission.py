@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from .site import Site
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("no_token", 403),
+        ("no_contact_id", 400),
+        ("malformed_contact_id", 400),
+        ("no_common_codec", 488),
+        ("session_too_short", 422),
+    ],
+)
+def test_an_invite_that_lacks_something_is_refused(trunk: Site, scenario: str, code: int) -> None:
+    count = trunk.count()
+    call = trunk.call(scenario).went_as_written()
+    assert call.left_no_record()
+    assert call.signals() == []
+    assert count.shows(1, "sipbridge_invites_total", code=str(code))
+    assert count.shows(1, "sipbridge_invites_total")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "says"),
+    [
+        ("contact_ids_differ", "different values"),
+        ("token_too_long", "over 256 bytes"),
+        ("truncated_body", "Content-Length"),
+    ],
+)
+def test_a_malformed_invite_is_refused_with_a_warning_that_says_what(trunk: Site, scenario: str, says: str) -> None:
+    count = trunk.count()
+    call = trunk.call(scenario).went_as_written()
+    (refusal,) = call.sipp.received(400)
+    assert says in refusal.header("Warning")
+    assert call.left_no_record()
+    assert count.shows(1, "sipbridge_invites_total", code="400")
+    assert count.shows(1, "sipbridge_invites_total")
+
+
+def test_a_number_that_nobody_has_is_refused(trunk: Site) -> None:
+    count = trunk.count()
+    call = trunk.call("unknown_number", number="+19995559999").went_as_written()
+    assert call.left_no_record()
+    assert count.shows(1, "sipbridge_invites_total", code="404")
+
+
+@pytest.mark.parametrize("shown", ["nonsense", "token-of-query"], ids=["unknown", "another client's"])
+def test_a_token_that_no_project_of_the_client_has_is_refused(trunk: Site, shown: str) -> None:
+    count = trunk.count()
+    call = trunk.call("bad_token", shown_token=shown).went_as_written()
+    assert call.left_no_record()
+    assert count.shows(1, "sipbridge_invites_total", code="403")
+
+
+def test_headers_are_read_however_they_are_written(trunk: Site) -> None:
+    count = trunk.count()
+    call = trunk.call("odd_headers").went_as_written()
+    handoff = call.handoff_state()
+    assert (handoff["contact_id"], handoff["main_contact_id"]) == (call.contact.id, call.contact.main_id)
+    assert handoff["caller_number"] == "+15550100"
+    assert len(call.signals()) == 1
+    assert count.shows(1, "sipbridge_handoffs_total", project="release")
+
+
+def test_a_refusal_names_no_token_in_the_log(trunk: Site) -> None:
+    trunk.call("bad_token", shown_token="a-secret-guess").went_as_written()
+    assert "a-secret-guess" not in trunk.bridge.program.log.read_text()

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from .site import Site
+
+
+def test_a_caller_that_hangs_up_in_the_prompt_ends_the_call(trunk: Site) -> None:
+    count = trunk.count()
+    call = trunk.call("caller_hangs_up", "greeting", hold_seconds=0.3).went_as_written()
+    record = call.record()
+    assert (record["ended_by"], record["reason"], record["handoff"]) == ("caller", "caller_hung_up", None)
+    assert call.signals() == []
+    assert count.shows(1, "sipbridge_calls_total", project="greeting", result="success", reason="caller_hung_up")
+    assert count.shows(0, "sipbridge_handoffs_total")
+
+
+def test_a_caller_that_hangs_up_while_cxone_is_signalled_gets_one_signal(trunk: Site) -> None:
+    count = trunk.count()
+    trunk.cxone.fail("signal", latency_seconds=1.0)
+    call = trunk.call("caller_hangs_up", hold_seconds=0.4).went_as_written()
+    record = call.record()
+    assert record["ended_by"] == "caller"
+    assert record["handoff"]["signal"] == "accepted"
+    assert len(call.signals()) == 1
+    assert count.shows(1, "sipbridge_handoffs_total", project="release")
+    assert count.shows(1, "sipbridge_signals_total", client="acme", result="success")
+
+
+def test_a_caller_that_cancels_is_never_signalled_for_nothing(trunk: Site) -> None:
+    count = trunk.count()
+    call = trunk.call("caller_cancels", "greeting").went_as_written()
+    record = call.record()
+    assert (record["ended_by"], record["handoff"]) == ("caller", None)
+    assert call.signals() == []
+    crossed = any(message.method == "INVITE" for message in call.sipp.received(200))
+    assert count.shows(1, "sipbridge_invites_total", code="200" if crossed else "487")
+    assert count.shows(1, "sipbridge_calls_total", project="greeting")
+    assert record["reason"] == ("caller_hung_up" if crossed else "cancelled")

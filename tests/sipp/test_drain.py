@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.simulator import Simulator
+
+from .site import Site, site
+
+
+def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, drain_seconds=2) as trunk:
+        call = trunk.call("release", "waiting")
+        call_id = call.answered()
+        trunk.bridge.program.terminate()
+        trunk.bridge.wait_for_metric(1, "sipbridge_draining")
+        count = trunk.count()
+        late = trunk.call("draining").went_as_written()
+        assert int(late.sipp.received(503)[0].header("Retry-After")) > 0
+        assert count.shows(1, "sipbridge_invites_total", code="503")
+        call.went_as_written()
+        assert [signal["p3"] for signal in call.signals()] == ["draining"]
+        assert late.signals() == []
+        assert trunk.bridge.program.wait(15) == 0
+    assert _record_after_restart(tmp_path, cxone, call_id) == ("handoff_completed", "draining", "bridge")
+
+
+def _record_after_restart(folder: Path, cxone: Simulator, call_id: str) -> tuple[str, str, str]:
+    with site(folder, cxone) as trunk:
+        record = _waiting(trunk, call_id)
+        return record["state"], record["reason"], record["requested_by"]
+
+
+def _waiting(trunk: Site, call_id: str) -> dict[str, str]:
+    record = trunk.bridge.project("acme", "waiting", "key-of-waiting").call(call_id)
+    assert record is not None
+    handoff: dict[str, str] = record["handoff"]
+    return handoff
+
+
+def test_a_bridge_with_no_calls_stops_at_once(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, drain_seconds=60) as trunk:
+        trunk.bridge.program.terminate()
+        assert trunk.bridge.program.wait(10) == 0
