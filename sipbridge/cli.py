@@ -60,7 +60,9 @@ def run(file: Path) -> int:
     except ModuleNotFoundError as error:
         if error.name != "pjsua2":
             raise
-        raise StartupError("the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build") from None
+        raise StartupError(
+            "the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build"
+        ) from None
     return run_service(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -111,6 +112,7 @@ class Service:
             await self._trunk.load_clip(path, pcm)
         watch = asyncio.create_task(self._watch_sip_thread())
         stack.callback(watch.cancel)
+        _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} http http://{host}:{port}")
 
     async def _open_centres(self, stack: AsyncExitStack) -> dict[str, CxoneCentre]:
@@ -203,6 +205,16 @@ class Service:
     async def _calls_over(self, seconds: float) -> None:
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=seconds)
+
+
+def _spare_the_collector() -> None:
+    """Keep the cyclic collector off what lives as long as the process, and let it run seldom.
+
+    At its defaults it took 15 % of the processor time of a call; calls leave next to no cycles behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _fan_out(observers: tuple[Observer, ...]) -> Observer:

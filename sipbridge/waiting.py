@@ -1,15 +1,76 @@
-"""Waiting for one of several things, and for one thing to be over."""
+"""Waiting for one of several things, and for one thing to be over. On the path of every call, so made cheap."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 
-async def first_of(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncio.wait's)
-    """Return when one of them is done, or after `timeout` seconds; none is cancelled, none is looked at."""
-    await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+async def first_of(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
+    """Return when one of them is done, or after `timeout` seconds; none is cancelled, none is looked at.
+
+    `asyncio.wait` does the same with sets and checks that cost ten times as much.
+    """
+    if any(future.done() for future in awaited):
+        return
+    loop = asyncio.get_running_loop()
+    news: asyncio.Future[None] = loop.create_future()
+
+    def wake(_done: object = None) -> None:
+        if not news.done():
+            news.set_result(None)
+
+    timer = None if timeout is None else loop.call_later(timeout, wake)
+    for future in awaited:
+        future.add_done_callback(wake)
+    try:
+        await news
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for future in awaited:
+            future.remove_done_callback(wake)
+
+
+class Unless:
+    """`async with Unless(done, error):` runs its body in this task, cut short by `error` once `done` is done.
+
+    The same trick as `asyncio.timeout`: the body is cancelled, and the cancellation comes out as the error.
+    """
+
+    def __init__(self, done: asyncio.Future[Any], error: Exception) -> None:
+        self._done = done
+        self._error = error
+        self._interrupted = False
+
+    async def __aenter__(self) -> Self:
+        if self._done.done():
+            raise self._error
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Unless needs a task")
+        self._task: asyncio.Task[Any] | None = task
+        self._done.add_done_callback(self._interrupt)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        self._done.remove_done_callback(self._interrupt)
+        if not self._interrupted or task is None:
+            return
+        # Somebody else may have cancelled the task as well: then it stays cancelled.
+        if task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise self._error
+
+    def _interrupt(self, _done: object) -> None:
+        # A callback that was already on its way when the body ended finds no task.
+        if self._task is not None:
+            self._interrupted = True
+            self._task.cancel()
 
 
 async def settle(task: asyncio.Future[Any]) -> None:

@@ -10,7 +10,7 @@
 %threadallow pj::Endpoint::libCreate;
 %threadallow pj::Endpoint::libInit;
 %threadallow pj::Endpoint::libStart;
-%threadallow pj::Endpoint::libHandleEvents;
+%threadallow sipbridge::pollEvents;
 %threadallow pj::Endpoint::libDestroy;
 %threadallow pj::Endpoint::transportCreate;
 
@@ -44,5 +44,35 @@
 %typemap(out) std::string sipbridge::resample {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
+
+%ignore sipbridge::CallEvent;
+%typemap(out) std::vector<sipbridge::CallEvent> {
+    $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
+    for (size_t i = 0; i < $1.size(); ++i) {
+        const sipbridge::CallEvent &event = (&$1)->at(i);
+        PyObject *text = PyUnicode_DecodeUTF8(event.text.data(), static_cast<Py_ssize_t>(event.text.size()), "replace");
+        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+                        Py_BuildValue("(iiiiNO)", static_cast<int>(event.kind), event.call, event.number, event.status,
+                                      text, event.final ? Py_True : Py_False));
+    }
+}
+%typemap(in) const sipbridge::Headers & (sipbridge::Headers headers) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    if (!PyDict_Check($input)) {
+        PyErr_SetString(PyExc_TypeError, "headers are a dict of str");
+        SWIG_fail;
+    }
+    while (PyDict_Next($input, &position, &key, &value)) {
+        const char *name = PyUnicode_AsUTF8(key);
+        Py_ssize_t length = 0;
+        const char *text = name ? PyUnicode_AsUTF8AndSize(value, &length) : NULL;
+        if (!text)
+            SWIG_fail;
+        headers.emplace_back(name, std::string(text, static_cast<size_t>(length)));
+    }
+    $1 = &headers;
+}
+%typemap(freearg) const sipbridge::Headers & ""
 
 %include "sipbridge_native.hpp"

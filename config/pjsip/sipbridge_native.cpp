@@ -11,11 +11,49 @@ namespace sipbridge {
 using pj::Error;
 using std::string;
 
+// ---------------------------------------------------------------- events
+
+namespace {
+
+std::mutex eventsMutex;
+std::vector<CallEvent> events;
+std::atomic<bool> anyEvents{false};
+std::atomic<bool> woken{false};
+
+void push(EventKind kind, int call, int number, int status = 0, const std::string &text = "", bool final = true) {
+    std::lock_guard<std::mutex> lock(eventsMutex);
+    events.push_back(CallEvent{kind, call, number, status, text, final});
+    anyEvents = true;
+}
+
+}  // namespace
+
+std::vector<CallEvent> pollEvents(int milliseconds) {
+    pj_time_val start, now;
+    pj_gettickcount(&start);
+    long left = milliseconds;
+    while (left >= 0 && !anyEvents && !woken) {
+        // Negative where a signal cut the poll short; PJSIP itself sleeps where it fails for good.
+        pj::Endpoint::instance().libHandleEvents(static_cast<unsigned>(left));
+        pj_gettickcount(&now);
+        PJ_TIME_VAL_SUB(now, start);
+        left = milliseconds - PJ_TIME_VAL_MSEC(now);
+    }
+    woken = false;
+    std::vector<CallEvent> taken;
+    std::lock_guard<std::mutex> lock(eventsMutex);
+    taken.swap(events);
+    anyEvents = false;
+    return taken;
+}
+
 // ---------------------------------------------------------------- the gate
 
 namespace {
 
 RequestGate *openGate = nullptr;
+// The request that went through the gate last. PJSUA sees it in the same breath, before any other.
+int lastTicket = 0;
 
 pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
     const pjsip_method_e method = rdata->msg_info.msg->line.req.method.id;
@@ -28,7 +66,7 @@ pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
     // A To tag without a dialog is a stray: PJSIP answers 481 (RFC 3261, 12.2.2).
     if (rdata->msg_info.to && rdata->msg_info.to->tag.slen)
         return PJ_FALSE;
-    GateRequest request(rdata);
+    GateRequest request(rdata, ++lastTicket);
     openGate->onRequest(request);
     return request.respond() ? PJ_TRUE : PJ_FALSE;
 }
@@ -87,10 +125,13 @@ std::atomic<bool> wakePending{false};
 pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size_t *remainder) {
     *remainder = 0;
     wakePending = false;
+    woken = true;
     return PJ_TRUE;
 }
 
 }  // namespace
+
+void keepFreedPools(int bytes) { pjsua_get_var()->cp.max_capacity = static_cast<pj_size_t>(bytes); }
 
 void openWaker() {
     // A datagram socket connected to itself hears nobody else.
@@ -149,10 +190,6 @@ std::string resample(const std::string &pcm, int fromRate, int toRate) {
 
 namespace {
 
-std::mutex finishedMutex;
-std::vector<int> finishedTokens;
-std::atomic<bool> anyFinished{false};
-
 /** A PJMEDIA port that reads a clip. Owned by its pool, which the conference releases last. */
 struct ClipPort {
     pjmedia_port base;
@@ -173,9 +210,7 @@ pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
         // One frame later than the last sample: by now it is in an RTP packet.
         if (!clip->done) {
             clip->done = true;
-            std::lock_guard<std::mutex> lock(finishedMutex);
-            finishedTokens.push_back(clip->token);
-            anyFinished = true;
+            push(EventClipDone, -1, clip->token);
             wakeSipThread();
         }
         return PJ_SUCCESS;
@@ -238,20 +273,94 @@ ClipPlayer::~ClipPlayer() {
     }
 }
 
-std::vector<int> takeFinishedClips() {
-    std::vector<int> taken;
-    if (anyFinished) {
-        std::lock_guard<std::mutex> lock(finishedMutex);
-        taken.swap(finishedTokens);
-        anyFinished = false;
-    }
-    return taken;
+// ---------------------------------------------------------------- calls
+
+namespace {
+
+int audioSlot(const pjsua_call &call) {
+    return call.audio_idx < 0 ? -1 : call.media[call.audio_idx].strm.a.conf_slot;
 }
 
-// ---------------------------------------------------------------- PJSUA, cheaply
+void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *) { push(EventIncoming, id, lastTicket); }
 
-void unhookUnusedCallbacks() {
+void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) {
+    push(EventTurnedDown, -1, lastTicket, static_cast<int>(param->st_code));
+}
+
+void onCallState(pjsua_call_id id, pjsip_event *) {
+    const pjsua_call &call = pjsua_var.calls[id];
+    // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
+    if (call.hanging_up)
+        push(EventEnded, id, 0, static_cast<int>(call.last_code));
+    else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
+        push(EventConfirmed, id, 0);
+    else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED)
+        push(EventEnded, id, 0, static_cast<int>(call.inv->cause));
+}
+
+void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, audioSlot(pjsua_var.calls[id])); }
+
+void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code, pjsua_call_setting *) {
+    *code = PJSIP_SC_FORBIDDEN;
+}
+
+void onTransferStatus(pjsua_call_id id, int status, const pj_str_t *text, pj_bool_t final, pj_bool_t *) {
+    push(EventRefer, id, 0, status, std::string(text->ptr, static_cast<size_t>(text->slen)), final != 0);
+}
+
+/** Nobody wants digits yet; without a listener PJSUA would answer 400 to an INFO that carries one (RFC 6086). */
+void onDtmf(pjsua_call_id, const pjsua_dtmf_event *) {}
+
+bool breaksLine(const std::string &text) {
+    for (const char c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            return true;
+    return false;
+}
+
+pj_str_t borrowed(const std::string &text) {
+    pj_str_t borrowed;
+    borrowed.ptr = const_cast<char *>(text.data());
+    borrowed.slen = static_cast<pj_ssize_t>(text.size());
+    return borrowed;
+}
+
+/** Our headers for a message that PJSUA will make; PJSUA copies them. */
+class MessageData {
+public:
+    explicit MessageData(const Headers &headers) : pool_(pjsua_pool_create("headers", 512, 512)) {
+        pjsua_msg_data_init(&data);
+        for (const auto &header : headers) {
+            if (header.first.empty() || breaksLine(header.first) || breaksLine(header.second)) {
+                pj_pool_release(pool_);
+                PJSUA2_RAISE_ERROR3(PJ_EINVAL, "header", "a header would break its line");
+            }
+            const pj_str_t name = borrowed(header.first), value = borrowed(header.second);
+            pj_list_push_back(&data.hdr_list, pjsip_generic_string_hdr_create(pool_, &name, &value));
+        }
+    }
+    ~MessageData() { pj_pool_release(pool_); }
+    MessageData(const MessageData &) = delete;
+    MessageData &operator=(const MessageData &) = delete;
+
+    pjsua_msg_data data;
+
+private:
+    pj_pool_t *pool_;
+};
+
+}  // namespace
+
+void takeCallbacks() {
     pjsua_callback *cb = &pjsua_var.ua_cfg.cb;
+    cb->on_incoming_call = &onIncomingCall;
+    cb->on_rejected_incoming_call = &onRejectedIncomingCall;
+    cb->on_call_state = &onCallState;
+    cb->on_call_media_state = &onCallMediaState;
+    cb->on_call_transfer_request2 = &onTransferRequest;
+    cb->on_call_transfer_status = &onTransferStatus;
+    cb->on_dtmf_event = &onDtmf;
+    // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_tsx_state = NULL;
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;
@@ -265,26 +374,38 @@ void unhookUnusedCallbacks() {
     cb->on_create_media_transport = NULL;
     cb->on_call_replace_request2 = NULL;
     cb->on_call_replaced = NULL;
+    cb->on_acc_find_for_incoming = NULL;
     cb->on_media_event = NULL;
     cb->on_call_media_event = NULL;
-    cb->on_acc_find_for_incoming = NULL;
 }
 
-int invState(int callId) {
-    const pjsua_call &call = pjsua_var.calls[callId];
-    if (call.hanging_up)
-        return PJSIP_INV_STATE_DISCONNECTED;
-    return call.inv ? static_cast<int>(call.inv->state) : -1;
+void callAnswer(int call, int status, const Headers &headers) {
+    MessageData message(headers);
+    PJSUA2_CHECK_EXPR(pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data));
 }
 
-int endCause(int callId) {
-    const pjsua_call &call = pjsua_var.calls[callId];
-    return call.inv ? static_cast<int>(call.inv->cause) : static_cast<int>(call.last_code);
+void callHangup(int call, int status, const std::string &reason, const Headers &headers) {
+    MessageData message(headers);
+    const pj_str_t text = borrowed(reason);
+    PJSUA2_CHECK_EXPR(
+        pjsua_call_hangup(call, static_cast<unsigned>(status), reason.empty() ? NULL : &text, &message.data));
 }
 
-int audioSlot(int callId) {
-    const pjsua_call &call = pjsua_var.calls[callId];
-    return call.audio_idx < 0 ? -1 : call.media[call.audio_idx].strm.a.conf_slot;
+void callRefer(int call, const std::string &referTo, const Headers &headers) {
+    if (breaksLine(referTo))
+        PJSUA2_RAISE_ERROR3(PJ_EINVAL, "Refer-To", "the URI would break its line");
+    MessageData message(headers);
+    const pj_str_t target = borrowed(referTo);
+    PJSUA2_CHECK_EXPR(pjsua_call_xfer(call, &target, &message.data));
+}
+
+int callDial(int account, const std::string &uri, const std::string &localUri, const Headers &headers) {
+    MessageData message(headers);
+    const pj_str_t target = borrowed(uri);
+    message.data.local_uri = borrowed(localUri);
+    pjsua_call_id call = PJSUA_INVALID_ID;
+    PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &target, NULL, NULL, &message.data, &call));
+    return call;
 }
 
 void connectSlots(int source, int sink) { PJSUA2_CHECK_EXPR(pjsua_conf_connect(source, sink)); }

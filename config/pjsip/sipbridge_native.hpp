@@ -30,7 +30,10 @@ inline void setLogLevel(int level) { pj_log_set_level(level); }
 /** One request at the gate, and what is decided about it. Valid during RequestGate::onRequest only. */
 class GateRequest {
 public:
-    explicit GateRequest(pjsip_rx_data *rdata) : rdata_(rdata) {}
+    GateRequest(pjsip_rx_data *rdata, int ticket) : rdata_(rdata), ticket_(ticket) {}
+
+    /** What the events about this request will be known by: Incoming, or TurnedDown where PJSUA would not have it. */
+    int ticket() const { return ticket_; }
 
     /** The method, as sent. */
     std::string method() const {
@@ -54,6 +57,7 @@ public:
 
 private:
     pjsip_rx_data *rdata_;
+    int ticket_;
     int code_ = 0;
     std::string reason_;
     std::vector<std::pair<std::string, std::string>> headers_;
@@ -74,12 +78,62 @@ public:
     void close();
 };
 
+enum EventKind {
+    EventIncoming,    // a call was let in: number is its ticket
+    EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
+    EventConfirmed,   // the dialog is confirmed
+    EventEnded,       // the dialog is over: status is the cause
+    EventMedia,       // offer and answer are done: number is the audio's conference slot, or -1
+    EventRefer,       // our REFER: status and text are what is known, final whether more will come
+    EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
+};
+
+/** Something that happened to a call. In Python a tuple of these, in this order. */
+struct CallEvent {
+    EventKind kind;
+    int call;
+    int number;
+    int status;
+    std::string text;
+    bool final;
+};
+
+/**
+ * Take PJSUA's callbacks for calls away from pjsua2, and queue them for pollEvents; once, after Endpoint::libInit.
+ *
+ * pjsua2 copies the whole message and the SDP as text for every callback and takes the GIL for each. Here a call costs
+ * Python one look at a list. A REFER from the far end is refused: PJSUA would else call whatever number it names.
+ */
+void takeCallbacks();
+
+/**
+ * Run PJSIP until something happens that Python wants to know, wakeSipThread() is called, or the time is over; returns
+ * what happened, in order.
+ */
+std::vector<CallEvent> pollEvents(int milliseconds);
+
+/** Keep freed memory pools for reuse, up to so many bytes: PJSUA gives each back to malloc. After Endpoint::libCreate. */
+void keepFreedPools(int bytes);
+
 /** Make wakeSipThread() work: once, after Endpoint::libInit. */
 void openWaker() PJSUA2_THROW(pj::Error);
 /** Before Endpoint::libDestroy. */
 void closeWaker();
 /** End the SIP thread's poll at once. From any thread; cheap, and does nothing where a wake-up is already due. */
 void wakeSipThread();
+
+/** Header names and values. In Python a dict of str. */
+typedef std::vector<std::pair<std::string, std::string>> Headers;
+
+/** Answer an incoming call. Like all below it refuses, with pj::Error, a header that would break its line. */
+void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::Error);
+/** End a call whatever its state; status is for one that is not answered yet. */
+void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
+/** Send REFER; referTo goes out as given, so it is in angle brackets. */
+void callRefer(int call, const std::string &referTo, const Headers &headers) PJSUA2_THROW(pj::Error);
+/** Send an INVITE; returns the call. */
+int callDial(int account, const std::string &uri, const std::string &localUri, const Headers &headers)
+    PJSUA2_THROW(pj::Error);
 
 /** Sixteen-bit mono audio at another rate, by libsamplerate's band-limited converter. Rates in Hz. */
 std::string resample(const std::string &pcm, int fromRate, int toRate) PJSUA2_THROW(pj::Error);
@@ -100,32 +154,10 @@ private:
 /** Plays a clip once into the conference, then silence. */
 class ClipPlayer : public pj::AudioMedia {
 public:
-    /** @param token  what takeFinishedClips reports when the last sample has left. */
+    /** @param token  what the ClipDone event carries when the last sample has left. */
     ClipPlayer(const Clip &clip, int token) PJSUA2_THROW(pj::Error);
     virtual ~ClipPlayer();
 };
-
-/** Tokens of the ClipPlayers whose last sample has left since the last call. */
-std::vector<int> takeFinishedClips();
-
-/**
- * Unhook the PJSUA callbacks that nobody here listens to. pjsua2 copies the whole message, and the SDP as text,
- * for each of them before it calls an empty virtual method; one also runs on PJMEDIA's threads, which must never
- * wait for Python.
- */
-void unhookUnusedCallbacks();
-
-/**
- * State of the INVITE session (pjsip_inv_state), or -1 when the slot is free. A call that we are hanging up is
- * disconnected: PJSUA reports no more of it.
- */
-int invState(int callId);
-
-/** Final status of the call's INVITE session: the cause that ended it (RFC 3261 codes), or 0. */
-int endCause(int callId);
-
-/** Conference slot of the call's audio, or -1. */
-int audioSlot(int callId);
 
 /** Connect two conference slots in one direction. */
 void connectSlots(int source, int sink) PJSUA2_THROW(pj::Error);

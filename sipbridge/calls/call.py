@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.handoff_request import HandoffRequest
@@ -16,9 +16,7 @@ from sipbridge.calls.ports import Agent, ContactCentre, Dialler, Leg, Observer, 
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import ClientConfig, ProjectConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
-from sipbridge.waiting import first_of, settle
-
-T = TypeVar("T")
+from sipbridge.waiting import Unless
 
 # A conversation of an hour has a few hundred turns.
 MAX_TURNS = 2_000
@@ -91,23 +89,16 @@ class Call:
         if self.record.handoff is not None:
             self.note(handoff=self.record.handoff.model_copy(update=changes))
 
-    async def while_there(self, step: Awaitable[T]) -> T:
-        """Await a step of the call for as long as the caller is there. Raises `LegGone`, the step cancelled."""
-        task = asyncio.ensure_future(step)
-        try:
-            await first_of(task, self.leg.ended)
-            if task.done():
-                return task.result()
-            raise LegGone("the caller has hung up")
-        finally:
-            await settle(task)
+    def while_there(self) -> Unless:
+        """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""
+        return Unless(self.leg.ended, LegGone("the caller has hung up"))
 
     # ------------------------------------------------------------ what others may ask
 
     def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
         """Hand off: the first to ask wins. Raises `HandoffConflict` or `HandoffInvalid`."""
         self._must_be_undecided()
-        if not self.leg.answered.done():
+        if self.record.answered_at is None:
             raise HandoffConflict("the call is not answered yet")
         plan = make_plan(self.project_config.handoff, request)
         self._add_turns(request.transcript)

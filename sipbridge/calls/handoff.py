@@ -39,7 +39,6 @@ async def hand_off(call: Call, plan: HandoffPlan, conversation: Conversation | N
     except LegGone:
         return _finish(call, plan, began, None, _ABANDONED)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
-    call.note_handoff(signal=signal.value if signal else "none")
     started = time.monotonic()
     transferred = await transfer(call, plan, signal, lambda joined: _finish(call, plan, began, signal, joined))
     call.around.observe(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
@@ -69,8 +68,8 @@ async def _play_out(call: Call, conversation: Conversation | None) -> None:
     started = time.monotonic()
     outcome = _DONE
     try:
-        async with asyncio.timeout(PLAY_OUT_SECONDS):
-            await call.while_there(conversation.finish_speaking())
+        async with asyncio.timeout(PLAY_OUT_SECONDS), call.while_there():
+            await conversation.finish_speaking()
     except TimeoutError:
         outcome = Outcome(Result.CLIENT_ERROR, "cut_off")
     call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
@@ -110,10 +109,10 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
     wanted = frozenset(name for template in templates.values() for name in template.names)
     values = template_values(call.record, plan, call.identity.headers, wanted, call.around.pop_url)
     parameters = signal_parameters(templates, values, plan.request.parameters if plan else {})
-    call.note_handoff(parameters=parameters)
     started = time.monotonic()
     result = await call.centre.signal(call.record.contact_id, parameters)
     seconds = time.monotonic() - started
+    call.note_handoff(parameters=parameters, signal=result.value)
     outcome = _SIGNAL_OUTCOMES[result]
     call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
     if plan:

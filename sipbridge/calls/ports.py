@@ -128,8 +128,11 @@ class ContactCentre(Protocol):
 class RecordStore(Protocol):
     """Where records outlive the process. Methods raise `StoreError`."""
 
-    async def put(self, record: CallRecord) -> None:
-        """Write the record, over an older one of the same call; durable on return."""
+    async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
+        """Write the record, over an older one of the same call; durable on return.
+
+        One that is not urgent may wait for others, to be committed with them.
+        """
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """The record of a call."""

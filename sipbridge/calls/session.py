@@ -38,7 +38,7 @@ async def run_call(call: Call) -> None:
             else:
                 outcome = await hand_off(call, decision, conversation)
     except LegGone:
-        outcome = CALLER_HUNG_UP if call.leg.answered.done() else Outcome(Result.CLIENT_ERROR, "cancelled")
+        outcome = CALLER_HUNG_UP if call.record.answered_at else Outcome(Result.CLIENT_ERROR, "cancelled")
     except Exception:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
         outcome = Outcome(Result.SERVER_ERROR, "internal_error")
@@ -53,7 +53,8 @@ async def _reach_agent(call: Call) -> Conversation | None:
     """Connect the agent while the caller waits; None where it could not be reached. Raises `LegGone`."""
     agent_type = call.project_config.agent.type
     try:
-        conversation = await call.while_there(call.agent.connect(call.identity, call.leg))
+        async with call.while_there():
+            conversation = await call.agent.connect(call.identity, call.leg)
     except AgentUnavailable as error:
         call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
         return None
@@ -145,7 +146,7 @@ async def _end(call: Call, outcome: Outcome) -> None:
         status = 487 if leg_end.by_peer else leg_end.sip_status
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
     try:
-        await call.around.store.put(record)
+        await call.around.store.put(record, urgent=False)
     except StoreError as error:
         call.around.observe(StoreFailed(record, str(error)))
     call.around.registry.remove(call)

@@ -107,8 +107,8 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
     leg: Leg | None = None
     try:
         leg = await call.around.dialler.dial(plan.uri, plan.headers, call.record.caller)
-        async with asyncio.timeout(plan.answer_timeout_seconds):
-            await call.while_there(asyncio.shield(leg.answered))
+        async with asyncio.timeout(plan.answer_timeout_seconds), call.while_there():
+            await asyncio.shield(leg.answered)
         await call.leg.join(leg)
         answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
         joined(_done(call, "invite", answered, 200, began))

@@ -17,6 +17,8 @@ _PTIME_MILLISECONDS = 20
 _TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
 # Of PJSIP's own levels 0 to 6: errors and warnings.
 _LOG_LEVEL = 2
+# A call takes and gives back a dozen pools; past this much, what is free goes back to the system.
+_KEPT_POOL_BYTES = 64 * 1024 * 1024
 
 
 def built_max_calls() -> int:
@@ -38,11 +40,11 @@ class PjsipLog(pj.LogWriter):  # type: ignore[misc]
 class PjsipEndpoint:
     """PJSIP, opened for a configuration. Everything here runs on the SIP thread."""
 
-    def __init__(self, config: SipConfig, endpoint: pj.Endpoint, account: pj.Account) -> None:
+    def __init__(self, config: SipConfig) -> None:
         self._config = config
         self._log = PjsipLog()
-        self.endpoint = endpoint
-        self.account = account
+        self.endpoint = pj.Endpoint()
+        self.account = pj.Account()
         self.addresses: list[str] = []
         listening = next(iter(config.listen)).host
         self._bound = _bound(listening)
@@ -59,8 +61,9 @@ class PjsipEndpoint:
         pj.setLogLevel(_LOG_LEVEL)
         self.endpoint.libCreate()
         try:
+            pj.keepFreedPools(_KEPT_POOL_BYTES)
             self.endpoint.libInit(self._endpoint_config())
-            pj.unhookUnusedCallbacks()
+            pj.takeCallbacks()
             pj.openWaker()
             gate.open()
             for url in self._config.listen:

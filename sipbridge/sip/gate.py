@@ -15,16 +15,18 @@ from sipbridge.sip.headers import read_invite
 logger = logging.getLogger(__name__)
 
 _METHOD_NOT_ALLOWED = 405
+# What PJSUA refuses by itself: SDP that it cannot read, no codec in common.
+_REFUSED_BY_PJSUA = {488: "no_codec", 400: "malformed", 415: "malformed"}
 
 
 class Gate(pj.RequestGate):  # type: ignore[misc]
-    """Runs on the SIP thread. PJSUA takes an admitted INVITE on in the same breath, and then asks `take` for it."""
+    """Runs on the SIP thread. An INVITE that was let in comes back by its ticket, as a call or turned down."""
 
     def __init__(self, admission: Admission, refused: Callable[[Invite, int, str], None]) -> None:
         super().__init__()
         self._admission = admission
         self._refused = refused
-        self._admitted: Admitted | None = None
+        self._admitted: dict[int, Admitted] = {}
 
     def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
         """Let a request in or refuse it."""
@@ -34,17 +36,21 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             logger.exception("a request could not be judged", extra={"event": "internal_error"})
             request.refuse(500, "")
 
-    def take(self) -> Admitted | None:
-        """The INVITE that was let in last, if nobody has taken it."""
-        admitted, self._admitted = self._admitted, None
-        return admitted
+    def take(self, ticket: int) -> Admitted | None:
+        """The INVITE that was let in by this ticket."""
+        return self._admitted.pop(ticket, None)
 
-    def turned_down(self, sip_status: int, reason: str) -> None:
-        """PJSUA refused what we had let in: no codec in common, SDP that cannot be read."""
-        admitted = self.take()
+    def turned_down(self, ticket: int, sip_status: int) -> None:
+        """PJSUA refused what we had let in."""
+        admitted = self.take(ticket)
         if admitted is not None:
             self._admission.release(admitted.identity.call_id)
-            self._refused(admitted.invite, sip_status, reason)
+            self._refused(admitted.invite, sip_status, _REFUSED_BY_PJSUA.get(sip_status, "internal_error"))
+
+    def sweep(self) -> None:
+        """Give back the places of those that PJSUA dropped without a word; after each turn's events."""
+        for ticket in list(self._admitted):
+            self.turned_down(ticket, 500)
 
     def _judge(self, request: pj.GateRequest) -> None:
         method = request.method()
@@ -58,12 +64,10 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             request.addHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY")
 
     def _judge_invite(self, request: pj.GateRequest) -> None:
-        # Left over where PJSUA dropped the last one without a word.
-        self.turned_down(500, "internal_error")
         source = request.sourceAddress()
         invite = read_invite(request.message(), source, request.sourcePort(), request.transport())
         try:
-            self._admitted = self._admission.admit(invite)
+            self._admitted[request.ticket()] = self._admission.admit(invite)
         except InviteRefused as refusal:
             request.refuse(refusal.sip_status, "")
             if refusal.retry_after_seconds is not None:

@@ -39,6 +39,7 @@ class SipLeg:
         self._loop = loop
         self._thread = thread
         self._table = table
+        self._answered_at = 0.0
         self._played: asyncio.Future[None] | None = None
         self._referred: asyncio.Future[ReferOutcome] | None = None
 
@@ -50,22 +51,22 @@ class SipLeg:
 
     async def answer(self, headers: Headers) -> float:
         """Send 200 and wait for the ACK; returns the seconds from INVITE to 200."""
-        answered_at = await self._command(partial(self._table.answer, self.number, dict(headers)))
+        self._thread.post(partial(self._table.answer, self.number, dict(headers)))
         await self._or_gone(self.answered)
-        return answered_at - self.began
+        return self._answered_at - self.began
 
     async def hang_up(self, sip_status: int = 200, headers: Headers | None = None, reason: str = "") -> None:
         """End the leg; returns when its dialog is over."""
         if not self.ended.done():
             self._thread.post(
-                partial(self._table.hang_up, self.number, sip_status, dict(headers or {}), reason),
+                partial(self._table.hang_up, self.number, sip_status, reason, dict(headers or {})),
             )
         await asyncio.shield(self.ended)
 
     async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
         """Blind transfer; returns what became of it."""
         self._referred = self._loop.create_future()
-        await self._command(partial(self._table.refer, self.number, uri, dict(headers)))
+        self._thread.post(partial(self._table.refer, self.number, uri, dict(headers)))
         await first_of(self._referred, self.ended, timeout=timeout_seconds)
         if self._referred.done():
             return self._referred.result()
@@ -94,13 +95,15 @@ class SipLeg:
 
     async def _or_gone(self, news: asyncio.Future[None]) -> None:
         await first_of(news, self.ended)
-        if self.ended.done():
+        # What came first counts: an ACK is an ACK, though a BYE is hard on its heels.
+        if not news.done() or news.exception() is not None:
             raise LegGone("the far end has hung up")
 
     # ------------------------------------------------------------ news from the SIP thread, on the loop
 
-    def confirmed(self) -> None:
-        """The dialog is confirmed: ACK came, or the far end's 2xx did."""
+    def confirmed(self, answered_at: float) -> None:
+        """The dialog is confirmed: ACK came, or the far end's 2xx did. We sent our 200 at `answered_at`, if we did."""
+        self._answered_at = answered_at
         if not self.answered.done():
             self.answered.set_result(None)
 

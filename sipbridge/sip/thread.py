@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -18,27 +17,29 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Kind, PJSUA's slot, number, status, text, final: see the struct of that name in config/pjsip.
+CallEvent = tuple[int, int, int, int, str, bool]
+
 # How long the poll sleeps where nothing happens. Commands and finished clips wake it.
 POLL_MILLISECONDS = 50
 
 
 class SipThread:
-    """Runs `start`, then PJSIP's poll and the commands that others send it, then `stop`; all on one thread.
+    """Runs PJSIP's poll, gives what happened to `handle`, and does the commands that others send it.
 
     Other threads reach it by `run` and `post`. What it has to say to the loop it gathers with `tell` and hands over
     once a turn, since every hand-over costs a system call and a wake-up.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Callable[[list[CallEvent]], None]) -> None:
         self._loop = loop
+        self._handle = handle
         self._commands: deque[Callable[[], None]] = deque()
         self._news: list[Callable[[], None]] = []
-        self._each_turn: list[Callable[[], None]] = []
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._endpoint: pj.Endpoint | None = None
 
-    async def start(self, open_endpoint: Callable[[], pj.Endpoint], close_endpoint: Callable[[], None]) -> None:
+    async def start(self, open_endpoint: Callable[[], None], close_endpoint: Callable[[], None]) -> None:
         """Start the thread; returns when the endpoint is open, or raises what opening it raised."""
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(
@@ -66,7 +67,7 @@ class SipThread:
         return answer
 
     def post(self, command: Callable[[], None]) -> None:
-        """Run a command on the SIP thread, and don't wait for it. It must not raise."""
+        """Run a command on the SIP thread, and don't wait for it."""
         self._commands.append(command)
         pj.wakeSipThread()
 
@@ -84,38 +85,31 @@ class SipThread:
         """Run this on the event loop, after all that was told before."""
         self._news.append(news)
 
-    def each_turn(self, action: Callable[[], None]) -> None:
-        """Run this after every poll."""
-        self._each_turn.append(action)
-
     def _main(
         self,
-        open_endpoint: Callable[[], pj.Endpoint],
+        open_endpoint: Callable[[], None],
         close_endpoint: Callable[[], None],
         opened: asyncio.Future[None],
     ) -> None:
         try:
-            endpoint = open_endpoint()
+            open_endpoint()
         except Exception as error:  # noqa: BLE001 (it is raised in start)
             close_endpoint()
             self._loop.call_soon_threadsafe(_fail, opened, error)
             return
         self._loop.call_soon_threadsafe(_resolve, opened, None)
         while not self._stopping:
-            self._turn(endpoint)
+            self._turn()
         close_endpoint()
         self._hand_over()
 
-    def _turn(self, endpoint: pj.Endpoint) -> None:
-        if endpoint.libHandleEvents(POLL_MILLISECONDS) < 0:
-            # A poll that fails at once, again and again, must not eat the processor.
-            logger.error("PJSIP's poll failed", extra={"event": "poll_failed"})
-            time.sleep(POLL_MILLISECONDS / 1000)
-        self._hand_over()
+    def _turn(self) -> None:
+        self._handle(pj.pollEvents(POLL_MILLISECONDS))
         while self._commands:
-            self._commands.popleft()()
-        for action in self._each_turn:
-            action()
+            try:
+                self._commands.popleft()()
+            except Exception:
+                logger.exception("a command to the SIP thread failed", extra={"event": "internal_error"})
         self._hand_over()
 
     def _hand_over(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,32 +22,9 @@ from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
-from sipbridge.sip.thread import SipThread
+from sipbridge.sip.thread import CallEvent, SipThread
 
-_REFUSED_BY_PJSIP = {488: "no_codec", 400: "malformed", 415: "malformed"}
-
-
-class _Account(pj.Account):  # type: ignore[misc]
-    """Where PJSUA announces calls."""
-
-    def __init__(self, announce: Callable[[int], None]) -> None:
-        super().__init__()
-        self._announce = announce
-
-    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802 (PJSUA2's name)
-        """A call that the gate let in."""
-        self._announce(prm.callId)
-
-
-class _Endpoint(pj.Endpoint):  # type: ignore[misc]
-    """Where PJSUA says that it refused a call by itself."""
-
-    turned_down: Callable[[int, str], None]
-
-    def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:  # noqa: N802 (PJSUA2's name)
-        """A call that PJSUA would not take."""
-        code = int(prm.statusCode)
-        self.turned_down(code, _REFUSED_BY_PJSIP.get(code, "internal_error"))
+logger = logging.getLogger(__name__)
 
 
 class SipTrunk:
@@ -70,7 +48,7 @@ class SipTrunk:
     async def start(self) -> list[str]:
         """Open everything; returns the addresses in use. Raises `StartupError`."""
         self._loop = asyncio.get_running_loop()
-        self._thread = SipThread(self._loop)
+        self._thread = SipThread(self._loop, self._handle)
         await self._thread.start(self._open, self._close)
         return self._pjsip.addresses
 
@@ -100,22 +78,36 @@ class SipTrunk:
 
     # ------------------------------------------------------------ on the SIP thread
 
-    def _open(self) -> pj.Endpoint:
+    def _open(self) -> None:
         self._gate = Gate(self._admission, self._refused)
-        endpoint = _Endpoint()
-        endpoint.turned_down = self._gate.turned_down
-        self._pjsip = PjsipEndpoint(self._config, endpoint, _Account(self._announce))
+        self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
-        self._table = LegTable(self._thread, self._pjsip.account)
-        return endpoint
+        self._table = LegTable(self._thread, self._pjsip.account.getId())
 
     def _close(self) -> None:
         self._pjsip.close(self._gate)
 
-    def _announce(self, slot: int) -> None:
-        admitted = self._gate.take()
+    def _handle(self, events: list[CallEvent]) -> None:
+        for event in events:
+            try:
+                self._handle_one(*event)
+            except Exception:
+                logger.exception("an event of PJSIP's could not be handled", extra={"event": "internal_error"})
+        self._gate.sweep()
+
+    def _handle_one(self, kind: int, slot: int, number: int, status: int, text: str, final: bool) -> None:  # noqa: FBT001 (an event's fields)
+        if kind == pj.EventIncoming:
+            self._take_on(slot, number)
+        elif kind == pj.EventTurnedDown:
+            self._gate.turned_down(number, status)
+        else:
+            self._table.handle(kind, slot, number, status, text, final)
+
+    def _take_on(self, slot: int, ticket: int) -> None:
+        admitted = self._gate.take(ticket)
         if admitted is None:
-            return  # PJSUA answers 500 to a call that nobody takes on
+            pj.callHangup(slot, 500, "", {})
+            return
         leg = SipLeg(self._loop, self._thread, self._table)
         self._table.adopt(leg, slot)
         self._thread.tell(partial(self._on_call, leg, admitted))

@@ -11,6 +11,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +27,7 @@ from sipbridge.store.schema import connect_reader, connect_writer
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 1.0  # how long a put waits for another process that locks the file: the caller waits with it
+LAZY_SECONDS = 0.1
 GATHER_SECONDS = 0.005  # what the first put of a group waits for others: a third less CPU at 1,200 puts a second
 PURGE_SECONDS = 3600.0
 PURGE_ROWS = 500  # at a time, between puts
@@ -38,6 +40,13 @@ class _Put:
     done: asyncio.Future[None]
 
 
+class _Nudge:
+    """Tells the writer of puts that were in no hurry."""
+
+
+_NUDGE = _Nudge()
+
+
 class SqliteStore:
     """A `RecordStore` in a file. Raises `StartupError` where the file cannot be used.
 
@@ -47,7 +56,8 @@ class SqliteStore:
     def __init__(self, path: Path, *, retention: timedelta) -> None:
         self._path = path
         self._retention = retention
-        self._queue: queue.SimpleQueue[_Put | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Put | _Nudge | None] = queue.SimpleQueue()
+        self._lazy: deque[_Put] = deque()
         self._closed = False
         self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
@@ -56,12 +66,23 @@ class SqliteStore:
         self._reader_connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
 
-    async def put(self, record: CallRecord) -> None:
-        """Write the record, over an older one of the same call; durable on return."""
+    async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
+        """Write the record, over an older one of the same call; durable on return.
+
+        One that is not urgent rides with the next that is, or goes after `LAZY_SECONDS`: each commit wakes a thread and
+        the disk, which cost more than the row.
+        """
         if self._closed:
             raise StoreError("the store is closed")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Put(rows.to_row(record), done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        put = _Put(rows.to_row(record), done)
+        if urgent:
+            self._queue.put(put)
+        else:
+            if not self._lazy:
+                loop.call_later(LAZY_SECONDS, self._queue.put, _NUDGE)
+            self._lazy.append(put)
         await done
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
@@ -137,10 +158,16 @@ class SqliteStore:
             if item is not None:
                 time.sleep(GATHER_SECONDS)
             while item is not None:
-                batch.append(item)
+                if isinstance(item, _Put):
+                    batch.append(item)
                 item = self._queue.get_nowait()
-            return batch, True
-        return batch, False
+            return self._with_lazy(batch), True
+        return self._with_lazy(batch), False
+
+    def _with_lazy(self, batch: list[_Put]) -> list[_Put]:
+        """Add what was in no hurry, in front: a later put of the same call must win."""
+        lazy = [self._lazy.popleft() for _ in range(len(self._lazy))]
+        return lazy + batch
 
     def _put_all(self, batch: list[_Put]) -> None:
         failure: str | None = None

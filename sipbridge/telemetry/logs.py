@@ -7,7 +7,10 @@ import logging
 import queue
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
@@ -17,6 +20,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 QUEUED_LINES = 10_000
 STOP_SECONDS = 2.0
+GATHER_SECONDS = 0.05  # what the first line of a batch waits for others
 
 logger = logging.getLogger(__name__)
 
@@ -100,26 +104,39 @@ class _Writer(QueueListener):
     _thread: threading.Thread | None
 
     def __init__(self, lines: _Queue, stream: TextIO, source: _Enqueuer) -> None:
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(_JsonLine())
-        super().__init__(lines, handler)
+        self._lines = _Lines()
+        self._lines.setFormatter(_JsonLine())
+        super().__init__(lines, self._lines)
+        self._stream = stream
         self._source = source
+        self._taken: deque[logging.LogRecord | None] = deque()
 
-    def handle(self, record: logging.LogRecord) -> None:
-        super().handle(record)
+    def dequeue(self, block: bool) -> logging.LogRecord | None:  # type: ignore[override] # noqa: FBT001 (the library's signature; None ends)
+        """Take lines by the batch: a thread that wakes for each costs as much as the line."""
+        if not self._taken:
+            self._write_out()
+            self._taken.append(self.queue.get(block))
+            if self._taken[0] is not None:
+                time.sleep(GATHER_SECONDS)
+            with suppress(queue.Empty):
+                while True:
+                    self._taken.append(self.queue.get_nowait())
+            self._tell_of_dropped()
+        return self._taken.popleft()
+
+    def _write_out(self) -> None:
+        text = self._lines.take()
+        if text:
+            # A stream that is closed or full has nobody to complain to.
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+    def _tell_of_dropped(self) -> None:
         dropped = self._source.take_dropped()
         if dropped:
-            notice = logger.makeRecord(
-                logger.name,
-                logging.WARNING,
-                __file__,
-                0,
-                "log lines were dropped",
-                (),
-                None,
-                extra={"dropped": dropped},
-            )
-            super().handle(notice)
+            text, extra = "log lines were dropped", {"dropped": dropped}
+            self.handle(logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None, extra=extra))
 
     def stop(self) -> None:
         """End the thread, but don't wait for a stream that is stuck (the library's own `stop` would, for ever)."""
@@ -131,6 +148,26 @@ class _Writer(QueueListener):
         except queue.Full:
             return
         thread.join(STOP_SECONDS)
+        self._write_out()
+
+
+class _Lines(logging.Handler):
+    """Gathers formatted lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._formatted: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._formatted.append(self.format(record))
+        except Exception:  # noqa: BLE001 (as every handler of logging does)
+            self.handleError(record)
+
+    def take(self) -> str:
+        """Return what was gathered, each line ended."""
+        lines, self._formatted = self._formatted, []
+        return "".join(f"{line}\n" for line in lines)
 
 
 class _JsonLine(OrjsonFormatter):

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Self
 
 import jwt
+import orjson
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.config import HttpConfig
 from sipbridge.web.refusals import LinkRefused
 
 _ALGORITHM = "HS256"
+
+
+def _base64(data: bytes) -> bytes:
+    """RFC 7515, 2: URL-safe, no padding."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+_HEADER = _base64(orjson.dumps({"alg": _ALGORITHM, "typ": "JWT"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,10 @@ class PopLinks:
             "call": record.call_id,
             "exp": int(time.time() + self._seconds),
         }
-        return self._prefix + jwt.encode(claims, self._key, _ALGORITHM)
+        # Every handoff makes one: jwt.encode, which prepares key and header anew each time, takes ten times as long.
+        signed = b".".join((_HEADER, _base64(orjson.dumps(claims))))
+        signature = _base64(hmac.digest(self._key, signed, "sha256"))
+        return f"{self._prefix}{signed.decode()}.{signature.decode()}"
 
     def verify(self, token: str) -> PopTarget:
         """Tell which call a link shows. Raises `LinkRefused`."""

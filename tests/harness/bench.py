@@ -98,7 +98,9 @@ class _Bench:
 
     def _handoffs(self, bridge: Bridge) -> None:
         self._say("warming up")
-        self._load(bridge.sip, WARM_UP_RATE, WARM_UP_SECONDS).run(self.folder / "warm-up", bridge.program.pid)
+        self._load(bridge.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(
+            self.folder / "warm-up", bridge.program.pid
+        )
         for rate in self.options.rates:
             self._say(f"handoffs at {rate} a second")
             bridge.wait_for_metric(0, "sipbridge_calls_active")

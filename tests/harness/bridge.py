@@ -95,5 +95,12 @@ def bridge(
     """Run a bridge with a configuration; its file and its log are in the folder."""
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    with Program([SIPBRIDGE, "run", "--config", file], folder / f"{name}.log", environ=environ) as program:
+    with running_bridge(file, folder / f"{name}.log", environ or {}) as running:
+        yield running
+
+
+@contextmanager
+def running_bridge(config: Path, log: Path, environ: Mapping[str, str]) -> Iterator[Bridge]:
+    """Run a bridge with a configuration file, and more variables in its environment."""
+    with Program([SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))

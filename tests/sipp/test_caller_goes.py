@@ -35,3 +35,14 @@ def test_a_caller_that_cancels_is_never_signalled_for_nothing(trunk: Site) -> No
     assert count.shows(1, "sipbridge_invites_total", code="200" if crossed else "487")
     assert count.shows(1, "sipbridge_calls_total", project="greeting")
     assert record["reason"] == ("caller_hung_up" if crossed else "cancelled")
+
+
+def test_callers_that_hang_up_right_after_the_ack_were_answered(trunk: Site) -> None:
+    count = trunk.count()
+    calls = trunk.call("caller_hangs_up", "greeting", calls=20).went_as_written()
+    assert count.shows(20, "sipbridge_calls_total", project="greeting")
+    assert count.shows(20, "sipbridge_calls_total", project="greeting", result="success", reason="caller_hung_up")
+    assert count.shows(20, "sipbridge_invites_total", code="200")
+    records = calls.project.calls(calls.contact.id)
+    assert [(record["ended_by"], record["answered_at"] is None) for record in records] == [("caller", False)] * 20
+    assert calls.signals() == []

@@ -25,6 +25,7 @@ def test_over_its_rate_a_source_gets_503_and_when_to_come_again(tmp_path: Path, 
         count = trunk.count()
         calls = trunk.call("over_rate", "waiting", calls=10).went_as_written()
         refusals = calls.sipp.received(503)
+        assert len({refusal.header("Call-ID") for refusal in refusals}) == len(refusals)
         assert len(refusals) >= 7  # two at once, and one more for each half second that this took
         assert all(refusal.header("Retry-After") == "1" for refusal in refusals)
         assert count.shows(len(refusals), "sipbridge_invites_total", code="503")

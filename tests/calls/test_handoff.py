@@ -1,0 +1,307 @@
+"""The steps of a handoff, their order, and what becomes of it where one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from calls.world import CONTACT, World, pop_url, shorten_store_time
+from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed, TransferDone
+from sipbridge.calls.model import HandoffState, Outcome, Result
+from sipbridge.calls.ports import SignalResult
+from sipbridge.errors import StoreError
+
+SAID = [{"role": "caller", "text": "a human, please"}]
+
+
+def _stages(world: World) -> dict[str, Outcome]:
+    return {event.stage: event.outcome for event in world.observer.of(HandoffStage)}
+
+
+def _sent(world: World) -> dict[str, str]:
+    ((contact, parameters),) = world.centre.signals
+    assert contact == CONTACT
+    return dict(parameters)
+
+
+async def test_the_steps_come_in_the_contracts_order() -> None:
+    world = World(handoff={"post_transcript": True})
+    await world.hand_off(transcript=SAID)
+    assert world.journal.steps[world.journal.steps.index("agent.run") + 1 :] == [
+        "agent.finish_speaking",
+        "store.put handoff_initiated",
+        "centre.post_transcript",
+        "centre.signal",
+        "caller.hang_up",
+        "agent.close",
+        "store.put ended",
+    ]
+    assert list(_stages(world)) == ["play_out", "store", "transcript", "signal", "transfer"]
+
+
+async def test_every_step_is_told() -> None:
+    world = World()
+    await world.hand_off(reason="asked_for_human")
+    started = world.observer.one(HandoffStarted)
+    assert started.record.handoff is not None
+    assert started.record.handoff.state is HandoffState.INITIATED
+    sent = world.observer.one(SignalSent)
+    assert (sent.purpose, sent.outcome) == ("handoff", Outcome(Result.SUCCESS, "accepted"))
+    assert world.observer.one(TransferDone).method == "release"
+    finished = world.observer.one(HandoffFinished)
+    assert finished.method == "release"
+    assert finished.record.handoff == world.handoff
+    assert set(_stages(world).values()) <= {
+        Outcome(Result.SUCCESS, "done"),
+        *(_stages(world)[s] for s in ("signal", "transfer")),
+    }
+
+
+async def test_the_stored_record_tells_a_screen_pop_all_it_needs() -> None:
+    world = World()
+    await world.talking()
+    world.conversation.hands_off(
+        destination="care",
+        reason="billing",
+        utterance="Putting you through.",
+        data={"ticket": 7},
+        shared_id="crm-1",
+        transcript=SAID,
+    )
+    await world.journal.until("centre.signal")
+    stored = world.store.written[0]
+    assert stored.handoff is not None
+    assert stored.handoff.state is HandoffState.INITIATED
+    assert (stored.handoff.destination, stored.handoff.reason) == ("care", "billing")
+    assert (stored.handoff.utterance, stored.handoff.data) == ("Putting you through.", {"ticket": 7})
+    assert stored.handoff.requested_by == "agent"
+    assert stored.shared_id == "crm-1"
+    assert stored.transcript
+    await world.over()
+
+
+async def test_the_record_that_a_screen_pop_may_ask_for_is_written_at_once_the_last_one_in_its_time() -> None:
+    world = World()
+    await world.hand_off()
+    assert world.store.urgent == [True, False]
+
+
+async def test_a_shared_id_finds_the_call_from_the_moment_it_is_given() -> None:
+    world = World()
+    await world.talking()
+    world.ask(shared_id="crm-1")
+    assert world.registry.find_shared("acme", "billing", "crm-1") is world.call
+    assert world.registry.find_shared("acme", "billing", CONTACT) is None
+    await world.over()
+    assert world.registry.find_shared("acme", "billing", "crm-1") is None
+
+
+# ---------------------------------------------------------------- playing out
+
+
+async def test_nothing_happens_before_the_agents_last_sentence_is_out() -> None:
+    world = World()
+    let_go = world.journal.hold("agent.finish_speaking")
+    await world.talking()
+    world.ask()
+    await world.journal.until("agent.finish_speaking")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not world.journal.only("store.", "centre.", "caller.hang_up", "agent.stopped")
+    let_go.set()
+    await world.over()
+
+
+async def test_an_agent_that_does_not_stop_speaking_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.calls.handoff.PLAY_OUT_SECONDS", 0.01)
+    world = World()
+    world.journal.hold("agent.finish_speaking")
+    await world.talking()
+    world.ask()
+    await world.over()
+    assert _stages(world)["play_out"] == Outcome(Result.CLIENT_ERROR, "cut_off")
+    assert world.handoff.signal == "accepted"
+
+
+def test_an_agent_has_ten_seconds_to_finish() -> None:
+    from sipbridge.calls import handoff  # noqa: PLC0415 (a constant of the contract)
+
+    assert handoff.PLAY_OUT_SECONDS == 10
+
+
+async def test_an_agent_that_is_lost_while_it_speaks_out_stops_no_handoff() -> None:
+    world = World()
+    world.conversation.finishing = ConnectionResetError("the agent's socket")
+    await world.talking()
+    world.ask()
+    await world.over()
+    assert len(world.centre.signals) == 1
+    assert world.handoff.state is HandoffState.COMPLETED
+
+
+@pytest.mark.parametrize("destination", ["care", "sales", "desk"])
+async def test_the_agent_speaks_and_hears_no_more_once_the_caller_is_given_away(destination: str) -> None:
+    world = World()
+    world.journal.when("dial", world.desk.far_end_answers)
+    world.journal.when("caller.join", world.desk.far_end_hangs_up)
+    await world.talking()
+    world.ask(destination=destination)
+    await world.over()
+    away = world.journal.only("centre.signal", "caller.refer", "caller.join", "caller.hang_up")[0]
+    assert world.journal.steps.index("agent.stopped") < world.journal.steps.index(away)
+
+
+# ---------------------------------------------------------------- the store
+
+
+async def test_a_store_that_fails_stops_no_handoff() -> None:
+    world = World()
+    world.store.failing = StoreError("disk full")
+    await world.hand_off()
+    assert _stages(world)["store"] == Outcome(Result.SERVER_ERROR, "store_failed")
+    assert [event.message for event in world.observer.of(StoreFailed)] == ["disk full", "disk full"]
+    assert world.handoff.signal == "accepted"
+    assert world.handoff.state is HandoffState.COMPLETED
+
+
+async def test_a_store_that_hangs_keeps_the_caller_waiting_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_store_time(monkeypatch)
+    world = World()
+    world.journal.hold("store.put handoff_initiated")
+    await world.hand_off()
+    assert _stages(world)["store"] == Outcome(Result.SERVER_ERROR, "store_failed")
+    assert world.observer.one(StoreFailed).message
+    assert world.handoff.signal == "accepted"
+
+
+async def test_a_store_that_fails_in_an_unforeseen_way_stops_no_handoff() -> None:
+    world = World()
+    world.store.failing = ConnectionResetError("nobody wrapped this")
+    await world.hand_off()
+    assert world.handoff.signal == "accepted"
+
+
+# ---------------------------------------------------------------- the transcript
+
+
+async def test_the_transcript_goes_out_as_escalated_and_once() -> None:
+    world = World(handoff={"post_transcript": True})
+    await world.hand_off(transcript=SAID)
+    ((record, escalated),) = world.centre.transcripts
+    assert escalated
+    assert record.main_contact_id == "987654321"
+    assert [turn.text for turn in record.transcript] == ["a human, please"]
+
+
+async def test_a_transcript_that_fails_changes_nothing_else() -> None:
+    world = World(handoff={"post_transcript": True})
+    world.centre.takes_transcripts = False
+    await world.hand_off(transcript=SAID)
+    assert _stages(world)["transcript"] == Outcome(Result.UPSTREAM_ERROR, "transcript_failed")
+    assert (world.handoff.signal, world.handoff.state) == ("accepted", HandoffState.COMPLETED)
+
+
+@pytest.mark.parametrize(("wanted", "transcript"), [(False, SAID), (True, [])])
+async def test_no_transcript_goes_out_where_none_is_wanted_or_none_there(
+    wanted: bool,  # noqa: FBT001 (a parameter of the table)
+    transcript: list[dict[str, str]],
+) -> None:
+    world = World(handoff={"post_transcript": wanted})
+    await world.hand_off(transcript=transcript)
+    assert not world.centre.transcripts
+    assert "transcript" not in _stages(world)
+
+
+# ---------------------------------------------------------------- the Signal
+
+
+async def test_the_signal_is_made_of_the_projects_templates() -> None:
+    world = World()
+    await world.hand_off(reason="billing")
+    assert _sent(world) == {"p1": "care", "p2": "10000002", "p3": "billing", "p9": pop_url(world.record)}
+    assert world.handoff.parameters == _sent(world)
+
+
+async def test_the_agents_parameters_win_over_the_templates() -> None:
+    world = World()
+    await world.hand_off(parameters={"p1": "mine", "p2": "", "p5": {"a": 1}})
+    sent = _sent(world)
+    assert (sent["p1"], sent["p5"]) == ("mine", '{"a":1}')
+    assert "p2" not in sent
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "confirmed"),
+    [
+        (SignalResult.ACCEPTED, Outcome(Result.INDETERMINATE, "unconfirmed"), HandoffState.COMPLETED),
+        (SignalResult.REFUSED, Outcome(Result.CLIENT_ERROR, "signal_refused"), HandoffState.FAILED),
+        (SignalResult.UNDELIVERED, Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"), HandoffState.FAILED),
+        (SignalResult.UNKNOWN, Outcome(Result.INDETERMINATE, "signal_unknown"), HandoffState.FAILED),
+    ],
+)
+async def test_a_signal_is_sent_once_whatever_comes_of_it_and_the_caller_goes_on(
+    answer: SignalResult, outcome: Outcome, confirmed: HandoffState
+) -> None:
+    world = World()
+    world.centre.answer = answer
+    record = await world.hand_off()
+    assert len(world.centre.signals) == 1
+    assert world.leg.hang_ups == [200]
+    assert world.handoff.signal == answer.value
+    assert (world.handoff.state, world.handoff.confirmed) == (confirmed, False)
+    assert world.observer.one(HandoffFinished).outcome == outcome
+    assert (record.result, record.reason) == (outcome.result, outcome.reason)
+
+
+@pytest.mark.parametrize("destination", ["quiet", "carrier", "desk"])
+async def test_a_destination_without_signal_sends_none(destination: str) -> None:
+    world = World()
+    world.journal.when("dial", lambda: world.desk.far_end_refuses(486))
+    await world.hand_off(destination=destination)
+    assert not world.centre.signals
+    assert world.handoff.signal == "none"
+    assert "signal" not in _stages(world)
+
+
+# ---------------------------------------------------------------- a caller who leaves
+
+
+@pytest.mark.parametrize(
+    ("step", "signals"),
+    [
+        ("agent.finish_speaking", 0),
+        ("store.put handoff_initiated", 0),
+        ("centre.post_transcript", 0),
+        ("centre.signal", 1),
+    ],
+)
+@pytest.mark.parametrize("destination", ["care", "sales", "team"])
+async def test_a_caller_may_leave_in_any_step(step: str, signals: int, destination: str) -> None:
+    world = World(handoff={"post_transcript": True})
+    world.journal.when(step, world.leg.far_end_hangs_up)
+    record = await world.hand_off(destination=destination, transcript=SAID)
+    assert len(world.centre.signals) == signals
+    assert not world.leg.hang_ups
+    assert not world.leg.refers
+    assert record.ended_by == "caller"
+    if not signals:
+        assert (world.handoff.state, world.handoff.confirmed) == (HandoffState.FAILED, False)
+        assert world.handoff.transfer == "caller_hung_up"
+        assert world.observer.one(HandoffFinished).outcome == Outcome(Result.CLIENT_ERROR, "caller_hung_up")
+        assert not world.observer.of(TransferDone)
+
+
+async def test_a_signal_under_way_is_not_cut_short_by_the_callers_bye() -> None:
+    world = World()
+    let_go = world.journal.hold("centre.signal")
+    await world.talking()
+    world.ask()
+    await world.journal.until("centre.signal")
+    world.leg.far_end_hangs_up()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not world.observer.of(SignalSent)
+    let_go.set()
+    await world.over()
+    assert world.observer.one(SignalSent).outcome.result is Result.SUCCESS

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sipbridge.calls.handoff_request import MAX_DATA_CHARACTERS, MAX_PARAMETER_CHARACTERS, HandoffRequest
+
+
+def _read(body: object) -> HandoffRequest:
+    return HandoffRequest.model_validate(body)
+
+
+def test_everything_is_optional() -> None:
+    request = _read({})
+    assert (request.destination, request.reason, request.route, request.method) == (None, None, None, None)
+    assert (request.utterance, request.sip_headers, request.parameters, request.data) == ("", {}, {}, {})
+    assert (request.shared_id, request.transcript) == (None, ())
+
+
+def test_a_full_request_is_read() -> None:
+    request = _read(
+        {
+            "destination": "sales",
+            "reason": "billing",
+            "utterance": "One moment.",
+            "route": "sip:desk@127.0.0.1",
+            "sip_headers": {"X-Queue": "vip"},
+            "parameters": {"p1": "a", "p9": {"b": [1]}, "p2": 7, "p3": True},
+            "data": {"order": {"id": 7}},
+            "shared_id": "crm-1",
+            "transcript": [{"role": "caller", "text": "hello", "at": "2026-03-01T12:00:00+01:00"}],
+        }
+    )
+    assert request.parameters == {"p1": "a", "p9": '{"b":[1]}', "p2": "7", "p3": "true"}
+    assert request.transcript[0].role == "caller"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"unknown": 1},
+        {"parameters": {"p10": "x"}},
+        {"parameters": {"p0": "x"}},
+        {"parameters": {"p1": "x" * (MAX_PARAMETER_CHARACTERS + 1)}},
+        {"data": []},
+        {"data": {"x": "y" * MAX_DATA_CHARACTERS}},
+        {"data": {"x": float("nan")}},
+        {"data": {"x": float("inf")}},
+        {"method": "teleport"},
+        {"destination": 7},
+        {"destination": "a\nb"},
+        {"destination": "x" * 257},
+        {"reason": "a\x00b"},
+        {"shared_id": ""},
+        {"shared_id": "x" * 257},
+        {"route": "x" * 1025},
+        {"transcript": [{"role": "somebody", "text": "x"}]},
+        {"transcript": [{"role": "agent", "text": ""}]},
+        {"transcript": [{"role": "agent", "text": "x", "at": "2026-03-01T12:00:00"}]},
+        "sales",
+        ["sales"],
+        None,
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(body: object) -> None:
+    with pytest.raises(ValidationError):
+        _read(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Route", "<sip:evil.example;lr>"),
+        ("Via", "x"),
+        ("X-", "x"),
+        ("X-A: b\r\nVia", "x"),
+        ("X-A\n", "x"),
+        ("X-A b", "x"),
+        ("X-\u00c4", "x"),
+        ("X-" + "a" * 61, "x"),
+        ("X-A", "x\r\nVia: y"),
+        ("X-A", "x\ny"),
+        ("X-A", "x\x00"),
+        ("X-A", "x" * 1025),
+        ("X-A", 7),
+    ],
+)
+def test_headers_cannot_break_out_of_their_line(name: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        _read({"sip_headers": {name: value}})
+
+
+def test_a_request_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        _read({}).reason = "other"  # type: ignore[misc]  # that is the point
+
+
+# ---------------------------------------------------------------- the shape of PolyAI functions
+
+
+@pytest.mark.parametrize(
+    ("handoff", "ours"),
+    [
+        (
+            {"type": "cxone", "reason": "billing", "cxone": {"region": "na1", "signal": {"params": {"p1": "care"}}}},
+            {"reason": "billing", "parameters": {"p1": "care"}},
+        ),
+        ({"type": "bye", "bye": {"sip_headers": {"X-A": "1"}}}, {"method": "release", "sip_headers": {"X-A": "1"}}),
+        ({"type": "refer", "refer": {"phone_number": "+15550100"}}, {"method": "refer", "route": "+15550100"}),
+        (
+            {"type": "refer", "refer": {"phone_number": "+15550100", "refer_to": "sip:desk@127.0.0.1"}},
+            {"method": "refer", "route": "sip:desk@127.0.0.1"},
+        ),
+        (
+            {"type": "invite", "invite": {"phone_number": "1", "outbound_endpoint": "sip:desk@127.0.0.1"}},
+            {"method": "invite", "route": "sip:desk@127.0.0.1"},
+        ),
+        ({"type": "refer"}, {"method": "refer"}),
+        ({"invite": {"phone_number": "+15550100"}}, {"method": "invite", "route": "+15550100"}),
+        (
+            {"destination": "sales", "data": {"a": 1}, "shared_id": "s"},
+            {"destination": "sales", "data": {"a": 1}, "shared_id": "s"},
+        ),
+        ({"type": "cxone", "cxone": None, "reason": None}, {}),
+    ],
+)
+def test_polyais_shape_is_read(handoff: dict[str, Any], ours: dict[str, Any]) -> None:
+    assert _read({"utterance": "One moment.", "handoff": handoff}) == _read({"utterance": "One moment.", **ours})
+
+
+def test_polyais_utterance_may_be_missing() -> None:
+    assert _read({"handoff": {"type": "bye"}}).utterance == ""
+    assert _read({"utterance": None, "handoff": {"type": "bye"}}).utterance == ""
+
+
+@pytest.mark.parametrize(
+    "handoff",
+    [
+        "sales",
+        None,
+        [],
+        {"type": "teleport"},
+        {"type": ["refer"]},
+        {"type": {"refer": {}}},
+        {"type": 7},
+        {"type": "refer", "refer": "sip:desk@127.0.0.1"},
+        {"type": "refer", "refer": {"refer_to": 7}},
+        {"type": "refer", "refer": {"sip_headers": {"Via": "x"}}},
+        {"type": "refer", "refer": {"sip_headers": ["X-A"]}},
+        {"type": "cxone", "cxone": {"signal": {"params": {"p10": "x"}}}},
+        {"type": "cxone", "cxone": {"signal": {"params": ["p1"]}}},
+        {"reason": 7},
+    ],
+)
+def test_a_broken_polyai_shape_is_refused(handoff: object) -> None:
+    with pytest.raises(ValidationError):
+        _read({"handoff": handoff})

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from sipbridge.calls.routes import route_allowed
+
+
+@pytest.mark.parametrize(
+    ("pattern", "route"),
+    [
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1"),
+        ("sip:*@127.0.0.1*", "sip:+15550199@127.0.0.1:5080"),
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1;transport=tcp"),
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1:5080;transport=tcp"),
+        ("sip:*@127.0.0.1*", "SIP:Desk@127.0.0.1"),
+        ("sip:*@PBX.example.com", "sip:desk@pbx.EXAMPLE.com"),
+        ("sip:+1555*@pbx.example.com", "sip:+15550199@pbx.example.com"),
+        ("sip:*@*.example.com", "sip:desk@pbx.example.com"),
+        ("sip:*@*.example.com", "sip:desk@one.pbx.example.com"),
+        ("sips:desk@pbx.example.com", "sips:desk@pbx.example.com"),
+        ("sip:desk@pbx.example.com:5080", "sip:desk@pbx.example.com:5080"),
+        ("sip:*@10.0.0.*", "sip:desk@10.0.0.17"),
+        ("tel:+1555*", "tel:+15550199"),
+        ("sip:*", "sip:desk@anywhere.example"),
+    ],
+)
+def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None:
+    assert route_allowed(route, ["sip:none@none.example", pattern])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "route"),
+    [
+        # another scheme, host, user or port
+        ("sip:*@127.0.0.1*", "sips:desk@127.0.0.1"),
+        ("sip:*@127.0.0.1*", "tel:+15550199"),
+        ("sip:*@127.0.0.1*", "sip:desk@192.0.2.1"),
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.11"),
+        ("sip:*@127.0.0.1*", "sip:127.0.0.1"),
+        ("sip:+1555*@pbx.example.com", "sip:+16660199@pbx.example.com"),
+        ("sip:*@pbx.example.com", "sip:desk@pbx.example.com:5080"),
+        ("tel:+1555*", "tel:+1666"),
+        # a host that only begins or ends like the allowed one
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1.evil.example"),
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1-evil.example"),
+        ("sip:*@pbx.example.com", "sip:desk@evilpbx.example.com"),
+        ("sip:*@*.example.com", "sip:desk@evilexample.com"),
+        ("sip:*@10.0.0.*", "sip:desk@10.0.0.1.evil.example"),
+        # the allowed host where it means nothing
+        ("sip:*@127.0.0.1*", "sip:127.0.0.1@evil.example"),
+        ("sip:*@127.0.0.1*", "sip:x@evil.example;y=@127.0.0.1"),
+        ("sip:*@127.0.0.1*", "sip:x@evil.example@127.0.0.1"),
+        ("sip:*@127.0.0.1*", "sip:x@evil.example:5060@127.0.0.1"),
+        ("sip:*@127.0.0.1*", "sip:x%40evil.example"),
+        ("sip:*@*.example.com", "sip:x@evil.example;y=.example.com"),
+        ("sip:*@*.example.com", "sip:x@evil.example;a=b;.example.com"),
+        # the address is another's after all (RFC 3261, 19.1.1: maddr overrides the host)
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1;maddr=evil.example"),
+        ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1:5060;transport=udp;MADDR=192.0.2.1"),
+        # what would end the URI, or the header it stands in
+        ("sip:*", "sip:desk@127.0.0.1>"),
+        ("sip:*", "sip:desk@127.0.0.1\r\nX-Evil: 1"),
+        ("sip:*", "sip:desk@127.0.0.1\n"),
+        ("sip:*", "sip:desk@127.0.0.1 "),
+        ("sip:*", " sip:desk@127.0.0.1"),
+        ("sip:*", "sip:desk@127.0.0.1,sip:x@evil.example"),
+        ("sip:*", "sip:desk@127.0.0.1?X-Evil=1"),
+        ("sip:*", '"x" <sip:desk@127.0.0.1>'),
+        ("sip:*", "sip:desk\x00@127.0.0.1"),
+        ("sip:*", "sip:d\u00e9sk@127.0.0.1"),
+        # no route at all
+        ("sip:*", ""),
+        ("sip:*", "*"),
+        ("sip:*", "http://127.0.0.1"),
+    ],
+)
+def test_a_route_outside_the_pattern_is_refused(pattern: str, route: str) -> None:
+    assert not route_allowed(route, [pattern])
+
+
+def test_without_patterns_no_route_is_allowed() -> None:
+    assert not route_allowed("sip:desk@127.0.0.1", [])
+
+
+def test_brackets_of_a_pattern_are_those_of_an_ipv6_address() -> None:
+    pattern = ["sip:*@[2001:db8::1]*"]
+    assert route_allowed("sip:desk@[2001:db8::1]:5080", pattern)
+    assert not route_allowed("sip:desk@d", pattern)
+    assert not route_allowed("sip:desk@[2001:db8::2]", pattern)

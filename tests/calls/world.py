@@ -1,0 +1,166 @@
+"""A call and everything around it, of fakes: tests of `sipbridge.calls` live calls in it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes import FakeAgent, FakeCentre, FakeConversation, FakeDialler, FakeLeg, FakeStore, Journal, RecordingObserver
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from sipbridge.calls.admission import Admission
+from sipbridge.calls.call import Call, Surroundings
+from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Invite
+from sipbridge.calls.registry import CallRegistry
+from sipbridge.calls.session import run_call
+from sipbridge.config import Config
+
+NUMBER = "+19995550001"
+TOKEN = "token-of-billing"
+CONTACT = "123456789"
+MAIN_CONTACT = "987654321"
+SALES_URI = "sip:+15550199@127.0.0.1:5080"
+DESK_URI = "sip:desk@127.0.0.1:5090"
+
+DESTINATIONS: dict[str, Any] = {
+    "care": {"skill": "10000002", "method": "release"},
+    "quiet": {"method": "release", "signal": False},
+    "sales": {"skill": "10000003", "method": "refer", "uri": SALES_URI, "headers": {"X-Queue": "sales"}},
+    "carrier": {"method": "refer", "uri": SALES_URI, "signal": False},
+    "desk": {"method": "invite", "uri": DESK_URI, "signal": False},
+    "team": {"method": "invite", "uri": DESK_URI, "answer_timeout_seconds": 0.02},
+}
+
+
+def make_config(*, sip: dict[str, Any] | None = None, handoff: dict[str, Any] | None = None, **project: str) -> Config:
+    """A configuration of one client and one project, with changes."""
+    whole_handoff = {
+        "default": "care",
+        "destinations": DESTINATIONS,
+        "allowed_routes": ["sip:*@127.0.0.1*"],
+        "signal": {"p1": "{destination}", "p2": "{skill}", "p3": "{reason}", "p9": "{pop_url}"},
+        "end_signal": {"p1": "End", "p2": "{reason}"},
+        "release_grace_seconds": 0.01,
+        **(handoff or {}),
+    }
+    client = {
+        "pseudo_numbers": [NUMBER],
+        "cxone": {"client_id": "a", "client_secret": "b", "access_key_id": "c", "access_key_secret": "d"},
+        "projects": {
+            "billing": {"auth_token": TOKEN, "agent": {"type": "prompt"}, "handoff": whole_handoff, **project}
+        },
+    }
+    return Config.model_validate({"sip": sip or {}, "clients": {"acme": client}})
+
+
+def make_invite(*, source: str = "127.0.0.1", malformed: str | None = None, **headers: str) -> Invite:
+    """An INVITE that gets in; `X_Auth_Token="…"` changes a header, `X_Auth_Token=""` takes it away."""
+    own = {name.replace("_", "-"): value for name, value in headers.items()}
+    given = {"X-Auth-Token": TOKEN, "X-InContact-ContactId": CONTACT, "X-InContact-MasterId": MAIN_CONTACT, **own}
+    kept = CIMultiDictProxy(CIMultiDict((name, value) for name, value in given.items() if value))
+    return Invite("sip-id@trunk", source, 5060, "udp", (NUMBER,), "+15550100", kept, malformed)
+
+
+def shorten_store_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the time that a call has for its store."""
+    for module in ("call", "handoff", "session"):
+        monkeypatch.setattr(f"sipbridge.calls.{module}.STORE_SECONDS", 0.01, raising=False)
+
+
+def pop_url(record: CallRecord) -> str:
+    """The link to the screen-pop of a call."""
+    return f"https://bridge.example/pop/{record.call_id}"
+
+
+class World:
+    """One call. `begin`, let things happen, then `over`, which also checks what holds for every call."""
+
+    def __init__(self, *, handoff: dict[str, Any] | None = None, **project: str) -> None:
+        self.journal = Journal()
+        self.observer = RecordingObserver()
+        self.leg = FakeLeg(self.journal)
+        self.desk = FakeLeg(self.journal, "desk")
+        self.dialler = FakeDialler(self.journal, self.desk)
+        self.agent = FakeAgent(self.journal)
+        self.centre = FakeCentre(self.journal)
+        self.store = FakeStore(self.journal)
+        self.registry = CallRegistry()
+        self.admission = Admission(make_config(sip=None, handoff=handoff, **project))
+        around = Surroundings(
+            agents={("acme", "billing"): self.agent},
+            centres={"acme": self.centre},
+            store=self.store,
+            dialler=self.dialler,
+            observe=self.observer,
+            registry=self.registry,
+            admission=self.admission,
+            pop_url=pop_url,
+        )
+        self.call = Call(self.admission.admit(make_invite()), self.leg, around)
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def conversation(self) -> FakeConversation:
+        return self.agent.conversation
+
+    @property
+    def record(self) -> CallRecord:
+        return self.call.record
+
+    @property
+    def handoff(self) -> HandoffRecord:
+        assert self.record.handoff is not None
+        return self.record.handoff
+
+    def begin(self) -> None:
+        """The INVITE is let in."""
+        self.task = asyncio.create_task(run_call(self.call))
+
+    async def talking(self) -> None:
+        """Begin, and come to where agent and caller talk."""
+        self.begin()
+        await self.journal.until("agent.run")
+
+    def ask(self, **request: object) -> CallRecord:
+        """Hand off through the API."""
+        return self.call.request_handoff(HandoffRequest.model_validate(request), requested_by="api")
+
+    async def hand_off(self, **request: object) -> CallRecord:
+        """Live a call in which the agent hands off."""
+        await self.talking()
+        self.conversation.hands_off(**request)
+        return await self.over()
+
+    async def over(self) -> CallRecord:
+        """Wait for the end, and check what holds for every call; the record that is left."""
+        assert self.task is not None
+        await asyncio.wait([self.task], timeout=5)
+        assert self.task.done(), f"the call does not end; last was {self.journal.steps[-1]}"
+        self.task.result()
+        self._check_events()
+        assert self.leg.ended.done()
+        assert len(self.registry) == 0
+        assert self.admission.active == 0
+        assert self.record.state is CallState.ENDED
+        assert self.record.ended_at is not None
+        assert self.record.ended_by is not None
+        assert self.record.handoff is None or self.record.handoff.state is not HandoffState.INITIATED
+        if self.store.failing is None:
+            assert self.store.written[-1] == self.record
+        return self.record
+
+    def _check_events(self) -> None:
+        self.observer.one(CallStarted)
+        self.observer.one(InviteAnswered)
+        ended = self.observer.one(CallEnded)
+        assert self.observer.events[-1] is ended
+        assert ended.record == self.record
+        assert (ended.outcome.result, ended.outcome.reason) == (self.record.result, self.record.reason)
+        assert ended.duration_seconds >= 0
+        assert len(self.observer.of(HandoffStarted)) == len(self.observer.of(HandoffFinished))
+        assert len(self.observer.of(SignalSent)) == len(self.centre.signals) <= 1
+        if "agent.run" in self.journal.steps:
+            assert self.journal.steps.count("agent.close") == 1

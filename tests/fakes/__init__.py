@@ -1,0 +1,19 @@
+"""A hand-written fake for each Protocol of `calls.ports`. They share a `Journal`, so that a test sees the order."""
+
+from fakes.agent import FakeAgent, FakeConversation
+from fakes.centre import FakeCentre
+from fakes.journal import Journal
+from fakes.leg import FakeDialler, FakeLeg
+from fakes.observer import RecordingObserver
+from fakes.store import FakeStore
+
+__all__ = [
+    "FakeAgent",
+    "FakeCentre",
+    "FakeConversation",
+    "FakeDialler",
+    "FakeLeg",
+    "FakeStore",
+    "Journal",
+    "RecordingObserver",
+]

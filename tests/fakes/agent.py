@@ -1,0 +1,70 @@
+"""Agents that say what a test tells them to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fakes.journal import Journal
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import Identity
+from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg
+
+
+class FakeConversation:
+    """Implements `Conversation`: talks until a test ends it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.finishing: Exception | None = None
+        self._end: asyncio.Future[ConversationEnd] = asyncio.get_running_loop().create_future()
+        self._journal = journal
+
+    async def run(self) -> ConversationEnd:
+        await self._journal.reach("agent.run")
+        try:
+            return await asyncio.shield(self._end)
+        except asyncio.CancelledError:
+            self._journal.note("agent.stopped")
+            raise
+
+    async def finish_speaking(self) -> None:
+        await self._journal.reach("agent.finish_speaking")
+        if self.finishing is not None:
+            raise self.finishing
+
+    async def close(self) -> None:
+        await self._journal.reach("agent.close")
+
+    # ------------------------------------------------------------ what the agent does
+
+    def hands_off(self, **request: object) -> None:
+        """The agent hands the caller off."""
+        self._end.set_result(ConversationEnd(HandoffRequest.model_validate(request)))
+
+    def ends(self, reason: str = "agent_ended") -> None:
+        """The agent ends the conversation with no handoff."""
+        self._end.set_result(ConversationEnd(None, reason))
+
+    def fails(self, error: Exception) -> None:
+        """The agent is lost."""
+        self._end.set_exception(error)
+
+
+class FakeAgent:
+    """Implements `Agent`: has its one conversation, or cannot be reached."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.conversation = FakeConversation(journal)
+        self.failing: Exception | None = None
+        self.connected: list[tuple[Identity, Leg]] = []
+        self._journal = journal
+
+    async def connect(self, identity: Identity, leg: Leg) -> FakeConversation:
+        self.connected.append((identity, leg))
+        await self._journal.reach("agent.connect")
+        if self.failing is not None:
+            raise self.failing
+        return self.conversation
+
+
+def _implements(agent: FakeAgent, conversation: FakeConversation) -> tuple[Agent, Conversation]:
+    return agent, conversation

@@ -1,0 +1,34 @@
+"""A CXone that takes what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fakes.journal import Journal
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports import ContactCentre, SignalResult
+
+
+class FakeCentre:
+    """Implements `ContactCentre`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.answer = SignalResult.ACCEPTED
+        self.takes_transcripts = True
+        self.signals: list[tuple[str, Mapping[str, str]]] = []
+        self.transcripts: list[tuple[CallRecord, bool]] = []
+        self._journal = journal
+
+    async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
+        self.signals.append((contact_id, parameters))
+        await self._journal.reach("centre.signal")
+        return self.answer
+
+    async def post_transcript(self, record: CallRecord, *, escalated: bool) -> bool:
+        self.transcripts.append((record, escalated))
+        await self._journal.reach("centre.post_transcript")
+        return self.takes_transcripts
+
+
+def _implements(centre: FakeCentre) -> ContactCentre:
+    return centre

@@ -1,0 +1,50 @@
+"""A store in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fakes.journal import Journal
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports import RecordStore
+
+
+class FakeStore:
+    """Implements `RecordStore`; keeps every version of a record that was written."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.written: list[CallRecord] = []
+        self.urgent: list[bool] = []
+        self.failing: Exception | None = None
+        self._journal = journal
+
+    async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
+        self.urgent.append(urgent)
+        state = record.handoff.state if record.handoff and not record.ended_at else record.state
+        await self._journal.reach(f"store.put {state}")
+        if self.failing is not None:
+            raise self.failing
+        self.written.append(record)
+
+    async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
+        return next((record for record in self._of(client, project) if record.call_id == call_id), None)
+
+    async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
+        return next((record for record in self._of(client, project) if record.shared_id == shared_id), None)
+
+    async def list_calls(
+        self, client: str, project: str, *, limit: int, before: datetime | None = None
+    ) -> list[CallRecord]:
+        newest = {record.call_id: record for record in reversed(self._of(client, project))}
+        return [record for record in newest.values() if before is None or record.started_at < before][:limit]
+
+    async def close(self) -> None:
+        await self._journal.reach("store.close")
+
+    def _of(self, client: str, project: str) -> list[CallRecord]:
+        """Newest first."""
+        return [r for r in reversed(self.written) if (r.client, r.project) == (client, project)]
+
+
+def _implements(store: FakeStore) -> RecordStore:
+    return store

@@ -1,0 +1,143 @@
+"""`make demo`: one call from a trunk, through bridge and agent, to a handoff that CXone takes; and its story."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import timeline
+from .bridge import Bridge, Project, running_bridge
+from .event_stream import EventStream
+from .ports import free_port
+from .program import ProgramError
+from .simulator import Simulator, simulator
+from .sipp import Sipp, SippError
+from .timeline import Step
+
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
+NUMBER, TOKEN, KEY = "+19995550001", "demo-token", "demo-api-key"
+CONTACT, MAIN_CONTACT = "115500123456", "115500123450"
+# 1 kHz in mu-law, 8 kHz (ITU-T G.711, table 6: the digital milliwatt); 20 ms, repeated by SIPp.
+TONE = bytes.fromhex("1e0b0b1e9e8b8b9e") * 20
+CALL_SECONDS = 15
+EXPECTED = (
+    *("INVITE", "call.started", "agent", "200", "ACK", "handoff.started", "stored", "signal"),
+    *("REFER", "202", "NOTIFY", "handoff.finished", "BYE", "call.ended"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a terminal makes text bold or dim; nothing where the output is no terminal."""
+
+    bold: str = ""
+    dim: str = ""
+    plain: str = ""
+
+    @classmethod
+    def of_output(cls) -> Style:
+        """The style that standard output can show."""
+        return cls("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else cls()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; 0 where every step was seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.harness.demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave bridge and simulator running until Ctrl-C")
+    options = parser.parse_args(arguments)
+    style = Style.of_output()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sipbridge-demo-")))
+        cxone = stack.enter_context(simulator(folder))
+        environ = {
+            "DEMO_CXONE": cxone.url,
+            "DEMO_FOLDER": str(folder),
+            "DEMO_HTTP_PORT": str(free_port()),
+            "SIPBRIDGE_LOG_LEVEL": "DEBUG",
+        }
+        bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
+        project = bridge.project("demo", "billing", KEY)
+        _say(f"{style.bold}A caller, an agent, a handoff{style.plain}\n")
+        _say(f"{style.dim}{bridge.ready_line}\nsimulated CXone: {cxone.url}{style.plain}\n")
+        steps, trouble = _call(folder, bridge, cxone, project)
+        _print_steps(steps, style)
+        complete = _check(steps, trouble, style)
+        _print_state(project, style)
+        if options.keep:
+            _say("\nBridge and simulator go on until Ctrl-C: the command above works in another terminal.")
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        else:
+            hint = "They have stopped now; `python -m tests.harness.demo --keep` leaves them running."
+            _say(f"\n{style.dim}{hint}{style.plain}")
+    return 0 if complete else 1
+
+
+def _call(folder: Path, bridge: Bridge, cxone: Simulator, project: Project) -> tuple[list[Step], str]:
+    """Place the call; returns what happened in order, and what SIPp found wrong."""
+    (folder / "caller.ulaw").write_bytes(TONE)
+    keys = {"token": TOKEN, "contact_id": CONTACT, "main_contact_id": MAIN_CONTACT}
+    trouble = ""
+    with EventStream(f"{project.url}/events", KEY) as stream:
+        with Sipp("demo", folder, remote=bridge.sip, number=NUMBER, keys=keys) as sipp:
+            try:
+                sipp.check(CALL_SECONDS)
+            except (SippError, ProgramError) as error:
+                trouble = str(error)
+        events = stream.until("call.ended", seconds=5)
+    call_id = events[0].data["id"] if events else ""
+    steps = [
+        *timeline.of_sip(sipp.messages),
+        *timeline.of_events(events),
+        *timeline.of_log(bridge.program.log, call_id),
+        *timeline.of_signals(cxone.signals(CONTACT)),
+    ]
+    return sorted(steps, key=_order), trouble
+
+
+def _order(step: Step) -> tuple[bool, float, int]:
+    """Some notes have whole milliseconds only: within one, and for the end, things come as they must have."""
+    return step.name == "call.ended", int(step.at.timestamp() * 1000), EXPECTED.index(step.name)
+
+
+def _print_steps(steps: Sequence[Step], style: Style) -> None:
+    """Print the timeline, in seconds from the INVITE."""
+    for step in steps:
+        seconds = (step.at - steps[0].at).total_seconds()
+        _say(f"  {seconds:7.3f}  {style.bold}{step.who:8}{style.plain}{step.text}")
+        for name, value in step.details:
+            _say(f"{'':21}{style.dim}{name}{style.plain}  {value}")
+
+
+def _check(steps: Sequence[Step], trouble: str, style: Style) -> bool:
+    """Tell whether everything expected was seen, and what was not."""
+    seen = {step.name for step in steps}
+    missing = [name for name in EXPECTED if name not in seen]
+    if trouble:
+        _say(f"\n{style.bold}The trunk's side did not go as written:{style.plain}\n{trouble}")
+    if missing:
+        _say(f"\n{style.bold}Not seen:{style.plain} {', '.join(missing)}")
+    return not missing and not trouble
+
+
+def _print_state(project: Project, style: Style) -> None:
+    """Print what a screen-pop gets, and how to get it."""
+    url = f"{project.url}/handoff_state?shared_id={CONTACT}"
+    _say(f"\n{style.bold}What the human agent's screen-pop is told{style.plain}\n")
+    _say(f"  curl -s -H 'x-api-key: {KEY}' '{url}'\n")
+    _say(json.dumps(project.handoff_state(CONTACT).json(), indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The API's server-sent events, read as they come (WHATWG HTML, 9.2)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import socket
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its name, and the JSON that came with it."""
+
+    name: str
+    data: dict[str, Any]
+
+
+class EventStream:
+    """A subscription, from the moment that it is made until it is closed."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.netloc)
+        self._connection.request("GET", parts.path, headers={"x-api-key": key})
+        self._response = self._connection.getresponse()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="event stream", daemon=True)
+        self._reader.start()
+
+    def until(self, name: str, seconds: float) -> list[Event]:
+        """Return what comes up to an event of that name, or for as long as nothing more comes."""
+        events: list[Event] = []
+        while not events or events[-1].name != name:
+            try:
+                events.append(self._events.get(timeout=seconds))
+            except queue.Empty:
+                break
+        return events
+
+    def _read(self) -> None:
+        name = ""
+        try:
+            for line in self._response:
+                field, _, value = line.decode().strip().partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    self._events.put(Event(name, json.loads(value)))
+        except (OSError, http.client.HTTPException, ValueError):
+            return  # closed, by us or by the bridge
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # Wakes the thread out of its read; only then may the response be closed under it.
+        if self._connection.sock is not None:
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._connection.close()

@@ -1,0 +1,71 @@
+"""The walls between the rooms stand in pyproject.toml; here it is shown that they hold, and that they are walls."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the walls of the package in that folder; the command looks for it where it is run."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 (our own tool)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "sipbridge", tmp_path / "sipbridge", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_no_import_goes_through_a_wall() -> None:
+    done = _lint(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("room", "imported"),
+    [
+        ("calls/plan.py", "sipbridge.web"),
+        ("calls/plan.py", "sipbridge.audio"),
+        ("cxone/http.py", "sipbridge.store"),
+        ("agents/prompt.py", "sipbridge.sip.leg"),
+        ("config/models.py", "sipbridge.calls.model"),
+        ("simulator/server.py", "sipbridge.config"),
+        ("web/app.py", "pjsua2"),
+        ("errors.py", "sipbridge.waiting"),
+    ],
+)
+def test_an_import_through_a_wall_is_found(copy: Path, room: str, imported: str) -> None:
+    file = copy / "sipbridge" / room
+    file.write_text(f"{file.read_text(encoding='utf-8')}\n\nimport {imported}\n", encoding="utf-8")
+    done = _lint(copy)
+    assert done.returncode == 1, done.stdout
+    assert imported.split(".")[1 if "." in imported else 0] in done.stdout.partition("Broken contracts")[2]
+
+
+def test_a_new_room_needs_its_place(copy: Path) -> None:
+    (copy / "sipbridge" / "annexe.py").write_text('"""Nobody said where."""\n', encoding="utf-8")
+    done = _lint(copy)
+    assert done.returncode == 1, done.stdout
+    assert "annexe" in done.stdout
+
+
+def test_nothing_but_the_sip_adapter_needs_pjsua2_to_be_imported() -> None:
+    rooms = sorted(path.stem for path in (ROOT / "sipbridge").glob("[a-z]*") if path.stem not in ("service", "py"))
+    program = f"""
+import importlib, sys
+sys.modules["pjsua2"] = None
+for room in {rooms!r}:
+    importlib.import_module("sipbridge." + room)
+importlib.import_module("sipbridge.sip.headers")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 (as above)
+    assert done.returncode == 0, done.stderr
