@@ -38,7 +38,7 @@ def read_wav(path: Path) -> Pcm:
                     f"mono or stereo at 8,000 to 96,000 Hz, at most {MAX_SECONDS} s"
                 )
             data = file.readframes(frames)
-    except (wave.Error, EOFError, OSError) as error:
+    except (wave.Error, EOFError, OSError, RuntimeError) as error:
         raise StartupError(
             f"{path}: no WAV file that can be played ({error}); convert it: sox FILE -b 16 -e signed-integer out.wav"
         ) from None

@@ -199,8 +199,10 @@ class Service:
             except HandoffConflict:
                 continue
         await self._calls_over(LAST_CALLS_SECONDS)
-        for task in self._calls:
+        left = set(self._calls)
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _calls_over(self, seconds: float) -> None:
         if self._calls:

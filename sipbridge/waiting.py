@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,7 +74,7 @@ class Unless:
 
 async def settle(task: asyncio.Future[Any]) -> None:
     """Cancel a task that is not done, and wait until it is; what it raises is not wanted any more."""
-    if not task.done():
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+    task.cancel()
+    await first_of(task)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not complain that nobody did

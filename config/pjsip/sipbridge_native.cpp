@@ -28,7 +28,7 @@ void push(EventKind kind, int call, int number, int status = 0, const std::strin
 
 }  // namespace
 
-std::vector<CallEvent> pollEvents(int milliseconds) {
+std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
@@ -38,6 +38,10 @@ std::vector<CallEvent> pollEvents(int milliseconds) {
         pj_gettickcount(&now);
         PJ_TIME_VAL_SUB(now, start);
         left = milliseconds - PJ_TIME_VAL_MSEC(now);
+    }
+    if (anyEvents || woken) {
+        pj_thread_sleep(static_cast<unsigned>(gatherMilliseconds));
+        pj::Endpoint::instance().libHandleEvents(0);
     }
     woken = false;
     std::vector<CallEvent> taken;

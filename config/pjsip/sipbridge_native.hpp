@@ -108,9 +108,10 @@ void takeCallbacks();
 
 /**
  * Run PJSIP until something happens that Python wants to know, wakeSipThread() is called, or the time is over; returns
- * what happened, in order.
+ * what happened, in order. What happens within gatherMilliseconds of the first is waited for: a hand-over between
+ * threads costs more than most messages do.
  */
-std::vector<CallEvent> pollEvents(int milliseconds);
+std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds);
 
 /** Keep freed memory pools for reuse, up to so many bytes: PJSUA gives each back to malloc. After Endpoint::libCreate. */
 void keepFreedPools(int bytes);

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
@@ -16,10 +17,12 @@ from sipbridge.calls.ports import Agent, ContactCentre, Dialler, Leg, Observer, 
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import ClientConfig, ProjectConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
-from sipbridge.waiting import Unless
+from sipbridge.waiting import Unless, first_of
 
 # A conversation of an hour has a few hundred turns.
 MAX_TURNS = 2_000
+# A store that hangs must keep neither the caller waiting nor the call's place.
+STORE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Call:
         self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
         # The agent, where it still speaks after something was decided.
         self.talking: asyncio.Future[None] | None = None
+        self._background: set[asyncio.Future[None]] = set()
         self.record = CallRecord(
             call_id=identity.call_id,
             sip_call_id=identity.sip_call_id,
@@ -92,6 +96,27 @@ class Call:
     def while_there(self) -> Unless:
         """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""
         return Unless(self.leg.ended, LegGone("the caller has hung up"))
+
+    async def store(self, *, urgent: bool = True) -> bool:
+        """Write the record; false where that failed, for whatever reason, or took too long: no call waits for it."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self.around.store.put(self.record, urgent=urgent)
+        except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
+            self.around.observe(StoreFailed(self.record, str(error) or "the store did not answer in time"))
+            return False
+        return True
+
+    def in_the_background(self, step: Coroutine[object, object, None]) -> None:
+        """Do what nobody waits for now; the call's end does."""
+        task = asyncio.ensure_future(step)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def background_over(self) -> None:
+        """Wait for what goes on in the background."""
+        for task in list(self._background):
+            await first_of(task)
 
     # ------------------------------------------------------------ what others may ask
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from sipbridge.calls.call import Call, Hangup, now
-from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed
+from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters, template_values
 from sipbridge.calls.ports import Conversation, SignalResult
 from sipbridge.calls.transfer import Taken, Transfer, transfer
-from sipbridge.errors import LegGone, StoreError
+from sipbridge.errors import LegGone
+from sipbridge.waiting import settle
+
+logger = logging.getLogger(__name__)
 
 PLAY_OUT_SECONDS = 10.0
-# A store that hangs must not keep the caller waiting; the record is written when it recovers.
-STORE_SECONDS = 1.5
 
 _SIGNAL_OUTCOMES = {
     SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
@@ -40,9 +42,17 @@ async def hand_off(call: Call, plan: HandoffPlan, conversation: Conversation | N
         return _finish(call, plan, began, None, _ABANDONED)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
     started = time.monotonic()
-    transferred = await transfer(call, plan, signal, lambda joined: _finish(call, plan, began, signal, joined))
-    call.around.observe(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
-    return _finish(call, plan, began, signal, transferred)
+
+    def finish(transferred: Transfer) -> Outcome:
+        if _is_open(call):
+            call.around.observe(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
+        return _finish(call, plan, began, signal, transferred)
+
+    async def joined(transferred: Transfer) -> None:
+        finish(transferred)
+        await call.store()
+
+    return finish(await transfer(call, plan, signal, joined))
 
 
 async def say_goodbye(call: Call, hangup: Hangup, conversation: Conversation | None) -> Outcome:
@@ -72,19 +82,24 @@ async def _play_out(call: Call, conversation: Conversation | None) -> None:
             await conversation.finish_speaking()
     except TimeoutError:
         outcome = Outcome(Result.CLIENT_ERROR, "cut_off")
-    call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
+    except LegGone:
+        raise
+    except Exception:
+        logger.exception("the agent failed", extra={"event": "agent_lost", "call_id": call.record.call_id})
+        outcome = Outcome(Result.UPSTREAM_ERROR, "agent_lost")
+    finally:
+        # It has said what it had to say: it neither speaks nor hears on while the caller is given away.
+        if call.talking is not None:
+            await settle(call.talking)
+    if call.record.handoff is not None:
+        call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
 
 
 async def _store_record(call: Call) -> None:
     """Store the record before CXone hears of it: the screen-pop may ask at once. No failure stops the handoff."""
     started = time.monotonic()
-    outcome = _DONE
-    try:
-        async with asyncio.timeout(STORE_SECONDS):
-            await call.around.store.put(call.record)
-    except (StoreError, TimeoutError) as error:
-        outcome = Outcome(Result.SERVER_ERROR, "store_failed")
-        call.around.observe(StoreFailed(call.record, str(error) or "the store did not answer in time"))
+    stored = await call.store()
+    outcome = _DONE if stored else Outcome(Result.SERVER_ERROR, "store_failed")
     call.around.observe(HandoffStage(call.record, "store", time.monotonic() - started, outcome))
 
 
@@ -123,8 +138,7 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
 def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | None, transferred: Transfer) -> Outcome:
     """Give the handoff its final state, once; returns how it ended."""
     outcome = _judge(signal, transferred)
-    handoff = call.record.handoff
-    if handoff is not None and handoff.state is HandoffState.INITIATED:
+    if _is_open(call):
         completed = transferred.taken is not Taken.NO
         call.note_handoff(
             state=HandoffState.COMPLETED if completed else HandoffState.FAILED,
@@ -134,6 +148,10 @@ def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | 
         )
         call.around.observe(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
     return outcome
+
+
+def _is_open(call: Call) -> bool:
+    return call.record.handoff is not None and call.record.handoff.state is HandoffState.INITIATED
 
 
 def _judge(signal: SignalResult | None, transferred: Transfer) -> Outcome:

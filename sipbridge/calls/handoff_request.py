@@ -86,9 +86,11 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
         if handoff.get(key) is not None:
             ours[key] = handoff[key]
     method = handoff.get("type") or next((m for m in ("cxone", "refer", "invite", "bye") if m in handoff), "cxone")
+    if method not in ("cxone", "refer", "invite", "bye"):
+        raise ValueError("handoff.type must be cxone, refer, invite or bye")
     details = handoff.get(method) or {}
-    if method not in ("cxone", "refer", "invite", "bye") or not isinstance(details, dict):
-        raise ValueError("handoff.type must be cxone, refer, invite or bye, with an object of that name")
+    if not isinstance(details, dict):
+        raise ValueError(f"handoff.{method} must be an object")  # noqa: TRY004 (as above)
     ours["sip_headers"] = details.get("sip_headers") or {}
     if method == "cxone":
         signal = details.get("signal")

@@ -56,11 +56,17 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         reason=request.reason or name,
         method=method,
         uri="" if method == "release" else uri,
-        headers={**headers, **request.sip_headers},
+        headers=_merged(headers, request.sip_headers),
         signal=destination.signal,
         answer_timeout_seconds=answer_timeout,
         request=request,
     )
+
+
+def _merged(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Let the agent's own headers win, in whatever case either is written."""
+    taken = {name.lower() for name in own}
+    return {**{name: value for name, value in configured.items() if name.lower() not in taken}, **own}
 
 
 def _routed(route: str, uri: str, config: HandoffConfig) -> str:
@@ -69,7 +75,8 @@ def _routed(route: str, uri: str, config: HandoffConfig) -> str:
         scheme_and_user, at, host = uri.rpartition("@")
         if not at:
             raise HandoffInvalid("route is a number, and the destination has no URI to put it in")
-        route = f"{scheme_and_user.split(':')[0]}:{route}@{host}"
+        # RFC 3261, 25.1: a hash must be escaped in a user part.
+        route = f"{scheme_and_user.split(':')[0]}:{route.replace('#', '%23')}@{host}"
     if not route_allowed(route, config.allowed_routes):
         raise HandoffInvalid("route is not among the project's allowed_routes")
     return route

@@ -103,7 +103,10 @@ class Agent(Protocol):
     """A project's agent."""
 
     async def connect(self, identity: Identity, leg: Leg) -> Conversation:
-        """Reach the agent for a caller whose leg is not answered yet. Raises `AgentUnavailable`."""
+        """Reach the agent for a caller whose leg is not answered yet. Raises `AgentUnavailable`.
+
+        One that this takes time sends 180 meanwhile, by `leg.ring()`.
+        """
 
 
 class SignalResult(StrEnum):

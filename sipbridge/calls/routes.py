@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from fnmatch import translate
 from functools import lru_cache
 
 # No brackets, blanks, quotes, commas or headers: nothing that could end the URI inside a header field.
-_ROUTE = re.compile(
-    r"(?:sips?|tel):[A-Za-z0-9+.*#_~!$&'()=%-]*(?::[0-9]*)?(?:@[A-Za-z0-9.:\[\]-]+)?(?:;[A-Za-z0-9=._;-]*)?"
-)
+_ROUTE = re.compile(r"(?:sips?|tel):[a-z0-9+.*#_~!$&'()=%-]*(?::[0-9]*)?(?:@[a-z0-9.:\[\]-]+)?(?:;[a-z0-9=._;-]*)?")
+# RFC 3261, 19.1.1: it takes the host's place.
+_MADDR = ";maddr"
 
 
 def route_allowed(route: str, patterns: Iterable[str]) -> bool:
     """Whether a URI matches one of the patterns, in any case."""
-    return _ROUTE.fullmatch(route) is not None and any(_compiled(p.lower()).match(route.lower()) for p in patterns)
+    route = route.lower()
+    if _ROUTE.fullmatch(route) is None or _MADDR in route:
+        return False
+    return any(_compiled(pattern.lower()).fullmatch(route) for pattern in patterns)
 
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A star matches anything, but one that follows a host's name only its port and parameters.
+    """A star matches anything, but in a host only what is of one kind with what stands there.
 
-    `sip:*@10.0.0.1*` would else let in `sip:x@10.0.0.1.example.net`.
+    `sip:*@10.0.0.1*` would else let in `sip:x@10.0.0.1.example.net`: a star that follows a host's name stands for its
+    port and parameters. `sip:*@*.example.net` would let in `sip:x@example.org;y=.example.net`: a star before it stands
+    for names. After digits and dots it stands for more of them.
     """
     user, at, host = pattern.rpartition("@")
-    if at and host.endswith("*") and not host.endswith((".*", ":*", ";*")) and host != "*":
-        # translate() closes with \Z; the tail stands before it.
-        return re.compile(translate(user + at + host[:-1])[: -len(r"\Z")] + r"(?:[:;].*)?\Z")
-    return re.compile(translate(pattern))
+    if not at:
+        return re.compile(_star(host, ".*"))
+    tail = ""
+    if host.endswith("*") and host != "*" and not host.endswith((".*", ":*", ";*")):
+        host, tail = host[:-1], "(?:[:;].*)?"
+    digits = re.fullmatch(r"[0-9.]+\*", host)
+    return re.compile(
+        _star(user, "[^@;]*")
+        + "@"
+        + _star(host, "[0-9.]*" if digits else "[a-z0-9.:;=_-]*" if ";" in host or ":" in host else "[a-z0-9.-]*")
+        + tail
+    )
+
+
+def _star(text: str, meaning: str) -> str:
+    return re.escape(text).replace(r"\*", meaning)

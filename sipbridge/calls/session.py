@@ -6,17 +6,18 @@ import asyncio
 import logging
 
 from sipbridge.calls.call import Call, Hangup, now
-from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered, StoreFailed
+from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
 from sipbridge.calls.handoff import hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState, HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.ports import Conversation
-from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone, StoreError
+from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import first_of, settle
 
 logger = logging.getLogger(__name__)
 
+_SERVER_ERROR = 500
 CALLER_HUNG_UP = Outcome(Result.SUCCESS, "caller_hung_up")
 
 
@@ -38,7 +39,16 @@ async def run_call(call: Call) -> None:
             else:
                 outcome = await hand_off(call, decision, conversation)
     except LegGone:
-        outcome = CALLER_HUNG_UP if call.record.answered_at else Outcome(Result.CLIENT_ERROR, "cancelled")
+        if not call.leg.ended.done():
+            # Not the caller's doing: PJSIP would not send what was asked.
+            outcome = Outcome(Result.SERVER_ERROR, "internal_error")
+        elif call.record.answered_at is None:
+            outcome = Outcome(Result.CLIENT_ERROR, "cancelled")
+        else:
+            outcome = CALLER_HUNG_UP
+    except asyncio.CancelledError:
+        # The program ends: the caller gets a BYE, the record is closed.
+        outcome = Outcome(Result.SERVER_ERROR, "shut_down")
     except Exception:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
         outcome = Outcome(Result.SERVER_ERROR, "internal_error")
@@ -101,9 +111,9 @@ async def _talk(call: Call, conversation: Conversation | None) -> None:
         return
     try:
         end = await conversation.run()
-    except LegGone:
-        raise
     except Exception:
+        if call.leg.ended.done():
+            raise LegGone("the caller has hung up") from None
         logger.exception("the agent failed", extra={"event": "agent_lost", "call_id": call.record.call_id})
         _decide_for_all(call, "agent_lost")
         return
@@ -133,7 +143,9 @@ def _decide_for_all(call: Call, reason: str) -> None:
 
 async def _end(call: Call, outcome: Outcome) -> None:
     """End the caller's leg if it is still up, close the record, tell everybody."""
-    await call.leg.hang_up()
+    # An INVITE with no final answer yet must not get a 2xx for its last.
+    await call.leg.hang_up(200 if call.leg.answered.done() else _SERVER_ERROR)
+    await call.background_over()
     leg_end = call.leg.ended.result()
     if call.record.handoff and call.record.handoff.state is HandoffState.INITIATED:
         call.note_handoff(state=HandoffState.FAILED, confirmed=False, finished_at=now())
@@ -145,10 +157,7 @@ async def _end(call: Call, outcome: Outcome) -> None:
     if record.answered_at is None:
         status = 487 if leg_end.by_peer else leg_end.sip_status
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
-    try:
-        await call.around.store.put(record, urgent=False)
-    except StoreError as error:
-        call.around.observe(StoreFailed(record, str(error)))
-    call.around.registry.remove(call)
     call.around.admission.release(record.call_id)
+    await call.store(urgent=False)
+    call.around.registry.remove(call)
     call.around.observe(CallEnded(record, outcome, (leg_end.at - record.started_at).total_seconds()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +12,7 @@ from sipbridge.calls.call import Call
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.model import Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
-from sipbridge.calls.ports import Leg, ReferOutcome, ReferResult, SignalResult
+from sipbridge.calls.ports import Leg, ReferResult, SignalResult
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.waiting import first_of
 
@@ -36,7 +36,7 @@ class Transfer:
     story: str
 
 
-Joined = Callable[[Transfer], object]
+Joined = Callable[[Transfer], Awaitable[None]]
 
 
 async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, joined: Joined) -> Transfer:
@@ -93,7 +93,9 @@ async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
     try:
         end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
     except LegGone:
-        end = ReferOutcome(ReferResult.PEER_HUNG_UP, 0)
+        # It was never sent: the caller was gone, or PJSIP would not.
+        story = "caller_hung_up" if call.leg.ended.done() else "refer_not_sent"
+        return _done(call, "refer", _not_taken(story), 0, began)
     taken, result = _REFERRED[end.result]
     if taken is not Taken.NO:
         await call.leg.hang_up()
@@ -111,25 +113,27 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
             await asyncio.shield(leg.answered)
         await call.leg.join(leg)
         answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
-        joined(_done(call, "invite", answered, 200, began))
+        await joined(_done(call, "invite", answered, 200, began))
         await first_of(leg.ended, call.leg.ended)
     except TimeoutError:
-        return _done(call, "invite", _not_answered("invite_no_answer"), 408, began)
+        return _done(call, "invite", _not_taken("invite_no_answer"), 408, began)
     except DialFailed as error:
-        return _done(call, "invite", _not_answered("invite_refused"), error.sip_status, began)
+        return _done(call, "invite", _not_taken("invite_refused"), error.sip_status, began)
     except LegGone:
         # The caller left while the destination rang, or the destination while the two were being joined.
         gone = "caller_hung_up" if call.leg.ended.done() else "invite_refused"
-        return _done(call, "invite", _not_answered(gone), 0, began)
+        return _done(call, "invite", _not_taken(gone), 0, began)
     else:
         return answered
     finally:
         if leg is not None:
-            await leg.hang_up()
+            # Not awaited: a far end that answers nothing takes half a minute to be rid of.
+            call.in_the_background(leg.hang_up())
 
 
-def _not_answered(story: str) -> Transfer:
-    return Transfer(Taken.NO, Outcome(Result.UPSTREAM_ERROR, story), story)
+def _not_taken(story: str) -> Transfer:
+    result = Result.CLIENT_ERROR if story == "caller_hung_up" else Result.UPSTREAM_ERROR
+    return Transfer(Taken.NO, Outcome(result, story), story)
 
 
 def _done(call: Call, method: str, transfer: Transfer, sip_status: int, began: float) -> Transfer:

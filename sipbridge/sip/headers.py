@@ -33,8 +33,12 @@ _COMPACT = {
 }
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+# Not str.splitlines: it ends lines at characters that SIP lets into a value, such as a displayed name.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_USER = re.compile(r"(?:sips?|tel):(?:([^@>;?]*)@)?([^>;?]*)", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_USER = re.compile(r"(?:sips?|tel):(?:([^@>]*)@)?([^>;?]*)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:
@@ -45,7 +49,7 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
     end = _HEAD_END.search(message)
     head = message[: end.start()] if end else message
     body_bytes = len(message) - end.end() if end else 0
-    lines = _FOLD.sub(" ", head.decode("utf-8", "replace")).splitlines()
+    lines = _LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))
     headers = _headers(lines[1:])
     request_line = lines[0].split(" ") if lines else []
     request_uri = request_line[1] if len(request_line) > 1 else ""
@@ -76,13 +80,13 @@ def user_part(uri: str) -> str:
 
     The number of a tel URI stands where a SIP URI has its host (RFC 3966, 3).
     """
-    found = _USER.search(uri)
+    found = _USER.search(_QUOTED.sub("", uri))
     if not found:
         return ""
     user, rest = found.groups()
     if user is None:
         user = rest if found.group(0).lower().startswith("tel:") else ""
-    return unquote(user.split(":")[0])
+    return _CONTROL.sub("", unquote(user.split(":")[0]))
 
 
 def _fault(headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
@@ -90,7 +94,7 @@ def _fault(headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
     if not (promised.isascii() and promised.isdigit()):
         return "Content-Length is no number"
     # PJSIP takes a datagram that was cut short for a whole message.
-    if body_bytes < int(promised[:9]):
+    if body_bytes < int(promised.lstrip("0")[:10] or "0"):
         return "the body is shorter than Content-Length says"
     # PJSIP would put the new call in the place of another (RFC 3891), past admission and project.
     if "Replaces" in headers:

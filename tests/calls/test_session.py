@@ -45,17 +45,6 @@ async def test_the_leg_is_answered_when_the_agent_is_there() -> None:
     await world.over()
 
 
-async def test_the_caller_hears_ringing_while_the_agent_is_reached() -> None:
-    world = World()
-    world.journal.hold("agent.connect")
-    world.begin()
-    async with asyncio.timeout(1):
-        await world.journal.until("caller.ring")
-    assert world.record.state is CallState.RINGING
-    world.leg.far_end_hangs_up()
-    await world.over()
-
-
 async def test_the_agent_is_told_who_calls() -> None:
     world = World()
     await world.talking()
