@@ -22,12 +22,14 @@
 #define PJSIP_MAX_TSX_COUNT             (64 * 1024 - 1)
 #define PJSIP_MAX_DIALOG_COUNT          (32 * 1024 - 1)
 
-/* CXone's X- headers may carry JSON: room for more than the 4,000 bytes of the default. */
-#define PJSIP_MAX_PKT_LEN               8192
+/* CXone's X- headers may carry JSON: room for more than the 4,000 bytes of the default. A call holds some of these. */
+#define PJSIP_MAX_PKT_LEN               6144
 #define PJSIP_MAX_URL_SIZE              2048
 
 /* A voice trunk offers audio, seldom more; every leg holds 1.3 kB of room for each m= line. */
 #define PJMEDIA_MAX_SDP_MEDIA           4
+/* Codecs of an m= line; every call keeps several copies of its SDP, each with room for this many. */
+#define PJMEDIA_MAX_SDP_FMT             20
 
 /* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */
 #define PJSUA_DEFAULT_CLOCK_RATE        8000

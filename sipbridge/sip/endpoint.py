@@ -95,7 +95,8 @@ class PjsipEndpoint:
         config.medConfig.channelCount = 1
         config.medConfig.audioFramePtime = _PTIME_MILLISECONDS
         config.medConfig.ptime = _PTIME_MILLISECONDS
-        config.medConfig.maxMediaPorts = 4 * self._config.max_calls + SPARE_SLOTS
+        # A caller's leg, and one that plays to it or talks with it. Each port has 8 bytes of room for every other.
+        config.medConfig.maxMediaPorts = 2 * self._config.max_calls + SPARE_SLOTS
         config.medConfig.ecTailLen = 0
         # A contact centre's recorder takes a stream that stops for a call that died.
         config.medConfig.noVad = True
