@@ -25,6 +25,8 @@
     ├── StoreError                   a record that could not be written or read
     └── CxoneError                   CXone could not be asked, or answered what cannot be used
 
+The refusals that only the HTTP API knows (a link that has expired, a body too large) stand in `web.refusals`.
+
 The reason is a short lower-case word that stands alike in metrics, logs and records; the message says what happened,
 to what, and what to do about it. Neither holds a secret, a number or a parameter.
 """

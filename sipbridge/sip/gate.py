@@ -15,8 +15,16 @@ from sipbridge.sip.headers import read_invite
 logger = logging.getLogger(__name__)
 
 _METHOD_NOT_ALLOWED = 405
-# What PJSUA refuses by itself: SDP that it cannot read, no codec in common.
-_REFUSED_BY_PJSUA = {488: "no_codec", 400: "malformed", 415: "malformed"}
+# What PJSUA refuses by itself: SDP that it cannot read, no codec in common, a session timer that is too short
+# (RFC 4028, 6), an extension that it lacks or that the trunk does (RFC 3261, 21.4.15 and 21.4.16).
+_REFUSED_BY_PJSUA = {
+    400: "malformed",
+    415: "malformed",
+    420: "extension",
+    421: "extension",
+    422: "session_timer",
+    488: "no_codec",
+}
 
 
 class Gate(pj.RequestGate):  # type: ignore[misc]
