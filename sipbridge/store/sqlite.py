@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
+from operator import attrgetter
 from pathlib import Path
 
 from sipbridge.calls.model import CallRecord
@@ -36,6 +38,7 @@ READERS = 2
 
 @dataclass(frozen=True, slots=True)
 class _Put:
+    number: int
     row: rows.Row
     done: asyncio.Future[None]
 
@@ -58,6 +61,8 @@ class SqliteStore:
         self._retention = retention
         self._queue: queue.SimpleQueue[_Put | _Nudge | None] = queue.SimpleQueue()
         self._lazy: deque[_Put] = deque()
+        self._nudge_due = False
+        self._numbers = count()
         self._closed = False
         self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
@@ -76,14 +81,20 @@ class SqliteStore:
             raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        put = _Put(rows.to_row(record), done)
+        put = _Put(next(self._numbers), rows.to_row(record), done)
         if urgent:
             self._queue.put(put)
         else:
-            if not self._lazy:
-                loop.call_later(LAZY_SECONDS, self._queue.put, _NUDGE)
             self._lazy.append(put)
+            if not self._nudge_due:
+                self._nudge_due = True
+                loop.call_later(LAZY_SECONDS, self._nudge)
         await done
+
+    def _nudge(self) -> None:
+        # First the flag: a put from here on asks for a nudge of its own, so that none is left behind.
+        self._nudge_due = False
+        self._queue.put(_NUDGE)
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
@@ -165,9 +176,9 @@ class SqliteStore:
         return self._with_lazy(batch), False
 
     def _with_lazy(self, batch: list[_Put]) -> list[_Put]:
-        """Add what was in no hurry, in front: a later put of the same call must win."""
-        lazy = [self._lazy.popleft() for _ in range(len(self._lazy))]
-        return lazy + batch
+        """Add what was in no hurry, all in the order in which it came: the latest put of a call must win."""
+        batch += [self._lazy.popleft() for _ in range(len(self._lazy))]
+        return sorted(batch, key=attrgetter("number"))
 
     def _put_all(self, batch: list[_Put]) -> None:
         failure: str | None = None

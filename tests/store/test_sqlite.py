@@ -45,6 +45,19 @@ async def test_a_later_put_replaces_an_earlier_one(store: RecordStore) -> None:
     assert record.state is CallState.ENDED
 
 
+async def test_the_latest_put_of_a_call_wins_though_it_was_in_no_hurry(store: RecordStore) -> None:
+    started, ended = make_record(), make_record(state=CallState.ENDED)
+    await asyncio.gather(store.put(started), store.put(ended, urgent=False))
+    assert await store.get("acme", "billing", "call-1") == ended
+
+
+async def test_a_put_in_no_hurry_is_written_with_no_other_to_ride_with(store: RecordStore) -> None:
+    async with asyncio.timeout(5):
+        await store.put(make_record("call-1"), urgent=False)
+        await store.put(make_record("call-2"), urgent=False)
+    assert await store.get("acme", "billing", "call-2") == make_record("call-2")
+
+
 async def test_a_project_sees_its_own_calls_alone(store: RecordStore) -> None:
     await store.put(make_record(handoff=make_handoff()))
     for client, project in (("acme", "sales"), ("other", "billing")):
