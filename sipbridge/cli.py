@@ -15,6 +15,7 @@ from sipbridge.config import Config, HostPort, hash_secret, load_config, unsuppo
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 
 _SHORT = 16  # characters; a shorter secret can be guessed from its hash
+_TELEPHONE_KEYS = "0123456789*#ABCD"
 
 ConfigPath = click.Path(path_type=Path)
 
@@ -121,13 +122,37 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
 @click.option("--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 def simulate(listen: str) -> int:
     """Play CXone, to test against."""
-    try:
-        address = HostPort.parse(listen)
-    except ValueError as error:
-        raise click.BadParameter(f"the value {error}.", param_hint="--listen") from None
+    address = _address(listen)
     from sipbridge import simulator  # noqa: PLC0415 (the bridge itself has no use for it)
 
     return simulator.main(address.host, address.port)
+
+
+@cli.command()
+@click.option("--listen", default="127.0.0.1:9200", show_default=True, metavar="HOST:PORT", help="Where to answer.")
+@click.option("--keys", default="0", show_default=True, metavar="KEYS", help="What a caller presses to get a human.")
+@click.option("--destination", metavar="NAME", help="Where the caller is handed to, unless to the default.")
+@click.option("--reason", metavar="WORD", help="The reason that the handoff gives.")
+@click.option("--utterance", metavar="TEXT", help="The last words before the handoff.")
+def agent(listen: str, keys: str, **handoff: str | None) -> int:
+    """Play a voice agent, to try a bridge with.
+
+    Speaks Twilio Media Streams over a WebSocket: greets the caller, echoes, and hands off once KEYS were pressed.
+    """
+    address = _address(listen)
+    if not keys or set(keys) - set(_TELEPHONE_KEYS):
+        raise click.BadParameter(f"the value is no word of the keys {_TELEPHONE_KEYS}.", param_hint="--keys")
+    from sipbridge import echo_agent  # noqa: PLC0415 (the bridge itself has no use for it)
+
+    given = {name: text for name, text in handoff.items() if text is not None}
+    return echo_agent.main(address.host, address.port, keys, given)
+
+
+def _address(listen: str) -> HostPort:
+    try:
+        return HostPort.parse(listen)
+    except ValueError as error:
+        raise click.BadParameter(f"the value {error}.", param_hint="--listen") from None
 
 
 @cli.command("hash-token")

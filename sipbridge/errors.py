@@ -22,6 +22,7 @@
     │   └── HandoffInvalid                                               422
     ├── LegGone                      the far end of a leg hung up while we wanted something of it
     ├── DialFailed                   an outgoing leg that was not answered
+    ├── AgentLost                    an agent that is gone, or is silent for too long, in mid-call
     ├── StoreError                   a record that could not be written or read
     └── CxoneError                   CXone could not be asked, or answered what cannot be used
 
@@ -184,6 +185,10 @@ class DialFailed(SipbridgeError):
     def __init__(self, sip_status: int, message: str) -> None:
         super().__init__(message)
         self.sip_status = sip_status
+
+
+class AgentLost(SipbridgeError):
+    """The agent went in mid-call without a word, or gives no sign of life."""
 
 
 class StoreError(SipbridgeError):

@@ -15,20 +15,29 @@ import click
 import uvloop
 
 from sipbridge import __version__
-from sipbridge.agents import PromptAgent
+from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call, Surroundings
 from sipbridge.calls.events import CallEvent, DrainChanged, InviteAnswered
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Agent, Leg, Observer
+from sipbridge.calls.ports import Agent, Leg, Observer, Speaker
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, PromptAgentConfig, unsupported, warnings
+from sipbridge.config import (
+    Config,
+    ProjectConfig,
+    PromptAgentConfig,
+    SipAgentConfig,
+    WebsocketAgentConfig,
+    unsupported,
+    warnings,
+)
 from sipbridge.cxone import CxoneCentre, open_session
 from sipbridge.errors import ConfigError, HandoffConflict
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
+from sipbridge.speech import CommandSpeaker
 from sipbridge.store import open_store
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
@@ -85,6 +94,7 @@ class Service:
         self._trunk = SipTrunk(self._config.sip, self._admission, self._take_call, self._note_refusal)
         self._around = Surroundings(
             agents=self._make_agents(),
+            speakers=self._make_speakers(),
             centres=centres,
             store=store,
             dialler=self._trunk,
@@ -109,7 +119,7 @@ class Service:
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
         for path, pcm in recordings.items():
-            await self._trunk.load_clip(path, pcm)
+            await self._trunk.load_clip(str(path), pcm)
         watch = asyncio.create_task(self._watch_sip_thread())
         stack.callback(watch.cancel)
         _spare_the_collector()
@@ -131,9 +141,24 @@ class Service:
         agents: dict[tuple[str, str], Agent] = {}
         for client, config in self._config.clients.items():
             for project, project_config in config.projects.items():
-                if isinstance(project_config.agent, PromptAgentConfig):
-                    agents[client, project] = PromptAgent(project_config.agent)
+                agents[client, project] = self._make_agent(project_config)
         return agents
+
+    def _make_agent(self, project: ProjectConfig) -> Agent:
+        agent = project.agent
+        if isinstance(agent, SipAgentConfig):
+            return SipAgent(agent, self._trunk, project.handoff.destinations)
+        if isinstance(agent, WebsocketAgentConfig):
+            return WebsocketAgent(agent)
+        return PromptAgent(agent)
+
+    def _make_speakers(self) -> Mapping[tuple[str, str], Speaker]:
+        return {
+            (client, project): CommandSpeaker(settings.tts_command, self._trunk.load_clip, self._trunk.drop_clip)
+            for client, config in self._config.clients.items()
+            for project, settings in config.projects.items()
+            if settings.tts_command is not None
+        }
 
     def _read_recordings(self) -> dict[Path, Pcm]:
         paths = {

@@ -17,6 +17,8 @@
  * costs 0.4 kB from the start. */
 #define PJ_IOQUEUE_MAX_HANDLES          (2 * PJSUA_MAX_CALLS + 1024)
 #define PJSIP_MAX_TRANSPORTS            12288
+/* A turn of the media clock reads the packets of all calls. */
+#define PJ_IOQUEUE_MAX_EVENTS_IN_SINGLE_POLL 64
 
 /* Hash tables of the SIP stack: a transaction outlives its call by 32 s (RFC 3261, 17). */
 #define PJSIP_MAX_TSX_COUNT             (64 * 1024 - 1)

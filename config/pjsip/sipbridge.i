@@ -13,8 +13,13 @@
 %threadallow sipbridge::pollEvents;
 %threadallow pj::Endpoint::libDestroy;
 %threadallow pj::Endpoint::transportCreate;
+%threadallow sipbridge::stopMediaClock;
 
+%begin %{
+#define PY_SSIZE_T_CLEAN
+%}
 %{
+#include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
 %}
 
@@ -36,6 +41,7 @@
 }
 %typemap(freearg) const std::string &pcm ""
 %typemap(typecheck, precedence=SWIG_TYPECHECK_STRING) const std::string &pcm { $1 = PyBytes_Check($input); }
+%apply const std::string &pcm { const std::string &audio };
 
 /* The message is bytes: what a stranger sends need not be text. */
 %typemap(out) std::string sipbridge::GateRequest::message {
@@ -45,6 +51,22 @@
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
 
+%ignore sipbridge::AudioTurn;
+%typemap(out) std::vector<sipbridge::AudioTurn> {
+    $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
+    for (size_t i = 0; i < $1.size(); ++i) {
+        const sipbridge::AudioTurn &turn = (&$1)->at(i);
+        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+                        Py_BuildValue("(iy#L)", turn.stream, turn.heard.data(),
+                                      static_cast<Py_ssize_t>(turn.heard.size()), turn.played));
+    }
+}
+%ignore sipbridge::AudioCounts;
+%typemap(out) sipbridge::AudioCounts {
+    $result = Py_BuildValue("(LLL)", $1.underruns, $1.overruns, $1.late);
+}
+
+%ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
     $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
@@ -76,3 +98,4 @@
 %typemap(freearg) const sipbridge::Headers & ""
 
 %include "sipbridge_native.hpp"
+%include "sipbridge_media.hpp"

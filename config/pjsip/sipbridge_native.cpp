@@ -1,7 +1,10 @@
 #include "sipbridge_native.hpp"
 
-#include <samplerate.h>
 #include <sys/socket.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
 
 #define THIS_FILE "sipbridge_native.cpp"
 
@@ -20,13 +23,13 @@ std::vector<CallEvent> events;
 std::atomic<bool> anyEvents{false};
 std::atomic<bool> woken{false};
 
-void push(EventKind kind, int call, int number, int status = 0, const std::string &text = "", bool final = true) {
+}  // namespace
+
+void push(EventKind kind, int call, int number, int status, const std::string &text, bool final) {
     std::lock_guard<std::mutex> lock(eventsMutex);
     events.push_back(CallEvent{kind, call, number, status, text, final});
     anyEvents = true;
 }
-
-}  // namespace
 
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     pj_time_val start, now;
@@ -90,20 +93,34 @@ pjsip_module gateModule = makeModule();
 
 }  // namespace
 
-bool GateRequest::respond() {
-    if (!code_)
-        return false;
-    pjsip_hdr headers;
-    pj_list_init(&headers);
+void GateRequest::listHeaders(pjsip_hdr *headers) const {
+    pj_list_init(headers);
     pj_pool_t *pool = rdata_->tp_info.pool;
     for (const auto &header : headers_) {
         pj_str_t name = pj_str(const_cast<char *>(header.first.c_str()));
         pj_str_t value = pj_str(const_cast<char *>(header.second.c_str()));
-        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(pool, &name, &value));
+        pj_list_push_back(headers, pjsip_generic_string_hdr_create(pool, &name, &value));
     }
+}
+
+bool GateRequest::respond() {
+    if (!code_)
+        return false;
+    pjsip_hdr headers;
+    listHeaders(&headers);
     pj_str_t reason = pj_str(const_cast<char *>(reason_.c_str()));
     pjsip_endpt_respond(pjsua_get_pjsip_endpt(), NULL, rdata_, code_, reason_.empty() ? NULL : &reason,
                         &headers, NULL, NULL);
+    return true;
+}
+
+bool GateRequest::respond(pjsip_dialog *dialog) {
+    if (!code_)
+        return false;
+    pjsip_hdr headers;
+    listHeaders(&headers);
+    pj_str_t reason = pj_str(const_cast<char *>(reason_.c_str()));
+    pjsip_dlg_respond(dialog, rdata_, code_, reason_.empty() ? NULL : &reason, &headers, NULL);
     return true;
 }
 
@@ -116,6 +133,89 @@ void RequestGate::close() {
     openGate = nullptr;
     if (gateModule.id != -1)
         pjsip_endpt_unregister_module(pjsua_get_pjsip_endpt(), &gateModule);
+}
+
+// ---------------------------------------------------------------- REFERs that come
+
+namespace {
+
+// Subscriptions to what becomes of a REFER, by its ticket. They outlive the call: a far end may send BYE after the 202.
+std::map<int, pjsip_evsub *> transfers;
+
+void onTransferSubscription(pjsip_evsub *subscription, pjsip_event *) {
+    if (pjsip_evsub_get_state(subscription) != PJSIP_EVSUB_STATE_TERMINATED)
+        return;
+    for (auto each = transfers.begin(); each != transfers.end(); ++each)
+        if (each->second == subscription) {
+            transfers.erase(each);
+            return;
+        }
+}
+
+bool wantsNotify(pjsip_msg *message) {
+    const pj_str_t name = pj_str(const_cast<char *>("Refer-Sub"));
+    const auto *header = static_cast<pjsip_generic_string_hdr *>(pjsip_msg_find_hdr_by_name(message, &name, NULL));
+    return !header || pj_strnicmp2(&header->hvalue, "false", 5) != 0;
+}
+
+/** Answer 202, and open the subscription with the first NOTIFY. */
+void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
+    if (!wantsNotify(rdata->msg_info.msg)) {
+        GateRequest answer(rdata, ticket);
+        answer.refuse(PJSIP_SC_ACCEPTED, "");
+        answer.addHeader("Refer-Sub", "false");
+        answer.respond(dialog);
+        return;
+    }
+    pjsip_evsub_user callbacks;
+    pj_bzero(&callbacks, sizeof(callbacks));
+    callbacks.on_evsub_state = &onTransferSubscription;
+    pjsip_evsub *subscription = nullptr;
+    if (pjsip_xfer_create_uas(dialog, &callbacks, rdata, &subscription) != PJ_SUCCESS) {
+        pjsip_dlg_respond(dialog, rdata, PJSIP_SC_INTERNAL_SERVER_ERROR, NULL, NULL, NULL);
+        return;
+    }
+    transfers[ticket] = subscription;
+    pjsip_hdr none;
+    pj_list_init(&none);
+    pjsip_xfer_accept(subscription, rdata, PJSIP_SC_ACCEPTED, &none);
+    pjsip_tx_data *notify = nullptr;
+    if (pjsip_xfer_notify(subscription, PJSIP_EVSUB_STATE_ACTIVE, 100, NULL, &notify) == PJ_SUCCESS)
+        pjsip_xfer_send_request(subscription, notify);
+}
+
+/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
+void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
+    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
+        pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) != 0 || event->type != PJSIP_EVENT_TSX_STATE)
+        return;
+    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
+    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+    GateRequest request(rdata, ++lastTicket);
+    // RFC 3515, 2.4.2: exactly one.
+    const pj_str_t name = pj_str(const_cast<char *>("Refer-To")), compact = pj_str(const_cast<char *>("r"));
+    int targets = 0;
+    for (const pjsip_hdr *header = rdata->msg_info.msg->hdr.next; header != &rdata->msg_info.msg->hdr; header = header->next)
+        targets += pj_stricmp(&header->name, &name) == 0 || pj_stricmp(&header->name, &compact) == 0;
+    if (targets != 1)
+        request.refuse(PJSIP_SC_BAD_REQUEST, "");
+    else
+        openGate->onRefer(id, request);
+    if (!request.respond(dialog))
+        acceptRefer(dialog, rdata, request.ticket());
+}
+
+}  // namespace
+
+void notifyTransfer(int ticket, int status, const std::string &reason) {
+    const auto found = transfers.find(ticket);
+    if (found == transfers.end())
+        return;
+    pj_str_t text = pj_str(const_cast<char *>(reason.c_str()));
+    pjsip_tx_data *notify = nullptr;
+    pjsip_evsub *subscription = found->second;
+    PJSUA2_CHECK_EXPR(pjsip_xfer_notify(subscription, PJSIP_EVSUB_STATE_TERMINATED, status, &text, &notify));
+    PJSUA2_CHECK_EXPR(pjsip_xfer_send_request(subscription, notify));
 }
 
 // ---------------------------------------------------------------- waking the SIP thread
@@ -136,6 +236,8 @@ pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size
 }  // namespace
 
 void keepFreedPools(int bytes) { pjsua_get_var()->cp.max_capacity = static_cast<pj_size_t>(bytes); }
+
+void keepToTransport() { pjsip_cfg()->endpt.disable_tcp_switch = PJ_TRUE; }
 
 void openWaker() {
     // A datagram socket connected to itself hears nobody else.
@@ -170,113 +272,6 @@ void wakeSipThread() {
         (void)::send(static_cast<int>(wakerSocket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-// ---------------------------------------------------------------- clips
-
-std::string resample(const std::string &pcm, int fromRate, int toRate) {
-    const int16_t *samples = reinterpret_cast<const int16_t *>(pcm.data());
-    const long count = static_cast<long>(pcm.size() / 2);
-    const double ratio = static_cast<double>(toRate) / fromRate;
-    std::vector<float> in(static_cast<size_t>(count)), out(static_cast<size_t>(count * ratio) + 64);
-    src_short_to_float_array(samples, in.data(), static_cast<int>(count));
-    SRC_DATA data;
-    pj_bzero(&data, sizeof(data));
-    data.data_in = in.data();
-    data.input_frames = count;
-    data.data_out = out.data();
-    data.output_frames = static_cast<long>(out.size());
-    data.src_ratio = ratio;
-    if (src_simple(&data, SRC_SINC_MEDIUM_QUALITY, 1) != 0)
-        PJSUA2_RAISE_ERROR(PJ_EINVAL);
-    std::string result(static_cast<size_t>(data.output_frames_gen) * 2, '\0');
-    src_float_to_short_array(out.data(), reinterpret_cast<short *>(&result[0]), static_cast<int>(data.output_frames_gen));
-    return result;
-}
-
-namespace {
-
-/** A PJMEDIA port that reads a clip. Owned by its pool, which the conference releases last. */
-struct ClipPort {
-    pjmedia_port base;
-    pj_pool_t *pool;
-    std::shared_ptr<const std::vector<int16_t>> samples;
-    size_t position;
-    int token;
-    bool done;
-};
-
-pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
-    ClipPort *clip = reinterpret_cast<ClipPort *>(port);
-    const size_t wanted = PJMEDIA_PIA_SPF(&port->info);
-    const size_t left = clip->samples->size() - clip->position;
-    if (!left) {
-        frame->type = PJMEDIA_FRAME_TYPE_NONE;
-        frame->size = 0;
-        // One frame later than the last sample: by now it is in an RTP packet.
-        if (!clip->done) {
-            clip->done = true;
-            push(EventClipDone, -1, clip->token);
-            wakeSipThread();
-        }
-        return PJ_SUCCESS;
-    }
-    const size_t count = left < wanted ? left : wanted;
-    int16_t *out = static_cast<int16_t *>(frame->buf);
-    pjmedia_copy_samples(out, clip->samples->data() + clip->position, static_cast<unsigned>(count));
-    if (count < wanted)
-        pjmedia_zero_samples(out + count, static_cast<unsigned>(wanted - count));
-    clip->position += count;
-    frame->type = PJMEDIA_FRAME_TYPE_AUDIO;
-    frame->size = wanted * 2;
-    return PJ_SUCCESS;
-}
-
-pj_status_t clipDestroy(pjmedia_port *port) {
-    ClipPort *clip = reinterpret_cast<ClipPort *>(port);
-    pj_pool_t *pool = clip->pool;
-    clip->samples.~shared_ptr();
-    pj_pool_release(pool);
-    return PJ_SUCCESS;
-}
-
-}  // namespace
-
-ClipPlayer::ClipPlayer(const Clip &source, int token) {
-    pj_pool_t *pool = pjsua_pool_create("clip%p", 1024, 512);
-    if (!pool)
-        PJSUA2_RAISE_ERROR(PJ_ENOMEM);
-    ClipPort *clip = PJ_POOL_ZALLOC_T(pool, ClipPort);
-    new (&clip->samples) std::shared_ptr<const std::vector<int16_t>>(source.samples());
-    clip->pool = pool;
-    clip->token = token;
-    pj_str_t name = pj_str(const_cast<char *>("clip"));
-    const unsigned rate = pjsua_var.media_cfg.clock_rate;
-    pjmedia_port_info_init(&clip->base.info, &name, PJMEDIA_SIG_CLASS_APP('C', 'L', 'P'), rate, 1, 16,
-                           rate * pjsua_var.media_cfg.audio_frame_ptime / 1000);
-    clip->base.get_frame = &clipGetFrame;
-    clip->base.on_destroy = &clipDestroy;
-    pj_status_t status = pjmedia_port_init_grp_lock(&clip->base, pool, NULL);
-    if (status != PJ_SUCCESS) {
-        clipDestroy(&clip->base);
-        PJSUA2_RAISE_ERROR(status);
-    }
-    try {
-        registerMediaPort2(&clip->base, pool);
-    } catch (...) {
-        pjmedia_port_destroy(&clip->base);
-        throw;
-    }
-    // The conference holds its own reference from here on.
-    pjmedia_port_dec_ref(&clip->base);
-}
-
-ClipPlayer::~ClipPlayer() {
-    try {
-        unregisterMediaPort();
-    } catch (...) {
-        // The endpoint is gone, and the conference with it.
-    }
-}
-
 // ---------------------------------------------------------------- calls
 
 namespace {
@@ -285,13 +280,44 @@ int audioSlot(const pjsua_call &call) {
     return call.audio_idx < 0 ? -1 : call.media[call.audio_idx].strm.a.conf_slot;
 }
 
-void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *) { push(EventIncoming, id, lastTicket); }
+/** A key that is held down, or was last (RFC 4733, 2.5.1: all packets of one press carry its first timestamp). */
+struct Press {
+    long timestamp = -1;
+    char digit = 0;
+    bool held = false;
+};
+
+// By PJSUA's slot. A slot's packets come from one thread.
+Press presses[PJSUA_MAX_CALLS];
+
+void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *) {
+    presses[id] = Press();
+    push(EventIncoming, id, lastTicket);
+}
+
+/** The X- headers of a BYE that ended the call, a line each. */
+std::string byeHeaders(const pjsip_event *event) {
+    if (!event || event->type != PJSIP_EVENT_TSX_STATE || event->body.tsx_state.type != PJSIP_EVENT_RX_MSG)
+        return "";
+    const pjsip_msg *message = event->body.tsx_state.src.rdata->msg_info.msg;
+    if (message->type != PJSIP_REQUEST_MSG || message->line.req.method.id != PJSIP_BYE_METHOD)
+        return "";
+    std::string lines;
+    for (pjsip_hdr *header = message->hdr.next; header != &message->hdr; header = header->next) {
+        if (header->type != PJSIP_H_OTHER || header->name.slen < 2 || pj_strnicmp2(&header->name, "X-", 2) != 0)
+            continue;
+        const auto *text = reinterpret_cast<pjsip_generic_string_hdr *>(header);
+        lines.append(text->name.ptr, static_cast<size_t>(text->name.slen)).append(": ");
+        lines.append(text->hvalue.ptr, static_cast<size_t>(text->hvalue.slen)).append("\r\n");
+    }
+    return lines;
+}
 
 void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) {
     push(EventTurnedDown, -1, lastTicket, static_cast<int>(param->st_code));
 }
 
-void onCallState(pjsua_call_id id, pjsip_event *) {
+void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
     if (call.hanging_up)
@@ -299,21 +325,40 @@ void onCallState(pjsua_call_id id, pjsip_event *) {
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
         push(EventConfirmed, id, 0);
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED)
-        push(EventEnded, id, 0, static_cast<int>(call.inv->cause));
+        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeHeaders(event));
 }
 
 void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, audioSlot(pjsua_var.calls[id])); }
-
-void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code, pjsua_call_setting *) {
-    *code = PJSIP_SC_FORBIDDEN;
-}
 
 void onTransferStatus(pjsua_call_id id, int status, const pj_str_t *text, pj_bool_t final, pj_bool_t *) {
     push(EventRefer, id, 0, status, std::string(text->ptr, static_cast<size_t>(text->slen)), final != 0);
 }
 
-/** Nobody wants digits yet; without a listener PJSUA would answer 400 to an INFO that carries one (RFC 6086). */
-void onDtmf(pjsua_call_id, const pjsua_dtmf_event *) {}
+void pushDigit(pjsua_call_id id, char digit) {
+    push(EventDigit, id, digit);
+    wakeSipThread();
+}
+
+/** Report a press once: when its key is let go, or, where those packets were lost, when the next one begins. */
+void onDtmf(pjsua_call_id id, const pjsua_dtmf_event *event) {
+    if (event->method != PJSUA_DTMF_METHOD_RFC2833) {
+        pushDigit(id, static_cast<char>(event->digit));
+        return;
+    }
+    Press &press = presses[id];
+    const long timestamp = static_cast<long>(event->timestamp);
+    if (press.timestamp != timestamp) {
+        if (press.held)
+            pushDigit(id, press.digit);
+        press.timestamp = timestamp;
+        press.digit = static_cast<char>(event->digit);
+        press.held = true;
+    }
+    if (press.held && (event->flags & PJMEDIA_STREAM_DTMF_IS_END)) {
+        press.held = false;
+        pushDigit(id, press.digit);
+    }
+}
 
 bool breaksLine(const std::string &text) {
     for (const char c : text)
@@ -361,11 +406,11 @@ void takeCallbacks() {
     cb->on_rejected_incoming_call = &onRejectedIncomingCall;
     cb->on_call_state = &onCallState;
     cb->on_call_media_state = &onCallMediaState;
-    cb->on_call_transfer_request2 = &onTransferRequest;
+    cb->on_call_tsx_state = &onTransaction;
+    cb->on_call_transfer_request2 = NULL;
     cb->on_call_transfer_status = &onTransferStatus;
     cb->on_dtmf_event = &onDtmf;
     // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
-    cb->on_call_tsx_state = NULL;
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;
     cb->on_stream_created2 = NULL;
@@ -409,9 +454,34 @@ int callDial(int account, const std::string &uri, const std::string &localUri, c
     message.data.local_uri = borrowed(localUri);
     pjsua_call_id call = PJSUA_INVALID_ID;
     PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &target, NULL, NULL, &message.data, &call));
+    presses[call] = Press();
     return call;
 }
 
-void connectSlots(int source, int sink) { PJSUA2_CHECK_EXPR(pjsua_conf_connect(source, sink)); }
+void callDigit(int call, int digit) {
+    char text = static_cast<char>(digit);
+    pjsua_call_send_dtmf_param param;
+    pjsua_call_send_dtmf_param_default(&param);
+    param.digits.ptr = &text;
+    param.digits.slen = 1;
+    param.method = PJSUA_DTMF_METHOD_RFC2833;
+    if (pjsua_call_send_dtmf(call, &param) == PJ_SUCCESS)
+        return;
+    param.method = PJSUA_DTMF_METHOD_SIP_INFO;
+    PJSUA2_CHECK_EXPR(pjsua_call_send_dtmf(call, &param));
+}
+
+int callPackets(int call) {
+    const pjsua_call &slot = pjsua_var.calls[call];
+    if (slot.audio_idx < 0)
+        return -1;
+    const pjsua_call_media &media = slot.media[slot.audio_idx];
+    if (!(media.dir & PJMEDIA_DIR_DECODING) || !media.strm.a.stream)
+        return -1;
+    pjmedia_rtcp_stat statistics;
+    if (pjmedia_stream_get_stat(media.strm.a.stream, &statistics) != PJ_SUCCESS)
+        return -1;
+    return static_cast<int>(statistics.rx.pkt & 0x7fffffff);
+}
 
 }  // namespace sipbridge

@@ -1,6 +1,6 @@
 /*
- * What sipbridge adds to pjsua2 in C++. Everything here belongs to the SIP thread, except what
- * PJMEDIA's threads call (ClipPlayer's port); those never enter Python.
+ * What sipbridge adds to pjsua2 in C++: the gate, the events of calls, the commands on them. Everything here belongs to
+ * the SIP thread; audio is in sipbridge_media.hpp.
  */
 #ifndef SIPBRIDGE_NATIVE_HPP
 #define SIPBRIDGE_NATIVE_HPP
@@ -8,10 +8,6 @@
 #include <pjsua2.hpp>
 #include <pjsua-lib/pjsua_internal.h>
 
-#include <atomic>
-#include <cstdint>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,7 +28,10 @@ class GateRequest {
 public:
     GateRequest(pjsip_rx_data *rdata, int ticket) : rdata_(rdata), ticket_(ticket) {}
 
-    /** What the events about this request will be known by: Incoming, or TurnedDown where PJSUA would not have it. */
+    /**
+     * What is known of this request later: by an Incoming event, or TurnedDown where PJSUA would not have it; for a REFER
+     * by notifyTransfer.
+     */
     int ticket() const { return ticket_; }
 
     /** The method, as sent. */
@@ -54,8 +53,12 @@ public:
 
     /** Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1). */
     bool respond();
+    /** The same for one in a dialog. */
+    bool respond(pjsip_dialog *dialog);
 
 private:
+    void listHeaders(pjsip_hdr *headers) const;
+
     pjsip_rx_data *rdata_;
     int ticket_;
     int code_ = 0;
@@ -66,12 +69,19 @@ private:
 /**
  * Sees every request outside a dialog before PJSUA does. For an INVITE PJSUA would open sockets, a dialog and a call
  * slot, and judge the SDP, before asking anybody; a request refused here costs a transaction and no more.
+ *
+ * Sees every REFER in a dialog too: PJSUA would call whatever number it names.
  */
 class RequestGate {
 public:
     virtual ~RequestGate() {}
     /** Decide; leave the request alone to let it in. */
     virtual void onRequest(GateRequest &request) { (void)request; }
+    /**
+     * Decide about a REFER with one Refer-To, from the far end of a call. Left alone it is answered 202 and NOTIFY with
+     * 100 (RFC 3515, 2.4.4); what becomes of it is told by notifyTransfer.
+     */
+    virtual void onRefer(int call, GateRequest &request) { (void)call; request.refuse(PJSIP_SC_FORBIDDEN, ""); }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);
     /** Take it away; before Endpoint::libDestroy. */
@@ -82,10 +92,11 @@ enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
     EventConfirmed,   // the dialog is confirmed
-    EventEnded,       // the dialog is over: status is the cause
+    EventEnded,       // the dialog is over: status is the cause, text the X- headers of a BYE that came, a line each
     EventMedia,       // offer and answer are done: number is the audio's conference slot, or -1
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
+    EventDigit,       // the far end pressed a key and let it go: number is its character
 };
 
 /** Something that happened to a call. In Python a tuple of these, in this order. */
@@ -98,11 +109,14 @@ struct CallEvent {
     bool final;
 };
 
+/** Queue an event for pollEvents, from any thread. */
+void push(EventKind kind, int call, int number, int status = 0, const std::string &text = "", bool final = true);
+
 /**
  * Take PJSUA's callbacks for calls away from pjsua2, and queue them for pollEvents; once, after Endpoint::libInit.
  *
  * pjsua2 copies the whole message and the SDP as text for every callback and takes the GIL for each. Here a call costs
- * Python one look at a list. A REFER from the far end is refused: PJSUA would else call whatever number it names.
+ * Python one look at a list.
  */
 void takeCallbacks();
 
@@ -115,6 +129,12 @@ std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds);
 
 /** Keep freed memory pools for reuse, up to so many bytes: PJSUA gives each back to malloc. After Endpoint::libCreate. */
 void keepFreedPools(int bytes);
+
+/**
+ * Send every request over the transport that its URI names. Over 1,300 bytes PJSIP would try TCP before UDP (RFC 3261,
+ * 18.1.1), and wait for it where a firewall swallows the SYN; with a call's headers most INVITEs are longer.
+ */
+void keepToTransport();
 
 /** Make wakeSipThread() work: once, after Endpoint::libInit. */
 void openWaker() PJSUA2_THROW(pj::Error);
@@ -136,32 +156,12 @@ void callRefer(int call, const std::string &referTo, const Headers &headers) PJS
 int callDial(int account, const std::string &uri, const std::string &localUri, const Headers &headers)
     PJSUA2_THROW(pj::Error);
 
-/** Sixteen-bit mono audio at another rate, by libsamplerate's band-limited converter. Rates in Hz. */
-std::string resample(const std::string &pcm, int fromRate, int toRate) PJSUA2_THROW(pj::Error);
-
-/** Sixteen-bit mono audio at 8 kHz, shared by all who play it. */
-class Clip {
-public:
-    explicit Clip(const std::string &pcm)
-        : samples_(std::make_shared<std::vector<int16_t>>(
-              reinterpret_cast<const int16_t *>(pcm.data()),
-              reinterpret_cast<const int16_t *>(pcm.data()) + pcm.size() / 2)) {}
-    std::shared_ptr<const std::vector<int16_t>> samples() const { return samples_; }
-
-private:
-    std::shared_ptr<const std::vector<int16_t>> samples_;
-};
-
-/** Plays a clip once into the conference, then silence. */
-class ClipPlayer : public pj::AudioMedia {
-public:
-    /** @param token  what the ClipDone event carries when the last sample has left. */
-    ClipPlayer(const Clip &clip, int token) PJSUA2_THROW(pj::Error);
-    virtual ~ClipPlayer();
-};
-
-/** Connect two conference slots in one direction. */
-void connectSlots(int source, int sink) PJSUA2_THROW(pj::Error);
+/** Tell the far end, by the final NOTIFY, what became of its REFER; nothing where it wants none (RFC 4488) or is gone. */
+void notifyTransfer(int ticket, int status, const std::string &reason) PJSUA2_THROW(pj::Error);
+/** Press a key: RFC 4733 where the far end takes it, else INFO. */
+void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
+/** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */
+int callPackets(int call);
 
 }  // namespace sipbridge
 

@@ -1,5 +1,7 @@
 """The voice agents that talk to callers, each behind `calls.ports.Agent`."""
 
 from sipbridge.agents.prompt import PromptAgent
+from sipbridge.agents.sip import SipAgent
+from sipbridge.agents.websocket import WebsocketAgent
 
-__all__ = ["PromptAgent"]
+__all__ = ["PromptAgent", "SipAgent", "WebsocketAgent"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import ConversationEnd, Leg
+from sipbridge.calls.model import HandoffRecord, Identity
+from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
 from sipbridge.config import PromptAgentConfig
 
 
@@ -29,11 +29,11 @@ class PromptConversation:
         self._leg = leg
         self._spoken = asyncio.Event()
 
-    async def run(self) -> ConversationEnd:
+    async def run(self, _call: LiveCall) -> ConversationEnd:
         """Play the recording to its end; then hand off or hang up, as the project says."""
         try:
             if self._config.audio is not None:
-                await self._leg.play(self._config.audio)
+                await self._leg.play(str(self._config.audio))
         finally:
             self._spoken.set()
         if self._config.then == "hangup":
@@ -44,5 +44,8 @@ class PromptConversation:
         """Return at the end of the recording."""
         await self._spoken.wait()
 
-    async def close(self) -> None:
+    def press(self, digit: str) -> None:
+        """Nobody listens."""
+
+    async def close(self, _handoff: HandoffRecord | None) -> None:
         """Nothing is held."""

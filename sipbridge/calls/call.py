@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from sipbridge.calls.admission import Admission, Admitted
-from sipbridge.calls.events import StoreFailed
+from sipbridge.calls.events import AgentFault, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
-from sipbridge.calls.ports import Agent, ContactCentre, Dialler, Leg, Observer, RecordStore
+from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Dialler, Leg, Observer, RecordStore, Speaker
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import ClientConfig, ProjectConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
@@ -27,9 +27,10 @@ STORE_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all calls share. `agents` are by client and project, `centres` by client."""
+    """What all calls share. `agents` and `speakers` are by client and project, `centres` by client."""
 
     agents: Mapping[tuple[str, str], Agent]
+    speakers: Mapping[tuple[str, str], Speaker]
     centres: Mapping[str, ContactCentre]
     store: RecordStore
     dialler: Dialler
@@ -58,6 +59,8 @@ class Call:
         self.leg = leg
         self.around = surroundings
         self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
+        # Until it is let go.
+        self.conversation: Conversation | None = None
         # The agent, where it still speaks after something was decided.
         self.talking: asyncio.Future[None] | None = None
         self._background: set[asyncio.Future[None]] = set()
@@ -78,6 +81,11 @@ class Call:
     def agent(self) -> Agent:
         """The project's agent."""
         return self.around.agents[self.identity.client, self.identity.project]
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """What turns the project's texts into speech, if anything does."""
+        return self.around.speakers.get((self.identity.client, self.identity.project))
 
     @property
     def centre(self) -> ContactCentre:
@@ -107,6 +115,12 @@ class Call:
             return False
         return True
 
+    async def let_agent_go(self) -> None:
+        """Let the agent go, and tell it how the handoff went; once or more often."""
+        conversation, self.conversation = self.conversation, None
+        if conversation is not None:
+            await conversation.close(self.record.handoff)
+
     def in_the_background(self, step: Coroutine[object, object, None]) -> None:
         """Do what nobody waits for now; the call's end does."""
         task = asyncio.ensure_future(step)
@@ -120,12 +134,16 @@ class Call:
 
     # ------------------------------------------------------------ what others may ask
 
-    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
-        """Hand off: the first to ask wins. Raises `HandoffConflict` or `HandoffInvalid`."""
+    def check_handoff(self, request: HandoffRequest) -> HandoffPlan:
+        """Raise `HandoffConflict` or `HandoffInvalid` where this cannot be. From any thread: it only looks."""
         self._must_be_undecided()
         if self.record.answered_at is None:
             raise HandoffConflict("the call is not answered yet")
-        plan = make_plan(self.project_config.handoff, request)
+        return make_plan(self.project_config.handoff, request)
+
+    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+        """Hand off: the first to ask wins. Raises `HandoffConflict` or `HandoffInvalid`."""
+        plan = self.check_handoff(request)
         self._add_turns(request.transcript)
         shared_id = request.shared_id or self.record.shared_id
         self.around.registry.share_as(self, shared_id)
@@ -158,6 +176,10 @@ class Call:
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Add to the transcript. Raises `HandoffInvalid` where it would grow past all use."""
         self._add_turns(tuple(turns))
+
+    def note_fault(self, fault: str, message: str) -> None:
+        """Have it counted and logged that the agent sent what cannot be used."""
+        self.around.observe(AgentFault(self.record, self.project_config.agent.type, fault, message))
 
     def _add_turns(self, turns: tuple[Turn, ...]) -> None:
         if len(self.record.transcript) + len(turns) > MAX_TURNS:

@@ -35,6 +35,16 @@ class AgentConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentFault:
+    """The agent sent what cannot be used, or does not do its part; the call goes on. `fault` is one fixed word."""
+
+    record: CallRecord
+    agent_type: str
+    fault: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallAnswered:
     """The caller's leg has its 200 and its ACK. `setup_seconds` runs from INVITE to 200."""
 
@@ -51,7 +61,7 @@ class HandoffStarted:
 
 @dataclass(frozen=True, slots=True)
 class HandoffStage:
-    """A step of a handoff is over: `play_out`, `store`, `transcript`, `signal` or `transfer`."""
+    """A step of a handoff is over: `play_out`, `utterance`, `store`, `transcript`, `signal` or `transfer`."""
 
     record: CallRecord
     stage: str
@@ -127,6 +137,7 @@ CallEvent = (
     InviteAnswered
     | CallStarted
     | AgentConnected
+    | AgentFault
     | CallAnswered
     | HandoffStarted
     | HandoffStage

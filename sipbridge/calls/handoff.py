@@ -10,7 +10,7 @@ from sipbridge.calls.call import Call, Hangup, now
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters, template_values
-from sipbridge.calls.ports import Conversation, SignalResult
+from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.transfer import Taken, Transfer, transfer
 from sipbridge.errors import LegGone
 from sipbridge.waiting import settle
@@ -18,6 +18,8 @@ from sipbridge.waiting import settle
 logger = logging.getLogger(__name__)
 
 PLAY_OUT_SECONDS = 10.0
+# A text may be pages long; a caller who asked for a human does not listen to pages.
+UTTERANCE_SECONDS = 60.0
 
 _SIGNAL_OUTCOMES = {
     SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
@@ -29,17 +31,22 @@ _DONE = Outcome(Result.SUCCESS, "done")
 _ABANDONED = Transfer(Taken.NO, Outcome(Result.CLIENT_ERROR, "caller_hung_up"), "caller_hung_up")
 
 
-async def hand_off(call: Call, plan: HandoffPlan, conversation: Conversation | None) -> Outcome:
+async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
     """Give the caller back to CXone for a human, in the contract's order. Never raises `LegGone`."""
     began = time.monotonic()
     call.around.observe(HandoffStarted(call.record))
+    speech = _prepare_speech(call, plan)
     try:
-        await _play_out(call, conversation)
+        await _play_out(call)
+        await _speak(call, speech)
         await _store_record(call)
         await _post_transcript(call)
         _must_be_there(call)
     except LegGone:
         return _finish(call, plan, began, None, _ABANDONED)
+    finally:
+        if speech is not None:
+            await settle(speech)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
     started = time.monotonic()
 
@@ -55,13 +62,13 @@ async def hand_off(call: Call, plan: HandoffPlan, conversation: Conversation | N
     return finish(await transfer(call, plan, signal, joined))
 
 
-async def say_goodbye(call: Call, hangup: Hangup, conversation: Conversation | None) -> Outcome:
+async def say_goodbye(call: Call, hangup: Hangup) -> Outcome:
     """End a conversation that ends with no handoff: `end_signal`, then BYE. Raises `LegGone`.
 
     The script reads a BYE with no Signal before it as a failure, so a good end is signalled too.
     """
     call.note(ended_by=hangup.by, reason=hangup.reason)
-    await _play_out(call, conversation)
+    await _play_out(call)
     _must_be_there(call)
     if call.project_config.handoff.post_transcript:
         await call.centre.post_transcript(call.record, escalated=False)
@@ -71,8 +78,9 @@ async def say_goodbye(call: Call, hangup: Hangup, conversation: Conversation | N
     return Outcome(Result.SUCCESS, hangup.reason)
 
 
-async def _play_out(call: Call, conversation: Conversation | None) -> None:
+async def _play_out(call: Call) -> None:
     """Let the agent finish its sentence, for at most `PLAY_OUT_SECONDS`."""
+    conversation = call.conversation
     if conversation is None:
         return
     started = time.monotonic()
@@ -93,6 +101,31 @@ async def _play_out(call: Call, conversation: Conversation | None) -> None:
             await settle(call.talking)
     if call.record.handoff is not None:
         call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
+
+
+def _prepare_speech(call: Call, plan: HandoffPlan) -> asyncio.Future[str | None] | None:
+    """Have the utterance synthesised while the agent still speaks; None where there is nothing to say it with."""
+    if call.speaker is None or not plan.request.utterance:
+        return None
+    return asyncio.ensure_future(call.speaker.prepare(plan.request.utterance))
+
+
+async def _speak(call: Call, speech: asyncio.Future[str | None] | None) -> None:
+    """Say the utterance to the caller. A failure of it stops no handoff."""
+    if speech is None:
+        return
+    started = time.monotonic()
+    outcome = _DONE
+    try:
+        async with asyncio.timeout(UTTERANCE_SECONDS), call.while_there():
+            clip = await speech
+            if clip is None:
+                outcome = Outcome(Result.UPSTREAM_ERROR, "speech_failed")
+            else:
+                await call.leg.play(clip)
+    except TimeoutError:
+        outcome = Outcome(Result.CLIENT_ERROR, "cut_off")
+    call.around.observe(HandoffStage(call.record, "utterance", time.monotonic() - started, outcome))
 
 
 async def _store_record(call: Call) -> None:
@@ -147,6 +180,8 @@ def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | 
             finished_at=now(),
         )
         call.around.observe(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
+        # The agent hears how it went, and is free while the caller may still talk to a human through us.
+        call.in_the_background(call.let_agent_go())
     return outcome
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -152,8 +152,12 @@ class CallRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LegEnd:
-    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when."""
+    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when.
+
+    `headers` are the X- headers of the far end's BYE.
+    """
 
     by_peer: bool
     sip_status: int
     at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)

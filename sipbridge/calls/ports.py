@@ -7,16 +7,15 @@ place of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 from sipbridge.calls.events import CallEvent
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, Identity, LegEnd, Turn
+from sipbridge.calls.model import CallRecord, HandoffRecord, Identity, LegEnd, Turn
 
 Headers = Mapping[str, str]
 
@@ -39,18 +38,64 @@ class ReferOutcome:
     sip_status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A REFER that the far end sent (RFC 3515): the Refer-To as it came, and the X- headers beside it."""
+
+    refer_to: str
+    headers: Headers
+
+
+class Referee(Protocol):
+    """Judges the REFERs of a far end, and carries out what it let pass."""
+
+    def judge(self, referral: Referral) -> int:
+        """Say how to answer, 202 or why not. At once, on the SIP thread: it may look, and change nothing."""
+
+    def accepted(self, referral: Referral) -> None:
+        """Take note, on the event loop, that 202 was sent; `Leg.notify` is to follow."""
+
+
+# 160 bytes of mu-law, 20 ms, that the far end said; and how many of all bytes written have left (or were cleared).
+AudioListener = Callable[[bytes, int], None]
+
+
+class AudioStream(Protocol):
+    """Mu-law audio, 8 kHz, both ways with the far end of a leg (ITU-T G.711). On the event loop; nothing here waits."""
+
+    def write(self, audio: bytes) -> int:
+        """Queue audio, of any length, to be played; returns how many bytes were ever written, this one included.
+
+        What would make the queue longer than `MAX_QUEUED_SECONDS` is dropped and counted, and does not count here.
+        """
+
+    def clear(self) -> int:
+        """Drop what is queued: silence within 40 ms. Returns how many bytes have left or were cleared: all."""
+
+    async def played_out(self) -> None:
+        """Return once what was written and can be heard has left, and no more has come for a moment."""
+
+    def close(self) -> None:
+        """Disconnect from the leg. Also when the leg ends; more than once does no harm."""
+
+
 class Leg(Protocol):
     """One SIP dialog of a call, ours to command.
 
     Every method may raise `LegGone`. `ended` is done when the dialog is over, however it ended; `answered` when the
     far end of an outgoing leg sent its 2xx (for an incoming leg, when we did), and raises `DialFailed` otherwise.
+    `early` is done when the far end of an outgoing leg offers audio before its answer (RFC 3960).
     """
 
     ended: asyncio.Future[LegEnd]
     answered: asyncio.Future[None]
+    early: asyncio.Future[None]
 
     async def ring(self) -> None:
         """Send 180."""
+
+    async def send_early_media(self) -> None:
+        """Send 183 with SDP, so that what is joined to the leg is heard before the answer (RFC 3960)."""
 
     async def answer(self, headers: Headers) -> float:
         """Send 200 with these X- headers; returns once the ACK is there, so that what follows finds a dialog.
@@ -64,11 +109,35 @@ class Leg(Protocol):
     async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
         """Blind transfer (RFC 3515, RFC 5589): REFER, then NOTIFY up to the final one."""
 
-    async def play(self, clip: Path) -> None:
-        """Play a WAV that the media part has loaded at start-up; returns when its last sample has left."""
+    def take_referrals(self, referee: Referee) -> None:
+        """Have the far end's REFERs judged; until then each gets 403."""
+
+    def notify(self, sip_status: int, reason: str) -> None:
+        """Tell the far end what became of the REFER that was accepted last, by the final NOTIFY (RFC 3515, 2.4.5)."""
+
+    async def play(self, clip: str) -> None:
+        """Play a clip that the media part has loaded under this name; returns when its last sample has left."""
 
     async def join(self, other: Leg) -> None:
-        """Connect the audio of two answered legs both ways."""
+        """Connect the audio of two legs both ways, from when each has any."""
+
+    async def part(self) -> None:
+        """Undo `join`. Never raises."""
+
+    async def open_audio(self, listener: AudioListener) -> AudioStream:
+        """Connect a stream to the leg's audio, from when it has any; `listener` hears the far end each 20 ms."""
+
+    async def fall_silent(self) -> None:
+        """Return once the far end has been quiet for a moment: it has said what it had to say."""
+
+    async def packets_received(self) -> int | None:
+        """RTP packets that came so far; None while none are due (on hold, RFC 3264, 8.4)."""
+
+    def on_digit(self, listener: Callable[[str], None]) -> None:
+        """Tell this listener of every key that the far end presses (RFC 4733, RFC 6086), once, when it is let go."""
+
+    def send_digit(self, digit: str) -> None:
+        """Press a key: RFC 4733 where the far end takes it, else INFO."""
 
 
 class Dialler(Protocol):
@@ -89,14 +158,22 @@ class ConversationEnd:
 class Conversation(Protocol):
     """One agent talking to one caller."""
 
-    async def run(self) -> ConversationEnd:
-        """Talk until the agent hands off or ends. Cancelled when the caller goes or somebody else decides."""
+    async def run(self, call: LiveCall) -> ConversationEnd:
+        """Talk until the agent ends the conversation or is lost (`AgentLost`, or any other exception).
+
+        A handoff that the agent asks for while it stays goes to `call.request_handoff`, and what that raises goes
+        back to the agent. Cancelled when the caller goes, or once something was decided and the agent has finished
+        speaking; it neither speaks nor hears on after that.
+        """
 
     async def finish_speaking(self) -> None:
         """Return once what the agent has said so far has been played to the caller."""
 
-    async def close(self) -> None:
-        """Let the agent go. Never raises."""
+    def press(self, digit: str) -> None:
+        """Let the agent know of a key that the caller pressed: one of `0123456789*#ABCD`."""
+
+    async def close(self, handoff: HandoffRecord | None) -> None:
+        """Let the agent go, and tell it how the handoff went, if there was one. Never raises."""
 
 
 class Agent(Protocol):
@@ -107,6 +184,13 @@ class Agent(Protocol):
 
         One that this takes time sends 180 meanwhile, by `leg.ring()`.
         """
+
+
+class Speaker(Protocol):
+    """Turns text into speech."""
+
+    async def prepare(self, text: str) -> str | None:
+        """Synthesise; returns the name of a clip for `Leg.play`, None where that failed or took too long."""
 
 
 class SignalResult(StrEnum):
@@ -166,6 +250,9 @@ class LiveCall(Protocol):
     def record(self) -> CallRecord:
         """The call as it stands now."""
 
+    def check_handoff(self, request: HandoffRequest) -> object:
+        """Raise what `request_handoff` would, and do nothing. From any thread. What it returns is its own affair."""
+
     def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
         """Hand off; returns the record as it will be stored. Raises `HandoffConflict` or `HandoffInvalid`.
 
@@ -177,6 +264,12 @@ class LiveCall(Protocol):
 
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Add to the transcript."""
+
+    def note_fault(self, fault: str, message: str) -> None:
+        """Have it counted and logged that the agent sent what cannot be used; the call goes on.
+
+        `fault` is a short lower-case word from a small fixed set; `message` quotes nothing secret.
+        """
 
 
 class CallDirectory(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from sipbridge.calls.call import Call, Hangup, now
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
@@ -11,8 +12,7 @@ from sipbridge.calls.handoff import hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState, HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
-from sipbridge.calls.ports import Conversation
-from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import first_of, settle
 
 logger = logging.getLogger(__name__)
@@ -25,19 +25,18 @@ async def run_call(call: Call) -> None:
     """Live a call. Never raises: whatever fails, the caller's leg ends, CXone takes over, the record says so."""
     call.around.registry.add(call)
     call.around.observe(CallStarted(call.record))
-    conversation: Conversation | None = None
     try:
-        conversation = await _reach_agent(call)
-        if conversation is None and call.project_config.on_agent_failure == "reject":
+        await _reach_agent(call)
+        if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await call.leg.hang_up(AgentUnavailable.sip_status)
             outcome = Outcome(Result.UPSTREAM_ERROR, AgentUnavailable.reason)
         else:
             await _answer(call)
-            decision = await _converse(call, conversation)
+            decision = await _converse(call)
             if isinstance(decision, Hangup):
-                outcome = await say_goodbye(call, decision, conversation)
+                outcome = await say_goodbye(call, decision)
             else:
-                outcome = await hand_off(call, decision, conversation)
+                outcome = await hand_off(call, decision)
     except LegGone:
         if not call.leg.ended.done():
             # Not the caller's doing: PJSIP would not send what was asked.
@@ -54,22 +53,24 @@ async def run_call(call: Call) -> None:
         outcome = Outcome(Result.SERVER_ERROR, "internal_error")
     if call.talking is not None:
         await settle(call.talking)
-    if conversation is not None:
-        await conversation.close()
+    await call.let_agent_go()
     await _end(call, outcome)
 
 
-async def _reach_agent(call: Call) -> Conversation | None:
-    """Connect the agent while the caller waits; None where it could not be reached. Raises `LegGone`."""
+async def _reach_agent(call: Call) -> None:
+    """Connect the agent while the caller waits; there is no conversation where it could not be reached.
+
+    Raises `LegGone`.
+    """
     agent_type = call.project_config.agent.type
     try:
         async with call.while_there():
-            conversation = await call.agent.connect(call.identity, call.leg)
+            call.conversation = await call.agent.connect(call.identity, call.leg)
     except AgentUnavailable as error:
         call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
-        return None
+        logger.warning("no agent: %s", error, extra={"event": "agent_unavailable", "call_id": call.record.call_id})
+        return
     call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.SUCCESS, "connected")))
-    return conversation
 
 
 async def _answer(call: Call) -> None:
@@ -82,12 +83,13 @@ async def _answer(call: Call) -> None:
     call.around.observe(CallAnswered(call.record, setup_seconds))
 
 
-async def _converse(call: Call, conversation: Conversation | None) -> HandoffPlan | Hangup:
+async def _converse(call: Call) -> HandoffPlan | Hangup:
     """Let the two talk until somebody decides how it goes on: the agent, the API, the clock. Raises `LegGone`."""
     clock = asyncio.get_running_loop().call_later(
         call.project_config.max_call_seconds, _decide_for_all, call, "max_call_seconds"
     )
-    talking = asyncio.ensure_future(_talk(call, conversation))
+    talking = asyncio.ensure_future(_talk(call))
+    call.leg.on_digit(partial(_key_pressed, call))
     try:
         await first_of(talking, call.decided, call.leg.ended)
         if call.decided.done():
@@ -104,13 +106,27 @@ async def _converse(call: Call, conversation: Conversation | None) -> HandoffPla
             await settle(talking)
 
 
-async def _talk(call: Call, conversation: Conversation | None) -> None:
+def _key_pressed(call: Call, digit: str) -> None:
+    """Let the agent have the caller's keys, but for the one that asks for a human."""
+    if call.decided.done():
+        return
+    if digit == call.project_config.handoff.dtmf_key:
+        _decide_for_all(call, "dtmf", requested_by="dtmf")
+    elif call.conversation is not None:
+        call.conversation.press(digit)
+
+
+async def _talk(call: Call) -> None:
     """Run the agent and carry its decision over into the call's."""
-    if conversation is None:
+    if call.conversation is None:
         _decide_for_all(call, AgentUnavailable.reason)
         return
     try:
-        end = await conversation.run()
+        end = await call.conversation.run(call)
+    except AgentLost as error:
+        logger.warning("the agent is lost: %s", error, extra={"event": "agent_lost", "call_id": call.record.call_id})
+        _decide_for_all(call, "agent_lost")
+        return
     except Exception:
         if call.leg.ended.done():
             raise LegGone("the caller has hung up") from None
@@ -133,10 +149,10 @@ async def _talk(call: Call, conversation: Conversation | None) -> None:
         _decide_for_all(call, "invalid_handoff")
 
 
-def _decide_for_all(call: Call, reason: str) -> None:
+def _decide_for_all(call: Call, reason: str, *, requested_by: str = "bridge") -> None:
     """Hand off to the default destination, if nothing else was decided."""
     try:
-        call.request_handoff(HandoffRequest(reason=reason), requested_by="bridge")
+        call.request_handoff(HandoffRequest(reason=reason), requested_by=requested_by)
     except HandoffConflict:
         return
 

@@ -32,7 +32,7 @@ class PromptAgentConfig(Section):
 class SipAgentConfig(Section):
     """Takes calls on a SIP URI; of several, the next is tried where one is not reached.
 
-    `transport` is None where the URI says it.
+    `transport` is None where the URI says it. Silence is no RTP from an agent that is not on hold.
     """
 
     type: Literal["sip"]
@@ -40,16 +40,23 @@ class SipAgentConfig(Section):
     headers: SipHeaders = Field(default={}, repr=False)
     answer_timeout_seconds: Seconds = 10
     transport: Literal["udp", "tcp", "tls"] | None = None
+    silence_timeout_seconds: Seconds | None = 60
 
 
 class WebsocketAgentConfig(Section):
-    """Speaks Twilio Media Streams; `headers` go with the HTTP upgrade, `parameters` into `customParameters`."""
+    """Speaks Twilio Media Streams; `headers` go with the HTTP upgrade, `parameters` into `customParameters`.
+
+    `ca_file` is the authority that a `wss` agent's certificate is checked against, None for those of the system.
+    Silence is no message from the agent and nothing queued to be played.
+    """
 
     type: Literal["websocket"]
     url: WebsocketUrl = Field(repr=False)
     headers: HttpHeaders = Field(default={}, repr=False)
     connect_timeout_seconds: Seconds = 5
     parameters: dict[Name, str] = Field(default={}, repr=False)
+    ca_file: ReadableFile | None = None
+    silence_timeout_seconds: Seconds | None = 60
 
 
 AgentConfig = Annotated[PromptAgentConfig | SipAgentConfig | WebsocketAgentConfig, Field(discriminator="type")]

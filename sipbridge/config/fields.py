@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
@@ -190,6 +191,22 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _dtmf_key(value: object) -> object:
+    key = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if key not in tuple("0123456789*#ABCD"):
+        raise ValueError("is no key of a telephone; write one of 0 to 9, *, # or A to D")
+    return key
+
+
+def _command(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(shlex.split(value))
+    except ValueError:
+        raise ValueError("has a quote that is not closed; write the program and its arguments") from None
+
+
 Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
@@ -211,4 +228,6 @@ HeaderPattern = Annotated[str, AfterValidator(_x_header_pattern)]
 HttpHeaders = dict[HeaderName, Line]
 SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
 FrameSource = Annotated[str, AfterValidator(_frame_source)]
+DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
+Command = Annotated[tuple[Line, ...], BeforeValidator(_command), Field(min_length=1)]
 ReadableFile = Annotated[Path, AfterValidator(_under_base), AfterValidator(_readable)]

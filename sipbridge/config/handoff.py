@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sipbridge.config.fields import (
+    DtmfKey,
     Line,
     Name,
     ReferUri,
@@ -67,7 +68,10 @@ def _default_end_signal() -> dict[ParameterName, SignalTemplate]:
 
 
 class HandoffConfig(Section):
-    """How a project hands callers to humans. `load_config` has seen to it that `default` is defined."""
+    """How a project hands callers to humans. `load_config` has seen to it that `default` is defined.
+
+    `dtmf_key` is the key with which a caller asks for one; None where no key does.
+    """
 
     default: Name
     destinations: dict[Name, Destination] = Field(min_length=1)
@@ -76,3 +80,4 @@ class HandoffConfig(Section):
     end_signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_end_signal)
     release_grace_seconds: SecondsOrNone = 5
     post_transcript: bool = False
+    dtmf_key: DtmfKey | None = None

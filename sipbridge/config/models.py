@@ -16,6 +16,7 @@ from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig
 from sipbridge.config.fields import (
     BASE,
+    Command,
     Count,
     FrameSource,
     HeaderName,
@@ -165,7 +166,10 @@ class HeaderNames(Section):
 
 
 class ProjectConfig(Section):
-    """One voice agent of a client. `auth_token` is None where the client has but this one project and no token."""
+    """One voice agent of a client. `auth_token` is None where the client has but this one project and no token.
+
+    `tts_command` reads text on its standard input and writes a WAV to its standard output; None where nothing does.
+    """
 
     auth_token: AuthToken | None
     api_keys: tuple[ApiKey, ...] = ()
@@ -173,6 +177,7 @@ class ProjectConfig(Section):
     agent: AgentConfig
     max_call_seconds: Count = 3600
     on_agent_failure: Literal["reject", "handoff"] = "reject"
+    tts_command: Command | None = Field(default=None, repr=False)
     handoff: HandoffConfig
 
 

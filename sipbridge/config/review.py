@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from sipbridge.config.agents import PromptAgentConfig, SipAgentConfig
+from sipbridge.config.agents import SipAgentConfig
 from sipbridge.config.handoff import InviteDestination, ReferDestination
 from sipbridge.config.models import Config, ProjectConfig
 
@@ -25,10 +25,11 @@ def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
     if config.store.sqlite_path is None:
         yield "store.url: Redis", "write sqlite:///PATH"
     for place, project in _projects(config):
-        if not isinstance(project.agent, PromptAgentConfig):
-            yield f"{place}.agent.type: {project.agent.type}", "write prompt"
+        agent = project.agent
+        if isinstance(agent, SipAgentConfig) and (agent.transport == "tls" or any(map(_is_secure, agent.uri))):
+            yield f"{place}.agent.uri: SIP over TLS", "write a sip: URI over UDP or TCP"
         for name, destination in project.handoff.destinations.items():
-            if isinstance(destination, ReferDestination | InviteDestination) and _is_secure(destination.uri):
+            if _is_secure(getattr(destination, "uri", "")):
                 yield f"{place}.handoff.destinations.{name}.uri: SIP over TLS", "write a sip: URI over UDP or TCP"
 
 

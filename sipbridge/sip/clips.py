@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pjsua2 as pj
 
 from sipbridge.audio import Pcm
@@ -18,14 +16,18 @@ def make_clip(pcm: Pcm) -> pj.Clip:
 
 
 class ClipShelf:
-    """The clips of this process, by the file they came from. On the SIP thread."""
+    """The clips of this process, by name. On the SIP thread."""
 
     def __init__(self) -> None:
-        self._clips: dict[Path, pj.Clip] = {}
+        self._clips: dict[str, pj.Clip] = {}
 
-    def put(self, path: Path, pcm: Pcm) -> None:
+    def put(self, name: str, pcm: Pcm) -> None:
         """Add a recording, or replace it."""
-        self._clips[path] = make_clip(pcm)
+        self._clips[name] = make_clip(pcm)
 
-    def __getitem__(self, path: Path) -> pj.Clip:
-        return self._clips[path]
+    def drop(self, name: str) -> None:
+        """Forget a recording; who plays it plays it to its end."""
+        self._clips.pop(name, None)
+
+    def __getitem__(self, name: str) -> pj.Clip:
+        return self._clips[name]

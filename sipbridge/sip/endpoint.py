@@ -64,12 +64,13 @@ class PjsipEndpoint:
             pj.keepFreedPools(_KEPT_POOL_BYTES)
             self.endpoint.libInit(self._endpoint_config())
             pj.takeCallbacks()
+            pj.keepToTransport()
             pj.openWaker()
             gate.open()
             for url in self._config.listen:
                 self._listen(url)
             self.endpoint.libStart()
-            self.endpoint.audDevManager().setNullDev()
+            pj.startMediaClock()
             self._choose_codecs()
             self.account.create(self._account_config(), True)  # noqa: FBT003 (PJSUA2 has no keywords)
         except pj.Error as error:
@@ -81,6 +82,7 @@ class PjsipEndpoint:
             return
         gate.close()
         pj.closeWaker()
+        pj.stopMediaClock()
         self.endpoint.libDestroy()
 
     def _endpoint_config(self) -> pj.EpConfig:

@@ -30,10 +30,16 @@ _REFUSED_BY_PJSUA = {
 class Gate(pj.RequestGate):  # type: ignore[misc]
     """Runs on the SIP thread. An INVITE that was let in comes back by its ticket, as a call or turned down."""
 
-    def __init__(self, admission: Admission, refused: Callable[[Invite, int, str], None]) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        refused: Callable[[Invite, int, str], None],
+        judge_refer: Callable[[int, pj.GateRequest], None],
+    ) -> None:
         super().__init__()
         self._admission = admission
         self._refused = refused
+        self._judge_refer = judge_refer
         self._admitted: dict[int, Admitted] = {}
 
     def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
@@ -42,6 +48,14 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             self._judge(request)
         except Exception:
             logger.exception("a request could not be judged", extra={"event": "internal_error"})
+            request.refuse(500, "")
+
+    def onRefer(self, slot: int, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
+        """Let a REFER in a dialog be judged."""
+        try:
+            self._judge_refer(slot, request)
+        except Exception:
+            logger.exception("a REFER could not be judged", extra={"event": "internal_error"})
             request.refuse(500, "")
 
     def take(self, ticket: int) -> Admitted | None:

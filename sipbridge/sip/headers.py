@@ -7,11 +7,13 @@ lines, compact forms, several values.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
+from sipbridge.calls.ports import Referral
 
 # RFC 3261, 7.3.3; RFC 3515, 2.1; RFC 4028, 4; RFC 3892, 3; RFC 6665, 8.2.1.
 _COMPACT = {
@@ -63,6 +65,27 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
         headers=headers,
         malformed=_fault(headers, body_bytes),
     )
+
+
+def read_referral(message: bytes) -> Referral:
+    """Read a REFER that PJSIP found to have one Refer-To. Never raises."""
+    end = _HEAD_END.search(message)
+    head = message[: end.start()] if end else message
+    headers = _headers(_LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))[1:])
+    return Referral(headers.get("Refer-To", ""), _extensions(headers))
+
+
+def read_header_lines(text: str) -> Mapping[str, str]:
+    """Read the X- headers among lines of a message's head, the first value of each."""
+    return _extensions(_headers(_LINE_END.split(text))) if text else {}
+
+
+def _extensions(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+    found: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        if name.lower().startswith("x-") and name not in found:
+            found[name] = value
+    return CIMultiDictProxy(found)
 
 
 def _headers(lines: list[str]) -> CIMultiDictProxy[str]:

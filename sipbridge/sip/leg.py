@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sipbridge.calls.model import LegEnd
-from sipbridge.calls.ports import Headers, Leg, ReferOutcome, ReferResult
+from sipbridge.calls.ports import AudioListener, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
+from sipbridge.sip.audio import AudioPump, LegAudio
 from sipbridge.waiting import first_of
 
 if TYPE_CHECKING:
@@ -23,31 +23,45 @@ if TYPE_CHECKING:
 
 _numbers = count(1)
 
+# A pause this long ends a sentence; a level below this, a mu-law magnitude, is none that a caller hears (G.711).
+PAUSE_SECONDS = 0.4
+AUDIBLE = 12
+_LOOK_SECONDS = 0.04
+
 T = TypeVar("T")
 
 
 class SipLeg:
     """Implements `calls.ports.Leg`. Its dialog lives on the SIP thread, under the leg's number."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: SipThread, table: LegTable) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: SipThread, table: LegTable, pump: AudioPump) -> None:
         self.number = next(_numbers)
         self.began = time.monotonic()
         self.answered: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
+        self.early: asyncio.Future[None] = loop.create_future()
         # Whether anybody waits for the answer is theirs to decide.
         self.answered.add_done_callback(_look_at)
         self._loop = loop
         self._thread = thread
         self._table = table
+        self._pump = pump
         self._answered_at = 0.0
         self._played: asyncio.Future[None] | None = None
         self._referred: asyncio.Future[ReferOutcome] | None = None
+        self._audio: LegAudio | None = None
+        self._listener: Callable[[str], None] | None = None
+        self._ticket = 0
 
     # ------------------------------------------------------------ commands
 
     async def ring(self) -> None:
         """Send 180."""
-        await self._command(partial(self._table.ring, self.number))
+        await self._command(partial(self._table.progress, self.number, 180))
+
+    async def send_early_media(self) -> None:
+        """Send 183 with SDP."""
+        await self._command(partial(self._table.progress, self.number, 183))
 
     async def answer(self, headers: Headers) -> float:
         """Send 200 and wait for the ACK; returns the seconds from INVITE to 200."""
@@ -72,7 +86,15 @@ class SipLeg:
             return self._referred.result()
         return ReferOutcome(ReferResult.PEER_HUNG_UP if self.ended.done() else ReferResult.NO_NOTIFY, 0)
 
-    async def play(self, clip: Path) -> None:
+    def take_referrals(self, referee: Referee) -> None:
+        """Have the far end's REFERs judged."""
+        self._thread.post(partial(self._table.take_referrals, self.number, referee))
+
+    def notify(self, sip_status: int, reason: str) -> None:
+        """Tell the far end what became of its REFER."""
+        self._thread.post(partial(self._table.notify, self._ticket, sip_status, reason))
+
+    async def play(self, clip: str) -> None:
         """Play a clip; returns when its last sample has left, stops where the wait is cancelled."""
         self._played = self._loop.create_future()
         await self._command(partial(self._table.play, self.number, clip))
@@ -87,6 +109,45 @@ class SipLeg:
         if not isinstance(other, SipLeg):
             raise TypeError("a SIP leg can be joined to another SIP leg only")
         await self._command(partial(self._table.join, self.number, other.number))
+
+    async def part(self) -> None:
+        """Undo `join`."""
+        await self._thread.run(partial(self._table.part, self.number))
+
+    async def open_audio(self, listener: AudioListener) -> LegAudio:
+        """Connect a stream to the leg's audio."""
+        stream = self._pump.open(listener)
+        audio = LegAudio(self._pump, stream, self._close_stream)
+        try:
+            await self._command(partial(self._table.open_stream, self.number, stream))
+        except BaseException:
+            audio.close()
+            raise
+        self._audio = audio
+        return audio
+
+    def _close_stream(self) -> None:
+        self._thread.post(partial(self._table.close_stream, self.number))
+
+    async def fall_silent(self) -> None:
+        """Return once the far end has been quiet for a moment."""
+        quiet_since = self._loop.time()
+        while self._loop.time() - quiet_since < PAUSE_SECONDS:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if await self._command(partial(self._table.level, self.number)) >= AUDIBLE:
+                quiet_since = self._loop.time()
+
+    async def packets_received(self) -> int | None:
+        """RTP packets that came so far; None while none are due."""
+        return await self._command(partial(self._table.packets_received, self.number))
+
+    def on_digit(self, listener: Callable[[str], None]) -> None:
+        """Tell this listener of every key that the far end presses."""
+        self._listener = listener
+
+    def send_digit(self, digit: str) -> None:
+        """Press a key."""
+        self._thread.post(partial(self._table.send_digit, self.number, digit))
 
     async def _command(self, command: Callable[[], T]) -> T:
         if self.ended.done():
@@ -124,10 +185,27 @@ class SipLeg:
             result = ReferResult.FAILED if accepted else ReferResult.REFUSED
         self._referred.set_result(ReferOutcome(result, sip_status))
 
-    def dialog_ended(self, *, by_peer: bool, sip_status: int) -> None:
+    def audio_offered(self) -> None:
+        """Offer and answer are done, whether the far end has answered the call or not."""
+        if not self.early.done():
+            self.early.set_result(None)
+
+    def key_pressed(self, digit: str) -> None:
+        """The far end pressed a key."""
+        if self._listener is not None:
+            self._listener(digit)
+
+    def referral_accepted(self, ticket: int, referee: Referee, referral: Referral) -> None:
+        """A REFER was answered 202."""
+        self._ticket = ticket
+        referee.accepted(referral)
+
+    def dialog_ended(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str]) -> None:
         """The dialog is over."""
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer=by_peer, sip_status=sip_status, at=datetime.now(UTC)))
+            self.ended.set_result(LegEnd(by_peer, sip_status, datetime.now(UTC), headers))
+        if self._audio is not None:
+            self._audio.close()
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
 

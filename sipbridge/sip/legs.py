@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pjsua2 as pj
 
+from sipbridge.calls.ports import Referee
 from sipbridge.errors import LegGone
 from sipbridge.sip.clips import ClipShelf
+from sipbridge.sip.dialog import Dialog
+from sipbridge.sip.headers import read_header_lines, read_referral
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
     from sipbridge.sip.thread import SipThread
 
 _OK = 200
-
-
-@dataclass(slots=True, eq=False)
-class Dialog:
-    """A live call of PJSUA's: its slot there, and what is connected to its audio."""
-
-    leg: SipLeg
-    slot: int
-    answered_at: float = 0.0
-    refer_accepted: bool = False
-    audio: int = -1
-    player: pj.ClipPlayer | None = None
-    playing: int = 0
-    peer: Dialog | None = None
+_FORBIDDEN = 403
 
 
 class LegTable:
@@ -55,11 +44,12 @@ class LegTable:
 
     def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str) -> None:
         """Send an INVITE, with `local_uri` for its From."""
-        self.adopt(leg, _sent(partial(pj.callDial, self._account, uri, local_uri, headers)))
+        slot = _sent(partial(pj.callDial, self._account, uri, local_uri, headers))
+        self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True)
 
-    def ring(self, number: int) -> None:
-        """Send 180."""
-        _sent(partial(pj.callAnswer, self._live(number).slot, 180, {}))
+    def progress(self, number: int, sip_status: int) -> None:
+        """Send a provisional answer: 180, or 183 with SDP."""
+        _sent(partial(pj.callAnswer, self._live(number).slot, sip_status, {}))
 
     def answer(self, number: int, headers: dict[str, str]) -> None:
         """Send 200; the leg hears of the ACK, or of its end."""
@@ -96,15 +86,43 @@ class LegTable:
         except LegGone:
             self._thread.tell(partial(dialog.leg.refer_ended, False, 500))  # noqa: FBT003 (not accepted)
 
-    def play(self, number: int, path: Path) -> None:
+    def take_referrals(self, number: int, referee: Referee) -> None:
+        """Let the far end's REFERs be judged."""
+        dialog = self._by_leg.get(number)
+        if dialog is not None:
+            dialog.referee = referee
+
+    def notify(self, ticket: int, sip_status: int, reason: str) -> None:
+        """Send the final NOTIFY about a REFER that was accepted; its dialog may be over."""
+        with suppress(LegGone):
+            _sent(partial(pj.notifyTransfer, ticket, sip_status, reason))
+
+    def send_digit(self, number: int, digit: str) -> None:
+        """Press a key."""
+        dialog = self._by_leg.get(number)
+        if dialog is not None:
+            with suppress(LegGone):
+                _sent(partial(pj.callDigit, dialog.slot, ord(digit)))
+
+    def packets_received(self, number: int) -> int | None:
+        """RTP packets so far; None while none are due."""
+        packets = pj.callPackets(self._live(number).slot)
+        return None if packets < 0 else packets
+
+    def level(self, number: int) -> int:
+        """How loud the far end has been in the last 20 ms, 0 to 255."""
+        audio = self._live(number).audio
+        return 0 if audio < 0 else int(pj.slotLevel(audio))
+
+    def play(self, number: int, name: str) -> None:
         """Play a clip once; the leg is told when its last sample has left."""
         dialog = self._live(number)
         self._unload(dialog)
         self._next_player += 1
         dialog.playing = self._next_player
-        dialog.player = pj.ClipPlayer(self.clips[path], dialog.playing)
+        dialog.player = pj.ClipPlayer(self.clips[name], dialog.playing)
         self._players[dialog.playing] = dialog
-        self._connect(dialog)
+        dialog.connect()
 
     def stop_playing(self, number: int) -> None:
         """Cut a clip short."""
@@ -113,10 +131,39 @@ class LegTable:
             self._unload(dialog)
 
     def join(self, number: int, other: int) -> None:
-        """Connect two legs both ways, in PJMEDIA's threads from here on."""
-        first, second = self._live(number), self._live(other)
-        first.peer, second.peer = second, first
-        self._connect(first)
+        """Connect the audio of two legs both ways."""
+        self._live(number).join(self._live(other))
+
+    def part(self, number: int) -> None:
+        """Undo that."""
+        dialog = self._by_leg.get(number)
+        if dialog is not None:
+            dialog.part()
+
+    def open_stream(self, number: int, stream: int) -> None:
+        """Connect an audio stream to a leg, both ways."""
+        dialog = self._live(number)
+        dialog.stream = pj.AudioPort(stream)
+        dialog.connect()
+
+    def close_stream(self, number: int) -> None:
+        """Undo that."""
+        dialog = self._by_leg.get(number)
+        if dialog is not None:
+            dialog.stream = None
+
+    def judge_refer(self, slot: int, request: pj.GateRequest) -> None:
+        """Answer a REFER of a far end: as its referee says, 403 where it has none."""
+        dialog = self._by_slot.get(slot)
+        if dialog is None or dialog.referee is None:
+            request.refuse(_FORBIDDEN, "")
+            return
+        referral = read_referral(request.message())
+        sip_status = dialog.referee.judge(referral)
+        if sip_status < 300:  # noqa: PLR2004 (a 2xx)
+            self._thread.tell(partial(dialog.leg.referral_accepted, request.ticket(), dialog.referee, referral))
+        else:
+            request.refuse(sip_status, "")
 
     # ------------------------------------------------------------ events
 
@@ -131,11 +178,13 @@ class LegTable:
         if kind == pj.EventConfirmed:
             self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
         elif kind == pj.EventEnded:
-            self._end(dialog, status, by_peer=True)
+            self._end(dialog, status, by_peer=True, headers=read_header_lines(text))
         elif kind == pj.EventMedia:
-            # After each offer and answer the stream is a new one: connect again what belongs to it.
-            dialog.audio = number
-            self._connect(dialog)
+            dialog.audio_moved(number)
+            if dialog.outgoing:
+                self._thread.tell(dialog.leg.audio_offered)
+        elif kind == pj.EventDigit:
+            self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
         elif kind == pj.EventRefer:
             self._refer_progress(dialog, status, text, final=final)
 
@@ -154,28 +203,15 @@ class LegTable:
             self._thread.tell(dialog.leg.clip_finished)
             self._unload(dialog)
 
-    def _end(self, dialog: Dialog, sip_status: int, *, by_peer: bool) -> None:
+    def _end(self, dialog: Dialog, sip_status: int, *, by_peer: bool, headers: Mapping[str, str] | None = None) -> None:
         del self._by_leg[dialog.leg.number]
         # PJSUA may have given the slot to another call by the time that it tells us.
         if self._by_slot.get(dialog.slot) is dialog:
             del self._by_slot[dialog.slot]
         self._unload(dialog)
-        if dialog.peer is not None:
-            dialog.peer.peer = None
-            dialog.peer = None
-        self._thread.tell(partial(dialog.leg.dialog_ended, by_peer=by_peer, sip_status=sip_status))
-
-    # ------------------------------------------------------------ media
-
-    def _connect(self, dialog: Dialog) -> None:
-        """Connect what should be connected to this leg and can be; doing so again changes nothing."""
-        if dialog.audio < 0:
-            return
-        if dialog.player is not None:
-            pj.connectSlots(dialog.player.getPortId(), dialog.audio)
-        if dialog.peer is not None and dialog.peer.audio >= 0:
-            pj.connectSlots(dialog.audio, dialog.peer.audio)
-            pj.connectSlots(dialog.peer.audio, dialog.audio)
+        dialog.let_go()
+        ended = partial(dialog.leg.dialog_ended, by_peer=by_peer, sip_status=sip_status, headers=headers or {})
+        self._thread.tell(ended)
 
     def _unload(self, dialog: Dialog) -> None:
         self._players.pop(dialog.playing, None)

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from urllib.parse import quote
 
 import pjsua2 as pj
@@ -18,6 +17,7 @@ from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Headers
 from sipbridge.config import SipConfig
 from sipbridge.errors import DialFailed, LegGone
+from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
@@ -49,16 +49,28 @@ class SipTrunk:
         """Open everything; returns the addresses in use. Raises `StartupError`."""
         self._loop = asyncio.get_running_loop()
         self._thread = SipThread(self._loop, self._handle)
+        self._pump = AudioPump(self._loop)
         await self._thread.start(self._open, self._close)
+        self._pump.start()
         return self._pjsip.addresses
 
     async def stop(self) -> None:
         """Close everything."""
+        self._pump.stop()
         await self._thread.stop()
 
-    async def load_clip(self, path: Path, pcm: Pcm) -> None:
+    async def load_clip(self, name: str, pcm: Pcm) -> None:
         """Make a recording ready to be played under this name."""
-        await self._thread.run(partial(self._table.clips.put, path, pcm))
+        await self._thread.run(partial(self._table.clips.put, name, pcm))
+
+    def drop_clip(self, name: str) -> None:
+        """Forget a recording."""
+        self._thread.post(partial(self._table.clips.drop, name))
+
+    def audio_counts(self) -> tuple[int, int, int]:
+        """Underruns, overruns and late frames since the start (docs/metrics.md)."""
+        counts: tuple[int, int, int] = pj.audioCounts()
+        return counts
 
     async def measure_lag(self) -> float:
         """Seconds that the SIP thread takes to answer."""
@@ -68,7 +80,7 @@ class SipTrunk:
 
     async def dial(self, uri: str, headers: Headers, caller: str) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`."""
-        leg = SipLeg(self._loop, self._thread, self._table)
+        leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
         try:
             await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri))
@@ -79,7 +91,7 @@ class SipTrunk:
     # ------------------------------------------------------------ on the SIP thread
 
     def _open(self) -> None:
-        self._gate = Gate(self._admission, self._refused)
+        self._gate = Gate(self._admission, self._refused, self._judge_refer)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._table = LegTable(self._thread, self._pjsip.account.getId())
@@ -108,9 +120,12 @@ class SipTrunk:
         if admitted is None:
             pj.callHangup(slot, 500, "", {})
             return
-        leg = SipLeg(self._loop, self._thread, self._table)
+        leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         self._table.adopt(leg, slot)
         self._thread.tell(partial(self._on_call, leg, admitted))
+
+    def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
+        self._table.judge_refer(slot, request)
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakes import FakeLeg, Journal
+from fakes import FakeLeg, FakeLiveCall, Journal
 
 from sipbridge.agents.prompt import PromptAgent
 from sipbridge.calls.model import Identity
@@ -35,20 +35,20 @@ async def _connect(leg: FakeLeg, **config: object) -> Conversation:
 async def test_it_plays_its_recording_then_hands_off(greeting: Path) -> None:
     journal = Journal()
     leg = FakeLeg(journal)
-    end = await (await _connect(leg, audio=greeting, destination="sales", reason="always")).run()
+    end = await (await _connect(leg, audio=greeting, destination="sales", reason="always")).run(FakeLiveCall())
     assert journal.steps == ["caller.play greeting.wav"]
     assert end.handoff is not None
     assert (end.handoff.destination, end.handoff.reason) == ("sales", "always")
 
 
 async def test_without_a_recording_it_hands_off_at_once(leg: FakeLeg) -> None:
-    end = await (await _connect(leg)).run()
+    end = await (await _connect(leg)).run(FakeLiveCall())
     assert end.handoff is not None
     assert (end.handoff.destination, end.handoff.reason) == (None, None)
 
 
 async def test_it_hangs_up_where_the_project_says_so(leg: FakeLeg, greeting: Path) -> None:
-    end = await (await _connect(leg, audio=greeting, then="hangup")).run()
+    end = await (await _connect(leg, audio=greeting, then="hangup")).run(FakeLiveCall())
     assert end.handoff is None
     assert end.reason == "prompt_ended"
 
@@ -57,7 +57,7 @@ async def test_it_has_finished_speaking_at_the_end_of_the_recording(greeting: Pa
     journal = Journal()
     let_go = journal.hold("caller.play greeting.wav")
     conversation = await _connect(FakeLeg(journal), audio=greeting)
-    running = asyncio.create_task(conversation.run())
+    running = asyncio.create_task(conversation.run(FakeLiveCall()))
     finishing = asyncio.create_task(conversation.finish_speaking())
     await journal.until("caller.play greeting.wav")
     assert not finishing.done()
@@ -73,7 +73,7 @@ async def test_a_recording_that_fails_is_passed_on_and_keeps_nobody_waiting(
     leg.playing = error
     conversation = await _connect(leg, audio=greeting)
     with pytest.raises(type(error)):
-        await conversation.run()
+        await conversation.run(FakeLiveCall())
     await asyncio.wait_for(conversation.finish_speaking(), 1)
 
 
@@ -81,10 +81,10 @@ async def test_cancelled_it_stops_its_recording(greeting: Path) -> None:
     journal = Journal()
     journal.hold("caller.play greeting.wav")
     conversation = await _connect(FakeLeg(journal), audio=greeting)
-    running = asyncio.create_task(conversation.run())
+    running = asyncio.create_task(conversation.run(FakeLiveCall()))
     await journal.until("caller.play greeting.wav")
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
     assert journal.steps[-1] == "caller.stop greeting.wav"
-    await conversation.close()
+    await conversation.close(None)

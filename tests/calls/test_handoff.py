@@ -305,3 +305,56 @@ async def test_a_signal_under_way_is_not_cut_short_by_the_callers_bye() -> None:
     let_go.set()
     await world.over()
     assert world.observer.one(SignalSent).outcome.result is Result.SUCCESS
+
+
+# ---------------------------------------------------------------- the utterance
+
+
+def _utterance_stage(world: World) -> Outcome:
+    (stage,) = [stage for stage in world.observer.of(HandoffStage) if stage.stage == "utterance"]
+    return stage.outcome
+
+
+async def test_an_utterance_is_said_before_anybody_is_told() -> None:
+    world = World(tts_command="say")
+    await world.hand_off(utterance="One moment, please.")
+    assert world.speaker.texts == ["One moment, please."]
+    steps = world.journal.only("agent.finish_speaking", "caller.play", "store.put", "centre.signal")
+    assert steps[:4] == ["agent.finish_speaking", "caller.play speech", "store.put handoff_initiated", "centre.signal"]
+    assert _utterance_stage(world) == Outcome(Result.SUCCESS, "done")
+
+
+async def test_an_utterance_is_synthesised_while_the_agent_speaks() -> None:
+    world = World(tts_command="say")
+    world.journal.hold("agent.finish_speaking")
+    await world.talking()
+    world.conversation.hands_off(utterance="One moment, please.")
+    await world.journal.until("speaker.prepare")
+    assert "caller.play speech" not in world.journal.steps
+    world.journal.hold("agent.finish_speaking").set()
+    await world.over()
+
+
+async def test_an_utterance_that_cannot_be_said_is_skipped() -> None:
+    world = World(tts_command="say")
+    world.speaker.clip = None
+    await world.hand_off(utterance="One moment, please.")
+    assert not world.journal.only("caller.play")
+    assert _utterance_stage(world) == Outcome(Result.UPSTREAM_ERROR, "speech_failed")
+    assert len(world.centre.signals) == 1
+
+
+async def test_without_a_voice_or_a_text_nothing_is_said() -> None:
+    for world, request in ((World(), {"utterance": "One moment."}), (World(tts_command="say"), {})):
+        await world.hand_off(**request)
+        assert not world.speaker.texts
+        assert not [stage for stage in world.observer.of(HandoffStage) if stage.stage == "utterance"]
+
+
+async def test_a_caller_who_goes_in_mid_utterance_is_not_signalled_for() -> None:
+    world = World(tts_command="say")
+    world.journal.when("caller.play speech", world.leg.far_end_hangs_up)
+    record = await world.hand_off(utterance="One moment, please.")
+    assert record.handoff is not None
+    assert record.handoff.state is HandoffState.FAILED
+    assert not world.centre.signals

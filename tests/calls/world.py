@@ -6,7 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes import FakeAgent, FakeCentre, FakeConversation, FakeDialler, FakeLeg, FakeStore, Journal, RecordingObserver
+from fakes import (
+    FakeAgent,
+    FakeCentre,
+    FakeConversation,
+    FakeDialler,
+    FakeLeg,
+    FakeSpeaker,
+    FakeStore,
+    Journal,
+    RecordingObserver,
+)
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.admission import Admission
@@ -85,12 +95,14 @@ class World:
         self.desk = FakeLeg(self.journal, "desk")
         self.dialler = FakeDialler(self.journal, self.desk)
         self.agent = FakeAgent(self.journal)
+        self.speaker = FakeSpeaker(self.journal)
         self.centre = FakeCentre(self.journal)
         self.store = FakeStore(self.journal)
         self.registry = CallRegistry()
         self.admission = Admission(make_config(sip=None, handoff=handoff, **project))
         around = Surroundings(
             agents={("acme", "billing"): self.agent},
+            speakers={("acme", "billing"): self.speaker} if "tts_command" in project else {},
             centres={"acme": self.centre},
             store=self.store,
             dialler=self.dialler,

@@ -6,8 +6,8 @@ import asyncio
 
 from fakes.journal import Journal
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg
+from sipbridge.calls.model import HandoffRecord, Identity
+from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg, LiveCall
 
 
 class FakeConversation:
@@ -15,10 +15,14 @@ class FakeConversation:
 
     def __init__(self, journal: Journal) -> None:
         self.finishing: Exception | None = None
+        self.call: LiveCall | None = None
+        self.pressed = ""
+        self.told: list[HandoffRecord | None] = []
         self._end: asyncio.Future[ConversationEnd] = asyncio.get_running_loop().create_future()
         self._journal = journal
 
-    async def run(self) -> ConversationEnd:
+    async def run(self, call: LiveCall) -> ConversationEnd:
+        self.call = call
         await self._journal.reach("agent.run")
         try:
             return await asyncio.shield(self._end)
@@ -31,7 +35,11 @@ class FakeConversation:
         if self.finishing is not None:
             raise self.finishing
 
-    async def close(self) -> None:
+    def press(self, digit: str) -> None:
+        self.pressed += digit
+
+    async def close(self, handoff: HandoffRecord | None) -> None:
+        self.told.append(handoff)
         await self._journal.reach("agent.close")
 
     # ------------------------------------------------------------ what the agent does

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
+from fakes.audio import FakeAudioStream
 from fakes.journal import Journal
 from sipbridge.calls.model import LegEnd
-from sipbridge.calls.ports import Dialler, Headers, Leg, ReferOutcome, ReferResult
+from sipbridge.calls.ports import (
+    AudioListener,
+    Dialler,
+    Headers,
+    Leg,
+    Referee,
+    ReferOutcome,
+    Referral,
+    ReferResult,
+)
 from sipbridge.errors import DialFailed, LegGone
 
 
@@ -20,6 +30,7 @@ class FakeLeg:
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
+        self.early: asyncio.Future[None] = loop.create_future()
         self.answered.add_done_callback(_look_at)
         self.referring: ReferOutcome | Exception = ReferOutcome(ReferResult.ACCEPTED, 200)
         self.answering: Exception | None = None
@@ -29,6 +40,12 @@ class FakeLeg:
         self.refers: list[tuple[str, Headers, float]] = []
         self.hang_ups: list[int] = []
         self.joined: Leg | None = None
+        self.referee: Referee | None = None
+        self.notified: list[tuple[int, str]] = []
+        self.digits = ""
+        self.packets: int | None = 0
+        self.audio: FakeAudioStream | None = None
+        self._digit_listener: Callable[[str], None] | None = None
         self._journal = journal
         self._name = name
 
@@ -37,6 +54,10 @@ class FakeLeg:
     async def ring(self) -> None:
         self._must_be_up()
         await self._journal.reach(f"{self._name}.ring")
+
+    async def send_early_media(self) -> None:
+        self._must_be_up()
+        await self._journal.reach(f"{self._name}.early_media")
 
     async def answer(self, headers: Headers) -> float:
         self._must_be_up()
@@ -65,12 +86,20 @@ class FakeLeg:
             raise self.referring
         return self.referring
 
-    async def play(self, clip: Path) -> None:
+    def take_referrals(self, referee: Referee) -> None:
+        self.referee = referee
+
+    def notify(self, sip_status: int, reason: str) -> None:
+        self.notified.append((sip_status, reason))
+        self._journal.note(f"{self._name}.notify {sip_status}")
+
+    async def play(self, clip: str) -> None:
         self._must_be_up()
+        name = clip.rpartition("/")[2]
         try:
-            await self._journal.reach(f"{self._name}.play {clip.name}")
+            await self._journal.reach(f"{self._name}.play {name}")
         except asyncio.CancelledError:
-            self._journal.note(f"{self._name}.stop {clip.name}")
+            self._journal.note(f"{self._name}.stop {name}")
             raise
         if self.playing is not None:
             raise self.playing
@@ -83,6 +112,29 @@ class FakeLeg:
         if self.joining is not None:
             raise self.joining
 
+    async def part(self) -> None:
+        self.joined = None
+        self._journal.note(f"{self._name}.part")
+
+    async def open_audio(self, listener: AudioListener) -> FakeAudioStream:
+        self._must_be_up()
+        self.audio = FakeAudioStream(listener)
+        return self.audio
+
+    async def fall_silent(self) -> None:
+        self._must_be_up()
+        await self._journal.reach(f"{self._name}.fall_silent")
+
+    async def packets_received(self) -> int | None:
+        self._must_be_up()
+        return self.packets
+
+    def on_digit(self, listener: Callable[[str], None]) -> None:
+        self._digit_listener = listener
+
+    def send_digit(self, digit: str) -> None:
+        self.digits += digit
+
     # ------------------------------------------------------------ what the far end does
 
     def far_end_answers(self) -> None:
@@ -94,13 +146,32 @@ class FakeLeg:
         """A final answer that is none of ours, to an INVITE of ours."""
         self._end(by_peer=True, sip_status=sip_status)
 
-    def far_end_hangs_up(self) -> None:
+    def far_end_hangs_up(self, headers: Mapping[str, str] | None = None) -> None:
         """BYE or CANCEL comes."""
-        self._end(by_peer=True, sip_status=200)
+        self._end(by_peer=True, sip_status=200, headers=headers)
 
-    def _end(self, *, by_peer: bool, sip_status: int) -> None:
+    def far_end_presses(self, digit: str) -> None:
+        """A key is pressed, and nobody minds where nobody listens."""
+        if self._digit_listener is not None:
+            self._digit_listener(digit)
+
+    def far_end_offers_audio(self) -> None:
+        """Audio comes before the answer."""
+        self.early.set_result(None)
+
+    def far_end_refers(self, refer_to: str, **headers: str) -> int:
+        """A REFER comes; `X_Handoff_Reason="…"` is a header of it. Returns how it is answered."""
+        referral = Referral(refer_to, {name.replace("_", "-"): value for name, value in headers.items()})
+        if self.referee is None:
+            return 403
+        status = self.referee.judge(referral)
+        if status < 300:
+            self.referee.accepted(referral)
+        return status
+
+    def _end(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str] | None = None) -> None:
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer=by_peer, sip_status=sip_status, at=datetime.now(UTC)))
+            self.ended.set_result(LegEnd(by_peer, sip_status, datetime.now(UTC), headers or {}))
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.calls.model import Invite
-from sipbridge.sip.headers import read_invite, user_part
+from sipbridge.sip.headers import read_header_lines, read_invite, read_referral, user_part
 
 
 def _message(
@@ -204,3 +204,27 @@ def test_replaces_is_malformed() -> None:
 )
 def test_nothing_that_comes_makes_it_raise(message: bytes) -> None:
     assert read_invite(message, "10.0.0.2", 5060, "udp").sip_call_id == ""
+
+
+# ---------------------------------------------------------------- REFER and BYE
+
+
+def test_a_refer_is_read_with_its_x_headers() -> None:
+    referral = read_referral(
+        b"REFER sip:bridge@127.0.0.1 SIP/2.0\r\nr: <sip:sales@127.0.0.1?X-Handoff-Reason=asked>\r\n"
+        b'x-handoff-p4: {"a":\r\n 1}\r\nSubject: no\r\nX-Handoff-P4: second\r\n\r\nX-Body: no'
+    )
+    assert referral.refer_to == "<sip:sales@127.0.0.1?X-Handoff-Reason=asked>"
+    assert dict(referral.headers) == {"x-handoff-p4": '{"a": 1}'}
+    assert referral.headers["X-Handoff-P4"] == '{"a": 1}'
+
+
+def test_a_refer_of_any_bytes_is_read() -> None:
+    assert read_referral(b"\xff\xfe").refer_to == ""
+    assert read_referral(b"REFER x SIP/2.0\r\nRefer-To: \xff\r\n\r\n").refer_to == "\ufffd"
+
+
+def test_lines_of_headers_are_read() -> None:
+    assert read_header_lines("") == {}
+    lines = read_header_lines("X-Handoff-Destination: sales\r\nX-Handoff-Reason:asked\r\n")
+    assert dict(lines) == {"X-Handoff-Destination": "sales", "X-Handoff-Reason": "asked"}

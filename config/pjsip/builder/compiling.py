@@ -23,6 +23,11 @@ DETECTED = {
         "libsamplerate": r"^AC_PJMEDIA_RESAMPLE=libsamplerate",
     },
 }
+OWN_PARTS = {f"sipbridge_{name}.cpp": f"{name}.o" for name in recipe.OWN}
+NEGATIVE_ZERO = (
+    (r"(pjmedia_linear2ulaw_tab\[16384\] =\s*\{[^}]*)0x7e(\s*\};)", r"\g<1>0x7f\g<2>"),
+    (r"(pjmedia_ulaw2linear_tab\[256\] =\s*\{[^}]*?-8,\s+)0,", r"\g<1>-1,"),
+)
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """
 import ctypes, pjsua2, _pjsua2
@@ -60,6 +65,21 @@ def _prepare(tree: Path, work: Path) -> None:
     if not (tree / "pjmedia/src/pjmedia-audiodev/bdimad_dev.c").exists():
         makefile = tree / "pjmedia/build/Makefile"
         makefile.write_text(makefile.read_text().replace("bdimad_dev.o", ""))
+    _keep_negative_zero(tree)
+
+
+def _keep_negative_zero(tree: Path) -> None:
+    """Give the second of mu-law's two zeros (ITU-T G.711, table 2) a sample of its own, -1, one part in 32,768.
+
+    Audio between a mu-law caller and a mu-law agent then passes bit for bit, though the conference mixes samples.
+    """
+    table = tree / "pjmedia/src/pjmedia/alaw_ulaw_table.c"
+    text = table.read_text()
+    for pattern in NEGATIVE_ZERO:
+        text, times = re.subn(*pattern, text, count=1)
+        if not times:
+            raise StepFailed(f"{table.name} of this PJSIP is not as expected: `{pattern[0]}` is not found")
+    table.write_text(text)
 
 
 def _configure(progress: Progress, tree: Path) -> None:
@@ -88,8 +108,9 @@ def _generate(progress: Progress, tree: Path, work: Path) -> None:
 
 def _compile_wrapper(progress: Progress, tree: Path, work: Path) -> None:
     flags = [*_helper(tree, "cflags"), f"-I{work}"]
-    argv = ["g++", *flags, *recipe.NATIVE_FLAGS, "-c", str(work / "sipbridge_native.cpp"), "-o", str(work / "native.o")]
-    progress.run("PJSIP: compile sipbridge's own part", argv)
+    for source, target in OWN_PARTS.items():
+        argv = ["g++", *flags, *recipe.NATIVE_FLAGS, "-c", str(work / source), "-o", str(work / target)]
+        progress.run(f"PJSIP: compile {source}", argv)
     flags += [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
     argv = ["g++", *flags, *recipe.WRAPPER_FLAGS, "-c", str(work / "pjsua2_wrap.cpp"), "-o", str(work / "wrapper.o")]
     progress.run("PJSIP: compile the wrapper", argv)
@@ -97,7 +118,7 @@ def _compile_wrapper(progress: Progress, tree: Path, work: Path) -> None:
 
 def _link(progress: Progress, tree: Path, work: Path) -> None:
     libraries = [*_helper(tree, "ldflags"), *(f"-l{name}" for name in _helper(tree, "libs"))]
-    objects = [str(work / name) for name in ("wrapper.o", "native.o")]
+    objects = [str(work / name) for name in ("wrapper.o", *OWN_PARTS.values())]
     progress.run("PJSIP: link", ["g++", "-shared", "-o", str(work / MODULE), *objects, *libraries])
 
 

@@ -13,8 +13,10 @@ from .progress import StepFailed
 from .source import Source
 
 HERE = Path(__file__).parent
+OWN = ("native", "media")
 INPUTS = tuple(
-    HERE.parent / name for name in ("config_site.h", "sipbridge.i", "sipbridge_native.hpp", "sipbridge_native.cpp")
+    HERE.parent / name
+    for name in ("config_site.h", "sipbridge.i", *(f"sipbridge_{own}.{kind}" for own in OWN for kind in ("hpp", "cpp")))
 )
 CODE = tuple(HERE / name for name in ("recipe.py", "compiling.py", "wheel.py"))
 LIBRARIES = ("openssl", "libsrtp2", "samplerate", "uuid")  # pkg-config's names

@@ -1,0 +1,5 @@
+"""The agent that takes calls on a SIP URI."""
+
+from sipbridge.agents.sip.agent import SipAgent
+
+__all__ = ["SipAgent"]

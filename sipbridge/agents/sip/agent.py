@@ -1,0 +1,113 @@
+"""The agent that takes calls on a SIP URI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Mapping
+from contextlib import suppress
+
+from sipbridge.agents.sip.conversation import SipConversation
+from sipbridge.agents.sip.invite import invite_headers, with_transport
+from sipbridge.agents.sip.referrals import Referrals
+from sipbridge.calls.model import Identity
+from sipbridge.calls.ports import Dialler, Leg
+from sipbridge.config import SipAgentConfig
+from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
+from sipbridge.waiting import first_of
+
+_REQUEST_TIMEOUT = 408
+_SERVER_ERROR = 500
+
+
+class SipAgent:
+    """Implements `calls.ports.Agent`: calls the URIs in their order until one answers.
+
+    `destinations` are the names that the user part of a Refer-To may have.
+    """
+
+    def __init__(self, config: SipAgentConfig, dialler: Dialler, destinations: Collection[str]) -> None:
+        self._config = config
+        self._dialler = dialler
+        self._destinations = destinations
+        self._uris = [with_transport(uri, config.transport) for uri in config.uri]
+        self._background: set[asyncio.Future[None]] = set()
+
+    async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
+        """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegGone`."""
+        await leg.ring()
+        headers = invite_headers(identity, self._config.headers)
+        sip_status = 0
+        for uri in self._uris:
+            try:
+                return await self._reach(uri, headers, identity.caller, leg)
+            except DialFailed as error:
+                sip_status = error.sip_status
+                # What was heard of it before it failed is not to be heard on.
+                await leg.part()
+        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._uris)}; the last: SIP {sip_status}")
+
+    async def _reach(self, uri: str, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
+        """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""
+        agent_leg = await self._dial(uri, headers, caller)
+        try:
+            referrals = Referrals(agent_leg, self._destinations)
+            with suppress(LegGone):
+                agent_leg.take_referrals(referrals)
+            await self._until_answered(leg, agent_leg)
+        except BaseException:
+            self._let_go(agent_leg)
+            raise
+        return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
+
+    async def _dial(self, uri: str, headers: Mapping[str, str], caller: str) -> Leg:
+        dialling = asyncio.ensure_future(self._dialler.dial(uri, headers, caller))
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            # The INVITE may be on its way: the leg that comes of it is ours to end.
+            self._in_the_background(_abandon(dialling))
+            raise
+
+    async def _until_answered(self, leg: Leg, agent_leg: Leg) -> None:
+        try:
+            async with asyncio.timeout(self._config.answer_timeout_seconds):
+                await _join_and_wait(leg, agent_leg)
+        except TimeoutError:
+            raise DialFailed(_REQUEST_TIMEOUT, "the agent did not answer in time") from None
+        except LegGone:
+            if leg.ended.done():
+                raise
+            if not agent_leg.answered.done():
+                raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
+            agent_leg.answered.result()
+            if not agent_leg.ended.done():
+                raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
+            # It answered and hung up at once. Why, and whether it hands off, stands in its BYE.
+
+    def _let_go(self, leg: Leg) -> asyncio.Future[None]:
+        """Hang up with nobody waiting: a far end that answers nothing takes half a minute to be rid of."""
+        return self._in_the_background(leg.hang_up())
+
+    def _in_the_background(self, step: Coroutine[object, object, None]) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(step)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
+    """Join the two, before the answer where there is something to be heard. Raises `DialFailed` or `LegGone`."""
+    await first_of(agent_leg.answered, agent_leg.early)
+    early = not agent_leg.answered.done()
+    if early:
+        await leg.join(agent_leg)
+        await leg.send_early_media()
+        await first_of(agent_leg.answered)
+    agent_leg.answered.result()
+    if not early:
+        await leg.join(agent_leg)
+
+
+async def _abandon(dialling: asyncio.Future[Leg]) -> None:
+    with suppress(DialFailed):
+        await (await dialling).hang_up()

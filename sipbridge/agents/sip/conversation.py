@@ -1,0 +1,114 @@
+"""A SIP agent on the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye
+from sipbridge.agents.sip.referrals import Referrals
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import HandoffRecord, LegEnd
+from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
+from sipbridge.errors import AgentLost, LegGone
+from sipbridge.waiting import first_of
+
+# The agent's 200 to our BYE is not worth more of anybody's time.
+CLOSE_SECONDS = 1.0
+
+_OK = 200
+_LONGEST_LOOK_SECONDS = 5.0
+_SHORTEST_LOOK_SECONDS = 0.05
+
+
+class SipConversation:
+    """Implements `calls.ports.Conversation`: a caller's leg and an agent's, joined. No audio passes through Python.
+
+    `let_go` hangs a leg up with nobody waiting; `silence_timeout_seconds` is None where the agent may be silent.
+    """
+
+    def __init__(
+        self,
+        leg: Leg,
+        agent_leg: Leg,
+        referrals: Referrals,
+        let_go: Callable[[Leg], asyncio.Future[None]],
+        silence_timeout_seconds: float | None,
+    ) -> None:
+        self._leg = leg
+        self._agent_leg = agent_leg
+        self._referrals = referrals
+        self._let_go = let_go
+        self._silence_timeout = silence_timeout_seconds
+        self._talking = False
+
+    async def run(self, call: LiveCall) -> ConversationEnd:
+        """Let the two talk until the agent's leg ends. Raises `AgentLost` where that was no BYE, or at long silence."""
+        self._talking = True
+        try:
+            with suppress(LegGone):
+                self._agent_leg.on_digit(self._relay)
+            self._referrals.begin(call)
+            await self._agent_gone()
+            return _read_end(self._agent_leg.ended.result(), call)
+        finally:
+            self._talking = False
+            await self._leg.part()
+
+    async def finish_speaking(self) -> None:
+        """Return once the agent pauses, or is gone."""
+        with suppress(LegGone):
+            await self._agent_leg.fall_silent()
+
+    def press(self, digit: str) -> None:
+        """Press a key on the agent's leg."""
+        with suppress(LegGone):
+            self._agent_leg.send_digit(digit)
+
+    async def close(self, handoff: HandoffRecord | None) -> None:
+        """Send the NOTIFY that a REFER is owed, then BYE. Both keep their order on their way to the SIP thread."""
+        self._referrals.finish(handoff)
+        await first_of(self._let_go(self._agent_leg), timeout=CLOSE_SECONDS)
+
+    def _relay(self, digit: str) -> None:
+        if self._talking:
+            with suppress(LegGone):
+                self._leg.send_digit(digit)
+
+    async def _agent_gone(self) -> None:
+        """Return when the agent's leg has ended. Raises `AgentLost` where it sends no RTP for too long."""
+        ended = self._agent_leg.ended
+        if self._silence_timeout is None:
+            await first_of(ended)
+            return
+        loop = asyncio.get_running_loop()
+        look = min(_LONGEST_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, self._silence_timeout / 4))
+        packets, heard_at = 0, loop.time()
+        while True:
+            await first_of(ended, timeout=look)
+            if ended.done():
+                return
+            try:
+                now = await self._agent_leg.packets_received()
+            except LegGone:
+                continue
+            # None: on hold, where there is nothing to be heard.
+            if now is None or now != packets:
+                packets, heard_at = now or packets, loop.time()
+            elif loop.time() - heard_at >= self._silence_timeout:
+                raise AgentLost("silent: no RTP came from it")
+
+
+def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:
+    """Say what the end of the agent's leg means."""
+    if not end.by_peer or end.sip_status != _OK:
+        raise AgentLost(f"its leg ended with SIP status {end.sip_status}")
+    if not asks_for_handoff(end.headers):
+        return ConversationEnd(None, "agent_ended")
+    try:
+        return ConversationEnd(read_bye(end.headers))
+    except ValueError as error:
+        # It is gone, and wanted a human for the caller: where to is for the project to say.
+        call.note_fault("bad_handoff", str(error))
+        return ConversationEnd(HandoffRequest(reason="invalid_handoff"))

@@ -1,0 +1,60 @@
+"""What the INVITE to a SIP agent says of the call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sipbridge.calls.model import Identity
+
+# Beyond this, peers cut or refuse a header line.
+MAX_LINE_BYTES = 1024
+
+_PASSED_NAME = re.compile(r"X-[A-Za-z0-9-]+", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# With these in hand a caller could pass for another, or give the agent the words of its own handoff.
+_NOT_THE_CALLERS = ("x-sipbridge-", "x-handoff-")
+
+
+def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
+    """Merge the caller's passed X-headers, the project's, which win, and ours, which win over both, in any case.
+
+    One that could break or overlong a line is left out, and only it.
+    """
+    ours = {
+        "X-Sipbridge-Call-Id": identity.call_id,
+        "X-Sipbridge-Client": identity.client,
+        "X-Sipbridge-Project": identity.project,
+        "X-Sipbridge-Contact-Id": identity.contact_id,
+        "X-Sipbridge-Main-Contact-Id": identity.main_contact_id,
+        "X-Sipbridge-Caller": identity.caller,
+        "X-Sipbridge-Dialled": identity.dialled,
+    }
+    merged: dict[str, tuple[str, str]] = {}
+    for headers in (_passable(identity.headers), configured, ours):
+        merged.update((name.lower(), (name, value)) for name, value in headers.items() if _fits(name, value))
+    return dict(merged.values())
+
+
+def with_transport(uri: str, transport: str | None) -> str:
+    """Add the transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
+    address, mark, headers = uri.partition("?")
+    if transport is None or ";transport=" in address.rpartition("@")[2].lower():
+        return uri
+    return f"{address};transport={transport}{mark}{headers}"
+
+
+def _passable(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if _PASSED_NAME.fullmatch(name) and not name.lower().startswith(_NOT_THE_CALLERS)
+    }
+
+
+def _fits(name: str, value: str) -> bool:
+    try:
+        line = f"{name}: {value}".encode()
+    except UnicodeEncodeError:
+        return False
+    return len(line) <= MAX_LINE_BYTES and not _CONTROL.search(value)

@@ -1,0 +1,75 @@
+"""The Refer-To of a REFER: an address, and the headers that the referred request is to have (RFC 3515, 2.1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from multidict import CIMultiDict
+
+# RFC 3261, 25.1: name-addr, or a bare addr-spec.
+_IN_BRACKETS = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>"]*)<([^<>"\s]+)>\s*(?:;[^<>]*)?')
+_BARE = re.compile(r'[^<>"\s]+')
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
+_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferTo:
+    """A Refer-To, taken apart; `user` and `headers` are decoded.
+
+    `uri` is without headers, as it came. `user` is empty where the URI has none; a tel URI's is its number.
+    """
+
+    uri: str
+    user: str
+    headers: CIMultiDict[str]
+
+
+def read_refer_to(value: str) -> ReferTo:
+    """Read one with or without brackets. Raises `ValueError`, whose message quotes nothing of it."""
+    value = value.strip()
+    if found := _IN_BRACKETS.fullmatch(value):
+        uri, _, headers = found.group(1).partition("?")
+    elif _BARE.fullmatch(value):
+        uri, _, headers = value.partition("?")
+        # With no brackets, what follows a semicolon is the header's and not the URI's (RFC 3261, 20.10).
+        semicolon = uri.find(";", uri.rfind("@") + 1)
+        uri = uri if semicolon < 0 else uri[:semicolon]
+        headers = headers.partition(";")[0]
+    else:
+        raise ValueError("Refer-To is not one URI; write <sip:USER@HOST>")
+    if not _URI.fullmatch(uri):
+        raise ValueError("Refer-To holds no URI; write <sip:USER@HOST>")
+    return ReferTo(uri, _user(uri), _headers(headers))
+
+
+def _user(uri: str) -> str:
+    scheme, _, rest = uri.partition(":")
+    user, at, _host = rest.rpartition("@")
+    if not at:
+        user = rest if scheme.lower() == "tel" else ""
+    # A password and parameters of the user part are cut off before anything is decoded.
+    return _decoded(re.split("[:;]", user, maxsplit=1)[0])
+
+
+def _headers(text: str) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for pair in filter(None, text.split("&")):
+        name, _, value = pair.partition("=")
+        name = _decoded(name)
+        if not _TOKEN.fullmatch(name):
+            raise ValueError("Refer-To's URI has a header whose name is none")
+        headers.setdefault(name, _decoded(value))
+    return headers
+
+
+def _decoded(text: str) -> str:
+    if _NO_ESCAPE.search(text):
+        raise ValueError("Refer-To has a percent sign that begins no escape; write it as %25")
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise ValueError("Refer-To has escapes that are no UTF-8") from None

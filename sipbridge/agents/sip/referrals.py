@@ -1,0 +1,121 @@
+"""The REFERs of a SIP agent: each is a handoff that it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+
+from sipbridge.agents.sip.handoff_headers import read_refer
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import HandoffRecord, HandoffState
+from sipbridge.calls.ports import Leg, LiveCall, Referral
+from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
+
+# RFC 3261, 21.2.1, 21.4.1, 21.4.4, 21.4.25, 21.4.27, 21.5.4; RFC 3515, 2.4.2.
+_OK = (200, "OK")
+_ACCEPTED = (202, "Accepted")
+_BAD_REQUEST = (400, "Bad Request")
+_FORBIDDEN = (403, "Forbidden")
+_REQUEST_TERMINATED = (487, "Request Terminated")
+_REQUEST_PENDING = (491, "Request Pending")
+_SERVICE_UNAVAILABLE = (503, "Service Unavailable")
+
+
+class Referrals:
+    """Implements `calls.ports.Referee` for one agent's leg, from before it answers.
+
+    An agent may send REFER as soon as it has answered, which is before the caller is. Such a one is kept, and asked
+    for as soon as the conversation begins; if it is not allowed, the NOTIFY says so.
+    """
+
+    def __init__(self, leg: Leg, destinations: Collection[str]) -> None:
+        self._leg = leg
+        self._destinations = destinations
+        self._loop = asyncio.get_running_loop()
+        self._call: LiveCall | None = None
+        self._waiting: HandoffRequest | None = None
+        self._faults: list[tuple[str, str]] = []
+        # Whether a 202 still wants its final NOTIFY.
+        self._owing = False
+
+    def judge(self, referral: Referral) -> int:
+        """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
+        try:
+            self._check(read_refer(referral, self._destinations))
+        except HandoffConflict:
+            return _REQUEST_PENDING[0]
+        except HandoffInvalid as error:
+            self._note_from_afar("refer_refused", str(error))
+            return _FORBIDDEN[0]
+        except ValueError as error:
+            self._note_from_afar("bad_refer", str(error))
+            return _BAD_REQUEST[0]
+        return _ACCEPTED[0]
+
+    def accepted(self, referral: Referral) -> None:
+        """Hand off, or keep the wish until the conversation begins."""
+        request = read_refer(referral, self._destinations)
+        if self._call is not None:
+            self._ask(self._call, request)
+        elif self._waiting is None:
+            self._waiting = request
+            self._owing = True
+        else:
+            self._notify(_REQUEST_PENDING)
+
+    def begin(self, call: LiveCall) -> None:
+        """The conversation begins: what came before it counts from now on."""
+        self._call = call
+        for fault, message in self._faults:
+            call.note_fault(fault, message)
+        if self._waiting is not None:
+            self._ask(call, self._waiting)
+
+    def finish(self, handoff: HandoffRecord | None) -> None:
+        """Send the final NOTIFY that a REFER is still owed: what became of the handoff, if there was one."""
+        if self._owing:
+            self._owing = False
+            self._notify(_final_status(handoff))
+
+    def _check(self, request: HandoffRequest) -> None:
+        if self._call is not None:
+            self._call.check_handoff(request)
+        elif self._waiting is not None:
+            raise HandoffConflict("another REFER waits for the call to begin")
+
+    def _ask(self, call: LiveCall, request: HandoffRequest) -> None:
+        self._owing = False
+        try:
+            call.request_handoff(request, requested_by="agent")
+        except HandoffConflict:
+            # Somebody was quicker, between our look and now.
+            self._notify(_REQUEST_PENDING)
+        except HandoffInvalid as error:
+            call.note_fault("refer_refused", str(error))
+            self._notify(_FORBIDDEN)
+        else:
+            self._owing = True
+
+    def _notify(self, status: tuple[int, str]) -> None:
+        with suppress(LegGone):
+            self._leg.notify(*status)
+
+    def _note_from_afar(self, fault: str, message: str) -> None:
+        """Note a fault, from the SIP thread. The loop is closed only when there is nobody left to tell."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._note, fault, message)
+
+    def _note(self, fault: str, message: str) -> None:
+        if self._call is None:
+            self._faults.append((fault, message))
+        else:
+            self._call.note_fault(fault, message)
+
+
+def _final_status(handoff: HandoffRecord | None) -> tuple[int, str]:
+    if handoff is None or handoff.transfer == "caller_hung_up":
+        return _REQUEST_TERMINATED
+    if handoff.state is not HandoffState.COMPLETED:
+        return _SERVICE_UNAVAILABLE
+    return _OK if handoff.confirmed else _ACCEPTED

@@ -1,0 +1,29 @@
+"""The agent that is reached by a WebSocket."""
+
+from __future__ import annotations
+
+from sipbridge.agents.websocket.conversation import WebsocketConversation
+from sipbridge.agents.websocket.messages import label
+from sipbridge.agents.websocket.opening import Opener
+from sipbridge.calls.model import Identity
+from sipbridge.calls.ports import Leg
+from sipbridge.config import WebsocketAgentConfig
+
+
+class WebsocketAgent:
+    """Implements `calls.ports.Agent`: one socket a caller. Raises `StartupError` for an unusable `ca_file`."""
+
+    def __init__(self, config: WebsocketAgentConfig) -> None:
+        self._config = config
+        self._opener = Opener(config)
+
+    async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
+        """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegGone`."""
+        await leg.ring()
+        return WebsocketConversation(
+            link=await self._opener.open(),
+            reopen=self._opener.open,
+            leg=leg,
+            labels=label(identity, self._config.parameters),
+            silence_timeout_seconds=self._config.silence_timeout_seconds,
+        )

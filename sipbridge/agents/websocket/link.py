@@ -1,0 +1,213 @@
+"""The socket to the agent: frames in and out, its keep-alive, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+Payload = bytes | bytearray | memoryview  # a memoryview is good for the length of the call that it is handed to
+
+# RFC 6455, 7.4.1 and 7.1.5
+CLOSED_WELL = 1000
+CLOSED_WITHOUT_CODE = 1005
+LOST = 1006
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+PING_SECONDS = 10.0  # between two pings, and for the pong of the first
+LINGER_SECONDS = 1.0  # for the agent's half of the closing handshake
+# An agent that stops reading is noticed when about a second of audio waits in the kernel and another one here.
+SEND_BUFFER_BYTES = 16 * 1024
+HIGH_WATER_BYTES = 16 * 1024
+DRAIN_SECONDS = 5.0  # for it to read on
+MAX_UNSENT_BYTES = 512 * 1024  # answers to one that sends, and does not read
+
+# picows tells of addresses and payloads in its logs; what matters of it is a fault or a close code here.
+picows_logger = logging.getLogger(f"{__name__}.picows")
+picows_logger.setLevel(logging.CRITICAL + 1)
+
+
+class Link(WSListener):
+    """One WebSocket with the agent. `ended` gives the close code (RFC 6455, 7.4), `LOST` where none came.
+
+    `congested` is true while the agent does not read what is sent to it.
+    """
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.congested = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        self._given_up = False
+        self._receive: Callable[[Payload], None] = _ignore_message
+        self._note_fault: Callable[[str, str], None] = _ignore_fault
+        self._fragments: bytearray | None = None
+        self._fragments_are_text = False
+        self._pong_due = False
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    def listen(self, receive: Callable[[Payload], None], note_fault: Callable[[str, str], None]) -> None:
+        """Have text messages received, and faults noted; what came before is lost."""
+        self._receive = receive
+        self._note_fault = note_fault
+
+    def send(self, message: bytes) -> None:
+        """Send a text message; one for a socket that is closed is lost."""
+        if self._transport is None:
+            return
+        self._transport.send(WSMsgType.TEXT, message)
+        if self.congested and self._transport.underlying_transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._abort()
+
+    def fail(self, error: Exception) -> None:
+        """Have whoever waits for the end get this error; the socket stays as it is."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+    def close(self) -> None:
+        """Close well, without waiting for it: the socket is gone within a second. More than once does no harm."""
+        self._receive = _ignore_message
+        self._note_fault = _ignore_fault
+        self._cancel_timers()
+        self._given_up = True
+        transport = self._transport
+        if transport is None or transport.is_disconnected or self._linger_timer is not None:
+            return
+        if not transport.is_close_frame_sent:
+            transport.send_close(WSCloseCode.OK)
+        # Not closed at once: the kernel answers what the agent still sends with a reset, and our last words are lost.
+        self._linger_timer = self._loop.call_later(LINGER_SECONDS, transport.disconnect, False)  # noqa: FBT003 (positional for call_later)
+
+    # ------------------------------------------------------------ what picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The upgrade is done."""
+        self._transport = transport
+        underlying = transport.underlying_transport
+        underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._ping_timer = self._loop.call_later(PING_SECONDS, self._ping)
+        if self._given_up:
+            self.close()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame came; pings are answered by picows."""
+        kind = frame.msg_type
+        try:
+            if kind == WSMsgType.TEXT and frame.fin and self._fragments is None:
+                self._receive(frame.get_payload_as_memoryview())
+            elif kind == WSMsgType.PONG:
+                self._pong_due = False
+            elif kind == WSMsgType.CLOSE:
+                self._answer_close(transport, frame)
+            else:
+                self._assemble(kind, frame)
+        except Exception as error:  # noqa: BLE001 (goes to whoever waits for the end; picows would only log it)
+            self.fail(error)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone: closed by the agent or by us, lost, or given up by picows for a fault of the agent's."""
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        said = transport.close_handshake.sent if transport.close_handshake else None
+        if said is not None and not self.ended.done():
+            self._looking = self._loop.create_task(_look_at_failure(transport))
+            if said.code == WSCloseCode.MESSAGE_TOO_BIG:
+                self._note_too_long()
+        self._end(LOST)
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than should."""
+        self.congested = True
+        self._note_fault("not_reading", "the agent does not read; what the caller says is left out")
+        self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._abort)
+
+    def resume_writing(self) -> None:
+        """The agent has read on."""
+        self.congested = False
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+
+    # ------------------------------------------------------------ inside
+
+    def _assemble(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """Put a fragmented message together (RFC 6455, 5.4); a lone binary one comes here too."""
+        if (kind == WSMsgType.CONTINUATION) != (self._fragments is not None):
+            self._refuse(WSCloseCode.PROTOCOL_ERROR)
+            return
+        if self._fragments is None:
+            self._fragments = bytearray()
+            self._fragments_are_text = kind == WSMsgType.TEXT
+        self._fragments += frame.get_payload_as_memoryview()
+        if len(self._fragments) > MAX_MESSAGE_BYTES:
+            self._note_too_long()
+            self._refuse(WSCloseCode.MESSAGE_TOO_BIG)
+        elif frame.fin:
+            message, self._fragments = self._fragments, None
+            if self._fragments_are_text:
+                self._receive(message)
+            else:
+                self._note_fault("bad_message", "a message is binary")
+
+    def _note_too_long(self) -> None:
+        self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
+
+    def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
+        code = frame.get_close_code()
+        transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+        transport.disconnect()
+        self._end(CLOSED_WITHOUT_CODE if code == WSCloseCode.NO_INFO else code.value)
+
+    def _refuse(self, code: WSCloseCode) -> None:
+        """Close because of what the agent sent."""
+        if self._transport is not None:
+            self._transport.send_close(code)
+        self._fragments = None
+        self._end(code.value)
+
+    def _ping(self) -> None:
+        if self._transport is None:
+            return
+        if self._pong_due:
+            self._abort()
+            return
+        self._pong_due = True
+        self._transport.send_ping()
+        self._ping_timer = self._loop.call_later(PING_SECONDS, self._ping)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+        self._end(LOST)
+
+    def _end(self, code: int) -> None:
+        self._cancel_timers()
+        self._receive = _ignore_message
+        if not self.ended.done():
+            self.ended.set_result(code)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._ping_timer, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+
+
+def _ignore_message(_payload: Payload) -> None:
+    """Before the stream has begun, and after its end, the agent has nothing to say."""
+
+
+def _ignore_fault(_fault: str, _message: str) -> None:
+    """The same of its faults."""
+
+
+async def _look_at_failure(transport: WSTransport) -> None:
+    """Take the error for which picows has closed: else the loop reports it as one that nobody looked at."""
+    with suppress(Exception):
+        await transport.wait_disconnected()

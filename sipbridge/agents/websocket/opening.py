@@ -1,0 +1,84 @@
+"""Opening a socket to the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from urllib.parse import unquote, urlsplit
+
+from picows import WSError, WSInvalidStatusError, WSUpgradeResponse, ws_connect
+
+from sipbridge.agents.websocket.link import MAX_MESSAGE_BYTES, Link, picows_logger
+from sipbridge.config import WebsocketAgentConfig
+from sipbridge.errors import AgentUnavailable, StartupError
+
+
+class Opener:
+    """Knows where the agent is and how to present itself there. Raises `StartupError` for an unusable `ca_file`."""
+
+    def __init__(self, config: WebsocketAgentConfig) -> None:
+        parts = urlsplit(config.url)
+        user, at, self._address = parts.netloc.rpartition("@")
+        self._url = parts._replace(netloc=self._address).geturl()
+        self._headers = dict(config.headers)
+        if at and "authorization" not in map(str.lower, self._headers):
+            # RFC 7617; picows would put the user into Host.
+            user = unquote(user if ":" in user else f"{user}:")
+            self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+        self._seconds = config.connect_timeout_seconds
+        self._ssl = _trust(config) if parts.scheme == "wss" else None
+
+    async def open(self) -> Link:
+        """Open a socket: name, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`."""
+        link = Link()
+        try:
+            async with asyncio.timeout(self._seconds):
+                _, upgraded = await ws_connect(
+                    lambda *_: link,
+                    self._url,
+                    ssl_context=self._ssl,
+                    extra_headers=self._headers,
+                    # Frees the socket where we have lost patience before; picows would keep it.
+                    websocket_handshake_timeout=self._seconds,
+                    max_frame_size=MAX_MESSAGE_BYTES,
+                    max_redirects=0,
+                    logger_name=picows_logger,
+                )
+        except (OSError, WSError, ValueError) as error:
+            link.close()
+            raise AgentUnavailable(f"the agent at {self._address} was not reached: {self._reason(error)}") from None
+        except BaseException:
+            link.close()
+            raise
+        if upgraded is not link:
+            raise AgentUnavailable(f"the agent at {self._address} was not reached: it hung up before the upgrade")
+        return link
+
+    def _reason(self, error: Exception) -> str:
+        """Say why in words of ours: theirs may quote what the agent sent."""
+        match error:
+            case TimeoutError():
+                reason = f"no connection within {self._seconds:g} s"
+            case ssl.SSLCertVerificationError():
+                reason = f"its certificate is not trusted: {error.verify_message}"
+            case ssl.SSLError():
+                reason = f"TLS failed: {error.reason}"
+            case socket.gaierror() | UnicodeError():
+                reason = "its name was not found"
+            case OSError():
+                reason = error.strerror or type(error).__name__
+            case WSInvalidStatusError(response=WSUpgradeResponse() as response):
+                reason = f"it answered the upgrade with {response.status.value}"
+            case _:
+                reason = "its answer is no WebSocket upgrade"
+        return reason
+
+
+def _trust(config: WebsocketAgentConfig) -> ssl.SSLContext:
+    """Whom to trust: made once, since reading the system's authorities takes tens of milliseconds."""
+    try:
+        return ssl.create_default_context(cafile=config.ca_file)
+    except (OSError, ValueError):
+        raise StartupError(f"no certificate of an authority can be read from agent.ca_file {config.ca_file}") from None

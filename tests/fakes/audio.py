@@ -1,0 +1,60 @@
+"""Audio streams with no audio device behind them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sipbridge.calls.ports import AudioListener, AudioStream
+
+
+class FakeAudioStream:
+    """Implements `AudioStream`: plays when a test says so."""
+
+    def __init__(self, listener: AudioListener, limit: int = 2_400_000) -> None:
+        self.listener = listener
+        self.limit = limit
+        self.audio = b""
+        self.played = 0
+        self.closed = False
+        self.clears = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    # ------------------------------------------------------------ what agents ask
+
+    def write(self, audio: bytes) -> int:
+        room = self.limit - (len(self.audio) - self.played)
+        self.audio += audio[:room]
+        self._note_quiet()
+        return len(self.audio)
+
+    def clear(self) -> int:
+        self.clears += 1
+        self.played = len(self.audio)
+        self._note_quiet()
+        return self.played
+
+    async def played_out(self) -> None:
+        await self._quiet.wait()
+
+    def close(self) -> None:
+        self.closed = True
+        self._quiet.set()
+
+    # ------------------------------------------------------------ what the caller's side does
+
+    def turn(self, heard: bytes = b"\xff" * 160, play: int = 160) -> None:
+        """Let a turn of the clock go by: so many bytes are played, and the caller is heard."""
+        self.played = min(len(self.audio), self.played + play)
+        self._note_quiet()
+        self.listener(heard, self.played)
+
+    def _note_quiet(self) -> None:
+        if self.played == len(self.audio):
+            self._quiet.set()
+        else:
+            self._quiet.clear()
+
+
+def _implements(stream: FakeAudioStream) -> AudioStream:
+    return stream

@@ -1,0 +1,57 @@
+"""A live call as its agent sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord, CallState, Turn
+from sipbridge.calls.ports import LiveCall
+
+
+class FakeLiveCall:
+    """Implements `LiveCall`: takes what it is asked for, or raises what a test wants raised."""
+
+    def __init__(self) -> None:
+        self.record = CallRecord(
+            call_id="0123456789abcdef0123456789abcdef",
+            sip_call_id="sip-id@trunk",
+            client="acme",
+            project="billing",
+            contact_id="123456789",
+            main_contact_id="987654321",
+            caller="+15550100",
+            dialled="+19995550001",
+            state=CallState.TALKING,
+            started_at=datetime.now(UTC),
+        )
+        self.refusing: Exception | None = None
+        self.requests: list[tuple[HandoffRequest, str]] = []
+        self.faults: list[str] = []
+        self.hang_ups = 0
+        self.turns: list[Turn] = []
+
+    def check_handoff(self, request: HandoffRequest) -> None:
+        assert isinstance(request, HandoffRequest)
+        if self.refusing is not None:
+            raise self.refusing
+
+    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+        self.check_handoff(request)
+        self.requests.append((request, requested_by))
+        return self.record
+
+    def request_hangup(self) -> None:
+        self.hang_ups += 1
+
+    def add_turns(self, turns: Iterable[Turn]) -> None:
+        self.turns.extend(turns)
+
+    def note_fault(self, fault: str, message: str) -> None:
+        assert message
+        self.faults.append(fault)
+
+
+def _implements(call: FakeLiveCall) -> LiveCall:
+    return call

@@ -1,0 +1,24 @@
+"""A voice that says what a test tells it to."""
+
+from __future__ import annotations
+
+from fakes.journal import Journal
+from sipbridge.calls.ports import Speaker
+
+
+class FakeSpeaker:
+    """Implements `Speaker`: has the clip `speech`, or none."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.clip: str | None = "speech"
+        self.texts: list[str] = []
+        self._journal = journal
+
+    async def prepare(self, text: str) -> str | None:
+        self.texts.append(text)
+        await self._journal.reach("speaker.prepare")
+        return self.clip
+
+
+def _implements(speaker: FakeSpeaker) -> Speaker:
+    return speaker
