@@ -134,5 +134,6 @@ def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Map
         folded = name.lower()
         if folded not in seen and names.passed.match(folded):
             seen.add(folded)
-            passed[name] = value
+            # Plain text: a JSON encoder may not take the multidict's own kind for a key.
+            passed[str(name)] = value
     return passed
