@@ -144,6 +144,22 @@ def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert called == [("127.0.0.1", 9100), ("::1", 0)]
 
 
+def test_agent_listens_where_it_is_told_and_asks_for_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[object, ...]] = []
+    module = ModuleType("sipbridge.echo_agent")
+    module.main = lambda *arguments: called.append(arguments) or 0  # type: ignore[attr-defined,func-returns-value]
+    monkeypatch.setitem(sys.modules, "sipbridge.echo_agent", module)
+    monkeypatch.setattr(sipbridge, "echo_agent", module, raising=False)
+    assert main(["agent"]) == 0
+    assert main(["agent", "--listen", "[::1]:0", "--keys", "4357#", "--destination", "sales", "--reason", "asked"]) == 0
+    assert main(["agent", "--utterance", "One moment, please."]) == 0
+    assert called == [
+        ("127.0.0.1", 9200, "0", {}),
+        ("::1", 0, "4357#", {"destination": "sales", "reason": "asked"}),
+        ("127.0.0.1", 9200, "0", {"utterance": "One moment, please."}),
+    ]
+
+
 def test_hash_token_hashes_an_argument(capsys: Output) -> None:
     assert main(["hash-token", "a-long-random-token"]) == 0
     out, err = capsys.readouterr()
@@ -177,7 +193,7 @@ def test_version(capsys: Output) -> None:
     assert capsys.readouterr().out == f"sipbridge {sipbridge.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "hash-token"])
+@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "agent", "hash-token"])
 def test_every_command_has_help(command: str, capsys: Output) -> None:
     assert main([command, "--help"]) == 0
     assert f"Usage: sipbridge {command}" in capsys.readouterr().out
@@ -193,6 +209,9 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
         ["check"],
         ["route-test", "file"],
         ["simulate", "--listen", "nowhere"],
+        ["agent", "--listen", "127.0.0.1"],
+        ["agent", "--keys", ""],
+        ["agent", "--keys", "12x"],
         ["hash-token", "token", "--generate"],
         ["hash-token", ""],
         ["hash-token", "sha256:00:00"],

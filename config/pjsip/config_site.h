@@ -3,8 +3,8 @@
  * one thread on the SIP side. PJSIP's own defaults are those of a softphone.
  */
 
-/* Calls. PJSUA allocates this many only if max_calls asks for them. Every caller may
- * need a second leg (a SIP agent, an `invite` transfer): 8,192 legs are 4,096 callers. */
+/* Calls. PJSUA allocates this many only if max_calls asks for them. A caller may need a second leg (a SIP agent) and for
+ * a while a third (an `invite` transfer): 8,192 legs are 2,709 callers. */
 #define PJSUA_MAX_CALLS                 8192
 /* A leg is one port; what plays to it or listens to it is another. */
 #define PJSUA_MAX_CONF_PORTS            (3 * PJSUA_MAX_CALLS)

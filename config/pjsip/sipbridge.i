@@ -14,6 +14,7 @@
 %threadallow pj::Endpoint::libDestroy;
 %threadallow pj::Endpoint::transportCreate;
 %threadallow sipbridge::stopMediaClock;
+%threadallow sipbridge::resample;
 
 %begin %{
 #define PY_SSIZE_T_CLEAN

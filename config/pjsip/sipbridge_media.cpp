@@ -43,6 +43,9 @@ const uint8_t SILENCE = 0xff;
 const size_t MOST_HEARD = 50 * FRAME_SAMPLES;
 // A queue that is empty for longer than this was not late: the agent had said what it wanted to.
 const int UNDERRUN_TURNS = 5;
+// Frames that an agent in real time may have in hand; a second of more, by no more than that up and down, is a delay.
+const size_t IN_HAND = 3;
+const int STANDING_TURNS = 50;
 
 /** One agent's audio: a queue to the caller, and what the caller said, not taken yet. */
 class Stream {
@@ -93,7 +96,9 @@ public:
                 dryTurns_ = 1;
             else if (dryTurns_)
                 ++dryTurns_;
-            flowing_ = waited_ = false;
+            flowing_ = waited_ = standing_ = false;
+            low_ = high_ = 0;
+            depthTurns_ = 0;
             return false;
         }
         // An agent that speaks in real time is a little early or late with each frame: one of them is kept in hand.
@@ -102,6 +107,9 @@ public:
             return false;
         }
         flowing_ = true;
+        noteDepth();
+        if (standing_ && size_ > IN_HAND * FRAME_SAMPLES && nextIsSilent())
+            skipFrame();
         const size_t count = std::min(size_, FRAME_SAMPLES);
         for (size_t i = 0; i < count; ++i) {
             samples[i] = static_cast<int16_t>(pjmedia_ulaw2linear(ring_[head_]));
@@ -140,6 +148,34 @@ public:
     }
 
 private:
+    /**
+     * An agent that speaks in real time, stalls and catches up leaves a queue that stands from then on, and delays all
+     * it says. Such a queue neither grows nor shrinks; that of an agent that speaks ahead of time does.
+     */
+    void noteDepth() {
+        const size_t frames = size_ / FRAME_SAMPLES;
+        low_ = std::min(low_, frames);
+        high_ = std::max(high_, frames);
+        if (++depthTurns_ < STANDING_TURNS)
+            return;
+        standing_ = low_ > IN_HAND && high_ - low_ <= IN_HAND;
+        low_ = high_ = frames;
+        depthTurns_ = 0;
+    }
+
+    bool nextIsSilent() const {
+        for (size_t i = 0; i < FRAME_SAMPLES; ++i)
+            if ((~ring_[(head_ + i) % ring_.size()] & 0x7f) >= AUDIBLE)
+                return false;
+        return true;
+    }
+
+    /** Nobody misses 20 ms of silence. */
+    void skipFrame() {
+        head_ = (head_ + FRAME_SAMPLES) % ring_.size();
+        size_ -= FRAME_SAMPLES;
+    }
+
     void reserve(size_t wanted) {
         if (wanted <= ring_.size())
             return;
@@ -157,6 +193,9 @@ private:
     long long written_ = 0, audible_ = 0;
     bool flowing_ = false, waited_ = false;
     int dryTurns_ = 0;  // since the queue ran dry
+    size_t low_ = 0, high_ = 0;
+    int depthTurns_ = 0;
+    bool standing_ = false;
     std::string heard_;
 };
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
+from sipbridge.config.addresses import sip_transport
 from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import KeyPath, Problem, dotted
 from sipbridge.config.source import select
@@ -24,6 +25,7 @@ def cross_check(tree: object) -> Iterator[Problem]:
     yield from _keys_shared(tree)
     yield from _destinations_not_defined(tree)
     yield from _tls_without_certificate(tree)
+    yield from _calls_without_listener(tree)
     yield from _transcripts_without_business_unit(tree)
 
 
@@ -102,6 +104,28 @@ def _tls_without_certificate(tree: object) -> Iterator[Problem]:
     for key in ("certificate_file", "private_key_file"):
         if all(value is None for _, value in select(tree, "sip", "tls", key)):
             yield Problem(("sip", "tls", key), "is missing; a tls:// address in sip.listen needs it")
+
+
+def _calls_without_listener(tree: object) -> Iterator[Problem]:
+    """PJSIP calls out on the transports that it listens on, and on no other."""
+    listeners = [url for _, url in select(tree, "sip", "listen", ...) if isinstance(url, str)]
+    open_ = {url.partition(":")[0] for url in listeners} or {"udp", "tcp"}
+    for path, uri, otherwise in _uris_called(tree):
+        transport = sip_transport(uri) or otherwise
+        if transport in ("udp", "tcp") and transport not in open_:
+            yield Problem(path, f"is called over {transport.upper()}; add a {transport}:// address to sip.listen")
+
+
+def _uris_called(tree: object) -> Iterator[tuple[KeyPath, str, object]]:
+    """Find the URIs that we call, each with the transport of one that names none."""
+    for project, agent in select(tree, *_PROJECT, "agent"):
+        transport = next((value for _, value in select(agent, "transport") if value is not None), "udp")
+        for path, uri in (*select(agent, "uri"), *select(agent, "uri", ...)):
+            if isinstance(uri, str):
+                yield project + path, uri, transport
+    for path, destination in select(tree, *_PROJECT, "handoff", "destinations", ...):
+        if isinstance(destination, Mapping) and destination.get("method") == "invite":
+            yield (*path, "uri"), str(destination.get("uri", "")), "udp"
 
 
 def _transcripts_without_business_unit(tree: object) -> Iterator[Problem]:

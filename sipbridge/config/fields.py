@@ -77,6 +77,20 @@ _STACK_HEADERS = frozenset(
     }
 )
 
+# Written by the WebSocket handshake (RFC 6455, 4.1), or framing a body that it does not have.
+_UPGRADE_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 
 class Section(BaseModel):
     """A mapping of the configuration: frozen, with no unknown keys, and silent about its input in errors."""
@@ -164,6 +178,12 @@ def _own_sip_header(value: str) -> str:
     return value
 
 
+def _own_upgrade_header(value: str) -> str:
+    if _header_name(value).lower() in _UPGRADE_HEADERS:
+        raise ValueError("is a header that the WebSocket handshake writes; use another")
+    return value
+
+
 def _x_header_pattern(value: str) -> str:
     if not re.fullmatch(r"[Xx]-[A-Za-z0-9*?\[\]!_.-]*", value):
         raise ValueError("is no pattern of X- headers; begin with X-, with * for any characters")
@@ -207,6 +227,14 @@ def _command(value: object) -> object:
         raise ValueError("has a quote that is not closed; write the program and its arguments") from None
 
 
+def _program_under_base(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    program, *arguments = value
+    if not program:
+        raise ValueError("names no program; write the program and its arguments")
+    # A name without a slash is looked for in PATH, as a shell does.
+    return (str(_under_base(Path(program), info)) if "/" in program else program, *arguments)
+
+
 Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
@@ -225,9 +253,11 @@ ReferUri = Annotated[str, AfterValidator(_refer_uri)]
 RoutePattern = Annotated[str, AfterValidator(_route_pattern)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderPattern = Annotated[str, AfterValidator(_x_header_pattern)]
-HttpHeaders = dict[HeaderName, Line]
+HttpHeaders = dict[Annotated[str, AfterValidator(_own_upgrade_header)], Line]
 SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
 FrameSource = Annotated[str, AfterValidator(_frame_source)]
 DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
-Command = Annotated[tuple[Line, ...], BeforeValidator(_command), Field(min_length=1)]
+Command = Annotated[
+    tuple[Line, ...], BeforeValidator(_command), Field(min_length=1), AfterValidator(_program_under_base)
+]
 ReadableFile = Annotated[Path, AfterValidator(_under_base), AfterValidator(_readable)]

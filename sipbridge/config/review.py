@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from sipbridge.config.agents import SipAgentConfig
+from sipbridge.config.addresses import sip_transport
+from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.handoff import InviteDestination, ReferDestination
 from sipbridge.config.models import Config, ProjectConfig
 
@@ -25,16 +27,17 @@ def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
     if config.store.sqlite_path is None:
         yield "store.url: Redis", "write sqlite:///PATH"
     for place, project in _projects(config):
-        agent = project.agent
-        if isinstance(agent, SipAgentConfig) and (agent.transport == "tls" or any(map(_is_secure, agent.uri))):
-            yield f"{place}.agent.uri: SIP over TLS", "write a sip: URI over UDP or TCP"
-        for name, destination in project.handoff.destinations.items():
-            if _is_secure(getattr(destination, "uri", "")):
-                yield f"{place}.handoff.destinations.{name}.uri: SIP over TLS", "write a sip: URI over UDP or TCP"
+        for key in _over_tls(project):
+            yield f"{place}.{key}: SIP over TLS", "write a sip: URI over UDP or TCP"
 
 
-def _is_secure(uri: str) -> bool:
-    return uri.startswith("sips:") or "transport=tls" in uri.lower()
+def _over_tls(project: ProjectConfig) -> Iterator[str]:
+    agent = project.agent
+    if isinstance(agent, SipAgentConfig) and "tls" in {sip_transport(uri) or agent.transport for uri in agent.uri}:
+        yield "agent.uri"
+    for name, destination in project.handoff.destinations.items():
+        if isinstance(destination, ReferDestination | InviteDestination) and sip_transport(destination.uri) == "tls":
+            yield f"handoff.destinations.{name}.uri"
 
 
 def warnings(config: Config) -> list[str]:
@@ -52,25 +55,45 @@ def _warnings(config: Config) -> Iterator[str]:
             if _is_clear_and_far(getattr(client.cxone, key)):
                 yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
     for place, project in _projects(config):
-        if project.auth_token is None:
-            yield f"{place}.auth_token: null lets in every call to the client's numbers; give a token"
-        for position, pattern in enumerate(project.handoff.allowed_routes):
-            if not pattern.startswith("tel:") and "@" not in pattern:
-                yield f"{place}.handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+        for warning in _of_project(project):
+            yield f"{place}.{warning}"
+
+
+def _of_project(project: ProjectConfig) -> Iterator[str]:
+    if project.auth_token is None:
+        yield "auth_token: null lets in every call to the client's numbers; give a token"
+    if isinstance(project.agent, WebsocketAgentConfig):
+        yield from _of_websocket(project.agent)
+    if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
+        yield "tts_command: its program is not found here, so no utterance would be spoken; install it or give its path"
+    for position, pattern in enumerate(project.handoff.allowed_routes):
+        if not pattern.startswith("tel:") and "@" not in pattern:
+            yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+
+
+def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:
+    if agent.ca_file is not None and urlsplit(agent.url).scheme == "ws":
+        yield "agent.ca_file: ws:// shows no certificate to check; write wss:// in agent.url"
+    if agent.headers and _is_clear_and_far(agent.url):
+        yield "agent.url: credentials travel unencrypted in the headers; write wss://"
 
 
 def _too_few_ports(config: Config) -> Iterator[str]:
     first, last = config.sip.rtp_ports
-    legs = 2 if any(_calls_out(project) for _, project in _projects(config)) else 1
+    legs = max(_most_legs(project) for _, project in _projects(config))
     needed = 2 * legs * config.sip.max_calls
     if last - first + 1 < needed:
-        yield f"sip.rtp_ports: holds {last - first + 1} ports; sip.max_calls needs {needed} of them"
+        yield f"sip.rtp_ports: holds {last - first + 1} ports; sip.max_calls needs up to {needed} of them"
 
 
-def _calls_out(project: ProjectConfig) -> bool:
-    return isinstance(project.agent, SipAgentConfig) or any(
+def _most_legs(project: ProjectConfig) -> int:
+    """Count a call's legs while a destination rings: a SIP agent hears of the end, so it stays until then."""
+    agent = isinstance(project.agent, SipAgentConfig)
+    # With a route, a handoff may ask for `invite` whatever the destinations say.
+    calls_out = bool(project.handoff.allowed_routes) or any(
         isinstance(destination, InviteDestination) for destination in project.handoff.destinations.values()
     )
+    return 1 + agent + calls_out
 
 
 def _pop_links(config: Config) -> Iterator[str]:
@@ -83,7 +106,7 @@ def _pop_links(config: Config) -> Iterator[str]:
 
 
 def _is_clear_and_far(url: str | None) -> bool:
-    return url is not None and url.startswith("http:") and not _is_local(url)
+    return url is not None and urlsplit(url).scheme in ("http", "ws") and not _is_local(url)
 
 
 def _is_local(url: str) -> bool:

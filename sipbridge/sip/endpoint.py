@@ -11,7 +11,9 @@ from sipbridge.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
-# Slots beyond two legs a call: dialogs that are ending still hold theirs.
+# A caller's leg, a SIP agent's, and that of a desk that rings while the agent waits for its NOTIFY.
+LEGS_A_CALL = 3
+# Slots beyond those: dialogs that are ending still hold theirs.
 SPARE_SLOTS = 64
 _PTIME_MILLISECONDS = 20
 _TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
@@ -22,9 +24,9 @@ _KEPT_POOL_BYTES = 64 * 1024 * 1024
 
 
 def built_max_calls() -> int:
-    """How many callers this build of PJSIP carries, each with a second leg."""
+    """How many callers this build of PJSIP carries, each with all the legs that a call may have."""
     legs: int = pj.builtMaxLegs()
-    return (legs - SPARE_SLOTS) // 2
+    return (legs - SPARE_SLOTS) // LEGS_A_CALL
 
 
 class PjsipLog(pj.LogWriter):  # type: ignore[misc]
@@ -87,7 +89,8 @@ class PjsipEndpoint:
 
     def _endpoint_config(self) -> pj.EpConfig:
         config = pj.EpConfig()
-        config.uaConfig.maxCalls = 2 * self._config.max_calls + SPARE_SLOTS
+        slots = LEGS_A_CALL * self._config.max_calls + SPARE_SLOTS
+        config.uaConfig.maxCalls = slots
         config.uaConfig.threadCnt = 0
         config.uaConfig.mainThreadOnly = True
         config.uaConfig.userAgent = "sipbridge"
@@ -97,8 +100,8 @@ class PjsipEndpoint:
         config.medConfig.channelCount = 1
         config.medConfig.audioFramePtime = _PTIME_MILLISECONDS
         config.medConfig.ptime = _PTIME_MILLISECONDS
-        # A caller's leg, and one that plays to it or talks with it. Each port has 8 bytes of room for every other.
-        config.medConfig.maxMediaPorts = 2 * self._config.max_calls + SPARE_SLOTS
+        # Also for what plays to a caller, who has one leg less then. Each port has 8 bytes of room for every other.
+        config.medConfig.maxMediaPorts = slots
         config.medConfig.ecTailLen = 0
         # A contact centre's recorder takes a stream that stops for a call that died.
         config.medConfig.noVad = True

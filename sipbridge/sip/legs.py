@@ -12,7 +12,6 @@ import pjsua2 as pj
 
 from sipbridge.calls.ports import Referee
 from sipbridge.errors import LegGone
-from sipbridge.sip.clips import ClipShelf
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.headers import read_header_lines, read_referral
 
@@ -34,7 +33,8 @@ class LegTable:
         self._by_slot: dict[int, Dialog] = {}
         self._players: dict[int, Dialog] = {}
         self._next_player = 0
-        self.clips = ClipShelf()
+        # By name; the one copy in memory of what several calls may play.
+        self.clips: dict[str, pj.Clip] = {}
 
     # ------------------------------------------------------------ commands
 

@@ -18,6 +18,7 @@ from sipbridge.calls.ports import Headers
 from sipbridge.config import SipConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
+from sipbridge.sip.clips import make_clip
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
@@ -61,11 +62,12 @@ class SipTrunk:
 
     async def load_clip(self, name: str, pcm: Pcm) -> None:
         """Make a recording ready to be played under this name."""
-        await self._thread.run(partial(self._table.clips.put, name, pcm))
+        clip = await asyncio.to_thread(make_clip, pcm)
+        await self._thread.run(partial(self._table.clips.__setitem__, name, clip))
 
     def drop_clip(self, name: str) -> None:
         """Forget a recording."""
-        self._thread.post(partial(self._table.clips.drop, name))
+        self._thread.post(partial(self._table.clips.pop, name, None))
 
     def audio_counts(self) -> tuple[int, int, int]:
         """Underruns, overruns and late frames since the start (docs/metrics.md)."""

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -54,7 +56,8 @@ class CommandSpeaker:
         self._load = load
         self._limits = limits
         self._clips = RecentClips(limits.clips, limits.keep_seconds, unload)
-        self._free = asyncio.Semaphore(limits.processes)
+        # Its own threads: those of the loop resolve names, and must not wait for a program that hangs.
+        self._threads = ThreadPoolExecutor(limits.processes, "speech")
         self._under_way: dict[str, asyncio.Task[bool]] = {}
         self._key = secrets.token_bytes(16)
 
@@ -79,13 +82,11 @@ class CommandSpeaker:
 
     async def _make(self, name: str, text: str) -> bool:
         """Make a clip of the text; returns whether it can be played."""
+        deadline = time.monotonic() + self._limits.seconds
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                speech = await self._speech(text)
+            speech = await asyncio.get_running_loop().run_in_executor(self._threads, self._speech, text, deadline)
             await self._load(name, speech)
             self._clips.add(name)
-        except TimeoutError:
-            _warn(self._command[0], f"took over {self._limits.seconds:g} s")
         except CommandFailed as error:
             _warn(self._command[0], str(error), _fit_to_log(error.complaint, text))
         except Exception:
@@ -94,13 +95,16 @@ class CommandSpeaker:
             return True
         return False
 
-    async def _speech(self, text: str) -> Pcm:
-        async with self._free:
-            output = await run_command(
-                self._command, f"{text}\n".encode(errors="replace"), max_bytes=self._limits.output_bytes
-            )
+    def _speech(self, text: str, deadline: float) -> Pcm:
+        """Run the command, in a thread. Raises `CommandFailed`."""
+        output = run_command(
+            self._command,
+            f"{text}\n".encode(errors="replace"),
+            deadline=deadline,
+            max_bytes=self._limits.output_bytes,
+        )
         try:
-            return await asyncio.to_thread(read_speech, output)
+            return read_speech(output)
         except ValueError as error:
             raise CommandFailed(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""The log of calls: one line a call, one a refused INVITE, all else at debug.
+"""The log of calls: one line a call, one a refused INVITE or a failure, all else at debug.
 
 At info and above stand ids, fixed words and times; no number, parameter, data, utterance, transcript or secret.
 """
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sipbridge.calls.events import (
+    AgentFault,
     CallEnded,
     CallEvent,
     DrainChanged,
@@ -23,7 +24,7 @@ from sipbridge.telemetry.burst_limit import BurstLimit
 
 logger = logging.getLogger("sipbridge.call")
 
-MAX_STRANGER_CHARACTERS = 128  # of a text that whoever sent an INVITE has chosen
+MAX_STRANGER_CHARACTERS = 128  # of a text that whoever sent an INVITE, or an agent, has chosen
 
 
 class CallLog:
@@ -36,6 +37,7 @@ class CallLog:
         self._limit = BurstLimit(lines, window_seconds, _log_suppressed)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
+            AgentFault: self._agent_fault,
             CallEnded: self._call_ended,
             TokenRequested: self._token_requested,
             StoreFailed: self._store_failed,
@@ -62,6 +64,12 @@ class CallLog:
             "call_id": event.call_id,
         }
         logger.info("invite refused", extra=fields)
+
+    def _agent_fault(self, event: AgentFault) -> None:
+        # Its message may quote what the agent sent: that is for debug.
+        if self._limit.allows(f"agent fault: {event.fault}"):
+            fields = {"event": "agent_fault", "agent_type": event.agent_type, "fault": event.fault}
+            logger.warning("agent fault", extra=_ids(event.record) | fields)
 
     def _call_ended(self, event: CallEnded) -> None:
         record = event.record
@@ -102,9 +110,11 @@ def _log_detail(event: CallEvent) -> None:
     outcome = getattr(event, "outcome", None)
     fields = _ids(record) if record else {}
     fields["event"] = type(event).__name__
-    for name in ("agent_type", "stage", "purpose", "method", "sip_status", "seconds", "setup_seconds"):
+    for name in ("agent_type", "fault", "stage", "purpose", "method", "sip_status", "seconds", "setup_seconds"):
         if hasattr(event, name):
             fields[name] = getattr(event, name)
+    if isinstance(event, AgentFault):
+        fields["detail"] = event.message[:MAX_STRANGER_CHARACTERS]
     if outcome:
         fields |= {"result": outcome.result.value, "reason": outcome.reason}
     logger.debug("call event", extra=fields)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from sipbridge import __version__
 from sipbridge.calls.events import (
     AgentConnected,
+    AgentFault,
     CallAnswered,
     CallEnded,
     CallEvent,
@@ -26,12 +27,18 @@ from sipbridge.calls.events import (
     TransferDone,
 )
 from sipbridge.telemetry.children import Children, Words
+from sipbridge.telemetry.totals import Totals
 
 # Seconds. A prompt answers within milliseconds, a desk that rings after many seconds; a Signal has 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 CALL_BUCKETS = (1, 5, 10, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200)
 STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 60)
 SIGNAL_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+MEDIA = {
+    "sipbridge_media_underruns_total": "Times that a WebSocket agent's audio ran out in the middle of speech.",
+    "sipbridge_media_overruns_total": "Times that audio was dropped because nobody took it in time.",
+    "sipbridge_media_late_frames_total": "Turns of the media clock and frames of callers over 20 ms late.",
+}
 
 
 class Metrics:
@@ -66,6 +73,9 @@ class Metrics:
         self._tokens = counter("sipbridge_token_requests_total", "Access tokens asked for.", "client", "result")
         self._transfers = counter("sipbridge_transfers_total", "Transfer methods carried out.", "method", "result")
         self._agents = counter("sipbridge_agent_connects_total", "Attempts to reach an agent.", "type", "result")
+        self._faults = counter("sipbridge_agent_faults_total", "What agents did wrong in calls.", "type", "fault")
+        self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
+        self._media = Totals(MEDIA, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
@@ -85,6 +95,7 @@ class Metrics:
             InviteAnswered: self._invite_answered,
             CallStarted: self._call_started,
             AgentConnected: self._agent_connected,
+            AgentFault: self._agent_fault,
             CallAnswered: self._call_answered,
             HandoffStage: self._handoff_stage,
             SignalSent: self._signal_sent,
@@ -106,6 +117,10 @@ class Metrics:
         """Note how late the SIP thread came to a command."""
         self._lag.set(seconds)
 
+    def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
+        """Take the totals since the start of what went wrong with the audio of WebSocket agents."""
+        self._media.set(underruns, overruns, late)
+
     def page(self) -> bytes:
         """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
         return prometheus_client.generate_latest(self._registry)
@@ -120,11 +135,16 @@ class Metrics:
     def _agent_connected(self, event: AgentConnected) -> None:
         self._agents(event.agent_type, event.outcome.result).inc()
 
+    def _agent_fault(self, event: AgentFault) -> None:
+        self._faults(event.agent_type, self._words.known(event.fault)).inc()
+
     def _call_answered(self, event: CallAnswered) -> None:
         self._setups.observe(event.setup_seconds)
 
     def _handoff_stage(self, event: HandoffStage) -> None:
         self._stages(event.stage).observe(event.seconds)
+        if event.stage == "utterance":
+            self._utterances(event.outcome.result).inc()
 
     def _signal_sent(self, event: SignalSent) -> None:
         self._signals(event.record.client, event.outcome.result).inc()

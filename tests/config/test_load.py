@@ -67,7 +67,7 @@ def test_an_unknown_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, with_handoff(destinations={"care": destination}))
     assert found == f"{PROJECT}.handoff.destinations.care.skil: is an unknown key; did you mean skill?"
     (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b", "zzz": 1}))
-    assert found.endswith("known here: answer_timeout_seconds, headers, transport, type, uri")
+    assert found.endswith("known here: answer_timeout_seconds, headers, silence_timeout_seconds, transport, type, uri")
 
 
 def test_missing_sections_are_told(tmp_path: Path) -> None:
@@ -160,6 +160,36 @@ def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("listen", "changes", "place", "transport"),
+    [
+        ("udp", {"agent": {"type": "sip", "uri": "sip:a@b;transport=TCP"}}, "agent.uri", "tcp"),
+        ("udp", {"agent": {"type": "sip", "uri": "sip:a@b", "transport": "tcp"}}, "agent.uri", "tcp"),
+        ("tcp", {"agent": {"type": "sip", "uri": ["sip:a@b;transport=tcp", "sip:a@c"]}}, "agent.uri[1]", "udp"),
+        (
+            "tcp",
+            {"handoff": {"default": "x", "destinations": {"x": {"method": "invite", "uri": "sip:a@b"}}}},
+            "handoff.destinations.x.uri",
+            "udp",
+        ),
+    ],
+)
+def test_what_is_called_needs_a_listener_of_its_transport(
+    tmp_path: Path, listen: str, changes: dict[str, Any], place: str, transport: str
+) -> None:
+    content = with_project(**changes)
+    assert load(tmp_path, content)
+    assert faults(tmp_path, {**content, "sip": {"listen": [f"{listen}://127.0.0.1:5060"]}}) == [
+        f"{PROJECT}.{place}: is called over {transport.upper()}; add a {transport}:// address to sip.listen"
+    ]
+
+
+def test_what_cxone_calls_needs_no_listener(tmp_path: Path) -> None:
+    sales = {"method": "refer", "uri": "sip:a@b;transport=tcp"}
+    content = with_handoff(default="sales", destinations={"sales": sales})
+    assert load(tmp_path, {**content, "sip": {"listen": ["udp://127.0.0.1:5060"]}})
+
+
 def test_no_fault_shows_a_value(tmp_path: Path) -> None:
     secret = "s3cret"
     content = tree(
@@ -174,6 +204,7 @@ def test_no_fault_shows_a_value(tmp_path: Path) -> None:
                     "one": project(auth_token=f" {secret}", api_keys=[{secret: 1}], agent={"type": secret}),
                     "two": project(auth_token=f"sha256:{secret}", agent={"type": "sip", "uri": secret}),
                     "three": project(agent=secret, handoff=secret, headers={"contact_id": f"{secret} {secret}"}),
+                    "four": project(tts_command=f"{secret} '", agent={"type": "websocket", "url": secret}),
                 },
             )
         },

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -54,6 +55,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     }
     assert handoff.end_signal == {"p1": SignalTemplate("End")}
     assert (handoff.allowed_routes, handoff.release_grace_seconds, handoff.post_transcript) == ((), 5, False)
+    assert (handoff.dtmf_key, billing.tts_command) == (None, None)
 
 
 def test_listen_addresses_know_their_parts(tmp_path: Path) -> None:
@@ -176,6 +178,17 @@ def test_a_bad_value_of_the_tenant_names_its_key(tmp_path: Path, key: str, value
         ("agent", {"type": "websocket", "url": "https://example.com"}, ".url"),
         ("agent", {"type": "websocket", "url": "wss://h/x", "headers": {"A B": "x"}}, ".headers.A B"),
         ("agent", {"type": "websocket", "url": "wss://h/x", "connect_timeout_seconds": 0}, ".connect_timeout_seconds"),
+        ("agent", {"type": "websocket", "url": "wss://h/x", "headers": {"Upgrade": "x"}}, ".headers.Upgrade"),
+        ("agent", {"type": "websocket", "url": "wss://h/x", "ca_file": "none.pem"}, ".ca_file"),
+        ("agent", {"type": "websocket", "url": "wss://h/x", "silence_timeout_seconds": 0}, ".silence_timeout_seconds"),
+        ("agent", {"type": "sip", "uri": "sip:a@b", "silence_timeout_seconds": "never"}, ".silence_timeout_seconds"),
+        ("tts_command", "", ""),
+        ("tts_command", [], ""),
+        ("tts_command", ["", "x"], ""),
+        ("tts_command", "say 'it", ""),
+        ("tts_command", 5, ""),
+        ("tts_command", ["say", 5], "[1]"),
+        ("tts_command", ["say", "a\nb"], "[1]"),
         ("headers", {"contact_id": "no good"}, ".contact_id"),
         ("headers", {"auth_token": "X-Same", "contact_id": "x-same"}, ".contact_id"),
         ("headers", {"pass_to_agent": ["*"]}, ".pass_to_agent"),
@@ -217,6 +230,12 @@ def test_a_bad_destination_names_its_key(tmp_path: Path, destination: object, pl
         ("end_signal", {"P1": "x"}, ".P1"),
         ("allowed_routes", ["*"], "[0]"),
         ("release_grace_seconds", -1, ""),
+        ("dtmf_key", "", ""),
+        ("dtmf_key", "00", ""),
+        ("dtmf_key", "a", ""),
+        ("dtmf_key", 10, ""),
+        ("dtmf_key", True, ""),
+        ("dtmf_key", ["1"], ""),
     ],
 )
 def test_a_bad_value_of_a_handoff_names_its_key(tmp_path: Path, key: str, value: object, place: str) -> None:
@@ -241,8 +260,10 @@ def test_agents_and_destinations_are_told_apart(tmp_path: Path) -> None:
     assert prompt.audio == tmp_path / "hello.wav"
     assert isinstance(sip, SipAgentConfig)
     assert (sip.uri, sip.answer_timeout_seconds, sip.transport) == (("sip:a@b", "sips:c@d"), 10, None)
+    assert sip.silence_timeout_seconds == 60
     assert isinstance(websocket, WebsocketAgentConfig)
     assert websocket.connect_timeout_seconds == 5
+    assert (websocket.ca_file, websocket.silence_timeout_seconds) == (None, 60)
     care, sales, desk = found["sip"].handoff.destinations.values()
     assert isinstance(care, ReleaseDestination)
     assert isinstance(sales, ReferDestination)
@@ -259,12 +280,51 @@ def test_one_sip_uri_needs_no_list(tmp_path: Path) -> None:
     assert agent.uri == ("sip:a@b",)
 
 
+@pytest.mark.parametrize(
+    "agent", [{"type": "sip", "uri": "sip:a@b"}, {"type": "websocket", "url": "ws://127.0.0.1:8765"}]
+)
+def test_an_agent_may_be_silent_for_ever(tmp_path: Path, agent: dict[str, Any]) -> None:
+    content = with_project(agent={**agent, "silence_timeout_seconds": None})
+    found = load(tmp_path, content).clients["acme"].projects["billing"].agent
+    assert not isinstance(found, PromptAgentConfig)
+    assert found.silence_timeout_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("written", "command"),
+    [
+        ("espeak-ng --stdout -v en", ("espeak-ng", "--stdout", "-v", "en")),
+        ("say 'two words' \\$x", ("say", "two words", "$x")),
+        (["say", "--voice", ""], ("say", "--voice", "")),
+        ("/opt/piper --model=a/b.onnx", ("/opt/piper", "--model=a/b.onnx")),
+    ],
+)
+def test_a_command_is_a_list_or_is_split_as_a_shell_would(
+    tmp_path: Path, written: object, command: tuple[str, ...]
+) -> None:
+    config = load(tmp_path, with_project(tts_command=written))
+    assert config.clients["acme"].projects["billing"].tts_command == command
+
+
+@pytest.mark.parametrize(("written", "key"), [(0, "0"), (9, "9"), ("*", "*"), ("#", "#"), ("D", "D")])
+def test_a_dtmf_key_may_be_written_as_a_number(tmp_path: Path, written: object, key: str) -> None:
+    handoff = load(tmp_path, with_handoff(dtmf_key=written)).clients["acme"].projects["billing"].handoff
+    assert handoff.dtmf_key == key
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     for name in ("cert.pem", "key.pem"):
         (tmp_path / "tls" / name).touch()
     tls = {"certificate_file": "tls/cert.pem", "private_key_file": "tls/key.pem"}
-    config = load(tmp_path, tree(sip={"listen": ["tls://a:5061"], "tls": tls}, store={"url": "sqlite:///data/x.db"}))
+    agent = {"type": "websocket", "url": "wss://a", "ca_file": "tls/cert.pem"}
+    content = with_project(agent=agent, tts_command="bin/say --voice bin/en")
+    content |= {"sip": {"listen": ["tls://a:5061"], "tls": tls}, "store": {"url": "sqlite:///data/x.db"}}
+    config = load(tmp_path, content)
+    billing = config.clients["acme"].projects["billing"]
+    assert isinstance(billing.agent, WebsocketAgentConfig)
+    assert billing.agent.ca_file == tmp_path / "tls" / "cert.pem"
+    assert billing.tts_command == (str(tmp_path / "bin" / "say"), "--voice", "bin/en")
     assert config.sip.tls.certificate_file == tmp_path / "tls" / "cert.pem"
     assert config.store.url == f"sqlite:///{tmp_path}/data/x.db"
     assert config.store.sqlite_path == tmp_path / "data" / "x.db"
@@ -316,6 +376,7 @@ def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
             "headers": {"Authorization": "Bearer s3cret"},
             "parameters": {"key": "s3cret"},
         },
+        tts_command="say --key s3cret",
     )
     content["clients"]["acme"]["cxone"] |= {"client_secret": "s3cret-app", "access_key_secret": "s3cret-access"}
     content["http"] = {"pop_link_secret": "s3cret-of-pop-links"}

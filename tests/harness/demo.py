@@ -1,4 +1,4 @@
-"""`make demo`: one call from a trunk, through bridge and agent, to a handoff that CXone takes; and its story."""
+"""`make demo`: a caller talks to an agent, which hands them off, and CXone takes them; and its story."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import timeline
-from .bridge import Bridge, Project, running_bridge
+from .bridge import SIPBRIDGE, Bridge, Project, running_bridge
+from .demo_caller import Caller
 from .event_stream import EventStream
 from .ports import free_port
-from .program import ProgramError
+from .program import Program, ProgramError
+from .rtp_peer import RtpLoop, RtpPort
 from .simulator import Simulator, simulator
 from .sipp import Sipp, SippError
 from .timeline import Step
@@ -24,11 +26,18 @@ from .timeline import Step
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 NUMBER, TOKEN, KEY = "+19995550001", "demo-token", "demo-api-key"
 CONTACT, MAIN_CONTACT = "115500123456", "115500123450"
-# 1 kHz in mu-law, 8 kHz (ITU-T G.711, table 6: the digital milliwatt); 20 ms, repeated by SIPp.
-TONE = bytes.fromhex("1e0b0b1e9e8b8b9e") * 20
-CALL_SECONDS = 15
+HANDOFF = (
+    "--destination",
+    "sales",
+    "--reason",
+    "asked_for_human",
+    "--utterance",
+    "One moment, a colleague takes over.",
+)
+HANDOFF_SECONDS = 15
 EXPECTED = (
-    *("INVITE", "call.started", "agent", "200", "ACK", "handoff.started", "stored", "signal"),
+    *("INVITE", "100", "call.started", "180", "agent", "200", "ACK"),
+    *("greeting", "spoke", "echo", "key", "handoff.started", "farewell", "stored", "signal"),
     *("REFER", "202", "NOTIFY", "handoff.finished", "BYE", "call.ended"),
 )
 
@@ -50,13 +59,16 @@ class Style:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 where every step was seen."""
     parser = argparse.ArgumentParser(prog="python -m tests.harness.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave bridge and simulator running until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave bridge, agent and simulator running until Ctrl-C")
     options = parser.parse_args(arguments)
     style = Style.of_output()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sipbridge-demo-")))
         cxone = stack.enter_context(simulator(folder))
+        agent = stack.enter_context(_agent(folder))
+        agent_ready = agent.line_with("ready")
         environ = {
+            "DEMO_AGENT_PORT": agent_ready.partition("ws://127.0.0.1:")[2].partition("/")[0],
             "DEMO_CXONE": cxone.url,
             "DEMO_FOLDER": str(folder),
             "DEMO_HTTP_PORT": str(free_port()),
@@ -65,13 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
         project = bridge.project("demo", "billing", KEY)
         _say(f"{style.bold}A caller, an agent, a handoff{style.plain}\n")
-        _say(f"{style.dim}{bridge.ready_line}\nsimulated CXone: {cxone.url}{style.plain}\n")
-        steps, trouble = _call(folder, bridge, cxone, project)
+        _say(f"{style.dim}{bridge.ready_line}\n{agent_ready}\nsimulated CXone: {cxone.url}{style.plain}\n")
+        with RtpLoop() as rtp, rtp.port() as port:
+            steps, trouble = _call(folder, bridge, cxone, project, agent, port)
         _print_steps(steps, style)
         complete = _check(steps, trouble, style)
         _print_state(project, style)
         if options.keep:
-            _say("\nBridge and simulator go on until Ctrl-C: the command above works in another terminal.")
+            _say("\nBridge, agent and simulator go on until Ctrl-C: the command above works in another terminal.")
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
         else:
             hint = "They have stopped now; `python -m tests.harness.demo --keep` leaves them running."
@@ -79,20 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if complete else 1
 
 
-def _call(folder: Path, bridge: Bridge, cxone: Simulator, project: Project) -> tuple[list[Step], str]:
-    """Place the call; returns what happened in order, and what SIPp found wrong."""
-    (folder / "caller.ulaw").write_bytes(TONE)
-    keys = {"token": TOKEN, "contact_id": CONTACT, "main_contact_id": MAIN_CONTACT}
+def _agent(folder: Path) -> Program:
+    return Program([SIPBRIDGE, "agent", "--listen", "127.0.0.1:0", *HANDOFF], folder / "agent.log")
+
+
+def _call(
+    folder: Path, bridge: Bridge, cxone: Simulator, project: Project, agent: Program, port: RtpPort
+) -> tuple[list[Step], str]:
+    """Place the call; returns what happened in order, and what did not go as it should."""
+    keys = {"token": TOKEN, "contact_id": CONTACT, "main_contact_id": MAIN_CONTACT, "rtp_port": str(port.port)}
+    steps: list[Step] = []
     trouble = ""
     with EventStream(f"{project.url}/events", KEY) as stream:
         with Sipp("demo", folder, remote=bridge.sip, number=NUMBER, keys=keys) as sipp:
             try:
-                sipp.check(CALL_SECONDS)
-            except (SippError, ProgramError) as error:
+                caller = Caller(port.stream(), agent, steps)
+                caller.talk()
+                sipp.check(HANDOFF_SECONDS)
+                caller.listen_to_farewell()
+            except (SippError, ProgramError, TimeoutError) as error:
                 trouble = str(error)
-        events = stream.until("call.ended", seconds=5)
+        events = stream.until("call.ended", seconds=1 if trouble else 5)
     call_id = events[0].data["id"] if events else ""
-    steps = [
+    steps += [
         *timeline.of_sip(sipp.messages),
         *timeline.of_events(events),
         *timeline.of_log(bridge.program.log, call_id),
@@ -120,7 +142,7 @@ def _check(steps: Sequence[Step], trouble: str, style: Style) -> bool:
     seen = {step.name for step in steps}
     missing = [name for name in EXPECTED if name not in seen]
     if trouble:
-        _say(f"\n{style.bold}The trunk's side did not go as written:{style.plain}\n{trouble}")
+        _say(f"\n{style.bold}It did not go as it should:{style.plain}\n{trouble}")
     if missing:
         _say(f"\n{style.bold}Not seen:{style.plain} {', '.join(missing)}")
     return not missing and not trouble

@@ -12,7 +12,7 @@ from typing import Any
 from .event_stream import Event
 from .sip_messages import Message
 
-TRUNK, BRIDGE, AGENT, CXONE = "trunk", "bridge", "agent", "CXone"
+TRUNK, CALLER, BRIDGE, AGENT, CXONE = "trunk", "caller", "bridge", "agent", "CXone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,10 @@ def of_sip(messages: Iterable[Message]) -> Iterator[Step]:
 
 def _told(message: Message) -> tuple[str, str] | None:
     if message.status:
+        answer = message.start_line.removeprefix("SIP/2.0 ")
         if (message.method, message.status) == ("INVITE", 200):
-            return "200", f"200 OK, call {message.header('X-Sipbridge-Call-Id')}"
-        if message.method == "REFER":
-            return "202", message.start_line.removeprefix("SIP/2.0 ")
-        return None
+            answer += f", call {message.header('X-Sipbridge-Call-Id')}"
+        return (str(message.status), answer) if message.method in ("INVITE", "REFER") else None
     told = {
         "INVITE": f"INVITE {_user(message.start_line.split()[1])}, from {_user(message.header('From'))}",
         "ACK": "ACK: both can be heard",
@@ -65,7 +64,7 @@ def of_events(events: Iterable[Event]) -> Iterator[Step]:
             text = f"takes the call for contact {call['contact_id']}, of main contact {call['main_contact_id']}"
             yield Step(_time(call["started_at"]), event.name, BRIDGE, text)
         elif event.name == "handoff.started":
-            text = f"wants a human: handoff to {handoff['destination']}, reason {handoff['reason']}"
+            text = f"asks for the handoff: to {handoff['destination']}, reason {handoff['reason']}"
             yield Step(_time(handoff["handoff_at"]), event.name, AGENT, text)
         elif event.name == "handoff.finished":
             confirmed = "confirmed" if handoff["confirmed"] else "not confirmed"

@@ -8,6 +8,7 @@ from store.records import START, make_handoff, make_record
 
 from sipbridge.calls.events import (
     AgentConnected,
+    AgentFault,
     CallAnswered,
     CallEnded,
     CallEvent,
@@ -55,8 +56,10 @@ def whole_call() -> list[CallEvent]:
         AgentConnected(record, "websocket", OK),
         InviteAnswered(200, "answered", record.sip_call_id, "127.0.0.1", record.call_id),
         CallAnswered(record, 0.25),
+        AgentFault(record, "websocket", "bad_json", "a frame is no JSON"),
         HandoffStarted(record),
         HandoffStage(record, "play_out", 0.2, OK),
+        HandoffStage(record, "utterance", 2.0, OK),
         HandoffStage(record, "store", 0.006, OK),
         SignalSent(record, "handoff", OK, 0.12),
         HandoffStage(record, "signal", 0.12, OK),

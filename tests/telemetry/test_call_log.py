@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.calls.events import CallEnded, DrainChanged, InviteAnswered, StoreFailed, TokenRequested
+from sipbridge.calls.events import AgentFault, CallEnded, DrainChanged, InviteAnswered, StoreFailed, TokenRequested
 from sipbridge.calls.model import Result
 from sipbridge.telemetry import CallLog
 
@@ -56,7 +56,7 @@ async def test_a_call_is_one_line_that_tells_its_outcome(infos: list[logging.Log
     log = CallLog()
     for event in whole_call():
         log(event)
-    [line] = infos
+    [line] = [line for line in infos if line.levelno == logging.INFO]
     expected = {
         "event": "call_ended",
         "call_id": "call-1",
@@ -99,7 +99,13 @@ async def test_debug_tells_every_event(caplog: pytest.LogCaptureFixture) -> None
         log(event)
     debug = [fields(record) for record in caplog.records if record.levelno == logging.DEBUG]
     assert [record["event"] for record in debug] == [type(event).__name__ for event in whole_call()]
-    assert {record["stage"] for record in debug if "stage" in record} == {"play_out", "store", "signal", "transfer"}
+    assert {record["stage"] for record in debug if "stage" in record} == {
+        "play_out",
+        "utterance",
+        "store",
+        "signal",
+        "transfer",
+    }
 
 
 async def test_a_call_without_a_handoff_has_no_words_on_one(infos: list[logging.LogRecord]) -> None:
@@ -139,6 +145,37 @@ async def test_after_the_window_lines_are_written_again(lines: Lines) -> None:
     await lines.until("lines_suppressed")
     log(refused)
     assert fields(lines.records[-1])["event"] == "invite_refused"
+
+
+QUOTING = AgentFault(ENDED, "websocket", "bad_audio", "no base64: full of eels" + "x" * 5000)
+
+
+async def test_an_agents_fault_warns_with_the_call_and_without_what_it_sent(infos: list[logging.LogRecord]) -> None:
+    CallLog()(QUOTING)
+    [line] = infos
+    expected = {"levelname": "WARNING", "call_id": "call-1", "agent_type": "websocket", "fault": "bad_audio"}
+    assert expected.items() <= fields(line).items()
+    assert "eels" not in repr(fields(line))
+
+
+async def test_debug_tells_what_was_wrong_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sipbridge.call")
+    CallLog()(QUOTING)
+    [detail] = [fields(record) for record in caplog.records if record.levelno == logging.DEBUG]
+    assert detail["fault"] == "bad_audio"
+    assert detail["detail"].startswith("no base64: full of eels")
+    assert len(detail["detail"]) == 128
+
+
+async def test_an_agent_that_errs_at_every_frame_does_not_hide_another_fault(lines: Lines) -> None:
+    log = CallLog(lines=2, window_seconds=0.02)
+    for _ in range(50):
+        log(QUOTING)
+    log(AgentFault(ENDED, "sip", "refer_refused", "x"))
+    await lines.until("lines_suppressed")
+    *written, count = lines.records
+    assert [fields(record)["fault"] for record in written] == ["bad_audio", "bad_audio", "refer_refused"]
+    assert count.getMessage() == "more lines like these: agent fault: bad_audio"
 
 
 async def test_a_failing_store_warns_but_not_for_each_call(infos: list[logging.LogRecord]) -> None:

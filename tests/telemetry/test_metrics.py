@@ -10,10 +10,12 @@ from store.records import make_record
 
 from sipbridge import __version__
 from sipbridge.calls.events import (
+    AgentFault,
     CallEnded,
     CallStarted,
     DrainChanged,
     HandoffFinished,
+    HandoffStage,
     InviteAnswered,
     StoreFailed,
     TokenRequested,
@@ -24,7 +26,7 @@ from sipbridge.telemetry.children import MAX_WORDS
 
 from .events import ENDED, NO_ANSWER, OK, whole_call
 
-# Contract section 8: name to labels.
+# Contract section 8 and what came to it: name to labels.
 CONTRACT = {
     "sipbridge_invites_total": {"code"},
     "sipbridge_calls_active": set(),
@@ -42,6 +44,11 @@ CONTRACT = {
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
+    "sipbridge_agent_faults_total": {"type", "fault"},
+    "sipbridge_utterances_total": {"result"},
+    "sipbridge_media_underruns_total": set(),
+    "sipbridge_media_overruns_total": set(),
+    "sipbridge_media_late_frames_total": set(),
 }
 
 
@@ -94,7 +101,14 @@ def test_each_stage_of_a_handoff_is_timed_and_the_whole(metrics: Metrics) -> Non
     for event in whole_call():
         metrics(event)
     sums = {labels["stage"]: value for labels, value in samples(metrics, "sipbridge_handoff_seconds_sum")}
-    assert sums == {"play_out": 0.2, "store": 0.006, "signal": 0.12, "transfer": 1.0, "total": 1.5}
+    assert sums == {
+        "play_out": 0.2,
+        "utterance": 2.0,
+        "store": 0.006,
+        "signal": 0.12,
+        "transfer": 1.0,
+        "total": 1.5,
+    }
 
 
 def test_calls_are_active_from_start_to_end(metrics: Metrics) -> None:
@@ -134,6 +148,34 @@ def test_reasons_stay_few_whatever_comes(metrics: Metrics) -> None:
         metrics(CallEnded(ENDED, Outcome(Result.SUCCESS, f"reason_{n}"), 1.0))
     assert len(samples(metrics, "sipbridge_calls_total")) == MAX_WORDS + 1
     assert value(metrics, "sipbridge_calls_total", reason="other") == 50
+
+
+def test_faults_of_agents_are_counted_by_kind(metrics: Metrics) -> None:
+    for fault in ("bad_json", "bad_json", "unknown_event", "No Word"):
+        metrics(AgentFault(ENDED, "websocket", fault, "full of eels"))
+    metrics(AgentFault(ENDED, "sip", "bad_json", ""))
+    assert value(metrics, "sipbridge_agent_faults_total", type="websocket", fault="bad_json") == 2
+    assert value(metrics, "sipbridge_agent_faults_total", type="websocket", fault="unknown_event") == 1
+    assert value(metrics, "sipbridge_agent_faults_total", type="websocket", fault="other") == 1
+    assert value(metrics, "sipbridge_agent_faults_total", type="sip", fault="bad_json") == 1
+    assert b"eels" not in metrics.page()
+
+
+def test_utterances_are_counted_by_result_and_no_other_stage_is(metrics: Metrics) -> None:
+    metrics(HandoffStage(ENDED, "utterance", 2.0, Outcome(Result.SUCCESS, "done")))
+    metrics(HandoffStage(ENDED, "utterance", 3.0, Outcome(Result.SERVER_ERROR, "speech_failed")))
+    metrics(HandoffStage(ENDED, "play_out", 1.0, OK))
+    assert value(metrics, "sipbridge_utterances_total", result="success") == 1
+    assert value(metrics, "sipbridge_utterances_total", result="server_error") == 1
+
+
+def test_media_counts_are_the_totals_that_were_told_last(metrics: Metrics) -> None:
+    names = [f"sipbridge_media_{name}_total" for name in ("underruns", "overruns", "late_frames")]
+    assert [value(metrics, name) for name in names] == [0, 0, 0]
+    metrics.set_media_counts(3, 2, 1)
+    metrics.set_media_counts(underruns=5, overruns=2, late=7)
+    assert [value(metrics, name) for name in names] == [5, 2, 7]
+    assert b"# TYPE sipbridge_media_underruns_total counter" in metrics.page()
 
 
 def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:

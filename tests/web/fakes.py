@@ -40,11 +40,14 @@ class FakeCall:
         self.hung_up = False
         self.turns: list[Turn] = []
 
-    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+    def check_handoff(self, request: HandoffRequest) -> None:
         if self.record.handoff:
             raise HandoffConflict("the call is already handed off")
         if request.destination not in (None, "care"):
             raise HandoffInvalid("destination: this project has no such destination")
+
+    def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
+        self.check_handoff(request)
         self.requests.append((request, requested_by))
         handoff = make_handoff(
             shared_id=request.shared_id or self.record.contact_id,
@@ -62,6 +65,9 @@ class FakeCall:
 
     def add_turns(self, turns: Iterable[Turn]) -> None:
         self.turns.extend(turns)
+
+    def note_fault(self, fault: str, message: str) -> None:
+        raise AssertionError(f"the HTTP API finds fault with no agent: {fault}, {message}")
 
 
 class FakeDirectory:

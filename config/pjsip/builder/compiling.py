@@ -24,9 +24,28 @@ DETECTED = {
     },
 }
 OWN_PARTS = {f"sipbridge_{name}.cpp": f"{name}.o" for name in recipe.OWN}
-NEGATIVE_ZERO = (
-    (r"(pjmedia_linear2ulaw_tab\[16384\] =\s*\{[^}]*)0x7e(\s*\};)", r"\g<1>0x7f\g<2>"),
-    (r"(pjmedia_ulaw2linear_tab\[256\] =\s*\{[^}]*?-8,\s+)0,", r"\g<1>-1,"),
+# What PJSIP has no setting for: the file, what stands there, what shall.
+EDITS = (
+    # Mu-law has two zeros (ITU-T G.711, table 2). The second gets a sample of its own, -1, one part in 32,768: audio
+    # between a mu-law caller and a mu-law agent then passes bit for bit, though the conference mixes samples.
+    (
+        "pjmedia/src/pjmedia/alaw_ulaw_table.c",
+        r"(pjmedia_linear2ulaw_tab\[16384\] =\s*\{[^}]*)0x7e(\s*\};)",
+        r"\g<1>0x7f\g<2>",
+    ),
+    (
+        "pjmedia/src/pjmedia/alaw_ulaw_table.c",
+        r"(pjmedia_ulaw2linear_tab\[256\] =\s*\{[^}]*?-8,\s+)0,",
+        r"\g<1>-1,",
+    ),
+    # Every offer of ours would have a line for real-time text (T.140), which no trunk and no agent here wants.
+    ("pjsip/src/pjsua-lib/pjsua_call.c", r"(opt->txt_cnt = )1;", r"\g<1>0;"),
+    # A socket has one packet a turn. Asking each for another at once is a system call for nothing.
+    (
+        "pjmedia/src/pjmedia/transport_udp.c",
+        r"(udp->rtp_pkt, &bytes_read, )0(,\s+&udp->rtp_src_addr,\s+&udp->rtp_addrlen\);\s+if \(status)",
+        r"\g<1>PJ_IOQUEUE_ALWAYS_ASYNC\g<2>",
+    ),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """
@@ -65,21 +84,16 @@ def _prepare(tree: Path, work: Path) -> None:
     if not (tree / "pjmedia/src/pjmedia-audiodev/bdimad_dev.c").exists():
         makefile = tree / "pjmedia/build/Makefile"
         makefile.write_text(makefile.read_text().replace("bdimad_dev.o", ""))
-    _keep_negative_zero(tree)
+    _edit(tree)
 
 
-def _keep_negative_zero(tree: Path) -> None:
-    """Give the second of mu-law's two zeros (ITU-T G.711, table 2) a sample of its own, -1, one part in 32,768.
-
-    Audio between a mu-law caller and a mu-law agent then passes bit for bit, though the conference mixes samples.
-    """
-    table = tree / "pjmedia/src/pjmedia/alaw_ulaw_table.c"
-    text = table.read_text()
-    for pattern in NEGATIVE_ZERO:
-        text, times = re.subn(*pattern, text, count=1)
+def _edit(tree: Path) -> None:
+    for name, pattern, replacement in EDITS:
+        file = tree / name
+        text, times = re.subn(pattern, replacement, file.read_text(), count=1)
         if not times:
-            raise StepFailed(f"{table.name} of this PJSIP is not as expected: `{pattern[0]}` is not found")
-    table.write_text(text)
+            raise StepFailed(f"{name} of this PJSIP is not as expected: `{pattern}` is not found")
+        file.write_text(text)
 
 
 def _configure(progress: Progress, tree: Path) -> None:

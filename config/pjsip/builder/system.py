@@ -54,6 +54,8 @@ NEEDS = (
     Need("Python's headers", f"{PYTHON}-dev", lambda: Path(sysconfig.get_path("include"), "Python.h").exists()),
     Need("Python's venv with pip", f"{PYTHON}-venv", lambda: importlib.util.find_spec("ensurepip") is not None),
     Need("SIPp", "sip-tester", _tool("sipp")),
+    Need("baresip", "baresip-core", _tool("baresip")),
+    Need("eSpeak NG", "espeak-ng", _tool("espeak-ng")),
 )
 SOURCE_NEEDS = (
     Need("Debian's archive keys", "debian-archive-keyring", lambda: bool(debian.keyrings())),

@@ -36,13 +36,18 @@ class Referrals:
         self._call: LiveCall | None = None
         self._waiting: HandoffRequest | None = None
         self._faults: list[tuple[str, str]] = []
-        # Whether a 202 still wants its final NOTIFY.
+        # Whether a 202 was promised and is not yet followed by its final NOTIFY. Two REFERs may be judged before the
+        # loop hears of the first, and of two subscriptions in one dialog only the last could be told anything.
         self._owing = False
 
     def judge(self, referral: Referral) -> int:
         """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
         try:
-            self._check(read_refer(referral, self._destinations))
+            request = read_refer(referral, self._destinations)
+            if self._owing:
+                return _REQUEST_PENDING[0]
+            if self._call is not None:
+                self._call.check_handoff(request)
         except HandoffConflict:
             return _REQUEST_PENDING[0]
         except HandoffInvalid as error:
@@ -51,18 +56,16 @@ class Referrals:
         except ValueError as error:
             self._note_from_afar("bad_refer", str(error))
             return _BAD_REQUEST[0]
+        self._owing = True
         return _ACCEPTED[0]
 
     def accepted(self, referral: Referral) -> None:
         """Hand off, or keep the wish until the conversation begins."""
         request = read_refer(referral, self._destinations)
-        if self._call is not None:
-            self._ask(self._call, request)
-        elif self._waiting is None:
+        if self._call is None:
             self._waiting = request
-            self._owing = True
         else:
-            self._notify(_REQUEST_PENDING)
+            self._ask(self._call, request)
 
     def begin(self, call: LiveCall) -> None:
         """The conversation begins: what came before it counts from now on."""
@@ -75,17 +78,9 @@ class Referrals:
     def finish(self, handoff: HandoffRecord | None) -> None:
         """Send the final NOTIFY that a REFER is still owed: what became of the handoff, if there was one."""
         if self._owing:
-            self._owing = False
             self._notify(_final_status(handoff))
 
-    def _check(self, request: HandoffRequest) -> None:
-        if self._call is not None:
-            self._call.check_handoff(request)
-        elif self._waiting is not None:
-            raise HandoffConflict("another REFER waits for the call to begin")
-
     def _ask(self, call: LiveCall, request: HandoffRequest) -> None:
-        self._owing = False
         try:
             call.request_handoff(request, requested_by="agent")
         except HandoffConflict:
@@ -94,10 +89,9 @@ class Referrals:
         except HandoffInvalid as error:
             call.note_fault("refer_refused", str(error))
             self._notify(_FORBIDDEN)
-        else:
-            self._owing = True
 
     def _notify(self, status: tuple[int, str]) -> None:
+        self._owing = False
         with suppress(LegGone):
             self._leg.notify(*status)
 

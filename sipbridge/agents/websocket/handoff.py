@@ -16,7 +16,7 @@ _FAULTS_SHOWN = 5
 _FAULT_CHARACTERS = 200
 
 
-def ask(call: LiveCall, message: bytes) -> Mapping[str, object]:
+def ask(call: LiveCall, message: bytes | bytearray) -> Mapping[str, object]:
     """Hand off as the message, a JSON object, asks; returns the answer: `id` and `state`, or `status` and why not.
 
     The status is that of the HTTP API: 409 where somebody was quicker, 422 where the request cannot be carried out.

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-Payload = bytes | bytearray | memoryview  # a memoryview is good for the length of the call that it is handed to
+Payload = bytes | bytearray
 
 # RFC 6455, 7.4.1 and 7.1.5
 CLOSED_WELL = 1000
@@ -25,6 +25,9 @@ SEND_BUFFER_BYTES = 16 * 1024
 HIGH_WATER_BYTES = 16 * 1024
 DRAIN_SECONDS = 5.0  # for it to read on
 MAX_UNSENT_BYTES = 512 * 1024  # answers to one that sends, and does not read
+
+# Looked up once: a member of its enumerations costs half a microsecond.
+_TEXT, _PONG, _CLOSE = WSMsgType.TEXT, WSMsgType.PONG, WSMsgType.CLOSE
 
 # picows tells of addresses and payloads in its logs; what matters of it is a fault or a close code here.
 picows_logger = logging.getLogger(f"{__name__}.picows")
@@ -62,7 +65,7 @@ class Link(WSListener):
         """Send a text message; one for a socket that is closed is lost."""
         if self._transport is None:
             return
-        self._transport.send(WSMsgType.TEXT, message)
+        self._transport.send(_TEXT, message)
         if self.congested and self._transport.underlying_transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._abort()
 
@@ -101,12 +104,14 @@ class Link(WSListener):
         """A frame came; pings are answered by picows."""
         kind = frame.msg_type
         try:
-            if kind == WSMsgType.TEXT and frame.fin and self._fragments is None:
-                self._receive(frame.get_payload_as_memoryview())
-            elif kind == WSMsgType.PONG:
-                self._pong_due = False
-            elif kind == WSMsgType.CLOSE:
+            if kind is _CLOSE:
                 self._answer_close(transport, frame)
+            elif transport.is_close_frame_sent:
+                return  # picows goes on to deliver what it has refused
+            elif kind is _TEXT and frame.fin and self._fragments is None:
+                self._receive(frame.get_payload_as_bytes())
+            elif kind is _PONG:
+                self._pong_due = False
             else:
                 self._assemble(kind, frame)
         except Exception as error:  # noqa: BLE001 (goes to whoever waits for the end; picows would only log it)
@@ -116,11 +121,8 @@ class Link(WSListener):
         """The socket is gone: closed by the agent or by us, lost, or given up by picows for a fault of the agent's."""
         if self._linger_timer is not None:
             self._linger_timer.cancel()
-        said = transport.close_handshake.sent if transport.close_handshake else None
-        if said is not None and not self.ended.done():
+        if self._close_code_sent() not in (None, WSCloseCode.OK):
             self._looking = self._loop.create_task(_look_at_failure(transport))
-            if said.code == WSCloseCode.MESSAGE_TOO_BIG:
-                self._note_too_long()
         self._end(LOST)
 
     def pause_writing(self) -> None:
@@ -139,15 +141,14 @@ class Link(WSListener):
 
     def _assemble(self, kind: WSMsgType, frame: WSFrame) -> None:
         """Put a fragmented message together (RFC 6455, 5.4); a lone binary one comes here too."""
-        if (kind == WSMsgType.CONTINUATION) != (self._fragments is not None):
+        if (kind is WSMsgType.CONTINUATION) != (self._fragments is not None):
             self._refuse(WSCloseCode.PROTOCOL_ERROR)
             return
         if self._fragments is None:
             self._fragments = bytearray()
-            self._fragments_are_text = kind == WSMsgType.TEXT
+            self._fragments_are_text = kind is _TEXT
         self._fragments += frame.get_payload_as_memoryview()
         if len(self._fragments) > MAX_MESSAGE_BYTES:
-            self._note_too_long()
             self._refuse(WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
             message, self._fragments = self._fragments, None
@@ -156,14 +157,11 @@ class Link(WSListener):
             else:
                 self._note_fault("bad_message", "a message is binary")
 
-    def _note_too_long(self) -> None:
-        self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
-
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         code = frame.get_close_code()
-        transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+        self._end(CLOSED_WITHOUT_CODE if code is WSCloseCode.NO_INFO else code.value)
+        transport.send_close(WSCloseCode.OK if code is WSCloseCode.NO_INFO else code)
         transport.disconnect()
-        self._end(CLOSED_WITHOUT_CODE if code == WSCloseCode.NO_INFO else code.value)
 
     def _refuse(self, code: WSCloseCode) -> None:
         """Close because of what the agent sent."""
@@ -190,8 +188,15 @@ class Link(WSListener):
     def _end(self, code: int) -> None:
         self._cancel_timers()
         self._receive = _ignore_message
-        if not self.ended.done():
-            self.ended.set_result(code)
+        if self.ended.done():
+            return
+        if self._close_code_sent() is WSCloseCode.MESSAGE_TOO_BIG:
+            self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
+        self.ended.set_result(code)
+
+    def _close_code_sent(self) -> WSCloseCode | None:
+        handshake = self._transport.close_handshake if self._transport else None
+        return handshake.sent.code if handshake and handshake.sent else None
 
     def _cancel_timers(self) -> None:
         for timer in (self._ping_timer, self._drain_timer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import socket
 import ssl
 from urllib.parse import unquote, urlsplit
@@ -68,7 +69,7 @@ class Opener:
             case socket.gaierror() | UnicodeError():
                 reason = "its name was not found"
             case OSError():
-                reason = error.strerror or type(error).__name__
+                reason = os.strerror(error.errno).lower() if error.errno else "no address of it could be connected"
             case WSInvalidStatusError(response=WSUpgradeResponse() as response):
                 reason = f"it answered the upgrade with {response.status.value}"
             case _:

@@ -105,7 +105,7 @@ class MediaStream:
         self._return_marks()
 
     def _handoff(self, _message: dict[str, Any], payload: Payload) -> None:
-        self._link.send(self._messages.handoff(handoff.ask(self._call, bytes(payload))))
+        self._link.send(self._messages.handoff(handoff.ask(self._call, payload)))
 
     def _return_marks(self) -> None:
         while self._marks and self._marks[0][0] <= self._playback.played:

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from fakes import FakeLeg
+
+from agents.sip.support import IDENTITY, Scene, soon
+from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
+from sipbridge.waiting import Unless
+
+FIRST, SECOND = "sip:one@127.0.0.1:5090", "sip:two@127.0.0.1:5091"
+
+
+async def _until_hung_up(*legs: FakeLeg) -> None:
+    for leg in legs:
+        await soon(asyncio.shield(leg.ended))
+
+
+# ------------------------------------------------------------ reached
+
+
+async def test_the_caller_hears_ringing_then_is_joined_to_the_agent() -> None:
+    scene = Scene()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    leg.far_end_answers()
+    await connecting
+    assert scene.journal.steps == ["caller.ring", "agent1.dial", "agent1.dialled", "caller.join"]
+    assert scene.caller.joined is leg
+
+
+async def test_the_invite_says_who_calls() -> None:
+    scene = Scene(headers={"X-Lang": "de"}, transport="tcp")
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    (await scene.leg()).far_end_answers()
+    await connecting
+    uri, headers, caller = scene.line.dialled[0]
+    assert uri == "sip:bot@127.0.0.1:5090;transport=tcp"
+    assert caller == IDENTITY.caller
+    assert headers["X-Lang"] == "de"
+    assert headers["X-Sipbridge-Call-Id"] == IDENTITY.call_id
+
+
+async def test_early_media_is_heard_before_the_answer() -> None:
+    scene = Scene()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    leg.far_end_offers_audio()
+    await scene.journal.until("caller.early_media")
+    assert scene.caller.joined is leg
+    assert not connecting.done()
+    leg.far_end_answers()
+    await connecting
+    assert scene.journal.only("caller") == ["caller.ring", "caller.join", "caller.early_media"]
+
+
+async def test_audio_that_comes_with_the_answer_is_no_early_media() -> None:
+    scene = Scene()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    leg.far_end_offers_audio()
+    leg.far_end_answers()
+    await connecting
+    assert scene.journal.only("caller") == ["caller.ring", "caller.join"]
+
+
+async def test_an_agent_that_hangs_up_as_soon_as_it_answered_was_reached() -> None:
+    # Its BYE may hand off.
+    scene = Scene()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    scene.journal.when("caller.join", lambda: leg.far_end_hangs_up({"X-Handoff-Destination": "sales"}))
+    scene.caller.joining = LegGone("the other leg is gone")
+    leg.far_end_answers()
+    await connecting
+
+
+# ------------------------------------------------------------ not reached
+
+
+async def test_the_next_one_is_tried_where_one_refuses() -> None:
+    scene = Scene(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    (await scene.leg(1)).far_end_refuses(486)
+    (await scene.leg(2)).far_end_answers()
+    await connecting
+    assert [uri for uri, _, _ in scene.line.dialled] == [FIRST, SECOND]
+    assert scene.caller.joined is scene.line.legs[1]
+
+
+async def test_the_next_one_is_tried_where_no_invite_could_be_sent() -> None:
+    scene = Scene(uri=[FIRST, SECOND])
+    scene.line.failing[FIRST] = DialFailed(500, "no route")
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    await scene.journal.until("agent2.dialled")
+    scene.line.legs[0].far_end_answers()
+    await connecting
+    assert scene.caller.joined is scene.line.legs[0]
+
+
+async def test_the_next_one_is_tried_where_one_does_not_answer_and_nobody_waits_for_its_end() -> None:
+    scene = Scene(uri=[FIRST, SECOND], answer_timeout_seconds=0.05)
+    ending = scene.journal.hold("agent1.hang_up")
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    (await scene.leg(2)).far_end_answers()
+    await connecting
+    first = scene.line.legs[0]
+    assert first.hang_ups == [200]
+    assert not first.ended.done()
+    ending.set()
+    await _until_hung_up(first)
+
+
+async def test_the_early_media_of_one_that_fails_is_not_heard_on() -> None:
+    scene = Scene(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    first = await scene.leg(1)
+    first.far_end_offers_audio()
+    await scene.journal.until("caller.early_media")
+    first.far_end_refuses(480)
+    (await scene.leg(2)).far_end_answers()
+    await connecting
+    steps = scene.journal.steps
+    assert steps.index("caller.part") < steps.index("agent2.dial")
+    assert scene.caller.joined is scene.line.legs[1]
+
+
+async def test_one_that_goes_while_its_early_media_is_joined_has_failed() -> None:
+    scene = Scene(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    first = await scene.leg(1)
+    scene.journal.when("caller.join", lambda: first.far_end_refuses(503))
+    scene.caller.joining = LegGone("the other leg is gone")
+    first.far_end_offers_audio()
+    await scene.journal.until("agent2.dialled")
+    scene.caller.joining = None
+    scene.line.legs[1].far_end_answers()
+    await connecting
+
+
+async def test_one_that_cannot_be_joined_has_failed() -> None:
+    scene = Scene()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    scene.caller.joining = LegGone("no port is free")
+    leg.far_end_answers()
+    with pytest.raises(AgentUnavailable, match="SIP 500"):
+        await connecting
+    await _until_hung_up(leg)
+
+
+@pytest.mark.parametrize("uris", [[FIRST], [FIRST, SECOND]])
+async def test_where_all_fail_it_is_not_reached_and_no_number_is_named(uris: list[str]) -> None:
+    scene = Scene(uri=uris)
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    for number, status in zip(range(1, len(uris) + 1), (404, 486), strict=False):
+        (await scene.leg(number)).far_end_refuses(status)
+    with pytest.raises(AgentUnavailable) as caught:
+        await connecting
+    message = str(caught.value)
+    assert f"{len(uris)}; the last: SIP {404 if len(uris) == 1 else 486}" in message
+    assert "one@" not in message
+
+
+async def test_a_time_out_counts_as_408() -> None:
+    scene = Scene(answer_timeout_seconds=0.01)
+    with pytest.raises(AgentUnavailable, match="SIP 408"):
+        await scene.agent.connect(IDENTITY, scene.caller)
+    await _until_hung_up(*scene.line.legs)
+
+
+# ------------------------------------------------------------ the caller goes
+
+
+async def _connect_while_there(scene: Scene) -> None:
+    async with Unless(scene.caller.ended, LegGone("the caller has hung up")):
+        await scene.agent.connect(IDENTITY, scene.caller)
+
+
+async def test_a_caller_who_goes_at_once_is_dialled_for_no_more() -> None:
+    scene = Scene()
+    scene.journal.hold("caller.ring")
+    connecting = asyncio.create_task(_connect_while_there(scene))
+    await scene.journal.until("caller.ring")
+    scene.caller.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await connecting
+    assert scene.line.dialled == []
+
+
+@pytest.mark.parametrize(
+    ("does", "step"),
+    [
+        (FakeLeg.far_end_answers, "caller.join"),
+        (FakeLeg.far_end_offers_audio, "caller.join"),
+        (FakeLeg.far_end_offers_audio, "caller.early_media"),
+    ],
+)
+async def test_no_agent_is_left_behind_by_a_caller_who_goes_while_they_are_joined(
+    does: Callable[[FakeLeg], None], step: str
+) -> None:
+    scene = Scene()
+    scene.journal.hold(step)
+    connecting = asyncio.create_task(_connect_while_there(scene))
+    leg = await scene.leg()
+    does(leg)
+    await scene.journal.until(step)
+    scene.caller.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await connecting
+    await _until_hung_up(leg)
+
+
+async def test_an_unanswered_agent_is_let_go_when_the_caller_goes() -> None:
+    scene = Scene()
+    connecting = asyncio.create_task(_connect_while_there(scene))
+    leg = await scene.leg()
+    scene.caller.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await connecting
+    await _until_hung_up(leg)
+    assert leg.hang_ups == [200]
+
+
+async def test_a_leg_that_was_dialled_as_the_caller_went_is_hung_up() -> None:
+    scene = Scene()
+    dialling = scene.journal.hold("agent1.dial")
+    connecting = asyncio.create_task(_connect_while_there(scene))
+    await scene.journal.until("agent1.dial")
+    scene.caller.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await connecting
+    dialling.set()
+    leg = await scene.leg()
+    await _until_hung_up(leg)
+
+
+async def test_a_dial_that_failed_as_the_caller_went_troubles_nobody() -> None:
+    scene = Scene()
+    scene.line.failing["sip:bot@127.0.0.1:5090"] = DialFailed(500, "no route")
+    dialling = scene.journal.hold("agent1.dial")
+    connecting = asyncio.create_task(_connect_while_there(scene))
+    await scene.journal.until("agent1.dial")
+    scene.caller.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await connecting
+    dialling.set()
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    ends = await asyncio.gather(*others, return_exceptions=True)
+    assert [end for end in ends if end is not None] == [scene.line.failing["sip:bot@127.0.0.1:5090"]]

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fakes import FakeLeg, FakeLiveCall
+from store.records import make_handoff
+
+from agents.sip.support import IDENTITY, Scene, soon
+from sipbridge.agents.sip.conversation import SipConversation
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import HandoffState
+from sipbridge.calls.ports import Conversation, ConversationEnd
+from sipbridge.errors import AgentLost
+
+
+class Talk(Scene):
+    """An agent that was reached, and a caller who is to talk to it."""
+
+    agent_leg: FakeLeg
+    conversation: SipConversation
+
+    async def begin(self) -> asyncio.Task[ConversationEnd]:
+        """Reach it, and let it run; returns what `run` will."""
+        await self.reach()
+        self.call = FakeLiveCall()
+        running = asyncio.create_task(self.conversation.run(self.call))
+        await asyncio.sleep(0)
+        return running
+
+    async def reach(self) -> None:
+        connecting = asyncio.create_task(self.agent.connect(IDENTITY, self.caller))
+        self.agent_leg = await self.leg()
+        self.agent_leg.far_end_answers()
+        self.conversation = await connecting
+
+
+async def _cancelled(running: asyncio.Task[ConversationEnd]) -> None:
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+# ------------------------------------------------------------ how it ends
+
+
+async def test_a_plain_bye_ends_the_conversation() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up()
+    assert await running == ConversationEnd(None, "agent_ended")
+    assert talk.caller.joined is None
+
+
+async def test_a_bye_with_handoff_headers_hands_off() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up({"X-Handoff-Destination": "sales", "X-Handoff-P4": "4"})
+    assert await running == ConversationEnd(HandoffRequest(destination="sales", parameters={"p4": "4"}))
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Handoff-P10": "1"}, {"X-Handoff-Data": "{"}, {"X-Handoff-Reason": "x" * 100_000}]
+)
+async def test_a_bye_that_cannot_be_read_still_gets_the_caller_a_human(headers: dict[str, str]) -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up(headers)
+    assert await running == ConversationEnd(HandoffRequest(reason="invalid_handoff"))
+    assert talk.call.faults == ["bad_handoff"]
+
+
+@pytest.mark.parametrize("status", [408, 500, 503])
+async def test_an_agent_whose_leg_fails_is_lost(status: int) -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_refuses(status)
+    with pytest.raises(AgentLost, match=str(status)):
+        await running
+    assert talk.caller.joined is None
+
+
+async def test_a_leg_that_ended_and_not_by_the_agent_is_lost_too() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    await talk.agent_leg.hang_up()
+    with pytest.raises(AgentLost):
+        await running
+
+
+async def test_an_agent_that_hung_up_before_it_began_is_heard() -> None:
+    talk = Talk()
+    await talk.reach()
+    talk.agent_leg.far_end_hangs_up({"X-Handoff-Reason": "asked"})
+    end = await talk.conversation.run(FakeLiveCall())
+    assert end == ConversationEnd(HandoffRequest(reason="asked"))
+
+
+async def test_cancelled_the_two_no_longer_hear_each_other() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    assert talk.caller.joined is talk.agent_leg
+    await _cancelled(running)
+    assert talk.caller.joined is None
+
+
+# ------------------------------------------------------------ silence
+
+
+async def test_an_agent_that_sends_nothing_is_lost() -> None:
+    talk = Talk(silence_timeout_seconds=0.05)
+    running = await talk.begin()
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+
+
+async def test_an_agent_that_sends_nothing_any_more_is_lost() -> None:
+    talk = Talk(silence_timeout_seconds=0.1)
+    running = await talk.begin()
+    began = asyncio.get_running_loop().time()
+    talk.agent_leg.packets = 50
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+    assert asyncio.get_running_loop().time() - began > 0.1
+
+
+async def _looked_at(leg: FakeLeg, times: int, *, packets: list[int | None]) -> None:
+    """Return when the leg was asked for its packets that often; it says these, then the last of them."""
+    enough = asyncio.Event()
+    asked = 0
+
+    async def count() -> int | None:
+        nonlocal asked
+        asked += 1
+        if asked >= times:
+            enough.set()
+        return packets[min(asked, len(packets)) - 1]
+
+    leg.packets_received = count  # type: ignore[method-assign]
+    await soon(enough.wait())
+
+
+async def test_an_agent_that_sends_is_not_lost() -> None:
+    talk = Talk(silence_timeout_seconds=0.1)
+    running = await talk.begin()
+    await _looked_at(talk.agent_leg, 8, packets=list(range(1, 9)))
+    assert not running.done()
+    await _cancelled(running)
+
+
+async def test_an_agent_on_hold_may_be_silent() -> None:
+    talk = Talk(silence_timeout_seconds=0.1)
+    running = await talk.begin()
+    await _looked_at(talk.agent_leg, 8, packets=[7, None])
+    assert not running.done()
+    await _cancelled(running)
+
+
+async def test_where_silence_does_not_matter_nobody_looks() -> None:
+    talk = Talk(silence_timeout_seconds=None)
+
+    async def unwanted() -> int | None:
+        raise AssertionError
+
+    running = await talk.begin()
+    talk.agent_leg.packets_received = unwanted  # type: ignore[method-assign]
+    talk.agent_leg.far_end_hangs_up()
+    assert (await running).handoff is None
+
+
+async def test_an_agent_that_goes_while_it_is_looked_at_ends_as_it_went() -> None:
+    talk = Talk(silence_timeout_seconds=0.05)
+
+    async def goes() -> int | None:
+        talk.agent_leg.far_end_hangs_up()
+        return await FakeLeg.packets_received(talk.agent_leg)
+
+    running = await talk.begin()
+    talk.agent_leg.packets_received = goes  # type: ignore[method-assign]
+    assert await running == ConversationEnd(None, "agent_ended")
+
+
+# ------------------------------------------------------------ keys
+
+
+async def test_keys_go_both_ways() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    for digit in "42#":
+        talk.agent_leg.far_end_presses(digit)
+    talk.conversation.press("*")
+    talk.conversation.press("D")
+    assert talk.caller.digits == "42#"
+    assert talk.agent_leg.digits == "*D"
+    await _cancelled(running)
+    talk.agent_leg.far_end_presses("9")
+    assert talk.caller.digits == "42#"
+
+
+# ------------------------------------------------------------ a handoff while it stays
+
+
+async def test_a_refer_hands_off_and_the_agent_hears_of_it_before_its_bye() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    assert talk.agent_leg.far_end_refers("<sip:sales@h?X-Handoff-Reason=asked>") == 202
+    assert talk.call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
+    assert not running.done()
+    await talk.conversation.finish_speaking()
+    await _cancelled(running)
+    handoff = make_handoff().model_copy(update={"state": HandoffState.COMPLETED, "confirmed": True})
+    await talk.conversation.close(handoff)
+    assert talk.journal.only("agent1")[-3:] == ["agent1.fall_silent", "agent1.notify 200", "agent1.hang_up"]
+
+
+async def test_a_refer_before_the_caller_is_answered_is_not_lost() -> None:
+    talk = Talk()
+    await talk.reach()
+    assert talk.agent_leg.far_end_refers("<sip:sales@h>") == 202
+    call = FakeLiveCall()
+    running = asyncio.create_task(talk.conversation.run(call))
+    await asyncio.sleep(0)
+    assert call.requests == [(HandoffRequest(destination="sales"), "agent")]
+    await _cancelled(running)
+
+
+async def test_an_agent_that_leaves_after_its_202_is_notified_all_the_same() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    assert talk.agent_leg.far_end_refers("<sip:sales@h>") == 202
+    talk.agent_leg.far_end_hangs_up()
+    assert await running == ConversationEnd(None, "agent_ended")
+    await talk.conversation.finish_speaking()
+    handoff = make_handoff().model_copy(update={"state": HandoffState.FAILED, "transfer": "released"})
+    await talk.conversation.close(handoff)
+    assert talk.agent_leg.notified == [(503, "Service Unavailable")]
+    assert talk.agent_leg.hang_ups == []
+
+
+# ------------------------------------------------------------ letting go
+
+
+async def test_closing_hangs_up_once() -> None:
+    talk = Talk()
+    await talk.reach()
+    await talk.conversation.close(None)
+    await talk.conversation.close(None)
+    assert talk.agent_leg.hang_ups == [200]
+    assert talk.agent_leg.notified == []
+
+
+async def test_closing_does_not_wait_long_for_an_agent_that_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.agents.sip.conversation.CLOSE_SECONDS", 0.01)
+    talk = Talk()
+    await talk.reach()
+    ending = talk.journal.hold("agent1.hang_up")
+    await soon(talk.conversation.close(None))
+    assert not talk.agent_leg.ended.done()
+    ending.set()
+    await soon(asyncio.shield(talk.agent_leg.ended))
+
+
+def _implements(conversation: SipConversation) -> Conversation:
+    return conversation

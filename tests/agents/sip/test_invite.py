@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from agents.sip.support import IDENTITY
+from sipbridge.agents.sip.invite import invite_headers, with_transport
+
+OURS = {
+    "X-Sipbridge-Call-Id": "call-1",
+    "X-Sipbridge-Client": "acme",
+    "X-Sipbridge-Project": "billing",
+    "X-Sipbridge-Contact-Id": "123",
+    "X-Sipbridge-Main-Contact-Id": "456",
+    "X-Sipbridge-Caller": "+15550100",
+    "X-Sipbridge-Dialled": "+19995550001",
+}
+
+
+def _headers(passed: Mapping[str, str], configured: Mapping[str, str] | None = None) -> dict[str, str]:
+    return invite_headers(replace(IDENTITY, headers=passed), configured or {})
+
+
+def test_the_agent_is_told_who_calls_whom_and_for_which_contact() -> None:
+    assert _headers({}) == OURS
+
+
+def test_passed_headers_are_passed_and_configured_ones_win() -> None:
+    headers = _headers({"X-Lang": "en", "x-queue": "caller's"}, {"X-Queue": "ours", "Authorization": "Bearer t"})
+    assert headers == {"X-Lang": "en", "X-Queue": "ours", "Authorization": "Bearer t", **OURS}
+
+
+@pytest.mark.parametrize("name", ["X-Sipbridge-Caller", "x-SIPBRIDGE-caller", "X-Sipbridge-Anything"])
+def test_a_caller_cannot_speak_in_our_name(name: str) -> None:
+    assert _headers({name: "+15550911"}) == OURS
+
+
+def test_nor_can_a_configuration() -> None:
+    assert _headers({}, {"x-sipbridge-call-id": "other"}) == OURS
+
+
+@pytest.mark.parametrize("name", ["X-Handoff-Destination", "x-handoff-p4"])
+def test_a_caller_cannot_put_words_into_the_agents_handoff(name: str) -> None:
+    assert _headers({name: "sales"}) == OURS
+
+
+@pytest.mark.parametrize("name", ["X-", "X-A.B", "X-A B", "X-A:B", "Subject", "X-A\r\nB", ""])
+def test_a_header_with_an_odd_name_is_left_out_and_only_it(name: str) -> None:
+    assert _headers({name: "1", "X-Lang": "en"}) == {"X-Lang": "en", **OURS}
+
+
+@pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\nb", "a\x00b", "a\x7f", "\udcff"])
+def test_a_value_that_could_break_its_line_is_left_out(value: str) -> None:
+    assert _headers({"X-Note": value, "X-Lang": "en"}) == {"X-Lang": "en", **OURS}
+
+
+def test_a_line_has_at_most_1024_bytes() -> None:
+    assert "X-Note" in _headers({"X-Note": "a" * (1024 - len("X-Note: "))})
+    assert "X-Note" not in _headers({"X-Note": "a" * (1025 - len("X-Note: "))})
+    assert "X-Note" not in _headers({"X-Note": "ü" * 600})
+
+
+def test_a_caller_whose_number_would_break_its_line_is_not_named() -> None:
+    headers = invite_headers(replace(IDENTITY, caller="+1\r\nEvil: 1", headers={}), {})
+    assert headers == {name: value for name, value in OURS.items() if name != "X-Sipbridge-Caller"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport", "dialled"),
+    [
+        ("sip:bot@example.net", None, "sip:bot@example.net"),
+        ("sip:bot@example.net:5070", "tcp", "sip:bot@example.net:5070;transport=tcp"),
+        ("sip:bot@example.net;transport=UDP", "tcp", "sip:bot@example.net;transport=UDP"),
+        ("sip:bot@example.net;Transport=udp;lr", "tcp", "sip:bot@example.net;Transport=udp;lr"),
+        ("sip:bot@example.net;lr?X-A=1", "udp", "sip:bot@example.net;lr;transport=udp?X-A=1"),
+        ("sip:bot;transport=x@example.net", "tcp", "sip:bot;transport=x@example.net;transport=tcp"),
+        ("sip:[::1]:5070", "tcp", "sip:[::1]:5070;transport=tcp"),
+    ],
+)
+def test_the_transport_is_added_where_the_uri_names_none(uri: str, transport: str | None, dialled: str) -> None:
+    assert with_transport(uri, transport) == dialled

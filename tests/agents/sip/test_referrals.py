@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+import pytest
+from fakes import FakeLeg, FakeLiveCall, Journal
+from store.records import make_handoff
+
+from agents.sip.support import DESTINATIONS
+from sipbridge.agents.sip.referrals import Referrals
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import HandoffState
+from sipbridge.calls.ports import Referee, Referral
+from sipbridge.errors import HandoffConflict, HandoffInvalid
+
+SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked>"
+
+
+@pytest.fixture
+async def leg() -> FakeLeg:
+    return FakeLeg(Journal(), "agent")
+
+
+@pytest.fixture
+def call() -> FakeLiveCall:
+    return FakeLiveCall()
+
+
+@pytest.fixture
+async def referrals(leg: FakeLeg) -> Referrals:
+    made = Referrals(leg, DESTINATIONS)
+    leg.take_referrals(made)
+    return made
+
+
+async def _noted() -> None:
+    """Let the loop take in what was handed over to it."""
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_soon(done.set)
+    await done.wait()
+
+
+async def test_a_good_one_hands_off(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
+    referrals.begin(call)
+    assert leg.far_end_refers(SALES) == 202
+    assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
+    assert leg.notified == []
+
+
+@pytest.mark.parametrize(
+    ("refer_to", "headers", "refusing", "answer", "faults"),
+    [
+        ("<sip:elsewhere@evil.example.net>", {}, HandoffInvalid("route is not allowed"), 403, ["refer_refused"]),
+        ("<sip:sales@h>", {"X_Handoff_Destination": "nowhere"}, HandoffInvalid("not defined"), 403, ["refer_refused"]),
+        ("<sip:sales@h>", {}, HandoffConflict("already handed off"), 491, []),
+        ("<sip:sales@h?X-Handoff-P10=1>", {}, None, 400, ["bad_refer"]),
+        ("<sip:sales@h>", {"X_Handoff_P4": "x" * 100_000}, None, 400, ["bad_refer"]),
+        ("<sip:%ff@h>", {}, None, 400, ["bad_refer"]),
+        ("nonsense", {}, None, 400, ["bad_refer"]),
+        ("", {}, None, 400, ["bad_refer"]),
+    ],
+)
+async def test_a_bad_one_is_refused_and_noted(
+    leg: FakeLeg,
+    call: FakeLiveCall,
+    referrals: Referrals,
+    refer_to: str,
+    headers: Mapping[str, str],
+    refusing: Exception | None,
+    answer: int,
+    faults: list[str],
+) -> None:
+    call.refusing = refusing
+    referrals.begin(call)
+    assert leg.far_end_refers(refer_to, **headers) == answer
+    await _noted()
+    assert call.faults == faults
+    assert call.requests == []
+    referrals.finish(make_handoff())
+    assert leg.notified == []
+
+
+async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLiveCall, referrals: Referrals) -> None:
+    referrals.begin(call)
+    noted_by: list[int] = []
+
+    def note(fault: str, message: str) -> None:
+        assert (fault, bool(message)) == ("bad_refer", True)
+        noted_by.append(threading.get_ident())
+
+    call.note_fault = note  # type: ignore[method-assign]
+    answer = await asyncio.to_thread(referrals.judge, Referral("nonsense", {}))
+    await _noted()
+    assert answer == 400
+    assert noted_by == [threading.get_ident()]
+
+
+async def test_it_may_be_judged_when_the_loop_is_gone(leg: FakeLeg) -> None:
+    async def make() -> Referrals:
+        return Referrals(leg, DESTINATIONS)
+
+    orphan = await asyncio.to_thread(asyncio.run, make())
+    assert orphan.judge(Referral("nonsense", {})) == 400
+
+
+# ------------------------------------------------------------ before the conversation
+
+
+async def test_one_that_comes_at_once_is_carried_out_when_the_conversation_begins(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
+) -> None:
+    assert leg.far_end_refers(SALES) == 202
+    assert leg.far_end_refers(SALES) == 491
+    referrals.begin(call)
+    assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
+    referrals.finish(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
+    assert leg.notified == [(200, "OK")]
+
+
+async def test_a_bad_one_that_comes_at_once_is_noted_when_the_conversation_begins(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
+) -> None:
+    assert leg.far_end_refers("nonsense") == 400
+    await _noted()
+    assert call.faults == []
+    referrals.begin(call)
+    assert call.faults == ["bad_refer"]
+
+
+@pytest.mark.parametrize(
+    ("refusing", "told", "faults"),
+    [
+        (HandoffInvalid("route is not allowed"), (403, "Forbidden"), ["refer_refused"]),
+        (HandoffConflict("already handed off"), (491, "Request Pending"), []),
+    ],
+)
+async def test_one_that_comes_at_once_and_cannot_be_is_told_so(
+    leg: FakeLeg,
+    call: FakeLiveCall,
+    referrals: Referrals,
+    refusing: Exception,
+    told: tuple[int, str],
+    faults: list[str],
+) -> None:
+    assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 202
+    call.refusing = refusing
+    referrals.begin(call)
+    assert leg.notified == [told]
+    assert call.faults == faults
+    referrals.finish(make_handoff())
+    assert leg.notified == [told]
+
+
+async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
+) -> None:
+    referrals.begin(call)
+    assert referrals.judge(Referral(SALES, {})) == 202
+    assert referrals.judge(Referral(SALES, {})) == 491
+    referrals.accepted(Referral(SALES, {}))
+    assert len(call.requests) == 1
+    referrals.finish(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
+    assert leg.notified == [(200, "OK")]
+
+
+async def test_after_one_that_could_not_be_another_may_follow(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
+) -> None:
+    assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 202
+    call.refusing = HandoffInvalid("route is not allowed")
+    referrals.begin(call)
+    call.refusing = None
+    assert leg.far_end_refers(SALES) == 202
+    assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
+
+
+async def test_one_that_the_caller_did_not_wait_for_is_told_so(leg: FakeLeg, referrals: Referrals) -> None:
+    assert leg.far_end_refers(SALES) == 202
+    referrals.finish(None)
+    referrals.finish(None)
+    assert leg.notified == [(487, "Request Terminated")]
+
+
+# ------------------------------------------------------------ what became of it
+
+
+async def test_one_that_somebody_was_quicker_than_is_told_so(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
+) -> None:
+    referrals.begin(call)
+    assert referrals.judge(Referral(SALES, {})) == 202
+    call.refusing = HandoffConflict("the API was quicker")
+    referrals.accepted(Referral(SALES, {}))
+    referrals.finish(make_handoff())
+    assert leg.notified == [(491, "Request Pending")]
+
+
+@pytest.mark.parametrize(
+    ("handoff", "told"),
+    [
+        ({"state": HandoffState.COMPLETED, "confirmed": True}, (200, "OK")),
+        ({"state": HandoffState.COMPLETED, "confirmed": False}, (202, "Accepted")),
+        ({"state": HandoffState.FAILED, "transfer": "caller_hung_up"}, (487, "Request Terminated")),
+        ({"state": HandoffState.FAILED, "transfer": "refer_refused, released"}, (503, "Service Unavailable")),
+        ({"state": HandoffState.INITIATED}, (503, "Service Unavailable")),
+    ],
+)
+async def test_the_agent_is_told_the_true_outcome_once(
+    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals, handoff: dict[str, object], told: tuple[int, str]
+) -> None:
+    referrals.begin(call)
+    assert leg.far_end_refers(SALES) == 202
+    record = make_handoff().model_copy(update={"transfer": "", "confirmed": None, **handoff})
+    referrals.finish(record)
+    referrals.finish(record)
+    assert leg.notified == [told]
+
+
+async def test_without_a_refer_nobody_is_notified(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
+    referrals.begin(call)
+    referrals.finish(make_handoff())
+    assert leg.notified == []
+
+
+def _implements(referrals: Referrals) -> Referee:
+    return referrals

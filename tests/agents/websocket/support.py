@@ -1,0 +1,233 @@
+"""The agent's end of the socket, played frame by frame, and a caller's call with it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fakes import FakeAudioStream, FakeLeg, FakeLiveCall, Journal
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from sipbridge.agents import WebsocketAgent
+from sipbridge.calls.model import Identity
+from sipbridge.calls.ports import Conversation, ConversationEnd
+from sipbridge.config import WebsocketAgentConfig
+
+CALL_ID = "0123456789abcdef0123456789abcdef"
+FRAME = b"\xff" * 160
+
+
+def identity(**headers: str) -> Identity:
+    """A caller; `X_Language="de"` is a header that was passed."""
+    passed = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Identity(CALL_ID, "sip-id", "acme", "billing", "123456789", "987654321", "+15550100", "+19995550001", passed)
+
+
+class AgentSocket(WSListener):
+    """One socket as the agent has it; `closed` gives the code that came, `closing` is whether it closes in turn."""
+
+    def __init__(self, request: WSUpgradeRequest, *, pongs: bool) -> None:
+        self.request = request
+        self.closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.stream_sid = ""
+        self.closing = True
+        self.unread: asyncio.Queue[bytes] = asyncio.Queue()
+        self.pings: asyncio.Queue[bytes] = asyncio.Queue()
+        self.transport: WSTransport
+        self._pongs = pongs
+        self._pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.PING:
+            self.pings.put_nowait(frame.get_payload_as_bytes())
+            if self._pongs:
+                transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.TEXT:
+            self.unread.put_nowait(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.PONG and not self._pong.done():
+            self._pong.set_result(None)
+        elif frame.msg_type == WSMsgType.CLOSE and self.closing:
+            self.closed.set_result(frame.get_close_code().value)
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+
+    def on_ws_disconnected(self, _transport: WSTransport) -> None:
+        if not self.closed.done():
+            self.closed.set_result(1006)
+
+    async def next(self, event: str) -> dict[str, Any]:
+        """The next message, which must be of this event."""
+        message: dict[str, Any] = orjson.loads(await self.unread.get())
+        assert message["event"] == event
+        return message
+
+    async def begin(self) -> dict[str, Any]:
+        """See `connected` and `start`; returns the latter."""
+        await self.next("connected")
+        start = await self.next("start")
+        self.stream_sid = start["streamSid"]
+        return start
+
+    def say(self, event: str, **fields: object) -> None:
+        """Send a message of this stream."""
+        self.send({"event": event, "streamSid": self.stream_sid, **fields})
+
+    def speak(self, audio: bytes) -> None:
+        """Send audio."""
+        self.say("media", media={"payload": base64.b64encode(audio).decode()})
+
+    def send(self, message: object) -> None:
+        """Send JSON."""
+        self.transport.send(WSMsgType.TEXT, orjson.dumps(message))
+
+    async def settle(self) -> None:
+        """Return once all that was sent has been handled: a ping is answered in its turn."""
+        self._pong = asyncio.get_running_loop().create_future()
+        self.transport.send_ping()
+        await self._pong
+
+    def hang_up(self, code: int | None = None) -> None:
+        """Close with a code; with none the TCP connection is reset."""
+        if code is None:
+            self.transport.disconnect(graceful=False)
+        else:
+            self.transport.send_close(WSCloseCode(code))
+
+    def hang_up_without_code(self) -> None:
+        """Send a close frame with no body (RFC 6455, 5.5.1)."""
+        self.transport.send(WSMsgType.CLOSE, None)
+
+
+class AgentServer:
+    """Where the agent listens. `refusing` is an HTTP status for those who come."""
+
+    def __init__(self) -> None:
+        self.refusing: int | None = None
+        self.pongs = True
+        self.sockets: asyncio.Queue[AgentSocket] = asyncio.Queue()
+        self.admitted: list[AgentSocket] = []
+        self.attempts = 0
+        self.port = 0
+        self._tried = asyncio.Event()
+
+    def url(self, scheme: str = "ws") -> str:
+        return f"{scheme}://localhost:{self.port}/agent?key=secret"
+
+    async def attempted(self, times: int) -> None:
+        """Return once it was tried so many times to open a socket."""
+        while self.attempts < times:
+            self._tried.clear()
+            await self._tried.wait()
+
+    async def accept(self) -> AgentSocket:
+        """The next socket that is opened."""
+        return await self.sockets.get()
+
+    def admit(self, request: WSUpgradeRequest) -> AgentSocket | WSUpgradeResponseWithListener:
+        self.attempts += 1
+        self._tried.set()
+        if self.refusing is not None:
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(self.refusing), None)
+        agent_socket = AgentSocket(request, pongs=self.pongs)
+        self.admitted.append(agent_socket)
+        self.sockets.put_nowait(agent_socket)
+        return agent_socket
+
+
+@asynccontextmanager
+async def agent_server(context: ssl.SSLContext | None = None) -> AsyncIterator[AgentServer]:
+    """Listen on loopback. What waits in the kernel is kept small, so that a reader who stops is noticed."""
+    listening = AgentServer()
+    listener = socket.create_server(("localhost", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    server = await ws_create_server(listening.admit, sock=listener, ssl=context, enable_auto_pong=False)
+    listening.port = listener.getsockname()[1]
+    try:
+        yield listening
+    finally:
+        server.close()
+        for agent_socket in listening.admitted:
+            agent_socket.transport.disconnect(graceful=False)
+        await server.wait_closed()
+
+
+class Site:
+    """A caller, the agent's server, and the conversation between them."""
+
+    def __init__(self, server: AgentServer) -> None:
+        self.server = server
+        self.leg = FakeLeg(Journal())
+        self.call = FakeLiveCall()
+        self._conversations: list[tuple[Conversation, asyncio.Task[ConversationEnd] | None]] = []
+
+    def agent(self, **config: object) -> WebsocketAgent:
+        return WebsocketAgent(
+            WebsocketAgentConfig.model_validate({"type": "websocket", "url": self.server.url(), **config})
+        )
+
+    async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
+        """Reach the agent, and leave the caller ringing."""
+        conversation = await self.agent(**config).connect(identity(), self.leg)
+        self._conversations.append((conversation, None))
+        return conversation, await self.server.accept()
+
+    async def talk(self, **config: object) -> tuple[Conversation, asyncio.Task[ConversationEnd], AgentSocket]:
+        """Reach the agent, and let it have its `start`."""
+        conversation, agent_socket = await self.connect(**config)
+        running = asyncio.ensure_future(conversation.run(self.call))
+        self._conversations.append((conversation, running))
+        await agent_socket.begin()
+        return conversation, running, agent_socket
+
+    @property
+    def audio(self) -> FakeAudioStream:
+        """The caller's audio."""
+        assert self.leg.audio is not None
+        return self.leg.audio
+
+    async def clean_up(self) -> None:
+        """Let every agent go, as a call does at its end."""
+        for conversation, running in self._conversations:
+            if running is not None:
+                running.cancel()
+                with suppress(Exception, asyncio.CancelledError):
+                    await running
+            await conversation.close(None)
+
+
+def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """Make an authority and a certificate of it for `localhost`; returns the authority and what a server needs."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S603, S607 (words of this file; found on PATH)
+
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Authority")
+    openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+    issue = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
+    openssl("x509", "-req", "-in", "server.csr", *issue, "-out", "server.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    return folder / "ca.pem", context

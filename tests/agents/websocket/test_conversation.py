@@ -1,0 +1,319 @@
+"""How a conversation ends, survives the loss of its socket, and is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from sipbridge.agents.websocket import conversation
+from sipbridge.errors import AgentLost, LegGone
+
+from .support import FRAME, AgentSocket, Site
+
+
+class Delays:
+    """The waits before attempts to reconnect: noted, and taking no time."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+        self._delays = conversation.RECONNECT_DELAYS
+
+    def __iter__(self) -> Iterator[float]:
+        for delay in self._delays:
+            self.waited.append(delay)
+            yield 0.0
+
+
+@pytest.fixture(autouse=True)
+def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
+    delays = Delays()
+    monkeypatch.setattr(conversation, "RECONNECT_DELAYS", delays)
+    return delays
+
+
+# ------------------------------------------------------------ the agent ends it
+
+
+async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) -> None:
+    _, running, agent = await site.talk()
+    agent.hang_up(1000)
+    end = await running
+    assert (end.handoff, end.reason) == (None, "agent_ended")
+    assert await agent.closed == 1000
+    assert site.audio.closed
+
+
+async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: Site) -> None:
+    _, running, agent = await site.talk()
+    agent.hang_up_without_code()
+    assert (await running).reason == "agent_ended"
+    assert site.server.attempts == 1
+
+
+async def test_an_agent_that_closes_while_it_rings_ends_the_conversation_at_the_answer(site: Site) -> None:
+    talking, agent = await site.connect()
+    agent.hang_up(1000)
+    await agent.closed
+    assert (await talking.run(site.call)).reason == "agent_ended"
+
+
+# ------------------------------------------------------------ the socket is lost
+
+
+async def _reconnected(site: Site) -> tuple[AgentSocket, dict[str, object]]:
+    agent = await site.server.accept()
+    return agent, await agent.begin()
+
+
+@pytest.mark.parametrize("code", [None, 1001, 1011, 1012, 4000])
+async def test_a_socket_that_ends_otherwise_is_opened_again_at_once(
+    site: Site, delays: Delays, code: int | None
+) -> None:
+    _, running, agent = await site.talk()
+    agent.hang_up(code)
+    await _reconnected(site)
+    assert delays.waited == [0.0]
+    assert site.call.faults == ["reconnected"]
+    assert not running.done()
+
+
+async def test_a_new_socket_has_a_new_stream_numbered_from_the_beginning(site: Site) -> None:
+    _, _, agent = await site.talk()
+    site.audio.turn()
+    await agent.next("media")
+    first = agent.stream_sid
+    agent.hang_up(1012)
+    agent, start = await _reconnected(site)
+    assert start["sequenceNumber"] == "1"
+    assert agent.stream_sid != first
+    site.audio.turn()
+    message = await agent.next("media")
+    assert message["sequenceNumber"] == "2"
+    assert (message["media"]["chunk"], message["media"]["timestamp"]) == ("1", "0")
+
+
+async def test_what_was_queued_goes_on_playing_and_its_marks_are_forgotten(site: Site) -> None:
+    _, _, agent = await site.talk()
+    agent.speak(FRAME * 2)
+    agent.say("mark", mark={"name": "of the old stream"})
+    await agent.settle()
+    agent.hang_up(1012)
+    agent, _ = await _reconnected(site)
+    agent.speak(FRAME)
+    agent.say("mark", mark={"name": "of the new stream"})
+    await agent.settle()
+    assert site.audio.audio == FRAME * 3
+    assert site.audio.clears == 0
+    for _ in range(2):
+        site.audio.turn()
+        await agent.next("media")
+    await agent.settle()
+    assert agent.unread.empty()
+    site.audio.turn()
+    await agent.next("media")
+    assert (await agent.next("mark"))["mark"]["name"] == "of the new stream"
+
+
+async def _lose_socket(site: Site, agent: AgentSocket) -> None:
+    """Have the agent go, and refuse to come back."""
+    site.server.refusing = 503
+    agent.hang_up()
+    await site.server.attempted(3)
+
+
+async def test_what_the_caller_does_while_the_socket_is_down_is_dropped(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
+    talking, _, agent = await site.talk()
+    await _lose_socket(site, agent)
+    site.audio.turn(b"\x01" * 160)
+    talking.press("1")
+    site.server.refusing = None
+    agent, _ = await _reconnected(site)
+    await agent.settle()
+    assert agent.unread.empty()
+
+
+async def test_a_message_with_the_old_stream_sid_is_of_a_wrong_stream(site: Site) -> None:
+    _, _, agent = await site.talk()
+    old = agent.stream_sid
+    agent.hang_up(1012)
+    agent, _ = await _reconnected(site)
+    agent.stream_sid = old
+    agent.say("clear")
+    await agent.settle()
+    assert site.call.faults == ["reconnected", "wrong_stream"]
+
+
+async def test_an_agent_that_does_not_come_back_is_lost_after_four_attempts(site: Site, delays: Delays) -> None:
+    _, running, agent = await site.talk()
+    site.server.refusing = 503
+    agent.hang_up()
+    with pytest.raises(AgentLost, match="503"):
+        await running
+    assert delays.waited == [0.0, 1.0, 2.0, 4.0]
+    assert site.server.attempts == 5
+    assert site.audio.closed
+    assert site.call.faults == []
+
+
+async def test_a_socket_that_drops_again_soon_goes_on_with_the_series(site: Site, delays: Delays) -> None:
+    _, running, agent = await site.talk()
+    for _ in range(4):
+        agent.hang_up()
+        agent, _ = await _reconnected(site)
+    agent.hang_up()
+    with pytest.raises(AgentLost, match="again and again"):
+        await running
+    assert delays.waited == [0.0, 1.0, 2.0, 4.0]
+
+
+async def test_a_socket_that_held_for_a_while_starts_the_series_anew(
+    site: Site, delays: Delays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "STEADY_SECONDS", 0.0)
+    _, running, agent = await site.talk()
+    for _ in range(6):
+        agent.hang_up()
+        agent, _ = await _reconnected(site)
+    assert delays.waited == [0.0] * 6
+    assert not running.done()
+
+
+async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: Site) -> None:
+    talking, agent = await site.connect()
+    agent.hang_up()
+    await agent.closed
+    running = asyncio.ensure_future(talking.run(site.call))
+    agent, _ = await _reconnected(site)
+    agent.hang_up(1000)
+    assert (await running).reason == "agent_ended"
+
+
+# ------------------------------------------------------------ silence
+
+
+async def test_an_agent_that_gives_no_sign_of_life_is_lost(site: Site) -> None:
+    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+    await agent.next("stop")
+    assert await agent.closed == 1000
+    assert site.server.attempts == 1
+
+
+@pytest.mark.parametrize("event", ["clear", "an event of its own"])
+async def test_a_message_is_a_sign_of_life(site: Site, event: str) -> None:
+    loop = asyncio.get_running_loop()
+    _, running, agent = await site.talk(silence_timeout_seconds=0.5)
+    await asyncio.wait([running], timeout=0.1)
+    said_at = loop.time()
+    agent.say(event)
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+    assert loop.time() - said_at >= 0.5
+
+
+async def test_what_cannot_be_used_is_no_sign_of_life(site: Site) -> None:
+    _, running, agent = await site.talk(silence_timeout_seconds=0.1)
+    while not running.done():
+        agent.send({"event": "clear", "streamSid": "of another stream"})
+        await asyncio.wait([running], timeout=0.01)
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+
+
+async def test_an_agent_that_is_being_heard_is_not_silent(site: Site) -> None:
+    loop = asyncio.get_running_loop()
+    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
+    said_at = loop.time()
+    agent.speak(b"a" * 1600)  # 0.2 s
+    await agent.settle()
+    while not running.done():
+        site.audio.turn()
+        await asyncio.wait([running], timeout=0.02)
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+    assert loop.time() - said_at >= 0.25
+
+
+async def test_what_is_queued_behind_a_hold_is_no_silence(site: Site) -> None:
+    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
+    agent.speak(FRAME)
+    await agent.settle()
+    await asyncio.wait([running], timeout=0.2)
+    assert not running.done()
+    site.audio.turn()
+    with pytest.raises(AgentLost, match="silent"):
+        await running
+
+
+async def test_without_a_silence_timeout_an_agent_may_be_silent(site: Site) -> None:
+    _, running, _ = await site.talk(silence_timeout_seconds=None)
+    await asyncio.wait([running], timeout=0.1)
+    assert not running.done()
+
+
+# ------------------------------------------------------------ it is let go
+
+
+async def test_an_agent_that_is_stopped_hears_so_and_the_audio_is_closed(site: Site) -> None:
+    talking, running, agent = await site.talk()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert site.audio.closed
+    stop = await agent.next("stop")
+    assert stop["stop"]["callSid"] == f"CA{site.call.record.call_id}"
+    assert await agent.closed == 1000
+    await talking.close(None)
+    await talking.close(None)
+
+
+async def test_an_agent_that_is_stopped_while_its_socket_is_down_is_let_go(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
+    talking, running, agent = await site.talk()
+    await _lose_socket(site, agent)
+    running.cancel()
+    await asyncio.wait([running])
+    await talking.close(None)
+    assert site.audio.closed
+
+
+async def test_a_conversation_that_never_ran_is_closed_without_a_stop(site: Site) -> None:
+    talking, agent = await site.connect()
+    await talking.close(None)
+    await talking.close(None)
+    assert await agent.closed == 1000
+    assert agent.unread.empty()
+
+
+async def test_a_caller_who_goes_before_the_audio_is_open_leaves_no_socket_behind(site: Site) -> None:
+    talking, agent = await site.connect()
+    site.leg.far_end_hangs_up()
+    with pytest.raises(LegGone):
+        await talking.run(site.call)
+    assert await agent.closed == 1000
+
+
+async def test_an_agent_has_finished_speaking_when_all_was_played(site: Site) -> None:
+    talking, _, agent = await site.talk()
+    agent.speak(FRAME * 2)
+    await agent.settle()
+    finishing = asyncio.ensure_future(talking.finish_speaking())
+    site.audio.turn()
+    await agent.settle()
+    assert not finishing.done()
+    site.audio.turn()
+    await finishing
+
+
+async def test_an_agent_that_never_spoke_has_finished_speaking(site: Site) -> None:
+    talking, _ = await site.connect()
+    await talking.finish_speaking()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from fakes import FakeAudioStream
+
+from sipbridge.agents.websocket.playback import Playback
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def playback(clock: Clock) -> Playback:
+    return Playback(FakeAudioStream(lambda _audio, _played: None, limit=16_000), clock)
+
+
+def test_it_is_quiet_from_the_beginning(playback: Playback, clock: Clock) -> None:
+    clock.now += 3
+    assert playback.quiet_seconds() == 3
+
+
+def test_it_is_quiet_from_the_last_sign_of_life(playback: Playback, clock: Clock) -> None:
+    clock.now += 3
+    playback.note_life()
+    clock.now += 2
+    assert playback.quiet_seconds() == 2
+
+
+def test_it_is_quiet_from_when_the_last_of_what_was_said_is_heard(playback: Playback, clock: Clock) -> None:
+    playback.write(b"a" * 8000)
+    playback.note_life()
+    playback.played = 8000
+    clock.now += 3
+    assert playback.quiet_seconds() == 2
+
+
+def test_what_is_held_up_is_still_to_be_heard(playback: Playback, clock: Clock) -> None:
+    playback.write(b"a" * 8000)
+    playback.note_life()
+    clock.now += 60
+    assert playback.quiet_seconds() == -1
+
+
+def test_what_was_cleared_is_not_to_be_heard(playback: Playback, clock: Clock) -> None:
+    playback.write(b"a" * 8000)
+    playback.clear()
+    playback.note_life()
+    clock.now += 1
+    assert playback.quiet_seconds() == 1
+    assert playback.written == playback.played == 8000
+
+
+def test_what_does_not_fit_is_told_and_does_not_count(playback: Playback) -> None:
+    assert playback.write(b"a" * 16_000)
+    assert not playback.write(b"a")
+    assert playback.written == 16_000

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from sipbridge.speech.command import CommandFailed, run_command
+
+from .programs import python
+
+# Writes its number into a FIFO and stays, with a child that stays too; both hold the FIFO open.
+STAY = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+told = os.open(sys.argv[1], os.O_WRONLY)
+child = os.fork()
+if child:
+    os.write(told, b"%d\\n" % os.getpid())
+while True:
+    time.sleep(60)
+"""
+SECONDS = 2.0  # for what is meant to take too long; the script must be up by then
+
+
+def run(command: Sequence[str], text: bytes = b"", *, seconds: float = 30, max_bytes: int = 1_000_000) -> bytes:
+    return run_command(command, text, deadline=time.monotonic() + seconds, max_bytes=max_bytes)
+
+
+class Running:
+    """A command that runs in a thread, and the FIFO into which its processes say that they are there."""
+
+    def __init__(self, done: Future[bytes], told: IO[str]) -> None:
+        self._done = done
+        self._told = told
+        self._pid = int(told.readline())
+
+    def why_it_failed(self) -> str:
+        with pytest.raises(CommandFailed) as failed:
+            self._done.result()
+        return str(failed.value)
+
+    def is_gone(self) -> bool:
+        """Whether neither the program nor a child of it is left, not even to be reaped."""
+        with self._told:
+            return self._told.read() == "" and not Path(f"/proc/{self._pid}").exists()
+
+
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def start(thread: ThreadPoolExecutor, fifo: Path, script: str, *, seconds: float, max_bytes: int = 1000) -> Running:
+    os.mkfifo(fifo)
+    done = thread.submit(run, python(script, fifo), seconds=seconds, max_bytes=max_bytes)
+    return Running(done, fifo.open())
+
+
+def test_what_is_written_in_is_read_out() -> None:
+    text = "Grüße, naïve café\n".encode()
+    assert run(python("sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])"), text) == text[::-1]
+
+
+def test_a_status_is_a_failure_that_comes_with_the_complaint() -> None:
+    with pytest.raises(CommandFailed, match="ended with status 3") as failed:
+        run(python("sys.stderr.write('no such voice'); sys.exit(3)"))
+    assert failed.value.complaint == "no such voice"
+
+
+def test_a_signal_is_a_failure() -> None:
+    with pytest.raises(CommandFailed, match="ended by signal 9"):
+        run(python("os.kill(os.getpid(), 9)"))
+
+
+def test_of_a_long_complaint_the_end_is_kept() -> None:
+    with pytest.raises(CommandFailed) as failed:
+        run(python("sys.stderr.write('x' * 1_000_000 + 'the end'); sys.exit(1)"))
+    assert len(failed.value.complaint) == 4096
+    assert failed.value.complaint.endswith("the end")
+
+
+def test_a_program_that_is_not_there_is_a_failure() -> None:
+    with pytest.raises(CommandFailed, match="cannot be started: No such file or directory"):
+        run(["/no/such/program"])
+
+
+def test_a_file_that_is_no_program_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(CommandFailed, match="cannot be started: Permission denied"):
+        run([str(tmp_path / "text")])
+
+
+@pytest.mark.parametrize("reading", ["os.close(0)", "pass", "sys.stdin.buffer.read(1)"])
+def test_a_program_need_not_read_what_it_is_given(reading: str) -> None:
+    assert run(python(f"{reading}\nprint('done')"), b"x" * 500_000) == b"done\n"
+
+
+def test_as_much_output_as_is_allowed_is_taken() -> None:
+    assert len(run(python("print('x' * 999)"), max_bytes=1000)) == 1000
+
+
+def test_too_much_output_ends_the_program(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
+    script = STAY.replace("while True:", "if child: print('x' * 100_000, flush=True)\nwhile True:")
+    running = start(thread, tmp_path / "fifo", script, seconds=30)
+    assert running.why_it_failed() == "wrote more than 1,000 bytes"
+    assert running.is_gone()
+
+
+def test_when_time_is_up_the_program_and_its_children_are_killed(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
+    running = start(thread, tmp_path / "fifo", STAY, seconds=SECONDS)
+    assert running.why_it_failed() == "took too long"
+    assert running.is_gone()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "while not child:",  # the program ends, and its child holds on to the output
+        "os.close(1); os.close(2)\nwhile True:",  # the output ends, and the program stays
+    ],
+)
+def test_so_they_are_where_only_the_half_of_it_has_ended(thread: ThreadPoolExecutor, tmp_path: Path, end: str) -> None:
+    running = start(thread, tmp_path / "fifo", STAY.replace("while True:", end), seconds=SECONDS)
+    assert running.why_it_failed() == "took too long"
+    assert running.is_gone()
+
+
+def test_a_program_whose_time_is_up_before_its_turn_is_not_started(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="took too long"):
+        run(["touch", str(tmp_path / "started")], seconds=0)
+    assert not (tmp_path / "started").exists()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sipbridge.audio import Pcm
+from sipbridge.calls.ports import Speaker
+from sipbridge.speech import CommandSpeaker, Limits
+
+from .programs import python, voice
+
+TEXT = "Putting you through to Ms. Hovercraft."
+
+
+class Shelf:
+    """The clips that were loaded, by name."""
+
+    def __init__(self) -> None:
+        self.clips: dict[str, Pcm] = {}
+
+    async def load(self, name: str, pcm: Pcm) -> None:
+        self.clips[name] = pcm
+
+    def drop(self, name: str) -> None:
+        del self.clips[name]
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def texts_made(runs: Path) -> list[int]:
+    """The lengths of the texts that the voice was given, one a run."""
+    return [int(length) for length in runs.read_text().split()]
+
+
+def make(shelf: Shelf, command: Sequence[str], **limits: float) -> CommandSpeaker:
+    return CommandSpeaker(command, shelf.load, shelf.drop, limits=Limits(**limits))  # type: ignore[arg-type]  # two are whole numbers
+
+
+def test_it_is_a_speaker(shelf: Shelf) -> None:
+    speaker: Speaker = make(shelf, ["say"])
+    assert speaker
+
+
+async def test_a_text_becomes_a_clip_under_the_name_that_is_returned(shelf: Shelf, runs: Path) -> None:
+    name = await make(shelf, voice(runs)).prepare("two\nlines")
+    assert name is not None
+    pcm = shelf.clips[name]
+    assert (len(pcm.samples) / 2, pcm.rate) == (len("two\nlines\n"), 8000)
+    assert "two" not in name
+
+
+async def test_a_text_that_comes_again_is_not_made_again(shelf: Shelf, runs: Path) -> None:
+    speaker = make(shelf, voice(runs))
+    first = await speaker.prepare("one")
+    assert await speaker.prepare("four") != first
+    assert await speaker.prepare("one") == first
+    assert texts_made(runs) == [4, 5]
+
+
+async def test_one_text_wanted_by_many_at_once_is_made_once(shelf: Shelf, runs: Path) -> None:
+    speaker = make(shelf, voice(runs))
+    names = await asyncio.gather(*(speaker.prepare("one") for _ in range(10)))
+    assert names == [*shelf.clips] * 10
+    assert texts_made(runs) == [4]
+
+
+async def test_who_goes_while_a_text_is_made_takes_it_from_nobody(shelf: Shelf, runs: Path) -> None:
+    speaker = make(shelf, voice(runs))
+    first, second = (asyncio.create_task(speaker.prepare("one")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second in shelf.clips
+    assert first.cancelled()
+
+
+async def test_two_speakers_share_no_clip(shelf: Shelf, runs: Path) -> None:
+    names = [await make(shelf, voice(runs)).prepare("one") for _ in range(2)]
+    assert len(set(names)) == 2
+
+
+async def test_old_clips_are_unloaded(shelf: Shelf, runs: Path) -> None:
+    speaker = make(shelf, voice(runs), clips=1, keep_seconds=0)
+    await speaker.prepare("one")
+    second = await speaker.prepare("two")
+    assert [*shelf.clips] == [second]
+
+
+async def test_only_so_many_processes_run_at_once(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
+    alone = python(
+        "os.mkdir(sys.argv[1]); os.rmdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])",
+        tmp_path / "lock",
+        *voice(runs),
+    )
+    speaker = make(shelf, alone, processes=1)
+    assert None not in await asyncio.gather(*(speaker.prepare(text) for text in ("a", "b", "c")))
+
+
+async def test_text_of_any_kind_can_be_said(shelf: Shelf, runs: Path) -> None:
+    speaker = make(shelf, voice(runs))
+    assert await speaker.prepare("\ud800 \0 'quoted' $(id) `id`") in shelf.clips
+
+
+async def test_a_failure_is_one_warning_without_the_text(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    speaker = make(shelf, python("sys.stderr.write('reading voices\\nno voice de\\n\\n'); sys.exit(2)"))
+    assert await speaker.prepare(TEXT) is None
+    [line] = caplog.records
+    fields = line.__dict__
+    assert (line.levelname, fields["event"]) == ("WARNING", "speech_failed")
+    assert (fields["detail"], fields["complaint"]) == ("ended with status 2", "no voice de")
+    assert "Hovercraft" not in repr(fields)
+
+
+@pytest.mark.parametrize(
+    "echo", ["sys.stdin.read()", "sys.stdin.read().upper()", "'cannot say ' + sys.stdin.read()[-15:]"]
+)
+async def test_a_complaint_that_repeats_the_text_is_not_shown(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture, echo: str
+) -> None:
+    assert await make(shelf, python(f"sys.stderr.write({echo}); sys.exit(1)")).prepare(TEXT) is None
+    assert caplog.records[0].__dict__["complaint"] == "not shown: it may quote the utterance"
+    assert "hovercraft" not in repr(caplog.records[0].__dict__).casefold()
+
+
+@pytest.mark.parametrize(
+    ("command", "detail"),
+    [
+        (("/no/such/program",), "cannot be started: No such file or directory"),
+        (python("print('Usage: say')"), "wrote no WAV file that can be played"),
+        (python("pass"), "wrote no WAV file that can be played"),
+        (python("print('x' * 1000)"), "wrote more than 100 bytes"),
+        (python("import time; time.sleep(60)"), "took too long"),
+    ],
+    ids=["missing", "garbage", "nothing", "too_much", "hanging"],
+)
+async def test_every_failure_is_none_and_says_why(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture, command: Sequence[str], detail: str
+) -> None:
+    # A start takes long on a busy machine: only the one that hangs is held to its time.
+    seconds = 0.3 if "sleep" in command[-1] else 10
+    assert await make(shelf, command, output_bytes=100, seconds=seconds).prepare(TEXT) is None
+    assert caplog.records[0].__dict__["detail"].startswith(detail)
+    assert shelf.clips == {}
+
+
+async def test_who_waits_for_a_free_process_waits_no_longer_than_the_rest(shelf: Shelf) -> None:
+    speaker = make(shelf, python("import time; time.sleep(60)"), processes=1, seconds=0.2)
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(speaker.prepare(str(n)) for n in range(20))) == [None] * 20
+
+
+async def test_a_text_that_failed_is_tried_again(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
+    once = python(
+        "if not os.path.exists(sys.argv[1]): open(sys.argv[1], 'w'); sys.exit(1)\nos.execv(sys.argv[2], sys.argv[2:])",
+        tmp_path / "tried",
+        *voice(runs),
+    )
+    speaker = make(shelf, once)
+    assert await speaker.prepare("one") is None
+    assert await speaker.prepare("one") in shelf.clips
+
+
+async def test_a_clip_that_cannot_be_loaded_is_a_failure(runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def load(_name: str, _pcm: Pcm) -> None:
+        raise RuntimeError("the SIP thread has stopped")
+
+    assert await CommandSpeaker(voice(runs), load, lambda _: None).prepare("one") is None
+    assert [(line.levelno, line.__dict__["event"]) for line in caplog.records] == [(logging.ERROR, "speech_failed")]
+
+
+@pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+async def test_espeak_ng_speaks(shelf: Shelf) -> None:
+    name = await make(shelf, ("espeak-ng", "--stdout")).prepare("One moment, please.")
+    assert name is not None
+    assert 0.5 < shelf.clips[name].seconds < 5
