@@ -147,7 +147,7 @@ class Service:
     def _make_agent(self, project: ProjectConfig) -> Agent:
         agent = project.agent
         if isinstance(agent, SipAgentConfig):
-            return SipAgent(agent, self._trunk, project.handoff.destinations)
+            return SipAgent(agent, self._trunk, project.handoff)
         if isinstance(agent, WebsocketAgentConfig):
             return WebsocketAgent(agent)
         return PromptAgent(agent)

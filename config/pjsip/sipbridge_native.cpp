@@ -476,7 +476,8 @@ int callPackets(int call) {
     if (slot.audio_idx < 0)
         return -1;
     const pjsua_call_media &media = slot.media[slot.audio_idx];
-    if (!(media.dir & PJMEDIA_DIR_DECODING) || !media.strm.a.stream)
+    // A far end that holds by sendonly may play music, and need not.
+    if (media.dir != PJMEDIA_DIR_ENCODING_DECODING || !media.strm.a.stream)
         return -1;
     pjmedia_rtcp_stat statistics;
     if (pjmedia_stream_get_stat(media.strm.a.stream, &statistics) != PJ_SUCCESS)

@@ -13,6 +13,8 @@ from sipbridge.config import ParameterName
 
 MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
+# What stores, logs and CRMs can be trusted to read; pydantic writes no more than 255.
+MAX_DATA_LEVELS = 32
 
 
 def _parameter_text(value: object) -> str:
@@ -32,7 +34,15 @@ def _header_value(value: str) -> str:
     return value
 
 
+def _nested(value: object, levels: int) -> bool:
+    """Whether there are more levels of objects and lists than that."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_nested(each, levels - 1) for each in inner)
+
+
 def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
+    if _nested(data, MAX_DATA_LEVELS):
+        raise ValueError(f"must not be nested over {MAX_DATA_LEVELS} levels")
     if len(json.dumps(data, allow_nan=False)) > MAX_DATA_CHARACTERS:
         raise ValueError(f"must not be over {MAX_DATA_CHARACTERS} characters as JSON")
     return data

@@ -109,9 +109,6 @@ class Leg(Protocol):
     async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
         """Blind transfer (RFC 3515, RFC 5589): REFER, then NOTIFY up to the final one."""
 
-    def take_referrals(self, referee: Referee) -> None:
-        """Have the far end's REFERs judged; until then each gets 403."""
-
     def notify(self, sip_status: int, reason: str) -> None:
         """Tell the far end what became of the REFER that was accepted last, by the final NOTIFY (RFC 3515, 2.4.5)."""
 
@@ -143,8 +140,11 @@ class Leg(Protocol):
 class Dialler(Protocol):
     """Makes outgoing legs."""
 
-    async def dial(self, uri: str, headers: Headers, caller: str) -> Leg:
-        """Send an INVITE; the leg's `answered` tells the rest. Raises `DialFailed` where no INVITE could be sent."""
+    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> Leg:
+        """Send an INVITE; the leg's `answered` tells the rest. Raises `DialFailed` where no INVITE could be sent.
+
+        Without a referee each REFER of the far end gets 403.
+        """
 
 
 @dataclass(frozen=True, slots=True)

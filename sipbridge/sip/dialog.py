@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,16 @@ class Dialog:
         """Connect what should be connected and can be; doing so again changes nothing."""
         if self.audio == _NO_AUDIO:
             return
-        if self.player is not None:
-            pj.connectSlots(self.player.getPortId(), self.audio)
-        if self.stream is not None:
-            pj.connectSlots(self.audio, self.stream.getPortId())
-            pj.connectSlots(self.stream.getPortId(), self.audio)
-        if self.peer is not None and self.peer.audio != _NO_AUDIO:
-            pj.connectSlots(self.audio, self.peer.audio)
-            pj.connectSlots(self.peer.audio, self.audio)
+        # A BYE on the heels of a re-INVITE takes the slot away before we hear of either.
+        with suppress(pj.Error):
+            if self.player is not None:
+                pj.connectSlots(self.player.getPortId(), self.audio)
+            if self.stream is not None:
+                pj.connectSlots(self.audio, self.stream.getPortId())
+                pj.connectSlots(self.stream.getPortId(), self.audio)
+            if self.peer is not None and self.peer.audio != _NO_AUDIO:
+                pj.connectSlots(self.audio, self.peer.audio)
+                pj.connectSlots(self.peer.audio, self.audio)
 
     def join(self, other: Dialog) -> None:
         """Connect the two both ways, in PJMEDIA's threads from here on."""

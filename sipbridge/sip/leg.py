@@ -86,10 +86,6 @@ class SipLeg:
             return self._referred.result()
         return ReferOutcome(ReferResult.PEER_HUNG_UP if self.ended.done() else ReferResult.NO_NOTIFY, 0)
 
-    def take_referrals(self, referee: Referee) -> None:
-        """Have the far end's REFERs judged."""
-        self._thread.post(partial(self._table.take_referrals, self.number, referee))
-
     def notify(self, sip_status: int, reason: str) -> None:
         """Tell the far end what became of its REFER."""
         self._thread.post(partial(self._table.notify, self._ticket, sip_status, reason))

@@ -42,10 +42,10 @@ class LegTable:
         """Take on the call in that slot."""
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot)
 
-    def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str) -> None:
+    def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str, referee: Referee | None) -> None:
         """Send an INVITE, with `local_uri` for its From."""
         slot = _sent(partial(pj.callDial, self._account, uri, local_uri, headers))
-        self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True)
+        self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
 
     def progress(self, number: int, sip_status: int) -> None:
         """Send a provisional answer: 180, or 183 with SDP."""
@@ -85,12 +85,6 @@ class LegTable:
             _sent(partial(pj.callRefer, dialog.slot, f"<{uri}>", headers))
         except LegGone:
             self._thread.tell(partial(dialog.leg.refer_ended, False, 500))  # noqa: FBT003 (not accepted)
-
-    def take_referrals(self, number: int, referee: Referee) -> None:
-        """Let the far end's REFERs be judged."""
-        dialog = self._by_leg.get(number)
-        if dialog is not None:
-            dialog.referee = referee
 
     def notify(self, ticket: int, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY about a REFER that was accepted; its dialog may be over."""

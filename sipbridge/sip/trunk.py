@@ -14,7 +14,7 @@ import pjsua2 as pj
 from sipbridge.audio import Pcm
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Headers
+from sipbridge.calls.ports import Headers, Referee
 from sipbridge.config import SipConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
@@ -80,12 +80,12 @@ class SipTrunk:
         await self._thread.run(_nothing)
         return time.monotonic() - asked
 
-    async def dial(self, uri: str, headers: Headers, caller: str) -> SipLeg:
+    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`."""
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
         try:
-            await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri))
+            await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri, referee))
         except LegGone as error:
             raise DialFailed(500, str(error)) from None
         return leg

@@ -157,3 +157,16 @@ def test_polyais_utterance_may_be_missing() -> None:
 def test_a_broken_polyai_shape_is_refused(handoff: object) -> None:
     with pytest.raises(ValidationError):
         _read({"handoff": handoff})
+
+
+def test_data_is_nested_no_deeper_than_can_be_written_again() -> None:
+    def nested(levels: int) -> dict[str, object]:
+        inner: dict[str, object] = {}
+        for level in range(levels - 1):
+            inner = {"a": [inner] if level % 2 else inner}
+        return inner
+
+    assert HandoffRequest(data=nested(20)).model_dump_json()
+    for levels in (40, 300, 900):
+        with pytest.raises(ValidationError, match="levels"):
+            HandoffRequest(data=nested(levels))

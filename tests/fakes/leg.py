@@ -86,9 +86,6 @@ class FakeLeg:
             raise self.referring
         return self.referring
 
-    def take_referrals(self, referee: Referee) -> None:
-        self.referee = referee
-
     def notify(self, sip_status: int, reason: str) -> None:
         self.notified.append((sip_status, reason))
         self._journal.note(f"{self._name}.notify {sip_status}")
@@ -189,11 +186,12 @@ class FakeDialler:
         self.dialled: list[tuple[str, Headers, str]] = []
         self._journal = journal
 
-    async def dial(self, uri: str, headers: Headers, caller: str) -> FakeLeg:
+    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> FakeLeg:
         self.dialled.append((uri, headers, caller))
         await self._journal.reach("dial")
         if self.failing is not None:
             raise self.failing
+        self.leg.referee = referee
         return self.leg
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 
 from sipbridge.agents.sip.conversation import SipConversation
@@ -11,7 +11,7 @@ from sipbridge.agents.sip.invite import invite_headers, with_transport
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Dialler, Leg
-from sipbridge.config import SipAgentConfig
+from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
 from sipbridge.waiting import first_of
 
@@ -22,13 +22,13 @@ _SERVER_ERROR = 500
 class SipAgent:
     """Implements `calls.ports.Agent`: calls the URIs in their order until one answers.
 
-    `destinations` are the names that the user part of a Refer-To may have.
+    `handoff` says what a REFER may ask for.
     """
 
-    def __init__(self, config: SipAgentConfig, dialler: Dialler, destinations: Collection[str]) -> None:
+    def __init__(self, config: SipAgentConfig, dialler: Dialler, handoff: HandoffConfig) -> None:
         self._config = config
         self._dialler = dialler
-        self._destinations = destinations
+        self._handoff = handoff
         self._uris = [with_transport(uri, config.transport) for uri in config.uri]
         self._background: set[asyncio.Future[None]] = set()
 
@@ -48,19 +48,18 @@ class SipAgent:
 
     async def _reach(self, uri: str, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
         """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""
-        agent_leg = await self._dial(uri, headers, caller)
+        referrals = Referrals(self._handoff)
+        agent_leg = await self._dial(uri, headers, caller, referrals)
         try:
-            referrals = Referrals(agent_leg, self._destinations)
-            with suppress(LegGone):
-                agent_leg.take_referrals(referrals)
+            referrals.attach(agent_leg)
             await self._until_answered(leg, agent_leg)
         except BaseException:
             self._let_go(agent_leg)
             raise
         return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
 
-    async def _dial(self, uri: str, headers: Mapping[str, str], caller: str) -> Leg:
-        dialling = asyncio.ensure_future(self._dialler.dial(uri, headers, caller))
+    async def _dial(self, uri: str, headers: Mapping[str, str], caller: str, referrals: Referrals) -> Leg:
+        dialling = asyncio.ensure_future(self._dialler.dial(uri, headers, caller, referrals))
         try:
             return await asyncio.shield(dialling)
         except asyncio.CancelledError:

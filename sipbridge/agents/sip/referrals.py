@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from contextlib import suppress
 
 from sipbridge.agents.sip.handoff_headers import read_refer
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffRecord, HandoffState
+from sipbridge.calls.plan import make_plan
 from sipbridge.calls.ports import Leg, LiveCall, Referral
+from sipbridge.config import HandoffConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 
 # RFC 3261, 21.2.1, 21.4.1, 21.4.4, 21.4.25, 21.4.27, 21.5.4; RFC 3515, 2.4.2.
@@ -26,12 +27,12 @@ class Referrals:
     """Implements `calls.ports.Referee` for one agent's leg, from before it answers.
 
     An agent may send REFER as soon as it has answered, which is before the caller is. Such a one is kept, and asked
-    for as soon as the conversation begins; if it is not allowed, the NOTIFY says so.
+    for as soon as the conversation begins.
     """
 
-    def __init__(self, leg: Leg, destinations: Collection[str]) -> None:
-        self._leg = leg
-        self._destinations = destinations
+    def __init__(self, config: HandoffConfig) -> None:
+        self._config = config
+        self._leg: Leg | None = None
         self._loop = asyncio.get_running_loop()
         self._call: LiveCall | None = None
         self._waiting: HandoffRequest | None = None
@@ -40,14 +41,20 @@ class Referrals:
         # loop hears of the first, and of two subscriptions in one dialog only the last could be told anything.
         self._owing = False
 
+    def attach(self, leg: Leg) -> None:
+        """Take note of the agent's leg: it cannot be had before the INVITE, and a REFER may come before we go on."""
+        self._leg = leg
+
     def judge(self, referral: Referral) -> int:
         """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
         try:
-            request = read_refer(referral, self._destinations)
+            request = read_refer(referral, self._config.destinations)
             if self._owing:
                 return _REQUEST_PENDING[0]
             if self._call is not None:
                 self._call.check_handoff(request)
+            else:
+                make_plan(self._config, request)
         except HandoffConflict:
             return _REQUEST_PENDING[0]
         except HandoffInvalid as error:
@@ -61,7 +68,7 @@ class Referrals:
 
     def accepted(self, referral: Referral) -> None:
         """Hand off, or keep the wish until the conversation begins."""
-        request = read_refer(referral, self._destinations)
+        request = read_refer(referral, self._config.destinations)
         if self._call is None:
             self._waiting = request
         else:
@@ -92,8 +99,9 @@ class Referrals:
 
     def _notify(self, status: tuple[int, str]) -> None:
         self._owing = False
-        with suppress(LegGone):
-            self._leg.notify(*status)
+        if self._leg is not None:
+            with suppress(LegGone):
+                self._leg.notify(*status)
 
     def _note_from_afar(self, fault: str, message: str) -> None:
         """Note a fault, from the SIP thread. The loop is closed only when there is nobody left to tell."""

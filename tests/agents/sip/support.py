@@ -9,12 +9,19 @@ from fakes import FakeLeg, Journal
 
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Dialler, Headers
-from sipbridge.config import SipAgentConfig
+from sipbridge.calls.ports import Agent, Dialler, Headers, Referee
+from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
 
 IDENTITY = Identity("call-1", "sip-id", "acme", "billing", "123", "456", "+15550100", "+19995550001", {"X-Lang": "en"})
 DESTINATIONS = ("care", "sales", "Über uns")
+HANDOFF = HandoffConfig.model_validate(
+    {
+        "default": "care",
+        "destinations": {name: {"method": "release"} for name in DESTINATIONS},
+        "allowed_routes": ["sip:*@127.0.0.1*"],
+    }
+)
 
 
 class LineOfLegs:
@@ -26,10 +33,11 @@ class LineOfLegs:
         self.failing: dict[str, DialFailed] = {}
         self._journal = journal
 
-    async def dial(self, uri: str, headers: Headers, caller: str) -> FakeLeg:
+    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> FakeLeg:
         self.dialled.append((uri, headers, caller))
         name = f"agent{len(self.dialled)}"
         leg = FakeLeg(self._journal, name)
+        leg.referee = referee
         await self._journal.reach(f"{name}.dial")
         if uri in self.failing:
             raise self.failing[uri]
@@ -46,7 +54,7 @@ class Scene:
         self.caller = FakeLeg(self.journal)
         self.line = LineOfLegs(self.journal)
         settings = {"type": "sip", "uri": "sip:bot@127.0.0.1:5090", **config}
-        self.agent = SipAgent(SipAgentConfig.model_validate(settings), self.line, DESTINATIONS)
+        self.agent = SipAgent(SipAgentConfig.model_validate(settings), self.line, HANDOFF)
 
     async def leg(self, number: int = 1) -> FakeLeg:
         """The agent's leg of that number, once it was dialled."""

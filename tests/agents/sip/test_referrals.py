@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeLeg, FakeLiveCall, Journal
 from store.records import make_handoff
 
-from agents.sip.support import DESTINATIONS
+from agents.sip.support import HANDOFF
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffState
@@ -30,8 +30,9 @@ def call() -> FakeLiveCall:
 
 @pytest.fixture
 async def referrals(leg: FakeLeg) -> Referrals:
-    made = Referrals(leg, DESTINATIONS)
-    leg.take_referrals(made)
+    made = Referrals(HANDOFF)
+    made.attach(leg)
+    leg.referee = made
     return made
 
 
@@ -97,9 +98,9 @@ async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLi
     assert noted_by == [threading.get_ident()]
 
 
-async def test_it_may_be_judged_when_the_loop_is_gone(leg: FakeLeg) -> None:
+async def test_it_may_be_judged_when_the_loop_is_gone() -> None:
     async def make() -> Referrals:
-        return Referrals(leg, DESTINATIONS)
+        return Referrals(HANDOFF)
 
     orphan = await asyncio.to_thread(asyncio.run, make())
     assert orphan.judge(Referral("nonsense", {})) == 400
@@ -117,6 +118,11 @@ async def test_one_that_comes_at_once_is_carried_out_when_the_conversation_begin
     assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
     referrals.finish(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
     assert leg.notified == [(200, "OK")]
+
+
+async def test_one_that_comes_at_once_is_held_to_the_project_too(leg: FakeLeg, referrals: Referrals) -> None:
+    assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 403
+    assert leg.far_end_refers(SALES) == 202
 
 
 async def test_a_bad_one_that_comes_at_once_is_noted_when_the_conversation_begins(
@@ -144,7 +150,7 @@ async def test_one_that_comes_at_once_and_cannot_be_is_told_so(
     told: tuple[int, str],
     faults: list[str],
 ) -> None:
-    assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 202
+    assert leg.far_end_refers(SALES) == 202
     call.refusing = refusing
     referrals.begin(call)
     assert leg.notified == [told]
@@ -168,8 +174,8 @@ async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
 async def test_after_one_that_could_not_be_another_may_follow(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
-    assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 202
-    call.refusing = HandoffInvalid("route is not allowed")
+    assert leg.far_end_refers(SALES) == 202
+    call.refusing = HandoffInvalid("the transcript is too long")
     referrals.begin(call)
     call.refusing = None
     assert leg.far_end_refers(SALES) == 202
