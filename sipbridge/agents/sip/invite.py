@@ -9,6 +9,8 @@ from sipbridge.calls.model import Identity
 
 # Beyond this, peers cut or refuse a header line.
 MAX_LINE_BYTES = 1024
+# Of all that is passed on: PJSIP is built for messages of 6,144 bytes, and one that is longer reaches no agent.
+MAX_PASSED_BYTES = 3072
 
 _PASSED_NAME = re.compile(r"X-[A-Za-z0-9-]+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -19,7 +21,7 @@ _NOT_THE_CALLERS = ("x-sipbridge-", "x-handoff-")
 def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
     """Merge the caller's passed X-headers, the project's, which win, and ours, which win over both, in any case.
 
-    One that could break or overlong a line is left out, and only it.
+    One that could break or overlong a line is left out, and only it; so is what is passed past `MAX_PASSED_BYTES`.
     """
     ours = {
         "X-Sipbridge-Call-Id": identity.call_id,
@@ -45,11 +47,15 @@ def with_transport(uri: str, transport: str | None) -> str:
 
 
 def _passable(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in headers.items()
-        if _PASSED_NAME.fullmatch(name) and not name.lower().startswith(_NOT_THE_CALLERS)
-    }
+    passed: dict[str, str] = {}
+    room = MAX_PASSED_BYTES
+    for name, value in headers.items():
+        length = len(f"{name}: {value}\r\n".encode(errors="replace"))
+        named_well = _PASSED_NAME.fullmatch(name) and not name.lower().startswith(_NOT_THE_CALLERS)
+        if named_well and _fits(name, value) and length <= room:
+            passed[name] = value
+            room -= length
+    return passed
 
 
 def _fits(name: str, value: str) -> bool:

@@ -62,6 +62,11 @@ def test_a_line_has_at_most_1024_bytes() -> None:
     assert "X-Note" not in _headers({"X-Note": "ü" * 600})
 
 
+def test_a_message_stays_short_enough_to_be_sent() -> None:
+    headers = _headers({f"X-Note-{place}": "a" * 1000 for place in range(9)} | {"X-Lang": "en"})
+    assert [name for name in headers if name not in OURS] == ["X-Note-0", "X-Note-1", "X-Note-2", "X-Lang"]
+
+
 def test_a_caller_whose_number_would_break_its_line_is_not_named() -> None:
     headers = invite_headers(replace(IDENTITY, caller="+1\r\nEvil: 1", headers={}), {})
     assert headers == {name: value for name, value in OURS.items() if name != "X-Sipbridge-Caller"}
