@@ -432,8 +432,8 @@ long long nowNanoseconds() {
 }
 
 /**
- * Read the RTP that has come. The jitter buffers need it once a turn and not before: read in one go it costs half of
- * what a thread does that wakes for each packet.
+ * Read the RTP that has come. The jitter buffers need it once a turn and not before, and a thread that wakes for each
+ * packet costs a call with audio a fifth to a third more.
  */
 void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());

@@ -120,7 +120,8 @@ async def test_one_that_comes_at_once_is_carried_out_when_the_conversation_begin
     assert leg.notified == [(200, "OK")]
 
 
-async def test_one_that_comes_at_once_is_held_to_the_project_too(leg: FakeLeg, referrals: Referrals) -> None:
+@pytest.mark.usefixtures("referrals")
+async def test_one_that_comes_at_once_is_held_to_the_project_too(leg: FakeLeg) -> None:
     assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 403
     assert leg.far_end_refers(SALES) == 202
 
