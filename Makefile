@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench run lock clean
+.PHONY: help setup demo test lint bench bench-media run lock clean
 
 help: ## Show what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 
 setup: ## Make .venv ready: system packages, Python packages, PJSIP (docs/building.md)
 	@$(PYTHON) config/setup
@@ -26,6 +26,9 @@ lint: setup ## Check format, style, types and import walls
 
 bench: setup ## Measure calls a second, processor time a call and memory on this machine
 	@$(BIN)/python -m tests.harness.bench
+
+bench-media: setup ## Measure calls with audio: processor time a call, frames lost or late, delay, memory
+	@$(BIN)/python -m tests.harness.bench_media
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)

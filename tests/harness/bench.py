@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from .load import Load
 from .settings import bridge_settings, client_settings, project_settings, token
 from .simulator import simulator
 from .sipp import Sipp
-from .usage import cpu_ms, rss_mb
+from .usage import allow_many_sockets, cpu_ms, rss_mb
 
 NUMBER = "+19995550001"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
@@ -36,7 +35,7 @@ SETTLE_SECONDS = 2  # of a hold, before processor time is taken
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the file. A limit that is missed is printed, and no error."""
     options = _options(arguments)
-    _allow_many_sockets()
+    allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-bench-") as name:
         report = _Bench(Path(name), options).measure()
     print_report(report)
@@ -55,12 +54,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--held-seconds", type=int, default=20, help="with all of them up")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="the file for all figures")
     return parser.parse_args(arguments)
-
-
-def _allow_many_sockets() -> None:
-    """Raise the limit of open files for us and the programs that we start: a held call has two sockets."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass

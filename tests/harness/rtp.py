@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from collections.abc import Iterator
 
-_PAYLOAD_TYPE = 101
+PAYLOAD_TYPE = 101
+KEYS = "0123456789*#ABCD"
 _VOLUME = 10
 _FRAME = 160  # timestamp units, 20 ms
 _DURATION_FRAMES = 5
@@ -21,16 +23,21 @@ def media_address(sdp: str) -> tuple[str, int]:
     return connection[1], int(audio[1])
 
 
+def key_events(key: str) -> Iterator[bytes]:
+    """Return the payloads of one press, a packet each: growing duration, then the end three times."""
+    for frame in range(1, _DURATION_FRAMES + 3):
+        end = frame >= _DURATION_FRAMES
+        duration = min(frame, _DURATION_FRAMES) * _FRAME
+        yield struct.pack("!BBH", KEYS.index(key), (0x80 if end else 0) | _VOLUME, duration)
+
+
 def press_keys(keys: str, to: tuple[str, int]) -> None:
-    """Send digits, `*` or `#`: each as some packets of growing duration, and its end three times."""
+    """Send digits, `*`, `#` or `A` to `D`, all at once, as a stream of their own."""
     with socket.socket(type=socket.SOCK_DGRAM) as out:
         sequence = 0
         for place, key in enumerate(keys):
-            for frame in range(1, _DURATION_FRAMES + 3):
-                end = frame >= _DURATION_FRAMES
-                marker = 0x80 if frame == 1 else 0
-                duration = min(frame, _DURATION_FRAMES) * _FRAME
-                header = struct.pack("!BBHII", 0x80, marker | _PAYLOAD_TYPE, sequence, place * 8 * _FRAME, 0x5EED)
-                event = struct.pack("!BBH", "0123456789*#".index(key), (0x80 if end else 0) | _VOLUME, duration)
+            for packet, event in enumerate(key_events(key)):
+                marker = 0x80 if packet == 0 else 0
+                header = struct.pack("!BBHII", 0x80, marker | PAYLOAD_TYPE, sequence, place * 8 * _FRAME, 0x5EED)
                 out.sendto(header + event, to)
                 sequence += 1

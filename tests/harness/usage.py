@@ -1,8 +1,10 @@
-"""What a process uses, as the kernel counts it (proc(5))."""
+"""What a process uses, as the kernel counts it (proc(5)), and what it may use."""
 
 from __future__ import annotations
 
 import os
+import resource
+from dataclasses import dataclass
 from pathlib import Path
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -20,3 +22,34 @@ def rss_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     kibibytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
     return kibibytes * 1024 / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class MachineTime:
+    """Processor time of the whole machine, all cores, in milliseconds since it started; `idle_ms` is waiting too."""
+
+    idle_ms: float
+    stolen_ms: float
+    total_ms: float
+
+    @classmethod
+    def now(cls) -> MachineTime:
+        """Read it."""
+        user, nice, system, idle, waiting, irq, softirq, stolen = (
+            int(ticks) * _TICK_MS for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        )
+        return cls(idle + waiting, stolen, user + nice + system + idle + waiting + irq + softirq + stolen)
+
+    def busy_percent(self, until: MachineTime) -> float:
+        """Of all cores, what was not free until then: at work, or taken by other machines on the same hardware."""
+        return 100 - 100 * (until.idle_ms - self.idle_ms) / (until.total_ms - self.total_ms)
+
+    def stolen_percent(self, until: MachineTime) -> float:
+        """Of all cores, what other machines on the same hardware took until then."""
+        return 100 * (until.stolen_ms - self.stolen_ms) / (until.total_ms - self.total_ms)
+
+
+def allow_many_sockets() -> None:
+    """Raise the limit of open files for us and the programs that we start: a held call has two sockets."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -52,7 +52,10 @@ PROOF = """
 import ctypes, pjsua2, _pjsua2
 pjlib = ctypes.PyDLL(_pjsua2.__file__)
 pjlib.pj_ioqueue_name.restype = ctypes.c_char_p
-print(pjlib.pj_ioqueue_name().decode(), pjsua2.builtMaxLegs())
+samples = (ctypes.c_int16 * 256).in_dll(pjlib, "pjmedia_ulaw2linear_tab")
+codes = (ctypes.c_uint8 * 16384).in_dll(pjlib, "pjmedia_linear2ulaw_tab")
+kept = sum(codes[samples[code] >> 2 & 0x3FFF] == code for code in range(256))
+print(pjlib.pj_ioqueue_name().decode(), pjsua2.builtMaxLegs(), kept)
 """
 
 
@@ -150,10 +153,12 @@ def _prove(work: Path) -> None:
     run = subprocess.run([sys.executable, "-c", PROOF], cwd=work, capture_output=True, text=True, check=False)
     if run.returncode:
         raise StepFailed(f"the module that was built cannot be imported:\n{run.stderr.strip()}")
-    ioqueue, legs = run.stdout.split()
+    ioqueue, legs, kept = run.stdout.split()
     limit = re.search(r"^#define PJSUA_MAX_CALLS\s+(\d+)", (work / "config_site.h").read_text(), re.MULTILINE)
     if not ioqueue.startswith("epoll") or limit is None or legs != limit[1]:
         raise StepFailed(f"the module that was built has {ioqueue} and {legs} calls, which is not what was asked for")
+    if kept != "256":
+        raise StepFailed(f"of the 256 codes of mu-law only {kept} go through the module that was built unchanged")
     linked = subprocess.run(["readelf", "-d", work / MODULE], capture_output=True, text=True, check=True).stdout
     if missing := [name for name in LINKED if f"[{name}.so" not in linked]:
         raise StepFailed(f"the module that was built does not use {', '.join(missing)}")
