@@ -1,0 +1,63 @@
+"""WAV files of 16-bit mono samples, and mu-law that has been made linear and back without losing a bit."""
+
+from __future__ import annotations
+
+import math
+import sys
+import wave
+from array import array
+from pathlib import Path
+
+from .g711 import MULAW, RATE
+
+_CODES = {sample: code for code, sample in enumerate(MULAW)}
+_SWEEP_HZ = (300, 3000)
+_LOUDNESS = 8000
+
+
+def write_wav(file: Path, samples: array[int], rate: int = RATE) -> Path:
+    """Write a recording; returns its path."""
+    with wave.open(str(file), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(_little_endian(samples).tobytes())
+    return file
+
+
+def read_wav(file: Path) -> array[int]:
+    """Read a recording. Raises `ValueError` where it is not mono of 16 bit at 8 kHz."""
+    with wave.open(str(file), "rb") as read:
+        if read.getparams()[:3] != (1, 2, RATE):
+            raise ValueError(f"{file}: {read.getparams()}")
+        return linear(read.readframes(read.getnframes()))
+
+
+def linear(data: bytes) -> array[int]:
+    """Read samples as WAV files and Pipecat's frames have them."""
+    return _little_endian(array("h", data))
+
+
+def as_linear(mulaw: bytes) -> array[int]:
+    """Expand mu-law."""
+    return array("h", (MULAW[code] for code in mulaw))
+
+
+def as_mulaw(samples: array[int]) -> bytes:
+    """Return the mu-law that expands to just these samples; silence for any that it cannot say."""
+    return bytes(_CODES.get(sample, 0xFF) for sample in samples)
+
+
+def sweep(seconds: float, rate: int = RATE) -> array[int]:
+    """Return a tone that rises through the band of a telephone: the same sound at every rate."""
+    low, high = _SWEEP_HZ
+    rise = (high - low) / seconds / 2
+    places = (place / rate for place in range(round(seconds * rate)))
+    return array("h", (round(_LOUDNESS * math.sin(2 * math.pi * (low + rise * at) * at)) for at in places))
+
+
+def _little_endian(samples: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        samples = array("h", samples)
+        samples.byteswap()
+    return samples
