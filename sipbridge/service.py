@@ -73,7 +73,7 @@ class Service:
         self._feed = EventFeed()
         self._observe = _fan_out((self._metrics, CallLog(), self._feed))
         self._pop_links = PopLinks.from_config(config.http)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], Call] = {}
         self._stop_asked = asyncio.Event()
         self._lag_seconds = 0.0
         self._lag_asked_at: float | None = None
@@ -172,9 +172,10 @@ class Service:
     # ------------------------------------------------------------ serving
 
     def _take_call(self, leg: Leg, admitted: Admitted) -> None:
-        task = asyncio.create_task(run_call(Call(admitted, leg, self._around)))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        call = Call(admitted, leg, self._around)
+        task = asyncio.create_task(run_call(call))
+        self._calls[task] = call
+        task.add_done_callback(self._calls.pop)
 
     def _note_refusal(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._observe(InviteAnswered(sip_status, reason, invite.sip_call_id, invite.source_address))
@@ -210,9 +211,15 @@ class Service:
     def _ask_to_stop(self) -> None:
         """Drain at the first signal, end at the second."""
         if self._stop_asked.is_set():
-            for task in self._calls:
-                task.cancel()
+            self._cut_short()
         self._stop_asked.set()
+
+    def _cut_short(self) -> None:
+        """End all calls; one that is ending is let be, for its record."""
+        for task, call in self._calls.items():
+            if not call.ending:
+                call.ending = True
+                task.cancel()
 
     async def _drain(self) -> None:
         """Take no more calls, let those in progress end, hand off the rest, wait for the last."""
@@ -225,10 +232,8 @@ class Service:
             except HandoffConflict:
                 continue
         await self._calls_over(LAST_CALLS_SECONDS)
-        left = set(self._calls)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        self._cut_short()
+        await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def _calls_over(self, seconds: float) -> None:
         if self._calls:

@@ -163,9 +163,9 @@ async def test_it_tells_what_happens_in_a_line_each(bridge: Bridge, capsys: Outp
     assert out.splitlines() == [
         "call 1: connected, told project",
         "call 1: greeting played",
-        "call 1: key 4",
-        "call 1: key 3",
-        "call 1: key #",
+        "call 1: a key",
+        "call 1: a key",
+        "call 1: a key",
         "call 1: handoff asked for",
         "call 1: handoff accepted",
         "call 1: stop",

@@ -222,7 +222,7 @@ void notifyTransfer(int ticket, int status, const std::string &reason) {
 
 namespace {
 
-pj_sock_t wakerSocket = PJ_INVALID_SOCKET;
+std::atomic<pj_sock_t> wakerSocket{PJ_INVALID_SOCKET};
 pj_activesock_t *wakerReader = nullptr;
 std::atomic<bool> wakePending{false};
 
@@ -245,40 +245,40 @@ void openWaker() {
     int length = sizeof(address);
     const pj_str_t loopback = pj_str(const_cast<char *>("127.0.0.1"));
     PJSUA2_CHECK_EXPR(pj_sockaddr_in_init(&address, &loopback, 0));
-    PJSUA2_CHECK_EXPR(pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM(), 0, &wakerSocket));
-    PJSUA2_CHECK_EXPR(pj_sock_bind(wakerSocket, &address, length));
-    PJSUA2_CHECK_EXPR(pj_sock_getsockname(wakerSocket, &address, &length));
-    PJSUA2_CHECK_EXPR(pj_sock_connect(wakerSocket, &address, length));
+    pj_sock_t opened = PJ_INVALID_SOCKET;
+    PJSUA2_CHECK_EXPR(pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM(), 0, &opened));
+    PJSUA2_CHECK_EXPR(pj_sock_bind(opened, &address, length));
+    PJSUA2_CHECK_EXPR(pj_sock_getsockname(opened, &address, &length));
+    PJSUA2_CHECK_EXPR(pj_sock_connect(opened, &address, length));
     pj_activesock_cb callbacks;
     pj_bzero(&callbacks, sizeof(callbacks));
     callbacks.on_data_read = &onWakerRead;
     pj_pool_t *pool = pjsua_get_var()->pool;
-    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, wakerSocket, pj_SOCK_DGRAM(), NULL,
+    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, opened, pj_SOCK_DGRAM(), NULL,
                                            pjsip_endpt_get_ioqueue(pjsua_get_pjsip_endpt()), &callbacks, NULL,
                                            &wakerReader));
     PJSUA2_CHECK_EXPR(pj_activesock_start_read(wakerReader, pool, 16, 0));
+    wakerSocket = opened;
 }
 
 void closeWaker() {
+    // First: the number may be another file's as soon as it is closed.
+    wakerSocket = PJ_INVALID_SOCKET;
     if (wakerReader)
         pj_activesock_close(wakerReader);
     wakerReader = nullptr;
-    wakerSocket = PJ_INVALID_SOCKET;
 }
 
 void wakeSipThread() {
     // Not through PJLIB: the caller may be a thread that PJLIB does not know.
-    if (wakerSocket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
-        (void)::send(static_cast<int>(wakerSocket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const pj_sock_t socket = wakerSocket;
+    if (socket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
+        (void)::send(static_cast<int>(socket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 // ---------------------------------------------------------------- calls
 
 namespace {
-
-int audioSlot(const pjsua_call &call) {
-    return call.audio_idx < 0 ? -1 : call.media[call.audio_idx].strm.a.conf_slot;
-}
 
 /** A key that is held down, or was last (RFC 4733, 2.5.1: all packets of one press carry its first timestamp). */
 struct Press {
@@ -328,7 +328,10 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
         push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeHeaders(event));
 }
 
-void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, audioSlot(pjsua_var.calls[id])); }
+void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }
+
+/** By default PJSUA would call whatever a REFER names; onTransaction has answered those that are ours to judge. */
+void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code) { *code = PJSIP_SC_FORBIDDEN; }
 
 void onTransferStatus(pjsua_call_id id, int status, const pj_str_t *text, pj_bool_t final, pj_bool_t *) {
     push(EventRefer, id, 0, status, std::string(text->ptr, static_cast<size_t>(text->slen)), final != 0);
@@ -407,6 +410,7 @@ void takeCallbacks() {
     cb->on_call_state = &onCallState;
     cb->on_call_media_state = &onCallMediaState;
     cb->on_call_tsx_state = &onTransaction;
+    cb->on_call_transfer_request = &onTransferRequest;
     cb->on_call_transfer_request2 = NULL;
     cb->on_call_transfer_status = &onTransferStatus;
     cb->on_dtmf_event = &onDtmf;
@@ -433,11 +437,17 @@ void callAnswer(int call, int status, const Headers &headers) {
     PJSUA2_CHECK_EXPR(pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data));
 }
 
-void callHangup(int call, int status, const std::string &reason, const Headers &headers) {
+void callHangup(int call, int status, const std::string &reason, const Headers &headers, bool giveUp) {
     MessageData message(headers);
     const pj_str_t text = borrowed(reason);
+    const pjsip_inv_session *session = pjsua_var.calls[call].inv;
+    const bool unheard = session && session->role == PJSIP_ROLE_UAC && session->state == PJSIP_INV_STATE_CALLING &&
+                         session->invite_tsx && session->invite_tsx->status_code < 100;
+    pjsip_transaction *invite = giveUp && unheard ? session->invite_tsx : nullptr;
     PJSUA2_CHECK_EXPR(
         pjsua_call_hangup(call, static_cast<unsigned>(status), reason.empty() ? NULL : &text, &message.data));
+    if (invite)
+        pjsip_tsx_terminate(invite, PJSIP_SC_REQUEST_TIMEOUT);
 }
 
 void callRefer(int call, const std::string &referTo, const Headers &headers) {
@@ -470,6 +480,15 @@ void callDigit(int call, int digit) {
     param.method = PJSUA_DTMF_METHOD_SIP_INFO;
     PJSUA2_CHECK_EXPR(pjsua_call_send_dtmf(call, &param));
 }
+
+int callAudio(int call) {
+    const pjsua_call &slot = pjsua_var.calls[call];
+    if (!slot.inv || slot.hanging_up || slot.inv->state == PJSIP_INV_STATE_DISCONNECTED || slot.audio_idx < 0)
+        return -1;
+    return slot.media[slot.audio_idx].strm.a.conf_slot;
+}
+
+int freeCalls() { return static_cast<int>(pjsua_var.ua_cfg.max_calls - pjsua_var.call_cnt); }
 
 int callPackets(int call) {
     const pjsua_call &slot = pjsua_var.calls[call];

@@ -93,7 +93,7 @@ enum EventKind {
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
     EventConfirmed,   // the dialog is confirmed
     EventEnded,       // the dialog is over: status is the cause, text the X- headers of a BYE that came, a line each
-    EventMedia,       // offer and answer are done: number is the audio's conference slot, or -1
+    EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
     EventDigit,       // the far end pressed a key and let it go: number is its character
@@ -148,8 +148,12 @@ typedef std::vector<std::pair<std::string, std::string>> Headers;
 
 /** Answer an incoming call. Like all below it refuses, with pj::Error, a header that would break its line. */
 void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::Error);
-/** End a call whatever its state; status is for one that is not answered yet. */
-void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
+/**
+ * End a call whatever its state; status is for one that is not answered yet. An INVITE of ours that nothing was heard of
+ * can have no CANCEL (RFC 3261, 9.1): it is sent on and on, and the call keeps its place, unless it is given up.
+ */
+void callHangup(int call, int status, const std::string &reason, const Headers &headers, bool giveUp)
+    PJSUA2_THROW(pj::Error);
 /** Send REFER; referTo goes out as given, so it is in angle brackets. */
 void callRefer(int call, const std::string &referTo, const Headers &headers) PJSUA2_THROW(pj::Error);
 /** Send an INVITE; returns the call. */
@@ -160,6 +164,13 @@ int callDial(int account, const std::string &uri, const std::string &localUri, c
 void notifyTransfer(int ticket, int status, const std::string &reason) PJSUA2_THROW(pj::Error);
 /** Press a key: RFC 4733 where the far end takes it, else INFO. */
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
+/**
+ * The conference slot of the call's audio, -1 where it has none. To be asked each time: PJMEDIA gives a slot to the next
+ * call as soon as it is free, so that one which was kept, even in an event, may be somebody else's.
+ */
+int callAudio(int call);
+/** How many more calls PJSUA has room for; one that ends may keep its place for half a minute (RFC 3261, timer B). */
+int freeCalls();
 /** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */
 int callPackets(int call);
 

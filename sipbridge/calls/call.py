@@ -63,6 +63,8 @@ class Call:
         self.conversation: Conversation | None = None
         # The agent, where it still speaks after something was decided.
         self.talking: asyncio.Future[None] | None = None
+        # Nothing cuts it short any more: its record is being closed.
+        self.ending = False
         self._background: set[asyncio.Future[None]] = set()
         self.record = CallRecord(
             call_id=identity.call_id,

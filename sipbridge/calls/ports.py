@@ -143,7 +143,7 @@ class Dialler(Protocol):
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> Leg:
         """Send an INVITE; the leg's `answered` tells the rest. Raises `DialFailed` where no INVITE could be sent.
 
-        Without a referee each REFER of the far end gets 403.
+        Without a referee each REFER of the far end gets 403. Cancelled, it leaves no leg behind.
         """
 
 

@@ -19,6 +19,8 @@ from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, Unknow
 MAX_HEADER_BYTES = 256
 
 _CONTACT_ID = re.compile(r"[A-Za-z0-9-]{1,32}")
+# Headers that we write for agents, and they for us.
+_OURS = ("x-sipbridge-", "x-handoff-")
 # What CXone writes where a call has no contact yet; signalling it reaches somebody else's script, or nobody's.
 _PLACEHOLDER = "100000000000"
 
@@ -126,13 +128,16 @@ def _is_contact_id(text: str) -> bool:
 
 
 def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
-    """Pick the headers that the project passes on, the first value of each; never the one with the token."""
+    """Pick the headers that the project passes on, the first value of each; never the one with the token.
+
+    Nor those with which a caller could pass for another, or give the agent the words of its own handoff.
+    """
     names = project.headers
     seen = {names.auth_token.lower()}
     passed: dict[str, str] = {}
     for name, value in headers.items():
         folded = name.lower()
-        if folded not in seen and names.passed.match(folded):
+        if folded not in seen and names.passed.match(folded) and not folded.startswith(_OURS):
             seen.add(folded)
             # Plain text: a JSON encoder may not take the multidict's own kind for a key.
             passed[str(name)] = value

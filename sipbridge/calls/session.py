@@ -51,6 +51,7 @@ async def run_call(call: Call) -> None:
     except Exception:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
         outcome = Outcome(Result.SERVER_ERROR, "internal_error")
+    call.ending = True
     if call.talking is not None:
         await settle(call.talking)
     await call.let_agent_go()

@@ -127,7 +127,7 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
         return answered
     finally:
         if leg is not None:
-            # Not awaited: a far end that answers nothing takes half a minute to be rid of.
+            # Not awaited: the caller is to be dealt with.
             call.in_the_background(leg.hang_up())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ _NO_AUDIO = -1
 
 @dataclass(slots=True, eq=False)
 class Dialog:
-    """A slot of PJSUA's, and its audio: a conference slot of its own, anew after each offer and answer."""
+    """A slot of PJSUA's, and what its audio is connected to."""
 
     leg: SipLeg
     slot: int
@@ -26,31 +25,30 @@ class Dialog:
     answered_at: float = 0.0
     refer_accepted: bool = False
     referee: Referee | None = None
-    audio: int = _NO_AUDIO
     player: pj.ClipPlayer | None = None
     playing: int = 0
     stream: pj.AudioPort | None = None
     peer: Dialog | None = None
 
-    def audio_moved(self, conference_slot: int) -> None:
-        """Take note of where its audio is now, -1 for nowhere, and connect again what belongs to it."""
-        self.audio = conference_slot
-        self.connect()
+    @property
+    def audio(self) -> int:
+        """The conference slot of its audio now, -1 for none. Never kept: the next moment it may be another call's."""
+        slot: int = pj.callAudio(self.slot)
+        return slot
 
     def connect(self) -> None:
-        """Connect what should be connected and can be; doing so again changes nothing."""
-        if self.audio == _NO_AUDIO:
+        """Connect what should be connected and can be, anew after each offer and answer; again changes nothing."""
+        audio = self.audio
+        if audio == _NO_AUDIO:
             return
-        # A BYE on the heels of a re-INVITE takes the slot away before we hear of either.
-        with suppress(pj.Error):
-            if self.player is not None:
-                pj.connectSlots(self.player.getPortId(), self.audio)
-            if self.stream is not None:
-                pj.connectSlots(self.audio, self.stream.getPortId())
-                pj.connectSlots(self.stream.getPortId(), self.audio)
-            if self.peer is not None and self.peer.audio != _NO_AUDIO:
-                pj.connectSlots(self.audio, self.peer.audio)
-                pj.connectSlots(self.peer.audio, self.audio)
+        if self.player is not None:
+            pj.connectSlots(self.player.getPortId(), audio)
+        if self.stream is not None:
+            pj.connectSlots(audio, self.stream.getPortId())
+            pj.connectSlots(self.stream.getPortId(), audio)
+        if self.peer is not None and (peer := self.peer.audio) != _NO_AUDIO:
+            pj.connectSlots(audio, peer)
+            pj.connectSlots(peer, audio)
 
     def join(self, other: Dialog) -> None:
         """Connect the two both ways, in PJMEDIA's threads from here on."""
@@ -65,14 +63,15 @@ class Dialog:
         if peer is None:
             return
         self.peer = peer.peer = None
-        if _NO_AUDIO not in (self.audio, peer.audio):
-            pj.disconnectSlots(self.audio, peer.audio)
-            pj.disconnectSlots(peer.audio, self.audio)
+        audio, other = self.audio, peer.audio
+        if _NO_AUDIO not in (audio, other):
+            pj.disconnectSlots(audio, other)
+            pj.disconnectSlots(other, audio)
 
     def let_go(self) -> None:
         """Let go of all audio; the dialog is over."""
         self.player = self.stream = None
         if self.peer is not None:
-            # PJSUA has taken the conference slot away, and may have given it to another call.
+            # The connection went with the conference slot.
             self.peer.peer = None
             self.peer = None

@@ -83,8 +83,8 @@ class PjsipEndpoint:
         if self.endpoint.libGetState() == pj.PJSUA_STATE_NULL:
             return
         gate.close()
-        pj.closeWaker()
         pj.stopMediaClock()
+        pj.closeWaker()
         self.endpoint.libDestroy()
 
     def _endpoint_config(self) -> pj.EpConfig:

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
     from sipbridge.sip.thread import SipThread
 
+# Where nothing at all was heard of an INVITE for so long, it is given up; before that an answer may be on its way.
+UNHEARD_SECONDS = 2.0
+
 _OK = 200
 _FORBIDDEN = 403
+_TIMEOUT = 408
 
 
 class LegTable:
@@ -69,7 +73,8 @@ class LegTable:
             return
         # Whatever becomes of the request, nothing more will come of this dialog: its leg must not wait for it.
         try:
-            _sent(partial(pj.callHangup, dialog.slot, sip_status, reason, headers))
+            waited = time.monotonic() - dialog.leg.began > UNHEARD_SECONDS
+            _sent(partial(pj.callHangup, dialog.slot, sip_status, reason, headers, waited))
         except LegGone:
             sip_status = 500
         self._end(dialog, sip_status, by_peer=False)
@@ -172,9 +177,10 @@ class LegTable:
         if kind == pj.EventConfirmed:
             self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
         elif kind == pj.EventEnded:
-            self._end(dialog, status, by_peer=True, headers=read_header_lines(text))
+            # 408 is our own: no ACK came, or no refresh of the session (RFC 4028).
+            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=read_header_lines(text))
         elif kind == pj.EventMedia:
-            dialog.audio_moved(number)
+            dialog.connect()
             if dialog.outgoing:
                 self._thread.tell(dialog.leg.audio_offered)
         elif kind == pj.EventDigit:

@@ -19,7 +19,7 @@ from sipbridge.config import SipConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
-from sipbridge.sip.endpoint import PjsipEndpoint
+from sipbridge.sip.endpoint import LEGS_A_CALL, PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
@@ -81,13 +81,17 @@ class SipTrunk:
         return time.monotonic() - asked
 
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
-        """Send an INVITE, with the caller's number in From. Raises `DialFailed`."""
+        """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
         try:
             await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri, referee))
         except LegGone as error:
             raise DialFailed(500, str(error)) from None
+        except asyncio.CancelledError:
+            # The INVITE may be on its way; this comes after it.
+            self._thread.post(partial(self._table.hang_up, leg.number, 487, "", {}))
+            raise
         return leg
 
     # ------------------------------------------------------------ on the SIP thread
@@ -97,6 +101,7 @@ class SipTrunk:
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._table = LegTable(self._thread, self._pjsip.account.getId())
+        self._admission.has_room = _has_room
 
     def _close(self) -> None:
         self._pjsip.close(self._gate)
@@ -120,7 +125,7 @@ class SipTrunk:
     def _take_on(self, slot: int, ticket: int) -> None:
         admitted = self._gate.take(ticket)
         if admitted is None:
-            pj.callHangup(slot, 500, "", {})
+            pj.callHangup(slot, 500, "", {}, False)  # noqa: FBT003 (no keywords in SWIG)
             return
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         self._table.adopt(leg, slot)
@@ -131,6 +136,11 @@ class SipTrunk:
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))
+
+
+def _has_room() -> bool:
+    """Whether PJSUA has a place for each leg that a call may have: those that are ending keep theirs for a while."""
+    return bool(pj.freeCalls() >= LEGS_A_CALL)
 
 
 def _nothing() -> None:

@@ -201,3 +201,10 @@ def test_the_agent_gets_the_headers_that_match_first_values_and_no_token() -> No
 def test_no_pattern_passes_nothing() -> None:
     project = ProjectConfig.model_validate(_project("token", headers={"pass_to_agent": []}))
     assert pass_to_agent(project, _headers(("X-Queue", "b"), ("", ""))) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Sipbridge-Caller", "x-SIPBRIDGE-contact-id", "X-Handoff-Destination", "x-handoff-p4"]
+)
+def test_a_caller_speaks_neither_in_our_name_nor_in_the_agents(name: str) -> None:
+    assert pass_to_agent(_settings("acme", "billing"), _headers((name, "1"), ("X-Queue", "a"))) == {"X-Queue": "a"}

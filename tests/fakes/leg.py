@@ -104,6 +104,8 @@ class FakeLeg:
 
     async def join(self, other: Leg) -> None:
         self._must_be_up()
+        if other.ended.done():
+            raise LegGone("the far end has hung up")
         self.joined = other
         await self._journal.reach(f"{self._name}.join")
         if self.joining is not None:
@@ -146,6 +148,10 @@ class FakeLeg:
     def far_end_hangs_up(self, headers: Mapping[str, str] | None = None) -> None:
         """BYE or CANCEL comes."""
         self._end(by_peer=True, sip_status=200, headers=headers)
+
+    def stack_hangs_up(self, sip_status: int) -> None:
+        """The SIP stack ends the leg by itself: what came cannot be used, or nothing came."""
+        self._end(by_peer=True, sip_status=sip_status)
 
     def far_end_presses(self, digit: str) -> None:
         """A key is pressed, and nobody minds where nobody listens."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 
 from sipbridge.agents.sip.conversation import SipConversation
 from sipbridge.agents.sip.invite import invite_headers, with_transport
@@ -17,6 +16,7 @@ from sipbridge.waiting import first_of
 
 _REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
+_OK = 200
 
 
 class SipAgent:
@@ -49,23 +49,15 @@ class SipAgent:
     async def _reach(self, uri: str, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
         """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""
         referrals = Referrals(self._handoff)
-        agent_leg = await self._dial(uri, headers, caller, referrals)
+        agent_leg = await self._dialler.dial(uri, headers, caller, referrals)
+        referrals.attach(agent_leg)
         try:
-            referrals.attach(agent_leg)
             await self._until_answered(leg, agent_leg)
         except BaseException:
+            referrals.finish(None)
             self._let_go(agent_leg)
             raise
         return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
-
-    async def _dial(self, uri: str, headers: Mapping[str, str], caller: str, referrals: Referrals) -> Leg:
-        dialling = asyncio.ensure_future(self._dialler.dial(uri, headers, caller, referrals))
-        try:
-            return await asyncio.shield(dialling)
-        except asyncio.CancelledError:
-            # The INVITE may be on its way: the leg that comes of it is ours to end.
-            self._in_the_background(_abandon(dialling))
-            raise
 
     async def _until_answered(self, leg: Leg, agent_leg: Leg) -> None:
         try:
@@ -81,10 +73,12 @@ class SipAgent:
             agent_leg.answered.result()
             if not agent_leg.ended.done():
                 raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
+            if (sip_status := agent_leg.ended.result().sip_status) != _OK:
+                raise DialFailed(sip_status, "the agent's answer could not be used") from None
             # It answered and hung up at once. Why, and whether it hands off, stands in its BYE.
 
     def _let_go(self, leg: Leg) -> asyncio.Future[None]:
-        """Hang up with nobody waiting: a far end that answers nothing takes half a minute to be rid of."""
+        """Hang up; nobody has to wait for it."""
         return self._in_the_background(leg.hang_up())
 
     def _in_the_background(self, step: Coroutine[object, object, None]) -> asyncio.Future[None]:
@@ -105,8 +99,3 @@ async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
     agent_leg.answered.result()
     if not early:
         await leg.join(agent_leg)
-
-
-async def _abandon(dialling: asyncio.Future[Leg]) -> None:
-    with suppress(DialFailed):
-        await (await dialling).hang_up()

