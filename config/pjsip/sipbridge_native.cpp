@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <deque>
 #include <map>
 #include <mutex>
 
@@ -31,7 +32,48 @@ void push(EventKind kind, int call, int number, int status, const std::string &t
     anyEvents = true;
 }
 
+// ---------------------------------------------------------------- INVITEs that nothing is heard of
+
+namespace {
+
+const long GIVE_UP_SECONDS = 2;
+
+/** A transaction that was hung up before anything was heard of it: its key, for it may be gone, and when to look. */
+struct Unheard {
+    std::string key;
+    pj_time_val due;
+};
+
+std::deque<Unheard> unheard;
+
+void giveUpLater(const pjsip_transaction *invite) {
+    pj_time_val due;
+    pj_gettickcount(&due);
+    due.sec += GIVE_UP_SECONDS;
+    const pj_str_t &key = invite->transaction_key;
+    unheard.push_back(Unheard{std::string(key.ptr, static_cast<size_t>(key.slen)), due});
+}
+
+void giveUpUnheard() {
+    pj_time_val now;
+    pj_gettickcount(&now);
+    while (!unheard.empty() && PJ_TIME_VAL_LTE(unheard.front().due, now)) {
+        const std::string key = unheard.front().key;
+        unheard.pop_front();
+        pj_str_t name = pj_str(const_cast<char *>(key.c_str()));
+        pjsip_transaction *invite = pjsip_tsx_layer_find_tsx(&name, PJ_TRUE);
+        if (!invite)
+            continue;
+        if (invite->status_code < 100)
+            pjsip_tsx_terminate(invite, PJSIP_SC_REQUEST_TIMEOUT);
+        pj_grp_lock_release(invite->grp_lock);
+    }
+}
+
+}  // namespace
+
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
+    giveUpUnheard();
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
@@ -437,17 +479,14 @@ void callAnswer(int call, int status, const Headers &headers) {
     PJSUA2_CHECK_EXPR(pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data));
 }
 
-void callHangup(int call, int status, const std::string &reason, const Headers &headers, bool giveUp) {
+void callHangup(int call, int status, const std::string &reason, const Headers &headers) {
     MessageData message(headers);
     const pj_str_t text = borrowed(reason);
     const pjsip_inv_session *session = pjsua_var.calls[call].inv;
-    const bool unheard = session && session->role == PJSIP_ROLE_UAC && session->state == PJSIP_INV_STATE_CALLING &&
-                         session->invite_tsx && session->invite_tsx->status_code < 100;
-    pjsip_transaction *invite = giveUp && unheard ? session->invite_tsx : nullptr;
+    if (session && session->role == PJSIP_ROLE_UAC && session->invite_tsx && session->invite_tsx->status_code < 100)
+        giveUpLater(session->invite_tsx);
     PJSUA2_CHECK_EXPR(
         pjsua_call_hangup(call, static_cast<unsigned>(status), reason.empty() ? NULL : &text, &message.data));
-    if (invite)
-        pjsip_tsx_terminate(invite, PJSIP_SC_REQUEST_TIMEOUT);
 }
 
 void callRefer(int call, const std::string &referTo, const Headers &headers) {

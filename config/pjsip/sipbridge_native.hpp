@@ -150,10 +150,10 @@ typedef std::vector<std::pair<std::string, std::string>> Headers;
 void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
  * End a call whatever its state; status is for one that is not answered yet. An INVITE of ours that nothing was heard of
- * can have no CANCEL (RFC 3261, 9.1): it is sent on and on, and the call keeps its place, unless it is given up.
+ * can have no CANCEL yet (RFC 3261, 9.1). Where still nothing is heard two seconds later it is given up: PJSIP would send
+ * it for half a minute, and the call keep its place.
  */
-void callHangup(int call, int status, const std::string &reason, const Headers &headers, bool giveUp)
-    PJSUA2_THROW(pj::Error);
+void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
 /** Send REFER; referTo goes out as given, so it is in angle brackets. */
 void callRefer(int call, const std::string &referTo, const Headers &headers) PJSUA2_THROW(pj::Error);
 /** Send an INVITE; returns the call. */
@@ -169,7 +169,7 @@ void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
  * call as soon as it is free, so that one which was kept, even in an event, may be somebody else's.
  */
 int callAudio(int call);
-/** How many more calls PJSUA has room for; one that ends may keep its place for half a minute (RFC 3261, timer B). */
+/** How many more calls PJSUA has room for; one that ends may keep its place for some seconds. */
 int freeCalls();
 /** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */
 int callPackets(int call);

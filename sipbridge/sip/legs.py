@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
     from sipbridge.sip.thread import SipThread
 
-# Where nothing at all was heard of an INVITE for so long, it is given up; before that an answer may be on its way.
-UNHEARD_SECONDS = 2.0
-
 _OK = 200
 _FORBIDDEN = 403
 _TIMEOUT = 408
@@ -73,8 +70,7 @@ class LegTable:
             return
         # Whatever becomes of the request, nothing more will come of this dialog: its leg must not wait for it.
         try:
-            waited = time.monotonic() - dialog.leg.began > UNHEARD_SECONDS
-            _sent(partial(pj.callHangup, dialog.slot, sip_status, reason, headers, waited))
+            _sent(partial(pj.callHangup, dialog.slot, sip_status, reason, headers))
         except LegGone:
             sip_status = 500
         self._end(dialog, sip_status, by_peer=False)

@@ -125,7 +125,7 @@ class SipTrunk:
     def _take_on(self, slot: int, ticket: int) -> None:
         admitted = self._gate.take(ticket)
         if admitted is None:
-            pj.callHangup(slot, 500, "", {}, False)  # noqa: FBT003 (no keywords in SWIG)
+            pj.callHangup(slot, 500, "", {})
             return
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         self._table.adopt(leg, slot)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from harness.simulator import Simulator
@@ -92,6 +94,22 @@ def test_where_one_is_not_reached_the_next_is_called(site: AgentSite, first: str
     assert call.record()["reason"] == "agent_ended"
     assert count.shows(1, "sipbridge_agent_connects_total", type="sip", result="success")
     assert count.shows(0, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
+
+
+def test_one_that_nothing_is_heard_of_is_given_up(site: AgentSite) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", site.ports[0]))
+        agent = site.agent("agent_hangs_up", second=True)
+        call = site.call("release", "backup").went_as_written()
+        agent.check()
+        # Sent at 0, 0.5 and 1.5 s (RFC 3261, 17.1.1.2), hung up after 1 s; what would come next comes at 3.5 s.
+        silent.settimeout(3)
+        came = 0
+        with suppress(TimeoutError):
+            while silent.recv(65_536):
+                came += 1
+    assert came == 3
+    assert call.record()["reason"] == "agent_ended"
 
 
 def test_where_none_is_reached_the_caller_gets_480(site: AgentSite) -> None:
