@@ -13,8 +13,8 @@ from sipbridge.config import ParameterName
 
 MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
-# What stores, logs and CRMs can be trusted to read; pydantic writes no more than 255.
-MAX_DATA_LEVELS = 32
+# As deep as a body of the HTTP API may be; pydantic writes no more than 255.
+MAX_DATA_LEVELS = 200
 
 
 def _parameter_text(value: object) -> str:

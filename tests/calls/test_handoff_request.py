@@ -166,7 +166,7 @@ def test_data_is_nested_no_deeper_than_can_be_written_again() -> None:
             inner = {"a": [inner] if level % 2 else inner}
         return inner
 
-    assert HandoffRequest(data=nested(20)).model_dump_json()
-    for levels in (40, 300, 900):
+    assert HandoffRequest(data=nested(100)).model_dump_json()
+    for levels in (220, 300, 900):
         with pytest.raises(ValidationError, match="levels"):
             HandoffRequest(data=nested(levels))

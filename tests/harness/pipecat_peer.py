@@ -55,7 +55,8 @@ class PipecatAgent:
 
     def unhandled(self, event: str) -> Report:
         """Return the report of the next `message` of an event that Pipecat has no frame for."""
-        while (report := self.report("unhandled"))["message"]["event"] != event:
+        # A call that is hung up first plays out what the agent says, for up to 10 s.
+        while (report := self.report("unhandled", 20))["message"]["event"] != event:
             pass
         return report
 
