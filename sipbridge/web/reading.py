@@ -9,14 +9,12 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from sipbridge.calls.handoff_request import name_faults
 from sipbridge.errors import BadRequest
 from sipbridge.web.refusals import BodyInvalid, BodyTooLarge
 
 MAX_BODY_BYTES = 1_000_000
 BODY_SECONDS = 10.0
-
-_FAULTS_SHOWN = 5
-_FAULT_CHARACTERS = 200
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,7 +24,7 @@ def read_query(model: type[M], request: web.Request) -> M:
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
-        raise BadRequest(_faults(error)) from None
+        raise BadRequest(name_faults(error)) from None
 
 
 async def read_body(model: type[M], request: web.Request) -> M:
@@ -42,7 +40,7 @@ async def read_body(model: type[M], request: web.Request) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise BodyInvalid(_faults(error)) from None
+        raise BodyInvalid(name_faults(error)) from None
 
 
 async def _read_bytes(request: web.Request) -> bytes:
@@ -55,13 +53,3 @@ async def _read_bytes(request: web.Request) -> bytes:
         raise BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes") from None
     except web.RequestPayloadError:
         raise BadRequest("the body broke off or is not encoded as its headers say") from None
-
-
-def _faults(error: ValidationError) -> str:
-    """Name the fields and what is wrong with them; never what was sent there."""
-    lines = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:_FAULTS_SHOWN]:
-        field = ".".join(str(part) for part in fault["loc"])
-        lines.append(f"{field}: {fault['msg']}"[:_FAULT_CHARACTERS] if field else fault["msg"][:_FAULT_CHARACTERS])
-    more = error.error_count() - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")

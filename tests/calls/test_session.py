@@ -9,16 +9,14 @@ import pytest
 from calls.world import CONTACT, World, shorten_store_time
 from sipbridge.calls.events import (
     AgentConnected,
-    AgentFault,
     CallAnswered,
     HandoffStage,
     HandoffStarted,
     InviteAnswered,
     StoreFailed,
 )
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState, Outcome, Result, Turn
-from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone, StoreError
+from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone, StoreError
 
 
 def _invite_answer(world: World) -> tuple[int, str]:
@@ -394,126 +392,3 @@ async def test_a_store_that_hangs_does_not_keep_the_calls_place(monkeypatch: pyt
     world.leg.far_end_hangs_up()
     await world.over()
     assert world.observer.one(StoreFailed).record.call_id == world.record.call_id
-
-
-# ---------------------------------------------------------------- what agents do in the middle of a call
-
-
-async def test_an_agent_may_hand_off_and_go_on_speaking() -> None:
-    world = World()
-    world.journal.hold("agent.finish_speaking")
-    await world.talking()
-    assert world.conversation.call is not None
-    world.conversation.call.request_handoff(HandoffRequest(destination="quiet"), requested_by="agent")
-    await world.journal.until("agent.finish_speaking")
-    assert "agent.stopped" not in world.journal.steps
-    world.journal.hold("agent.finish_speaking").set()
-    record = await world.over()
-    assert record.handoff is not None
-    assert record.handoff.requested_by == "agent"
-    assert world.journal.only("agent.") == [
-        "agent.connect",
-        "agent.run",
-        "agent.finish_speaking",
-        "agent.stopped",
-        "agent.close",
-    ]
-
-
-async def test_a_handoff_that_cannot_be_is_told_to_the_agent_and_the_call_goes_on() -> None:
-    world = World()
-    await world.talking()
-    assert world.conversation.call is not None
-    with pytest.raises(HandoffInvalid):
-        world.conversation.call.request_handoff(HandoffRequest(destination="nowhere"), requested_by="agent")
-    assert world.record.state is CallState.TALKING
-    world.leg.far_end_hangs_up()
-    assert (await world.over()).handoff is None
-
-
-async def test_looking_at_a_handoff_changes_nothing() -> None:
-    world = World()
-    await world.talking()
-    before = world.record
-    world.call.check_handoff(HandoffRequest(destination="sales"))
-    with pytest.raises(HandoffInvalid):
-        world.call.check_handoff(HandoffRequest(route="sip:joe@203.0.113.9"))
-    assert world.record is before
-    assert not world.call.decided.done()
-    world.leg.far_end_hangs_up()
-    await world.over()
-    with pytest.raises(HandoffConflict):
-        world.call.check_handoff(HandoffRequest())
-
-
-async def test_what_the_agent_does_wrong_is_observed() -> None:
-    world = World()
-    await world.talking()
-    world.call.note_fault("bad_json", "a message is no JSON")
-    fault = world.observer.one(AgentFault)
-    assert (fault.agent_type, fault.fault, fault.record.call_id) == ("prompt", "bad_json", world.record.call_id)
-    world.leg.far_end_hangs_up()
-    await world.over()
-
-
-async def test_an_agent_that_is_lost_leaves_its_caller_to_a_human() -> None:
-    world = World()
-    await world.talking()
-    world.conversation.fails(AgentLost("silent"))
-    record = await world.over()
-    assert record.handoff is not None
-    assert (record.handoff.reason, record.handoff.requested_by) == ("agent_lost", "bridge")
-    assert len(world.centre.signals) == 1
-
-
-async def test_the_agent_hears_how_the_handoff_went() -> None:
-    world = World()
-    await world.hand_off(destination="carrier")
-    (told,) = world.conversation.told
-    assert told is not None
-    assert (told.destination, told.confirmed) == ("carrier", True)
-
-
-async def test_an_agent_whose_caller_hangs_up_hears_of_no_handoff() -> None:
-    world = World()
-    await world.talking()
-    world.leg.far_end_hangs_up()
-    await world.over()
-    assert world.conversation.told == [None]
-
-
-async def test_the_agent_is_free_while_the_caller_talks_to_a_human() -> None:
-    world = World()
-    await world.talking()
-    world.desk.far_end_answers()
-    world.conversation.hands_off(destination="desk")
-    await world.journal.until("agent.close")
-    assert not world.leg.ended.done()
-    assert not world.desk.ended.done()
-    world.desk.far_end_hangs_up()
-    await world.over()
-
-
-# ---------------------------------------------------------------- keys
-
-
-async def test_keys_go_to_the_agent() -> None:
-    world = World()
-    await world.talking()
-    for key in "12#":
-        world.leg.far_end_presses(key)
-    assert world.conversation.pressed == "12#"
-    world.leg.far_end_hangs_up()
-    await world.over()
-
-
-async def test_one_key_asks_for_a_human() -> None:
-    world = World(handoff={"dtmf_key": "0"})
-    await world.talking()
-    world.leg.far_end_presses("1")
-    world.leg.far_end_presses("0")
-    world.leg.far_end_presses("0")
-    record = await world.over()
-    assert world.conversation.pressed == "1"
-    assert record.handoff is not None
-    assert (record.handoff.reason, record.handoff.requested_by, record.handoff.destination) == ("dtmf", "dtmf", "care")

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.handoff_request import HandoffRequest, name_faults
 from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import LiveCall
 from sipbridge.errors import HandoffConflict, HandoffInvalid
-
-_FAULTS_SHOWN = 5
-_FAULT_CHARACTERS = 200
 
 
 def ask(call: LiveCall, message: bytes | bytearray) -> Mapping[str, object]:
@@ -30,7 +27,7 @@ def ask(call: LiveCall, message: bytes | bytearray) -> Mapping[str, object]:
     except HandoffInvalid as error:
         return _refuse_invalid(call, str(error))
     except ValidationError as error:
-        return _refuse_invalid(call, _faults(error))
+        return _refuse_invalid(call, name_faults(error, "handoff"))
     except ValueError as error:
         return _refuse_invalid(call, f"the message cannot be read: {error}")
     return {"id": record.call_id, "state": HandoffState.INITIATED}
@@ -43,12 +40,3 @@ def _refuse_invalid(call: LiveCall, why: str) -> Mapping[str, object]:
 
 def _refusal(status: int, why: str) -> Mapping[str, object]:
     return {"status": status, "error_message": why}
-
-
-def _faults(error: ValidationError) -> str:
-    """Name the fields and what is wrong with them; none of their values."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [f"{'.'.join(map(str, fault['loc'])) or 'handoff'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN]]
-    if len(faults) > _FAULTS_SHOWN:
-        lines.append(f"and {len(faults) - _FAULTS_SHOWN} more")
-    return "; ".join(line[:_FAULT_CHARACTERS] for line in lines)
