@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -64,7 +65,7 @@ def run(file: Path) -> int:
         raise StartupError(
             "the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build"
         ) from None
-    return run_service(config)
+    return run_service(config, partial(load_config, file))
 
 
 @cli.command()

@@ -7,39 +7,31 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from pathlib import Path
+from dataclasses import replace
 
 import click
 import uvloop
 
 from sipbridge import __version__
-from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
-from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call, Surroundings
-from sipbridge.calls.events import CallEvent, DrainChanged, InviteAnswered
+from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Agent, Leg, Observer, Speaker
+from sipbridge.calls.model import Invite, Outcome, Result
+from sipbridge.calls.ports import ContactCentre, Leg, Observer
+from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import (
-    Config,
-    ProjectConfig,
-    PromptAgentConfig,
-    SipAgentConfig,
-    WebsocketAgentConfig,
-    unsupported,
-    warnings,
-)
-from sipbridge.cxone import CxoneCentre, open_session
-from sipbridge.errors import ConfigError, HandoffConflict
+from sipbridge.config import Config, taken_over, unsupported, warnings
+from sipbridge.cxone import open_session
+from sipbridge.errors import ConfigError, HandoffConflict, StartupError
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
-from sipbridge.speech import CommandSpeaker
-from sipbridge.store import open_store
+from sipbridge.store import open_journal, open_store
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
+from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
+from sipbridge.waiting import settle
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
 
 logger = logging.getLogger(__name__)
@@ -50,31 +42,47 @@ STALLED_SECONDS = 3.0
 LAST_CALLS_SECONDS = 25.0
 
 
-def main(config: Config) -> int:
-    """Run the bridge until it is told to stop; returns the exit code. Raises `StartupError` or `ConfigError`."""
-    problems = unsupported(config)
-    if problems:
-        raise ConfigError(problems)
+def main(config: Config, read: Callable[[], Config]) -> int:
+    """Run the bridge until it is told to stop; returns the exit code. Raises `StartupError` or `ConfigError`.
+
+    `read` reads the configuration again, at each SIGHUP.
+    """
+    _refuse_unsupported(config)
     with configure_logging(level_from(os.environ)):
-        for warning in warnings(config):
-            logger.warning("%s", warning, extra={"event": "config_warning"})
-        uvloop.run(Service(config).run())
+        _log_warnings(config)
+        uvloop.run(Service(config, read).run())
     return 0
 
 
-class Service:
-    """One bridge: start, serve, drain, stop."""
+def _refuse_unsupported(config: Config) -> None:
+    problems = unsupported(config)
+    if problems:
+        raise ConfigError(problems)
 
-    def __init__(self, config: Config) -> None:
+
+def _log_warnings(config: Config) -> None:
+    for warning in warnings(config):
+        logger.warning("%s", warning, extra={"event": "config_warning"})
+
+
+class Service:
+    """One bridge: start, serve, reload, drain, stop."""
+
+    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
         self._config = config
+        self._read = read
         self._admission = Admission(config)
         self._registry = CallRegistry()
         self._metrics = Metrics(pjsip_version=pjsip_version())
         self._feed = EventFeed()
         self._observe = _fan_out((self._metrics, CallLog(), self._feed))
         self._pop_links = PopLinks.from_config(config.http)
+        # The latest last. An earlier one stays as long as calls go by it.
+        self._readings: list[Surroundings] = []
         self._calls: dict[asyncio.Task[None], Call] = {}
         self._stop_asked = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._chores: set[asyncio.Task[None]] = set()
         self._lag_seconds = 0.0
         self._lag_asked_at: float | None = None
 
@@ -87,22 +95,30 @@ class Service:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self._watch_signals()
-        recordings = self._read_recordings()
+        recordings = read_recordings(self._config)
+        journal, left = open_journal(self._config.store)
+        stack.push_async_callback(journal.close)
         store = open_store(self._config.store)
         stack.push_async_callback(store.close)
-        centres = await self._open_centres(stack)
+        self._session = await stack.enter_async_context(open_session())
+        stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(self._config.sip, self._admission, self._take_call, self._note_refusal)
-        self._around = Surroundings(
-            agents=self._make_agents(),
-            speakers=self._make_speakers(),
-            centres=centres,
+        around = Surroundings(
+            config=self._config,
+            agents=make_agents(self._config, self._trunk),
+            speakers=make_speakers(self._config, self._trunk),
+            centres=make_centres(self._config, self._session, self._observe),
             store=store,
+            journal=journal,
             dialler=self._trunk,
             observe=self._observe,
             registry=self._registry,
             admission=self._admission,
             pop_url=self._pop_links.make,
         )
+        self._readings.append(around)
+        stack.push_async_callback(self._close_centres)
+        self._warm_up(around.centres.values())
         deps = WebDeps(
             config=self._config,
             directory=self._registry,
@@ -120,59 +136,36 @@ class Service:
         addresses = await self._trunk.start()
         for path, pcm in recordings.items():
             await self._trunk.load_clip(str(path), pcm)
-        watch = asyncio.create_task(self._watch_sip_thread())
-        stack.callback(watch.cancel)
+        self._in_the_background(self._watch_sip_thread())
+        self._in_the_background(recover(left, around))
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} http http://{host}:{port}")
 
-    async def _open_centres(self, stack: AsyncExitStack) -> dict[str, CxoneCentre]:
-        session = await stack.enter_async_context(open_session())
-        centres = {
-            client: CxoneCentre(client, config.cxone, session, self._observe)
-            for client, config in self._config.clients.items()
-        }
-        for centre in centres.values():
-            stack.push_async_callback(centre.close)
-            warming = asyncio.create_task(centre.warm_up())
-            stack.callback(warming.cancel)
-        return centres
+    def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
+        for centre in centres:
+            self._in_the_background(centre.warm_up())
 
-    def _make_agents(self) -> Mapping[tuple[str, str], Agent]:
-        agents: dict[tuple[str, str], Agent] = {}
-        for client, config in self._config.clients.items():
-            for project, project_config in config.projects.items():
-                agents[client, project] = self._make_agent(project_config)
-        return agents
+    async def _close_centres(self) -> None:
+        for around in self._readings:
+            for centre in around.centres.values():
+                await centre.close()
 
-    def _make_agent(self, project: ProjectConfig) -> Agent:
-        agent = project.agent
-        if isinstance(agent, SipAgentConfig):
-            return SipAgent(agent, self._trunk, project.handoff)
-        if isinstance(agent, WebsocketAgentConfig):
-            return WebsocketAgent(agent)
-        return PromptAgent(agent)
+    def _in_the_background(self, chore: Coroutine[object, object, None]) -> None:
+        """Do what goes on beside the calls, until it is done or the service stops."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
-    def _make_speakers(self) -> Mapping[tuple[str, str], Speaker]:
-        return {
-            (client, project): CommandSpeaker(settings.tts_command, self._trunk.load_clip, self._trunk.drop_clip)
-            for client, config in self._config.clients.items()
-            for project, settings in config.projects.items()
-            if settings.tts_command is not None
-        }
-
-    def _read_recordings(self) -> dict[Path, Pcm]:
-        paths = {
-            project.agent.audio
-            for client in self._config.clients.values()
-            for project in client.projects.values()
-            if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
-        }
-        return {path: read_wav(path) for path in paths}
+    async def _end_chores(self) -> None:
+        for task in list(self._chores):
+            await settle(task)
 
     # ------------------------------------------------------------ serving
 
     def _take_call(self, leg: Leg, admitted: Admitted) -> None:
-        call = Call(admitted, leg, self._around)
+        # What goes for a call is what went when it was let in, though there was a reload since.
+        around = next(each for each in reversed(self._readings) if each.config is admitted.config)
+        call = Call(admitted, leg, around)
         task = asyncio.create_task(run_call(call))
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
@@ -201,12 +194,73 @@ class Service:
                 return "the SIP thread is stalled"
         return None
 
+    # ------------------------------------------------------------ a new reading of the configuration
+
+    async def reload(self) -> None:
+        """Read the configuration anew, for new calls. Raises `ConfigError`, and changes nothing then."""
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(self._read)
+                _refuse_unsupported(config)
+                await self._take_over(config)
+            except (ConfigError, StartupError) as error:
+                self._observe(ConfigRead(Outcome(Result.CLIENT_ERROR, "bad_configuration")))
+                problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+                raise ConfigError(problems) from None
+            self._observe(ConfigRead(Outcome(Result.SUCCESS, "read")))
+
+    async def _take_over(self, read: Config) -> None:
+        before = self._readings[-1]
+        config, waiting = taken_over(self._config, read)
+        # What may fail comes first.
+        recordings = await asyncio.to_thread(read_recordings, config)
+        for path, pcm in recordings.items():
+            await self._trunk.load_clip(str(path), pcm)
+        centres = make_centres(config, self._session, self._observe, before)
+        around = replace(
+            before,
+            config=config,
+            agents=make_agents(config, self._trunk),
+            speakers=make_speakers(config, self._trunk, before),
+            centres=centres,
+        )
+        self._readings.append(around)
+        self._config = config
+        self._admission.use(config)
+        self._warm_up(centre for client, centre in centres.items() if centre is not before.centres.get(client))
+        for key in waiting:
+            logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
+        _log_warnings(config)
+        await self._let_go_of_readings()
+
+    async def _let_go_of_readings(self) -> None:
+        """Let go of those that no call goes by; of the last but one a call may still be on its way from the gate."""
+        in_use = {id(call.around) for call in self._calls.values()}
+        gone = [each for each in self._readings[:-2] if id(each) not in in_use]
+        self._readings = [each for each in self._readings if each not in gone]
+        kept = {id(centre) for each in self._readings for centre in each.centres.values()}
+        for centre in {id(centre): centre for each in gone for centre in each.centres.values()}.values():
+            if id(centre) not in kept:
+                await centre.close()
+
+    async def _reload_when_told(self) -> None:
+        try:
+            await self.reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                logger.error("not reloaded: %s", problem, extra={"event": "config_refused"})  # noqa: TRY400 (no traceback: the line says it all)
+
     # ------------------------------------------------------------ draining and stopping
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
+
+    def _ask_to_reload(self) -> None:
+        if self._readings:  # else it has yet to start, with what it has just read
+            self._in_the_background(self._reload_when_told())
 
     def _ask_to_stop(self) -> None:
         """Drain at the first signal, end at the second."""

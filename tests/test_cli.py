@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -46,7 +47,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     called: list[Config] = []
     module = ModuleType("sipbridge.service")
 
-    def serve(config: Config) -> int:
+    def serve(config: Config, read: Callable[[], Config]) -> int:
+        assert list(read().clients) == list(config.clients)
         called.append(config)
         return 3
 
@@ -124,7 +126,7 @@ def test_run_does_not_start_with_a_bad_configuration(bad: Path, service: list[Co
 def test_a_start_that_fails_is_one_line(
     example: Path, service: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    def fail(_: Config) -> int:
+    def fail(*_: object) -> int:
         raise StartupError("the address 127.0.0.1:5060 is\nin use")
 
     monkeypatch.setattr(sys.modules["sipbridge.service"], "main", fail)

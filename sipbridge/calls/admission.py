@@ -20,8 +20,9 @@ _MAX_SOURCES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An INVITE that was let in: who calls, for whom."""
+    """An INVITE that was let in: who calls, for whom, by which reading of the configuration."""
 
+    config: Config
     invite: Invite
     identity: Identity
     client_config: ClientConfig
@@ -33,12 +34,21 @@ class Admission:
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
+        self._clock = clock
         self._rates = SourceRates(config.sip.max_calls_per_second, clock)
         # A set and not a counter: adding and removing are atomic between the threads.
         self._up: set[str] = set()
         self.draining = False
         # Whether the SIP stack can take another call with all its legs; asked on the SIP thread, which sets it.
         self.has_room: Callable[[], bool] = lambda: True
+        self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
+
+    def use(self, config: Config) -> None:
+        """Let in by a new reading of the configuration from the next INVITE on."""
+        per_second = config.sip.max_calls_per_second
+        if per_second != self._config.sip.max_calls_per_second:
+            self._rates = SourceRates(per_second, self._clock)
+        self._config = config
         self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
 
     @property
@@ -53,6 +63,7 @@ class Admission:
 
     def admit(self, invite: Invite) -> Admitted:
         """Let an INVITE in, in the contract's order. Raises the `InviteRefused` that it gets instead."""
+        config = self._config
         if not self.trusts(invite.source_address):
             raise UntrustedSource("the source is not in sip.trusted_sources")
         if not self._rates.take(invite.source_address):
@@ -63,9 +74,9 @@ class Admission:
             raise CapacityReached("sip.max_calls calls are up")
         if not self.has_room():
             raise CapacityReached("legs that nothing is heard of hold the places of new ones")
-        identity, client, project = identify(self._config, invite, secrets.token_hex(16))
+        identity, client, project = identify(config, invite, secrets.token_hex(16))
         self._up.add(identity.call_id)
-        return Admitted(invite, identity, client, project)
+        return Admitted(config, invite, identity, client, project)
 
     def release(self, call_id: str) -> None:
         """Give a call's place back; once or more often."""

@@ -13,9 +13,19 @@ from sipbridge.calls.events import AgentFault, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
-from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Dialler, Leg, Observer, RecordStore, Speaker
+from sipbridge.calls.ports import (
+    Agent,
+    CallJournal,
+    ContactCentre,
+    Conversation,
+    Dialler,
+    Leg,
+    Observer,
+    RecordStore,
+    Speaker,
+)
 from sipbridge.calls.registry import CallRegistry
-from sipbridge.config import ClientConfig, ProjectConfig
+from sipbridge.config import ClientConfig, Config, ProjectConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import Unless, first_of
 
@@ -25,14 +35,19 @@ MAX_TURNS = 2_000
 STORE_SECONDS = 1.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Surroundings:
-    """What all calls share. `agents` and `speakers` are by client and project, `centres` by client."""
+    """What the calls of one reading of the configuration share: all of it but for the first four, with all others too.
 
+    `agents` and `speakers` are by client and project, `centres` by client.
+    """
+
+    config: Config
     agents: Mapping[tuple[str, str], Agent]
     speakers: Mapping[tuple[str, str], Speaker]
     centres: Mapping[str, ContactCentre]
     store: RecordStore
+    journal: CallJournal
     dialler: Dialler
     observe: Observer
     registry: CallRegistry

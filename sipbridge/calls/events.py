@@ -110,6 +110,14 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRecovered:
+    """A call that a crash had cut off is made good as far as can be; its record is final."""
+
+    record: CallRecord
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRequested:
     """CXone was asked for an access token."""
 
@@ -124,6 +132,13 @@ class StoreFailed:
 
     record: CallRecord
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRead:
+    """The configuration was read anew while running; refused, it changed nothing."""
+
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,9 @@ CallEvent = (
     | TransferDone
     | HandoffFinished
     | CallEnded
+    | CallRecovered
     | TokenRequested
     | StoreFailed
+    | ConfigRead
     | DrainChanged
 )

@@ -9,7 +9,7 @@ import time
 from sipbridge.calls.call import Call, Hangup, now
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
 from sipbridge.calls.model import HandoffState, Outcome, Result
-from sipbridge.calls.plan import HandoffPlan, signal_parameters, template_values
+from sipbridge.calls.plan import HandoffPlan, signal_parameters
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.transfer import Taken, Transfer, transfer
 from sipbridge.errors import LegGone
@@ -21,7 +21,7 @@ PLAY_OUT_SECONDS = 10.0
 # A text may be pages long; a caller who asked for a human does not listen to pages.
 UTTERANCE_SECONDS = 60.0
 
-_SIGNAL_OUTCOMES = {
+SIGNAL_OUTCOMES = {
     SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
     SignalResult.REFUSED: Outcome(Result.CLIENT_ERROR, "signal_refused"),
     SignalResult.UNDELIVERED: Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"),
@@ -153,15 +153,16 @@ def _must_be_there(call: Call) -> None:
 async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> SignalResult:
     """Fill in the templates and signal. Not cut short by the caller's BYE: CXone may already act on it."""
     config = call.project_config.handoff
-    templates = config.signal if plan else config.end_signal
-    wanted = frozenset(name for template in templates.values() for name in template.names)
-    values = template_values(call.record, plan, call.identity.headers, wanted, call.around.pop_url)
-    parameters = signal_parameters(templates, values, plan.request.parameters if plan else {})
+    parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.around.pop_url)
+    journal, call_id = call.around.journal, call.record.call_id
+    # Before it is sent: a run after a crash must not send a second one.
+    await journal.signalling(call_id)
     started = time.monotonic()
     result = await call.centre.signal(call.record.contact_id, parameters)
     seconds = time.monotonic() - started
+    journal.signalled(call_id, result)
     call.note_handoff(parameters=parameters, signal=result.value)
-    outcome = _SIGNAL_OUTCOMES[result]
+    outcome = SIGNAL_OUTCOMES[result]
     call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
     if plan:
         call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
@@ -195,5 +196,5 @@ def _judge(signal: SignalResult | None, transferred: Transfer) -> Outcome:
     if transferred.taken is Taken.MAYBE:
         return Outcome(Result.INDETERMINATE, "unconfirmed")
     if transferred is not _ABANDONED and signal not in (None, SignalResult.ACCEPTED):
-        return _SIGNAL_OUTCOMES[signal]
+        return SIGNAL_OUTCOMES[signal]
     return transferred.outcome

@@ -11,7 +11,7 @@ from typing import Literal
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.routes import route_allowed
-from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination, SignalTemplate
+from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination
 from sipbridge.errors import HandoffInvalid
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
@@ -83,13 +83,22 @@ def _routed(route: str, uri: str, config: HandoffConfig) -> str:
 
 
 def signal_parameters(
-    templates: Mapping[ParameterName, SignalTemplate],
-    values: Mapping[str, str],
-    overrides: Mapping[ParameterName, str],
+    config: HandoffConfig,
+    record: CallRecord,
+    plan: HandoffPlan | None,
+    headers: Mapping[str, str],
+    pop_url: Callable[[CallRecord], str],
 ) -> dict[str, str]:
-    """Fill in p1 to p9; an empty one is not sent, an agent's own wins."""
+    """Fill in p1 to p9 of a handoff, or of the end where there is none; an empty one is not sent, an agent's own wins.
+
+    `headers` are those that the project passes to its agent.
+    """
+    templates = config.signal if plan else config.end_signal
+    wanted = frozenset(name for template in templates.values() for name in template.names)
+    values = template_values(record, plan, headers, wanted, pop_url)
     rendered: dict[ParameterName, str] = {name: template.render(values) for name, template in templates.items()}
-    return {name: text for name, text in sorted({**rendered, **overrides}.items()) if text}
+    own = plan.request.parameters if plan else {}
+    return {name: text for name, text in sorted({**rendered, **own}.items()) if text}
 
 
 def template_values(

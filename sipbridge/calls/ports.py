@@ -205,11 +205,17 @@ class SignalResult(StrEnum):
 class ContactCentre(Protocol):
     """CXone, of one client."""
 
+    async def warm_up(self) -> None:
+        """Fetch what a Signal needs, so that the first call need not wait for it. Never raises."""
+
     async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
         """Signal the contact's script, at most once, within the time budget. Never raises."""
 
     async def post_transcript(self, record: CallRecord, *, escalated: bool) -> bool:
         """Post the record's transcript for its main contact; true where CXone took it. Never raises."""
+
+    async def close(self) -> None:
+        """Stop what goes on by itself."""
 
 
 class RecordStore(Protocol):
@@ -231,6 +237,45 @@ class RecordStore(Protocol):
         self, client: str, project: str, *, limit: int, before: datetime | None = None
     ) -> list[CallRecord]:
         """Records of a project, newest first, started before `before`."""
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A call that an earlier run of the program left open, as far as the journal knows.
+
+    `headers` are those of its `Identity`. `signal` is None where no Signal can have reached CXone, `UNKNOWN` where one
+    was begun and nothing tells what became of it. The record has ended where only the store did not have it yet.
+    """
+
+    record: CallRecord
+    headers: Headers
+    signal: SignalResult | None = None
+
+
+class CallJournal(Protocol):
+    """What the next start must know of the calls that are up, should this run end without warning. Never raises.
+
+    What is awaited is there, once it returns true, whatever becomes of the process; a Signal that was begun even after
+    a loss of power. The rest follows within a moment.
+    """
+
+    async def begin(self, record: CallRecord, headers: Headers) -> bool:
+        """The caller is about to be answered."""
+
+    async def signalling(self, call_id: str) -> bool:
+        """A Signal is about to be sent: from here on nobody but CXone knows whether it came."""
+
+    def signalled(self, call_id: str, result: SignalResult) -> None:
+        """What is known of the Signal."""
+
+    def stored(self, call_id: str) -> None:
+        """The call is over, and its record is in the store."""
+
+    def unstored(self, record: CallRecord) -> None:
+        """The call is over, and the store did not take its record: the journal keeps it."""
 
     async def close(self) -> None:
         """Write what is queued and close."""

@@ -75,6 +75,8 @@ async def _reach_agent(call: Call) -> None:
 
 
 async def _answer(call: Call) -> None:
+    # Before the caller is answered: from here on a crash is made good at the next start.
+    await call.around.journal.begin(call.record, call.identity.headers)
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=now())
@@ -175,6 +177,9 @@ async def _end(call: Call, outcome: Outcome) -> None:
         status = 487 if leg_end.by_peer else leg_end.sip_status
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
     call.around.admission.release(record.call_id)
-    await call.store(urgent=False)
+    if await call.store(urgent=False):
+        call.around.journal.stored(record.call_id)
+    else:
+        call.around.journal.unstored(record)
     call.around.registry.remove(call)
     call.around.observe(CallEnded(record, outcome, (leg_end.at - record.started_at).total_seconds()))

@@ -23,6 +23,7 @@ from sipbridge.config.models import (
     TlsConfig,
 )
 from sipbridge.config.numbers import number_key
+from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret
@@ -55,6 +56,7 @@ __all__ = [
     "hash_secret",
     "load_config",
     "number_key",
+    "taken_over",
     "unsupported",
     "warnings",
 ]

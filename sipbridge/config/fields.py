@@ -260,4 +260,5 @@ DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
 Command = Annotated[
     tuple[Line, ...], BeforeValidator(_command), Field(min_length=1), AfterValidator(_program_under_base)
 ]
+PathUnderBase = Annotated[Path, AfterValidator(_under_base)]
 ReadableFile = Annotated[Path, AfterValidator(_under_base), AfterValidator(_readable)]

@@ -26,6 +26,7 @@ from sipbridge.config.fields import (
     Identifier,
     Line,
     Network,
+    PathUnderBase,
     Port,
     ReadableFile,
     Seconds,
@@ -106,9 +107,14 @@ class HttpConfig(Section):
 
 
 class StoreConfig(Section):
-    """`store`: where records are kept. A relative SQLite path has become absolute in `url`."""
+    """`store`: where records are kept. A relative SQLite path has become absolute in `url`.
+
+    `journal` is where the calls in progress are noted, for a start after a crash; None where it stands beside SQLite's
+    file, see `journal_path`.
+    """
 
     url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
+    journal: PathUnderBase | None = None
     retention_hours: Seconds = 24
 
     @field_validator("url")
@@ -123,6 +129,11 @@ class StoreConfig(Section):
             raise ValueError("would forget its records with the process; write sqlite:///PATH")
         base: Path | None = (info.context or {}).get(BASE)
         return f"{SQLITE_PREFIX}{base / path}" if base else value
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file."""
+        return self.journal or Path(f"{self.url.removeprefix(SQLITE_PREFIX)}.journal")
 
     @property
     def sqlite_path(self) -> Path | None:

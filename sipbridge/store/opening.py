@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports import RecordStore, Unfinished
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StartupError
+from sipbridge.store.call_journal import FileJournal
 from sipbridge.store.sqlite import SqliteStore
+
+
+def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
+    """Open the journal of calls; return it, and the calls that an earlier run left open. Raises `StartupError`."""
+    journal = FileJournal(config.journal_path)
+    return journal, journal.unfinished()
 
 
 def open_store(config: StoreConfig) -> RecordStore:

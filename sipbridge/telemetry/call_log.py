@@ -14,6 +14,8 @@ from sipbridge.calls.events import (
     AgentFault,
     CallEnded,
     CallEvent,
+    CallRecovered,
+    ConfigRead,
     DrainChanged,
     InviteAnswered,
     StoreFailed,
@@ -39,8 +41,10 @@ class CallLog:
             InviteAnswered: self._invite_answered,
             AgentFault: self._agent_fault,
             CallEnded: self._call_ended,
+            CallRecovered: self._call_recovered,
             TokenRequested: self._token_requested,
             StoreFailed: self._store_failed,
+            ConfigRead: self._config_read,
             DrainChanged: self._drain_changed,
         }
 
@@ -85,6 +89,13 @@ class CallLog:
             fields |= _handoff(record.handoff)
         logger.info("call ended", extra=fields)
 
+    def _call_recovered(self, event: CallRecovered) -> None:
+        fields = _ids(event.record) | {"event": "call_recovered", "result": event.outcome.result.value}
+        fields["reason"] = event.outcome.reason
+        if event.record.handoff:
+            fields |= _handoff(event.record.handoff)
+        logger.warning("call recovered", extra=fields)
+
     def _token_requested(self, event: TokenRequested) -> None:
         if event.result is not Result.SUCCESS and self._limit.allows(f"no access token: {event.client}"):
             fields = {"event": "token_requested", "client": event.client, "result": event.result.value}
@@ -94,6 +105,11 @@ class CallLog:
         if self._limit.allows("store failed"):
             fields = _ids(event.record) | {"event": "store_failed", "detail": event.message}
             logger.warning("record not stored", extra=fields)
+
+    def _config_read(self, event: ConfigRead) -> None:
+        # What is wrong with a bad one is logged by whoever read it.
+        if event.outcome.result is Result.SUCCESS:
+            logger.info("configuration read anew", extra={"event": "config_read"})
 
     def _drain_changed(self, event: DrainChanged) -> None:
         text = "draining: no new calls" if event.draining else "drained"

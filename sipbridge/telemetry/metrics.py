@@ -16,7 +16,9 @@ from sipbridge.calls.events import (
     CallAnswered,
     CallEnded,
     CallEvent,
+    CallRecovered,
     CallStarted,
+    ConfigRead,
     DrainChanged,
     HandoffFinished,
     HandoffStage,
@@ -66,6 +68,10 @@ class Metrics:
         )
         self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
         self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
+        self._recovered = counter(
+            "sipbridge_calls_recovered_total", "Calls of a run that crashed, made good.", "client", "result", "reason"
+        )
+        self._readings = counter("sipbridge_config_readings_total", "Configurations read while running.", "result")
         self._handoffs = counter(
             "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
         )
@@ -102,8 +108,10 @@ class Metrics:
             TransferDone: self._transfer_done,
             HandoffFinished: self._handoff_finished,
             CallEnded: self._call_ended,
+            CallRecovered: self._call_recovered,
             TokenRequested: self._token_requested,
             StoreFailed: self._store_failed,
+            ConfigRead: self._config_read,
             DrainChanged: self._drain_changed,
         }
 
@@ -165,11 +173,17 @@ class Metrics:
         self._calls(record.client, record.project, outcome.result, self._words.known(outcome.reason)).inc()
         self._durations.observe(event.duration_seconds)
 
+    def _call_recovered(self, event: CallRecovered) -> None:
+        self._recovered(event.record.client, event.outcome.result, self._words.known(event.outcome.reason)).inc()
+
     def _token_requested(self, event: TokenRequested) -> None:
         self._tokens(event.client, event.result).inc()
 
     def _store_failed(self, _: StoreFailed) -> None:
         self._store_errors.inc()
+
+    def _config_read(self, event: ConfigRead) -> None:
+        self._readings(event.outcome.result).inc()
 
     def _drain_changed(self, event: DrainChanged) -> None:
         self._draining.set(event.draining)

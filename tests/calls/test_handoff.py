@@ -32,10 +32,13 @@ async def test_the_steps_come_in_the_contracts_order() -> None:
         "agent.finish_speaking",
         "store.put handoff_initiated",
         "centre.post_transcript",
+        "journal.signalling",
         "centre.signal",
+        "journal.signalled accepted",
         "caller.hang_up",
         "agent.close",
         "store.put ended",
+        "journal.stored",
     ]
     assert list(_stages(world)) == ["play_out", "store", "transcript", "signal", "transfer"]
 

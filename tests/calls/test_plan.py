@@ -194,12 +194,18 @@ def test_a_link_is_signed_only_where_one_is_wanted() -> None:
 
 
 def test_parameters_come_in_order_and_empty_ones_not_at_all() -> None:
-    templates = {"p9": SignalTemplate("{caller}"), "p1": SignalTemplate("x"), "p2": SignalTemplate("{skill}")}
-    config = _config(signal={name: template.text for name, template in templates.items()})
-    sent = signal_parameters(config.signal, {"caller": "1", "skill": ""}, {})
-    assert list(sent.items()) == [("p1", "x"), ("p9", "1")]
+    config = _config(signal={"p9": "{caller}", "p1": "x", "p2": "{utterance}"})
+    assert list(_sent(config, _plan()).items()) == [("p1", "x"), ("p9", _record().caller)]
 
 
 def test_overrides_win_and_an_empty_one_takes_away() -> None:
     config = _config(signal={"p1": "x", "p2": "y"})
-    assert signal_parameters(config.signal, {}, {"p1": "", "p3": "z"}) == {"p2": "y", "p3": "z"}
+    assert _sent(config, _plan(parameters={"p1": "", "p3": "z"})) == {"p2": "y", "p3": "z"}
+
+
+def test_an_end_with_no_handoff_has_parameters_of_its_own() -> None:
+    assert _sent(_config(signal={"p1": "x"}, end_signal={"p1": "End"}), None) == {"p1": "End"}
+
+
+def _sent(config: HandoffConfig, plan: HandoffPlan | None) -> dict[str, str]:
+    return signal_parameters(config, _record(), plan, {}, lambda _: "")

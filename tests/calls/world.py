@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fakes import (
     FakeAgent,
+    FakeCallJournal,
     FakeCentre,
     FakeConversation,
     FakeDialler,
@@ -99,12 +100,16 @@ class World:
         self.centre = FakeCentre(self.journal)
         self.store = FakeStore(self.journal)
         self.registry = CallRegistry()
-        self.admission = Admission(make_config(sip=None, handoff=handoff, **project))
+        config = make_config(sip=None, handoff=handoff, **project)
+        self.admission = Admission(config)
+        self.call_journal = FakeCallJournal(self.journal)
         around = Surroundings(
+            config=config,
             agents={("acme", "billing"): self.agent},
             speakers={("acme", "billing"): self.speaker} if "tts_command" in project else {},
             centres={"acme": self.centre},
             store=self.store,
+            journal=self.call_journal,
             dialler=self.dialler,
             observe=self.observer,
             registry=self.registry,
@@ -162,6 +167,7 @@ class World:
         assert self.record.handoff is None or self.record.handoff.state is not HandoffState.INITIATED
         if self.store.failing is None:
             assert self.store.written[-1] == self.record
+            assert self.call_journal.open == {}
         return self.record
 
     def _check_events(self) -> None:

@@ -3,6 +3,7 @@
 from fakes.agent import FakeAgent, FakeConversation
 from fakes.audio import FakeAudioStream
 from fakes.call import FakeLiveCall
+from fakes.call_journal import FakeCallJournal
 from fakes.centre import FakeCentre
 from fakes.journal import Journal
 from fakes.leg import FakeDialler, FakeLeg
@@ -13,6 +14,7 @@ from fakes.store import FakeStore
 __all__ = [
     "FakeAgent",
     "FakeAudioStream",
+    "FakeCallJournal",
     "FakeCentre",
     "FakeConversation",
     "FakeDialler",

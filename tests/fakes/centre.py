@@ -19,6 +19,9 @@ class FakeCentre:
         self.transcripts: list[tuple[CallRecord, bool]] = []
         self._journal = journal
 
+    async def warm_up(self) -> None:
+        self._journal.note("centre.warm_up")
+
     async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
         self.signals.append((contact_id, parameters))
         await self._journal.reach("centre.signal")
@@ -28,6 +31,9 @@ class FakeCentre:
         self.transcripts.append((record, escalated))
         await self._journal.reach("centre.post_transcript")
         return self.takes_transcripts
+
+    async def close(self) -> None:
+        self._journal.note("centre.close")
 
 
 def _implements(centre: FakeCentre) -> ContactCentre:

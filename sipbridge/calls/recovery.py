@@ -1,0 +1,167 @@
+"""After a crash or a loss of power: whoever was talking to an agent then is signalled to a human, once.
+
+The dialogs of those calls are gone, so the Signal is all that can be done, and all that is needed: the Studio script
+that holds the caller goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from sipbridge.calls.call import Surroundings, now
+from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
+from sipbridge.calls.handoff import SIGNAL_OUTCOMES
+from sipbridge.calls.handoff_request import HandoffRequest
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Outcome, Result
+from sipbridge.calls.plan import HandoffPlan, make_plan, signal_parameters
+from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.config import ProjectConfig
+from sipbridge.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+RESTARTED = "bridge_restarted"
+AT_ONCE = 20
+# The network may come up after us.
+TRIES = 12
+PAUSE_SECONDS = 5.0
+
+
+async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
+    """Make good what an earlier run left open. What is not done when this is cancelled waits for the next start."""
+    if not left:
+        return
+    logger.warning(
+        "calls were up when the last run ended: %d", len(left), extra={"event": "recovery_began", "calls": len(left)}
+    )
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(call: Unfinished) -> None:
+        async with turns:
+            try:
+                await _recover(call, around)
+            except Exception:
+                extra = {"event": "internal_error", "call_id": call.record.call_id}
+                logger.exception("a call could not be made good", extra=extra)
+
+    await asyncio.gather(*map(in_turn, left))
+    logger.info("all of them are made good", extra={"event": "recovery_ended", "calls": len(left)})
+
+
+async def _recover(call: Unfinished, around: Surroundings) -> None:
+    record = call.record
+    if record.state is not CallState.ENDED:
+        # The store may know more: what the agent sent with its handoff, or that all was over but for the journal.
+        known = await _stored(record, around)
+        if known is not None and known.state is CallState.ENDED:
+            around.journal.stored(record.call_id)
+            return
+        record, outcome = await _make_good(known or record, call, around)
+        around.observe(CallRecovered(record, outcome))
+    if await _put(record, around):
+        around.journal.stored(record.call_id)
+    else:
+        around.journal.unstored(record)
+
+
+async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings) -> tuple[CallRecord, Outcome]:
+    client = around.config.clients.get(record.client)
+    project = client.projects.get(record.project) if client else None
+    if call.signal is not None:
+        sent = SIGNAL_OUTCOMES[call.signal]
+        return _closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before")
+    if project is None:
+        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "project_gone")
+    if (now() - record.started_at).total_seconds() > project.max_call_seconds:
+        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "too_old")
+    plan = make_plan(project.handoff, HandoffRequest(reason=RESTARTED))
+    record = _handing_off(record, plan)
+    if not plan.signal:
+        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal")
+    await _put(record, around)
+    parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
+    result = await _signal(record, project, parameters, around)
+    record = _with_handoff(record, parameters=parameters)
+    outcome = SIGNAL_OUTCOMES[result]
+    return _closed(record, result, outcome.result), outcome
+
+
+async def _signal(
+    record: CallRecord, project: ProjectConfig, parameters: dict[str, str], around: Surroundings
+) -> SignalResult:
+    """Signal; again where it certainly did not arrive, as long as the contact may be there."""
+    centre = around.centres[record.client]
+    began = time.monotonic()
+    for last in (*[False] * (TRIES - 1), True):
+        await around.journal.signalling(record.call_id)
+        result = await centre.signal(record.contact_id, parameters)
+        around.journal.signalled(record.call_id, result)
+        waited = time.monotonic() - began
+        if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
+            break
+        await asyncio.sleep(PAUSE_SECONDS)
+    around.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
+    return result
+
+
+def _handing_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
+    """Give the record the handoff that is about to be; what an agent sent with an earlier one is kept for the human."""
+    before = record.handoff
+    handoff = HandoffRecord(
+        state=HandoffState.INITIATED,
+        shared_id=record.shared_id,
+        destination=plan.destination,
+        method="release",
+        reason=plan.reason,
+        requested_by="bridge",
+        utterance=before.utterance if before else "",
+        data=before.data if before else {},
+        handoff_at=now(),
+    )
+    return record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
+
+
+def _closed(record: CallRecord, signal: SignalResult | None, result: Result) -> CallRecord:
+    """Give the record its final state. A Signal that CXone took is a handoff that nobody can confirm any more."""
+    if record.handoff is not None and record.handoff.state is HandoffState.INITIATED:
+        taken = signal is SignalResult.ACCEPTED
+        record = _with_handoff(
+            record,
+            state=HandoffState.COMPLETED if taken else HandoffState.FAILED,
+            signal=signal.value if signal else "none",
+            confirmed=False,
+            finished_at=now(),
+        )
+    update = {
+        "state": CallState.ENDED,
+        "ended_at": now(),
+        "ended_by": "bridge",
+        "result": result,
+        "reason": RESTARTED,
+    }
+    return record.model_copy(update=update)
+
+
+def _with_handoff(record: CallRecord, **changes: object) -> CallRecord:
+    handoff = record.handoff
+    return record.model_copy(update={"handoff": handoff.model_copy(update=changes)}) if handoff else record
+
+
+async def _stored(record: CallRecord, around: Surroundings) -> CallRecord | None:
+    try:
+        return await around.store.get(record.client, record.project, record.call_id)
+    except StoreError as error:
+        around.observe(StoreFailed(record, str(error)))
+        return None
+
+
+async def _put(record: CallRecord, around: Surroundings) -> bool:
+    try:
+        await around.store.put(record)
+    except StoreError as error:
+        around.observe(StoreFailed(record, str(error)))
+        return False
+    return True

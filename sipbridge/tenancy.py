@@ -1,0 +1,80 @@
+"""The clients of one reading of the configuration, brought to life: their agents, their voices, their CXone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
+from sipbridge.audio import Pcm, read_wav
+from sipbridge.calls.call import Surroundings
+from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
+from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.cxone import CxoneCentre
+from sipbridge.speech import CommandSpeaker
+
+if TYPE_CHECKING:
+    from sipbridge.sip.trunk import SipTrunk
+
+ProjectKey = tuple[str, str]
+
+
+def read_recordings(config: Config) -> dict[Path, Pcm]:
+    """Read what prompts play. Takes a while, so not on the loop. Raises `StartupError`."""
+    paths = {
+        project.agent.audio
+        for _, project in _projects(config)
+        if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
+    }
+    return {path: read_wav(path) for path in paths}
+
+
+def make_agents(config: Config, trunk: SipTrunk) -> Mapping[ProjectKey, Agent]:
+    """Make the agent of each project."""
+    return {key: _make_agent(project, trunk) for key, project in _projects(config)}
+
+
+def _make_agent(project: ProjectConfig, trunk: SipTrunk) -> Agent:
+    agent = project.agent
+    if isinstance(agent, SipAgentConfig):
+        return SipAgent(agent, trunk, project.handoff)
+    if isinstance(agent, WebsocketAgentConfig):
+        return WebsocketAgent(agent)
+    return PromptAgent(agent)
+
+
+def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings | None = None) -> Mapping[ProjectKey, Speaker]:
+    """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
+    speakers: dict[ProjectKey, Speaker] = {}
+    earlier = dict(_projects(before.config)) if before else {}
+    for key, project in _projects(config):
+        if project.tts_command is None:
+            continue
+        if before and key in before.speakers and earlier[key].tts_command == project.tts_command:
+            speakers[key] = before.speakers[key]
+        else:
+            speakers[key] = CommandSpeaker(project.tts_command, trunk.load_clip, trunk.drop_clip)
+    return speakers
+
+
+def make_centres(
+    config: Config, session: aiohttp.ClientSession, observe: Observer, before: Surroundings | None = None
+) -> Mapping[str, ContactCentre]:
+    """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
+    centres: dict[str, ContactCentre] = {}
+    for client, settings in config.clients.items():
+        earlier = before.config.clients.get(client) if before else None
+        if before and earlier and earlier.cxone == settings.cxone:
+            centres[client] = before.centres[client]
+        else:
+            centres[client] = CxoneCentre(client, settings.cxone, session, observe)
+    return centres
+
+
+def _projects(config: Config) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
+    for client_id, client in config.clients.items():
+        for project_id, project in client.projects.items():
+            yield (client_id, project_id), project

@@ -1,0 +1,45 @@
+"""A journal of calls in memory."""
+
+from __future__ import annotations
+
+from fakes.journal import Journal
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports import CallJournal, Headers, SignalResult
+
+
+class FakeCallJournal:
+    """Implements `CallJournal`; what is open, and how far its Signal is."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.open: dict[str, SignalResult | None] = {}
+        self.unstored_records: list[CallRecord] = []
+        self._journal = journal
+
+    async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
+        await self._journal.reach("journal.begin")
+        self.open[record.call_id] = None
+        return True
+
+    async def signalling(self, call_id: str) -> bool:
+        await self._journal.reach("journal.signalling")
+        self.open[call_id] = SignalResult.UNKNOWN
+        return True
+
+    def signalled(self, call_id: str, result: SignalResult) -> None:
+        self._journal.note(f"journal.signalled {result}")
+        self.open[call_id] = result
+
+    def stored(self, call_id: str) -> None:
+        self._journal.note("journal.stored")
+        self.open.pop(call_id, None)
+
+    def unstored(self, record: CallRecord) -> None:
+        self._journal.note("journal.unstored")
+        self.unstored_records.append(record)
+
+    async def close(self) -> None:
+        await self._journal.reach("journal.close")
+
+
+def _implements(journal: FakeCallJournal) -> CallJournal:
+    return journal
