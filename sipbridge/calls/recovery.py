@@ -32,11 +32,9 @@ PAUSE_SECONDS = 5.0
 
 async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
     """Make good what an earlier run left open. What is not done when this is cancelled waits for the next start."""
-    if not left:
-        return
-    logger.warning(
-        "calls were up when the last run ended: %d", len(left), extra={"event": "recovery_began", "calls": len(left)}
-    )
+    level = logging.WARNING if left else logging.INFO
+    extra = {"event": "recovery_began", "calls": len(left)}
+    logger.log(level, "calls that the last run left open: %d", len(left), extra=extra)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def in_turn(call: Unfinished) -> None:
@@ -48,7 +46,7 @@ async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
                 logger.exception("a call could not be made good", extra=extra)
 
     await asyncio.gather(*map(in_turn, left))
-    logger.info("all of them are made good", extra={"event": "recovery_ended", "calls": len(left)})
+    logger.info("calls made good: %d", len(left), extra={"event": "recovery_ended", "calls": len(left)})
 
 
 async def _recover(call: Unfinished, around: Surroundings) -> None:

@@ -28,6 +28,11 @@ class Simulator:
         signals: list[dict[str, Any]] = answer.json()["signals"]
         return signals
 
+    def all_signals(self) -> list[dict[str, Any]]:
+        """Return the Signals that came, for whichever contact."""
+        signals: list[dict[str, Any]] = fetch(f"{self.url}/simulator/signals").json()["signals"]
+        return signals
+
     def fail(self, endpoint: str, **fault: Any) -> None:  # noqa: ANN401 (JSON)
         """Make an endpoint go wrong (docs/simulator.md)."""
         answer = fetch(f"{self.url}/simulator/faults", "POST", body={"endpoint": endpoint, **fault})

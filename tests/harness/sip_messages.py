@@ -49,12 +49,12 @@ class Message:
 
 
 def read_messages(log: Path) -> list[Message]:
-    """Return the messages of a log, oldest first; none where SIPp wrote no log."""
+    """Return the messages of a log, oldest first; none where SIPp wrote none."""
     if not log.exists():
         return []
     text = log.read_text(errors="replace").replace("\r\n", "\n")
     starts = list(_ENTRY.finditer(text))
-    ends = [start.start() for start in starts[1:]] + [len(text)]
+    ends = [*(start.start() for start in starts[1:]), len(text)][: len(starts)]
     return [
         Message(
             datetime.fromisoformat(start[1].replace("\t", " ")),

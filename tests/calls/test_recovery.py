@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from calls.world import CONTACT, World
+from sipbridge.calls import recovery
+from sipbridge.calls.events import CallRecovered, SignalSent
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Result
+from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.calls.recovery import RESTARTED, recover
+from sipbridge.errors import StoreError
+
+
+def _record(world: World, **changes: object) -> CallRecord:
+    return world.call.record.model_copy(update={"started_at": datetime.now(UTC), **changes})
+
+
+def _asked_for() -> HandoffRecord:
+    fields: dict[str, Any] = {
+        "state": HandoffState.INITIATED,
+        "shared_id": "ticket-7",
+        "destination": "sales",
+        "method": "refer",
+        "reason": "wants_to_buy",
+        "requested_by": "agent",
+        "utterance": "One moment.",
+        "data": {"ticket": "7"},
+        "handoff_at": datetime.now(UTC),
+    }
+    return HandoffRecord(**fields)
+
+
+async def _recovered(world: World, call: Unfinished) -> CallRecord:
+    world.call_journal.open[call.record.call_id] = None
+    await recover([call], world.call.around)
+    assert world.call_journal.open == {}
+    record = world.store.written[-1]
+    assert (record.state, record.reason, record.ended_by) == (CallState.ENDED, RESTARTED, "bridge")
+    return record
+
+
+async def test_who_was_talking_is_signalled_to_the_default_destination_once() -> None:
+    world = World()
+    record = await _recovered(world, Unfinished(_record(world), {}))
+    assert world.centre.signals == [
+        (
+            CONTACT,
+            {"p1": "care", "p2": "10000002", "p3": RESTARTED, "p9": f"https://bridge.example/pop/{record.call_id}"},
+        )
+    ]
+    assert record.handoff is not None
+    assert (record.handoff.state, record.handoff.signal) == (HandoffState.COMPLETED, "accepted")
+    assert (record.handoff.confirmed, record.handoff.requested_by) == (False, "bridge")
+    assert record.result is Result.SUCCESS
+    assert world.observer.one(SignalSent).purpose == "restart"
+
+
+async def test_the_screen_pop_finds_the_record_and_the_journal_knows_before_cxone_does() -> None:
+    world = World()
+    await _recovered(world, Unfinished(_record(world), {}))
+    assert world.journal.only("store", "journal", "centre") == [
+        "store.put handoff_initiated",
+        "journal.signalling",
+        "centre.signal",
+        "journal.signalled accepted",
+        "store.put ended",
+        "journal.stored",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signal", "state"),
+    [
+        (SignalResult.ACCEPTED, HandoffState.COMPLETED),
+        (SignalResult.UNKNOWN, HandoffState.FAILED),
+        (SignalResult.REFUSED, HandoffState.FAILED),
+    ],
+)
+async def test_a_contact_whose_signal_was_begun_is_not_signalled_again(
+    signal: SignalResult, state: HandoffState
+) -> None:
+    world = World()
+    begun = _record(world, handoff=_asked_for(), state=CallState.HANDING_OFF)
+    record = await _recovered(world, Unfinished(begun, {}, signal))
+    assert world.centre.signals == []
+    assert record.handoff is not None
+    assert (record.handoff.state, record.handoff.signal, record.handoff.destination) == (state, signal.value, "sales")
+
+
+async def test_what_the_agent_gave_is_kept_for_the_human() -> None:
+    world = World(handoff={"signal": {"p1": "{destination}", "p4": "{data.ticket}", "p5": "{headers.X-Line}"}})
+    talking = _record(world)
+    await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    record = await _recovered(world, Unfinished(talking, {"X-Line": "gold"}))
+    assert world.centre.signals == [(CONTACT, {"p1": "care", "p4": "7", "p5": "gold"})]
+    assert record.handoff is not None
+    assert (record.shared_id, record.handoff.data) == ("ticket-7", {"ticket": "7"})
+    assert record.handoff.utterance == "One moment."
+
+
+async def test_a_contact_that_is_too_old_is_only_marked() -> None:
+    world = World(max_call_seconds="60")
+    old = _record(world, started_at=datetime.now(UTC) - timedelta(seconds=61), handoff=_asked_for())
+    record = await _recovered(world, Unfinished(old, {}))
+    assert world.centre.signals == []
+    assert record.handoff is not None
+    assert record.handoff.state is HandoffState.FAILED
+    assert world.observer.one(CallRecovered).outcome.reason == "too_old"
+
+
+async def test_a_contact_of_a_project_that_is_gone_is_only_marked() -> None:
+    world = World()
+    await _recovered(world, Unfinished(_record(world, project="gone"), {}))
+    assert world.centre.signals == []
+    assert world.observer.one(CallRecovered).outcome.reason == "project_gone"
+
+
+async def test_a_default_destination_that_is_not_signalled_leaves_nothing_to_do() -> None:
+    world = World(handoff={"default": "desk"})
+    record = await _recovered(world, Unfinished(_record(world), {}))
+    assert world.centre.signals == []
+    assert record.handoff is not None
+    assert record.handoff.state is HandoffState.FAILED
+
+
+async def test_a_signal_that_did_not_arrive_is_sent_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(recovery, "TRIES", 3)
+    world = World()
+    world.centre.answer = SignalResult.UNDELIVERED
+    record = await _recovered(world, Unfinished(_record(world), {}))
+    assert len(world.centre.signals) == 3
+    assert record.handoff is not None
+    assert (record.handoff.state, record.handoff.signal) == (HandoffState.FAILED, "undelivered")
+
+
+async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None:
+    world = World()
+    over = _record(world, state=CallState.ENDED, reason="handed_off")
+    await world.store.put(over)
+    await recover([Unfinished(_record(world), {})], world.call.around)
+    assert world.store.written == [over]
+    assert world.centre.signals == []
+
+
+async def test_a_record_that_the_store_had_not_taken_is_put_again() -> None:
+    world = World()
+    over = _record(world, state=CallState.ENDED, reason="handed_off")
+    await recover([Unfinished(over, {})], world.call.around)
+    assert world.store.written == [over]
+    assert world.centre.signals == []
+
+
+async def test_a_store_that_fails_keeps_no_contact_from_its_signal_and_the_journal_keeps_the_record() -> None:
+    world = World()
+    world.store.failing = StoreError("locked")
+    await recover([Unfinished(_record(world), {})], world.call.around)
+    assert len(world.centre.signals) == 1
+    assert [record.state for record in world.call_journal.unstored_records] == [CallState.ENDED]
+
+
+async def test_one_call_that_cannot_be_made_good_keeps_no_other_from_it() -> None:
+    world = World()
+    world.journal.when("store.put handoff_initiated", _fail)
+    calls = [Unfinished(_record(world, call_id=name), {}) for name in ("call-1", "call-2")]
+    await recover(calls, world.call.around)
+    assert len(world.centre.signals) == 1
+
+
+def _fail() -> None:
+    raise RuntimeError("a fault of ours")

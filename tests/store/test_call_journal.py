@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.model import CallState
+from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.errors import StartupError
+from sipbridge.store import call_journal
+from sipbridge.store.call_journal import FileJournal
+
+from .records import make_handoff, make_record
+
+HEADERS = {"X-Line": "gold"}
+Open = Callable[[], FileJournal]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db.journal"
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[Open]:
+    opened: list[FileJournal] = []
+
+    def open_it() -> FileJournal:
+        opened.append(FileJournal(path))
+        return opened[-1]
+
+    yield open_it
+    for journal in opened:
+        await journal.close()
+
+
+def left_in(path: Path) -> list[Unfinished]:
+    """What a start would find now, whatever becomes of the process that writes."""
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    journal = FileJournal(copy)
+    found = journal.unfinished()
+    asyncio.get_running_loop().create_task(journal.close())
+    return found
+
+
+async def test_a_new_journal_leaves_nothing_open(reopen: Open, path: Path) -> None:
+    assert reopen().unfinished() == []
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_call_that_began_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+    record = make_record()
+    assert await reopen().begin(record, HEADERS)
+    assert left_in(path) == [Unfinished(record, HEADERS, None)]
+
+
+async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    assert await journal.signalling("call-1")
+    assert [call.signal for call in left_in(path)] == [SignalResult.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (SignalResult.ACCEPTED, SignalResult.ACCEPTED),
+        (SignalResult.REFUSED, SignalResult.REFUSED),
+        (SignalResult.UNDELIVERED, None),
+    ],
+)
+async def test_what_became_of_a_signal_is_kept(reopen: Open, result: SignalResult, found: SignalResult | None) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    await journal.signalling("call-1")
+    journal.signalled("call-1", result)
+    await journal.close()
+    assert [call.signal for call in reopen().unfinished()] == [found]
+
+
+async def test_a_call_whose_record_is_stored_is_forgotten_and_leaves_no_trace(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    journal.stored("call-1")
+    await journal.close()
+    assert path.read_bytes() == b""
+
+
+async def test_a_record_that_the_store_did_not_take_is_kept_whole(reopen: Open) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    ended = make_record(state=CallState.ENDED, handoff=make_handoff(data={"a": ["ü", None]}))
+    journal.unstored(ended)
+    await journal.close()
+    assert [call.record for call in reopen().unfinished()] == [ended]
+
+
+async def test_a_line_that_was_cut_short_or_mangled_costs_no_other_call(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    await journal.begin(make_record("call-2"), HEADERS)
+    await journal.close()
+    first, second = path.read_bytes().splitlines(keepends=True)
+    wrong = b'{"what":"began","call":"call-3","record":{"call_id":7}}\n'
+    path.write_bytes(first + b"\xff\x00 no JSON\n[1]\n{}\n" + wrong + second + second[:40])
+    assert [call.record.call_id for call in reopen().unfinished()] == ["call-1", "call-2"]
+
+
+async def test_the_file_stays_small_and_keeps_what_is_open(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_journal, "TIDY_SECONDS", 0.01)
+    journal = reopen()
+    await journal.begin(make_record("stays"), HEADERS)
+    alone = path.stat().st_size
+    for number in range(200):
+        await journal.begin(make_record(f"call-{number}"), HEADERS)
+        journal.stored(f"call-{number}")
+    while path.stat().st_size > 3 * alone:
+        await journal.signalling("stays")
+    assert [call.record.call_id for call in left_in(path)] == ["stays"]
+
+
+async def test_a_file_that_was_deleted_is_made_anew_with_all_that_is_open(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    path.unlink()
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2"]
+
+
+async def test_a_disk_that_is_full_is_told_and_made_up_for_when_it_is_not(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        assert not await journal.begin(make_record("call-2"), HEADERS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await journal.begin(make_record("call-3"), HEADERS)
+    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2", "call-3"]
+
+
+async def test_a_journal_belongs_to_one_bridge(reopen: Open) -> None:
+    reopen()
+    with pytest.raises(StartupError, match="in use by another sipbridge"):
+        reopen()
+
+
+def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"store.journal: .* cannot be written"):
+        FileJournal(tmp_path / "nowhere" / "calls.journal")
