@@ -39,6 +39,8 @@ class Admission:
         # A set and not a counter: adding and removing are atomic between the threads.
         self._up: set[str] = set()
         self.draining = False
+        # Whether calls in progress are being kept waiting; asked on the SIP thread, which sets it.
+        self.overloaded: Callable[[], bool] = lambda: False
         # Whether the SIP stack can take another call with all its legs; asked on the SIP thread, which sets it.
         self.has_room: Callable[[], bool] = lambda: True
         self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
@@ -72,6 +74,8 @@ class Admission:
             raise Draining("the bridge is draining")
         if self.full:
             raise CapacityReached("sip.max_calls calls are up")
+        if self.overloaded():
+            raise CapacityReached("calls in progress are kept waiting")
         if not self.has_room():
             raise CapacityReached("legs that nothing is heard of hold the places of new ones")
         identity, client, project = identify(config, invite, secrets.token_hex(16))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,8 @@ class SipThread:
         self._handle = handle
         self._commands: deque[Callable[[], None]] = deque()
         self._news: list[Callable[[], None]] = []
+        # When what the loop has yet to run was handed over, oldest first.
+        self._handed_over: deque[float] = deque()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -83,6 +86,13 @@ class SipThread:
 
     # ------------------------------------------------------------ on the SIP thread
 
+    def loop_lag(self) -> float:
+        """Seconds for which the event loop has not come to what was handed over to it."""
+        try:
+            return time.monotonic() - self._handed_over[0]
+        except IndexError:  # it has come to all of it
+            return 0.0
+
     def tell(self, news: Callable[[], None]) -> None:
         """Run this on the event loop, after all that was told before."""
         self._news.append(news)
@@ -117,9 +127,16 @@ class SipThread:
     def _hand_over(self) -> None:
         if self._news:
             news, self._news = self._news, []
+            self._handed_over.append(time.monotonic())
             # A loop that is closed has nobody left to tell.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_run_all, news)
+                self._loop.call_soon_threadsafe(self._take_over, news)
+
+    # ------------------------------------------------------------ on the event loop
+
+    def _take_over(self, news: list[Callable[[], None]]) -> None:
+        _run_all(news)
+        self._handed_over.popleft()
 
 
 def _run_all(news: list[Callable[[], None]]) -> None:

@@ -210,3 +210,40 @@ def test_a_stranger_cannot_use_up_the_rate() -> None:
         with pytest.raises(UntrustedSource):
             door.admit(make_invite(source="192.0.2.1"))
     door.admit(make_invite(source="10.0.0.1"))
+
+
+# ---------------------------------------------------------------- overload, and another reading of the configuration
+
+
+def test_while_calls_in_progress_are_kept_waiting_no_new_one_is_let_in() -> None:
+    admission = Admission(make_config())
+    admission.overloaded = lambda: True
+    with pytest.raises(CapacityReached):
+        admission.admit(make_invite())
+    assert admission.active == 0
+    admission.overloaded = lambda: False
+    assert admission.admit(make_invite())
+
+
+def test_another_reading_goes_from_the_next_invite_on() -> None:
+    old, new = make_config(), make_config(auth_token="another", sip={"trusted_sources": ["192.0.2.0/24"]})
+    admission = Admission(old)
+    before = admission.admit(make_invite())
+    admission.use(new)
+    with pytest.raises(UntrustedSource):
+        admission.admit(make_invite(X_Auth_Token="another"))
+    with pytest.raises(TokenRefused):
+        admission.admit(make_invite(source="192.0.2.7"))
+    after = admission.admit(make_invite(source="192.0.2.7", X_Auth_Token="another"))
+    assert (before.config, after.config) == (old, new)
+
+
+def test_another_reading_gives_no_source_a_new_bucket_unless_the_rate_has_changed() -> None:
+    clock = [0.0]
+    admission = Admission(make_config(sip={"max_calls_per_second": 1}), clock=lambda: clock[0])
+    admission.admit(make_invite())
+    admission.use(make_config(sip={"max_calls_per_second": 1}))
+    with pytest.raises(RateExceeded):
+        admission.admit(make_invite())
+    admission.use(make_config(sip={"max_calls_per_second": 2}))
+    assert admission.admit(make_invite())

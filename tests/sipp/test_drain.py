@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.http import fetch
 from harness.simulator import Simulator
 
 from .site import Site, site
@@ -14,6 +15,8 @@ def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: P
         trunk.bridge.program.terminate()
         trunk.bridge.wait_for_metric(1, "sipbridge_draining")
         count = trunk.count()
+        assert fetch(f"{trunk.bridge.http}/readyz").status == 503
+        assert fetch(f"{trunk.bridge.http}/healthz").status == 200
         late = trunk.call("draining").went_as_written()
         assert int(late.sipp.received(503)[0].header("Retry-After")) > 0
         assert count.shows(1, "sipbridge_invites_total", code="503")
@@ -35,6 +38,22 @@ def _waiting(trunk: Site, call_id: str) -> dict[str, str]:
     assert record is not None
     handoff: dict[str, str] = record["handoff"]
     return handoff
+
+
+def test_a_second_signal_ends_at_once_with_bye(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, drain_seconds=60) as trunk:
+        call = trunk.call("release", "waiting")
+        call_id = call.answered()
+        trunk.bridge.program.terminate()
+        trunk.bridge.wait_for_metric(1, "sipbridge_draining")
+        trunk.bridge.program.terminate()
+        assert trunk.bridge.program.wait(10) == 0
+        call.went_as_written()
+        assert call.signals() == []
+    with site(tmp_path, cxone) as trunk:
+        record = trunk.bridge.project("acme", "waiting", "key-of-waiting").call(call_id)
+        assert record is not None
+        assert (record["state"], record["reason"], record["ended_by"]) == ("ended", "shut_down", "bridge")
 
 
 def test_a_bridge_with_no_calls_stops_at_once(tmp_path: Path, cxone: Simulator) -> None:

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+from calls.world import make_config
+
+from sipbridge.config import Config, taken_over
+
+
+def _with(config: Config, section: str, **changes: Any) -> Config:  # noqa: ANN401 (any field)
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=changes)})
+
+
+def test_clients_and_what_guards_the_door_are_taken_over() -> None:
+    running = make_config()
+    read = make_config(auth_token="another", sip={"trusted_sources": ["192.0.2.0/24"], "max_calls_per_second": 7})
+    config, waiting = taken_over(running, read)
+    assert waiting == []
+    assert config.clients == read.clients
+    assert config.sip.trusted_sources == read.sip.trusted_sources
+    assert config.sip.max_calls_per_second == 7
+
+
+def test_what_is_opened_once_stays_and_is_named() -> None:
+    running = make_config()
+    read = _with(_with(running, "sip", max_calls=7, codecs=("PCMA",)), "store", retention_hours=1)
+    config, waiting = taken_over(running, read)
+    assert waiting == ["sip.codecs", "sip.max_calls", "store.retention_hours"]
+    assert (config.sip, config.store) == (running.sip, running.store)
+
+
+def test_every_key_of_these_sections_is_either_taken_over_or_waits() -> None:
+    """A new key is neither forgotten nor silently ignored."""
+    taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second"}
+    running = make_config()
+    for section in ("sip", "http", "store"):
+        for key in set(type(getattr(running, section)).model_fields) - taken:
+            changed = _with(running, section, **{key: object()})
+            assert taken_over(running, changed)[1] == [f"{section}.{key}"]
