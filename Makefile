@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-media run lock clean
+.PHONY: help setup demo test lint bench bench-media kills run lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -29,6 +29,9 @@ bench: setup ## Measure calls a second, processor time a call and memory on this
 
 bench-media: setup ## Measure calls with audio: processor time a call, frames lost or late, delay, memory
 	@$(BIN)/python -m tests.harness.bench_media
+
+kills: setup ## Kill the bridge with calls up, again and again: make kills KILLS=100
+	@$(BIN)/python -m tests.harness.kills --kills $(or $(KILLS),100)
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
