@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -131,6 +131,11 @@ class Call:
             self.around.observe(StoreFailed(self.record, str(error) or "the store did not answer in time"))
             return False
         return True
+
+    async def journalled(self, entry: Awaitable[bool]) -> None:
+        """Have something journalled; where that fails the call goes on, and only a crash would cost it more."""
+        if not await entry:
+            self.around.observe(StoreFailed(self.record, "the call could not be journalled"))
 
     async def let_agent_go(self) -> None:
         """Let the agent go, and tell it how the handoff went; once or more often."""

@@ -156,7 +156,7 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
     parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.around.pop_url)
     journal, call_id = call.around.journal, call.record.call_id
     # Before it is sent: a run after a crash must not send a second one.
-    await journal.signalling(call_id)
+    await call.journalled(journal.signalling(call_id))
     started = time.monotonic()
     result = await call.centre.signal(call.record.contact_id, parameters)
     seconds = time.monotonic() - started

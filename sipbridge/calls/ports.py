@@ -256,10 +256,11 @@ class Unfinished:
 
 
 class CallJournal(Protocol):
-    """What the next start must know of the calls that are up, should this run end without warning. Never raises.
+    """What the next start must know of the calls that are up, should this run end without warning.
 
-    What is awaited is there, once it returns true, whatever becomes of the process; a Signal that was begun even after
-    a loss of power. The rest follows within a moment.
+    Never raises, and keeps nobody waiting for long: what could not be noted in time is answered with false. What is
+    awaited is there, once it returns true, whatever becomes of the process; a Signal that was begun even after a loss
+    of power. The rest follows within a moment.
     """
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:

@@ -76,7 +76,7 @@ async def _reach_agent(call: Call) -> None:
 
 async def _answer(call: Call) -> None:
     # Before the caller is answered: from here on a crash is made good at the next start.
-    await call.around.journal.begin(call.record, call.identity.headers)
+    await call.journalled(call.around.journal.begin(call.record, call.identity.headers))
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=now())

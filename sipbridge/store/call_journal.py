@@ -24,11 +24,14 @@ from sipbridge.calls.ports import Headers, SignalResult, Unfinished
 from sipbridge.errors import StartupError
 from sipbridge.store import entries
 from sipbridge.store.entries import OpenCalls
+from sipbridge.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
 LAZY_SECONDS = 0.05
 TIDY_SECONDS = 60.0
+# A disk that hangs must keep no caller waiting.
+PATIENCE_SECONDS = 1.0
 _COMPLAINT_SECONDS = 60.0
 
 
@@ -109,7 +112,8 @@ class FileJournal:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._lazy.append(_Write(line, done, synced))
         self._flush()
-        return await done
+        await first_of(done, timeout=PATIENCE_SECONDS)
+        return done.done() and done.result()
 
     def _soon(self, line: bytes) -> None:
         """Let it ride with the next that is waited for, or go after `LAZY_SECONDS`: each wake-up costs more than it."""

@@ -392,3 +392,18 @@ async def test_a_store_that_hangs_does_not_keep_the_calls_place(monkeypatch: pyt
     world.leg.far_end_hangs_up()
     await world.over()
     assert world.observer.one(StoreFailed).record.call_id == world.record.call_id
+
+
+async def test_a_journal_that_fails_is_told_and_the_call_goes_on() -> None:
+    world = World()
+    world.call_journal.failing = True
+    await world.hand_off()
+    assert len(world.centre.signals) == 1
+    assert len(world.observer.of(StoreFailed)) == 2
+
+
+async def test_a_call_is_journalled_before_it_is_answered() -> None:
+    world = World()
+    await world.hand_off()
+    steps = world.journal.steps
+    assert steps.index("journal.begin") < steps.index("caller.answer")

@@ -13,17 +13,18 @@ class FakeCallJournal:
     def __init__(self, journal: Journal) -> None:
         self.open: dict[str, SignalResult | None] = {}
         self.unstored_records: list[CallRecord] = []
+        self.failing = False
         self._journal = journal
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
         await self._journal.reach("journal.begin")
         self.open[record.call_id] = None
-        return True
+        return not self.failing
 
     async def signalling(self, call_id: str) -> bool:
         await self._journal.reach("journal.signalling")
         self.open[call_id] = SignalResult.UNKNOWN
-        return True
+        return not self.failing
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         self._journal.note(f"journal.signalled {result}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -120,8 +121,9 @@ async def test_the_file_stays_small_and_keeps_what_is_open(
     for number in range(200):
         await journal.begin(make_record(f"call-{number}"), HEADERS)
         journal.stored(f"call-{number}")
-    while path.stat().st_size > 3 * alone:
-        await journal.signalling("stays")
+    async with asyncio.timeout(10):
+        while path.stat().st_size > alone:
+            await asyncio.sleep(0.01)
     assert [call.record.call_id for call in left_in(path)] == ["stays"]
 
 
@@ -155,3 +157,11 @@ async def test_a_journal_belongs_to_one_bridge(reopen: Open) -> None:
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"store.journal: .* cannot be written"):
         FileJournal(tmp_path / "nowhere" / "calls.journal")
+
+
+async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_journal, "PATIENCE_SECONDS", 0.01)
+    hangs = threading.Event()
+    monkeypatch.setattr(call_journal, "_write_whole", lambda *_: hangs.wait())
+    assert not await reopen().begin(make_record(), HEADERS)
+    hangs.set()
