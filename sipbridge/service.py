@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import click
 import uvloop
@@ -32,7 +33,7 @@ from sipbridge.store import open_journal, open_store
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
 from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.waiting import settle
-from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
+from sipbridge.web import EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Service:
         # The latest last. An earlier one stays as long as calls go by it.
         self._readings: list[Surroundings] = []
         self._calls: dict[asyncio.Task[None], Call] = {}
+        self.since = datetime.now(UTC)
         self._stop_asked = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._chores: set[asyncio.Task[None]] = set()
@@ -120,17 +122,23 @@ class Service:
         stack.push_async_callback(self._close_centres)
         self._warm_up(around.centres.values())
         deps = WebDeps(
-            config=self._config,
+            config=lambda: self._config,
             directory=self._registry,
             store=store,
             metrics_page=self._metrics.page,
             readiness=self._why_not_ready,
             events=self._feed,
             pop_links=self._pop_links,
+            operator=self,
         )
-        http = self._config.http.listen
+        http, admin = self._config.http.listen, self._config.http.admin.listen
         runner, (host, port) = await start_web(make_app(deps), http.host, http.port)
         stack.push_async_callback(runner.cleanup)
+        listening = f"http http://{host}:{port}"
+        if admin:
+            runner, (host, port) = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
+            stack.push_async_callback(runner.cleanup)
+            listening += f" admin http://{host}:{port}"
         # The trunk opens last and closes first: a call finds everything it needs.
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
@@ -139,7 +147,7 @@ class Service:
         self._in_the_background(self._watch_sip_thread())
         self._in_the_background(recover(left, around))
         _spare_the_collector()
-        click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} http http://{host}:{port}")
+        click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
 
     def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
         for centre in centres:
@@ -193,6 +201,22 @@ class Service:
             if waited > STALLED_SECONDS:
                 return "the SIP thread is stalled"
         return None
+
+    # ------------------------------------------------------------ what whoever runs it may ask
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more calls are taken."""
+        return self._stop_asked.is_set()
+
+    @property
+    def calls(self) -> int:
+        """How many are in progress."""
+        return self._admission.active
+
+    def drain(self) -> None:
+        """Begin to drain; again, it changes nothing."""
+        self._stop_asked.set()
 
     # ------------------------------------------------------------ a new reading of the configuration
 

@@ -25,7 +25,7 @@ from sipbridge.calls.ports import (
     Speaker,
 )
 from sipbridge.calls.registry import CallRegistry
-from sipbridge.config import ClientConfig, Config, ProjectConfig
+from sipbridge.config import ClientConfig, Config, ProjectConfig, matches_any
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import Unless, first_of
 
@@ -155,6 +155,10 @@ class Call:
             await first_of(task)
 
     # ------------------------------------------------------------ what others may ask
+
+    def accepts_key(self, candidate: str) -> bool:
+        """Whether this is an API key of its project, by the settings that the call began with."""
+        return matches_any(self.project_config.api_keys, candidate)
 
     def check_handoff(self, request: HandoffRequest) -> HandoffPlan:
         """Raise `HandoffConflict` or `HandoffInvalid` where this cannot be. From any thread: it only looks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -25,18 +24,6 @@ def _parameter_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _x_header_name(name: str) -> str:
-    if not re.fullmatch(r"[Xx]-[A-Za-z0-9-]{1,60}", name):
-        raise ValueError("must be an X- header of letters, digits and hyphens")
-    return name
-
-
-def _header_value(value: str) -> str:
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError("must not hold line breaks or control characters")
-    return value
-
-
 def _nested(value: object, levels: int) -> bool:
     """Whether there are more levels of objects and lists than that."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -52,8 +39,9 @@ def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
 
 
 ParameterText = Annotated[str, BeforeValidator(_parameter_text), Field(max_length=MAX_PARAMETER_CHARACTERS)]
-HeaderName = Annotated[str, AfterValidator(_x_header_name)]
-HeaderValue = Annotated[str, Field(max_length=1024), AfterValidator(_header_value)]
+# An X- header of letters, digits and hyphens; text with no line breaks or control characters but tabs.
+HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
+HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
 Name = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -71,7 +59,9 @@ class HandoffRequest(BaseModel):
     utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
     route: Annotated[str, Field(max_length=1024)] | None = None
     method: Literal["release", "refer", "invite"] | None = None
-    sip_headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    sip_headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, json_schema_extra={"additionalProperties": False}
+    )
     parameters: dict[ParameterName, ParameterText] = Field(default_factory=dict)
     data: Annotated[dict[str, Any], AfterValidator(_small_enough)] = Field(default_factory=dict)
     shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
@@ -94,21 +84,24 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
     handoff = body["handoff"]
     if not isinstance(handoff, dict):
         raise ValueError("handoff must be an object")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
-    ours: dict[str, Any] = {"utterance": body.get("utterance") or ""}
+    ours: dict[str, Any] = {}
+    if body.get("utterance") is not None:
+        ours["utterance"] = body["utterance"]
     for key in ("destination", "reason", "data", "shared_id"):
         if handoff.get(key) is not None:
             ours[key] = handoff[key]
     method = handoff.get("type") or next((m for m in ("cxone", "refer", "invite", "bye") if m in handoff), "cxone")
     if method not in ("cxone", "refer", "invite", "bye"):
         raise ValueError("handoff.type must be cxone, refer, invite or bye")
-    details = handoff.get(method) or {}
+    details = {} if handoff.get(method) is None else handoff[method]
     if not isinstance(details, dict):
         raise ValueError(f"handoff.{method} must be an object")  # noqa: TRY004 (as above)
-    ours["sip_headers"] = details.get("sip_headers") or {}
+    if details.get("sip_headers") is not None:
+        ours["sip_headers"] = details["sip_headers"]
     if method == "cxone":
         signal = details.get("signal")
         params = signal.get("params") if isinstance(signal, dict) else None
-        ours["parameters"] = params or {}
+        ours["parameters"] = {} if params is None else params
     else:
         ours["method"] = "release" if method == "bye" else method
         route = details.get("refer_to") or details.get("outbound_endpoint") or details.get("phone_number")

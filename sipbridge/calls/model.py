@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from multidict import CIMultiDictProxy
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+
+def _written_out(value: object) -> object:
+    # pydantic would take seconds since 1970 as well, and a text of digits for them.
+    if not isinstance(value, datetime) and not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", str(value)):
+        raise ValueError("must be a time as RFC 3339 writes it")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # in UTC it would be before the year 1, or after 9999
+        return (datetime.min if value.year == 1 else datetime.max).replace(tzinfo=UTC)
+
+
+# RFC 3339 as it comes from outside; UTC here.
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -75,7 +93,7 @@ class Turn(BaseModel):
 
     role: Literal["agent", "caller"]
     text: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
-    at: AwareDatetime | None = None
+    at: Timestamp | None = None
 
 
 class CallState(StrEnum):

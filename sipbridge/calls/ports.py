@@ -296,6 +296,9 @@ class LiveCall(Protocol):
     def record(self) -> CallRecord:
         """The call as it stands now."""
 
+    def accepts_key(self, candidate: str) -> bool:
+        """Whether this is an API key of its project, by the settings that the call began with."""
+
     def check_handoff(self, request: HandoffRequest) -> object:
         """Raise what `request_handoff` would, and do nothing. From any thread. What it returns is its own affair."""
 

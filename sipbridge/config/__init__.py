@@ -12,6 +12,7 @@ from sipbridge.config.handoff import (
 )
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
+    AdminConfig,
     ClientConfig,
     Config,
     CxoneConfig,
@@ -26,9 +27,10 @@ from sipbridge.config.numbers import number_key
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
-from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret
+from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret, matches_any
 
 __all__ = [
+    "AdminConfig",
     "AgentConfig",
     "ApiKey",
     "AuthToken",
@@ -55,6 +57,7 @@ __all__ = [
     "WebsocketAgentConfig",
     "hash_secret",
     "load_config",
+    "matches_any",
     "number_key",
     "taken_over",
     "unsupported",

@@ -6,6 +6,7 @@ They look at the plain tree and not at the models, so that a fault elsewhere in 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from sipbridge.config.addresses import sip_transport
@@ -54,8 +55,9 @@ def _tokens_null(tree: object) -> Iterator[Problem]:
 
 
 def _keys_shared(tree: object) -> Iterator[Problem]:
-    for path, first in _repeated(select(tree, *_PROJECT, "api_keys", ...)):
-        yield Problem(path, f"is the key at {dotted(first)} too; a key stands for one project, once")
+    keys = itertools.chain(select(tree, *_PROJECT, "api_keys", ...), select(tree, "http", "admin", "keys", ...))
+    for path, first in _repeated(keys):
+        yield Problem(path, f"is the key at {dotted(first)} too; a key stands for one project or for http.admin, once")
 
 
 def _repeated(secrets: Iterable[tuple[KeyPath, object]]) -> Iterator[tuple[KeyPath, KeyPath]]:

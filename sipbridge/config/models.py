@@ -91,8 +91,22 @@ class SipConfig(Section):
         return value
 
 
+class AdminConfig(Section):
+    """`http.admin`: who may drain, reload and look. Without keys nobody may; `listen` is None for `http.listen`."""
+
+    keys: tuple[ApiKey, ...] = ()
+    listen: HostPort | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _needs_keys(cls, value: HostPort | None, info: ValidationInfo) -> HostPort | None:
+        if value and not info.data.get("keys", ...):
+            raise ValueError("is for nobody without keys; give http.admin.keys")
+        return value
+
+
 class HttpConfig(Section):
-    """`http`: the API, and what its links and pages are made with."""
+    """`http`: the API, and what its links and pages are made with. The rate is that of one key."""
 
     listen: HostPort = HostPort("127.0.0.1:8080")
     public_url: HttpUrl = "http://127.0.0.1:8080"
@@ -104,6 +118,15 @@ class HttpConfig(Section):
     )
     pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
     pop_link_seconds: Count = 3600
+    max_requests_per_second: Count = 100
+    admin: AdminConfig = AdminConfig()
+
+    @field_validator("admin")
+    @classmethod
+    def _listens_elsewhere(cls, value: AdminConfig, info: ValidationInfo) -> AdminConfig:
+        if value.listen and not value.listen.endswith(":0") and value.listen == info.data.get("listen"):
+            raise ValueError("has the address of http.listen; give another to http.admin.listen, or null")
+        return value
 
 
 class StoreConfig(Section):

@@ -20,4 +20,8 @@ def taken_over(running: Config, read: Config) -> tuple[Config, list[str]]:
         old, new = getattr(running, section), getattr(read, section)
         waiting += [f"{section}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]
         sections[section] = new.model_copy(update={key: getattr(old, key) for key in keys})
+    old_admin, new_admin = running.http.admin, read.http.admin
+    if old_admin.listen != new_admin.listen or (new_admin.keys and not old_admin.keys):
+        waiting.append("http.admin")
+        sections["http"] = sections["http"].model_copy(update={"admin": old_admin})
     return read.model_copy(update=sections), waiting

@@ -50,6 +50,9 @@ def _warnings(config: Config) -> Iterator[str]:
         yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
     yield from _too_few_ports(config)
     yield from _pop_links(config)
+    admin = config.http.admin.listen
+    if admin and not _is_local(f"//{admin}"):
+        yield "http.admin.listen: its key travels unencrypted from other machines; write 127.0.0.1:PORT"
     for client_id, client in config.clients.items():
         for key in ("issuer", "api_url"):
             if _is_clear_and_far(getattr(client.cxone, key)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
@@ -72,6 +73,11 @@ class ApiKey(HashedSecret):
     """What an HTTP request must show to read and steer a project's calls."""
 
     __slots__ = ()
+
+
+def matches_any(known: Iterable[HashedSecret], candidate: str) -> bool:
+    """Whether it is one of these; each is compared, so that the time does not tell which."""
+    return any([secret.matches(candidate) for secret in known])  # noqa: C419 (a generator would stop at the first)
 
 
 def is_hash(text: str) -> bool:

@@ -6,12 +6,15 @@ import json
 from datetime import UTC
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Result, Turn
 
 # RFC 3339 with a Z: pydantic writes UTC so.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+EventName = Literal["call.started", "call.answered", "handoff.started", "handoff.finished", "call.ended"]
 Scalar = str | int | float | bool | None
 
 
@@ -128,6 +131,20 @@ class CallSummary(Answer):
         return cls.model_validate(_call(record, HandoffSummary))
 
 
+class _AsJsonText:
+    """Describes a value that is written as a text of JSON."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "contentMediaType": "application/json", "contentSchema": handler(core)}
+
+
+class EventAnswer(Answer):
+    """One event of a stream, by the names of its fields there."""
+
+    event: EventName
+    data: Annotated[CallSummary, _AsJsonText()]
+
+
 class CallDetail(CallSummary):
     """One call in full."""
 
@@ -176,6 +193,28 @@ class CallAccepted(Answer):
     """What was asked of the call is under way."""
 
     id: str
+
+
+class DrainAccepted(Answer):
+    """No more calls are taken; so many are in progress."""
+
+    state: Literal["draining"]
+    calls: int
+
+
+class Reloaded(Answer):
+    """The configuration was read anew."""
+
+    reloaded: Literal[True]
+
+
+class BridgeStatus(Answer):
+    """The bridge as it stands. `calls` are those in progress."""
+
+    version: str
+    draining: bool
+    calls: int
+    since: Moment
 
 
 class Health(Answer):

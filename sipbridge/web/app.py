@@ -1,18 +1,19 @@
-"""The application: its routes, and what every answer has in common."""
+"""The applications: their routes, and what every answer has in common."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import orjson
 from aiohttp import web
 
-from sipbridge.errors import StartupError
-from sipbridge.web import calls, events, handoff_state, health, openapi, steering
+from sipbridge.web import admin, calls, events, handoff_state, health, openapi, steering
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.failures import answer_errors, server_logger
+from sipbridge.web.failures import answer_errors
+from sipbridge.web.gate import Gate
+from sipbridge.web.guards import NOBODY, add_guards
 from sipbridge.web.operation import AnyOperation
 from sipbridge.web.reading import MAX_BODY_BYTES
-
-STOP_SECONDS = 5.0  # what requests under way have to finish when the service stops
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *handoff_state.OPERATIONS,
@@ -22,49 +23,41 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *health.OPERATIONS,
     *openapi.OPERATIONS,
 )
+ADMIN_OPERATIONS: tuple[AnyOperation, ...] = (*admin.OPERATIONS, *openapi.OPERATIONS)
 
 
 def make_app(deps: WebDeps) -> web.Application:
-    """Make the application. It may be started once, on the loop that the parts of `deps` belong to."""
-    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
-    app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(OPERATIONS, deps.config.http.public_url))
-    for operation in OPERATIONS:
-        app.router.add_route(operation.method, operation.path, operation.serve(deps))
-    frame_ancestors = " ".join(deps.config.http.frame_ancestors)
+    """Make the API, with the operations for admin where they have keys and no listener of their own.
 
-    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        ancestors = frame_ancestors if request.path.startswith("/pop/") else "'none'"
-        response.headers["Content-Security-Policy"] = f"default-src 'none'; frame-ancestors {ancestors}"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Server"] = "sipbridge"
+    It may be started once, on the loop that the parts of `deps` belong to.
+    """
+    http = deps.config().http
+    with_admin = bool(http.admin.keys) and http.admin.listen is None
+    operations = (*admin.OPERATIONS, *OPERATIONS) if with_admin else OPERATIONS
+    app = _make(deps, operations, http.public_url, admin_from_anywhere=False)
 
     async def let_readers_go(_: web.Application) -> None:
         deps.events.close()
 
-    app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(let_readers_go)
     return app
 
 
-async def start_web(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, tuple[str, int]]:
-    """Listen; return what to `cleanup()` at the end, and the address in use (port 0 takes a free one).
+def make_admin_app(deps: WebDeps) -> web.Application:
+    """Make the application of `http.admin.listen`, which has the operations for admin alone."""
+    return _make(deps, ADMIN_OPERATIONS, f"http://{deps.config().http.admin.listen}", admin_from_anywhere=True)
 
-    Raises `StartupError` where the address cannot be had.
-    """
-    # No access log: pop links are secrets while they last. Handlers are cancelled with their connection, so that a
-    # stream of events ends with its reader.
-    runner = web.AppRunner(
-        app, access_log=None, logger=server_logger, handler_cancellation=True, shutdown_timeout=STOP_SECONDS
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise StartupError(
-            f"http.listen: cannot listen on {host}:{port}: {error.strerror}; free it, or name another"
-        ) from error
-    address = runner.addresses[0]
-    return runner, (address[0], address[1])
+
+def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_from_anywhere: bool) -> web.Application:
+    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
+    app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
+    gate = Gate(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
+    for operation in operations:
+        app.router.add_route(operation.method, operation.path, operation.serve(deps, gate))
+
+    async def guard(request: web.Request, response: web.StreamResponse) -> None:
+        is_pop = request.path.startswith("/pop/")
+        add_guards(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
+
+    app.on_response_prepare.append(guard)
+    return app

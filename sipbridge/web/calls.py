@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
+from sipbridge.calls.model import Timestamp
 from sipbridge.errors import NotFound
 from sipbridge.web.answers import CallDetail, CallList, CallSummary
 from sipbridge.web.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Reply, json_answer
@@ -16,7 +17,7 @@ class CallListQuery(BaseModel):
     """Which page."""
 
     limit: Annotated[int, Field(ge=1, le=200, description="At most so many calls.")] = 50
-    before: Annotated[AwareDatetime, Field(description="Calls that started before then (RFC 3339).")] | None = None
+    before: Annotated[Timestamp, Field(description="Calls that started before then (RFC 3339).")] | None = None
 
 
 async def list_calls(asked: Asked[CallListQuery, Nothing]) -> web.Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from sipbridge.calls.ports import CallDirectory, RecordStore
 from sipbridge.config import Config
@@ -11,14 +13,40 @@ from sipbridge.web.feed import EventFeed
 from sipbridge.web.pop_links import PopLinks
 
 
+class Operator(Protocol):
+    """What whoever runs the bridge may have it do."""
+
+    @property
+    def since(self) -> datetime:
+        """When the bridge started."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more calls."""
+
+    @property
+    def calls(self) -> int:
+        """How many are in progress."""
+
+    def drain(self) -> None:
+        """Take no more calls, let those in progress end, then stop. Once or more often."""
+
+    async def reload(self) -> None:
+        """Read the configuration anew. Raises `ConfigError`; then nothing has changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebDeps:
-    """The parts behind the API. `readiness` tells why no new call can be taken, or None where one can."""
+    """The parts behind the API.
 
-    config: Config
+    `config` tells the configuration as it is now, `readiness` why no new call can be taken, or None where one can.
+    """
+
+    config: Callable[[], Config]
     directory: CallDirectory
     store: RecordStore
     metrics_page: Callable[[], bytes]
     readiness: Callable[[], str | None]
     events: EventFeed
     pop_links: PopLinks
+    operator: Operator

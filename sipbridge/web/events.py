@@ -7,6 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp_sse import sse_response
 
+from sipbridge.web.answers import EventAnswer
 from sipbridge.web.operation import Asked, Nothing, Operation, Reply
 
 PING_SECONDS = 15.0
@@ -30,7 +31,7 @@ OPERATIONS = (
         summary="Calls and handoffs as they happen: call.started, call.answered, handoff.started, handoff.finished and"
         " call.ended, each with the call as its data",
         handler=stream_events,
-        reply=Reply(200, "Events, without end", media_type="text/event-stream"),
+        reply=Reply(200, "Events, without end; the schema is that of each", EventAnswer, "text/event-stream"),
         query=Nothing,
         body=Nothing,
     ),

@@ -12,6 +12,7 @@ from aiohttp.http import HttpProcessingError
 from sipbridge.errors import RequestRefused, StoreError
 from sipbridge.web.answers import ErrorAnswer
 from sipbridge.web.operation import json_answer
+from sipbridge.web.refusals import TooManyRequests
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RequestRefused as refusal:
-        return _error(refusal.http_status, str(refusal))
+        answer = error_answer(refusal.http_status, str(refusal))
+        if isinstance(refusal, TooManyRequests):
+            answer.headers["Retry-After"] = str(refusal.retry_after_seconds)
+        return answer
     except web.HTTPException as error:
         return _of_aiohttp(error)
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer is JSON)
@@ -43,20 +47,20 @@ server_logger.addFilter(_is_ours)
 
 def _of_aiohttp(error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        answer = _error(405, f"use {' or '.join(sorted(error.allowed_methods))} here")
+        answer = error_answer(405, f"use {' or '.join(sorted(error.allowed_methods))} here")
         answer.headers["Allow"] = error.headers["Allow"]
         return answer
-    return _error(error.status, "no such path" if error.status == web.HTTPNotFound.status_code else error.reason)
+    return error_answer(error.status, "no such path" if error.status == web.HTTPNotFound.status_code else error.reason)
 
 
 def _of_ourselves(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("a request could not be answered: %s", error, extra={"route": route})
-        return _error(500, "the record store cannot be read at the moment; try again")
+        return error_answer(500, "the record store cannot be read at the moment; try again")
     # The stack and not the message, which may quote what was sent.
     stack = "".join(traceback.format_tb(error.__traceback__))
     logger.error("a request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})
-    return _error(500, "this service failed; its log says where")
+    return error_answer(500, "this service failed; its log says where")
 
 
 def _route(request: web.Request) -> str:
@@ -65,5 +69,6 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource else ""
 
 
-def _error(status: int, message: str) -> web.Response:
+def error_answer(status: int, message: str) -> web.Response:
+    """Make an error of a status and its `error_message`."""
     return json_answer(ErrorAnswer(error_message=message), status)

@@ -17,7 +17,7 @@ from sipbridge.calls.events import (
     HandoffFinished,
     HandoffStarted,
 )
-from sipbridge.web.answers import CallSummary
+from sipbridge.web.answers import CallSummary, EventName
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ READERS_OF_A_PROJECT = 64  # the oldest is let go for one more
 
 _Told = CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded
 
-_NAMES: dict[type[_Told], str] = {
+_NAMES: dict[type[_Told], EventName] = {
     CallStarted: "call.started",
     CallAnswered: "call.answered",
     HandoffStarted: "handoff.started",
@@ -39,7 +39,7 @@ _NAMES: dict[type[_Told], str] = {
 class Notice:
     """One event as it is sent: its name, and a `CallSummary` as JSON."""
 
-    name: str
+    name: EventName
     body: str
 
 

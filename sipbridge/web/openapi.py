@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from sipbridge import __version__
 from sipbridge.web.answers import ErrorAnswer, OpenApiDocument
-from sipbridge.web.auth import KEY_HEADER
+from sipbridge.web.gate import KEY_HEADER
 from sipbridge.web.operation import CALL_ID_PATTERN, AnyOperation, Asked, Nothing, Operation, Reply
 
 Json = dict[str, Any]
@@ -20,6 +20,10 @@ Schemas = dict[Any, Json]  # by model, and by "validation" for what is read or "
 
 DOCUMENT = web.AppKey("document", bytes)
 
+_KEYS = {
+    "project_key": "One of the project's `api_keys`, or of those that a call in progress began with.",
+    "admin_key": "One of `http.admin.keys`.",
+}
 _PATH_PARAMETERS = {
     "account_id": {"type": "string"},
     "project_id": {"type": "string"},
@@ -48,7 +52,10 @@ def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": KEY_HEADER}},
+            "securitySchemes": {
+                name: {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": text}
+                for name, text in _KEYS.items()
+            },
         },
     }
 
@@ -72,7 +79,7 @@ def _operation(operation: AnyOperation, schemas: Schemas) -> Json:
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "security": [{"key": []}] if operation.needs_key else [],
+        "security": [{"admin_key" if operation.for_admin else "project_key": []}] if operation.needs_key else [],
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": _responses(operation, schemas),
     }

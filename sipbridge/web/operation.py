@@ -11,10 +11,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from sipbridge.errors import BadRequest, KeyMissingOrWrong, KeyOfAnotherProject, NotFound, RequestRefused
-from sipbridge.web.auth import KEY_HEADER, check_key
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.reading import read_body, read_query
-from sipbridge.web.refusals import BodyInvalid, BodyTooLarge
+from sipbridge.web.gate import Gate
+from sipbridge.web.reading import BODY_REFUSALS, read_body, read_query
+from sipbridge.web.refusals import NotFromHere, TooManyRequests
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -78,21 +78,31 @@ class Operation(Generic[Q, B]):
 
     @property
     def needs_key(self) -> bool:
-        """Whether it belongs to a project."""
+        """Whether it belongs to a project, or to whoever runs the bridge."""
         return self.path.startswith("/v1/")
+
+    @property
+    def for_admin(self) -> bool:
+        """Whether it belongs to whoever runs the bridge."""
+        return self.path.startswith("/v1/admin/")
 
     @property
     def refusals(self) -> tuple[type[RequestRefused], ...]:
         """All that it may refuse with, those included that come before its handler."""
-        keys = (KeyMissingOrWrong, KeyOfAnotherProject) if self.needs_key else ()
+        another = NotFromHere if self.for_admin else KeyOfAnotherProject
+        keys = (KeyMissingOrWrong, another, TooManyRequests) if self.needs_key else ()
         query = (BadRequest,) if self.query.model_fields else ()
-        body = (BadRequest, BodyTooLarge, BodyInvalid) if self.method == "POST" and self.body.model_fields else ()
+        body = BODY_REFUSALS if self.body.model_fields else ()
         return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
 
-    def serve(self, deps: WebDeps) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def serve(self, deps: WebDeps, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Make the handler that aiohttp calls."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            if self.for_admin:
+                gate.pass_to_admin(request)
+            elif self.needs_key:
+                gate.pass_to_project(request)
             return await self.handler(await self._read(request, deps))
 
         return handle
@@ -100,8 +110,6 @@ class Operation(Generic[Q, B]):
     async def _read(self, request: web.Request, deps: WebDeps) -> Asked[Q, B]:
         path = request.match_info
         client, project = path.get("account_id", ""), path.get("project_id", "")
-        if self.needs_key:
-            check_key(deps.config, client, project, request.headers.get(KEY_HEADER))
         if "call_id" in path and not re.fullmatch(CALL_ID_PATTERN, path["call_id"]):
             raise NotFound(NO_SUCH_CALL)
         query = read_query(self.query, request)

@@ -11,10 +11,12 @@ from pydantic_core import from_json
 
 from sipbridge.calls.handoff_request import name_faults
 from sipbridge.errors import BadRequest
-from sipbridge.web.refusals import BodyInvalid, BodyTooLarge
+from sipbridge.web.refusals import BodyInvalid, BodyTooLarge, BodyTooSlow, EncodingRefused
 
 MAX_BODY_BYTES = 1_000_000
 BODY_SECONDS = 10.0
+
+BODY_REFUSALS = (BadRequest, BodyTooSlow, BodyTooLarge, EncodingRefused, BodyInvalid)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,9 +30,11 @@ def read_query(model: type[M], request: web.Request) -> M:
 
 
 async def read_body(model: type[M], request: web.Request) -> M:
-    """Read a JSON body, an empty one as `{}`. Raises `BadRequest`, `BodyTooLarge` and `BodyInvalid`."""
+    """Read a JSON body, an empty one as `{}`. Raises what `BODY_REFUSALS` holds."""
     if not model.model_fields:
         return model()
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise EncodingRefused("send the body as it is, without Content-Encoding")
     text = await _read_bytes(request)
     try:
         # pydantic's own parser: it stops at 200 levels of nesting and at 4,300 digits.
@@ -44,12 +48,15 @@ async def read_body(model: type[M], request: web.Request) -> M:
 
 
 async def _read_bytes(request: web.Request) -> bytes:
+    too_large = BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise too_large
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except TimeoutError:
-        raise BadRequest(f"the body did not come within {BODY_SECONDS:.0f} s") from None
+        raise BodyTooSlow(f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except web.HTTPRequestEntityTooLarge:
-        raise BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes") from None
+        raise too_large from None
     except web.RequestPayloadError:
-        raise BadRequest("the body broke off or is not encoded as its headers say") from None
+        raise BadRequest("the body broke off, or is not in the chunks that its headers say") from None

@@ -11,16 +11,47 @@ class LinkRefused(RequestRefused):
     http_status = 403
 
 
+class NotFromHere(RequestRefused):
+    """From another machine than the bridge's, and `http.admin.listen` is null."""
+
+    http_status = 403
+
+
+class BodyTooSlow(RequestRefused):
+    """A body that took too long to come."""
+
+    http_status = 408
+
+
 class BodyTooLarge(RequestRefused):
     """A body over the limit."""
 
     http_status = 413
 
 
+class EncodingRefused(RequestRefused):
+    """A body that is compressed."""
+
+    http_status = 415
+
+
 class BodyInvalid(RequestRefused):
     """A body of the wrong shape: the message names each field and what would be right."""
 
     http_status = 422
+
+
+class ReloadRefused(RequestRefused):
+    """A configuration that cannot be used: the message names everything that is wrong with it."""
+
+    http_status = 422
+
+
+class TooManyRequests(RequestRefused):
+    """More requests than the key may make in a second, or too many keys that are none from one address."""
+
+    http_status = 429
+    retry_after_seconds = 1
 
 
 class NotReady(RequestRefused):

@@ -18,7 +18,7 @@ from sipbridge.web.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Rep
 class PolyaiFunctionResult(BaseModel):
     """What PolyAI functions return (docs.poly.ai): `handoff` has a `type`, a `reason` and an object of that name."""
 
-    utterance: str = ""
+    utterance: str | None = None
     handoff: dict[str, Any]
 
 

@@ -26,11 +26,15 @@ class FakeLiveCall:
             state=CallState.TALKING,
             started_at=datetime.now(UTC),
         )
+        self.key = "key-it-began-with"
         self.refusing: Exception | None = None
         self.requests: list[tuple[HandoffRequest, str]] = []
         self.faults: list[str] = []
         self.hang_ups = 0
         self.turns: list[Turn] = []
+
+    def accepts_key(self, candidate: str) -> bool:
+        return candidate == self.key
 
     def check_handoff(self, request: HandoffRequest) -> None:
         assert isinstance(request, HandoffRequest)

@@ -23,7 +23,7 @@ def bridge_settings(folder: Path, clients: Mapping[str, Settings], *, sip: Mappi
             "max_calls_per_second": 100_000,
             **(sip or {}),
         },
-        "http": {"listen": "127.0.0.1:0"},
+        "http": {"listen": "127.0.0.1:0", "max_requests_per_second": 100_000},
         "store": {"url": f"sqlite:///{folder / 'calls.db'}"},
         "drain_seconds": 1,
         "clients": dict(clients),

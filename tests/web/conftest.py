@@ -15,7 +15,7 @@ from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
 
-from .fakes import KEY, FakeDirectory, make_config
+from .fakes import KEY, FakeDirectory, FakeOperator, make_config
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Bridge:
     session: aiohttp.ClientSession
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     events: EventFeed = field(default_factory=EventFeed)
+    operator: FakeOperator = field(default_factory=FakeOperator)
     base: str = ""
     obstacle: str | None = None
     project = "/v1/acme/billing"
@@ -36,13 +37,14 @@ class Bridge:
 
     def deps(self) -> WebDeps:
         return WebDeps(
-            config=self.config,
+            config=lambda: self.config,
             directory=self.directory,
             store=self.store,
             metrics_page=lambda: b"sipbridge_calls_active 0.0\n",
             readiness=lambda: self.obstacle,
             events=self.events,
             pop_links=self.pop_links,
+            operator=self.operator,
         )
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:

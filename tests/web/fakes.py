@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from store.records import START, make_handoff
 
@@ -22,11 +23,12 @@ from sipbridge.config import (
     PromptAgentConfig,
     ReleaseDestination,
 )
-from sipbridge.errors import HandoffConflict, HandoffInvalid
+from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
 
 KEY = "billing-key-0123456789"
 SALES_KEY = "sales-key-0123456789"
 OTHER_KEY = "other-key-0123456789"
+ADMIN_KEY = "admin-key-0123456789"
 
 POP_SECRET = "a long text that only the operator knows"
 
@@ -39,6 +41,10 @@ class FakeCall:
         self.requests: list[tuple[HandoffRequest, str]] = []
         self.hung_up = False
         self.turns: list[Turn] = []
+        self.key: str | None = None
+
+    def accepts_key(self, candidate: str) -> bool:
+        return candidate == self.key
 
     def check_handoff(self, request: HandoffRequest) -> None:
         if self.record.handoff:
@@ -94,9 +100,29 @@ class FakeDirectory:
         return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
 
 
-def make_config() -> Config:
+class FakeOperator:
+    """An `Operator` that remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.since = START
+        self.draining = False
+        self.calls = 2
+        self.reloads = 0
+        self.problems: list[str] = []
+
+    def drain(self) -> None:
+        self.draining = True
+
+    async def reload(self) -> None:
+        if self.problems:
+            raise ConfigError(self.problems)
+        self.reloads += 1
+
+
+def make_config(**http: Any) -> Config:  # noqa: ANN401 (keys of the section `http`)
+    given = {"frame_ancestors": ("'self'", "https://*.nicecxone.com"), "pop_link_secret": POP_SECRET} | http
     return Config(
-        http=HttpConfig(frame_ancestors=("'self'", "https://*.nicecxone.com"), pop_link_secret=POP_SECRET),
+        http=HttpConfig.model_validate(given),
         clients={
             "acme": _client("+19995550001", billing=KEY, sales=SALES_KEY),
             "other": _client("+19995550002", billing=OTHER_KEY),

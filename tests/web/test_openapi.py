@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
+import aiohttp
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from store.records import START, make_handoff, make_record
 
+from sipbridge.calls.events import CallStarted
 from sipbridge.calls.model import CallState, Turn
 from sipbridge.web.app import OPERATIONS
 from sipbridge.web.openapi import describe
@@ -60,6 +63,20 @@ def schema_of(name: str, status: int, media_type: str) -> dict[str, Any]:
     assert str(status) in responses, f"{name} does not declare {status}"
     schema: dict[str, Any] = responses[str(status)]["content"][media_type]["schema"]
     return schema
+
+
+def schema_named(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    model = schema["$ref"].rpartition("/")[2]
+    found: dict[str, Any] = DOCUMENT["components"]["schemas"][model]["properties"][name]
+    return found
+
+
+async def told(bridge: Bridge, response: aiohttp.ClientResponse) -> tuple[str, str]:
+    """Let something happen, and read the name and the data of the event that tells of it."""
+    bridge.events(CallStarted(make_record("live")))
+    lines = [(await response.content.readline()).decode().strip() for _ in range(2)]
+    fields = dict(line.split(": ", 1) for line in lines)
+    return fields["event"], fields["data"]
 
 
 def check(body: object, schema: dict[str, Any]) -> None:
@@ -117,6 +134,10 @@ async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> 
             schema = schema_of(name, response.status, response.content_type)
             if response.content_type == "application/json":
                 check(await response.json(), schema)
+            elif response.content_type == "text/event-stream":
+                name, data = await told(bridge, response)
+                check({"event": name, "data": data}, schema)
+                check(json.loads(data), schema_named(schema, "data")["contentSchema"])
             else:
                 assert schema == {"type": "string"}
 
