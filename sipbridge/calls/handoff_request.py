@@ -38,7 +38,15 @@ def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-ParameterText = Annotated[str, BeforeValidator(_parameter_text), Field(max_length=MAX_PARAMETER_CHARACTERS)]
+# As it may come, and as it is kept.
+_ParameterValue = (
+    Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] | dict[str, Any] | list[Any] | float | bool | None
+)
+ParameterText = Annotated[
+    str,
+    BeforeValidator(_parameter_text, json_schema_input_type=_ParameterValue),
+    Field(max_length=MAX_PARAMETER_CHARACTERS),
+]
 # An X- header of letters, digits and hyphens; text with no line breaks or control characters but tabs.
 HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
 HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]

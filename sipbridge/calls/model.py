@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 from multidict import CIMultiDictProxy
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
 
 def _written_out(value: object) -> object:
     # pydantic would take seconds since 1970 as well, and a text of digits for them.
@@ -24,7 +27,7 @@ def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # in UTC it would be before the year 1, or after 9999
-        return (datetime.min if value.year == 1 else datetime.max).replace(tzinfo=UTC)
+        return _FIRST if value.year == 1 else _LAST
 
 
 # RFC 3339 as it comes from outside; UTC here.

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
+import pytest
 from harness import schemathesis
 from harness.audio import write_silence
 from harness.bridge import Bridge, bridge
@@ -13,6 +15,8 @@ from harness.sipp import Sipp, some_calls
 
 from .conftest import need
 
+logger = logging.getLogger(__name__)
+
 NUMBER = "+19995550091"
 ADMIN_KEY = "key-of-whoever-runs-the-bridge"
 LIVE, ENDED = 60, 5
@@ -22,6 +26,7 @@ SECONDS = int(os.environ.get("SCHEMATHESIS_SECONDS", "0")) or None
 SEED = int(os.environ.get("SCHEMATHESIS_SEED", "1"))
 
 
+@pytest.mark.timeout((SECONDS or 0) + 240)
 def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cxone: Simulator) -> None:
     need("Schemathesis", installed=schemathesis.COMMAND.exists())
     clip = tmp_path / "clip.wav"
@@ -37,7 +42,7 @@ def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cx
             calls = [call["id"] for call in api.ask("calls?limit=200").json()["calls"]]
             asking = Asking("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
             verdict = examine(running, asking, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
-        print(f"{verdict.cases} requests made up")
+        logger.info("%d requests made up", verdict.cases)
         assert not verdict.faults, verdict.faults
         assert verdict.cases > 500
     assert '"level":"ERROR"' not in running.program.log.read_text()

@@ -30,6 +30,7 @@ class Bridge:
     operator: FakeOperator = field(default_factory=FakeOperator)
     base: str = ""
     obstacle: str | None = None
+    metrics: bytes = b"sipbridge_calls_active 0.0\n"
     project = "/v1/acme/billing"
 
     def __post_init__(self) -> None:
@@ -40,7 +41,7 @@ class Bridge:
             config=lambda: self.config,
             directory=self.directory,
             store=self.store,
-            metrics_page=lambda: b"sipbridge_calls_active 0.0\n",
+            metrics_page=lambda: self.metrics,
             readiness=lambda: self.obstacle,
             events=self.events,
             pop_links=self.pop_links,

@@ -120,7 +120,11 @@ class FakeOperator:
 
 
 def make_config(**http: Any) -> Config:  # noqa: ANN401 (keys of the section `http`)
-    given = {"frame_ancestors": ("'self'", "https://*.nicecxone.com"), "pop_link_secret": POP_SECRET} | http
+    given = {
+        "frame_ancestors": ("'self'", "https://*.nicecxone.com"),
+        "pop_link_secret": POP_SECRET,
+        "admin": {"keys": [ADMIN_KEY]},
+    } | http
     return Config(
         http=HttpConfig.model_validate(given),
         clients={

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -12,13 +14,16 @@ from store.records import START, make_handoff, make_record
 
 from sipbridge.calls.events import CallStarted
 from sipbridge.calls.model import CallState, Turn
+from sipbridge.web import admin, reading
 from sipbridge.web.app import OPERATIONS
 from sipbridge.web.openapi import describe
+from sipbridge.web.operation import AnyOperation
 
 from .conftest import Bridge
-from .fakes import KEY, SALES_KEY
+from .fakes import ADMIN_KEY, KEY, SALES_KEY
 
-DOCUMENT = describe(OPERATIONS, "http://127.0.0.1:8080")
+ALL = (*admin.OPERATIONS, *OPERATIONS)
+DOCUMENT = describe(ALL, "http://127.0.0.1:8080")
 TURN = {"role": "agent", "text": "Hello"}
 GOOD_BODIES: dict[str, list[Any]] = {
     "hand_off": [None, {"destination": "care", "data": {"a": 1}}, {"handoff": {"type": "cxone", "cxone": {}}}],
@@ -35,18 +40,23 @@ REFUSALS = [
     ("hand_off", 400, {"body": b"{"}),
     ("hand_off", 404, {"call": "none"}),
     ("hand_off", 409, {"call": "stored"}),
+    ("hand_off", 408, {"stalls": True}),
     ("hand_off", 413, {"body": b" " * 1_100_000}),
+    ("hand_off", 415, {"headers": {"Content-Encoding": "gzip"}, "body": b"{}"}),
     ("hand_off", 422, {"body": b'{"destination": "nowhere"}'}),
     ("hang_up", 404, {"call": "none"}),
     ("hang_up", 409, {"call": "stored"}),
     ("add_turns", 400, {"body": b"{"}),
     ("add_turns", 404, {"call": "none", "body": b'{"role": "agent", "text": "x"}'}),
     ("add_turns", 409, {"call": "stored", "body": b'{"role": "agent", "text": "x"}'}),
+    ("add_turns", 408, {"stalls": True}),
     ("add_turns", 413, {"body": b" " * 1_100_000}),
+    ("add_turns", 415, {"headers": {"Content-Encoding": "gzip"}, "body": b"{}"}),
     ("add_turns", 422, {"body": b"{}"}),
     ("readyz", 503, {"obstacle": "draining"}),
+    ("reload", 422, {"problems": ["bridge.yaml: clients: is missing; it must be given"]}),
 ]
-BY_NAME = {operation.name: operation for operation in OPERATIONS}
+BY_NAME = {operation.name: operation for operation in ALL}
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +123,9 @@ def test_the_document_has_every_path_of_the_contract() -> None:
         ("GET", "/readyz"),
         ("GET", "/metrics"),
         ("GET", "/openapi.json"),
+        ("POST", "/v1/admin/drain"),
+        ("POST", "/v1/admin/reload"),
+        ("GET", "/v1/admin/status"),
     }
 
 
@@ -127,7 +140,7 @@ async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> 
         if body is not None:
             described = DOCUMENT["paths"][operation.path]["post"]["requestBody"]["content"]["application/json"]
             check(body, described["schema"])
-        headers = {"x-api-key": KEY} if operation.needs_key else {}
+        headers = key_for(operation)
         async with bridge.session.request(operation.method, url, json=body, headers=headers) as response:
             assert response.status == operation.reply.status
             assert response.content_type == operation.reply.media_type
@@ -142,29 +155,45 @@ async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> 
                 assert schema == {"type": "string"}
 
 
+def key_for(operation: AnyOperation) -> dict[str, str]:
+    return {"x-api-key": ADMIN_KEY if operation.for_admin else KEY} if operation.needs_key else {}
+
+
+async def stalling() -> AsyncIterator[bytes]:
+    yield b"{"
+    await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize(("name", "status", "how"), REFUSALS)
-async def test_each_refusal_is_declared(bridge: Bridge, name: str, status: int, how: dict[str, Any]) -> None:
+async def test_each_refusal_is_declared(
+    bridge: Bridge, name: str, status: int, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.1)
     operation = BY_NAME[name]
     bridge.obstacle = how.get("obstacle")
     token = how.get("token", "")
     if len(token) > 1:
         token = bridge.pop_links.make(make_record("gone")).rpartition("/")[2]
     url = path_of(bridge, name, how.get("call", "live"), how.get("query", ""), token)
-    headers = {"x-api-key": KEY} if operation.needs_key else {}
-    body = io.BytesIO(how.get("body", b""))
+    bridge.operator.problems = how.get("problems", [])
+    headers = key_for(operation) | how.get("headers", {})
+    body = stalling() if "stalls" in how else io.BytesIO(how.get("body", b""))
     async with bridge.session.request(operation.method, url, data=body, headers=headers) as response:
         assert response.status == status
         check(await response.json(), schema_of(name, status, "application/json"))
 
 
 @pytest.mark.parametrize("name", [name for name, operation in BY_NAME.items() if operation.needs_key])
-async def test_operations_of_a_project_declare_what_a_wrong_key_gets(bridge: Bridge, name: str) -> None:
+async def test_operations_that_need_a_key_declare_what_a_wrong_one_gets(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
-    for key, status in (("wrong", 401), (SALES_KEY, 403)):
+    seen = []
+    for key in ("wrong", SALES_KEY, *("guess",) * 20):
         url = path_of(bridge, name, "live", "")
         async with bridge.session.request(operation.method, url, headers={"x-api-key": key}) as response:
-            assert response.status == status
-            check(await response.json(), schema_of(name, status, "application/json"))
+            seen.append(response.status)
+            check(await response.json(), schema_of(name, response.status, "application/json"))
+    assert seen[:2] == [401, 401 if operation.for_admin else 403]
+    assert 429 in seen[2:]
 
 
 def test_no_refusal_is_declared_that_no_test_brings_about() -> None:
@@ -175,5 +204,5 @@ def test_no_refusal_is_declared_that_no_test_brings_about() -> None:
         if int(status) >= 400
     }
     everywhere = {(name, 500) for name in BY_NAME}
-    keys = {(name, status) for name in BY_NAME if BY_NAME[name].needs_key for status in (401, 403)}
+    keys = {(name, status) for name in BY_NAME if BY_NAME[name].needs_key for status in (401, 403, 429)}
     assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -9,6 +10,8 @@ from sipbridge.calls.model import Turn
 
 from .conftest import Bridge
 from .fakes import FakeCall
+
+BOMB = gzip.compress(bytes(10_000_000), compresslevel=1)
 
 
 @pytest.fixture
@@ -111,11 +114,12 @@ async def test_a_body_over_a_megabyte_is_413(bridge: Bridge) -> None:
 
 
 @pytest.mark.usefixtures("call")
-async def test_a_body_that_is_not_packed_as_it_says_is_400(bridge: Bridge) -> None:
-    headers = {"x-api-key": "billing-key-0123456789", "Content-Encoding": "deflate"}
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "unheard-of"])
+async def test_a_compressed_body_is_refused_and_not_unpacked(bridge: Bridge, encoding: str) -> None:
+    headers = {"x-api-key": "billing-key-0123456789", "Content-Encoding": encoding}
     url = bridge.url("calls/call-1/handoff")
-    async with bridge.session.post(url, data=b"not deflated", headers=headers) as response:
-        assert response.status == 400
+    async with bridge.session.post(url, data=BOMB, headers=headers) as response:
+        assert response.status == 415
 
 
 @pytest.mark.usefixtures("call")

@@ -1,0 +1,19 @@
+"""What an object keeps, for tests that say what it must not."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+
+
+def texts_within(root: object) -> set[str]:
+    """Return every text that can be reached from an object, but by way of code."""
+    seen: dict[int, object] = {}
+    waiting = [root]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, type) or inspect.ismodule(found) or inspect.isroutine(found):
+            continue
+        seen[id(found)] = found
+        waiting.extend(gc.get_referents(found))
+    return {found for found in seen.values() if isinstance(found, str)}
