@@ -6,16 +6,26 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-# No brackets, blanks, quotes, commas or headers: nothing that could end the URI inside a header field.
-_ROUTE = re.compile(r"(?:sips?|tel):[a-z0-9+.*#_~!$&'()=%-]*(?::[0-9]*)?(?:@[a-z0-9.:\[\]-]+)?(?:;[a-z0-9=._;-]*)?")
-# RFC 3261, 19.1.1: it takes the host's place.
-_MADDR = ";maddr"
+# What every parser reads alike. No brackets, blanks, quotes, commas or headers, which could end the URI inside a header
+# field; no password; of all escapes the one that a telephone has a key for, since others hide an @ or a line break.
+_PARAMETERS = r"(?:;[a-z0-9._-]+(?:=[a-z0-9._-]+)?)*"
+_ROUTE = re.compile(
+    r"sips?:(?:(?:[a-z0-9+.*_~!$&'()=-]|%23)+@)?(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+    + _PARAMETERS
+    + r"|tel:[0-9+.()*-]+"
+    + _PARAMETERS
+)
+# RFC 3261, 19.1.1: another address than the host, another request than an INVITE, a multicast.
+_STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
 
 
 def route_allowed(route: str, patterns: Iterable[str]) -> bool:
     """Whether a URI matches one of the patterns, in any case."""
+    # The Kelvin sign is no ASCII, and its lower case is.
+    if not route.isascii():
+        return False
     route = route.lower()
-    if _ROUTE.fullmatch(route) is None or _MADDR in route:
+    if _ROUTE.fullmatch(route) is None or _STEERING.search(route):
         return False
     return any(_compiled(pattern.lower()).fullmatch(route) for pattern in patterns)
 
@@ -44,4 +54,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _star(text: str, meaning: str) -> str:
-    return re.escape(text).replace(r"\*", meaning)
+    """Write a text as a pattern; what follows a star is looked for once, so that many stars take no longer."""
+    first, *rest = (re.escape(part) for part in text.split("*"))
+    if not rest:
+        return first
+    *inner, last = rest
+    return first + "".join(f"(?>{meaning}?{part})" for part in inner) + meaning + last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -70,8 +71,13 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
         yield "tts_command: its program is not found here, so no utterance would be spoken; install it or give its path"
     for position, pattern in enumerate(project.handoff.allowed_routes):
-        if not pattern.startswith("tel:") and "@" not in pattern:
+        host = pattern.rpartition("@")[2] if "@" in pattern else "*"
+        if pattern.startswith("tel:"):
+            continue
+        if not host.strip("*."):
             yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+        elif host.endswith(".*") and re.search("[A-Za-z]", host):
+            yield f"handoff.allowed_routes[{position}]: allows any domain under the star; write the host's whole name"
 
 
 def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:

@@ -129,3 +129,12 @@ async def test_one_key_asks_for_a_human() -> None:
     assert world.conversation.pressed == "1"
     assert record.handoff is not None
     assert (record.handoff.reason, record.handoff.requested_by, record.handoff.destination) == ("dtmf", "dtmf", "care")
+
+
+async def test_a_call_accepts_the_keys_of_its_project_as_they_were_when_it_began() -> None:
+    world = World(api_keys=["key-of-billing"])
+    await world.talking()
+    assert world.call.accepts_key("key-of-billing")
+    assert not world.call.accepts_key("key-of-nobody")
+    world.conversation.hands_off()
+    await world.over()

@@ -46,7 +46,7 @@ DESTINATIONS: dict[str, Any] = {
 }
 
 
-def make_config(*, sip: dict[str, Any] | None = None, handoff: dict[str, Any] | None = None, **project: str) -> Config:
+def make_config(*, sip: dict[str, Any] | None = None, handoff: dict[str, Any] | None = None, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
     """A configuration of one client and one project, with changes."""
     whole_handoff = {
         "default": "care",
@@ -89,7 +89,7 @@ def pop_url(record: CallRecord) -> str:
 class World:
     """One call. `begin`, let things happen, then `over`, which also checks what holds for every call."""
 
-    def __init__(self, *, handoff: dict[str, Any] | None = None, **project: str) -> None:
+    def __init__(self, *, handoff: dict[str, Any] | None = None, **project: Any) -> None:  # noqa: ANN401 (keys of a project)
         self.journal = Journal()
         self.observer = RecordingObserver()
         self.leg = FakeLeg(self.journal)

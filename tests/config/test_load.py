@@ -129,6 +129,12 @@ def test_a_key_stands_for_one_project_of_all_clients(tmp_path: Path, one: str, o
     assert found.startswith(f"clients.zeta.projects.sales.api_keys[0]: is the key at {PROJECT}.api_keys[1] too; ")
 
 
+def test_a_key_for_admin_opens_no_project(tmp_path: Path) -> None:
+    content = with_project(api_keys=["key"]) | {"http": {"admin": {"keys": ["own", hash_secret("key")]}}}
+    (found,) = faults(tmp_path, content)
+    assert found.startswith(f"http.admin.keys[1]: is the key at {PROJECT}.api_keys[0] too; ")
+
+
 def test_no_token_is_allowed_for_a_client_with_one_project_alone(tmp_path: Path) -> None:
     assert load(tmp_path, with_project(auth_token=None)).clients["acme"].projects["billing"].auth_token is None
     (found,) = faults(tmp_path, _two_projects({"auth_token": None}, {"auth_token": "other"}))

@@ -35,6 +35,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert (http.listen, http.public_url) == ("127.0.0.1:8080", "http://127.0.0.1:8080")
     assert http.frame_ancestors[0] == "'self'"
     assert (http.pop_link_secret, http.pop_link_seconds) == (None, 3600)
+    assert (http.max_requests_per_second, http.admin.keys, http.admin.listen) == (100, (), None)
     assert config.store.sqlite_path == tmp_path / "sipbridge.db"
     assert (config.store.retention_hours, config.drain_seconds) == (24, 30)
     acme = config.clients["acme"]
@@ -384,3 +385,22 @@ def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
     assert "s3cret" not in repr(config)
     assert "s3cret" not in str(config.clients["acme"].cxone.model_dump())
     assert "s3cret" not in str(config.http.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("http", "fault"),
+    [
+        ({"admin": {"listen": "127.0.0.1:8081"}}, "http.admin.listen: is for nobody without keys; "),
+        ({"listen": "127.0.0.1:1", "admin": {"keys": ["k"], "listen": "127.0.0.1:1"}}, "http.admin: has the address "),
+        ({"admin": {"keys": ["caf\xe9"]}}, "http.admin.keys[0]: cannot travel in a header; "),
+        ({"max_requests_per_second": 0}, "http.max_requests_per_second: is too small; "),
+    ],
+)
+def test_an_admin_that_cannot_be_is_named(tmp_path: Path, http: dict[str, Any], fault: str) -> None:
+    (found,) = faults(tmp_path, tree(http=http))
+    assert found.startswith(fault)
+
+
+def test_listeners_on_any_free_port_are_two(tmp_path: Path) -> None:
+    http = {"listen": "127.0.0.1:0", "admin": {"keys": ["key-of-admin"], "listen": "127.0.0.1:0"}}
+    assert load(tmp_path, tree(http=http)).http.admin.listen == "127.0.0.1:0"

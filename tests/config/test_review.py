@@ -64,6 +64,8 @@ def test_what_this_release_does_not_do_is_named(tmp_path: Path) -> None:
         (tree(sip={"trusted_sources": ["::/0"]}), "sip.trusted_sources"),
         (tree(sip={"rtp_ports": [20000, 20997]}), "sip.rtp_ports"),
         (with_handoff(allowed_routes=["sip:*"]), f"{PROJECT}.handoff.allowed_routes[0]"),
+        (with_handoff(allowed_routes=["sip:*@*"]), f"{PROJECT}.handoff.allowed_routes[0]"),
+        (with_handoff(allowed_routes=["sip:+1*@10.0.0.*", "sip:*@sbc.*"]), f"{PROJECT}.handoff.allowed_routes[1]"),
         (with_project(tts_command="no-such-program --stdout"), f"{PROJECT}.tts_command"),
         (
             with_project(agent={"type": "websocket", "url": "ws://127.0.0.1", "ca_file": "ca.pem"}),
@@ -139,3 +141,10 @@ def test_pop_links_get_warnings_where_a_signal_carries_one(tmp_path: Path) -> No
         "http.pop_link_secret",
     ]
     assert warnings(load(tmp_path, with_handoff(signal={"p1": "x"}))) == []
+
+
+def test_a_listener_for_admin_that_others_reach_gets_a_warning(tmp_path: Path) -> None:
+    far = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "0.0.0.0:8081"}})
+    assert [line for line in warnings(load(tmp_path, far)) if line.startswith("http.admin.listen: ")]
+    near = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "127.0.0.1:8081"}})
+    assert not [line for line in warnings(load(tmp_path, near)) if line.startswith("http.admin")]

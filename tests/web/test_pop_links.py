@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
+import warnings
+from datetime import UTC, datetime
 
 import jwt
 import pytest
@@ -38,6 +41,30 @@ def test_an_expired_link_says_so() -> None:
         LINKS.verify(token(url))
 
 
+def test_a_link_ends_with_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    made = token(LINKS.make(make_record()))
+    claims = jwt.decode(made, options={"verify_signature": False})
+    assert claims["exp"] == 1060
+    with pytest.raises(LinkRefused, match="expired"):
+        LINKS.verify(signed(good_claims(exp=int(datetime.now(UTC).timestamp()))))
+
+
+async def test_what_an_agent_said_is_data_to_a_browser_and_no_page(bridge: Bridge) -> None:
+    record = make_record(handoff=make_handoff(utterance="<script>alert(1)</script>", data={"<b>": "</script>"}))
+    await bridge.store.put(record)
+    path = "/pop/" + token(bridge.pop_links.make(record))
+    async with bridge.session.get(bridge.base + path, headers={"Accept": "text/html"}) as response:
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+
+
+async def test_a_very_long_link_is_refused(bridge: Bridge) -> None:
+    assert (await bridge.get("/pop/" + "x" * 8000, key=None))[0] == 403
+    assert (await bridge.get("/pop/" + "x" * 9000, key=None))[0] == 400
+
+
 def unsigned() -> str:
     claims = {"client": "acme", "project": "billing", "call": "call-1", "exp": 2**40}
     return f"{segment({'alg': 'none', 'typ': 'JWT'})}.{segment(claims)}."
@@ -59,6 +86,27 @@ def without_end() -> str:
     return jwt.encode(claims, "x" * 32, "HS256")
 
 
+def signed(claims: dict[str, object], algorithm: str = "HS256") -> str:
+    """A token that the right key signs, as nobody but us can."""
+    key: bytes = LINKS.__dict__["_key"]
+    with warnings.catch_warnings(action="ignore", category=jwt.warnings.InsecureKeyLengthWarning):
+        return jwt.encode(claims, key, algorithm)
+
+
+def good_claims(**changes: object) -> dict[str, object]:
+    return {"client": "acme", "project": "billing", "call": "call-1", "exp": 2**33, **changes}
+
+
+def of_another_call() -> str:
+    """The signature of one link under the claims of another."""
+    one, other = token(LINKS.make(make_record())), token(LINKS.make(make_record("call-2")))
+    return f"{other.rpartition('.')[0]}.{one.rpartition('.')[2]}"
+
+
+def cut() -> str:
+    return token(LINKS.make(make_record()))[:-1]
+
+
 def nested() -> str:
     return base64.urlsafe_b64encode(b"[" * 4000).decode() + ".e30.e30"
 
@@ -68,7 +116,15 @@ def nested() -> str:
     [
         unsigned(),
         altered(),
+        of_another_call(),
         of_another_secret(),
+        cut(),
+        segment({"alg": "HS256"}) + "." + segment(good_claims()) + ".",
+        segment({"alg": "hs256"}) + "." + token(LINKS.make(make_record())).partition(".")[2],
+        signed(good_claims(), "HS512"),
+        signed(good_claims(exp="never")),
+        signed(good_claims(exp=None)),
+        signed({"exp": 2**33}),
         without_end(),
         nested(),
         "",
