@@ -24,6 +24,11 @@ def rss_mb(pid: int) -> float:
     return kibibytes * 1024 / 1e6
 
 
+def open_files(pid: int) -> int:
+    """Count the open file descriptors of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @dataclass(frozen=True, slots=True)
 class MachineTime:
     """Processor time of the whole machine, all cores, in milliseconds since it started; `idle_ms` is waiting too."""
