@@ -130,6 +130,7 @@ class Service:
             events=self._feed,
             pop_links=self._pop_links,
             operator=self,
+            count_request=self._metrics.count_request,
         )
         http, admin = self._config.http.listen, self._config.http.admin.listen
         runner, (host, port) = await start_web(make_app(deps), http.host, http.port)

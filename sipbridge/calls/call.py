@@ -31,6 +31,7 @@ from sipbridge.waiting import Unless, first_of
 
 # A conversation of an hour has a few hundred turns.
 MAX_TURNS = 2_000
+MAX_TRANSCRIPT_CHARACTERS = 1_000_000
 # A store that hangs must keep neither the caller waiting nor the call's place.
 STORE_SECONDS = 1.5
 
@@ -81,6 +82,7 @@ class Call:
         # Nothing cuts it short any more: its record is being closed.
         self.ending = False
         self._background: set[asyncio.Future[None]] = set()
+        self._characters_said = 0
         self.record = CallRecord(
             call_id=identity.call_id,
             sip_call_id=identity.sip_call_id,
@@ -210,6 +212,10 @@ class Call:
     def _add_turns(self, turns: tuple[Turn, ...]) -> None:
         if len(self.record.transcript) + len(turns) > MAX_TURNS:
             raise HandoffInvalid(f"transcript would be over {MAX_TURNS} turns")
+        characters = self._characters_said + sum(len(turn.text) for turn in turns)
+        if characters > MAX_TRANSCRIPT_CHARACTERS:
+            raise HandoffInvalid(f"transcript would be over {MAX_TRANSCRIPT_CHARACTERS} characters")
+        self._characters_said = characters
         if turns:
             stamped = tuple(turn if turn.at else turn.model_copy(update={"at": now()}) for turn in turns)
             self.note(transcript=self.record.transcript + stamped)

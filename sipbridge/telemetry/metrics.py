@@ -81,6 +81,7 @@ class Metrics:
         self._agents = counter("sipbridge_agent_connects_total", "Attempts to reach an agent.", "type", "result")
         self._faults = counter("sipbridge_agent_faults_total", "What agents did wrong in calls.", "type", "fault")
         self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
+        self._requests = counter("sipbridge_http_requests_total", "HTTP requests answered.", "operation", "code")
         self._media = Totals(MEDIA, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
@@ -128,6 +129,10 @@ class Metrics:
     def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
         """Take the totals since the start of what went wrong with the audio of WebSocket agents."""
         self._media.set(underruns, overruns, late)
+
+    def count_request(self, operation: str, http_status: int) -> None:
+        """Count an HTTP request that was answered; `operation` is one of the API's."""
+        self._requests(operation, str(http_status)).inc()
 
     def page(self) -> bytes:
         """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""

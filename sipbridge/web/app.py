@@ -55,9 +55,14 @@ def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_
     for operation in operations:
         app.router.add_route(operation.method, operation.path, operation.serve(deps, gate))
 
-    async def guard(request: web.Request, response: web.StreamResponse) -> None:
+    names = {(operation.method, operation.path): operation.name for operation in operations}
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        resource = request.match_info.route.resource
+        asked = (request.method, resource.canonical if resource else "")
+        deps.count_request(names.get(asked, "none"), response.status)
         is_pop = request.path.startswith("/pop/")
         add_guards(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
 
-    app.on_response_prepare.append(guard)
+    app.on_response_prepare.append(finish)
     return app

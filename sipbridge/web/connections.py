@@ -42,7 +42,7 @@ class Connection(web.RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether closing it loses no work: no request is being served, or its answer is not taken."""
-        return not self._request_in_progress or self._stuck_since is not None
+        return not (self._request_in_progress or self._messages) or self._stuck_since is not None
 
     def is_overdue(self, now: float) -> bool:
         """Whether the far end has had its time, for its head or for reading."""

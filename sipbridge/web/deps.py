@@ -39,6 +39,7 @@ class Operator(Protocol):
 class WebDeps:
     """The parts behind the API.
 
+    `count_request` is told the operation and the status of each answer, `none` where no operation was asked for.
     `config` tells the configuration as it is now, `readiness` why no new call can be taken, or None where one can.
     """
 
@@ -50,3 +51,4 @@ class WebDeps:
     events: EventFeed
     pop_links: PopLinks
     operator: Operator
+    count_request: Callable[[str, int], None]

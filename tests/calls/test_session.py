@@ -336,6 +336,18 @@ async def test_a_bad_request_is_refused_and_the_call_goes_on() -> None:
     await world.over()
 
 
+async def test_a_transcript_grows_no_larger_than_a_conversation_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.calls.call.MAX_TRANSCRIPT_CHARACTERS", 10)
+    world = World()
+    await world.talking()
+    world.call.add_turns([Turn(role="agent", text="12345"), Turn(role="caller", text="6789")])
+    with pytest.raises(HandoffInvalid, match="transcript would be over 10 characters"):
+        world.call.add_turns([Turn(role="agent", text="ab")])
+    world.call.add_turns([Turn(role="agent", text="a")])
+    world.conversation.hands_off()
+    assert len((await world.over()).transcript) == 3
+
+
 async def test_turns_are_stamped_and_kept_in_their_order() -> None:
     world = World()
     await world.talking()

@@ -72,6 +72,13 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return found
 
 
+def test_http_requests_are_counted_by_operation_and_status(metrics: Metrics) -> None:
+    for status in (200, 200, 429):
+        metrics.count_request("list_calls", status)
+    assert value(metrics, "sipbridge_http_requests_total", operation="list_calls", code="200") == 2
+    assert value(metrics, "sipbridge_http_requests_total", operation="list_calls", code="429") == 1
+
+
 @pytest.mark.parametrize("name", CONTRACT)
 def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str) -> None:
     for event in [*whole_call(), TokenRequested("acme", Result.SUCCESS, 0.1)]:

@@ -28,6 +28,7 @@ class Bridge:
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     events: EventFeed = field(default_factory=EventFeed)
     operator: FakeOperator = field(default_factory=FakeOperator)
+    counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
     obstacle: str | None = None
     metrics: bytes = b"sipbridge_calls_active 0.0\n"
@@ -46,6 +47,7 @@ class Bridge:
             events=self.events,
             pop_links=self.pop_links,
             operator=self.operator,
+            count_request=lambda operation, status: self.counted.append((operation, status)),
         )
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:

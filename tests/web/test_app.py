@@ -87,3 +87,13 @@ async def test_an_address_in_use_is_named(bridge: Bridge) -> None:
     host, _, port = bridge.base.removeprefix("http://").partition(":")
     with pytest.raises(StartupError, match=rf"http\.listen: cannot listen on {host}:{port}: "):
         await start_web(make_app(bridge.deps()), host, int(port))
+
+
+async def test_every_answer_is_counted_by_its_operation(bridge: Bridge) -> None:
+    await bridge.get("calls")
+    await bridge.get("calls/none", "wrong")
+    await bridge.post("calls")
+    await bridge.get("/nowhere/15550001")
+    async with bridge.session.request("EVIL", f"{bridge.base}/healthz"):
+        pass
+    assert bridge.counted == [("list_calls", 200), ("get_call", 401), ("none", 405), ("none", 404), ("none", 405)]
