@@ -12,7 +12,7 @@ from sipbridge.errors import CxoneError
 
 # Where NICE serves CXone. Endpoints lie in other domains than their issuer: https://api-c57.nice-incontact.com of
 # https://cxone.niceincontact.com.
-_NICE_DOMAINS = ("niceincontact.com", "nice-incontact.com", "nicecxone.com")
+_NICE_DOMAINS = ("niceincontact.com", "nice-incontact.com", "nicecxone.com", "nicecxone-gov.com")
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

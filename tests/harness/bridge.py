@@ -34,7 +34,11 @@ class Bridge:
 
     def metrics(self) -> Metrics:
         """Read the metrics."""
-        return Metrics(fetch(f"{self.http}/metrics").body.decode())
+        return Metrics(self.metrics_page())
+
+    def metrics_page(self) -> str:
+        """Read the metrics as they are written."""
+        return fetch(f"{self.http}/metrics").body.decode()
 
     def wait_for_metric(self, value: float, name: str, seconds: float = 10.0, **labels: str) -> None:
         """Return once a metric has a value. Raises `TimeoutError`."""

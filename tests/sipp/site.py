@@ -36,6 +36,7 @@ class Site:
     cxone: Simulator
     folder: Path
     desk_port: int
+    numbers: Mapping[str, str] = field(default_factory=lambda: NUMBERS)
     started: list[Sipp] = field(default_factory=list)
 
     def call(
@@ -51,13 +52,13 @@ class Site:
         calls: int = 1,
     ) -> PlacedCall:
         """Place a call, of a contact that no other call has unless told; or several at once, of one contact."""
-        client = project if project in LONERS else "acme"
+        client = project if project in self.numbers else "acme"
         contact = contact or Contact.new()
         keys = {
             "token": token(project) if shown_token is None else shown_token,
             "contact_id": contact.id,
             "main_contact_id": contact.main_id,
-            "digits": NUMBERS[client][-4:],
+            "digits": self.numbers[client][-4:],
             "fold": " ",
         }
         remote = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
@@ -65,7 +66,7 @@ class Site:
             scenario,
             self.folder,
             remote=remote,
-            number=number or NUMBERS[client],
+            number=number or self.numbers[client],
             keys=keys,
             transport=transport,
             options=some_calls(calls, hold_seconds=hold_seconds),
