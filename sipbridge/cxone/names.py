@@ -32,9 +32,9 @@ class Names:
     for names, so that two names that hang would hold up all others.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], resolver: aiodns.DNSResolver | None = None) -> None:
         self._clock = clock
-        self._resolver: aiodns.DNSResolver | None = None
+        self._resolver = resolver
         self._known: dict[str, tuple[Addresses, float]] = {}
         self._lookups: dict[str, asyncio.Task[Addresses]] = {}
 

@@ -19,7 +19,7 @@ from harness.sipp import Sipp, some_calls
 from harness.waiting import wait_for
 
 # Clients with one project of the same name: what goes wrong with their CXone (or with how it is asked) is theirs alone.
-LONERS = ("query", "nobody", "busy", "hanging")
+LONERS = ("query", "nobody", "busy", "hanging", "tripped", "crowded")
 NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *LONERS), 1)}
 GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
