@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Answer] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._begin(with_body=False)
 
     @property
     def is_free(self) -> bool:
@@ -84,11 +85,7 @@ class Connection(asyncio.Protocol):
         """
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = self._loop.create_future()
-        self._with_body = with_body
-        self._status = self._received = self._interim = 0
-        self._headers: dict[bytes, str] = {}
-        self._body = bytearray()
-        self._is_framed = self._is_complete = self._is_kept = False
+        self._begin(with_body=with_body)
         self._set_timer(self._loop.call_at(deadline, self._fail, "TimeoutError"))
         cast("asyncio.Transport", self._transport).write(request)
         try:
@@ -109,6 +106,13 @@ class Connection(asyncio.Protocol):
         self._set_timer(None)
         if self._transport is not None:
             self._transport.abort()
+
+    def _begin(self, *, with_body: bool) -> None:
+        self._with_body = with_body
+        self._status = self._received = self._interim = 0
+        self._headers: dict[bytes, str] = {}
+        self._body = bytearray()
+        self._is_framed = self._is_complete = self._is_kept = False
 
     def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
         if self._timer is not None:
@@ -149,10 +153,10 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("no HTTP that can be used")
             return
-        if self._is_complete:
-            self._complete()
-        elif self._received > _MAX_BYTES:
+        if self._received > _MAX_BYTES:
             self._fail(f"over {_MAX_BYTES} bytes")
+        elif self._is_complete:
+            self._complete()
 
     def _complete(self) -> None:
         self._give(bytes(self._body))
