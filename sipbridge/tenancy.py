@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.call import Surroundings

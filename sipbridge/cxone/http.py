@@ -100,6 +100,7 @@ class HttpClient:
         await self._names.close()
         for pool in self._pools.values():
             pool.close()
+        await asyncio.sleep(0)  # the turn of the loop in which their sockets are closed
 
     async def _send(
         self,
