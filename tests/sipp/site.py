@@ -187,9 +187,11 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
         "unsignalled": project_settings("unsignalled", {"signal": False}),
         "greeting": project_settings("greeting", agent=greeting),
         "waiting": project_settings("waiting", agent={"type": "prompt", "audio": str(clip)}),
+        "transcribed": project_settings("transcribed", agent=greeting),
         "short": project_settings("short", agent=greeting, max_call_seconds=1),
         "ending": project_settings("ending", agent={"type": "prompt", "then": "hangup"}),
     }
+    projects["transcribed"]["handoff"]["post_transcript"] = True
     loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
     loners["query"]["cxone"]["parameters_in"] = "query"
     loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{free_port()}"

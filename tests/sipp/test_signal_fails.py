@@ -103,3 +103,18 @@ def test_a_cxone_that_is_down_is_left_alone_and_asked_again_later(trunk: Site) -
         assert time.monotonic() - opened < BREAKER_SECONDS + 10
     assert time.monotonic() - opened > BREAKER_SECONDS - 1
     assert len(call.signals()) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"latency_seconds": 60}, {"cut": "body", "latency_seconds": 60}, {"body_bytes": 10_000_000}],
+    ids=["hanging", "hanging in its body", "ten megabytes"],
+)
+def test_what_becomes_of_the_transcript_changes_nothing_of_the_handoff(trunk: Site, fault: dict[str, Any]) -> None:
+    contact = Contact.new()
+    trunk.cxone.fail("transcript", contact_id=contact.main_id, **fault)
+    call = trunk.call("release", "transcribed", contact=contact)
+    body = {"transcript": [{"role": "caller", "text": "A human, please."}]}
+    assert call.project.ask(f"calls/{call.answered()}/handoff", "POST", body).status == 202
+    assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
+    assert len(call.signals()) == 1
