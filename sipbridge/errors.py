@@ -25,6 +25,7 @@
     ├── AgentLost                    an agent that is gone, or is silent for too long, in mid-call
     ├── StoreError                   a record that could not be written or read
     └── CxoneError                   CXone could not be asked, or answered what cannot be used
+        └── CxoneNotReached          nothing was sent to it
 
 The refusals that only the HTTP API knows (a link that has expired, a body too large) stand in `web.refusals`.
 
@@ -197,3 +198,7 @@ class StoreError(SipbridgeError):
 
 class CxoneError(SipbridgeError):
     """CXone could not be asked, or its answer cannot be used."""
+
+
+class CxoneNotReached(CxoneError):
+    """No connection (no address, TCP or TLS failed, none was free), so that no byte of the request went out."""

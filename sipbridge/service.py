@@ -26,7 +26,7 @@ from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.config import Config, taken_over, unsupported, warnings
-from sipbridge.cxone import open_session
+from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, HandoffConflict, StartupError
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
@@ -102,14 +102,14 @@ class Service:
         stack.push_async_callback(journal.close)
         store = open_store(self._config.store)
         stack.push_async_callback(store.close)
-        self._session = await stack.enter_async_context(open_session())
+        self._http = await stack.enter_async_context(HttpClient())
         stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(self._config.sip, self._admission, self._take_call, self._note_refusal)
         around = Surroundings(
             config=self._config,
             agents=make_agents(self._config, self._trunk),
             speakers=make_speakers(self._config, self._trunk),
-            centres=make_centres(self._config, self._session, self._observe),
+            centres=make_centres(self._config, self._http, self._observe),
             store=store,
             journal=journal,
             dialler=self._trunk,
@@ -241,7 +241,7 @@ class Service:
         recordings = await asyncio.to_thread(read_recordings, config)
         for path, pcm in recordings.items():
             await self._trunk.load_clip(str(path), pcm)
-        centres = make_centres(config, self._session, self._observe, before)
+        centres = make_centres(config, self._http, self._observe, before)
         around = replace(
             before,
             config=config,

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.call import Surroundings
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
-from sipbridge.cxone import CxoneCentre
+from sipbridge.cxone import CxoneCentre, HttpClient
 from sipbridge.speech import CommandSpeaker
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings | None =
 
 
 def make_centres(
-    config: Config, session: aiohttp.ClientSession, observe: Observer, before: Surroundings | None = None
+    config: Config, http: HttpClient, observe: Observer, before: Surroundings | None = None
 ) -> Mapping[str, ContactCentre]:
     """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
     centres: dict[str, ContactCentre] = {}
@@ -70,7 +68,7 @@ def make_centres(
         if before and earlier and earlier.cxone == settings.cxone:
             centres[client] = before.centres[client]
         else:
-            centres[client] = CxoneCentre(client, settings.cxone, session, observe)
+            centres[client] = CxoneCentre(client, settings.cxone, http, observe)
     return centres
 
 

@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-import aiohttp
-
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import Observer, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
+from sipbridge.cxone.http import HttpClient
 from sipbridge.cxone.signal import Signaller
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.cxone.transcript import TranscriptPoster
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class CxoneCentre:
-    """A `ContactCentre`. The session is shared by all clients and stays its maker's; nothing else is shared.
+    """A `ContactCentre`. The HTTP client is shared by all of the bridge's and stays its maker's; nothing else is.
 
     `budget_seconds` is the most that a Signal takes in all, tokens and repeats included, `transcript_seconds` the same
     of a transcript. `clock` is monotonic and in seconds; it times tokens and the breaker.
@@ -31,7 +30,7 @@ class CxoneCentre:
         self,
         client: str,
         config: CxoneConfig,
-        session: aiohttp.ClientSession,
+        http: HttpClient,
         observer: Observer,
         *,
         vendor_id: str = "sipbridge",
@@ -40,13 +39,13 @@ class CxoneCentre:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._tokens = TokenSource(client, config, session, observer, clock=clock)
+        self._tokens = TokenSource(client, config, http, observer, clock=clock)
         breaker = Breaker(client, clock=clock)
-        self._signaller = Signaller(client, config, session, self._tokens, breaker, budget_seconds=budget_seconds)
+        self._signaller = Signaller(client, config, http, self._tokens, breaker, budget_seconds=budget_seconds)
         self._transcripts = TranscriptPoster(
             client,
             config,
-            session,
+            http,
             self._tokens,
             breaker,
             vendor_id=vendor_id,
@@ -80,5 +79,5 @@ class CxoneCentre:
             return False
 
     async def close(self) -> None:
-        """Stop what goes on by itself. The session stays open: it is its maker's."""
+        """Stop what goes on by itself. The HTTP client stays open: it is its maker's."""
         await self._tokens.close()

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-import aiohttp
 import jwt
 
 from sipbridge.config import CxoneConfig
-from sipbridge.cxone.http import ask, time_limits, usable_url
+from sipbridge.cxone.http import HttpClient
+from sipbridge.cxone.urls import url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
 
 # Shorter than a token is kept, so that each renewal asks anew and follows a tenant that moves; a token taken anew after
 # a 401 does not pay for it.
 _MAX_AGE_SECONDS = 1800.0
-_LIMITS = time_limits(3.0)
+_REQUEST_SECONDS = 3.0
+_SET_API_URL = "where it is right, set cxone.api_url"
 
 
 class Discovery:
@@ -26,18 +27,18 @@ class Discovery:
     `{iss}/.well-known/cxone-configuration?tenantId=`.
     """
 
-    def __init__(
-        self, config: CxoneConfig, session: aiohttp.ClientSession, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, config: CxoneConfig, http: HttpClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._issuer = config.issuer.rstrip("/")
         self._api_url = config.api_url
-        self._session = session
+        self._http = http
         self._clock = clock
         self._known: dict[str, tuple[str, float]] = {}
 
     async def token_endpoint(self) -> str:
         """The URL that gives tokens. Raises `CxoneError`."""
-        return await self._ask(f"{self._issuer}/.well-known/openid-configuration", "token_endpoint")
+        issuer = usable_url(self._issuer, "cxone.issuer", issuer=self._issuer)
+        url = f"{issuer}/.well-known/openid-configuration"
+        return await self._ask(url, "token_endpoint", instead="check cxone.issuer")
 
     async def api_url(self, id_token: str | None) -> str:
         """The base URL of the tenant's API, without a slash at its end. Raises `CxoneError`.
@@ -49,20 +50,21 @@ class Discovery:
         if id_token is None:
             raise CxoneError("the token came without an id_token, so the tenant's API is not known: set cxone.api_url")
         issuer, tenant = _issuer_and_tenant(id_token)
-        issuer = usable_url(issuer, "iss of the id_token", issuer=self._issuer)
+        issuer = url_of_cxone(issuer, "iss of the id_token", issuer=self._issuer, instead=_SET_API_URL)
         url = f"{issuer}/.well-known/cxone-configuration?tenantId={quote(tenant, safe='')}"
-        return await self._ask(url, "api_endpoint")
+        return await self._ask(url, "api_endpoint", instead=_SET_API_URL)
 
-    async def _ask(self, url: str, key: str) -> str:
+    async def _ask(self, url: str, key: str, *, instead: str) -> str:
         found, asked_at = self._known.get(url, ("", 0.0))
         now = self._clock()
         if found and now - asked_at < _MAX_AGE_SECONDS:
             return found
-        answer = await ask(self._session, "GET", url, _LIMITS)
+        answer = await self._http.get(url, _REQUEST_SECONDS)
         source = url.partition("?")[0]
         if answer.status != 200:  # noqa: PLR2004 (OK, by its number as all over HTTP)
             raise CxoneError(f"{source} answered {answer.status}")
-        found = usable_url(answer.json_object(source).get(key), f"{key} of {source}", issuer=self._issuer)
+        named = answer.json_object(source).get(key)
+        found = url_of_cxone(named, f"{key} of {source}", issuer=self._issuer, instead=instead)
         self._known = {known: entry for known, entry in self._known.items() if now - entry[1] < _MAX_AGE_SECONDS}
         self._known[url] = (found, now)
         return found

@@ -1,152 +1,166 @@
-"""How CXone is spoken to over HTTP: one session for all clients, answers read only as far as they are of use."""
+"""How CXone is spoken to over HTTP: one client for all tenants, with just what CXone needs and limits on the rest.
+
+A client of its own, as the Signal is on the path of every handoff and what became of it must be told exactly:
+`CxoneNotReached` says that no byte of the request went out, any other `CxoneError` that CXone may have it. With
+aiohttp's a Signal took twice the processor time, and endless interim answers (1xx) held up the event loop for seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
+import ssl
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
-from typing import Any
-from urllib.parse import urlsplit
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
 
-import aiohttp
-import orjson
+from aiohappyeyeballs import start_connection
 
 from sipbridge import __version__
-from sipbridge.errors import CxoneError
+from sipbridge.cxone.connection import Answer, Connection, NoAnswer
+from sipbridge.cxone.names import Names
+from sipbridge.cxone.urls import Place, place_of
+from sipbridge.errors import CxoneError, CxoneNotReached
 
-MAX_BODY_BYTES = 64 * 1024
-_DRAIN_SECONDS = 0.25
-_CONNECTIONS_PER_HOST = 500  # 400 Signals a second at CXone's slowest usual second each, and some
+_CONNECTIONS_PER_PLACE = 500  # 400 Signals a second at CXone's slowest usual second each, and some
+# Before usual load balancers (60 s): a request into a connection that is being closed could not be sent again.
+_IDLE_SECONDS = 15.0
+_SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5
+# Without Accept CXone's answer can be "No known way to render data". No compression: no small answer grows large.
+_FIXED_HEADERS = f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sipbridge/{__version__}\r\n"
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Make the session that all clients share; whoever calls closes it. Needs a running loop.
+class _Pool:
+    """The connections to one place."""
 
-    HTTP/1.1 only (CXone's `/auth/token` has failed over HTTP/2), certificates checked, no cookies, so that nothing
-    passes from one tenant to another. An idle connection is given up after 15 s, before usual load balancers do (60 s):
-    a Signal sent into a connection that is being closed could not be sent again. Uncompressed, so that no small answer
-    grows large.
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(_CONNECTIONS_PER_PLACE)
+        self._idle: dict[Connection, None] = {}
+        self._open: set[Connection] = set()
+
+    def connection(self) -> Connection:
+        """Make one that is about to be opened."""
+        connection = Connection(self._ended)
+        self._open.add(connection)
+        return connection
+
+    def take(self) -> Connection | None:
+        """The connection used last, so that those too many grow old."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.is_free:
+                return connection
+        return None
+
+    def close(self) -> None:
+        """Close all of them."""
+        for connection in list(self._open):
+            connection.abort()
+
+    def _ended(self, connection: Connection) -> None:
+        if connection.is_free:
+            connection.linger(_IDLE_SECONDS)
+            self._idle[connection] = None
+        else:
+            self._idle.pop(connection, None)
+            self._open.discard(connection)
+
+
+class HttpClient:
+    """HTTP/1.1 (CXone's `/auth/token` has failed over HTTP/2), certificates checked. Needs a running loop.
+
+    No cookies, so that nothing passes from one tenant to another; no redirects, no proxies, nothing of the environment.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0, limit_per_host=_CONNECTIONS_PER_HOST, keepalive_timeout=15, ttl_dns_cache=60
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            # Without it CXone's answer can be "No known way to render data".
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"sipbridge/{__version__}",
-        },
-    )
 
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tls = ssl.create_default_context()
+        self._names = Names(self._loop.time)
+        self._pools: defaultdict[tuple[str, int, bool], _Pool] = defaultdict(_Pool)
 
-def time_limits(seconds: float) -> aiohttp.ClientTimeout:
-    """Limit a request to so many seconds in all, and to half of them without a connection.
+    async def get(self, url: str, seconds: float) -> Answer:
+        """Ask for something that is small. Raises `CxoneError`."""
+        return await self._send("GET", place_of(url), "", {}, b"", seconds, with_body=True)
 
-    As the second always runs out first, `aiohttp.ConnectionTimeoutError` means that nothing was sent, and any other
-    time-out that the request may have arrived. If the loop stalls past both, aiohttp reports the latter: the safe one.
-    """
-    return aiohttp.ClientTimeout(total=seconds, connect=seconds / 2)
+    async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str], seconds: float) -> Answer:
+        """Send a form, and return the answer with its body. Raises `CxoneError`."""
+        headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        return await self._send("POST", place_of(url), "", headers, urlencode(form).encode(), seconds, with_body=True)
 
+    async def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer:
+        """Send something to the URL that base and path make together, and return the answer's head.
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer: its status, the start of its body, and how long it asks to wait (seconds)."""
+        Raises `CxoneNotReached` where nothing was sent, and `CxoneError` where no answer came.
+        """
+        return await self._send("POST", place_of(base), path, headers, body, seconds, with_body=False)
 
-    status: int
-    body: bytes
-    retry_after: float | None
+    async def close(self) -> None:
+        """Close all connections, and what is under way on them."""
+        await self._names.close()
+        for pool in self._pools.values():
+            pool.close()
+        await asyncio.sleep(0)  # the turn of the loop in which their sockets are closed
 
-    def json_object(self, source: str) -> dict[str, Any]:
-        """The body as a JSON object. Raises `CxoneError` that names the source."""
+    async def _send(
+        self,
+        method: str,
+        place: Place,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        *,
+        with_body: bool,
+    ) -> Answer:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        head = (
+            f"{method} {place.path + path or '/'} HTTP/1.1\r\nHost: {place.authority}\r\n"
+            f"{_FIXED_HEADERS}{lines}{length}\r\n"
+        )
+        deadline = self._loop.time() + seconds
+        pool = self._pools[place.host, place.port, place.tls]
+        await self._turn(place, pool, deadline - seconds / 2)
         try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            value = None
-        if not isinstance(value, dict):
-            raise CxoneError(f"{source} answered something else than a JSON object")
-        return value
+            connection = pool.take() or await self._connect(place, pool, deadline - seconds / 2)
+            return await connection.exchange(head.encode("ascii") + body, deadline, with_body=with_body)
+        except NoAnswer as error:
+            raise CxoneError(f"{place.host} gave no answer ({error})") from error
+        finally:
+            pool.turns.release()
 
+    async def _turn(self, place: Place, pool: _Pool, deadline: float) -> None:
+        if not pool.turns.locked():  # as nearly always: spares a timer
+            await pool.turns.acquire()
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await pool.turns.acquire()
+        except TimeoutError as error:
+            raise CxoneNotReached(f"no connection to {place.host} is free") from error
 
-async def ask(
-    session: aiohttp.ClientSession,
-    method: str,
-    url: str,
-    limits: aiohttp.ClientTimeout,
-    *,
-    form: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Send a request and read its answer, up to 64 KB. Follows no redirect. Raises `CxoneError` where none comes."""
-    host = urlsplit(url).hostname
-    try:
-        async with session.request(
-            method, url, data=form, headers=headers, timeout=limits, allow_redirects=False
-        ) as response:
-            body = b""
-            while len(body) <= MAX_BODY_BYTES and (chunk := await response.content.read(MAX_BODY_BYTES)):
-                body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise CxoneError(f"{host} answered over {MAX_BODY_BYTES} bytes")
-            return Answer(response.status, body, retry_after_seconds(response.headers.get("Retry-After")))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise CxoneError(f"{host} gave no answer ({type(error).__name__})") from error
+    async def _connect(self, place: Place, pool: _Pool, deadline: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await self._names.addresses(place.host, place.port)
+                socket = await start_connection(
+                    addresses, happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS, interleave=1, loop=self._loop
+                )
+                _, connection = await self._loop.create_connection(
+                    pool.connection,
+                    sock=socket,
+                    ssl=self._tls if place.tls else None,
+                    server_hostname=place.host if place.tls else None,
+                )
+        except OSError as error:  # ssl.SSLError and TimeoutError are some
+            raise CxoneNotReached(f"no connection to {place.host} ({type(error).__name__})") from error
+        return connection
 
+    async def __aenter__(self) -> Self:
+        return self
 
-async def drain(response: aiohttp.ClientResponse) -> None:
-    """Read the rest of an answer that nobody needs, so that its connection can be used again; never raises.
-
-    Where that would take over 64 KB or a quarter second it is left, and the connection closed instead.
-    """
-    if response.content.is_eof():
-        return
-    read = 0
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while read < MAX_BODY_BYTES and (chunk := await response.content.read(MAX_BODY_BYTES)):
-                read += len(chunk)
-
-
-def retry_after_seconds(value: str | None) -> float | None:
-    """Read `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). None where it says nothing usable."""
-    if value is None:
-        return None
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if date.tzinfo is None:  # "-0000": UTC that does not say so (RFC 5322, section 3.3)
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
-
-
-def usable_url(url: object, what: str, *, issuer: str) -> str:
-    """Check a URL that CXone named, without its last slash: https, or http where no secret meets a stranger.
-
-    Plain http is for loopback, and for an issuer that is plain http itself. Raises `CxoneError`.
-    """
-    try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
-    except ValueError:  # brackets or a port that are none
-        usable = False
-    if not usable:
-        raise CxoneError(f"{what} is no http(s) URL")
-    if parts.scheme == "http" and not issuer.startswith("http://") and not _is_loopback(parts.hostname or ""):
-        raise CxoneError(f"{what} is plain http, and the issuer is not: secrets are not sent in the clear")
-    return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from sipbridge.calls.ports import SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http import drain, retry_after_seconds, time_limits
+from sipbridge.cxone.connection import Answer
+from sipbridge.cxone.http import HttpClient
 from sipbridge.cxone.tokens import Access, TokenSource
-from sipbridge.errors import CxoneError
+from sipbridge.errors import CxoneError, CxoneNotReached
 
 _BACKOFF_SECONDS = 0.2  # doubled with each try
 _LEAST_SECONDS = 0.25  # with less left a try would more likely end unknown than do any good
@@ -61,18 +60,17 @@ class Signaller:
         self,
         client: str,
         config: CxoneConfig,
-        session: aiohttp.ClientSession,
+        http: HttpClient,
         tokens: TokenSource,
         breaker: Breaker,
         *,
         budget_seconds: float,
     ) -> None:
         self._client = client
-        self._session = session
+        self._http = http
         self._tokens = tokens
         self._breaker = breaker
         self._budget = budget_seconds
-        self._full_limits = time_limits(budget_seconds)
         self._path = f"/inContactAPI/services/{config.api_version}/interactions/"
         self._in_query = config.parameters_in == "query"
 
@@ -88,7 +86,7 @@ class Signaller:
         logger.log(level, "Signal %s: %s", tried.result.value, tried.answer, extra=extra)
         return tried.result
 
-    async def _deliver(self, path: str, body: bytes | None) -> _Try:
+    async def _deliver(self, path: str, body: bytes) -> _Try:
         deadline = asyncio.get_running_loop().time() + self._budget
         backoff = _BACKOFF_SECONDS
         token_was_refused = False
@@ -102,67 +100,62 @@ class Signaller:
                 return tried
             pause = max(backoff, tried.retry_after)
             backoff *= 2
-            if self._breaker.is_open or self._limits_until(deadline - pause) is None:
+            if self._breaker.is_open or self._seconds_until(deadline - pause) is None:
                 return tried
             await asyncio.sleep(pause)
         return _HELD_BACK
 
-    def _request(self, contact_id: str, parameters: Mapping[str, str]) -> tuple[str, bytes | None]:
+    def _request(self, contact_id: str, parameters: Mapping[str, str]) -> tuple[str, bytes]:
         """The path with its query, and the body. A lone surrogate, which has no UTF-8, becomes a question mark."""
         texts = {name: text.encode(errors="replace").decode() for name, text in parameters.items()}
         path = f"{self._path}{quote(contact_id, safe='')}/signal"
         if not self._in_query:
             return path, orjson.dumps(texts)
-        return (f"{path}?{urlencode(texts, quote_via=quote, safe='')}" if texts else path), None
+        return (f"{path}?{urlencode(texts, quote_via=quote, safe='')}" if texts else path), b""
 
     async def _token_before(self, deadline: float) -> Access:
         async with asyncio.timeout_at(deadline):
             return await self._tokens.get()
 
-    def _limits_until(self, deadline: float) -> aiohttp.ClientTimeout | None:
-        """The time limits of a try that begins now; None where too little time is left for one."""
+    def _seconds_until(self, deadline: float) -> float | None:
+        """The time for a try that begins now; None where too little is left for one."""
         left = deadline - asyncio.get_running_loop().time()
-        if left >= self._budget - 0.001:  # as nearly always: spares making one
-            return self._full_limits
-        return time_limits(left) if left >= min(_LEAST_SECONDS, self._budget / 2) else None
+        return left if left >= min(_LEAST_SECONDS, self._budget / 2) else None
 
-    async def _try(self, path: str, body: bytes | None, deadline: float) -> _Try:
-        """Send it once. aiohttp repeats only idempotent methods by itself (its `IDEMPOTENT_METHODS`), so no POST."""
+    async def _try(self, path: str, body: bytes, deadline: float) -> _Try:
+        """Send it once."""
         try:
             access = self._tokens.at_hand() or await self._token_before(deadline)
         except (CxoneError, TimeoutError):
             self._breaker.failed()
             return _Try(SignalResult.UNDELIVERED, "no access token")
-        limits = self._limits_until(deadline)
-        if limits is None:
+        seconds = self._seconds_until(deadline)
+        if seconds is None:
             return _NO_TIME_LEFT
-        url = URL(access.api_url + path, encoded=True)
-        headers = access.headers if body is None else access.json_headers
+        headers = access.json_headers if body else access.headers
         try:
-            async with self._session.post(
-                url, data=body, headers=headers, timeout=limits, allow_redirects=False
-            ) as response:
-                tried = self._judge(response, access)
-                await drain(response)
-                return tried
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            # Name, TCP and TLS come before the first byte of HTTP.
+            answer = await self._http.post(access.api_url, path, headers, body, seconds)
+        except CxoneNotReached as error:
             self._breaker.failed()
-            return _Try(SignalResult.UNDELIVERED, type(error).__name__, retry_after=0.0)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return _Try(SignalResult.UNDELIVERED, str(error), retry_after=0.0)
+        except CxoneError as error:
             # Also a pooled connection that CXone closed at the same moment: nothing tells whether it read the request.
             self._breaker.failed()
-            return _Try(SignalResult.UNKNOWN, type(error).__name__)
+            return _Try(SignalResult.UNKNOWN, str(error))
+        return self._judge(answer, access)
 
-    def _judge(self, response: aiohttp.ClientResponse, access: Access) -> _Try:
+    def _judge(self, answer: Answer, access: Access) -> _Try:
         """Read a status: 3xx and 4xx refuse; other 2xx and 5xx leave open whether the script got it."""
-        status = response.status
-        retry_after = retry_after_seconds(response.headers.get("Retry-After")) or 0.0
+        status = answer.status
+        retry_after = answer.retry_after or 0.0
         if status in _SAY_DOWN:
             self._breaker.failed(retry_after)
         else:
             self._breaker.answered()
         if status in _ACCEPTED:
+            # The API sends no page for people: who does is a portal or a gateway in its place.
+            if answer.is_html:
+                return _Try(SignalResult.UNKNOWN, f"{status} with HTML")
             return _Try(SignalResult.ACCEPTED, str(status))
         if status in _TOKEN_REFUSED:
             return _Try(SignalResult.REFUSED, str(status), refused_access=access)

@@ -9,24 +9,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from sipbridge.calls.events import TokenRequested
 from sipbridge.calls.model import Result
 from sipbridge.calls.ports import Observer
 from sipbridge.config import CxoneConfig
+from sipbridge.cxone.connection import Answer
 from sipbridge.cxone.discovery import Discovery
-from sipbridge.cxone.http import Answer, ask, time_limits
+from sipbridge.cxone.http import HttpClient
 from sipbridge.errors import CxoneError
 
-_LIMITS = time_limits(3.0)
+_REQUEST_SECONDS = 3.0
 _FLIGHT_SECONDS = 10.0  # discovery, token and configuration together
 _RENEW_BEFORE_SECONDS = 600.0
 _RENEWAL_PAUSE_SECONDS = 10.0  # between tries to replace a token that is still good
 _RETRY_DELAYS = (0.2, 0.4)  # within one flight
 _LONGEST_PAUSE_SECONDS = 1.0  # a longer Retry-After ends the flight
 _LONGEST_HOLD_SECONDS = 300.0
+# However absurd what CXone says: not a token for each call, nor one for ever. One that is refused is replaced anyway.
+_SHORTEST_LIFE_SECONDS = 30.0
+_LONGEST_LIFE_SECONDS = 86_400.0
 _BUSY = (429, 503)
 
 logger = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ class _TokenAnswer(BaseModel):
     """The answer of the token endpoint (RFC 6749, section 5.1; `id_token` of OpenID Connect)."""
 
     access_token: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
-    expires_in: float = Field(default=3600, gt=0, le=31_536_000)
+    expires_in: float = Field(default=3600, gt=0)
     id_token: str | None = None
 
 
@@ -67,16 +70,16 @@ class TokenSource:
         self,
         client: str,
         config: CxoneConfig,
-        session: aiohttp.ClientSession,
+        http: HttpClient,
         observer: Observer,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._session = session
+        self._http = http
         self._observer = observer
         self._clock = clock
-        self._discovery = Discovery(config, session, clock=clock)
+        self._discovery = Discovery(config, http, clock=clock)
         self._form = {
             "grant_type": "password",
             "username": config.access_key_id,
@@ -171,7 +174,7 @@ class TokenSource:
         return await self._post(endpoint)
 
     async def _post(self, endpoint: str) -> Answer:
-        return await ask(self._session, "POST", endpoint, _LIMITS, form=self._form, headers=self._headers)
+        return await self._http.post_form(endpoint, self._form, self._headers, _REQUEST_SECONDS)
 
     async def _read(self, answer: Answer, *, asked_at: float) -> Access:
         try:
@@ -180,7 +183,8 @@ class TokenSource:
             wrong = ", ".join(str(fault["loc"][0]) for fault in error.errors(include_input=False))
             raise CxoneError(f"the token endpoint's answer cannot be used: {wrong}") from None
         api_url = await self._discovery.api_url(given.id_token)
-        return Access(given.access_token, api_url, asked_at + given.expires_in)
+        lifetime = min(max(given.expires_in, _SHORTEST_LIFE_SECONDS), _LONGEST_LIFE_SECONDS)
+        return Access(given.access_token, api_url, asked_at + lifetime)
 
     def _tell(self, result: Result, started_at: float, message: str) -> None:
         self._observer(TokenRequested(self._client, result, self._clock() - started_at))

@@ -11,13 +11,12 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import orjson
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http import drain, time_limits
+from sipbridge.cxone.http import HttpClient
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
 
@@ -35,7 +34,7 @@ class TranscriptPoster:
         self,
         client: str,
         config: CxoneConfig,
-        session: aiohttp.ClientSession,
+        http: HttpClient,
         tokens: TokenSource,
         breaker: Breaker,
         *,
@@ -44,12 +43,11 @@ class TranscriptPoster:
     ) -> None:
         self._client = client
         self._business_unit = config.business_unit
-        self._session = session
+        self._http = http
         self._tokens = tokens
         self._breaker = breaker
         self._vendor_id = vendor_id
         self._timeout = timeout_seconds
-        self._limits = time_limits(timeout_seconds)
 
     async def post(self, record: CallRecord, *, escalated: bool) -> bool:
         """Post the record's transcript for its main contact, within the time limit; true where CXone took it.
@@ -63,8 +61,8 @@ class TranscriptPoster:
         try:
             async with asyncio.timeout(self._timeout):
                 status = await self._send(body)
-        except (CxoneError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            answer = type(error).__name__
+        except (CxoneError, TimeoutError) as error:
+            answer = str(error) or "no answer in time"
         else:
             if status in _ACCEPTED:
                 return True
@@ -75,14 +73,11 @@ class TranscriptPoster:
 
     async def _send(self, body: bytes) -> int:
         access = await self._tokens.get()
-        async with self._session.post(
-            access.api_url + _PATH, data=body, headers=access.json_headers, timeout=self._limits, allow_redirects=False
-        ) as response:
-            # 401 only: a 403 may as well say that the tenant has no TMS, and would cost a token each call.
-            if response.status == 401:  # noqa: PLR2004 (Unauthorized, by its number as all over HTTP)
-                self._tokens.drop(access)
-            await drain(response)
-            return response.status
+        answer = await self._http.post(access.api_url, _PATH, access.json_headers, body, self._timeout)
+        # 401 only: a 403 may as well say that the tenant has no TMS, and would cost a token each call.
+        if answer.status == 401:  # noqa: PLR2004 (Unauthorized, by its number as all over HTTP)
+            self._tokens.drop(access)
+        return answer.status
 
     def _body(self, record: CallRecord, lines: list[dict[str, str]], *, escalated: bool) -> dict[str, Any]:
         return {

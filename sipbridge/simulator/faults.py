@@ -34,6 +34,9 @@ async def count_and_spoil(request: web.Request, handler: Handler) -> web.StreamR
         if fault.reset == "before":
             return _reset(request, state, endpoint)
         response = await _spoiled(fault, handler, request)
+        if fault.cut is not None:
+            return await _cut(fault, response, request, state, endpoint)
+        await asyncio.sleep(fault.latency_seconds)
         if fault.reset == "after":
             return _reset(request, state, endpoint)
     state.count(endpoint, str(response.status))
@@ -60,15 +63,36 @@ async def _ask(handler: Handler, request: web.Request) -> web.StreamResponse:
 
 async def _spoiled(fault: Fault, handler: Handler, request: web.Request) -> web.StreamResponse:
     if fault.status is not None and fault.status >= _REPLACES_THE_ENDPOINT:
-        response: web.StreamResponse = web.Response(status=fault.status, text=fault.body)
+        response: web.StreamResponse = _replacement(fault, fault.status)
     else:
         response = await _ask(handler, request)
-        if response.status < _REPLACES_THE_ENDPOINT and (fault.status is not None or fault.body is not None):
-            response = web.Response(status=fault.status or response.status, text=fault.body)
+        if response.status < _REPLACES_THE_ENDPOINT and (fault.status is not None or fault.content is not None):
+            response = _replacement(fault, fault.status or response.status)
     if fault.retry_after is not None:
         response.headers["Retry-After"] = str(fault.retry_after)
-    await asyncio.sleep(fault.latency_seconds)
     return response
+
+
+def _replacement(fault: Fault, status: int) -> web.Response:
+    return web.Response(status=status, body=fault.content, content_type=fault.content_type or "text/plain")
+
+
+async def _cut(
+    fault: Fault, response: web.StreamResponse, request: web.Request, state: State, endpoint: Endpoint
+) -> web.StreamResponse:
+    """Say half of what the answer has, and after the latency close the connection."""
+    state.count(endpoint, "cut")
+    content = response.body if isinstance(response, web.Response) else None
+    body = content if isinstance(content, bytes) and content else b"{}"
+    length = f"Content-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Type: {response.content_type}\r\n{length}"
+    transport = request.transport
+    if transport is not None:
+        said = head.removesuffix(length) + length[:8] if fault.cut == "head" else f"{head}\r\n"
+        transport.write(said.encode() + (b"" if fault.cut == "head" else body[: len(body) // 2]))
+        await asyncio.sleep(fault.latency_seconds)
+        transport.close()
+    return web.Response()  # goes nowhere: aiohttp sees that the connection is closed
 
 
 def _reset(request: web.Request, state: State, endpoint: Endpoint) -> web.StreamResponse:

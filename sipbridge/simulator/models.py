@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, StringConstraints, TypeAdapter, model_validator
 
+MAX_BODY_BYTES = 100 * 1024 * 1024
+
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -48,9 +50,11 @@ class Fault(BaseModel):
     """How the next `times` requests to an endpoint go wrong; `times: null` lasts until cleared.
 
     A `status` of 300 or more is answered in the place of the endpoint, as a gateway would: nothing is recorded. Other
-    faults let the endpoint do its work and spoil the answer: `latency_seconds` delays it, `body` replaces it, `reset`
-    closes the TCP connection without one (`before`: nor is anything recorded). `expire_tokens` makes every token
-    issued so far invalid before the request is looked at. `contact_id` limits a fault to one contact.
+    faults let the endpoint do its work and spoil the answer: `latency_seconds` delays it, `body` replaces it, as do
+    `body_bytes` of padding, each as `content_type`; `reset` closes the TCP connection without one (`before`: nor is
+    anything recorded); with `cut` it stops in the middle of its head or its body, and `latency_seconds` later the
+    connection is closed. `expire_tokens` makes every token issued so far invalid before the request is looked at.
+    `contact_id` limits a fault to one contact.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,19 +64,35 @@ class Fault(BaseModel):
     retry_after: Annotated[int, Field(ge=0)] | NonEmpty | None = None
     latency_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
     reset: Literal["before", "after"] | None = None
+    cut: Literal["head", "body"] | None = None
     expire_tokens: bool = False
     body: str | None = None
+    body_bytes: Annotated[int, Field(ge=1, le=MAX_BODY_BYTES)] | None = None
+    content_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+$")] | None = None
     times: Annotated[int, Field(ge=1)] | None = 1
     contact_id: NonEmpty | None = None
 
     @model_validator(mode="after")
     def _does_something_somewhere(self) -> Self:
-        effects = (self.status, self.body, self.reset)
+        effects = (self.status, self.body, self.body_bytes, self.reset, self.cut)
         if not (any(effect is not None for effect in effects) or self.latency_seconds or self.expire_tokens):
-            raise ValueError("says nothing to do: give status, latency_seconds, reset, expire_tokens or body")
+            raise ValueError(
+                "says nothing to do: give status, latency_seconds, reset, cut, expire_tokens, body or body_bytes"
+            )
+        if self.body is not None and self.body_bytes is not None:
+            raise ValueError("body and body_bytes say two things; give one of them")
+        if self.cut is not None and self.reset is not None:
+            raise ValueError("cut and reset say two things; give one of them")
         if self.contact_id is not None and self.endpoint not in (Endpoint.SIGNAL, Endpoint.TRANSCRIPT):
             raise ValueError("contact_id goes with the endpoints signal and transcript only")
         return self
+
+    @property
+    def content(self) -> bytes | None:
+        """What is answered in the place of the endpoint's body; None where that stays."""
+        if self.body_bytes is not None:
+            return b"x" * self.body_bytes
+        return None if self.body is None else self.body.encode()
 
 
 ParameterName = Literal["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]

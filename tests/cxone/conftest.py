@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import aiohttp
 import pytest
 
-from sipbridge.cxone import CxoneCentre, open_session
+from sipbridge.cxone import CxoneCentre, HttpClient
 from sipbridge.simulator import DEMO_TENANT, Tenant, running_simulator
 
 from .support import Clock, Recorder, Simulator, config_for
@@ -25,9 +25,9 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_session() as session:
-        yield session
+async def http() -> AsyncIterator[HttpClient]:
+    async with HttpClient() as http:
+        yield http
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def make_centre(
-    simulator: Simulator, session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+    simulator: Simulator, http: HttpClient, recorder: Recorder, clock: Clock
 ) -> AsyncIterator[MakeCentre]:
     """Makes centres of the simulator's demo tenant; other keywords change the configuration."""
     made: list[CxoneCentre] = []
@@ -55,7 +55,7 @@ async def make_centre(
         centre = CxoneCentre(
             client,
             config_for(issuer or simulator.url, tenant, **changes),
-            session,
+            http,
             recorder,
             budget_seconds=budget_seconds,
             transcript_seconds=transcript_seconds,

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
 from sipbridge.calls.ports import ContactCentre, SignalResult
+from sipbridge.cxone import HttpClient
 
 from .conftest import MakeCentre
 from .support import Simulator
@@ -17,11 +17,15 @@ async def test_it_is_a_contact_centre(make_centre: MakeCentre) -> None:
 
 
 async def test_a_fault_of_ours_is_logged_and_never_raised(
-    make_centre: MakeCentre, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+    make_centre: MakeCentre, http: HttpClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     centre = make_centre()
     await centre.warm_up()
-    await session.close()  # nobody does this while calls are up: it stands for what nobody foresees
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("what nobody foresees")
+
+    monkeypatch.setattr(http, "post", fail)
     assert await centre.signal("1", {"p1": "very-private"}) is SignalResult.UNKNOWN
     assert not await centre.post_transcript(record(*TURNS), escalated=True)
     events = [vars(entry).get("event") for entry in caplog.records if entry.levelname == "ERROR"]

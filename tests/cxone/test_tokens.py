@@ -10,6 +10,7 @@ import pytest
 from sipbridge.calls.events import TokenRequested
 from sipbridge.calls.model import Result
 from sipbridge.calls.ports import SignalResult
+from sipbridge.cxone import HttpClient
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
 from sipbridge.simulator import DEMO_TENANT, running_simulator
@@ -29,9 +30,9 @@ OTHER_TENANT = DEMO_TENANT.model_copy(
 
 @pytest.fixture
 async def tokens(
-    simulator: Simulator, session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+    simulator: Simulator, http: HttpClient, recorder: Recorder, clock: Clock
 ) -> AsyncIterator[TokenSource]:
-    source = TokenSource("acme", config_for(simulator.url), session, recorder, clock=clock)
+    source = TokenSource("acme", config_for(simulator.url), http, recorder, clock=clock)
     yield source
     await source.close()
 
@@ -111,10 +112,10 @@ async def test_an_expired_token_is_not_used(tokens: TokenSource, simulator: Simu
 
 
 async def test_a_short_lived_token_is_kept_for_most_of_its_life(
-    session: aiohttp.ClientSession, recorder: Recorder, clock: Clock
+    http: HttpClient, recorder: Recorder, clock: Clock
 ) -> None:
     async with running_simulator(token_seconds=60) as url:
-        tokens = TokenSource("acme", config_for(url), session, recorder, clock=clock)
+        tokens = TokenSource("acme", config_for(url), http, recorder, clock=clock)
         first = await tokens.get()
         clock.advance(49)
         assert await tokens.get() is first

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 from .http import Answer, fetch
 from .metrics import Metrics
+from .nameserver import Nameserver
 from .program import Program
 from .waiting import wait_for
 
@@ -35,7 +37,11 @@ class Bridge:
 
     def metrics(self) -> Metrics:
         """Read the metrics."""
-        return Metrics(fetch(f"{self.http}/metrics").body.decode())
+        return Metrics(self.metrics_page())
+
+    def metrics_page(self) -> str:
+        """Read the metrics as they are written."""
+        return fetch(f"{self.http}/metrics").body.decode()
 
     def wait_for_metric(self, value: float, name: str, seconds: float = 10.0, **labels: str) -> None:
         """Return once a metric has a value. Raises `TimeoutError`."""
@@ -91,17 +97,34 @@ class Project:
 
 @contextmanager
 def bridge(
-    config: Mapping[str, Any], folder: Path, *, name: str = "bridge", environ: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    name: str = "bridge",
+    environ: Mapping[str, str] | None = None,
+    names: Nameserver | None = None,
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration; its file and its log are in the folder."""
+    """Run a bridge with a configuration; its file and its log are in the folder. `names` resolves names for it."""
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    with running_bridge(file, folder / f"{name}.log", environ or {}) as running:
+    within = _with_names(folder, names) if names else ()
+    with running_bridge(file, folder / f"{name}.log", environ or {}, within) as running:
         yield running
 
 
+def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
+    """What starts a program so that it sees a `resolv.conf` of its own: in a mount namespace (unshare(1))."""
+    file = folder / "resolv.conf"
+    file.write_text(f"nameserver 127.0.0.1:{names.port}\n")  # c-ares reads the port, too
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    return ["unshare", "--mount", *user, "sh", "-c", script, file]
+
+
 @contextmanager
-def running_bridge(config: Path, log: Path, environ: Mapping[str, str]) -> Iterator[Bridge]:
-    """Run a bridge with a configuration file, and more variables in its environment."""
-    with Program([SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
+def running_bridge(
+    config: Path, log: Path, environ: Mapping[str, str], within: Sequence[str | Path] = ()
+) -> Iterator[Bridge]:
+    """Run a bridge with a configuration file, and more variables in its environment; `within` starts it."""
+    with Program([*within, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))

@@ -21,7 +21,10 @@ class ProgramError(Exception):
 
 
 class Program:
-    """One process. What it prints on standard output can be waited for; standard error goes to the file `log`."""
+    """One process. What it prints on standard output can be waited for; standard error goes to the file `log`.
+
+    `output` holds the lines of standard output so far.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Program:
     ) -> None:
         self.name = Path(command[0]).name
         self.log = log
+        self.output: list[str] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         with log.open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: S603 (the commands are our own)
@@ -105,7 +109,8 @@ class Program:
         if output is not None:
             with output:
                 for line in output:
-                    self._lines.put(line.rstrip("\n"))
+                    self.output.append(line.rstrip("\n"))
+                    self._lines.put(self.output[-1])
         self._lines.put(None)
 
     def __enter__(self) -> Self:

@@ -117,6 +117,36 @@ async def test_a_body_replaces_that_of_the_answer(http: aiohttp.ClientSession) -
         assert (answer.status, await answer.text()) == (200, "<html>")
 
 
+async def test_a_body_may_be_large_and_of_any_type(http: aiohttp.ClientSession) -> None:
+    await fault(http, "discovery", body_bytes=10_000_000, content_type="text/html")
+    async with http.get("/.well-known/openid-configuration") as answer:
+        assert (answer.status, answer.content_type, len(await answer.read())) == (200, "text/html", 10_000_000)
+
+
+async def test_an_answer_may_stop_in_its_head(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+    await fault(http, cut="head")
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await signal(http, bearer)
+    assert await listed(http) == ["1"]
+    assert (await counts(http))["signal"] == {"cut": 1}
+
+
+async def test_an_answer_may_stop_in_its_body(http: aiohttp.ClientSession) -> None:
+    await fault(http, "discovery", cut="body")
+    async with http.get("/.well-known/openid-configuration") as answer:
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+@pytest.mark.parametrize("place", ["head", "body"])
+async def test_an_answer_that_stops_may_leave_the_connection_open(http: aiohttp.ClientSession, place: str) -> None:
+    await fault(http, "discovery", cut=place, latency_seconds=600)
+    with pytest.raises(TimeoutError):
+        async with http.get("/.well-known/openid-configuration", timeout=aiohttp.ClientTimeout(total=0.2)) as answer:
+            await answer.read()
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [
@@ -129,6 +159,11 @@ async def test_a_body_replaces_that_of_the_answer(http: aiohttp.ClientSession) -
         ('{"endpoint": "signal", "status": 500, "times": 0}', "times"),
         ('{"endpoint": "signal", "reset": "sometime"}', "reset"),
         ('{"endpoint": "signal", "status": 500, "wait": 1}', "wait"),
+        ('{"endpoint": "signal", "cut": "tail"}', "cut"),
+        ('{"endpoint": "signal", "cut": "head", "reset": "after"}', "cut and reset"),
+        ('{"endpoint": "signal", "body": "", "body_bytes": 1}', "body and body_bytes"),
+        ('{"endpoint": "signal", "body_bytes": 1000000000}', "body_bytes"),
+        ('{"endpoint": "signal", "status": 200, "content_type": "a\\r\\nb: c"}', "content_type"),
         ('{"endpoint": "token", "status": 500, "contact_id": "1"}', "contact_id"),
     ],
 )

@@ -19,7 +19,7 @@ from harness.sipp import Sipp, some_calls
 from harness.waiting import wait_for
 
 # Clients with one project of the same name: what goes wrong with their CXone (or with how it is asked) is theirs alone.
-LONERS = ("query", "nobody", "busy", "hanging")
+LONERS = ("query", "nobody", "busy", "hanging", "tripped", "crowded")
 NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *LONERS), 1)}
 GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
@@ -36,6 +36,7 @@ class Site:
     cxone: Simulator
     folder: Path
     desk_port: int
+    numbers: Mapping[str, str] = field(default_factory=lambda: NUMBERS)
     started: list[Sipp] = field(default_factory=list)
 
     def call(
@@ -51,13 +52,13 @@ class Site:
         calls: int = 1,
     ) -> PlacedCall:
         """Place a call, of a contact that no other call has unless told; or several at once, of one contact."""
-        client = project if project in LONERS else "acme"
+        client = project if project in self.numbers else "acme"
         contact = contact or Contact.new()
         keys = {
             "token": token(project) if shown_token is None else shown_token,
             "contact_id": contact.id,
             "main_contact_id": contact.main_id,
-            "digits": NUMBERS[client][-4:],
+            "digits": self.numbers[client][-4:],
             "fold": " ",
         }
         remote = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
@@ -65,7 +66,7 @@ class Site:
             scenario,
             self.folder,
             remote=remote,
-            number=number or NUMBERS[client],
+            number=number or self.numbers[client],
             keys=keys,
             transport=transport,
             options=some_calls(calls, hold_seconds=hold_seconds),
@@ -186,9 +187,11 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
         "unsignalled": project_settings("unsignalled", {"signal": False}),
         "greeting": project_settings("greeting", agent=greeting),
         "waiting": project_settings("waiting", agent={"type": "prompt", "audio": str(clip)}),
+        "transcribed": project_settings("transcribed", agent=greeting),
         "short": project_settings("short", agent=greeting, max_call_seconds=1),
         "ending": project_settings("ending", agent={"type": "prompt", "then": "hangup"}),
     }
+    projects["transcribed"]["handoff"]["post_transcript"] = True
     loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
     loners["query"]["cxone"]["parameters_in"] = "query"
     loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{free_port()}"

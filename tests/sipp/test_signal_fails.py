@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from .site import Contact, Site
+
+CROWD = 40
+BREAKER_SECONDS = 10
+
+
+def in_seconds(seconds: float) -> str:
+    """A moment from now, as HTTP writes it (RFC 9110, section 5.6.7)."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
 @pytest.mark.parametrize(
@@ -15,9 +26,11 @@ from .site import Contact, Site
         ("release", {"status": 404}, "refused", "client_error"),
         ("release", {"status": 500}, "unknown", "indeterminate"),
         ("busy", {"status": 503, "times": None}, "undelivered", "upstream_error"),
+        ("release", {"status": 429, "retry_after": 60}, "undelivered", "upstream_error"),
+        ("release", {"status": 429, "retry_after": in_seconds(3600)}, "undelivered", "upstream_error"),
         ("hanging", {"latency_seconds": 60}, "unknown", "indeterminate"),
     ],
-    ids=["404", "500", "503", "hanging"],
+    ids=["404", "500", "503", "429 for a minute", "429 until a date", "hanging"],
 )
 def test_a_signal_that_fails_leaves_no_caller_in_silence(
     trunk: Site, project: str, fault: dict[str, Any], signal: str, result: str
@@ -42,10 +55,13 @@ def test_a_cxone_that_is_not_there_leaves_no_caller_in_silence(trunk: Site) -> N
     assert count.shows(1, "sipbridge_signals_total", client="nobody", result="upstream_error")
 
 
-def test_a_signal_that_is_asked_to_come_again_comes_once(trunk: Site) -> None:
+@pytest.mark.parametrize("wait", ["seconds", "date"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_signal_that_is_asked_to_come_again_comes_once(trunk: Site, status: int, wait: str) -> None:
     count = trunk.count()
     contact = Contact.new()
-    trunk.cxone.fail("signal", status=503, retry_after=1, contact_id=contact.id)
+    retry_after = 1 if wait == "seconds" else in_seconds(1)
+    trunk.cxone.fail("signal", status=status, retry_after=retry_after, contact_id=contact.id)
     call = trunk.call("release", contact=contact)
     assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
     assert len(call.signals()) == 1
@@ -60,3 +76,45 @@ def test_a_token_that_cxone_no_longer_takes_is_replaced(trunk: Site) -> None:
     assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
     assert len(call.signals()) == 1
     assert count.shows(1, "sipbridge_token_requests_total", client="acme", result="success")
+
+
+def test_a_token_that_expires_under_many_calls_is_asked_for_once(trunk: Site) -> None:
+    trunk.call("release", "crowded").went_as_written()  # now there is a token
+    count = trunk.count()
+    contact = Contact.new()
+    trunk.cxone.fail("signal", expire_tokens=True, contact_id=contact.id)
+    trunk.call("release", "crowded", contact=contact, calls=CROWD).went_as_written()
+    assert count.shows(CROWD, "sipbridge_signals_total", client="crowded", result="success")
+    assert count.shows(1, "sipbridge_token_requests_total", client="crowded")
+    assert len(trunk.cxone.signals(contact.id)) == CROWD
+
+
+def test_a_cxone_that_is_down_is_left_alone_and_asked_again_later(trunk: Site) -> None:
+    contact = Contact.new()
+    trunk.cxone.fail("signal", status=504, times=5, contact_id=contact.id)
+    trunk.call("release", "tripped", contact=contact, calls=5).went_as_written()
+    opened = time.monotonic()
+    count = trunk.count()
+    held_back = trunk.call("release", "tripped").went_as_written()
+    assert held_back.record()["handoff"]["signal"] == "undelivered"
+    assert held_back.signals() == []
+    assert count.shows(1, "sipbridge_handoffs_total", client="tripped", reason="signal_undelivered")
+    while (call := trunk.call("release", "tripped").went_as_written()).record()["handoff"]["signal"] != "accepted":
+        assert time.monotonic() - opened < BREAKER_SECONDS + 10
+    assert time.monotonic() - opened > BREAKER_SECONDS - 1
+    assert len(call.signals()) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"latency_seconds": 60}, {"cut": "body", "latency_seconds": 60}, {"body_bytes": 10_000_000}],
+    ids=["hanging", "hanging in its body", "ten megabytes"],
+)
+def test_what_becomes_of_the_transcript_changes_nothing_of_the_handoff(trunk: Site, fault: dict[str, Any]) -> None:
+    contact = Contact.new()
+    trunk.cxone.fail("transcript", contact_id=contact.main_id, **fault)
+    call = trunk.call("release", "transcribed", contact=contact)
+    body = {"transcript": [{"role": "caller", "text": "A human, please."}]}
+    assert call.project.ask(f"calls/{call.answered()}/handoff", "POST", body).status == 202
+    assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
+    assert len(call.signals()) == 1
