@@ -43,10 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.harness.overload", description="Offer more than is possible.")
-    parser.add_argument("--rate", type=int, help="calls a second to offer; three times what is found possible unless given")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.harness.overload", description="Offer more than is possible."
+    )
+    parser.add_argument(
+        "--rate", type=int, help="calls a second to offer; three times what is found possible unless given"
+    )
     parser.add_argument("--seconds", type=int, default=20, help="how long they come")
-    parser.add_argument("--probe-seconds", type=int, default=4, help="of each rate that is tried to find what is possible")
+    parser.add_argument(
+        "--probe-seconds", type=int, default=4, help="of each rate that is tried to find what is possible"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/overload.json"), help="the file for all figures")
     return parser.parse_args(arguments)
 
@@ -71,7 +77,9 @@ def _find_rate(bridge: Bridge, folder: Path, seconds: int) -> int:
     carried, rate = 0, float(FIRST_RATE)
     while rate <= LAST_RATE:
         sys.stderr.write(f"{rate:.0f} a second …\n")
-        result = _load("load_handoff", bridge, round(rate), seconds).run(folder / f"probe-{rate:.0f}", bridge.program.pid)
+        result = _load("load_handoff", bridge, round(rate), seconds).run(
+            folder / f"probe-{rate:.0f}", bridge.program.pid
+        )
         bridge.wait_for_metric(0, "sipbridge_calls_active", 120)
         if result.failed or not result.setup.p95 < CARRIED_P95_MS:
             break
@@ -85,7 +93,10 @@ def _overload(bridge: Bridge, folder: Path, rate: int, seconds: int) -> Overload
     before = bridge.metrics()
     load = _load("load_overload", bridge, rate, seconds)
     spent = cpu_ms(bridge.program.pid)
-    with Pressure(bridge.program.pid, int(bridge.sip.rpartition(":")[2])) as pressure, load.start(folder / "overload") as sipp:
+    with (
+        Pressure(bridge.program.pid, int(bridge.sip.rpartition(":")[2])) as pressure,
+        load.start(folder / "overload") as sipp,
+    ):
         sipp.wait(seconds + 120)
     bridge.wait_for_metric(0, "sipbridge_calls_active", 120)
     metrics = bridge.metrics()

@@ -88,13 +88,17 @@ def print_report(report: Report) -> bool:
     write, it = sys.stdout.write, report.overload
     carried = "" if report.carried is None else f" (carried without a failure: {report.carried})"
     write(f"\n{it.calls} calls at {it.rate} a second{carried}\n\n")
-    write(f"  let in    {it.admitted:>6}   finished {it.finished}, by the metrics {it.handed_off} of {it.counted_200}\n")
+    write(
+        f"  let in    {it.admitted:>6}   finished {it.finished}, by the metrics {it.handed_off} of {it.counted_200}\n"
+    )
     write(f"  503       {it.refused:>6}   by the metrics {it.counted_503}\n")
     write(f"  neither   {it.unanswered:>6}\n")
     write(f"  INVITE to 200: p50 {it.setup.p50:g}, p95 {it.setup.p95:g}, p99 {it.setup.p99:g} ms\n")
     write(f"  INVITE to 503: p50 {it.refusal.p50:g}, p95 {it.refusal.p95:g}, p99 {it.refusal.p99:g}, ")
     write(f"slowest {it.slowest_refusal_ms:g} ms\n")
-    write(f"  SIPp sent {it.retransmissions} messages again; processor time a call offered: {it.cpu_ms_per_call:.2f} ms\n")
+    write(
+        f"  SIPp sent {it.retransmissions} messages again; processor time a call offered: {it.cpu_ms_per_call:.2f} ms\n"
+    )
     write(f"  SIP socket: {it.socket_bytes_waiting} bytes waited at most, {it.datagrams_dropped} datagrams dropped\n")
     threads = sorted(it.thread_percent.items(), key=lambda each: -each[1])
     write(f"  threads, % of a core: {', '.join(f'{name} {percent:.0f}' for name, percent in threads)}\n\n")

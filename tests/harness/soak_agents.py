@@ -57,17 +57,20 @@ class MoodyAgent(MediaAgent):
     def _begin(self, call: AgentCall) -> None:
         # Not kept: a soak has thousands.
         self.calls.clear()
-        moods: list[Callable[[MoodyCall], None]] = [_hand_off, _speak_and_hand_off, _talk_nonsense, AgentCall.hang_up]
-        (_, start), *_ = call.events("start")
-        contact = str(start["start"]["customParameters"]["contact_id"])
-        # Connected anew, it drops no second time: what then becomes of the call is another matter, and tested elsewhere.
-        mood = self._chance.choice(moods if contact in self._dropped else [*moods, self._drop])
+        moods: list[Callable[[AgentCall], None]] = [_hand_off, _speak_and_hand_off, _talk_nonsense, AgentCall.hang_up]
+        # Connected anew, it drops no second time.
+        mood = self._chance.choice(moods if _contact_of(call) in self._dropped else [*moods, self._drop])
         asyncio.get_running_loop().call_later(self._chance.uniform(0.1, 0.6), mood, call)
 
-    def _drop(self, call: MoodyCall) -> None:
-        (_, start), *_ = call.events("start")
-        self._dropped.add(str(start["start"]["customParameters"]["contact_id"]))
-        call.drop()
+    def _drop(self, call: AgentCall) -> None:
+        self._dropped.add(_contact_of(call))
+        if isinstance(call, MoodyCall):
+            call.drop()
+
+
+def _contact_of(call: AgentCall) -> str:
+    (_, start), *_ = call.events("start")
+    return str(start["start"]["customParameters"]["contact_id"])
 
 
 def _hand_off(call: AgentCall) -> None:

@@ -101,10 +101,10 @@ class Books:
             for record in records
         )
         yield Row("records, and those with a final state", {"records": len(records), "final": final})
-        ended = Counter((record["project"], record["result"], record["reason"]) for record in records)
+        ended: Counter[Labels] = Counter((record["project"], record["result"], record["reason"]) for record in records)
         counted = self.metrics.by("sipbridge_calls_total", "project", "result", "reason")
         yield from compare("calls by project, result and reason", {"records": ended, "metrics": counted})
-        handed = Counter(
+        handed: Counter[Labels] = Counter(
             (record["project"], record["handoff"]["method"], record["result"], record["reason"])
             for record in records
             if record["handoff"]
@@ -135,10 +135,12 @@ class Books:
         yield Row("Signals tried", {"records": tried, "metrics": by_result.total()})
         arrived = by_result[("success",)] + by_result[("indeterminate",)]
         yield Row(
-            "arrived, or nobody knows", {"simulator": sum(self.requests.get(a, 0) for a in _ARRIVED), "metrics": arrived}
+            "arrived, or nobody knows",
+            {"simulator": sum(self.requests.get(a, 0) for a in _ARRIVED), "metrics": arrived},
         )
         refused = sum(self.requests.get(answer, 0) for answer in _REFUSED)
         yield Row("refused by CXone", {"simulator": refused, "metrics": by_result[("client_error",)]})
+
 
 def compare(what: str, counted: Mapping[str, Counter[Labels]]) -> Iterator[Row]:
     """One row for all kinds together, and one for each kind that is not counted alike."""

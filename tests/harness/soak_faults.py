@@ -39,10 +39,14 @@ SIP_GARBAGE = (
     b"INVITE sip:x SIP/2.0\r\n\r\n",
     b"SIP/2.0 200 OK\r\n\r\n",
     b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKx\r\nCSeq: 1 INVITE\r\nCall-ID: x\r\n\r\n",
-    b"BYE sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=1\r\n"
-    b"To: <sip:x@127.0.0.1>;tag=2\r\nCall-ID: stray-%d\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n",
-    b"REGISTER sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKr%d\r\nFrom: <sip:a@b>;tag=1\r\n"
-    b"To: <sip:x@127.0.0.1>\r\nCall-ID: register-%d\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n",
+    (
+        b"BYE sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=1\r\n"
+        b"To: <sip:x@127.0.0.1>;tag=2\r\nCall-ID: stray-%d\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n"
+    ),
+    (
+        b"REGISTER sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKr%d\r\nFrom: <sip:a@b>;tag=1"
+        b"\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: register-%d\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+    ),
 )
 HTTP_GARBAGE = (
     b"\x00\x01\x02\r\n\r\n",

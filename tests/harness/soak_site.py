@@ -12,6 +12,7 @@ from typing import Any
 
 from .audio import write_silence
 from .bridge import Bridge, bridge
+from .footprint import Footprint
 from .ports import free_port
 from .settings import Settings, bridge_settings, client_settings, project_settings
 from .simulator import Simulator, simulator
@@ -50,6 +51,10 @@ class SoakSite:
         """The bridge's journal of calls."""
         (file,) = self.store.parent.glob("*.journal")
         return file
+
+    def footprint(self) -> Footprint:
+        """What the bridge holds now."""
+        return Footprint.of(self.bridge, self.cxone)
 
     def taken(self) -> list[Placed]:
         """End those who are called, and return what their SIPp says of the calls they took."""

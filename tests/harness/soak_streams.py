@@ -71,7 +71,7 @@ class Placed:
 
 
 class Traffic:
-    """All streams, from start to end. `name` goes into the contact ids; `rtp_port` answers the WebSocket calls' audio."""
+    """All streams, from start to end. `name` begins the contact ids; `rtp_port` has the audio of WebSocket calls."""
 
     def __init__(self, folder: Path, name: str, remote: str, rtp_port: int, *, rate: float, seconds: float) -> None:
         self._folder = folder / name
@@ -81,9 +81,15 @@ class Traffic:
         whole = sum(stream.weight for stream in STREAMS)
         for place, stream in enumerate(STREAMS):
             prefix = f"{name}{place}-"
-            keys = {"token": stream.token or token(stream.name), "contact_id": prefix.rstrip("-"), "rtp_port": str(rtp_port)}
+            keys = {
+                "token": stream.token or token(stream.name),
+                "contact_id": prefix.rstrip("-"),
+                "rtp_port": str(rtp_port),
+            }
             own_rate = rate * stream.weight / whole
-            sipp = self._place(stream, remote, keys | {"payload_type": "0"}, own_rate, max(1, round(own_rate * seconds)))
+            sipp = self._place(
+                stream, remote, keys | {"payload_type": "0"}, own_rate, max(1, round(own_rate * seconds))
+            )
             self._running.append((stream, prefix, sipp))
 
     def _place(self, stream: Stream, remote: str, keys: Mapping[str, str], rate: float, calls: int) -> Sipp:
