@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from picows import WSUpgradeRequest, ws_create_server
 
@@ -17,11 +15,13 @@ from .bridge import Bridge
 from .g711 import FRAME_BYTES, MULAW_SILENCE
 from .media_agent import AgentCall, MediaAgent, Message
 from .settings import key
+from .worker import Worker
 
 _SPEAKS_FRAMES = 25
 _ECHO_SECONDS = 1.0  # of each call; then the caller's RTP stops
 _FORGOTTEN_SECONDS = 2.0  # a far end that was quiet for so long is another call
 _LOOK_SECONDS = 0.2
+_ERRS = _HANGS_UP = 0.2
 
 
 class MoodyCall(AgentCall):
@@ -97,70 +97,53 @@ def _talk_nonsense(call: AgentCall) -> None:
     _hand_off(call)
 
 
-class RtpEcho:
+class RtpEcho(Worker):
     """The audio of the callers of WebSocket agents: what they hear comes back, for a second of each call."""
 
     def __init__(self) -> None:
+        super().__init__("echo", self._echo, lambda: 0)
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(_LOOK_SECONDS)
+        self._heard: dict[tuple[str, int], tuple[float, float]] = {}
         self.port: int = self._socket.getsockname()[1]
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
 
-    def _run(self) -> None:
-        heard: dict[tuple[str, int], tuple[float, float]] = {}
-        while not self._stopping:
-            try:
-                packet, far_end = self._socket.recvfrom(2048)
-            except TimeoutError:
-                continue
-            now = time.monotonic()
-            first, last = heard.get(far_end, (now, now))
-            if now - last > _FORGOTTEN_SECONDS:
-                first = now
-            heard[far_end] = first, now
-            if now - first < _ECHO_SECONDS:
-                self._socket.sendto(packet, far_end)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def _echo(self) -> None:
+        try:
+            packet, far_end = self._socket.recvfrom(2048)
+        except TimeoutError:
+            return
+        now = time.monotonic()
+        first, last = self._heard.get(far_end, (now, now))
+        if now - last > _FORGOTTEN_SECONDS:
+            first = now
+        self._heard[far_end] = first, now
+        if now - first < _ECHO_SECONDS:
+            self._socket.sendto(packet, far_end)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopping = True
-        self._thread.join()
+        super().__exit__(kind, error, at)
         self._socket.close()
 
 
-class Operator:
+class Operator(Worker):
     """Somebody at the HTTP API who hands off the calls of the project `api`, or hangs up, and errs at times."""
 
     def __init__(self, bridge: Bridge, client: str, seed: int) -> None:
+        super().__init__("operator", self._look, lambda: _LOOK_SECONDS)
         self._project = bridge.project(client, "api", key("api"))
         self._chance = random.Random(seed)  # noqa: S311 (no secret)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
 
-    def _run(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
-            for call in self._project.ask("calls?limit=50").json()["calls"]:
-                if call["state"] == "talking":
-                    self._steer(call["id"])
+    def _look(self) -> None:
+        for call in self._project.ask("calls?limit=50").json()["calls"]:
+            if call["state"] == "talking":
+                self._steer(call["id"])
 
     def _steer(self, call_id: str) -> None:
-        if self._chance.random() < 0.2:
+        if self._chance.random() < _ERRS:
             self._project.ask(f"calls/{call_id}/handoff", "POST", {"destination": "nowhere"})  # 422
-        if self._chance.random() < 0.2:
+        if self._chance.random() < _HANGS_UP:
             self._project.ask(f"calls/{call_id}/hangup", "POST")
         else:
             self._project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "by hand", "data": {"order_id": "7"}})
             self._project.ask(f"calls/{call_id}/handoff", "POST", {})  # 409
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
 from collections import Counter
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .http import fetch
 from .soak_site import SoakSite
+from .worker import Worker
 
 # What CXone may do (docs/simulator.md). None makes it take a Signal twice, or not at all without saying so.
 CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -57,18 +56,16 @@ HTTP_GARBAGE = (
 CXONE_WEIGHT, OTHERS_WEIGHT, RELOAD_WEIGHT = 10, 2, 1
 
 
-class Faults:
-    """Does something wrong about every `every_seconds` for as long as the block lasts; counts what."""
+class Faults(Worker):
+    """Does something wrong about every `every_seconds`; counts what."""
 
     def __init__(self, site: SoakSite, seed: int, every_seconds: float) -> None:
         self._site = site
-        self._chance = random.Random(seed)  # noqa: S311 (no secret)
-        self._every = every_seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+        self._chance = chance = random.Random(seed)  # noqa: S311 (no secret)
         self.done: Counter[str] = Counter()
+        super().__init__("faults", self._do_something, lambda: chance.expovariate(1 / every_seconds))
 
-    def _run(self) -> None:
+    def _do_something(self) -> None:
         kinds: dict[Callable[[], str], int] = {
             self._spoil_cxone: CXONE_WEIGHT,
             self._send_sip: OTHERS_WEIGHT,
@@ -77,9 +74,8 @@ class Faults:
             self._ask_with_wrong_key: OTHERS_WEIGHT,
             self._reload: RELOAD_WEIGHT,
         }
-        while not self._over.wait(self._chance.expovariate(1 / self._every)):
-            (kind,) = self._chance.choices(list(kinds), list(kinds.values()))
-            self.done[kind()] += 1
+        (kind,) = self._chance.choices(list(kinds), list(kinds.values()))
+        self.done[kind()] += 1
 
     def _spoil_cxone(self) -> str:
         if self._site.cxone.faults():
@@ -116,14 +112,6 @@ class Faults:
     def _reload(self) -> str:
         self._site.reload()
         return "SIGHUP"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def _send_tcp(address: str, data: bytes) -> None:
