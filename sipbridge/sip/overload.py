@@ -16,6 +16,8 @@ LOOP_SECONDS = 0.05
 SOCKET_BYTES = 64 * 1024
 # For so long the socket may hold more: calls that come all at once are no overload.
 BURST_SECONDS = 0.03
+# With no INVITE for so long, what the one before it saw says nothing any more.
+FORGOTTEN_SECONDS = 1.0
 
 
 class Overload:
@@ -32,16 +34,18 @@ class Overload:
         self._bytes_waiting = bytes_waiting
         self._clock = clock
         self._behind_since: float | None = None
+        self._looked_at = clock()
 
     def __call__(self) -> bool:
         """Whether calls in progress are being kept waiting."""
         return self._socket_is_behind() or self._loop_lag() > LOOP_SECONDS
 
     def _socket_is_behind(self) -> bool:
+        now = self._clock()
+        forgotten, self._looked_at = now - self._looked_at > FORGOTTEN_SECONDS, now
         if self._bytes_waiting() <= SOCKET_BYTES:
             self._behind_since = None
             return False
-        now = self._clock()
-        if self._behind_since is None:
+        if self._behind_since is None or forgotten:
             self._behind_since = now
         return now - self._behind_since > BURST_SECONDS

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sipbridge.sip.overload import BURST_SECONDS, LOOP_SECONDS, SOCKET_BYTES, Overload
+from sipbridge.sip.overload import BURST_SECONDS, FORGOTTEN_SECONDS, LOOP_SECONDS, SOCKET_BYTES, Overload
 
 MOMENT = 0.001
 
@@ -36,6 +36,14 @@ def test_a_burst_of_calls_is_no_overload() -> None:
     overloaded = queues.overload()
     assert not overloaded()
     queues.now += BURST_SECONDS
+    assert not overloaded()
+
+
+def test_one_burst_after_another_is_no_overload_either() -> None:
+    queues = Queues(waiting=10 * SOCKET_BYTES)
+    overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += FORGOTTEN_SECONDS + MOMENT
     assert not overloaded()
 
 
