@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-media kills run lock clean
+.PHONY: help setup demo test lint bench bench-media kills soak overload run lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -32,6 +32,12 @@ bench-media: setup ## Measure calls with audio: processor time a call, frames lo
 
 kills: setup ## Kill the bridge with calls up, again and again: make kills KILLS=100
 	@$(BIN)/python -m tests.harness.kills --kills $(or $(KILLS),100)
+
+soak: setup ## Run calls of every kind with faults by chance, and look what is left of them: make soak MINUTES=60
+	@$(BIN)/python -m tests.harness.soak --minutes $(or $(MINUTES),60)
+
+overload: setup ## Offer three times as many calls as this machine carries, and see what becomes of them
+	@$(BIN)/python -m tests.harness.overload
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)

@@ -189,6 +189,7 @@ class Service:
             self._lag_seconds = await self._trunk.measure_lag()
             self._lag_asked_at = None
             self._metrics.set_sip_thread_lag(self._lag_seconds)
+            self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
             self._metrics.set_media_counts(*self._trunk.audio_counts())
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
 

@@ -8,6 +8,9 @@
 #define PJSUA_MAX_CALLS                 8192
 /* A leg is one port; what plays to it or listens to it is another. */
 #define PJSUA_MAX_CONF_PORTS            (3 * PJSUA_MAX_CALLS)
+/* Who may listen to a leg or to what plays: a WebSocket agent, the leg it is joined to, for a moment both and the next
+ * (builder/compiling.py puts it into PJMEDIA's conference). */
+#define SIPBRIDGE_MAX_LISTENERS         16
 #define PJSUA_MAX_ACC                   8
 #define PJSUA_MAX_BUDDIES               1
 #define PJSUA_MAX_PLAYERS               1

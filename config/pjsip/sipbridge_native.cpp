@@ -1,7 +1,9 @@
 #include "sipbridge_native.hpp"
 
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <map>
@@ -525,6 +527,20 @@ int callAudio(int call) {
     if (!slot.inv || slot.hanging_up || slot.inv->state == PJSIP_INV_STATE_DISCONNECTED || slot.audio_idx < 0)
         return -1;
     return slot.media[slot.audio_idx].strm.a.conf_slot;
+}
+
+int bytesWaiting() {
+    uint32_t most = 0;
+    for (const auto &each : pjsua_var.tpdata) {
+        if (each.type != PJSIP_TRANSPORT_UDP || !each.data.tp)
+            continue;
+        uint32_t memory[SK_MEMINFO_VARS];
+        socklen_t size = sizeof(memory);
+        const int socket = static_cast<int>(pjsip_udp_transport_get_socket(each.data.tp));
+        if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0)
+            most = std::max(most, memory[SK_MEMINFO_RMEM_ALLOC]);
+    }
+    return static_cast<int>(most);
 }
 
 int freeCalls() { return static_cast<int>(pjsua_var.ua_cfg.max_calls - pjsua_var.call_cnt); }

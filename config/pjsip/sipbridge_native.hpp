@@ -169,6 +169,11 @@ void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
  * call as soon as it is free, so that one which was kept, even in an event, may be somebody else's.
  */
 int callAudio(int call);
+/**
+ * Bytes of what has come by UDP and waits to be read, at the fullest of the SIP sockets: as the kernel counts it, with
+ * its own overhead, some 2,300 a message. 0 where it does not tell (before Linux 4.12).
+ */
+int bytesWaiting();
 /** How many more calls PJSUA has room for; one that ends may keep its place for some seconds. */
 int freeCalls();
 /** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */

@@ -23,13 +23,10 @@ from sipbridge.sip.endpoint import LEGS_A_CALL, PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
+from sipbridge.sip.overload import Overload
 from sipbridge.sip.thread import CallEvent, SipThread
 
 logger = logging.getLogger(__name__)
-
-# An event loop that is later than this with the news of calls does not keep up: new ones are refused then, so that
-# those in progress go on as they should.
-OVERLOADED_SECONDS = 0.1
 
 
 class SipTrunk:
@@ -106,10 +103,7 @@ class SipTrunk:
         self._pjsip.open(self._gate)
         self._table = LegTable(self._thread, self._pjsip.account.getId())
         self._admission.has_room = _has_room
-        self._admission.overloaded = self._is_overloaded
-
-    def _is_overloaded(self) -> bool:
-        return self._thread.loop_lag() > OVERLOADED_SECONDS
+        self._admission.overloaded = Overload(self._thread.loop_lag, pj.bytesWaiting)
 
     def _close(self) -> None:
         self._pjsip.close(self._gate)

@@ -66,6 +66,7 @@ class Metrics:
         self._lag = Gauge(
             "sipbridge_sip_thread_lag_seconds", "How late the SIP thread came to a command.", registry=registry
         )
+        self._tasks = Gauge("sipbridge_event_loop_tasks", "Tasks of the event loop.", registry=registry)
         self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
         self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
         self._recovered = counter(
@@ -125,6 +126,10 @@ class Metrics:
     def set_sip_thread_lag(self, seconds: float) -> None:
         """Note how late the SIP thread came to a command."""
         self._lag.set(seconds)
+
+    def set_event_loop_tasks(self, tasks: int) -> None:
+        """Note how many tasks the event loop has."""
+        self._tasks.set(tasks)
 
     def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
         """Take the totals since the start of what went wrong with the audio of WebSocket agents."""

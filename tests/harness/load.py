@@ -81,7 +81,7 @@ class Load:
         """Read what SIPp wrote into the folder."""
         with (folder / "stat.csv").open() as file:
             *_, last = csv.DictReader(file, delimiter=";")
-        times = _response_times(folder)
+        times = response_times(folder)
         succeeded = int(last["SuccessfulCall(C)"])
         return LoadResult(
             rate=self.rate,
@@ -94,7 +94,8 @@ class Load:
         )
 
 
-def _response_times(folder: Path) -> dict[str, list[float]]:
+def response_times(folder: Path) -> dict[str, list[float]]:
+    """Milliseconds of every call that SIPp measured, by the number that its scenario gave the response time."""
     times: dict[str, list[float]] = {}
     for file in folder.glob("*_rtt.csv"):
         with file.open() as lines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from prometheus_client.parser import text_string_to_metric_families
 
 Labels = frozenset[tuple[str, str]]
@@ -20,6 +22,14 @@ class Metrics:
         """Sum the samples of a name that have all these labels; 0 where there is none."""
         wanted = frozenset(labels.items())
         return sum(value for has, value in self._samples.get(name, {}).items() if wanted <= has)
+
+    def by(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
+        """Sum the samples of a name by the values of these labels; one that lacks a label has the empty string."""
+        sums: Counter[tuple[str, ...]] = Counter()
+        for has, value in self._samples.get(name, {}).items():
+            values = dict(has)
+            sums[tuple(values.get(label, "") for label in labels)] += round(value)
+        return sums
 
     def since(self, earlier: Metrics, name: str, **labels: str) -> float:
         """Tell by how much a counter has grown."""

@@ -33,6 +33,16 @@ class Simulator:
         signals: list[dict[str, Any]] = fetch(f"{self.url}/simulator/signals").json()["signals"]
         return signals
 
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Return how often each endpoint gave each answer."""
+        counts: dict[str, dict[str, int]] = fetch(f"{self.url}/simulator/requests").json()
+        return counts
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that nothing has run into yet."""
+        faults: list[dict[str, Any]] = fetch(f"{self.url}/simulator/faults").json()["faults"]
+        return faults
+
     def fail(self, endpoint: str, **fault: Any) -> None:  # noqa: ANN401 (JSON)
         """Make an endpoint go wrong (docs/simulator.md)."""
         answer = fetch(f"{self.url}/simulator/faults", "POST", body={"endpoint": endpoint, **fault})

@@ -41,6 +41,7 @@ CONTRACT = {
     "sipbridge_transfers_total": {"method", "result"},
     "sipbridge_agent_connects_total": {"type", "result"},
     "sipbridge_sip_thread_lag_seconds": set(),
+    "sipbridge_event_loop_tasks": set(),
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),

@@ -46,6 +46,23 @@ EDITS = (
         r"(udp->rtp_pkt, &bytes_read, )0(,\s+&udp->rtp_src_addr,\s+&udp->rtp_addrlen\);\s+if \(status)",
         r"\g<1>PJ_IOQUEUE_ALWAYS_ASYNC\g<2>",
     ),
+    # Each port of the conference has room for as many listeners as there are ports: with 2,000 calls 48 kB, and a call
+    # has two or three ports. Who more than MAX_LISTENERS would listen to is refused.
+    (
+        "pjmedia/src/pjmedia/conference.c",
+        r"(listener_slots = \(SLOT_TYPE\*\) pj_pool_zalloc\(pool,\s+)conf->max_ports",
+        r"\g<1>SIPBRIDGE_MAX_LISTENERS",
+    ),
+    (
+        "pjmedia/src/pjmedia/conference.c",
+        r"(listener_adj_level = \(unsigned \*\) pj_pool_zalloc\(pool,\s+)conf->max_ports",
+        r"\g<1>SIPBRIDGE_MAX_LISTENERS",
+    ),
+    (
+        "pjmedia/src/pjmedia/conference.c",
+        r"(\n    src_port->listener_slots\[src_port->listener_cnt\] = sink_slot;)",
+        r"\n    if (src_port->listener_cnt >= SIPBRIDGE_MAX_LISTENERS)\n        return PJ_ETOOMANY;\n\g<1>",
+    ),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """

@@ -1,0 +1,79 @@
+"""Where a process gives way under load: its threads' processor time, and datagrams that its sockets lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+_LOOK_SECONDS = 0.1
+_USER_TIME, _SYSTEM_TIME = 11, 12  # as in usage.py
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A UDP socket as the kernel sees it: bytes that wait to be read, datagrams that found no room (proc(5))."""
+
+    waiting: int
+    dropped: int
+
+    @classmethod
+    def at(cls, port: int) -> Socket:
+        """Look at the one with that local port."""
+        for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if int(fields[1].rpartition(":")[2], 16) == port:
+                return cls(int(fields[4].rpartition(":")[2], 16), int(fields[12]))
+        return cls(0, 0)
+
+
+def thread_seconds(pid: int) -> dict[str, float]:
+    """Processor time of each thread so far, by its name; those of one name together."""
+    spent: defaultdict[str, float] = defaultdict(float)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            head, _, tail = (task / "stat").read_text().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+        fields = tail.split()
+        spent[head.partition("(")[2]] += (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) * _TICK_SECONDS
+    return dict(spent)
+
+
+@dataclass
+class Pressure:
+    """Watches a process and its UDP socket for as long as the block lasts."""
+
+    pid: int
+    port: int
+    most_waiting: int = 0
+    dropped: int = 0
+    percent: dict[str, float] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self._over = threading.Event()
+        self._dropped_before = Socket.at(self.port).dropped
+        self._spent_before, self._began = thread_seconds(self.pid), time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="pressure", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        seconds = time.monotonic() - self._began
+        self.dropped = Socket.at(self.port).dropped - self._dropped_before
+        self.percent = {
+            name: 100 * (spent - self._spent_before.get(name, 0.0)) / seconds
+            for name, spent in thread_seconds(self.pid).items()
+        }
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.most_waiting = max(self.most_waiting, Socket.at(self.port).waiting)

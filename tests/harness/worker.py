@@ -1,0 +1,36 @@
+"""Something that is done beside the test, again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+class Worker:
+    """Does `turn` in a thread, `pause` seconds before each, while a block lasts; its end raises what that raised."""
+
+    def __init__(self, name: str, turn: Callable[[], object], pause: Callable[[], float]) -> None:
+        self._turn = turn
+        self._pause = pause
+        self._over = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(self._pause()):
+                self._turn()
+        except Exception as error:  # noqa: BLE001 (it is raised where the block ends)
+            self._error = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error

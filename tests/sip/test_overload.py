@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sipbridge.sip.overload import BURST_SECONDS, FORGOTTEN_SECONDS, LOOP_SECONDS, SOCKET_BYTES, Overload
+
+MOMENT = 0.001
+
+
+@dataclass
+class Queues:
+    """What waits, as a test wants it."""
+
+    lag: float = 0.0
+    waiting: int = 0
+    now: float = 0.0
+
+    def overload(self) -> Overload:
+        return Overload(lambda: self.lag, lambda: self.waiting, clock=lambda: self.now)
+
+
+def test_where_nothing_waits_calls_are_taken() -> None:
+    assert not Queues().overload()()
+
+
+def test_an_event_loop_that_is_late_is_overload_until_it_has_caught_up() -> None:
+    queues = Queues(lag=LOOP_SECONDS + MOMENT)
+    overloaded = queues.overload()
+    assert overloaded()
+    queues.lag = LOOP_SECONDS
+    assert not overloaded()
+
+
+def test_a_burst_of_calls_is_no_overload() -> None:
+    queues = Queues(waiting=10 * SOCKET_BYTES)
+    overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += BURST_SECONDS
+    assert not overloaded()
+
+
+def test_one_burst_after_another_is_no_overload_either() -> None:
+    queues = Queues(waiting=10 * SOCKET_BYTES)
+    overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += FORGOTTEN_SECONDS + MOMENT
+    assert not overloaded()
+
+
+def test_a_socket_that_stays_full_is_overload_until_it_has_been_read() -> None:
+    queues = Queues(waiting=SOCKET_BYTES + 1)
+    overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += BURST_SECONDS + MOMENT
+    assert overloaded()
+    queues.waiting = SOCKET_BYTES
+    assert not overloaded()
+    queues.waiting += 1
+    assert not overloaded()
