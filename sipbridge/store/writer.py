@@ -6,9 +6,10 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 
 from sipbridge.errors import StoreError
-from sipbridge.store.backlog import BATCH, Backlog, Erasure, answer, settle
+from sipbridge.store.backlog import BATCH, Backlog, Entry, Erasure, answer, settle
 from sipbridge.store.database import Database, is_damage
 from sipbridge.store.retention import Retention
 
@@ -87,29 +88,34 @@ class Writer:
         if self._suspected.is_set():
             self._suspected.clear()
             self._database.check()
+        entries = turn.entries
         while self._erasures:
-            self._erase(self._erasures[0])
+            erased = self._erase(self._erasures[0])
+            entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
-        if turn.entries:
-            self._database.put(entry.row for entry in turn.entries)
+        if entries:
+            self._database.put(entry.row for entry in entries)
             if not self._database.is_in_place():
                 return True
-            self._backlog.done_with(turn.entries)
-            settle([waiter for entry in turn.entries for waiter in entry.waiters], None)
+            self._forget(entries)
         rescuing = self._database.rescue()
         purging = self._retention.purge_if_due(self._database)
         self._database.clear_log()
         # Fewer were all there were: a put that came meanwhile has its own wish for haste, or none.
         return rescuing or purging or len(turn.entries) == BATCH
 
-    def _erase(self, erasure: Erasure) -> None:
+    def _erase(self, erasure: Erasure) -> set[int]:
+        """Erase from the file and from what waits; return the numbers of the latter."""
         waiting = self._backlog.meant(erasure)
         criteria = [(erasure.column, erasure.value), *(("call_id", entry.row.call_id) for entry in waiting)]
         erased = self._database.erase(erasure.client, erasure.project, criteria)
-        self._backlog.done_with(waiting)
-        settle([waiter for entry in waiting for waiter in entry.waiters], None)
-        count = len(erased | {entry.row.call_id for entry in waiting})
-        answer(erasure, count)
+        self._forget(waiting)
+        answer(erasure, len(erased | {entry.row.call_id for entry in waiting}))
+        return {entry.number for entry in waiting}
+
+    def _forget(self, entries: Sequence[Entry]) -> None:
+        self._backlog.done_with(entries)
+        settle([waiter for entry in entries for waiter in entry.waiters], None)
 
     def _failed(self, failure: str) -> None:
         if self.failure is None:

@@ -11,6 +11,12 @@ class LinkRefused(RequestRefused):
     http_status = 403
 
 
+class CallStillUp(RequestRefused):
+    """The call is still up: its record would be written again."""
+
+    http_status = 409
+
+
 class BodyTooLarge(RequestRefused):
     """A body over the limit."""
 
