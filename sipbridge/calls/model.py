@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -152,12 +151,12 @@ class CallRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LegEnd:
-    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when.
+    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
     `headers` are the X- headers of the far end's BYE.
     """
 
     by_peer: bool
     sip_status: int
-    at: datetime
+    at: float
     headers: Mapping[str, str] = field(default_factory=dict)

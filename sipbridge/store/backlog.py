@@ -6,12 +6,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from sipbridge.errors import StoreError
+from sipbridge.store.answering import answer
 from sipbridge.store.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,12 @@ class Entry(NamedTuple):
 
     number: int
     row: Row
-    waiters: list[Waiter]
+    waiters: list[Waiter]  # the last put's first
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether nobody waits any more for the last put."""
+        return not self.waiters or self.waiters[0].done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class Backlog:
     def waiters(self) -> list[Waiter]:
         """Return all who wait."""
         with self._lock:
-            return [waiter for entry in self._entries.values() for waiter in entry.waiters if not waiter.done()]
+            return [waiter for entry in self._entries.values() for waiter in entry.waiters]
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.row.call_id]
@@ -138,36 +143,4 @@ class Backlog:
                 extra={"event": "records_lost", "call_id": oldest.row.call_id},
             )
         self.dropped += 1
-        settle(oldest.waiters, "the record was dropped: too many wait to be written")
-
-
-def answer(erasure: Erasure, result: int | StoreError) -> None:
-    """Tell who wanted something erased how it went, on his loop."""
-    with suppress(RuntimeError):  # the loop is gone, and with it all who waited
-        erasure.done.get_loop().call_soon_threadsafe(_answer, erasure.done, result)
-
-
-def _answer(done: asyncio.Future[int], result: int | StoreError) -> None:
-    if done.done():  # cancelled
-        return
-    if isinstance(result, StoreError):
-        done.set_exception(result)
-    else:
-        done.set_result(result)
-
-
-def settle(waiters: Sequence[Waiter], failure: str | None) -> None:
-    """Tell those who wait how it went, on their loop."""
-    if waiters:
-        with suppress(RuntimeError):  # as above
-            waiters[0].get_loop().call_soon_threadsafe(_settle, waiters, failure)
-
-
-def _settle(waiters: Sequence[Waiter], failure: str | None) -> None:
-    for waiter in waiters:
-        if waiter.done():  # cancelled
-            continue
-        if failure is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(StoreError(failure))
+        answer(oldest.waiters, StoreError("the record was dropped: too many wait to be written"))

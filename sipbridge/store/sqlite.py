@@ -7,12 +7,14 @@ Where the file cannot be written, records wait in memory until it can be, and ar
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.errors import StartupError, StoreError
 from sipbridge.store import rows
+from sipbridge.store.answering import telling
 from sipbridge.store.backlog import Backlog
 from sipbridge.store.database import open_database
 from sipbridge.store.lock import FileLock
@@ -27,9 +29,10 @@ class SqliteStore:
     """A `RecordStore` in a file. Raises `StartupError` where the file cannot be used, or another process has it.
 
     Belongs to one event loop. Rows whose last put is older than `retention` are deleted at the start and hourly.
+    `settled` is told of each call that is over whose record was erased, or written though its last put had failed.
     """
 
-    def __init__(self, path: Path, *, retention: timedelta) -> None:
+    def __init__(self, path: Path, *, retention: timedelta, settled: Callable[[str], None] | None = None) -> None:
         try:
             self._lock = FileLock(path)
         except OSError as error:
@@ -41,7 +44,7 @@ class SqliteStore:
             raise
         self._retention = Retention(retention)
         self._backlog = Backlog()
-        self._writer = Writer(database, self._backlog, self._retention)
+        self._writer = Writer(database, self._backlog, self._retention, telling(settled))
         self._reader = Reader(database, self._backlog, self._writer.suspect)
         self._nudge_due = False
         self._closed = False

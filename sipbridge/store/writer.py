@@ -6,10 +6,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
-from sipbridge.store.backlog import BATCH, Backlog, Entry, Erasure, answer, settle
+from sipbridge.store.answering import answer
+from sipbridge.store.backlog import BATCH, Backlog, Entry, Erasure
 from sipbridge.store.database import Database, is_damage
 from sipbridge.store.retention import Retention
 
@@ -21,13 +23,19 @@ CLOSE_SECONDS = 5.0  # for what waits still, at the end
 
 
 class Writer:
-    """Writes what a backlog holds into a database. `failure` says why that does not work, while it does not."""
+    """Writes what a backlog holds into a database. `failure` says why that does not work, while it does not.
 
-    def __init__(self, database: Database, backlog: Backlog, retention: Retention) -> None:
+    `settled` is told of calls whose last record was written after its put was given up, or erased.
+    """
+
+    def __init__(
+        self, database: Database, backlog: Backlog, retention: Retention, settled: Callable[[Collection[str]], None]
+    ) -> None:
         self.failure: str | None = None
         self._database = database
         self._backlog = backlog
         self._retention = retention
+        self._settled = settled
         self._erasures: list[Erasure] = []
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -110,12 +118,16 @@ class Writer:
         criteria = [(erasure.column, erasure.value), *(("call_id", entry.row.call_id) for entry in waiting)]
         erased = self._database.erase(erasure.client, erasure.project, criteria)
         self._forget(waiting)
-        answer(erasure, len(erased | {entry.row.call_id for entry in waiting}))
+        erased |= {entry.row.call_id for entry in waiting}
+        self._settled(erased)
+        answer([erasure.done], len(erased))
         return {entry.number for entry in waiting}
 
     def _forget(self, entries: Sequence[Entry]) -> None:
         self._backlog.done_with(entries)
-        settle([waiter for entry in entries for waiter in entry.waiters], None)
+        late = [entry.row.call_id for entry in entries if entry.was_given_up and entry.row.state == CallState.ENDED]
+        answer([waiter for entry in entries for waiter in entry.waiters], None)
+        self._settled(late)
 
     def _failed(self, failure: str) -> None:
         if self.failure is None:
@@ -123,10 +135,9 @@ class Writer:
             logger.warning("%s; records wait in memory", failure, extra={"event": "store_failing"})
         # From here on puts don't wait for another try, and those that wait already need not either.
         self.failure = failure
-        settle(self._backlog.waiters(), failure)
+        answer(self._backlog.waiters(), StoreError(failure))
         erasures, self._erasures = [*self._erasures, *self._backlog.take().erasures], []
-        for erasure in erasures:
-            answer(erasure, StoreError(failure))
+        answer([erasure.done for erasure in erasures], StoreError(failure))
 
     def _worked(self) -> None:
         if self.failure is not None:
@@ -149,8 +160,8 @@ class Writer:
                 time.sleep(LOOK_SECONDS / 10)
         if lost := len(self._backlog) + self._backlog.dropped:
             logger.error(
-                "the store is closed, and records that it did not take are lost: %d (%s)",
+                "the store is closed without records that it did not take: %d (%s)",
                 lost,
                 self.failure,
-                extra={"event": "records_lost", "records": lost},
+                extra={"event": "records_unwritten", "records": lost},
             )

@@ -85,6 +85,9 @@ class Metrics:
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
+        self._waiting = Gauge(
+            "sipbridge_store_waiting", "Records in memory that are not written yet.", registry=registry
+        )
         self._durations = histogram("sipbridge_call_duration_seconds", "From INVITE to the end.", CALL_BUCKETS)
         self._setups = histogram("sipbridge_setup_seconds", "From INVITE to 200.", SETUP_BUCKETS)
         self._signal_seconds = histogram("sipbridge_signal_seconds", "A Signal, retries included.", SIGNAL_BUCKETS)
@@ -128,6 +131,10 @@ class Metrics:
     def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
         """Take the totals since the start of what went wrong with the audio of WebSocket agents."""
         self._media.set(underruns, overruns, late)
+
+    def set_records_waiting(self, count: int) -> None:
+        """Note how many records are not written yet."""
+        self._waiting.set(count)
 
     def page(self) -> bytes:
         """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
