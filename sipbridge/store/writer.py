@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.01  # what the first put of a group waits for others: each commit costs as much as a dozen rows
 LOOK_SECONDS = 1.0  # what waits is tried again, the file looked after
-CLOSE_SECONDS = 5.0  # for what waits still, at the end
+CLOSE_SECONDS = 3.0  # for what waits still, at the end
 
 
 class Writer:

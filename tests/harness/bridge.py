@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,27 @@ class Project:
 
 @contextmanager
 def bridge(
-    config: Mapping[str, Any], folder: Path, *, name: str = "bridge", environ: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    name: str = "bridge",
+    environ: Mapping[str, str] | None = None,
+    within: Sequence[str | Path] = (),
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration; its file and its log are in the folder."""
+    """Run a bridge with a configuration; its file and its log are in the folder.
+
+    `within` is a command that makes surroundings for it and then becomes it.
+    """
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    with running_bridge(file, folder / f"{name}.log", environ or {}) as running:
+    with running_bridge(file, folder / f"{name}.log", environ or {}, within) as running:
         yield running
 
 
 @contextmanager
-def running_bridge(config: Path, log: Path, environ: Mapping[str, str]) -> Iterator[Bridge]:
+def running_bridge(
+    config: Path, log: Path, environ: Mapping[str, str], within: Sequence[str | Path] = ()
+) -> Iterator[Bridge]:
     """Run a bridge with a configuration file, and more variables in its environment."""
-    with Program([SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
+    with Program([*within, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))
