@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -154,3 +155,30 @@ async def test_a_damaged_file_that_was_moved_aside_is_kept_no_longer(
     reopen()
     await no_longer(old.exists)
     assert young.exists()
+
+
+@pytest.mark.parametrize("years", [1, -1])
+async def test_a_clock_that_is_set_by_a_year_erases_nothing(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
+    monkeypatch.setattr(retention, "LEAST_PURGE_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    right = time.time
+    store = reopen()
+    await store.put(make_record("before"))
+    monkeypatch.setattr("sipbridge.store.clock.time.time", lambda: right() + years * 365 * 24 * 3600)
+    await store.put(make_record("meanwhile"))
+    await asyncio.sleep(0.2)
+    monkeypatch.setattr("sipbridge.store.clock.time.time", right)
+    await store.put(make_record("after"))
+    await asyncio.sleep(0.2)
+    names = {record.call_id for record in await store.list_calls("acme", "billing", limit=10)}
+    assert names == {"before", "meanwhile", "after"}
+
+    def is_kept_longer() -> bool:
+        with closing(sqlite3.connect(path)) as reader:
+            newest: int = reader.execute("SELECT max(updated_at) FROM calls").fetchone()[0]
+        return newest > right() * 1e6
+
+    await no_longer(is_kept_longer)

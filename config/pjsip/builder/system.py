@@ -56,7 +56,6 @@ NEEDS = (
     Need("SIPp", "sip-tester", _tool("sipp")),
     Need("baresip", "baresip-core", _tool("baresip")),
     Need("eSpeak NG", "espeak-ng", _tool("espeak-ng")),
-    Need("faketime", "faketime", _tool("faketime")),
 )
 SOURCE_NEEDS = (
     Need("Debian's archive keys", "debian-archive-keyring", lambda: bool(debian.keyrings())),
