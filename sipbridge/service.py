@@ -21,7 +21,7 @@ from sipbridge.calls.call import Call, Surroundings
 from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import Invite, Outcome, Result
-from sipbridge.calls.ports import ContactCentre, Leg, Observer
+from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
@@ -100,7 +100,7 @@ class Service:
         recordings = read_recordings(self._config)
         journal, left = open_journal(self._config.store)
         stack.push_async_callback(journal.close)
-        store = open_store(self._config.store)
+        store = open_store(self._config.store, settled=journal.stored)
         stack.push_async_callback(store.close)
         self._http = await stack.enter_async_context(HttpClient())
         stack.push_async_callback(self._end_chores)
@@ -145,7 +145,7 @@ class Service:
         addresses = await self._trunk.start()
         for path, pcm in recordings.items():
             await self._trunk.load_clip(str(path), pcm)
-        self._in_the_background(self._watch_sip_thread())
+        self._in_the_background(self._watch_sip_thread(store))
         self._in_the_background(recover(left, around))
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
@@ -182,7 +182,7 @@ class Service:
     def _note_refusal(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._observe(InviteAnswered(sip_status, reason, invite.sip_call_id, invite.source_address))
 
-    async def _watch_sip_thread(self) -> None:
+    async def _watch_sip_thread(self, store: RecordStore) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._lag_asked_at = loop.time()
@@ -191,6 +191,7 @@ class Service:
             self._metrics.set_sip_thread_lag(self._lag_seconds)
             self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
             self._metrics.set_media_counts(*self._trunk.audio_counts())
+            self._metrics.set_records_waiting(store.waiting)
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
 
     def _why_not_ready(self) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from sipbridge.calls.admission import Admission, Admitted
@@ -95,6 +96,7 @@ class Call:
             state=CallState.RINGING,
             started_at=now(),
         )
+        self.began = time.monotonic()
 
     @property
     def agent(self) -> Agent:
@@ -110,6 +112,14 @@ class Call:
     def centre(self) -> ContactCentre:
         """The client's CXone."""
         return self.around.centres[self.identity.client]
+
+    def moment(self, at: float | None = None) -> datetime:
+        """Return a moment of this call, that of `at` (seconds of `time.monotonic`) or the present one.
+
+        Counted from the start: whoever sets the machine's clock in mid-call makes nothing of the call take no time, or
+        a year.
+        """
+        return self.record.started_at + timedelta(seconds=(time.monotonic() if at is None else at) - self.began)
 
     def note(self, **changes: object) -> None:
         """Change the record."""
@@ -186,7 +196,7 @@ class Call:
                 requested_by=requested_by,
                 utterance=request.utterance,
                 data=request.data,
-                handoff_at=now(),
+                handoff_at=self.moment(),
             ),
         )
         self.decided.set_result(plan)
@@ -217,7 +227,7 @@ class Call:
             raise HandoffInvalid(f"transcript would be over {MAX_TRANSCRIPT_CHARACTERS} characters")
         self._characters_said = characters
         if turns:
-            stamped = tuple(turn if turn.at else turn.model_copy(update={"at": now()}) for turn in turns)
+            stamped = tuple(turn if turn.at else turn.model_copy(update={"at": self.moment()}) for turn in turns)
             self.note(transcript=self.record.transcript + stamped)
 
     def _must_be_undecided(self) -> None:

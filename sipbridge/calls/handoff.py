@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from sipbridge.calls.call import Call, Hangup, now
+from sipbridge.calls.call import Call, Hangup
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters
@@ -178,7 +178,7 @@ def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | 
             state=HandoffState.COMPLETED if completed else HandoffState.FAILED,
             confirmed=transferred.taken is Taken.YES,
             transfer=transferred.story,
-            finished_at=now(),
+            finished_at=call.moment(),
         )
         call.around.observe(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
         # The agent hears how it went, and is free while the caller may still talk to a human through us.

@@ -173,12 +173,12 @@ class CallRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LegEnd:
-    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when.
+    """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
     `headers` are the X- headers of the far end's BYE.
     """
 
     by_peer: bool
     sip_status: int
-    at: datetime
+    at: float
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -221,10 +221,15 @@ class ContactCentre(Protocol):
 class RecordStore(Protocol):
     """Where records outlive the process. Methods raise `StoreError`."""
 
+    @property
+    def waiting(self) -> int:
+        """How many records are not written yet."""
+
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
         """Write the record, over an older one of the same call; durable on return.
 
-        One that is not urgent may wait for others, to be committed with them.
+        One that is not urgent may wait for others, to be committed with them. A record whose put raised waits in memory
+        where it may yet be written, and is found there.
         """
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
@@ -237,6 +242,12 @@ class RecordStore(Protocol):
         self, client: str, project: str, *, limit: int, before: datetime | None = None
     ) -> list[CallRecord]:
         """Records of a project, newest first, started before `before`."""
+
+    async def delete(self, client: str, project: str, call_id: str) -> bool:
+        """Erase the record of a call that is over, for good; false where there is none."""
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        """Erase all records with that shared id, of calls that are over; return how many there were."""
 
     async def close(self) -> None:
         """Write what is queued and close."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from functools import partial
 
-from sipbridge.calls.call import Call, Hangup, now
+from sipbridge.calls.call import Call, Hangup
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
 from sipbridge.calls.handoff import hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
@@ -79,7 +79,7 @@ async def _answer(call: Call) -> None:
     await call.journalled(call.around.journal.begin(call.record, call.identity.headers))
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
-    call.note(state=CallState.TALKING, answered_at=now())
+    call.note(state=CallState.TALKING, answered_at=call.moment())
     call.around.observe(
         InviteAnswered(200, "answered", call.record.sip_call_id, source_address="", call_id=call.record.call_id)
     )
@@ -167,10 +167,14 @@ async def _end(call: Call, outcome: Outcome) -> None:
     await call.background_over()
     leg_end = call.leg.ended.result()
     if call.record.handoff and call.record.handoff.state is HandoffState.INITIATED:
-        call.note_handoff(state=HandoffState.FAILED, confirmed=False, finished_at=now())
+        call.note_handoff(state=HandoffState.FAILED, confirmed=False, finished_at=call.moment())
     ended_by = call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
     call.note(
-        state=CallState.ENDED, ended_at=leg_end.at, ended_by=ended_by, result=outcome.result, reason=outcome.reason
+        state=CallState.ENDED,
+        ended_at=call.moment(leg_end.at),
+        ended_by=ended_by,
+        result=outcome.result,
+        reason=outcome.reason,
     )
     record = call.record
     if record.answered_at is None:
@@ -182,4 +186,4 @@ async def _end(call: Call, outcome: Outcome) -> None:
     else:
         call.around.journal.unstored(record)
     call.around.registry.remove(call)
-    call.around.observe(CallEnded(record, outcome, (leg_end.at - record.started_at).total_seconds()))
+    call.around.observe(CallEnded(record, outcome, leg_end.at - call.began))

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -199,7 +198,7 @@ class SipLeg:
     def dialog_ended(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str]) -> None:
         """The dialog is over."""
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer, sip_status, datetime.now(UTC), headers))
+            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers))
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from sipbridge.calls.ports import RecordStore, Unfinished
@@ -17,9 +18,9 @@ def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
     return journal, journal.unfinished()
 
 
-def open_store(config: StoreConfig) -> RecordStore:
-    """Open the store of `store.url`. Raises `StartupError` where it cannot be used."""
+def open_store(config: StoreConfig, settled: Callable[[str], None] | None = None) -> RecordStore:
+    """Open the store of `store.url`; `settled` as `SqliteStore` says. Raises `StartupError` where it cannot be used."""
     path = config.sqlite_path
     if path is None:
         raise StartupError("store.url: this version opens sqlite:///PATH only")
-    return SqliteStore(path, retention=timedelta(hours=config.retention_hours))
+    return SqliteStore(path, retention=timedelta(hours=config.retention_hours), settled=settled)

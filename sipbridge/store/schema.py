@@ -28,18 +28,15 @@ CREATE INDEX calls_by_update ON calls (updated_at);
 
 
 def connect_writer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
-    """Open the file for writing, made and given its tables if need be. Raises `StartupError`."""
-    try:
-        path.touch(mode=0o600)  # records hold numbers; SQLite gives its -wal and -shm files the same mode
-    except OSError as error:
-        raise StartupError(f"store.url: {path} cannot be written: {error.strerror}") from error
+    """Open the file for writing, made and given its tables if need be.
+
+    Raises `StartupError` for tables of another version, else `OSError` or `sqlite3.Error`.
+    """
+    path.touch(mode=0o600)  # records hold numbers; SQLite gives its -wal and -shm files the same mode
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise StartupError(f"store.url: {path} cannot be used: {error}; mend or free it, or name another") from error
-    except StartupError:
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -55,6 +52,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL waits for the disk at each commit, so that a record outlives a loss of power too; commits are made in groups.
     connection.execute("PRAGMA synchronous = FULL")
+    # What is erased is overwritten: records are erased because nobody may read them any more.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
         _create_tables(connection, path)

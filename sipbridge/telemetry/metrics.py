@@ -87,6 +87,9 @@ class Metrics:
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
+        self._waiting = Gauge(
+            "sipbridge_store_waiting", "Records in memory that are not written yet.", registry=registry
+        )
         self._durations = histogram("sipbridge_call_duration_seconds", "From INVITE to the end.", CALL_BUCKETS)
         self._setups = histogram("sipbridge_setup_seconds", "From INVITE to 200.", SETUP_BUCKETS)
         self._signal_seconds = histogram("sipbridge_signal_seconds", "A Signal, retries included.", SIGNAL_BUCKETS)
@@ -138,6 +141,10 @@ class Metrics:
     def count_request(self, operation: str, http_status: int) -> None:
         """Count an HTTP request that was answered; `operation` is one of the API's."""
         self._requests(operation, str(http_status)).inc()
+
+    def set_records_waiting(self, count: int) -> None:
+        """Note how many records are not written yet."""
+        self._waiting.set(count)
 
     def page(self) -> bytes:
         """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""

@@ -56,7 +56,7 @@ def _of_aiohttp(error: web.HTTPException) -> web.Response:
 def _of_ourselves(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("a request could not be answered: %s", error, extra={"route": route})
-        return error_answer(500, "the record store cannot be read at the moment; try again")
+        return error_answer(500, "the record store does not work at the moment; try again")
     # The stack and not the message, which may quote what was sent.
     stack = "".join(traceback.format_tb(error.__traceback__))
     logger.error("a request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})

@@ -1,4 +1,4 @@
-"""The handoff of a call, for screen-pops: of the call in progress, else from the store."""
+"""The handoff of a call, for screen-pops: of the call in progress, else from the store. And how it is erased."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.answers import HandoffStateAnswer
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.operation import CALL_ID_PATTERN, Asked, Nothing, Operation, Reply, json_answer
-from sipbridge.web.refusals import LinkRefused
+from sipbridge.web.refusals import CallStillUp, LinkRefused
 
 
 class HandoffStateQuery(BaseModel):
@@ -46,6 +46,22 @@ async def get_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Res
     return _answer(record)
 
 
+async def delete_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Response:
+    """Erase the record of the call with the id, or all records with the shared id, handed off or not."""
+    query, deps = asked.query, asked.deps
+    if query.shared_id is not None:
+        _must_be_over(deps.directory.find_shared(asked.client, asked.project, query.shared_id))
+        erased: int = await deps.store.delete_shared(asked.client, asked.project, query.shared_id)
+    elif query.id is not None:
+        _must_be_over(deps.directory.find(asked.client, asked.project, query.id))
+        erased = await deps.store.delete(asked.client, asked.project, query.id)
+    else:
+        raise BadRequest("give id or shared_id")
+    if not erased:
+        raise NotFound("no record of such a call is known")
+    return web.Response(status=204)
+
+
 async def get_pop(asked: Asked[Nothing, Nothing]) -> web.Response:
     """Answer for the call that the link names."""
     target = asked.deps.pop_links.verify(asked.request.match_info["token"])
@@ -60,6 +76,11 @@ def _handed_off(call: LiveCall | None) -> CallRecord | None:
     """Return the record of a call in progress that has begun its handoff."""
     record = call.record if call else None
     return record if record and record.handoff else None
+
+
+def _must_be_over(call: LiveCall | None) -> None:
+    if call is not None:
+        raise CallStillUp("the call is still up: erase its record when it has ended")
 
 
 def _answer(record: CallRecord | None) -> web.Response:
@@ -78,6 +99,16 @@ OPERATIONS = (
         query=HandoffStateQuery,
         body=Nothing,
         refuses=(NotFound,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/{account_id}/{project_id}/handoff_state",
+        summary="Erase the record of a call for good, or with `shared_id` of all calls that have it",
+        handler=delete_handoff_state,
+        reply=Reply(204, "The record is erased", media_type=""),
+        query=HandoffStateQuery,
+        body=Nothing,
+        refuses=(NotFound, CallStillUp),
     ),
     Operation(
         method="GET",

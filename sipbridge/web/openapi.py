@@ -111,9 +111,8 @@ def _query_parameters(operation: AnyOperation) -> list[Json]:
 def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
     reply = operation.reply
     schema = schemas[reply.model, "serialization"] if reply.model else {"type": "string"}
-    responses = {
-        str(reply.status): {"description": reply.description, "content": {reply.media_type: {"schema": schema}}}
-    }
+    content = {"content": {reply.media_type: {"schema": schema}}} if reply.media_type else {}
+    responses: Json = {str(reply.status): {"description": reply.description, **content}}
     reasons: dict[int, list[str]] = {500: ["The store, or the service itself, failed."]}
     for refusal in operation.refusals:
         reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])

@@ -46,7 +46,7 @@ class Asked(Generic[Q, B]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an operation answers when all is well: JSON of a model, or text of a media type."""
+    """What an operation answers when all is well: JSON of a model, or text of a media type; of none, nothing."""
 
     status: int
     description: str
@@ -61,7 +61,7 @@ class Operation(Generic[Q, B]):
     `also` is a second shape that the body may have, which the model of `body` reads too.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     handler: Callable[[Asked[Q, B]], Awaitable[web.StreamResponse]]

@@ -23,6 +23,12 @@ class BodyTooSlow(RequestRefused):
     http_status = 408
 
 
+class CallStillUp(RequestRefused):
+    """The call is still up: its record would be written again."""
+
+    http_status = 409
+
+
 class BodyTooLarge(RequestRefused):
     """A body over the limit."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from fakes.audio import FakeAudioStream
 from fakes.journal import Journal
@@ -174,7 +174,7 @@ class FakeLeg:
 
     def _end(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str] | None = None) -> None:
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer, sip_status, datetime.now(UTC), headers or {}))
+            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers or {}))
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
 

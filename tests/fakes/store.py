@@ -38,8 +38,23 @@ class FakeStore:
         newest = {record.call_id: record for record in reversed(self._of(client, project))}
         return [record for record in newest.values() if before is None or record.started_at < before][:limit]
 
+    @property
+    def waiting(self) -> int:
+        return 0
+
+    async def delete(self, client: str, project: str, call_id: str) -> bool:
+        return bool(self._forget([r for r in self._of(client, project) if r.call_id == call_id]))
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        return self._forget([r for r in self._of(client, project) if r.shared_id == shared_id])
+
     async def close(self) -> None:
         await self._journal.reach("store.close")
+
+    def _forget(self, erased: list[CallRecord]) -> int:
+        calls = {record.call_id for record in erased}
+        self.written = [record for record in self.written if record.call_id not in calls]
+        return len(calls)
 
     def _of(self, client: str, project: str) -> list[CallRecord]:
         """Newest first."""

@@ -103,11 +103,15 @@ def bridge(
     name: str = "bridge",
     environ: Mapping[str, str] | None = None,
     names: Nameserver | None = None,
+    within: Sequence[str | Path] = (),
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration; its file and its log are in the folder. `names` resolves names for it."""
+    """Run a bridge with a configuration; its file and its log are in the folder.
+
+    `names` resolves names for it; `within` is a command that makes surroundings for it and then becomes it.
+    """
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    within = _with_names(folder, names) if names else ()
+    within = (*within, *(_with_names(folder, names) if names else ()))
     with running_bridge(file, folder / f"{name}.log", environ or {}, within) as running:
         yield running
 

@@ -58,8 +58,3 @@ def allow_many_sockets() -> None:
     """Raise the limit of open files for us and the programs that we start: a held call has two sockets."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def open_files(pid: int) -> int:
-    """How many files and sockets it has open."""
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,15 +158,19 @@ class Counting:
 
         return wait_for(grown, f"{name}{labels} to grow by {value:g}", 5)
 
+    def grew(self, name: str, **labels: str) -> float:
+        """Return by how much a counter has grown so far."""
+        return self.bridge.metrics().since(self.before, name, **labels)
+
 
 @contextmanager
-def site(folder: Path, cxone: Simulator, **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
-    """Run a bridge with all projects; `changes` are sections of its configuration, merged in."""
+def site(folder: Path, cxone: Simulator, *, within: Sequence[str | Path] = (), **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
+    """Run a bridge with all projects, `within` surroundings; `changes` are sections of its configuration, merged in."""
     desk_port = free_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
         settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
-    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
+    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, within=within) as running:
         trunk = Site(running, cxone, folder, desk_port)
         try:
             yield trunk

@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.calls.ports import RecordStore
 from sipbridge.config import StoreConfig
-from sipbridge.store import open_store, sqlite
+from sipbridge.store import database, open_store
 from sipbridge.store.schema import connect_writer
 
 OpenStore = Callable[[], RecordStore]
@@ -41,7 +41,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
         seen.connection.set_trace_callback(seen.statements.append)
         return seen.connection
 
-    monkeypatch.setattr(sqlite, "connect_writer", connect)
+    monkeypatch.setattr(database, "connect_writer", connect)
     return seen
 
 

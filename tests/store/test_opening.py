@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
     connection.close()
     with pytest.raises(StartupError, match="schema version 99, this sipbridge reads 1"):
         open_store(config(path))
+
+
+def test_a_file_that_another_bridge_has_is_refused_until_that_one_has_ended(path: Path) -> None:
+    first = open_store(config(path))
+    refused = rf"store\.url: .*calls\.db is in use by another sipbridge \(process {os.getpid()}\); stop it, or name"
+    for _ in range(2):
+        with pytest.raises(StartupError, match=refused):
+            open_store(config(path))
+    asyncio.run(first.close())
+    asyncio.run(open_store(config(path)).close())
+
+
+def test_a_bridge_that_could_not_open_its_file_keeps_nobody_off_it(path: Path) -> None:
+    path.write_bytes(b"not a database, by any means" * 100)
+    for _ in range(2):
+        with pytest.raises(StartupError, match="file is not a database"):
+            open_store(config(path))
+    path.unlink()
+    asyncio.run(open_store(config(path)).close())
 
 
 def test_redis_is_refused() -> None:

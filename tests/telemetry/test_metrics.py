@@ -193,6 +193,8 @@ def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:
     assert value(metrics, "sipbridge_draining") == 1
     assert value(metrics, "sipbridge_sip_thread_lag_seconds") == 0.125
     assert value(metrics, "sipbridge_store_errors_total") == 1
+    metrics.set_records_waiting(7)
+    assert value(metrics, "sipbridge_store_waiting") == 7
     metrics(DrainChanged(draining=False))
     assert value(metrics, "sipbridge_draining") == 0
 

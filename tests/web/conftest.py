@@ -56,6 +56,9 @@ class Bridge:
     async def post(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
         return await self.ask("POST", path, key, body)
 
+    async def delete(self, path: str, key: str | None = KEY) -> tuple[int, Any]:
+        return await self.ask("DELETE", path, key, None)
+
     async def ask(self, method: str, path: str, key: str | None, body: object) -> tuple[int, Any]:
         """Ask, with bytes as they are or else JSON for a body; return the status and the JSON answer.
 
@@ -64,7 +67,7 @@ class Bridge:
         data = io.BytesIO(body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode())
         headers = {"x-api-key": key} if key else {}
         async with self.session.request(method, self.url(path), headers=headers, data=data) as response:
-            return response.status, await response.json()
+            return response.status, await response.json() if await response.read() else None
 
     def url(self, path: str) -> str:
         return self.base + (path if path.startswith("/") else f"{self.project}/{path}")

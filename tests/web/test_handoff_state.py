@@ -10,6 +10,7 @@ from store.records import START, make_handoff, make_record
 from sipbridge.calls.model import HandoffState
 
 from .conftest import Bridge
+from .fakes import SALES_KEY
 
 DEEP = {"deep": [[["x"]]], "n": 1}
 
@@ -128,4 +129,62 @@ async def test_a_store_that_cannot_be_read_is_500_without_details(bridge: Bridge
     await bridge.store.close()
     status, body = await bridge.get("handoff_state?id=call-1")
     assert status == 500
-    assert body == {"error_message": "the record store cannot be read at the moment; try again"}
+    assert body == {"error_message": "the record store does not work at the moment; try again"}
+
+
+async def test_an_erased_record_is_gone_wherever_it_is_asked_for(bridge: Bridge) -> None:
+    record = make_record(handoff=make_handoff())
+    await bridge.store.put(record)
+    assert await bridge.delete("handoff_state?id=call-1") == (204, None)
+    for path in ("handoff_state?id=call-1", "handoff_state?shared_id=contact-1", "calls/call-1"):
+        assert (await bridge.get(path))[0] == 404
+    assert (await bridge.get(bridge.pop_links.make(record).removeprefix("http://127.0.0.1:8080"), key=None))[0] == 404
+    assert await bridge.get("calls") == (200, {"calls": []})
+    status, body = await bridge.delete("handoff_state?id=call-1")
+    assert (status, body) == (404, {"error_message": "no record of such a call is known"})
+
+
+async def test_a_shared_id_erases_all_records_that_have_it_and_no_other(bridge: Bridge) -> None:
+    for call_id, shared_id in (("a", "crm-7"), ("b", "crm-7"), ("c", "crm-8")):
+        await bridge.store.put(make_record(call_id, handoff=make_handoff(shared_id=shared_id)))
+    await bridge.store.put(make_record("d", project="sales", handoff=make_handoff(shared_id="crm-7")))
+    assert (await bridge.delete("handoff_state?shared_id=crm-7&id=c"))[0] == 204
+    assert [call["id"] for call in (await bridge.get("calls"))[1]["calls"]] == ["c"]
+    assert await bridge.store.get("acme", "sales", "d")
+
+
+async def test_a_record_without_a_handoff_is_erased_as_well(bridge: Bridge) -> None:
+    await bridge.store.put(make_record())
+    assert (await bridge.delete("handoff_state?shared_id=contact-1"))[0] == 204
+    assert (await bridge.get("calls/call-1"))[0] == 404
+
+
+@pytest.mark.parametrize("query", ["id=live", "shared_id=contact-2"])
+async def test_the_record_of_a_call_that_is_up_is_not_erased(bridge: Bridge, query: str) -> None:
+    record = make_record("live", contact_id="contact-2", handoff=make_handoff(shared_id="contact-2"))
+    await bridge.store.put(record)
+    bridge.directory.add(record)
+    status, body = await bridge.delete(f"handoff_state?{query}")
+    assert status == 409
+    assert "still up" in body["error_message"]
+    assert await bridge.store.get("acme", "billing", "live") == record
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 400), ("id=", 400), ("id=%00", 400), ("shared_id=none", 404)])
+async def test_what_names_no_record_erases_none(bridge: Bridge, query: str, status: int) -> None:
+    await bridge.store.put(make_record())
+    assert (await bridge.delete(f"handoff_state?{query}"))[0] == status
+    assert await bridge.store.get("acme", "billing", "call-1")
+
+
+@pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 401), (SALES_KEY, 403)])
+async def test_nobody_erases_records_of_another_project(bridge: Bridge, key: str | None, status: int) -> None:
+    await bridge.store.put(make_record())
+    for query in ("id=call-1", "id=none"):
+        assert (await bridge.delete(f"handoff_state?{query}", key))[0] == status
+    assert await bridge.store.get("acme", "billing", "call-1")
+
+
+async def test_a_store_that_cannot_erase_is_500(bridge: Bridge) -> None:
+    await bridge.store.close()
+    assert (await bridge.delete("handoff_state?id=call-1"))[0] == 500

@@ -1,0 +1,129 @@
+"""A small disk of its own for a program, which a test can make fail: mount and user namespaces of Linux."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .program import Program
+
+# Without its right to pass over the modes of folders, which it has in a namespace of its own.
+_MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec setpriv --bounding-set=-dac_override "$@"'
+_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+_OVERWRITE = """
+import os, sqlite3, sys
+with sqlite3.connect(sys.argv[1], isolation_level=None) as connection:
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+with open(sys.argv[1], "r+b") as file:
+    file.write(b"overwritten".ljust(4096) * (os.path.getsize(sys.argv[1]) // 4096))
+"""
+_CONTACTS = """
+import json, sqlite3, sys
+for (body,) in sqlite3.connect(sys.argv[1]).execute("SELECT body FROM calls"):
+    print(json.loads(body)["contact_id"])
+"""
+
+
+class OwnDisk:
+    """A file system at a folder, which only the program that runs within it sees."""
+
+    def __init__(self, folder: Path, *, size: str = "3m") -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.within: Sequence[str | Path] = (
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            _MOUNT,
+            "sh",
+            size,
+            folder,
+        )
+        self._program: Program | None = None
+
+    def belongs_to(self, program: Program) -> None:
+        """Say which program runs within it."""
+        self._program = program
+
+    @property
+    def program(self) -> Program:
+        """The program that runs within it."""
+        assert self._program is not None
+        return self._program
+
+    def path(self, name: str) -> Path:
+        """Return a file of it, as seen from outside."""
+        return Path(f"/proc/{self.program.pid}/root{self.folder / name}")
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave no byte free."""
+        filler = self.path("filler")
+        with filler.open("wb", buffering=0) as file:
+            for size in (65536, 1):
+                _write_until_full(file.write, size)
+        yield
+        filler.unlink()
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Let no file be made, renamed or deleted."""
+        self.path("").chmod(0o500)
+        yield
+        self.path("").chmod(0o700)
+
+    @contextmanager
+    def failing_writes(self) -> Iterator[None]:
+        """Make each write fail that lets a file grow: an error of the disk (EIO) for SQLite."""
+        old = resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (0, old[1]))
+        yield
+        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, old)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Have another process write the database, and not come to an end."""
+        command = self._inside(_LOCK, name)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:  # noqa: S603 (our own)
+            assert locker.stdout is not None
+            assert locker.stdout.readline() == "locked\n"
+            yield
+            locker.communicate("")
+
+    def overwrite(self, name: str) -> None:
+        """Write something else over all of a database, in place."""
+        subprocess.run(self._inside(_OVERWRITE, name), check=True)  # noqa: S603 (our own)
+
+    def contacts(self, name: str) -> set[str]:
+        """Return the contacts whose records are in the file."""
+        run = subprocess.run(self._inside(_CONTACTS, name), check=True, capture_output=True, text=True)  # noqa: S603 (our own)
+        return set(run.stdout.split())
+
+    def _inside(self, script: str, name: str) -> list[str]:
+        return [*self._enter(), sys.executable, "-c", script, str(self.folder / name)]
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--target={self.program.pid}", "--user", "--mount", "--preserve-credentials", "--"]
+
+
+def _write_until_full(write: object, size: int) -> None:
+    assert callable(write)
+    try:
+        while True:
+            write(bytes(size))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise

@@ -1,0 +1,350 @@
+"""What becomes of records where the file fails: none is lost while the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.model import CallState, Turn
+from sipbridge.calls.ports import RecordStore
+from sipbridge.config import StoreConfig
+from sipbridge.errors import StoreError
+from sipbridge.store import answering, backlog, database, open_store, writer
+from sipbridge.store.reader import READERS
+from sipbridge.store.schema import connect_writer
+
+from .conftest import OpenStore, Writer
+from .records import START, make_handoff, make_record
+
+PAGE = 4096
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.2)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process writes, and does not come to an end."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as intruder:
+        intruder.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def names_in(path: Path, *expected: str) -> None:
+    """Return once the file has these calls, and no other, in the order in which they were put."""
+    async with asyncio.timeout(5):
+        while _names(path) != list(expected):  # noqa: ASYNC110 (nothing tells of a retry)
+            await asyncio.sleep(0.01)
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
+            return [name for (name,) in reader.execute("SELECT call_id FROM calls ORDER BY rowid")]
+    except sqlite3.Error:
+        return []
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Return once the log has these words."""
+    async with asyncio.timeout(5):
+        while words not in caplog.text:  # noqa: ASYNC110 (the log tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def put_in_vain(store: RecordStore, call_id: str, **changes: object) -> None:
+    with pytest.raises(StoreError, match="could not be written"):
+        await store.put(make_record(call_id, **changes))
+
+
+async def put_at_last(store: RecordStore, call_id: str) -> None:
+    """Put a record once the store takes it again."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(StoreError):
+                await store.put(make_record(call_id))
+                return
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def failing(store: RecordStore, path: Path) -> AsyncIterator[None]:
+    """The file is locked, and the store has found out."""
+    with locked(path):
+        await put_in_vain(store, "finds out")
+        yield
+
+
+async def test_what_a_locked_file_does_not_take_is_written_later_in_order(path: Path, store: RecordStore) -> None:
+    await store.put(make_record("before"))
+    async with failing(store, path):
+        await put_in_vain(store, "b")
+        await put_in_vain(store, "a")
+        assert _names(path) == ["before"]
+    await names_in(path, "before", "finds out", "b", "a")
+    await put_at_last(store, "after")
+    assert _names(path)[-1] == "after"
+
+
+async def test_no_put_waits_for_a_file_that_is_known_to_fail(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 1.0)
+    store = reopen()
+    async with failing(store, path), asyncio.timeout(0.5):
+        for n in range(100):
+            await put_in_vain(store, f"call-{n}")
+
+
+async def test_what_waits_is_found(path: Path, store: RecordStore) -> None:
+    await store.put(make_record("old", handoff=make_handoff()))
+    async with failing(store, path):
+        ended = make_record("new", state=CallState.ENDED, started_at=START.replace(hour=13), handoff=make_handoff())
+        await put_in_vain(store, "new", started_at=ended.started_at)
+        with pytest.raises(StoreError):
+            await store.put(ended)
+        await put_in_vain(store, "old", handoff=make_handoff(shared_id="crm-7"))
+        assert await store.get("acme", "billing", "new") == ended
+        assert await store.get("other", "billing", "new") is None
+        assert await store.get_shared("acme", "billing", "contact-1") == ended
+        moved = await store.get_shared("acme", "billing", "crm-7")
+        assert moved
+        assert moved.call_id == "old"
+        names = [record.call_id for record in await store.list_calls("acme", "billing", limit=10)]
+        assert names[0] == "new"
+        assert sorted(names) == ["finds out", "new", "old"]
+        assert await store.list_calls("acme", "billing", limit=10, before=START) == []
+        assert await store.list_calls("acme", "sales", limit=10) == []
+
+
+async def test_a_full_disk_loses_nothing(path: Path, writer: Writer, store: RecordStore) -> None:
+    await store.put(make_record("before"))
+    writer.run("PRAGMA max_page_count = 1")  # SQLite takes the pages in use for the limit
+    with pytest.raises(StoreError, match="full"):
+        await store.put(make_record("much", transcript=(Turn(role="agent", text="x" * 16_000),)))
+    writer.run("PRAGMA max_page_count = 1000000")
+    await names_in(path, "before", "much")
+
+
+async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
+    path: Path, store: RecordStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backlog, "MAX_RECORDS", 3)
+    async with failing(store, path):
+        for name in ("a", "b", "c", "d"):
+            await put_in_vain(store, name)
+    await names_in(path, "b", "c", "d")
+    await said(caplog, "records lost: 2")
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
+        "more records wait than memory may hold: the oldest are lost from now on"
+    ]
+
+
+async def test_closing_tries_for_a_while_and_says_what_is_lost(
+    path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with failing(store, path), asyncio.timeout(5):
+        await store.close()
+    assert _names(path) == []
+    assert "without records that it did not take: 1 (the store could not be written: database is locked)" in caplog.text
+
+
+async def test_closing_writes_what_waits_once_it_can(path: Path, store: RecordStore) -> None:
+    async with failing(store, path):
+        closing_store = asyncio.create_task(store.close())
+        await asyncio.sleep(0.05)
+    await closing_store
+    assert _names(path) == ["finds out"]
+
+
+def damage(path: Path) -> None:
+    """Overwrite a page in the middle of the file."""
+    overwrite(path, path.stat().st_size // PAGE // 2 * PAGE, b"\xde\xad\xbe\xef" * (PAGE // 4))
+
+
+def bring_in(path: Path) -> None:
+    """Bring all that was written into the file itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+OVERWRITE = """
+import os, sys
+os.pwrite(os.open(sys.argv[1], os.O_WRONLY), bytes.fromhex(sys.argv[3]), int(sys.argv[2]))
+"""
+
+
+def overwrite(path: Path, place: int, data: bytes) -> None:
+    """Write into a file, from another process: closing it in this one would let go of SQLite's locks."""
+    subprocess.run([sys.executable, "-c", OVERWRITE, path, str(place), data.hex()], check=True)  # noqa: S603 (our own)
+
+
+def corrupt_files(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("calls.db.corrupt-*"))
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@contextmanager
+def moved_away(folder: Path) -> Iterator[None]:
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    yield
+    moved.rename(folder)
+
+
+async def fill(store: RecordStore) -> set[str]:
+    names = [f"call-{n:03}" for n in range(300)]
+    await asyncio.gather(*(store.put(make_record(name)) for name in names))
+    return set(names)
+
+
+async def test_a_file_damaged_while_in_use_is_moved_aside_and_what_is_whole_carried_over(
+    path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await fill(store)
+    bring_in(path)
+    damage(path)
+    with pytest.raises(StoreError, match="malformed"):
+        await store.list_calls("acme", "billing", limit=1000)
+    async with asyncio.timeout(5):
+        while not corrupt_files(path):  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.01)
+    await put_at_last(store, "after")
+    await said(caplog, "carried over")
+    found = {record.call_id for record in await store.list_calls("acme", "billing", limit=1000)}
+    assert found <= {*before, "after"}
+    assert "after" in found
+    assert len(found) > 250
+    assert [r.levelname for r in caplog.records if "is corrupt and was moved aside" in r.getMessage()] == ["ERROR"]
+
+
+async def test_a_file_that_is_damaged_at_the_start_is_moved_aside(
+    path: Path, reopen: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = reopen()
+    before = await fill(first)
+    await first.close()
+    cut_in_half(path)
+    second = reopen()
+    await put_at_last(second, "after")
+    await said(caplog, "carried over")
+    found = {record.call_id for record in await second.list_calls("acme", "billing", limit=1000)}
+    assert "after" in found
+    assert found <= {*before, "after"}
+    assert "the database is corrupt and was moved aside" in caplog.text
+
+
+async def test_a_file_overwritten_with_something_else_while_in_use_is_moved_aside(
+    path: Path, store: RecordStore
+) -> None:
+    await store.put(make_record("before"))
+    bring_in(path)
+    overwrite(path, 0, b"no database, by any means".ljust(PAGE))
+    await put_at_last(store, "after")
+    await put_at_last(store, "later")
+    assert {"after", "later"} <= set(_names(path))
+    assert corrupt_files(path)[0].read_bytes().startswith(b"no database")
+
+
+async def all_names(store: RecordStore, expected: set[str]) -> set[str]:
+    """Return the calls of the store once they are as many as expected, or after a while."""
+    names: set[str] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            while len(names) < len(expected):
+                await asyncio.sleep(0.01)
+                names = {record.call_id for record in await store.list_calls("acme", "billing", limit=1000)}
+    return names
+
+
+TAKEN_AWAY = {
+    "the file": ["calls.db"],
+    "all of it": ["calls.db", "calls.db-wal", "calls.db-shm"],
+    "its log": ["calls.db-wal"],
+}
+
+
+@pytest.mark.parametrize("names", TAKEN_AWAY.values(), ids=TAKEN_AWAY)
+async def test_a_file_deleted_while_in_use_is_made_anew_with_all_that_was_in_it(
+    path: Path, reopen: OpenStore, names: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = reopen()
+    await store.put(make_record("before"))
+    assert await store.get("acme", "billing", "before")  # a reader has the file open, too
+    for name in names:
+        path.with_name(name).unlink()
+    await store.put(make_record("after"))
+    assert await all_names(store, {"before", "after"}) == {"before", "after"}
+    assert "deleted or replaced while in use" in caplog.text
+    await store.put(make_record("later"))
+    await store.close()
+    assert set(_names(path)) == {"before", "after", "later"}
+
+
+async def test_a_file_deleted_while_nothing_happens_is_noticed(path: Path, store: RecordStore) -> None:
+    await store.put(make_record("before"))
+    os.unlink(path)  # noqa: PTH108 (Path's own is taken for one that blocks)
+    await names_in(path, "before")
+
+
+async def test_a_file_put_in_the_place_of_ours_is_used_and_gets_our_records(
+    path: Path, store: RecordStore, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.db"
+    with closing(connect_writer(other, busy_seconds=1)):
+        pass
+    await store.put(make_record("before"))
+    other.rename(path)
+    await store.put(make_record("after"))
+    assert await all_names(store, {"before", "after"}) == {"before", "after"}
+    await names_in(path, "after", "before")
+
+
+async def test_a_folder_that_is_gone_for_a_while_loses_nothing(
+    path: Path, tmp_path: Path, reopen: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = reopen()
+    await store.put(make_record("before"))
+    for _ in range(2 * READERS):
+        assert await store.get("acme", "billing", "before")
+    with moved_away(tmp_path):
+        await put_in_vain(store, "meanwhile")
+        assert await store.get("acme", "billing", "before"), "readers have the file still"
+        assert await store.get("acme", "billing", "meanwhile")
+        await asyncio.sleep(0.1)
+    await names_in(path, "before", "meanwhile")
+    assert caplog.text.count("deleted or replaced") == 1
+
+
+async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "AFTER_SECONDS", 0)
+    told: list[str] = []
+    store = open_store(StoreConfig(url=f"sqlite:///{path}"), settled=told.append)
+    await store.put(make_record("in time", state=CallState.ENDED))
+    async with failing(store, path):
+        await put_in_vain(store, "late", state=CallState.ENDED)
+    await names_in(path, "in time", "finds out", "late")
+    await store.delete("acme", "billing", "in time")
+    async with asyncio.timeout(5):
+        while len(told) < 2:  # noqa: ASYNC110 (it is a list)
+            await asyncio.sleep(0.01)
+    assert told == ["late", "in time"]
+    await store.close()
