@@ -11,6 +11,7 @@ from sipbridge.web.deps import WebDeps
 from sipbridge.web.failures import answer_errors, server_logger
 from sipbridge.web.operation import AnyOperation
 from sipbridge.web.reading import MAX_BODY_BYTES
+from sipbridge.web.site import Site
 
 STOP_SECONDS = 5.0  # what requests under way have to finish when the service stops
 
@@ -60,7 +61,7 @@ async def start_web(app: web.Application, host: str, port: int) -> tuple[web.App
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await Site(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
         raise StartupError(
