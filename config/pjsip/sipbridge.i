@@ -102,5 +102,6 @@
 %include "sipbridge_native.hpp"
 %ignore sipbridge::keepRoom;
 %ignore sipbridge::giveRoomBack;
+%ignore sipbridge::roomIsBack;
 %include "sipbridge_room.hpp"
 %include "sipbridge_media.hpp"

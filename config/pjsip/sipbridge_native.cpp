@@ -335,7 +335,6 @@ Press presses[PJSUA_MAX_CALLS];
 
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *) {
     presses[id] = Press();
-    giveRoomBack(id);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
     if (!pjsua_var.calls[id].inv->neg)
         keepRoom(id, account);
@@ -368,7 +367,7 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
     if (call.hanging_up || (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED))
-        giveRoomBack(id);
+        roomIsBack(id);
     if (call.hanging_up)
         push(EventEnded, id, 0, static_cast<int>(call.last_code));
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)

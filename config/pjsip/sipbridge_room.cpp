@@ -119,6 +119,11 @@ void giveRoomBack(int call) {
     kept.erase(found);
 }
 
+void roomIsBack(int call) {
+    kept.erase(call);
+    lookAgain = {0, 0};
+}
+
 // ---------------------------------------------------------------- descriptors
 
 namespace {

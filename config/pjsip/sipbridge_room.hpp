@@ -21,14 +21,17 @@ enum Room {
  * 500. Both of its sockets have descriptors below `firstKept`: the kernel gives the lowest that is free (POSIX, open(2)),
  * so that those from there on stay for whoever is less modest.
  *
- * Where all ports are taken that is found out four times a second, and else said as it was.
+ * Where all ports are taken that is found out four times a second and when a leg has ended, and else said as it was: to
+ * try 5,000 pairs takes some milliseconds.
  */
 Room roomForLeg(int account, int firstKept);
 
 /** The same for a call whose audio is opened when it is answered, for it came without an offer: keep a pair bound. */
 void keepRoom(int call, int account);
-/** It is about to be opened, or will never be. */
+/** It is about to be opened. */
 void giveRoomBack(int call);
+/** The call is over, and what it has kept or used is free. */
+void roomIsBack(int call);
 
 /**
  * From now on close every SIP connection (TCP, TLS) that comes and takes a descriptor from this one on. Where there is

@@ -90,17 +90,25 @@ class Project:
 
 @contextmanager
 def bridge(
-    config: Mapping[str, Any], folder: Path, *, name: str = "bridge", environ: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    name: str = "bridge",
+    environ: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration; its file and its log are in the folder."""
+    """Run a bridge with a configuration; its file and its log are in the folder. It has so many descriptors at most."""
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    with running_bridge(file, folder / f"{name}.log", environ or {}) as running:
+    with running_bridge(file, folder / f"{name}.log", environ or {}, descriptors) as running:
         yield running
 
 
 @contextmanager
-def running_bridge(config: Path, log: Path, environ: Mapping[str, str]) -> Iterator[Bridge]:
+def running_bridge(
+    config: Path, log: Path, environ: Mapping[str, str], descriptors: int | None = None
+) -> Iterator[Bridge]:
     """Run a bridge with a configuration file, and more variables in its environment."""
-    with Program([SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
+    limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}:{descriptors}"]
+    with Program([*limit, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))

@@ -159,13 +159,19 @@ class Counting:
 
 
 @contextmanager
-def site(folder: Path, cxone: Simulator, **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
+def site(
+    folder: Path,
+    cxone: Simulator,
+    *,
+    descriptors: int | None = None,
+    **changes: Any,  # noqa: ANN401 (YAML)
+) -> Iterator[Site]:
     """Run a bridge with all projects; `changes` are sections of its configuration, merged in."""
     desk_port = free_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
         settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
-    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
+    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, descriptors=descriptors) as running:
         trunk = Site(running, cxone, folder, desk_port)
         try:
             yield trunk
