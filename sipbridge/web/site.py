@@ -26,6 +26,5 @@ class _Nobody(asyncio.BaseProtocol):
     """Turns a connection away."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it, with no word that could be waited for."""
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        """Close it."""
+        transport.close()

@@ -20,7 +20,7 @@ from .site import Site
 from .websocket_site import Talk, WebsocketSite, websocket_project, websocket_site
 
 TIMEOUT_SECONDS = 1.0
-CLIP_SECONDS = 20
+CLIP_SECONDS = 5
 MOST_SECONDS = 2
 DESK = "desk"
 
