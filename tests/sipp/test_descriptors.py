@@ -101,7 +101,7 @@ def test_with_no_descriptor_at_all_everybody_is_turned_away_and_let_in_again_lat
         _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         # So low that only what is missing between the others can be had, and the connections take that.
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(trunk.bridge)[-1] + 1, most))
-        with idle_connections(trunk.bridge.sip_tcp):
+        with idle_connections(trunk.bridge.sip_tcp, 50):
             for address in (trunk.bridge.sip_tcp, http_of(trunk)):
                 for _ in range(60):  # PJLIB gives up after 50
                     with idle_connections(address, 1) as held:
