@@ -110,7 +110,7 @@ def test_where_the_agent_can_have_no_audio_it_counts_as_not_reached(tmp_path: Pa
         handed = small.call("release", "kind").went_as_written()
         assert [signal["p3"] for signal in handed.signals()] == ["agent_unavailable"]
         assert count.shows(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
-        assert small.bridge.program.log.read_text().count(f"the last: {NO_PORTS}") == 2
+        assert small.bridge.program.log.read_text().count(f"SIP 503, {NO_PORTS}") == 2
 
 
 def test_where_the_desk_can_have_no_audio_the_script_takes_the_caller(tmp_path: Path, cxone: Simulator) -> None:

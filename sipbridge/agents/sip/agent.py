@@ -41,7 +41,7 @@ class SipAgent:
             try:
                 return await self._reach(uri, headers, identity.caller, leg)
             except DialFailed as error:
-                why = str(error)
+                why = f"SIP {error.sip_status}, {error}"
                 # What was heard of it before it failed is not to be heard on.
                 await leg.part()
         raise AgentUnavailable(f"no URI of the agent answered, of {len(self._uris)}; the last: {why}")
