@@ -1,4 +1,4 @@
-"""A bridge whose secrets are all known by name, and everything that can go wrong on it with something of a caller in it."""
+"""A bridge whose secrets are all known by name, and all that can go wrong on it with something of a caller's in it."""
 
 from __future__ import annotations
 

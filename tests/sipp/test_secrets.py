@@ -1,4 +1,4 @@
-"""What the bridge writes and serves, whatever goes wrong: no secret anywhere, nothing of a caller's in an ordinary log."""
+"""What the bridge writes and serves, whatever goes wrong: no secret at all, nothing of a caller's in the usual log."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_commands_show_no_secret(tmp_path: Path, arguments: tuple[str, ...]) -> 
     for name, settings in {"good": good, "bad": bad}.items():
         file = tmp_path / f"{name}.yaml"
         file.write_text(yaml.safe_dump(settings))
-        command = [SIPBRIDGE, arguments[0], file, *arguments[1:]]
+        command = [str(SIPBRIDGE), arguments[0], str(file), *arguments[1:]]
         run = subprocess.run(command, check=False, text=True, capture_output=True)  # noqa: S603 (our own)
         assert run.stdout + run.stderr
         assert found((*SECRETS, *NEAR_SECRETS), run.stdout + run.stderr) == {}
