@@ -4,7 +4,8 @@
 
 Writes FOLDER/bridge.yaml with its secrets in files of their own, runs the command, which starts the bridge with that
 folder as /etc/sipbridge and this machine's network, and places calls: one that is handed off; with `--restarts` one
-that the bridge is killed under, whose contact must hear of it from the next; one that is up at the command's SIGTERM.
+that it is killed under and one that it is frozen under, whose contacts must hear of it from the next, and a reload; one
+that is up when the command gets SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +25,7 @@ import yaml
 from .audio import write_silence
 from .bridge import Project
 from .http import fetch
+from .metrics import Metrics
 from .ports import free_port
 from .program import Program
 from .settings import Settings, bridge_settings, client_settings, key, project_settings, token
@@ -98,24 +101,38 @@ class Installed:
         _say(f"a call was handed off: {record['handoff']['state']}, Signal {record['handoff']['signal']}")
         self._expect_signal("1001", "care")
 
-    def be_killed(self) -> None:
-        """Kill the process under a call."""
-        with self.call("waiting", "1002"):
-            self._api["waiting"].live_call("1002")
+    def be_lost(self, how: signal.Signals, contact_id: str) -> None:
+        """Kill or freeze the process under a call."""
+        with self.call("waiting", contact_id):
+            self._api["waiting"].live_call(contact_id)
             before = self.process()
-            os.kill(before, signal.SIGKILL)
+            os.kill(before, how)
             wait_for(lambda: self.process(default=before) != before, "another process", START_SECONDS)
             self.await_ready()
-            self._expect_signal("1002", "bridge_restarted")
-        _say("killed and started again; the contact of the call that was up heard of it")
+            self._expect_signal(contact_id, "bridge_restarted")
+        _say(f"started again after {how.name}; the contact of the call that was up heard of it")
+
+    def be_reloaded(self) -> None:
+        """Have systemd, the parent of the process, reload it."""
+        stat = Path(f"/proc/{self.process()}/stat").read_text()
+        parent = stat.rpartition(")")[2].split()[1]  # proc(5): state, then ppid
+        command = ["nsenter", "--target", parent, "--mount", "--pid", "systemctl", "reload", "sipbridge"]
+        subprocess.run(command, check=True)  # noqa: S603 (our own)
+
+        def read() -> bool:
+            metrics = Metrics(fetch(f"http://{self._http}/metrics").body.decode())
+            return metrics.value("sipbridge_config_readings_total", result="success") == 1
+
+        wait_for(read, "the configuration to be read anew")
+        _say("reloaded")
 
     def stop(self) -> None:
         """Stop the command under a call, which is handed off."""
-        with self.call("waiting", "1003") as caller:
-            self._api["waiting"].live_call("1003")
+        with self.call("waiting", "1004") as caller:
+            self._api["waiting"].live_call("1004")
             self._program.terminate()
             caller.check()
-            self._expect_signal("1003", "draining")
+            self._expect_signal("1004", "draining")
             code = self._program.wait(STOP_SECONDS)
         _say(f"stopped, and the call that was up was handed off; the command's exit code is {code}")
 
@@ -131,7 +148,10 @@ class Installed:
 
     def _listens(self, pid: int) -> bool:
         """Whether a process that serves /etc/sipbridge is ours: others may be up on this machine."""
-        sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        sockets = set()
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # it has been closed
+                sockets.add(str(entry.readlink()))
         wanted = f":{int(self._http.rpartition(':')[2]):04X} 00000000:0000 0A "
         lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()
         return any(wanted in line and f"socket:[{line.split()[9]}]" in sockets for line in lines)
@@ -155,7 +175,8 @@ class Installed:
     def end(self) -> None:
         """End the command, if it still runs."""
         if self._program.is_running:
-            self._program.stop()
+            self._program.terminate()
+            self._program.wait(STOP_SECONDS)
 
 
 def _processes() -> Iterator[int]:
@@ -181,7 +202,9 @@ def main() -> None:
             bridge.show()
             bridge.hand_off()
             if options.restarts:
-                bridge.be_killed()
+                bridge.be_reloaded()
+                bridge.be_lost(signal.SIGKILL, "1002")
+                bridge.be_lost(signal.SIGSTOP, "1003")
             bridge.stop()
         finally:
             bridge.end()

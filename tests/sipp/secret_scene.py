@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.audio import write_silence
 from harness.bridge import bridge
 from harness.event_stream import EventStream
 from harness.http import fetch
@@ -22,7 +23,7 @@ from harness.simulator import Simulator
 
 from sipbridge.simulator import DEMO_TENANT
 
-from .site import GREETING, NUMBERS, Contact, Site
+from .site import NUMBERS, Contact, Site
 from .websocket_site import ScriptedAgent, WebsocketSite, websocket_project
 
 POP_SECRET = "pop-link-secret-0123456789"
@@ -31,6 +32,7 @@ LINE_HEADER, DESK_HEADER = "line-header-secret", "desk-header-secret"
 WRONG = {"client_secret": "refused-client-secret", "access_key_secret": "refused-key-secret"}
 STRANGERS_TOKEN, STRANGERS_KEY = "token-of-a-stranger", "key-of-a-stranger"
 PROJECTS = ("bot", "gone", "line", "desk", "greeting", "refused")
+CLIP_SECONDS = 2
 REFUSED_NUMBER = "+19995550077"
 
 # What may stand nowhere.
@@ -66,16 +68,17 @@ class Scene:
 
     site: WebsocketSite
     served: list[str]
+    stored: list[bytes]
 
     def play(self) -> None:
         """Let happen what can: good calls, then faults of every side."""
         self._agent_errs()
-        self._agent_is_lost()
-        self._api_hands_off()
-        self._nobody_is_reached()
-        self._cxone_fails()
-        self._strangers_call()
-        self._strangers_ask()
+        with self._agent_is_lost():  # which takes its time
+            self._api_hands_off()
+            self._nobody_is_reached()
+            self._cxone_fails()
+            self._strangers_call()
+            self._strangers_ask()
         self._store_is_gone()
         self._read_what_is_open()
 
@@ -94,18 +97,19 @@ class Scene:
             call.went_as_written()
             assert call.record()["handoff"]["data"] == {"order_id": DATA}
 
-    def _agent_is_lost(self) -> None:
-        with self.site.call("gone", "ws_caller_impostor") as call:
-            assert call.went_as_written().record()["handoff"]["reason"] == "agent_unavailable"
+    @contextmanager
+    def _agent_is_lost(self) -> Iterator[None]:
         with self.site.call("bot", "ws_caller_impostor") as call:
             agent = call.agent()
             self.site.agents.turn_away()
             agent.drop()
+            yield
             assert call.went_as_written().record()["handoff"]["reason"] == "agent_lost"
 
     def _api_hands_off(self) -> None:
         call = self.site.trunk.call("release", "greeting")
         call_id = call.answered()
+        self._read_what_is_stored()  # the journal of calls in progress among it
         assert call.project.ask(f"calls/{call_id}/turns", "POST", {"turns": [WORDS]}).status == 422
         assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"parameters": {"p10": PARAMETER}}).status == 422
         assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"destination": DATA}).status == 422
@@ -120,18 +124,24 @@ class Scene:
         self.served.append(str(call.record()))
 
     def _nobody_is_reached(self) -> None:
-        self.site.trunk.call("agent_caller_unserved", "line").went_as_written()
-        desk = self.site.trunk.call("release", "desk").went_as_written()
-        assert desk.record()["handoff"]["transfer"]
+        line = self.site.trunk.call("agent_caller_unserved", "line")
+        desk = self.site.trunk.call("release", "desk")
+        with self.site.call("gone", "ws_caller_impostor") as gone:
+            assert gone.went_as_written().record()["handoff"]["reason"] == "agent_unavailable"
+        line.went_as_written()
+        assert desk.went_as_written().record()["handoff"]["transfer"]
 
     def _cxone_fails(self) -> None:
+        calls = [self.site.trunk.call("release", "refused", number=REFUSED_NUMBER)]
         for fault in ({"status": 500}, {"status": 404}, {"expire_tokens": True}):
             contact = Contact.new()
             self.site.trunk.cxone.fail("signal", contact_id=contact.id, **fault)
-            self.site.trunk.call("release", "desk", contact=contact).went_as_written()
-        self.site.trunk.call("release", "refused", number=REFUSED_NUMBER).went_as_written()
+            calls.append(self.site.trunk.call("release", "desk", contact=contact))
+        for call in calls:
+            call.went_as_written()
 
     def _store_is_gone(self) -> None:
+        self._read_what_is_stored()
         with closing(sqlite3.connect(self.site.trunk.folder / "calls.db")) as database, database:
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 database.execute(f"DROP TABLE {table}")
@@ -188,9 +198,8 @@ class Scene:
         """What the bridge has written so far."""
         return self.site.trunk.bridge.program.log.read_text(errors="replace")
 
-    def database(self) -> bytes:
-        """Every byte that it has stored."""
-        return b"".join(file.read_bytes() for file in sorted(self.site.trunk.folder.glob("calls.db*")))
+    def _read_what_is_stored(self) -> None:
+        self.stored.extend(file.read_bytes() for file in self.site.trunk.folder.glob("calls.db*"))
 
 
 @contextmanager
@@ -203,11 +212,13 @@ def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
         running = stack.enter_context(bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}))
         trunk = Site(running, cxone, folder, desk_port=0)
         stack.callback(trunk.end_calls)
-        yield Scene(WebsocketSite(trunk, rtp, agents, spare_port=0), [])
+        yield Scene(WebsocketSite(trunk, rtp, agents, spare_port=0), [], [])
 
 
 def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
     """A configuration with a secret in every place that may hold one."""
+    clip = folder / "clip.wav"
+    write_silence(clip, CLIP_SECONDS)
     nobody = f"127.0.0.1:{free_port()}"
     header = {"Authorization": f"Bearer {AGENT_HEADER}"}
     impatient: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
@@ -228,7 +239,7 @@ def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
             },
         ),
         "desk": project_settings("desk", desk | {"answer_timeout_seconds": 0.5}),
-        "greeting": project_settings("greeting", agent={"type": "prompt", "audio": str(GREETING)}),
+        "greeting": project_settings("greeting", agent={"type": "prompt", "audio": str(clip)}),
     }
     for project in projects.values():
         project["handoff"]["signal"] |= {"p4": "{data.order_id}", "p6": "{caller} {dialled}", "p9": "{pop_url}"}

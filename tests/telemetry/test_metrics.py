@@ -12,7 +12,9 @@ from sipbridge import __version__
 from sipbridge.calls.events import (
     AgentFault,
     CallEnded,
+    CallRecovered,
     CallStarted,
+    ConfigRead,
     DrainChanged,
     HandoffFinished,
     HandoffStage,
@@ -49,6 +51,8 @@ CONTRACT = {
     "sipbridge_media_underruns_total": set(),
     "sipbridge_media_overruns_total": set(),
     "sipbridge_media_late_frames_total": set(),
+    "sipbridge_calls_recovered_total": {"client", "result", "reason"},
+    "sipbridge_config_readings_total": {"result"},
 }
 
 
@@ -74,7 +78,12 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str) -> None:
-    for event in [*whole_call(), TokenRequested("acme", Result.SUCCESS, 0.1)]:
+    for event in [
+        *whole_call(),
+        TokenRequested("acme", Result.SUCCESS, 0.1),
+        CallRecovered(ENDED, OK),
+        ConfigRead(OK),
+    ]:
         metrics(event)
     found = samples(metrics, name)
     assert found
