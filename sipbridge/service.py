@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
+from sipbridge.supervisor import Supervisor
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
 from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.waiting import settle
@@ -40,6 +42,8 @@ LAG_INTERVAL_SECONDS = 1.0
 STALLED_SECONDS = 3.0
 # After draining's hand-offs: for Signals, transfers and BYEs that are under way.
 LAST_CALLS_SECONDS = 25.0
+# And then for the record of the last call, and to close what is open.
+CLOSING_SECONDS = 10.0
 
 
 def main(config: Config, read: Callable[[], Config]) -> int:
@@ -48,6 +52,8 @@ def main(config: Config, read: Callable[[], Config]) -> int:
     `read` reads the configuration again, at each SIGHUP.
     """
     _refuse_unsupported(config)
+    # A core dump would hold every secret of the configuration, and what callers say.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with configure_logging(level_from(os.environ)):
         if short := descriptors.claim(config.sip.max_calls, descriptors_a_call(config)):
             logger.warning("%s", short, extra={"event": "config_warning"})
@@ -86,6 +92,7 @@ class Service:
         self._stop_asked = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._chores: set[asyncio.Task[None]] = set()
+        self._supervisor = Supervisor(os.environ)
         self._lag_seconds = 0.0
         self._lag_asked_at: float | None = None
 
@@ -150,6 +157,7 @@ class Service:
         self._in_the_background(recover(left, around))
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
+        self._supervisor.ready()
 
     def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
         for centre in centres:
@@ -189,6 +197,7 @@ class Service:
             self._lag_asked_at = loop.time()
             self._lag_seconds = await self._trunk.measure_lag()
             self._lag_asked_at = None
+            self._supervisor.alive()
             self._metrics.set_sip_thread_lag(self._lag_seconds)
             self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
             self._metrics.set_media_counts(*self._trunk.audio_counts())
@@ -308,6 +317,7 @@ class Service:
     async def _drain(self) -> None:
         """Take no more calls, let those in progress end, hand off the rest, wait for the last."""
         self._admission.draining = True
+        self._supervisor.stopping(within_seconds=self._config.drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._observe(DrainChanged(draining=True))
         await self._calls_over(self._config.drain_seconds)
         for call in self._registry.all():

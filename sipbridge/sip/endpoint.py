@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 
 import pjsua2 as pj
@@ -12,14 +11,12 @@ from sipbridge.config import ListenUrl, SipConfig
 from sipbridge.errors import StartupError
 from sipbridge.sip.room import LEGS_A_CALL
 
-logger = logging.getLogger(__name__)
-
 # Slots beyond those: dialogs that are ending still hold theirs.
 SPARE_SLOTS = 64
 _PTIME_MILLISECONDS = 20
 _TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
-# Of PJSIP's own levels 0 to 6: errors and warnings.
-_LOG_LEVEL = 2
+# Its own lines are left out: each message that cannot be read would make one, quoted in full, numbers, token and all.
+_SILENT = 0
 # A call takes and gives back a dozen pools; past this much, what is free goes back to the system.
 _KEPT_POOL_BYTES = 64 * 1024 * 1024
 
@@ -36,22 +33,11 @@ def built_max_calls() -> int:
 _RECEIVE_BUFFER = pj.SockOpt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
 
 
-class PjsipLog(pj.LogWriter):  # type: ignore[misc]
-    """PJSIP's own log lines, on the SIP thread."""
-
-    def write(self, entry: pj.LogEntry) -> None:
-        """Pass a line on. They may quote what a stranger sent, so they are warnings only where PJSIP says so."""
-        level = logging.WARNING if entry.level <= 1 else logging.DEBUG
-        if logger.isEnabledFor(level):
-            logger.log(level, "%s", entry.msg.rstrip(), extra={"event": "pjsip"})
-
-
 class PjsipEndpoint:
     """PJSIP, opened for a configuration. Everything here runs on the SIP thread."""
 
     def __init__(self, config: SipConfig) -> None:
         self._config = config
-        self._log = PjsipLog()
         self.endpoint = pj.Endpoint()
         self.account = pj.Account()
         self.addresses: list[str] = []
@@ -67,7 +53,7 @@ class PjsipEndpoint:
                 f"sip.max_calls: {self._config.max_calls} is over what this build of PJSIP carries ({most}); "
                 "lower it, or raise PJSUA_MAX_CALLS in config/pjsip/config_site.h and build again"
             )
-        pj.setLogLevel(_LOG_LEVEL)
+        pj.setLogLevel(_SILENT)
         self.endpoint.libCreate()
         try:
             pj.keepFreedPools(_KEPT_POOL_BYTES)
@@ -113,12 +99,9 @@ class PjsipEndpoint:
         config.medConfig.ecTailLen = 0
         # A contact centre's recorder takes a stream that stops for a call that died.
         config.medConfig.noVad = True
-        config.logConfig.level = _LOG_LEVEL
-        config.logConfig.consoleLevel = 0
+        config.logConfig.level = _SILENT
+        config.logConfig.consoleLevel = _SILENT
         config.logConfig.msgLogging = 0
-        config.logConfig.writer = self._log
-        # The library deletes its writer; Python must not do it again.
-        self._log.__disown__()
         return config
 
     def _listen(self, url: ListenUrl) -> None:

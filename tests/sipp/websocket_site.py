@@ -99,6 +99,11 @@ class ScriptedAgent(MediaAgent):
         super().__init__()
         self._port = port
         self._admitted: list[ScriptedCall] = []
+        self._turns_away = False
+
+    def turn_away(self) -> None:
+        """Take no more calls: an upgrade is answered with 503 from now on."""
+        self._turns_away = True
 
     async def serve(self, on_ready: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -127,7 +132,7 @@ class ScriptedAgent(MediaAgent):
         return call
 
     def _admit(self, request: WSUpgradeRequest) -> ScriptedCall | WSUpgradeResponseWithListener:
-        status = request.path.strip(b"/").decode()
+        status = "503" if self._turns_away else request.path.partition(b"?")[0].strip(b"/").decode()
         if status:
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(HTTPStatus(int(status))), None)
         call = ScriptedCall(request, self._started)

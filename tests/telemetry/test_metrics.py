@@ -12,7 +12,9 @@ from sipbridge import __version__
 from sipbridge.calls.events import (
     AgentFault,
     CallEnded,
+    CallRecovered,
     CallStarted,
+    ConfigRead,
     DrainChanged,
     HandoffFinished,
     HandoffStage,
@@ -50,6 +52,8 @@ CONTRACT = {
     "sipbridge_media_underruns_total": set(),
     "sipbridge_media_overruns_total": set(),
     "sipbridge_media_late_frames_total": set(),
+    "sipbridge_calls_recovered_total": {"client", "result", "reason"},
+    "sipbridge_config_readings_total": {"result"},
 }
 
 
@@ -82,7 +86,12 @@ def test_http_requests_are_counted_by_operation_and_status(metrics: Metrics) -> 
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str) -> None:
-    for event in [*whole_call(), TokenRequested("acme", Result.SUCCESS, 0.1)]:
+    for event in [
+        *whole_call(),
+        TokenRequested("acme", Result.SUCCESS, 0.1),
+        CallRecovered(ENDED, OK),
+        ConfigRead(OK),
+    ]:
         metrics(event)
     found = samples(metrics, name)
     assert found

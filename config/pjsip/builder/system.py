@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def _library(module: str) -> Callable[[], bool]:
     return met
 
 
-NEEDS = (
+BUILD_NEEDS = (
     Need("g++", "g++", _tool("g++")),
     Need("make", "make", _tool("make")),
     Need("pkg-config", "pkgconf", _tool("pkg-config")),
@@ -53,10 +53,14 @@ NEEDS = (
     Need("libuuid, with headers", "uuid-dev", _library("uuid")),
     Need("Python's headers", f"{PYTHON}-dev", lambda: Path(sysconfig.get_path("include"), "Python.h").exists()),
     Need("Python's venv with pip", f"{PYTHON}-venv", lambda: importlib.util.find_spec("ensurepip") is not None),
+)
+TEST_NEEDS = (
     Need("SIPp", "sip-tester", _tool("sipp")),
     Need("baresip", "baresip-core", _tool("baresip")),
     Need("eSpeak NG", "espeak-ng", _tool("espeak-ng")),
+    Need("systemd-analyze", "systemd", _tool("systemd-analyze")),
 )
+NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 SOURCE_NEEDS = (
     Need("Debian's archive keys", "debian-archive-keyring", lambda: bool(debian.keyrings())),
     Need("the address of Debian's archive", "python-apt-common", lambda: any(debian.mirrors())),
@@ -64,24 +68,24 @@ SOURCE_NEEDS = (
 )
 
 
-def install_missing(progress: Progress) -> None:
-    """Install what is missing with apt; on a system without apt say what is missing.
+def install_missing(progress: Progress, needs: Iterable[Need]) -> None:
+    """Install what is missing of that with apt; on a system without apt say what is missing.
 
     Raises:
         StepFailed: something is missing and could not be installed.
     """
-    missing = _missing()
+    wanted = (*needs, *([] if cache.source_known() else SOURCE_NEEDS))
+    missing = _missing(wanted)
     if not missing:
         return
     if shutil.which("apt-get") is None:
         raise StepFailed(f"this system has no apt; install these and run it again:\n{_listed(missing)}")
     _install(progress, [need.package for need in missing])
-    if missing := _missing():
+    if missing := _missing(wanted):
         raise StepFailed(f"still missing for {sys.executable} after installing packages:\n{_listed(missing)}")
 
 
-def _missing() -> list[Need]:
-    needs = NEEDS if cache.source_known() else (*NEEDS, *SOURCE_NEEDS)
+def _missing(needs: Iterable[Need]) -> list[Need]:
     return [need for need in needs if not need.met()]
 
 
