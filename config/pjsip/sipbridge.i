@@ -22,6 +22,7 @@
 %{
 #include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_tls.hpp"
 %}
 
 %include "pjsua2.i"
@@ -67,6 +68,7 @@
     $result = Py_BuildValue("(LLL)", $1.underruns, $1.overruns, $1.late);
 }
 
+%ignore sipbridge::stayOnConnection;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
@@ -100,3 +102,4 @@
 
 %include "sipbridge_native.hpp"
 %include "sipbridge_media.hpp"
+%include "sipbridge_tls.hpp"

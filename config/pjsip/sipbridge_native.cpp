@@ -1,4 +1,5 @@
 #include "sipbridge_native.hpp"
+#include "sipbridge_tls.hpp"
 
 #include <sys/socket.h>
 
@@ -332,8 +333,12 @@ struct Press {
 // By PJSUA's slot. A slot's packets come from one thread.
 Press presses[PJSUA_MAX_CALLS];
 
-void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *) {
+/** PJSUA would look for an account by the user part. All accounts but the default one are for calls of ours. */
+void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *account = pjsua_acc_get_default(); }
+
+void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *rdata) {
     presses[id] = Press();
+    stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     push(EventIncoming, id, lastTicket);
 }
 
@@ -361,6 +366,10 @@ void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) 
 
 void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
+    // Before the ACK goes out.
+    if (call.inv && call.inv->role == PJSIP_ROLE_UAC && call.inv->invite_tsx && event->type == PJSIP_EVENT_TSX_STATE &&
+        event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
+        stayOnConnection(call.inv->dlg, call.inv->invite_tsx->transport);
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
     if (call.hanging_up)
         push(EventEnded, id, 0, static_cast<int>(call.last_code));
@@ -447,6 +456,7 @@ private:
 
 void takeCallbacks() {
     pjsua_callback *cb = &pjsua_var.ua_cfg.cb;
+    cb->on_acc_find_for_incoming = &onAccountForIncoming;
     cb->on_incoming_call = &onIncomingCall;
     cb->on_rejected_incoming_call = &onRejectedIncomingCall;
     cb->on_call_state = &onCallState;
@@ -469,7 +479,6 @@ void takeCallbacks() {
     cb->on_create_media_transport = NULL;
     cb->on_call_replace_request2 = NULL;
     cb->on_call_replaced = NULL;
-    cb->on_acc_find_for_incoming = NULL;
     cb->on_media_event = NULL;
     cb->on_call_media_event = NULL;
 }

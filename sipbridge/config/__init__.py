@@ -2,6 +2,7 @@
 
 from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config.certificates import certificate_problems
 from sipbridge.config.handoff import (
     Destination,
     HandoffConfig,
@@ -23,9 +24,11 @@ from sipbridge.config.models import (
     TlsConfig,
 )
 from sipbridge.config.numbers import number_key
+from sipbridge.config.problems import dotted
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
+from sipbridge.config.sip_uris import SrtpUse, sip_transport, split_srtp
 from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret
 
 __all__ = [
@@ -50,12 +53,17 @@ __all__ = [
     "SignalTemplate",
     "SipAgentConfig",
     "SipConfig",
+    "SrtpUse",
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
     "hash_secret",
     "load_config",
     "number_key",
+    "certificate_problems",
+    "dotted",
+    "sip_transport",
+    "split_srtp",
     "taken_over",
     "unsupported",
     "warnings",

@@ -5,12 +5,18 @@ from __future__ import annotations
 import ipaddress
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from sipbridge.config.addresses import sip_transport
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
-from sipbridge.config.handoff import InviteDestination, ReferDestination
-from sipbridge.config.models import Config, ProjectConfig
+from sipbridge.config.certificates import valid_until
+from sipbridge.config.handoff import InviteDestination
+from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
+from sipbridge.config.sip_uris import sip_transport, split_srtp
+
+# Of a certificate: what is left of it when somebody has to act.
+_RENEWAL = timedelta(days=30)
+_SHOWN_KEYS = "keys of its SRTP travel unencrypted; add ;transport=tls"
 
 
 def unsupported(config: Config) -> list[str]:
@@ -19,25 +25,8 @@ def unsupported(config: Config) -> list[str]:
 
 
 def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
-    for position, url in enumerate(config.sip.listen):
-        if url.transport == "tls":
-            yield f"sip.listen[{position}]: TLS", "listen on udp:// or tcp://"
-    if config.sip.srtp != "disabled":
-        yield "sip.srtp: SRTP", "write disabled"
     if config.store.sqlite_path is None:
         yield "store.url: Redis", "write sqlite:///PATH"
-    for place, project in _projects(config):
-        for key in _over_tls(project):
-            yield f"{place}.{key}: SIP over TLS", "write a sip: URI over UDP or TCP"
-
-
-def _over_tls(project: ProjectConfig) -> Iterator[str]:
-    agent = project.agent
-    if isinstance(agent, SipAgentConfig) and "tls" in {sip_transport(uri) or agent.transport for uri in agent.uri}:
-        yield "agent.uri"
-    for name, destination in project.handoff.destinations.items():
-        if isinstance(destination, ReferDestination | InviteDestination) and sip_transport(destination.uri) == "tls":
-            yield f"handoff.destinations.{name}.uri"
 
 
 def warnings(config: Config) -> list[str]:
@@ -48,6 +37,8 @@ def warnings(config: Config) -> list[str]:
 def _warnings(config: Config) -> Iterator[str]:
     if any(network.prefixlen == 0 for network in config.sip.trusted_sources):
         yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
+    yield from _keys_in_the_clear(config.sip)
+    yield from _ending_certificate(config.sip.tls)
     yield from _too_few_ports(config)
     yield from _pop_links(config)
     for client_id, client in config.clients.items():
@@ -59,9 +50,32 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"{place}.{warning}"
 
 
+def _keys_in_the_clear(sip: SipConfig) -> Iterator[str]:
+    """SDES puts the keys into SDP (RFC 4568): who reads the signalling reads the audio.
+
+    No error: the network may be encrypted below, and SRTP still proves whom a packet is from.
+    """
+    clear = sorted({url.transport for url in sip.listen} - {"tls"})
+    if sip.srtp != "disabled" and clear:
+        yield f"sip.srtp: keys of calls over {' and '.join(clear)} travel unencrypted; listen on tls:// only"
+
+
+def _ending_certificate(tls: TlsConfig) -> Iterator[str]:
+    end = valid_until(tls)
+    if end is not None and end - datetime.now(UTC) < _RENEWAL:
+        yield f"sip.tls.certificate_file: expires on {end:%Y-%m-%d}; renew it"
+
+
 def _of_project(project: ProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
         yield "auth_token: null lets in every call to the client's numbers; give a token"
+    if isinstance(project.agent, SipAgentConfig):
+        for position, uri in enumerate(project.agent.uri):
+            if _shows_keys(uri, project.agent.transport):
+                yield f"agent.uri[{position}]: {_SHOWN_KEYS}"
+    for name, destination in project.handoff.destinations.items():
+        if isinstance(destination, InviteDestination) and _shows_keys(destination.uri, None):
+            yield f"handoff.destinations.{name}.uri: {_SHOWN_KEYS}"
     if isinstance(project.agent, WebsocketAgentConfig):
         yield from _of_websocket(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
@@ -69,6 +83,10 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
     for position, pattern in enumerate(project.handoff.allowed_routes):
         if not pattern.startswith("tel:") and "@" not in pattern:
             yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+
+
+def _shows_keys(uri: str, transport: str | None) -> bool:
+    return split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls"
 
 
 def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:

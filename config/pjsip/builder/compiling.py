@@ -46,6 +46,23 @@ EDITS = (
         r"(udp->rtp_pkt, &bytes_read, )0(,\s+&udp->rtp_src_addr,\s+&udp->rtp_addrlen\);\s+if \(status)",
         r"\g<1>PJ_IOQUEUE_ALWAYS_ASYNC\g<2>",
     ),
+    # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
+    # (renewCredentials); connections hold on to the SSL_CTX that they began with.
+    (
+        "pjlib/src/pj/ssl_sock_ossl.c",
+        r"(static pj_status_t ssl_create\(pj_ssl_sock_t \*ssock\)\n)",
+        r"int pj_ssl_sock_credentials = 1;\n\n\g<1>",
+    ),
+    (
+        "pjlib/src/pj/ssl_sock_ossl.c",
+        r"(\n +)(if \(!server_ctx\) \{\s+status = init_ossl_ctx\(ssock->parent\);)",
+        r"\g<1>if (server_ctx && ((ossl_sock_t *)ssock->parent)->own_ctx != pj_ssl_sock_credentials) {"
+        r"\g<1>    SSL_CTX_free(server_ctx);"
+        r"\g<1>    server_ctx = ((ossl_sock_t *)ssock->parent)->ossl_ctx = NULL;"
+        r"\g<1>}"
+        r"\g<1>\g<2>",
+    ),
+    ("pjlib/src/pj/ssl_sock_ossl.c", r"(ssock->parent\)->own_ctx = )PJ_TRUE;", r"\g<1>pj_ssl_sock_credentials;"),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """
