@@ -25,9 +25,9 @@ def taken_over(running: Config, read: Config) -> tuple[Config, list[str]]:
         old, new = getattr(running, section), getattr(read, section)
         waiting += [f"{section}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]
         sections[section] = new.model_copy(update={key: getattr(old, key) for key in keys})
-    tls, keys = _tls_taken_over(running.sip.tls, read.sip.tls)
+    tls, of_tls = _tls_taken_over(running.sip.tls, read.sip.tls)
     sections["sip"] = sections["sip"].model_copy(update={"tls": tls})
-    waiting += [f"sip.tls.{key}" for key in keys]
+    waiting += [f"sip.tls.{key}" for key in of_tls]
     return read.model_copy(update=sections), waiting
 
 

@@ -16,7 +16,6 @@ from sipbridge.config.sip_uris import sip_transport, split_srtp
 
 # Of a certificate: what is left of it when somebody has to act.
 _RENEWAL = timedelta(days=30)
-_SHOWN_KEYS = "keys of its SRTP travel unencrypted; add ;transport=tls"
 
 
 def unsupported(config: Config) -> list[str]:
@@ -69,13 +68,9 @@ def _ending_certificate(tls: TlsConfig) -> Iterator[str]:
 def _of_project(project: ProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
         yield "auth_token: null lets in every call to the client's numbers; give a token"
-    if isinstance(project.agent, SipAgentConfig):
-        for position, uri in enumerate(project.agent.uri):
-            if _shows_keys(uri, project.agent.transport):
-                yield f"agent.uri[{position}]: {_SHOWN_KEYS}"
-    for name, destination in project.handoff.destinations.items():
-        if isinstance(destination, InviteDestination) and _shows_keys(destination.uri, None):
-            yield f"handoff.destinations.{name}.uri: {_SHOWN_KEYS}"
+    for key, uri, transport in _uris_called(project):
+        if split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls":
+            yield f"{key}: keys of its SRTP travel unencrypted; add ;transport=tls"
     if isinstance(project.agent, WebsocketAgentConfig):
         yield from _of_websocket(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
@@ -85,8 +80,14 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
             yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
 
 
-def _shows_keys(uri: str, transport: str | None) -> bool:
-    return split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls"
+def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]]:
+    """Find the URIs that we call, with their keys, and the transport of one that names none."""
+    if isinstance(project.agent, SipAgentConfig):
+        for position, uri in enumerate(project.agent.uri):
+            yield f"agent.uri[{position}]", uri, project.agent.transport
+    for name, destination in project.handoff.destinations.items():
+        if isinstance(destination, InviteDestination):
+            yield f"handoff.destinations.{name}.uri", destination.uri, None
 
 
 def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:

@@ -56,11 +56,13 @@ EDITS = (
     (
         "pjlib/src/pj/ssl_sock_ossl.c",
         r"(\n +)(if \(!server_ctx\) \{\s+status = init_ossl_ctx\(ssock->parent\);)",
-        r"\g<1>if (server_ctx && ((ossl_sock_t *)ssock->parent)->own_ctx != pj_ssl_sock_credentials) {"
-        r"\g<1>    SSL_CTX_free(server_ctx);"
-        r"\g<1>    server_ctx = ((ossl_sock_t *)ssock->parent)->ossl_ctx = NULL;"
-        r"\g<1>}"
-        r"\g<1>\g<2>",
+        (
+            r"\g<1>if (server_ctx && ((ossl_sock_t *)ssock->parent)->own_ctx != pj_ssl_sock_credentials) {"
+            r"\g<1>    SSL_CTX_free(server_ctx);"
+            r"\g<1>    server_ctx = ((ossl_sock_t *)ssock->parent)->ossl_ctx = NULL;"
+            r"\g<1>}"
+            r"\g<1>\g<2>"
+        ),
     ),
     ("pjlib/src/pj/ssl_sock_ossl.c", r"(ssock->parent\)->own_ctx = )PJ_TRUE;", r"\g<1>pj_ssl_sock_credentials;"),
 )

@@ -1,0 +1,48 @@
+"""Certificates as files, of authorities made for a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, in files of their own and in one, `both`."""
+
+    certificate: Path
+    key: Path
+    both: Path
+
+
+class Authority:
+    """Issues certificates into a folder; its own is in `file`."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self._folder = folder
+        self._name = name
+        self._ca = trustme.CA()
+        self.file = folder / f"{name}.pem"
+        self._ca.cert_pem.write_to_path(str(self.file))
+
+    def issue(self, name: str, *identities: str, expires: datetime | None = None) -> Pair:
+        """Issue a certificate for host names or addresses, those of loopback unless told."""
+        issued = self._ca.issue_cert(*(identities or ("127.0.0.1", "localhost")), not_after=expires)
+        pair = Pair(*(self._folder / f"{self._name}-{name}.{kind}" for kind in ("pem", "key", "both.pem")))
+        pair.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(pair.key))
+        issued.private_key_and_cert_chain_pem.write_to_path(str(pair.both))
+        return pair
+
+
+def tls_settings(pair: Pair, authority: Authority | None = None, *, require: bool = False) -> dict[str, object]:
+    """What `sip.tls` says of them."""
+    return {
+        "certificate_file": str(pair.certificate),
+        "private_key_file": str(pair.key),
+        "ca_file": str(authority.file) if authority else None,
+        "require_client_certificate": require,
+    }
