@@ -227,13 +227,7 @@ void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
         pjsip_xfer_send_request(subscription, notify);
 }
 
-/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
-void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
-    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
-        pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) != 0 || event->type != PJSIP_EVENT_TSX_STATE)
-        return;
-    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
-    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+void judgeRefer(pjsua_call_id id, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     GateRequest request(rdata, ++lastTicket);
     // RFC 3515, 2.4.2: exactly one.
     const pj_str_t name = pj_str(const_cast<char *>("Refer-To")), compact = pj_str(const_cast<char *>("r"));
@@ -246,6 +240,20 @@ void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event
         openGate->onRefer(id, request);
     if (!request.respond(dialog))
         acceptRefer(dialog, rdata, request.ticket());
+}
+
+/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
+void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
+    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
+        event->type != PJSIP_EVENT_TSX_STATE)
+        return;
+    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
+    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+    if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
+        judgeRefer(id, dialog, rdata);
+    // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
+    else if (pjsip_method_cmp(&transaction->method, pjsip_get_options_method()) == 0)
+        pjsip_dlg_respond(dialog, rdata, PJSIP_SC_OK, NULL, NULL, NULL);
 }
 
 }  // namespace

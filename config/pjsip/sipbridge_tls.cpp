@@ -107,6 +107,8 @@ void onTransportState(pjsip_transport *transport, pjsip_transport_state state, c
 
 int openTls(const TlsListener &listener) {
     pjsua_var.ua_cfg.cb.on_transport_state = &onTransportState;
+    // Far ends answer sips: with a Contact of sip: and transport=tls; PJSIP would hang up on them.
+    pjsip_cfg()->endpt.disable_secure_dlg_check = PJ_TRUE;
     pjsua_transport_config config;
     pjsua_transport_config_default(&config);
     config.port = static_cast<unsigned>(listener.port);
@@ -142,7 +144,8 @@ void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
     if (!PJSIP_URI_SCHEME_IS_SIP(dialog->target) && !PJSIP_URI_SCHEME_IS_SIPS(dialog->target))
         return;
     const auto *target = static_cast<const pjsip_sip_uri *>(pjsip_uri_get_uri(dialog->target));
-    if (target->transport_param.slen && pj_stricmp2(&target->transport_param, "tls") != 0)
+    // One that began with sips: must not leave TLS, whatever its Contact says (RFC 5630, 3.1.3).
+    if (!dialog->secure && target->transport_param.slen && pj_stricmp2(&target->transport_param, "tls") != 0)
         return;
     pjsip_tpselector connection;
     pj_bzero(&connection, sizeof(connection));

@@ -46,6 +46,17 @@ EDITS = (
         r"(udp->rtp_pkt, &bytes_read, )0(,\s+&udp->rtp_src_addr,\s+&udp->rtp_addrlen\);\s+if \(status)",
         r"\g<1>PJ_IOQUEUE_ALWAYS_ASYNC\g<2>",
     ),
+    # Who came over a connection is told to come back over one, though the Contact of some says nothing of a transport.
+    # PJSUA would tell them UDP, and refuse the call with 500 where it has none.
+    (
+        "pjsip/src/pjsua-lib/pjsua_acc.c",
+        r"(pjsua_acc_create_uas_contact\( pj_pool_t \*pool,[\s\S]*?)(\n +)(/\* If the URI uses sips scheme)",
+        (
+            r"\g<1>\g<2>if (rdata->tp_info.transport->flag & PJSIP_TRANSPORT_RELIABLE)"
+            r"\g<2>    tp_type = (pjsip_transport_type_e)(rdata->tp_info.transport->key.type & ~PJSIP_TRANSPORT_IPV6);"
+            r"\g<2>\g<3>"
+        ),
+    ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
     (
