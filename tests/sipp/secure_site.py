@@ -55,14 +55,16 @@ class SecureSite:
     own: Pair
     guest: Pair
 
-    def context(self, shows: Pair | None, authority: Authority | None = None, **settings: Any) -> ssl.SSLContext:  # noqa: ANN401 (attributes of the context)
-        """What a client begins with: it trusts the authority, and shows that certificate."""
+    def context(
+        self, shows: Pair | None, authority: Authority | None = None, *, version: ssl.TLSVersion | None = None
+    ) -> ssl.SSLContext:
+        """What a client begins with: it trusts the authority, shows that certificate, speaks that version alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations((authority or self.authority).file)
         if shows:
             context.load_cert_chain(shows.certificate, shows.key)
-        for name, value in settings.items():
-            setattr(context, name, value)
+        if version:
+            context.maximum_version = context.minimum_version = version
         return context
 
     def line(self, context: ssl.SSLContext | None = None, **settings: Any) -> TlsCaller:  # noqa: ANN401 (those of TlsCaller)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import pytest
 from harness.quality import Quality, judge
-from harness.sip_messages import Message
 from harness.simulator import Simulator
+from harness.sip_messages import Message
 from harness.srtp import SUITE, Key
 from harness.stamp import Heard, Stamps
 from harness.tls_caller import offer

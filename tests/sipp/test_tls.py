@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import ssl
@@ -44,13 +43,9 @@ def refusal(site: SecureSite, context: ssl.SSLContext, session: ssl.SSLSession |
     return str(caught.value.reason)
 
 
-def only(version: ssl.TLSVersion) -> dict[str, ssl.TLSVersion]:
-    return {"minimum_version": version, "maximum_version": version}
-
-
 @both_versions
 def test_a_client_with_a_certificate_of_the_authority_is_let_in(site: SecureSite, version: ssl.TLSVersion) -> None:
-    with site.line(site.context(site.guest, **only(version))) as line:
+    with site.line(site.context(site.guest, version=version)) as line:
         assert line.options() == 200
         assert line.socket.version() == str(version.name).replace("_", ".")
         cipher = line.socket.cipher()
@@ -61,7 +56,7 @@ def test_a_client_with_a_certificate_of_the_authority_is_let_in(site: SecureSite
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_older_versions_are_refused(site: SecureSite, version: ssl.TLSVersion) -> None:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        context = site.context(site.guest, **only(version))
+        context = site.context(site.guest, version=version)
     # OpenSSL 3 offers these at its lowest level of security only.
     context.set_ciphers("ALL:@SECLEVEL=0")
     assert refusal(site, context) == "TLSV1_ALERT_PROTOCOL_VERSION"
@@ -69,7 +64,7 @@ def test_older_versions_are_refused(site: SecureSite, version: ssl.TLSVersion) -
 
 @pytest.mark.parametrize("suite", ["AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256", "NULL", "aNULL"])
 def test_suites_without_forward_secrecy_or_authenticated_encryption_are_refused(site: SecureSite, suite: str) -> None:
-    context = site.context(site.guest, **only(TLS_1_2))
+    context = site.context(site.guest, version=TLS_1_2)
     context.set_ciphers(f"{suite}:@SECLEVEL=0")
     assert refusal(site, context) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
 
@@ -77,7 +72,7 @@ def test_suites_without_forward_secrecy_or_authenticated_encryption_are_refused(
 @both_versions
 def test_a_client_without_a_certificate_is_refused(site: SecureSite, version: ssl.TLSVersion) -> None:
     alert = {TLS_1_2: "SSLV3_ALERT_HANDSHAKE_FAILURE", TLS_1_3: "TLSV13_ALERT_CERTIFICATE_REQUIRED"}[version]
-    assert refusal(site, site.context(None, **only(version))) == alert
+    assert refusal(site, site.context(None, version=version)) == alert
     wait_for(lambda: "peer did not return a certificate" in site.log(), "the log's word of it")
 
 
@@ -86,7 +81,7 @@ def test_a_client_of_another_authority_is_refused_and_cannot_resume(
     site: SecureSite, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     stranger = Authority(tmp_path, "stranger").issue("stranger")
-    context = site.context(stranger, **only(version))
+    context = site.context(stranger, version=version)
     assert refusal(site, context) == "TLSV1_ALERT_UNKNOWN_CA"
     # With 1.3 a handshake is done for the client before it is for the server.
     if version is TLS_1_3:

@@ -57,6 +57,17 @@ EDITS = (
             r"\g<2>\g<3>"
         ),
     ),
+    # An offer whose SRTP is not ours is one that is not acceptable here (RFC 3261, 21.4.26). PJSUA would say 480 or 406.
+    (
+        "pjsip/src/pjsua-lib/pjsua_media.c",
+        r"(pjmedia_transport_media_create\(\s+call_med->tp, tmp_pool,[\s\S]*?_code = )PJSIP_SC_TEMPORARILY_UNAVAILABLE;",
+        r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
+    ),
+    (
+        "pjsip/src/pjsua-lib/pjsua_media.c",
+        r"(pjmedia_transport_encode_sdp\(call_med->tp, pool,[\s\S]*?sip_err_code = )PJSIP_SC_NOT_ACCEPTABLE;",
+        r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
+    ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
     (
