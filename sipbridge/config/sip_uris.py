@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 SrtpUse = Literal["disabled", "optional", "mandatory"]
 
+_WISHES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 
 
@@ -24,11 +25,11 @@ def split_srtp(uri: str) -> tuple[str, SrtpUse]:
     Raises `ValueError` where it asks for something else, or twice.
     """
     user, address, headers = _split(uri)
-    found: list[str] = _SRTP.findall(address)
+    found = list(_SRTP.finditer(address))
     if not found:
         return uri, "disabled"
-    wanted = {use: use for use in get_args(SrtpUse)[1:]} | {"": "mandatory"}
-    use: SrtpUse | None = wanted.get(found[0].lower())
+    wish = found[0][1]
+    use = _WISHES.get("mandatory" if wish is None else wish.lower())
     if use is None or len(found) > 1:
         raise ValueError("has no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
     return user + _SRTP.sub("", address) + headers, use

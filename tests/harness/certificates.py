@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,33 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self._ca.cert_pem.write_to_path(str(self.file))
 
-    def issue(self, name: str, *identities: str, expires: datetime | None = None) -> Pair:
+    def issue(
+        self,
+        name: str,
+        *identities: str,
+        begins: datetime | None = None,
+        expires: datetime | None = None,
+        rsa: bool = False,
+    ) -> Pair:
         """Issue a certificate for host names or addresses, those of loopback unless told."""
-        issued = self._ca.issue_cert(*(identities or ("127.0.0.1", "localhost")), not_after=expires)
+        issued = self._ca.issue_cert(
+            *(identities or ("127.0.0.1", "localhost")),
+            not_before=begins,
+            not_after=expires,
+            key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA,
+        )
         pair = Pair(*(self._folder / f"{self._name}-{name}.{kind}" for kind in ("pem", "key", "both.pem")))
         pair.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(pair.key))
         issued.private_key_and_cert_chain_pem.write_to_path(str(pair.both))
         return pair
+
+
+def encrypt(key: Path) -> None:
+    """Put a passphrase on a key."""
+    pem, secret = serialization.Encoding.PEM, serialization.BestAvailableEncryption(b"passphrase")
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(loaded.private_bytes(pem, serialization.PrivateFormat.PKCS8, secret))
 
 
 def tls_settings(pair: Pair, authority: Authority | None = None, *, require: bool = False) -> dict[str, object]:

@@ -57,10 +57,10 @@ EDITS = (
             r"\g<2>\g<3>"
         ),
     ),
-    # An offer whose SRTP is not ours is one that is not acceptable here (RFC 3261, 21.4.26). PJSUA would say 480 or 406.
+    # An offer whose SRTP is not ours is not acceptable here: 488 (RFC 3261, 21.4.26). PJSUA would say 480 or 406.
     (
         "pjsip/src/pjsua-lib/pjsua_media.c",
-        r"(pjmedia_transport_media_create\(\s+call_med->tp, tmp_pool,[\s\S]*?_code = )PJSIP_SC_TEMPORARILY_UNAVAILABLE;",
+        r"(pjmedia_transport_media_create\(\s+call_med->tp, tmp_pool,[\s\S]*?code = )PJSIP_SC_TEMPORARILY_UNAVAILABLE;",
         r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
     ),
     (
