@@ -35,11 +35,13 @@ class Authority:
         *identities: str,
         begins: datetime | None = None,
         expires: datetime | None = None,
+        common_name: str | None = None,
         rsa: bool = False,
     ) -> Pair:
         """Issue a certificate for host names or addresses, those of loopback unless told."""
         issued = self._ca.issue_cert(
             *(identities or ("127.0.0.1", "localhost")),
+            common_name=common_name,
             not_before=begins,
             not_after=expires,
             key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA,

@@ -211,6 +211,7 @@ def test_requests_to_an_agent_stay_on_the_connection_that_its_name_was_checked_o
     [
         ("secure", "other authority", "The certificate is untrusted"),
         ("secure", "other name", "The server identity does not match"),
+        ("secure", "common name", "The server identity does not match"),
         ("secure", "expired", "The certificate has expired"),
         ("named", "address only", "The server identity does not match"),
     ],
@@ -221,6 +222,7 @@ def test_an_agent_that_cannot_show_who_it_is_is_not_reached(
     shows = {
         "other authority": lambda: Authority(tmp_path, "other").issue("agent"),
         "other name": lambda: place.authority.issue("other", "agent.test"),
+        "common name": lambda: place.authority.issue("common", "agent.test", common_name="127.0.0.1"),
         "expired": lambda: place.authority.issue("expired", expires=datetime.now(UTC) - timedelta(days=1)),
         "address only": lambda: place.authority.issue("address", "127.0.0.1"),
     }[fault]()

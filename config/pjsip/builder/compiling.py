@@ -68,6 +68,12 @@ EDITS = (
         r"(pjmedia_transport_encode_sdp\(call_med->tp, pool,[\s\S]*?sip_err_code = )PJSIP_SC_NOT_ACCEPTABLE;",
         r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
     ),
+    # Of a certificate that has alternative names, the common name counts for nothing (RFC 5922, 7.1).
+    (
+        "pjsip/src/pjsip/sip_transport_tls.c",
+        r"if \(!matched\)( \{\s+matched = !pj_stricmp\(remote_name, &serv_cert->subject\.cn\);)",
+        r"if (!matched && !serv_cert->subj_alt_name.cnt)\g<1>",
+    ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
     (
