@@ -128,7 +128,8 @@ def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureSt
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    with secure_stage(tmp_path_factory.mktemp("secure"), cxone, "optional") as running:
+    """Where there is no SRTP on the trunk."""
+    with secure_stage(tmp_path_factory.mktemp("secure"), cxone, "disabled") as running:
         yield running
 
 
@@ -136,13 +137,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
 def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
     """Where SRTP is mandatory on the trunk."""
     with secure_stage(tmp_path_factory.mktemp("strict"), cxone, "mandatory") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lax(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    """Where there is none on the trunk."""
-    with secure_stage(tmp_path_factory.mktemp("lax"), cxone, "disabled") as running:
         yield running
 
 
@@ -162,11 +156,6 @@ def test_what_an_agent_echoes_comes_back_whole_to_a_caller_in_plain_rtp(
         assert_whole(echoed(caller.audio))
         agent.press("70*")
         wait_for(lambda: caller.audio.keys() == "70*", "the agent's keys")
-
-
-def test_a_trunk_without_srtp_and_an_agent_with_it(lax: SecureStage, tmp_path: Path) -> None:
-    with lax.agent(tmp_path), lax.stage.caller("secure") as caller:
-        assert_whole(echoed(caller.audio))
 
 
 def test_an_agent_that_must_have_srtp_is_not_called_without(place: SecureStage, tmp_path: Path) -> None:
@@ -255,26 +244,21 @@ def test_a_caller_and_an_agent_hear_each_other_in_order(strict: SecureStage, tmp
         assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
 
 
-@pytest.mark.parametrize("offers", ["srtp", "srtp-mand", None])
-def test_a_caller_echoes_a_websocket_agent_whatever_it_offers(
-    place: SecureStage, tmp_path: Path, offers: Offers | None
-) -> None:
-    with place.caller(tmp_path, "streaming", srtp=offers, shows=place.peer) as (caller, call):
-        if offers:
-            caller.traced("SRTP is Enabled")
-        agent = place.websocket_agent.next_call()
-        stamps = Stamps(7)
-        agent.say(itertools.islice(stamps, RUN))
+def test_a_caller_echoes_what_a_websocket_agent_says(strict: SecureStage, tmp_path: Path) -> None:
+    with strict.caller(tmp_path, "streaming", shows=strict.peer) as (caller, call):
+        caller.traced("SRTP is Enabled")
+        agent = strict.websocket_agent.next_call()
+        agent.say(itertools.islice(Stamps(7), RUN))
         wait_for(lambda: longest_run(numbers(agent.stamps(), 7)) >= RUN // 2, "the echo")
         caller.hang_up()
         call.record()
 
 
-def test_a_desk_is_invited_over_tls_and_srtp(place: SecureStage, tmp_path: Path) -> None:
+def test_a_desk_is_invited_over_tls_and_srtp(strict: SecureStage, tmp_path: Path) -> None:
     says = recording(tmp_path / "says.wav", FRAMES, OF_AGENT)
     with (
-        place.agent(tmp_path, says=says) as desk,
-        place.caller(tmp_path, "referring", shows=place.peer) as (caller, call),
+        strict.agent(tmp_path, says=says) as desk,
+        strict.caller(tmp_path, "referring", shows=strict.peer) as (caller, call),
     ):
         desk.event("CALL_ESTABLISHED")
         wait_for(lambda: caller.has_heard(RUN), "what the desk says")
@@ -289,8 +273,8 @@ def test_a_caller_in_plain_rtp_is_refused_where_srtp_is_mandatory(strict: Secure
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 
-def test_a_caller_in_srtp_is_refused_where_there_is_none(lax: SecureStage, tmp_path: Path) -> None:
-    with lax.caller(tmp_path, "streaming", shows=lax.peer) as (caller, _):
+def test_a_caller_in_srtp_is_refused_where_there_is_none(place: SecureStage, tmp_path: Path) -> None:
+    with place.caller(tmp_path, "streaming", shows=place.peer) as (caller, _):
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 

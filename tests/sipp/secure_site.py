@@ -83,13 +83,13 @@ class SecureSite:
         return self.bridge.project("secure", PROJECT, key(PROJECT))
 
     @contextmanager
-    def call(self) -> Iterator[SecureCall]:
+    def call(self, profile: str = "RTP/SAVP") -> Iterator[SecureCall]:
         """Place a call in SRTP; it is over afterwards."""
         own, srtp = Key(), Srtp()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port(srtp=srtp))
             line = stack.enter_context(self.line())
-            answer, contact_id = self.invite(line, offer(port.port, "RTP/SAVP", (own.attribute(),)))
+            answer, contact_id = self.invite(line, offer(port.port, profile, (own.attribute(),)))
             assert answer.status == 200, answer.text
             srtp.use(own, Key.of(answer.body))
             agent = self.agent.next_call()
