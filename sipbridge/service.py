@@ -255,6 +255,7 @@ class Service:
         recordings = await asyncio.to_thread(read_recordings, config)
         for path, pcm in recordings.items():
             await self._trunk.load_clip(str(path), pcm)
+        await self._trunk.reload_certificates(config.sip.tls)
         centres = make_centres(config, self._http, self._observe, before)
         around = replace(
             before,

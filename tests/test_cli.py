@@ -84,10 +84,13 @@ def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output)
 
 
 def test_check_refuses_what_this_release_does_not_do(example: Path, tmp_path: Path, capsys: Output) -> None:
-    secure = tmp_path / "secure.yaml"
-    secure.write_text(example.read_text().replace("srtp: disabled", "srtp: optional"))
-    assert main(["check", str(secure)]) == 1
-    assert capsys.readouterr().err == f"{secure}: sip.srtp: SRTP is not supported in this release; write disabled\n"
+    shared = tmp_path / "shared.yaml"
+    shared.write_text(example.read_text().replace("sqlite:///sipbridge.db", "redis://127.0.0.1/0"))
+    assert main(["check", str(shared)]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"{shared}: store.url: Redis is not supported in this release; write sqlite:///PATH\n"
+    )
 
 
 @pytest.mark.parametrize("number", ["+19995550001", "1 (999) 555.0001"])

@@ -45,5 +45,8 @@
 #define PJMEDIA_HAS_VIDEO               0
 #define PJMEDIA_HAS_SRTP                1
 
+/* TLS 1.2 with forward secrecy and authenticated encryption only (RFC 9325, 4.2); all suites of TLS 1.3 are so. */
+#define PJ_SSL_SOCK_OSSL_CIPHERS        "ECDHE+AESGCM:ECDHE+CHACHA20"
+
 /* Levels above this cost time even where they print nothing. */
 #define PJ_LOG_MAX_LEVEL                4

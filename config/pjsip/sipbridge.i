@@ -23,6 +23,7 @@
 #include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_room.hpp"
+#include "sipbridge_tls.hpp"
 %}
 
 %include "pjsua2.i"
@@ -68,6 +69,7 @@
     $result = Py_BuildValue("(LLL)", $1.underruns, $1.overruns, $1.late);
 }
 
+%ignore sipbridge::stayOnConnection;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
@@ -105,3 +107,4 @@
 %ignore sipbridge::roomIsBack;
 %include "sipbridge_room.hpp"
 %include "sipbridge_media.hpp"
+%include "sipbridge_tls.hpp"

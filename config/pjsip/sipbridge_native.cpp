@@ -1,5 +1,6 @@
 #include "sipbridge_native.hpp"
 #include "sipbridge_room.hpp"
+#include "sipbridge_tls.hpp"
 
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
@@ -229,13 +230,7 @@ void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
         pjsip_xfer_send_request(subscription, notify);
 }
 
-/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
-void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
-    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
-        pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) != 0 || event->type != PJSIP_EVENT_TSX_STATE)
-        return;
-    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
-    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+void judgeRefer(pjsua_call_id id, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     GateRequest request(rdata, ++lastTicket);
     // RFC 3515, 2.4.2: exactly one.
     const pj_str_t name = pj_str(const_cast<char *>("Refer-To")), compact = pj_str(const_cast<char *>("r"));
@@ -248,6 +243,20 @@ void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event
         openGate->onRefer(id, request);
     if (!request.respond(dialog))
         acceptRefer(dialog, rdata, request.ticket());
+}
+
+/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
+void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
+    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
+        event->type != PJSIP_EVENT_TSX_STATE)
+        return;
+    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
+    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+    if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
+        judgeRefer(id, dialog, rdata);
+    // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
+    else if (pjsip_method_cmp(&transaction->method, pjsip_get_options_method()) == 0)
+        pjsip_dlg_respond(dialog, rdata, PJSIP_SC_OK, NULL, NULL, NULL);
 }
 
 }  // namespace
@@ -335,8 +344,12 @@ struct Press {
 // By PJSUA's slot. A slot's packets come from one thread.
 Press presses[PJSUA_MAX_CALLS];
 
-void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *) {
+/** PJSUA would look for an account by the user part. All accounts but the default one are for calls of ours. */
+void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *account = pjsua_acc_get_default(); }
+
+void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
     presses[id] = Press();
+    stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
     if (!pjsua_var.calls[id].inv->neg)
         keepRoom(id, account);
@@ -367,6 +380,10 @@ void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) 
 
 void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
+    // Before the ACK goes out.
+    if (call.inv && call.inv->role == PJSIP_ROLE_UAC && call.inv->invite_tsx && event->type == PJSIP_EVENT_TSX_STATE &&
+        event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
+        stayOnConnection(call.inv->dlg, call.inv->invite_tsx->transport);
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
     if (call.hanging_up || (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED))
         roomIsBack(id);
@@ -455,6 +472,7 @@ private:
 
 void takeCallbacks() {
     pjsua_callback *cb = &pjsua_var.ua_cfg.cb;
+    cb->on_acc_find_for_incoming = &onAccountForIncoming;
     cb->on_incoming_call = &onIncomingCall;
     cb->on_rejected_incoming_call = &onRejectedIncomingCall;
     cb->on_call_state = &onCallState;
@@ -477,7 +495,6 @@ void takeCallbacks() {
     cb->on_create_media_transport = NULL;
     cb->on_call_replace_request2 = NULL;
     cb->on_call_replaced = NULL;
-    cb->on_acc_find_for_incoming = NULL;
     cb->on_media_event = NULL;
     cb->on_call_media_event = NULL;
 }

@@ -97,9 +97,11 @@ enum EventKind {
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
     EventDigit,       // the far end pressed a key and let it go: number is its character
+    EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
+    EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
 };
 
-/** Something that happened to a call. In Python a tuple of these, in this order. */
+/** Something that happened to a call or a connection. In Python a tuple of these, in this order. */
 struct CallEvent {
     EventKind kind;
     int call;

@@ -2,6 +2,7 @@
 
 from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config.certificates import certificate_problems
 from sipbridge.config.handoff import (
     Destination,
     HandoffConfig,
@@ -24,9 +25,11 @@ from sipbridge.config.models import (
     TlsConfig,
 )
 from sipbridge.config.numbers import number_key
+from sipbridge.config.problems import dotted
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
+from sipbridge.config.sip_uris import SrtpUse, sip_transport, split_srtp
 from sipbridge.config.sizes import descriptors_a_call
 from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret, matches_any
 
@@ -53,14 +56,19 @@ __all__ = [
     "SignalTemplate",
     "SipAgentConfig",
     "SipConfig",
+    "SrtpUse",
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
+    "certificate_problems",
     "descriptors_a_call",
+    "dotted",
     "hash_secret",
     "load_config",
     "matches_any",
     "number_key",
+    "sip_transport",
+    "split_srtp",
     "taken_over",
     "unsupported",
     "warnings",

@@ -97,15 +97,6 @@ def split_url(url: str, right: str) -> SplitResult:
     return parts
 
 
-def sip_transport(uri: str) -> str | None:
-    """Return the transport that a SIP URI names, in lower case; None where it names none (RFC 3261, 19.1.1)."""
-    if uri.lower().startswith("sips:"):
-        return "tls"
-    after_user = uri.partition("?")[0].rpartition("@")[2].lower()
-    found = re.search(r";transport=([^;]+)", after_user)
-    return found[1] if found else None
-
-
 def _is_bare(parts: SplitResult) -> bool:
     return not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
 

@@ -9,9 +9,9 @@ import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
-from sipbridge.config.addresses import sip_transport
 from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import KeyPath, Problem, dotted
+from sipbridge.config.sip_uris import sip_transport
 from sipbridge.config.source import select
 from sipbridge.config.tokens import HashedSecret, is_hash
 
@@ -114,7 +114,7 @@ def _calls_without_listener(tree: object) -> Iterator[Problem]:
     open_ = {url.partition(":")[0] for url in listeners} or {"udp", "tcp"}
     for path, uri, otherwise in _uris_called(tree):
         transport = sip_transport(uri) or otherwise
-        if transport in ("udp", "tcp") and transport not in open_:
+        if transport in ("udp", "tcp", "tls") and transport not in open_:
             yield Problem(path, f"is called over {transport.upper()}; add a {transport}:// address to sip.listen")
 
 

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from sipbridge.config.addresses import check_host, split_url
+from sipbridge.config.sip_uris import split_srtp
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
 
@@ -151,12 +152,15 @@ def _websocket_url(value: str) -> str:
 def _sip_uri(value: str) -> str:
     if not _SIP_URI.fullmatch(value):
         raise ValueError("is no SIP URI; write sip:USER@HOST:PORT without angle brackets")
+    split_srtp(value)
     return value
 
 
 def _refer_uri(value: str) -> str:
     if not _SIP_URI.fullmatch(value) and not _TEL_URI.fullmatch(value):
         raise ValueError("is no SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
+    if split_srtp(value)[1] != "disabled":
+        raise ValueError("asks for SRTP of a call that CXone makes; leave ;srtp out, or write method: invite")
     return value
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from sipbridge.config.certificates import certificate_problems
 from sipbridge.config.crosschecks import cross_check
 from sipbridge.config.explain import explain
 from sipbridge.config.fields import BASE
@@ -37,6 +38,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         missing = {problem.path for problem in unresolved}
         problems += [problem for problem in explain(error) if not _lies_at(problem, missing)]
     else:
+        problems += certificate_problems(config.sip.tls)
         if not problems:
             return config
     raise ConfigError([problem.line(path) for problem in sorted(set(problems), key=_place)])

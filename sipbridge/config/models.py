@@ -36,6 +36,7 @@ from sipbridge.config.fields import (
 )
 from sipbridge.config.handoff import HandoffConfig
 from sipbridge.config.numbers import number_key
+from sipbridge.config.sip_uris import SrtpUse
 from sipbridge.config.tokens import ApiKey, AuthToken
 
 SQLITE_PREFIX = "sqlite:///"
@@ -67,7 +68,7 @@ class SipConfig(Section):
     public_address: Host | None = None
     rtp_ports: tuple[Port, Port] = (20000, 29999)
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], Field(min_length=1)] = ("PCMU", "PCMA")
-    srtp: Literal["disabled", "optional", "mandatory"] = "disabled"
+    srtp: SrtpUse = "disabled"
     tls: TlsConfig = TlsConfig()
     trusted_sources: Annotated[tuple[Network, ...], Field(min_length=1)] = (IPv4Network("127.0.0.0/8"),)
     max_calls: Count = 500

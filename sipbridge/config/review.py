@@ -6,13 +6,18 @@ import ipaddress
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from sipbridge.config.addresses import sip_transport
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
-from sipbridge.config.handoff import InviteDestination, ReferDestination
-from sipbridge.config.models import Config, ProjectConfig
+from sipbridge.config.certificates import valid_until
+from sipbridge.config.handoff import InviteDestination
+from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
+from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_a_call
+
+# Of a certificate: what is left of it when somebody has to act.
+_RENEWAL = timedelta(days=30)
 
 
 def unsupported(config: Config) -> list[str]:
@@ -21,25 +26,8 @@ def unsupported(config: Config) -> list[str]:
 
 
 def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
-    for position, url in enumerate(config.sip.listen):
-        if url.transport == "tls":
-            yield f"sip.listen[{position}]: TLS", "listen on udp:// or tcp://"
-    if config.sip.srtp != "disabled":
-        yield "sip.srtp: SRTP", "write disabled"
     if config.store.sqlite_path is None:
         yield "store.url: Redis", "write sqlite:///PATH"
-    for place, project in _projects(config):
-        for key in _over_tls(project):
-            yield f"{place}.{key}: SIP over TLS", "write a sip: URI over UDP or TCP"
-
-
-def _over_tls(project: ProjectConfig) -> Iterator[str]:
-    agent = project.agent
-    if isinstance(agent, SipAgentConfig) and "tls" in {sip_transport(uri) or agent.transport for uri in agent.uri}:
-        yield "agent.uri"
-    for name, destination in project.handoff.destinations.items():
-        if isinstance(destination, ReferDestination | InviteDestination) and sip_transport(destination.uri) == "tls":
-            yield f"handoff.destinations.{name}.uri"
 
 
 def warnings(config: Config) -> list[str]:
@@ -50,6 +38,8 @@ def warnings(config: Config) -> list[str]:
 def _warnings(config: Config) -> Iterator[str]:
     if any(network.prefixlen == 0 for network in config.sip.trusted_sources):
         yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
+    yield from _keys_in_the_clear(config.sip)
+    yield from _ending_certificate(config.sip.tls)
     yield from _too_few_ports(config)
     yield from _pop_links(config)
     admin = config.http.admin.listen
@@ -64,9 +54,28 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"{place}.{warning}"
 
 
+def _keys_in_the_clear(sip: SipConfig) -> Iterator[str]:
+    """SDES puts the keys into SDP (RFC 4568): who reads the signalling reads the audio.
+
+    No error: the network may be encrypted below, and SRTP still proves whom a packet is from.
+    """
+    clear = sorted({url.transport for url in sip.listen} - {"tls"})
+    if sip.srtp != "disabled" and clear:
+        yield f"sip.srtp: keys of calls over {' and '.join(clear)} travel unencrypted; listen on tls:// only"
+
+
+def _ending_certificate(tls: TlsConfig) -> Iterator[str]:
+    end = valid_until(tls)
+    if end is not None and end - datetime.now(UTC) < _RENEWAL:
+        yield f"sip.tls.certificate_file: expires on {end:%Y-%m-%d}; renew it"
+
+
 def _of_project(project: ProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
         yield "auth_token: null lets in every call to the client's numbers; give a token"
+    for key, uri, transport in _uris_called(project):
+        if split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls":
+            yield f"{key}: keys of its SRTP travel unencrypted; add ;transport=tls"
     if isinstance(project.agent, WebsocketAgentConfig):
         yield from _of_websocket(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
@@ -79,6 +88,16 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
             yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
         elif host.endswith(".*") and re.search("[A-Za-z]", host):
             yield f"handoff.allowed_routes[{position}]: allows any domain under the star; write the host's whole name"
+
+
+def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]]:
+    """Find the URIs that we call, with their keys, and the transport of one that names none."""
+    if isinstance(project.agent, SipAgentConfig):
+        for position, uri in enumerate(project.agent.uri):
+            yield f"agent.uri[{position}]", uri, project.agent.transport
+    for name, destination in project.handoff.destinations.items():
+        if isinstance(destination, InviteDestination):
+            yield f"handoff.destinations.{name}.uri", destination.uri, None
 
 
 def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Opens PJSIP: limits, transports, codecs, the account that all calls use."""
+"""Opens PJSIP: limits, transports, codecs, the accounts that calls use."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import socket
 import pjsua2 as pj
 
 from sipbridge import descriptors
-from sipbridge.config import ListenUrl, SipConfig
+from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.errors import StartupError
+from sipbridge.sip.credentials import Credentials
 from sipbridge.sip.room import LEGS_A_CALL
 
 # Slots beyond those: dialogs that are ending still hold theirs.
 SPARE_SLOTS = 64
 _PTIME_MILLISECONDS = 20
 _TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
+_SRTP: dict[SrtpUse, int] = {
+    "disabled": pj.PJMEDIA_SRTP_DISABLED,
+    "optional": pj.PJMEDIA_SRTP_OPTIONAL,
+    "mandatory": pj.PJMEDIA_SRTP_MANDATORY,
+}
+# With the whole tag of 80 bits (RFC 4568, 6.2; RFC 6188, 7), which every peer has. The shorter one guards less.
+_CRYPTO_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80")
 # Its own lines are left out: each message that cannot be read would make one, quoted in full, numbers, token and all.
 _SILENT = 0
 # A call takes and gives back a dozen pools; past this much, what is free goes back to the system.
@@ -39,14 +47,15 @@ class PjsipEndpoint:
     def __init__(self, config: SipConfig) -> None:
         self._config = config
         self.endpoint = pj.Endpoint()
-        self.account = pj.Account()
+        self.accounts: dict[SrtpUse, pj.Account] = {}
+        self.credentials: Credentials | None = None
         self.addresses: list[str] = []
         listening = next(iter(config.listen)).host
         self._bound = _bound(listening)
         self.host = config.public_address or self._bound or "127.0.0.1"
 
     def open(self, gate: pj.RequestGate) -> None:
-        """Open it all. Raises `StartupError` naming the address or limit that stands in the way."""
+        """Open it all. Raises `StartupError` naming the address or limit that stands in the way, or `ConfigError`."""
         most = built_max_calls()
         if self._config.max_calls > most:
             raise StartupError(
@@ -68,9 +77,15 @@ class PjsipEndpoint:
             self.endpoint.libStart()
             pj.startMediaClock()
             self._choose_codecs()
-            self.account.create(self._account_config(), True)  # noqa: FBT003 (PJSUA2 has no keywords)
+            self._open_accounts()
         except pj.Error as error:
             raise StartupError(f"PJSIP could not be started: {error.reason}") from None
+
+    def renew(self, copies: dict[str, int]) -> None:
+        """Use what `credentials` has read, for every connection from now on."""
+        if self.credentials is not None:
+            self.credentials.use(copies)
+            pj.renewCredentials()
 
     def close(self, gate: pj.RequestGate) -> None:
         """Close it all, BYE to every call that is left."""
@@ -80,6 +95,8 @@ class PjsipEndpoint:
         pj.stopMediaClock()
         pj.closeWaker()
         self.endpoint.libDestroy()
+        if self.credentials is not None:
+            self.credentials.close()
 
     def _endpoint_config(self) -> pj.EpConfig:
         config = pj.EpConfig()
@@ -105,6 +122,29 @@ class PjsipEndpoint:
         return config
 
     def _listen(self, url: ListenUrl) -> None:
+        try:
+            number = self._open_tls(url) if url.transport == "tls" else self._open_transport(url)
+        except pj.Error as error:
+            raise StartupError(f"sip.listen: {url} cannot be opened: {error.reason}") from None
+        port = self.endpoint.transportGetInfo(number).localName.rpartition(":")[2]
+        self.addresses.append(f"{url.transport}://{url.host}:{port}")
+
+    def _open_tls(self, url: ListenUrl) -> int:
+        if self.credentials is None:
+            self.credentials = Credentials(self._config.tls)
+        listener = pj.TlsListener()
+        listener.host = _bound(url.host)
+        listener.port = url.port
+        listener.publicAddress = self._config.public_address or ""
+        listener.certificateFile = self.credentials.certificate_file
+        listener.privateKeyFile = self.credentials.private_key_file
+        listener.authoritiesFile = self.credentials.authorities_file
+        listener.authoritiesDirectory = self.credentials.authorities_directory
+        listener.requireClientCertificate = self._config.tls.require_client_certificate
+        number: int = pj.openTls(listener)
+        return number
+
+    def _open_transport(self, url: ListenUrl) -> int:
         transport = pj.TransportConfig()
         transport.port = url.port
         transport.boundAddress = _bound(url.host)
@@ -112,12 +152,8 @@ class PjsipEndpoint:
             transport.publicAddress = self._config.public_address
         if url.transport == "udp":
             transport.sockOptParams.sockOpts.append(_RECEIVE_BUFFER)
-        try:
-            number = self.endpoint.transportCreate(_TRANSPORTS[url.transport], transport)
-        except pj.Error as error:
-            raise StartupError(f"sip.listen: {url} cannot be opened: {error.reason}") from None
-        port = self.endpoint.transportGetInfo(number).localName.rpartition(":")[2]
-        self.addresses.append(f"{url.transport}://{url.host}:{port}")
+        number: int = self.endpoint.transportCreate(_TRANSPORTS[url.transport], transport)
+        return number
 
     def _choose_codecs(self) -> None:
         wanted = {f"{name}/8000": rank for rank, name in enumerate(reversed(self._config.codecs), start=1)}
@@ -127,7 +163,13 @@ class PjsipEndpoint:
                 name = "G722/8000"
             self.endpoint.codecSetPriority(codec.codecId, 127 + wanted[name] if name in wanted else 0)
 
-    def _account_config(self) -> pj.AccountConfig:
+    def _open_accounts(self) -> None:
+        """Open an account for each use of SRTP, which PJSUA decides by account; the trunk's is the default."""
+        for use in _SRTP:
+            account = self.accounts[use] = pj.Account()
+            account.create(self._account_config(use), use == self._config.srtp)
+
+    def _account_config(self, srtp: SrtpUse) -> pj.AccountConfig:
         account = pj.AccountConfig()
         account.idUri = f"<sip:sipbridge@{self.host}>"
         account.regConfig.registerOnAdd = False
@@ -141,11 +183,22 @@ class PjsipEndpoint:
         media.transportConfig.boundAddress = self._bound
         if self._config.public_address:
             media.transportConfig.publicAddress = self._config.public_address
-        media.srtpUse = pj.PJMEDIA_SRTP_DISABLED
+        media.srtpUse = _SRTP[srtp]
+        # Whether keys may travel over what is not TLS is the operator's to say (sipbridge/config/review.py).
+        media.srtpSecureSignaling = 0
+        media.srtpOpt.keyings = pj.IntVector([pj.PJMEDIA_SRTP_KEYING_SDES])
+        media.srtpOpt.cryptos = pj.SrtpCryptoVector(list(map(_crypto, _CRYPTO_SUITES)))
         media.streamKaEnabled = False
         # One codec an answer: nothing to renegotiate with the trunk.
         media.lockCodecEnabled = False
         return account
+
+
+def _crypto(suite: str) -> pj.SrtpCrypto:
+    """A suite, with a key that PJMEDIA makes for each leg."""
+    crypto = pj.SrtpCrypto()
+    crypto.name = suite
+    return crypto
 
 
 def _bound(host: str) -> str:

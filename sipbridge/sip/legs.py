@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pjsua2 as pj
 
 from sipbridge.calls.ports import Referee
+from sipbridge.config import SrtpUse, split_srtp
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.headers import read_header_lines, read_referral
@@ -28,9 +29,9 @@ _TIMEOUT = 408
 class LegTable:
     """The live dialogs, and the commands on them. A command raises `LegGone` where the dialog is over."""
 
-    def __init__(self, thread: SipThread, account: int, room: Room) -> None:
+    def __init__(self, thread: SipThread, accounts: Mapping[SrtpUse, pj.Account], room: Room) -> None:
         self._thread = thread
-        self._account = account
+        self._accounts = accounts
         self._room = room
         self._by_leg: dict[int, Dialog] = {}
         self._by_slot: dict[int, Dialog] = {}
@@ -46,9 +47,14 @@ class LegTable:
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot)
 
     def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str, referee: Referee | None) -> None:
-        """Send an INVITE, with `local_uri` for its From. Raises `DialFailed` where there is no room for a leg."""
-        self._room.must_have_leg()
-        slot = _sent(partial(pj.callDial, self._account, uri, local_uri, headers))
+        """Send an INVITE, with `local_uri` for its From. Raises `DialFailed` where there is no room for a leg.
+
+        The URI's own parameter says whether its audio is SRTP.
+        """
+        target, srtp = split_srtp(uri)
+        account = self._accounts[srtp].getId()
+        self._room.must_have_leg(account)
+        slot = _sent(partial(pj.callDial, account, target, local_uri, headers))
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
 
     def progress(self, number: int, sip_status: int) -> None:

@@ -25,7 +25,10 @@ _SERVICE_UNAVAILABLE = 503
 
 
 class Room:
-    """Asked before each leg, on the SIP thread. What lacks is logged, not more often than each 10 s."""
+    """Asked before each leg, on the SIP thread. What lacks is logged, not more often than each 10 s.
+
+    PJSUA takes the ports of each of its accounts in turn; `account` is that of callers.
+    """
 
     def __init__(self, account: int) -> None:
         self._account = account
@@ -39,17 +42,19 @@ class Room:
 
     def lack_for_call(self) -> str | None:
         """Say what lacks for another call. Where it is nothing, the next leg that PJSUA opens has its ports."""
-        self.lack = self._warn(NO_PLACES if pj.freeCalls() < LEGS_A_CALL else self._look(self._for_callers))
+        self.lack = self._warn(
+            NO_PLACES if pj.freeCalls() < LEGS_A_CALL else self._look(self._account, self._for_callers)
+        )
         return self.lack
 
-    def must_have_leg(self) -> None:
-        """Raise `DialFailed` where another leg of ours cannot have audio."""
-        lack = self._warn(self._look(self._for_others))
+    def must_have_leg(self, account: int) -> None:
+        """Raise `DialFailed` where another leg of ours, by that account, cannot have audio."""
+        lack = self._warn(self._look(account, self._for_others))
         if lack is not None:
             raise DialFailed(_SERVICE_UNAVAILABLE, lack)
 
-    def _look(self, first_kept: int) -> str | None:
-        return _LACKS[pj.roomForLeg(self._account, first_kept)]
+    def _look(self, account: int, first_kept: int) -> str | None:
+        return _LACKS[pj.roomForLeg(account, first_kept)]
 
     def _warn(self, lack: str | None) -> str | None:
         now = time.monotonic()

@@ -15,7 +15,7 @@ from sipbridge.audio import Pcm
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Headers, Referee
-from sipbridge.config import SipConfig
+from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
@@ -62,6 +62,17 @@ class SipTrunk:
         self._pump.stop()
         await self._thread.stop()
 
+    async def reload_certificates(self, tls: TlsConfig) -> None:
+        """Have new TLS connections, in and out, use what these files hold now. Connections and calls go on.
+
+        Raises `ConfigError` with what is wrong; what was in use before stays so then. Nothing without a tls:// address.
+        """
+        credentials = self._pjsip.credentials
+        if credentials is None:
+            return
+        copies = await asyncio.to_thread(credentials.read, tls)
+        await self._thread.run(partial(self._pjsip.renew, copies))
+
     async def load_clip(self, name: str, pcm: Pcm) -> None:
         """Make a recording ready to be played under this name."""
         clip = await asyncio.to_thread(make_clip, pcm)
@@ -107,9 +118,8 @@ class SipTrunk:
         self._gate = Gate(self._admission, self._refused, self._judge_refer)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
-        account = self._pjsip.account.getId()
-        self._room = Room(account)
-        self._table = LegTable(self._thread, account, self._room)
+        self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
+        self._table = LegTable(self._thread, self._pjsip.accounts, self._room)
         self._admission.lack = self._room.lack_for_call
         self._admission.overloaded = Overload(self._thread.loop_lag, pj.bytesWaiting)
 
@@ -127,6 +137,8 @@ class SipTrunk:
     def _handle_one(self, kind: int, slot: int, number: int, status: int, text: str, final: bool) -> None:  # noqa: FBT001 (an event's fields)
         if kind == pj.EventIncoming:
             self._take_on(slot, number)
+        elif kind in (pj.EventTlsRefused, pj.EventTlsFailed):
+            self._note_tls(kind, text, number)
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
         else:
@@ -140,6 +152,14 @@ class SipTrunk:
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         self._table.adopt(leg, slot)
         self._thread.tell(partial(self._on_call, leg, admitted))
+
+    def _note_tls(self, kind: int, text: str, port: int) -> None:
+        host, _, why = text.partition("\n")
+        if kind == pj.EventTlsFailed:
+            logger.warning("no TLS with %s, port %d: %s", host, port, why, extra={"event": "tls_failed"})
+        elif self._admission.trusts(host):
+            # Others try doors all day.
+            logger.info("no TLS with %s, who came: %s", host, why, extra={"event": "tls_refused"})
 
     def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
         self._table.judge_refer(slot, request)

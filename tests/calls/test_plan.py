@@ -116,6 +116,15 @@ def test_a_number_for_a_destination_without_uri_is_refused() -> None:
         _plan(destination="care", route="+15550777")
 
 
+def test_srtp_is_for_calls_that_we_make() -> None:
+    route = "sip:other@127.0.0.1;transport=tls;srtp=optional"
+    assert _plan(destination="sales", route=route, method="invite").uri == route
+    with pytest.raises(HandoffInvalid, match="asks for SRTP of a call that CXone makes"):
+        _plan(destination="sales", route=route, method="refer")
+    with pytest.raises(HandoffInvalid, match="no usable srtp parameter"):
+        _plan(destination="sales", route="sip:other@127.0.0.1;srtp=maybe", method="invite")
+
+
 @pytest.mark.parametrize("route", ["sip:x@evil.example", "+1555\n0777", "1" * 33, "sip:x@127.0.0.1.evil.example", "-"])
 def test_a_route_that_is_not_allowed_is_refused(route: str) -> None:
     with pytest.raises(HandoffInvalid, match="allowed_routes"):

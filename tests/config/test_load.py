@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import Authority, tls_settings
 
 from sipbridge.config import hash_secret
 
@@ -178,20 +179,26 @@ def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
             "handoff.destinations.x.uri",
             "udp",
         ),
+        ("udp", {"agent": {"type": "sip", "uri": "sip:a@b;transport=TLS"}}, "agent.uri", "tls"),
+        ("udp", {"agent": {"type": "sip", "uri": "sips:a@b;srtp", "transport": "udp"}}, "agent.uri", "tls"),
+        ("udp", {"agent": {"type": "sip", "uri": "sip:a@b", "transport": "tls"}}, "agent.uri", "tls"),
     ],
 )
 def test_what_is_called_needs_a_listener_of_its_transport(
     tmp_path: Path, listen: str, changes: dict[str, Any], place: str, transport: str
 ) -> None:
     content = with_project(**changes)
-    assert load(tmp_path, content)
+    addresses = ["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060", "tls://127.0.0.1:5061"]
+    assert load(
+        tmp_path, {**content, "sip": {"listen": addresses, "tls": tls_settings(Authority(tmp_path).issue("own"))}}
+    )
     assert faults(tmp_path, {**content, "sip": {"listen": [f"{listen}://127.0.0.1:5060"]}}) == [
         f"{PROJECT}.{place}: is called over {transport.upper()}; add a {transport}:// address to sip.listen"
     ]
 
 
 def test_what_cxone_calls_needs_no_listener(tmp_path: Path) -> None:
-    sales = {"method": "refer", "uri": "sip:a@b;transport=tcp"}
+    sales = {"method": "refer", "uri": "sips:a@b;transport=tls"}
     content = with_handoff(default="sales", destinations={"sales": sales})
     assert load(tmp_path, {**content, "sip": {"listen": ["udp://127.0.0.1:5060"]}})
 

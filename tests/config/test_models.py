@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import Authority, tls_settings
 from pydantic import ValidationError
 
 from sipbridge.config import (
@@ -255,7 +256,10 @@ def test_agents_and_destinations_are_told_apart(tmp_path: Path) -> None:
         "sales": {"method": "refer", "uri": "tel:+15550199", "skill": "7"},
         "desk": {"method": "invite", "uri": "sip:desk@[::1]:5090;transport=tcp", "signal": False},
     }
-    found = load(tmp_path, tree(clients={"acme": client(projects=projects)})).clients["acme"].projects
+    pair = Authority(tmp_path).issue("own")
+    sip_section = {"listen": ["udp://a:0", "tcp://a:0", "tls://a:0"], "tls": tls_settings(pair)}
+    content = tree(sip=sip_section, clients={"acme": client(projects=projects)})
+    found = load(tmp_path, content).clients["acme"].projects
     prompt, sip, websocket = (found[name].agent for name in ("prompt", "sip", "ws"))
     assert isinstance(prompt, PromptAgentConfig)
     assert prompt.audio == tmp_path / "hello.wav"
@@ -315,8 +319,9 @@ def test_a_dtmf_key_may_be_written_as_a_number(tmp_path: Path, written: object, 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
-    for name in ("cert.pem", "key.pem"):
-        (tmp_path / "tls" / name).touch()
+    pair = Authority(tmp_path / "tls").issue("own")
+    pair.certificate.rename(tmp_path / "tls" / "cert.pem")
+    pair.key.rename(tmp_path / "tls" / "key.pem")
     tls = {"certificate_file": "tls/cert.pem", "private_key_file": "tls/key.pem"}
     agent = {"type": "websocket", "url": "wss://a", "ca_file": "tls/cert.pem"}
     content = with_project(agent=agent, tts_command="bin/say --voice bin/en")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import Authority, tls_settings
 
 from sipbridge.config import unsupported, warnings
 
-from .files import client, load, project, tree, with_handoff, with_project
+from .files import load, tree, with_handoff, with_project
 
 PROJECT = "clients.acme.projects.billing"
 QUIET: dict[str, Any] = {"http": {"public_url": "https://pop.example.com", "pop_link_secret": "0123456789abcdef"}}
@@ -21,39 +23,50 @@ def test_a_plain_configuration_is_supported_and_gets_no_warning(tmp_path: Path) 
 
 
 def test_what_this_release_does_not_do_is_named(tmp_path: Path) -> None:
-    for name in ("cert.pem", "key.pem"):
-        (tmp_path / name).touch()
+    content = tree(store={"url": "redis://a:6379/0"})
+    assert [line.split(": ")[0] for line in unsupported(load(tmp_path, content))] == ["store.url"]
+
+
+def behind_tls(folder: Path, *, srtp: str = "disabled", expires: datetime | None = None) -> dict[str, Any]:
+    """A `sip` section that listens for all transports."""
+    pair = Authority(folder).issue("own", expires=expires)
+    return {"listen": ["udp://a:0", "tcp://a:0", "tls://a:0"], "srtp": srtp, "tls": tls_settings(pair)}
+
+
+def test_tls_and_srtp_are_supported(tmp_path: Path) -> None:
+    agent = {"type": "sip", "uri": ["sip:a@b;transport=tls;srtp", "sips:a@b;srtp=optional"]}
+    desk = {"default": "desk", "destinations": {"desk": {"method": "invite", "uri": "sip:a@b;transport=tls;srtp"}}}
+    content = {**with_project(agent=agent, handoff=desk), **QUIET}
+    config = load(tmp_path, {**content, "sip": {**behind_tls(tmp_path, srtp="optional"), "listen": ["tls://a:0"]}})
+    assert unsupported(config) == []
+    assert warnings(config) == []
+
+
+def test_keys_of_srtp_that_travel_unencrypted_get_a_warning(tmp_path: Path) -> None:
+    uris = ["sip:a@b;srtp", "sip:a@b;srtp;transport=tcp", "sip:a@b;srtp;transport=tls", "sip:a@b"]
     destinations = {
-        "care": {"method": "release"},
-        "sales": {"method": "refer", "uri": "sips:a@b"},
-        "desk": {"method": "invite", "uri": "sip:a@b;transport=TLS"},
-        "plain": {"method": "invite", "uri": "sip:a@b;transport=tcp"},
+        "desk": {"method": "invite", "uri": "sip:a@b;srtp=optional"},
+        "safe": {"method": "invite", "uri": "sips:a@b;srtp"},
     }
-    agents = {
-        "sips": {"type": "sip", "uri": ["sip:a@b", "sips:a@b"]},
-        "named": {"type": "sip", "uri": "sip:a@b;transport=tls"},
-        "chosen": {"type": "sip", "uri": "sip:a@b", "transport": "tls"},
-        "plain": {"type": "sip", "uri": "sip:transport=tls@b;transport=udp?X-A=;transport=tls", "transport": "tls"},
-        "socket": {"type": "websocket", "url": "wss://a"},
-    }
-    projects = {name: project(auth_token=name, agent=agent) for name, agent in agents.items()}
-    projects["last"] = project(auth_token="last", handoff={"default": "care", "destinations": destinations})
-    sip = {
-        "listen": ["udp://a:5060", "tcp://a:5060", "tls://a:5061"],
-        "srtp": "optional",
-        "tls": {"certificate_file": "cert.pem", "private_key_file": "key.pem"},
-    }
-    content = tree(sip=sip, store={"url": "redis://a:6379/0"}, clients={"acme": client(projects=projects)})
-    assert [line.split(": ")[0] for line in unsupported(load(tmp_path, content))] == [
-        "sip.listen[2]",
-        "sip.srtp",
-        "store.url",
-        "clients.acme.projects.sips.agent.uri",
-        "clients.acme.projects.named.agent.uri",
-        "clients.acme.projects.chosen.agent.uri",
-        "clients.acme.projects.last.handoff.destinations.sales.uri",
-        "clients.acme.projects.last.handoff.destinations.desk.uri",
+    content = with_project(
+        agent={"type": "sip", "uri": uris}, handoff={"default": "desk", "destinations": destinations}
+    )
+    assert [
+        line.split(": ")[0] for line in warnings(load(tmp_path, {**content, **QUIET, "sip": behind_tls(tmp_path)}))
+    ] == [
+        f"{PROJECT}.agent.uri[0]",
+        f"{PROJECT}.agent.uri[1]",
+        f"{PROJECT}.handoff.destinations.desk.uri",
     ]
+    (found,) = warnings(load(tmp_path, {**tree(), **QUIET, "sip": behind_tls(tmp_path, srtp="mandatory")}))
+    assert found.startswith("sip.srtp: keys of calls over tcp and udp travel unencrypted")
+
+
+def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
+    for days, expected in ((60, []), (10, ["sip.tls.certificate_file"])):
+        sip = behind_tls(tmp_path, expires=datetime.now(UTC) + timedelta(days=days))
+        found = warnings(load(tmp_path, {**tree(), **QUIET, "sip": sip}))
+        assert [line.split(": ")[0] for line in found] == expected
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from .certificates import Pair
 from .g711 import FRAME_BYTES
 from .ports import free_port, rtp_range
 from .program import Program, ProgramError
@@ -32,6 +33,7 @@ _CONFIG = """\
 sip_listen 127.0.0.1:{sip}
 net_interface 127.0.0.1
 rtp_ports {rtp[0]}-{rtp[1]}
+{tls}
 ctrl_tcp_listen 127.0.0.1:{control}
 audio_source {source}
 audio_player {player}
@@ -51,6 +53,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+module srtp.so
 module_tmp account.so
 module_tmp uuid.so
 module_app menu.so
@@ -64,7 +67,9 @@ class Baresip:
     """One running baresip with one account, `user`, that takes calls on `port` or on a free one.
 
     Its files and its log are in a folder of the user's name. `says` is a WAV file of 8 kHz, None for one that echoes.
-    One that does not `answers` rings until it is told to accept.
+    One that does not `answers` rings until it is told to accept. With `transport` TLS it shows `certificate`, and takes
+    calls on the port above. `srtp` is its word for what it offers and takes: `srtp-mand` RTP/SAVP alone, `srtp` keys
+    with RTP/AVP (RFC 8643).
     """
 
     def __init__(
@@ -76,6 +81,8 @@ class Baresip:
         answers: bool = True,
         transport: str = "udp",
         port: int | None = None,
+        certificate: Pair | None = None,
+        srtp: Literal["srtp", "srtp-mand"] | None = None,
     ) -> None:
         self.user = user
         self._folder = folder / user
@@ -85,6 +92,8 @@ class Baresip:
         self._answer_mode = "auto" if answers else "manual"
         self._transport = transport
         self._fixed_port = port
+        self._certificate = certificate
+        self._srtp = srtp
         for _ in range(_TRIES):
             if self._started():
                 return
@@ -105,7 +114,7 @@ class Baresip:
         except (ProgramError, OSError):
             self.program.kill()
             return False
-        if self._control.is_of(f"@127.0.0.1:{self.port}"):
+        if self._control.is_of(f"@127.0.0.1:{self._sip_port}"):
             return True
         self._control.close()
         self.program.kill()
@@ -119,17 +128,23 @@ class Baresip:
             source=f"aufile,{self._says}" if self._says else ECHO,
             player=_NOWHERE if self._says else ECHO,
             alert=_NOWHERE,
+            tls=f"sip_certificate {self._certificate.both}" if self._certificate else "",
             recordings=self._recordings,
             modules=_modules(),
         )
-        account = f"<{self.uri}>;regint=0;answermode={self._answer_mode};audio_codecs=pcmu,pcma\n"
+        account = f"<{self.uri}>;regint=0;answermode={self._answer_mode};audio_codecs=pcmu,pcma"
+        account += f";mediaenc={self._srtp}\n" if self._srtp else "\n"
         for name, text in {"config": config, "accounts": account, "contacts": ""}.items():
             (self._folder / name).write_text(text)
 
     @property
     def uri(self) -> str:
         """Where it takes calls."""
-        return f"sip:{self.user}@127.0.0.1:{self.port};transport={self._transport}"
+        return f"sip:{self.user}@127.0.0.1:{self._sip_port};transport={self._transport}"
+
+    @property
+    def _sip_port(self) -> int:
+        return self.port + (self._transport == "tls")
 
     def command(self, name: str, parameters: str = "") -> str:
         """Have it do something (its menu's long commands); returns what it says to that."""

@@ -29,9 +29,10 @@ class Bridge:
     def __init__(self, program: Program, ready: str) -> None:
         self.program = program
         self.ready_line = ready
-        addresses = dict(re.findall(r"\b(udp|tcp|http http|admin http)://(127\.0\.0\.1:\d+)", ready))
-        self.sip = addresses["udp"]
+        addresses = dict(re.findall(r"\b(udp|tcp|tls|http http|admin http)://(127\.0\.0\.1:\d+)", ready))
+        self.sip = addresses.get("udp", "")
         self.sip_tcp = addresses.get("tcp", "")
+        self.sip_tls = addresses.get("tls", "")
         self.http = f"http://{addresses['http http']}"
         self.admin = f"http://{addresses['admin http']}" if "admin http" in addresses else self.http
 

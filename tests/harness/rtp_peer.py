@@ -20,6 +20,7 @@ from typing import Self
 
 from . import rtp
 from .g711 import ALAW_SILENCE, ALAW_TO_MULAW, FRAME_BYTES, MULAW_SILENCE, PCMA, PCMU
+from .srtp import Srtp
 from .stamp import Heard, find_stamps
 from .waiting import wait_for
 
@@ -146,17 +147,23 @@ class RtpStream:
 
 
 class RtpPort:
-    """An even port of loopback for the audio of one call or of many: each far end gets a stream once it sends."""
+    """An even port of loopback for the audio of one call or of many: each far end gets a stream once it sends.
 
-    def __init__(self, loop: RtpLoop, payload_type: int, on_stream: Callable[[RtpStream], None] | None) -> None:
+    With `srtp` all that passes is encrypted.
+    """
+
+    def __init__(
+        self, loop: RtpLoop, payload_type: int, on_stream: Callable[[RtpStream], None] | None, srtp: Srtp | None
+    ) -> None:
         self.payload_type = payload_type
         self.streams: dict[Address, RtpStream] = {}
         self.dropped = 0  # by the kernel, as we did not read in time
         self._loop = loop
         self._on_stream = on_stream
         self._socket = _bind_even_port()
+        self._srtp = srtp
         self._receive = self._socket.recvmsg
-        self.send = self._socket.sendto
+        self.send: Callable[[bytes, Address], object] = self._send_encrypted if srtp else self._socket.sendto
         self.port: int = self._socket.getsockname()[1]
 
     def stream(self, seconds: float = 10.0) -> RtpStream:
@@ -182,8 +189,14 @@ class RtpPort:
             seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
             if len(ancillary) > 1:
                 (self.dropped,) = struct.unpack("@I", ancillary[1][2])
+            if self._srtp and not (data := self._srtp.unprotect(data) or b""):
+                continue
             stream = streams.get(remote) or self.call(remote)
             stream.received.append((seconds * 1_000_000_000 + nanoseconds, data))
+
+    def _send_encrypted(self, packet: bytes, remote: Address) -> None:
+        if self._srtp and (encrypted := self._srtp.protect(packet)):
+            self._socket.sendto(encrypted, remote)
 
     def close(self) -> None:
         """Give the port back."""
@@ -202,9 +215,14 @@ class RtpLoop:
         self._thread = threading.Thread(target=self.run, name="rtp", daemon=True)
 
     @contextmanager
-    def port(self, payload_type: int = PCMU, on_stream: Callable[[RtpStream], None] | None = None) -> Iterator[RtpPort]:
+    def port(
+        self,
+        payload_type: int = PCMU,
+        on_stream: Callable[[RtpStream], None] | None = None,
+        srtp: Srtp | None = None,
+    ) -> Iterator[RtpPort]:
         """Open a port; `on_stream` is told of each new stream, in the loop's thread."""
-        port = RtpPort(self, payload_type, on_stream)
+        port = RtpPort(self, payload_type, on_stream, srtp)
         self._ports = (*self._ports, port)
         try:
             yield port

@@ -160,14 +160,14 @@ def _clients(cxone_url: str, agent_port: int, human_port: int, pipecat_url: str)
         project["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
     human = {"method": "refer", "uri": f"sip:human@127.0.0.1:{human_port}"}
     clients |= {
-        "talking": {"talking": _open_project("talking", agent=baresip)},
-        "streaming": {"streaming": _open_project("streaming", agent=pipecat)},
-        "referring": {"referring": _open_project("referring", human)},
+        "talking": {"talking": open_project("talking", agent=baresip)},
+        "streaming": {"streaming": open_project("streaming", agent=pipecat)},
+        "referring": {"referring": open_project("referring", human)},
     }
     return {name: client_settings(NUMBERS[name], cxone_url, projects) for name, projects in clients.items()}
 
 
-def _open_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
+def open_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
     """A project for baresip as a caller: of version 1.0 it can add no header, so that it shows no token.
 
     The header that the contact id is read from is configurable; SIP's own Call-ID, 16 hex digits of baresip's, is one.

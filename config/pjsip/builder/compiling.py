@@ -76,6 +76,53 @@ EDITS = (
         r"(asock->err_counter >= PJ_ACTIVESOCK_MAX_CONSECUTIVE_ACCEPT_ERROR)\)",
         r"\g<1> && status != PJ_STATUS_FROM_OS(OSERR_EWOULDBLOCK))",
     ),
+    # Who came over a connection is told to come back over one, though the Contact of some says nothing of a transport.
+    # PJSUA would tell them UDP, and refuse the call with 500 where it has none.
+    (
+        "pjsip/src/pjsua-lib/pjsua_acc.c",
+        r"(pjsua_acc_create_uas_contact\( pj_pool_t \*pool,[\s\S]*?)(\n +)(/\* If the URI uses sips scheme)",
+        (
+            r"\g<1>\g<2>if (rdata->tp_info.transport->flag & PJSIP_TRANSPORT_RELIABLE)"
+            r"\g<2>    tp_type = (pjsip_transport_type_e)(rdata->tp_info.transport->key.type & ~PJSIP_TRANSPORT_IPV6);"
+            r"\g<2>\g<3>"
+        ),
+    ),
+    # An offer whose SRTP is not ours is not acceptable here: 488 (RFC 3261, 21.4.26). PJSUA would say 480 or 406.
+    (
+        "pjsip/src/pjsua-lib/pjsua_media.c",
+        r"(pjmedia_transport_media_create\(\s+call_med->tp, tmp_pool,[\s\S]*?code = )PJSIP_SC_TEMPORARILY_UNAVAILABLE;",
+        r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
+    ),
+    (
+        "pjsip/src/pjsua-lib/pjsua_media.c",
+        r"(pjmedia_transport_encode_sdp\(call_med->tp, pool,[\s\S]*?sip_err_code = )PJSIP_SC_NOT_ACCEPTABLE;",
+        r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE;",
+    ),
+    # Of a certificate that has alternative names, the common name counts for nothing (RFC 5922, 7.1).
+    (
+        "pjsip/src/pjsip/sip_transport_tls.c",
+        r"if \(!matched\)( \{\s+matched = !pj_stricmp\(remote_name, &serv_cert->subject\.cn\);)",
+        r"if (!matched && !serv_cert->subj_alt_name.cnt)\g<1>",
+    ),
+    # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
+    # (renewCredentials); connections hold on to the SSL_CTX that they began with.
+    (
+        "pjlib/src/pj/ssl_sock_ossl.c",
+        r"(static pj_status_t ssl_create\(pj_ssl_sock_t \*ssock\)\n)",
+        r"int pj_ssl_sock_credentials = 1;\n\n\g<1>",
+    ),
+    (
+        "pjlib/src/pj/ssl_sock_ossl.c",
+        r"(\n +)(if \(!server_ctx\) \{\s+status = init_ossl_ctx\(ssock->parent\);)",
+        (
+            r"\g<1>if (server_ctx && ((ossl_sock_t *)ssock->parent)->own_ctx != pj_ssl_sock_credentials) {"
+            r"\g<1>    SSL_CTX_free(server_ctx);"
+            r"\g<1>    server_ctx = ((ossl_sock_t *)ssock->parent)->ossl_ctx = NULL;"
+            r"\g<1>}"
+            r"\g<1>\g<2>"
+        ),
+    ),
+    ("pjlib/src/pj/ssl_sock_ossl.c", r"(ssock->parent\)->own_ctx = )PJ_TRUE;", r"\g<1>pj_ssl_sock_credentials;"),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
+from sipbridge.config import sip_transport
 
 # Beyond this, peers cut or refuse a header line.
 MAX_LINE_BYTES = 1024
@@ -38,9 +39,9 @@ def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[st
 
 def with_transport(uri: str, transport: str | None) -> str:
     """Add the transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
-    address, mark, headers = uri.partition("?")
-    if transport is None or ";transport=" in address.rpartition("@")[2].lower():
+    if transport is None or sip_transport(uri) is not None:
         return uri
+    address, mark, headers = uri.partition("?")
     return f"{address};transport={transport}{mark}{headers}"
 
 

@@ -76,6 +76,7 @@ def test_a_caller_whose_number_would_break_its_line_is_not_named() -> None:
         ("sip:bot@example.net;Transport=udp;lr", "tcp", "sip:bot@example.net;Transport=udp;lr"),
         ("sip:bot@example.net;lr?X-A=1", "udp", "sip:bot@example.net;lr;transport=udp?X-A=1"),
         ("sip:bot;transport=x@example.net", "tcp", "sip:bot;transport=x@example.net;transport=tcp"),
+        ("sips:bot@example.net", "udp", "sips:bot@example.net"),
         ("sip:[::1]:5070", "tcp", "sip:[::1]:5070;transport=tcp"),
     ],
 )

@@ -1,0 +1,101 @@
+"""What the files of `sip.tls` hold: whether they can be used, and for how long."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from sipbridge.config.problems import Problem
+
+if TYPE_CHECKING:
+    from sipbridge.config.models import TlsConfig
+
+_SECTION = ("sip", "tls")
+# ssl's names of a certificate and a key that are not of one pair, and of one pair that is not even of one kind.
+_NO_PAIR = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+
+
+def certificate_problems(tls: TlsConfig) -> Iterator[Problem]:
+    """Find what is wrong with the files, as far as a handshake would show it."""
+    if tls.ca_file is not None and not _holds_certificate(tls.ca_file):
+        yield Problem((*_SECTION, "ca_file"), "holds no certificate; give a PEM file of the authorities")
+    certificate, key = tls.certificate_file, tls.private_key_file
+    if certificate is None or key is None:
+        return
+    if not _holds_certificate(certificate):
+        yield Problem(
+            (*_SECTION, "certificate_file"), "holds no certificate; give a PEM file, with those of the intermediates"
+        )
+        return
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        server.load_cert_chain(certificate, key, _refuse_to_ask)
+    except (OSError, ValueError) as error:
+        yield _key_problem(error)
+        return
+    try:
+        _expiry(server, certificate)
+    except ssl.SSLCertVerificationError as error:
+        text = f"cannot be used: {error.verify_message}; renew it"
+        yield Problem((*_SECTION, "certificate_file"), text)
+    except ssl.SSLError as error:
+        text = f"cannot be used: {error.reason}; give another"
+        yield Problem((*_SECTION, "certificate_file"), text)
+
+
+def valid_until(tls: TlsConfig) -> datetime | None:
+    """Until when the certificate is valid, in UTC; None where there is none. For files without problems."""
+    if tls.certificate_file is None or tls.private_key_file is None:
+        return None
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tls.certificate_file, tls.private_key_file, _refuse_to_ask)
+    return _expiry(server, tls.certificate_file)
+
+
+def _holds_certificate(file: Path) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError:
+        return False
+    return True
+
+
+def _refuse_to_ask() -> NoReturn:
+    """Stand where ssl would ask for a passphrase at the terminal."""
+    raise ValueError("is encrypted; give a key without a passphrase, in a file that only the bridge can read")
+
+
+def _key_problem(error: OSError | ValueError) -> Problem:
+    if not isinstance(error, OSError):
+        text = str(error)
+    elif isinstance(error, ssl.SSLError) and error.reason in _NO_PAIR:
+        text = "does not belong to the certificate in sip.tls.certificate_file; give the key that it was made with"
+    else:
+        text = "holds no private key that can be used; give a PEM file"
+    return Problem((*_SECTION, "private_key_file"), text)
+
+
+def _expiry(server: ssl.SSLContext, certificate: Path) -> datetime:
+    """Shake hands with a client that trusts this very certificate, which so looks at its dates and its purpose.
+
+    The standard library reads a certificate in no other way. Raises `ssl.SSLError`.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(certificate)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    # Hello, the server's certificate, the client's end of it.
+    for end in (*ends, ends[0]):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    shown = ends[0].getpeercert() or {}
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)

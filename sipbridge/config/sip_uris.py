@@ -1,0 +1,42 @@
+"""What the parameters of a SIP URI ask for (RFC 3261, 19.1.1): a transport, and SRTP by a parameter of our own."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+SrtpUse = Literal["disabled", "optional", "mandatory"]
+
+_WISHES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
+_SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
+
+
+def sip_transport(uri: str) -> str | None:
+    """Return the transport that a SIP URI names, in lower case; None where it names none."""
+    if uri.lower().startswith("sips:"):
+        return "tls"
+    found = re.search(r";transport=([^;]+)", _split(uri)[1].lower())
+    return found[1] if found else None
+
+
+def split_srtp(uri: str) -> tuple[str, SrtpUse]:
+    """Take `;srtp` off a SIP URI: returns it as others may see it, and what it asks for; alone it is `mandatory`.
+
+    Raises `ValueError` where it asks for something else, or twice.
+    """
+    user, address, headers = _split(uri)
+    found = list(_SRTP.finditer(address))
+    if not found:
+        return uri, "disabled"
+    wish = found[0][1]
+    use = _WISHES.get("mandatory" if wish is None else wish.lower())
+    if use is None or len(found) > 1:
+        raise ValueError("has no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
+    return user + _SRTP.sub("", address) + headers, use
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    """Split into what is before the host, host with parameters, and headers, separators included."""
+    before, mark, headers = uri.partition("?")
+    user, at, address = before.rpartition("@")
+    return user + at, address, mark + headers

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sipbridge.config import sip_transport, split_srtp
+
+from .files import faults, with_handoff, with_project
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport"),
+    [
+        ("sip:a@b", None),
+        ("sip:a@b;transport=TCP;lr", "tcp"),
+        ("sips:a@b", "tls"),
+        ("sips:a@b;transport=tcp", "tls"),
+        ("sip:transport=tls@b;transport=udp?X-A=;transport=tls", "udp"),
+        ("sip:a;transport=tls@b", None),
+    ],
+)
+def test_the_transport_that_a_uri_names(uri: str, transport: str | None) -> None:
+    assert sip_transport(uri) == transport
+
+
+@pytest.mark.parametrize(
+    ("uri", "sent", "use"),
+    [
+        ("sip:a@b", "sip:a@b", "disabled"),
+        ("sip:a@b;srtp", "sip:a@b", "mandatory"),
+        ("sip:a@b:5061;transport=tls;SRTP", "sip:a@b:5061;transport=tls", "mandatory"),
+        ("sip:a@b;srtp=Optional;transport=tls", "sip:a@b;transport=tls", "optional"),
+        ("sip:a@b;srtp=mandatory;lr?X-A=;srtp", "sip:a@b;lr?X-A=;srtp", "mandatory"),
+        ("sip:a;srtp@b;srtpx=1", "sip:a;srtp@b;srtpx=1", "disabled"),
+        ("sips:[::1]:5061;srtp", "sips:[::1]:5061", "mandatory"),
+    ],
+)
+def test_the_parameter_for_srtp_is_ours_and_is_taken_off(uri: str, sent: str, use: str) -> None:
+    assert split_srtp(uri) == (sent, use)
+
+
+@pytest.mark.parametrize("parameters", [";srtp=", ";srtp=disabled", ";srtp=yes", ";srtp;srtp", ";srtp=optional;srtp"])
+def test_another_wish_is_a_fault(tmp_path: Path, parameters: str) -> None:
+    with pytest.raises(ValueError, match="no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once"):
+        split_srtp(f"sip:a@b{parameters}")
+    (fault,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": f"sip:a@b{parameters}"}))
+    assert "has no usable srtp parameter" in fault
+
+
+def test_a_call_that_cxone_makes_is_not_ours_to_encrypt(tmp_path: Path) -> None:
+    destinations = {"care": {"method": "refer", "uri": "sip:a@b;srtp"}}
+    (fault,) = faults(tmp_path, with_handoff(destinations=destinations))
+    assert "asks for SRTP of a call that CXone makes" in fault

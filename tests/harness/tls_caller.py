@@ -1,0 +1,149 @@
+"""A caller over TLS: the SIP of one connection, written and read here, since SIPp as Debian has it knows no TLS."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from . import rtp
+from .sip_messages import Message
+
+_READ_BYTES = 65_536
+_FIRST_FINAL = 200
+_branches = itertools.count(1)
+
+
+def offer(port: int, profile: str = "RTP/AVP", crypto: tuple[str, ...] = (), direction: str = "sendrecv") -> str:
+    """An offer of G.711 mu-law and keys (RFC 4733) at a port of loopback."""
+    lines = [
+        "v=0",
+        f"o=- 1 {next(_branches)} IN IP4 127.0.0.1",
+        "s=-",
+        "c=IN IP4 127.0.0.1",
+        "t=0 0",
+        f"m=audio {port} {profile} 0 {rtp.PAYLOAD_TYPE}",
+        f"a=rtpmap:{rtp.PAYLOAD_TYPE} telephone-event/8000",
+        *(f"a=crypto:{value}" for value in crypto),
+        f"a={direction}",
+    ]
+    return "\r\n".join([*lines, ""])
+
+
+class TlsCaller:
+    """One connection and at most one dialog on it. `contact` is where it says that it can be reached."""
+
+    def __init__(
+        self,
+        address: str,
+        context: ssl.SSLContext,
+        *,
+        contact: str = "sip:caller@127.0.0.1:9;transport=tls",
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        host, _, port = address.partition(":")
+        self.call_id = os.urandom(8).hex()
+        self._contact = contact
+        self._target = f"sip:{address};transport=tls"
+        self._to = ""
+        self._cseq = 0
+        self._unread = b""
+        plain = socket.create_connection((host, int(port)), timeout=10.0)
+        try:
+            self.socket = context.wrap_socket(plain, server_hostname=host, session=session)
+        except BaseException:
+            plain.close()
+            raise
+
+    def options(self) -> int:
+        """Send OPTIONS; returns the status of the answer."""
+        self._cseq += 1
+        self._send(self._request("OPTIONS", self._target, self._cseq))
+        return self.receive().status
+
+    def invite(self, number: str, headers: Mapping[str, str], sdp: str) -> Message:
+        """Call; returns the final answer, acknowledged."""
+        self._to = f"<sip:{number}@bridge.test>"
+        return self._invite(self._target.replace("sip:", f"sip:{number}@"), headers, sdp)
+
+    def reinvite(self, sdp: str) -> Message:
+        """Make another offer in the dialog; returns the final answer, acknowledged."""
+        return self._invite(self._target, {}, sdp)
+
+    def bye(self) -> int:
+        """Hang up; returns the status of the answer."""
+        self._cseq += 1
+        self._send(self._request("BYE", self._target, self._cseq))
+        return self.receive().status
+
+    def answer(self, method: str) -> Message:
+        """Wait for a request of that method and answer 200 to it and to any before it; returns it."""
+        while True:
+            request = self.receive()
+            if request.status:
+                continue
+            copied = "".join(f"{name}: {request.header(name)}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+            self._send(f"SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n")
+            if request.method == method:
+                return request
+
+    def receive(self) -> Message:
+        """Return the next message. Raises `ConnectionError` where the far end closes."""
+        while True:
+            head, found, rest = self._unread.partition(b"\r\n\r\n")
+            message = Message(datetime.now(), sent=False, text=_text(head, b""))  # noqa: DTZ005 (as SIPp's log has it)
+            length = int(message.header("Content-Length") or 0) if found else 0
+            if found and len(rest) >= length:
+                self._unread = rest[length:]
+                return Message(message.at, sent=False, text=_text(head, rest[:length]))
+            if not (data := self.socket.recv(_READ_BYTES)):
+                raise ConnectionError("the far end has closed the connection")
+            self._unread += data
+
+    def _invite(self, target: str, headers: Mapping[str, str], sdp: str) -> Message:
+        self._cseq += 1
+        more = {"Contact": f"<{self._contact}>", "Content-Type": "application/sdp", **headers}
+        self._send(self._request("INVITE", target, self._cseq, more, sdp))
+        final = next(answer for answer in iter(self.receive, None) if answer.status >= _FIRST_FINAL)
+        self._to = final.header("To")
+        if contact := final.header("Contact"):
+            self._target = contact.partition("<")[2].partition(">")[0]
+        self._send(self._request("ACK", self._target, self._cseq))
+        return final
+
+    def _request(
+        self, method: str, uri: str, cseq: int, headers: Mapping[str, str] | None = None, body: str = ""
+    ) -> str:
+        lines = {
+            "Via": f"SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bK{next(_branches)}-{self.call_id};rport",
+            "Max-Forwards": "70",
+            "From": f"<sip:+15550123@127.0.0.1>;tag={self.call_id}",
+            "To": self._to or f"<{uri}>",
+            "Call-ID": self.call_id,
+            "CSeq": f"{cseq} {method}",
+            **(headers or {}),
+            "Content-Length": str(len(body)),
+        }
+        return (
+            f"{method} {uri} SIP/2.0\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            + f"\r\n{body}"
+        )
+
+    def _send(self, text: str) -> None:
+        self.socket.sendall(text.encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.socket.close()
+
+
+def _text(head: bytes, body: bytes) -> str:
+    return (head + b"\r\n\r\n" + body).decode().replace("\r\n", "\n")
