@@ -55,7 +55,7 @@ def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_
     for operation in operations:
         app.router.add_route(operation.method, operation.path, operation.serve(deps, gate))
 
-    names = {(operation.method, operation.path): operation.name for operation in operations}
+    names: dict[tuple[str, str], str] = {(each.method, each.path): each.name for each in operations}
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         resource = request.match_info.route.resource

@@ -44,6 +44,7 @@ CONTRACT = {
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
+    "sipbridge_http_requests_total": {"operation", "code"},
     "sipbridge_agent_faults_total": {"type", "fault"},
     "sipbridge_utterances_total": {"result"},
     "sipbridge_media_underruns_total": set(),
@@ -83,6 +84,7 @@ def test_http_requests_are_counted_by_operation_and_status(metrics: Metrics) -> 
 def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str) -> None:
     for event in [*whole_call(), TokenRequested("acme", Result.SUCCESS, 0.1)]:
         metrics(event)
+    metrics.count_request("list_calls", 200)
     found = samples(metrics, name)
     assert found
     assert {frozenset(labels) for labels, _ in found} == {frozenset(CONTRACT[name])}
