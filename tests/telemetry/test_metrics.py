@@ -47,6 +47,7 @@ CONTRACT = {
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
+    "sipbridge_http_requests_total": {"operation", "code"},
     "sipbridge_agent_faults_total": {"type", "fault"},
     "sipbridge_utterances_total": {"result"},
     "sipbridge_media_underruns_total": set(),
@@ -93,6 +94,7 @@ def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str)
         ConfigRead(OK),
     ]:
         metrics(event)
+    metrics.count_request("list_calls", 200)
     found = samples(metrics, name)
     assert found
     assert {frozenset(labels) for labels, _ in found} == {frozenset(CONTRACT[name])}

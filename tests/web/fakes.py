@@ -124,6 +124,7 @@ def make_config(**http: Any) -> Config:  # noqa: ANN401 (keys of the section `ht
         "frame_ancestors": ("'self'", "https://*.nicecxone.com"),
         "pop_link_secret": POP_SECRET,
         "admin": {"keys": [ADMIN_KEY]},
+        "max_requests_per_second": 10_000,
     } | http
     return Config(
         http=HttpConfig.model_validate(given),
