@@ -29,8 +29,9 @@ class Footprint:
     def of(cls, bridge: Bridge, cxone: Simulator) -> Footprint:
         """Look at it now."""
         pid = bridge.program.pid
-        metrics = bridge.metrics()
+        # Before the question that is a connection itself.
         links = _links(pid)
+        metrics = bridge.metrics()
         sockets = {link for link in links if link.startswith("socket:")}
         pooled = sockets & _connections(int(cxone.url.rpartition(":")[2]))
         return cls(

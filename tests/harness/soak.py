@@ -97,9 +97,10 @@ def soak(folder: Path, seconds: float, *, rate: float, seed: int, say: Callable[
 
 
 def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
-    """Return what is left once nothing has changed for so long."""
+    """Return what is left once nothing has changed for so long; at the latest after `BACK_SECONDS`."""
+    deadline = time.monotonic() + BACK_SECONDS
     last, since = site.footprint(), time.monotonic()
-    while time.monotonic() - since < unchanged_seconds:
+    while time.monotonic() - since < unchanged_seconds and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
         now = site.footprint()
         if now.calls or not (now.is_within(last) and last.is_within(now)):
