@@ -104,8 +104,8 @@ class Connection(web.RequestHandler):
 class Connections:
     """The connections of one listener, whose protocol factory this is. Belongs to one event loop.
 
-    There are at most `MAX_CONNECTIONS`. For one more the one that asked for nothing for the longest time goes; where
-    all are being served, the new one does. The same goes for one that takes a descriptor which is kept for calls.
+    There are at most `MAX_CONNECTIONS`, and no more where file descriptors are scarce. For one too many the one that
+    asked for nothing for the longest time goes; where all are being served, the new one does.
     """
 
     def __init__(self, server: web.Server) -> None:

@@ -117,11 +117,6 @@ def bridge(
         yield running
 
 
-def with_descriptors(count: int) -> Sequence[str]:
-    """What starts a program so that it may have so many descriptors at most (prlimit(1))."""
-    return ["prlimit", f"--nofile={count}:{count}"]
-
-
 def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
     """What starts a program so that it sees a `resolv.conf` of its own: in a mount namespace (unshare(1))."""
     file = folder / "resolv.conf"
