@@ -15,19 +15,18 @@ from datetime import UTC, datetime
 import click
 import uvloop
 
-from sipbridge import __version__
+from sipbridge import __version__, descriptors
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call, Surroundings
 from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import Invite, Outcome, Result
 from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, taken_over, unsupported, warnings
+from sipbridge.config import Config, descriptors_a_call, taken_over, unsupported, warnings
 from sipbridge.cxone import HttpClient
-from sipbridge.errors import ConfigError, HandoffConflict, StartupError
+from sipbridge.errors import ConfigError, StartupError
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
@@ -50,6 +49,8 @@ def main(config: Config, read: Callable[[], Config]) -> int:
     """
     _refuse_unsupported(config)
     with configure_logging(level_from(os.environ)):
+        if short := descriptors.claim(config.sip.max_calls, descriptors_a_call(config)):
+            logger.warning("%s", short, extra={"event": "config_warning"})
         _log_warnings(config)
         uvloop.run(Service(config, read).run())
     return 0
@@ -199,6 +200,8 @@ class Service:
             return "draining"
         if self._admission.full:
             return "full"
+        if self._trunk.lack is not None:
+            return f"full: {self._trunk.lack}"
         if self._lag_asked_at is not None:
             waited = asyncio.get_running_loop().time() - self._lag_asked_at
             if waited > STALLED_SECONDS:
@@ -308,10 +311,7 @@ class Service:
         self._observe(DrainChanged(draining=True))
         await self._calls_over(self._config.drain_seconds)
         for call in self._registry.all():
-            try:
-                call.request_handoff(HandoffRequest(reason="draining"), requested_by="bridge")
-            except HandoffConflict:
-                continue
+            call.drain()
         await self._calls_over(LAST_CALLS_SECONDS)
         self._cut_short()
         await asyncio.gather(*self._calls, return_exceptions=True)

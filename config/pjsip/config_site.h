@@ -20,6 +20,9 @@
  * costs 0.4 kB from the start. */
 #define PJ_IOQUEUE_MAX_HANDLES          (2 * PJSUA_MAX_CALLS + 1024)
 #define PJSIP_MAX_TRANSPORTS            12288
+/* Connections that wait to be accepted. Of 5, PJSIP's own, a sixth at once comes a second later (its SYN sent again). */
+#define PJSIP_TCP_TRANSPORT_BACKLOG     511
+#define PJSIP_TLS_TRANSPORT_BACKLOG     511
 /* A turn of the media clock reads the packets of all calls. */
 #define PJ_IOQUEUE_MAX_EVENTS_IN_SINGLE_POLL 64
 

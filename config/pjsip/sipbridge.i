@@ -22,6 +22,7 @@
 %{
 #include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_room.hpp"
 %}
 
 %include "pjsua2.i"
@@ -99,4 +100,8 @@
 %typemap(freearg) const sipbridge::Headers & ""
 
 %include "sipbridge_native.hpp"
+%ignore sipbridge::keepRoom;
+%ignore sipbridge::giveRoomBack;
+%ignore sipbridge::roomIsBack;
+%include "sipbridge_room.hpp"
 %include "sipbridge_media.hpp"

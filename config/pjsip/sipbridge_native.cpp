@@ -1,4 +1,5 @@
 #include "sipbridge_native.hpp"
+#include "sipbridge_room.hpp"
 
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
@@ -334,8 +335,11 @@ struct Press {
 // By PJSUA's slot. A slot's packets come from one thread.
 Press presses[PJSUA_MAX_CALLS];
 
-void onIncomingCall(pjsua_acc_id, pjsua_call_id id, pjsip_rx_data *) {
+void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *) {
     presses[id] = Press();
+    // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
+    if (!pjsua_var.calls[id].inv->neg)
+        keepRoom(id, account);
     push(EventIncoming, id, lastTicket);
 }
 
@@ -364,6 +368,8 @@ void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) 
 void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
+    if (call.hanging_up || (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED))
+        roomIsBack(id);
     if (call.hanging_up)
         push(EventEnded, id, 0, static_cast<int>(call.last_code));
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
@@ -478,6 +484,9 @@ void takeCallbacks() {
 
 void callAnswer(int call, int status, const Headers &headers) {
     MessageData message(headers);
+    // Only these make PJSUA open audio.
+    if (status == PJSIP_SC_PROGRESS || status / 100 == 2)
+        giveRoomBack(call);
     PJSUA2_CHECK_EXPR(pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data));
 }
 

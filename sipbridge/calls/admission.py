@@ -41,8 +41,8 @@ class Admission:
         self.draining = False
         # Whether calls in progress are being kept waiting; asked on the SIP thread, which sets it.
         self.overloaded: Callable[[], bool] = lambda: False
-        # Whether the SIP stack can take another call with all its legs; asked on the SIP thread, which sets it.
-        self.has_room: Callable[[], bool] = lambda: True
+        # What the SIP stack lacks for another call with all its legs; asked on the SIP thread, which sets it.
+        self.lack: Callable[[], str | None] = lambda: None
         self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
 
     def use(self, config: Config) -> None:
@@ -76,8 +76,8 @@ class Admission:
             raise CapacityReached("sip.max_calls calls are up")
         if self.overloaded():
             raise CapacityReached("calls in progress are kept waiting")
-        if not self.has_room():
-            raise CapacityReached("legs that nothing is heard of hold the places of new ones")
+        if lack := self.lack():
+            raise CapacityReached(lack)
         identity, client, project = identify(config, invite, secrets.token_hex(16))
         self._up.add(identity.call_id)
         return Admitted(config, invite, identity, client, project)

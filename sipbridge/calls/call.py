@@ -12,7 +12,7 @@ from typing import Literal
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import AgentFault, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Result, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
 from sipbridge.calls.ports import (
     Agent,
@@ -61,8 +61,9 @@ class Surroundings:
 class Hangup:
     """Somebody but the caller ends the conversation with no handoff."""
 
-    by: Literal["agent", "api"]
+    by: Literal["agent", "api", "bridge"]
     reason: str
+    result: Result = Result.SUCCESS
 
 
 class Call:
@@ -76,6 +77,8 @@ class Call:
         self.leg = leg
         self.around = surroundings
         self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
+        # Done once the bridge drains: what is joined to a destination ends.
+        self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Until it is let go.
         self.conversation: Conversation | None = None
         # The agent, where it still speaks after something was decided.
@@ -201,6 +204,14 @@ class Call:
         )
         self.decided.set_result(plan)
         return self.record
+
+    def drain(self) -> None:
+        """Hand off; where a handoff is under way already, see that it ends with the caller away from us."""
+        try:
+            self.request_handoff(HandoffRequest(reason="draining"), requested_by="bridge")
+        except HandoffConflict:
+            if not self.drained.done():
+                self.drained.set_result(None)
 
     def request_hangup(self) -> None:
         """End the conversation with no handoff. Raises `HandoffConflict`."""

@@ -75,7 +75,7 @@ async def say_goodbye(call: Call, hangup: Hangup) -> Outcome:
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
     await call.leg.hang_up()
-    return Outcome(Result.SUCCESS, hangup.reason)
+    return Outcome(hangup.result, hangup.reason)
 
 
 async def _play_out(call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 
 from sipbridge.calls.call import Call, Hangup
@@ -12,12 +13,14 @@ from sipbridge.calls.handoff import hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState, HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
+from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import first_of, settle
 
 logger = logging.getLogger(__name__)
 
 _SERVER_ERROR = 500
+MEDIA_TIMEOUT = "media_timeout"
 CALLER_HUNG_UP = Outcome(Result.SUCCESS, "caller_hung_up")
 
 
@@ -92,6 +95,7 @@ async def _converse(call: Call) -> HandoffPlan | Hangup:
         call.project_config.max_call_seconds, _decide_for_all, call, "max_call_seconds"
     )
     talking = asyncio.ensure_future(_talk(call))
+    listening = asyncio.ensure_future(_listen(call))
     call.leg.on_digit(partial(_key_pressed, call))
     try:
         await first_of(talking, call.decided, call.leg.ended)
@@ -103,6 +107,7 @@ async def _converse(call: Call) -> HandoffPlan | Hangup:
         raise LegGone("the caller has hung up")
     finally:
         clock.cancel()
+        listening.cancel()
         if call.decided.done():
             call.talking = talking
         else:
@@ -150,6 +155,18 @@ async def _talk(call: Call) -> None:
             extra={"event": "handoff_refused", "call_id": call.record.call_id},
         )
         _decide_for_all(call, "invalid_handoff")
+
+
+async def _listen(call: Call) -> None:
+    """Decide as the project says once the caller's audio has stopped."""
+    seconds = call.project_config.media_timeout_seconds
+    if seconds is None or not await falls_silent(call.leg, seconds):
+        return
+    if call.project_config.on_media_timeout == "handoff":
+        _decide_for_all(call, MEDIA_TIMEOUT)
+        return
+    with suppress(HandoffConflict):
+        call.end(Hangup("bridge", MEDIA_TIMEOUT, Result.UPSTREAM_ERROR))
 
 
 def _decide_for_all(call: Call, reason: str, *, requested_by: str = "bridge") -> None:

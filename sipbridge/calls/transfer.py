@@ -13,6 +13,7 @@ from sipbridge.calls.events import TransferDone
 from sipbridge.calls.model import Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
+from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.waiting import first_of
 
@@ -110,11 +111,14 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
     try:
         leg = await call.around.dialler.dial(plan.uri, plan.headers, call.record.caller)
         async with asyncio.timeout(plan.answer_timeout_seconds), call.while_there():
-            await asyncio.shield(leg.answered)
+            await first_of(leg.answered, call.drained)
+        if not leg.answered.done():
+            return _done(call, "invite", _not_taken("invite_no_answer"), 0, began)
+        leg.answered.result()
         await call.leg.join(leg)
         answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
         await joined(_done(call, "invite", answered, 200, began))
-        await first_of(leg.ended, call.leg.ended)
+        await _until_parted(call, leg)
     except TimeoutError:
         return _done(call, "invite", _not_taken("invite_no_answer"), 408, began)
     except DialFailed as error:
@@ -129,6 +133,17 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
         if leg is not None:
             # Not awaited: the caller is to be dealt with.
             call.in_the_background(leg.hang_up())
+
+
+async def _until_parted(call: Call, leg: Leg) -> None:
+    """Return when one of the two hangs up or falls silent, when the bridge drains, or at `max_call_seconds`."""
+    silence = call.project_config.media_timeout_seconds
+    watches = [asyncio.ensure_future(falls_silent(each, silence)) for each in (call.leg, leg) if silence is not None]
+    try:
+        await first_of(leg.ended, call.leg.ended, call.drained, *watches, timeout=call.project_config.max_call_seconds)
+    finally:
+        for watch in watches:
+            watch.cancel()
 
 
 def _not_taken(story: str) -> Transfer:

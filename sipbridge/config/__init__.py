@@ -27,6 +27,7 @@ from sipbridge.config.numbers import number_key
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
+from sipbridge.config.sizes import descriptors_a_call
 from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret, matches_any
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
+    "descriptors_a_call",
     "hash_secret",
     "load_config",
     "matches_any",

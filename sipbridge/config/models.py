@@ -202,7 +202,8 @@ class HeaderNames(Section):
 class ProjectConfig(Section):
     """One voice agent of a client. `auth_token` is None where the client has but this one project and no token.
 
-    `tts_command` reads text on its standard input and writes a WAV to its standard output; None where nothing does.
+    `media_timeout_seconds` is how long a caller's RTP may be away, None where for ever. `tts_command` reads text on its
+    standard input and writes a WAV to its standard output; None where nothing does.
     """
 
     auth_token: AuthToken | None
@@ -210,6 +211,8 @@ class ProjectConfig(Section):
     headers: HeaderNames = HeaderNames()
     agent: AgentConfig
     max_call_seconds: Count = 3600
+    media_timeout_seconds: Seconds | None = 30
+    on_media_timeout: Literal["handoff", "hangup"] = "handoff"
     on_agent_failure: Literal["reject", "handoff"] = "reject"
     tts_command: Command | None = Field(default=None, repr=False)
     handoff: HandoffConfig

@@ -12,6 +12,7 @@ from sipbridge.config.addresses import sip_transport
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.handoff import InviteDestination, ReferDestination
 from sipbridge.config.models import Config, ProjectConfig
+from sipbridge.config.sizes import ports_a_call
 
 
 def unsupported(config: Config) -> list[str]:
@@ -89,20 +90,9 @@ def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:
 
 def _too_few_ports(config: Config) -> Iterator[str]:
     first, last = config.sip.rtp_ports
-    legs = max(_most_legs(project) for _, project in _projects(config))
-    needed = 2 * legs * config.sip.max_calls
+    needed = ports_a_call(config) * config.sip.max_calls
     if last - first + 1 < needed:
         yield f"sip.rtp_ports: holds {last - first + 1} ports; sip.max_calls needs up to {needed} of them"
-
-
-def _most_legs(project: ProjectConfig) -> int:
-    """Count a call's legs while a destination rings: a SIP agent hears of the end, so it stays until then."""
-    agent = isinstance(project.agent, SipAgentConfig)
-    # With a route, a handoff may ask for `invite` whatever the destinations say.
-    calls_out = bool(project.handoff.allowed_routes) or any(
-        isinstance(destination, InviteDestination) for destination in project.handoff.destinations.values()
-    )
-    return 1 + agent + calls_out
 
 
 def _pop_links(config: Config) -> Iterator[str]:

@@ -7,13 +7,13 @@ import socket
 
 import pjsua2 as pj
 
+from sipbridge import descriptors
 from sipbridge.config import ListenUrl, SipConfig
 from sipbridge.errors import StartupError
+from sipbridge.sip.room import LEGS_A_CALL
 
 logger = logging.getLogger(__name__)
 
-# A caller's leg, a SIP agent's, and that of a desk that rings while the agent waits for its NOTIFY.
-LEGS_A_CALL = 3
 # Slots beyond those: dialogs that are ending still hold theirs.
 SPARE_SLOTS = 64
 _PTIME_MILLISECONDS = 20
@@ -71,6 +71,7 @@ class PjsipEndpoint:
         self.endpoint.libCreate()
         try:
             pj.keepFreedPools(_KEPT_POOL_BYTES)
+            pj.keepDescriptors(descriptors.first_kept())
             self.endpoint.libInit(self._endpoint_config())
             pj.takeCallbacks()
             pj.keepToTransport()

@@ -17,6 +17,7 @@ from sipbridge.sip.headers import read_header_lines, read_referral
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
+    from sipbridge.sip.room import Room
     from sipbridge.sip.thread import SipThread
 
 _OK = 200
@@ -27,9 +28,10 @@ _TIMEOUT = 408
 class LegTable:
     """The live dialogs, and the commands on them. A command raises `LegGone` where the dialog is over."""
 
-    def __init__(self, thread: SipThread, account: int) -> None:
+    def __init__(self, thread: SipThread, account: int, room: Room) -> None:
         self._thread = thread
         self._account = account
+        self._room = room
         self._by_leg: dict[int, Dialog] = {}
         self._by_slot: dict[int, Dialog] = {}
         self._players: dict[int, Dialog] = {}
@@ -44,7 +46,8 @@ class LegTable:
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot)
 
     def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str, referee: Referee | None) -> None:
-        """Send an INVITE, with `local_uri` for its From."""
+        """Send an INVITE, with `local_uri` for its From. Raises `DialFailed` where there is no room for a leg."""
+        self._room.must_have_leg()
         slot = _sent(partial(pj.callDial, self._account, uri, local_uri, headers))
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
 

@@ -19,11 +19,12 @@ from sipbridge.config import SipConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
-from sipbridge.sip.endpoint import LEGS_A_CALL, PjsipEndpoint
+from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
 from sipbridge.sip.overload import Overload
+from sipbridge.sip.room import Room
 from sipbridge.sip.thread import CallEvent, SipThread
 
 logger = logging.getLogger(__name__)
@@ -76,10 +77,15 @@ class SipTrunk:
         return counts
 
     async def measure_lag(self) -> float:
-        """Seconds that the SIP thread takes to answer."""
+        """Seconds that the SIP thread takes to answer; `lack` is then up to date."""
         asked = time.monotonic()
-        await self._thread.run(_nothing)
+        await self._thread.run(self._room.lack_for_call)
         return time.monotonic() - asked
+
+    @property
+    def lack(self) -> str | None:
+        """What lacked for another call when that was asked last."""
+        return self._room.lack
 
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
@@ -101,8 +107,10 @@ class SipTrunk:
         self._gate = Gate(self._admission, self._refused, self._judge_refer)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
-        self._table = LegTable(self._thread, self._pjsip.account.getId())
-        self._admission.has_room = _has_room
+        account = self._pjsip.account.getId()
+        self._room = Room(account)
+        self._table = LegTable(self._thread, account, self._room)
+        self._admission.lack = self._room.lack_for_call
         self._admission.overloaded = Overload(self._thread.loop_lag, pj.bytesWaiting)
 
     def _close(self) -> None:
@@ -138,15 +146,6 @@ class SipTrunk:
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))
-
-
-def _has_room() -> bool:
-    """Whether PJSUA has a place for each leg that a call may have: those that are ending keep theirs for a while."""
-    return bool(pj.freeCalls() >= LEGS_A_CALL)
-
-
-def _nothing() -> None:
-    """Do nothing, on the SIP thread."""
 
 
 def pjsip_version() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from sipbridge import descriptors
 from sipbridge.web.failures import error_answer, server_logger
 from sipbridge.web.guards import add_guards
 
@@ -103,8 +104,8 @@ class Connection(web.RequestHandler):
 class Connections:
     """The connections of one listener, whose protocol factory this is. Belongs to one event loop.
 
-    There are at most `MAX_CONNECTIONS`. For one more the one that asked for nothing for the longest time goes; where
-    all are being served, the new one does.
+    There are at most `MAX_CONNECTIONS`, and no more where file descriptors are scarce. For one too many the one that
+    asked for nothing for the longest time goes; where all are being served, the new one does.
     """
 
     def __init__(self, server: web.Server) -> None:
@@ -123,7 +124,7 @@ class Connections:
 
     def admit(self, connection: Connection) -> bool:
         """Give a place, or tell that there is none."""
-        if len(self._open) >= MAX_CONNECTIONS:
+        if len(self._open) >= MAX_CONNECTIONS or descriptors.scarce():
             idle = next((other for other in self._open if other.is_idle), None)
             if idle is None:
                 return False

@@ -254,6 +254,30 @@ async def test_an_agent_that_hands_off_to_nowhere_leaves_the_caller_to_the_defau
     assert (world.handoff.destination, world.handoff.reason) == ("care", "invalid_handoff")
 
 
+async def _falls_silent(**settings: object) -> World:
+    """Live a call whose caller sends some RTP, and then no more."""
+    world = World()
+    changes = {"media_timeout_seconds": 0.1, **settings}
+    world.call.project_config = world.call.project_config.model_copy(update=changes)
+    world.leg.packets = 7
+    await world.talking()
+    await world.over()
+    return world
+
+
+async def test_a_caller_whose_audio_stops_goes_to_a_human() -> None:
+    world = await _falls_silent()
+    assert (world.handoff.reason, world.handoff.requested_by) == ("media_timeout", "bridge")
+
+
+async def test_a_caller_whose_audio_stops_is_hung_up_on_where_the_project_says_so() -> None:
+    world = await _falls_silent(on_media_timeout="hangup")
+    record = world.record
+    assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, "media_timeout")
+    assert record.handoff is None
+    assert [parameters["p2"] for _, parameters in world.centre.signals] == ["media_timeout"]
+
+
 async def test_a_call_that_is_cut_off_by_the_program_still_ends_its_leg_and_closes_its_record() -> None:
     """A second signal to the program cancels what runs."""
     world = World()

@@ -255,6 +255,58 @@ async def test_a_transfer_has_done_its_part_when_the_two_are_joined() -> None:
     assert [event.stage for event in world.observer.of(HandoffStage)] == stages
 
 
+def _drains(world: World) -> None:
+    world.call.drain()
+
+
+def _caller_falls_silent(world: World) -> None:
+    world.leg.packets = 7
+
+
+def _desk_falls_silent(world: World) -> None:
+    world.desk.packets = 7
+
+
+def _nothing_happens(_world: World) -> None:
+    """But that time passes."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "happens"),
+    [
+        ({}, _drains),
+        ({"media_timeout_seconds": 0.1}, _caller_falls_silent),
+        ({"media_timeout_seconds": 0.1}, _desk_falls_silent),
+        ({"max_call_seconds": 0.05}, _nothing_happens),
+    ],
+)
+async def test_what_else_ends_a_joined_call_ends_both_legs(
+    limits: dict[str, float], happens: Callable[[World], None]
+) -> None:
+    world = World()
+    world.call.project_config = world.call.project_config.model_copy(update=limits)
+    world.journal.when("dial", world.desk.far_end_answers)
+    await world.talking()
+    world.conversation.hands_off(destination="desk")
+    await world.observer.until(HandoffFinished)
+    happens(world)
+    record = await world.over()
+    assert (world.leg.hang_ups, world.desk.hang_ups) == ([200], [200])
+    assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
+    assert (record.ended_by, record.result, record.reason) == ("bridge", Result.SUCCESS, "handed_off")
+
+
+async def test_a_desk_that_rings_while_the_bridge_drains_leaves_the_caller_to_the_script() -> None:
+    world = World()
+    await world.talking()
+    world.conversation.hands_off(destination="desk")
+    await world.journal.until("dial")
+    world.call.drain()
+    await world.over()
+    assert world.desk.hang_ups == [200]
+    assert world.handoff.transfer == "invite_no_answer, released"
+
+
 @pytest.mark.parametrize("status", [486, 404, 603, 503])
 async def test_a_destination_that_refuses_leaves_the_caller_to_the_script(status: int) -> None:
     world = World()

@@ -32,6 +32,16 @@ def rtp_range() -> list[int]:
     return [first, first + _RTP_SIZE - 1]
 
 
+def free_range(pairs: int) -> list[int]:
+    """Return first and last port of a range of so many pairs, even and odd, that are free at this moment."""
+    size = 2 * pairs
+    for offset in itertools.islice(_offsets, _COUNT):
+        first = _FIRST + offset * size % _COUNT
+        if all(map(_is_free, range(first, first + size))):
+            return [first, first + size - 1]
+    raise RuntimeError(f"no {size} free ports in a row from {_FIRST} to {_FIRST + _COUNT - 1}")
+
+
 def _is_free(port: int) -> bool:
     with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket(type=socket.SOCK_STREAM) as tcp:
         try:

@@ -58,12 +58,13 @@ class Packet:
 class RtpStream:
     """One call's audio at a port: silence to `remote` until there is something to say.
 
-    `key_payload_type` is what SDP calls telephone-event.
+    `key_payload_type` is what SDP calls telephone-event. While it is `muted` nothing at all is sent.
     """
 
     def __init__(self, port: RtpPort, remote: Address) -> None:
         self.remote = remote
         self.key_payload_type = rtp.PAYLOAD_TYPE
+        self.muted = False
         self.received: list[tuple[int, bytes]] = []
         self._send = port.send
         self._payload_type = port.payload_type
@@ -86,12 +87,19 @@ class RtpStream:
                 self._pressing.append((0x80 if place == 0 else 0, self.key_payload_type, event))
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything has been sent."""
+        return self._sequence > 0
+
+    @property
     def has_said_all(self) -> bool:
         """Whether all that was to be said or pressed has been sent."""
         return not self._saying and not self._pressing
 
     def send_frame(self) -> None:
         """Send what is due now."""
+        if self.muted:
+            return
         if self._pressing:
             marker, kind, payload = self._pressing.popleft()
             if marker:

@@ -40,6 +40,19 @@ def _waiting(trunk: Site, call_id: str) -> dict[str, str]:
     return handoff
 
 
+def test_a_drain_ends_a_call_that_is_joined_to_a_desk(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, drain_seconds=0.5) as trunk, trunk.desk("desk_answers_and_stays") as desk:
+        call = trunk.call("release", "desk")
+        trunk.bridge.wait_for_metric(1, "sipbridge_handoffs_total", project="desk", result="success")
+        trunk.bridge.program.terminate()
+        assert trunk.bridge.program.wait(10) == 0
+        call.went_as_written()
+        desk.check()
+    with site(tmp_path, cxone) as trunk:
+        (record,) = trunk.bridge.project("acme", "desk", "key-of-desk").calls(call.contact.id)
+        assert (record["result"], record["reason"]) == ("success", "handed_off")
+
+
 def test_a_second_signal_ends_at_once_with_bye(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, drain_seconds=60) as trunk:
         call = trunk.call("release", "waiting")

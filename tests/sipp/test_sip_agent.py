@@ -9,6 +9,7 @@ from harness.simulator import Simulator
 
 from .agent_site import SILENT_SECONDS, AgentSite, agent_site, outcomes, requests
 
+DEAD_SECONDS = 3
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
 
 
@@ -83,7 +84,7 @@ def test_an_agent_may_be_called_over_tcp(site: AgentSite) -> None:
     assert count.shows(1, "sipbridge_agent_connects_total", type="sip", result="success")
 
 
-@pytest.mark.parametrize("first", ["agent_busy", "agent_rings"])
+@pytest.mark.parametrize("first", ["agent_busy", "agent_rings", "agent_tries"])
 def test_where_one_is_not_reached_the_next_is_called(site: AgentSite, first: str) -> None:
     count = site.trunk.count()
     busy = site.agent(first)
@@ -239,6 +240,26 @@ def test_a_bye_that_asks_for_what_cannot_be_still_gets_the_caller_a_human(
     assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "invalid_handoff")]
     assert call.handoff_state()["handoff_reason"] == "invalid_handoff"
     assert count.shows(1, "sipbridge_handoffs_total", project="bot")
+
+
+# ------------------------------------------------------------ it dies
+
+
+def test_an_agent_that_does_not_answer_bye_keeps_nobody_waiting(site: AgentSite) -> None:
+    agent = site.agent("agent_dies", hold_seconds=DEAD_SECONDS)
+    call = site.call("caller_hangs_up").went_as_written()
+    assert call.record()["reason"] == "caller_hung_up"
+    site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active", seconds=DEAD_SECONDS / 2)
+    assert agent.program.is_running
+    agent.check()
+
+
+def test_an_agent_that_does_not_answer_notify_is_referred_all_the_same(site: AgentSite) -> None:
+    agent = site.agent("agent_refers_and_dies", keys={"refer_to": SALES})
+    call = site.call("release").went_as_written()
+    assert call.record()["handoff"]["state"] == "handoff_completed"
+    assert [signal["p1"] for signal in call.signals()] == ["sales"]
+    assert "SIP/2.0 100 Trying" in outcomes(agent)
 
 
 # ------------------------------------------------------------ REFER

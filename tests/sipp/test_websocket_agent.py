@@ -257,6 +257,27 @@ def test_an_agent_that_says_nothing_is_lost(site: WebsocketSite) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="quiet", method="release")
 
 
+def test_an_agent_that_stops_reading_is_reached_anew(site: WebsocketSite) -> None:
+    count = site.trunk.count()
+    with site.call() as call:
+        call.agent().stop_reading()
+        agent = call.agent(20)
+        assert count.shows(1, "sipbridge_agent_faults_total", type="websocket", fault="not_reading")
+        assert count.shows(1, "sipbridge_agent_faults_total", type="websocket", fault="reconnected")
+        hears_on(agent)
+        assert_hands_off_still(call, agent)
+
+
+def test_an_agent_that_does_not_finish_the_closing_keeps_nobody_waiting(site: WebsocketSite) -> None:
+    with site.call() as call:
+        agent = call.agent()
+        agent.answers_close = False
+        call.project.ask(f"calls/{call.answered()}/hangup", "POST")
+        call.went_as_written()
+        assert call.record()["reason"] == "hung_up_by_api"
+        wait_for(lambda: agent.is_closed, "the socket to be closed", 5)
+
+
 # ------------------------------------------------------------ keys
 
 

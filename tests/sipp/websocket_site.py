@@ -23,19 +23,38 @@ from harness.settings import Settings, client_settings, key, project_settings, t
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
 from harness.waiting import wait_for
-from picows import WSMsgType, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
+from picows import (
+    WSFrame,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
 
 from .site import NUMBERS, REFER, Contact, PlacedCall, Site, site
 
 # How an agent may not be reached; each has a project `KIND-reject` and a project `KIND-handoff`.
-UNREACHED = ("refused", "404", "500", "mute")
+UNREACHED = ("refused", "404", "500", "mute", "mute-tls")
 SILENT_SECONDS = 1
 PATIENCE_SECONDS = 0.5
 CLIP_SECONDS = 2
 
 
 class ScriptedCall(AgentCall):
-    """One connection of an agent that can misbehave."""
+    """One connection of an agent that can misbehave; it may leave a close frame unanswered."""
+
+    answers_close = True
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Note a message and when it came."""
+        if self.answers_close or frame.msg_type != WSMsgType.CLOSE:
+            super().on_ws_frame(transport, frame)
+
+    def stop_reading(self) -> None:
+        """Let what comes wait in the kernel, which soon takes no more."""
+        self._loop.call_soon_threadsafe(self._stop_reading)
 
     def drop(self) -> None:
         """Lose the TCP connection, with no close frame."""
@@ -61,6 +80,12 @@ class ScriptedCall(AgentCall):
     def _drop(self) -> None:
         if self._transport:
             self._transport.disconnect(graceful=False)
+
+    def _stop_reading(self) -> None:
+        if self._transport:
+            underlying = self._transport.underlying_transport
+            underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            underlying.pause_reading()
 
     def _send_binary(self, data: bytes) -> None:
         if self._transport:
@@ -229,6 +254,7 @@ def websocket_project(name: str, url: str, *, failing: str = "reject", **setting
 def _projects(folder: Path, url: str, spare_port: int, mute_port: int) -> dict[str, Settings]:
     spare = f"ws://127.0.0.1:{spare_port}/"
     unreached = {"refused": spare, "404": f"{url}404", "500": f"{url}500", "mute": f"ws://127.0.0.1:{mute_port}/"}
+    unreached["mute-tls"] = unreached["mute"].replace("ws:", "wss:")
     projects: dict[str, Settings] = {
         f"{kind}-{failing}": websocket_project(
             f"{kind}-{failing}", where, failing=failing, agent={"connect_timeout_seconds": PATIENCE_SECONDS}

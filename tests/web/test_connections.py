@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from store.records import make_record
 
+from sipbridge import descriptors
 from sipbridge.calls.events import CallStarted
 from sipbridge.web import connections, reading
 
@@ -170,6 +171,18 @@ async def test_for_one_connection_too_many_the_one_that_is_idle_longest_goes(
     assert await (await wire.line()).goes_on()
     assert await second.is_closed()
     assert await first.goes_on()
+
+
+async def test_where_descriptors_are_scarce_the_one_that_is_idle_longest_goes(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await wire.line(), await wire.line()
+    assert await first.goes_on()
+    assert await second.goes_on()
+    monkeypatch.setattr(descriptors, "scarce", lambda: True)
+    assert await (await wire.line()).goes_on()
+    assert await first.is_closed()
+    assert await second.goes_on()
 
 
 async def test_thousands_of_idle_connections_leave_the_api_reachable(

@@ -63,6 +63,19 @@ EDITS = (
         r"(\n    src_port->listener_slots\[src_port->listener_cnt\] = sink_slot;)",
         r"\n    if (src_port->listener_cnt >= SIPBRIDGE_MAX_LISTENERS)\n        return PJ_ETOOMANY;\n\g<1>",
     ),
+    # With no descriptor left, a connection that waits would be found again and again; after 50 errors in a row nobody
+    # would ever be let in again. sipbridge_room.cpp sends away who cannot be let in.
+    (
+        "pjlib/src/pj/sock_bsd.c",
+        r"(\*newsock = )accept(\(serverfd, \(struct sockaddr\*\)addr, \(socklen_t\*\)addrlen\);)",
+        r"{ extern int sipbridgeAccept(int, struct sockaddr *, socklen_t *); \g<1>sipbridgeAccept\g<2> }",
+    ),
+    # An accept that finds nobody at the door any more is no error.
+    (
+        "pjlib/src/pj/activesock.c",
+        r"(asock->err_counter >= PJ_ACTIVESOCK_MAX_CONSECUTIVE_ACCEPT_ERROR)\)",
+        r"\g<1> && status != PJ_STATUS_FROM_OS(OSERR_EWOULDBLOCK))",
+    ),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """

@@ -36,15 +36,15 @@ class SipAgent:
         """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegGone`."""
         await leg.ring()
         headers = invite_headers(identity, self._config.headers)
-        sip_status = 0
+        why = ""
         for uri in self._uris:
             try:
                 return await self._reach(uri, headers, identity.caller, leg)
             except DialFailed as error:
-                sip_status = error.sip_status
+                why = f"SIP {error.sip_status}, {error}"
                 # What was heard of it before it failed is not to be heard on.
                 await leg.part()
-        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._uris)}; the last: SIP {sip_status}")
+        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._uris)}; the last: {why}")
 
     async def _reach(self, uri: str, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
         """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""

@@ -11,6 +11,7 @@ from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffRecord, LegEnd
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
+from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, LegGone
 from sipbridge.waiting import first_of
 
@@ -18,8 +19,6 @@ from sipbridge.waiting import first_of
 CLOSE_SECONDS = 1.0
 
 _OK = 200
-_LONGEST_LOOK_SECONDS = 5.0
-_SHORTEST_LOOK_SECONDS = 0.05
 
 
 class SipConversation:
@@ -78,26 +77,10 @@ class SipConversation:
 
     async def _agent_gone(self) -> None:
         """Return when the agent's leg has ended. Raises `AgentLost` where it sends no RTP for too long."""
-        ended = self._agent_leg.ended
         if self._silence_timeout is None:
-            await first_of(ended)
-            return
-        loop = asyncio.get_running_loop()
-        look = min(_LONGEST_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, self._silence_timeout / 4))
-        packets, heard_at = 0, loop.time()
-        while True:
-            await first_of(ended, timeout=look)
-            if ended.done():
-                return
-            try:
-                now = await self._agent_leg.packets_received()
-            except LegGone:
-                continue
-            # None: on hold, where there is nothing to be heard.
-            if now is None or now != packets:
-                packets, heard_at = now or packets, loop.time()
-            elif loop.time() - heard_at >= self._silence_timeout:
-                raise AgentLost("silent: no RTP came from it")
+            await first_of(self._agent_leg.ended)
+        elif await falls_silent(self._agent_leg, self._silence_timeout, from_the_start=True):
+            raise AgentLost("silent: no RTP came from it")
 
 
 def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:

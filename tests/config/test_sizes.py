@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sipbridge.config import Config, descriptors_a_call
+from sipbridge.config.sizes import ports_a_call
+
+PROMPT: dict[str, Any] = {"type": "prompt"}
+SIP: dict[str, Any] = {"type": "sip", "uri": "sip:bot@127.0.0.1"}
+WEBSOCKET: dict[str, Any] = {"type": "websocket", "url": "ws://127.0.0.1/"}
+RELEASE: dict[str, Any] = {"method": "release"}
+INVITE: dict[str, Any] = {"method": "invite", "uri": "sip:desk@127.0.0.1"}
+
+
+def make(*agents: dict[str, Any], destination: dict[str, Any] = RELEASE, routes: tuple[str, ...] = ()) -> Config:
+    handoff = {"default": "care", "destinations": {"care": destination}, "allowed_routes": routes}
+    cxone = {"client_id": "a", "client_secret": "b", "access_key_id": "c", "access_key_secret": "d"}
+    projects = {f"p{n}": {"auth_token": f"t{n}", "agent": each, "handoff": handoff} for n, each in enumerate(agents)}
+    return Config.model_validate({"clients": {"acme": {"pseudo_numbers": ["1"], "cxone": cxone, "projects": projects}}})
+
+
+@pytest.mark.parametrize(
+    ("config", "ports", "descriptors"),
+    [
+        (make(PROMPT), 2, 2),
+        (make(WEBSOCKET), 2, 3),
+        (make(SIP), 4, 4),
+        (make(SIP, destination=INVITE), 6, 6),
+        (make(WEBSOCKET, routes=("sip:*@127.0.0.1",)), 4, 5),
+        (make(PROMPT, SIP, WEBSOCKET), 4, 4),
+    ],
+)
+def test_a_call_takes_as_much_as_the_most_costly_project_has_it(config: Config, ports: int, descriptors: int) -> None:
+    assert (ports_a_call(config), descriptors_a_call(config)) == (ports, descriptors)
