@@ -37,15 +37,11 @@ class Room:
         self._for_callers = kept
         self._for_others = kept + (descriptors.limit() - kept) // 2
         self._warned_at = -_WARN_SECONDS
-        # What lacked when it was asked last; to be read from any thread.
-        self.lack: str | None = None
 
     def lack_for_call(self) -> str | None:
         """Say what lacks for another call. Where it is nothing, the next leg that PJSUA opens has its ports."""
-        self.lack = self._warn(
-            NO_PLACES if pj.freeCalls() < LEGS_A_CALL else self._look(self._account, self._for_callers)
-        )
-        return self.lack
+        places = pj.freeCalls() >= LEGS_A_CALL
+        return self._warn(self._look(self._account, self._for_callers) if places else NO_PLACES)
 
     def must_have_leg(self, account: int) -> None:
         """Raise `DialFailed` where another leg of ours, by that account, cannot have audio."""

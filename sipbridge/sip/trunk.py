@@ -47,6 +47,8 @@ class SipTrunk:
         self._admission = admission
         self._on_call = on_call
         self._on_refused = on_refused
+        # What lacked for another call when the lag was measured last.
+        self.lack: str | None = None
 
     async def start(self) -> list[str]:
         """Open everything; returns the addresses in use. Raises `StartupError`."""
@@ -90,13 +92,8 @@ class SipTrunk:
     async def measure_lag(self) -> float:
         """Seconds that the SIP thread takes to answer; `lack` is then up to date."""
         asked = time.monotonic()
-        await self._thread.run(self._room.lack_for_call)
+        self.lack = await self._thread.run(self._room.lack_for_call)
         return time.monotonic() - asked
-
-    @property
-    def lack(self) -> str | None:
-        """What lacked for another call when that was asked last."""
-        return self._room.lack
 
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
