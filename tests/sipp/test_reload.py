@@ -45,7 +45,7 @@ def test_new_calls_go_by_the_new_reading_and_those_in_progress_by_their_own(tmp_
         # What is new, what has changed, what is gone.
         assert trunk.call("release", "late").went_as_written().signals()[0]["p2"] == "10000002"
         assert trunk.call("release", shown_token="changed").went_as_written().signals()[0]["p2"] == "777"
-        assert trunk.call("bad_token", "greeting").went_as_written().left_no_record()
+        assert trunk.call("bad_token", "greeting").went_as_written().project.ask("calls").status == 401
         # The one that was up keeps its destination, and its project's key.
         assert talking.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 202
         assert talking.went_as_written().signals()[0]["p2"] == "10000002"
