@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -34,16 +33,17 @@ class Socket:
 
 
 def thread_seconds(pid: int) -> dict[str, float]:
-    """Processor time of each thread so far, by its name; those of one name together."""
-    spent: defaultdict[str, float] = defaultdict(float)
+    """Processor time of each thread so far, by the kernel's name and number; the first is the event loop's."""
+    spent: dict[str, float] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             head, _, tail = (task / "stat").read_text().rpartition(")")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended
         fields = tail.split()
-        spent[head.partition("(")[2]] += (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) * _TICK_SECONDS
-    return dict(spent)
+        name = "event loop" if task.name == str(pid) else f"{head.partition('(')[2]} {task.name}"
+        spent[name] = (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) * _TICK_SECONDS
+    return spent
 
 
 @dataclass

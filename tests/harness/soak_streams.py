@@ -37,7 +37,7 @@ class Stream:
 
 STREAMS = (
     Stream("release", "release", weight=3),
-    Stream("taken", "release_by_cxone", weight=2),
+    Stream("taken", "release_by_either", weight=2),
     Stream("refer", "refer_ok", weight=3),
     Stream("refer-busy", "refer_busy"),
     Stream("refer-bye", "refer_bye_before_notify"),
