@@ -70,6 +70,7 @@
 }
 
 %ignore sipbridge::stayOnConnection;
+%ignore sipbridge::onTransportState;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {

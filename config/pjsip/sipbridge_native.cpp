@@ -482,6 +482,7 @@ void takeCallbacks() {
     cb->on_call_transfer_request2 = NULL;
     cb->on_call_transfer_status = &onTransferStatus;
     cb->on_dtmf_event = &onDtmf;
+    cb->on_transport_state = &onTransportState;
     // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;

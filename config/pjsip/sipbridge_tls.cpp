@@ -82,31 +82,31 @@ void letGoOf(const pjsip_transport *transport) {
     }
 }
 
+void tellOfFailure(const pjsip_transport *transport, const pjsip_transport_state_info *info) {
+    const auto *tls = static_cast<const pjsip_tls_state_info *>(info->ext_info);
+    const pj_str_t &name = transport->remote_name.host;
+    push(EventTlsFailed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0,
+         string(name.ptr, static_cast<size_t>(name.slen)) + "\n" +
+             reasonOf(tls ? tls->ssl_sock_info->verify_status : 0, info->status));
+}
+
+}  // namespace
+
 void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
-    if (!isTls(transport))
-        return;
-    if (state == PJSIP_TP_STATE_CONNECTED) {
+    if (state == PJSIP_TP_STATE_CONNECTED && isTls(transport)) {
         established.insert(transport);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED) {
         letGoOf(transport);
-        if (!established.erase(transport) && transport->dir == PJSIP_TP_DIR_OUTGOING) {
-            const auto *tls = static_cast<const pjsip_tls_state_info *>(info->ext_info);
-            const pj_str_t &name = transport->remote_name.host;
-            push(EventTlsFailed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0,
-                 string(name.ptr, static_cast<size_t>(name.slen)) + "\n" +
-                     reasonOf(tls ? tls->ssl_sock_info->verify_status : 0, info->status));
-        }
+        if (!established.erase(transport) && isTls(transport) && transport->dir == PJSIP_TP_DIR_OUTGOING)
+            tellOfFailure(transport, info);
     } else if (state == PJSIP_TP_STATE_DESTROY) {
         established.erase(transport);
     }
 }
 
-}  // namespace
-
 // ---------------------------------------------------------------- listeners
 
 int openTls(const TlsListener &listener) {
-    pjsua_var.ua_cfg.cb.on_transport_state = &onTransportState;
     // Far ends answer sips: with a Contact of sip: and transport=tls; PJSIP would hang up on them.
     pjsip_cfg()->endpt.disable_secure_dlg_check = PJ_TRUE;
     pjsua_transport_config config;
@@ -138,14 +138,15 @@ void renewCredentials() { ++pj_ssl_sock_credentials; }
 // ---------------------------------------------------------------- dialogs
 
 void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
-    if (!transport || !isTls(transport) || transport->is_shutdown ||
+    if (!transport || !(transport->flag & PJSIP_TRANSPORT_RELIABLE) || transport->is_shutdown ||
         dialog->tp_sel.type == PJSIP_TPSELECTOR_TRANSPORT)
         return;
     if (!PJSIP_URI_SCHEME_IS_SIP(dialog->target) && !PJSIP_URI_SCHEME_IS_SIPS(dialog->target))
         return;
     const auto *target = static_cast<const pjsip_sip_uri *>(pjsip_uri_get_uri(dialog->target));
     // One that began with sips: must not leave TLS, whatever its Contact says (RFC 5630, 3.1.3).
-    if (!dialog->secure && target->transport_param.slen && pj_stricmp2(&target->transport_param, "tls") != 0)
+    if (!dialog->secure && target->transport_param.slen &&
+        pj_stricmp2(&target->transport_param, transport->type_name) != 0)
         return;
     pjsip_tpselector connection;
     pj_bzero(&connection, sizeof(connection));

@@ -1,6 +1,6 @@
 /*
- * What sipbridge adds to pjsua2 for TLS: listeners, connections that a dialog stays on, and what is told of those that
- * failed. Everything here belongs to the SIP thread.
+ * What sipbridge adds to pjsua2 for TLS, and for connections in general: listeners, dialogs that stay on a connection,
+ * and what is told of one that failed. Everything here belongs to the SIP thread.
  */
 #ifndef SIPBRIDGE_TLS_HPP
 #define SIPBRIDGE_TLS_HPP
@@ -27,18 +27,22 @@ struct TlsListener {
     bool requireClientCertificate = false;
 };
 
-/** Open a listener; returns PJSUA's number of the transport. After takeCallbacks(). */
+/** Open a listener; returns PJSUA's number of the transport. */
 int openTls(const TlsListener &listener) PJSUA2_THROW(pj::Error);
 
 /** Have every listener read its files anew with its next connection. Connections that are there go on. */
 void renewCredentials();
 
 /**
- * Send the requests of a dialog over the connection that its INVITE used, while that is there (RFC 5923). Else each BYE
- * would open a connection to the Contact, which is often an address that no certificate names. Nothing without TLS, and
- * nothing where the Contact asks for another transport.
+ * Keep the connection that a dialog's INVITE used for as long as the dialog, and send the dialog's requests over it
+ * (RFC 5923). PJSIP would close one of its own after 33 s without a message, and it is what our Contact names: a BYE
+ * of the far end would be lost. And one of ours would open another connection, to a Contact that often is an address
+ * which no certificate names. Nothing with UDP, and nothing where the Contact asks for another transport.
  */
 void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport);
+
+/** PJSUA's callback for connections. */
+void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info);
 
 }  // namespace sipbridge
 

@@ -150,9 +150,7 @@ def shown(site: SecureSite, authority: Authority) -> bool:
         return False
 
 
-def test_new_certificates_are_for_new_connections_once_they_fit_together_and_live_calls_go_on(
-    changing: SecureSite, tmp_path: Path
-) -> None:
+def test_new_certificates_are_for_new_connections_once_they_fit_together(changing: SecureSite, tmp_path: Path) -> None:
     renewed = Authority(tmp_path, "renewed")
     with changing.call() as call:
         put(renewed.issue("bridge"), changing.own)
