@@ -35,7 +35,53 @@ def offer(port: int, profile: str = "RTP/AVP", crypto: tuple[str, ...] = (), dir
     return "\r\n".join([*lines, ""])
 
 
-class TlsCaller:
+class SipLine:
+    """Messages over one connection, ours or one that came."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected = connected
+        self._unread = b""
+
+    def respond(self, request: Message, headers: Mapping[str, str] | None = None, body: str = "") -> None:
+        """Answer 200."""
+        lines = {name: request.header(name) for name in ("Via", "From", "To", "Call-ID", "CSeq")} | dict(headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._send(f"SIP/2.0 200 OK\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}")
+
+    def answer(self, method: str) -> Message:
+        """Wait for a request of that method and answer 200 to it and to any before it; returns it."""
+        while True:
+            request = self.receive()
+            if request.status:
+                continue
+            self.respond(request)
+            if request.method == method:
+                return request
+
+    def receive(self) -> Message:
+        """Return the next message. Raises `ConnectionError` where the far end closes."""
+        while True:
+            head, found, rest = self._unread.partition(b"\r\n\r\n")
+            message = Message(datetime.now(), sent=False, text=_text(head, b""))  # noqa: DTZ005 (as SIPp's log has it)
+            length = int(message.header("Content-Length") or 0) if found else 0
+            if found and len(rest) >= length:
+                self._unread = rest[length:]
+                return Message(message.at, sent=False, text=_text(head, rest[:length]))
+            if not (data := self._connected.recv(_READ_BYTES)):
+                raise ConnectionError("the far end has closed the connection")
+            self._unread += data
+
+    def _send(self, text: str) -> None:
+        self._connected.sendall(text.encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._connected.close()
+
+
+class TlsCaller(SipLine):
     """One connection and at most one dialog on it. `contact` is where it says that it can be reached."""
 
     def __init__(
@@ -52,13 +98,13 @@ class TlsCaller:
         self._target = f"sip:{address};transport=tls"
         self._to = ""
         self._cseq = 0
-        self._unread = b""
         plain = socket.create_connection((host, int(port)), timeout=10.0)
         try:
             self.socket = context.wrap_socket(plain, server_hostname=host, session=session)
         except BaseException:
             plain.close()
             raise
+        super().__init__(self.socket)
 
     def options(self) -> int:
         """Send OPTIONS; returns the status of the answer."""
@@ -80,30 +126,6 @@ class TlsCaller:
         self._cseq += 1
         self._send(self._request("BYE", self._target, self._cseq))
         return self.receive().status
-
-    def answer(self, method: str) -> Message:
-        """Wait for a request of that method and answer 200 to it and to any before it; returns it."""
-        while True:
-            request = self.receive()
-            if request.status:
-                continue
-            copied = "".join(f"{name}: {request.header(name)}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq"))
-            self._send(f"SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n")
-            if request.method == method:
-                return request
-
-    def receive(self) -> Message:
-        """Return the next message. Raises `ConnectionError` where the far end closes."""
-        while True:
-            head, found, rest = self._unread.partition(b"\r\n\r\n")
-            message = Message(datetime.now(), sent=False, text=_text(head, b""))  # noqa: DTZ005 (as SIPp's log has it)
-            length = int(message.header("Content-Length") or 0) if found else 0
-            if found and len(rest) >= length:
-                self._unread = rest[length:]
-                return Message(message.at, sent=False, text=_text(head, rest[:length]))
-            if not (data := self.socket.recv(_READ_BYTES)):
-                raise ConnectionError("the far end has closed the connection")
-            self._unread += data
 
     def _invite(self, target: str, headers: Mapping[str, str], sdp: str) -> Message:
         self._cseq += 1
@@ -134,15 +156,6 @@ class TlsCaller:
             + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             + f"\r\n{body}"
         )
-
-    def _send(self, text: str) -> None:
-        self.socket.sendall(text.encode())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.socket.close()
 
 
 def _text(head: bytes, body: bytes) -> str:

@@ -103,14 +103,17 @@ class SecureSite:
 
 
 @contextmanager
-def secure_site(folder: Path, cxone: Simulator, *, srtp: str, require: bool = True) -> Iterator[SecureSite]:
-    """Run the bridge with one project, of a WebSocket agent, behind a `tls://` address only."""
+def secure_site(
+    folder: Path, cxone: Simulator, *, srtp: str, require: bool = True, agent_uri: str | None = None
+) -> Iterator[SecureSite]:
+    """Run the bridge with one project, of a WebSocket agent unless there is a SIP agent to call."""
     authority = Authority(folder)
     own, guest = authority.issue("bridge"), authority.issue("guest", "guest.test")
     with RtpLoop() as rtp, MediaAgent() as agent:
-        project = project_settings(PROJECT, agent={"type": "websocket", "url": agent.url})
+        websocket, sip_agent = {"type": "websocket", "url": agent.url}, {"type": "sip", "uri": agent_uri}
+        project = project_settings(PROJECT, agent=sip_agent if agent_uri else websocket)
         sip = {
-            "listen": ["tls://127.0.0.1:0"],
+            "listen": ["tls://127.0.0.1:0", "tcp://127.0.0.1:0"],
             "srtp": srtp,
             "tls": tls_settings(own, authority, require=require),
         }

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import ssl
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from harness.certificates import Authority, Pair
 from harness.simulator import Simulator
-from harness.tls_caller import offer
+from harness.tls_caller import SipLine, offer
 from harness.waiting import wait_for
 
 from .secure_site import SecureSite, secure_site
@@ -115,6 +117,23 @@ def test_requests_of_a_call_come_over_its_own_connection(site: SecureSite) -> No
         site.agent.next_call().hang_up()
         assert line.answer("BYE").status == 0
         assert site.project.ended_call(contact_id)["reason"] == "agent_ended"
+
+
+def test_requests_to_an_agent_come_over_the_connection_of_its_invite(tmp_path: Path, cxone: Simulator) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        server.settimeout(10)
+        uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp"
+        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.line() as caller:
+            placing = threads.submit(site.invite, caller, offer(9))
+            connected, _ = server.accept()
+            with SipLine(connected) as agent:
+                invite = agent.receive()
+                answer = {"To": f"{invite.header('To')};tag=agent", "Contact": "<sip:agent@192.0.2.1>"}
+                agent.respond(invite, {**answer, "Content-Type": "application/sdp"}, offer(9))
+                assert agent.receive().method == "ACK"
+                assert placing.result()[0].status == 200
+                assert caller.bye() == 200
+                agent.answer("BYE")
 
 
 def test_a_call_ends_though_its_connection_is_gone(site: SecureSite) -> None:
