@@ -10,8 +10,6 @@ _OPENED_ONCE = {
     "http": ("listen", "public_url", "frame_ancestors", "pop_link_secret", "pop_link_seconds"),
     "store": ("url", "journal", "retention_hours"),
 }
-
-
 # Of sip.tls: listeners are opened with these or without. What the files hold is read anew.
 _TLS_FILES = ("certificate_file", "private_key_file", "ca_file")
 _TLS_OPENED_ONCE = ("require_client_certificate",)

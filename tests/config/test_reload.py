@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from calls.world import make_config
 
-from sipbridge.config import Config, taken_over
+from sipbridge.config import Config, TlsConfig, taken_over
 
 
 def _with(config: Config, section: str, **changes: Any) -> Config:  # noqa: ANN401 (any field)
@@ -37,3 +38,16 @@ def test_every_key_of_these_sections_is_either_taken_over_or_waits() -> None:
         for key in set(type(getattr(running, section)).model_fields) - taken:
             changed = _with(running, section, **{key: object()})
             assert taken_over(running, changed)[1] == [f"{section}.{key}"]
+
+
+def test_certificates_are_taken_over_where_there_were_some() -> None:
+    own, other = Path("own.pem"), Path("other.pem")
+    none = make_config()
+    running = _with(none, "sip", tls=TlsConfig.model_construct(certificate_file=own, private_key_file=own))
+    moved = TlsConfig.model_construct(certificate_file=other, private_key_file=other, ca_file=other)
+    config, waiting = taken_over(running, _with(none, "sip", tls=moved))
+    assert waiting == ["sip.tls.ca_file"]
+    assert config.sip.tls == moved.model_copy(update={"ca_file": None})
+    stricter = running.sip.tls.model_copy(update={"require_client_certificate": True})
+    config, waiting = taken_over(running, _with(none, "sip", tls=stricter))
+    assert (config.sip.tls, waiting) == (running.sip.tls, ["sip.tls.require_client_certificate"])
