@@ -89,6 +89,7 @@ def invite(local: tuple[str, int]) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     ("sources", "status"),
     [([f"127.77.{each // 250}.{each % 250 + 1}" for each in range(STRANGERS)], b"403"), (["127.0.0.9"], b"503")],

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from harness.fuzz import fuzz
 
 MESSAGES = 4_000  # `make fuzz` sends 100,000
 SEED = 4475
 
 
+@pytest.mark.timeout(300)
 def test_mutants_of_our_own_messages_harm_no_call(tmp_path: Path) -> None:
     """The process lives, it says nothing of a fault of its own, all that was taken is given back, calls go on."""
     said: list[str] = []
