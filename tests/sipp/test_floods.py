@@ -45,6 +45,7 @@ def flood(trunk: Site, sources: list[str]) -> Counter[bytes]:
             sender.sendto(invite(sender.getsockname()), where)
             if number % BATCH == BATCH - 1:
                 pings.append(pinger.ping() or LOST_MS)
+                answered += statuses(sender)
     assert statistics.median(pings) < PROMPT_MS
     assert max(pings) < LOST_MS
     for each in sockets:
@@ -103,7 +104,9 @@ def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[
     answered = flood(flooded, sources)
     assert rss_mb(pid) < before + MEMORY_MB
     assert answered[status] > MESSAGES * 0.9
-    assert count.shows(answered[status], "sipbridge_invites_total", code=status.decode())
+    # An answer may be lost on its way to us, and is counted.
+    refused = flooded.bridge.metrics().since(count.before, "sipbridge_invites_total", code=status.decode())
+    assert answered[status] <= refused <= MESSAGES
     assert flooded.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
     assert call.went_as_written().record()["ended_by"] == "caller"
 
