@@ -72,6 +72,7 @@
 }
 
 %ignore sipbridge::stayOnConnection;
+%ignore sipbridge::noteTlsState;
 %ignore sipbridge::admitsConnection;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;

@@ -1,5 +1,7 @@
 #include "sipbridge_connections.hpp"
 
+#include "sipbridge_tls.hpp"
+
 #include <list>
 #include <map>
 #include <set>
@@ -70,7 +72,8 @@ void onOpened(pjsip_transport *transport) {
     silent.push_back(transport);
 }
 
-void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *) {
+void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
+    noteTlsState(transport, state, info);
     if (!isStream(transport))
         return;
     if (state == PJSIP_TP_STATE_CONNECTED)

@@ -82,7 +82,9 @@ void letGoOf(const pjsip_transport *transport) {
     }
 }
 
-void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
+}  // namespace
+
+void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
     if (!isTls(transport))
         return;
     if (state == PJSIP_TP_STATE_CONNECTED) {
@@ -101,12 +103,9 @@ void onTransportState(pjsip_transport *transport, pjsip_transport_state state, c
     }
 }
 
-}  // namespace
-
 // ---------------------------------------------------------------- listeners
 
 int openTls(const TlsListener &listener) {
-    pjsua_var.ua_cfg.cb.on_transport_state = &onTransportState;
     // Far ends answer sips: with a Contact of sip: and transport=tls; PJSIP would hang up on them.
     pjsip_cfg()->endpt.disable_secure_dlg_check = PJ_TRUE;
     pjsua_transport_config config;

@@ -27,7 +27,7 @@ struct TlsListener {
     bool requireClientCertificate = false;
 };
 
-/** Open a listener; returns PJSUA's number of the transport. After takeCallbacks(). */
+/** Open a listener; returns PJSUA's number of the transport. After takeCallbacks() and watchConnections(). */
 int openTls(const TlsListener &listener) PJSUA2_THROW(pj::Error);
 
 /** Have every listener read its files anew with its next connection. Connections that are there go on. */
@@ -39,6 +39,9 @@ void renewCredentials();
  * nothing where the Contact asks for another transport.
  */
 void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport);
+
+/** Take in what has become of a transport, TLS or not; watchConnections() hears of all. */
+void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info);
 
 }  // namespace sipbridge
 

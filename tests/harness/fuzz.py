@@ -34,6 +34,7 @@ _NAMES = ("release", "waiting", "websocket", "sip", "ending")
 BYSTANDERS = 4
 BATCH = 25
 _SETTLE_SECONDS = 60.0
+_SAMPLES = 5  # of memory, on the way
 _OF_ITSELF = re.compile(r'"event":"internal_error"|Traceback|Assert|core dumped|"level":"ERROR"')
 
 
@@ -142,7 +143,7 @@ def _send(
             if time.monotonic() - said > 10:
                 said = time.monotonic()
                 say(f"{report.messages} of {messages} messages, {report.messages / (said - began):.0f} a second")
-            if report.messages // BATCH == messages // BATCH // 2:
+            if report.messages * _SAMPLES // messages == len(report.memory_mb):
                 report.memory_mb.append(rss_mb(running.program.pid))
     report.seconds = time.monotonic() - began
 
