@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-media kills soak overload run lock clean
+.PHONY: help setup demo test lint bench bench-media kills soak overload fuzz run lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -38,6 +38,9 @@ soak: setup ## Run calls of every kind with faults by chance, and look what is l
 
 overload: setup ## Offer three times as many calls as this machine carries, and see what becomes of them
 	@$(BIN)/python -m tests.harness.overload
+
+fuzz: setup ## Send hostile messages while calls are up: make fuzz MESSAGES=100000 SEED=1
+	@$(BIN)/python -m tests.harness.fuzz --messages $(or $(MESSAGES),100000) --seed $(or $(SEED),1)
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)

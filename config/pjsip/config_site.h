@@ -23,6 +23,9 @@
 /* Connections that wait to be accepted. Of 5, PJSIP's own, a sixth at once comes a second later (its SYN sent again). */
 #define PJSIP_TCP_TRANSPORT_BACKLOG     511
 #define PJSIP_TLS_TRANSPORT_BACKLOG     511
+/* Who opens a connection and sends no message within so many seconds loses it; slow senders too. */
+#define PJSIP_TCP_INITIAL_TIMEOUT       10
+#define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 10
 /* A turn of the media clock reads the packets of all calls. */
 #define PJ_IOQUEUE_MAX_EVENTS_IN_SINGLE_POLL 64
 

@@ -20,7 +20,9 @@
 #define PY_SSIZE_T_CLEAN
 %}
 %{
+#include "sipbridge_connections.hpp"
 #include "sipbridge_media.hpp"
+#include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
@@ -70,7 +72,8 @@
 }
 
 %ignore sipbridge::stayOnConnection;
-%ignore sipbridge::onTransportState;
+%ignore sipbridge::noteTlsState;
+%ignore sipbridge::admitsConnection;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
@@ -107,5 +110,7 @@
 %ignore sipbridge::giveRoomBack;
 %ignore sipbridge::roomIsBack;
 %include "sipbridge_room.hpp"
+%include "sipbridge_connections.hpp"
+%include "sipbridge_names.hpp"
 %include "sipbridge_media.hpp"
 %include "sipbridge_tls.hpp"

@@ -155,8 +155,11 @@ bool GateRequest::respond() {
     pjsip_hdr headers;
     listHeaders(&headers);
     pj_str_t reason = pj_str(const_cast<char *>(reason_.c_str()));
-    pjsip_endpt_respond(pjsua_get_pjsip_endpt(), NULL, rdata_, code_, reason_.empty() ? NULL : &reason,
-                        &headers, NULL, NULL);
+    const pj_str_t *text = reason_.empty() ? NULL : &reason;
+    pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
+    // Nor is there a transaction where its table is full, or CSeq names another method.
+    if (stateless_ || pjsip_endpt_respond(endpoint, NULL, rdata_, code_, text, &headers, NULL, NULL) != PJ_SUCCESS)
+        pjsip_endpt_respond_stateless(endpoint, rdata_, code_, text, &headers, NULL);
     return true;
 }
 
@@ -169,6 +172,8 @@ bool GateRequest::respond(pjsip_dialog *dialog) {
     pjsip_dlg_respond(dialog, rdata_, code_, reason_.empty() ? NULL : &reason, &headers, NULL);
     return true;
 }
+
+bool admitsConnection(const std::string &source) { return !openGate || openGate->onConnection(source); }
 
 void RequestGate::open() {
     openGate = this;
@@ -482,7 +487,6 @@ void takeCallbacks() {
     cb->on_call_transfer_request2 = NULL;
     cb->on_call_transfer_status = &onTransferStatus;
     cb->on_dtmf_event = &onDtmf;
-    cb->on_transport_state = &onTransportState;
     // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;

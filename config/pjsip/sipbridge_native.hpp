@@ -49,9 +49,11 @@ public:
     std::string transport() const { return rdata_->tp_info.transport->type_name; }
 
     void refuse(int code, const std::string &reason) { code_ = code; reason_ = reason; }
+    /** Refuse without a transaction (RFC 3261, 8.2.7): it costs no memory, however many there are. */
+    void refuseStateless(int code) { code_ = code; stateless_ = true; }
     void addHeader(const std::string &name, const std::string &value) { headers_.emplace_back(name, value); }
 
-    /** Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1). */
+    /** Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1) or without. */
     bool respond();
     /** The same for one in a dialog. */
     bool respond(pjsip_dialog *dialog);
@@ -62,6 +64,7 @@ private:
     pjsip_rx_data *rdata_;
     int ticket_;
     int code_ = 0;
+    bool stateless_ = false;
     std::string reason_;
     std::vector<std::pair<std::string, std::string>> headers_;
 };
@@ -75,6 +78,8 @@ private:
 class RequestGate {
 public:
     virtual ~RequestGate() {}
+    /** Decide about a TCP or TLS connection that somebody has opened; false closes it before a byte was read. */
+    virtual bool onConnection(const std::string &source) { (void)source; return true; }
     /** Decide; leave the request alone to let it in. */
     virtual void onRequest(GateRequest &request) { (void)request; }
     /**
@@ -88,6 +93,9 @@ public:
     void close();
 };
 
+/** What the open gate says of a connection; yes where none is open. */
+bool admitsConnection(const std::string &source);
+
 enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
@@ -96,6 +104,7 @@ enum EventKind {
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
+    EventName,        // text is a host name that was asked for and is not known, see learnName
     EventDigit,       // the far end pressed a key and let it go: number is its character
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port

@@ -92,7 +92,7 @@ void tellOfFailure(const pjsip_transport *transport, const pjsip_transport_state
 
 }  // namespace
 
-void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
+void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info) {
     if (state == PJSIP_TP_STATE_CONNECTED && isTls(transport)) {
         established.insert(transport);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED) {

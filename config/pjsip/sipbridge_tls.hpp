@@ -27,7 +27,7 @@ struct TlsListener {
     bool requireClientCertificate = false;
 };
 
-/** Open a listener; returns PJSUA's number of the transport. */
+/** Open a listener; returns PJSUA's number of the transport. After takeCallbacks() and watchConnections(). */
 int openTls(const TlsListener &listener) PJSUA2_THROW(pj::Error);
 
 /** Have every listener read its files anew with its next connection. Connections that are there go on. */
@@ -41,8 +41,8 @@ void renewCredentials();
  */
 void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport);
 
-/** PJSUA's callback for connections. */
-void onTransportState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info);
+/** Take in what has become of a transport, TLS or not; watchConnections() hears of all. */
+void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info);
 
 }  // namespace sipbridge
 

@@ -27,6 +27,10 @@ _CRYPTO_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80")
 _SILENT = 0
 # A call takes and gives back a dozen pools; past this much, what is free goes back to the system.
 _KEPT_POOL_BYTES = 64 * 1024 * 1024
+# TCP and TLS connections that others hold open: a trunk and its SIP agents need some, each costs 30 kB and a file.
+_MOST_CONNECTIONS = 2000
+_LEAST_CONNECTIONS = 50
+_SOCKETS_A_LEG = 2
 
 
 def built_max_calls() -> int:
@@ -53,6 +57,7 @@ class PjsipEndpoint:
         listening = next(iter(config.listen)).host
         self._bound = _bound(listening)
         self.host = config.public_address or self._bound or "127.0.0.1"
+        self._slots = LEGS_A_CALL * config.max_calls + SPARE_SLOTS
 
     def open(self, gate: pj.RequestGate) -> None:
         """Open it all. Raises `StartupError` naming the address or limit that stands in the way, or `ConfigError`."""
@@ -71,6 +76,7 @@ class PjsipEndpoint:
             pj.takeCallbacks()
             pj.keepToTransport()
             pj.openWaker()
+            pj.watchConnections(_most_connections(self._slots))
             gate.open()
             for url in self._config.listen:
                 self._listen(url)
@@ -78,6 +84,7 @@ class PjsipEndpoint:
             pj.startMediaClock()
             self._choose_codecs()
             self._open_accounts()
+            pj.keepFromDns()
         except pj.Error as error:
             raise StartupError(f"PJSIP could not be started: {error.reason}") from None
 
@@ -100,8 +107,7 @@ class PjsipEndpoint:
 
     def _endpoint_config(self) -> pj.EpConfig:
         config = pj.EpConfig()
-        slots = LEGS_A_CALL * self._config.max_calls + SPARE_SLOTS
-        config.uaConfig.maxCalls = slots
+        config.uaConfig.maxCalls = self._slots
         config.uaConfig.threadCnt = 0
         config.uaConfig.mainThreadOnly = True
         config.uaConfig.userAgent = "sipbridge"
@@ -112,7 +118,7 @@ class PjsipEndpoint:
         config.medConfig.audioFramePtime = _PTIME_MILLISECONDS
         config.medConfig.ptime = _PTIME_MILLISECONDS
         # Also for what plays to a caller, who has one leg less then. Each port has 8 bytes of room for every other.
-        config.medConfig.maxMediaPorts = slots
+        config.medConfig.maxMediaPorts = self._slots
         config.medConfig.ecTailLen = 0
         # A contact centre's recorder takes a stream that stops for a call that died.
         config.medConfig.noVad = True
@@ -199,6 +205,11 @@ def _crypto(suite: str) -> pj.SrtpCrypto:
     crypto = pj.SrtpCrypto()
     crypto.name = suite
     return crypto
+
+
+def _most_connections(slots: int) -> int:
+    """As many as leave the files for the audio of all legs, and some for everything else."""
+    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (descriptors.limit() - _SOCKETS_A_LEG * slots) // 2))
 
 
 def _bound(host: str) -> str:

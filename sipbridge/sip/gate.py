@@ -9,12 +9,16 @@ import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
-from sipbridge.errors import InviteRefused, MalformedInvite
-from sipbridge.sip.headers import read_invite
+from sipbridge.errors import InviteRefused, MalformedInvite, RateExceeded, UntrustedSource
+from sipbridge.sip.headers import host_names, read_invite, read_request
 
 logger = logging.getLogger(__name__)
 
+_BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
+_BAD_EXTENSION = 420
+# What an INVITE may require (RFC 3262, RFC 4028).
+_EXTENSIONS = {"100rel", "timer"}
 # What PJSUA refuses by itself: SDP that it cannot read, no codec in common, a session timer that is too short
 # (RFC 4028, 6), an extension that it lacks or that the trunk does (RFC 3261, 21.4.15 and 21.4.16).
 _REFUSED_BY_PJSUA = {
@@ -35,12 +39,18 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         admission: Admission,
         refused: Callable[[Invite, int, str], None],
         judge_refer: Callable[[int, pj.GateRequest], None],
+        name_asked: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._admission = admission
         self._refused = refused
         self._judge_refer = judge_refer
+        self._name_asked = name_asked
         self._admitted: dict[int, Admitted] = {}
+
+    def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)
+        """Let a connection be opened, or have it closed before a byte of it is read."""
+        return self._admission.trusts(source)
 
     def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
         """Let a request in or refuse it."""
@@ -79,22 +89,54 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         if method == "INVITE":
             self._judge_invite(request)
         elif not self._admission.trusts(request.sourceAddress()):
-            request.refuse(403, "")
+            request.refuseStateless(403)
         elif method != "OPTIONS":
             # Else PJSUA would take messages, subscriptions and registrations that nobody here wants.
             request.refuse(_METHOD_NOT_ALLOWED, "")
             request.addHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY")
+        else:
+            self._judge_options(request)
+
+    def _judge_options(self, request: pj.GateRequest) -> None:
+        read = read_request(request.message())
+        unsupported = read.required - _EXTENSIONS
+        if read.malformed is not None:
+            request.refuse(_BAD_REQUEST, "")
+            _warn(request, read.malformed)
+        elif unsupported:
+            # RFC 3261, 8.2.2.3.
+            request.refuse(_BAD_EXTENSION, "")
+            request.addHeader("Unsupported", ", ".join(sorted(name for name in unsupported if name.isprintable())))
 
     def _judge_invite(self, request: pj.GateRequest) -> None:
         source = request.sourceAddress()
         invite = read_invite(request.message(), source, request.sourcePort(), request.transport())
         try:
             self._admitted[request.ticket()] = self._admission.admit(invite)
+        except (UntrustedSource, RateExceeded) as refusal:
+            # A transaction each, kept for 32 s, is what a flood would use up.
+            self._refuse(request, invite, refusal, stateless=True)
         except InviteRefused as refusal:
+            self._refuse(request, invite, refusal)
+        else:
+            # Where our own requests of this call will go (RFC 3261, 12.1.1).
+            for name in host_names(invite.headers.getall("Contact", []) + invite.headers.getall("Record-Route", [])):
+                self._name_asked(name)
+
+    def _refuse(
+        self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
+    ) -> None:
+        if stateless:
+            request.refuseStateless(refusal.sip_status)
+        else:
             request.refuse(refusal.sip_status, "")
-            if refusal.retry_after_seconds is not None:
-                request.addHeader("Retry-After", str(refusal.retry_after_seconds))
-            if isinstance(refusal, MalformedInvite):
-                # RFC 3261, 20.43: 399 is for a text that a person reads.
-                request.addHeader("Warning", f'399 sipbridge "{refusal}"')
-            self._refused(invite, refusal.sip_status, refusal.reason)
+        if refusal.retry_after_seconds is not None:
+            request.addHeader("Retry-After", str(refusal.retry_after_seconds))
+        if isinstance(refusal, MalformedInvite):
+            _warn(request, str(refusal))
+        self._refused(invite, refusal.sip_status, refusal.reason)
+
+
+def _warn(request: pj.GateRequest, text: str) -> None:
+    # RFC 3261, 20.43: 399 is for a text that a person reads.
+    request.addHeader("Warning", f'399 sipbridge "{text}"')

@@ -6,8 +6,10 @@ lines, compact forms, several values.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -34,17 +36,37 @@ _COMPACT = {
     "u": "Allow-Events",
 }
 
+# Those that RFC 3261 (7.3.1, 20) has once, of those that decide what a request is.
+_SINGLE = ("Call-ID", "Content-Length", "Content-Type", "CSeq", "From", "Max-Forwards", "To")
+
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 # Not str.splitlines: it ends lines at characters that SIP lets into a value, such as a displayed name.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _USER = re.compile(r"(?:sips?|tel):(?:([^@>]*)@)?([^>;?]*)", re.IGNORECASE)
+_HOST = re.compile(r"\bsips?:(?:[^@>;,\s]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*)(?=[:;>?,\s]|$)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:
-    """Read an INVITE. Never raises: what is wrong with the message stands in `malformed`.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's head, and what is wrong with the request, if anything is."""
+
+    method: str
+    uri: str
+    headers: CIMultiDictProxy[str]
+    malformed: str | None
+
+    @property
+    def required(self) -> set[str]:
+        """The extensions without which its sender wants no answer (RFC 3261, 20.32)."""
+        values = ",".join(self.headers.getall("Require", ())).split(",")
+        return {value.strip() for value in values if value.strip()}
+
+
+def read_request(message: bytes) -> Request:
+    """Read a request. Never raises.
 
     Bytes that are no UTF-8 come out as replacement characters, so that no value leaves here that cannot be written on.
     """
@@ -53,17 +75,24 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
     body_bytes = len(message) - end.end() if end else 0
     lines = _LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))
     headers = _headers(lines[1:])
-    request_line = lines[0].split(" ") if lines else []
-    request_uri = request_line[1] if len(request_line) > 1 else ""
+    words = [*lines[0].split(), "", ""]
+    method, uri = words[0], words[1]
+    return Request(method, uri, headers, _fault(method, headers, body_bytes))
+
+
+def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:
+    """Read an INVITE. Never raises: what is wrong with the message stands in `malformed`."""
+    request = read_request(message)
+    headers = request.headers
     return Invite(
         sip_call_id=headers.get("Call-ID", ""),
         source_address=source_address,
         source_port=source_port,
         transport=transport,
-        dialled=tuple(user for user in (user_part(request_uri), user_part(headers.get("To", ""))) if user),
+        dialled=tuple(user for user in (user_part(request.uri), user_part(headers.get("To", ""))) if user),
         caller=user_part(headers.get("From", "")),
         headers=headers,
-        malformed=_fault(headers, body_bytes),
+        malformed=request.malformed,
     )
 
 
@@ -112,7 +141,13 @@ def user_part(uri: str) -> str:
     return _CONTROL.sub("", unquote(user.split(":")[0]))
 
 
-def _fault(headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
+def _fault(method: str, headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
+    # PJSIP takes one of several, and need not take the same as we do.
+    for name in _SINGLE:
+        if len(headers.getall(name, ())) > 1:
+            return f"{name} came several times"
+    if "CSeq" in headers and headers["CSeq"].split()[1:] != [method]:
+        return "CSeq names another method"
     promised = headers.get("Content-Length", "0")
     if not (promised.isascii() and promised.isdigit()):
         return "Content-Length is no number"
@@ -123,3 +158,16 @@ def _fault(headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
     if "Replaces" in headers:
         return "Replaces is not taken on a trunk"
     return None
+
+
+def host_names(uris: Iterable[str]) -> set[str]:
+    """The hosts of the SIP URIs in some texts, such as header values, that are names and not addresses."""
+    return {host for text in uris for host in _HOST.findall(text) if not _is_address(host)}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -21,8 +21,10 @@ from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
+from sipbridge.sip.headers import host_names
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
+from sipbridge.sip.names import Names
 from sipbridge.sip.overload import Overload
 from sipbridge.sip.room import Room
 from sipbridge.sip.thread import CallEvent, SipThread
@@ -55,6 +57,7 @@ class SipTrunk:
         self._loop = asyncio.get_running_loop()
         self._thread = SipThread(self._loop, self._handle)
         self._pump = AudioPump(self._loop)
+        self._names = Names()
         await self._thread.start(self._open, self._close)
         self._pump.start()
         return self._pjsip.addresses
@@ -62,6 +65,7 @@ class SipTrunk:
     async def stop(self) -> None:
         """Close everything."""
         self._pump.stop()
+        self._names.close()
         await self._thread.stop()
 
     async def reload_certificates(self, tls: TlsConfig) -> None:
@@ -97,6 +101,8 @@ class SipTrunk:
 
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
+        for name in host_names([uri]):
+            await self._names.learn(name)
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
         try:
@@ -112,7 +118,7 @@ class SipTrunk:
     # ------------------------------------------------------------ on the SIP thread
 
     def _open(self) -> None:
-        self._gate = Gate(self._admission, self._refused, self._judge_refer)
+        self._gate = Gate(self._admission, self._refused, self._judge_refer, self._name_asked)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
@@ -138,6 +144,8 @@ class SipTrunk:
             self._note_tls(kind, text, number)
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
+        elif kind == pj.EventName:
+            self._name_asked(text)
         else:
             self._table.handle(kind, slot, number, status, text, final)
 
@@ -160,6 +168,9 @@ class SipTrunk:
 
     def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
         self._table.judge_refer(slot, request)
+
+    def _name_asked(self, name: str) -> None:
+        self._thread.tell(partial(self._names.asked, name))
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))

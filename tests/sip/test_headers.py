@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.calls.model import Invite
-from sipbridge.sip.headers import read_header_lines, read_invite, read_referral, user_part
+from sipbridge.sip.headers import host_names, read_header_lines, read_invite, read_referral, read_request, user_part
 
 
 def _message(
@@ -228,3 +228,38 @@ def test_lines_of_headers_are_read() -> None:
     assert read_header_lines("") == {}
     lines = read_header_lines("X-Handoff-Destination: sales\r\nX-Handoff-Reason:asked\r\n")
     assert dict(lines) == {"X-Handoff-Destination": "sales", "X-Handoff-Reason": "asked"}
+
+
+@pytest.mark.parametrize(
+    "twice", ["From: <sip:a@h>", "To: <sip:a@h>", "Max-Forwards: 70", "Content-Type: application/sdp", "l: 0"]
+)
+def test_a_header_that_may_come_once_and_comes_twice_is_malformed(twice: str) -> None:
+    assert _read(twice).malformed is None
+    assert "several times" in (_read(twice, twice).malformed or "")
+
+
+def test_a_cseq_of_another_method_is_malformed() -> None:
+    assert _read("CSeq: 1 INVITE").malformed is None
+    assert "another method" in (_read("CSeq: 1 OPTIONS").malformed or "")
+
+
+def test_what_a_request_requires_is_read_from_all_its_values() -> None:
+    request = read_request(b"OPTIONS sip:a@h SIP/2.0\r\nRequire: 100rel, one\r\nrequire:two,\r\n\r\n")
+    assert (request.method, request.uri) == ("OPTIONS", "sip:a@h")
+    assert request.required == {"100rel", "one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "names"),
+    [
+        ("<sip:a@sbc.example.com:5060;lr>", {"sbc.example.com"}),
+        ("<sip:sbc_1;transport=tcp>", {"sbc_1"}),
+        ("sips:a@one.example, <sip:two.example;lr>", {"one.example", "two.example"}),
+        ("<sip:a@192.0.2.1:5060>", set()),
+        ("<sip:a@[2001:db8::1]>", set()),
+        ("<tel:+1555>", set()),
+        ("*", set()),
+    ],
+)
+def test_hosts_are_told_from_addresses(uri: str, names: set[str]) -> None:
+    assert host_names([uri]) == names

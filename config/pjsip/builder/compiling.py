@@ -123,6 +123,33 @@ EDITS = (
         ),
     ),
     ("pjlib/src/pj/ssl_sock_ossl.c", r"(ssock->parent\)->own_ctx = )PJ_TRUE;", r"\g<1>pj_ssl_sock_credentials;"),
+    # PJLIB would ask DNS on the SIP thread, for names that any peer may write (sipbridge_names.hpp).
+    (
+        "pjlib/src/pj/addr_resolv_sock.c",
+        r"(/\* Call getaddrinfo\(\) \*/[^;]*;[^;]*;[^;]*;\s+rc = )getaddrinfo\(nodecopy, NULL, &hint, &res\)",
+        r"\g<1>sipbridge_getaddrinfo(nodecopy, &hint, &res)",
+    ),
+    (
+        "pjlib/src/pj/addr_resolv_sock.c",
+        r"(#define THIS_FILE\s+\"addr_resolv_sock.c\")",
+        r"\g<1>\nint sipbridge_getaddrinfo(const char *node, const struct addrinfo *hint, struct addrinfo **found);",
+    ),
+    # RFC 3261, 18.2.2 has a response follow `maddr`: whoever writes one would aim our answers at somebody else.
+    (
+        "pjsip/src/pjsip/sip_util.c",
+        r"(\} else if \()(rdata->msg_info.via->maddr_param.slen\) \{)",
+        r"\g<1>PJ_FALSE && \g<2>",
+    ),
+    # A connection that its peer has reset, and that transactions still hold, wakes each poll; a poll that finds nothing
+    # to do then sleeps 10 ms, and with it all SIP. Nothing more will come of it: take it out.
+    (
+        "pjlib/src/pj/ioqueue_epoll.c",
+        r"(\s+TRACE_WARN\(\(THIS_FILE, \"     UNHANDLED event)",
+        (
+            r"\n        if ((events[i].events & (EPOLLHUP | EPOLLERR)) && !IS_CLOSING(h))"
+            r" os_epoll_ctl(ioqueue->epfd, EPOLL_CTL_DEL, h->fd, &h->ev);\g<1>"
+        ),
+    ),
 )
 LINKED = ("libssl", "libsrtp2", "libsamplerate")
 PROOF = """

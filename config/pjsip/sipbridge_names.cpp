@@ -1,0 +1,83 @@
+#include "sipbridge_names.hpp"
+
+#include "sipbridge_native.hpp"
+
+#include <netdb.h>
+
+#include <map>
+#include <mutex>
+#include <set>
+
+namespace sipbridge {
+
+namespace {
+
+// A trunk and its agents have a few; more come from somebody who makes them up.
+const size_t MAX_KNOWN = 1000, MAX_ASKED = 50;
+
+std::mutex namesMutex;
+bool kept = false;
+std::map<std::string, std::vector<std::string>> known;
+std::set<std::string> asked;
+
+std::string folded(const std::string &name) {
+    std::string lower;
+    for (const char c : name)
+        lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return lower;
+}
+
+/** Whether it could be a host's name at all; what looks like a number is none (RFC 1123, 2.1). */
+bool isName(const std::string &text) {
+    bool letters = false;
+    for (const char c : text) {
+        const bool letter = (c >= 'a' && c <= 'z') || c == '_' || c == '-';
+        if (!letter && c != '.' && !(c >= '0' && c <= '9'))
+            return false;
+        letters = letters || letter;
+    }
+    return letters && text.size() < 254;
+}
+
+int numeric(const std::string &address, const addrinfo *hint, addrinfo **found) {
+    addrinfo numbers = *hint;
+    numbers.ai_flags |= AI_NUMERICHOST;
+    return ::getaddrinfo(address.c_str(), nullptr, &numbers, found);
+}
+
+}  // namespace
+
+void keepFromDns() {
+    std::lock_guard<std::mutex> lock(namesMutex);
+    kept = true;
+}
+
+void learnName(const std::string &name, const std::vector<std::string> &addresses) {
+    std::lock_guard<std::mutex> lock(namesMutex);
+    const std::string key = folded(name);
+    asked.erase(key);
+    if (known.size() >= MAX_KNOWN && !known.count(key))
+        known.clear();
+    known[key] = addresses;
+}
+
+}  // namespace sipbridge
+
+/** What PJLIB calls in the place of getaddrinfo (builder/compiling.py). */
+extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, addrinfo **found) {
+    using namespace sipbridge;
+    std::lock_guard<std::mutex> lock(namesMutex);
+    if (!kept)
+        return ::getaddrinfo(node, nullptr, hint, found);
+    if (numeric(node, hint, found) == 0)
+        return 0;
+    const std::string name = folded(node);
+    const auto entry = known.find(name);
+    if (entry != known.end())
+        for (const std::string &address : entry->second)
+            if (numeric(address, hint, found) == 0)
+                return 0;
+    if (isName(name) && asked.size() < MAX_ASKED && asked.insert(name).second)
+        push(EventName, -1, 0, 0, name);
+    return EAI_AGAIN;
+}

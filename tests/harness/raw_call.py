@@ -1,0 +1,89 @@
+"""A call from the trunk, message by message, with headers as they are given: what SIPp would not send."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+from types import TracebackType
+from typing import Self
+
+from .stranger import address_of
+
+_SECONDS = 5.0
+_STATUS = re.compile(rb"SIP/2\.0 (\d{3})")
+_FINAL = 200
+_numbers = itertools.count(1)
+
+
+class RawCall:
+    """One INVITE over UDP and, where it was answered, its dialog until `end` or the bridge's BYE.
+
+    `headers` are lines as they go over the wire, each with its line end; From is among them. `number` is the
+    Request-URI's user part.
+    """
+
+    def __init__(self, where: str, number: bytes, headers: bytes) -> None:
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.connect(address_of(where))
+        self._socket.settimeout(_SECONDS)
+        self._name = b"raw-%d-%d" % (self._socket.getsockname()[1], next(_numbers))
+        self._target = b"sip:%s@127.0.0.1" % number
+        self._headers = headers
+        self._to = b"To: <sip:raw@127.0.0.1>\r\n"
+        self.answer = b""
+        self.status = 0
+
+    def place(self) -> Self:
+        """Send the INVITE; returns with the final answer, acknowledged, or with status 0 where none comes."""
+        self._send(b"INVITE", 1, _SDP)
+        while self.status < _FINAL:
+            try:
+                self.answer = self._socket.recv(65_535)
+            except TimeoutError:
+                self.status = 0
+                return self
+            self.status = int((_STATUS.match(self.answer) or [b"", b"0"])[1])
+        to = re.search(rb"^To:[^\r]*\r\n", self.answer, re.MULTILINE)
+        contact = re.search(rb"^Contact: <([^>]*)>", self.answer, re.MULTILINE)
+        self._to = to[0] if to else self._to
+        if contact:
+            self._target = contact[1]
+        self._send(b"ACK", 1)
+        return self
+
+    def end(self) -> None:
+        """Send BYE."""
+        self._send(b"BYE", 2)
+
+    def _send(self, method: bytes, number: int, body: bytes = b"") -> None:
+        port = self._socket.getsockname()[1]
+        # A refusal's ACK belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3).
+        own = method == b"INVITE" or (method == b"ACK" and self.status >= 300)
+        branch = b"z9hG4bK-%s-%s" % (self._name, b"INVITE" if own else method)
+        kind = b"Content-Type: application/sdp\r\n" if body else b""
+        self._socket.send(
+            b"%s %s SIP/2.0\r\n" % (method, self._target)
+            + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
+            + self._to
+            + b"Call-ID: %s\r\nCSeq: %d %s\r\nMax-Forwards: 70\r\n" % (self._name, number, method)
+            + b"Contact: <sip:raw@127.0.0.1:%d>\r\n" % port
+            + self._headers
+            + b"%sContent-Length: %d\r\n\r\n%s" % (kind, len(body), body)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+
+_SDP = b"""v=0\r
+o=raw 1 1 IN IP4 127.0.0.1\r
+s=-\r
+c=IN IP4 127.0.0.1\r
+t=0 0\r
+m=audio 9 RTP/AVP 0\r
+"""
