@@ -9,7 +9,9 @@ from .quality import Quality, percentile
 
 @dataclass
 class FuzzReport:
-    """Memory in megabytes: before, at each fifth of the messages, afterwards; times in milliseconds; files open before and afterwards.
+    """Memory in megabytes: before, at each fifth of the messages, afterwards; times in milliseconds.
+
+    Files are those open before and afterwards.
 
     `complaints` are lines of the bridge's log about a fault of its own.
     """
