@@ -38,7 +38,7 @@ api_key = "{key}"
 [auth.openapi.admin_key]
 api_key = "{admin_key}"
 [[operations]]
-include-operation-id = "get_handoff_state"
+include-operation-id = ["get_handoff_state", "delete_handoff_state"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
 [[operations]]
 include-operation-id = ["hand_off", "add_turns"]

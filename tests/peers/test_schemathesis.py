@@ -37,9 +37,11 @@ def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cx
     with bridge(settings, tmp_path) as running:
         call(running, tmp_path, ENDED, hold_seconds=0.2).check()
         with call(running, tmp_path, LIVE, hold_seconds=(SECONDS or 0) + 180):
-            running.wait_for_metric(LIVE + ENDED, "sipbridge_setup_seconds_count")
+            # A machine that is busy with other things may turn some away.
+            running.wait_for_metric(LIVE + ENDED, "sipbridge_invites_total", seconds=30)
             api = running.project("fuzzed", "fuzzed", key("fuzzed"))
             calls = [call["id"] for call in api.ask("calls?limit=200").json()["calls"]]
+            assert len(calls) > LIVE // 2
             asking = Asking("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
             verdict = examine(running, asking, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
         # What is left of the calls need not end in order: their caller is gone.
@@ -52,5 +54,5 @@ def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cx
 
 def call(running: Bridge, folder: Path, count: int, *, hold_seconds: float) -> Sipp:
     keys = {"token": token("fuzzed"), "contact_id": "115700000001", "main_contact_id": "115700000000"}
-    options = some_calls(count, hold_seconds=hold_seconds)
+    options = [*some_calls(count, hold_seconds=hold_seconds), "-r", "20"]
     return Sipp("caller_hangs_up", folder, remote=running.sip, number=NUMBER, keys=keys, options=options)
