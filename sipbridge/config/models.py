@@ -119,7 +119,7 @@ class HttpConfig(Section):
     )
     pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
     pop_link_seconds: Count = 3600
-    max_requests_per_second: Count = 50
+    max_requests_per_second: Count = 200
     admin: AdminConfig = AdminConfig()
 
     @field_validator("admin")

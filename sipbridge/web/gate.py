@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-api-key"
 # Keys that were not right before, from one address: a guesser's, or those of a client that has just started.
-NEW_KEYS_PER_SECOND = 5
+NEW_KEYS_PER_SECOND = 50
 _MAX_REMEMBERED = 10_000
 _LOG_SECONDS = 60.0
 

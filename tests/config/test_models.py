@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert (http.listen, http.public_url) == ("127.0.0.1:8080", "http://127.0.0.1:8080")
     assert http.frame_ancestors[0] == "'self'"
     assert (http.pop_link_secret, http.pop_link_seconds) == (None, 3600)
-    assert (http.max_requests_per_second, http.admin.keys, http.admin.listen) == (50, (), None)
+    assert (http.max_requests_per_second, http.admin.keys, http.admin.listen) == (200, (), None)
     assert config.store.sqlite_path == tmp_path / "sipbridge.db"
     assert (config.store.retention_hours, config.drain_seconds) == (24, 30)
     acme = config.clients["acme"]

@@ -39,7 +39,7 @@ api_key = "{key}"
 api_key = "{admin_key}"
 [[operations]]
 include-operation-id = ["get_handoff_state", "delete_handoff_state"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
 [[operations]]
 include-operation-id = ["hand_off", "add_turns"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
