@@ -98,7 +98,7 @@ def _talk_nonsense(call: AgentCall) -> None:
 
 
 class RtpEcho(Worker):
-    """The audio of the callers of WebSocket agents: what they hear comes back, for a second of each call."""
+    """The audio of callers: what they hear comes back, for a second of each call; then it stops."""
 
     def __init__(self) -> None:
         super().__init__("echo", self._echo, lambda: 0)

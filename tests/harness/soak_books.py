@@ -23,7 +23,7 @@ Labels = tuple[str, ...]
 _ARRIVED = ("200", "202", "500", "reset")
 _REFUSED = ("302", "404")
 # Calls that end with no handoff, and are told to CXone by `end_signal`.
-_ENDED_WELL = ("agent_ended", "prompt_ended", "hung_up_by_api")
+_SAID_GOODBYE = ("agent_ended", "prompt_ended", "hung_up_by_api", "media_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Books:
         goodbyes = {
             record["contact_id"]
             for record in self.records
-            if record["handoff"] is None and record["reason"] in _ENDED_WELL
+            if record["handoff"] is None and record["reason"] in _SAID_GOODBYE
         }
         accounted = accepted | by_signal.get("unknown", set()) | goodbyes
         yield Row("at CXone, and nothing in the records", {"simulator": len(contacts.keys() - accounted), "due": 0})

@@ -104,7 +104,8 @@ def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[s
     projects |= {name: project_settings(name, REFER) for name in ("refer", "refer-busy", "refer-bye")}
     projects |= {name: project_settings(name, desk(name)) for name in ("desk", "desk-busy")}
     projects |= {name: project_settings(name, agent=sip(name)) for name in ("sip", "sip-bye", "sip-busy", "cancel")}
-    projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent")}
+    projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent", "rtp-stops")}
+    projects["rtp-stops"]["media_timeout_seconds"] = 1
     projects["websocket"] = project_settings("websocket", agent={"type": "websocket", "url": websocket_url})
     projects["websocket-404"] = project_settings(
         "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{free_port()}/".replace("http", "ws")}

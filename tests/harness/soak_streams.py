@@ -53,6 +53,7 @@ STREAMS = (
     Stream("early", "caller_hangs_up", weight=2),
     Stream("ending", "release", weight=2),
     Stream("silent", "release", echoes=False),
+    Stream("rtp-stops", "media_caller", echoes=False),
     Stream("no-number", "unknown_number", code=404, leaves_record=False, number="+19995550099"),
     Stream("no-token", "bad_token", code=403, leaves_record=False, token="nobody's"),
     Stream("no-codec", "no_common_codec", code=488, leaves_record=False),
@@ -71,7 +72,7 @@ class Placed:
 
 
 class Traffic:
-    """All streams, from start to end. `name` begins the contact ids; `rtp_port` has the audio of WebSocket calls."""
+    """All streams, from start to end. `name` begins the contact ids; `rtp_port` has the audio of a `media_caller`."""
 
     def __init__(self, folder: Path, name: str, remote: str, rtp_port: int, *, rate: float, seconds: float) -> None:
         self._folder = folder / name
