@@ -7,7 +7,6 @@ agent's socket, the Signal, the store.
 
 from __future__ import annotations
 
-import os
 import resource
 
 from sipbridge.errors import StartupError
@@ -47,11 +46,6 @@ def limit() -> int:
     return soft
 
 
-def scarce() -> bool:
-    """Whether what is opened next would take one that is kept."""
-    try:
-        lowest = os.open(os.devnull, os.O_RDONLY)
-    except OSError:
-        return True
-    os.close(lowest)
-    return lowest >= first_kept()
+def is_kept(descriptor: int) -> bool:
+    """Whether this is one of those, so that whoever is new has to go."""
+    return descriptor >= first_kept()

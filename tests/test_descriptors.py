@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import resource
-from contextlib import ExitStack
 
 import pytest
 
@@ -52,19 +50,6 @@ def test_where_not_one_call_can_be_carried_there_is_no_start(limits: list[int]) 
         descriptors.claim(500, 6)
 
 
-def test_they_are_scarce_once_the_lowest_is_one_of_those_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ExitStack() as stack:
-        lowest = os.open(os.devnull, os.O_RDONLY)
-        stack.callback(os.close, lowest)
-        monkeypatch.setattr(descriptors, "first_kept", lambda: lowest + 64)
-        assert not descriptors.scarce()
-        monkeypatch.setattr(descriptors, "first_kept", lambda: lowest)
-        assert descriptors.scarce()
-
-
-def test_where_none_is_left_they_are_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(*_: object) -> int:
-        raise OSError
-
-    monkeypatch.setattr(os, "open", none_left)
-    assert descriptors.scarce()
+def test_those_at_the_end_are_kept(limits: list[int]) -> None:
+    limits[0] = 200
+    assert [descriptors.is_kept(each) for each in (3, 174, 175, 199)] == [False, False, True, True]

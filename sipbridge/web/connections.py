@@ -45,6 +45,12 @@ class Connection(web.RequestHandler):
         """Whether closing it loses no work: no request is being served, or its answer is not taken."""
         return not (self._request_in_progress or self._messages) or self._stuck_since is not None
 
+    @property
+    def has_kept_descriptor(self) -> bool:
+        """Whether it took one of those that are kept for calls that are up."""
+        own = self.transport.get_extra_info("socket") if self.transport is not None else None
+        return own is not None and descriptors.is_kept(own.fileno())
+
     def is_overdue(self, now: float) -> bool:
         """Whether the far end has had its time, for its head or for reading."""
         return (self._began is not None and now > self._began + HEAD_SECONDS) or (
@@ -104,8 +110,9 @@ class Connection(web.RequestHandler):
 class Connections:
     """The connections of one listener, whose protocol factory this is. Belongs to one event loop.
 
-    There are at most `MAX_CONNECTIONS`, and no more where file descriptors are scarce. For one too many the one that
-    asked for nothing for the longest time goes; where all are being served, the new one does.
+    There are at most `MAX_CONNECTIONS`. For one more the one that asked for nothing for the longest time goes; where
+    all are being served, the new one does. One that has got a descriptor which is kept for calls goes as well, and the
+    next finds a better one.
     """
 
     def __init__(self, server: web.Server) -> None:
@@ -124,12 +131,14 @@ class Connections:
 
     def admit(self, connection: Connection) -> bool:
         """Give a place, or tell that there is none."""
-        if len(self._open) >= MAX_CONNECTIONS or descriptors.scarce():
+        kept = connection.has_kept_descriptor
+        if kept or len(self._open) >= MAX_CONNECTIONS:
             idle = next((other for other in self._open if other.is_idle), None)
-            if idle is None:
+            if idle is not None:
+                del self._open[idle]
+                idle.abort()
+            if kept or idle is None:
                 return False
-            del self._open[idle]
-            idle.abort()
         self._open[connection] = None
         return True
 

@@ -77,7 +77,8 @@ def test_idle_connections_take_no_descriptor_from_calls_that_are_up(
         count = trunk.count()
         with idle_connections(http_of(trunk) if door == "http" else trunk.bridge.sip_tcp) as held:
             assert len(held) > DESCRIPTORS / 3
-            assert len(descriptors(trunk.bridge)) < DESCRIPTORS - 10
+            # Many at once are accepted before the first of those that have to go is closed.
+            wait_for(lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "those that are kept to be free", 2)
             refused = trunk.call("over_capacity").went_as_written()
             assert not spins(trunk.bridge)
             # Its Signal needs connections to CXone, its record a file.

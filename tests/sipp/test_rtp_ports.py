@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from harness.http import fetch
@@ -40,10 +40,11 @@ def cramped(
 
 @contextmanager
 def held(ports: list[int]) -> Iterator[None]:
-    """Hold all ports of a range, as another program does."""
+    """Hold all ports of a range, as another program does; what another has in earnest is held, too."""
     with ExitStack() as stack:
         for port in range(ports[0], ports[1] + 1):
-            stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+            with suppress(OSError):
+                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
         yield
 
 

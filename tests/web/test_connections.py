@@ -173,15 +173,17 @@ async def test_for_one_connection_too_many_the_one_that_is_idle_longest_goes(
     assert await first.goes_on()
 
 
-async def test_where_descriptors_are_scarce_the_one_that_is_idle_longest_goes(
+async def test_where_descriptors_are_scarce_the_new_one_goes_and_leaves_a_place_for_the_next(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await wire.line(), await wire.line()
     assert await first.goes_on()
     assert await second.goes_on()
-    monkeypatch.setattr(descriptors, "scarce", lambda: True)
-    assert await (await wire.line()).goes_on()
+    monkeypatch.setattr(descriptors, "first_kept", lambda: 3)
+    assert await (await wire.line()).is_closed()
     assert await first.is_closed()
+    monkeypatch.undo()
+    assert await (await wire.line()).goes_on()
     assert await second.goes_on()
 
 
