@@ -48,7 +48,6 @@ CONTRACT = {
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
-    "sipbridge_store_waiting": set(),
     "sipbridge_http_requests_total": {"operation", "code"},
     "sipbridge_agent_faults_total": {"type", "fault"},
     "sipbridge_utterances_total": {"result"},
