@@ -67,15 +67,12 @@ def http_of(trunk: Site) -> str:
     return trunk.bridge.http.removeprefix("http://")
 
 
-@pytest.mark.parametrize("door", ["http", "tcp"])
-def test_idle_connections_take_no_descriptor_from_calls_that_are_up(
-    tmp_path: Path, cxone: Simulator, door: str
-) -> None:
+def test_idle_connections_take_no_descriptor_from_calls_that_are_up(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
         call = trunk.call("release", "waiting")
         call.answered()
         count = trunk.count()
-        with idle_connections(http_of(trunk) if door == "http" else trunk.bridge.sip_tcp) as held:
+        with idle_connections(http_of(trunk)) as held:
             assert len(held) > DESCRIPTORS / 3
             # Many at once are accepted before the first of those that have to go is closed.
             wait_for(lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "those that are kept to be free", 2)
