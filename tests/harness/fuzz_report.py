@@ -11,9 +11,8 @@ from .quality import Quality, percentile
 class FuzzReport:
     """Memory in megabytes: before, at each fifth of the messages, afterwards; times in milliseconds.
 
-    Files are those open before and afterwards.
-
-    `complaints` are lines of the bridge's log about a fault of its own.
+    `files` are those that were open before and afterwards, `complaints` lines of the bridge's log about a fault of its
+    own.
     """
 
     messages: int = 0

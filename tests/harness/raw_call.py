@@ -32,6 +32,7 @@ class RawCall:
         self._target = b"sip:%s@127.0.0.1" % number
         self._headers = headers
         self._to = b"To: <sip:raw@127.0.0.1>\r\n"
+        self._sent = 1
         self.answer = b""
         self.status = 0
 
@@ -53,16 +54,23 @@ class RawCall:
         self._send(b"ACK", 1)
         return self
 
+    def press(self, key: bytes) -> None:
+        """Send a key by INFO; returns once that is answered."""
+        self._sent += 1
+        self._send(b"INFO", self._sent, b"Signal=%s\r\nDuration=160\r\n" % key, b"application/dtmf-relay")
+        while b"INFO" not in self._socket.recv(65_535):
+            pass
+
     def end(self) -> None:
         """Send BYE."""
-        self._send(b"BYE", 2)
+        self._send(b"BYE", self._sent + 1)
 
-    def _send(self, method: bytes, number: int, body: bytes = b"") -> None:
+    def _send(self, method: bytes, number: int, body: bytes = b"", kind: bytes = b"application/sdp") -> None:
         port = self._socket.getsockname()[1]
         # A refusal's ACK belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3).
         own = method == b"INVITE" or (method == b"ACK" and self.status >= 300)
-        branch = b"z9hG4bK-%s-%s" % (self._name, b"INVITE" if own else method)
-        kind = b"Content-Type: application/sdp\r\n" if body else b""
+        branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if own else method)
+        content = b"Content-Type: %s\r\n" % kind if body else b""
         self._socket.send(
             b"%s %s SIP/2.0\r\n" % (method, self._target)
             + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
@@ -70,7 +78,7 @@ class RawCall:
             + b"Call-ID: %s\r\nCSeq: %d %s\r\nMax-Forwards: 70\r\n" % (self._name, number, method)
             + b"Contact: <sip:raw@127.0.0.1:%d>\r\n" % port
             + self._headers
-            + b"%sContent-Length: %d\r\n\r\n%s" % (kind, len(body), body)
+            + b"%sContent-Length: %d\r\n\r\n%s" % (content, len(body), body)
         )
 
     def __enter__(self) -> Self:

@@ -139,6 +139,17 @@ def test_a_hostile_caller_is_shown_as_text_everywhere(scene: Scene, text: str) -
         project.ended_call(contact.id)
 
 
+def test_a_key_that_is_none_is_overlooked_and_the_next_is_heard(scene: Scene) -> None:
+    """Found by the fuzzer: a byte over 0x7f as the Signal of an INFO."""
+    with scene.call(WEBSOCKET, Contact.new(), {}).place() as call:
+        agent = scene.agent.next_call()
+        for key in (b"\xff", b"Z", b"\x80", b"5"):
+            call.press(key)
+        wait_for(lambda: agent.keys() == "5", "the one key that is one")
+        agent.hang_up()
+    assert "internal_error" not in scene.bridge.program.log.read_text()
+
+
 @pytest.mark.parametrize("value", UNCLEAN.values(), ids=UNCLEAN)
 def test_bytes_that_are_no_text_harm_nothing(scene: Scene, value: bytes) -> None:
     contact = Contact.new()
