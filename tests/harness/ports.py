@@ -13,8 +13,12 @@ import socket
 _FIRST, _COUNT = 10_000, 8_000  # up to 17,999; RTP ranges of bridges under test lie above
 _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
 
+# Where SIPp looks for its audio's: it tries a hundred from the one that it is given, which for all is 6,000 if none is.
+_AUDIO_FIRST, _AUDIO_COUNT = 6_000, 3_800
+
 _offsets = itertools.count(os.getpid() * 997)
 _ranges = itertools.count(os.getpid())
+_audio_offsets = itertools.count(os.getpid() * 52, 4)
 
 
 def free_port() -> int:
@@ -24,6 +28,11 @@ def free_port() -> int:
         if _is_free(port):
             return port
     raise RuntimeError(f"no free port from {_FIRST} to {_FIRST + _COUNT - 1}")
+
+
+def audio_port() -> int:
+    """Return an even port for SIPp to begin with when it looks for one for its audio."""
+    return _AUDIO_FIRST + next(_audio_offsets) % _AUDIO_COUNT
 
 
 def rtp_range() -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .ports import free_port
+from .ports import audio_port, free_port
 from .program import Program
 from .sip_messages import Message, read_messages
 from .waiting import wait_for
@@ -58,7 +58,7 @@ class Sipp:
         self._arguments = [
             *([remote] if remote else []),
             *("-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", number, "-t", "t1" if transport == "tcp" else "u1"),
-            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-bind_local", "-nostdin"),
+            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", str(audio_port()), "-bind_local", "-nostdin"),
             *("-recv_timeout", str(RECEIVE_SECONDS * 1000)),
             *(part for name, value in (keys or {}).items() for part in ("-key", name, value)),
             *(some_calls() if options is None else options),

@@ -22,6 +22,7 @@ from .soak_streams import NUMBER, STREAMS, Placed, end_called, stat_options
 
 CLIENT = "acme"
 TALK_SECONDS = 3
+LONG_TALK_SECONDS = 5  # the bridge is to notice before that the caller's RTP has stopped
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
 # Those who are called: the stream whose calls they take, and what they do.
@@ -104,8 +105,12 @@ def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[s
     projects |= {name: project_settings(name, REFER) for name in ("refer", "refer-busy", "refer-bye")}
     projects |= {name: project_settings(name, desk(name)) for name in ("desk", "desk-busy")}
     projects |= {name: project_settings(name, agent=sip(name)) for name in ("sip", "sip-bye", "sip-busy", "cancel")}
-    projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent", "rtp-stops")}
-    projects["rtp-stops"]["media_timeout_seconds"] = 1
+    projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent")}
+    long_clip = folder / "long-talk.wav"
+    write_silence(long_clip, LONG_TALK_SECONDS)
+    projects["rtp-stops"] = project_settings(
+        "rtp-stops", agent={"type": "prompt", "audio": str(long_clip)}, media_timeout_seconds=1
+    )
     projects["websocket"] = project_settings("websocket", agent={"type": "websocket", "url": websocket_url})
     projects["websocket-404"] = project_settings(
         "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{free_port()}/".replace("http", "ws")}
