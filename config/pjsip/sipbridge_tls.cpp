@@ -29,6 +29,8 @@ bool isTls(const pjsip_transport *transport) {
 pj_uint32_t clientFaults = 0;
 // Connections of ours that came about: their end is no failure.
 std::set<const pjsip_transport *> established;
+// Those that a dialog stays on, or did. A flood of connections that carry nothing must not have all calls looked through.
+std::set<const pjsip_transport *> carrying;
 
 string printed(const pj_sockaddr_t *address) {
     char text[PJ_INET6_ADDRSTRLEN + 10];
@@ -72,6 +74,8 @@ void onAcceptFailed(const pjsip_tls_on_accept_fail_param *param) {
 
 /** The next request of such a dialog opens a connection of its own. */
 void letGoOf(const pjsip_transport *transport) {
+    if (!carrying.erase(transport))
+        return;
     pjsip_tpselector any;
     pj_bzero(&any, sizeof(any));
     for (unsigned i = 0; i < pjsua_var.ua_cfg.max_calls; ++i) {
@@ -101,6 +105,7 @@ void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const
             tellOfFailure(transport, info);
     } else if (state == PJSIP_TP_STATE_DESTROY) {
         established.erase(transport);
+        carrying.erase(transport);
     }
 }
 
@@ -152,6 +157,7 @@ void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
     pj_bzero(&connection, sizeof(connection));
     connection.type = PJSIP_TPSELECTOR_TRANSPORT;
     connection.u.transport = transport;
+    carrying.insert(transport);
     pjsip_dlg_set_transport(dialog, &connection);
 }
 
