@@ -97,6 +97,9 @@ async def _converse(call: Call) -> HandoffPlan | Hangup:
     talking = asyncio.ensure_future(_talk(call))
     listening = asyncio.ensure_future(_listen(call))
     call.leg.on_digit(partial(_key_pressed, call))
+    if call.drained.done():
+        # It was still ringing when the others were handed off.
+        _decide_for_all(call, "draining")
     try:
         await first_of(talking, call.decided, call.leg.ended)
         if call.decided.done():

@@ -443,3 +443,14 @@ async def test_a_call_is_journalled_before_it_is_answered() -> None:
     await world.hand_off()
     steps = world.journal.steps
     assert steps.index("journal.begin") < steps.index("caller.answer")
+
+
+async def test_a_call_that_was_still_ringing_when_the_bridge_drained_is_handed_off_once_it_is_answered() -> None:
+    world = World()
+    reached = world.journal.hold("agent.connect")
+    world.begin()
+    await world.journal.until("agent.connect")
+    world.call.drain()
+    reached.set()
+    await world.over()
+    assert (world.handoff.reason, world.handoff.requested_by) == ("draining", "bridge")

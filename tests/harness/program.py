@@ -61,7 +61,7 @@ class Program:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
-    def line_with(self, word: str, seconds: float = 20.0) -> str:
+    def line_with(self, word: str, seconds: float = 60.0) -> str:
         """Return the next line of its output that holds a word. Raises `ProgramError` if it ends or is late."""
         deadline = time.monotonic() + seconds
         while True:
