@@ -33,7 +33,8 @@ NUMBER = "+19995550001"
 _NAMES = ("release", "waiting", "websocket", "sip", "ending")
 BYSTANDERS = 4
 BATCH = 25
-_SETTLE_SECONDS = 60.0
+# PRACK and then ACK may be waited for, 32 s each (RFC 3262, 3; RFC 3261, 13.3.1.4).
+_SETTLE_SECONDS = 100.0
 _SAMPLES = 5  # of memory, on the way
 _OF_ITSELF = re.compile(r'"event":"internal_error"|Traceback|Assert|core dumped|"level":"ERROR"')
 
