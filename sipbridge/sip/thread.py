@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 import threading
 import time
 from collections import deque
@@ -18,10 +17,6 @@ import pjsua2 as pj
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# How long a thread that is busy keeps Python to itself while this one waits: it asks for it once an INVITE. 5 ms are
-# usual: with those a hundred that nobody wants could hold up all calls for half a second.
-SWITCH_SECONDS = 0.0005
 
 # Kind, PJSUA's slot, number, status, text, final: see the struct of that name in config/pjsip.
 CallEvent = tuple[int, int, int, int, str, bool]
@@ -51,7 +46,6 @@ class SipThread:
 
     async def start(self, open_endpoint: Callable[[], None], close_endpoint: Callable[[], None]) -> None:
         """Start the thread; returns when the endpoint is open, or raises what opening it raised."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(
             target=self._main, args=(open_endpoint, close_endpoint, opened), name="sip", daemon=True
