@@ -14,10 +14,10 @@ from collections.abc import Callable
 LOOP_SECONDS = 0.05
 # Some 30 messages, a hundredth of a second or two of the SIP thread's time.
 SOCKET_BYTES = 64 * 1024
-# For so long the socket may hold more: calls that come all at once are no overload.
-BURST_SECONDS = 0.03
+# For so long both may be: calls that come all at once, or a machine that stood still for a moment, are no overload.
+PATIENCE_SECONDS = 0.03
 # With no INVITE for so long, what the one before it saw says nothing any more.
-FORGOTTEN_SECONDS = 1.0
+FORGOTTEN_SECONDS = 0.1
 
 
 class Overload:
@@ -37,15 +37,15 @@ class Overload:
         self._looked_at = clock()
 
     def __call__(self) -> bool:
-        """Whether calls in progress are being kept waiting."""
-        return self._socket_is_behind() or self._loop_lag() > LOOP_SECONDS
-
-    def _socket_is_behind(self) -> bool:
+        """Whether calls in progress are being kept waiting, and not just for a moment."""
         now = self._clock()
         forgotten, self._looked_at = now - self._looked_at > FORGOTTEN_SECONDS, now
-        if self._bytes_waiting() <= SOCKET_BYTES:
+        if not self._is_behind():
             self._behind_since = None
             return False
         if self._behind_since is None or forgotten:
             self._behind_since = now
-        return now - self._behind_since > BURST_SECONDS
+        return now - self._behind_since > PATIENCE_SECONDS
+
+    def _is_behind(self) -> bool:
+        return self._bytes_waiting() > SOCKET_BYTES or self._loop_lag() > LOOP_SECONDS

@@ -12,7 +12,8 @@ from .http import fetch
 from .soak_site import SoakSite
 from .worker import Worker
 
-# What CXone may do (docs/simulator.md). None makes it take a Signal twice, or not at all without saying so.
+# What CXone may do (docs/simulator.md). None makes it take a Signal twice, or not at all without saying so. No token is
+# refused to us: a Signal answered 401 would then be refused for good, which no count of the simulator's tells.
 CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("signal", {"status": 429, "retry_after": 1}),
     ("signal", {"status": 429, "retry_after": 30}),
@@ -26,9 +27,7 @@ CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("signal", {"reset": "before"}),
     ("signal", {"reset": "after"}),
     ("signal", {"expire_tokens": True}),
-    ("token", {"status": 500}),
     ("token", {"latency_seconds": 1}),
-    ("token", {"status": 200, "body": "{}"}),
 )
 SIP_GARBAGE = (
     b"",

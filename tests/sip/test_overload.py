@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sipbridge.sip.overload import BURST_SECONDS, FORGOTTEN_SECONDS, LOOP_SECONDS, SOCKET_BYTES, Overload
+from sipbridge.sip.overload import FORGOTTEN_SECONDS, LOOP_SECONDS, PATIENCE_SECONDS, SOCKET_BYTES, Overload
 
 MOMENT = 0.001
 
@@ -23,11 +23,22 @@ def test_where_nothing_waits_calls_are_taken() -> None:
     assert not Queues().overload()()
 
 
-def test_an_event_loop_that_is_late_is_overload_until_it_has_caught_up() -> None:
+def test_an_event_loop_that_stays_late_is_overload_until_it_has_caught_up() -> None:
     queues = Queues(lag=LOOP_SECONDS + MOMENT)
     overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += PATIENCE_SECONDS + MOMENT
     assert overloaded()
     queues.lag = LOOP_SECONDS
+    assert not overloaded()
+
+
+def test_a_machine_that_stood_still_for_a_moment_is_not_overloaded() -> None:
+    queues = Queues()
+    overloaded = queues.overload()
+    assert not overloaded()
+    queues.now += 0.5
+    queues.lag = 0.5
     assert not overloaded()
 
 
@@ -35,7 +46,7 @@ def test_a_burst_of_calls_is_no_overload() -> None:
     queues = Queues(waiting=10 * SOCKET_BYTES)
     overloaded = queues.overload()
     assert not overloaded()
-    queues.now += BURST_SECONDS
+    queues.now += PATIENCE_SECONDS
     assert not overloaded()
 
 
@@ -51,7 +62,7 @@ def test_a_socket_that_stays_full_is_overload_until_it_has_been_read() -> None:
     queues = Queues(waiting=SOCKET_BYTES + 1)
     overloaded = queues.overload()
     assert not overloaded()
-    queues.now += BURST_SECONDS + MOMENT
+    queues.now += PATIENCE_SECONDS + MOMENT
     assert overloaded()
     queues.waiting = SOCKET_BYTES
     assert not overloaded()
