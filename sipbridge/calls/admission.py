@@ -113,3 +113,9 @@ class SourceRates:
         if len(self._buckets) > _MAX_SOURCES:
             del self._buckets[next(iter(self._buckets))]
         return allowed
+
+    def give_back(self, source: str) -> None:
+        """Undo a `take` that was let pass."""
+        if source in self._buckets:
+            tokens, since = self._buckets[source]
+            self._buckets[source] = (min(tokens + 1, float(self._per_second)), since)

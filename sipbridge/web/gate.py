@@ -20,8 +20,8 @@ from sipbridge.web.refusals import NotFromHere, TooManyRequests
 logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-api-key"
-# Keys that were not right before, from one address: a guesser's, or those of a client that has just started.
-NEW_KEYS_PER_SECOND = 50
+# Wrong keys, from one address.
+WRONG_KEYS_PER_SECOND = 50
 _MAX_REMEMBERED = 10_000
 _LOG_SECONDS = 60.0
 
@@ -29,8 +29,8 @@ _LOG_SECONDS = 60.0
 class Gate:
     """The door of the API. Belongs to one event loop.
 
-    A key that is right is held to `http.max_requests_per_second`. Keys that were not right before are looked at only
-    so often for each address, so that guessing is slow; one that was is no guess, and gets through meanwhile.
+    A key that is right is held to `http.max_requests_per_second`. After so many wrong ones an address has no other
+    looked at for a while, so that guessing is slow; one that was right before is no guess, and gets through meanwhile.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Gate:
         self._secret = secrets.token_bytes(32)
         self._requests: SourceRates | None = None
         self._per_second = 0
-        self._new_keys = SourceRates(NEW_KEYS_PER_SECOND, clock)
+        self._guesses = SourceRates(WRONG_KEYS_PER_SECOND, clock)
         self._remembered: dict[str, None] = {}  # what was right: an address and a key, hashed
         self._log_due = clock()
 
@@ -88,13 +88,15 @@ class Gate:
         if not key:
             raise KeyMissingOrWrong(f"send a key in the header {KEY_HEADER}")
         source = request.remote or ""
-        if self._hashed(source, key) not in self._remembered and not self._new_keys.take(source):
+        if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
             self._log_guesses(source)
             raise TooManyRequests("too many wrong keys from this address; wait a second")
         return key
 
     def _note_right(self, request: web.Request, key: str) -> None:
         known = self._hashed(request.remote or "", key)
+        if known not in self._remembered:
+            self._guesses.give_back(request.remote or "")
         # Popped and put back: the first of the dict is the one that was not used for the longest time.
         self._remembered.pop(known, None)
         self._remembered[known] = None

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -35,6 +35,7 @@ BYSTANDERS = 4
 BATCH = 25
 # PRACK and then ACK may be waited for, 32 s each (RFC 3262, 3; RFC 3261, 13.3.1.4).
 _SETTLE_SECONDS = 100.0
+_LOOK_SECONDS = 10.0
 _SAMPLES = 5  # of memory, on the way
 _OF_ITSELF = re.compile(r'"event":"internal_error"|Traceback|Assert|core dumped|"level":"ERROR"')
 
@@ -164,10 +165,16 @@ def _settle(running: Bridge, peer: HostilePeer, pid: int, files: int) -> None:
         active = running.metrics().value("sipbridge_calls_active")
         return active == BYSTANDERS and open_files(pid) <= files + 2
 
-    for name in _NAMES:
-        _hang_up_all(running.project("fuzz", name, key(name)))
+    def hung_up() -> bool:
+        # Again and again: one may have been on its way to its agent.
+        for name in _NAMES:
+            _hang_up_all(running.project("fuzz", name, key(name)))
+        with suppress(TimeoutError):
+            return wait_for(settled, "calls and files to be as before", _LOOK_SECONDS)
+        return False
+
     try:
-        wait_for(settled, "calls and files to be as before", _SETTLE_SECONDS)
+        wait_for(hung_up, "calls and files to be as before", _SETTLE_SECONDS)
     except TimeoutError:
         active = running.metrics().value("sipbridge_calls_active")
         now = open_files(pid)

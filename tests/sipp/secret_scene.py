@@ -148,7 +148,8 @@ class Scene:
         call = self.site.trunk.call("release", "desk").went_as_written()
         self.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         assert self.site.trunk.bridge.metrics().value("sipbridge_store_errors_total") > 0
-        assert call.project.handoff_state(call.contact.id).status == 500
+        # What the file does not take waits in memory, and is shown from there.
+        assert call.project.handoff_state(call.contact.id).status == 200
 
     # ------------------------------------------------------------ strangers
 

@@ -45,7 +45,7 @@ def locked(path: Path) -> Iterator[None]:
 
 async def names_in(path: Path, *expected: str) -> None:
     """Return once the file has these calls, and no other, in the order in which they were put."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while _names(path) != list(expected):  # noqa: ASYNC110 (nothing tells of a retry)
             await asyncio.sleep(0.01)
 
@@ -60,7 +60,7 @@ def _names(path: Path) -> list[str]:
 
 async def said(caplog: pytest.LogCaptureFixture, words: str) -> None:
     """Return once the log has these words."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while words not in caplog.text:  # noqa: ASYNC110 (the log tells nobody)
             await asyncio.sleep(0.01)
 
@@ -72,7 +72,7 @@ async def put_in_vain(store: RecordStore, call_id: str, **changes: object) -> No
 
 async def put_at_last(store: RecordStore, call_id: str) -> None:
     """Put a record once the store takes it again."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             with suppress(StoreError):
                 await store.put(make_record(call_id))
@@ -156,7 +156,7 @@ async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
 async def test_closing_tries_for_a_while_and_says_what_is_lost(
     path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with failing(store, path), asyncio.timeout(5):
+    async with failing(store, path), asyncio.timeout(30):
         await store.close()
     assert _names(path) == []
     assert "without records that it did not take: 1 (the store could not be written: database is locked)" in caplog.text
@@ -222,7 +222,7 @@ async def test_a_file_damaged_while_in_use_is_moved_aside_and_what_is_whole_carr
     damage(path)
     with pytest.raises(StoreError, match="malformed"):
         await store.list_calls("acme", "billing", limit=1000)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not corrupt_files(path):  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.01)
     await put_at_last(store, "after")
@@ -266,7 +266,7 @@ async def all_names(store: RecordStore, expected: set[str]) -> set[str]:
     """Return the calls of the store once they are as many as expected, or after a while."""
     names: set[str] = set()
     with suppress(TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(names) < len(expected):
                 await asyncio.sleep(0.01)
                 names = {record.call_id for record in await store.list_calls("acme", "billing", limit=1000)}
@@ -343,7 +343,7 @@ async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_
         await put_in_vain(store, "late", state=CallState.ENDED)
     await names_in(path, "in time", "finds out", "late")
     await store.delete("acme", "billing", "in time")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(told) < 2:  # noqa: ASYNC110 (it is a list)
             await asyncio.sleep(0.01)
     assert told == ["late", "in time"]

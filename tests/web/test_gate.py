@@ -6,7 +6,7 @@ from harness.texts import texts_within
 from store.records import make_handoff, make_record
 
 from sipbridge.errors import RequestRefused
-from sipbridge.web.gate import NEW_KEYS_PER_SECOND, Gate
+from sipbridge.web.gate import WRONG_KEYS_PER_SECOND, Gate
 
 from .conftest import Bridge
 from .fakes import KEY, OTHER_KEY, SALES_KEY, FakeDirectory, make_config
@@ -122,8 +122,8 @@ def test_another_rate_holds_as_soon_as_it_is_read() -> None:
 
 def test_guessing_is_slow_for_each_address() -> None:
     asker = Asker()
-    guesses = [asker.ask(f"guess-{n}") for n in range(2 * NEW_KEYS_PER_SECOND)]
-    assert guesses == [401] * NEW_KEYS_PER_SECOND + [429] * NEW_KEYS_PER_SECOND
+    guesses = [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)]
+    assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429] * WRONG_KEYS_PER_SECOND
     assert asker.ask("guess", source="192.0.2.2") == 401
     asker.clock.now += 1
     assert asker.ask("guess") == 401
@@ -131,7 +131,7 @@ def test_guessing_is_slow_for_each_address() -> None:
 
 def test_the_right_key_among_too_many_guesses_is_not_told_from_them() -> None:
     asker = Asker()
-    for n in range(2 * NEW_KEYS_PER_SECOND):
+    for n in range(2 * WRONG_KEYS_PER_SECOND):
         asker.ask(f"guess-{n}")
     assert asker.ask(KEY) == 429
 
@@ -139,7 +139,7 @@ def test_the_right_key_among_too_many_guesses_is_not_told_from_them() -> None:
 def test_a_key_in_use_gets_through_while_others_guess_from_its_address() -> None:
     asker = Asker(per_second=100)
     assert asker.ask(KEY) == 200
-    assert [asker.ask(f"guess-{n}") for n in range(2 * NEW_KEYS_PER_SECOND)][-1] == 429
+    assert [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)][-1] == 429
     assert asker.ask(KEY) == 200
 
 

@@ -16,7 +16,7 @@ from sipbridge.calls.events import CallStarted
 from sipbridge.calls.model import CallState, Turn
 from sipbridge.web import admin, reading
 from sipbridge.web.app import OPERATIONS
-from sipbridge.web.gate import NEW_KEYS_PER_SECOND
+from sipbridge.web.gate import WRONG_KEYS_PER_SECOND
 from sipbridge.web.openapi import describe
 from sipbridge.web.operation import AnyOperation
 
@@ -195,7 +195,7 @@ async def test_each_refusal_is_declared(
 async def test_operations_that_need_a_key_declare_what_a_wrong_one_gets(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     seen = []
-    for key in ("wrong", SALES_KEY, *["guess"] * (2 * NEW_KEYS_PER_SECOND)):
+    for key in ("wrong", SALES_KEY, *["guess"] * (2 * WRONG_KEYS_PER_SECOND)):
         url = path_of(bridge, name, "live", "")
         async with bridge.session.request(operation.method, url, headers={"x-api-key": key}) as response:
             seen.append(response.status)
