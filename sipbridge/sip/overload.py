@@ -15,9 +15,9 @@ LOOP_SECONDS = 0.05
 # Some 30 messages, a hundredth of a second or two of the SIP thread's time.
 SOCKET_BYTES = 64 * 1024
 # For so long both may be: calls that come all at once, or a machine that stood still for a moment, are no overload.
-PATIENCE_SECONDS = 0.03
+PATIENCE_SECONDS = 0.15
 # With no INVITE for so long, what the one before it saw says nothing any more.
-FORGOTTEN_SECONDS = 0.1
+FORGOTTEN_SECONDS = 0.5
 
 
 class Overload:

@@ -71,8 +71,10 @@ class Sipp:
         if executable is None:
             raise SippError("SIPp is not installed; Debian's package sip-tester has it")
         self.port = self._fixed_port or free_port()
-        command = [executable, *self._arguments, "-p", str(self.port)]
         log = self.folder / f"{self.scenario}-{next(_runs)}.log"
+        # By itself SIPp names it by its process id, which may have been another's before.
+        self._message_log = log.with_suffix(".messages.log")
+        command = [executable, *self._arguments, "-p", str(self.port), "-message_file", str(self._message_log)]
         self.program = Program(command, log, environ={"TERM": "dumb"}, cwd=self.folder)
 
     def await_port(self) -> Self:
@@ -103,7 +105,7 @@ class Sipp:
     @property
     def messages(self) -> list[Message]:
         """The SIP messages so far, oldest first."""
-        return read_messages(self.folder / f"{self.scenario}_{self.program.pid}_messages.log")
+        return read_messages(self._message_log)
 
     def received(self, status_or_method: int | str) -> list[Message]:
         """Return the responses with a status, or the requests with a method, that came to SIPp."""

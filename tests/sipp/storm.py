@@ -180,7 +180,8 @@ def _call(running: Bridge, folder: Path, callers: list[tuple[str, str, Contact]]
     lines = [f"{number};{shown};{contact.id};{contact.main_id};" for number, shown, contact in callers]
     file = folder / "callers.csv"
     file.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
-    options = [*some_calls(len(callers)), "-inf", str(file)]
+    # Not all in one breath: that would be an overload of its own.
+    options = [*some_calls(len(callers)), "-r", "40", "-inf", str(file)]
     with Sipp("release_by_line", folder, remote=running.sip, options=options) as sipp:
         sipp.check(40)
 

@@ -60,9 +60,8 @@ def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
         assert disk.contacts(DATABASE).isdisjoint(call.contact.id for call in calls)
     bridge.wait_for_metric(0, "sipbridge_store_waiting")
     assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
-    log = bridge.program.log.read_text()
-    assert '"store_failed"' in log
-    assert '"store_failing"' in log
+    for event in ("store_failed", "store_failing"):
+        wait_for(lambda event=event: f'"{event}"' in bridge.program.log.read_text(), f"{event} in the log")
 
 
 def test_a_folder_that_is_made_read_only_keeps_no_record_out(shared_trunk: Site, disk: OwnDisk) -> None:

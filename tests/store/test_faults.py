@@ -146,7 +146,10 @@ async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
     async with failing(store, path):
         for name in ("a", "b", "c", "d"):
             await put_in_vain(store, name)
-    await names_in(path, "b", "c", "d")
+    async with asyncio.timeout(30):
+        # One that was dropped while it was tried once more may have been written all the same.
+        while _names(path)[-3:] != ["b", "c", "d"]:  # noqa: ASYNC110 (nothing tells of a retry)
+            await asyncio.sleep(0.01)
     await said(caplog, "records lost: 2")
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         "more records wait than memory may hold: the oldest are lost from now on"
