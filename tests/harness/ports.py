@@ -13,12 +13,12 @@ import socket
 _FIRST, _COUNT = 10_000, 8_000  # up to 17,999; RTP ranges of bridges under test lie above
 _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
 
-# Where SIPp looks for its audio's: it tries a hundred from the one that it is given, which for all is 6,000 if none is.
-_AUDIO_FIRST, _AUDIO_COUNT = 6_000, 3_800
+# For SIPp's audio, RTP and RTCP of two streams; below 8,888, from where each SIPp takes a port to be controlled by.
+_AUDIO_FIRST, _AUDIO_COUNT, _AUDIO_PORTS = 6_000, 2_800, 4
 
 _offsets = itertools.count(os.getpid() * 997)
 _ranges = itertools.count(os.getpid())
-_audio_offsets = itertools.count(os.getpid() * 52, 4)
+_audio_offsets = itertools.count(os.getpid() * 52, _AUDIO_PORTS)
 
 
 def free_port() -> int:
@@ -31,8 +31,12 @@ def free_port() -> int:
 
 
 def audio_port() -> int:
-    """Return an even port for SIPp to begin with when it looks for one for its audio."""
-    return _AUDIO_FIRST + next(_audio_offsets) % _AUDIO_COUNT
+    """Return an even port for SIPp's audio: it and those behind it are free at this moment."""
+    for offset in itertools.islice(_audio_offsets, _AUDIO_COUNT // _AUDIO_PORTS):
+        first = _AUDIO_FIRST + offset % _AUDIO_COUNT
+        if all(map(_is_free, range(first, first + _AUDIO_PORTS))):
+            return first
+    raise RuntimeError(f"no free ports for audio from {_AUDIO_FIRST} to {_AUDIO_FIRST + _AUDIO_COUNT - 1}")
 
 
 def rtp_range() -> list[int]:

@@ -58,7 +58,7 @@ class Sipp:
         self._arguments = [
             *([remote] if remote else []),
             *("-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", number, "-t", "t1" if transport == "tcp" else "u1"),
-            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", str(audio_port()), "-bind_local", "-nostdin"),
+            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-bind_local", "-nostdin"),
             *("-recv_timeout", str(RECEIVE_SECONDS * 1000)),
             *(part for name, value in (keys or {}).items() for part in ("-key", name, value)),
             *(some_calls() if options is None else options),
@@ -74,7 +74,8 @@ class Sipp:
         log = self.folder / f"{self.scenario}-{next(_runs)}.log"
         # By itself SIPp names it by its process id, which may have been another's before.
         self._message_log = log.with_suffix(".messages.log")
-        command = [executable, *self._arguments, "-p", str(self.port), "-message_file", str(self._message_log)]
+        ports = ["-p", str(self.port), "-mp", str(audio_port())]
+        command = [executable, *self._arguments, *ports, "-message_file", str(self._message_log)]
         self.program = Program(command, log, environ={"TERM": "dumb"}, cwd=self.folder)
 
     def await_port(self) -> Self:
