@@ -16,7 +16,11 @@ _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
 # For SIPp's audio, RTP and RTCP of two streams; below 8,888, from where each SIPp takes a port to be controlled by.
 _AUDIO_FIRST, _AUDIO_COUNT, _AUDIO_PORTS = 6_000, 2_800, 4
 
+# For who is called all through a test or many, and does not always listen: nobody else is given these meanwhile.
+_KEPT_FIRST, _KEPT_COUNT = 9_000, 1_000
+
 _offsets = itertools.count(os.getpid() * 997)
+_kept_offsets = itertools.count(os.getpid() * 37)
 _ranges = itertools.count(os.getpid())
 _audio_offsets = itertools.count(os.getpid() * 52, _AUDIO_PORTS)
 
@@ -28,6 +32,15 @@ def free_port() -> int:
         if _is_free(port):
             return port
     raise RuntimeError(f"no free port from {_FIRST} to {_FIRST + _COUNT - 1}")
+
+
+def kept_port() -> int:
+    """Return a port that is free, and that `free_port` gives to nobody: for one that others know, and call."""
+    for offset in itertools.islice(_kept_offsets, _KEPT_COUNT):
+        port = _KEPT_FIRST + offset % _KEPT_COUNT
+        if _is_free(port):
+            return port
+    raise RuntimeError(f"no free port from {_KEPT_FIRST} to {_KEPT_FIRST + _KEPT_COUNT - 1}")
 
 
 def audio_port() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from .audio import write_silence
 from .bridge import Bridge, bridge
 from .footprint import Footprint
-from .ports import free_port
+from .ports import kept_port
 from .settings import Settings, bridge_settings, client_settings, project_settings
 from .simulator import Simulator, simulator
 from .sipp import Sipp
@@ -113,7 +113,7 @@ def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[s
     )
     projects["websocket"] = project_settings("websocket", agent={"type": "websocket", "url": websocket_url})
     projects["websocket-404"] = project_settings(
-        "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{free_port()}/".replace("http", "ws")}
+        "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{kept_port()}/".replace("http", "ws")}
     )
     # Longer than its SIPp takes to hang up, by whatever the machine may be late.
     projects["taken"]["handoff"]["release_grace_seconds"] = 5

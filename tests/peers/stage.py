@@ -13,7 +13,7 @@ from typing import Any
 from harness.bridge import Bridge, Project, bridge
 from harness.g711 import MULAW_SILENCE, MULAW_TO_ALAW, PCMU, RATE
 from harness.metrics import Metrics
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.quality import Quality, judge
 from harness.recordings import as_linear, write_wav
 from harness.rtp_peer import RtpLoop, RtpPort, RtpStream
@@ -145,7 +145,7 @@ class Stage:
 def stage(folder: Path, cxone: Simulator, pipecat_url: str = "ws://127.0.0.1:9/") -> Iterator[Stage]:
     """Run a bridge for all peers."""
     # Not side by side: baresip takes the next port, too.
-    agent_port, _, human_port = free_port(), free_port(), free_port()
+    agent_port, _, human_port = kept_port(), kept_port(), kept_port()
     settings = bridge_settings(folder, _clients(cxone.url, agent_port, human_port, pipecat_url))
     with RtpLoop() as rtp, bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
         yield Stage(running, cxone, folder, rtp, agent_port, human_port)

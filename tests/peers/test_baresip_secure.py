@@ -15,7 +15,7 @@ from harness.baresip import Baresip
 from harness.bridge import bridge
 from harness.certificates import Authority, Pair, tls_settings
 from harness.media_agent import MediaAgent
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rtp_peer import RtpLoop
 from harness.settings import Settings, bridge_settings, client_settings, project_settings
 from harness.simulator import Simulator
@@ -97,7 +97,7 @@ def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureSt
     """Run a bridge that asks for certificates, with agents over TLS and a trunk over both."""
     authority = Authority(folder)
     own, peer = authority.issue("bridge"), authority.issue("peer")
-    agent_port, _ = free_port() + 1, free_port()
+    agent_port, _ = kept_port() + 1, kept_port()
     with RtpLoop() as rtp, MediaAgent() as websocket_agent:
         projects = {
             name: project_settings(name, agent={"type": "sip", "uri": uri.format(port=agent_port)})

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.settings import Settings, client_settings, project_settings
 from harness.simulator import Simulator
 from harness.sip_messages import Message
@@ -56,8 +56,13 @@ class AgentSite:
 
 
 def requests(agent: Sipp, method: str) -> list[Message]:
-    """The requests of that method that came to the agent, none twice."""
-    return list({message.header("CSeq"): message for message in agent.received(method)}.values())
+    """The requests of that method that came to the agent in its call, none twice.
+
+    Others come too: what an agent that had the port before it left without an answer.
+    """
+    call_id = agent.received("INVITE")[0].header("Call-ID")
+    of_call = (message for message in agent.received(method) if message.header("Call-ID") == call_id)
+    return list({message.header("CSeq"): message for message in of_call}.values())
 
 
 def outcomes(agent: Sipp) -> list[str]:
@@ -68,7 +73,7 @@ def outcomes(agent: Sipp) -> list[str]:
 @contextmanager
 def agent_site(folder: Path, cxone: Simulator) -> Iterator[AgentSite]:
     """Run a bridge with all projects."""
-    ports = free_port(), free_port()
+    ports = kept_port(), kept_port()
     acme = client_settings(NUMBERS["acme"], cxone.url, _projects(*ports))
     with site(folder, cxone, clients={"acme": acme}) as trunk:
         yield AgentSite(trunk, ports)

@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.bridge import Bridge, Project, bridge
 from harness.g711 import PCMU
 from harness.media_agent import AgentCall, MediaAgent
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rtp_peer import RtpLoop, RtpStream
 from harness.settings import bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -116,7 +116,7 @@ class Scene:
 @contextmanager
 def audio_scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
     """Run the bridge and both agents."""
-    sip_agent_port = free_port()
+    sip_agent_port = kept_port()
     with RtpLoop() as rtp, MediaAgent() as agent:
         agents = {
             SIP: {"type": "sip", "uri": f"sip:agent@127.0.0.1:{sip_agent_port}"},

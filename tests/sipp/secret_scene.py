@@ -16,7 +16,7 @@ from harness.audio import write_silence
 from harness.bridge import bridge
 from harness.event_stream import EventStream
 from harness.http import fetch
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rtp_peer import RtpLoop
 from harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -220,7 +220,7 @@ def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
     """A configuration with a secret in every place that may hold one."""
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
-    nobody = f"127.0.0.1:{free_port()}"
+    nobody = f"127.0.0.1:{kept_port()}"
     header = {"Authorization": f"Bearer {AGENT_HEADER}"}
     impatient: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
     quotes = ["sh", "-c", "cat >&2; exit 1"]  # what it was to say, among its complaints

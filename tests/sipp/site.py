@@ -12,7 +12,7 @@ from typing import Any, Self
 from harness.audio import write_silence
 from harness.bridge import Bridge, Project, bridge
 from harness.metrics import Metrics
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
@@ -166,7 +166,7 @@ class Counting:
 @contextmanager
 def site(folder: Path, cxone: Simulator, *, within: Sequence[str | Path] = (), **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
     """Run a bridge with all projects, `within` surroundings; `changes` are sections of its configuration, merged in."""
-    desk_port = free_port()
+    desk_port = kept_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
         settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
@@ -198,5 +198,5 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
     projects["transcribed"]["handoff"]["post_transcript"] = True
     loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
     loners["query"]["cxone"]["parameters_in"] = "query"
-    loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{free_port()}"
+    loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{kept_port()}"
     return {"acme": client_settings(NUMBERS["acme"], cxone_url, projects), **loners}

@@ -13,7 +13,7 @@ from typing import Any
 
 import jwt
 from harness.bridge import Bridge, bridge
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rogue import Rogue, Rogues, Trick, answer, goes_on, hangs, resets, rogues, says
 from harness.settings import bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -154,7 +154,7 @@ def _faults(open_rogues: Rogues, stranger: Rogue) -> dict[str, Fault]:
         add(f"signal-{status}", {"signal": says(answer(status))}, REFUSED, None, 2)
     silent = open_rogues.open({"connection": hangs()}).url.replace("http:", "https:")
     add("signal-no-tls", {}, UNDELIVERED, None, 0, api_url=silent)
-    add("signal-no-connection", {}, UNDELIVERED, None, 0, api_url=f"http://127.0.0.1:{free_port()}")
+    add("signal-no-connection", {}, UNDELIVERED, None, 0, api_url=f"http://127.0.0.1:{kept_port()}")
     add("signal-no-such-name", {}, UNDELIVERED, None, 0, api_url="https://cxone.invalid")
     for name, body in NO_TOKEN.items():
         add(f"token-{name}", {"token": says(answer(200, body))}, UNDELIVERED, "upstream_error", 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness.bridge import Bridge, bridge
 from harness.media_agent import MediaAgent
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.raw_call import RawCall
 from harness.settings import bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -64,7 +64,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
-    folder, port = tmp_path_factory.mktemp("hostile"), free_port()
+    folder, port = tmp_path_factory.mktemp("hostile"), kept_port()
     with MediaAgent() as agent:
         projects = {
             SIP: project_settings(SIP, agent={"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"}),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.audio import write_silence
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rtp_peer import RtpStream
 from harness.settings import Settings, project_settings
 from harness.simulator import Simulator
@@ -67,7 +67,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def shared_stage(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Stage]:
-    folder, port = tmp_path_factory.mktemp("media_timeout"), free_port()
+    folder, port = tmp_path_factory.mktemp("media_timeout"), kept_port()
     with websocket_site(folder, cxone, lambda url: _projects(folder, url, port)) as callers:
         yield Stage(callers, port)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.bridge import bridge
 from harness.nameserver import nameserver
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.settings import bridge_settings, client_settings, project_settings
 from harness.simulator import Simulator
 
@@ -32,7 +32,7 @@ def test_names_that_hang_hold_up_nobody_else(tmp_path: Path, cxone: Simulator) -
         nameserver({"named.test": "127.0.0.1"}, silent={f"{name}.test" for name in HANGING}) as names,
         bridge(bridge_settings(tmp_path, clients), tmp_path, names=names) as running,
     ):
-        site = Site(running, cxone, tmp_path, free_port(), numbers)
+        site = Site(running, cxone, tmp_path, kept_port(), numbers)
         after.callback(site.end_calls)
         stuck = {name: site.call("release", name) for name in (*HANGING, "nameless")}
         named = site.call("release", "named").went_as_written().record()

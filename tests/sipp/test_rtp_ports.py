@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from harness.http import fetch
-from harness.ports import free_port, free_range
+from harness.ports import free_range, kept_port
 from harness.settings import Settings, client_settings, project_settings
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
@@ -109,7 +109,7 @@ def test_agents_and_desks_that_can_have_no_audio_count_as_not_reached(tmp_path: 
 
 
 def test_a_call_whose_audio_is_not_open_yet_keeps_its_ports(tmp_path: Path, cxone: Simulator) -> None:
-    agent_port, ports = free_port(), free_range(2)
+    agent_port, ports = kept_port(), free_range(2)
     with cramped(tmp_path, cxone, ports, agent_port) as small:
         options = some_calls()
         agent = Sipp("agent_rings", small.folder, port=agent_port, options=options).await_port()

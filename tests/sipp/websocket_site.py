@@ -17,7 +17,7 @@ from harness.audio import write_silence
 from harness.bridge import ENDED
 from harness.g711 import PCMU
 from harness.media_agent import AgentCall, MediaAgent, Message
-from harness.ports import free_port
+from harness.ports import kept_port
 from harness.rtp_peer import RtpLoop, RtpPort, RtpStream
 from harness.settings import Settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -228,7 +228,7 @@ def websocket_site(
     folder: Path, cxone: Simulator, projects: Callable[[str], dict[str, Settings]] | None = None
 ) -> Iterator[WebsocketSite]:
     """Run an agent, and a bridge: with the projects of an agent at that URL, or with those that most tests need."""
-    spare_port = free_port()
+    spare_port = kept_port()
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
         rtp = stack.enter_context(RtpLoop())
