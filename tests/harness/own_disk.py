@@ -21,10 +21,14 @@ connection.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 sys.stdin.read()
 """
+_CHECKPOINT = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10) as connection:
+    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+sys.exit(busy)
+"""
 _OVERWRITE = """
-import os, sqlite3, sys
-with sqlite3.connect(sys.argv[1], isolation_level=None) as connection:
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+import os, sys
 with open(sys.argv[1], "r+b") as file:
     file.write(b"overwritten".ljust(4096) * (os.path.getsize(sys.argv[1]) // 4096))
 """
@@ -72,26 +76,32 @@ class OwnDisk:
     def full(self) -> Iterator[None]:
         """Leave no byte free."""
         filler = self.path("filler")
-        with filler.open("wb", buffering=0) as file:
-            for size in (65536, 1):
-                _write_until_full(file.write, size)
-        yield
-        filler.unlink()
+        try:
+            with filler.open("wb", buffering=0) as file:
+                for size in (65536, 1):
+                    _write_until_full(file.write, size)
+            yield
+        finally:
+            filler.unlink()
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Let no file be made, renamed or deleted."""
         self.path("").chmod(0o500)
-        yield
-        self.path("").chmod(0o700)
+        try:
+            yield
+        finally:
+            self.path("").chmod(0o700)
 
     @contextmanager
     def failing_writes(self) -> Iterator[None]:
         """Make each write fail that lets a file grow: an error of the disk (EIO) for SQLite."""
         old = resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (0, old[1]))
-        yield
-        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, old)
+        try:
+            yield
+        finally:
+            resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, old)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
@@ -99,12 +109,19 @@ class OwnDisk:
         command = self._inside(_LOCK, name)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:  # noqa: S603 (our own)
             assert locker.stdout is not None
-            assert locker.stdout.readline() == "locked\n"
-            yield
-            locker.communicate("")
+            try:
+                assert locker.stdout.readline() == "locked\n"
+                yield
+            finally:
+                locker.communicate("")
+
+    def checkpoint(self, name: str) -> None:
+        """Move what a database's write-ahead log has into its file, and leave no room in the log for more."""
+        subprocess.run(self._inside(_CHECKPOINT, name), check=True)  # noqa: S603 (our own)
 
     def overwrite(self, name: str) -> None:
         """Write something else over all of a database, in place."""
+        self.checkpoint(name)
         subprocess.run(self._inside(_OVERWRITE, name), check=True)  # noqa: S603 (our own)
 
     def contacts(self, name: str) -> set[str]:
