@@ -35,6 +35,13 @@ def test_a_call_over_tcp_is_handed_off(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="release")
 
 
+def test_a_re_invite_after_the_bye_is_refused(trunk: Site) -> None:
+    count = trunk.count()
+    call = trunk.call("reinvite_after_bye", "waiting").went_as_written()
+    assert call.record()["reason"] == "caller_hung_up"
+    assert count.shows(1, "sipbridge_invites_total", code="200")
+
+
 def test_options_is_answered_and_no_call(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("options").went_as_written()

@@ -104,6 +104,13 @@ EDITS = (
         r"if \(!matched\)( \{\s+matched = !pj_stricmp\(remote_name, &serv_cert->subject\.cn\);)",
         r"if (!matched && !serv_cert->subj_alt_name.cnt)\g<1>",
     ),
+    # An INVITE within a dialog whose session is over, or has not yet begun to ring, was answered by nobody, and kept the
+    # dialog for ever. The dialog itself answers what its usages do not: 500.
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(if \(method->id == PJSIP_INVITE_METHOD\) \{\s+return )PJ_TRUE;(\s+\}\s+/\* BYE and CANCEL must have)",
+        r"\g<1>inv && inv->state > PJSIP_INV_STATE_INCOMING && inv->state < PJSIP_INV_STATE_DISCONNECTED;\g<2>",
+    ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
     (
