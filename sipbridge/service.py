@@ -200,6 +200,7 @@ class Service:
             self._supervisor.alive()
             self._metrics.set_sip_thread_lag(self._lag_seconds)
             self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
+            self._metrics.set_sip_pools(self._trunk.pools_in_use())
             self._metrics.set_media_counts(*self._trunk.audio_counts())
             self._metrics.set_records_waiting(store.waiting)
             await asyncio.sleep(LAG_INTERVAL_SECONDS)

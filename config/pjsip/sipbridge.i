@@ -24,6 +24,7 @@
 #include "sipbridge_media.hpp"
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_pools.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
 %}
@@ -112,5 +113,7 @@
 %include "sipbridge_room.hpp"
 %include "sipbridge_connections.hpp"
 %include "sipbridge_names.hpp"
+%ignore sipbridge::giveIdlePoolsBack;
+%include "sipbridge_pools.hpp"
 %include "sipbridge_media.hpp"
 %include "sipbridge_tls.hpp"

@@ -1,4 +1,5 @@
 #include "sipbridge_native.hpp"
+#include "sipbridge_pools.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
 
@@ -78,6 +79,7 @@ void giveUpUnheard() {
 
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     giveUpUnheard();
+    giveIdlePoolsBack();
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
@@ -293,8 +295,6 @@ pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size
 }
 
 }  // namespace
-
-void keepFreedPools(int bytes) { pjsua_get_var()->cp.max_capacity = static_cast<pj_size_t>(bytes); }
 
 void keepToTransport() { pjsip_cfg()->endpt.disable_tcp_switch = PJ_TRUE; }
 

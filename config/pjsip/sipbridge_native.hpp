@@ -138,9 +138,6 @@ void takeCallbacks();
  */
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds);
 
-/** Keep freed memory pools for reuse, up to so many bytes: PJSUA gives each back to malloc. After Endpoint::libCreate. */
-void keepFreedPools(int bytes);
-
 /**
  * Send every request over the transport that its URI names. Over 1,300 bytes PJSIP would try TCP before UDP (RFC 3261,
  * 18.1.1), and wait for it where a firewall swallows the SYN; with a call's headers most INVITEs are longer.

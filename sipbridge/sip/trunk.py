@@ -93,6 +93,11 @@ class SipTrunk:
         counts: tuple[int, int, int] = pj.audioCounts()
         return counts
 
+    def pools_in_use(self) -> int:
+        """Memory pools of PJSIP that somebody holds."""
+        count: int = pj.poolsInUse()
+        return count
+
     async def measure_lag(self) -> float:
         """Seconds that the SIP thread takes to answer; `lack` is then up to date."""
         asked = time.monotonic()

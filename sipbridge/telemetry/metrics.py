@@ -67,6 +67,7 @@ class Metrics:
             "sipbridge_sip_thread_lag_seconds", "How late the SIP thread came to a command.", registry=registry
         )
         self._tasks = Gauge("sipbridge_event_loop_tasks", "Tasks of the event loop.", registry=registry)
+        self._pools = Gauge("sipbridge_sip_pools", "Memory pools of PJSIP in use.", registry=registry)
         self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
         self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
         self._recovered = counter(
@@ -133,6 +134,10 @@ class Metrics:
     def set_event_loop_tasks(self, tasks: int) -> None:
         """Note how many tasks the event loop has."""
         self._tasks.set(tasks)
+
+    def set_sip_pools(self, pools: int) -> None:
+        """Note how many of PJSIP's memory pools are in use."""
+        self._pools.set(pools)
 
     def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
         """Take the totals since the start of what went wrong with the audio of WebSocket agents."""

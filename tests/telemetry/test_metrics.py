@@ -44,6 +44,7 @@ CONTRACT = {
     "sipbridge_agent_connects_total": {"type", "result"},
     "sipbridge_sip_thread_lag_seconds": set(),
     "sipbridge_event_loop_tasks": set(),
+    "sipbridge_sip_pools": set(),
     "sipbridge_store_waiting": set(),
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},

@@ -111,6 +111,17 @@ EDITS = (
         r"(if \(method->id == PJSIP_INVITE_METHOD\) \{\s+return )PJ_TRUE;(\s+\}\s+/\* BYE and CANCEL must have)",
         r"\g<1>inv && inv->state > PJSIP_INV_STATE_INCOMING && inv->state < PJSIP_INV_STATE_DISCONNECTED;\g<2>",
     ),
+    # A subscription that a REFER makes lasts as long as its far end says, months if it likes, and its dialog with it. It
+    # is over after the package's own time: ten minutes.
+    (
+        "pjsip/src/pjsip-simple/evsub.c",
+        r"(\n    )(if \(timer_id != TIMER_TYPE_NONE && seconds != PJSIP_EXPIRES_NOT_SPECIFIED\))",
+        (
+            r"\g<1>if (seconds > sub->pkg->pkg_expires && seconds != PJSIP_EXPIRES_NOT_SPECIFIED)"
+            r"\g<1>    seconds = sub->pkg->pkg_expires;"
+            r"\g<1>\g<2>"
+        ),
+    ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
     (
