@@ -17,6 +17,9 @@ _ROUTE = re.compile(
 )
 # RFC 3261, 19.1.1: another address than the host, another request than an INVITE, a multicast.
 _STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
+# Of a pattern: a host, and what stands behind it: a port, parameters.
+_HOST = re.compile(r"(\[[^]]*\]?[^:;]*|[^:;]*)(.*)", re.DOTALL)
+_DIGITS = re.compile(r"[0-9.]+\*")
 
 
 def route_allowed(route: str, patterns: Iterable[str]) -> bool:
@@ -38,19 +41,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     port and parameters. `sip:*@*.example.net` would let in `sip:x@example.org;y=.example.net`: a star before it stands
     for names. After digits and dots it stands for more of them.
     """
-    user, at, host = pattern.rpartition("@")
+    user, at, address = pattern.rpartition("@")
     if not at:
-        return re.compile(_star(host, ".*"))
+        return re.compile(_star(address, ".*"))
+    host, behind = _HOST.fullmatch(address).groups()  # type: ignore[union-attr]  # it matches any text
     tail = ""
-    if host.endswith("*") and host != "*" and not host.endswith((".*", ":*", ";*")):
+    if host.endswith("*") and host != "*" and not host.endswith(".*"):
         host, tail = host[:-1], "(?:[:;].*)?"
-    digits = re.fullmatch(r"[0-9.]+\*", host)
-    return re.compile(
-        _star(user, "[^@;]*")
-        + "@"
-        + _star(host, "[0-9.]*" if digits else "[a-z0-9.:;=_-]*" if ";" in host or ":" in host else "[a-z0-9.-]*")
-        + tail
-    )
+    meaning = "[0-9a-f:.]*" if "[" in host else "[0-9.]*" if _DIGITS.fullmatch(host) else "[a-z0-9.-]*"
+    return re.compile(_star(user, "[^@;]*") + "@" + _star(host, meaning) + tail + _star(behind, "[a-z0-9.:;=_-]*"))
 
 
 def _star(text: str, meaning: str) -> str:
