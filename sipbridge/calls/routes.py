@@ -17,6 +17,8 @@ _ROUTE = re.compile(
 )
 # RFC 3261, 19.1.1: another address than the host, another request than an INVITE, a multicast.
 _STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
+# RFC 3966, 4; RFC 4694, 4; RFC 4904, 5: another number, carrier or trunk than the number says.
+_REROUTING = re.compile(r";(phone-context|rn|cic|tgrp|trunk-context)(?![a-z0-9._-])")
 # Of a pattern: a host, and what stands behind it: a port, parameters.
 _HOST = re.compile(r"(\[[^]]*\]?[^:;]*|[^:;]*)(.*)", re.DOTALL)
 _DIGITS = re.compile(r"[0-9.]+\*")
@@ -30,7 +32,14 @@ def route_allowed(route: str, patterns: Iterable[str]) -> bool:
     route = route.lower()
     if _ROUTE.fullmatch(route) is None or _STEERING.search(route):
         return False
-    return any(_compiled(pattern.lower()).fullmatch(route) for pattern in patterns)
+    return any(_matches(pattern.lower(), route) for pattern in patterns)
+
+
+def _matches(pattern: str, route: str) -> bool:
+    """Whether it matches, both in lower case. What reroutes a number a star does not stand for."""
+    return _compiled(pattern).fullmatch(route) is not None and set(_REROUTING.findall(route)) <= set(
+        _REROUTING.findall(pattern)
+    )
 
 
 @lru_cache(maxsize=1024)

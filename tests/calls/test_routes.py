@@ -30,6 +30,9 @@ from sipbridge.calls.routes import route_allowed
         ("sip:*@127.0.0.1*", "sip:+15550199@127.0.0.1;user=phone;transport=TCP"),
         ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1;ttls=1"),
         ("sip:*", "sip:desk@anywhere.example"),
+        ("tel:7*;phone-context=example.com", "tel:7042;phone-context=example.com"),
+        ("sip:*@sbc.example.com;tgrp=*", "sip:+15550199@sbc.example.com;tgrp=local"),
+        ("tel:+1555*", "tel:+15550199;rnd=1"),
         ("sip:*@*.example.com;transport=tls", "sip:desk@pbx.example.com;transport=tls"),
         ("sip:*@*.example.com:*", "sip:desk@pbx.example.com:5080;transport=tcp"),
         ("sip:*@pbx.example.com*;transport=tls", "sip:desk@pbx.example.com;transport=tls"),
@@ -114,6 +117,11 @@ def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None
         ("tel:+1555*", "tel:+1555@evil.example"),
         ("tel:+1555*", "tel:+1555;method=BYE"),
         ("tel:+1555*", "tel:+1555,19005550000"),
+        # another number, carrier or trunk than that of the number
+        ("tel:+1555*", "tel:+15550199;rn=19005550000"),
+        ("tel:1555*", "tel:15550199;ext=7;Phone-Context=evil.example"),
+        ("tel:*", "tel:+15550199;cic=0288"),
+        ("sip:*@127.0.0.1*", "sip:+15550199@127.0.0.1;tgrp=premium;trunk-context=evil.example"),
         # letters that only look like those allowed, or become them in lower case
         ("sip:*@bank.example*", "sip:desk@ban\u212a.example"),
         ("sip:*@127.0.0.1*", "sip:desk@127\u30020\u30020\u30021"),
