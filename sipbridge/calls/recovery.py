@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sipbridge.calls.call import Surroundings, now
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
@@ -57,34 +58,47 @@ async def _recover(call: Unfinished, around: Surroundings) -> None:
         if known is not None and known.state is CallState.ENDED:
             around.journal.stored(record.call_id)
             return
-        record, outcome = await _make_good(known or record, call, around)
+        record, outcome, erased = await _make_good(known or record, call, around)
         around.observe(CallRecovered(record, outcome))
+        if erased:
+            around.journal.stored(record.call_id)
+            return
     if await _put(record, around):
         around.journal.stored(record.call_id)
     else:
         around.journal.unstored(record)
 
 
-async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings) -> tuple[CallRecord, Outcome]:
+class _Good(NamedTuple):
+    """A record in its final state, what was done for its contact, and whether somebody erased it meanwhile."""
+
+    record: CallRecord
+    outcome: Outcome
+    erased: bool = False
+
+
+async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings) -> _Good:
     client = around.config.clients.get(record.client)
     project = client.projects.get(record.project) if client else None
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
-        return _closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before")
+        return _Good(_closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before"))
     if project is None:
-        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "project_gone")
+        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "project_gone"))
     if (now() - record.started_at).total_seconds() > project.max_call_seconds:
-        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "too_old")
+        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "too_old"))
     plan = make_plan(project.handoff, HandoffRequest(reason=RESTARTED))
     record = _handing_off(record, plan)
     if not plan.signal:
-        return _closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal")
-    await _put(record, around)
+        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal"))
+    shown = await _put(record, around)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
     result = await _signal(record, project, parameters, around)
     record = _with_handoff(record, parameters=parameters)
     outcome = SIGNAL_OUTCOMES[result]
-    return _closed(record, result, outcome.result), outcome
+    # It takes a minute where CXone is not there, and what was erased in it must not come back.
+    erased = shown and await _is_gone(record, around)
+    return _Good(_closed(record, result, outcome.result), outcome, erased)
 
 
 async def _signal(
@@ -154,6 +168,13 @@ async def _stored(record: CallRecord, around: Surroundings) -> CallRecord | None
     except StoreError as error:
         around.observe(StoreFailed(record, str(error)))
         return None
+
+
+async def _is_gone(record: CallRecord, around: Surroundings) -> bool:
+    try:
+        return await around.store.get(record.client, record.project, record.call_id) is None
+    except StoreError:
+        return False
 
 
 async def _put(record: CallRecord, around: Surroundings) -> bool:

@@ -17,6 +17,11 @@ _ROUTE = re.compile(
 )
 # RFC 3261, 19.1.1: another address than the host, another request than an INVITE, a multicast.
 _STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
+# RFC 3966, 4; RFC 4694, 4; RFC 4904, 5: another number, carrier or trunk than the number says.
+_REROUTING = re.compile(r";(phone-context|rn|cic|tgrp|trunk-context)(?![a-z0-9._-])")
+# Of a pattern: a host, and what stands behind it: a port, parameters.
+_HOST = re.compile(r"(\[[^]]*\]?[^:;]*|[^:;]*)(.*)", re.DOTALL)
+_DIGITS = re.compile(r"[0-9.]+\*")
 
 
 def route_allowed(route: str, patterns: Iterable[str]) -> bool:
@@ -27,7 +32,14 @@ def route_allowed(route: str, patterns: Iterable[str]) -> bool:
     route = route.lower()
     if _ROUTE.fullmatch(route) is None or _STEERING.search(route):
         return False
-    return any(_compiled(pattern.lower()).fullmatch(route) for pattern in patterns)
+    return any(_matches(pattern.lower(), route) for pattern in patterns)
+
+
+def _matches(pattern: str, route: str) -> bool:
+    """Whether it matches, both in lower case. What reroutes a number a star does not stand for."""
+    return _compiled(pattern).fullmatch(route) is not None and set(_REROUTING.findall(route)) <= set(
+        _REROUTING.findall(pattern)
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -38,19 +50,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     port and parameters. `sip:*@*.example.net` would let in `sip:x@example.org;y=.example.net`: a star before it stands
     for names. After digits and dots it stands for more of them.
     """
-    user, at, host = pattern.rpartition("@")
+    user, at, address = pattern.rpartition("@")
     if not at:
-        return re.compile(_star(host, ".*"))
+        return re.compile(_star(address, ".*"))
+    host, behind = _HOST.fullmatch(address).groups()  # type: ignore[union-attr]  # it matches any text
     tail = ""
-    if host.endswith("*") and host != "*" and not host.endswith((".*", ":*", ";*")):
+    if host.endswith("*") and host != "*" and not host.endswith(".*"):
         host, tail = host[:-1], "(?:[:;].*)?"
-    digits = re.fullmatch(r"[0-9.]+\*", host)
-    return re.compile(
-        _star(user, "[^@;]*")
-        + "@"
-        + _star(host, "[0-9.]*" if digits else "[a-z0-9.:;=_-]*" if ";" in host or ":" in host else "[a-z0-9.-]*")
-        + tail
-    )
+    meaning = "[0-9a-f:.]*" if "[" in host else "[0-9.]*" if _DIGITS.fullmatch(host) else "[a-z0-9.-]*"
+    return re.compile(_star(user, "[^@;]*") + "@" + _star(host, meaning) + tail + _star(behind, "[a-z0-9.:;=_-]*"))
 
 
 def _star(text: str, meaning: str) -> str:

@@ -21,8 +21,16 @@ class Problem(NamedTuple):
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a key path as `clients.acme.pseudo_numbers[0]`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    """Write a key path as `clients.acme.pseudo_numbers[0]`.
+
+    What follows a colon is left out: YAML takes `{client_secret:hunter2}`, with no blank, for one long key.
+    """
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(str(step))}" for step in path).removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    name, colon, _ = key.partition(":")
+    return f"{name}:…" if colon else key
 
 
 def one_line(text: str) -> str:

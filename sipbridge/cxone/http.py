@@ -41,9 +41,12 @@ class _Pool:
 
     def connection(self) -> Connection:
         """Make one that is about to be opened."""
-        connection = Connection(self._ended)
-        self._open.add(connection)
-        return connection
+        return Connection(self._ended)
+
+    def opened(self, connection: Connection) -> None:
+        """Know of it until it ends; one whose TLS handshake fails never ends."""
+        if connection.is_free:
+            self._open.add(connection)
 
     def take(self) -> Connection | None:
         """The connection used last, so that those too many grow old."""
@@ -155,6 +158,7 @@ class HttpClient:
                 )
         except OSError as error:  # ssl.SSLError and TimeoutError are some
             raise CxoneNotReached(f"no connection to {place.host} ({type(error).__name__})") from error
+        pool.opened(connection)
         return connection
 
     async def __aenter__(self) -> Self:

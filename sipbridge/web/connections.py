@@ -43,7 +43,12 @@ class Connection(web.RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether closing it loses no work: no request is being served, or its answer is not taken."""
-        return not (self._request_in_progress or self._messages) or self._stuck_since is not None
+        return not (self._request_in_progress or self._messages) or self.is_stuck
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the far end takes nothing of its answer at the moment."""
+        return self._stuck_since is not None
 
     @property
     def has_kept_descriptor(self) -> bool:
@@ -153,8 +158,10 @@ class Connections:
         self._open.pop(connection, None)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more. Those that take nothing of their answer go now: they would hold up the stop."""
         self._sweeping.cancel()
+        for connection in [each for each in self._open if each.is_stuck]:
+            connection.abort()
 
     def _sweep(self) -> None:
         for connection in list(self._overdue()):

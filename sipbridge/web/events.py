@@ -7,7 +7,9 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp_sse import sse_response
 
+from sipbridge.config import matches_any
 from sipbridge.web.answers import EventAnswer
+from sipbridge.web.gate import KEY_HEADER
 from sipbridge.web.operation import Asked, Nothing, Operation, Reply
 
 PING_SECONDS = 15.0
@@ -15,13 +17,22 @@ SEND_SECONDS = 30.0  # a reader that takes nothing for so long is let go
 
 
 async def stream_events(asked: Asked[Nothing, Nothing]) -> web.StreamResponse:
-    """Send events until the reader goes, or is let go."""
+    """Send events until the reader goes, is let go, or has a key that is no longer the project's."""
     with asked.deps.events.reader(asked.client, asked.project) as reader:
         async with sse_response(asked.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             with suppress(ConnectionError, TimeoutError):
                 async for notice in reader:
+                    if not _is_still_let_in(asked):
+                        break
                     await stream.send(notice.body, event=notice.name)
     return stream
+
+
+def _is_still_let_in(asked: Asked[Nothing, Nothing]) -> bool:
+    """Whether its key is one of the project's still: a stream may outlive many a reload, and a leaked key must not."""
+    client = asked.deps.config().clients.get(asked.client)
+    project = client.projects.get(asked.project) if client else None
+    return project is not None and matches_any(project.api_keys, asked.request.headers.get(KEY_HEADER, ""))
 
 
 OPERATIONS = (

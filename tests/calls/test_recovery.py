@@ -162,6 +162,18 @@ async def test_a_store_that_fails_keeps_no_contact_from_its_signal_and_the_journ
     assert [record.state for record in world.call_journal.unstored_records] == [CallState.ENDED]
 
 
+async def test_what_is_erased_while_its_contact_is_signalled_does_not_come_back() -> None:
+    world = World()
+    talking = _record(world)
+    await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    world.call_journal.open[talking.call_id] = None
+    world.journal.when("centre.signal", world.store.written.clear)
+    await recover([Unfinished(talking, {})], world.call.around)
+    assert len(world.centre.signals) == 1
+    assert world.store.written == []
+    assert world.call_journal.open == {}
+
+
 async def test_one_call_that_cannot_be_made_good_keeps_no_other_from_it() -> None:
     world = World()
     world.journal.when("store.put handoff_initiated", _fail)

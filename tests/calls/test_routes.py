@@ -30,6 +30,17 @@ from sipbridge.calls.routes import route_allowed
         ("sip:*@127.0.0.1*", "sip:+15550199@127.0.0.1;user=phone;transport=TCP"),
         ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1;ttls=1"),
         ("sip:*", "sip:desk@anywhere.example"),
+        ("tel:7*;phone-context=example.com", "tel:7042;phone-context=example.com"),
+        ("sip:*@sbc.example.com;tgrp=*", "sip:+15550199@sbc.example.com;tgrp=local"),
+        ("tel:+1555*", "tel:+15550199;rnd=1"),
+        ("sip:*@*.example.com;transport=tls", "sip:desk@pbx.example.com;transport=tls"),
+        ("sip:*@*.example.com:*", "sip:desk@pbx.example.com:5080;transport=tcp"),
+        ("sip:*@pbx.example.com*;transport=tls", "sip:desk@pbx.example.com;transport=tls"),
+        ("sip:*@pbx.example.com*;transport=tls", "sip:desk@pbx.example.com:5061;transport=tls"),
+        ("sip:*@pbx.example.com;*", "sip:desk@pbx.example.com;user=phone;transport=tls"),
+        ("sip:*@10.0.0.*:5060", "sip:desk@10.0.0.17:5060"),
+        ("sip:*@*:5060", "sip:desk@pbx.example.com:5060"),
+        ("sip:*@[2001:db8::*]:5060", "sip:desk@[2001:db8::17]:5060"),
     ],
 )
 def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None:
@@ -62,6 +73,14 @@ def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None
         ("sip:*@127.0.0.1*", "sip:x%40evil.example"),
         ("sip:*@*.example.com", "sip:x@evil.example;y=.example.com"),
         ("sip:*@*.example.com", "sip:x@evil.example;a=b;.example.com"),
+        ("sip:*@*.example.com;transport=tls", "sip:x@evil.example;y=.example.com;transport=tls"),
+        ("sip:*@*.example.com;*", "sip:x@evil.example;y=.example.com;z"),
+        ("sip:*@*;transport=tls", "sip:x@pbx.example.com;a=b;transport=tls"),
+        # a host that only begins like the allowed one, where the pattern has a port or parameters
+        ("sip:*@10.0.0.*:5060", "sip:x@10.0.0.1.evil.example:5060"),
+        ("sip:*@127.0.0.1*:5060", "sip:x@127.0.0.1.evil.example:5060"),
+        ("sip:*@127.0.0.1*;transport=tls", "sip:x@127.0.0.11;transport=tls"),
+        ("sip:*@pbx.example.com*;transport=tls", "sip:x@pbx.example.com.evil.example;transport=tls"),
         # the address is another's after all (RFC 3261, 19.1.1: maddr overrides the host)
         ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1;maddr=evil.example"),
         ("sip:*@127.0.0.1*", "sip:desk@127.0.0.1:5060;transport=udp;MADDR=192.0.2.1"),
@@ -98,6 +117,11 @@ def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None
         ("tel:+1555*", "tel:+1555@evil.example"),
         ("tel:+1555*", "tel:+1555;method=BYE"),
         ("tel:+1555*", "tel:+1555,19005550000"),
+        # another number, carrier or trunk than that of the number
+        ("tel:+1555*", "tel:+15550199;rn=19005550000"),
+        ("tel:1555*", "tel:15550199;ext=7;Phone-Context=evil.example"),
+        ("tel:*", "tel:+15550199;cic=0288"),
+        ("sip:*@127.0.0.1*", "sip:+15550199@127.0.0.1;tgrp=premium;trunk-context=evil.example"),
         # letters that only look like those allowed, or become them in lower case
         ("sip:*@bank.example*", "sip:desk@ban\u212a.example"),
         ("sip:*@127.0.0.1*", "sip:desk@127\u30020\u30020\u30021"),

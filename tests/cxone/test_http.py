@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import ssl
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sipbridge.cxone import HttpClient
-from sipbridge.cxone.connection import MAX_BODY_BYTES, retry_after_seconds
+from sipbridge.cxone.connection import MAX_BODY_BYTES, Connection, retry_after_seconds
 from sipbridge.errors import CxoneError, CxoneNotReached
 from sipbridge.simulator import running_simulator
 
@@ -93,6 +94,20 @@ async def test_a_connection_is_used_again(http: HttpClient) -> None:
             assert (await http.post(server.url, "/x", {}, b"", 3)).status == 200
             await asyncio.sleep(0.01)  # for the body that `post` does not wait for
         assert server.connections == 1
+
+
+async def test_a_handshake_that_fails_leaves_nothing_behind(http: HttpClient) -> None:
+    before = connections_in_memory()
+    async with serving(b"") as server:  # which speaks no TLS
+        for _ in range(5):
+            with pytest.raises(CxoneNotReached):
+                await http.post(server.url.replace("http://", "https://"), "/x", {}, b"", 0.1)
+    assert connections_in_memory() == before
+
+
+def connections_in_memory() -> int:
+    gc.collect()
+    return sum(type(each) is Connection for each in gc.get_objects())
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,9 @@ def test_commands_show_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[s
     bad["store"]["url"] = f"redis://:{POP_SECRET}@127.0.0.1 0"
     bad["clients"]["acme"]["cxone"]["issuer"] = f"https://user:{POP_SECRET}@127.0.0.1"
     bad["clients"]["acme"]["projects"]["bot"]["agent"]["uri"] = SECRETS[0]
+    # As YAML reads a mapping in braces that lacks a blank after its colon.
+    bad["clients"]["acme"]["cxone"][f"client_secret:{SECRETS[0]}"] = None
+    bad["clients"]["acme"]["projects"]["bot"]["agent"]["headers"] = {f"Authorization:Bearer {SECRETS[0]}": None}
     for settings in (good, bad):
         file = tmp_path / "bridge.yaml"
         file.write_text(yaml.safe_dump(settings))

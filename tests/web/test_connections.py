@@ -6,13 +6,18 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import aiohttp
 import pytest
 from store.records import make_record
 
 from sipbridge import descriptors
 from sipbridge.calls.events import CallStarted
-from sipbridge.web import connections, reading
+from sipbridge.config import StoreConfig
+from sipbridge.store import open_store
+from sipbridge.web import connections, make_app, reading, start_web
+from sipbridge.web.listener import STOP_SECONDS
 
 from .conftest import Bridge
 from .fakes import KEY, make_config
@@ -141,6 +146,22 @@ async def test_who_does_not_take_the_answer_is_let_go(wire: Wire, monkeypatch: p
     line.writer.transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises(asyncio.IncompleteReadError):
         await line.reader.readexactly(30_000_000)
+
+
+async def test_who_does_not_take_the_answer_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
+    async with aiohttp.ClientSession() as session:
+        bridge = Bridge(make_config(), store, session, metrics=bytes(30_000_000))
+        listener, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(100)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(STOP_SECONDS - 1):
+            await listener.cleanup()
+        writer.transport.abort()
+    await store.close()
 
 
 async def test_who_listens_to_events_and_does_not_read_costs_next_to_nothing(wire: Wire) -> None:

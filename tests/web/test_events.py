@@ -22,6 +22,7 @@ from sipbridge.calls.events import (
     InviteAnswered,
 )
 from sipbridge.calls.model import Outcome, Result
+from sipbridge.config import ApiKey
 from sipbridge.web import EventFeed, events
 from sipbridge.web.feed import READERS_OF_A_PROJECT, WAITING_EVENTS, Reader
 
@@ -131,6 +132,17 @@ async def test_stopping_ends_the_streams(bridge: Bridge) -> None:
         assert await response.content.read() == b""
     async with listening(bridge) as response:
         assert await response.content.read() == b"", "nor does a new one stay"
+
+
+async def test_a_stream_ends_once_its_key_is_taken_away(bridge: Bridge) -> None:
+    async with listening(bridge) as response:
+        bridge.events(CallStarted(make_record("before")))
+        _, call = await next_event(response)
+        project = bridge.config.clients["acme"].projects["billing"]
+        project.__dict__["api_keys"] = (ApiKey("another-key-0123456789"),)
+        bridge.events(CallStarted(make_record("after")))
+        assert await response.content.read() == b""
+    assert call["id"] == "before"
 
 
 async def test_one_reader_too_many_takes_the_place_of_the_oldest() -> None:
