@@ -48,6 +48,9 @@
 #define PJMEDIA_HAS_VIDEO               0
 #define PJMEDIA_HAS_SRTP                1
 
+/* No RTCP that comes moves where ours goes: it goes along with our RTP (sipbridge_origin.hpp). */
+#define PJMEDIA_RTCP_NAT_PROBATION_CNT  0xFFFFFFFF
+
 /* TLS 1.2 with forward secrecy and authenticated encryption only (RFC 9325, 4.2); all suites of TLS 1.3 are so. */
 #define PJ_SSL_SOCK_OSSL_CIPHERS        "ECDHE+AESGCM:ECDHE+CHACHA20"
 

@@ -69,7 +69,7 @@
 }
 %ignore sipbridge::AudioCounts;
 %typemap(out) sipbridge::AudioCounts {
-    $result = Py_BuildValue("(LLL)", $1.underruns, $1.overruns, $1.late);
+    $result = Py_BuildValue("(LLLL)", $1.underruns, $1.overruns, $1.late, $1.stray);
 }
 
 %ignore sipbridge::stayOnConnection;

@@ -1,5 +1,6 @@
 #include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_origin.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -252,7 +253,7 @@ std::vector<AudioTurn> takeAudio() {
     return taken;
 }
 
-AudioCounts audioCounts() { return AudioCounts{underruns, overruns, late}; }
+AudioCounts audioCounts() { return AudioCounts{underruns, overruns, late, strayPackets()}; }
 
 int audioOpen(int maxBytes) {
     std::lock_guard<std::mutex> lock(streamsMutex);

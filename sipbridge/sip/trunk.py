@@ -88,9 +88,9 @@ class SipTrunk:
         """Forget a recording."""
         self._thread.post(partial(self._table.clips.pop, name, None))
 
-    def audio_counts(self) -> tuple[int, int, int]:
-        """Underruns, overruns and late frames since the start (docs/metrics.md)."""
-        counts: tuple[int, int, int] = pj.audioCounts()
+    def audio_counts(self) -> tuple[int, int, int, int]:
+        """Underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
+        counts: tuple[int, int, int, int] = pj.audioCounts()
         return counts
 
     def pools_in_use(self) -> int:

@@ -40,6 +40,7 @@ MEDIA = {
     "sipbridge_media_underruns_total": "Times that a WebSocket agent's audio ran out in the middle of speech.",
     "sipbridge_media_overruns_total": "Times that audio was dropped because nobody took it in time.",
     "sipbridge_media_late_frames_total": "Turns of the media clock and frames of callers over 20 ms late.",
+    "sipbridge_media_stray_packets_total": "RTP packets discarded, as they came from elsewhere than the far end.",
 }
 
 
@@ -139,9 +140,9 @@ class Metrics:
         """Note how many of PJSIP's memory pools are in use."""
         self._pools.set(pools)
 
-    def set_media_counts(self, underruns: int, overruns: int, late: int) -> None:
-        """Take the totals since the start of what went wrong with the audio of WebSocket agents."""
-        self._media.set(underruns, overruns, late)
+    def set_media_counts(self, underruns: int, overruns: int, late: int, stray: int) -> None:
+        """Take the totals since the start of what went wrong with audio."""
+        self._media.set(underruns, overruns, late, stray)
 
     def count_request(self, operation: str, http_status: int) -> None:
         """Count an HTTP request that was answered; `operation` is one of the API's."""

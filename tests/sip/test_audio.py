@@ -25,10 +25,10 @@ def test_a_write_says_how_much_was_ever_written(stream: int) -> None:
 
 
 def test_what_is_over_the_limit_is_dropped_and_counted(stream: int) -> None:
-    _, before, _ = pj.audioCounts()
+    _, before, *_ = pj.audioCounts()
     assert pj.audioWrite(stream, LOUD * (LIMIT + 1)) == LIMIT
     assert pj.audioWrite(stream, LOUD) == LIMIT
-    _, after, _ = pj.audioCounts()
+    _, after, *_ = pj.audioCounts()
     assert after == before + 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.bridge import Bridge, Project, bridge
 from harness.g711 import PCMU
 from harness.media_agent import AgentCall, MediaAgent
 from harness.ports import kept_port
-from harness.rtp_peer import RtpLoop, RtpStream
+from harness.rtp_peer import RtpLoop, RtpPort, RtpStream
 from harness.settings import bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
@@ -55,14 +55,14 @@ class TalkingCall:
         assert isinstance(self.agent, AgentCall)
         return self.agent
 
-    def wait_for_resume(self) -> None:
-        """Return once the caller was on hold and is back: by the ACK of its third INVITE."""
+    def wait_for_ack(self, invites: int) -> None:
+        """Return once the caller has sent so many INVITEs and their ACKs."""
 
         def acknowledged() -> bool:
             acks = [each for each in self.signalling.messages if each.sent and each.method == "ACK"]
-            return any(each.header("CSeq").startswith("3 ") for each in acks)
+            return any(each.header("CSeq").startswith(f"{invites} ") for each in acks)
 
-        wait_for(acknowledged, "the end of the hold")
+        wait_for(acknowledged, f"the ACK of INVITE {invites}")
 
 
 @dataclass(frozen=True)
@@ -77,34 +77,45 @@ class Scene:
 
     @contextmanager
     def call(
-        self, kind: str, scenario: str = "media_caller", *, payload_type: int = PCMU, pause_seconds: float = 0
+        self,
+        kind: str,
+        scenario: str = "media_caller",
+        *,
+        caller: RtpPort | None = None,
+        payload_type: int = PCMU,
+        pause_seconds: float = 0,
+        keys: Mapping[str, str] | None = None,
     ) -> Iterator[TalkingCall]:
-        """Place a call to an agent; it is up with audio inside, and ended from the bridge's side afterwards."""
+        """Place a call to an agent; it is up with audio inside, and ended from the bridge's side afterwards.
+
+        `caller` is where its SDP says that it is, and `keys` are those of the scenario that others do not have.
+        """
         contact = Contact.new()
         project = self.bridge.project("media", kind, key(kind))
         with ExitStack() as stack:
-            caller_port = stack.enter_context(self.rtp.port(payload_type))
+            caller_port = caller or stack.enter_context(self.rtp.port(payload_type))
             agent_port = stack.enter_context(self.rtp.port())
             answering = stack.enter_context(self._answering(agent_port.port)) if kind == SIP else None
-            keys = {
+            all_keys = {
                 "token": token(kind),
                 "contact_id": contact.id,
                 "main_contact_id": contact.main_id,
                 "rtp_port": str(caller_port.port),
                 "payload_type": str(payload_type),
+                **(keys or {}),
             }
             options = some_calls(hold_seconds=pause_seconds)
-            caller = Sipp(scenario, self.folder, remote=self.bridge.sip, number=NUMBER, keys=keys, options=options)
-            with caller:
+            sipp = Sipp(scenario, self.folder, remote=self.bridge.sip, number=NUMBER, keys=all_keys, options=options)
+            with sipp:
                 call_id = project.live_call(contact.id)
                 agent: Peer = agent_port.stream() if answering else self.agent.next_call()
                 if answering:
                     agent_port.stream().key_payload_type = _key_payload_type(answering)
                 try:
-                    yield TalkingCall(caller_port.stream(), agent, caller, answering)
+                    yield TalkingCall(caller_port.stream(), agent, sipp, answering)
                 finally:
                     _end(project, call_id)
-                caller.check()
+                sipp.check()
                 if answering:
                     answering.check()
 

@@ -9,20 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 from harness.g711 import ALAW, MULAW, MULAW_SILENCE, MULAW_TO_ALAW, PCMA, find, noise
-from harness.quality import Quality, judge
 from harness.rtp_peer import RtpStream
 from harness.simulator import Simulator
 from harness.stamp import Stamps
 from harness.waiting import wait_for
 
 from .audio_scene import SIP, WEBSOCKET, Peer, Scene, TalkingCall, audio_scene
+from .conversation import TRIES, assert_whole_both_ways
 
-FRAMES = 40
 ALL_CODES = bytes(range(256)) * 5  # eight frames
-# The machine may be busy with other tests, and now and then late with an audio thread; hardly five times running.
-TRIES = 5
-ARRIVAL_MS = 300  # a frame that takes longer is lost
-DELAY_P50_MS = 100  # with jitter buffers that have seen a machine that is late
 CLEAR_MS, MARK_MS = 60, 60  # 40 that are promised and 20 of a clock's turn at our end
 MS = 1_000_000
 SILENCE = MULAW_SILENCE * 160
@@ -38,35 +33,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
 
 def frames_of(audio: bytes) -> list[bytes]:
     return [audio[at : at + 160] for at in range(0, len(audio), 160)]
-
-
-def assert_whole_both_ways(call: TalkingCall, frames: int = FRAMES, *, alaw: bool = False) -> None:
-    """Let both ends speak at once, again where the machine was late."""
-    for _ in range(TRIES):
-        ways = _converse(call, frames, alaw=alaw)
-        if all(way.is_whole for way in ways):
-            break
-    else:
-        pytest.fail(f"{TRIES} times not whole, the last to agent and caller: {ways}")
-    assert all(0 < way.delay_ms(50) < DELAY_P50_MS for way in ways)
-
-
-def _converse(call: TalkingCall, frames: int, *, alaw: bool) -> tuple[Quality, Quality]:
-    to_agent, to_caller = Stamps(1), Stamps(2)
-    said = itertools.islice(to_agent, frames)
-    call.caller.say((frame.translate(MULAW_TO_ALAW) for frame in said) if alaw else said)
-    call.agent.say(itertools.islice(to_caller, frames))
-    return _outcome(to_agent, call.agent, frames), _outcome(to_caller, call.caller, frames)
-
-
-def _outcome(stamps: Stamps, listener: Peer, frames: int) -> Quality:
-    def all_is_said() -> bool:
-        last = stamps.sent[-1] if len(stamps.sent) == frames else time.time_ns()
-        return time.time_ns() - last > ARRIVAL_MS * MS
-
-    wait_for(all_is_said, "the last frame and its way")
-    this_time = set(stamps.sent)
-    return judge(stamps.sent, (each for each in listener.stamps() if each.stamp.sent_ns in this_time))
 
 
 def heard_by(stream: RtpStream) -> bytes:
@@ -175,7 +141,7 @@ def test_marks_come_back_when_the_audio_before_them_was_played(scene: Scene) -> 
 def test_audio_goes_on_after_a_hold(scene: Scene, kind: str) -> None:
     with scene.call(kind, "media_hold", pause_seconds=0.8) as call:
         assert_whole_both_ways(call, 10)
-        call.wait_for_resume()
+        call.wait_for_ack(3)
         assert_whole_both_ways(call, 25)
 
 

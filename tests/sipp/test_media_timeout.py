@@ -109,6 +109,12 @@ def assert_handed_off(stage: Stage, project: str, call: Talk) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project=project)
 
 
+def test_a_stranger_that_sends_audio_does_not_keep_a_call_whose_caller_is_gone(stage: Stage) -> None:
+    with stage.call("websocket") as call, stage.callers.rtp.port() as port:
+        port.call(call.caller.remote)
+        assert_handed_off(stage, "websocket", call)
+
+
 @pytest.mark.parametrize("project", ["websocket", "prompt"])
 def test_a_caller_whose_audio_stops_is_handed_off(stage: Stage, project: str) -> None:
     with stage.call(project) as call:

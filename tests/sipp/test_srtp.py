@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -140,6 +141,13 @@ def test_audio_arrives_whole_both_ways(sites: dict[str, SecureSite], use: str, p
     with sites[use].call(profile) as call:
         assert_whole_both_ways(call)
         assert call.srtp.refused == 0
+
+
+def test_a_caller_whose_packets_are_proven_may_send_them_from_elsewhere(mandatory: SecureSite) -> None:
+    with mandatory.call() as call, mandatory.rtp.port(srtp=call.srtp) as elsewhere:
+        assert_whole_both_ways(call)
+        call.caller.muted = True
+        assert_whole_both_ways(replace(call, caller=elsewhere.call(call.caller.remote)))
 
 
 def test_keys_that_the_caller_presses_reach_the_agent_once_each(mandatory: SecureSite) -> None:

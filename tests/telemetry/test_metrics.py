@@ -55,6 +55,7 @@ CONTRACT = {
     "sipbridge_media_underruns_total": set(),
     "sipbridge_media_overruns_total": set(),
     "sipbridge_media_late_frames_total": set(),
+    "sipbridge_media_stray_packets_total": set(),
     "sipbridge_calls_recovered_total": {"client", "result", "reason"},
     "sipbridge_config_readings_total": {"result"},
 }
@@ -191,11 +192,11 @@ def test_utterances_are_counted_by_result_and_no_other_stage_is(metrics: Metrics
 
 
 def test_media_counts_are_the_totals_that_were_told_last(metrics: Metrics) -> None:
-    names = [f"sipbridge_media_{name}_total" for name in ("underruns", "overruns", "late_frames")]
-    assert [value(metrics, name) for name in names] == [0, 0, 0]
-    metrics.set_media_counts(3, 2, 1)
-    metrics.set_media_counts(underruns=5, overruns=2, late=7)
-    assert [value(metrics, name) for name in names] == [5, 2, 7]
+    names = [f"sipbridge_media_{name}_total" for name in ("underruns", "overruns", "late_frames", "stray_packets")]
+    assert [value(metrics, name) for name in names] == [0, 0, 0, 0]
+    metrics.set_media_counts(3, 2, 1, 0)
+    metrics.set_media_counts(underruns=5, overruns=2, late=7, stray=9)
+    assert [value(metrics, name) for name in names] == [5, 2, 7, 9]
     assert b"# TYPE sipbridge_media_underruns_total counter" in metrics.page()
 
 

@@ -104,15 +104,15 @@ EDITS = (
         r"if \(!matched\)( \{\s+matched = !pj_stricmp\(remote_name, &serv_cert->subject\.cn\);)",
         r"if (!matched && !serv_cert->subj_alt_name.cnt)\g<1>",
     ),
-    # An INVITE within a dialog whose session is over, or has not yet begun to ring, was answered by nobody, and kept the
+    # An INVITE within a dialog whose session is over, or has not begun to ring, was answered by nobody, and kept the
     # dialog for ever. The dialog itself answers what its usages do not: 500.
     (
         "pjsip/src/pjsip-ua/sip_inv.c",
         r"(if \(method->id == PJSIP_INVITE_METHOD\) \{\s+return )PJ_TRUE;(\s+\}\s+/\* BYE and CANCEL must have)",
         r"\g<1>inv && inv->state > PJSIP_INV_STATE_INCOMING && inv->state < PJSIP_INV_STATE_DISCONNECTED;\g<2>",
     ),
-    # A subscription that a REFER makes lasts as long as its far end says, months if it likes, and its dialog with it. It
-    # is over after the package's own time: ten minutes.
+    # A subscription that a REFER makes lasts as long as its far end says, months if it likes, and its dialog with it.
+    # It is over after the package's own time: ten minutes.
     (
         "pjsip/src/pjsip-simple/evsub.c",
         r"(\n    )(if \(timer_id != TIMER_TYPE_NONE && seconds != PJSIP_EXPIRES_NOT_SPECIFIED\))",
@@ -151,6 +151,40 @@ EDITS = (
         "pjlib/src/pj/addr_resolv_sock.c",
         r"(#define THIS_FILE\s+\"addr_resolv_sock.c\")",
         r"\g<1>\nint sipbridge_getaddrinfo(const char *node, const struct addrinfo *hint, struct addrinfo **found);",
+    ),
+    # Whoever sends more RTP to a call than its far end would be taken for it. That is right for what SRTP has proven;
+    # sipbridge_origin.hpp judges all else.
+    (
+        "pjmedia/include/pjmedia/transport.h",
+        r"(pj_bool_t +rem_switch;\n)(\s*\} pjmedia_tp_cb_param;)",
+        r"\g<1>\n    /** Is it proven who has sent it? */\n    pj_bool_t           proven;\n\g<2>",
+    ),
+    (
+        "pjmedia/src/pjmedia/transport_udp.c",
+        r"(param\.rem_switch = )(PJ_FALSE;\s+\(\*cb2\)\(&param\);)",
+        r"\g<1>param.proven = \g<2>",
+    ),
+    (
+        "pjmedia/src/pjmedia/transport_srtp.c",
+        r"(\n +)(param2\.size = len;)",
+        r"\g<1>\g<2>\g<1>param2.proven = PJ_TRUE;",
+    ),
+    (
+        "pjmedia/src/pjmedia/stream_imp_common.c",
+        r"(\n    )(if \(param->src_addr)(\) \{\s+pj_uint32_t peer_ssrc)",
+        (
+            r"\g<1>\g<2> && !param->proven) {"
+            r"\g<1>    extern pj_bool_t sipbridgeIsFarEnd(pjmedia_stream_common *, pjmedia_tp_cb_param *);"
+            r"\g<1>    if (!sipbridgeIsFarEnd(c_strm, param))"
+            r"\g<1>        return;"
+            r"\g<1>} else \g<2>\g<3>"
+        ),
+    ),
+    # RTCP goes along with RTP, one port above it (RFC 3550, 11), whoever has sent us some before.
+    (
+        "pjmedia/src/pjmedia/transport_udp.c",
+        r"\} else if \(!pj_sockaddr_has_addr\(&udp->rtcp_src_addr\)\) \{",
+        r"} else {",
     ),
     # RFC 3261, 18.2.2 has a response follow `maddr`: whoever writes one would aim our answers at somebody else.
     (
