@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,8 @@ def cli() -> None:
 @click.option("--config", "file", type=ConfigPath, required=True, metavar="FILE", help="The configuration file.")
 def run(file: Path) -> int:
     """Run the bridge."""
+    # By itself it would end us: whoever changes the file while we start means the next reading.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     config = load_config(file)
     try:
         from sipbridge.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)

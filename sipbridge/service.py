@@ -90,6 +90,7 @@ class Service:
         self._calls: dict[asyncio.Task[None], Call] = {}
         self.since = datetime.now(UTC)
         self._stop_asked = asyncio.Event()
+        self._stop_signals = 0
         self._reloading = asyncio.Lock()
         self._chores: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(os.environ)
@@ -99,7 +100,9 @@ class Service:
     async def run(self) -> None:
         """Live from start to stop."""
         async with AsyncExitStack() as stack:
-            await self._start(stack)
+            # A reload that is asked for meanwhile comes after.
+            async with self._reloading:
+                await self._start(stack)
             await self._stop_asked.wait()
             await self._drain()
 
@@ -290,6 +293,8 @@ class Service:
         except ConfigError as error:
             for problem in error.problems:
                 logger.error("not reloaded: %s", problem, extra={"event": "config_refused"})  # noqa: TRY400 (no traceback: the line says it all)
+        except Exception:
+            logger.exception("not reloaded", extra={"event": "internal_error"})
 
     # ------------------------------------------------------------ draining and stopping
 
@@ -298,16 +303,21 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
+        # One that came before there was anybody to hear it was kept back until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _ask_to_reload(self) -> None:
-        if self._readings:  # else it has yet to start, with what it has just read
-            self._in_the_background(self._reload_when_told())
+        self._in_the_background(self._reload_when_told())
 
     def _ask_to_stop(self) -> None:
-        """Drain at the first signal, end at the second."""
-        if self._stop_asked.is_set():
-            self._cut_short()
+        """Drain at the first signal, end at the second. A drain that the API began goes on at the first."""
+        self._stop_signals += 1
         self._stop_asked.set()
+        self._cut_short_if_told()
+
+    def _cut_short_if_told(self) -> None:
+        if self._stop_signals > 1:
+            self._cut_short()
 
     def _cut_short(self) -> None:
         """End all calls; one that is ending is let be, for its record."""
@@ -321,6 +331,9 @@ class Service:
         self._admission.draining = True
         self._supervisor.stopping(within_seconds=self._config.drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._observe(DrainChanged(draining=True))
+        # Who came through the gate a moment ago is a call, too: nobody would end it once the SIP thread has stopped.
+        await self._trunk.caught_up()
+        self._cut_short_if_told()
         await self._calls_over(self._config.drain_seconds)
         for call in self._registry.all():
             call.drain()

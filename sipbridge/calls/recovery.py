@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from sipbridge.calls.plan import HandoffPlan, make_plan, signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.config import ProjectConfig
 from sipbridge.errors import StoreError
+from sipbridge.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +38,23 @@ async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
     level = logging.WARNING if left else logging.INFO
     extra = {"event": "recovery_began", "calls": len(left)}
     logger.log(level, "calls that the last run left open: %d", len(left), extra=extra)
-    turns = asyncio.Semaphore(AT_ONCE)
+    # Of each client: one whose CXone is down keeps no other's callers waiting.
+    turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
-    async def in_turn(call: Unfinished) -> None:
-        async with turns:
-            try:
-                await _recover(call, around)
-            except Exception:
-                extra = {"event": "internal_error", "call_id": call.record.call_id}
-                logger.exception("a call could not be made good", extra=extra)
+    async def make_good(call: Unfinished) -> None:
+        try:
+            await _recover(call, around, turns[call.record.client])
+        except Exception:
+            extra = {"event": "internal_error", "call_id": call.record.call_id}
+            logger.exception("a call could not be made good", extra=extra)
 
-    await asyncio.gather(*map(in_turn, left))
+    async with asyncio.TaskGroup() as recovering:
+        for call in left:
+            recovering.create_task(make_good(call))
     logger.info("calls made good: %d", len(left), extra={"event": "recovery_ended", "calls": len(left)})
 
 
-async def _recover(call: Unfinished, around: Surroundings) -> None:
+async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaphore) -> None:
     record = call.record
     if record.state is not CallState.ENDED:
         # The store may know more: what the agent sent with its handoff, or that all was over but for the journal.
@@ -58,7 +62,7 @@ async def _recover(call: Unfinished, around: Surroundings) -> None:
         if known is not None and known.state is CallState.ENDED:
             around.journal.stored(record.call_id)
             return
-        record, outcome, erased = await _make_good(known or record, call, around)
+        record, outcome, erased = await _make_good(known or record, call, around, turns)
         around.observe(CallRecovered(record, outcome))
         if erased:
             around.journal.stored(record.call_id)
@@ -77,7 +81,7 @@ class _Good(NamedTuple):
     erased: bool = False
 
 
-async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings) -> _Good:
+async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings, turns: asyncio.Semaphore) -> _Good:
     client = around.config.clients.get(record.client)
     project = client.projects.get(record.project) if client else None
     if call.signal is not None:
@@ -93,7 +97,7 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings)
         return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal"))
     shown = await _put(record, around)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
-    result = await _signal(record, project, parameters, around)
+    result = await _signal(record, project, parameters, around, turns)
     record = _with_handoff(record, parameters=parameters)
     outcome = SIGNAL_OUTCOMES[result]
     # It takes a minute where CXone is not there, and what was erased in it must not come back.
@@ -102,20 +106,34 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings)
 
 
 async def _signal(
-    record: CallRecord, project: ProjectConfig, parameters: dict[str, str], around: Surroundings
+    record: CallRecord,
+    project: ProjectConfig,
+    parameters: dict[str, str],
+    around: Surroundings,
+    turns: asyncio.Semaphore,
 ) -> SignalResult:
     """Signal; again where it certainly did not arrive, as long as the contact may be there."""
-    centre = around.centres[record.client]
     began = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
-        await around.journal.signalling(record.call_id)
-        result = await centre.signal(record.contact_id, parameters)
-        around.journal.signalled(record.call_id, result)
+        async with turns:
+            sending = asyncio.ensure_future(_signal_once(record, parameters, around))
+            try:
+                await first_of(sending)
+            finally:
+                # Where the bridge is stopped meanwhile as well: what became of it decides what the next start does.
+                result = await sending
         waited = time.monotonic() - began
         if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
             break
         await asyncio.sleep(PAUSE_SECONDS)
     around.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
+    return result
+
+
+async def _signal_once(record: CallRecord, parameters: dict[str, str], around: Surroundings) -> SignalResult:
+    await around.journal.signalling(record.call_id)
+    result = await around.centres[record.client].signal(record.contact_id, parameters)
+    around.journal.signalled(record.call_id, result)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from fnmatch import translate
@@ -153,6 +154,16 @@ class StoreConfig(Section):
             raise ValueError("would forget its records with the process; write sqlite:///PATH")
         base: Path | None = (info.context or {}).get(BASE)
         return f"{SQLITE_PREFIX}{base / path}" if base else value
+
+    @field_validator("journal")
+    @classmethod
+    def _a_file_of_its_own(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        # The journal puts a new file in the place of its own, again and again: the records would be gone.
+        database = Path(info.data.get("url", "").removeprefix(SQLITE_PREFIX))
+        taken = [f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+        if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
+            raise ValueError("is a file of store.url's; name another, or leave it out")
+        return value
 
     @property
     def journal_path(self) -> Path:

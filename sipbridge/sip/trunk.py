@@ -104,6 +104,11 @@ class SipTrunk:
         self.lack = await self._thread.run(self._room.lack_for_call)
         return time.monotonic() - asked
 
+    async def caught_up(self) -> None:
+        """Return once `on_call` has had every INVITE that was let in before this was asked."""
+        # They are told in the turn in which they came, and before what a command of that turn has to say.
+        await self._thread.run(_nothing)
+
     async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
         for name in host_names([uri]):
@@ -179,6 +184,10 @@ class SipTrunk:
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))
+
+
+def _nothing() -> None:
+    return
 
 
 def pjsip_version() -> str:

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -54,16 +55,18 @@ class FileJournal:
         self._lazy: list[_Write] = []
         self._flush_due = False
         self._closed = False
-        # Something could not be written: the file lacks it.
+        # The file lacks something that could not be written, or has what is no entry: a new one is due.
         self._behind = False
         self._complained_at = float("-inf")
         self._writes: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
         self._syncs: queue.SimpleQueue[list[asyncio.Future[bool]] | None] = queue.SimpleQueue()
         self._file = _open(path)
         self._open_calls = OpenCalls()
-        for line in path.read_bytes().splitlines():
-            self._open_calls.take(line)
-        self._bytes = path.stat().st_size
+        left = path.read_bytes()
+        for line in left.splitlines(keepends=True):
+            # A torn end, too: what is appended to it would be part of a line that nobody can read.
+            self._behind |= not (self._open_calls.take(line) and line.endswith(b"\n"))
+        self._bytes = len(left)
         # Between the thread that may put another file in the place of this one, and the one that waits for its disk.
         self._swapping = threading.Lock()
         self._threads = [
@@ -188,8 +191,8 @@ class FileJournal:
         self._rewrite()
 
     def _tidy(self) -> None:
-        """Leave out what is over, where that is most of the file."""
-        if self._bytes > 2 * self._open_calls.size:
+        """Leave out what is over, where that is most of the file; make up for what it lacks."""
+        if self._behind or self._bytes > 2 * self._open_calls.size:
             try:
                 self._rewrite()
             except OSError as error:
@@ -208,6 +211,9 @@ class FileJournal:
             _sync_folder(self._path.parent)
         except OSError:
             os.close(file)
+            # On a full disk it would take the room that the file itself needs.
+            with suppress(OSError):
+                beside.unlink()
             raise
         with self._swapping:
             os.close(self._file)
@@ -251,6 +257,10 @@ def _open(path: Path) -> int:
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartupError(f"store.journal: {path} cannot be written: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        # Another is put in its place from time to time: root would so replace /dev/null.
+        os.close(file)
+        raise StartupError(f"store.journal: {path} is no file; name one, or leave it out")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -52,18 +52,19 @@ class OpenCalls:
         self._lines: dict[str, list[bytes]] = {}
         self.size = 0
 
-    def take(self, line: bytes) -> None:
-        """Take in an entry, with or without its line end; one that was cut short or mangled is left out."""
+    def take(self, line: bytes) -> bool:
+        """Take in an entry, with or without its line end; one that was cut short or mangled is left out: false."""
         line = line.rstrip(b"\n")
         entry = _read(line)
         if entry is None:
-            return
+            return False
         what, call_id = entry["what"], entry["call"]
         if what in ("stored", "ended"):
             self.size -= sum(map(len, self._lines.pop(call_id, ())))
         if what in ("began", "ended") or (what != "stored" and call_id in self._lines):
             self._lines.setdefault(call_id, []).append(line + b"\n")
             self.size += len(line) + 1
+        return True
 
     def lines(self) -> bytes:
         """The entries of the calls that are open."""

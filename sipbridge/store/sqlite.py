@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.errors import StartupError, StoreError
 from sipbridge.store import rows
 from sipbridge.store.answering import telling
@@ -44,7 +44,8 @@ class SqliteStore:
             raise
         self._retention = Retention(retention)
         self._backlog = Backlog()
-        self._writer = Writer(database, self._backlog, self._retention, telling(settled))
+        self._settled = telling(settled)
+        self._writer = Writer(database, self._backlog, self._retention, self._settled)
         self._reader = Reader(database, self._backlog, self._writer.suspect)
         self._nudge_due = False
         self._closed = False
@@ -75,7 +76,17 @@ class SqliteStore:
         elif not self._nudge_due:
             self._nudge_due = True
             loop.call_later(LAZY_SECONDS, self._nudge)
-        await done
+        try:
+            await done
+        except (asyncio.CancelledError, StoreError):
+            # Written all the same, by a writer that did not know yet that this gives up?
+            if (
+                record.state is CallState.ENDED
+                and not self._backlog.dropped
+                and self._backlog.find(row.call_id) is not row
+            ):
+                self._settled([row.call_id])
+            raise
 
     def _nudge(self) -> None:
         # First the flag: a put from here on asks for a nudge of its own, so that none is left behind.

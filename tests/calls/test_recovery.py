@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fakes import FakeCentre
 
 from calls.world import CONTACT, World
 from sipbridge.calls import recovery
@@ -12,6 +15,7 @@ from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffS
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.calls.recovery import RESTARTED, recover
 from sipbridge.errors import StoreError
+from sipbridge.waiting import settle
 
 
 def _record(world: World, **changes: object) -> CallRecord:
@@ -135,6 +139,46 @@ async def test_a_signal_that_did_not_arrive_is_sent_again_for_a_while(monkeypatc
     assert len(world.centre.signals) == 3
     assert record.handoff is not None
     assert (record.handoff.state, record.handoff.signal) == (HandoffState.FAILED, "undelivered")
+
+
+async def test_a_client_whose_cxone_is_down_keeps_no_others_callers_waiting() -> None:
+    world = World()
+    around = world.call.around
+    healthy, down = world.centre, FakeCentre(world.journal)
+    down.answer = SignalResult.UNDELIVERED
+    clients = {**around.config.clients, "down": around.config.clients["acme"]}
+    around = replace(
+        around,
+        config=around.config.model_copy(update={"clients": clients}),
+        centres={"acme": healthy, "down": down},
+    )
+    calls = [Unfinished(_record(world, call_id=f"down-{n}", client="down"), {}) for n in range(recovery.AT_ONCE + 5)]
+    recovering = asyncio.create_task(recover([*calls, Unfinished(_record(world), {})], around))
+    try:
+        async with asyncio.timeout(recovery.PAUSE_SECONDS / 2):
+            await world.journal.until("journal.signalled accepted")
+    finally:
+        await settle(recovering)
+
+
+async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "AT_ONCE", 1)
+    world = World()
+    world.centre.answer = SignalResult.UNDELIVERED
+    answers = world.journal.hold("centre.signal")
+    call = _record(world)
+    waiting = _record(world, call_id="its turn has not come")
+    recovering = asyncio.create_task(recover([Unfinished(call, {}), Unfinished(waiting, {})], world.call.around))
+    await world.journal.until("centre.signal")
+    stopping = asyncio.create_task(settle(recovering))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    answers.set()
+    await stopping
+    assert world.call_journal.open[call.call_id] is SignalResult.UNDELIVERED, "so the next start may send it again"
 
 
 async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None:

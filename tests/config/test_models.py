@@ -336,6 +336,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.store.sqlite_path == tmp_path / "data" / "x.db"
 
 
+@pytest.mark.parametrize("journal", ["sipbridge.db", "./sipbridge.db", "sipbridge.db-wal", "sipbridge.db.lock"])
+def test_the_journal_is_no_file_of_the_databases(tmp_path: Path, journal: str) -> None:
+    (found,) = faults(tmp_path, tree(store={"journal": journal}))
+    assert found.startswith("store.journal: is a file of store.url's; ")
+
+
 def test_an_absolute_store_and_redis_are_taken_as_they_are(tmp_path: Path) -> None:
     assert load(tmp_path, tree(store={"url": "sqlite:////var/lib/x.db"})).store.sqlite_path == Path("/var/lib/x.db")
     redis = load(tmp_path, tree(store={"url": "redis://localhost:6379/0"})).store

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from harness.http import fetch
 from harness.simulator import Simulator
+from harness.waiting import wait_for
 
 from .site import Site, site
+
+BURST = 40
 
 
 def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: Path, cxone: Simulator) -> None:
@@ -21,7 +26,7 @@ def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: P
         assert int(late.sipp.received(503)[0].header("Retry-After")) > 0
         assert count.shows(1, "sipbridge_invites_total", code="503")
         call.went_as_written()
-        assert [signal["p3"] for signal in call.signals()] == ["draining"]
+        assert [sent["p3"] for sent in call.signals()] == ["draining"]
         assert late.signals() == []
         assert trunk.bridge.program.wait(15) == 0
     assert _record_after_restart(tmp_path, cxone, call_id) == ("handoff_completed", "draining", "bridge")
@@ -67,6 +72,32 @@ def test_a_second_signal_ends_at_once_with_bye(tmp_path: Path, cxone: Simulator)
         record = trunk.bridge.project("acme", "waiting", "key-of-waiting").call(call_id)
         assert record is not None
         assert (record["state"], record["reason"], record["ended_by"]) == ("ended", "shut_down", "bridge")
+
+
+def test_calls_that_come_at_the_moment_of_the_signal_are_calls_like_any_other(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        bridge = trunk.bridge.program
+        # Held up, it finds them and the signal at once: it drains while they are on their way through the gate.
+        os.kill(bridge.pid, signal.SIGSTOP)
+        calls = trunk.call("release", "waiting", calls=BURST)
+        wait_for(lambda: len([m for m in calls.sipp.messages if m.sent]) >= BURST, "the INVITEs to be sent")
+        bridge.terminate()
+        os.kill(bridge.pid, signal.SIGCONT)
+        assert bridge.wait(20) == 0
+        answered = {m.header("Call-ID") for m in calls.sipp.received(200) if "INVITE" in m.header("CSeq")}
+        assert len(calls.signals()) == len(answered)
+
+
+def test_a_signal_ends_a_drain_that_the_api_began_no_sooner(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, drain_seconds=2, http={"admin": {"keys": ["key-of-the-operator"]}}) as trunk:
+        call = trunk.call("release", "waiting")
+        call.answered()
+        headers = {"x-api-key": "key-of-the-operator"}
+        assert fetch(f"{trunk.bridge.admin}/v1/admin/drain", "POST", headers=headers).status == 202
+        trunk.bridge.program.terminate()
+        assert trunk.bridge.program.wait(15) == 0
+        call.went_as_written()
+        assert [sent["p3"] for sent in call.signals()] == ["draining"]
 
 
 def test_a_bridge_with_no_calls_stops_at_once(tmp_path: Path, cxone: Simulator) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from harness.audio import write_silence
+from harness.bridge import SIPBRIDGE
+from harness.program import Program
 from harness.settings import project_settings
 from harness.simulator import Simulator
 from harness.waiting import wait_for
@@ -106,3 +108,25 @@ def test_a_prompt_that_was_recorded_anew_is_played_after_a_reload(tmp_path: Path
         _reload(trunk, (tmp_path / "bridge.yaml").read_text(), "success")
         record = trunk.call("release", "waiting").went_as_written(4).record()
         assert record["handoff"]["state"] == "handoff_completed"
+
+
+def test_a_reload_that_is_asked_for_before_the_bridge_is_there_comes_as_soon_as_it_is(
+    tmp_path: Path, cxone: Simulator
+) -> None:
+    with site(tmp_path, cxone):
+        pass
+    file = tmp_path / "bridge.yaml"
+    log = tmp_path / "early.log"
+    with Program([SIPBRIDGE, "run", "--config", file], log) as program:
+        # Once it reads its file it can be asked; where it stands then is chance.
+        wait_for(lambda: _blocks(program.pid, signal.SIGHUP), "the bridge to begin")
+        os.kill(program.pid, signal.SIGHUP)
+        program.line_with("ready")
+        wait_for(lambda: "config_read" in log.read_text(), "the reload")
+
+
+def _blocks(pid: int, number: int) -> bool:
+    """Whether the program's main thread blocks a signal (proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask, 16) & 1 << (number - 1))

@@ -111,6 +111,19 @@ async def test_a_line_that_was_cut_short_or_mangled_costs_no_other_call(reopen: 
     assert [call.record.call_id for call in reopen().unfinished()] == ["call-1", "call-2"]
 
 
+@pytest.mark.parametrize(
+    "end", [b'{"what":"stored","ca', b"\0" * 512, b"no JSON", b'{"what":"stored","call":"call-1"}', b"[1]\n"]
+)
+async def test_what_is_noted_after_an_end_that_was_torn_off_is_found_again(
+    reopen: Open, path: Path, end: bytes
+) -> None:
+    path.write_bytes(end)
+    journal = reopen()
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    assert await journal.signalling("call-2")
+    assert [(call.record.call_id, call.signal) for call in left_in(path)] == [("call-2", SignalResult.UNKNOWN)]
+
+
 async def test_the_file_stays_small_and_keeps_what_is_open(
     reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +159,28 @@ async def test_a_disk_that_is_full_is_told_and_made_up_for_when_it_is_not(reopen
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert await journal.begin(make_record("call-3"), HEADERS)
     assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2", "call-3"]
+
+
+async def test_what_a_full_disk_did_not_take_is_made_up_for_with_no_other_call(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_journal, "TIDY_SECONDS", 0.01)
+    journal = reopen()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        assert not await journal.begin(make_record("call-1"), HEADERS)
+        assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing takes room beside it"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    async with asyncio.timeout(10):
+        while not left_in(path):  # noqa: ASYNC110 (a file tells nobody when it changes)
+            await asyncio.sleep(0.02)
+
+
+def test_what_is_no_file_is_refused_and_not_replaced() -> None:
+    with pytest.raises(StartupError, match="is no file"):
+        FileJournal(Path("/dev/null"))
 
 
 async def test_a_journal_belongs_to_one_bridge(reopen: Open) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -354,3 +355,27 @@ async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_
             await asyncio.sleep(0.01)
     assert told == ["late", "in time"]
     await store.close()
+
+
+async def test_who_gives_a_record_up_at_the_moment_it_is_written_is_told_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "AFTER_SECONDS", 0)
+    told: list[str] = []
+    store = open_store(StoreConfig(url=f"sqlite:///{path}"), settled=told.append)
+    putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
+    await asyncio.sleep(0)
+    _hold_up_the_loop_until_written(store)
+    putting.cancel()
+    await asyncio.wait([putting])
+    async with asyncio.timeout(10):
+        while told != ["late"]:  # noqa: ASYNC110 (it is a list)
+            await asyncio.sleep(0.01)
+    await store.close()
+
+
+def _hold_up_the_loop_until_written(store: RecordStore) -> None:
+    deadline = time.monotonic() + 10
+    while store.waiting and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # for the writer to tell of it
