@@ -182,11 +182,7 @@ void RequestGate::open() {
     PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &gateModule));
 }
 
-void RequestGate::close() {
-    openGate = nullptr;
-    if (gateModule.id != -1)
-        pjsip_endpt_unregister_module(pjsua_get_pjsip_endpt(), &gateModule);
-}
+void RequestGate::close() { openGate = nullptr; }
 
 // ---------------------------------------------------------------- REFERs that come
 

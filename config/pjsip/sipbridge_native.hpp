@@ -89,7 +89,7 @@ public:
     virtual void onRefer(int call, GateRequest &request) { (void)call; request.refuse(PJSIP_SC_FORBIDDEN, ""); }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);
-    /** Take it away; before Endpoint::libDestroy. */
+    /** Take it away; after Endpoint::libDestroy, which takes a second, and requests come until then. */
     void close();
 };
 

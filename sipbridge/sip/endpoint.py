@@ -98,10 +98,10 @@ class PjsipEndpoint:
         """Close it all, BYE to every call that is left."""
         if self.endpoint.libGetState() == pj.PJSUA_STATE_NULL:
             return
-        gate.close()
         pj.stopMediaClock()
         pj.closeWaker()
         self.endpoint.libDestroy()
+        gate.close()
         if self.credentials is not None:
             self.credentials.close()
 

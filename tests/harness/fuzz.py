@@ -1,6 +1,6 @@
 """`make fuzz`: hostile messages by the ten thousand, while calls are in progress that must not notice.
 
-`python -m tests.harness.fuzz [--messages N] [--seed N] [--folder DIR]`
+`python -m tests.harness.fuzz [--messages N] [--seed N] [--folder DIR] [--rest SECONDS]`
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlencode
 
 from .bridge import Bridge, Project, bridge
@@ -36,6 +38,7 @@ BATCH = 25
 # PRACK and then ACK may be waited for, 32 s each (RFC 3262, 3; RFC 3261, 13.3.1.4).
 _SETTLE_SECONDS = 100.0
 _LOOK_SECONDS = 10.0
+_POOLS = 20  # more than before: a REFER's subscription may last ten minutes
 _SAMPLES = 5  # of memory, on the way
 _OF_ITSELF = re.compile(r'"event":"internal_error"|Traceback|Assert|core dumped|"level":"ERROR"')
 
@@ -44,8 +47,11 @@ class FuzzFailedError(Exception):
     """The bridge did not live through it; the message names the file with the last messages."""
 
 
-def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None]) -> FuzzReport:
-    """Run the bridge, hold calls through it, and send it so many mutants. Raises `FuzzFailedError`."""
+def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None], rest_seconds: float = 0) -> FuzzReport:
+    """Run the bridge, hold calls through it, and send it so many mutants. Raises `FuzzFailedError`.
+
+    After a rest memory is looked at once more: what is not needed is given back within two minutes.
+    """
     report = FuzzReport()
     with ExitStack() as stack:
         cxone = stack.enter_context(simulator(folder))
@@ -66,16 +72,22 @@ def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None]) -> 
         targets = [Target(NUMBER, token(name)) for name in _NAMES]
         peer = HostilePeer(mutator, running.sip, running.sip_tcp, targets, port)
         stack.callback(peer.release)
+        at_rest = _Held.by(running)
         with _bystanders(running, folder, callers) as held:
             pid = running.program.pid
-            files = open_files(pid)
+            before = wait_for(lambda: _Held.by(running).beyond(at_rest), "the metrics to know of the bystanders")
             report.memory_mb.append(rss_mb(pid))
             _send(report, running, peer, messages, folder, say)
             peer.close()
             say("waiting for all but the bystanders to end")
-            _settle(running, peer, pid, files)
+            after = _settle(running, peer, before)
             report.memory_mb.append(rss_mb(pid))
-            report.files = files, open_files(pid)
+            report.files = before.files, after.files
+            report.pools = before.pools, after.pools
+            if rest_seconds:
+                say(f"resting for {rest_seconds:.0f} s")
+                time.sleep(rest_seconds)
+                report.memory_mb.append(rss_mb(pid))
             for call_id in held:
                 answer = running.project("fuzz", "bystander", key("bystander")).ask(f"calls/{call_id}/hangup", "POST")
                 if answer.status // 100 != 2:
@@ -157,30 +169,50 @@ def _last_words(running: Bridge, sent: list[bytes], folder: Path) -> str:
     return f"the bridge {state}; what it was sent last: {file}; its log: {running.program.log}"
 
 
-def _settle(running: Bridge, peer: HostilePeer, pid: int, files: int) -> None:
-    """Wait until calls, and the sockets of others, are as before."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the bridge holds: calls that are up, files and sockets that are open, PJSIP's pools in use."""
 
-    def settled() -> bool:
+    calls: int
+    files: int
+    pools: int
+
+    @classmethod
+    def by(cls, running: Bridge) -> Self:
+        metrics = running.metrics()
+        return cls(
+            round(metrics.value("sipbridge_calls_active")),
+            open_files(running.program.pid),
+            round(metrics.value("sipbridge_sip_pools")),
+        )
+
+    def beyond(self, at_rest: _Held) -> Self | None:
+        return self if self.calls == BYSTANDERS and self.pools > at_rest.pools else None
+
+    def is_no_more_than(self, before: _Held) -> bool:
+        return self.calls == before.calls and self.files <= before.files + 2 and self.pools <= before.pools + _POOLS
+
+
+def _settle(running: Bridge, peer: HostilePeer, before: _Held) -> _Held:
+    """Wait until calls, memory for them, and the sockets of others are as before; return what is held then."""
+
+    def settled() -> _Held | None:
         peer.listen()
-        active = running.metrics().value("sipbridge_calls_active")
-        return active == BYSTANDERS and open_files(pid) <= files + 2
+        held = _Held.by(running)
+        return held if held.is_no_more_than(before) else None
 
-    def hung_up() -> bool:
+    def hung_up() -> _Held | None:
         # Again and again: one may have been on its way to its agent.
         for name in _NAMES:
             _hang_up_all(running.project("fuzz", name, key(name)))
         with suppress(TimeoutError):
-            return wait_for(settled, "calls and files to be as before", _LOOK_SECONDS)
-        return False
+            return wait_for(settled, "all to be as before", _LOOK_SECONDS)
+        return None
 
     try:
-        wait_for(hung_up, "calls and files to be as before", _SETTLE_SECONDS)
+        return wait_for(hung_up, "all to be as before", _SETTLE_SECONDS)
     except TimeoutError:
-        active = running.metrics().value("sipbridge_calls_active")
-        now = open_files(pid)
-        raise FuzzFailedError(
-            f"{active:g} calls are up, {BYSTANDERS} should be; {now} files open, {files} before"
-        ) from None
+        raise FuzzFailedError(f"the bridge holds {_Held.by(running)}, and held {before} before") from None
 
 
 def _hang_up_all(project: Project) -> None:
@@ -210,11 +242,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; kept")
+    parser.add_argument("--rest", type=float, default=130, metavar="SECONDS", help="before memory is looked at last")
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="sipbridge-fuzz-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        report = fuzz(options.messages, options.seed, folder, lambda text: print(text, flush=True))  # noqa: T201
+        report = fuzz(
+            options.messages,
+            options.seed,
+            folder,
+            lambda text: print(text, flush=True),  # noqa: T201
+            options.rest,
+        )
     except FuzzFailedError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1

@@ -9,10 +9,10 @@ from .quality import Quality, percentile
 
 @dataclass
 class FuzzReport:
-    """Memory in megabytes: before, at each fifth of the messages, afterwards; times in milliseconds.
+    """Memory in megabytes: before, at each fifth of the messages, afterwards, rested; times in milliseconds.
 
-    `files` are those that were open before and afterwards, `complaints` lines of the bridge's log about a fault of its
-    own.
+    `files` are those that were open before and afterwards, `pools` PJSIP's that were in use, `complaints` lines of the
+    bridge's log about a fault of its own.
     """
 
     messages: int = 0
@@ -23,6 +23,7 @@ class FuzzReport:
     pings_ms: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
     files: tuple[int, int] = (0, 0)
+    pools: tuple[int, int] = (0, 0)
     complaints: list[str] = field(default_factory=list)
     audio: Quality = field(default_factory=Quality)
 
@@ -37,6 +38,8 @@ class FuzzReport:
             f"answers: {answers}",
             f"OPTIONS meanwhile: p50 {pings[0]:.1f} ms, p99 {pings[1]:.1f} ms, at most {pings[2]:.0f} ms",
             f"audio of the bystanders: {audio.sent} frames, {audio.lost} lost, {audio.altered} altered",
-            f"memory: {memory} MB; files open: {self.files[0]}, afterwards {self.files[1]}",
+            f"memory: {memory} MB",
+            f"files open: {self.files[0]}, afterwards {self.files[1]}",
+            f"PJSIP's pools in use: {self.pools[0]}, afterwards {self.pools[1]}",
         ]
         return "\n".join(lines + [f"the bridge's log: {line}" for line in self.complaints[:10]])

@@ -19,7 +19,9 @@ NO_LOGS = ("agents/websocket", "simulator", "echo_agent.py")
 
 
 def test_every_metric_that_is_named_exists() -> None:
-    named = set(re.findall(r"\b(?:sipbridge|process)_[a-z_]+\b(?!\.[ch]pp)", OPERATIONS + THREATS)) - {"sipbridge_pjsip"}
+    named = set(re.findall(r"\b(?:sipbridge|process)_[a-z_]+\b(?!\.[ch]pp)", OPERATIONS + THREATS)) - {
+        "sipbridge_pjsip"
+    }
     assert named - _series() == set()
 
 

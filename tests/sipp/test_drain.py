@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from itertools import dropwhile
 from pathlib import Path
 
 from harness.http import fetch
+from harness.raw_call import RawCall
 from harness.simulator import Simulator
 from harness.waiting import wait_for
 
@@ -86,6 +89,18 @@ def test_calls_that_come_at_the_moment_of_the_signal_are_calls_like_any_other(tm
         assert bridge.wait(20) == 0
         answered = {m.header("Call-ID") for m in calls.sipp.received(200) if "INVITE" in m.header("CSeq")}
         assert len(calls.signals()) == len(answered)
+
+
+def test_who_calls_while_the_bridge_shuts_down_hears_that_it_is_draining(tmp_path: Path, cxone: Simulator) -> None:
+    statuses = []
+    with site(tmp_path, cxone) as trunk, suppress(ConnectionRefusedError):
+        trunk.bridge.program.terminate()
+        while trunk.bridge.program.is_running:
+            with RawCall(trunk.bridge.sip, b"+19995550100", b"From: <sip:caller@127.0.0.1>;tag=1\r\n") as call:
+                statuses.append(call.place().status)
+    draining = list(dropwhile(lambda status: status != 503, statuses[:-1]))  # the last may find nobody any more
+    assert len(draining) > BURST
+    assert set(draining) == {503}
 
 
 def test_a_signal_ends_a_drain_that_the_api_began_no_sooner(tmp_path: Path, cxone: Simulator) -> None:
