@@ -16,7 +16,7 @@ demo: setup ## Run calls from a SIP trunk through bridge and agent to a simulate
 	@$(BIN)/python -m tests.harness.demo
 
 test: setup ## Run all tests, the SIPp scenarios against the real program among them
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check format, style, types and import walls
 	@$(BIN)/ruff format --check .
