@@ -117,7 +117,9 @@ class Call:
         if message is None:
             report("unsent", frame=type(frame).__name__)
         else:
-            await self._connection.send(message)
+            # What came before it was closed is still to be read.
+            with suppress(ConnectionClosed):
+                await self._connection.send(message)
 
 
 async def take(connection: ServerConnection, tune: OutputAudioRawFrame) -> None:
