@@ -18,6 +18,8 @@ SOCKET_BYTES = 64 * 1024
 PATIENCE_SECONDS = 0.15
 # With no INVITE for so long, what the one before it saw says nothing any more.
 FORGOTTEN_SECONDS = 0.5
+# After a refusal patience is gone for so long: else the queue would grow long again each time that it was worked off.
+ALERT_SECONDS = 2.0
 
 
 class Overload:
@@ -34,7 +36,7 @@ class Overload:
         self._bytes_waiting = bytes_waiting
         self._clock = clock
         self._behind_since: float | None = None
-        self._looked_at = clock()
+        self._alert_until = self._looked_at = clock()
 
     def __call__(self) -> bool:
         """Whether calls in progress are being kept waiting, and not just for a moment."""
@@ -45,7 +47,10 @@ class Overload:
             return False
         if self._behind_since is None or forgotten:
             self._behind_since = now
-        return now - self._behind_since > PATIENCE_SECONDS
+        if now < self._alert_until or now - self._behind_since > PATIENCE_SECONDS:
+            self._alert_until = now + ALERT_SECONDS
+            return True
+        return False
 
     def _is_behind(self) -> bool:
         return self._bytes_waiting() > SOCKET_BYTES or self._loop_lag() > LOOP_SECONDS

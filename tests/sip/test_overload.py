@@ -2,7 +2,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sipbridge.sip.overload import FORGOTTEN_SECONDS, LOOP_SECONDS, PATIENCE_SECONDS, SOCKET_BYTES, Overload
+from sipbridge.sip.overload import (
+    ALERT_SECONDS,
+    FORGOTTEN_SECONDS,
+    LOOP_SECONDS,
+    PATIENCE_SECONDS,
+    SOCKET_BYTES,
+    Overload,
+)
 
 MOMENT = 0.001
 
@@ -66,5 +73,19 @@ def test_a_socket_that_stays_full_is_overload_until_it_has_been_read() -> None:
     assert overloaded()
     queues.waiting = SOCKET_BYTES
     assert not overloaded()
-    queues.waiting += 1
+
+
+def test_after_a_refusal_there_is_no_patience_for_a_while() -> None:
+    queues = Queues(waiting=SOCKET_BYTES + 1)
+    overloaded = queues.overload()
+    overloaded()
+    queues.now += PATIENCE_SECONDS + MOMENT
+    assert overloaded()
+    for _ in range(3):
+        queues.waiting = SOCKET_BYTES
+        assert not overloaded()
+        queues.now += ALERT_SECONDS - MOMENT
+        queues.waiting += 1
+        assert overloaded()
+    queues.now += ALERT_SECONDS
     assert not overloaded()
