@@ -10,7 +10,6 @@ import resource
 import signal
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -25,9 +24,10 @@ from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, descriptors_a_call, taken_over, unsupported, warnings
+from sipbridge.config import Config, descriptors_a_call, unsupported, warnings
 from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, StartupError
+from sipbridge.readings import Readings
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.supervisor import Supervisor
@@ -85,8 +85,6 @@ class Service:
         self._feed = EventFeed()
         self._observe = _fan_out((self._metrics, CallLog(), self._feed))
         self._pop_links = PopLinks.from_config(config.http)
-        # The latest last. An earlier one stays as long as calls go by it.
-        self._readings: list[Surroundings] = []
         self._calls: dict[asyncio.Task[None], Call] = {}
         self.since = datetime.now(UTC)
         self._stop_asked = asyncio.Event()
@@ -113,14 +111,14 @@ class Service:
         stack.push_async_callback(journal.close)
         store = open_store(self._config.store, settled=journal.stored)
         stack.push_async_callback(store.close)
-        self._http = await stack.enter_async_context(HttpClient())
+        client = await stack.enter_async_context(HttpClient())
         stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(self._config.sip, self._admission, self._take_call, self._note_refusal)
         around = Surroundings(
             config=self._config,
             agents=make_agents(self._config, self._trunk),
             speakers=make_speakers(self._config, self._trunk),
-            centres=make_centres(self._config, self._http, self._observe),
+            centres=make_centres(self._config, client, self._observe),
             store=store,
             journal=journal,
             dialler=self._trunk,
@@ -129,11 +127,11 @@ class Service:
             admission=self._admission,
             pop_url=self._pop_links.make,
         )
-        self._readings.append(around)
-        stack.push_async_callback(self._close_centres)
+        self._readings = Readings(around, self._trunk, client)
+        stack.push_async_callback(self._readings.close)
         self._warm_up(around.centres.values())
         deps = WebDeps(
-            config=lambda: self._config,
+            config=lambda: self._readings.latest.config,
             directory=self._registry,
             store=store,
             metrics_page=self._metrics.page,
@@ -166,11 +164,6 @@ class Service:
         for centre in centres:
             self._in_the_background(centre.warm_up())
 
-    async def _close_centres(self) -> None:
-        for around in self._readings:
-            for centre in around.centres.values():
-                await centre.close()
-
     def _in_the_background(self, chore: Coroutine[object, object, None]) -> None:
         """Do what goes on beside the calls, until it is done or the service stops."""
         task = asyncio.create_task(chore)
@@ -184,9 +177,7 @@ class Service:
     # ------------------------------------------------------------ serving
 
     def _take_call(self, leg: Leg, admitted: Admitted) -> None:
-        # What goes for a call is what went when it was let in, though there was a reload since.
-        around = next(each for each in reversed(self._readings) if each.config is admitted.config)
-        call = Call(admitted, leg, around)
+        call = Call(admitted, leg, self._readings.of(admitted.config))
         task = asyncio.create_task(run_call(call))
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
@@ -253,39 +244,14 @@ class Service:
             self._observe(ConfigRead(Outcome(Result.SUCCESS, "read")))
 
     async def _take_over(self, read: Config) -> None:
-        before = self._readings[-1]
-        config, waiting = taken_over(self._config, read)
-        # What may fail comes first.
-        recordings = await asyncio.to_thread(read_recordings, config)
-        for path, pcm in recordings.items():
-            await self._trunk.load_clip(str(path), pcm)
-        await self._trunk.reload_certificates(config.sip.tls)
-        centres = make_centres(config, self._http, self._observe, before)
-        around = replace(
-            before,
-            config=config,
-            agents=make_agents(config, self._trunk),
-            speakers=make_speakers(config, self._trunk, before),
-            centres=centres,
-        )
-        self._readings.append(around)
-        self._config = config
-        self._admission.use(config)
-        self._warm_up(centre for client, centre in centres.items() if centre is not before.centres.get(client))
+        before = self._readings.latest.centres
+        waiting = await self._readings.take_over(read)
+        latest = self._readings.latest
+        self._warm_up(centre for client, centre in latest.centres.items() if centre is not before.get(client))
         for key in waiting:
             logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
-        _log_warnings(config)
-        await self._let_go_of_readings()
-
-    async def _let_go_of_readings(self) -> None:
-        """Let go of those that no call goes by; of the last but one a call may still be on its way from the gate."""
-        in_use = {id(call.around) for call in self._calls.values()}
-        gone = [each for each in self._readings[:-2] if id(each) not in in_use]
-        self._readings = [each for each in self._readings if each not in gone]
-        kept = {id(centre) for each in self._readings for centre in each.centres.values()}
-        for centre in {id(centre): centre for each in gone for centre in each.centres.values()}.values():
-            if id(centre) not in kept:
-                await centre.close()
+        _log_warnings(latest.config)
+        await self._readings.let_go(call.around for call in self._calls.values())
 
     async def _reload_when_told(self) -> None:
         try:
@@ -328,13 +294,14 @@ class Service:
 
     async def _drain(self) -> None:
         """Take no more calls, let those in progress end, hand off the rest, wait for the last."""
+        drain_seconds = self._readings.latest.config.drain_seconds
         self._admission.draining = True
-        self._supervisor.stopping(within_seconds=self._config.drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
+        self._supervisor.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._observe(DrainChanged(draining=True))
         # Who came through the gate a moment ago is a call, too: nobody would end it once the SIP thread has stopped.
         await self._trunk.caught_up()
         self._cut_short_if_told()
-        await self._calls_over(self._config.drain_seconds)
+        await self._calls_over(drain_seconds)
         for call in self._registry.all():
             call.drain()
         await self._calls_over(LAST_CALLS_SECONDS)
