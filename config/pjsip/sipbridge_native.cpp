@@ -518,6 +518,21 @@ void callHangup(int call, int status, const std::string &reason, const Headers &
         pjsua_call_hangup(call, static_cast<unsigned>(status), reason.empty() ? NULL : &text, &message.data));
 }
 
+// PJSIP's own C asks these (builder/compiling.py).
+
+extern "C" pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *dialog) {
+    const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
+    return session && session->state < PJSIP_INV_STATE_DISCONNECTED;
+}
+
+/** The call whose REFER made the subscription; none where it is over, though another may have its slot. */
+extern "C" pjsua_call *sipbridgeReferrer(pjsip_evsub *subscription, pjsip_event *event) {
+    auto *call = static_cast<pjsua_call *>(pjsip_evsub_get_mod_data(subscription, pjsua_var.mod.id));
+    if (!call || !event || event->type != PJSIP_EVENT_TSX_STATE)
+        return call;
+    return call->inv && call->inv->dlg == pjsip_tsx_get_dlg(event->body.tsx_state.tsx) ? call : nullptr;
+}
+
 void callRefer(int call, const std::string &referTo, const Headers &headers) {
     if (breaksLine(referTo))
         PJSUA2_RAISE_ERROR3(PJ_EINVAL, "Refer-To", "the URI would break its line");

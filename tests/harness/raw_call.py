@@ -13,6 +13,7 @@ from .stranger import address_of
 _SECONDS = 5.0
 _STATUS = re.compile(rb"SIP/2\.0 (\d{3})")
 _FINAL = 200
+_COPIED = (b"Via:", b"From:", b"To:", b"Call-ID:", b"CSeq:")
 _numbers = itertools.count(1)
 
 
@@ -61,9 +62,27 @@ class RawCall:
         while b"INFO" not in self._socket.recv(65_535):
             pass
 
+    def take_refer(self) -> None:
+        """Answer the bridge's REFER with 202, when it comes."""
+        while not (request := self._socket.recv(65_535)).startswith(b"REFER "):
+            pass
+        copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
+        self._socket.send(b"SIP/2.0 202 Accepted\r\n" + copied + b"Content-Length: 0\r\n\r\n")
+
+    def notify(self, outcome: bytes) -> None:
+        """Say what became of the REFER, for good (RFC 3515, 2.4.5); returns once that is answered."""
+        self._sent += 1
+        self._headers += b"Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n"
+        self._send(b"NOTIFY", self._sent, outcome, b"message/sipfrag")
+        while b" NOTIFY\r\n" not in self._socket.recv(65_535):
+            pass
+
     def end(self) -> None:
-        """Send BYE."""
-        self._send(b"BYE", self._sent + 1)
+        """Send BYE; returns once that is answered."""
+        self._sent += 1
+        self._send(b"BYE", self._sent)
+        while b" BYE\r\n" not in self._socket.recv(65_535):
+            pass
 
     def _send(self, method: bytes, number: int, body: bytes = b"", kind: bytes = b"application/sdp") -> None:
         port = self._socket.getsockname()[1]

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from .site import Site
+import pytest
+from harness.raw_call import RawCall
+from harness.settings import token
+from harness.simulator import Simulator
+from harness.waiting import wait_for
+
+from sipbridge.sip.endpoint import SPARE_SLOTS
+from sipbridge.sip.room import LEGS_A_CALL
+
+from .site import NUMBERS, Contact, Site, site
+
+MAX_CALLS = 30
+SLOTS = LEGS_A_CALL * MAX_CALLS + SPARE_SLOTS
 
 
 def test_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
@@ -48,3 +60,34 @@ def test_refer_of_which_nothing_more_is_heard_is_no_success(trunk: Site, scenari
     assert (handoff["transfer"], handoff["state"], handoff["confirmed"]) == (story, "handoff_completed", False)
     assert count.shows(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
     assert count.shows(1, "sipbridge_handoffs_total", project="refer", result="indeterminate")
+
+
+def test_what_comes_of_a_refer_when_its_call_is_over_is_nothing_to_the_next_in_its_place(
+    tmp_path: Path, cxone: Simulator
+) -> None:
+    with site(tmp_path, cxone, sip={"max_calls": MAX_CALLS}) as trunk, a_call_to_be_referred(trunk) as gone:
+        gone.place()
+        gone.take_refer()
+        gone.end()
+        # PJSUA gives its slots out in turn.
+        for calls in [MAX_CALLS] * (SLOTS // MAX_CALLS) + [SLOTS % MAX_CALLS - 1]:
+            trunk.call("caller_hangs_up", "waiting", calls=calls).went_as_written()
+            trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        call = trunk.call("refer_no_notify", "refer")
+        wait_for(lambda: call.sipp.received("REFER"), "the REFER")
+        gone.notify(b"SIP/2.0 200 OK\r\n")
+        call.went_as_written(40)
+        handoff = call.record()["handoff"]
+        assert (handoff["transfer"], handoff["confirmed"]) == ("refer_no_notify", False)
+
+
+def a_call_to_be_referred(trunk: Site) -> RawCall:
+    contact = Contact.new()
+    headers = {
+        "From": "<sip:caller@127.0.0.1>;tag=gone",
+        "X-Auth-Token": token("refer"),
+        "X-InContact-ContactId": contact.id,
+        "X-InContact-MasterId": contact.main_id,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), lines.encode())

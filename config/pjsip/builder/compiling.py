@@ -112,15 +112,50 @@ EDITS = (
         r"\g<1>inv && inv->state > PJSIP_INV_STATE_INCOMING && inv->state < PJSIP_INV_STATE_DISCONNECTED;\g<2>",
     ),
     # A subscription that a REFER makes lasts as long as its far end says, months if it likes, and its dialog with it.
-    # It is over after the package's own time: ten minutes.
+    # One that a far end's REFER made is over after ten minutes, the package's own time. One of ours is looked at each
+    # 32 s, and never refreshed: once the call is over, nobody waits for its NOTIFY.
     (
         "pjsip/src/pjsip-simple/evsub.c",
         r"(\n    )(if \(timer_id != TIMER_TYPE_NONE && seconds != PJSIP_EXPIRES_NOT_SPECIFIED\))",
         (
-            r"\g<1>if (seconds > sub->pkg->pkg_expires && seconds != PJSIP_EXPIRES_NOT_SPECIFIED)"
+            r"\g<1>if (timer_id == TIMER_TYPE_UAC_REFRESH && seconds > 32)"
+            r"\g<1>    seconds = 32;"
+            r"\g<1>else if (seconds > sub->pkg->pkg_expires && seconds != PJSIP_EXPIRES_NOT_SPECIFIED)"
             r"\g<1>    seconds = sub->pkg->pkg_expires;"
             r"\g<1>\g<2>"
         ),
+    ),
+    (
+        "pjsip/src/pjsip-simple/evsub.c",
+        r"(case TIMER_TYPE_UAC_REFRESH:)(\n +)(/\* Time for UAC to refresh subscription \*/)",
+        (
+            r"\g<1> {"
+            r"\g<2>extern pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *);"
+            r"\g<2>if (sipbridgeSessionGoesOn(sub->dlg))"
+            r"\g<2>    set_timer(sub, TIMER_TYPE_UAC_REFRESH, 32);"
+            r"\g<2>else"
+            r"\g<2>    set_state(sub, PJSIP_EVSUB_STATE_TERMINATED, NULL, NULL, NULL);"
+            r"\g<2>break;"
+            r"\g<2>}"
+            r"\g<2>\g<3>"
+        ),
+    ),
+    # What becomes of a REFER goes to the call that sent it. PJSUA would tell it to whichever call has its slot by now.
+    *(
+        (
+            "pjsip/src/pjsua-lib/pjsua_call.c",
+            (
+                r"(static void xfer_client_on_evsub_state\([^)]*\)\n\{[\s\S]*?call = )"
+                r"\(pjsua_call\*\) pjsip_evsub_get_mod_data\(sub, pjsua_var\.mod\.id\);"
+            ),
+            r"\g<1>sipbridgeReferrer(sub, event);",
+        ),
+    )
+    * 2,
+    (
+        "pjsip/src/pjsua-lib/pjsua_call.c",
+        r"(#define THIS_FILE\s+\"pjsua_call.c\")",
+        r"\g<1>\nstruct pjsua_call *sipbridgeReferrer(pjsip_evsub *sub, pjsip_event *event);",
     ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.
