@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,8 @@ HTTP_GARBAGE = (
     b"POST /v1/acme/api/calls/x/handoff HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
 )
+# A Signal that met an expired token, and then waited for the new one, is over by then: its time is 3 s.
+TOKEN_SECONDS = 5.0
 CXONE_WEIGHT, OTHERS_WEIGHT, RELOAD_WEIGHT = 10, 2, 1
 
 
@@ -62,6 +65,7 @@ class Faults(Worker):
         self._site = site
         self._chance = chance = random.Random(seed)  # noqa: S311 (no secret)
         self.done: Counter[str] = Counter()
+        self._expires_from = 0.0
         super().__init__("faults", self._do_something, lambda: chance.expovariate(1 / every_seconds))
 
     def _do_something(self) -> None:
@@ -81,6 +85,10 @@ class Faults(Worker):
             # One at a time: a Signal that met two might be refused twice, and nobody could tell by the counts.
             return "CXone: still at fault"
         endpoint, fault = self._chance.choice(CXONE_FAULTS)
+        if endpoint == "token" or "expire_tokens" in fault:
+            if time.monotonic() < self._expires_from:
+                return "CXone: still at fault"
+            self._expires_from = time.monotonic() + TOKEN_SECONDS
         self._site.cxone.fail(endpoint, **fault)
         if endpoint == "token":
             # Else nobody asks for one until the hour is over.
