@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+from collections.abc import Iterator
 
 _FIRST, _COUNT = 10_000, 8_000  # up to 17,999; RTP ranges of bridges under test lie above
 _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
@@ -27,20 +28,12 @@ _audio_offsets = itertools.count(os.getpid() * 52, _AUDIO_PORTS)
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that is free for UDP and TCP at this moment."""
-    for offset in itertools.islice(_offsets, _COUNT):
-        port = _FIRST + offset % _COUNT
-        if _is_free(port):
-            return port
-    raise RuntimeError(f"no free port from {_FIRST} to {_FIRST + _COUNT - 1}")
+    return _next_free(_offsets, _FIRST, _COUNT)
 
 
 def kept_port() -> int:
     """Return a port that is free, and that `free_port` gives to nobody: for one that others know, and call."""
-    for offset in itertools.islice(_kept_offsets, _KEPT_COUNT):
-        port = _KEPT_FIRST + offset % _KEPT_COUNT
-        if _is_free(port):
-            return port
-    raise RuntimeError(f"no free port from {_KEPT_FIRST} to {_KEPT_FIRST + _KEPT_COUNT - 1}")
+    return _next_free(_kept_offsets, _KEPT_FIRST, _KEPT_COUNT)
 
 
 def audio_port() -> int:
@@ -66,6 +59,14 @@ def free_range(pairs: int) -> list[int]:
         if all(map(_is_free, range(first, first + size))):
             return [first, first + size - 1]
     raise RuntimeError(f"no {size} free ports in a row from {_FIRST} to {_FIRST + _COUNT - 1}")
+
+
+def _next_free(offsets: Iterator[int], first: int, count: int) -> int:
+    for offset in itertools.islice(offsets, count):
+        port = first + offset % count
+        if _is_free(port):
+            return port
+    raise RuntimeError(f"no free port from {first} to {first + count - 1}")
 
 
 def _is_free(port: int) -> bool:
