@@ -24,7 +24,7 @@ from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, descriptors_a_call, unsupported, warnings
+from sipbridge.config import Config, authority, descriptors_a_call, unsupported, warnings
 from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.readings import Readings
@@ -144,11 +144,11 @@ class Service:
         http, admin = self._config.http.listen, self._config.http.admin.listen
         runner, (host, port) = await start_web(make_app(deps), http.host, http.port)
         stack.push_async_callback(runner.cleanup)
-        listening = f"http http://{host}:{port}"
+        listening = f"http http://{authority(host, port)}"
         if admin:
             runner, (host, port) = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
             stack.push_async_callback(runner.cleanup)
-            listening += f" admin http://{host}:{port}"
+            listening += f" admin http://{authority(host, port)}"
         # The trunk opens last and closes first: a call finds everything it needs.
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()

@@ -11,7 +11,7 @@ from typing import Literal
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.routes import route_allowed
-from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination, split_srtp
+from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination, check_called, split_srtp
 from sipbridge.errors import HandoffInvalid
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
@@ -50,7 +50,7 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         method = "refer" if method == "release" else method
     if method != "release" and not uri:
         raise HandoffInvalid(f"{method} needs a URI: the destination has none, so give a route")
-    _check_srtp(method, uri)
+    _check_uri(method, uri)
     return HandoffPlan(
         destination=name,
         skill=destination.skill,
@@ -83,9 +83,9 @@ def _routed(route: str, uri: str, config: HandoffConfig) -> str:
     return route
 
 
-def _check_srtp(method: str, uri: str) -> None:
+def _check_uri(method: str, uri: str) -> None:
     try:
-        srtp = split_srtp(uri)[1]
+        srtp = check_called(uri) if method == "invite" else split_srtp(uri)[1]
     except ValueError as error:
         raise HandoffInvalid(f"the URI {error}") from None
     if method == "refer" and srtp != "disabled":

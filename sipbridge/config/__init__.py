@@ -1,6 +1,6 @@
 """The configuration contract: the file's keys as frozen models, and `load_config` that reads and checks them."""
 
-from sipbridge.config.addresses import HostPort, ListenUrl
+from sipbridge.config.addresses import HostPort, ListenUrl, authority
 from sipbridge.config.agents import AgentConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import certificate_problems
 from sipbridge.config.handoff import (
@@ -29,7 +29,7 @@ from sipbridge.config.problems import dotted
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
-from sipbridge.config.sip_uris import SrtpUse, sip_transport, split_srtp
+from sipbridge.config.sip_uris import SrtpUse, check_called, sip_transport, split_srtp
 from sipbridge.config.sizes import descriptors_a_call
 from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret, matches_any
 
@@ -60,7 +60,9 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
+    "authority",
     "certificate_problems",
+    "check_called",
     "descriptors_a_call",
     "dotted",
     "hash_secret",

@@ -14,6 +14,9 @@ _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?"
 )
 
+# PJSIP is built without IPv6, for signalling and media alike.
+NO_IPV6 = "has an IPv6 address; SIP and RTP use IPv4 only in this release, so write an IPv4 address"
+
 
 class ParsedText(str):
     """Text that was checked when read, and knows its parts."""
@@ -43,6 +46,7 @@ class ListenUrl(ParsedText):
         if parts.scheme not in ("udp", "tcp", "tls") or not _is_bare(parts) or parts.port is None:
             raise ValueError(f"is no listen address; {right}")
         check_host(parts.hostname, right)
+        check_ipv4(parts.hostname or "")
         return cls(text)
 
     @property
@@ -109,6 +113,17 @@ def is_host(text: str) -> bool:
         # All digits and dots is an address with a slip, not a name.
         return bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
     return True
+
+
+def check_ipv4(host: str) -> None:
+    """Raise `ValueError` for an IPv6 address, without its brackets."""
+    if ":" in host:
+        raise ValueError(NO_IPV6)
+
+
+def authority(host: str, port: int) -> str:
+    """Return host and port as a URL has them: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_host(host: str | None, right: str) -> None:

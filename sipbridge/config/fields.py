@@ -25,8 +25,8 @@ from pydantic import (
     ValidationInfo,
 )
 
-from sipbridge.config.addresses import check_host, split_url
-from sipbridge.config.sip_uris import split_srtp
+from sipbridge.config.addresses import check_host, check_ipv4, split_url
+from sipbridge.config.sip_uris import check_called, split_srtp
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
 
@@ -111,8 +111,9 @@ def _text(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
+def _ipv4_host(value: str) -> str:
     check_host(value, "write an IP address or a host name")
+    check_ipv4(value)
     return value
 
 
@@ -152,7 +153,7 @@ def _websocket_url(value: str) -> str:
 def _sip_uri(value: str) -> str:
     if not _SIP_URI.fullmatch(value):
         raise ValueError("is no SIP URI; write sip:USER@HOST:PORT without angle brackets")
-    split_srtp(value)
+    check_called(value)
     return value
 
 
@@ -247,7 +248,7 @@ Line = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_text)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Secret = Annotated[SecretStr, Field(min_length=1)]
-Host = Annotated[str, AfterValidator(_host)]
+Ipv4Host = Annotated[str, AfterValidator(_ipv4_host)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 HttpUrl = Annotated[str, _base_url("https", "http")]
 WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]

@@ -22,9 +22,9 @@ from sipbridge.config.fields import (
     FrameSource,
     HeaderName,
     HeaderPattern,
-    Host,
     HttpUrl,
     Identifier,
+    Ipv4Host,
     Line,
     Network,
     PathUnderBase,
@@ -66,7 +66,7 @@ class SipConfig(Section):
         ListenUrl("udp://0.0.0.0:5060"),
         ListenUrl("tcp://0.0.0.0:5060"),
     )
-    public_address: Host | None = None
+    public_address: Ipv4Host | None = None
     rtp_ports: tuple[Port, Port] = (20000, 29999)
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], Field(min_length=1)] = ("PCMU", "PCMA")
     srtp: SrtpUse = "disabled"

@@ -16,6 +16,7 @@ from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
 from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_a_call
 
+_EVERYBODY = ipaddress.IPv4Network("0.0.0.0/0")
 # Of a certificate: what is left of it when somebody has to act.
 _RENEWAL = timedelta(days=30)
 
@@ -36,8 +37,10 @@ def warnings(config: Config) -> list[str]:
 
 
 def _warnings(config: Config) -> Iterator[str]:
-    if any(network.prefixlen == 0 for network in config.sip.trusted_sources):
+    if any(network == _EVERYBODY for network in config.sip.trusted_sources):
         yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
+    if any(network.version == 6 for network in config.sip.trusted_sources):  # noqa: PLR2004 (IPv6)
+        yield "sip.trusted_sources: SIP uses IPv4 only in this release, and no IPv6 network matches; take it out"
     yield from _keys_in_the_clear(config.sip)
     yield from _ending_certificate(config.sip.tls)
     yield from _too_few_ports(config)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from sipbridge.config.addresses import NO_IPV6
+
 SrtpUse = Literal["disabled", "optional", "mandatory"]
 
 _WISHES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
+_IPV6 = re.compile(r"(?:^|^sips?:|;maddr=)\[", re.IGNORECASE)  # a reference to it, as host or in its place
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 
 
@@ -33,6 +36,16 @@ def split_srtp(uri: str) -> tuple[str, SrtpUse]:
     if use is None or len(found) > 1:
         raise ValueError("has no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
     return user + _SRTP.sub("", address) + headers, use
+
+
+def check_called(uri: str) -> SrtpUse:
+    """Return the use of SRTP that a URI asks of a call of ours.
+
+    Raises `ValueError` for a URI that we cannot call: an IPv6 address, or an `srtp` parameter that is none.
+    """
+    if _IPV6.search(_split(uri)[1]):
+        raise ValueError(NO_IPV6)
+    return split_srtp(uri)[1]
 
 
 def _split(uri: str) -> tuple[str, str, str]:

@@ -87,16 +87,17 @@ class Gate:
         key = request.headers.get(KEY_HEADER)
         if not key:
             raise KeyMissingOrWrong(f"send a key in the header {KEY_HEADER}")
-        source = request.remote or ""
+        source = _source(request)
         if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
             self._log_guesses(source)
             raise TooManyRequests("too many wrong keys from this address; wait a second")
         return key
 
     def _note_right(self, request: web.Request, key: str) -> None:
-        known = self._hashed(request.remote or "", key)
+        source = _source(request)
+        known = self._hashed(source, key)
         if known not in self._remembered:
-            self._guesses.give_back(request.remote or "")
+            self._guesses.give_back(source)
         # Popped and put back: the first of the dict is the one that was not used for the longest time.
         self._remembered.pop(known, None)
         self._remembered[known] = None
@@ -131,10 +132,24 @@ class Gate:
             logger.warning("too many wrong keys from one address", extra={"source": source})
 
 
-def _is_loopback(address: str | None) -> bool:
+def _source(request: web.Request) -> str:
+    """Return whom a request counts for: its address, of IPv6 its /64, all of which one machine may have (RFC 6177)."""
+    address = _address(request.remote)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+    return str(address or "")
+
+
+def _is_loopback(text: str | None) -> bool:
+    address = _address(text)
+    return address is not None and address.is_loopback
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address; one of IPv4 that came over an IPv6 socket is one of IPv4 (RFC 4291, 2.5.5.2)."""
     try:
-        found = ipaddress.ip_address(address or "")
+        found = ipaddress.ip_address(text or "")
     except ValueError:
-        return False
+        return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
+    return mapped or found

@@ -6,6 +6,7 @@ import asyncio
 
 from aiohttp import web
 
+from sipbridge.config import authority
 from sipbridge.errors import StartupError
 from sipbridge.web.connections import Connections
 
@@ -45,7 +46,7 @@ async def start_web(
         connections.close()
         await runner.cleanup()
         raise StartupError(
-            f"{key}: cannot listen on {host}:{port}: {error.strerror}; free it, or name another"
+            f"{key}: cannot listen on {authority(host, port)}: {error.strerror}; free it, or name another"
         ) from error
     in_use = server.sockets[0].getsockname()
     return Listener(runner, connections, server), (in_use[0], in_use[1])

@@ -125,6 +125,14 @@ def test_srtp_is_for_calls_that_we_make() -> None:
         _plan(destination="sales", route="sip:other@127.0.0.1;srtp=maybe", method="invite")
 
 
+def test_we_call_no_ipv6_address() -> None:
+    config = _config(allowed_routes=["sip:*@[::1]*"])
+    request = HandoffRequest(destination="sales", route="sip:desk@[::1]:5080", method="invite")
+    with pytest.raises(HandoffInvalid, match="the URI has an IPv6 address"):
+        make_plan(config, request)
+    assert make_plan(config, request.model_copy(update={"method": "refer"})).uri == "sip:desk@[::1]:5080"
+
+
 @pytest.mark.parametrize("route", ["sip:x@evil.example", "+1555\n0777", "1" * 33, "sip:x@127.0.0.1.evil.example", "-"])
 def test_a_route_that_is_not_allowed_is_refused(route: str) -> None:
     with pytest.raises(HandoffInvalid, match="allowed_routes"):

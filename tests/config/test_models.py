@@ -61,9 +61,9 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
 
 
 def test_listen_addresses_know_their_parts(tmp_path: Path) -> None:
-    listen = load(tmp_path, tree(sip={"listen": ["udp://[::1]:5060", "tcp://sip.example.com:0"]})).sip.listen
+    listen = load(tmp_path, tree(sip={"listen": ["udp://192.0.2.1:5060", "tcp://sip.example.com:0"]})).sip.listen
     assert [(url.transport, url.host, url.port) for url in listen] == [
-        ("udp", "::1", 5060),
+        ("udp", "192.0.2.1", 5060),
         ("tcp", "sip.example.com", 0),
     ]
     http = load(tmp_path, tree(http={"listen": "[::1]:0"})).http.listen
@@ -254,7 +254,7 @@ def test_agents_and_destinations_are_told_apart(tmp_path: Path) -> None:
     }
     projects["sip"]["handoff"]["destinations"] |= {
         "sales": {"method": "refer", "uri": "tel:+15550199", "skill": "7"},
-        "desk": {"method": "invite", "uri": "sip:desk@[::1]:5090;transport=tcp", "signal": False},
+        "desk": {"method": "invite", "uri": "sip:desk@192.0.2.1:5090;transport=tcp", "signal": False},
     }
     pair = Authority(tmp_path).issue("own")
     sip_section = {"listen": ["udp://a:0", "tcp://a:0", "tls://a:0"], "tls": tls_settings(pair)}

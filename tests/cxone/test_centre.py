@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from harness.ipv6 import needs_ipv6
 
 from sipbridge.calls.ports import ContactCentre, SignalResult
 from sipbridge.cxone import HttpClient
+from sipbridge.simulator import running_simulator
 
 from .conftest import MakeCentre
 from .support import Simulator
@@ -14,6 +16,12 @@ async def test_it_is_a_contact_centre(make_centre: MakeCentre) -> None:
     centre: ContactCentre = make_centre()
     assert await centre.signal("1", {"p1": "End"}) is SignalResult.ACCEPTED
     assert await centre.post_transcript(record(*TURNS), escalated=False)
+
+
+@needs_ipv6
+async def test_cxone_may_have_an_ipv6_address(make_centre: MakeCentre) -> None:
+    async with running_simulator(host="::1") as url:
+        assert await make_centre(issuer=url).signal("1", {"p1": "End"}) is SignalResult.ACCEPTED
 
 
 async def test_a_fault_of_ours_is_logged_and_never_raised(

@@ -129,6 +129,16 @@ def test_guessing_is_slow_for_each_address() -> None:
     assert asker.ask("guess") == 401
 
 
+def test_addresses_of_one_ipv6_network_guess_together() -> None:
+    asker = Asker()
+    guesses = [asker.ask(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(WRONG_KEYS_PER_SECOND + 1)]
+    assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429]
+    assert asker.ask("guess", source="2001:db8:0:1::1") == 401, "another /64"
+    mapped = [asker.ask(f"guess-{n}", source="::ffff:192.0.2.9") for n in range(WRONG_KEYS_PER_SECOND)]
+    assert mapped == [401] * WRONG_KEYS_PER_SECOND
+    assert asker.ask("guess", source="192.0.2.9") == 429, "the same address, over a socket of IPv4"
+
+
 def test_the_right_key_among_too_many_guesses_is_not_told_from_them() -> None:
     asker = Asker()
     for n in range(2 * WRONG_KEYS_PER_SECOND):

@@ -122,7 +122,8 @@ class AgentSocket(WSListener):
 class AgentServer:
     """Where the agent listens. `refusing` is an HTTP status for those who come."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        self.host = host
         self.refusing: int | None = None
         self.pongs = True
         self.sockets: asyncio.Queue[AgentSocket] = asyncio.Queue()
@@ -132,7 +133,7 @@ class AgentServer:
         self._tried = asyncio.Event()
 
     def url(self, scheme: str = "ws") -> str:
-        return f"{scheme}://localhost:{self.port}/agent?key=secret"
+        return f"{scheme}://{self.host}:{self.port}/agent?key=secret"
 
     async def attempted(self, times: int) -> None:
         """Return once it was tried so many times to open a socket."""
@@ -156,10 +157,11 @@ class AgentServer:
 
 
 @asynccontextmanager
-async def agent_server(context: ssl.SSLContext | None = None) -> AsyncIterator[AgentServer]:
+async def agent_server(context: ssl.SSLContext | None = None, *, host: str = "localhost") -> AsyncIterator[AgentServer]:
     """Listen on loopback. What waits in the kernel is kept small, so that a reader who stops is noticed."""
-    listening = AgentServer()
-    listener = socket.create_server(("localhost", 0))
+    listening = AgentServer(f"[{host}]" if ":" in host else host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, 0), family=family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     server = await ws_create_server(listening.admit, sock=listener, ssl=context, enable_auto_pong=False)
     listening.port = listener.getsockname()[1]

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from harness.ipv6 import needs_ipv6
 
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
@@ -28,6 +29,15 @@ async def test_a_user_in_the_url_goes_into_authorization(site: Site) -> None:
     expected = "Basic " + base64.b64encode(b"bridge:s@fe").decode()
     assert agent_socket.request.headers.getall("Authorization") == [expected]
     assert agent_socket.request.headers["Host"] == f"localhost:{site.server.port}"
+
+
+@needs_ipv6
+async def test_an_agent_may_have_an_ipv6_address() -> None:
+    async with agent_server(host="::1") as server:
+        site = Site(server)
+        _, agent_socket = await site.connect()
+        assert agent_socket.request.headers["Host"] == f"[::1]:{server.port}"
+        await site.clean_up()
 
 
 async def test_nothing_is_sent_before_the_caller_is_answered(site: Site) -> None:
