@@ -5,21 +5,48 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import click
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge import __version__
 from sipbridge.calls.routing import route
-from sipbridge.config import Config, HostPort, hash_secret, load_config, unsupported, warnings
+from sipbridge.config import (
+    SAFE_CHARACTERS,
+    Config,
+    HostPort,
+    hash_secret,
+    is_hash,
+    load_config,
+    unsupported,
+    warnings,
+)
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 
-_SHORT = 16  # characters; a shorter secret can be guessed from its hash
 _TELEPHONE_KEYS = "0123456789*#ABCD"
 
 ConfigPath = click.Path(path_type=Path)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def reads_config(command: Callable[Concatenate[Path, P], R]) -> Callable[P, R]:
+    """Take the configuration file as FILE or as `--config FILE`: one of the two, for every command that reads it."""
+
+    @wraps(command)
+    def with_file(*args: P.args, **options: P.kwargs) -> R:
+        named, by_option = options.pop("file"), options.pop("config")
+        if (named is None) == (by_option is None):
+            raise click.UsageError("Give the configuration once: FILE or --config FILE.")
+        return command(cast("Path", named or by_option), *args, **options)
+
+    with_file = click.option("--config", type=ConfigPath, metavar="FILE", help="The configuration file.")(with_file)
+    return click.argument("file", type=ConfigPath, required=False)(with_file)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,14 +74,14 @@ def _fail(message: str, *, code: int) -> int:
     return code
 
 
-@click.group(no_args_is_help=False)
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sipbridge", message="%(prog)s %(version)s")
 def cli() -> None:
     """Hand callers over between NICE CXone and voice-AI agents."""
 
 
 @cli.command()
-@click.option("--config", "file", type=ConfigPath, required=True, metavar="FILE", help="The configuration file.")
+@reads_config
 def run(file: Path) -> int:
     """Run the bridge."""
     # By itself it would end us: whoever changes the file while we start means the next reading.
@@ -72,7 +99,7 @@ def run(file: Path) -> int:
 
 
 @cli.command()
-@click.argument("file", type=ConfigPath)
+@reads_config
 def check(file: Path) -> int:
     """Check a configuration.
 
@@ -90,19 +117,24 @@ def check(file: Path) -> int:
             destinations = ", ".join(project.handoff.destinations)
             click.echo(f"    project {project_id}: {project.agent.type} agent, hands off to {destinations}")
     for warning in warnings(config):
-        click.echo(f"{file}: warning: {warning}")
+        line = config.remarks.line_of(warning)
+        click.echo(f"{file}{f':{line}' if line else ''}: warning: {warning}")
     return 0
 
 
 @cli.command("route-test")
-@click.argument("file", type=ConfigPath)
 @click.option("--number", required=True, metavar="N", help="The dialled number, or its user part of a SIP URI.")
 @click.option("--token", metavar="T", help="The token that the INVITE would carry.")
+@reads_config
 def route_test(file: Path, number: str, token: str | None) -> int:
     """Try where a call would go.
 
     Says which client and project a call to N with token T would reach, or why none.
     """
+    if token is not None and is_hash(token):
+        raise click.UsageError(
+            "The token is a hash; give the token that it was made from, as a Studio script sends it."
+        )
     config = load_config(file)
     try:
         found = route(config, [number], _headers_with(config, token))
@@ -178,8 +210,10 @@ def hash_token(token: str | None, *, generate: bool) -> int:
         hashed = hash_secret(text)
     except ValueError as error:
         raise click.UsageError(f"The token {error}.") from None
-    if len(text) < _SHORT:
-        click.echo(f"sipbridge: warning: a token under {_SHORT} characters can be guessed from its hash", err=True)
+    if len(text) < SAFE_CHARACTERS:
+        click.echo(
+            f"sipbridge: warning: a token under {SAFE_CHARACTERS} characters can be guessed from its hash", err=True
+        )
     click.echo(hashed)
     return 0
 

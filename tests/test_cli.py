@@ -11,7 +11,7 @@ import pytest
 
 import sipbridge
 from sipbridge.cli import main
-from sipbridge.config import AuthToken, Config
+from sipbridge.config import AuthToken, Config, hash_secret
 from sipbridge.errors import StartupError
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "example.yaml"
@@ -78,8 +78,8 @@ def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output)
     assert out == ""
     assert err.splitlines() == [
         f"{bad}: clients: is missing; it must be given",
-        f"{bad}: drain_second: is an unknown key; did you mean drain_seconds?",
-        f"{bad}: sip.max_calls: is too small; it must be over 0",
+        f"{bad}:2: drain_second: is an unknown key; did you mean drain_seconds?",
+        f"{bad}:1: sip.max_calls: is too small; it must be over 0",
     ]
 
 
@@ -113,6 +113,50 @@ def test_route_test_tells_why_there_is_no_route(example: Path, capsys: Output, a
     assert out == ""
     assert err.startswith(f"sipbridge: refused with {why}: ")
     assert err.count("\n") == 1
+
+
+def test_route_test_says_that_it_was_given_a_hash(example: Path, capsys: Output) -> None:
+    token = hash_secret(SECRETS["ACME_BILLING_TOKEN"])
+    assert main(["route-test", str(example), "--number", "+19995550001", "--token", token]) == 2
+    assert "is a hash; give the token" in capsys.readouterr().err
+
+
+def test_warnings_give_the_line_of_the_file(tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "bridge.yaml"
+    file.write_text(EXAMPLE.read_text().replace("${ACME_BILLING_TOKEN}", "short"))
+    for name in ("SIPBRIDGE_POP_LINK_SECRET", "ACME_CLIENT_ID", "ACME_CLIENT_SECRET", "ACME_ACCESS_KEY_ID"):
+        file.write_text(file.read_text().replace(f"${{{name}}}", "a-long-secret-of-some-kind"))
+    file.write_text(
+        file.read_text().replace("file:${ACME_SECRETS_DIRECTORY}/access_key_secret", "a-long-secret-as-well")
+    )
+    file.write_text(file.read_text().replace("${ACME_BILLING_API_KEY}", "another-long-secret"))
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "auth_token: short" in text)
+    assert main(["check", str(file)]) == 0
+    assert f"{file}:{line}: warning: clients.acme.projects.billing.auth_token: is under" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [["{}"], ["--config", "{}"]])
+@pytest.mark.parametrize("command", ["check", "run", "route-test"])
+def test_every_command_takes_the_file_both_ways(
+    example: Path, service: list[Config], command: str, given: list[str]
+) -> None:
+    arguments = [word.format(example) for word in given]
+    if command == "route-test":
+        arguments += ["--number", "+19995550001", "--token", SECRETS["ACME_BILLING_TOKEN"]]
+    assert main([command, *arguments]) == (3 if command == "run" else 0)
+    assert len(service) == (command == "run")
+
+
+@pytest.mark.parametrize("given", [[], ["{}", "--config", "{}"]])
+def test_a_file_is_given_once(example: Path, capsys: Output, given: list[str]) -> None:
+    assert main(["check", *(word.format(example) for word in given)]) == 2
+    assert "FILE or --config FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["hash-token"]])
+def test_help_is_short_too(capsys: Output, command: list[str]) -> None:
+    assert main([*command, "-h"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: sipbridge")
 
 
 def test_run_hands_the_configuration_to_the_service(example: Path, service: list[Config]) -> None:

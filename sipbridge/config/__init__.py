@@ -31,9 +31,10 @@ from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.sip_uris import SrtpUse, check_called, sip_transport, split_srtp
 from sipbridge.config.sizes import descriptors_a_call
-from sipbridge.config.tokens import ApiKey, AuthToken, hash_secret, matches_any
+from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
 __all__ = [
+    "SAFE_CHARACTERS",
     "AdminConfig",
     "AgentConfig",
     "ApiKey",
@@ -66,6 +67,7 @@ __all__ = [
     "descriptors_a_call",
     "dotted",
     "hash_secret",
+    "is_hash",
     "load_config",
     "matches_any",
     "number_key",

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import KeyPath, Problem, dotted
 from sipbridge.config.sip_uris import sip_transport
 from sipbridge.config.source import select
-from sipbridge.config.tokens import HashedSecret, is_hash
+from sipbridge.config.tokens import SAFE_CHARACTERS, HashedSecret, is_hash
 
-_PROJECT = ("clients", ..., "projects", ...)
+_PROJECT: tuple[Hashable, ...] = ("clients", ..., "projects", ...)
 
 
 def cross_check(tree: object) -> Iterator[Problem]:
@@ -90,6 +90,14 @@ def _destinations_not_defined(tree: object) -> Iterator[Problem]:
                 for path, name in select(settings, *keys):
                     if isinstance(name, str) and name not in defined:
                         yield Problem(project + path, f"{name!r} is not defined; {nearest(name, defined)}")
+
+
+def short_secrets(tree: object) -> Iterator[Problem]:
+    """Find plain tokens and keys that are short enough to be guessed. No fault: whoever runs a test may want one."""
+    places = ((*_PROJECT, "auth_token"), (*_PROJECT, "api_keys", ...), ("http", "admin", "keys", ...))
+    for path, text in itertools.chain.from_iterable(select(tree, *steps) for steps in places):
+        if isinstance(text, str) and text and not is_hash(text) and len(text) < SAFE_CHARACTERS:
+            yield Problem(path, f"is under {SAFE_CHARACTERS} characters; `sipbridge hash-token --generate` makes one")
 
 
 def nearest(name: str, known: Iterable[object]) -> str:

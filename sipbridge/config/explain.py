@@ -76,6 +76,10 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
         return Problem(path, next((_PATTERNS[str(step)] for step in path if str(step) in _PATTERNS), _IDENTIFIER))
     if details["loc"][-1] == "[key]" and kind == "string_type":
         return Problem(path, "is a key that is not text; put it in quotes")
+    if kind in ("too_short", "too_long") and context.get("field_type") == "Value":  # text behind a check of ours
+        kind = f"string_{kind}"
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return Problem(path, "is empty; give it a value")
     text = _TEXTS.get(kind)
     return Problem(path, text.format(**context) if text else f"is not right: {details['msg']}")
 

@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from sipbridge.config.certificates import certificate_problems
-from sipbridge.config.crosschecks import cross_check
+from sipbridge.config.crosschecks import cross_check, short_secrets
+from sipbridge.config.document import Document, read_document
 from sipbridge.config.explain import explain
 from sipbridge.config.fields import BASE
-from sipbridge.config.models import Config
-from sipbridge.config.problems import Problem
-from sipbridge.config.source import read_tree, resolve
+from sipbridge.config.models import REMARKS, Config, Remarks
+from sipbridge.config.problems import KeyPath, Problem, dotted
+from sipbridge.config.source import Resolved, resolve
 from sipbridge.errors import ConfigError
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read and check the configuration file.
 
-    Raises `ConfigError` with every fault at once, one line each: `FILE: key.path: what is wrong; what would be right`.
-    No line shows a value that could be a secret.
+    Raises `ConfigError` with every fault at once, one line each: `FILE:LINE: key.path: what is wrong; what would be
+    right`. No line shows a value that could be a secret.
     """
     base = path.absolute().parent
-    written, repeated = read_tree(path)
+    document = read_document(path)
+    written = document.tree
     if not isinstance(written, dict):
         raise ConfigError([Problem((), "is no mapping; write at least the key clients").line(path)])
     # Read even where it is left out: its default is a path, which is relative to this file like any other.
     written.setdefault("store", {})
-    tree, unresolved = resolve(written, base, environ)
-    problems = [*repeated, *unresolved, *cross_check(tree)]
+    resolved = resolve(written, base, environ)
+    problems = [*document.repeated, *resolved.problems, *cross_check(resolved.tree)]
+    remarks = Remarks(
+        tuple(problem.without_file() for problem in _remarks(document, resolved)),
+        {dotted(key): line for key, line in document.lines.items()},
+    )
     try:
-        config = Config.model_validate(tree, context={BASE: base})
+        config = Config.model_validate(resolved.tree, context={BASE: base, REMARKS: remarks})
     except ValidationError as error:
-        missing = {problem.path for problem in unresolved}
+        missing = {problem.path for problem in resolved.problems}
         problems += [problem for problem in explain(error) if not _lies_at(problem, missing)]
     else:
         problems += certificate_problems(config.sip.tls)
         if not problems:
             return config
-    raise ConfigError([problem.line(path) for problem in sorted(set(problems), key=_place)])
+    told = {_explained(problem, resolved) for problem in problems}
+    raise ConfigError([problem.line(path, document.line_of(problem.path)) for problem in sorted(told, key=_place)])
 
 
-def _lies_at(problem: Problem, paths: Iterable[tuple[object, ...]]) -> bool:
+def _remarks(document: Document, resolved: Resolved) -> Iterator[Problem]:
+    """Find what is valid YAML and probably not meant: visible in the writing alone."""
+    for path in document.cut_short:
+        yield Problem(path, "ends where a comment begins; put the value in quotes if the # is part of it")
+    for path in resolved.unbraced:
+        yield Problem(path, "holds a $NAME without braces, which stays as it is; write ${NAME} for a variable")
+    yield from short_secrets(resolved.tree)
+
+
+def _explained(problem: Problem, resolved: Resolved) -> Problem:
+    """Name the variable or file that an empty value came from, which is what has to change."""
+    origin = resolved.empty.get(problem.path)
+    return Problem(problem.path, f"{origin} is empty; give it a value") if origin else problem
+
+
+def _lies_at(problem: Problem, paths: Iterable[KeyPath]) -> bool:
     return any(problem.path[: len(path)] == path for path in paths)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
 from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig
@@ -41,6 +42,23 @@ from sipbridge.config.sip_uris import SrtpUse
 from sipbridge.config.tokens import ApiKey, AuthToken
 
 SQLITE_PREFIX = "sqlite:///"
+REMARKS = "remarks"  # key of pydantic's validation context: the `Remarks` about the file
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What the writing of the file shows and its values do not.
+
+    `warnings` read like those of `find_warnings`; `lines` holds the line of each key, by its dotted path.
+    """
+
+    warnings: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def line_of(self, warning: str) -> int | None:
+        """Return the line of the key that a warning begins with; None if the file leaves it out."""
+        key = warning.partition(": ")[0]
+        return self.lines.get(key)
 
 
 class TlsConfig(Section):
@@ -251,6 +269,18 @@ class Config(Section):
     store: StoreConfig = StoreConfig()
     drain_seconds: SecondsOrNone = 30
     clients: dict[Identifier, ClientConfig] = Field(min_length=1)
+    _remarks: Remarks = PrivateAttr(default_factory=Remarks)
+
+    def model_post_init(self, context: Mapping[str, object] | None, /) -> None:
+        """Keep what was seen in the file."""
+        remarks = (context or {}).get(REMARKS)
+        if isinstance(remarks, Remarks):
+            self._remarks = remarks
+
+    @property
+    def remarks(self) -> Remarks:
+        """What was seen in the file it was read from."""
+        return self._remarks
 
     def client_of(self, number: str) -> tuple[str, ClientConfig] | None:
         """The client, with its id, that a number belongs to, however the number is written."""

@@ -14,10 +14,14 @@ class Problem(NamedTuple):
     path: KeyPath
     text: str
 
-    def line(self, file: Path) -> str:
-        """Write the one line that a user sees."""
-        where = f"{dotted(self.path)}: " if self.path else ""
-        return one_line(f"{file}: {where}{self.text}")
+    def line(self, file: Path, number: int | None = None) -> str:
+        """Write the one line that a user sees; `number` is the line of the file, from 1."""
+        place = f"{file}:{number}" if number else str(file)
+        return one_line(f"{place}: {self.without_file()}")
+
+    def without_file(self) -> str:
+        """Write it for a file that is named elsewhere."""
+        return one_line(f"{dotted(self.path)}: {self.text}" if self.path else self.text)
 
 
 def dotted(path: KeyPath) -> str:

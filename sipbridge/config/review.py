@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
-from sipbridge.config.handoff import InviteDestination
+from sipbridge.config.handoff import HandoffConfig, InviteDestination
 from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
 from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_a_call
@@ -37,6 +37,7 @@ def warnings(config: Config) -> list[str]:
 
 
 def _warnings(config: Config) -> Iterator[str]:
+    yield from config.remarks.warnings
     if any(network == _EVERYBODY for network in config.sip.trusted_sources):
         yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
     if any(network.version == 6 for network in config.sip.trusted_sources):  # noqa: PLR2004 (IPv6)
@@ -83,6 +84,7 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
         yield from _of_websocket(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
         yield "tts_command: its program is not found here, so no utterance would be spoken; install it or give its path"
+    yield from _named_like_an_end(project.handoff)
     for position, pattern in enumerate(project.handoff.allowed_routes):
         host = pattern.rpartition("@")[2] if "@" in pattern else "*"
         if pattern.startswith("tel:"):
@@ -91,6 +93,14 @@ def _of_project(project: ProjectConfig) -> Iterator[str]:
             yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
         elif host.endswith(".*") and re.search("[A-Za-z]", host):
             yield f"handoff.allowed_routes[{position}]: allows any domain under the star; write the host's whole name"
+
+
+def _named_like_an_end(handoff: HandoffConfig) -> Iterator[str]:
+    """Find destinations that a Studio script takes for the end of a conversation."""
+    ends = {template.text.casefold(): parameter for parameter, template in handoff.end_signal.items()}
+    for name in handoff.destinations:
+        if parameter := ends.get(name.casefold()):
+            yield f"handoff.destinations.{name}: has the value of end_signal.{parameter}; a script takes it for the end"
 
 
 def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]]:

@@ -12,6 +12,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 MAX_SECRET_BYTES = 256  # a longer token is refused on the trunk
+SAFE_CHARACTERS = 16  # a shorter secret can be guessed
 
 _HASH_PREFIX = "sha256:"
 _HASH = re.compile(r"sha256:([0-9a-f]{16,128}):([0-9a-f]{64})")

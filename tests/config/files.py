@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,11 @@ def load(folder: Path, content: object, environ: Mapping[str, str] | None = None
 
 
 def faults(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> list[str]:
-    """The problems of a bad file, the name of the file taken off."""
+    """The problems of a bad file, without the name of the file and the line number."""
     with pytest.raises(ConfigError) as caught:
         load(folder, content, environ)
     for problem in caught.value.problems:
         assert "\n" not in problem
         assert problem.startswith(f"{folder / 'bridge.yaml'}:")
-    return [problem.removeprefix(f"{folder / 'bridge.yaml'}:").strip() for problem in caught.value.problems]
+    place = re.compile(re.escape(f"{folder / 'bridge.yaml'}:") + r"(?:[0-9]+:(?= ))? ?")
+    return [place.sub("", problem, count=1) for problem in caught.value.problems]

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness.certificates import Authority, tls_settings
 
-from sipbridge.config import unsupported, warnings
+from sipbridge.config import Config, hash_secret, unsupported, warnings
 
 from .files import load, tree, with_handoff, with_project
 
@@ -159,5 +160,50 @@ def test_pop_links_get_warnings_where_a_signal_carries_one(tmp_path: Path) -> No
 def test_a_listener_for_admin_that_others_reach_gets_a_warning(tmp_path: Path) -> None:
     far = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "0.0.0.0:8081"}})
     assert [line for line in warnings(load(tmp_path, far)) if line.startswith("http.admin.listen: ")]
-    near = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "127.0.0.1:8081"}})
+    near = tree(http={"admin": {"keys": ["a-long-key-of-admin"], "listen": "127.0.0.1:8081"}})
     assert not [line for line in warnings(load(tmp_path, near)) if line.startswith("http.admin")]
+
+
+def _about(config: Config, key: str) -> list[str]:
+    return [line for line in warnings(config) if line.startswith(f"{key}: ")]
+
+
+def test_a_variable_without_braces_gets_a_warning(tmp_path: Path) -> None:
+    config = load(tmp_path, with_project(auth_token="$BILLING_TOKEN_OF_ACME", api_keys=["costs-5$-and-16-more"]))
+    (found,) = _about(config, f"{PROJECT}.auth_token")
+    assert "write ${NAME}" in found
+    assert "BILLING" not in found  # it may be a part of the secret
+    assert not _about(config, f"{PROJECT}.api_keys[0]")
+
+
+def test_short_tokens_and_keys_get_a_warning(tmp_path: Path) -> None:
+    config = load(tmp_path, with_project(auth_token="15-characters-.", api_keys=["16-characters--.", "short"]))
+    assert _about(config, f"{PROJECT}.auth_token")
+    assert not _about(config, f"{PROJECT}.api_keys[0]")
+    assert _about(config, f"{PROJECT}.api_keys[1]")
+    assert not _about(load(tmp_path, with_project(auth_token=hash_secret("short"))), f"{PROJECT}.auth_token")
+
+
+@pytest.mark.parametrize("name", ["End", "end", "END"])
+def test_a_destination_named_like_the_end_of_a_conversation_gets_a_warning(tmp_path: Path, name: str) -> None:
+    destinations = {"care": {"method": "release"}, name: {"method": "release"}}
+    config = load(tmp_path, with_handoff(destinations=destinations))
+    assert _about(config, f"{PROJECT}.handoff.destinations.{name}")
+    assert not _about(config, f"{PROJECT}.handoff.destinations.care")
+    ends = load(tmp_path, with_handoff(destinations=destinations, end_signal={"p1": "Over"}))
+    assert not _about(ends, f"{PROJECT}.handoff.destinations.{name}")
+
+
+@pytest.mark.parametrize(
+    "written", ["store: {}\ndrain_seconds: 30 #seconds", "http:\n  pop_link_secret: #a-long-secret"]
+)
+def test_a_value_that_ends_at_a_comment_gets_a_warning(tmp_path: Path, written: str) -> None:
+    config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
+    (found,) = [line for line in warnings(config) if "where a comment begins" in line]
+    assert config.remarks.line_of(found) == 2
+
+
+@pytest.mark.parametrize("written", ["drain_seconds: 30 # seconds", 'drain_seconds: "30" #s', "store: # one\n  {}"])
+def test_an_ordinary_comment_gets_none(tmp_path: Path, written: str) -> None:
+    config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
+    assert not [line for line in warnings(config) if "where a comment begins" in line]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,34 @@ def test_select_finds_values_with_their_paths_and_passes_over_other_shapes() -> 
     nested = {"a": {"x": {"n": [1, 2]}, "y": {"n": "text"}, "z": None}}
     assert list(select(nested, "a", ..., "n", ...)) == [(("a", "x", "n", 0), 1), (("a", "x", "n", 1), 2)]
     assert list(select(nested, "b", "c")) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [with_project(auth_token="${T}"), with_project(api_keys=["${T}"]), tree(http={"pop_link_secret": "${T}"})],
+)
+def test_an_empty_variable_is_named(tmp_path: Path, content: dict[str, Any]) -> None:
+    (found,) = faults(tmp_path, content, {"T": ""})
+    assert found.endswith(": the environment variable T is empty; give it a value")
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    (found,) = faults(tmp_path, with_project(auth_token="file:token"))
+    assert found.endswith("auth_token: the file that is named here is empty; give it a value")
+
+
+def test_a_fault_gives_the_line_of_its_key_or_of_the_one_above(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "store: {}\nclients:\n  acme:\n    pseudo_numbers: [x]\n    projects: {}\n")
+    places = {problem.split(": ")[1]: problem.split(": ")[0].rpartition(":")[2] for problem in caught.value.problems}
+    assert places == {
+        "clients.acme.cxone": "3",  # missing: that of the client
+        "clients.acme.projects": "5",
+        "clients.acme.pseudo_numbers[0]": "4",
+    }
+
+
+def test_lengths_are_told_in_characters(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, tree(http={"pop_link_secret": "short"}))
+    assert found == "http.pop_link_secret: is too short; give at least 16 characters"
