@@ -156,12 +156,13 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
 
 @cli.command()
 @click.option("--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="Where to answer.")
-def simulate(listen: str) -> int:
-    """Play CXone, to test against."""
+@click.option("--quiet", is_flag=True, help="Print no line per token, Signal and transcript.")
+def simulate(listen: str, *, quiet: bool) -> int:
+    """Play CXone, to test against. Prints each token, Signal, transcript and rejected request."""
     address = _address(listen)
     from sipbridge import simulator  # noqa: PLC0415 (the bridge itself has no use for it)
 
-    return simulator.main(address.host, address.port)
+    return simulator.main(address.host, address.port, quiet=quiet)
 
 
 @cli.command()

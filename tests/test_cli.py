@@ -183,14 +183,14 @@ def test_a_start_that_fails_is_one_line(
 
 
 def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[tuple[str, int]] = []
+    called: list[tuple[str, int, bool]] = []
     module = ModuleType("sipbridge.simulator")
-    module.main = lambda host, port: called.append((host, port)) or 0  # type: ignore[attr-defined,func-returns-value]
+    module.main = lambda host, port, quiet: called.append((host, port, quiet)) or 0  # type: ignore[attr-defined,func-returns-value]
     monkeypatch.setitem(sys.modules, "sipbridge.simulator", module)
     monkeypatch.setattr(sipbridge, "simulator", module, raising=False)
     assert main(["simulate"]) == 0
-    assert main(["simulate", "--listen", "[::1]:0"]) == 0
-    assert called == [("127.0.0.1", 9100), ("::1", 0)]
+    assert main(["simulate", "--quiet", "--listen", "[::1]:0"]) == 0
+    assert called == [("127.0.0.1", 9100, False), ("::1", 0, True)]
 
 
 def test_agent_listens_where_it_is_told_and_asks_for_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ async def count_and_spoil(request: web.Request, handler: Handler) -> web.StreamR
     if fault is None:
         response = await _ask(handler, request)
     else:
+        state.announce(f"{endpoint.value} spoiled by a fault")
         if fault.reset == "before":
             return _reset(request, state, endpoint)
         response = await _spoiled(fault, handler, request)
@@ -58,6 +59,7 @@ async def _ask(handler: Handler, request: web.Request) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refused:
+        request.app[STATE].announce(f"{request.match_info.route.name} rejected with {refused.status}: {refused}")
         return refused.response()
 
 

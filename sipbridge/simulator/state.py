@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections import Counter, defaultdict, deque
@@ -63,13 +64,22 @@ class _Waiter:
 
 
 class State:
-    """All of it. One event loop uses it; nothing here blocks or awaits but `wait_for_signals`."""
+    """All of it. One event loop uses it; nothing here blocks or awaits but `wait_for_signals`.
+
+    `announce` gets a line of text for each token, Signal, transcript and rejected request.
+    """
 
     def __init__(
-        self, tenants: Sequence[Tenant], *, token_seconds: int, clock: Callable[[], float] = time.monotonic
+        self,
+        tenants: Sequence[Tenant],
+        *,
+        token_seconds: int,
+        clock: Callable[[], float] = time.monotonic,
+        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.tenants = tuple(tenants)
         self.token_seconds = token_seconds
+        self.announce = announce
         self.signing_key = secrets.token_bytes(32)
         self._clock = clock
         self._tokens: dict[str, tuple[Tenant, float]] = {}
@@ -85,6 +95,7 @@ class State:
         self._tokens = {token: issued for token, issued in self._tokens.items() if issued[1] > now}
         token = secrets.token_urlsafe(32)
         self._tokens[token] = (tenant, now + self.token_seconds)
+        self.announce(f"token for access key {tenant.access_key_id}, for {self.token_seconds} s")
         return token
 
     def tenant_of(self, token: str) -> Tenant | None:
@@ -95,6 +106,9 @@ class State:
     def add_signal(self, record: SignalRecord) -> None:
         """Keep a Signal and wake who waits for it."""
         self._signals.append(record)
+        # As JSON: a value may hold blanks, quotes or control characters.
+        given = " ".join(f"{name}={json.dumps(value)}" for name, value in record.parameters.items())
+        self.announce(f"Signal for contact {record.contact_id}: {given or 'no parameters'}")
         for waiter in self._waiters:
             if waiter.contact_id in (None, record.contact_id):
                 waiter.missing -= 1
@@ -125,6 +139,7 @@ class State:
 
     def add_transcript(self, contact_id: str, body: dict[str, Any], tenant: Tenant) -> None:
         """Keep a transcript."""
+        self.announce(f"transcript for contact {contact_id}")
         self._transcripts.append(TranscriptRecord(contact_id, body, tenant.tenant_id, datetime.now(UTC)))
 
     def transcripts(self, contact_id: str | None = None) -> list[TranscriptRecord]:

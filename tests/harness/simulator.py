@@ -53,7 +53,8 @@ class Simulator:
 @contextmanager
 def simulator(folder: Path) -> Iterator[Simulator]:
     """Run a simulator on a free port; its log is in the folder."""
-    with Program([SIPBRIDGE, "simulate", "--listen", "127.0.0.1:0"], folder / "simulator.log") as program:
+    # Quiet: a soak asks for more lines than anyone reads, and each takes time of the machine that is measured.
+    with Program([SIPBRIDGE, "simulate", "--quiet", "--listen", "127.0.0.1:0"], folder / "simulator.log") as program:
         ready = program.line_with("ready")
         found = re.search(r"http://127\.0\.0\.1:\d+", ready)
         if found is None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 
 from sipbridge.simulator import main
+from sipbridge.simulator.server import running_simulator
 
 RUN = "import sys; from sipbridge.simulator import main; sys.exit(main('127.0.0.1', 0))"
 
@@ -28,6 +30,23 @@ async def test_the_program_says_where_it_is_and_stops_on_a_signal(number: signal
     program.send_signal(number)
     assert await program.wait() == 0
     assert await program.stdout.read() == b""
+
+
+async def test_each_token_signal_and_rejected_request_is_announced() -> None:
+    said: list[str] = []
+    async with running_simulator(announce=said.append) as url, aiohttp.ClientSession() as http:
+        form = {"grant_type": "password", "username": "demo-key", "password": "demo-key-secret"}
+        demo = {"Authorization": f"Basic {base64.b64encode(b'demo-client:demo-secret').decode()}"}
+        async with http.post(f"{url}/auth/token", data=form, headers=demo) as answer:
+            token = (await answer.json())["access_token"]
+        signal_url = f"{url}/inContactAPI/services/v30.0/interactions/4711000123/signal"
+        bearer = {"Authorization": f"Bearer {token}"}
+        await http.post(signal_url, json={"p1": "sales", "p2": "line\nbreak"}, headers=bearer)
+        await http.post(signal_url, json={"p10": "x"}, headers=bearer)
+    assert said[0] == "token for access key demo-key, for 3600 s"
+    assert said[1] == 'Signal for contact 4711000123: p1="sales" p2="line\\nbreak"'
+    assert said[2].startswith("signal rejected with 400: ")
+    assert token not in "".join(said)
 
 
 def test_an_address_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
