@@ -11,6 +11,7 @@ from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters
 from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
 from sipbridge.calls.transfer import Taken, Transfer, transfer
 from sipbridge.errors import LegGone
 from sipbridge.waiting import settle
@@ -21,12 +22,6 @@ PLAY_OUT_SECONDS = 10.0
 # A text may be pages long; a caller who asked for a human does not listen to pages.
 UTTERANCE_SECONDS = 60.0
 
-SIGNAL_OUTCOMES = {
-    SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
-    SignalResult.REFUSED: Outcome(Result.CLIENT_ERROR, "signal_refused"),
-    SignalResult.UNDELIVERED: Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"),
-    SignalResult.UNKNOWN: Outcome(Result.INDETERMINATE, "signal_unknown"),
-}
 _DONE = Outcome(Result.SUCCESS, "done")
 _ABANDONED = Transfer(Taken.NO, Outcome(Result.CLIENT_ERROR, "caller_hung_up"), "caller_hung_up")
 
@@ -154,19 +149,19 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
     """Fill in the templates and signal. Not cut short by the caller's BYE: CXone may already act on it."""
     config = call.project_config.handoff
     parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.around.pop_url)
-    journal, call_id = call.around.journal, call.record.call_id
-    # Before it is sent: a run after a crash must not send a second one.
-    await call.journalled(journal.signalling(call_id))
+    call.note_handoff(parameters=parameters)
+    signal = Signal(call.around, call.record, parameters)
     started = time.monotonic()
-    result = await call.centre.signal(call.record.contact_id, parameters)
-    seconds = time.monotonic() - started
-    journal.signalled(call_id, result)
-    call.note_handoff(parameters=parameters, signal=result.value)
-    outcome = SIGNAL_OUTCOMES[result]
-    call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
-    if plan:
-        call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
-    return result
+    try:
+        return await signal.send()
+    finally:
+        # Also if the program is stopped while CXone's response is awaited: the record then says `unknown`.
+        seconds = time.monotonic() - started
+        call.note_handoff(signal=signal.result.value)
+        outcome = SIGNAL_OUTCOMES[signal.result]
+        call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
+        if plan:
+            call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
 
 
 def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | None, transferred: Transfer) -> Outcome:
@@ -184,6 +179,19 @@ def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | 
         # The agent hears how it went, and is free while the caller may still talk to a human through us.
         call.in_the_background(call.let_agent_go())
     return outcome
+
+
+def cut_short(call: Call, outcome: Outcome) -> None:
+    """Give a handoff its final state that did not come to its end, as the program or a fault of ours ended the call."""
+    handoff = call.record.handoff
+    if handoff is None or not _is_open(call):
+        return
+    # CXone took the Signal: its script has the caller, though it was not seen to act.
+    taken = handoff.signal == SignalResult.ACCEPTED
+    state = HandoffState.COMPLETED if taken else HandoffState.FAILED
+    call.note_handoff(state=state, confirmed=False, finished_at=call.moment())
+    seconds = (call.moment() - handoff.handoff_at).total_seconds()
+    call.around.observe(HandoffFinished(call.record, handoff.method, outcome, seconds))
 
 
 def _is_open(call: Call) -> bool:

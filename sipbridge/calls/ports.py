@@ -7,7 +7,7 @@ place of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -202,14 +202,22 @@ class SignalResult(StrEnum):
     UNKNOWN = "unknown"  # sent, and no answer: it is not sent again
 
 
+# Awaited while a Signal is under way: with `UNKNOWN` right before its first byte goes out, with `UNDELIVERED` once that
+# try has certainly not arrived and another is to follow.
+SignalNote = Callable[[SignalResult], Awaitable[None]]
+
+
 class ContactCentre(Protocol):
     """CXone, of one client."""
 
     async def warm_up(self) -> None:
         """Fetch what a Signal needs, so that the first call need not wait for it. Never raises."""
 
-    async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
-        """Signal the contact's script, at most once, within the time budget. Never raises."""
+    async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
+        """Signal the contact's script, at most once, within the time budget. Never raises.
+
+        Everything that may take long (token, connection) is there before `note` is awaited with `UNKNOWN`.
+        """
 
     async def post_transcript(self, record: CallRecord, *, escalated: bool) -> bool:
         """Post the record's transcript for its main contact; true where CXone took it. Never raises."""
@@ -257,8 +265,8 @@ class RecordStore(Protocol):
 class Unfinished:
     """A call that an earlier run of the program left open, as far as the journal knows.
 
-    `headers` are those of its `Identity`. `signal` is None where no Signal can have reached CXone, `UNKNOWN` where one
-    was begun and nothing tells what became of it. The record has ended where only the store did not have it yet.
+    `headers` are those of its `Identity`. `signal` is None if no Signal can have reached CXone, `UNKNOWN` if one was
+    sent and its outcome is not known. The record is that of the last entry; it has ended if only the store lacks it.
     """
 
     record: CallRecord
@@ -277,11 +285,11 @@ class CallJournal(Protocol):
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
         """The caller is about to be answered."""
 
-    async def signalling(self, call_id: str) -> bool:
-        """A Signal is about to be sent: from here on nobody but CXone knows whether it came."""
+    async def signalling(self, record: CallRecord) -> bool:
+        """The first byte of a Signal is about to go out: from here on only CXone knows whether it arrived."""
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
-        """What is known of the Signal."""
+        """What is known of the Signal. `UNDELIVERED` takes `signalling` back, and is written at once."""
 
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""

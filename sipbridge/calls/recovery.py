@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from sipbridge.calls.call import Surroundings, now
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
-from sipbridge.calls.handoff import SIGNAL_OUTCOMES
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, make_plan, signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
 from sipbridge.config import ProjectConfig
 from sipbridge.errors import StoreError
 from sipbridge.waiting import first_of
@@ -62,7 +62,7 @@ async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaph
         if known is not None and known.state is CallState.ENDED:
             around.journal.stored(record.call_id)
             return
-        record, outcome, erased = await _make_good(known or record, call, around, turns)
+        record, outcome, erased = await _make_good(_merged(record, known), call, around, turns)
         around.observe(CallRecovered(record, outcome))
         if erased:
             around.journal.stored(record.call_id)
@@ -71,6 +71,13 @@ async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaph
         around.journal.stored(record.call_id)
     else:
         around.journal.unstored(record)
+
+
+def _merged(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
+    """Return the store's record, with the parameters of the Signal that the journal has."""
+    if stored is None or stored.handoff is None or journalled.handoff is None:
+        return stored or journalled
+    return _with_handoff(stored, parameters=journalled.handoff.parameters)
 
 
 class _Good(NamedTuple):
@@ -97,8 +104,8 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings,
         return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal"))
     shown = await _put(record, around)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
-    result = await _signal(record, project, parameters, around, turns)
     record = _with_handoff(record, parameters=parameters)
+    result = await _signal(record, project, parameters, around, turns)
     outcome = SIGNAL_OUTCOMES[result]
     # It takes a minute where CXone is not there, and what was erased in it must not come back.
     erased = shown and await _is_gone(record, around)
@@ -116,7 +123,7 @@ async def _signal(
     began = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
         async with turns:
-            sending = asyncio.ensure_future(_signal_once(record, parameters, around))
+            sending = asyncio.ensure_future(Signal(around, record, parameters).send())
             try:
                 await first_of(sending)
             finally:
@@ -127,13 +134,6 @@ async def _signal(
             break
         await asyncio.sleep(PAUSE_SECONDS)
     around.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
-    return result
-
-
-async def _signal_once(record: CallRecord, parameters: dict[str, str], around: Surroundings) -> SignalResult:
-    await around.journal.signalling(record.call_id)
-    result = await around.centres[record.client].signal(record.contact_id, parameters)
-    around.journal.signalled(record.call_id, result)
     return result
 
 

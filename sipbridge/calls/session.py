@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from sipbridge.calls.call import Call, Hangup
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
-from sipbridge.calls.handoff import hand_off, say_goodbye
+from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallState, HandoffState, Outcome, Result
+from sipbridge.calls.model import CallState, LegEnd, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
@@ -27,8 +29,8 @@ CALLER_HUNG_UP = Outcome(Result.SUCCESS, "caller_hung_up")
 async def run_call(call: Call) -> None:
     """Live a call. Never raises: whatever fails, the caller's leg ends, CXone takes over, the record says so."""
     call.around.registry.add(call)
-    call.around.observe(CallStarted(call.record))
     try:
+        call.around.observe(CallStarted(call.record))
         await _reach_agent(call)
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await call.leg.hang_up(AgentUnavailable.sip_status)
@@ -55,9 +57,10 @@ async def run_call(call: Call) -> None:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
         outcome = Outcome(Result.SERVER_ERROR, "internal_error")
     call.ending = True
-    if call.talking is not None:
-        await settle(call.talking)
-    await call.let_agent_go()
+    with _whatever_fails(call):
+        if call.talking is not None:
+            await settle(call.talking)
+        await call.let_agent_go()
     await _end(call, outcome)
 
 
@@ -181,13 +184,35 @@ def _decide_for_all(call: Call, reason: str, *, requested_by: str = "bridge") ->
 
 
 async def _end(call: Call, outcome: Outcome) -> None:
-    """End the caller's leg if it is still up, close the record, tell everybody."""
-    # An INVITE with no final answer yet must not get a 2xx for its last.
-    await call.leg.hang_up(200 if call.leg.answered.done() else _SERVER_ERROR)
-    await call.background_over()
-    leg_end = call.leg.ended.result()
-    if call.record.handoff and call.record.handoff.state is HandoffState.INITIATED:
-        call.note_handoff(state=HandoffState.FAILED, confirmed=False, finished_at=call.moment())
+    """End the caller's leg if it is still up, close the record, and notify the observers.
+
+    Whatever fails, the call is not among those in progress after this, and its slot is free.
+    """
+    around = call.around
+    with _whatever_fails(call):
+        # An INVITE with no final response yet must not get a 2xx for its last.
+        await call.leg.hang_up(200 if call.leg.answered.done() else _SERVER_ERROR)
+    with _whatever_fails(call):
+        await call.background_over()
+        cut_short(call, outcome)
+    if call.leg.ended.done():
+        leg_end = call.leg.ended.result()
+    else:
+        leg_end = LegEnd(by_peer=False, sip_status=_SERVER_ERROR, at=time.monotonic())
+    with _whatever_fails(call):
+        _close_record(call, outcome, leg_end)
+    around.admission.release(call.record.call_id)
+    with _whatever_fails(call):
+        if await call.store(urgent=False):
+            around.journal.stored(call.record.call_id)
+        else:
+            around.journal.unstored(call.record)
+    around.registry.remove(call)
+    with _whatever_fails(call):
+        around.observe(CallEnded(call.record, outcome, leg_end.at - call.began))
+
+
+def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
     ended_by = call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
     call.note(
         state=CallState.ENDED,
@@ -200,10 +225,13 @@ async def _end(call: Call, outcome: Outcome) -> None:
     if record.answered_at is None:
         status = 487 if leg_end.by_peer else leg_end.sip_status
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
-    call.around.admission.release(record.call_id)
-    if await call.store(urgent=False):
-        call.around.journal.stored(record.call_id)
-    else:
-        call.around.journal.unstored(record)
-    call.around.registry.remove(call)
-    call.around.observe(CallEnded(record, outcome, leg_end.at - call.began))
+
+
+@contextmanager
+def _whatever_fails(call: Call) -> Iterator[None]:
+    """Log what a step of the end raises, so that the steps after it are taken all the same."""
+    try:
+        yield
+    except Exception:
+        extra = {"event": "internal_error", "call_id": call.record.call_id}
+        logger.exception("a step of the end of a call failed", extra=extra)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import Observer, SignalResult
+from sipbridge.calls.ports import Observer, SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
 from sipbridge.cxone.http import HttpClient
@@ -60,10 +60,10 @@ class CxoneCentre:
             extra = {"event": "cxone_not_ready", "client": self._client}
             logger.warning("CXone cannot be used yet: %s", error, extra=extra)
 
-    async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
+    async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
         """Signal the contact's script, at most once, within the time budget. Never raises."""
         try:
-            return await self._signaller.send(contact_id, parameters)
+            return await self._signaller.send(contact_id, parameters, note)
         except Exception:  # a fault of ours must not cost the caller the call
             extra = {"event": "cxone_signal_fault", "client": self._client, "contact_id": contact_id}
             logger.exception("Signal not known to have been sent", extra=extra)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -91,12 +91,21 @@ class HttpClient:
         headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", place_of(url), "", headers, urlencode(form).encode(), seconds, with_body=True)
 
-    async def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer:
+    async def post(
+        self,
+        base: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        sending: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
         """Send something to the URL that base and path make together, and return the answer's head.
 
+        `sending` is awaited once there is a connection, right before the first byte goes out.
         Raises `CxoneNotReached` where nothing was sent, and `CxoneError` where no answer came.
         """
-        return await self._send("POST", place_of(base), path, headers, body, seconds, with_body=False)
+        return await self._send("POST", place_of(base), path, headers, body, seconds, sending, with_body=False)
 
     async def close(self) -> None:
         """Close all connections, and what is under way on them."""
@@ -113,6 +122,7 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes,
         seconds: float,
+        sending: Callable[[], Awaitable[None]] | None = None,
         *,
         with_body: bool,
     ) -> Answer:
@@ -127,11 +137,34 @@ class HttpClient:
         await self._turn(place, pool, deadline - seconds / 2)
         try:
             connection = pool.take() or await self._connect(place, pool, deadline - seconds / 2)
+            if sending is not None:
+                connection = await self._announced(connection, sending, place, pool, deadline)
             return await connection.exchange(head.encode("ascii") + body, deadline, with_body=with_body)
         except NoAnswer as error:
             raise CxoneError(f"{place.host} gave no answer ({error})") from error
         finally:
             pool.turns.release()
+
+    async def _announced(
+        self,
+        connection: Connection,
+        sending: Callable[[], Awaitable[None]],
+        place: Place,
+        pool: _Pool,
+        deadline: float,
+    ) -> Connection:
+        """Await `sending`, and return a connection that is still open after it. Raises `CxoneNotReached`."""
+        began = self._loop.time()
+        try:
+            await sending()
+        except BaseException:
+            connection.abort()
+            raise
+        latest = deadline - (deadline - began) / 2
+        if self._loop.time() >= latest:
+            connection.abort()
+            raise CxoneNotReached("no time left")
+        return connection if connection.is_free else await self._connect(place, pool, latest)
 
     async def _turn(self, place: Place, pool: _Pool, deadline: float) -> None:
         if not pool.turns.locked():  # as nearly always: spares a timer

@@ -84,13 +84,16 @@ class FileJournal:
         """The caller is about to be answered."""
         return await self._now(entries.began(record, headers), synced=False)
 
-    async def signalling(self, call_id: str) -> bool:
-        """A Signal is about to be sent."""
-        return await self._now(entries.signalling(call_id), synced=True)
+    async def signalling(self, record: CallRecord) -> bool:
+        """The first byte of a Signal is about to go out."""
+        return await self._now(entries.signalling(record), synced=True)
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """What is known of the Signal."""
         self._soon(entries.signalled(call_id, result))
+        if result is SignalResult.UNDELIVERED:
+            # Until this is written, a crash leaves a contact that nobody signals.
+            self._flush()
 
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""

@@ -21,9 +21,9 @@ def began(record: CallRecord, headers: Headers) -> bytes:
     return _line("began", record.call_id, record=record.model_dump(mode="json"), headers=dict(headers))
 
 
-def signalling(call_id: str) -> bytes:
-    """A Signal is about to be sent."""
-    return _line("signalling", call_id)
+def signalling(record: CallRecord) -> bytes:
+    """The first byte of a Signal is about to go out; its parameters are in the record."""
+    return _line("signalling", record.call_id, record=record.model_dump(mode="json"))
 
 
 def signalled(call_id: str, result: SignalResult) -> bytes:
@@ -91,7 +91,9 @@ def _unfinished(lines: list[bytes]) -> Unfinished | None:
         call = Unfinished(CallRecord.model_validate(first["record"]), first.get("headers", {}))
         for entry in rest:
             if entry["what"] == "signalling":
-                call = replace(call, signal=SignalResult.UNKNOWN)
+                # Release 0.1.0 wrote no record here.
+                record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
+                call = replace(call, record=record, signal=SignalResult.UNKNOWN)
             elif entry["what"] == "signalled":
                 result = SignalResult(entry["result"])
                 # One that certainly did not arrive leaves the contact as it was.

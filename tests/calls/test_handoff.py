@@ -32,6 +32,7 @@ async def test_the_steps_come_in_the_contracts_order() -> None:
         "agent.finish_speaking",
         "store.put handoff_initiated",
         "centre.post_transcript",
+        "token",
         "journal.signalling",
         "centre.signal",
         "journal.signalled accepted",
@@ -361,3 +362,48 @@ async def test_a_caller_who_goes_in_mid_utterance_is_not_signalled_for() -> None
     assert record.handoff is not None
     assert record.handoff.state is HandoffState.FAILED
     assert not world.centre.signals
+
+
+# ---------------------------------------------------------------- a Signal that is cut off
+
+
+@pytest.mark.parametrize(("step", "signal"), [("token", "undelivered"), ("journal.signalling", "undelivered")])
+async def test_a_handoff_cut_off_before_the_first_byte_of_its_signal_has_sent_none(step: str, signal: str) -> None:
+    world = await _cut_off_in(step)
+    assert (world.handoff.signal, world.handoff.state) == (signal, HandoffState.FAILED)
+    assert world.handoff.parameters["p1"] == "care"
+
+
+async def test_a_signal_cut_off_while_its_response_is_awaited_is_unknown_and_keeps_its_parameters() -> None:
+    world = await _cut_off_in("centre.signal")
+    assert (world.handoff.signal, world.handoff.state) == ("unknown", HandoffState.FAILED)
+    assert world.handoff.parameters["p1"] == "care"
+    assert world.observer.one(SignalSent).outcome == Outcome(Result.INDETERMINATE, "signal_unknown")
+
+
+async def test_a_handoff_cut_off_after_cxone_took_its_signal_is_completed_and_not_confirmed() -> None:
+    world = await _cut_off_in("caller.hang_up")
+    assert (world.handoff.signal, world.handoff.state) == ("accepted", HandoffState.COMPLETED)
+    assert world.handoff.confirmed is False
+
+
+async def _cut_off_in(step: str) -> World:
+    """A second signal to the program, or a fault, ends the call while a step is under way."""
+    world = World()
+    held = world.journal.hold(step)
+    await world.talking()
+    world.ask()
+    await world.journal.until(step)
+    assert world.task is not None
+    world.task.cancel()
+    held.set()
+    assert (await world.over()).reason == "shut_down"
+    return world
+
+
+async def test_the_journal_has_the_parameters_before_the_first_byte_goes_out() -> None:
+    world = World()
+    await world.hand_off()
+    (record,) = world.call_journal.signalling_records
+    assert record.handoff is not None
+    assert record.handoff.parameters == _sent(world)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -454,3 +456,35 @@ async def test_a_call_that_was_still_ringing_when_the_bridge_drained_is_handed_o
     reached.set()
     await world.over()
     assert (world.handoff.reason, world.handoff.requested_by) == ("draining", "bridge")
+
+
+# ---------------------------------------------------------------- whatever fails at the end
+
+
+@pytest.mark.parametrize("part", ["store", "journal", "observer", "leg", "agent"])
+async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part: str) -> None:
+    world = World()
+    await world.talking()
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise TypeError("a fault of ours")
+
+    if part == "store":
+        world.store.failing = StoreError("full")
+        world.call_journal.unstored = fail  # type: ignore[method-assign]
+    elif part == "journal":
+        world.call_journal.stored = fail  # type: ignore[method-assign]
+    elif part == "observer":
+        world.call.around = replace(world.call.around, observe=fail)
+    elif part == "leg":
+        world.leg.hang_up = fail  # type: ignore[method-assign]
+    else:
+        world.conversation.close = fail  # type: ignore[method-assign]
+    world.conversation.ends()
+    assert world.task is not None
+    await asyncio.wait([world.task], timeout=5)
+    assert world.task.done()
+    assert world.task.exception() is None
+    assert world.record.state is CallState.ENDED
+    assert len(world.registry) == 0
+    assert world.admission.active == 0

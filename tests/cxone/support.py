@@ -13,6 +13,7 @@ import orjson
 
 from sipbridge.calls.events import CallEvent, TokenRequested
 from sipbridge.calls.model import Result
+from sipbridge.calls.ports import SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.simulator import DEMO_TENANT, Tenant
 
@@ -48,6 +49,10 @@ class Recorder:
         while len(self.events) < count:
             self._changed.clear()
             await self._changed.wait()
+
+
+async def unnoted(_: SignalResult) -> None:
+    """A `SignalNote` for tests that are about something else."""
 
 
 class Simulator:

@@ -6,7 +6,7 @@ from sipbridge.calls.ports import SignalResult
 from sipbridge.cxone.breaker import Breaker
 
 from .conftest import MakeCentre
-from .support import Clock, Simulator
+from .support import Clock, Simulator, unnoted
 
 
 def opened(clock: Clock, retry_after: float | None = None) -> Breaker:
@@ -88,13 +88,13 @@ async def test_while_it_is_open_signals_are_undelivered_at_once(
     centre = make_centre()
     await simulator.fault("signal", status=504, times=5)
     for _ in range(5):
-        assert await centre.signal("1", {}) is SignalResult.UNKNOWN
-    assert await centre.signal("1", {}) is SignalResult.UNDELIVERED
+        assert await centre.signal("1", {}, unnoted) is SignalResult.UNKNOWN
+    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"504": 5}
 
     clock.advance(10)
-    assert await centre.signal("1", {}) is SignalResult.ACCEPTED
-    assert await centre.signal("1", {}) is SignalResult.ACCEPTED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_retry_after_of_a_busy_cxone_keeps_signals_back_for_so_long(
@@ -103,12 +103,12 @@ async def test_retry_after_of_a_busy_cxone_keeps_signals_back_for_so_long(
     centre = make_centre()
     await simulator.fault("signal", status=429, retry_after=60, times=5)
     for _ in range(6):
-        assert await centre.signal("1", {}) is SignalResult.UNDELIVERED
+        assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     clock.advance(59)
-    assert await centre.signal("1", {}) is SignalResult.UNDELIVERED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"429": 5}
     clock.advance(1)
-    assert await centre.signal("1", {}) is SignalResult.ACCEPTED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_a_signal_that_waits_to_be_repeated_gives_up_when_it_opens(
@@ -117,9 +117,9 @@ async def test_a_signal_that_waits_to_be_repeated_gives_up_when_it_opens(
     centre = make_centre()
     await simulator.fault("signal", status=504, times=4)
     for _ in range(4):
-        await centre.signal("1", {})
+        await centre.signal("1", {}, unnoted)
     await simulator.fault("signal", status=503)
-    assert await centre.signal("1", {}) is SignalResult.UNDELIVERED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"504": 4, "503": 1}
 
 
@@ -129,7 +129,7 @@ async def test_no_token_counts_as_a_failure_and_an_open_breaker_asks_for_none(
     centre = make_centre()
     await simulator.fault("token", status=400, times=None)
     for _ in range(7):
-        assert await centre.signal("1", {}) is SignalResult.UNDELIVERED
+        assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("token") == {"400": 5}
 
 
@@ -140,13 +140,13 @@ async def test_refusals_and_faults_of_a_script_do_not_open_it(
     centre = make_centre()
     await simulator.fault("signal", status=status, times=8)
     for _ in range(8):
-        await centre.signal("1", {})
-    assert await centre.signal("1", {}) is SignalResult.ACCEPTED
+        await centre.signal("1", {}, unnoted)
+    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_one_client_s_breaker_is_not_another_s(make_centre: MakeCentre, refusing_address: str) -> None:
     broken = make_centre("broken", api_url=f"http://{refusing_address}")
     for _ in range(2):
-        await broken.signal("1", {})
-    assert await broken.signal("1", {}) is SignalResult.UNDELIVERED
-    assert await make_centre("sound").signal("1", {}) is SignalResult.ACCEPTED
+        await broken.signal("1", {}, unnoted)
+    assert await broken.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+    assert await make_centre("sound").signal("1", {}, unnoted) is SignalResult.ACCEPTED

@@ -8,20 +8,20 @@ from sipbridge.cxone import HttpClient
 from sipbridge.simulator import running_simulator
 
 from .conftest import MakeCentre
-from .support import Simulator
+from .support import Simulator, unnoted
 from .test_transcript import TURNS, record
 
 
 async def test_it_is_a_contact_centre(make_centre: MakeCentre) -> None:
     centre: ContactCentre = make_centre()
-    assert await centre.signal("1", {"p1": "End"}) is SignalResult.ACCEPTED
+    assert await centre.signal("1", {"p1": "End"}, unnoted) is SignalResult.ACCEPTED
     assert await centre.post_transcript(record(*TURNS), escalated=False)
 
 
 @needs_ipv6
 async def test_cxone_may_have_an_ipv6_address(make_centre: MakeCentre) -> None:
     async with running_simulator(host="::1") as url:
-        assert await make_centre(issuer=url).signal("1", {"p1": "End"}) is SignalResult.ACCEPTED
+        assert await make_centre(issuer=url).signal("1", {"p1": "End"}, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_a_fault_of_ours_is_logged_and_never_raised(
@@ -34,7 +34,7 @@ async def test_a_fault_of_ours_is_logged_and_never_raised(
         raise RuntimeError("what nobody foresees")
 
     monkeypatch.setattr(http, "post", fail)
-    assert await centre.signal("1", {"p1": "very-private"}) is SignalResult.UNKNOWN
+    assert await centre.signal("1", {"p1": "very-private"}, unnoted) is SignalResult.UNKNOWN
     assert not await centre.post_transcript(record(*TURNS), escalated=True)
     events = [vars(entry).get("event") for entry in caplog.records if entry.levelname == "ERROR"]
     assert events == ["cxone_signal_fault", "cxone_transcript_fault"]
@@ -48,4 +48,4 @@ async def test_what_cxone_says_to_the_transcript_does_not_touch_the_signal(
     await simulator.fault("transcript", status=503, times=None)
     for _ in range(6):
         assert not await centre.post_transcript(record(*TURNS), escalated=True)
-    assert await centre.signal("1", {}) is SignalResult.ACCEPTED
+    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED

@@ -9,16 +9,17 @@ from email.utils import format_datetime
 import pytest
 
 from sipbridge.calls.ports import SignalResult
+from sipbridge.cxone import HttpClient
 
 from .conftest import MakeCentre
-from .support import Simulator, silent_server
+from .support import Simulator, silent_server, unnoted
 
 CONTACT = "4711000123"
 PARAMETERS = {"p1": "Escalate", "p2": "10000002", "p9": "https://bridge.example/pop?a=1&b=ü"}
 
 
 async def test_parameters_travel_in_the_body_by_default(make_centre: MakeCentre, simulator: Simulator) -> None:
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["contact_id"] == CONTACT
     assert signal["parameters"] == PARAMETERS
@@ -29,7 +30,7 @@ async def test_parameters_travel_in_the_query_where_the_configuration_says_so(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     parameters = PARAMETERS | {"p3": "a b+c%20d/é"}
-    assert await make_centre(parameters_in="query").signal(CONTACT, parameters) is SignalResult.ACCEPTED
+    assert await make_centre(parameters_in="query").signal(CONTACT, parameters, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["parameters"] == parameters
     assert signal["in"] == "query"
@@ -37,7 +38,7 @@ async def test_parameters_travel_in_the_query_where_the_configuration_says_so(
 
 @pytest.mark.parametrize("where", ["body", "query"])
 async def test_a_signal_may_carry_nothing(make_centre: MakeCentre, simulator: Simulator, where: str) -> None:
-    assert await make_centre(parameters_in=where).signal(CONTACT, {}) is SignalResult.ACCEPTED
+    assert await make_centre(parameters_in=where).signal(CONTACT, {}, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["parameters"] == {}
 
@@ -47,31 +48,31 @@ async def test_text_that_is_no_unicode_is_sent_with_question_marks(
     make_centre: MakeCentre, simulator: Simulator, where: str
 ) -> None:
     centre = make_centre(parameters_in=where)
-    assert await centre.signal(CONTACT, {"p1": "caf\udce9"}) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, {"p1": "caf\udce9"}, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["parameters"] == {"p1": "caf?"}
 
 
 async def test_the_contact_id_is_trimmed(make_centre: MakeCentre, simulator: Simulator) -> None:
-    assert await make_centre().signal(f" {CONTACT}\t", PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(f" {CONTACT}\t", PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert [signal["contact_id"] for signal in await simulator.signals()] == [CONTACT]
 
 
 async def test_the_contact_id_cannot_leave_its_place_in_the_path(make_centre: MakeCentre, simulator: Simulator) -> None:
-    assert await make_centre().signal("1/../2?x#y", PARAMETERS) is SignalResult.REFUSED
+    assert await make_centre().signal("1/../2?x#y", PARAMETERS, unnoted) is SignalResult.REFUSED
     assert await simulator.requests("signal") == {"404": 1}
 
 
 @pytest.mark.parametrize("contact_id", ["", "  ", "100000000000"])
 async def test_no_contact_is_not_signalled(make_centre: MakeCentre, simulator: Simulator, contact_id: str) -> None:
-    assert await make_centre().signal(contact_id, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await make_centre().signal(contact_id, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {}
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
 async def test_these_statuses_mean_accepted(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("signal", status=status)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert await simulator.requests("signal") == {str(status): 1}
 
 
@@ -80,7 +81,7 @@ async def test_a_refusal_is_final_and_redirects_are_not_followed(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.REFUSED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.REFUSED
     assert await simulator.requests("signal") == {str(status): 1}
 
 
@@ -89,7 +90,7 @@ async def test_what_may_have_reached_the_script_is_unknown_and_not_repeated(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.UNKNOWN
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNKNOWN
     assert await simulator.requests("signal") == {str(status): 1}
 
 
@@ -98,7 +99,7 @@ async def test_a_refused_token_is_replaced_and_the_signal_sent_once_more(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert await simulator.requests("signal") == {str(status): 1, "202": 1}
     assert await simulator.requests("token") == {"200": 2}
 
@@ -106,23 +107,23 @@ async def test_a_refused_token_is_replaced_and_the_signal_sent_once_more(
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_fresh_token_is_a_refusal(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("signal", status=status, times=None)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.REFUSED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.REFUSED
     assert await simulator.requests("signal") == {str(status): 2}
     assert await simulator.requests("token") == {"200": 2}
 
 
 async def test_tokens_that_expire_early_cost_no_signal(make_centre: MakeCentre, simulator: Simulator) -> None:
     centre = make_centre()
-    assert await centre.signal(CONTACT, {"p1": "one"}) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, {"p1": "one"}, unnoted) is SignalResult.ACCEPTED
     await simulator.fault("signal", expire_tokens=True)
-    assert await centre.signal(CONTACT, {"p1": "two"}) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, {"p1": "two"}, unnoted) is SignalResult.ACCEPTED
     assert [signal["parameters"]["p1"] for signal in await simulator.signals()] == ["one", "two"]
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_busy_cxone_is_asked_again(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("signal", status=status)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert await simulator.requests("signal") == {str(status): 1, "202": 1}
 
 
@@ -130,14 +131,14 @@ async def test_retry_after_is_waited_for(make_centre: MakeCentre, simulator: Sim
     centre = make_centre()
     await simulator.fault("signal", status=503, retry_after=1)
     started_at = time.monotonic()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert time.monotonic() - started_at >= 1
 
 
 async def test_retry_after_may_be_a_date(make_centre: MakeCentre, simulator: Simulator) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
     await simulator.fault("signal", status=429, retry_after=soon)
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
 
 
 @pytest.mark.parametrize("retry_after", [3, 60, 999_999_999])
@@ -146,14 +147,14 @@ async def test_a_retry_after_beyond_the_budget_is_not_waited_for(
 ) -> None:
     await simulator.fault("signal", status=503, retry_after=retry_after)
     started_at = time.monotonic()
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert time.monotonic() - started_at < 2.5
     assert await simulator.requests("signal") == {"503": 1}
 
 
 async def test_nonsense_in_retry_after_is_overlooked(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("signal", status=503, retry_after="when we are done")
-    assert await make_centre().signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_a_cxone_that_stays_busy_gets_the_signal_no_more_when_the_budget_is_used_up(
@@ -161,7 +162,7 @@ async def test_a_cxone_that_stays_busy_gets_the_signal_no_more_when_the_budget_i
 ) -> None:
     await simulator.fault("signal", status=503, times=None)
     started_at = time.monotonic()
-    assert await make_centre(budget_seconds=1.0).signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await make_centre(budget_seconds=1.0).signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert time.monotonic() - started_at < 2.5
     assert await simulator.requests("signal") == {"503": 3}
 
@@ -173,7 +174,7 @@ async def test_after_a_read_time_out_the_signal_is_not_sent_again(
     await centre.warm_up()
     await simulator.fault("signal", latency_seconds=60, times=None)
     started_at = time.monotonic()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNKNOWN
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNKNOWN
     assert 0.4 < time.monotonic() - started_at < 2.5
     assert len(await simulator.signals()) == 1
 
@@ -185,9 +186,9 @@ async def test_after_a_reset_the_signal_is_not_sent_again(
 ) -> None:
     centre = make_centre()
     if pooled:
-        assert await centre.signal("before", PARAMETERS) is SignalResult.ACCEPTED
+        assert await centre.signal("before", PARAMETERS, unnoted) is SignalResult.ACCEPTED
     await simulator.fault("signal", reset=reset, times=None)
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNKNOWN
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNKNOWN
     assert (await simulator.requests("signal"))["reset"] == 1
     assert len(await simulator.signals(contact_id=CONTACT)) == (1 if reset == "after" else 0)
 
@@ -196,7 +197,7 @@ async def test_a_server_that_says_nothing_leaves_it_unknown(make_centre: MakeCen
     async with silent_server() as address:
         centre = make_centre(api_url=f"http://{address}", budget_seconds=1.0)
         await centre.warm_up()
-        assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNKNOWN
+        assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNKNOWN
 
 
 async def test_without_a_connection_it_is_tried_again_and_then_undelivered(
@@ -205,7 +206,7 @@ async def test_without_a_connection_it_is_tried_again_and_then_undelivered(
     centre = make_centre(api_url=f"http://{refusing_address}", budget_seconds=1.0)
     await centre.warm_up()
     started_at = time.monotonic()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert 0.5 < time.monotonic() - started_at < 2.5
 
 
@@ -214,7 +215,7 @@ async def test_a_tls_handshake_that_hangs_has_sent_nothing(make_centre: MakeCent
         centre = make_centre(api_url=f"https://{address}", budget_seconds=2.0)
         await centre.warm_up()
         started_at = time.monotonic()
-        assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+        assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
         assert time.monotonic() - started_at < 3
 
 
@@ -222,13 +223,13 @@ async def test_a_tls_handshake_that_fails_has_sent_nothing(make_centre: MakeCent
     api_url = simulator.url.replace("http:", "https:")
     centre = make_centre(api_url=api_url, budget_seconds=1.0)
     await centre.warm_up()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
 
 
 async def test_a_host_name_that_does_not_resolve_has_got_nothing(make_centre: MakeCentre) -> None:
     centre = make_centre(api_url="https://nowhere.invalid", budget_seconds=1.0)
     await centre.warm_up()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
 
 
 @pytest.mark.parametrize("body", ["<html>Sorry</html>", "x" * 10_000_000, "\x00\x01 {"])
@@ -236,29 +237,29 @@ async def test_the_body_of_an_answer_does_not_matter(make_centre: MakeCentre, si
     await simulator.fault("signal", status=200, body=body)
     await simulator.fault("signal", status=400, body=body)
     centre = make_centre()
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.REFUSED
-    assert await centre.signal(CONTACT, PARAMETERS) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.REFUSED
+    assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
 
 
 async def test_the_budget_covers_a_slow_token(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("token", latency_seconds=60)
     started_at = time.monotonic()
-    assert await make_centre(budget_seconds=0.5).signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await make_centre(budget_seconds=0.5).signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert time.monotonic() - started_at < 2.5
     assert await simulator.requests("signal") == {}
 
 
 async def test_a_try_is_not_begun_with_hardly_any_time_left(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("token", latency_seconds=0.45)
-    assert await make_centre(budget_seconds=0.6).signal(CONTACT, PARAMETERS) is SignalResult.UNDELIVERED
+    assert await make_centre(budget_seconds=0.6).signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {}
 
 
 async def test_many_signals_at_once_each_arrive_once(make_centre: MakeCentre, simulator: Simulator) -> None:
     centre = make_centre()
     contacts = [f"c-{number}" for number in range(200)]
-    results = await asyncio.gather(*(centre.signal(contact, PARAMETERS) for contact in contacts))
+    results = await asyncio.gather(*(centre.signal(contact, PARAMETERS, unnoted) for contact in contacts))
     assert set(results) == {SignalResult.ACCEPTED}
     assert sorted(signal["contact_id"] for signal in await simulator.signals()) == sorted(contacts)
     assert await simulator.requests("token") == {"200": 1}
@@ -271,7 +272,7 @@ async def test_nothing_of_the_caller_and_no_secret_is_logged(
     centre = make_centre(parameters_in="query", budget_seconds=0.5)
     for fault in ({"status": 400}, {"status": 503, "retry_after": 9}, {"reset": "before"}, {"latency_seconds": 60}):
         await simulator.fault("signal", **fault)
-        await centre.signal(CONTACT, {"p1": "very-private"})
+        await centre.signal(CONTACT, {"p1": "very-private"}, unnoted)
     assert [record.getMessage() for record in caplog.records if record.name == "sipbridge.cxone.signal"] == [
         "Signal refused: 400",
         "Signal undelivered: 503",
@@ -281,3 +282,74 @@ async def test_nothing_of_the_caller_and_no_secret_is_logged(
     for secret in ("very-private", "demo-secret", "demo-key-secret", "Bearer"):
         assert secret not in caplog.text
     assert {vars(record).get("contact_id") for record in caplog.records} <= {CONTACT, None}
+
+
+class _Notes:
+    """A `SignalNote` that remembers, and how many Signals CXone had then."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.noted: list[tuple[SignalResult, int]] = []
+        self._simulator = simulator
+
+    async def __call__(self, result: SignalResult) -> None:
+        self.noted.append((result, sum((await self._simulator.requests("signal")).values())))
+
+
+async def test_it_is_noted_right_before_the_first_byte_when_all_else_is_there(
+    make_centre: MakeCentre, simulator: Simulator
+) -> None:
+    await simulator.fault("token", latency_seconds=0.5)
+    notes = _Notes(simulator)
+    signalling = asyncio.create_task(make_centre().signal(CONTACT, PARAMETERS, notes))
+    while "200" not in await simulator.requests("token"):
+        assert notes.noted == [], "while there is no token a crash leaves a contact that can be signalled"
+    assert await signalling is SignalResult.ACCEPTED
+    assert notes.noted == [(SignalResult.UNKNOWN, 0)]
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_try_that_certainly_did_not_arrive_is_taken_back_before_the_next(
+    make_centre: MakeCentre, simulator: Simulator, status: int
+) -> None:
+    await simulator.fault("signal", status=status)
+    notes = _Notes(simulator)
+    assert await make_centre().signal(CONTACT, PARAMETERS, notes) is SignalResult.ACCEPTED
+    assert notes.noted == [(SignalResult.UNKNOWN, 0), (SignalResult.UNDELIVERED, 1), (SignalResult.UNKNOWN, 1)]
+
+
+async def test_what_is_never_sent_is_never_noted(make_centre: MakeCentre, refusing_address: str) -> None:
+    noted: list[SignalResult] = []
+
+    async def note(result: SignalResult) -> None:
+        noted.append(result)
+
+    centre = make_centre(api_url=f"http://{refusing_address}", budget_seconds=0.5)
+    assert await centre.signal(CONTACT, PARAMETERS, note) is SignalResult.UNDELIVERED
+    assert SignalResult.UNKNOWN not in noted
+
+
+async def test_a_connection_that_closes_while_it_is_noted_is_replaced(
+    make_centre: MakeCentre, simulator: Simulator, http: HttpClient
+) -> None:
+    centre = make_centre()
+    await centre.signal(CONTACT, {}, unnoted)
+
+    async def note(_: SignalResult) -> None:
+        await http.close()
+
+    assert await centre.signal(CONTACT, {}, note) is SignalResult.ACCEPTED
+    assert len(await simulator.signals()) == 2
+
+
+async def test_a_note_that_takes_too_long_leaves_the_signal_unsent(
+    make_centre: MakeCentre, simulator: Simulator
+) -> None:
+    centre = make_centre(budget_seconds=0.5)
+    await centre.warm_up()
+
+    async def note(result: SignalResult) -> None:
+        if result is SignalResult.UNKNOWN:
+            await asyncio.sleep(0.3)
+
+    assert await centre.signal(CONTACT, {}, note) is SignalResult.UNDELIVERED
+    assert await simulator.signals() == []

@@ -16,7 +16,7 @@ from sipbridge.errors import CxoneError
 from sipbridge.simulator import DEMO_TENANT, running_simulator
 
 from .conftest import MakeCentre
-from .support import Clock, Recorder, Simulator, config_for
+from .support import Clock, Recorder, Simulator, config_for, unnoted
 
 OTHER_TENANT = DEMO_TENANT.model_copy(
     update={
@@ -140,7 +140,9 @@ async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
     async with running_simulator([DEMO_TENANT, OTHER_TENANT]) as url, aiohttp.ClientSession() as control:
         ours, theirs = make_centre("ours", issuer=url), make_centre("theirs", issuer=url, tenant=OTHER_TENANT)
         for _ in range(2):
-            results = await asyncio.gather(ours.signal("our-contact", {}), theirs.signal("their-contact", {}))
+            results = await asyncio.gather(
+                ours.signal("our-contact", {}, unnoted), theirs.signal("their-contact", {}, unnoted)
+            )
             assert set(results) == {SignalResult.ACCEPTED}
         signals = await Simulator(url, control).signals()
     assert len(signals) == 4
@@ -154,7 +156,7 @@ async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
 async def test_wrong_credentials_are_asked_about_once_and_are_our_fault(
     make_centre: MakeCentre, simulator: Simulator, recorder: Recorder, wrong: str
 ) -> None:
-    assert await make_centre(**{wrong: "wrong"}).signal("1", {}) is SignalResult.UNDELIVERED
+    assert await make_centre(**{wrong: "wrong"}).signal("1", {}, unnoted) is SignalResult.UNDELIVERED
     [event] = recorder.events
     assert isinstance(event, TokenRequested)
     assert (event.client, event.result) == ("acme", Result.CLIENT_ERROR)
@@ -228,7 +230,7 @@ async def test_warm_up_spares_the_first_call_the_token(make_centre: MakeCentre, 
     centre = make_centre()
     await centre.warm_up()
     assert await simulator.requests("token") == {"200": 1}
-    await centre.signal("1", {})
+    await centre.signal("1", {}, unnoted)
     assert await simulator.requests("token") == {"200": 1}
 
 

@@ -8,7 +8,7 @@ import pytest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Turn
 
 from .conftest import MakeCentre
-from .support import Simulator
+from .support import Simulator, unnoted
 
 STARTED_AT = datetime(2025, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 TURNS = (
@@ -112,7 +112,7 @@ async def test_a_refused_token_is_replaced_for_the_signal_to_come(
     await simulator.fault("transcript", expire_tokens=True)
     centre = make_centre()
     assert not await centre.post_transcript(record(*TURNS), escalated=True)
-    await centre.signal("4711", {})
+    await centre.signal("4711", {}, unnoted)
     assert await simulator.requests("signal") == {"202": 1}
 
 
@@ -137,6 +137,6 @@ async def test_a_cxone_that_is_down_is_not_asked(make_centre: MakeCentre, simula
     centre = make_centre()
     await simulator.fault("signal", status=504, times=5)
     for _ in range(5):
-        await centre.signal("4711", {})
+        await centre.signal("4711", {}, unnoted)
     assert not await centre.post_transcript(record(*TURNS), escalated=True)
     assert await simulator.requests("transcript") == {}

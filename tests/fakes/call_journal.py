@@ -12,6 +12,7 @@ class FakeCallJournal:
 
     def __init__(self, journal: Journal) -> None:
         self.open: dict[str, SignalResult | None] = {}
+        self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
         self._journal = journal
@@ -21,9 +22,10 @@ class FakeCallJournal:
         self.open[record.call_id] = None
         return not self.failing
 
-    async def signalling(self, call_id: str) -> bool:
+    async def signalling(self, record: CallRecord) -> bool:
         await self._journal.reach("journal.signalling")
-        self.open[call_id] = SignalResult.UNKNOWN
+        self.signalling_records.append(record)
+        self.open[record.call_id] = SignalResult.UNKNOWN
         return not self.failing
 
     def signalled(self, call_id: str, result: SignalResult) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fakes.journal import Journal
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import ContactCentre, SignalResult
+from sipbridge.calls.ports import ContactCentre, SignalNote, SignalResult
 
 
 class FakeCentre:
@@ -22,8 +22,10 @@ class FakeCentre:
     async def warm_up(self) -> None:
         self._journal.note("centre.warm_up")
 
-    async def signal(self, contact_id: str, parameters: Mapping[str, str]) -> SignalResult:
+    async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
         self.signals.append((contact_id, parameters))
+        await self._journal.reach("token")
+        await note(SignalResult.UNKNOWN)
         await self._journal.reach("centre.signal")
         return self.answer
 

@@ -62,7 +62,7 @@ async def test_a_call_that_began_is_there_as_soon_as_that_returns(reopen: Open, 
 async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
-    assert await journal.signalling("call-1")
+    assert await journal.signalling(make_record())
     assert [call.signal for call in left_in(path)] == [SignalResult.UNKNOWN]
 
 
@@ -77,7 +77,7 @@ async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: 
 async def test_what_became_of_a_signal_is_kept(reopen: Open, result: SignalResult, found: SignalResult | None) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
-    await journal.signalling("call-1")
+    await journal.signalling(make_record())
     journal.signalled("call-1", result)
     await journal.close()
     assert [call.signal for call in reopen().unfinished()] == [found]
@@ -120,7 +120,7 @@ async def test_what_is_noted_after_an_end_that_was_torn_off_is_found_again(
     path.write_bytes(end)
     journal = reopen()
     assert await journal.begin(make_record("call-2"), HEADERS)
-    assert await journal.signalling("call-2")
+    assert await journal.signalling(make_record("call-2"))
     assert [(call.record.call_id, call.signal) for call in left_in(path)] == [("call-2", SignalResult.UNKNOWN)]
 
 
