@@ -1,3 +1,4 @@
+#include "sipbridge_dtmf.hpp"
 #include "sipbridge_media.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_origin.hpp"
@@ -476,6 +477,7 @@ int runClock(void *) {
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
             ;
         readPackets();
+        reportLostEnds();
         pjmedia_frame frame;
         pj_bzero(&frame, sizeof(frame));
         frame.buf = samples;

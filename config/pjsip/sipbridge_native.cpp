@@ -1,3 +1,4 @@
+#include "sipbridge_dtmf.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_pools.hpp"
 #include "sipbridge_room.hpp"
@@ -257,6 +258,8 @@ void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event
     pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
     if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
         judgeRefer(id, dialog, rdata);
+    else if (pjsip_method_cmp(&transaction->method, &pjsip_info_method) == 0)
+        answerInfo(id, dialog, rdata);
     // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
     else if (pjsip_method_cmp(&transaction->method, pjsip_get_options_method()) == 0)
         pjsip_dlg_respond(dialog, rdata, PJSIP_SC_OK, NULL, NULL, NULL);
@@ -335,21 +338,11 @@ void wakeSipThread() {
 
 namespace {
 
-/** A key that is held down, or was last (RFC 4733, 2.5.1: all packets of one press carry its first timestamp). */
-struct Press {
-    long timestamp = -1;
-    char digit = 0;
-    bool held = false;
-};
-
-// By PJSUA's slot. A slot's packets come from one thread.
-Press presses[PJSUA_MAX_CALLS];
-
 /** PJSUA would look for an account by the user part. All accounts but the default one are for calls of ours. */
 void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *account = pjsua_acc_get_default(); }
 
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
-    presses[id] = Press();
+    forgetDigits(id);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
     if (!pjsua_var.calls[id].inv->neg)
@@ -405,31 +398,8 @@ void onTransferStatus(pjsua_call_id id, int status, const pj_str_t *text, pj_boo
     push(EventRefer, id, 0, status, std::string(text->ptr, static_cast<size_t>(text->slen)), final != 0);
 }
 
-void pushDigit(pjsua_call_id id, char digit) {
-    push(EventDigit, id, digit);
-    wakeSipThread();
-}
-
-/** Report a press once: when its key is let go, or, where those packets were lost, when the next one begins. */
-void onDtmf(pjsua_call_id id, const pjsua_dtmf_event *event) {
-    if (event->method != PJSUA_DTMF_METHOD_RFC2833) {
-        pushDigit(id, static_cast<char>(event->digit));
-        return;
-    }
-    Press &press = presses[id];
-    const long timestamp = static_cast<long>(event->timestamp);
-    if (press.timestamp != timestamp) {
-        if (press.held)
-            pushDigit(id, press.digit);
-        press.timestamp = timestamp;
-        press.digit = static_cast<char>(event->digit);
-        press.held = true;
-    }
-    if (press.held && (event->flags & PJMEDIA_STREAM_DTMF_IS_END)) {
-        press.held = false;
-        pushDigit(id, press.digit);
-    }
-}
+/** Never called: sipbridge_dtmf.cpp takes all that PJSIP would call it for. PJSUA looks for it when it makes a stream. */
+void onDtmf(pjsua_call_id, const pjsua_dtmf_event *) {}
 
 bool breaksLine(const std::string &text) {
     for (const char c : text)
@@ -547,7 +517,7 @@ int callDial(int account, const std::string &uri, const std::string &localUri, c
     message.data.local_uri = borrowed(localUri);
     pjsua_call_id call = PJSUA_INVALID_ID;
     PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &target, NULL, NULL, &message.data, &call));
-    presses[call] = Press();
+    forgetDigits(call);
     return call;
 }
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _OK = 200
 _FORBIDDEN = 403
 _TIMEOUT = 408
-_KEYS = frozenset("0123456789*#ABCD")  # RFC 4733, 3.2
 
 
 class LegTable:
@@ -190,10 +189,7 @@ class LegTable:
             if dialog.outgoing:
                 self._thread.tell(dialog.leg.audio_offered)
         elif kind == pj.EventDigit:
-            # By INFO any byte may come as a key, and those over 0x7f as less than nothing.
-            key = chr(number).upper() if number > 0 else ""
-            if key in _KEYS:
-                self._thread.tell(partial(dialog.leg.key_pressed, key))
+            self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
         elif kind == pj.EventRefer:
             self._refer_progress(dialog, status, text, final=final)
 

@@ -57,10 +57,17 @@ class RawCall:
 
     def press(self, key: bytes) -> None:
         """Send a key by INFO; returns once that is answered."""
+        self.inform(b"Signal=%s\r\nDuration=160\r\n" % key, b"Content-Type: application/dtmf-relay\r\n")
+
+    def inform(self, body: bytes, headers: bytes) -> bytes:
+        """Send an INFO, with header lines of its own; returns the response."""
         self._sent += 1
-        self._send(b"INFO", self._sent, b"Signal=%s\r\nDuration=160\r\n" % key, b"application/dtmf-relay")
-        while b"INFO" not in self._socket.recv(65_535):
+        others, self._headers = self._headers, self._headers + headers
+        self._send(b"INFO", self._sent, body, kind=b"")
+        self._headers = others
+        while b" INFO\r\n" not in (response := self._socket.recv(65_535)):
             pass
+        return response
 
     def take_refer(self) -> None:
         """Answer the bridge's REFER with 202, when it comes."""
@@ -89,7 +96,7 @@ class RawCall:
         # A refusal's ACK belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3).
         own = method == b"INVITE" or (method == b"ACK" and self.status >= 300)
         branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if own else method)
-        content = b"Content-Type: %s\r\n" % kind if body else b""
+        content = b"Content-Type: %s\r\n" % kind if body and kind else b""
         self._socket.send(
             b"%s %s SIP/2.0\r\n" % (method, self._target)
             + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
@@ -112,5 +119,6 @@ o=raw 1 1 IN IP4 127.0.0.1\r
 s=-\r
 c=IN IP4 127.0.0.1\r
 t=0 0\r
-m=audio 9 RTP/AVP 0\r
+m=audio 9 RTP/AVP 0 101\r
+a=rtpmap:101 telephone-event/8000\r
 """

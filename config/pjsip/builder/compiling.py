@@ -215,6 +215,25 @@ EDITS = (
             r"\g<1>} else \g<2>\g<3>"
         ),
     ),
+    # PJMEDIA drops packets of events that come out of order, and a press whose end alone arrives after the same digit.
+    # Of a press whose end was lost it tells nothing. sipbridge_dtmf.cpp is given every packet.
+    (
+        "pjmedia/src/pjmedia/stream.c",
+        r"(    if \(hdr->pt == stream->rx_event_pt\) \{\n)([\s\S]*?\n    \}\n)",
+        (
+            r"    if (stream->dtmf_event_cb) {\n"
+            r"        extern void sipbridgeEventPacket(int, const pjmedia_rtp_hdr *, const void *, unsigned);\n"
+            r"        extern void sipbridgeAudioPacket(int);\n"
+            r"        const int call = (int)(pj_ssize_t)stream->dtmf_event_cb_user_data;\n"
+            r"        if (hdr->pt == stream->rx_event_pt) {\n"
+            r"            sipbridgeEventPacket(call, hdr, payload, payloadlen);\n"
+            r"            goto on_return;\n"
+            r"        }\n"
+            r"        sipbridgeAudioPacket(call);\n"
+            r"    }\n"
+            r"\g<1>\g<2>"
+        ),
+    ),
     # RTCP goes along with RTP, one port above it (RFC 3550, 11), whoever has sent us some before.
     (
         "pjmedia/src/pjmedia/transport_udp.c",
