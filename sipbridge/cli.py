@@ -81,9 +81,16 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "text"]),
+    default="auto",
+    show_default=True,
+    help="How log lines look on standard error; auto is text on a terminal, else json.",
+)
 @reads_config
-def run(file: Path) -> int:
-    """Run the bridge."""
+def run(file: Path, log_format: str) -> int:
+    """Run the bridge until SIGINT (Ctrl-C) or SIGTERM; a second one ends the calls that are left at once."""
     # By itself it would end us: whoever changes the file while we start means the next reading.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     config = load_config(file)
@@ -95,7 +102,8 @@ def run(file: Path) -> int:
         raise StartupError(
             "the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build"
         ) from None
-    return run_service(config, partial(load_config, file))
+    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    return run_service(config, partial(load_config, file), "text" if text else "json")
 
 
 @cli.command()

@@ -26,12 +26,12 @@ from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.config import Config, authority, descriptors_a_call, unsupported, warnings
 from sipbridge.cxone import HttpClient
-from sipbridge.errors import ConfigError, StartupError
+from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.readings import Readings
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.supervisor import Supervisor
-from sipbridge.telemetry import CallLog, Metrics, configure_logging, level_from
+from sipbridge.telemetry import CallLog, LogFormat, Metrics, configure_logging, level_from
 from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.waiting import settle
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
@@ -46,7 +46,7 @@ LAST_CALLS_SECONDS = 25.0
 CLOSING_SECONDS = 10.0
 
 
-def main(config: Config, read: Callable[[], Config]) -> int:
+def main(config: Config, read: Callable[[], Config], log_format: LogFormat = "json") -> int:
     """Run the bridge until it is told to stop; returns the exit code. Raises `StartupError` or `ConfigError`.
 
     `read` reads the configuration again, at each SIGHUP.
@@ -54,11 +54,17 @@ def main(config: Config, read: Callable[[], Config]) -> int:
     _refuse_unsupported(config)
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with configure_logging(level_from(os.environ)):
+    with configure_logging(level_from(os.environ), log_format=log_format):
         if short := descriptors.claim(config.sip.max_calls, descriptors_a_call(config)):
             logger.warning("%s", short, extra={"event": "config_warning"})
         _log_warnings(config)
-        uvloop.run(Service(config, read).run())
+        try:
+            uvloop.run(Service(config, read).run())
+        except SipbridgeError as error:
+            if log_format == "json":  # a terminal shows the error itself, as any command's
+                logger.error("start failed: %s", error, extra={"event": "start_failed"})  # noqa: TRY400 (the line says it all)
+            raise
+        logger.info("stopped", extra={"event": "stopped"})
     return 0
 
 
@@ -279,6 +285,8 @@ class Service:
         """Drain at the first signal, end at the second. A drain that the API began goes on at the first."""
         self._stop_signals += 1
         self._stop_asked.set()
+        if self._stop_signals == 2:  # noqa: PLR2004 (the one that ends all calls)
+            logger.warning("second stop signal: ending %d calls", self.calls, extra={"event": "stop_forced"})
         self._cut_short_if_told()
 
     def _cut_short_if_told(self) -> None:
@@ -286,7 +294,7 @@ class Service:
             self._cut_short()
 
     def _cut_short(self) -> None:
-        """End all calls; one that is ending is let be, for its record."""
+        """End all calls; one that is ending is left alone, for its record."""
         for task, call in self._calls.items():
             if not call.ending:
                 call.ending = True
@@ -297,7 +305,7 @@ class Service:
         drain_seconds = self._readings.latest.config.drain_seconds
         self._admission.draining = True
         self._supervisor.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
-        self._observe(DrainChanged(draining=True))
+        self._observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
         # Who came through the gate a moment ago is a call, too: nobody would end it once the SIP thread has stopped.
         await self._trunk.caught_up()
         self._cut_short_if_told()

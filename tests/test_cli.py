@@ -47,7 +47,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     called: list[Config] = []
     module = ModuleType("sipbridge.service")
 
-    def serve(config: Config, read: Callable[[], Config]) -> int:
+    def serve(config: Config, read: Callable[[], Config], log_format: str) -> int:
+        assert log_format == "json"  # standard error is no terminal here
         assert list(read().clients) == list(config.clients)
         called.append(config)
         return 3

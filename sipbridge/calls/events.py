@@ -143,9 +143,14 @@ class ConfigRead:
 
 @dataclass(frozen=True, slots=True)
 class DrainChanged:
-    """The bridge began to drain, or is done with it."""
+    """The bridge began to drain, or is done with it.
+
+    `calls` are in progress; what is left of them after `wait_seconds` is handed off.
+    """
 
     draining: bool
+    calls: int = 0
+    wait_seconds: float = 0.0
 
 
 CallEvent = (

@@ -1,7 +1,8 @@
 """What operators see of the bridge: metrics and logs, both made from the events of calls."""
 
 from sipbridge.telemetry.call_log import CallLog
+from sipbridge.telemetry.log_lines import LogFormat
 from sipbridge.telemetry.logs import LogOutput, configure_logging, level_from
 from sipbridge.telemetry.metrics import Metrics
 
-__all__ = ["CallLog", "LogOutput", "Metrics", "configure_logging", "level_from"]
+__all__ = ["CallLog", "LogFormat", "LogOutput", "Metrics", "configure_logging", "level_from"]

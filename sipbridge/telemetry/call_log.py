@@ -97,8 +97,10 @@ class CallLog:
         logger.warning("call recovered", extra=fields)
 
     def _token_requested(self, event: TokenRequested) -> None:
-        if event.result is not Result.SUCCESS and self._limit.allows(f"no access token: {event.client}"):
-            fields = {"event": "token_requested", "client": event.client, "result": event.result.value}
+        fields = {"event": "token_requested", "client": event.client, "result": event.result.value}
+        if event.result is Result.SUCCESS:
+            logger.info("access token from CXone", extra=fields)
+        elif self._limit.allows(f"no access token: {event.client}"):
             logger.warning("no access token from CXone", extra=fields)
 
     def _store_failed(self, event: StoreFailed) -> None:
@@ -112,8 +114,18 @@ class CallLog:
             logger.info("configuration read anew", extra={"event": "config_read"})
 
     def _drain_changed(self, event: DrainChanged) -> None:
-        text = "draining: no new calls" if event.draining else "drained"
-        logger.info(text, extra={"event": "drain_changed", "draining": event.draining})
+        fields: dict[str, Any] = {"event": "drain_changed", "draining": event.draining}
+        if not event.draining:
+            logger.info("drained", extra=fields)
+            return
+        fields |= {"calls": event.calls, "wait_seconds": event.wait_seconds}
+        text = "draining: no new calls, and none in progress"
+        if event.calls:
+            text = (
+                f"draining: no new calls; {event.calls} in progress, handed off after {event.wait_seconds:g} s; "
+                "a second SIGINT (Ctrl-C) or SIGTERM ends them at once"
+            )
+        logger.info(text, extra=fields)
 
 
 def _log_suppressed(what: str, count: int, seconds: float) -> None:

@@ -1,8 +1,7 @@
-"""JSON lines, written by a thread of their own so that no call ever waits for a terminal, a pipe or a disk."""
+"""Log lines, written by a thread of their own so that no call ever waits for a terminal, a pipe or a disk."""
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import sys
@@ -11,12 +10,11 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
-from pythonjsonlogger.orjson import OrjsonFormatter
+from sipbridge.telemetry.log_lines import LogFormat, formatter_of
 
 QUEUED_LINES = 10_000
 STOP_SECONDS = 2.0
@@ -27,14 +25,14 @@ logger = logging.getLogger(__name__)
 _Queue = queue.Queue[logging.LogRecord | None]
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> LogOutput:
+def configure_logging(level: str, stream: TextIO | None = None, log_format: LogFormat = "json") -> LogOutput:
     """Send the root logger's lines to a stream, standard error unless given, and return what stops that.
 
     `level` is a name such as `INFO`. Raises `ValueError` for one that is none.
     """
     if level.upper() not in logging.getLevelNamesMapping():
         raise ValueError(f"no log level: {level!r}; use DEBUG, INFO, WARNING or ERROR")
-    return LogOutput(level.upper(), stream or sys.stderr)
+    return LogOutput(level.upper(), stream or sys.stderr, formatter_of(log_format))
 
 
 def level_from(environ: Mapping[str, str]) -> str:
@@ -45,10 +43,10 @@ def level_from(environ: Mapping[str, str]) -> str:
 class LogOutput:
     """The root logger's way to a stream, until `close`. At most `QUEUED_LINES` wait; more are dropped and counted."""
 
-    def __init__(self, level: str, stream: TextIO) -> None:
+    def __init__(self, level: str, stream: TextIO, formatter: logging.Formatter) -> None:
         lines: _Queue = queue.Queue(QUEUED_LINES)
         self._enqueuer = _Enqueuer(lines)
-        self._writer = _Writer(lines, stream, self._enqueuer)
+        self._writer = _Writer(lines, stream, self._enqueuer, formatter)
         root = logging.getLogger()
         self._level_before = root.level
         root.addHandler(self._enqueuer)
@@ -103,9 +101,9 @@ class _Writer(QueueListener):
     queue: _Queue
     _thread: threading.Thread | None
 
-    def __init__(self, lines: _Queue, stream: TextIO, source: _Enqueuer) -> None:
+    def __init__(self, lines: _Queue, stream: TextIO, source: _Enqueuer, formatter: logging.Formatter) -> None:
         self._lines = _Lines()
-        self._lines.setFormatter(_JsonLine())
+        self._lines.setFormatter(formatter)
         super().__init__(lines, self._lines)
         self._stream = stream
         self._source = source
@@ -168,24 +166,3 @@ class _Lines(logging.Handler):
         """Return what was gathered, each line ended."""
         lines, self._formatted = self._formatted, []
         return "".join(f"{line}\n" for line in lines)
-
-
-class _JsonLine(OrjsonFormatter):
-    """`time` (RFC 3339, UTC), `level`, `logger`, `message`, then whatever the line has as extras."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            ["asctime", "levelname", "name", "message"],
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        )
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 (the library's name and signature)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Write any line at all: orjson refuses lone surrogates and large numbers."""
-        try:
-            return super().jsonify_log_record(log_data)
-        except TypeError:
-            return json.dumps(log_data, default=repr)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 from contextlib import suppress
@@ -32,6 +33,10 @@ def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: P
         assert [sent["p3"] for sent in call.signals()] == ["draining"]
         assert late.signals() == []
         assert trunk.bridge.program.wait(15) == 0
+        lines = [json.loads(line) for line in trunk.bridge.program.log.read_text().splitlines()]
+        (draining,) = [line for line in lines if line.get("event") == "drain_changed"]
+        assert (draining["calls"], draining["wait_seconds"]) == (1, 2)
+        assert lines[-1]["message"] == "stopped"
     assert _record_after_restart(tmp_path, cxone, call_id) == ("handoff_completed", "draining", "bridge")
 
 

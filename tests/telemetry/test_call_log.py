@@ -186,14 +186,19 @@ async def test_a_failing_store_warns_but_not_for_each_call(infos: list[logging.L
     assert fields(infos[0])["detail"] == "the store could not be written: database is locked"
 
 
-async def test_a_refused_token_warns_and_a_given_one_does_not(infos: list[logging.LogRecord]) -> None:
+async def test_each_answer_to_a_request_for_a_token_is_logged(infos: list[logging.LogRecord]) -> None:
     log = CallLog()
     log(TokenRequested("acme", Result.SUCCESS, 0.1))
     log(TokenRequested("acme", Result.CLIENT_ERROR, 0.1))
-    [line] = infos
-    assert {"levelname": "WARNING", "client": "acme", "result": "client_error"}.items() <= fields(line).items()
+    given, refused = infos
+    assert {"levelname": "INFO", "msg": "access token from CXone", "client": "acme"}.items() <= fields(given).items()
+    assert {"levelname": "WARNING", "client": "acme", "result": "client_error"}.items() <= fields(refused).items()
 
 
-async def test_draining_is_told(infos: list[logging.LogRecord]) -> None:
+async def test_a_drain_says_how_many_calls_are_left_and_for_how_long(infos: list[logging.LogRecord]) -> None:
+    CallLog()(DrainChanged(draining=True, calls=3, wait_seconds=30))
     CallLog()(DrainChanged(draining=True))
-    assert infos[0].getMessage() == "draining: no new calls"
+    some, none = (line.getMessage() for line in infos)
+    assert "3 in progress, handed off after 30 s; a second SIGINT (Ctrl-C)" in some
+    assert none == "draining: no new calls, and none in progress"
+    assert {"calls": 3, "wait_seconds": 30}.items() <= fields(infos[0]).items()

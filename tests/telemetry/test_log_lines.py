@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from sipbridge.telemetry import configure_logging
+
+logger = logging.getLogger("sipbridge.test")
+
+
+@pytest.fixture
+def stream() -> Iterator[io.TextIOWrapper]:
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as text:
+        yield text
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+def test_a_line_for_a_terminal_has_time_level_message_and_extras(stream: io.TextIOWrapper) -> None:
+    with configure_logging("INFO", stream, "text"):
+        logger.info("call ended", extra={"client": "acme", "turns": 3, "reason": "hung up", "signal": None, "note": ""})
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} INFO    call ended  client=acme turns=3 reason=\"hung up\" signal=null note=\"\"\n",
+        written(stream),
+    )
+
+
+@pytest.mark.parametrize("odd", ["two\nlines", "\x1b[31mred", "\ud800", "\u2028", {"a": {1}}])
+def test_hostile_values_stay_on_their_line_and_move_no_cursor(stream: io.TextIOWrapper, odd: object) -> None:
+    with configure_logging("INFO", stream, "text"):
+        logger.info("sent %s", odd, extra={"odd": odd})
+        logger.info("next")
+    lines = written(stream).splitlines()
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_traceback_follows_its_line(stream: io.TextIOWrapper) -> None:
+    with configure_logging("INFO", stream, "text"):
+        try:
+            int("boom")
+        except ValueError:
+            logger.exception("failed")
+    assert "ERROR   failed\nTraceback" in written(stream)
