@@ -21,7 +21,17 @@ _FAULT_CHARACTERS = 200
 
 def _parameter_text(value: object) -> str:
     """An object travels as its JSON text (CXone passes strings only)."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    _must_be_whole(text)
+    return text
+
+
+def _must_be_whole(text: str) -> None:
+    """Raise `ValueError` for a lone surrogate, which has no UTF-8. pydantic looks for it only where it expects text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold a lone surrogate, which is half a character") from None
 
 
 def _nested(value: object, levels: int) -> bool:
@@ -33,7 +43,12 @@ def _nested(value: object, levels: int) -> bool:
 def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
     if _nested(data, MAX_DATA_LEVELS):
         raise ValueError(f"must not be nested over {MAX_DATA_LEVELS} levels")
-    if len(json.dumps(data, allow_nan=False)) > MAX_DATA_CHARACTERS:
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise ValueError("must not hold a number that JSON has not, or of over 4,300 digits") from None
+    _must_be_whole(text)
+    if len(text) > MAX_DATA_CHARACTERS:
         raise ValueError(f"must not be over {MAX_DATA_CHARACTERS} characters as JSON")
     return data
 

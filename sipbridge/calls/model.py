@@ -142,6 +142,9 @@ class HandoffRecord(BaseModel):
     finished_at: AwareDatetime | None = None
 
 
+EndedBy = Literal["caller", "agent", "bridge", "api"]
+
+
 class CallRecord(BaseModel):
     """A call as it is stored and shown; each change makes a new one."""
 
@@ -159,7 +162,7 @@ class CallRecord(BaseModel):
     started_at: AwareDatetime
     answered_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
-    ended_by: Literal["caller", "agent", "bridge", "api"] | None = None
+    ended_by: EndedBy | None = None
     result: Result | None = None
     reason: str = ""
     handoff: HandoffRecord | None = None

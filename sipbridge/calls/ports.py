@@ -15,7 +15,7 @@ from typing import Protocol
 
 from sipbridge.calls.events import CallEvent
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, HandoffRecord, Identity, LegEnd, Turn
+from sipbridge.calls.model import CallRecord, EndedBy, HandoffRecord, Identity, LegEnd, Turn
 
 Headers = Mapping[str, str]
 
@@ -266,7 +266,8 @@ class Unfinished:
     """A call that an earlier run of the program left open, as far as the journal knows.
 
     `headers` are those of its `Identity`. `signal` is None if no Signal can have reached CXone, `UNKNOWN` if one was
-    sent and its outcome is not known. The record is that of the last entry; it has ended if only the store lacks it.
+    sent and its outcome is not known. The record is that of the last entry: its `ended_at` is set if the caller's leg
+    had ended, its state is `ended` if only the store lacks it.
     """
 
     record: CallRecord
@@ -290,6 +291,9 @@ class CallJournal(Protocol):
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """What is known of the Signal. `UNDELIVERED` takes `signalling` back, and is written at once."""
+
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:
+        """The caller's leg has ended: no Signal has a contact left to reach. Written at once."""
 
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""

@@ -74,10 +74,11 @@ async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaph
 
 
 def _merged(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
-    """Return the store's record, with the parameters of the Signal that the journal has."""
-    if stored is None or stored.handoff is None or journalled.handoff is None:
-        return stored or journalled
-    return _with_handoff(stored, parameters=journalled.handoff.parameters)
+    """Return the store's record, with what only the journal knows: the end of the leg, the Signal's parameters."""
+    if stored is None:
+        return journalled
+    record = stored.model_copy(update={"ended_at": journalled.ended_at, "ended_by": journalled.ended_by})
+    return _with_handoff(record, parameters=journalled.handoff.parameters) if journalled.handoff else record
 
 
 class _Good(NamedTuple):
@@ -94,6 +95,10 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings,
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Good(_closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before"))
+    if record.ended_at is not None:
+        # Its contact went on, or is gone.
+        reason = "caller_hung_up" if record.ended_by == "caller" else RESTARTED
+        return _Good(_closed(record, None, Result.SUCCESS, reason), Outcome(Result.SUCCESS, "hung_up_before"))
     if project is None:
         return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "project_gone"))
     if (now() - record.started_at).total_seconds() > project.max_call_seconds:
@@ -154,23 +159,23 @@ def _handing_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
     return record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
 
 
-def _closed(record: CallRecord, signal: SignalResult | None, result: Result) -> CallRecord:
-    """Give the record its final state. A Signal that CXone took is a handoff that nobody can confirm any more."""
+def _closed(record: CallRecord, signal: SignalResult | None, result: Result, reason: str = RESTARTED) -> CallRecord:
+    """Give the record its final state. A Signal that CXone took confirms a handoff if CXone's BYE was seen after it."""
     if record.handoff is not None and record.handoff.state is HandoffState.INITIATED:
         taken = signal is SignalResult.ACCEPTED
         record = _with_handoff(
             record,
             state=HandoffState.COMPLETED if taken else HandoffState.FAILED,
             signal=signal.value if signal else "none",
-            confirmed=False,
+            confirmed=taken and record.handoff.method == "release" and record.ended_by == "caller",
             finished_at=now(),
         )
     update = {
         "state": CallState.ENDED,
-        "ended_at": now(),
-        "ended_by": "bridge",
+        "ended_at": record.ended_at or now(),
+        "ended_by": record.ended_by or "bridge",
         "result": result,
-        "reason": RESTARTED,
+        "reason": reason,
     }
     return record.model_copy(update=update)
 

@@ -13,7 +13,7 @@ from sipbridge.calls.call import Call, Hangup
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallState, LegEnd, Outcome, Result
+from sipbridge.calls.model import CallState, EndedBy, LegEnd, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
@@ -83,6 +83,8 @@ async def _reach_agent(call: Call) -> None:
 async def _answer(call: Call) -> None:
     # Before the caller is answered: from here on a crash is made good at the next start.
     await call.journalled(call.around.journal.begin(call.record, call.identity.headers))
+    # From its end on there is none.
+    call.leg.ended.add_done_callback(partial(_journal_end, call))
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=call.moment())
@@ -90,6 +92,11 @@ async def _answer(call: Call) -> None:
         InviteAnswered(200, "answered", call.record.sip_call_id, source_address="", call_id=call.record.call_id)
     )
     call.around.observe(CallAnswered(call.record, setup_seconds))
+
+
+def _journal_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
+    leg_end = ended.result()
+    call.around.journal.hung_up(call.record.call_id, _ended_by(call, leg_end), call.moment(leg_end.at))
 
 
 async def _converse(call: Call) -> HandoffPlan | Hangup:
@@ -213,11 +220,10 @@ async def _end(call: Call, outcome: Outcome) -> None:
 
 
 def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
-    ended_by = call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
     call.note(
         state=CallState.ENDED,
         ended_at=call.moment(leg_end.at),
-        ended_by=ended_by,
+        ended_by=_ended_by(call, leg_end),
         result=outcome.result,
         reason=outcome.reason,
     )
@@ -225,6 +231,10 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
     if record.answered_at is None:
         status = 487 if leg_end.by_peer else leg_end.sip_status
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
+
+
+def _ended_by(call: Call, leg_end: LegEnd) -> EndedBy:
+    return call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
 
 
 @contextmanager

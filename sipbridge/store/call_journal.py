@@ -18,13 +18,14 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import Headers, SignalResult, Unfinished
 from sipbridge.errors import StartupError
 from sipbridge.store import entries
-from sipbridge.store.entries import OpenCalls
+from sipbridge.store.entries import Entry, OpenCalls
 from sipbridge.waiting import first_of
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ _COMPLAINT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    line: bytes
+    entry: Entry
     done: asyncio.Future[bool] | None = None
     synced: bool = False
 
@@ -65,7 +66,7 @@ class FileJournal:
         left = path.read_bytes()
         for line in left.splitlines(keepends=True):
             # A torn end, too: what is appended to it would be part of a line that nobody can read.
-            self._behind |= not (self._open_calls.take(line) and line.endswith(b"\n"))
+            self._behind |= not (self._open_calls.read(line) and line.endswith(b"\n"))
         self._bytes = len(left)
         # Between the thread that may put another file in the place of this one, and the one that waits for its disk.
         self._swapping = threading.Lock()
@@ -95,6 +96,12 @@ class FileJournal:
             # Until this is written, a crash leaves a contact that nobody signals.
             self._flush()
 
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:
+        """The caller's leg has ended."""
+        self._soon(entries.hung_up(call_id, by, at))
+        # Until this is written, a crash leaves a contact that is signalled though it is gone.
+        self._flush()
+
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""
         self._soon(entries.stored(call_id))
@@ -112,20 +119,20 @@ class FileJournal:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    async def _now(self, line: bytes, *, synced: bool) -> bool:
+    async def _now(self, entry: Entry, *, synced: bool) -> bool:
         if self._closed:
             return False
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._lazy.append(_Write(line, done, synced))
+        self._lazy.append(_Write(entry, done, synced))
         self._flush()
         await first_of(done, timeout=PATIENCE_SECONDS)
         return done.done() and done.result()
 
-    def _soon(self, line: bytes) -> None:
+    def _soon(self, entry: Entry) -> None:
         """Let it ride with the next that is waited for, or go after `LAZY_SECONDS`: each wake-up costs more than it."""
         if self._closed:
             return
-        self._lazy.append(_Write(line))
+        self._lazy.append(_Write(entry))
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_later(LAZY_SECONDS, self._flush_late)
@@ -166,9 +173,9 @@ class FileJournal:
         return writes, False
 
     def _append(self, writes: list[_Write]) -> None:
-        written = self._append_lines(b"".join(write.line for write in writes))
+        written = self._append_lines(b"".join(write.entry.line for write in writes))
         for write in writes:
-            self._open_calls.take(write.line)
+            self._open_calls.take(write.entry)
         waiting = [write.done for write in writes if write.done is not None and not (written and write.synced)]
         _settle(waiting, written)
         if written and (to_sync := [write.done for write in writes if write.done is not None and write.synced]):

@@ -1,48 +1,76 @@
-"""The entries of the journal of calls, each a line of JSON; and the calls that they leave open."""
+"""The entries of the journal of calls, each a line of JSON; and the calls that they leave open.
+
+| `what` | with | meaning |
+|---|---|---|
+| `began` | `record`, `headers` | the caller is about to be answered |
+| `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
+| `signalled` | `result` | what is known of the Signal; `undelivered` takes `signalling` back |
+| `hung_up` | `by`, `at`; since release 0.2.0 | the caller's leg has ended |
+| `ended` | `record` | the call is over, and the store does not have its record |
+| `stored` | | the call is over, and the store has its record |
+
+Entries that are not known, of a later release, are left alone.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import Headers, SignalResult, Unfinished
 
 logger = logging.getLogger(__name__)
 
 
-def began(record: CallRecord, headers: Headers) -> bytes:
+class Entry(NamedTuple):
+    """One entry: what happened to which call, and the line that says so."""
+
+    what: str
+    call_id: str
+    line: bytes
+
+
+def began(record: CallRecord, headers: Headers) -> Entry:
     """The caller is about to be answered."""
-    return _line("began", record.call_id, record=record.model_dump(mode="json"), headers=dict(headers))
+    return _entry("began", record.call_id, record=record.model_dump(mode="json"), headers=dict(headers))
 
 
-def signalling(record: CallRecord) -> bytes:
+def signalling(record: CallRecord) -> Entry:
     """The first byte of a Signal is about to go out; its parameters are in the record."""
-    return _line("signalling", record.call_id, record=record.model_dump(mode="json"))
+    return _entry("signalling", record.call_id, record=record.model_dump(mode="json"))
 
 
-def signalled(call_id: str, result: SignalResult) -> bytes:
+def signalled(call_id: str, result: SignalResult) -> Entry:
     """What is known of the Signal."""
-    return _line("signalled", call_id, result=result.value)
+    return _entry("signalled", call_id, result=result.value)
 
 
-def ended(record: CallRecord) -> bytes:
+def hung_up(call_id: str, by: EndedBy, at: datetime) -> Entry:
+    """The caller's leg has ended."""
+    return _entry("hung_up", call_id, by=by, at=at.isoformat())
+
+
+def ended(record: CallRecord) -> Entry:
     """The call is over; its record is not in the store."""
-    return _line("ended", record.call_id, record=record.model_dump(mode="json"))
+    return _entry("ended", record.call_id, record=record.model_dump(mode="json"))
 
 
-def stored(call_id: str) -> bytes:
+def stored(call_id: str) -> Entry:
     """The call is over, and its record is in the store."""
-    return _line("stored", call_id)
+    return _entry("stored", call_id)
 
 
-def _line(what: str, call_id: str, **more: object) -> bytes:
-    return orjson.dumps({"what": what, "call": call_id, **more}) + b"\n"
+def _entry(what: str, call_id: str, **more: object) -> Entry:
+    # Not orjson: it takes no integers over 64 bits and no lone surrogates, and reads the former as floats.
+    line = json.dumps({"what": what, "call": call_id, **more}, separators=(",", ":"))
+    return Entry(what, call_id, line.encode() + b"\n")
 
 
 class OpenCalls:
@@ -52,19 +80,23 @@ class OpenCalls:
         self._lines: dict[str, list[bytes]] = {}
         self.size = 0
 
-    def take(self, line: bytes) -> bool:
-        """Take in an entry, with or without its line end; one that was cut short or mangled is left out: false."""
+    def read(self, line: bytes) -> bool:
+        """Take in a line of a file, with or without its line end; false if it was cut short or mangled."""
         line = line.rstrip(b"\n")
-        entry = _read(line)
-        if entry is None:
+        found = _read(line)
+        if found is None:
             return False
-        what, call_id = entry["what"], entry["call"]
+        self.take(Entry(found["what"], found["call"], line + b"\n"))
+        return True
+
+    def take(self, entry: Entry) -> None:
+        """Take in an entry."""
+        what, call_id, line = entry
         if what in ("stored", "ended"):
             self.size -= sum(map(len, self._lines.pop(call_id, ())))
         if what in ("began", "ended") or (what != "stored" and call_id in self._lines):
-            self._lines.setdefault(call_id, []).append(line + b"\n")
-            self.size += len(line) + 1
-        return True
+            self._lines.setdefault(call_id, []).append(line)
+            self.size += len(line)
 
     def lines(self) -> bytes:
         """The entries of the calls that are open."""
@@ -78,8 +110,8 @@ class OpenCalls:
 
 def _read(line: bytes) -> Mapping[str, Any] | None:
     try:
-        entry = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     is_entry = isinstance(entry, dict) and isinstance(entry.get("what"), str) and isinstance(entry.get("call"), str)
     return entry if is_entry else None
@@ -87,20 +119,28 @@ def _read(line: bytes) -> Mapping[str, Any] | None:
 
 def _unfinished(lines: list[bytes]) -> Unfinished | None:
     try:
-        first, *rest = map(orjson.loads, lines)
+        first, *rest = map(json.loads, lines)
         call = Unfinished(CallRecord.model_validate(first["record"]), first.get("headers", {}))
         for entry in rest:
-            if entry["what"] == "signalling":
-                # Release 0.1.0 wrote no record here.
-                record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
-                call = replace(call, record=record, signal=SignalResult.UNKNOWN)
-            elif entry["what"] == "signalled":
-                result = SignalResult(entry["result"])
-                # One that certainly did not arrive leaves the contact as it was.
-                call = replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
+            call = _after(call, entry)
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
         extra = {"event": "journal_failed"}
         # No traceback: it would quote the entry.
         logger.error("an entry of the journal cannot be read; its call is left out", extra=extra)  # noqa: TRY400
         return None
+    return call
+
+
+def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    """Return the call as it is after an entry."""
+    if entry["what"] == "signalling":
+        record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
+        return replace(call, record=record, signal=SignalResult.UNKNOWN)
+    if entry["what"] == "signalled":
+        result = SignalResult(entry["result"])
+        # One that certainly did not arrive leaves the contact as it was.
+        return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
+    if entry["what"] == "hung_up":
+        end = {"ended_by": entry["by"], "ended_at": datetime.fromisoformat(entry["at"])}
+        return replace(call, record=CallRecord.model_validate(call.record.model_dump() | end))
     return call

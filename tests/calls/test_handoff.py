@@ -38,6 +38,7 @@ async def test_the_steps_come_in_the_contracts_order() -> None:
         "journal.signalled accepted",
         "caller.hang_up",
         "agent.close",
+        "journal.hung_up by bridge",
         "store.put ended",
         "journal.stored",
     ]

@@ -228,3 +228,54 @@ async def test_one_call_that_cannot_be_made_good_keeps_no_other_from_it() -> Non
 
 def _fail() -> None:
     raise RuntimeError("a fault of ours")
+
+
+# ---------------------------------------------------------------- calls that were over
+
+
+async def test_a_contact_whose_call_was_over_is_not_signalled() -> None:
+    world = World()
+    began = _record(world)
+    over = began.model_copy(update={"ended_by": "caller", "ended_at": began.started_at + timedelta(seconds=7)})
+    world.call_journal.open[began.call_id] = None
+    await recover([Unfinished(over, {})], world.call.around)
+    assert world.centre.signals == []
+    record = world.store.written[-1]
+    assert (record.state, record.ended_by, record.reason) == (CallState.ENDED, "caller", "caller_hung_up")
+    assert record.ended_at == over.ended_at
+    assert world.observer.one(CallRecovered).outcome.reason == "hung_up_before"
+    assert world.call_journal.open == {}
+
+
+async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_failed() -> None:
+    world = World()
+    began = _record(world)
+    await world.store.put(began.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    over = began.model_copy(update={"ended_by": "caller", "ended_at": datetime.now(UTC)})
+    await recover([Unfinished(over, {})], world.call.around)
+    assert world.centre.signals == []
+    handoff = world.store.written[-1].handoff
+    assert handoff is not None
+    assert (handoff.state, handoff.signal, handoff.data) == (HandoffState.FAILED, "none", {"ticket": "7"})
+
+
+@pytest.mark.parametrize(
+    ("method", "ended_by", "confirmed"),
+    [("release", "caller", True), ("release", None, False), ("release", "bridge", False), ("refer", "caller", False)],
+)
+async def test_cxones_bye_after_the_signal_that_it_took_confirms_the_handoff(
+    method: str,
+    ended_by: str | None,
+    confirmed: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    world = World()
+    handoff = _asked_for().model_copy(update={"method": method, "parameters": {"p1": "care"}})
+    ended_at = datetime.now(UTC) if ended_by else None
+    call = _record(world, handoff=handoff, ended_by=ended_by, ended_at=ended_at)
+    in_store = handoff.model_copy(update={"parameters": {}})
+    await world.store.put(call.model_copy(update={"handoff": in_store, "ended_by": None, "ended_at": None}))
+    await recover([Unfinished(call, {}, SignalResult.ACCEPTED)], world.call.around)
+    kept = world.store.written[-1].handoff
+    assert kept is not None
+    assert (kept.state, kept.confirmed) == (HandoffState.COMPLETED, confirmed)
+    assert kept.parameters == {"p1": "care"}, "only the journal had them"

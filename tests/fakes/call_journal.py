@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fakes.journal import Journal
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import CallJournal, Headers, SignalResult
 
 
@@ -31,6 +33,9 @@ class FakeCallJournal:
     def signalled(self, call_id: str, result: SignalResult) -> None:
         self._journal.note(f"journal.signalled {result}")
         self.open[call_id] = result
+
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:  # noqa: ARG002 (the Protocol has it)
+        self._journal.note(f"journal.hung_up by {by}")
 
     def stored(self, call_id: str) -> None:
         self._journal.note("journal.stored")

@@ -161,5 +161,5 @@ def count_open(journal: Path) -> int:
     """Count the calls that a journal holds open."""
     calls = OpenCalls()
     for line in journal.read_bytes().splitlines():
-        calls.take(line)
+        calls.read(line)
     return len(calls.unfinished())

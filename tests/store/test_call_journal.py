@@ -4,6 +4,7 @@ import asyncio
 import resource
 import threading
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,49 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, mon
     monkeypatch.setattr(call_journal, "_write_whole", lambda *_: hangs.wait())
     assert not await reopen().begin(make_record(), HEADERS)
     hangs.set()
+
+
+async def test_the_end_of_the_callers_leg_is_there_at_once(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    journal.hung_up("call-1", "caller", at)
+    async with asyncio.timeout(10):
+        while not (call := left_in(path)[0]).record.ended_at:  # noqa: ASYNC110 (a file tells nobody when it changes)
+            await asyncio.sleep(0)
+    assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
+
+
+async def test_a_try_that_did_not_arrive_is_taken_back_at_once(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    await journal.signalling(make_record())
+    journal.signalled("call-1", SignalResult.UNDELIVERED)
+    async with asyncio.timeout(call_journal.LAZY_SECONDS / 2):
+        while left_in(path)[0].signal is not None:  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0)
+
+
+async def test_the_parameters_of_a_signal_that_was_begun_are_kept(reopen: Open) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    signalled = make_record(handoff=make_handoff(parameters={"p1": "care"}))
+    await journal.signalling(signalled)
+    await journal.close()
+    assert [call.record for call in reopen().unfinished()] == [signalled]
+
+
+async def test_a_journal_of_release_0_1_0_is_read(reopen: Open, path: Path) -> None:
+    """It wrote no record with `signalling`, and no `hung_up`."""
+    record = make_record().model_dump_json()
+    lines = [
+        f'{{"what":"began","call":"call-1","record":{record},"headers":{{"X-Line":"gold"}}}}',
+        '{"what":"signalling","call":"call-1"}',
+        f'{{"what":"began","call":"call-2","record":{make_record("call-2").model_dump_json()},"headers":{{}}}}',
+        '{"what":"of a later release","call":"call-2"}',
+    ]
+    path.write_text("\n".join([*lines, ""]))
+    assert reopen().unfinished() == [
+        Unfinished(make_record(), HEADERS, SignalResult.UNKNOWN),
+        Unfinished(make_record("call-2"), {}),
+    ]
