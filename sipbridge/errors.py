@@ -13,13 +13,13 @@
     │   ├── TokenRefused                                                 403    token_refused
     │   ├── BadContactId                                                 400    bad_contact_id
     │   └── AgentUnavailable                                             480    agent_unavailable
-    ├── RequestRefused               an HTTP request                     HTTP
-    │   ├── BadRequest                                                   400
-    │   ├── KeyMissingOrWrong                                            401
-    │   ├── KeyOfAnotherProject                                          403
-    │   ├── NotFound                                                     404
-    │   ├── HandoffConflict                                              409
-    │   └── HandoffInvalid                                               422
+    ├── RequestRefused               an HTTP request                     HTTP   code
+    │   ├── BadRequest                                                   400    invalid_request
+    │   ├── KeyMissingOrWrong                                            401    invalid_api_key
+    │   ├── KeyOfAnotherProject                                          403    wrong_project
+    │   ├── NotFound                                                     404    not_found
+    │   ├── HandoffConflict                                              409    conflict
+    │   └── HandoffInvalid                                               422    invalid_handoff
     ├── LegGone                      the far end of a leg hung up while we wanted something of it
     ├── DialFailed                   an outgoing leg that was not answered
     ├── AgentLost                    an agent that is gone, or is silent for too long, in mid-call
@@ -35,7 +35,7 @@ to what, and what to do about it. Neither holds a secret, a number or a paramete
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class SipbridgeError(Exception):
@@ -131,46 +131,76 @@ class AgentUnavailable(InviteRefused):
     reason = "agent_unavailable"
 
 
+# What programs may go by, of an HTTP error; docs/http-api.md lists them.
+ErrorCode = Literal[
+    "admin_not_local",
+    "conflict",
+    "internal_error",
+    "invalid_api_key",
+    "invalid_configuration",
+    "invalid_handoff",
+    "invalid_json",
+    "invalid_link",
+    "invalid_request",
+    "method_not_allowed",
+    "not_found",
+    "rate_limited",
+    "request_timeout",
+    "store_unavailable",
+    "too_large",
+    "unavailable",
+    "unsupported_encoding",
+    "wrong_project",
+]
+
+
 class RequestRefused(SipbridgeError):
-    """An HTTP request gets this status and `{"error_message": …}` with the message."""
+    """An HTTP request gets this status and `{"error_message", "code"}` with the message."""
 
     http_status: ClassVar[int]
+    code: ClassVar[ErrorCode]
 
 
 class BadRequest(RequestRefused):
     """Something of the request is missing or cannot be read."""
 
     http_status = 400
+    code = "invalid_request"
 
 
 class KeyMissingOrWrong(RequestRefused):
     """No `x-api-key`, or one that no project has."""
 
     http_status = 401
+    code = "invalid_api_key"
 
 
 class KeyOfAnotherProject(RequestRefused):
     """A good key, for another project than the path names."""
 
     http_status = 403
+    code = "wrong_project"
 
 
 class NotFound(RequestRefused):
     """No such call, handoff or path."""
 
     http_status = 404
+    code = "not_found"
 
 
 class HandoffConflict(RequestRefused):
     """The call is already handed off, or has ended."""
 
     http_status = 409
+    code = "conflict"
 
 
 class HandoffInvalid(RequestRefused):
     """A handoff that cannot be carried out as asked: the message says which part."""
 
     http_status = 422
+    code = "invalid_handoff"
 
 
 class LegGone(SipbridgeError):

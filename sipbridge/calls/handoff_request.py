@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sipbridge.calls.model import Turn
 from sipbridge.config import ParameterName
@@ -14,9 +14,6 @@ MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
 # As deep as a body of the HTTP API may be; pydantic writes no more than 255.
 MAX_DATA_LEVELS = 200
-
-_FAULTS_SHOWN = 5
-_FAULT_CHARACTERS = 200
 
 
 def _parameter_text(value: object) -> str:
@@ -131,16 +128,3 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
         if route:
             ours["route"] = route
     return ours
-
-
-def name_faults(error: ValidationError, whole: str = "") -> str:
-    """Name the fields of a request and what is wrong with them, for whoever sent it; never what was sent there.
-
-    `whole` is a name for the request itself, where it is at fault and not a field of it.
-    """
-    lines = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:_FAULTS_SHOWN]:
-        field = ".".join(str(part) for part in fault["loc"]) or whole
-        lines.append(f"{field}: {fault['msg']}"[:_FAULT_CHARACTERS] if field else fault["msg"][:_FAULT_CHARACTERS])
-    more = error.error_count() - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")

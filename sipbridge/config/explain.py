@@ -16,9 +16,11 @@ from sipbridge.config.problems import KeyPath, Problem
 _TEXTS = {
     "missing": "is missing; it must be given",
     "string_type": "is not text; put it in quotes",
+    "string_unicode": "holds characters that UTF-8 cannot write; take them out",
     "string_pattern_mismatch": "is not written as it must be; see docs/configuration.md",
     "int_type": "is not a whole number; write one",
     "int_parsing": "is not a whole number; write one",
+    "int_parsing_size": "is too large; write a smaller number",
     "int_from_float": "is not a whole number; write one",
     "float_type": "is not a number; write one",
     "float_parsing": "is not a number; write one",
@@ -81,7 +83,7 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
     if kind == "string_too_short" and context["min_length"] == 1:
         return Problem(path, "is empty; give it a value")
     text = _TEXTS.get(kind)
-    return Problem(path, text.format(**context) if text else f"is not right: {details['msg']}")
+    return Problem(path, text.format(**context) if text else "cannot be used; see docs/configuration.md")
 
 
 def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] | None]:

@@ -52,12 +52,41 @@ def json_response(body: object, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
+# By pydantic's name of the fault.
+_FAULTS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known field",
+    "invalid_key": "must be text",
+    "json_invalid": "must be JSON",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "is not written as it must be",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+
+
 def explain(error: ValidationError) -> str:
-    """Say in one line what pydantic found wrong, without repeating what was sent."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)
-    )
+    """Say in one line what is wrong with a request, without repeating what was sent."""
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        field = ".".join(str(part) for part in fault["loc"] if part != "[key]") or "body"
+        context = fault.get("ctx", {})
+        text = str(context["error"]) if fault["type"] == "value_error" else _FAULTS.get(fault["type"], "cannot be used")
+        lines.append(f"{field}: {text.format(**context)}")
+    return "; ".join(lines)
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Result, Turn
+from sipbridge.errors import ErrorCode
 
 # RFC 3339 with a Z: pydantic writes UTC so.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
@@ -25,9 +26,10 @@ class Answer(BaseModel):
 
 
 class ErrorAnswer(Answer):
-    """Why a request was refused."""
+    """Why a request was refused: in words for people, and in a code for programs."""
 
     error_message: str
+    code: ErrorCode
 
 
 class HandoffData(Answer):

@@ -106,7 +106,10 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is no HTTP in the shape of all errors; aiohttp's own answer quotes it, and tells versions."""
         super().handle_error(request, status, exc, message)
-        answer = error_answer(status, "this is no HTTP request that can be read" if message else "this service failed")
+        if message:
+            answer = error_answer(status, "invalid_request", "this is no HTTP request that can be read")
+        else:
+            answer = error_answer(status, "internal_error", "this service failed")
         add_guards(answer.headers)
         answer.force_close()
         return answer

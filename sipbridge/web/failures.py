@@ -1,4 +1,4 @@
-"""Every error in the one shape, `{"error_message": …}`."""
+"""Every error in the one shape, `{"error_message", "code"}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from sipbridge.errors import RequestRefused, StoreError
+from sipbridge.errors import ErrorCode, RequestRefused, StoreError
 from sipbridge.web.answers import ErrorAnswer
 from sipbridge.web.operation import json_answer
 from sipbridge.web.refusals import TooManyRequests
@@ -27,7 +27,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RequestRefused as refusal:
-        answer = error_answer(refusal.http_status, str(refusal))
+        answer = error_answer(refusal.http_status, refusal.code, str(refusal))
         if isinstance(refusal, TooManyRequests):
             answer.headers["Retry-After"] = str(refusal.retry_after_seconds)
         return answer
@@ -47,20 +47,22 @@ server_logger.addFilter(_is_ours)
 
 def _of_aiohttp(error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        answer = error_answer(405, f"use {' or '.join(sorted(error.allowed_methods))} here")
+        answer = error_answer(405, "method_not_allowed", f"use {' or '.join(sorted(error.allowed_methods))} here")
         answer.headers["Allow"] = error.headers["Allow"]
         return answer
-    return error_answer(error.status, "no such path" if error.status == web.HTTPNotFound.status_code else error.reason)
+    if isinstance(error, web.HTTPNotFound):
+        return error_answer(404, "not_found", "no such path")
+    return error_answer(error.status, "invalid_request", error.reason)
 
 
 def _of_ourselves(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("a request could not be answered: %s", error, extra={"route": route})
-        return error_answer(500, "the record store does not work at the moment; try again")
+        return error_answer(500, "store_unavailable", "the record store does not work at the moment; try again")
     # The stack and not the message, which may quote what was sent.
     stack = "".join(traceback.format_tb(error.__traceback__))
     logger.error("a request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})
-    return error_answer(500, "this service failed; its log says where")
+    return error_answer(500, "internal_error", "this service failed; its log says where")
 
 
 def _route(request: web.Request) -> str:
@@ -69,6 +71,6 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource else ""
 
 
-def error_answer(status: int, message: str) -> web.Response:
-    """Make an error of a status and its `error_message`."""
-    return json_answer(ErrorAnswer(error_message=message), status)
+def error_answer(status: int, code: ErrorCode, message: str) -> web.Response:
+    """Make an error of a status, its `code` and its `error_message`."""
+    return json_answer(ErrorAnswer(error_message=message, code=code), status)

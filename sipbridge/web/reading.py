@@ -7,16 +7,15 @@ from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
-from sipbridge.calls.handoff_request import name_faults
+from sipbridge.calls.validation import name_faults, read_json
 from sipbridge.errors import BadRequest
-from sipbridge.web.refusals import BodyInvalid, BodyTooLarge, BodyTooSlow, EncodingRefused
+from sipbridge.web.refusals import BodyInvalid, BodyNotJson, BodyTooLarge, BodyTooSlow, EncodingRefused
 
 MAX_BODY_BYTES = 1_000_000
 BODY_SECONDS = 10.0
 
-BODY_REFUSALS = (BadRequest, BodyTooSlow, BodyTooLarge, EncodingRefused, BodyInvalid)
+BODY_REFUSALS = (BadRequest, BodyNotJson, BodyTooSlow, BodyTooLarge, EncodingRefused, BodyInvalid)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,10 +36,9 @@ async def read_body(model: type[M], request: web.Request) -> M:
         raise EncodingRefused("send the body as it is, without Content-Encoding")
     text = await _read_bytes(request)
     try:
-        # pydantic's own parser: it stops at 200 levels of nesting and at 4,300 digits.
-        value = from_json(text, allow_inf_nan=False) if text.strip() else {}
+        value = read_json(text) if text.strip() else {}
     except ValueError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        raise BodyNotJson(f"the body {error}") from None
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -216,7 +216,7 @@ async def test_a_transcript_that_lacks_a_field_is_refused_by_its_name(
     body = {name: value for name, value in TRANSCRIPT.items() if name != missing}
     async with http.post("/aai/tms/transcripts/post", json=body, headers=bearer) as answer:
         assert answer.status == 400
-        assert f"{missing}: Field required" in (await answer.json())["error_description"]
+        assert f"{missing}: is missing" in (await answer.json())["error_description"]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ async def test_without_keys_there_is_no_admin(bridge: Bridge) -> None:
         for method, name in OPERATIONS:
             assert await bridge.ask(method, f"/v1/admin/{name}", ADMIN_KEY, None) == (
                 404,
-                {"error_message": "no such path"},
+                {"error_message": "no such path", "code": "not_found"},
             )
         assert not [path for path in (await bridge.get("/openapi.json"))[1]["paths"] if "admin" in path]
 

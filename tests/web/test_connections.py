@@ -306,7 +306,10 @@ async def test_a_head_that_could_be_read_in_two_ways_is_400_and_nothing_after_it
     line = await wire.line(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
     status, answered, body = await line.answer()
     assert status == 400
-    assert json.loads(body) == {"error_message": "this is no HTTP request that can be read"}
+    assert json.loads(body) == {
+        "error_message": "this is no HTTP request that can be read",
+        "code": "invalid_request",
+    }
     assert (answered["content-type"], answered["server"]) == ("application/json", "sipbridge")
     assert (answered["x-content-type-options"], answered["cache-control"]) == ("nosniff", "no-store")
     assert answered["content-security-policy"].endswith("frame-ancestors 'none'")

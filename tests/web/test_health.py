@@ -6,7 +6,7 @@ from .conftest import Bridge
 async def test_ready_until_there_is_an_obstacle_and_healthy_all_along(bridge: Bridge) -> None:
     assert await bridge.get("/readyz", key=None) == (200, {"status": "ready"})
     bridge.obstacle = "draining"
-    assert await bridge.get("/readyz", key=None) == (503, {"error_message": "draining"})
+    assert await bridge.get("/readyz", key=None) == (503, {"error_message": "draining", "code": "unavailable"})
     assert await bridge.get("/healthz", key=None) == (200, {"status": "ok"})
 
 

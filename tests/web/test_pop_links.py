@@ -163,7 +163,7 @@ async def test_a_link_to_a_record_that_is_gone_is_404(bridge: Bridge) -> None:
 async def test_a_bad_link_is_403_in_the_shape_of_errors(bridge: Bridge) -> None:
     for bad in (altered(), nested(), "%00", "x"):
         status, body = await bridge.get(f"/pop/{bad}", key=None)
-        assert (status, body) == (403, {"error_message": "this is no link of this service"})
+        assert (status, body) == (403, {"error_message": "this is no link of this service", "code": "invalid_link"})
 
 
 async def test_a_screen_pop_may_stand_in_the_frames_that_the_configuration_names(bridge: Bridge) -> None:

@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from sipbridge.agents.sip.refer_to import read_refer_to
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.ports import Headers, Referral
+from sipbridge.calls.validation import describe_fault
 
 _PREFIX = "x-handoff-"
 _TEXTS = {name.replace("_", "-"): name for name in ("destination", "reason", "utterance", "shared_id", "route")}
@@ -111,8 +112,8 @@ def _request(fields: dict[str, Any]) -> HandoffRequest:
     try:
         return HandoffRequest.model_validate(fields)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ValueError(f"{_header_of(fault['loc'])}: {fault['msg']}") from None
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{_header_of(fault['loc'])} {describe_fault(fault)}") from None
     except RecursionError:
         raise ValueError("X-Handoff-Data is nested too deep") from None
 

@@ -131,6 +131,7 @@ async def test_a_handoff_after_another_is_told_so_and_the_call_goes_on(site: Sit
     assert (await agent.next("handoff"))["handoff"] == {
         "status": 409,
         "error_message": "the call is handed off already",
+        "code": "conflict",
     }
     assert site.call.faults == []
     assert not running.done()
@@ -140,7 +141,11 @@ async def test_a_handoff_that_cannot_be_carried_out_is_told_so_and_the_call_goes
     _, running, agent = await site.talk()
     site.call.refusing = HandoffInvalid("no such destination")
     agent.say("handoff", handoff={"destination": "moon"})
-    assert (await agent.next("handoff"))["handoff"] == {"status": 422, "error_message": "no such destination"}
+    assert (await agent.next("handoff"))["handoff"] == {
+        "status": 422,
+        "error_message": "no such destination",
+        "code": "invalid_handoff",
+    }
     assert site.call.faults == ["bad_handoff"]
     assert not running.done()
 
@@ -161,7 +166,8 @@ async def test_a_malformed_handoff_names_the_field_and_quotes_nothing(site: Site
     _, running, agent = await site.talk()
     agent.say("handoff", handoff=handoff)
     answer = (await agent.next("handoff"))["handoff"]
-    assert answer["status"] == 422
+    assert (answer["status"], answer["code"]) == (422, "invalid_request")
+    assert "Input" not in answer["error_message"]
     assert field in answer["error_message"]
     assert "secret" not in answer["error_message"]
     assert site.call.faults == ["bad_handoff"]

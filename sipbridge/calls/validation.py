@@ -1,0 +1,94 @@
+"""What is wrong with a request, in our words: those of pydantic change with its releases, and some quote the input."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+_FAULTS_SHOWN = 5
+_FAULT_CHARACTERS = 200
+
+_OTHERWISE = "cannot be used"
+_OBJECT = "must be an object"
+_LIST = "must be a list"
+_TIME = "must be a time as RFC 3339 writes it"
+_WHOLE_NUMBER = "must be a whole number"
+# By pydantic's name of the fault, with what its context holds.
+_TEXTS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known field",
+    "invalid_key": "must be text",
+    "string_type": "must be text",
+    "string_unicode": "must be text that UTF-8 can write",
+    "string_pattern_mismatch": "has characters that are not allowed there",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "dict_type": _OBJECT,
+    "mapping_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_object_invalid": _TIME,
+    "timezone_aware": "must have a time zone, like Z",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": _WHOLE_NUMBER,
+    "int_parsing": _WHOLE_NUMBER,
+    "int_parsing_size": _WHOLE_NUMBER,
+    "int_from_float": _WHOLE_NUMBER,
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be over {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be under {lt}",
+    "less_than_equal": "must be at most {le}",
+    "recursion_loop": "is nested too deep",
+}
+
+
+def read_json(text: bytes | bytearray) -> object:
+    """Read JSON. Raises `ValueError`: "is not JSON that can be read (line 1, column 5)".
+
+    By pydantic's own parser, which stops at 200 levels of nesting and at 4,300 digits.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        place = re.search(r"line ([0-9]+) column ([0-9]+)", str(error))
+        where = f" (line {place[1]}, column {place[2]})" if place else ""
+        raise ValueError(f"is not JSON that can be read{where}") from None
+
+
+def name_faults(error: ValidationError, whole: str = "") -> str:
+    """Name the fields of a request and what is wrong with them, for its sender; never what was sent there.
+
+    `whole` is a name for the request itself, for a fault that is not a field's.
+    """
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False)[:_FAULTS_SHOWN]:
+        field = ".".join(str(part) for part in fault["loc"] if part != "[key]") or whole
+        text = describe_fault(fault)
+        lines.append(f"{field}: {text}"[:_FAULT_CHARACTERS] if field else text[:_FAULT_CHARACTERS])
+    more = error.error_count() - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def describe_fault(fault: ErrorDetails) -> str:
+    """Say what is wrong with one field: "must be text"."""
+    context = fault.get("ctx", {})
+    if fault["type"] == "value_error":
+        return str(context["error"])
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    return _TEXTS.get(fault["type"], _OTHERWISE).format(**context).replace("'", "")
