@@ -52,10 +52,12 @@ def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_
     app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
     gate = Gate(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
+    names: dict[tuple[str, str], str] = {}
     for operation in operations:
-        app.router.add_route(operation.method, operation.path, operation.serve(deps, gate))
-
-    names: dict[tuple[str, str], str] = {(each.method, each.path): each.name for each in operations}
+        handler = operation.serve(deps, gate)
+        for method, path in operation.routes:
+            app.router.add_route(method, path, handler)
+            names[method, path] = operation.name
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         resource = request.match_info.route.resource

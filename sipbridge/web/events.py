@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 
 from sipbridge.config import matches_any
 from sipbridge.web.answers import EventAnswer
@@ -17,7 +17,9 @@ SEND_SECONDS = 30.0  # a reader that takes nothing for so long is let go
 
 
 async def stream_events(asked: Asked[Nothing, Nothing]) -> web.StreamResponse:
-    """Send events until the reader goes, is let go, or has a key that is no longer the project's."""
+    """Send events until the reader goes, is let go, or has a key that is no longer the project's; to HEAD none."""
+    if asked.request.method == "HEAD":
+        return web.StreamResponse(headers=EventSourceResponse().headers)
     with asked.deps.events.reader(asked.client, asked.project) as reader:
         async with sse_response(asked.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             with suppress(ConnectionError, TimeoutError):

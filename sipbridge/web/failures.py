@@ -68,7 +68,7 @@ def _of_ourselves(error: Exception, route: str) -> web.Response:
 def _route(request: web.Request) -> str:
     """Return the path as it was declared: the real one may hold a pop link."""
     resource = request.match_info.route.resource
-    return resource.canonical if resource else ""
+    return resource.canonical.rstrip("/") if resource else ""
 
 
 def error_answer(status: int, code: ErrorCode, message: str) -> web.Response:

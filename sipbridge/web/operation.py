@@ -77,6 +77,12 @@ class Operation(Generic[Q, B]):
         return self.handler.__name__
 
     @property
+    def routes(self) -> list[tuple[str, str]]:
+        """Methods and paths: HEAD wherever GET is (RFC 9110, 9.1), and a slash at the end is the same resource."""
+        methods = ("GET", "HEAD") if self.method == "GET" else (self.method,)
+        return [(method, path) for path in (self.path, f"{self.path}/") for method in methods]
+
+    @property
     def needs_key(self) -> bool:
         """Whether it belongs to a project, or to whoever runs the bridge."""
         return self.path.startswith("/v1/")

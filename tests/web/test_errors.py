@@ -56,7 +56,8 @@ async def test_no_fault_of_a_turn_is_told_in_pydantics_words(bridge: Bridge, fie
     bridge.directory.add(make_record())
     for value in [*BAD_VALUES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01 x"]:
         turn = {"role": "agent", "text": "Hello", field: value}
-        for body in (turn, {"turns": [turn]}, {"turns": turn}, {"turns": []}):
+        bodies: list[dict[str, Any]] = [turn, {"turns": [turn]}, {"turns": turn}, {"turns": []}]
+        for body in bodies:
             check_words((await bridge.post("calls/call-1/turns", body=body))[1])
 
 

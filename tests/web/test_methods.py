@@ -1,0 +1,112 @@
+"""HEAD wherever GET is, and a slash at the end of any path."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from store.records import make_handoff, make_record
+
+from .conftest import Bridge
+from .fakes import ADMIN_KEY, KEY, SALES_KEY
+
+# What changes from one request to the next.
+_OF_THE_MOMENT = {"Date"}
+
+
+@pytest.fixture(autouse=True)
+async def stored(bridge: Bridge) -> None:
+    await bridge.store.put(make_record(handoff=make_handoff()))
+
+
+def paths(bridge: Bridge) -> dict[str, str]:
+    """Paths to ask for, by GET, with the key that they need."""
+    link = bridge.pop_links.make(make_record()).removeprefix(bridge.config.http.public_url)
+    project = [
+        "handoff_state?id=call-1",
+        "handoff_state?shared_id=none",
+        "handoff_state",
+        "calls",
+        "calls?limit=0",
+        "calls/call-1",
+        "calls/none",
+        "events",
+    ]
+    keys = dict.fromkeys((f"{bridge.project}/{each}" for each in project), KEY)
+    keys |= {f"{bridge.project}/calls/call-1": "wrong", "/v1/admin/status": ADMIN_KEY}
+    keys |= {"/v1/acme/sales/calls": KEY, "/v1/acme/billing/events": SALES_KEY}
+    return keys | dict.fromkeys(("/healthz", "/readyz", "/metrics", "/openapi.json", "/pop/x", link, "/nowhere"), "")
+
+
+async def ask(bridge: Bridge, method: str, path: str, key: str) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and what came of the body within a moment."""
+    headers = {"x-api-key": key} if key else {}
+    async with bridge.session.request(method, bridge.base + path, headers=headers) as response:
+        endless = method == "GET" and response.content_type == "text/event-stream"
+        body = b"" if endless else await response.read()
+        told = {name: value for name, value in response.headers.items() if name not in _OF_THE_MOMENT}
+        return response.status, told, body
+
+
+async def test_head_is_answered_as_get_is_without_a_body(bridge: Bridge) -> None:
+    for obstacle in (None, "draining"):
+        bridge.obstacle = obstacle
+        for path, key in paths(bridge).items():
+            status, headers, _ = await ask(bridge, "GET", path, key)
+            headers.pop("Transfer-Encoding", None)  # of a body alone
+            assert await ask(bridge, "HEAD", path, key) == (status, headers, b""), path
+
+
+async def test_nothing_follows_a_response_to_head(bridge: Bridge) -> None:
+    host, _, port = bridge.base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for path in (f"{bridge.project}/events", f"{bridge.project}/calls", "/nowhere", "/metrics"):
+        writer.write(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode())
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    heads = (await reader.read()).split(b"\r\n\r\n")
+    writer.close()
+    assert [head.split()[1] for head in heads[:5]] == [b"200", b"200", b"404", b"200", b"200"]
+    assert heads[5:] == [b'{"status":"ok"}']
+
+
+async def test_head_of_the_stream_takes_no_place_of_a_reader(bridge: Bridge) -> None:
+    async with bridge.session.head(bridge.url("events"), headers={"x-api-key": KEY}) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+    assert not bridge.events._readers  # noqa: SLF001 (nothing else tells)
+
+
+async def test_head_is_counted_as_get_is(bridge: Bridge) -> None:
+    await ask(bridge, "HEAD", f"{bridge.project}/calls/", KEY)
+    await ask(bridge, "HEAD", "/healthz", "")
+    assert bridge.counted == [("list_calls", 200), ("healthz", 200)]
+
+
+async def test_a_slash_at_the_end_is_the_same_resource(bridge: Bridge) -> None:
+    for path, key in paths(bridge).items():
+        where, mark, query = path.partition("?")
+        expected = await ask(bridge, "GET", path, key)
+        assert await ask(bridge, "GET", f"{where}/{mark}{query}", key) == expected, path
+
+
+async def test_a_slash_at_the_end_steers_as_well(bridge: Bridge) -> None:
+    call = bridge.directory.add(make_record("live"))
+    assert (await bridge.post("calls/live/turns/", body={"role": "agent", "text": "Hello"}))[0] == 202
+    assert (await bridge.post("calls/live/handoff/"))[0] == 202
+    assert (len(call.turns), len(call.requests)) == (1, 1)
+    assert (await bridge.delete("handoff_state/?id=call-1"))[0] == 204
+    assert (await bridge.post("/v1/admin/drain/", ADMIN_KEY))[0] == 202
+
+
+async def test_several_slashes_are_another_path(bridge: Bridge) -> None:
+    for path in ("/healthz//", "//healthz", f"{bridge.project}/calls//", f"{bridge.project}//calls"):
+        assert (await bridge.get(path))[0] == 404
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_allow_names_head_where_get_is(bridge: Bridge, slash: str) -> None:
+    expected = {"calls": "GET,HEAD", "calls/call-1/hangup": "POST", "handoff_state": "DELETE,GET,HEAD"}
+    for path, methods in expected.items():
+        for method in ("PUT", "OPTIONS"):
+            async with bridge.session.request(method, bridge.url(path + slash)) as response:
+                assert (response.status, response.headers["Allow"]) == (405, methods)
+                assert (await response.json())["error_message"] == f"use {' or '.join(methods.split(','))} here"
