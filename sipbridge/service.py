@@ -21,6 +21,7 @@ from sipbridge.calls.call import Call, Surroundings
 from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
 from sipbridge.calls.model import Invite, Outcome, Result
 from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
+from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
@@ -39,7 +40,6 @@ from sipbridge.web import EventFeed, PopLinks, WebDeps, make_admin_app, make_app
 logger = logging.getLogger(__name__)
 
 LAG_INTERVAL_SECONDS = 1.0
-STALLED_SECONDS = 3.0
 # After draining's hand-offs: for Signals, transfers and BYEs that are under way.
 LAST_CALLS_SECONDS = 25.0
 # And then for the record of the last call, and to close what is open.
@@ -86,6 +86,7 @@ class Service:
         self._config = config
         self._read = read
         self._admission = Admission(config)
+        self._readiness = Readiness(self._admission)
         self._registry = CallRegistry()
         self._metrics = Metrics(pjsip_version=pjsip_version())
         self._feed = EventFeed()
@@ -98,8 +99,6 @@ class Service:
         self._reloading = asyncio.Lock()
         self._chores: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(os.environ)
-        self._lag_seconds = 0.0
-        self._lag_asked_at: float | None = None
 
     async def run(self) -> None:
         """Live from start to stop."""
@@ -119,7 +118,7 @@ class Service:
         stack.push_async_callback(store.close)
         client = await stack.enter_async_context(HttpClient())
         stack.push_async_callback(self._end_chores)
-        self._trunk = SipTrunk(self._config.sip, self._admission, self._take_call, self._note_refusal)
+        self._trunk = SipTrunk(self._config.sip, self._admission, self._readiness, self._take_call, self._note_refusal)
         around = Surroundings(
             config=self._config,
             agents=make_agents(self._config, self._trunk),
@@ -141,7 +140,7 @@ class Service:
             directory=self._registry,
             store=store,
             metrics_page=self._metrics.page,
-            readiness=self._why_not_ready,
+            readiness=self._readiness.reason,
             events=self._feed,
             pop_links=self._pop_links,
             operator=self,
@@ -160,7 +159,8 @@ class Service:
         addresses = await self._trunk.start()
         for path, pcm in recordings.items():
             await self._trunk.load_clip(str(path), pcm)
-        self._in_the_background(self._watch_sip_thread(store))
+        await self._look_at_threads(store)
+        self._in_the_background(self._watch_threads(store))
         self._in_the_background(recover(left, around))
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
@@ -191,32 +191,20 @@ class Service:
     def _note_refusal(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._observe(InviteAnswered(sip_status, reason, invite.sip_call_id, invite.source_address))
 
-    async def _watch_sip_thread(self, store: RecordStore) -> None:
-        loop = asyncio.get_running_loop()
+    async def _watch_threads(self, store: RecordStore) -> None:
         while True:
-            self._lag_asked_at = loop.time()
-            self._lag_seconds = await self._trunk.measure_lag()
-            self._lag_asked_at = None
-            self._supervisor.alive()
-            self._metrics.set_sip_thread_lag(self._lag_seconds)
-            self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
-            self._metrics.set_sip_pools(self._trunk.pools_in_use())
-            self._metrics.set_media_counts(*self._trunk.audio_counts())
-            self._metrics.set_records_waiting(store.waiting)
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            await self._look_at_threads(store)
 
-    def _why_not_ready(self) -> str | None:
-        if self._admission.draining:
-            return "draining"
-        if self._admission.full:
-            return "full"
-        if self._trunk.lack is not None:
-            return f"full: {self._trunk.lack}"
-        if self._lag_asked_at is not None:
-            waited = asyncio.get_running_loop().time() - self._lag_asked_at
-            if waited > STALLED_SECONDS:
-                return "the SIP thread is stalled"
-        return None
+    async def _look_at_threads(self, store: RecordStore) -> None:
+        lag_seconds, shortage = await self._trunk.measure_lag()
+        self._readiness.turned(shortage)
+        self._supervisor.alive()
+        self._metrics.set_sip_thread_lag(lag_seconds)
+        self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
+        self._metrics.set_sip_pools(self._trunk.pools_in_use())
+        self._metrics.set_media_counts(*self._trunk.audio_counts())
+        self._metrics.set_records_waiting(store.waiting)
 
     # ------------------------------------------------------------ what whoever runs it may ask
 

@@ -16,6 +16,8 @@ from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedS
 
 # Sources whose rate is remembered. A trunk has a few; more come from somebody who forges them.
 _MAX_SOURCES = 10_000
+# For so long after an INVITE was rejected by overload the next may be, too.
+_LATELY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Admission:
         # A set and not a counter: adding and removing are atomic between the threads.
         self._up: set[str] = set()
         self.draining = False
+        self._overloaded_at = -_LATELY_SECONDS
         # Whether calls in progress are being kept waiting; asked on the SIP thread, which sets it.
         self.overloaded: Callable[[], bool] = lambda: False
         # What the SIP stack lacks for another call with all its legs; asked on the SIP thread, which sets it.
@@ -63,6 +66,11 @@ class Admission:
         """Whether the next INVITE would be one too many."""
         return len(self._up) >= self._config.sip.max_calls
 
+    @property
+    def overloaded_lately(self) -> bool:
+        """True if an INVITE has just been rejected since calls in progress are being kept waiting."""
+        return self._clock() - self._overloaded_at < _LATELY_SECONDS
+
     def admit(self, invite: Invite) -> Admitted:
         """Let an INVITE in, in the contract's order. Raises the `InviteRefused` that it gets instead."""
         config = self._config
@@ -75,6 +83,7 @@ class Admission:
         if self.full:
             raise CapacityReached("sip.max_calls calls are up")
         if self.overloaded():
+            self._overloaded_at = self._clock()
             raise CapacityReached("calls in progress are kept waiting")
         if lack := self.lack():
             raise CapacityReached(lack)

@@ -9,6 +9,7 @@ import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
+from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, RateExceeded, UntrustedSource
 from sipbridge.sip.headers import host_names, read_invite, read_request
 
@@ -37,12 +38,14 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     def __init__(
         self,
         admission: Admission,
+        readiness: Readiness,
         refused: Callable[[Invite, int, str], None],
         judge_refer: Callable[[int, pj.GateRequest], None],
         name_asked: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._admission = admission
+        self._readiness = readiness
         self._refused = refused
         self._judge_refer = judge_refer
         self._name_asked = name_asked
@@ -107,6 +110,9 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             # RFC 3261, 8.2.2.3.
             request.refuse(_BAD_EXTENSION, "")
             request.addHeader("Unsupported", ", ".join(sorted(name for name in unsupported if name.isprintable())))
+        elif (obstacle := self._readiness.obstacle()) is not None:
+            # The response is the one that an INVITE would get (RFC 3261, 11.2).
+            _reject(request, obstacle)
 
     def _judge_invite(self, request: pj.GateRequest) -> None:
         source = request.sourceAddress()
@@ -126,15 +132,19 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     def _refuse(
         self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
     ) -> None:
-        if stateless:
-            request.refuseStateless(refusal.sip_status)
-        else:
-            request.refuse(refusal.sip_status, "")
-        if refusal.retry_after_seconds is not None:
-            request.addHeader("Retry-After", str(refusal.retry_after_seconds))
+        _reject(request, refusal, stateless=stateless)
         if isinstance(refusal, MalformedInvite):
             _warn(request, str(refusal))
         self._refused(invite, refusal.sip_status, refusal.reason)
+
+
+def _reject(request: pj.GateRequest, refusal: InviteRefused, *, stateless: bool = False) -> None:
+    if stateless:
+        request.refuseStateless(refusal.sip_status)
+    else:
+        request.refuse(refusal.sip_status, "")
+    if refusal.retry_after_seconds is not None:
+        request.addHeader("Retry-After", str(refusal.retry_after_seconds))
 
 
 def _warn(request: pj.GateRequest, text: str) -> None:

@@ -15,6 +15,7 @@ from sipbridge.audio import Pcm
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Headers, Referee
+from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
@@ -42,15 +43,15 @@ class SipTrunk:
         self,
         config: SipConfig,
         admission: Admission,
+        readiness: Readiness,
         on_call: Callable[[SipLeg, Admitted], None],
         on_refused: Callable[[Invite, int, str], None],
     ) -> None:
         self._config = config
         self._admission = admission
+        self._readiness = readiness
         self._on_call = on_call
         self._on_refused = on_refused
-        # What lacked for another call when the lag was measured last.
-        self.lack: str | None = None
 
     async def start(self) -> list[str]:
         """Open everything; returns the addresses in use. Raises `StartupError`."""
@@ -98,11 +99,11 @@ class SipTrunk:
         count: int = pj.poolsInUse()
         return count
 
-    async def measure_lag(self) -> float:
-        """Seconds that the SIP thread takes to answer; `lack` is then up to date."""
+    async def measure_lag(self) -> tuple[float, str | None]:
+        """Return the seconds that the SIP thread takes to answer, and what it lacks for another call."""
         asked = time.monotonic()
-        self.lack = await self._thread.run(self._room.lack_for_call)
-        return time.monotonic() - asked
+        lack = await self._thread.run(self._room.lack_for_call)
+        return time.monotonic() - asked, lack
 
     async def caught_up(self) -> None:
         """Return once `on_call` has had every INVITE that was let in before this was asked."""
@@ -128,7 +129,7 @@ class SipTrunk:
     # ------------------------------------------------------------ on the SIP thread
 
     def _open(self) -> None:
-        self._gate = Gate(self._admission, self._refused, self._judge_refer, self._name_asked)
+        self._gate = Gate(self._admission, self._readiness, self._refused, self._judge_refer, self._name_asked)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())

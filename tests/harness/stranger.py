@@ -54,16 +54,26 @@ class Pinger:
 
     def ping(self) -> float | None:
         """Return the milliseconds that the answer took; None where there is none."""
-        self._number += 1
-        branch = f"ping-{self._number}-"
         began = time.monotonic()
         try:
-            self._socket.send(options(self._socket.getsockname(), branch))
-            while branch.encode() not in self._socket.recv(65_535):
-                pass
+            self._ask()
         except OSError:
             return None
         return (time.monotonic() - began) * 1000
+
+    def response(self) -> tuple[int, str]:
+        """Return the status of the answer, and its Retry-After."""
+        answer = self._ask()
+        retry_after = re.search(rb"^Retry-After: (.*)\r$", answer, re.MULTILINE)
+        return int(_STATUS.findall(answer)[0]), retry_after[1].decode() if retry_after else ""
+
+    def _ask(self) -> bytes:
+        self._number += 1
+        branch = f"ping-{self._socket.getsockname()[1]}-{self._number}-"
+        self._socket.send(options(self._socket.getsockname(), branch))
+        while branch.encode() not in (answer := self._socket.recv(65_535)):
+            pass
+        return answer
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.http import fetch
 from harness.raw_call import RawCall
 from harness.simulator import Simulator
+from harness.stranger import Pinger
 from harness.waiting import wait_for
 
 from .site import Site, site
@@ -25,6 +26,8 @@ def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: P
         trunk.bridge.wait_for_metric(1, "sipbridge_draining")
         count = trunk.count()
         assert fetch(f"{trunk.bridge.http}/readyz").status == 503
+        with Pinger(trunk.bridge.sip) as pinger:
+            assert pinger.response() == (503, "30")
         assert fetch(f"{trunk.bridge.http}/healthz").status == 200
         late = trunk.call("draining").went_as_written()
         assert int(late.sipp.received(503)[0].header("Retry-After")) > 0

@@ -12,6 +12,7 @@ from harness.ports import free_range, kept_port
 from harness.settings import Settings, client_settings, project_settings
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
+from harness.stranger import Pinger
 from harness.waiting import wait_for
 
 from .site import NUMBERS, Site, site
@@ -84,10 +85,13 @@ def test_where_another_program_holds_the_ports_calls_get_503_until_it_ends(tmp_p
         with held([ports[0], ports[1] - 1]):  # which leaves half a pair
             assert refusal_is_counted_once(small)
             wait_for(lambda: NO_PORTS in fetch(ready).body.decode(), "not to be ready")
-            assert fetch(ready).status == 503
+            with Pinger(small.bridge.sip) as pinger:
+                assert (fetch(ready).status, *pinger.response()) == (503, 503, "5")
         assert NO_PORTS in small.bridge.program.log.read_text()
         with held([ports[0] + 1, ports[1] - 2]):  # which leaves the last
             wait_for(lambda: fetch(ready).status == 200, "to be ready")
+            with Pinger(small.bridge.sip) as pinger:
+                assert pinger.response() == (200, "")
             for _ in range(2):
                 small.call("release").went_as_written()
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from calls.world import make_config, make_invite
+from sipbridge.calls.admission import Admission
+from sipbridge.calls.readiness import STALLED_SECONDS, Readiness
+from sipbridge.errors import CapacityReached
+
+MOMENT = 0.001
+
+
+class Bridge:
+    """A bridge for one call, and a clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.admission = Admission(make_config(sip={"max_calls": 1}), clock=lambda: self.now)
+        self.readiness = Readiness(self.admission, clock=lambda: self.now)
+
+    def obstacle(self) -> tuple[str, int | None] | None:
+        """Why no call is taken and after how many seconds to try again, as HTTP and SIP say."""
+        obstacle = self.readiness.obstacle()
+        assert self.readiness.reason() == (None if obstacle is None else str(obstacle))
+        if obstacle is None:
+            return None
+        assert obstacle.sip_status == 503
+        return str(obstacle), obstacle.retry_after_seconds
+
+
+@pytest.fixture
+def bridge() -> Bridge:
+    bridge = Bridge()
+    bridge.readiness.turned(None)
+    return bridge
+
+
+def test_a_bridge_is_ready_once_its_threads_have_turned() -> None:
+    bridge = Bridge()
+    assert bridge.obstacle() == ("starting", 5)
+    bridge.readiness.turned(None)
+    assert bridge.obstacle() is None
+
+
+def test_a_bridge_that_drains_is_not_ready_whatever_else_is_wrong(bridge: Bridge) -> None:
+    bridge.admission.admit(make_invite())
+    bridge.admission.draining = True
+    assert bridge.obstacle() == ("draining", 30)
+
+
+def test_a_full_bridge_is_not_ready_until_a_call_ends(bridge: Bridge) -> None:
+    admitted = bridge.admission.admit(make_invite())
+    assert bridge.obstacle() == ("full", 5)
+    bridge.admission.release(admitted.identity.call_id)
+    assert bridge.obstacle() is None
+
+
+def test_a_shortage_of_what_a_call_takes_is_named(bridge: Bridge) -> None:
+    bridge.readiness.turned("no two ports are free")
+    assert bridge.obstacle() == ("full: no two ports are free", 5)
+    bridge.readiness.turned(None)
+    assert bridge.obstacle() is None
+
+
+def test_a_thread_that_has_not_turned_for_seconds_is_stalled_until_it_does(bridge: Bridge) -> None:
+    bridge.now += STALLED_SECONDS
+    assert bridge.obstacle() is None
+    bridge.now += MOMENT
+    assert bridge.obstacle() == ("the SIP thread or the event loop is stalled", 5)
+    bridge.readiness.turned(None)
+    assert bridge.obstacle() is None
+
+
+def test_a_bridge_that_has_just_rejected_a_call_by_overload_is_not_ready(bridge: Bridge) -> None:
+    bridge.admission.overloaded = lambda: True
+    assert bridge.obstacle() is None
+    with pytest.raises(CapacityReached):
+        bridge.admission.admit(make_invite())
+    assert bridge.obstacle() == ("calls in progress are kept waiting", 5)
+    bridge.now += 2
+    bridge.readiness.turned(None)
+    assert bridge.obstacle() is None
