@@ -50,6 +50,19 @@ def _small_enough(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def _without_nulls(value: object) -> object:
+    """A null is as if it were left out: client libraries write one for each field that they were not given."""
+    return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
+def _describe_nulls(schema: dict[str, Any]) -> None:
+    """Allow null in every property of a JSON schema."""
+    fields = schema["properties"]
+    for name, field in fields.items():
+        if {"type": "null"} not in field.get("anyOf", ()):
+            fields[name] = {"anyOf": [field, {"type": "null"}]}
+
+
 # As it may come, and as it is kept.
 _ParameterValue = (
     Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] | dict[str, Any] | list[Any] | float | bool | None
@@ -66,33 +79,34 @@ Name = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class HandoffRequest(BaseModel):
-    """A wish to give the caller to a human; every field is optional.
+    """A wish to give the caller to a human; every field is optional, and null is as if it were left out.
 
     `route` replaces the destination's URI and is held to the project's `allowed_routes`; `method` replaces its
     method. `parameters` win over the project's signal template, `sip_headers` over the destination's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_describe_nulls)
 
     destination: Name | None = None
     reason: Name | None = None
     utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
     route: Annotated[str, Field(max_length=1024)] | None = None
     method: Literal["release", "refer", "invite"] | None = None
-    sip_headers: dict[HeaderName, HeaderValue] = Field(
-        default_factory=dict, json_schema_extra={"additionalProperties": False}
+    sip_headers: Annotated[
+        dict[HeaderName, HeaderValue],
+        BeforeValidator(_without_nulls, json_schema_input_type=dict[HeaderName, HeaderValue | None]),
+    ] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
+    parameters: Annotated[dict[ParameterName, ParameterText], BeforeValidator(_without_nulls)] = Field(
+        default_factory=dict
     )
-    parameters: dict[ParameterName, ParameterText] = Field(default_factory=dict)
     data: Annotated[dict[str, Any], AfterValidator(_small_enough)] = Field(default_factory=dict)
     shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     transcript: tuple[Turn, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _from_polyai(cls, body: object) -> object:
-        if not isinstance(body, dict) or "handoff" not in body:
-            return body
-        return _polyai_to_ours(body)
+    def _read(cls, body: object) -> object:
+        return _without_nulls(_polyai_to_ours(body) if isinstance(body, dict) and "handoff" in body else body)
 
 
 def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
@@ -101,27 +115,21 @@ def _polyai_to_ours(body: dict[str, Any]) -> dict[str, Any]:
     `bye` and `cxone` release the call; `refer` and `invite` go to their `refer_to` or `outbound_endpoint`, else to the
     destination's URI with `phone_number` for its user part, which the handoff resolves.
     """
-    handoff = body["handoff"]
+    handoff = _without_nulls(body["handoff"])
     if not isinstance(handoff, dict):
         raise ValueError("handoff must be an object")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
-    ours: dict[str, Any] = {}
-    if body.get("utterance") is not None:
-        ours["utterance"] = body["utterance"]
-    for key in ("destination", "reason", "data", "shared_id"):
-        if handoff.get(key) is not None:
-            ours[key] = handoff[key]
+    ours = {key: handoff.get(key) for key in ("destination", "reason", "data", "shared_id")}
+    ours["utterance"] = body.get("utterance")
     method = handoff.get("type") or next((m for m in ("cxone", "refer", "invite", "bye") if m in handoff), "cxone")
     if method not in ("cxone", "refer", "invite", "bye"):
         raise ValueError("handoff.type must be cxone, refer, invite or bye")
-    details = {} if handoff.get(method) is None else handoff[method]
+    details = handoff.get(method, {})
     if not isinstance(details, dict):
         raise ValueError(f"handoff.{method} must be an object")  # noqa: TRY004 (as above)
-    if details.get("sip_headers") is not None:
-        ours["sip_headers"] = details["sip_headers"]
+    ours["sip_headers"] = details.get("sip_headers")
     if method == "cxone":
         signal = details.get("signal")
-        params = signal.get("params") if isinstance(signal, dict) else None
-        ours["parameters"] = {} if params is None else params
+        ours["parameters"] = signal.get("params") if isinstance(signal, dict) else None
     else:
         ours["method"] = "release" if method == "bye" else method
         route = details.get("refer_to") or details.get("outbound_endpoint") or details.get("phone_number")

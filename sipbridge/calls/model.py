@@ -32,6 +32,18 @@ def _in_utc(value: datetime) -> datetime:
 
 # RFC 3339 as it comes from outside; UTC here.
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+# What others call the two: OpenAI, PolyAI, CXone.
+_ROLES = {"user": "caller", "customer": "caller", "assistant": "agent"}
+
+
+def _our_role(value: object) -> object:
+    return _ROLES.get(value, value) if isinstance(value, str) else value
+
+
+Role = Annotated[
+    Literal["agent", "caller"],
+    BeforeValidator(_our_role, json_schema_input_type=Literal["agent", "caller", "assistant", "user", "customer"]),
+]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -94,7 +106,7 @@ class Turn(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    role: Literal["agent", "caller"]
+    role: Role
     text: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
     at: Timestamp | None = None
 

@@ -19,6 +19,35 @@ def test_everything_is_optional() -> None:
     assert (request.shared_id, request.transcript) == (None, ())
 
 
+OPTIONAL = tuple(HandoffRequest.model_fields)
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_null_is_as_if_it_were_left_out(field: str) -> None:
+    assert _read({"reason": "billing", field: None}) == _read({} if field == "reason" else {"reason": "billing"})
+
+
+def test_null_within_headers_parameters_and_turns_is_as_if_it_were_left_out() -> None:
+    body = {
+        "parameters": {"p1": None, "p2": "a"},
+        "sip_headers": {"X-A": None, "X-B": "b"},
+        "transcript": [{"role": "agent", "text": "Hello", "at": None}],
+    }
+    request = _read(body)
+    assert (request.parameters, request.sip_headers) == ({"p2": "a"}, {"X-B": "b"})
+    assert request.transcript[0].at is None
+    assert _read({"data": {"order": None}}).data == {"order": None}, "data is the agent's own"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [("user", "caller"), ("customer", "caller"), ("assistant", "agent"), ("agent", "agent")]
+)
+def test_roles_of_others_are_read_as_ours(written: str, kept: str) -> None:
+    (turn,) = _read({"transcript": [{"role": written, "text": "Hello"}]}).transcript
+    assert turn.role == kept
+    assert turn.model_dump()["role"] == kept
+
+
 def test_a_full_request_is_read() -> None:
     request = _read(
         {
@@ -57,6 +86,9 @@ def test_a_full_request_is_read() -> None:
         {"shared_id": "x" * 257},
         {"route": "x" * 1025},
         {"transcript": [{"role": "somebody", "text": "x"}]},
+        {"transcript": [{"role": "User", "text": "x"}]},
+        {"transcript": [{"role": ["user"], "text": "x"}]},
+        {"transcript": [{"role": None, "text": "x"}]},
         {"transcript": [{"role": "agent", "text": ""}]},
         {"transcript": [{"role": "agent", "text": "x", "at": "2026-03-01T12:00:00"}]},
         "sales",
@@ -124,6 +156,13 @@ def test_a_request_cannot_be_changed() -> None:
             {"destination": "sales", "data": {"a": 1}, "shared_id": "s"},
         ),
         ({"type": "cxone", "cxone": None, "reason": None}, {}),
+        ({"type": None, "cxone": None, "refer": {"refer_to": "sip:a@b"}}, {"method": "refer", "route": "sip:a@b"}),
+        ({"cxone": {"signal": None, "sip_headers": None}, "data": None, "destination": None, "shared_id": None}, {}),
+        ({"cxone": {"signal": {"params": {"p1": None, "p2": "x"}}}}, {"parameters": {"p2": "x"}}),
+        (
+            {"refer": {"phone_number": "1", "refer_to": None, "sip_headers": {"X-A": None}}},
+            {"method": "refer", "route": "1"},
+        ),
     ],
 )
 def test_polyais_shape_is_read(handoff: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import pytest
 from store.records import make_handoff, make_record
 
+from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import Turn
 
 from .conftest import Bridge
@@ -36,6 +37,20 @@ async def test_everything_in_a_handoff_is_optional(bridge: Bridge, call: FakeCal
     status, _ = await bridge.post("calls/call-1/handoff", body=body)
     assert status == 202
     assert len(call.requests) == 1
+
+
+async def test_null_in_any_field_is_as_if_it_were_left_out(bridge: Bridge, call: FakeCall) -> None:
+    body: dict[str, object] = dict.fromkeys(HandoffRequest.model_fields)
+    assert (await bridge.post("calls/call-1/handoff", body=body))[0] == 202
+    assert call.requests[0][0] == HandoffRequest()
+
+
+async def test_roles_of_others_are_taken_and_shown_as_ours(bridge: Bridge, call: FakeCall) -> None:
+    roles = ["user", "customer", "assistant", "caller", "agent"]
+    turns = [{"role": role, "text": "Hello", "at": None} for role in roles]
+    assert (await bridge.post("calls/call-1/turns", body={"turns": turns}))[0] == 202
+    assert (await bridge.post("calls/call-1/turns", body=turns[0]))[0] == 202
+    assert [turn.role for turn in call.turns] == ["caller", "caller", "agent", "caller", "agent", "caller"]
 
 
 async def test_what_polyai_functions_return_hands_off(bridge: Bridge, call: FakeCall) -> None:

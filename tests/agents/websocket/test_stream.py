@@ -124,6 +124,16 @@ async def test_a_handoff_is_asked_for_and_answered(site: Site) -> None:
     assert (request.destination, request.data, requested_by) == ("sales", {"order": 7}, "agent")
 
 
+async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: Site) -> None:
+    _, _, agent = await site.talk()
+    turns = [{"role": "user", "text": "A person, please.", "at": None}, {"role": "assistant", "text": "Of course."}]
+    agent.say("handoff", handoff={"destination": None, "data": None, "reason": "asked", "transcript": turns})
+    assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
+    ((request, _),) = site.call.requests
+    assert (request.destination, request.reason, request.data) == (None, "asked", {})
+    assert [turn.role for turn in request.transcript] == ["caller", "agent"]
+
+
 async def test_a_handoff_after_another_is_told_so_and_the_call_goes_on(site: Site) -> None:
     _, running, agent = await site.talk()
     site.call.refusing = HandoffConflict("the call is handed off already")
