@@ -201,6 +201,19 @@ def _frame_source(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    """Return an origin as browsers send it (RFC 6454, 6.2): lower case, without the scheme's own port."""
+    right = "write https://HOST, with its port if it has one, or '*' for any page"
+    if value == "*":
+        return value
+    parts = split_url(value, right)
+    if not parts.scheme or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"is not an origin; {right}")
+    check_host(parts.hostname, right)
+    origin = value.rstrip("/").lower()
+    return origin.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, "/"))
+
+
 def _under_base(value: Path, info: ValidationInfo) -> Path:
     base: Path | None = (info.context or {}).get(BASE)
     return base / value if base else value
@@ -261,6 +274,7 @@ HeaderPattern = Annotated[str, AfterValidator(_x_header_pattern)]
 HttpHeaders = dict[Annotated[str, AfterValidator(_own_upgrade_header)], Line]
 SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
 FrameSource = Annotated[str, AfterValidator(_frame_source)]
+Origin = Annotated[str, AfterValidator(_origin)]
 DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
 Command = Annotated[
     tuple[Line, ...], BeforeValidator(_command), Field(min_length=1), AfterValidator(_program_under_base)

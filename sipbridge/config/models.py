@@ -28,6 +28,7 @@ from sipbridge.config.fields import (
     Ipv4Host,
     Line,
     Network,
+    Origin,
     PathUnderBase,
     Port,
     ReadableFile,
@@ -126,7 +127,10 @@ class AdminConfig(Section):
 
 
 class HttpConfig(Section):
-    """`http`: the API, and what its links and pages are made with. The rate is that of one key."""
+    """`http`: the API, and what its links and pages are made with. The rate is that of one key.
+
+    `allowed_origins` are those of web pages that may call the API; `*` is any.
+    """
 
     listen: HostPort = HostPort("127.0.0.1:8080")
     public_url: HttpUrl = "http://127.0.0.1:8080"
@@ -136,6 +140,7 @@ class HttpConfig(Section):
         "https://*.nice-incontact.com",
         "https://*.nicecxone.com",
     )
+    allowed_origins: tuple[Origin, ...] = ()
     pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
     pop_link_seconds: Count = 3600
     max_requests_per_second: Count = 200

@@ -46,6 +46,8 @@ def _warnings(config: Config) -> Iterator[str]:
     yield from _ending_certificate(config.sip.tls)
     yield from _too_few_ports(config)
     yield from _pop_links(config)
+    if "*" in config.http.allowed_origins:
+        yield "http.allowed_origins: any web page that has a key may use the API; name the origins of yours"
     admin = config.http.admin.listen
     if admin and not _is_local(f"//{admin}"):
         yield "http.admin.listen: its key travels unencrypted from other machines; write 127.0.0.1:PORT"

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from sipbridge.web import admin, calls, events, handoff_state, health, openapi, steering
+from sipbridge.web.cors import Cors
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.failures import answer_errors
 from sipbridge.web.gate import Gate
@@ -34,7 +35,9 @@ def make_app(deps: WebDeps) -> web.Application:
     http = deps.config().http
     with_admin = bool(http.admin.keys) and http.admin.listen is None
     operations = (*admin.OPERATIONS, *OPERATIONS) if with_admin else OPERATIONS
-    app = _make(deps, operations, http.public_url, admin_from_anywhere=False)
+    for_admin = (operation.path for operation in operations if operation.for_admin)
+    cors = Cors(lambda: deps.config().http.allowed_origins, without=for_admin)
+    app = _make(deps, operations, http.public_url, cors, admin_from_anywhere=False)
 
     async def let_readers_go(_: web.Application) -> None:
         deps.events.close()
@@ -45,11 +48,14 @@ def make_app(deps: WebDeps) -> web.Application:
 
 def make_admin_app(deps: WebDeps) -> web.Application:
     """Make the application of `http.admin.listen`, which has the operations for admin alone."""
-    return _make(deps, ADMIN_OPERATIONS, f"http://{deps.config().http.admin.listen}", admin_from_anywhere=True)
+    url = f"http://{deps.config().http.admin.listen}"
+    return _make(deps, ADMIN_OPERATIONS, url, Cors(tuple), admin_from_anywhere=True)
 
 
-def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_from_anywhere: bool) -> web.Application:
-    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
+def _make(
+    deps: WebDeps, operations: Sequence[AnyOperation], url: str, cors: Cors, *, admin_from_anywhere: bool
+) -> web.Application:
+    app = web.Application(middlewares=[answer_errors, cors.answer_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
     gate = Gate(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
     names: dict[tuple[str, str], str] = {}
@@ -65,6 +71,7 @@ def _make(deps: WebDeps, operations: Sequence[AnyOperation], url: str, *, admin_
         deps.count_request(names.get(asked, "none"), response.status)
         is_pop = request.path.startswith("/pop/")
         add_guards(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
+        cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)
     return app

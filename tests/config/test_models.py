@@ -415,3 +415,26 @@ def test_an_admin_that_cannot_be_is_named(tmp_path: Path, http: dict[str, Any], 
 def test_listeners_on_any_free_port_are_two(tmp_path: Path) -> None:
     http = {"listen": "127.0.0.1:0", "admin": {"keys": ["key-of-admin"], "listen": "127.0.0.1:0"}}
     assert load(tmp_path, tree(http=http)).http.admin.listen == "127.0.0.1:0"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://crm.example.com", "https://crm.example.com"),
+        ("https://CRM.example.com:443/", "https://crm.example.com"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("http://localhost:80", "http://localhost"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_read_as_browsers_send_it(tmp_path: Path, written: str, read: str) -> None:
+    assert load(tmp_path, tree(http={"allowed_origins": [written]})).http.allowed_origins == (read,)
+
+
+@pytest.mark.parametrize(
+    "origin", ["crm.example.com", "https://", "https://a/b", "https://*.a.net", "https://u@a", "null", "https://a?b"]
+)
+def test_what_is_not_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
+    (found,) = faults(tmp_path, tree(http={"allowed_origins": [origin]}))
+    assert "http.allowed_origins[0]: " in found
+    assert "write https://HOST" in found

@@ -32,7 +32,7 @@ def test_what_is_opened_once_stays_and_is_named() -> None:
 
 def test_every_key_of_these_sections_is_either_taken_over_or_waits() -> None:
     """A new key is neither forgotten nor silently ignored."""
-    taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second"}
+    taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second", "allowed_origins"}
     running = make_config()
     for section in ("sip", "http", "store"):
         for key in set(type(getattr(running, section)).model_fields) - taken:
