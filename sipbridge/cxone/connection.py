@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import httptools
-import orjson
 
 from sipbridge.errors import CxoneError
 
@@ -43,13 +43,22 @@ class Answer:
 
     def json_object(self, source: str) -> dict[str, Any]:
         """The body as a JSON object. Raises `CxoneError` that names the source."""
-        try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            value = None
+        value = read_json(self.body)
         if not isinstance(value, dict):
             raise CxoneError(f"{source} answered something else than a JSON object")
         return value
+
+
+def read_json(text: bytes) -> object:
+    """Return what a text of JSON holds, None if it is not JSON.
+
+    Lenient: a byte order mark may stand before it (RFC 8259, 8.1), and fields that are not read here may hold bytes that
+    are not UTF-8, NaN or half a character. The standard library's parser accepts all of these.
+    """
+    try:
+        return json.loads(text.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 class NoAnswer(Exception):

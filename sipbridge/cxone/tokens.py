@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 
 from sipbridge.calls.events import TokenRequested
 from sipbridge.calls.model import Result
@@ -29,6 +31,7 @@ _LONGEST_PAUSE_SECONDS = 1.0  # a longer Retry-After ends the flight
 _LONGEST_HOLD_SECONDS = 300.0
 # However absurd what CXone says: not a token for each call, nor one for ever. One that is refused is replaced anyway.
 _SHORTEST_LIFE_SECONDS = 30.0
+_USUAL_LIFE_SECONDS = 3600.0
 _LONGEST_LIFE_SECONDS = 86_400.0
 _BUSY = (429, 503)
 
@@ -51,12 +54,23 @@ class Access:
         object.__setattr__(self, "json_headers", authorization | {"Content-Type": "application/json"})
 
 
+def _lifetime(value: object) -> float:
+    """Return how long a token is good, in seconds, within limits: the usual time for what says nothing of it."""
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # that is tried
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if math.isnan(seconds):
+        return _USUAL_LIFE_SECONDS
+    return min(max(seconds, _SHORTEST_LIFE_SECONDS), _LONGEST_LIFE_SECONDS)
+
+
 class _TokenAnswer(BaseModel):
     """The answer of the token endpoint (RFC 6749, section 5.1; `id_token` of OpenID Connect)."""
 
-    access_token: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
-    expires_in: float = Field(default=3600, gt=0)
-    id_token: str | None = None
+    access_token: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x21-\x7e]+$")]
+    expires_in: Annotated[float, BeforeValidator(_lifetime)] = _USUAL_LIFE_SECONDS
+    id_token: Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)] = None
 
 
 class TokenSource:
@@ -183,8 +197,7 @@ class TokenSource:
             wrong = ", ".join(str(fault["loc"][0]) for fault in error.errors(include_input=False))
             raise CxoneError(f"the token endpoint's answer cannot be used: {wrong}") from None
         api_url = await self._discovery.api_url(given.id_token)
-        lifetime = min(max(given.expires_in, _SHORTEST_LIFE_SECONDS), _LONGEST_LIFE_SECONDS)
-        return Access(given.access_token, api_url, asked_at + lifetime)
+        return Access(given.access_token, api_url, asked_at + given.expires_in)
 
     def _tell(self, result: Result, started_at: float, message: str) -> None:
         self._observer(TokenRequested(self._client, result, self._clock() - started_at))

@@ -29,6 +29,11 @@ async def test_the_tenant_of_the_id_token_names_the_api(discovery: Discovery, si
     assert await discovery.api_url(token) == simulator.url
 
 
+async def test_a_tenant_may_be_a_number(discovery: Discovery, simulator: Simulator) -> None:
+    with pytest.raises(CxoneError, match="answered 404"):  # asked, and not known there
+        await discovery.api_url(id_token(iss=simulator.url, tenantId=4599999))
+
+
 async def test_a_configured_api_url_needs_no_id_token(simulator: Simulator, http: HttpClient) -> None:
     discovery = Discovery(config_for(simulator.url, api_url="https://api-na1.example/"), http)
     assert await discovery.api_url(None) == "https://api-na1.example"
@@ -77,7 +82,12 @@ async def test_a_redirect_is_not_followed(discovery: Discovery, simulator: Simul
         id_token(iss="https://issuer.example"),
         id_token(tenantId="demo-tenant"),
         id_token(iss="file:///etc/passwd", tenantId="demo-tenant"),
-        id_token(iss="https://issuer.example", tenantId=6),
+        id_token(iss="https://issuer.example", tenantId=[6]),
+        id_token(iss="https://issuer.example", tenantId=True),
+        "header.W10.signature",
+        f"header.{'W1tb' * 10_000}.signature",
+        "header.\u00e9.signature",
+        "..",
     ],
 )
 async def test_an_id_token_that_does_not_say_where_to_ask_is_refused(discovery: Discovery, token: str | None) -> None:

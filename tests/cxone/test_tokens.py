@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
+import jwt
 import pytest
 
 from sipbridge.calls.events import TokenRequested
@@ -201,8 +203,6 @@ async def test_a_token_endpoint_that_asks_to_wait_is_left_alone_for_so_long(
         '{"access_token": ""}',
         '{"access_token": 5}',
         '{"access_token": "a\\r\\nX-Evil: 1"}',
-        '{"access_token": "a", "expires_in": -1}',
-        '{"access_token": "a", "expires_in": "soon"}',
         '{"access_token": "a"}',
         '{"access_token": "a", "id_token": "no.jwt"}',
         '{"access_token": "a", "pad": "' + 70_000 * "x" + '"}',
@@ -215,6 +215,94 @@ async def test_an_answer_that_holds_no_token_is_an_upstream_error(
     with pytest.raises(CxoneError):
         await tokens.get()
     assert recorder.token_results() == [Result.UPSTREAM_ERROR]
+
+
+Answer = dict[str, object]
+
+
+def payload_alone(token: str) -> str:
+    return ".".join(token.split(".")[:2])
+
+
+@pytest.mark.parametrize(
+    ("change", "lives"),
+    [
+        ({"expires_in": None}, 3600),
+        ({"expires_in": "3600"}, 3600),
+        ({"expires_in": " 1800.5 "}, 1800.5),
+        ({"expires_in": 1200.0}, 1200),
+        ({"expires_in": "soon"}, 3600),
+        ({"expires_in": ""}, 3600),
+        ({"expires_in": True}, 3600),
+        ({"expires_in": [60]}, 3600),
+        ({"expires_in": float("nan")}, 3600),
+        ({"expires_in": 0}, 30),
+        ({"expires_in": -1}, 30),
+        ({"expires_in": 10**400}, 3600),
+        ({"expires_in": float("inf")}, 86_400),
+        ({"expires_in": 10**12}, 86_400),
+        ({"token_type": "BEARER", "refresh_token": None, "unheard_of": {"a": [1, None]}}, 3600),
+        ({"access_token": " t \n"}, 3600),
+        ({"pad": "\ud800"}, 3600),
+    ],
+)
+async def test_odd_fields_do_not_cost_the_token(
+    tokens: TokenSource, simulator: Simulator, clock: Clock, change: Answer, lives: float
+) -> None:
+    body = json.dumps({"access_token": "t", "id_token": simulator_id_token(simulator), **change})
+    await simulator.fault("token", body=body)
+    access = await tokens.get()
+    assert (access.token, access.expires_at - clock.now) == ("t", lives)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda token: f"{payload_alone(token)}.not base64 at all!",
+        lambda token: f"{payload_alone(token)}.",
+        payload_alone,
+        lambda token: f"\n {token} ",
+        lambda token: ".".join(part + "=" * (-len(part) % 4) for part in token.split(".")),
+        lambda token: f"???.{token.split('.')[1]}.???",
+    ],
+)
+async def test_of_an_id_token_only_its_payload_is_read(
+    tokens: TokenSource, simulator: Simulator, spoil: Callable[[str], str]
+) -> None:
+    await simulator.fault(
+        "token", body=json.dumps({"access_token": "t", "id_token": spoil(simulator_id_token(simulator))})
+    )
+    assert (await tokens.get()).api_url == simulator.url
+
+
+@pytest.mark.parametrize("given", [None, "", 7, {"a": 1}, "no.jwt"])
+async def test_an_id_token_that_is_not_needed_costs_nothing(
+    simulator: Simulator, http: HttpClient, recorder: Recorder, given: object
+) -> None:
+    await simulator.fault("token", body=json.dumps({"access_token": "t", "id_token": given}))
+    source = TokenSource("acme", config_for(simulator.url, api_url=simulator.url), http, recorder)
+    assert (await source.get()).token == "t"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/html", "application/json"])
+@pytest.mark.parametrize(("before", "behind"), [("\ufeff", ""), ("\ufeff \r\n", "\r\n"), ("", "\n\n")])
+async def test_a_byte_order_mark_and_blanks_around_json_are_passed_over(
+    tokens: TokenSource, simulator: Simulator, before: str, behind: str, content_type: str
+) -> None:
+    answers = {
+        "discovery": {"token_endpoint": f"{simulator.url}/auth/token"},
+        "token": {"access_token": "t", "id_token": simulator_id_token(simulator)},
+        "configuration": {"api_endpoint": f" {simulator.url}/ "},
+    }
+    for endpoint, answer in answers.items():
+        await simulator.fault(endpoint, body=f"{before}{json.dumps(answer)}{behind}", content_type=content_type)
+    access = await tokens.get()
+    assert (access.token, access.api_url) == ("t", simulator.url)
+
+
+def simulator_id_token(simulator: Simulator) -> str:
+    claims = {"iss": simulator.url, "tenantId": DEMO_TENANT.tenant_id, "icBUId": 4599999}
+    return jwt.encode(claims, "a key that nobody checks, of 32 bytes", algorithm="HS256")
 
 
 async def test_closing_frees_who_waits(tokens: TokenSource, simulator: Simulator) -> None:
