@@ -52,8 +52,8 @@ class Answer:
 def read_json(text: bytes) -> object:
     """Return what a text of JSON holds, None if it is not JSON.
 
-    Lenient: a byte order mark may stand before it (RFC 8259, 8.1), and fields that are not read here may hold bytes that
-    are not UTF-8, NaN or half a character. The standard library's parser accepts all of these.
+    Lenient: a byte order mark may stand before it (RFC 8259, 8.1), and fields that are not read here may hold bytes
+    that are not UTF-8, NaN or half a character. The standard library's parser accepts all of these.
     """
     try:
         return json.loads(text.decode("utf-8-sig", "replace"))
