@@ -1,7 +1,13 @@
 """The configuration contract: the file's keys as frozen models, and `load_config` that reads and checks them."""
 
 from sipbridge.config.addresses import HostPort, ListenUrl, authority
-from sipbridge.config.agents import AgentConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config.agents import (
+    SIGNATURE_HEADER,
+    AgentConfig,
+    PromptAgentConfig,
+    SipAgentConfig,
+    WebsocketAgentConfig,
+)
 from sipbridge.config.certificates import certificate_problems
 from sipbridge.config.handoff import (
     Destination,
@@ -35,6 +41,7 @@ from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_sec
 
 __all__ = [
     "SAFE_CHARACTERS",
+    "SIGNATURE_HEADER",
     "AdminConfig",
     "AgentConfig",
     "ApiKey",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from sipbridge.config.fields import (
     HttpHeaders,
@@ -12,11 +12,14 @@ from sipbridge.config.fields import (
     Name,
     ReadableFile,
     Seconds,
+    Secret,
     Section,
     SipHeaders,
     SipUris,
     WebsocketUrl,
 )
+
+SIGNATURE_HEADER = "X-Twilio-Signature"
 
 
 class PromptAgentConfig(Section):
@@ -46,6 +49,8 @@ class SipAgentConfig(Section):
 class WebsocketAgentConfig(Section):
     """Speaks Twilio Media Streams; `headers` go with the HTTP upgrade, `parameters` into `customParameters`.
 
+    `signature_token` signs the upgrade as Twilio does (`X-Twilio-Signature`), None for no signature.
+
     `ca_file` is the authority that a `wss` agent's certificate is checked against, None for those of the system.
     Silence is no message from the agent and nothing queued to be played.
     """
@@ -53,10 +58,18 @@ class WebsocketAgentConfig(Section):
     type: Literal["websocket"]
     url: WebsocketUrl = Field(repr=False)
     headers: HttpHeaders = Field(default={}, repr=False)
+    signature_token: Secret | None = None
     connect_timeout_seconds: Seconds = 5
     parameters: dict[Name, str] = Field(default={}, repr=False)
     ca_file: ReadableFile | None = None
     silence_timeout_seconds: Seconds | None = 60
+
+    @field_validator("signature_token")
+    @classmethod
+    def _one_signature(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and SIGNATURE_HEADER.lower() in map(str.lower, info.data.get("headers", {})):
+            raise ValueError(f"writes {SIGNATURE_HEADER}, which agent.headers has too; give one of them")
+        return value
 
 
 AgentConfig = Annotated[PromptAgentConfig | SipAgentConfig | WebsocketAgentConfig, Field(discriminator="type")]

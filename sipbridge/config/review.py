@@ -118,7 +118,7 @@ def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]
 def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:
     if agent.ca_file is not None and urlsplit(agent.url).scheme == "ws":
         yield "agent.ca_file: ws:// shows no certificate to check; write wss:// in agent.url"
-    if agent.headers and _is_clear_and_far(agent.url):
+    if (agent.headers or agent.signature_token) and _is_clear_and_far(agent.url):
         yield "agent.url: credentials travel unencrypted in the headers; write wss://"
 
 

@@ -387,6 +387,7 @@ def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
             "url": "wss://example.com/?key=s3cret",
             "headers": {"Authorization": "Bearer s3cret"},
             "parameters": {"key": "s3cret"},
+            "signature_token": "s3cret-of-agent",
         },
         tts_command="say --key s3cret",
     )
@@ -438,3 +439,9 @@ def test_what_is_not_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
     (found,) = faults(tmp_path, tree(http={"allowed_origins": [origin]}))
     assert "http.allowed_origins[0]: " in found
     assert "write https://HOST" in found
+
+
+def test_a_websocket_agent_has_one_signature(tmp_path: Path) -> None:
+    agent = {"type": "websocket", "url": "ws://a", "headers": {"x-twilio-signature": "s"}, "signature_token": "t"}
+    (found,) = faults(tmp_path, with_project(agent=agent))
+    assert "agent.signature_token: writes X-Twilio-Signature, which agent.headers has too" in found

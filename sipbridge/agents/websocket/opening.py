@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 from picows import WSError, WSInvalidStatusError, WSUpgradeResponse, ws_connect
 
 from sipbridge.agents.websocket.link import MAX_MESSAGE_BYTES, Link, picows_logger
-from sipbridge.config import WebsocketAgentConfig
+from sipbridge.agents.websocket.signature import sign
+from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig
 from sipbridge.errors import AgentUnavailable, StartupError
 
 
@@ -22,12 +23,15 @@ class Opener:
     def __init__(self, config: WebsocketAgentConfig) -> None:
         parts = urlsplit(config.url)
         user, at, self._address = parts.netloc.rpartition("@")
-        self._url = parts._replace(netloc=self._address).geturl()
+        # With no path the request is for "/" (RFC 9112, 3.2.1), which is what the agent checks a signature with.
+        self._url = parts._replace(netloc=self._address, path=parts.path or "/").geturl()
         self._headers = dict(config.headers)
         if at and "authorization" not in map(str.lower, self._headers):
             # RFC 7617; picows would put the user into Host.
             user = unquote(user if ":" in user else f"{user}:")
             self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+        if config.signature_token is not None:
+            self._headers[SIGNATURE_HEADER] = sign(self._url, config.signature_token.get_secret_value())
         self._seconds = config.connect_timeout_seconds
         self._ssl = _trust(config) if parts.scheme == "wss" else None
 

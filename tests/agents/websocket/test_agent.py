@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import ssl
 from pathlib import Path
 
 import pytest
 from harness.ipv6 import needs_ipv6
 
+from sipbridge.agents.websocket.signature import sign
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
 from .support import Site, agent_server, identity
@@ -21,6 +23,33 @@ async def test_the_caller_hears_ringing_and_the_agent_gets_the_configured_header
     assert agent_socket.request.path == b"/agent?key=secret"
     assert agent_socket.request.headers["X-Token"] == "abc"
     assert agent_socket.request.headers["Host"] == f"localhost:{site.server.port}"
+
+
+def twilios(url: str, token: str) -> str:
+    """The signature of a request without parameters, as Twilio's pages say (RFC 2104 written out)."""
+    key = token.encode().ljust(64, b"\x00")
+    inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in key) + url.encode()).digest()  # noqa: S324 (Twilio's choice)
+    return base64.b64encode(hashlib.sha1(bytes(byte ^ 0x5C for byte in key) + inner).digest()).decode()  # noqa: S324
+
+
+@pytest.mark.parametrize("path", ["/media", "/media/", "/media?tenant=a%20b&x=1", "", "/?x"])
+async def test_the_upgrade_is_signed_as_twilio_signs(site: Site, path: str) -> None:
+    url = f"ws://localhost:{site.server.port}{path}"
+    _, agent_socket = await site.connect(url=url.replace("//", "//user:secret@"), signature_token="12345")
+    request = agent_socket.request
+    seen = f"ws://{request.headers['Host']}{request.path.decode()}"
+    assert seen == (url if path else f"{url}/")
+    assert request.headers.getall("X-Twilio-Signature") == [twilios(seen, "12345")]
+
+
+def test_a_signature_is_what_openssl_makes() -> None:
+    # printf %s wss://agent.example.com:8443/media?a=1 | openssl dgst -sha1 -hmac 12345 -binary | base64
+    assert sign("wss://agent.example.com:8443/media?a=1", "12345") == "zv/WrJpVuLH0PNsq8XYDU7YIlX4="
+
+
+async def test_without_a_token_nothing_is_signed(site: Site) -> None:
+    _, agent_socket = await site.connect()
+    assert "X-Twilio-Signature" not in agent_socket.request.headers
 
 
 async def test_a_user_in_the_url_goes_into_authorization(site: Site) -> None:
