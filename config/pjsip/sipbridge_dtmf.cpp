@@ -240,7 +240,11 @@ bool isPayload(const std::string &body) { return body.size() == 4 && static_cast
 bool mayBeIgnored(const pjsip_msg *message) {
     const pj_str_t name = pj_str(const_cast<char *>("Content-Disposition"));
     const auto *header = static_cast<pjsip_generic_string_hdr *>(pjsip_msg_find_hdr_by_name(message, &name, NULL));
-    return header && lower(textOf(header->hvalue)).find("handling=optional") != std::string::npos;
+    if (!header)
+        return false;
+    std::string value = lower(textOf(header->hvalue));
+    value.erase(std::remove_if(value.begin(), value.end(), [](unsigned char c) { return std::isspace(c); }), value.end());
+    return value.find(";handling=optional") != std::string::npos;
 }
 
 /** What an INFO says: the response, and the event where it has one. */

@@ -350,22 +350,15 @@ void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata
     push(EventIncoming, id, lastTicket);
 }
 
-/** The X- headers of a BYE that ended the call, a line each. */
-std::string byeHeaders(const pjsip_event *event) {
+/** The BYE that ended the call, as it came. */
+std::string byeMessage(const pjsip_event *event) {
     if (!event || event->type != PJSIP_EVENT_TSX_STATE || event->body.tsx_state.type != PJSIP_EVENT_RX_MSG)
         return "";
-    const pjsip_msg *message = event->body.tsx_state.src.rdata->msg_info.msg;
+    const pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
+    const pjsip_msg *message = rdata->msg_info.msg;
     if (message->type != PJSIP_REQUEST_MSG || message->line.req.method.id != PJSIP_BYE_METHOD)
         return "";
-    std::string lines;
-    for (pjsip_hdr *header = message->hdr.next; header != &message->hdr; header = header->next) {
-        if (header->type != PJSIP_H_OTHER || header->name.slen < 2 || pj_strnicmp2(&header->name, "X-", 2) != 0)
-            continue;
-        const auto *text = reinterpret_cast<pjsip_generic_string_hdr *>(header);
-        lines.append(text->name.ptr, static_cast<size_t>(text->name.slen)).append(": ");
-        lines.append(text->hvalue.ptr, static_cast<size_t>(text->hvalue.slen)).append("\r\n");
-    }
-    return lines;
+    return std::string(rdata->msg_info.msg_buf, static_cast<size_t>(rdata->msg_info.len));
 }
 
 void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) {
@@ -386,7 +379,7 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
         push(EventConfirmed, id, 0);
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED)
-        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeHeaders(event));
+        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeMessage(event));
 }
 
 void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }

@@ -100,7 +100,7 @@ enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
     EventConfirmed,   // the dialog is confirmed
-    EventEnded,       // the dialog is over: status is the cause, text the X- headers of a BYE that came, a line each
+    EventEnded,       // the dialog is over: status is the cause, text the BYE that came, if one did
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sipbridge.calls.model import Turn
-from sipbridge.config import ParameterName
+from sipbridge.config import NAME_CHARACTER, ParameterName
 
 MAX_PARAMETER_CHARACTERS = 16_384
 MAX_DATA_CHARACTERS = 65_536
@@ -72,8 +72,8 @@ ParameterText = Annotated[
     BeforeValidator(_parameter_text, json_schema_input_type=_ParameterValue),
     Field(max_length=MAX_PARAMETER_CHARACTERS),
 ]
-# An X- header of letters, digits and hyphens; text with no line breaks or control characters but tabs.
-HeaderName = Annotated[str, Field(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")]
+# An X- header (RFC 3261, 25.1); text with no line breaks or control characters but tabs.
+HeaderName = Annotated[str, Field(pattern=rf"^[Xx]-{NAME_CHARACTER}{{1,60}}$")]
 HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
 Name = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 

@@ -17,6 +17,7 @@ from sipbridge.config.handoff import (
     ReferDestination,
     ReleaseDestination,
 )
+from sipbridge.config.header_names import NAME_CHARACTER, is_header_name, is_x_header
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
     AdminConfig,
@@ -35,11 +36,12 @@ from sipbridge.config.problems import dotted
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
-from sipbridge.config.sip_uris import SrtpUse, check_called, sip_transport, split_srtp
+from sipbridge.config.sip_uris import SrtpUse, check_called, sip_transport, split_srtp, user_of
 from sipbridge.config.sizes import descriptors_a_call
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
 __all__ = [
+    "NAME_CHARACTER",
     "SAFE_CHARACTERS",
     "SIGNATURE_HEADER",
     "AdminConfig",
@@ -75,6 +77,8 @@ __all__ = [
     "dotted",
     "hash_secret",
     "is_hash",
+    "is_header_name",
+    "is_x_header",
     "load_config",
     "matches_any",
     "number_key",
@@ -82,5 +86,6 @@ __all__ = [
     "split_srtp",
     "taken_over",
     "unsupported",
+    "user_of",
     "warnings",
 ]

@@ -26,16 +26,18 @@ from pydantic import (
 )
 
 from sipbridge.config.addresses import check_host, check_ipv4, split_url
+from sipbridge.config.header_names import NAME_CHARACTER, is_header_name, is_http_header_name
 from sipbridge.config.sip_uris import check_called, split_srtp
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
 
 _SIP_URI = re.compile(r'sips?:(?:[^@\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^\s<>"]*)?')
 _TEL_URI = re.compile(r'tel:\+?[0-9().-]+(?:;[^\s<>"]*)?')
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # token of RFC 3261, 25.1, and of RFC 9110, 5.6.2
+_HEADER_PATTERN = re.compile(rf"[Xx]-(?:{NAME_CHARACTER}|[?\[\]])*")
 _CSP_SOURCE = re.compile(
     r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
 )
+_NO_HEADER_NAME = "is no header name; use letters, digits, hyphens, dots and underscores"
 # Written by the SIP stack, or steering it: a second one of ours would break the message (RFC 3261, 20).
 _STACK_HEADERS = frozenset(
     {
@@ -53,6 +55,7 @@ _STACK_HEADERS = frozenset(
         "expires",
         "f",
         "from",
+        "i",
         "k",
         "l",
         "m",
@@ -172,8 +175,8 @@ def _route_pattern(value: str) -> str:
 
 
 def _header_name(value: str) -> str:
-    if not _HEADER_NAME.fullmatch(value):
-        raise ValueError("is no header name; use letters, digits and hyphens")
+    if not is_header_name(value):
+        raise ValueError(_NO_HEADER_NAME)
     return value
 
 
@@ -184,13 +187,15 @@ def _own_sip_header(value: str) -> str:
 
 
 def _own_upgrade_header(value: str) -> str:
-    if _header_name(value).lower() in _UPGRADE_HEADERS:
+    if not is_http_header_name(value):
+        raise ValueError(_NO_HEADER_NAME)
+    if value.lower() in _UPGRADE_HEADERS:
         raise ValueError("is a header that the WebSocket handshake writes; use another")
     return value
 
 
 def _x_header_pattern(value: str) -> str:
-    if not re.fullmatch(r"[Xx]-[A-Za-z0-9*?\[\]!_.-]*", value):
+    if not _HEADER_PATTERN.fullmatch(value):
         raise ValueError("is no pattern of X- headers; begin with X-, with * for any characters")
     return value
 

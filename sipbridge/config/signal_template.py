@@ -10,6 +10,8 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from sipbridge.config.header_names import NAME_CHARACTER
+
 NAMES = frozenset(
     {
         "destination",
@@ -31,7 +33,7 @@ NAMES = frozenset(
 
 _HEADERS = "headers."
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_OPEN_NAME = re.compile(r"data\..+|headers\.[Xx]-[A-Za-z0-9-]+")
+_OPEN_NAME = re.compile(rf"data\..+|headers\.[Xx]-{NAME_CHARACTER}+")
 
 
 class SignalTemplate:

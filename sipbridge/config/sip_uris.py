@@ -48,6 +48,18 @@ def check_called(uri: str) -> SrtpUse:
     return split_srtp(uri)[1]
 
 
+def user_of(uri: str) -> str:
+    """Return the user part of a SIP URI, without its password and still escaped; of a tel URI its number.
+
+    A SIP URI's keeps the parameters of a number (`+1555;npdi`). It is empty if there is none.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() == "tel":
+        return rest.partition(";")[0]
+    user, at, _host = rest.partition("@")
+    return user.partition(":")[0] if at else ""
+
+
 def _split(uri: str) -> tuple[str, str, str]:
     """Split into what is before the host, host with parameters, and headers, separators included."""
     before, mark, headers = uri.partition("?")

@@ -1,7 +1,7 @@
-"""Reads an INVITE as it came over the wire.
+"""Reads requests as they came over the wire.
 
 PJSIP has accepted the message by then; what it gives us is the text (RFC 3261, 7.3): header names in any case, folded
-lines, compact forms, several values.
+lines, compact forms, several values. All requests are read by `read_request`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,30 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Referral
+from sipbridge.config import is_header_name, user_of
 
-# RFC 3261, 7.3.3; RFC 3515, 2.1; RFC 4028, 4; RFC 3892, 3; RFC 6665, 8.2.1.
+# IANA's registry of SIP parameters, header fields (RFC 3261, 7.3.3, and others).
 _COMPACT = {
-    "i": "Call-ID",
-    "m": "Contact",
-    "e": "Content-Encoding",
-    "l": "Content-Length",
-    "c": "Content-Type",
-    "f": "From",
-    "s": "Subject",
-    "k": "Supported",
-    "t": "To",
-    "v": "Via",
-    "r": "Refer-To",
+    "a": "Accept-Contact",
     "b": "Referred-By",
-    "x": "Session-Expires",
+    "c": "Content-Type",
+    "d": "Request-Disposition",
+    "e": "Content-Encoding",
+    "f": "From",
+    "i": "Call-ID",
+    "j": "Reject-Contact",
+    "k": "Supported",
+    "l": "Content-Length",
+    "m": "Contact",
+    "n": "Identity-Info",
     "o": "Event",
+    "r": "Refer-To",
+    "s": "Subject",
+    "t": "To",
     "u": "Allow-Events",
+    "v": "Via",
+    "x": "Session-Expires",
+    "y": "Identity",
 }
 
 # Those that RFC 3261 (7.3.1, 20) has once, of those that decide what a request is.
@@ -42,9 +48,13 @@ _SINGLE = ("Call-ID", "Content-Length", "Content-Type", "CSeq", "From", "Max-For
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 # Not str.splitlines: it ends lines at characters that SIP lets into a value, such as a displayed name.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_FOLD = re.compile(r"\r?\n[ \t]+")
+# A line that begins with blanks goes on with the one before it; line end and blanks are one blank (RFC 3261, 7.3.1).
+# The pattern looks at each of many blanks once.
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:(?:\r\n?|\n)[ \t]++)+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_USER = re.compile(r"(?:sips?|tel):(?:([^@>]*)@)?([^>;?]*)", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"<([^<>]*)>")
+_URI = re.compile(r"(?:sips?|tel):[^\s<>]*", re.IGNORECASE)
+_NUMBER = re.compile(r"(?=.*[0-9])[0-9*#+.() -]+")
 _HOST = re.compile(r"\bsips?:(?:[^@>;,\s]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*)(?=[:;>?,\s]|$)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -98,15 +108,13 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
 
 def read_referral(message: bytes) -> Referral:
     """Read a REFER that PJSIP found to have one Refer-To. Never raises."""
-    end = _HEAD_END.search(message)
-    head = message[: end.start()] if end else message
-    headers = _headers(_LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))[1:])
+    headers = read_request(message).headers
     return Referral(headers.get("Refer-To", ""), _extensions(headers))
 
 
-def read_header_lines(text: str) -> Mapping[str, str]:
-    """Read the X- headers among lines of a message's head, the first value of each."""
-    return _extensions(_headers(_LINE_END.split(text))) if text else {}
+def read_bye(message: bytes) -> Mapping[str, str]:
+    """Read the X- headers of a BYE, the first value of each; of no message there are none. Never raises."""
+    return _extensions(read_request(message).headers)
 
 
 def _extensions(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
@@ -120,25 +128,27 @@ def _extensions(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
 def _headers(lines: list[str]) -> CIMultiDictProxy[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            name = name.strip()
+        name, _, value = line.partition(":")
+        name = name.strip()
+        if is_header_name(name):
             headers.add(_COMPACT.get(name.lower(), name), value.strip())
     return CIMultiDictProxy(headers)
 
 
-def user_part(uri: str) -> str:
-    """The user part of the first SIP or tel URI in a header value, percent-escapes decoded; empty where there is none.
+def user_part(value: str) -> str:
+    """The user part of the SIP or tel URI in a Request-URI or header value, decoded; empty where there is none.
 
-    The number of a tel URI stands where a SIP URI has its host (RFC 3966, 3).
+    A telephone number is without its parameters: of `+1555;npdi` +1555 (RFC 3261, 19.1.6; RFC 3966, 5; RFC 4694). Any
+    other name is as it came: `alice;day=tuesday` is all a name (RFC 3261, 19.1.3).
     """
-    found = _USER.search(_QUOTED.sub("", uri))
-    if not found:
+    value = _QUOTED.sub("", value)
+    found = _IN_BRACKETS.search(value)
+    uri = _URI.match(found[1].strip() if found else value.strip())
+    if not uri:
         return ""
-    user, rest = found.groups()
-    if user is None:
-        user = rest if found.group(0).lower().startswith("tel:") else ""
-    return _CONTROL.sub("", unquote(user.split(":")[0]))
+    user = _CONTROL.sub("", unquote(user_of(uri[0])))
+    number, parameters, _ = user.partition(";")
+    return number if parameters and _NUMBER.fullmatch(number) else user
 
 
 def _fault(method: str, headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:

@@ -14,7 +14,7 @@ from sipbridge.calls.ports import Referee
 from sipbridge.config import SrtpUse, split_srtp
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
-from sipbridge.sip.headers import read_header_lines, read_referral
+from sipbridge.sip.headers import read_bye, read_referral
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
@@ -183,7 +183,7 @@ class LegTable:
             self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
         elif kind == pj.EventEnded:
             # 408 is our own: no ACK came, or no refresh of the session (RFC 4028).
-            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=read_header_lines(text))
+            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=read_bye(text.encode()))
         elif kind == pj.EventMedia:
             dialog.connect()
             if dialog.outgoing:

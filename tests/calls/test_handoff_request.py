@@ -124,6 +124,11 @@ def test_headers_cannot_break_out_of_their_line(name: str, value: object) -> Non
         _read({"sip_headers": {name: value}})
 
 
+@pytest.mark.parametrize("name", ["X-Customer_Id", "x-Case.No", "X-A!b", "X-%*+`'~"])
+def test_headers_may_have_any_name_of_rfc_3261(name: str) -> None:
+    assert _read({"sip_headers": {name: "1"}}).sip_headers == {name: "1"}
+
+
 def test_a_request_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         _read({}).reason = "other"  # type: ignore[misc]  # that is the point

@@ -32,6 +32,11 @@ def test_values_are_not_read_as_templates() -> None:
     assert SignalTemplate("{reason}").render({"reason": "{skill}", "skill": "42"}) == "{skill}"
 
 
+@pytest.mark.parametrize("name", ["X-Customer_Id", "x-Case.No", "X-A!b", "X-%*+`'~"])
+def test_a_header_may_have_any_name_of_rfc_3261(name: str) -> None:
+    assert SignalTemplate(f"{{headers.{name}}}").render({f"headers.{name.upper()}": "42"}) == "42"
+
+
 @pytest.mark.parametrize("written", ["X-Queue", "x-queue", "X-QUEUE"])
 @pytest.mark.parametrize("sent", ["X-Queue", "x-queue", "X-QUEUE"])
 def test_header_names_match_in_any_case(written: str, sent: str) -> None:

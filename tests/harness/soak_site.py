@@ -82,7 +82,7 @@ def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
 
 
 def _party(folder: Path, stream: str) -> Sipp:
-    keys = {"refer_to": SALES, "destination": "sales", "parameter": "P4"}
+    keys = {"refer_to": SALES, "destination": "sales", "parameter": "P4", "fold": " "}
     own = folder / f"called-{stream}"
     own.mkdir()
     options = ["-d", "300", "-rtp_echo", "-l", "10000", *stat_options(own)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.calls.model import Invite
-from sipbridge.sip.headers import host_names, read_header_lines, read_invite, read_referral, read_request, user_part
+from sipbridge.sip.headers import host_names, read_bye, read_invite, read_referral, read_request, user_part
 
 
 def _message(
@@ -64,6 +64,23 @@ def test_compact_forms_are_used_for_what_is_read_out() -> None:
 
 def test_folded_lines_are_one() -> None:
     assert _read("X-Long: one\r\n two\r\n\t three", "X-Next: 4").headers["X-Long"] == "one two three"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_a_line_may_be_folded_anywhere_and_often(end: str) -> None:
+    invite = _read(f"X-Long{end} :{end}\tone {end} {end}\t two", "X-Next: 4", end=end if end != "\r" else "\r\n")
+    assert (invite.headers["X-Long"], invite.headers["X-Next"]) == ("one two", "4")
+
+
+def test_many_blanks_are_read_in_no_time() -> None:
+    assert _read(f"X-Blank: a{' ' * 60_000}b{chr(9) * 60_000}").headers["X-Blank"].startswith("a  ")
+
+
+def test_a_header_has_a_name_of_rfc_3261() -> None:
+    """RFC 3261, 25.1: a token. What has another is no header, and goes nowhere."""
+    names = ["X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"]
+    invite = _read(*(f"{name}: 1" for name in names), "X A: 1", "X-A@b: 1", "X-\u00fc: 1", ": 1", "X-(a): 1")
+    assert [name for name in invite.headers if name.startswith("X")] == names
 
 
 def test_bare_line_feeds_end_lines_too() -> None:
@@ -129,11 +146,31 @@ def test_the_user_part_of_a_uri(uri: str, user: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["sip:+19995550001;npdi@10.0.0.1", "sip:+19995550001;rn=+1555;npdi@10.0.0.1;user=phone"]
+    "value",
+    [
+        "sip:+19995550001;npdi@10.0.0.1",
+        "sip:+19995550001;rn=+1555;npdi@10.0.0.1;user=phone",
+        "sips:+19995550001;phone-context=+1:5@10.0.0.1",
+        "<SIP:+19995550001;cpc=ordinary;oli=0@10.0.0.1;user=phone>;tag=1",
+        "sip:+19995550001;isub=12:secret@10.0.0.1",
+        "sip:+19995550001:secret;x@10.0.0.1",
+        "sip:%2B19995550001%3Bext%3D5@10.0.0.1",
+        "<TEL:+19995550001;ext=5;cpc=ordinary>;tag=1",
+        "tel:+19995550001;phone-context=a@b.example",
+        'Agent <sip:+19995550001;npdi@10.0.0.1>;note="<sip:+1666@evil>"',
+        "sip:+19995550001@10.0.0.1;tag=1;user=phone",
+        "<sip:+19995550001@10.0.0.1>, <tel:+1666>",
+    ],
 )
-def test_a_user_part_may_have_parameters(uri: str) -> None:
-    """RFC 3261, 19.1.6: a telephone-subscriber keeps its parameters; carriers send them (RFC 4694)."""
-    assert user_part(uri).partition(";")[0] == "+19995550001"
+def test_a_number_is_without_parameters(value: str) -> None:
+    """RFC 3966, 5: they are no part of it; carriers send them (RFC 4694)."""
+    assert user_part(value) == "+19995550001"
+
+
+@pytest.mark.parametrize("name", ["alice", "anonymous", "alice;day=tuesday", "a.b-c_d", "1a;b"])
+def test_a_name_is_as_it_came(name: str) -> None:
+    """RFC 3261, 19.1.3: a semicolon may be part of one."""
+    assert user_part(f"<sip:{name}@10.0.0.1>;tag=1") == name
 
 
 @pytest.mark.parametrize(
@@ -224,10 +261,15 @@ def test_a_refer_of_any_bytes_is_read() -> None:
     assert read_referral(b"REFER x SIP/2.0\r\nRefer-To: \xff\r\n\r\n").refer_to == "\ufffd"
 
 
-def test_lines_of_headers_are_read() -> None:
-    assert read_header_lines("") == {}
-    lines = read_header_lines("X-Handoff-Destination: sales\r\nX-Handoff-Reason:asked\r\n")
-    assert dict(lines) == {"X-Handoff-Destination": "sales", "X-Handoff-Reason": "asked"}
+def test_a_bye_is_read_with_its_x_headers() -> None:
+    assert read_bye(b"") == {}
+    headers = read_bye(
+        b"BYE sip:bridge@127.0.0.1 SIP/2.0\r\nX-Handoff-Reason:\r\n asked\r\n\tfor  it\r\nx-handoff-data \t: {}\r\n"
+        b"Reason: Q.850\r\nX-Handoff-Reason: second\r\n\r\nX-Body: no"
+    )
+    assert dict(headers) == {"X-Handoff-Reason": "asked for  it", "x-handoff-data": "{}"}
+    assert headers["X-Handoff-Data"] == "{}"
+    assert read_bye(b"\xff\xfe\r\nX-A: \xff\r\n\r\n") == {"X-A": "\ufffd"}
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ HOSTILE = {
     "quotes": 'a"b\\"c\\\\',
     "long": "x" * 900,
 }
+# Tokens (RFC 3261, 25.1), with a value in two lines.
+ODD_NAMES = dict.fromkeys(("X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"), b"4\r\n\t2")
 # No UTF-8, and what SIP forbids in a value: such bytes may be replaced or dropped on their way.
 UNCLEAN = {"no utf-8": b"\xff\xfe\xc0\xaf", "nul": b"a\x00X-Injected: 1", "surrogate": b"\xed\xa0\x80"}
 
@@ -77,11 +79,44 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
                 "p2": "{caller}",
                 "p3": "{main_contact_id}",
                 "p4": "{data_json}",
+                "p5": "{headers.X-Customer_Id}",
+                "p6": "{headers.x-case.no}",
                 "p9": "{pop_url}",
             }
         settings = bridge_settings(folder, {"hostile": client_settings(NUMBER, cxone.url, projects)})
         with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
             yield Scene(running, cxone, agent, folder, port)
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_websocket_agent(scene: Scene) -> None:
+    with scene.call(WEBSOCKET, Contact.new(), ODD_NAMES, b"+15550100;cpc=ordinary;oli=0").place() as call:
+        assert call.status == 200
+        agent = scene.agent.next_call()
+        ((_, start),) = agent.wait_for("start")
+        parameters = start["start"]["customParameters"]
+        assert {name: parameters.get(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
+        assert parameters["caller"] == "+15550100"
+        agent.hang_up()
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_sip_agent(scene: Scene) -> None:
+    with (
+        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
+        scene.call(SIP, Contact.new(), ODD_NAMES) as call,
+    ):
+        agent.await_port()
+        assert call.place().status == 200
+        (invite, *_) = agent.received("INVITE")
+        assert {name: invite.header(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_into_the_signal(scene: Scene) -> None:
+    contact = Contact.new()
+    with scene.call(RELEASE, contact, ODD_NAMES).place() as call:
+        assert call.status == 200
+        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        assert (signal["parameters"]["p5"], signal["parameters"]["p6"]) == ("4 2", "4 2")
+        scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

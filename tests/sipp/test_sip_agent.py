@@ -233,7 +233,7 @@ def test_a_plain_bye_ends_the_conversation(site: AgentSite) -> None:
 
 def test_a_bye_hands_off_by_its_headers(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_bye_handoff", keys={"destination": "sales", "parameter": "P5"})
+    agent = site.agent("agent_bye_handoff", keys={"destination": "sales", "parameter": "P5", "fold": " "})
     call = site.call("release").went_as_written()
     agent.check()
     assert call.signals() == [{"p1": "sales", "p2": "10000003", "p3": "asked for it", "p4": "7", "p5": "four"}]
@@ -250,7 +250,7 @@ def test_a_bye_that_asks_for_what_cannot_be_still_gets_the_caller_a_human(
     site: AgentSite, keys: dict[str, str]
 ) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_bye_handoff", keys=keys)
+    agent = site.agent("agent_bye_handoff", keys={"fold": " ", **keys})
     call = site.call("release").went_as_written()
     agent.check()
     assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "invalid_handoff")]

@@ -123,9 +123,9 @@ def _header_of(place: tuple[int | str, ...]) -> str:
     field, *rest = map(str, place)
     if field == "sip_headers" and rest:
         return _spelt(rest[0])
-    return _spelt(_PREFIX + (rest[0] if field == "parameters" and rest else field))
+    return _spelt(_PREFIX + (rest[0] if field == "parameters" and rest else field.replace("_", "-")))
 
 
 def _spelt(name: str) -> str:
     """Write a header's name, or what is given for one, in a message."""
-    return name[:_SHOWN_CHARACTERS].replace("_", "-").title()
+    return name[:_SHOWN_CHARACTERS].title()

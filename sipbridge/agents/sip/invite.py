@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
-from sipbridge.config import sip_transport
+from sipbridge.config import is_x_header, sip_transport
 
 # Beyond this, peers cut or refuse a header line.
 MAX_LINE_BYTES = 1024
 # Of all that is passed on: PJSIP is built for messages of 6,144 bytes, and one that is longer reaches no agent.
 MAX_PASSED_BYTES = 3072
 
-_PASSED_NAME = re.compile(r"X-[A-Za-z0-9-]+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -50,7 +49,7 @@ def _passable(headers: Mapping[str, str]) -> dict[str, str]:
     room = MAX_PASSED_BYTES
     for name, value in headers.items():
         length = len(f"{name}: {value}\r\n".encode(errors="replace"))
-        if _PASSED_NAME.fullmatch(name) and _fits(name, value) and length <= room:
+        if is_x_header(name) and _fits(name, value) and length <= room:
             passed[name] = value
             room -= length
     return passed

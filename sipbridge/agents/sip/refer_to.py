@@ -8,11 +8,12 @@ from urllib.parse import unquote_to_bytes
 
 from multidict import CIMultiDict
 
+from sipbridge.config import is_header_name, user_of
+
 # RFC 3261, 25.1: name-addr, or a bare addr-spec.
 _IN_BRACKETS = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>"]*)<([^<>"\s]+)>\s*(?:;[^<>]*)?')
 _BARE = re.compile(r'[^<>"\s]+')
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
-_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -47,12 +48,8 @@ def read_refer_to(value: str) -> ReferTo:
 
 
 def _user(uri: str) -> str:
-    scheme, _, rest = uri.partition(":")
-    user, at, _host = rest.rpartition("@")
-    if not at:
-        user = rest if scheme.lower() == "tel" else ""
-    # A password and parameters of the user part are cut off before anything is decoded.
-    return _decoded(re.split("[:;]", user, maxsplit=1)[0])
+    # Parameters of the user part are cut off before anything is decoded.
+    return _decoded(user_of(uri).partition(";")[0])
 
 
 def _headers(text: str) -> CIMultiDict[str]:
@@ -60,7 +57,7 @@ def _headers(text: str) -> CIMultiDict[str]:
     for pair in filter(None, text.split("&")):
         name, _, value = pair.partition("=")
         name = _decoded(name)
-        if not _TOKEN.fullmatch(name):
+        if not is_header_name(name):
             raise ValueError("Refer-To's URI has a header whose name is none")
         headers.setdefault(name, _decoded(value))
     return headers

@@ -74,7 +74,7 @@ def test_a_header_that_names_the_destination_wins_over_the_uri() -> None:
         ("<sip:care@h?X-Handoff-Reason=secret%0d%0aEvil%3A%201>", "X-Handoff-Reason"),
         ("<sip:care@h?X-Foo=secret%0d%0aEvil%3A%201>", "X-Foo"),
         (f"<sip:care@h?X-Foo={'secret' * 200}>", "X-Foo"),
-        ("<sip:care@h?X-Foo.secret=1>", "X-Foo"),
+        (f"<sip:care@h?X-Foo-{'a' * 60}=secret>", "X-Foo"),
         (f"<sip:care@h?X-{'a' * 61}=1>", "X-Aaa"),
         ("<sip:care@h?X-Handoff-Data=secret>", "X-Handoff-Data is no JSON"),
         ("<sip:care@h?X-Handoff-Data=[]>", "X-Handoff-Data is no JSON object"),

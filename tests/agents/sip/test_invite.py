@@ -41,7 +41,12 @@ def test_nor_can_a_configuration() -> None:
     assert _headers({}, {"x-sipbridge-call-id": "other"}) == OURS
 
 
-@pytest.mark.parametrize("name", ["X-", "X-A.B", "X-A B", "X-A:B", "Subject", "X-A\r\nB", ""])
+@pytest.mark.parametrize("name", ["X-Customer_Id", "x-Case.No", "X-A!b", "X-%*+`'~"])
+def test_a_header_with_any_name_of_rfc_3261_is_passed(name: str) -> None:
+    assert _headers({name: "1"}) == {name: "1", **OURS}
+
+
+@pytest.mark.parametrize("name", ["X-", "X-A@B", "X-A B", "X-\u00c4", "X-A:B", "Subject", "X-A\r\nB", ""])
 def test_a_header_with_an_odd_name_is_left_out_and_only_it(name: str) -> None:
     assert _headers({name: "1", "X-Lang": "en"}) == {"X-Lang": "en", **OURS}
 
