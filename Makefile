@@ -46,13 +46,16 @@ run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
 
 # With what builds the package itself, so that setup needs no build isolation (editables: hatchling's, for --editable).
-lock: setup ## Renew config/requirements.lock, config/runtime.lock and config/peers.lock
+lock: setup ## Renew the lock files in config/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables")' \
 	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --universal --upgrade --generate-hashes \
 	    --no-header --no-annotate --quiet --output-file config/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --constraint config/requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --quiet --output-file config/runtime.lock
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(BIN)/uv pip compile - --constraint config/requirements.lock --universal --generate-hashes \
+	    --no-header --no-annotate --quiet --output-file config/build.lock
 	@$(BIN)/uv pip compile config/peers.in --excludes config/peers.without --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file config/peers.lock
 

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say("\nBridge, agent and simulator go on until Ctrl-C: the command above works in another terminal.")
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
         else:
-            hint = "They have stopped now; `python -m tests.harness.demo --keep` leaves them running."
+            hint = "They have stopped. To keep them running:\n  .venv/bin/python -m tests.harness.demo --keep"
             _say(f"\n{style.dim}{hint}{style.plain}")
     return 0 if complete else 1
 
