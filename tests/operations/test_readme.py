@@ -32,6 +32,7 @@ def blocks(kind: str) -> list[str]:
 
 
 @needs_root
+@pytest.mark.timeout(900)  # PJSIP is compiled if the Python of this system is another than that of .venv
 def test_the_path_from_a_clone_to_a_service_works_word_for_word(tmp_path: Path) -> None:
     install, check, start = blocks("sh")
     (secrets,) = blocks("bash")
