@@ -1,73 +1,138 @@
-"""What calls go by: each configuration that was read, and what was made of it."""
+"""The configuration versions: the latest, under which calls are admitted, and those that calls still use."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sipbridge.calls.call import Surroundings
+from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, taken_over
 from sipbridge.cxone import HttpClient
-from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
+from sipbridge.tenancy import (
+    ProjectKey,
+    clip_name,
+    make_agents,
+    make_centres,
+    make_speakers,
+    project_keys,
+    read_recordings,
+)
 
 if TYPE_CHECKING:
     from sipbridge.sip.trunk import SipTrunk
 
 
-class Readings:
-    """New calls go by the latest. An earlier one stays as long as calls go by it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Version:
+    """A version, and the recordings that it plays."""
 
-    def __init__(self, first: Surroundings, trunk: SipTrunk, http: HttpClient) -> None:
+    around: Surroundings
+    clips: frozenset[str]
+
+
+class Readings:
+    """Makes the versions, and frees what none of them uses any more.
+
+    `start` has the first configuration, but neither agents nor anything else that belongs to a version: `load` makes
+    those. Belongs to the event loop; a load and a reload must not overlap.
+    """
+
+    def __init__(self, start: Surroundings, trunk: SipTrunk, http: HttpClient) -> None:
         self._trunk = trunk
         self._http = http
-        self._kept = [first]
+        self._kept = [_Version(start, frozenset())]
+        self._held: list[Surroundings] = []
 
     @property
     def latest(self) -> Surroundings:
-        """What new calls go by."""
-        return self._kept[-1]
+        """The version under which calls are admitted."""
+        return self._kept[-1].around
 
-    def of(self, config: Config) -> Surroundings:
-        """Return what was made of a configuration: that by which a call was let in, though there was another since."""
-        return next(each for each in reversed(self._kept) if each.config is config)
+    @property
+    def projects(self) -> set[ProjectKey]:
+        """The projects of all versions that are kept."""
+        return {key for version in self._kept for key in project_keys(version.around.config)}
 
-    async def take_over(self, read: Config) -> list[str]:
-        """Have new calls go by another configuration; return the keys whose change waits for a restart.
+    async def load(self) -> None:
+        """Make the first version. Raises `StartupError` or `ConfigError`."""
+        with ExitStack() as undo:
+            version = await self._make(self.latest.config, undo)
+            undo.pop_all()
+        self._switch(version)
 
-        Raises `StartupError` or `ConfigError`, and changes nothing then.
+    async def reload(self, read: Config) -> list[str]:
+        """Admit under another configuration from now on; return the keys whose change waits for a restart.
+
+        Raises `StartupError` or `ConfigError`; then nothing has changed.
         """
+        config, waiting = taken_over(self.latest.config, read)
+        # All that may fail comes first, and is undone if something later fails.
+        with ExitStack() as undo:
+            version = await self._make(config, undo)
+            certificates = await self._trunk.read_certificates(config.sip.tls)
+            undo.callback(certificates.close)
+            await self._trunk.use_certificates(certificates)
+            undo.pop_all()
+        self._switch(version)
+        return waiting
+
+    @contextmanager
+    def in_use(self) -> Iterator[Surroundings]:
+        """Keep the latest version for something that is no call."""
+        around = self.latest
+        self._held.append(around)
+        try:
+            yield around
+        finally:
+            self._held.remove(around)
+
+    async def free_unused(self) -> bool:
+        """Free what no call uses, and nothing else; true if there was any."""
+        used = {self.latest, *self._held, *self.latest.admission.versions_in_use()}
+        gone = [version for version in self._kept if version.around not in used]
+        self._kept = [version for version in self._kept if version.around in used]
+        await self._free(gone)
+        return bool(gone)
+
+    async def close(self) -> None:
+        """Free all of it."""
+        gone, self._kept = self._kept, self._kept[-1:]
+        await self._free(gone, all_of_it=True)
+
+    def _switch(self, version: _Version) -> None:
+        self._kept.append(version)
+        version.around.admission.use(version.around)
+
+    async def _make(self, config: Config, undo: ExitStack) -> _Version:
         before = self.latest
-        config, waiting = taken_over(before.config, read)
-        # What may fail comes first.
         recordings = await asyncio.to_thread(read_recordings, config)
+        clips = {path: clip_name(path, pcm) for path, pcm in recordings.items()}
+        loaded = {name for version in self._kept for name in version.clips}
         for path, pcm in recordings.items():
-            await self._trunk.load_clip(str(path), pcm)
-        await self._trunk.reload_certificates(config.sip.tls)
+            if clips[path] not in loaded:
+                await self._trunk.load_clip(clips[path], pcm)
+                undo.callback(self._trunk.drop_clip, clips[path])
+        agents = await asyncio.to_thread(make_agents, config, self._trunk, clips)
         around = replace(
             before,
             config=config,
-            agents=make_agents(config, self._trunk),
+            agents=agents,
             speakers=make_speakers(config, self._trunk, before),
             centres=make_centres(config, self._http, before.observe, before),
         )
-        self._kept.append(around)
-        around.admission.use(config)
-        return waiting
+        return _Version(around, frozenset(clips.values()))
 
-    async def let_go(self, in_use: Iterable[Surroundings]) -> None:
-        """Let go of those that no call goes by; of the last but one a call may still be on its way from the gate."""
-        by = {id(each) for each in in_use}
-        gone = [each for each in self._kept[:-2] if id(each) not in by]
-        self._kept = [each for each in self._kept if each not in gone]
-        kept = {id(centre) for each in self._kept for centre in each.centres.values()}
-        for centre in {id(centre): centre for each in gone for centre in each.centres.values()}.values():
-            if id(centre) not in kept:
-                await centre.close()
-
-    async def close(self) -> None:
-        """Close the ways to all contact centres."""
-        for around in self._kept:
-            for centre in around.centres.values():
-                await centre.close()
+    async def _free(self, gone: list[_Version], *, all_of_it: bool = False) -> None:
+        kept = [] if all_of_it else self._kept
+        clips = {name for version in kept for name in version.clips}
+        speakers = {speaker for version in kept for speaker in version.around.speakers.values()}
+        centres = {centre for version in kept for centre in version.around.centres.values()}
+        for name in {name for version in gone for name in version.clips} - clips:
+            self._trunk.drop_clip(name)
+        for speaker in {speaker for version in gone for speaker in version.around.speakers.values()} - speakers:
+            speaker.close()
+        for centre in {centre for version in gone for centre in version.around.centres.values()} - centres:
+            await centre.close()

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -17,14 +17,15 @@ import uvloop
 
 from sipbridge import __version__, descriptors
 from sipbridge.calls.admission import Admission, Admitted
-from sipbridge.calls.call import Call, Surroundings
+from sipbridge.calls.call import Call
 from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
 from sipbridge.calls.model import Invite, Outcome, Result
-from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore
+from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
+from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, authority, descriptors_a_call, unsupported, warnings
 from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
@@ -33,7 +34,6 @@ from sipbridge.sip.trunk import SipTrunk, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.supervisor import Supervisor
 from sipbridge.telemetry import CallLog, LogFormat, Metrics, configure_logging, level_from
-from sipbridge.tenancy import make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.waiting import settle
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
 
@@ -111,7 +111,6 @@ class Service:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self._watch_signals()
-        recordings = read_recordings(self._config)
         journal, left = open_journal(self._config.store)
         stack.push_async_callback(journal.close)
         store = open_store(self._config.store, settled=journal.stored)
@@ -119,11 +118,11 @@ class Service:
         client = await stack.enter_async_context(HttpClient())
         stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(self._config.sip, self._admission, self._readiness, self._take_call, self._note_refusal)
-        around = Surroundings(
+        start = Surroundings(
             config=self._config,
-            agents=make_agents(self._config, self._trunk),
-            speakers=make_speakers(self._config, self._trunk),
-            centres=make_centres(self._config, client, self._observe),
+            agents={},
+            speakers={},
+            centres={},
             store=store,
             journal=journal,
             dialler=self._trunk,
@@ -132,9 +131,8 @@ class Service:
             admission=self._admission,
             pop_url=self._pop_links.make,
         )
-        self._readings = Readings(around, self._trunk, client)
+        self._readings = Readings(start, self._trunk, client)
         stack.push_async_callback(self._readings.close)
-        self._warm_up(around.centres.values())
         deps = WebDeps(
             config=lambda: self._readings.latest.config,
             directory=self._registry,
@@ -154,17 +152,21 @@ class Service:
             runner, (host, port) = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
             stack.push_async_callback(runner.cleanup)
             listening += f" admin http://{authority(host, port)}"
+        await self._readings.load()
+        self._warm_up(self._readings.latest.centres.values())
         # The trunk opens last and closes first: a call finds everything it needs.
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
-        for path, pcm in recordings.items():
-            await self._trunk.load_clip(str(path), pcm)
         await self._look_at_threads(store)
         self._in_the_background(self._watch_threads(store))
-        self._in_the_background(recover(left, around))
+        self._in_the_background(self._recover(left))
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
         self._supervisor.ready()
+
+    async def _recover(self, left: Sequence[Unfinished]) -> None:
+        with self._readings.in_use() as version:
+            await recover(left, version)
 
     def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
         for centre in centres:
@@ -183,7 +185,7 @@ class Service:
     # ------------------------------------------------------------ serving
 
     def _take_call(self, leg: Leg, admitted: Admitted) -> None:
-        call = Call(admitted, leg, self._readings.of(admitted.config))
+        call = Call(admitted, leg)
         task = asyncio.create_task(run_call(call))
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
@@ -195,6 +197,7 @@ class Service:
         while True:
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
             await self._look_at_threads(store)
+            await self._free_unused()
 
     async def _look_at_threads(self, store: RecordStore) -> None:
         lag_seconds, shortage = await self._trunk.measure_lag()
@@ -239,13 +242,18 @@ class Service:
 
     async def _take_over(self, read: Config) -> None:
         before = self._readings.latest.centres
-        waiting = await self._readings.take_over(read)
+        waiting = await self._readings.reload(read)
         latest = self._readings.latest
         self._warm_up(centre for client, centre in latest.centres.items() if centre is not before.get(client))
         for key in waiting:
             logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
         _log_warnings(latest.config)
-        await self._readings.let_go(call.around for call in self._calls.values())
+        await self._free_unused()
+
+    async def _free_unused(self) -> None:
+        """Free what belongs to versions whose last call is over."""
+        if await self._readings.free_unused():
+            self._metrics.keep_projects(self._readings.projects)
 
     async def _reload_when_told(self) -> None:
         try:

@@ -1,15 +1,16 @@
-"""The clients of one reading of the configuration, brought to life: their agents, their voices, their CXone."""
+"""The clients of one configuration version: their agents, their voices, their CXone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.audio import Pcm, read_wav
-from sipbridge.calls.call import Surroundings
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
+from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
 from sipbridge.cxone import CxoneCentre, HttpClient
 from sipbridge.speech import CommandSpeaker
@@ -30,28 +31,33 @@ def read_recordings(config: Config) -> dict[Path, Pcm]:
     return {path: read_wav(path) for path in paths}
 
 
-def make_agents(config: Config, trunk: SipTrunk) -> Mapping[ProjectKey, Agent]:
-    """Make the agent of each project."""
-    return {key: _make_agent(project, trunk) for key, project in _projects(config)}
+def clip_name(path: Path, pcm: Pcm) -> str:
+    """Name a recording by its content: another under the same path is another clip, and calls go on with theirs."""
+    return f"{path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate}"
 
 
-def _make_agent(project: ProjectConfig, trunk: SipTrunk) -> Agent:
+def make_agents(config: Config, trunk: SipTrunk, clips: Mapping[Path, str]) -> Mapping[ProjectKey, Agent]:
+    """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
+    return {key: _make_agent(project, trunk, clips) for key, project in _projects(config)}
+
+
+def _make_agent(project: ProjectConfig, trunk: SipTrunk, clips: Mapping[Path, str]) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
         return SipAgent(agent, trunk, project.handoff)
     if isinstance(agent, WebsocketAgentConfig):
         return WebsocketAgent(agent)
-    return PromptAgent(agent)
+    return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
-def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings | None = None) -> Mapping[ProjectKey, Speaker]:
+def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings) -> Mapping[ProjectKey, Speaker]:
     """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
     speakers: dict[ProjectKey, Speaker] = {}
-    earlier = dict(_projects(before.config)) if before else {}
+    earlier = dict(_projects(before.config))
     for key, project in _projects(config):
         if project.tts_command is None:
             continue
-        if before and key in before.speakers and earlier[key].tts_command == project.tts_command:
+        if key in before.speakers and earlier[key].tts_command == project.tts_command:
             speakers[key] = before.speakers[key]
         else:
             speakers[key] = CommandSpeaker(project.tts_command, trunk.load_clip, trunk.drop_clip)
@@ -59,17 +65,22 @@ def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings | None =
 
 
 def make_centres(
-    config: Config, http: HttpClient, observe: Observer, before: Surroundings | None = None
+    config: Config, http: HttpClient, observe: Observer, before: Surroundings
 ) -> Mapping[str, ContactCentre]:
     """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
     centres: dict[str, ContactCentre] = {}
     for client, settings in config.clients.items():
-        earlier = before.config.clients.get(client) if before else None
-        if before and earlier and earlier.cxone == settings.cxone:
+        earlier = before.config.clients.get(client)
+        if client in before.centres and earlier and earlier.cxone == settings.cxone:
             centres[client] = before.centres[client]
         else:
             centres[client] = CxoneCentre(client, settings.cxone, http, observe)
     return centres
+
+
+def project_keys(config: Config) -> set[ProjectKey]:
+    """Return the client and the name of each project."""
+    return {key for key, _ in _projects(config)}
 
 
 def _projects(config: Config) -> Iterator[tuple[ProjectKey, ProjectConfig]]:

@@ -11,29 +11,31 @@ from sipbridge.config import PromptAgentConfig
 
 
 class PromptAgent:
-    """Implements `calls.ports.Agent`: always there, says one thing. The recording was loaded at start-up."""
+    """Implements `calls.ports.Agent`: always there, says one thing. `clip` is its recording, if it has one."""
 
-    def __init__(self, config: PromptAgentConfig) -> None:
+    def __init__(self, config: PromptAgentConfig, clip: str | None) -> None:
         self._config = config
+        self._clip = clip
 
     async def connect(self, _identity: Identity, leg: Leg) -> PromptConversation:
         """Return at once: there is nobody to reach."""
-        return PromptConversation(self._config, leg)
+        return PromptConversation(self._config, self._clip, leg)
 
 
 class PromptConversation:
     """Implements `calls.ports.Conversation`."""
 
-    def __init__(self, config: PromptAgentConfig, leg: Leg) -> None:
+    def __init__(self, config: PromptAgentConfig, clip: str | None, leg: Leg) -> None:
         self._config = config
+        self._clip = clip
         self._leg = leg
         self._spoken = asyncio.Event()
 
     async def run(self, _call: LiveCall) -> ConversationEnd:
         """Play the recording to its end; then hand off or hang up, as the project says."""
         try:
-            if self._config.audio is not None:
-                await self._leg.play(str(self._config.audio))
+            if self._clip is not None:
+                await self._leg.play(self._clip)
         finally:
             self._spoken.set()
         if self._config.then == "hangup":

@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.calls.routing import identify
 from sipbridge.config import ClientConfig, Config, ProjectConfig
 from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource
+
+if TYPE_CHECKING:
+    from sipbridge.calls.surroundings import Surroundings
 
 # Sources whose rate is remembered. A trunk has a few; more come from somebody who forges them.
 _MAX_SOURCES = 10_000
@@ -22,9 +26,9 @@ _LATELY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An INVITE that was let in: who calls, for whom, by which reading of the configuration."""
+    """An INVITE that was admitted: who calls, for whom, under which configuration version."""
 
-    config: Config
+    version: Surroundings
     invite: Invite
     identity: Identity
     client_config: ClientConfig
@@ -38,8 +42,9 @@ class Admission:
         self._config = config
         self._clock = clock
         self._rates = SourceRates(config.sip.max_calls_per_second, clock)
-        # A set and not a counter: adding and removing are atomic between the threads.
-        self._up: set[str] = set()
+        self._version: Surroundings | None = None
+        # The version of each call that is up. A dict and not counters: each step is atomic between the threads.
+        self._up: dict[str, Surroundings] = {}
         self.draining = False
         self._overloaded_at = -_LATELY_SECONDS
         # Whether calls in progress are being kept waiting; asked on the SIP thread, which sets it.
@@ -48,13 +53,19 @@ class Admission:
         self.lack: Callable[[], str | None] = lambda: None
         self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
 
-    def use(self, config: Config) -> None:
-        """Let in by a new reading of the configuration from the next INVITE on."""
+    def use(self, version: Surroundings) -> None:
+        """Admit under this configuration version from the next INVITE on. Before the first, none is admitted."""
+        config = version.config
         per_second = config.sip.max_calls_per_second
         if per_second != self._config.sip.max_calls_per_second:
             self._rates = SourceRates(per_second, self._clock)
         self._config = config
         self.trusts = lru_cache(maxsize=_MAX_SOURCES)(self._trusts)
+        self._version = version
+
+    def versions_in_use(self) -> set[Surroundings]:
+        """Return the versions under which calls that are up were admitted."""
+        return set(list(self._up.values()))  # noqa: C414 (a list in one step, as the SIP thread may add to it)
 
     @property
     def active(self) -> int:
@@ -73,7 +84,6 @@ class Admission:
 
     def admit(self, invite: Invite) -> Admitted:
         """Let an INVITE in, in the contract's order. Raises the `InviteRefused` that it gets instead."""
-        config = self._config
         if not self.trusts(invite.source_address):
             raise UntrustedSource("the source is not in sip.trusted_sources")
         if not self._rates.take(invite.source_address):
@@ -87,13 +97,20 @@ class Admission:
             raise CapacityReached("calls in progress are kept waiting")
         if lack := self.lack():
             raise CapacityReached(lack)
-        identity, client, project = identify(config, invite, secrets.token_hex(16))
-        self._up.add(identity.call_id)
-        return Admitted(config, invite, identity, client, project)
+        while True:
+            version = self._version
+            if version is None:
+                raise CapacityReached("starting")
+            identity, client, project = identify(version.config, invite, secrets.token_hex(16))
+            self._up[identity.call_id] = version
+            if version is self._version:
+                return Admitted(version, invite, identity, client, project)
+            # Another was taken up in between, and may have found this one unused.
+            self.release(identity.call_id)
 
     def release(self, call_id: str) -> None:
         """Give a call's place back; once or more often."""
-        self._up.discard(call_id)
+        self._up.pop(call_id, None)
 
     def _trusts(self, source_address: str) -> bool:
         try:

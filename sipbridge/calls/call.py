@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.admission import Admitted
 from sipbridge.calls.events import AgentFault, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Result, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
-from sipbridge.calls.ports import (
-    Agent,
-    CallJournal,
-    ContactCentre,
-    Conversation,
-    Dialler,
-    Leg,
-    Observer,
-    RecordStore,
-    Speaker,
-)
-from sipbridge.calls.registry import CallRegistry
-from sipbridge.config import ClientConfig, Config, ProjectConfig, matches_any
+from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
+from sipbridge.calls.surroundings import Surroundings
+from sipbridge.config import ClientConfig, ProjectConfig, matches_any
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import Unless, first_of
 
@@ -35,26 +25,6 @@ MAX_TURNS = 2_000
 MAX_TRANSCRIPT_CHARACTERS = 1_000_000
 # A store that hangs must keep neither the caller waiting nor the call's place.
 STORE_SECONDS = 1.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
-    """What the calls of one reading of the configuration share: all of it but for the first four, with all others too.
-
-    `agents` and `speakers` are by client and project, `centres` by client.
-    """
-
-    config: Config
-    agents: Mapping[tuple[str, str], Agent]
-    speakers: Mapping[tuple[str, str], Speaker]
-    centres: Mapping[str, ContactCentre]
-    store: RecordStore
-    journal: CallJournal
-    dialler: Dialler
-    observe: Observer
-    registry: CallRegistry
-    admission: Admission
-    pop_url: Callable[[CallRecord], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +39,14 @@ class Hangup:
 class Call:
     """Implements `calls.ports.LiveCall`. `session.run_call` lives it; the rest of the world steers it from here."""
 
-    def __init__(self, admitted: Admitted, leg: Leg, surroundings: Surroundings) -> None:
+    def __init__(self, admitted: Admitted, leg: Leg) -> None:
         identity = admitted.identity
         self.identity: Identity = identity
         self.client_config: ClientConfig = admitted.client_config
         self.project_config: ProjectConfig = admitted.project_config
         self.leg = leg
-        self.around = surroundings
+        # The version under which it was admitted, however many there are since.
+        self.around: Surroundings = admitted.version
         self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
         # Done once the bridge drains: what is joined to a destination ends.
         self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -192,6 +192,9 @@ class Speaker(Protocol):
     async def prepare(self, text: str) -> str | None:
         """Synthesise; returns the name of a clip for `Leg.play`, None where that failed or took too long."""
 
+    def close(self) -> None:
+        """Forget all clips: no call uses it any more."""
+
 
 class SignalResult(StrEnum):
     """What is known of a Signal. The `signal` of a handoff record."""

@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sipbridge.calls.call import Surroundings, now
+from sipbridge.calls.call import now
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, make_plan, signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
+from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import ProjectConfig
 from sipbridge.errors import StoreError
 from sipbridge.waiting import first_of

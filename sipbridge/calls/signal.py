@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sipbridge.calls.call import Surroundings
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallRecord, Outcome, Result
 from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.surroundings import Surroundings
 
 SIGNAL_OUTCOMES = {
     SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),

@@ -13,6 +13,18 @@ from sipbridge.errors import ConfigError
 _FILES = ("certificate_file", "private_key_file", "ca_file")
 
 
+class Copies:
+    """File descriptors of copies in memory, by key of `sip.tls`. To be used or closed."""
+
+    def __init__(self, files: dict[str, int] | None = None) -> None:
+        self.files = files or {}
+
+    def close(self) -> None:
+        """Forget them; nothing if they were used."""
+        while self.files:
+            os.close(self.files.popitem()[1])
+
+
 class Credentials:
     """Certificate, key and authorities that new TLS connections use.
 
@@ -40,39 +52,39 @@ class Credentials:
         return self._path("private_key_file")
 
     @staticmethod
-    def read(tls: TlsConfig) -> dict[str, int]:
+    def read(tls: TlsConfig) -> Copies:
         """Read the files anew, for `use`: as many as before, from other paths where those have changed. Blocks.
 
         Raises `ConfigError` with everything that is wrong; nothing has changed then.
         """
         return _copies(tls)
 
-    def use(self, copies: dict[str, int]) -> None:
+    def use(self, copies: Copies) -> None:
         """Use what was read; on the SIP thread, which opens the files."""
-        for name, copy in copies.items():
-            os.dup2(copy, self._copies[name], inheritable=False)
-            os.close(copy)
+        for name, copy in copies.files.items():
+            os.dup2(copy, self._copies.files[name], inheritable=False)
+        copies.close()
 
     def close(self) -> None:
         """Forget them."""
-        _close(self._copies)
+        self._copies.close()
 
     def _path(self, name: str) -> str:
-        return _path_of(self._copies[name]) if name in self._copies else ""
+        return _path_of(self._copies.files[name]) if name in self._copies.files else ""
 
 
-def _copies(tls: TlsConfig) -> dict[str, int]:
-    """Copy the files into memory: file descriptors by key. Raises `ConfigError` where they cannot be used."""
-    copies: dict[str, int] = {}
+def _copies(tls: TlsConfig) -> Copies:
+    """Copy the files into memory. Raises `ConfigError` where they cannot be used."""
+    copies = Copies()
     try:
         for name in _FILES:
             file: Path | None = getattr(tls, name)
             if file is not None:
-                copies[name] = _copy(name, file)
-        as_read = {name: Path(_path_of(copy)) for name, copy in copies.items()}
+                copies.files[name] = _copy(name, file)
+        as_read = {name: Path(_path_of(copy)) for name, copy in copies.files.items()}
         _check(tls.model_copy(update=as_read))
     except BaseException:
-        _close(copies)
+        copies.close()
         raise
     return copies
 
@@ -95,8 +107,3 @@ def _copy(name: str, file: Path) -> int:
 
 def _path_of(copy: int) -> str:
     return f"/proc/self/fd/{copy}"
-
-
-def _close(copies: dict[str, int]) -> None:
-    while copies:
-        os.close(copies.popitem()[1])

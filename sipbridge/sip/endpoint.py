@@ -9,7 +9,7 @@ import pjsua2 as pj
 from sipbridge import descriptors
 from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.errors import StartupError
-from sipbridge.sip.credentials import Credentials
+from sipbridge.sip.credentials import Copies, Credentials
 from sipbridge.sip.room import LEGS_A_CALL
 
 # Slots beyond those: dialogs that are ending still hold theirs.
@@ -88,8 +88,8 @@ class PjsipEndpoint:
         except pj.Error as error:
             raise StartupError(f"PJSIP could not be started: {error.reason}") from None
 
-    def renew(self, copies: dict[str, int]) -> None:
-        """Use what `credentials` has read, for every connection from now on."""
+    def renew(self, copies: Copies) -> None:
+        """Use these copies for every connection from now on."""
         if self.credentials is not None:
             self.credentials.use(copies)
             pj.renewCredentials()

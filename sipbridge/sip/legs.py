@@ -29,7 +29,9 @@ _TIMEOUT = 408
 class LegTable:
     """The live dialogs, and the commands on them. A command raises `LegGone` where the dialog is over."""
 
-    def __init__(self, thread: SipThread, accounts: Mapping[SrtpUse, pj.Account], room: Room) -> None:
+    def __init__(
+        self, thread: SipThread, accounts: Mapping[SrtpUse, pj.Account], room: Room, clips: Mapping[str, pj.Clip]
+    ) -> None:
         self._thread = thread
         self._accounts = accounts
         self._room = room
@@ -37,8 +39,7 @@ class LegTable:
         self._by_slot: dict[int, Dialog] = {}
         self._players: dict[int, Dialog] = {}
         self._next_player = 0
-        # By name; the one copy in memory of what several calls may play.
-        self.clips: dict[str, pj.Clip] = {}
+        self._clips = clips
 
     # ------------------------------------------------------------ commands
 
@@ -124,7 +125,7 @@ class LegTable:
         self._unload(dialog)
         self._next_player += 1
         dialog.playing = self._next_player
-        dialog.player = pj.ClipPlayer(self.clips[name], dialog.playing)
+        dialog.player = pj.ClipPlayer(self._clips[name], dialog.playing)
         self._players[dialog.playing] = dialog
         dialog.connect()
 

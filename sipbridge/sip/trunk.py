@@ -20,6 +20,7 @@ from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
+from sipbridge.sip.credentials import Copies
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.headers import host_names
@@ -52,6 +53,8 @@ class SipTrunk:
         self._readiness = readiness
         self._on_call = on_call
         self._on_refused = on_refused
+        # By name; the one copy in memory of what several calls may play.
+        self._clips: dict[str, pj.Clip] = {}
 
     async def start(self) -> list[str]:
         """Open everything; returns the addresses in use. Raises `StartupError`."""
@@ -69,25 +72,26 @@ class SipTrunk:
         self._names.close()
         await self._thread.stop()
 
-    async def reload_certificates(self, tls: TlsConfig) -> None:
-        """Have new TLS connections, in and out, use what these files hold now. Connections and calls go on.
+    async def read_certificates(self, tls: TlsConfig) -> Copies:
+        """Copy what the files of `sip.tls` hold now, for `use_certificates`; nothing without a tls:// address.
 
-        Raises `ConfigError` with what is wrong; what was in use before stays so then. Nothing without a tls:// address.
+        Raises `ConfigError` with what is wrong.
         """
         credentials = self._pjsip.credentials
-        if credentials is None:
-            return
-        copies = await asyncio.to_thread(credentials.read, tls)
+        return Copies() if credentials is None else await asyncio.to_thread(credentials.read, tls)
+
+    async def use_certificates(self, copies: Copies) -> None:
+        """Have new TLS connections, in and out, use them. Connections and calls go on."""
         await self._thread.run(partial(self._pjsip.renew, copies))
 
     async def load_clip(self, name: str, pcm: Pcm) -> None:
-        """Make a recording ready to be played under this name."""
-        clip = await asyncio.to_thread(make_clip, pcm)
-        await self._thread.run(partial(self._table.clips.__setitem__, name, clip))
+        """Make a recording ready to be played under this name. Also before the start."""
+        # No matter for the SIP thread: it looks one up when it is to be played.
+        self._clips[name] = await asyncio.to_thread(make_clip, pcm)
 
     def drop_clip(self, name: str) -> None:
-        """Forget a recording."""
-        self._thread.post(partial(self._table.clips.pop, name, None))
+        """Forget a recording; who plays it plays it to its end."""
+        self._clips.pop(name, None)
 
     def audio_counts(self) -> tuple[int, int, int, int]:
         """Underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
@@ -133,7 +137,7 @@ class SipTrunk:
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
-        self._table = LegTable(self._thread, self._pjsip.accounts, self._room)
+        self._table = LegTable(self._thread, self._pjsip.accounts, self._room, self._clips)
         self._admission.lack = self._room.lack_for_call
         self._admission.overloaded = Overload(self._thread.loop_lag, pj.bytesWaiting)
 

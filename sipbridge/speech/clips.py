@@ -35,6 +35,11 @@ class RecentClips:
             del self._used_at[other]
             self._unload(other)
 
+    def close(self) -> None:
+        """Unload all."""
+        while self._used_at:
+            self._unload(self._used_at.popitem()[0])
+
     def _touch(self, name: str) -> None:
         self._used_at.pop(name, None)
         self._used_at[name] = asyncio.get_running_loop().time()

@@ -76,6 +76,13 @@ class CommandSpeaker:
         await asyncio.wait({task})
         return name if not task.cancelled() and task.result() else None
 
+    def close(self) -> None:
+        """Forget all clips; what is under way is not waited for."""
+        for task in self._under_way.values():
+            task.cancel()
+        self._clips.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def _name(self, text: str) -> str:
         # Keyed, so that a name that is seen somewhere cannot be tried against likely texts.
         return f"speech:{blake2b(text.encode(errors='replace'), key=self._key, digest_size=16).hexdigest()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Histogram
@@ -27,6 +28,12 @@ class Children(Generic[M]):
         if child is None:
             child = self._children[labels] = self._metric.labels(*labels)
         return child
+
+    def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
+        """Drop the children whose label values are not wanted any more."""
+        for labels in [labels for labels in self._children if not wanted(labels)]:
+            del self._children[labels]
+            self._metric.remove(*labels)
 
 
 class Words:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import prometheus_client
@@ -55,8 +56,12 @@ class Metrics:
         build = Info("sipbridge_build", "What runs here.", registry=registry)
         build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
 
+        self._counters: list[tuple[tuple[str, ...], Children[Counter]]] = []
+
         def counter(name: str, text: str, *labels: str) -> Children[Counter]:
-            return Children(Counter(name, text, labels, registry=registry))
+            children = Children(Counter(name, text, labels, registry=registry))
+            self._counters.append((labels, children))
+            return children
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, buckets=buckets, registry=registry)
@@ -152,6 +157,15 @@ class Metrics:
         """Note how many records are not written yet."""
         self._waiting.set(count)
 
+    def keep_projects(self, projects: Collection[tuple[str, str]]) -> None:
+        """Drop the series of all other clients and projects: no configuration version has them any more."""
+        clients = {client for client, _ in projects}
+        for names, children in self._counters:
+            if "project" in names:
+                children.keep(partial(_is_of_projects, projects, names.index("client"), names.index("project")))
+            elif "client" in names:
+                children.keep(partial(_is_of_clients, clients, names.index("client")))
+
     def page(self) -> bytes:
         """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
         return prometheus_client.generate_latest(self._registry)
@@ -210,3 +224,13 @@ class Metrics:
 
     def _drain_changed(self, event: DrainChanged) -> None:
         self._draining.set(event.draining)
+
+
+def _is_of_projects(
+    projects: Collection[tuple[str, str]], client_at: int, project_at: int, labels: tuple[str, ...]
+) -> bool:
+    return (labels[client_at], labels[project_at]) in projects
+
+
+def _is_of_clients(clients: Collection[str], client_at: int, labels: tuple[str, ...]) -> bool:
+    return labels[client_at] in clients

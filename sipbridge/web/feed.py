@@ -108,6 +108,8 @@ class EventFeed:
             yield reader
         finally:
             readers.pop(reader, None)
+            if not readers and self._readers.get((client, project)) is readers:
+                del self._readers[client, project]
 
     def close(self) -> None:
         """Let every reader go, those too that come later."""

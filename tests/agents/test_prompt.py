@@ -28,7 +28,9 @@ async def leg() -> FakeLeg:
 
 
 async def _connect(leg: FakeLeg, **config: object) -> Conversation:
-    agent: Agent = PromptAgent(PromptAgentConfig.model_validate({"type": "prompt", **config}))
+    agent: Agent = PromptAgent(
+        PromptAgentConfig.model_validate({"type": "prompt", **config}), "greeting.wav" if "audio" in config else None
+    )
     return await agent.connect(IDENTITY, leg)
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from calls.world import CONTACT, make_config, make_invite
+from calls.world import CONTACT, admission_of, make_config, make_invite, version_of
 from sipbridge.calls.admission import Admission, SourceRates
+from sipbridge.calls.model import Identity, Invite
+from sipbridge.calls.routing import identify
+from sipbridge.config import ClientConfig, Config, ProjectConfig
 from sipbridge.errors import (
     BadContactId,
     CapacityReached,
@@ -26,7 +29,7 @@ class Clock:
 
 
 def _door(clock: Clock | None = None, **sip: object) -> Admission:
-    return Admission(make_config(sip=sip), clock=clock or Clock())
+    return admission_of(make_config(sip=sip), clock or Clock())
 
 
 def test_an_invite_that_is_let_in_takes_a_place() -> None:
@@ -216,7 +219,7 @@ def test_a_stranger_cannot_use_up_the_rate() -> None:
 
 
 def test_while_calls_in_progress_are_kept_waiting_no_new_one_is_let_in() -> None:
-    admission = Admission(make_config())
+    admission = admission_of(make_config())
     admission.overloaded = lambda: True
     with pytest.raises(CapacityReached):
         admission.admit(make_invite())
@@ -227,23 +230,53 @@ def test_while_calls_in_progress_are_kept_waiting_no_new_one_is_let_in() -> None
 
 def test_another_reading_goes_from_the_next_invite_on() -> None:
     old, new = make_config(), make_config(auth_token="another", sip={"trusted_sources": ["192.0.2.0/24"]})
-    admission = Admission(old)
+    admission = admission_of(old)
     before = admission.admit(make_invite())
-    admission.use(new)
+    admission.use(version_of(new))
     with pytest.raises(UntrustedSource):
         admission.admit(make_invite(X_Auth_Token="another"))
     with pytest.raises(TokenRefused):
         admission.admit(make_invite(source="192.0.2.7"))
     after = admission.admit(make_invite(source="192.0.2.7", X_Auth_Token="another"))
-    assert (before.config, after.config) == (old, new)
+    assert (before.version.config, after.version.config) == (old, new)
+    assert admission.versions_in_use() == {before.version, after.version}
+    admission.release(before.identity.call_id)
+    assert admission.versions_in_use() == {after.version}
 
 
 def test_another_reading_gives_no_source_a_new_bucket_unless_the_rate_has_changed() -> None:
     clock = [0.0]
-    admission = Admission(make_config(sip={"max_calls_per_second": 1}), clock=lambda: clock[0])
+    admission = admission_of(make_config(sip={"max_calls_per_second": 1}), lambda: clock[0])
     admission.admit(make_invite())
-    admission.use(make_config(sip={"max_calls_per_second": 1}))
+    admission.use(version_of(make_config(sip={"max_calls_per_second": 1})))
     with pytest.raises(RateExceeded):
         admission.admit(make_invite())
-    admission.use(make_config(sip={"max_calls_per_second": 2}))
+    admission.use(version_of(make_config(sip={"max_calls_per_second": 2})))
     assert admission.admit(make_invite())
+
+
+def test_before_the_first_configuration_is_loaded_no_call_is_admitted() -> None:
+    admission = Admission(make_config())
+    with pytest.raises(CapacityReached, match="starting"):
+        admission.admit(make_invite())
+    assert admission.active == 0
+
+
+def test_a_version_that_is_replaced_while_an_invite_is_judged_is_not_the_one_it_is_admitted_under(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it might be freed before its use is noted: the two happen on two threads."""
+    old, new = make_config(), make_config()
+    admission = admission_of(old)
+
+    def replaced(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, ProjectConfig]:
+        if config is old:
+            admission.use(version_of(new))
+            assert admission.versions_in_use() == set()
+        return identify(config, invite, call_id)
+
+    monkeypatch.setattr("sipbridge.calls.admission.identify", replaced)
+    admitted = admission.admit(make_invite())
+    assert admitted.version.config is new
+    assert admission.versions_in_use() == {admitted.version}
+    assert admission.active == 1

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from calls.world import make_config, make_invite
-from sipbridge.calls.admission import Admission
+from calls.world import admission_of, make_config, make_invite
 from sipbridge.calls.readiness import STALLED_SECONDS, Readiness
 from sipbridge.errors import CapacityReached
 
@@ -15,7 +14,7 @@ class Bridge:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.admission = Admission(make_config(sip={"max_calls": 1}), clock=lambda: self.now)
+        self.admission = admission_of(make_config(sip={"max_calls": 1}), lambda: self.now)
         self.readiness = Readiness(self.admission, clock=lambda: self.now)
 
     def obstacle(self) -> tuple[str, int | None] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,12 +23,13 @@ from fakes import (
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.admission import Admission
-from sipbridge.calls.call import Call, Surroundings
+from sipbridge.calls.call import Call
 from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Invite
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
+from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config
 
 NUMBER = "+19995550001"
@@ -75,6 +78,19 @@ def make_invite(*, source: str = "127.0.0.1", malformed: str | None = None, **he
     return Invite("sip-id@trunk", source, 5060, "udp", (NUMBER,), "+15550100", kept, malformed)
 
 
+def version_of(config: Config, admission: Admission | None = None) -> Surroundings:
+    """A configuration version of which nothing but the configuration is asked."""
+    nothing: Any = None
+    return Surroundings(config, {}, {}, {}, nothing, nothing, nothing, nothing, nothing, admission or nothing, pop_url)
+
+
+def admission_of(config: Config, clock: Callable[[], float] = time.monotonic) -> Admission:
+    """A door that is open."""
+    admission = Admission(config, clock=clock)
+    admission.use(version_of(config, admission))
+    return admission
+
+
 def shorten_store_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the time that a call has for its store."""
     for module in ("call", "handoff", "session"):
@@ -116,7 +132,8 @@ class World:
             admission=self.admission,
             pop_url=pop_url,
         )
-        self.call = Call(self.admission.admit(make_invite()), self.leg, around)
+        self.admission.use(around)
+        self.call = Call(self.admission.admit(make_invite()), self.leg)
         self.task: asyncio.Task[None] | None = None
 
     @property

@@ -19,6 +19,9 @@ class FakeSpeaker:
         await self._journal.reach("speaker.prepare")
         return self.clip
 
+    def close(self) -> None:
+        self._journal.note("speaker.close")
+
 
 def _implements(speaker: FakeSpeaker) -> Speaker:
     return speaker

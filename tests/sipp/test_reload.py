@@ -130,3 +130,15 @@ def _blocks(pid: int, number: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
     return bool(int(mask, 16) & 1 << (number - 1))
+
+
+def test_calls_that_come_between_reloads_that_follow_at_once_are_all_answered(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        calls = trunk.call("release", "ending", calls=60)
+        while calls.sipp.program.is_running:
+            for _ in range(3):
+                os.kill(trunk.bridge.program.pid, signal.SIGHUP)
+            trunk.bridge.metrics()
+        calls.went_as_written()
+        trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        assert "StopIteration" not in trunk.bridge.program.log.read_text()
