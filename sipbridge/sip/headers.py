@@ -128,9 +128,9 @@ def _extensions(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
 def _headers(lines: list[str]) -> CIMultiDictProxy[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines:
-        name, _, value = line.partition(":")
+        name, colon, value = line.partition(":")
         name = name.strip()
-        if is_header_name(name):
+        if colon and is_header_name(name):
             headers.add(_COMPACT.get(name.lower(), name), value.strip())
     return CIMultiDictProxy(headers)
 
