@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.http import fetch
 from harness.simulator import Simulator
+from harness.stranger import Pinger
 
 from .site import site
 
@@ -13,10 +15,14 @@ def test_over_max_calls_a_call_gets_503_and_when_to_come_again(tmp_path: Path, c
         first = trunk.call("caller_hangs_up", "waiting", hold_seconds=2)
         first.answered()
         second = trunk.call("over_capacity").went_as_written()
+        with Pinger(trunk.bridge.sip) as pinger:
+            assert (fetch(f"{trunk.bridge.http}/readyz").status, *pinger.response()) == (503, 503, "5")
         assert second.left_no_record()
         assert count.shows(1, "sipbridge_invites_total", code="503")
         assert first.went_as_written().record()["ended_by"] == "caller"
         trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        with Pinger(trunk.bridge.sip) as pinger:
+            assert (fetch(f"{trunk.bridge.http}/readyz").status, *pinger.response()) == (200, 200, "")
         assert trunk.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
 
 
