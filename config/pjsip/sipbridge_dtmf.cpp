@@ -73,8 +73,8 @@ std::vector<int> held;
 std::atomic<bool> anyHeld{false};
 
 /**
- * Report a digit, unless it came the other way already: some trunks send each press both ways. Only a digit of the other way
- * ever counts as the same press, so that a far end that sends one way loses none.
+ * Report a digit, unless it came the other way already: some trunks send each press both ways. Only a digit of the
+ * other way ever counts as the same press, so that a far end that sends one way loses none.
  */
 void report(int call, char digit, Way way, Clock::time_point began) {
     std::vector<Unpaired> &unpaired = legs[call].unpaired;
@@ -176,7 +176,8 @@ void reportLostEnds() {
     for (const int call : held)
         if (legs[call].press.heard <= silent)
             release(call);
-    held.erase(std::remove_if(held.begin(), held.end(), [](int call) { return legs[call].press.reported; }), held.end());
+    const auto isReported = [](int call) { return legs[call].press.reported; };
+    held.erase(std::remove_if(held.begin(), held.end(), isReported), held.end());
     anyHeld = !held.empty();
 }
 
