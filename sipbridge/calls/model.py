@@ -70,7 +70,8 @@ class Invite:
     """A new INVITE, read and not yet judged.
 
     `dialled` holds the user parts of the Request-URI and of To, in that order, percent-escapes decoded;
-    `caller` that of From. `malformed` says what makes the message unusable, if anything does.
+    `caller` that of From, and `asserted` those of P-Asserted-Identity (RFC 3325). `malformed` says what makes the
+    message unusable, if anything does.
     """
 
     sip_call_id: str
@@ -81,13 +82,14 @@ class Invite:
     caller: str
     headers: CIMultiDictProxy[str]
     malformed: str | None = None
+    asserted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who is calling whom, and which contact of CXone holds the leg. Fixed for the life of a call.
 
-    `headers` are the X- headers that the project passes to its agent, first value of each.
+    `headers` are those that the project passes to its agent.
     """
 
     call_id: str

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multidict import CIMultiDictProxy
 
 from sipbridge.calls.model import Identity, Invite
-from sipbridge.config import ClientConfig, Config, ProjectConfig
+from sipbridge.config import STANDARD_HEADERS, ClientConfig, Config, ProjectConfig
 from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber
 
 MAX_HEADER_BYTES = 256
@@ -21,6 +21,9 @@ MAX_HEADER_BYTES = 256
 _CONTACT_ID = re.compile(r"[A-Za-z0-9-]{1,32}")
 # Headers that we write for agents, and they for us.
 _OURS = ("x-sipbridge-", "x-handoff-")
+# What a word in `Privacy` withholds (RFC 3325, 9.3; RFC 7044, 10.1.2).
+_WITHHELD_BY = {"p-asserted-identity": "id", "history-info": "history"}
+_ANONYMOUS = "anonymous"  # RFC 3323, 4.1.1.3
 # What CXone writes where a call has no contact yet; signalling it reaches somebody else's script, or nobody's.
 _PLACEHOLDER = "100000000000"
 
@@ -51,7 +54,7 @@ def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, Cl
         project=found.project,
         contact_id=contact_id,
         main_contact_id=main_contact_id,
-        caller=invite.caller,
+        caller=read_caller(found.project_config, invite),
         dialled=found.dialled,
         headers=pass_to_agent(found.project_config, invite.headers),
     )
@@ -127,18 +130,37 @@ def _is_contact_id(text: str) -> bool:
     return text != _PLACEHOLDER and _CONTACT_ID.fullmatch(text) is not None
 
 
-def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
-    """Pick the headers that the project passes on, the first value of each; never the one with the token.
+def read_caller(project: ProjectConfig, invite: Invite) -> str:
+    """Return the caller's number: that of From, or the one that the trunk asserts, if the project says so.
 
-    Nor those with which a caller could pass for another, or give the agent the words of its own handoff.
+    A caller who wants it withheld is known by From alone: an agent need not belong to those that trust each other
+    with asserted identities (RFC 3325, 7).
+    """
+    if project.headers.caller == "From" or "id" in _withheld(invite.headers):
+        return invite.caller
+    return next((user for user in invite.asserted if user.lower() != _ANONYMOUS), invite.caller)
+
+
+def _withheld(headers: CIMultiDictProxy[str]) -> set[str]:
+    """Return what the caller wants withheld, in the words of `Privacy` (RFC 3323, 4.2)."""
+    return {value.strip().lower() for values in headers.getall("Privacy", ()) for value in re.split("[;,]", values)}
+
+
+def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+    """Pick the headers that the project passes on, the first value of X- headers; never the one with the token.
+
+    Nor those with which a caller could pass for another, or give the agent the words of its own handoff; nor what the
+    caller wants withheld.
     """
     names = project.headers
-    seen = {names.auth_token.lower()}
+    withheld = _withheld(headers)
+    seen = {names.auth_token.lower(), *(name for name, word in _WITHHELD_BY.items() if word in withheld)}
     passed: dict[str, str] = {}
     for name, value in headers.items():
         folded = name.lower()
         if folded not in seen and names.passed.match(folded) and not folded.startswith(_OURS):
             seen.add(folded)
+            standard = STANDARD_HEADERS.get(folded)
             # Plain text: a JSON encoder may not take the multidict's own kind for a key.
-            passed[str(name)] = value
+            passed[standard or str(name)] = ", ".join(headers.getall(name)) if standard else value
     return passed

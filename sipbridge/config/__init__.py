@@ -17,7 +17,7 @@ from sipbridge.config.handoff import (
     ReferDestination,
     ReleaseDestination,
 )
-from sipbridge.config.header_names import NAME_CHARACTER, is_header_name, is_x_header
+from sipbridge.config.header_names import NAME_CHARACTER, STANDARD_HEADERS, is_header_name, is_passable_header
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
     AdminConfig,
@@ -44,6 +44,7 @@ __all__ = [
     "NAME_CHARACTER",
     "SAFE_CHARACTERS",
     "SIGNATURE_HEADER",
+    "STANDARD_HEADERS",
     "AdminConfig",
     "AgentConfig",
     "ApiKey",
@@ -78,7 +79,7 @@ __all__ = [
     "hash_secret",
     "is_hash",
     "is_header_name",
-    "is_x_header",
+    "is_passable_header",
     "load_config",
     "matches_any",
     "number_key",

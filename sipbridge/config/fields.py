@@ -12,7 +12,7 @@ import re
 import shlex
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,13 @@ from pydantic import (
 )
 
 from sipbridge.config.addresses import check_host, check_ipv4, split_url
-from sipbridge.config.header_names import NAME_CHARACTER, is_header_name, is_http_header_name
+from sipbridge.config.header_names import (
+    NAME_CHARACTER,
+    STANDARD_HEADERS,
+    is_header_name,
+    is_http_header_name,
+    is_standard_header,
+)
 from sipbridge.config.sip_uris import check_called, split_srtp
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
@@ -194,10 +200,19 @@ def _own_upgrade_header(value: str) -> str:
     return value
 
 
-def _x_header_pattern(value: str) -> str:
+def _header_pattern(value: str) -> str:
+    if is_standard_header(value):
+        return value
     if not _HEADER_PATTERN.fullmatch(value):
-        raise ValueError("is no pattern of X- headers; begin with X-, with * for any characters")
+        others = ", ".join(STANDARD_HEADERS.values())
+        raise ValueError(f"is no pattern of X- headers; begin with X-, with * for any characters, or name {others}")
     return value
+
+
+def _caller_header(value: object) -> object:
+    """Return one of the two names as it is written here, whatever its case."""
+    names = {name.lower(): name for name in ("From", "P-Asserted-Identity")}
+    return names.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _frame_source(value: str) -> str:
@@ -275,11 +290,12 @@ SipUris = Annotated[tuple[SipUri, ...], BeforeValidator(_one_or_more), Field(min
 ReferUri = Annotated[str, AfterValidator(_refer_uri)]
 RoutePattern = Annotated[str, AfterValidator(_route_pattern)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderPattern = Annotated[str, AfterValidator(_x_header_pattern)]
+HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 HttpHeaders = dict[Annotated[str, AfterValidator(_own_upgrade_header)], Line]
 SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
 FrameSource = Annotated[str, AfterValidator(_frame_source)]
 Origin = Annotated[str, AfterValidator(_origin)]
+CallerHeader = Annotated[Literal["From", "P-Asserted-Identity"], BeforeValidator(_caller_header)]
 DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
 Command = Annotated[
     tuple[Line, ...], BeforeValidator(_command), Field(min_length=1), AfterValidator(_program_under_base)

@@ -18,6 +18,7 @@ from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig
 from sipbridge.config.fields import (
     BASE,
+    CallerHeader,
     Command,
     Count,
     FrameSource,
@@ -219,6 +220,7 @@ class HeaderNames(Section):
     auth_token: HeaderName = "X-Auth-Token"  # noqa: S105 (the name of a header)
     contact_id: HeaderName = "X-InContact-ContactId"
     main_contact_id: HeaderName = "X-InContact-MasterId"
+    caller: CallerHeader = "From"
     pass_to_agent: tuple[HeaderPattern, ...] = ("X-*",)
 
     @field_validator("contact_id", "main_contact_id")

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from sipbridge.config.header_names import NAME_CHARACTER
+from sipbridge.config.header_names import NAME_CHARACTER, is_standard_header
 
 NAMES = frozenset(
     {
@@ -107,6 +107,8 @@ def _parse(text: str) -> tuple[tuple[tuple[bool, str], ...], list[str]]:
 
 def _check_name(name: str) -> None:
     if name in NAMES or _OPEN_NAME.fullmatch(name):
+        return
+    if name.startswith(_HEADERS) and is_standard_header(name.removeprefix(_HEADERS)):
         return
     near = difflib.get_close_matches(name, NAMES, n=1)
     right = (

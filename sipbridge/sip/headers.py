@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -56,6 +56,7 @@ _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _URI = re.compile(r"(?:sips?|tel):[^\s<>]*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?=.*[0-9])[0-9*#+.() -]+")
 _HOST = re.compile(r"\bsips?:(?:[^@>;,\s]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*)(?=[:;>?,\s]|$)", re.IGNORECASE)
+_ADDRESS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^<>]*>|[^,"<>])+')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -103,7 +104,14 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
         caller=user_part(headers.get("From", "")),
         headers=headers,
         malformed=request.malformed,
+        asserted=tuple(filter(None, map(user_part, _addresses(headers.getall("P-Asserted-Identity", ()))))),
     )
+
+
+def _addresses(values: Iterable[str]) -> Iterator[str]:
+    """Split values of a header that holds addresses; a comma within quotes or brackets separates none."""
+    for value in values:
+        yield from _ADDRESS.findall(value)
 
 
 def read_referral(message: bytes) -> Referral:

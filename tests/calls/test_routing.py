@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
-from sipbridge.calls.routing import check_wellformed, identify, pass_to_agent, read_contact_id, route
+from sipbridge.calls.routing import check_wellformed, identify, pass_to_agent, read_caller, read_contact_id, route
 from sipbridge.config import Config, ProjectConfig, hash_secret
 from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber
 
@@ -196,6 +197,64 @@ def test_the_agent_gets_the_headers_that_match_first_values_and_no_token() -> No
     assert pass_to_agent(_settings("acme", "sales"), _headers(("x-ORIGDNIS", "1"), ("X-Queue", "b"))) == {
         "x-ORIGDNIS": "1"
     }
+
+
+ASSERTED = ("P-Asserted-Identity", "<sip:+15550199@trunk>")
+
+
+def _named(*names: str, **headers: object) -> ProjectConfig:
+    return ProjectConfig.model_validate(_project("token", headers={"pass_to_agent": names, **headers}))
+
+
+def test_standard_headers_pass_where_they_are_named_under_their_own_names() -> None:
+    headers = _headers(
+        ("user-to-user", "3030;encoding=hex"),
+        ("DIVERSION", "<sip:a@b>;reason=busy"),
+        ("History-Info", "<sip:a@b>;index=1"),
+        ("history-info", "<sip:c@d>;index=1.1"),
+        ASSERTED,
+        ("X-Queue", "vip"),
+        ("Subject", "no"),
+    )
+    assert pass_to_agent(_named("User-to-User", "diversion", "HISTORY-INFO", "P-Asserted-Identity"), headers) == {
+        "User-to-User": "3030;encoding=hex",
+        "Diversion": "<sip:a@b>;reason=busy",
+        "History-Info": "<sip:a@b>;index=1, <sip:c@d>;index=1.1",
+        "P-Asserted-Identity": "<sip:+15550199@trunk>",
+    }
+    assert pass_to_agent(_named("X-*"), headers) == {"X-Queue": "vip"}
+    assert pass_to_agent(_named("Diversion"), headers) == {"Diversion": "<sip:a@b>;reason=busy"}
+
+
+def test_a_standard_header_with_the_token_does_not_pass() -> None:
+    project = _named("User-to-User", "X-*", auth_token="User-to-User")
+    assert pass_to_agent(project, _headers(("user-to-user", "token"))) == {}
+
+
+@pytest.mark.parametrize(("privacy", "passed"), [("id", "History-Info"), ("user; History", "P-Asserted-Identity")])
+def test_what_the_caller_wants_withheld_does_not_pass(privacy: str, passed: str) -> None:
+    headers = _headers(ASSERTED, ("History-Info", "<sip:a@b>;index=1"), ("Privacy", privacy))
+    assert list(pass_to_agent(_named("P-Asserted-Identity", "History-Info"), headers)) == [passed]
+
+
+@pytest.mark.parametrize(
+    ("header", "asserted", "privacy", "caller"),
+    [
+        ("From", ("+15550199",), "none", "+15550100"),
+        ("P-Asserted-Identity", ("+15550199", "+15550188"), "none", "+15550199"),
+        ("p-asserted-identity", ("+15550199",), "none", "+15550199"),
+        ("P-Asserted-Identity", ("Anonymous", "+15550188"), "none", "+15550188"),
+        ("P-Asserted-Identity", (), "none", "+15550100"),
+        ("P-Asserted-Identity", ("anonymous",), "none", "+15550100"),
+        ("P-Asserted-Identity", ("+15550199",), "id;critical", "+15550100"),
+        ("P-Asserted-Identity", ("+15550199",), "user, ID", "+15550100"),
+    ],
+)
+def test_the_caller_is_whom_the_project_takes_for_it(
+    header: str, asserted: tuple[str, ...], privacy: str, caller: str
+) -> None:
+    invite = replace(_invite(("Privacy", privacy)), asserted=asserted)
+    assert read_caller(_named(caller=header), invite) == caller
 
 
 def test_no_pattern_passes_nothing() -> None:

@@ -445,3 +445,21 @@ def test_a_websocket_agent_has_one_signature(tmp_path: Path) -> None:
     agent = {"type": "websocket", "url": "ws://a", "headers": {"x-twilio-signature": "s"}, "signature_token": "t"}
     (found,) = faults(tmp_path, with_project(agent=agent))
     assert "agent.signature_token: writes X-Twilio-Signature, which agent.headers has too" in found
+
+
+@pytest.mark.parametrize("name", ["User-to-User", "diversion", "HISTORY-INFO", "P-Asserted-Identity", "X-*"])
+def test_standard_headers_may_be_passed_by_name(tmp_path: Path, name: str) -> None:
+    load(tmp_path, with_project(headers={"pass_to_agent": [name]}))
+
+
+@pytest.mark.parametrize("name", ["Via", "P-Asserted-*", "*", "Diversion*", "From"])
+def test_other_headers_are_not_passed(tmp_path: Path, name: str) -> None:
+    (found,) = faults(tmp_path, with_project(headers={"pass_to_agent": [name]}))
+    assert "or name User-to-User, Diversion, History-Info, P-Asserted-Identity" in found
+
+
+def test_the_caller_is_in_from_or_asserted(tmp_path: Path) -> None:
+    config = load(tmp_path, with_project(headers={"caller": "p-asserted-identity"}))
+    assert config.clients["acme"].projects["billing"].headers.caller == "P-Asserted-Identity"
+    (found,) = faults(tmp_path, with_project(headers={"caller": "X-Caller"}))
+    assert "headers.caller: is none of the known values; write 'From' or 'P-Asserted-Identity'" in found

@@ -87,3 +87,11 @@ def test_a_template_is_a_field_of_a_model() -> None:
     assert Holder(template=held.template).template is held.template
     with pytest.raises(ValidationError, match="put it in quotes"):
         Holder.model_validate({"template": 5})
+
+
+@pytest.mark.parametrize("name", ["User-to-User", "diversion", "History-Info", "P-ASSERTED-IDENTITY"])
+def test_standard_headers_have_names_too(name: str) -> None:
+    template = SignalTemplate(f"<{{headers.{name}}}>")
+    assert template.render({f"headers.{name.title()}": "a"}) == "<a>"
+    with pytest.raises(ValueError, match="unknown name"):
+        SignalTemplate("{headers.From}")

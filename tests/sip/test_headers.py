@@ -195,6 +195,22 @@ def test_no_control_character_comes_out_of_an_escape(escape: str) -> None:
         assert text.isprintable(), ascii(text)
 
 
+@pytest.mark.parametrize(
+    ("values", "asserted"),
+    [
+        (("<sip:+15550199@trunk>",), ("+15550199",)),
+        (("tel:+15550199",), ("+15550199",)),
+        (('"Doe, J." <sip:+15550199@trunk>, <tel:+15550188>',), ("+15550199", "+15550188")),
+        (("<sip:+15550199@trunk>", "<tel:+15550188>"), ("+15550199", "+15550188")),
+        (("<sip:trunk>, <tel:+15550188>",), ("+15550188",)),
+        (("", ",,", '"unclosed', "<>", "nonsense"), ()),
+        ((), ()),
+    ],
+)
+def test_asserted_identities_are_read_in_their_order(values: tuple[str, ...], asserted: tuple[str, ...]) -> None:
+    assert _read(*(f"P-Asserted-Identity: {value}" for value in values)).asserted == asserted
+
+
 def test_where_the_request_uri_has_no_user_the_one_of_to_is_dialled() -> None:
     assert _read("To: <sip:+19995550001@h>", request="sip:10.0.0.1").dialled == ("+19995550001",)
 

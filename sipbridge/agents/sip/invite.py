@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
-from sipbridge.config import is_x_header, sip_transport
+from sipbridge.config import is_passable_header, sip_transport
 
 # Beyond this, peers cut or refuse a header line.
 MAX_LINE_BYTES = 1024
@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
-    """Merge the caller's passed X-headers, the project's, which win, and ours, which win over both, in any case.
+    """Merge the caller's passed headers, the project's, which win, and ours, which win over both, in any case.
 
     One that could break or overlong a line is left out, and only it; so is what is passed past `MAX_PASSED_BYTES`.
     """
@@ -49,7 +49,7 @@ def _passable(headers: Mapping[str, str]) -> dict[str, str]:
     room = MAX_PASSED_BYTES
     for name, value in headers.items():
         length = len(f"{name}: {value}\r\n".encode(errors="replace"))
-        if is_x_header(name) and _fits(name, value) and length <= room:
+        if is_passable_header(name) and _fits(name, value) and length <= room:
             passed[name] = value
             room -= length
     return passed

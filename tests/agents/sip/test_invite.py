@@ -32,6 +32,11 @@ def test_passed_headers_are_passed_and_configured_ones_win() -> None:
     assert headers == {"X-Lang": "en", "X-Queue": "ours", "Authorization": "Bearer t", **OURS}
 
 
+def test_standard_headers_reach_the_agent_under_their_names() -> None:
+    passed = {"User-to-User": "3030;encoding=hex", "P-Asserted-Identity": "<sip:+15550199@trunk>"}
+    assert _headers(passed) == {**passed, **OURS}
+
+
 @pytest.mark.parametrize("name", ["X-Sipbridge-Caller", "x-SIPBRIDGE-caller"])
 def test_a_caller_cannot_speak_in_our_name(name: str) -> None:
     assert _headers({name: "+15550911"}) == OURS
