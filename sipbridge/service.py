@@ -26,7 +26,7 @@ from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.calls.surroundings import Surroundings
-from sipbridge.config import Config, authority, descriptors_a_call, unsupported, warnings
+from sipbridge.config import Config, authority, descriptors_a_call, warnings
 from sipbridge.cxone import HttpClient
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.readings import Readings
@@ -51,7 +51,6 @@ def main(config: Config, read: Callable[[], Config], log_format: LogFormat = "js
 
     `read` reads the configuration again, at each SIGHUP.
     """
-    _refuse_unsupported(config)
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with configure_logging(level_from(os.environ), log_format=log_format):
@@ -66,12 +65,6 @@ def main(config: Config, read: Callable[[], Config], log_format: LogFormat = "js
             raise
         logger.info("stopped", extra={"event": "stopped"})
     return 0
-
-
-def _refuse_unsupported(config: Config) -> None:
-    problems = unsupported(config)
-    if problems:
-        raise ConfigError(problems)
 
 
 def _log_warnings(config: Config) -> None:
@@ -232,7 +225,6 @@ class Service:
         async with self._reloading:
             try:
                 config = await asyncio.to_thread(self._read)
-                _refuse_unsupported(config)
                 await self._take_over(config)
             except (ConfigError, StartupError) as error:
                 self._observe(ConfigRead(Outcome(Result.CLIENT_ERROR, "bad_configuration")))

@@ -87,9 +87,10 @@ def test_check_refuses_what_this_release_does_not_do(example: Path, tmp_path: Pa
     shared = tmp_path / "shared.yaml"
     shared.write_text(example.read_text().replace("sqlite:///sipbridge.db", "redis://127.0.0.1/0"))
     assert main(["check", str(shared)]) == 1
+    line = next(number for number, row in enumerate(shared.read_text().splitlines(), 1) if "redis:" in row)
     assert (
         capsys.readouterr().err
-        == f"{shared}: store.url: Redis is not supported in this release; write sqlite:///PATH\n"
+        == f"{shared}:{line}: store.url: Redis is not supported in this release; write sqlite:///PATH\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the files of `sip.tls` hold: whether they can be used, and for how long."""
+"""What certificate files hold: whether they can be used, and for how long."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from sipbridge.config.agents import WebsocketAgentConfig
 from sipbridge.config.problems import Problem
 
 if TYPE_CHECKING:
-    from sipbridge.config.models import TlsConfig
+    from sipbridge.config.models import Config, TlsConfig
 
 _SECTION = ("sip", "tls")
 # ssl's names of a certificate and a key that are not of one pair, and of one pair that is not even of one kind.
 _NO_PAIR = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+
+
+def authority_problems(config: Config) -> Iterator[Problem]:
+    """Find agents whose `ca_file` names no authority."""
+    for client_id, client in config.clients.items():
+        for project_id, project in client.projects.items():
+            agent = project.agent
+            if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
+                path = ("clients", client_id, "projects", project_id, "agent", "ca_file")
+                yield Problem(path, "holds no certificate; give a PEM file of the authority")
 
 
 def certificate_problems(tls: TlsConfig) -> Iterator[Problem]:
@@ -59,7 +70,7 @@ def valid_until(tls: TlsConfig) -> datetime | None:
 def _holds_certificate(file: Path) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sipbridge.config.certificates import certificate_problems
+from sipbridge.config.certificates import authority_problems, certificate_problems
 from sipbridge.config.crosschecks import cross_check, short_secrets
 from sipbridge.config.document import Document, read_document
 from sipbridge.config.explain import explain
@@ -44,7 +44,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         missing = {problem.path for problem in resolved.problems}
         problems += [problem for problem in explain(error) if not _lies_at(problem, missing)]
     else:
-        problems += certificate_problems(config.sip.tls)
+        problems += [*certificate_problems(config.sip.tls), *authority_problems(config)]
         if not problems:
             return config
     told = {_explained(problem, resolved) for problem in problems}

@@ -60,13 +60,7 @@ class PjsipEndpoint:
         self._slots = LEGS_A_CALL * config.max_calls + SPARE_SLOTS
 
     def open(self, gate: pj.RequestGate) -> None:
-        """Open it all. Raises `StartupError` naming the address or limit that stands in the way, or `ConfigError`."""
-        most = built_max_calls()
-        if self._config.max_calls > most:
-            raise StartupError(
-                f"sip.max_calls: {self._config.max_calls} is over what this build of PJSIP carries ({most}); "
-                "lower it, or raise PJSUA_MAX_CALLS in config/pjsip/config_site.h and build again"
-            )
+        """Open it all. Raises `StartupError` naming the address that stands in the way, or `ConfigError`."""
         pj.setLogLevel(_SILENT)
         self.endpoint.libCreate()
         try:

@@ -92,7 +92,7 @@ def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_probably_not_meant_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
-    (tmp_path / "ca.pem").touch()
+    Authority(tmp_path)
     (found,) = warnings(load(tmp_path, {**content, **QUIET}))
     assert found.startswith(f"{place}: ")
 
@@ -132,7 +132,7 @@ def test_each_leg_that_a_call_may_have_at_once_needs_two_ports(
     ],
 )
 def test_a_websocket_agent_that_needs_no_warning(tmp_path: Path, agent: dict[str, Any]) -> None:
-    (tmp_path / "ca.pem").touch()
+    Authority(tmp_path)
     assert warnings(load(tmp_path, {**with_project(agent=agent), **QUIET})) == []
 
 
