@@ -35,7 +35,7 @@ from sipbridge.store import open_journal, open_store
 from sipbridge.supervisor import Supervisor
 from sipbridge.telemetry import CallLog, LogFormat, Metrics, configure_logging, level_from
 from sipbridge.waiting import settle
-from sipbridge.web import EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
+from sipbridge.web import EventFeed, PopLinks, ReloadReport, WebDeps, make_admin_app, make_app, start_web
 
 logger = logging.getLogger(__name__)
 
@@ -220,19 +220,20 @@ class Service:
 
     # ------------------------------------------------------------ a new reading of the configuration
 
-    async def reload(self) -> None:
-        """Read the configuration anew, for new calls. Raises `ConfigError`, and changes nothing then."""
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again, for new calls. Raises `ConfigError`, and changes nothing then."""
         async with self._reloading:
             try:
                 config = await asyncio.to_thread(self._read)
-                await self._take_over(config)
+                report = await self._take_over(config)
             except (ConfigError, StartupError) as error:
                 self._observe(ConfigRead(Outcome(Result.CLIENT_ERROR, "bad_configuration")))
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
                 raise ConfigError(problems) from None
             self._observe(ConfigRead(Outcome(Result.SUCCESS, "read")))
+            return report
 
-    async def _take_over(self, read: Config) -> None:
+    async def _take_over(self, read: Config) -> ReloadReport:
         before = self._readings.latest.centres
         waiting = await self._readings.reload(read)
         latest = self._readings.latest
@@ -241,6 +242,7 @@ class Service:
             logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
         _log_warnings(latest.config)
         await self._free_unused()
+        return ReloadReport(tuple(waiting), tuple(warnings(latest.config)))
 
     async def _free_unused(self) -> None:
         """Free what belongs to versions whose last call is over."""

@@ -19,12 +19,14 @@ async def drain(asked: Asked[Nothing, Nothing]) -> web.Response:
 
 
 async def reload(asked: Asked[Nothing, Nothing]) -> web.Response:
-    """Read the configuration anew, as SIGHUP does."""
+    """Read the configuration again, as SIGHUP does."""
     try:
-        await asked.deps.operator.reload()
+        report = await asked.deps.operator.reload()
     except ConfigError as error:
         raise ReloadRefused(str(error)) from None
-    return json_answer(Reloaded(reloaded=True))
+    return json_answer(
+        Reloaded(reloaded=True, restart_required=list(report.restart_required), warnings=list(report.warnings))
+    )
 
 
 async def get_status(asked: Asked[Nothing, Nothing]) -> web.Response:
@@ -48,7 +50,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/admin/reload",
-        summary="Read the configuration anew, for new calls",
+        summary="Read the configuration again, for new calls",
         handler=reload,
         reply=Reply(200, "It holds from now on", Reloaded),
         query=Nothing,

@@ -205,9 +205,14 @@ class DrainAccepted(Answer):
 
 
 class Reloaded(Answer):
-    """The configuration was read anew."""
+    """The configuration was read again.
+
+    `restart_required` names keys whose change takes effect with a restart; `warnings` are those of `sipbridge check`.
+    """
 
     reloaded: Literal[True]
+    restart_required: list[str]
+    warnings: list[str]
 
 
 class BridgeStatus(Answer):

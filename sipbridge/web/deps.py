@@ -13,6 +13,14 @@ from sipbridge.web.feed import EventFeed
 from sipbridge.web.pop_links import PopLinks
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What a reload that succeeded leaves to do: keys whose change waits for a restart, and the file's warnings."""
+
+    restart_required: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class Operator(Protocol):
     """What whoever runs the bridge may have it do."""
 
@@ -31,8 +39,8 @@ class Operator(Protocol):
     def drain(self) -> None:
         """Take no more calls, let those in progress end, then stop. Once or more often."""
 
-    async def reload(self) -> None:
-        """Read the configuration anew. Raises `ConfigError`; then nothing has changed."""
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again. Raises `ConfigError`; then nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)

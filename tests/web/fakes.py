@@ -24,6 +24,7 @@ from sipbridge.config import (
     ReleaseDestination,
 )
 from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
+from sipbridge.web import ReloadReport
 
 KEY = "billing-key-0123456789"
 SALES_KEY = "sales-key-0123456789"
@@ -113,10 +114,11 @@ class FakeOperator:
     def drain(self) -> None:
         self.draining = True
 
-    async def reload(self) -> None:
+    async def reload(self) -> ReloadReport:
         if self.problems:
             raise ConfigError(self.problems)
         self.reloads += 1
+        return ReloadReport(("sip.max_calls",), ("sip.srtp: keys travel",))
 
 
 def make_config(**http: Any) -> Config:  # noqa: ANN401 (keys of the section `http`)
