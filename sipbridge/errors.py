@@ -22,6 +22,7 @@
     │   └── HandoffInvalid                                               422    invalid_handoff
     ├── LegGone                      the far end of a leg hung up while we wanted something of it
     ├── DialFailed                   an outgoing leg that was not answered
+    ├── NameNotResolved              a host's name that has no address, or whose lookup takes too long
     ├── AgentLost                    an agent that is gone, or is silent for too long, in mid-call
     ├── StoreError                   a record that could not be written or read
     └── CxoneError                   CXone could not be asked, or answered what cannot be used
@@ -210,12 +211,18 @@ class LegGone(SipbridgeError):
 class DialFailed(SipbridgeError):
     """An outgoing leg was not answered.
 
-    `sip_status` is the final answer, 408 where none came in time.
+    `sip_status` is the final response, 408 where none came in time; `contacts` are the URIs to which a 3xx points, best
+    first.
     """
 
-    def __init__(self, sip_status: int, message: str) -> None:
+    def __init__(self, sip_status: int, message: str, contacts: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.sip_status = sip_status
+        self.contacts = contacts
+
+
+class NameNotResolved(SipbridgeError):
+    """A host's name has no address, or its lookup takes too long."""
 
 
 class AgentLost(SipbridgeError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, taken_over
 from sipbridge.cxone import HttpClient
+from sipbridge.dns import Resolver
 from sipbridge.tenancy import (
     ProjectKey,
     clip_name,
@@ -40,9 +41,10 @@ class Readings:
     those. Belongs to the event loop; a load and a reload must not overlap.
     """
 
-    def __init__(self, start: Surroundings, trunk: SipTrunk, http: HttpClient) -> None:
+    def __init__(self, start: Surroundings, trunk: SipTrunk, http: HttpClient, resolver: Resolver) -> None:
         self._trunk = trunk
         self._http = http
+        self._resolver = resolver
         self._kept = [_Version(start, frozenset())]
         self._held: list[Surroundings] = []
 
@@ -115,7 +117,7 @@ class Readings:
             if clips[path] not in loaded:
                 await self._trunk.load_clip(clips[path], pcm)
                 undo.callback(self._trunk.drop_clip, clips[path])
-        agents = await asyncio.to_thread(make_agents, config, self._trunk, clips)
+        agents = await asyncio.to_thread(make_agents, config, self._trunk, self._resolver, clips)
         around = replace(
             before,
             config=config,

@@ -28,6 +28,7 @@ from sipbridge.calls.session import run_call
 from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, authority, descriptors_a_call, warnings
 from sipbridge.cxone import HttpClient
+from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.readings import Readings
 from sipbridge.sip.trunk import SipTrunk, pjsip_version
@@ -108,9 +109,13 @@ class Service:
         stack.push_async_callback(journal.close)
         store = open_store(self._config.store, settled=journal.stored)
         stack.push_async_callback(store.close)
-        client = await stack.enter_async_context(HttpClient())
+        resolver = Resolver(asyncio.get_running_loop().time)
+        stack.push_async_callback(resolver.close)
+        client = await stack.enter_async_context(HttpClient(resolver))
         stack.push_async_callback(self._end_chores)
-        self._trunk = SipTrunk(self._config.sip, self._admission, self._readiness, self._take_call, self._note_refusal)
+        self._trunk = SipTrunk(
+            self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._note_refusal
+        )
         start = Surroundings(
             config=self._config,
             agents={},
@@ -124,7 +129,7 @@ class Service:
             admission=self._admission,
             pop_url=self._pop_links.make,
         )
-        self._readings = Readings(start, self._trunk, client)
+        self._readings = Readings(start, self._trunk, client, resolver)
         stack.push_async_callback(self._readings.close)
         deps = WebDeps(
             config=lambda: self._readings.latest.config,

@@ -13,6 +13,7 @@ from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
 from sipbridge.cxone import CxoneCentre, HttpClient
+from sipbridge.dns import Resolver
 from sipbridge.speech import CommandSpeaker
 
 if TYPE_CHECKING:
@@ -36,17 +37,19 @@ def clip_name(path: Path, pcm: Pcm) -> str:
     return f"{path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate}"
 
 
-def make_agents(config: Config, trunk: SipTrunk, clips: Mapping[Path, str]) -> Mapping[ProjectKey, Agent]:
+def make_agents(
+    config: Config, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]
+) -> Mapping[ProjectKey, Agent]:
     """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
-    return {key: _make_agent(project, trunk, clips) for key, project in _projects(config)}
+    return {key: _make_agent(project, trunk, resolver, clips) for key, project in _projects(config)}
 
 
-def _make_agent(project: ProjectConfig, trunk: SipTrunk, clips: Mapping[Path, str]) -> Agent:
+def _make_agent(project: ProjectConfig, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
         return SipAgent(agent, trunk, project.handoff)
     if isinstance(agent, WebsocketAgentConfig):
-        return WebsocketAgent(agent)
+        return WebsocketAgent(agent, resolver)
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 

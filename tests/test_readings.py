@@ -17,6 +17,7 @@ from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import Config, TlsConfig
 from sipbridge.cxone import HttpClient
+from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.readings import Readings
 from sipbridge.sip.credentials import Copies
@@ -73,7 +74,7 @@ class Bridge:
             admission=self.admission,
             pop_url=pop_url,
         )
-        self.versions = Readings(start, cast("SipTrunk", self.trunk), cast("HttpClient", None))
+        self.versions = Readings(start, cast("SipTrunk", self.trunk), cast("HttpClient", None), cast("Resolver", None))
 
     def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
         return make_config(agent={"type": "prompt", "audio": str(self.wav)}, **project)

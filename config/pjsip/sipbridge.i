@@ -25,6 +25,7 @@
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_pools.hpp"
+#include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
 %}
@@ -113,6 +114,8 @@
 %include "sipbridge_room.hpp"
 %include "sipbridge_connections.hpp"
 %include "sipbridge_names.hpp"
+%ignore sipbridge::ChosenTarget;
+%include "sipbridge_resolver.hpp"
 %ignore sipbridge::giveIdlePoolsBack;
 %include "sipbridge_pools.hpp"
 %include "sipbridge_media.hpp"

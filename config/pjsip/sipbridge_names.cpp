@@ -4,6 +4,8 @@
 
 #include <netdb.h>
 
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
@@ -12,12 +14,21 @@ namespace sipbridge {
 
 namespace {
 
-// A trunk and its agents have a few; more come from somebody who makes them up.
+using Clock = std::chrono::steady_clock;
+
+// A trunk and its agents have a few; more come from a peer that makes them up.
 const size_t MAX_KNOWN = 1000, MAX_ASKED = 50;
+// An older entry is looked up again when it is used, and stays until there is another.
+const auto FRESH = std::chrono::seconds(60);
+
+struct Known {
+    std::vector<std::string> addresses;
+    Clock::time_point learnt, used;
+};
 
 std::mutex namesMutex;
 bool kept = false;
-std::map<std::string, std::vector<std::string>> known;
+std::map<std::string, Known> known;
 std::set<std::string> asked;
 
 std::string folded(const std::string &name) {
@@ -39,6 +50,11 @@ bool isName(const std::string &text) {
     return letters && text.size() < 254;
 }
 
+void ask(const std::string &name) {
+    if (isName(name) && asked.size() < MAX_ASKED && asked.insert(name).second)
+        push(EventName, -1, 0, 0, name);
+}
+
 int numeric(const std::string &address, const addrinfo *hint, addrinfo **found) {
     addrinfo numbers = *hint;
     numbers.ai_flags |= AI_NUMERICHOST;
@@ -56,14 +72,19 @@ void learnName(const std::string &name, const std::vector<std::string> &addresse
     std::lock_guard<std::mutex> lock(namesMutex);
     const std::string key = folded(name);
     asked.erase(key);
+    if (addresses.empty())
+        return;
+    const Clock::time_point now = Clock::now();
     if (known.size() >= MAX_KNOWN && !known.count(key))
-        known.clear();
-    known[key] = addresses;
+        known.erase(std::min_element(known.begin(), known.end(), [](const auto &one, const auto &other) {
+            return one.second.used < other.second.used;
+        }));
+    known[key] = Known{addresses, now, now};
 }
 
 }  // namespace sipbridge
 
-/** What PJLIB calls in the place of getaddrinfo (builder/compiling.py). */
+/** What PJLIB calls instead of getaddrinfo (builder/compiling.py). */
 extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, addrinfo **found) {
     using namespace sipbridge;
     std::lock_guard<std::mutex> lock(namesMutex);
@@ -73,11 +94,15 @@ extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, add
         return 0;
     const std::string name = folded(node);
     const auto entry = known.find(name);
-    if (entry != known.end())
-        for (const std::string &address : entry->second)
-            if (numeric(address, hint, found) == 0)
-                return 0;
-    if (isName(name) && asked.size() < MAX_ASKED && asked.insert(name).second)
-        push(EventName, -1, 0, 0, name);
+    if (entry == known.end()) {
+        ask(name);
+        return EAI_AGAIN;
+    }
+    entry->second.used = Clock::now();
+    if (entry->second.used - entry->second.learnt > FRESH)
+        ask(name);
+    for (const std::string &address : entry->second.addresses)
+        if (numeric(address, hint, found) == 0)
+            return 0;
     return EAI_AGAIN;
 }

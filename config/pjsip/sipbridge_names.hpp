@@ -1,6 +1,7 @@
 /*
- * Host names that PJSIP wants resolved. It would ask DNS for them on the SIP thread, and stand still for as long as that
- * takes, for a name that any peer may write into a Contact or an SDP. Here they come from a list that Python keeps.
+ * Host names that PJLIB wants resolved: those in SDP, and that of a destination, for the interface towards it. It would
+ * ask DNS for them on the SIP thread, and stand still for as long as that takes, for a name that any peer may write.
+ * Here they come from a list that Python fills. Where requests go is sipbridge_resolver.hpp's.
  */
 #ifndef SIPBRIDGE_NAMES_HPP
 #define SIPBRIDGE_NAMES_HPP
@@ -15,7 +16,7 @@ namespace sipbridge {
  * EventName to be learnt, so that it is known the next time.
  */
 void keepFromDns();
-/** What a name stands for: numeric addresses, none where it cannot be resolved. From any thread. */
+/** The numeric addresses of a name, from any thread. With none the name keeps those that it has. */
 void learnName(const std::string &name, const std::vector<std::string> &addresses);
 
 }  // namespace sipbridge

@@ -1,6 +1,8 @@
 #include "sipbridge_dtmf.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_outgoing.hpp"
 #include "sipbridge_pools.hpp"
+#include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
 
@@ -251,6 +253,9 @@ void judgeRefer(pjsua_call_id id, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
 
 /** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
 void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
+    if (transaction->role == PJSIP_ROLE_UAC && transaction->method.id == PJSIP_INVITE_METHOD &&
+        event->type == PJSIP_EVENT_TSX_STATE && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
+        push(EventTrying, id, 0);
     if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
         event->type != PJSIP_EVENT_TSX_STATE)
         return;
@@ -379,7 +384,7 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
         push(EventConfirmed, id, 0);
     else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED)
-        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeMessage(event));
+        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeMessage(event) + redirection(event));
 }
 
 void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }
@@ -441,6 +446,7 @@ void takeCallbacks() {
     cb->on_rejected_incoming_call = &onRejectedIncomingCall;
     cb->on_call_state = &onCallState;
     cb->on_call_media_state = &onCallMediaState;
+    cb->on_call_redirected = &onRedirected;
     cb->on_call_tsx_state = &onTransaction;
     cb->on_call_transfer_request = &onTransferRequest;
     cb->on_call_transfer_request2 = NULL;
@@ -454,7 +460,6 @@ void takeCallbacks() {
     cb->on_call_rx_offer = NULL;
     cb->on_call_rx_reinvite = NULL;
     cb->on_call_tx_offer = NULL;
-    cb->on_call_redirected = NULL;
     cb->on_call_media_transport_state = NULL;
     cb->on_create_media_transport = NULL;
     cb->on_call_replace_request2 = NULL;
@@ -504,12 +509,16 @@ void callRefer(int call, const std::string &referTo, const Headers &headers) {
     PJSUA2_CHECK_EXPR(pjsua_call_xfer(call, &target, &message.data));
 }
 
-int callDial(int account, const std::string &uri, const std::string &localUri, const Headers &headers) {
+int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,
+             const Headers &headers, const std::string &username, const std::string &password) {
     MessageData message(headers);
-    const pj_str_t target = borrowed(uri);
+    const pj_str_t remote = borrowed(uri);
     message.data.local_uri = borrowed(localUri);
+    const ChosenTarget chosen(target);
     pjsua_call_id call = PJSUA_INVALID_ID;
-    PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &target, NULL, NULL, &message.data, &call));
+    PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &remote, NULL, NULL, &message.data, &call));
+    if (!username.empty())
+        useCredentials(pjsua_var.calls[call].inv->dlg, username, password);
     forgetDigits(call);
     return call;
 }

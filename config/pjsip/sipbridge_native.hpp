@@ -100,11 +100,15 @@ enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
     EventConfirmed,   // the dialog is confirmed
-    EventEnded,       // the dialog is over: status is the cause, text the BYE that came, if one did
+    EventTrying,      // a response came to our INVITE
+    EventEnded,       // the dialog is over: status is the cause, text the BYE that came, or the Contacts of a 3xx, a line
+                      // each
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
     EventName,        // text is a host name that was asked for and is not known, see learnName
+    EventResolve,     // a request waits: number is for resolved(), status the port or 0, text the transport or nothing, a line
+                      // break, and the host
     EventDigit,       // the far end pressed a key and let it go: number is its character
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
@@ -164,9 +168,12 @@ void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::E
 void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
 /** Send REFER; referTo goes out as given, so it is in angle brackets. */
 void callRefer(int call, const std::string &referTo, const Headers &headers) PJSUA2_THROW(pj::Error);
-/** Send an INVITE; returns the call. */
-int callDial(int account, const std::string &uri, const std::string &localUri, const Headers &headers)
-    PJSUA2_THROW(pj::Error);
+/**
+ * Send an INVITE to a target, as resolved() has them; returns the call. With a username its dialog answers challenges
+ * (useCredentials).
+ */
+int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,
+             const Headers &headers, const std::string &username, const std::string &password) PJSUA2_THROW(pj::Error);
 
 /** Tell the far end, by the final NOTIFY, what became of its REFER; nothing where it wants none (RFC 4488) or is gone. */
 void notifyTransfer(int ticket, int status, const std::string &reason) PJSUA2_THROW(pj::Error);

@@ -10,8 +10,19 @@ from typing import Literal
 
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.outgoing import credentials_of
+from sipbridge.calls.ports import Credentials
 from sipbridge.calls.routes import route_allowed
-from sipbridge.config import HandoffConfig, InviteDestination, ParameterName, ReferDestination, check_called, split_srtp
+from sipbridge.config import (
+    Destination,
+    HandoffConfig,
+    InviteDestination,
+    ParameterName,
+    ReferDestination,
+    check_called,
+    same_host,
+    split_srtp,
+)
 from sipbridge.errors import HandoffInvalid
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
@@ -31,6 +42,7 @@ class HandoffPlan:
     signal: bool
     answer_timeout_seconds: float
     request: HandoffRequest
+    credentials: Credentials | None = None
 
 
 def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
@@ -61,7 +73,15 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         signal=destination.signal,
         answer_timeout_seconds=answer_timeout,
         request=request,
+        credentials=_credentials(destination, uri),
     )
+
+
+def _credentials(destination: Destination, uri: str) -> Credentials | None:
+    """Return those of the destination, if its own host is called: a route may name another."""
+    if not isinstance(destination, InviteDestination) or not same_host(uri, destination.uri):
+        return None
+    return credentials_of(destination)
 
 
 def _merged(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -84,12 +84,14 @@ class Leg(Protocol):
 
     Every method may raise `LegGone`. `ended` is done when the dialog is over, however it ended; `answered` when the
     far end of an outgoing leg sent its 2xx (for an incoming leg, when we did), and raises `DialFailed` otherwise.
-    `early` is done when the far end of an outgoing leg offers audio before its answer (RFC 3960).
+    `early` is done when the far end of an outgoing leg offers audio before its answer (RFC 3960), `heard` when it has
+    responded at all, with 100 at least.
     """
 
     ended: asyncio.Future[LegEnd]
     answered: asyncio.Future[None]
     early: asyncio.Future[None]
+    heard: asyncio.Future[None]
 
     async def ring(self) -> None:
         """Send 180."""
@@ -137,13 +139,34 @@ class Leg(Protocol):
         """Press a key: RFC 4733 where the far end takes it, else INFO."""
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What answers the challenges of a far end (RFC 3261, 22)."""
+
+    username: str
+    password: str = field(repr=False)
+
+
 class Dialler(Protocol):
     """Makes outgoing legs."""
 
-    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> Leg:
-        """Send an INVITE; the leg's `answered` tells the rest. Raises `DialFailed` where no INVITE could be sent.
+    async def locate(self, uri: str) -> Sequence[str]:
+        """Where to call a URI, best first (RFC 3263); never empty. Raises `DialFailed` where that cannot be found."""
 
-        Without a referee each REFER of the far end gets 403. Cancelled, it leaves no leg behind.
+    async def dial(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        *,
+        credentials: Credentials | None = None,
+        referee: Referee | None = None,
+    ) -> Leg:
+        """Send an INVITE to one of the targets; the leg's `answered` tells the rest.
+
+        Raises `DialFailed` where no INVITE could be sent. Without a referee each REFER of the far end gets 403.
+        Cancelled, it leaves no leg behind.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from enum import Enum
 from sipbridge.calls.call import Call
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.model import Outcome, Result
+from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
 from sipbridge.calls.silence import falls_silent
@@ -18,6 +20,9 @@ from sipbridge.errors import DialFailed, LegGone
 from sipbridge.waiting import first_of
 
 REFER_SECONDS = 15.0
+_REQUEST_TIMEOUT = 408
+
+logger = logging.getLogger(__name__)
 
 
 class Taken(Enum):
@@ -109,20 +114,21 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
     began = time.monotonic()
     leg: Leg | None = None
     try:
-        leg = await call.around.dialler.dial(plan.uri, plan.headers, call.record.caller)
-        async with asyncio.timeout(plan.answer_timeout_seconds), call.while_there():
-            await first_of(leg.answered, call.drained)
-        if not leg.answered.done():
+        async with call.while_there():
+            leg = await _reach(call, plan)
+        if leg is None:
             return _done(call, "invite", _not_taken("invite_no_answer"), 0, began)
-        leg.answered.result()
         await call.leg.join(leg)
         answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
         await joined(_done(call, "invite", answered, 200, began))
         await _until_parted(call, leg)
-    except TimeoutError:
-        return _done(call, "invite", _not_taken("invite_no_answer"), 408, began)
     except DialFailed as error:
-        return _done(call, "invite", _not_taken("invite_refused"), error.sip_status, began)
+        story = "invite_no_answer" if error.sip_status == _REQUEST_TIMEOUT else "invite_refused"
+        if error.sip_status in CHALLENGES:
+            record = call.record
+            extra = {"event": "credentials_refused", "client": record.client, "project": record.project}
+            logger.warning("the destination was not reached: %s", error, extra=extra)
+        return _done(call, "invite", _not_taken(story), error.sip_status, began)
     except LegGone:
         # The caller left while the destination rang, or the destination while the two were being joined.
         gone = "caller_hung_up" if call.leg.ended.done() else "invite_refused"
@@ -133,6 +139,27 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
         if leg is not None:
             # Not awaited: the caller is to be dealt with.
             call.in_the_background(leg.hang_up())
+
+
+async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
+    """The leg of the destination once it has answered, None where the bridge drains. Raises `DialFailed`."""
+    callee = Callee(plan.uri, plan.answer_timeout_seconds, call.project_config.handoff.allowed_routes, plan.credentials)
+
+    async def attempt(one: Attempt) -> Leg | None:
+        leg = await one.dial(plan.headers, call.record.caller)
+        try:
+            async with one.heard_in_time(leg):
+                await first_of(leg.answered, call.drained)
+            if leg.answered.done():
+                leg.answered.result()
+                return leg
+        except BaseException:
+            call.in_the_background(leg.hang_up())
+            raise
+        call.in_the_background(leg.hang_up())
+        return None
+
+    return await call_out(call.around.dialler, callee, attempt)
 
 
 async def _until_parted(call: Call, leg: Leg) -> None:

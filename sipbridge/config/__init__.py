@@ -36,7 +36,17 @@ from sipbridge.config.problems import dotted
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
-from sipbridge.config.sip_uris import SrtpUse, check_called, sip_transport, split_srtp, user_of
+from sipbridge.config.sip_uris import (
+    SrtpUse,
+    check_called,
+    hop_of,
+    same_host,
+    sip_transport,
+    split_srtp,
+    user_of,
+    with_srtp,
+    with_transport,
+)
 from sipbridge.config.sizes import descriptors_a_call
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
@@ -77,16 +87,20 @@ __all__ = [
     "descriptors_a_call",
     "dotted",
     "hash_secret",
+    "hop_of",
     "is_hash",
     "is_header_name",
     "is_passable_header",
     "load_config",
     "matches_any",
     "number_key",
+    "same_host",
     "sip_transport",
     "split_srtp",
     "taken_over",
     "unsupported",
     "user_of",
     "warnings",
+    "with_srtp",
+    "with_transport",
 ]

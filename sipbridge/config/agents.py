@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from sipbridge.config.fields import (
+    DigestUser,
     HttpHeaders,
     Line,
     Name,
@@ -35,7 +36,8 @@ class PromptAgentConfig(Section):
 class SipAgentConfig(Section):
     """Takes calls on a SIP URI; of several, the next is tried where one is not reached.
 
-    `transport` is None where the URI says it. Silence is no RTP from an agent that is not on hold.
+    `transport` is None where the URI says it. Silence is no RTP from an agent that is not on hold. `username` and
+    `password` answer its challenges (RFC 3261, 22); `load_config` has seen to it that there are both or none.
     """
 
     type: Literal["sip"]
@@ -43,6 +45,8 @@ class SipAgentConfig(Section):
     headers: SipHeaders = Field(default={}, repr=False)
     answer_timeout_seconds: Seconds = 10
     transport: Literal["udp", "tcp", "tls"] | None = None
+    username: DigestUser | None = None
+    password: Secret | None = None
     silence_timeout_seconds: Seconds | None = 60
 
 

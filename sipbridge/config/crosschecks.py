@@ -27,6 +27,7 @@ def cross_check(tree: object) -> Iterator[Problem]:
     yield from _destinations_not_defined(tree)
     yield from _tls_without_certificate(tree)
     yield from _calls_without_listener(tree)
+    yield from _credentials_in_half(tree)
     yield from _transcripts_without_business_unit(tree)
 
 
@@ -124,6 +125,19 @@ def _calls_without_listener(tree: object) -> Iterator[Problem]:
         transport = sip_transport(uri) or otherwise
         if transport in ("udp", "tcp", "tls") and transport not in open_:
             yield Problem(path, f"is called over {transport.upper()}; add a {transport}:// address to sip.listen")
+
+
+def _credentials_in_half(tree: object) -> Iterator[Problem]:
+    """Digest credentials are a username and a password (RFC 3261, 22.4)."""
+    callees = itertools.chain(select(tree, *_PROJECT, "agent"), select(tree, *_PROJECT, "handoff", "destinations", ...))
+    for path, callee in callees:
+        for key, other in (("username", "password"), ("password", "username")):
+            if _given(callee, key) and not _given(callee, other):
+                yield Problem((*path, other), f"is missing; {key} needs it")
+
+
+def _given(settings: object, key: str) -> bool:
+    return any(value is not None for _, value in select(settings, key))
 
 
 def _uris_called(tree: object) -> Iterator[tuple[KeyPath, str, object]]:

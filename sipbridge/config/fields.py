@@ -180,6 +180,12 @@ def _route_pattern(value: str) -> str:
     return value
 
 
+def _digest_user(value: str) -> str:
+    if re.search(r'["\\]', _text(value)):
+        raise ValueError("holds a quotation mark or a backslash, which a header cannot carry as it is")
+    return value
+
+
 def _header_name(value: str) -> str:
     if not is_header_name(value):
         raise ValueError(_NO_HEADER_NAME)
@@ -280,6 +286,7 @@ Port = Annotated[int, BeforeValidator(_not_bool), Field(gt=0, le=65535)]
 Line = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_text)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+DigestUser = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_digest_user)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Ipv4Host = Annotated[str, AfterValidator(_ipv4_host)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]

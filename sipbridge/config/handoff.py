@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sipbridge.config.fields import (
+    DigestUser,
     DtmfKey,
     Line,
     Name,
@@ -14,6 +15,7 @@ from sipbridge.config.fields import (
     RoutePattern,
     Seconds,
     SecondsOrNone,
+    Secret,
     Section,
     SipHeaders,
     SipUri,
@@ -43,12 +45,14 @@ class ReferDestination(_Destination):
 
 
 class InviteDestination(_Destination):
-    """We call the URI and join the two legs."""
+    """We call the URI and join the two legs; `username` and `password` as for a SIP agent."""
 
     method: Literal["invite"]
     uri: SipUri
     headers: SipHeaders = Field(default={}, repr=False)
     answer_timeout_seconds: Seconds = 20
+    username: DigestUser | None = None
+    password: Secret | None = None
 
 
 Destination = Annotated[ReleaseDestination | ReferDestination | InviteDestination, Field(discriminator="method")]

@@ -11,6 +11,7 @@ SrtpUse = Literal["disabled", "optional", "mandatory"]
 
 _WISHES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
 _IPV6 = re.compile(r"(?:^|^sips?:|;maddr=)\[", re.IGNORECASE)  # a reference to it, as host or in its place
+_HOST = re.compile(r"(?:sips?:)?([^:;]*)(?::([0-9]+))?(.*)", re.IGNORECASE | re.DOTALL)
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 
 
@@ -38,6 +39,14 @@ def split_srtp(uri: str) -> tuple[str, SrtpUse]:
     return user + _SRTP.sub("", address) + headers, use
 
 
+def with_srtp(uri: str, use: SrtpUse) -> str:
+    """Have a SIP URI without the parameter ask for a use of SRTP."""
+    if use == "disabled":
+        return uri
+    address, mark, headers = uri.partition("?")
+    return f"{address};srtp={use}{mark}{headers}"
+
+
 def check_called(uri: str) -> SrtpUse:
     """Return the use of SRTP that a URI asks of a call of ours.
 
@@ -58,6 +67,29 @@ def user_of(uri: str) -> str:
         return rest.partition(";")[0]
     user, at, _host = rest.partition("@")
     return user.partition(":")[0] if at else ""
+
+
+def with_transport(uri: str, transport: str | None) -> str:
+    """Add the transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
+    if transport is None or sip_transport(uri) is not None:
+        return uri
+    address, mark, headers = uri.partition("?")
+    return f"{address};transport={transport}{mark}{headers}"
+
+
+def hop_of(uri: str) -> tuple[str, int, str]:
+    """Return where the requests to a SIP URI go: host, port, 0 where it names none, and transport, "" for none."""
+    found = _HOST.fullmatch(_split(uri)[1])
+    if found is None:
+        return "", 0, ""
+    host, port, parameters = found.groups()
+    maddr = re.search(r";maddr=([^;]+)", parameters, re.IGNORECASE)  # in the host's place (RFC 3261, 19.1.1)
+    return maddr[1] if maddr else host, int(port or 0), sip_transport(uri) or ""
+
+
+def same_host(uri: str, other: str) -> bool:
+    """True if two SIP URIs name one host, on whatever port."""
+    return hop_of(uri)[0].lower().rstrip(".") == hop_of(other)[0].lower().rstrip(".")
 
 
 def _split(uri: str) -> tuple[str, str, str]:

@@ -15,18 +15,15 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-from aiohappyeyeballs import start_connection
-
 from sipbridge import __version__
 from sipbridge.cxone.connection import Answer, Connection, NoAnswer
-from sipbridge.cxone.names import Names
 from sipbridge.cxone.urls import Place, place_of
-from sipbridge.errors import CxoneError, CxoneNotReached
+from sipbridge.dns import Resolver
+from sipbridge.errors import CxoneError, CxoneNotReached, NameNotResolved
 
 _CONNECTIONS_PER_PLACE = 500  # 400 Signals a second at CXone's slowest usual second each, and some
 # Before usual load balancers (60 s): a request into a connection that is being closed could not be sent again.
 _IDLE_SECONDS = 15.0
-_SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5
 # Without Accept CXone's answer can be "No known way to render data". No compression: no small answer grows large.
 _FIXED_HEADERS = f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sipbridge/{__version__}\r\n"
 
@@ -76,10 +73,10 @@ class HttpClient:
     No cookies, so that nothing passes from one tenant to another; no redirects, no proxies, nothing of the environment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver) -> None:
         self._loop = asyncio.get_running_loop()
         self._tls = ssl.create_default_context()
-        self._names = Names(self._loop.time)
+        self._resolver = resolver
         self._pools: defaultdict[tuple[str, int, bool], _Pool] = defaultdict(_Pool)
 
     async def get(self, url: str, seconds: float) -> Answer:
@@ -109,7 +106,6 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections, and what is under way on them."""
-        await self._names.close()
         for pool in self._pools.values():
             pool.close()
         await asyncio.sleep(0)  # the turn of the loop in which their sockets are closed
@@ -179,16 +175,15 @@ class HttpClient:
     async def _connect(self, place: Place, pool: _Pool, deadline: float) -> Connection:
         try:
             async with asyncio.timeout_at(deadline):
-                addresses = await self._names.addresses(place.host, place.port)
-                socket = await start_connection(
-                    addresses, happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS, interleave=1, loop=self._loop
-                )
+                socket = await self._resolver.connect(place.host, place.port)
                 _, connection = await self._loop.create_connection(
                     pool.connection,
                     sock=socket,
                     ssl=self._tls if place.tls else None,
                     server_hostname=place.host if place.tls else None,
                 )
+        except NameNotResolved as error:
+            raise CxoneNotReached(str(error)) from error
         except OSError as error:  # ssl.SSLError and TimeoutError are some
             raise CxoneNotReached(f"no connection to {place.host} ({type(error).__name__})") from error
         pool.opened(connection)

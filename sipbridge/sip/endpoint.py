@@ -69,6 +69,7 @@ class PjsipEndpoint:
             self.endpoint.libInit(self._endpoint_config())
             pj.takeCallbacks()
             pj.keepToTransport()
+            pj.resolveNames()
             pj.openWaker()
             pj.watchConnections(_most_connections(self._slots))
             gate.open()
@@ -94,6 +95,7 @@ class PjsipEndpoint:
             return
         pj.stopMediaClock()
         pj.closeWaker()
+        pj.resolveNoMore()
         self.endpoint.libDestroy()
         gate.close()
         if self.credentials is not None:

@@ -41,14 +41,14 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         readiness: Readiness,
         refused: Callable[[Invite, int, str], None],
         judge_refer: Callable[[int, pj.GateRequest], None],
-        name_asked: Callable[[str], None],
+        name_expected: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._admission = admission
         self._readiness = readiness
         self._refused = refused
         self._judge_refer = judge_refer
-        self._name_asked = name_asked
+        self._name_expected = name_expected
         self._admitted: dict[int, Admitted] = {}
 
     def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)
@@ -127,7 +127,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         else:
             # Where our own requests of this call will go (RFC 3261, 12.1.1).
             for name in host_names(invite.headers.getall("Contact", []) + invite.headers.getall("Record-Route", [])):
-                self._name_asked(name)
+                self._name_expected(name)
 
     def _refuse(
         self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False

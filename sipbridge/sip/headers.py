@@ -125,6 +125,11 @@ def read_bye(message: bytes) -> Mapping[str, str]:
     return _extensions(read_request(message).headers)
 
 
+def read_contacts(text: str) -> tuple[str, ...]:
+    """Read the URIs of a 3xx (config/pjsip/sipbridge_outgoing.hpp), best first."""
+    return tuple(re.findall(r"^Contact: <(.*)>\r$", text, re.MULTILINE))
+
+
 def _extensions(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     found: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():

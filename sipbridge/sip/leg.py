@@ -39,6 +39,7 @@ class SipLeg:
         self.answered: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
         self.early: asyncio.Future[None] = loop.create_future()
+        self.heard: asyncio.Future[None] = loop.create_future()
         # Whether anybody waits for the answer is theirs to decide.
         self.answered.add_done_callback(_look_at)
         self._loop = loop
@@ -180,6 +181,11 @@ class SipLeg:
             result = ReferResult.FAILED if accepted else ReferResult.REFUSED
         self._referred.set_result(ReferOutcome(result, sip_status))
 
+    def response_came(self) -> None:
+        """The far end has responded to our INVITE, whatever it said."""
+        if not self.heard.done():
+            self.heard.set_result(None)
+
     def audio_offered(self) -> None:
         """Offer and answer are done, whether the far end has answered the call or not."""
         if not self.early.done():
@@ -195,14 +201,16 @@ class SipLeg:
         self._ticket = ticket
         referee.accepted(referral)
 
-    def dialog_ended(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str]) -> None:
+    def dialog_ended(
+        self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str], contacts: tuple[str, ...]
+    ) -> None:
         """The dialog is over."""
         if not self.ended.done():
             self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers))
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():
-            self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
+            self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}", contacts))
 
 
 def _look_at(answered: asyncio.Future[None]) -> None:

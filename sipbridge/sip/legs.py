@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pjsua2 as pj
 
-from sipbridge.calls.ports import Referee
-from sipbridge.config import SrtpUse, split_srtp
+from sipbridge.calls.ports import Credentials, Referee
+from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
-from sipbridge.sip.headers import read_bye, read_referral
+from sipbridge.sip.headers import read_bye, read_contacts, read_referral
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sipbridge.sip.thread import SipThread
 
 _OK = 200
+_REDIRECTION = 3  # 3xx
 _FORBIDDEN = 403
 _TIMEOUT = 408
 
@@ -47,15 +48,28 @@ class LegTable:
         """Take on the call in that slot."""
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot)
 
-    def dial(self, leg: SipLeg, uri: str, headers: dict[str, str], local_uri: str, referee: Referee | None) -> None:
-        """Send an INVITE, with `local_uri` for its From. Raises `DialFailed` where there is no room for a leg.
+    def dial(
+        self,
+        leg: SipLeg,
+        uri: str,
+        target: str,
+        headers: dict[str, str],
+        local_uri: str,
+        credentials: Credentials | None,
+        referee: Referee | None,
+    ) -> None:
+        """Send an INVITE to a target, with `local_uri` for its From. Raises `DialFailed` if resources are short.
 
-        The URI's own parameter says whether its audio is SRTP.
+        The URI's own parameter says whether its audio is SRTP. A transport that DNS has chosen is written into it: our
+        Contact follows from it.
         """
-        target, srtp = split_srtp(uri)
+        uri, srtp = split_srtp(uri)
+        transport = target.partition(":")[0]
+        uri = with_transport(uri, None if transport == "udp" else transport)
         account = self._accounts[srtp].getId()
         self._room.must_have_leg(account)
-        slot = _sent(partial(pj.callDial, account, target, local_uri, headers))
+        user, password = (credentials.username, credentials.password) if credentials else ("", "")
+        slot = _sent(partial(pj.callDial, account, uri, target, local_uri, headers, user, password))
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
 
     def progress(self, number: int, sip_status: int) -> None:
@@ -184,7 +198,11 @@ class LegTable:
             self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
         elif kind == pj.EventEnded:
             # 408 is our own: no ACK came, or no refresh of the session (RFC 4028).
-            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=read_bye(text.encode()))
+            contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
+            headers = read_bye(text.encode())
+            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=headers, contacts=contacts)
+        elif kind == pj.EventTrying:
+            self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventMedia:
             dialog.connect()
             if dialog.outgoing:
@@ -209,15 +227,25 @@ class LegTable:
             self._thread.tell(dialog.leg.clip_finished)
             self._unload(dialog)
 
-    def _end(self, dialog: Dialog, sip_status: int, *, by_peer: bool, headers: Mapping[str, str] | None = None) -> None:
+    def _end(
+        self,
+        dialog: Dialog,
+        sip_status: int,
+        *,
+        by_peer: bool,
+        headers: Mapping[str, str] | None = None,
+        contacts: tuple[str, ...] = (),
+    ) -> None:
         del self._by_leg[dialog.leg.number]
         # PJSUA may have given the slot to another call by the time that it tells us.
         if self._by_slot.get(dialog.slot) is dialog:
             del self._by_slot[dialog.slot]
         self._unload(dialog)
         dialog.let_go()
-        ended = partial(dialog.leg.dialog_ended, by_peer=by_peer, sip_status=sip_status, headers=headers or {})
-        self._thread.tell(ended)
+        dialog_ended = dialog.leg.dialog_ended
+        self._thread.tell(
+            partial(dialog_ended, by_peer=by_peer, sip_status=sip_status, headers=headers or {}, contacts=contacts)
+        )
 
     def _unload(self, dialog: Dialog) -> None:
         self._players.pop(dialog.playing, None)

@@ -14,21 +14,22 @@ import pjsua2 as pj
 from sipbridge.audio import Pcm
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Headers, Referee
+from sipbridge.calls.ports import Credentials, Headers, Referee
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
+from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
 from sipbridge.sip.credentials import Copies
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
-from sipbridge.sip.headers import host_names
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.legs import LegTable
-from sipbridge.sip.names import Names
+from sipbridge.sip.lookups import Lookups
 from sipbridge.sip.overload import Overload
 from sipbridge.sip.room import Room
+from sipbridge.sip.targets import Locator
 from sipbridge.sip.thread import CallEvent, SipThread
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,14 @@ class SipTrunk:
     def __init__(
         self,
         config: SipConfig,
+        resolver: Resolver,
         admission: Admission,
         readiness: Readiness,
         on_call: Callable[[SipLeg, Admitted], None],
         on_refused: Callable[[Invite, int, str], None],
     ) -> None:
         self._config = config
+        self._resolver = resolver
         self._admission = admission
         self._readiness = readiness
         self._on_call = on_call
@@ -61,7 +64,8 @@ class SipTrunk:
         self._loop = asyncio.get_running_loop()
         self._thread = SipThread(self._loop, self._handle)
         self._pump = AudioPump(self._loop)
-        self._names = Names()
+        locator = Locator(self._resolver, {url.transport for url in self._config.listen})
+        self._lookups = Lookups(self._resolver, locator, self._thread)
         await self._thread.start(self._open, self._close)
         self._pump.start()
         return self._pjsip.addresses
@@ -69,7 +73,7 @@ class SipTrunk:
     async def stop(self) -> None:
         """Close everything."""
         self._pump.stop()
-        self._names.close()
+        self._lookups.close()
         await self._thread.stop()
 
     async def read_certificates(self, tls: TlsConfig) -> Copies:
@@ -114,16 +118,29 @@ class SipTrunk:
         # They are told in the turn in which they came, and before what a command of that turn has to say.
         await self._thread.run(_nothing)
 
-    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> SipLeg:
+    async def locate(self, uri: str) -> list[str]:
+        """Where to call a SIP URI, best first (RFC 3263). Raises `DialFailed`."""
+        return [str(target) for target in await self._lookups.locate(uri)]
+
+    async def dial(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        *,
+        credentials: Credentials | None = None,
+        referee: Referee | None = None,
+    ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
-        for name in host_names([uri]):
-            await self._names.learn(name)
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
+        command = partial(self._table.dial, leg, uri, target, dict(headers), local_uri, credentials, referee)
         try:
-            await self._thread.run(partial(self._table.dial, leg, uri, dict(headers), local_uri, referee))
+            await self._thread.run(command)
         except LegGone as error:
-            raise DialFailed(500, str(error)) from None
+            # RFC 3261, 8.1.3.1: as if the response were this.
+            raise DialFailed(503, str(error)) from None
         except asyncio.CancelledError:
             # The INVITE may be on its way; this comes after it.
             self._thread.post(partial(self._table.hang_up, leg.number, 487, "", {}))
@@ -133,7 +150,7 @@ class SipTrunk:
     # ------------------------------------------------------------ on the SIP thread
 
     def _open(self) -> None:
-        self._gate = Gate(self._admission, self._readiness, self._refused, self._judge_refer, self._name_asked)
+        self._gate = Gate(self._admission, self._readiness, self._refused, self._judge_refer, self._name_expected)
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
@@ -160,7 +177,9 @@ class SipTrunk:
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
         elif kind == pj.EventName:
-            self._name_asked(text)
+            self._thread.tell(partial(self._lookups.find_addresses, text))
+        elif kind == pj.EventResolve:
+            self._thread.tell(partial(self._lookups.find_targets, number, status, text))
         else:
             self._table.handle(kind, slot, number, status, text, final)
 
@@ -184,8 +203,8 @@ class SipTrunk:
     def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
         self._table.judge_refer(slot, request)
 
-    def _name_asked(self, name: str) -> None:
-        self._thread.tell(partial(self._names.asked, name))
+    def _name_expected(self, name: str) -> None:
+        self._thread.tell(partial(self._lookups.expect, name))
 
     def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
         self._thread.tell(partial(self._on_refused, invite, sip_status, reason))

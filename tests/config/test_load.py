@@ -68,7 +68,9 @@ def test_an_unknown_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, with_handoff(destinations={"care": destination}))
     assert found == f"{PROJECT}.handoff.destinations.care.skil: is an unknown key; did you mean skill?"
     (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b", "zzz": 1}))
-    assert found.endswith("known here: answer_timeout_seconds, headers, silence_timeout_seconds, transport, type, uri")
+    assert found.endswith(
+        "known here: answer_timeout_seconds, headers, password, silence_timeout_seconds, transport, type, uri, username"
+    )
 
 
 def test_missing_sections_are_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.config import sip_transport, split_srtp
+from sipbridge.config import hop_of, same_host, sip_transport, split_srtp, with_transport
 
 from .files import faults, with_handoff, with_project
 
@@ -52,3 +52,41 @@ def test_a_call_that_cxone_makes_is_not_ours_to_encrypt(tmp_path: Path) -> None:
     destinations = {"care": {"method": "refer", "uri": "sip:a@b;srtp"}}
     (fault,) = faults(tmp_path, with_handoff(destinations=destinations))
     assert "asks for SRTP of a call that CXone makes" in fault
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport", "dialled"),
+    [
+        ("sip:bot@example.net", None, "sip:bot@example.net"),
+        ("sip:bot@example.net:5070", "tcp", "sip:bot@example.net:5070;transport=tcp"),
+        ("sip:bot@example.net;transport=UDP", "tcp", "sip:bot@example.net;transport=UDP"),
+        ("sip:bot@example.net;Transport=udp;lr", "tcp", "sip:bot@example.net;Transport=udp;lr"),
+        ("sip:bot@example.net;lr?X-A=1", "udp", "sip:bot@example.net;lr;transport=udp?X-A=1"),
+        ("sip:bot;transport=x@example.net", "tcp", "sip:bot;transport=x@example.net;transport=tcp"),
+        ("sips:bot@example.net", "udp", "sips:bot@example.net"),
+        ("sip:[::1]:5070", "tcp", "sip:[::1]:5070;transport=tcp"),
+    ],
+)
+def test_the_transport_is_added_where_the_uri_names_none(uri: str, transport: str | None, dialled: str) -> None:
+    assert with_transport(uri, transport) == dialled
+
+
+@pytest.mark.parametrize(
+    ("uri", "hop"),
+    [
+        ("sip:a@b.test", ("b.test", 0, "")),
+        ("sip:b.test:5070", ("b.test", 5070, "")),
+        ("sip:a:x@b.test;transport=TCP", ("b.test", 0, "tcp")),
+        ("sips:a@192.0.2.1:5071;lr", ("192.0.2.1", 5071, "tls")),
+        ("sip:a@b.test:5070;maddr=c.test", ("c.test", 5070, "")),
+        ("sip:a;maddr=c.test@b.test?X-A=b:1", ("b.test", 0, "")),
+    ],
+)
+def test_where_the_requests_to_a_uri_go(uri: str, hop: tuple[str, int, str]) -> None:
+    assert hop_of(uri) == hop
+
+
+def test_a_host_is_one_whatever_the_port_and_the_case() -> None:
+    assert same_host("sip:a@B.test:5070", "sips:c@b.test")
+    assert not same_host("sip:a@b.test", "sip:a@b.test.evil.test")
+    assert not same_host("sip:a@b.test;maddr=c.test", "sip:a@b.test")

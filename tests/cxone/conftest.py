@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
 import pytest
 
 from sipbridge.cxone import CxoneCentre, HttpClient
+from sipbridge.dns import Resolver
 from sipbridge.simulator import DEMO_TENANT, Tenant, running_simulator
 
 from .support import Clock, Recorder, Simulator, config_for
@@ -26,7 +28,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 async def http() -> AsyncIterator[HttpClient]:
-    async with HttpClient() as http:
+    async with HttpClient(Resolver(time.monotonic)) as http:
         yield http
 
 

@@ -5,6 +5,7 @@ import gc
 import random
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from sipbridge.cxone import HttpClient
 from sipbridge.cxone.connection import MAX_BODY_BYTES, Connection, retry_after_seconds
+from sipbridge.dns import Resolver
 from sipbridge.errors import CxoneError, CxoneNotReached
 from sipbridge.simulator import running_simulator
 
@@ -244,7 +246,7 @@ async def test_a_certificate_is_checked(http: HttpClient, tmp_path: Path, monkey
         with pytest.raises(CxoneNotReached, match="SSLCertVerificationError"):
             await http.get(by_name, 3)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        async with HttpClient() as trusting:
+        async with HttpClient(Resolver(time.monotonic)) as trusting:
             assert (await trusting.get(by_name, 3)).status == 200
             with pytest.raises(CxoneNotReached, match="SSLCertVerificationError"):  # it is not that of 127.0.0.1
                 await trusting.get(f"{url}/.well-known/openid-configuration", 3)

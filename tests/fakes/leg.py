@@ -12,6 +12,7 @@ from fakes.journal import Journal
 from sipbridge.calls.model import LegEnd
 from sipbridge.calls.ports import (
     AudioListener,
+    Credentials,
     Dialler,
     Headers,
     Leg,
@@ -31,6 +32,7 @@ class FakeLeg:
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
         self.early: asyncio.Future[None] = loop.create_future()
+        self.heard: asyncio.Future[None] = loop.create_future()
         self.answered.add_done_callback(_look_at)
         self.referring: ReferOutcome | Exception = ReferOutcome(ReferResult.ACCEPTED, 200)
         self.answering: Exception | None = None
@@ -190,9 +192,24 @@ class FakeDialler:
         self.leg = leg
         self.failing: DialFailed | None = None
         self.dialled: list[tuple[str, Headers, str]] = []
+        self.credentials: Credentials | None = None
         self._journal = journal
 
-    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> FakeLeg:
+    async def locate(self, uri: str) -> list[str]:
+        return [f"target of {uri}"]
+
+    async def dial(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        *,
+        credentials: Credentials | None = None,
+        referee: Referee | None = None,
+    ) -> FakeLeg:
+        assert target == f"target of {uri}"
+        self.credentials = credentials
         self.dialled.append((uri, headers, caller))
         await self._journal.reach("dial")
         if self.failing is not None:

@@ -8,20 +8,56 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 
-_A = 1
+_A, _AAAA, _SRV, _NAPTR = 1, 28, 33, 35
 _IN = 1
-_ANSWER = 0x8180  # a response; recursion was desired and is available
+_RESPONSE = 0x8180  # recursion was desired and is available
 _NO_SUCH_NAME = 3
 
 
-class Nameserver:
-    """It answers for the names it knows, says of others that there is none, and is silent for those in `silent`."""
+@dataclass
+class Zone:
+    """What there is to know: addresses of hosts, SRV and NAPTR records of names, and those to be silent about."""
 
-    def __init__(self, known: Mapping[str, str], silent: set[str]) -> None:
-        self.known = dict(known)
-        self.silent = silent
+    hosts: dict[str, str | list[str]] = field(default_factory=dict)
+    services: dict[str, list[tuple[int, int, int, str]]] = field(default_factory=dict)  # priority, weight, port, host
+    pointers: dict[str, list[tuple[int, int, str, str]]] = field(
+        default_factory=dict
+    )  # order, preference, service, name
+    silent: set[str] = field(default_factory=set)
+    ttl: int = 0
+
+    def records(self, name: str, kind: int) -> list[bytes]:
+        """The data of the records of that kind."""
+        if kind in (_A, _AAAA):
+            addresses = self.hosts.get(name, [])
+            parsed = map(ip_address, [addresses] if isinstance(addresses, str) else addresses)
+            return [address.packed for address in parsed if address.version == (4 if kind == _A else 6)]
+        if kind == _SRV:
+            services = self.services.get(name, [])
+            return [struct.pack("!HHH", *numbers) + _written(host) for *numbers, host in services]
+        if kind == _NAPTR:
+            pointers = self.pointers.get(name, [])
+            return [
+                struct.pack("!HH", order, preference) + _strings("s", service, "") + _written(target)
+                for order, preference, service, target in pointers
+            ]
+        return []
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a name."""
+        return name in self.hosts or name in self.services or name in self.pointers
+
+
+class Nameserver:
+    """It answers for the names of its zone, says of others that there is none, and is silent for those in `silent`."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.known = zone.hosts
+        self.silent = zone.silent
         self.asked: Counter[str] = Counter()
         self.socket = socket.socket(type=socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -46,19 +82,30 @@ class Nameserver:
         self.asked[name] += 1
         if name in self.silent:
             return None
-        address = self.known.get(name)
-        flags = _ANSWER if address else _ANSWER | _NO_SUCH_NAME
-        record = b""
-        if address and kind == _A:
-            # The name is a pointer to that of the question, at byte 12; good for no time, so that nobody keeps it.
-            record = struct.pack("!HHHIH4s", 0xC00C, _A, _IN, 0, 4, IPv4Address(address).packed)
-        return query[:2] + struct.pack("!HHHHH", flags, 1, bool(record), 0, 0) + question + record
+        # The name is a pointer to that of the question, at byte 12.
+        records = [
+            struct.pack("!HHHIH", 0xC00C, kind, _IN, self.zone.ttl, len(data)) + data
+            for data in self.zone.records(name, kind)
+        ]
+        flags = _RESPONSE if self.zone.knows(name) else _RESPONSE | _NO_SUCH_NAME
+        return query[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0) + question + b"".join(records)
+
+
+def _written(name: str) -> bytes:
+    labels = [label.encode() for label in name.split(".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def _strings(*texts: str) -> bytes:
+    return b"".join(bytes([len(text)]) + text.encode() for text in texts)
 
 
 @contextmanager
-def nameserver(known: Mapping[str, str], silent: set[str] | None = None) -> Iterator[Nameserver]:
-    """Run one until the end of the block."""
-    server = Nameserver(known, silent or set())
+def nameserver(
+    known: Mapping[str, str | list[str]], silent: set[str] | None = None, **more: object
+) -> Iterator[Nameserver]:
+    """Run one until the end of the block; `more` is the rest of its zone."""
+    server = Nameserver(Zone(dict(known), silent=silent or set(), **more))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.serve, name="nameserver", daemon=True)
     thread.start()
     try:

@@ -21,17 +21,21 @@ class RawCall:
     """One INVITE over UDP and, where it was answered, its dialog until `end` or the bridge's BYE.
 
     `headers` are lines as they go over the wire, each with its line end; From is among them. `number` is the
-    Request-URI's user part.
+    Request-URI's user part, `contact` the host in our Contact, `local` our
+    address.
     """
 
-    def __init__(self, where: str, number: bytes, headers: bytes) -> None:
+    def __init__(
+        self, where: str, number: bytes, headers: bytes, contact: bytes = b"127.0.0.1", local: str = "127.0.0.1"
+    ) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((local, 0))
         self._socket.connect(address_of(where))
         self._socket.settimeout(_SECONDS)
         self._name = b"raw-%d-%d" % (self._socket.getsockname()[1], next(_numbers))
         self._target = b"sip:%s@127.0.0.1" % number
         self._headers = headers
+        self._contact = contact
         self._to = b"To: <sip:raw@127.0.0.1>\r\n"
         self._sent = 1
         self.answer = b""
@@ -76,6 +80,11 @@ class RawCall:
         copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
         self._socket.send(b"SIP/2.0 202 Accepted\r\n" + copied + b"Content-Length: 0\r\n\r\n")
 
+    def take_bye(self) -> None:
+        """Return when the bridge's BYE has come."""
+        while not self._socket.recv(65_535).startswith(b"BYE "):
+            pass
+
     def notify(self, outcome: bytes) -> None:
         """Say what became of the REFER, for good (RFC 3515, 2.4.5); returns once that is answered."""
         self._sent += 1
@@ -102,7 +111,7 @@ class RawCall:
             + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
             + self._to
             + b"Call-ID: %s\r\nCSeq: %d %s\r\nMax-Forwards: 70\r\n" % (self._name, number, method)
-            + b"Contact: <sip:raw@127.0.0.1:%d>\r\n" % port
+            + b"Contact: <sip:raw@%s:%d>\r\n" % (self._contact, port)
             + self._headers
             + b"%sContent-Length: %d\r\n\r\n%s" % (content, len(body), body)
         )

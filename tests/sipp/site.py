@@ -12,6 +12,7 @@ from typing import Any, Self
 from harness.audio import write_silence
 from harness.bridge import Bridge, Project, bridge
 from harness.metrics import Metrics
+from harness.nameserver import Nameserver
 from harness.ports import kept_port
 from harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
@@ -164,13 +165,23 @@ class Counting:
 
 
 @contextmanager
-def site(folder: Path, cxone: Simulator, *, within: Sequence[str | Path] = (), **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
-    """Run a bridge with all projects, `within` surroundings; `changes` are sections of its configuration, merged in."""
+def site(
+    folder: Path,
+    cxone: Simulator,
+    *,
+    within: Sequence[str | Path] = (),
+    names: Nameserver | None = None,
+    **changes: Any,  # noqa: ANN401 (YAML)
+) -> Iterator[Site]:
+    """Run a bridge with all projects, `within` surroundings, `names` resolved by a name server of its own.
+
+    `changes` are sections of its configuration, merged in.
+    """
     desk_port = kept_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
         settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
-    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, within=within) as running:
+    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, names=names, within=within) as running:
         trunk = Site(running, cxone, folder, desk_port)
         try:
             yield trunk

@@ -176,6 +176,26 @@ EDITS = (
         ),
     ),
     ("pjlib/src/pj/ssl_sock_ossl.c", r"(ssock->parent\)->own_ctx = )PJ_TRUE;", r"\g<1>pj_ssl_sock_credentials;"),
+    # Credentials that a server has refused would be sent twice more, each to a new nonce, which most servers make for
+    # each response; some lock an account for less. Only `stale` says that they were right (RFC 7616, 3.3).
+    (
+        "pjsip/src/pjsip/sip_auth_client.c",
+        r"(stale = hchal->challenge\.digest\.stale;\s+if \()(!stale\))",
+        r"\g<1>PJ_FALSE && \g<2>",
+    ),
+    # One that challenges each request with another realm would be answered for ever.
+    (
+        "pjsip/src/pjsip/sip_auth_client.c",
+        r"(\n        )(if \(!cached_auth\) \{\s+cached_auth = PJ_POOL_ZALLOC_T\(sess->pool, pjsip_cached_auth\);)",
+        (
+            r"\g<1>if (!cached_auth && pj_list_size(&sess->cached_auth) >= 4) {"
+            r"\g<1>    last_auth_err = PJSIP_EAUTHSTALECOUNT;"
+            r"\g<1>    hdr = hdr->next;"
+            r"\g<1>    continue;"
+            r"\g<1>}"
+            r"\g<1>\g<2>"
+        ),
+    ),
     # PJLIB would ask DNS on the SIP thread, for names that any peer may write (sipbridge_names.hpp).
     (
         "pjlib/src/pj/addr_resolv_sock.c",

@@ -13,7 +13,19 @@ from .progress import StepFailed
 from .source import Source
 
 HERE = Path(__file__).parent
-OWN = ("native", "names", "connections", "room", "pools", "media", "dtmf", "origin", "tls")
+OWN = (
+    "native",
+    "names",
+    "resolver",
+    "outgoing",
+    "connections",
+    "room",
+    "pools",
+    "media",
+    "dtmf",
+    "origin",
+    "tls",
+)
 INPUTS = tuple(
     HERE.parent / name
     for name in ("config_site.h", "sipbridge.i", *(f"sipbridge_{own}.{kind}" for own in OWN for kind in ("hpp", "cpp")))

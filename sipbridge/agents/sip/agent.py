@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 
 from sipbridge.agents.sip.conversation import SipConversation
-from sipbridge.agents.sip.invite import invite_headers, with_transport
+from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.model import Identity
+from sipbridge.calls.outgoing import Attempt, Callee, call_out, credentials_of
 from sipbridge.calls.ports import Dialler, Leg
-from sipbridge.config import HandoffConfig, SipAgentConfig
+from sipbridge.config import HandoffConfig, SipAgentConfig, with_transport
 from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
 from sipbridge.waiting import first_of
 
-_REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -29,7 +29,15 @@ class SipAgent:
         self._config = config
         self._dialler = dialler
         self._handoff = handoff
-        self._uris = [with_transport(uri, config.transport) for uri in config.uri]
+        self._callees = [
+            Callee(
+                with_transport(uri, config.transport),
+                config.answer_timeout_seconds,
+                handoff.allowed_routes,
+                credentials_of(config),
+            )
+            for uri in config.uri
+        ]
         self._background: set[asyncio.Future[None]] = set()
 
     async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
@@ -37,34 +45,36 @@ class SipAgent:
         await leg.ring()
         headers = invite_headers(identity, self._config.headers)
         why = ""
-        for uri in self._uris:
+        for callee in self._callees:
             try:
-                return await self._reach(uri, headers, identity.caller, leg)
+                return await self._reach(callee, headers, identity.caller, leg)
             except DialFailed as error:
                 why = f"SIP {error.sip_status}, {error}"
                 # What was heard of it before it failed is not to be heard on.
                 await leg.part()
-        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._uris)}; the last: {why}")
+        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._callees)}; the last: {why}")
 
-    async def _reach(self, uri: str, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
+    async def _reach(self, callee: Callee, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
         """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""
-        referrals = Referrals(self._handoff)
-        agent_leg = await self._dialler.dial(uri, headers, caller, referrals)
-        referrals.attach(agent_leg)
-        try:
-            await self._until_answered(leg, agent_leg)
-        except BaseException:
-            referrals.finish(None)
-            self._let_go(agent_leg)
-            raise
-        return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
+
+        async def attempt(one: Attempt) -> SipConversation:
+            referrals = Referrals(self._handoff)
+            agent_leg = await one.dial(headers, caller, referrals)
+            referrals.attach(agent_leg)
+            try:
+                async with one.heard_in_time(agent_leg):
+                    await self._until_answered(leg, agent_leg)
+            except BaseException:
+                referrals.finish(None)
+                self._let_go(agent_leg)
+                raise
+            return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
+
+        return await call_out(self._dialler, callee, attempt)
 
     async def _until_answered(self, leg: Leg, agent_leg: Leg) -> None:
         try:
-            async with asyncio.timeout(self._config.answer_timeout_seconds):
-                await _join_and_wait(leg, agent_leg)
-        except TimeoutError:
-            raise DialFailed(_REQUEST_TIMEOUT, "the agent did not answer in time") from None
+            await _join_and_wait(leg, agent_leg)
         except LegGone:
             if leg.ended.done():
                 raise

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
-from sipbridge.config import is_passable_header, sip_transport
+from sipbridge.config import is_passable_header
 
 # Beyond this, peers cut or refuse a header line.
 MAX_LINE_BYTES = 1024
@@ -34,14 +34,6 @@ def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[st
     for headers in (_passable(identity.headers), configured, ours):
         merged.update((name.lower(), (name, value)) for name, value in headers.items() if _fits(name, value))
     return dict(merged.values())
-
-
-def with_transport(uri: str, transport: str | None) -> str:
-    """Add the transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
-    if transport is None or sip_transport(uri) is not None:
-        return uri
-    address, mark, headers = uri.partition("?")
-    return f"{address};transport={transport}{mark}{headers}"
 
 
 def _passable(headers: Mapping[str, str]) -> dict[str, str]:

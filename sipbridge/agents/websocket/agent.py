@@ -8,14 +8,15 @@ from sipbridge.agents.websocket.opening import Opener
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Leg
 from sipbridge.config import WebsocketAgentConfig
+from sipbridge.dns import Resolver
 
 
 class WebsocketAgent:
     """Implements `calls.ports.Agent`: one socket a caller. Raises `StartupError` for an unusable `ca_file`."""
 
-    def __init__(self, config: WebsocketAgentConfig) -> None:
+    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver) -> None:
         self._config = config
-        self._opener = Opener(config)
+        self._opener = Opener(config, resolver)
 
     async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
         """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegGone`."""

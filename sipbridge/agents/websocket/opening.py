@@ -9,18 +9,20 @@ import socket
 import ssl
 from urllib.parse import unquote, urlsplit
 
-from picows import WSError, WSInvalidStatusError, WSUpgradeResponse, ws_connect
+from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
 
 from sipbridge.agents.websocket.link import MAX_MESSAGE_BYTES, Link, picows_logger
 from sipbridge.agents.websocket.signature import sign
 from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig
-from sipbridge.errors import AgentUnavailable, StartupError
+from sipbridge.dns import Resolver
+from sipbridge.errors import AgentUnavailable, NameNotResolved, StartupError
 
 
 class Opener:
     """Knows where the agent is and how to present itself there. Raises `StartupError` for an unusable `ca_file`."""
 
-    def __init__(self, config: WebsocketAgentConfig) -> None:
+    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver) -> None:
+        self._resolver = resolver
         parts = urlsplit(config.url)
         user, at, self._address = parts.netloc.rpartition("@")
         # With no path the request is for "/" (RFC 9112, 3.2.1), which is what the agent checks a signature with.
@@ -49,9 +51,10 @@ class Opener:
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,
                     max_redirects=0,
+                    socket_factory=self._connect,
                     logger_name=picows_logger,
                 )
-        except (OSError, WSError, ValueError) as error:
+        except (NameNotResolved, OSError, WSError, ValueError) as error:
             link.close()
             raise AgentUnavailable(f"the agent at {self._address} was not reached: {self._reason(error)}") from None
         except BaseException:
@@ -60,6 +63,9 @@ class Opener:
         if upgraded is not link:
             raise AgentUnavailable(f"the agent at {self._address} was not reached: it hung up before the upgrade")
         return link
+
+    async def _connect(self, url: WSParsedURL) -> socket.socket:
+        return await self._resolver.connect(url.host, url.port)
 
     def _reason(self, error: Exception) -> str:
         """Say why in words of ours: theirs may quote what the agent sent."""
@@ -70,7 +76,7 @@ class Opener:
                 reason = f"its certificate is not trusted: {error.verify_message}"
             case ssl.SSLError():
                 reason = f"TLS failed: {error.reason}"
-            case socket.gaierror() | UnicodeError():
+            case NameNotResolved():
                 reason = "its name was not found"
             case OSError():
                 reason = os.strerror(error.errno).lower() if error.errno else "no address of it could be connected"

@@ -9,7 +9,7 @@ from fakes import FakeLeg, Journal
 
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Dialler, Headers, Referee
+from sipbridge.calls.ports import Agent, Credentials, Dialler, Headers, Referee
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
 
@@ -30,11 +30,26 @@ class LineOfLegs:
     def __init__(self, journal: Journal) -> None:
         self.legs: list[FakeLeg] = []
         self.dialled: list[tuple[str, Headers, str]] = []
+        self.attempts: list[tuple[str, str, Credentials | None]] = []
+        self.targets: dict[str, list[str]] = {}
         self.failing: dict[str, DialFailed] = {}
         self._journal = journal
 
-    async def dial(self, uri: str, headers: Headers, caller: str, referee: Referee | None = None) -> FakeLeg:
+    async def locate(self, uri: str) -> list[str]:
+        return self.targets.get(uri, ["udp://127.0.0.1:5060"])
+
+    async def dial(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        *,
+        credentials: Credentials | None = None,
+        referee: Referee | None = None,
+    ) -> FakeLeg:
         self.dialled.append((uri, headers, caller))
+        self.attempts.append((uri, target, credentials))
         name = f"agent{len(self.dialled)}"
         leg = FakeLeg(self._journal, name)
         leg.referee = referee

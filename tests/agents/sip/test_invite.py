@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agents.sip.support import IDENTITY
-from sipbridge.agents.sip.invite import invite_headers, with_transport
+from sipbridge.agents.sip.invite import invite_headers
 
 OURS = {
     "X-Sipbridge-Call-Id": "call-1",
@@ -75,20 +75,3 @@ def test_a_message_stays_short_enough_to_be_sent() -> None:
 def test_a_caller_whose_number_would_break_its_line_is_not_named() -> None:
     headers = invite_headers(replace(IDENTITY, caller="+1\r\nEvil: 1", headers={}), {})
     assert headers == {name: value for name, value in OURS.items() if name != "X-Sipbridge-Caller"}
-
-
-@pytest.mark.parametrize(
-    ("uri", "transport", "dialled"),
-    [
-        ("sip:bot@example.net", None, "sip:bot@example.net"),
-        ("sip:bot@example.net:5070", "tcp", "sip:bot@example.net:5070;transport=tcp"),
-        ("sip:bot@example.net;transport=UDP", "tcp", "sip:bot@example.net;transport=UDP"),
-        ("sip:bot@example.net;Transport=udp;lr", "tcp", "sip:bot@example.net;Transport=udp;lr"),
-        ("sip:bot@example.net;lr?X-A=1", "udp", "sip:bot@example.net;lr;transport=udp?X-A=1"),
-        ("sip:bot;transport=x@example.net", "tcp", "sip:bot;transport=x@example.net;transport=tcp"),
-        ("sips:bot@example.net", "udp", "sips:bot@example.net"),
-        ("sip:[::1]:5070", "tcp", "sip:[::1]:5070;transport=tcp"),
-    ],
-)
-def test_the_transport_is_added_where_the_uri_names_none(uri: str, transport: str | None, dialled: str) -> None:
-    assert with_transport(uri, transport) == dialled

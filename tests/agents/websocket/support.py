@@ -7,6 +7,7 @@ import base64
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ from sipbridge.agents import WebsocketAgent
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Conversation, ConversationEnd
 from sipbridge.config import WebsocketAgentConfig
+from sipbridge.dns import Resolver
 
 CALL_ID = "0123456789abcdef0123456789abcdef"
 FRAME = b"\xff" * 160
@@ -184,9 +186,8 @@ class Site:
         self._conversations: list[tuple[Conversation, asyncio.Task[ConversationEnd] | None]] = []
 
     def agent(self, **config: object) -> WebsocketAgent:
-        return WebsocketAgent(
-            WebsocketAgentConfig.model_validate({"type": "websocket", "url": self.server.url(), **config})
-        )
+        settings = {"type": "websocket", "url": self.server.url(), **config}
+        return WebsocketAgent(WebsocketAgentConfig.model_validate(settings), Resolver(time.monotonic))
 
     async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
         """Reach the agent, and leave the caller ringing."""

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from fakes import FakeLeg, Journal
+
+from sipbridge.calls import outgoing
+from sipbridge.calls.outgoing import Attempt, Callee, call_out, redirected
+from sipbridge.calls.ports import Credentials, Headers, Referee
+from sipbridge.errors import DialFailed
+
+URI = "sip:bot@agents.example"
+ROUTES = ("sip:*@elsewhere.example", "sips:*@elsewhere.example*", "sip:*@agents.example*", "sip:*@elsewhere.example;*")
+SECRET = Credentials("bridge", "secret")
+
+
+class Line:
+    """Implements `Dialler`: targets by URI, and what becomes of the leg to each."""
+
+    def __init__(self, **fates: int | str) -> None:
+        self.targets: dict[str, list[str]] = {URI: list(fates)}
+        self.fates: dict[str, int | str] = dict(fates)
+        self.contacts: tuple[str, ...] = ()
+        self.dialled: list[tuple[str, str, Credentials | None]] = []
+        self.locating = 0.0
+
+    async def locate(self, uri: str) -> list[str]:
+        await asyncio.sleep(self.locating)
+        return self.targets.get(uri, ["other"])
+
+    async def dial(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        *,
+        credentials: Credentials | None = None,
+        referee: Referee | None = None,
+    ) -> FakeLeg:
+        self.dialled.append((uri, target, credentials))
+        self.said = (headers, caller, referee)
+        leg, fate = FakeLeg(Journal()), self.fates.get(target, "answers")
+        if fate == "answers":
+            leg.far_end_answers()
+        elif fate == "rings":
+            leg.heard.set_result(None)
+        elif isinstance(fate, int):
+            leg.answered.set_exception(DialFailed(fate, str(fate), self.contacts))
+        return leg
+
+    async def call(self, callee: Callee) -> str:
+        """Call out; returns the target that answered."""
+
+        async def attempt(one: Attempt) -> str:
+            leg = await one.dial({}, "+15550100")
+            async with one.heard_in_time(leg):
+                await asyncio.shield(leg.answered)
+            return one.target
+
+        return await call_out(self, callee, attempt)
+
+    @property
+    def tried(self) -> list[str]:
+        return [target for _, target, _ in self.dialled]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "UNHEARD_SECONDS", 0.05)
+
+
+# ------------------------------------------------------------ targets
+
+
+@pytest.mark.parametrize("fate", [503, 408, "is silent"])
+async def test_the_next_target_is_tried(fate: int | str) -> None:
+    line = Line(one=fate, two="answers", three="answers")
+    assert await line.call(Callee(URI, 5)) == "two"
+    assert line.tried == ["one", "two"]
+
+
+@pytest.mark.parametrize("status", [486, 404, 500, 603, 401])
+async def test_a_refusal_counts_for_all_targets(status: int) -> None:
+    line = Line(one=status, two="answers")
+    with pytest.raises(DialFailed) as failed:
+        await line.call(Callee(URI, 5))
+    assert failed.value.sip_status == status
+    assert line.tried == ["one"]
+
+
+async def test_a_target_that_rings_is_waited_for() -> None:
+    line = Line(one="rings", two="answers")
+    with pytest.raises(DialFailed) as failed:
+        await line.call(Callee(URI, 0.3))
+    assert failed.value.sip_status == 408
+    assert line.tried == ["one"]
+
+
+async def test_the_last_target_has_all_the_time_that_is_left() -> None:
+    line = Line(one="is silent", two="is silent")
+    began = time.monotonic()
+    with pytest.raises(DialFailed, match="in time"):
+        await line.call(Callee(URI, 0.4))
+    assert time.monotonic() - began >= 0.39
+    assert line.tried == ["one", "two"]
+
+
+async def test_the_lookup_counts_against_the_time() -> None:
+    line = Line(one="answers")
+    line.locating = 3600
+    began = time.monotonic()
+    with pytest.raises(DialFailed) as failed:
+        await line.call(Callee(URI, 0.1))
+    assert failed.value.sip_status == 408
+    assert time.monotonic() - began < 1
+    assert line.tried == []
+
+
+# ------------------------------------------------------------ 3xx
+
+
+async def test_a_redirection_is_followed_once() -> None:
+    line = Line(one=302)
+    line.contacts = ("sip:other@elsewhere.example",)
+    assert await line.call(Callee(URI, 5, ROUTES)) == "other"
+    assert [uri for uri, _, _ in line.dialled] == [URI, "sip:other@elsewhere.example"]
+    line.fates["other"] = 302
+    with pytest.raises(DialFailed) as failed:
+        await line.call(Callee(URI, 5, ROUTES))
+    assert failed.value.sip_status == 302
+    assert len(line.dialled) == 4
+
+
+async def test_credentials_go_to_the_configured_host_only() -> None:
+    line = Line(one=302)
+    line.contacts = ("sip:other@elsewhere.example",)
+    await line.call(Callee(URI, 5, ROUTES, SECRET))
+    line.contacts = ("sip:other@AGENTS.example:5070",)
+    await line.call(Callee(URI, 5, ROUTES, SECRET))
+    assert [credentials for _, _, credentials in line.dialled] == [SECRET, None, SECRET, SECRET]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"), [(None, "set username and password"), (SECRET, "check username and password")]
+)
+async def test_a_challenge_that_is_not_met_says_what_to_do(credentials: Credentials | None, words: str) -> None:
+    with pytest.raises(DialFailed, match=words) as failed:
+        await Line(one=407).call(Callee(URI, 5, credentials=credentials))
+    assert failed.value.sip_status == 407
+
+
+@pytest.mark.parametrize(
+    ("called", "contacts", "followed"),
+    [
+        (URI, [], None),
+        (URI, ["sip:a@evil.example"], None),
+        (URI, ["sip:a@evil.example", "sip:b@elsewhere.example"], "sip:b@elsewhere.example"),
+        (URI, ["tel:+15550100", "mailto:x@elsewhere.example"], None),
+        (URI, [URI], None),  # a loop
+        (f"{URI};srtp", ["sip:a@elsewhere.example"], "sip:a@elsewhere.example;srtp=mandatory"),
+        (f"{URI};srtp=optional", ["sip:a@elsewhere.example;srtp"], "sip:a@elsewhere.example;srtp=optional"),
+        (URI, ["sip:a@elsewhere.example;srtp"], "sip:a@elsewhere.example"),
+        (URI, ["sip:a@elsewhere.example;srtp=no;srtp=no"], None),
+        (f"{URI};transport=tcp", ["sip:a@elsewhere.example"], "sip:a@elsewhere.example;transport=tcp"),
+        (f"{URI};transport=tls", ["sip:a@elsewhere.example;transport=udp"], None),
+        ("sips:bot@agents.example", ["sip:a@elsewhere.example;transport=tls"], None),
+        ("sips:bot@agents.example", ["sips:a@elsewhere.example"], "sips:a@elsewhere.example"),
+        (URI, ["sip:a@elsewhere.example;maddr=192.0.2.1"], None),
+    ],
+)
+def test_where_a_3xx_leads(called: str, contacts: list[str], followed: str | None) -> None:
+    assert redirected(Callee(called, 5, ROUTES), contacts) == followed

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import aiodns
+import pytest
+from cxone.support import Clock
+from harness.nameserver import Nameserver, nameserver
+
+from sipbridge import dns
+from sipbridge.dns import Pointer, Resolver, Service
+from sipbridge.errors import NameNotResolved
+
+KNOWN: dict[str, str | list[str]] = {
+    "cxone.test": "127.0.0.7",
+    "other.test": "127.0.0.8",
+    "several.test": ["127.0.0.2", "127.0.0.3"],
+}
+SERVICES = {"_sip._udp.example.test": [(10, 1, 5070, "a.test"), (20, 2, 5080, "b.test")]}
+POINTERS = {"example.test": [(50, 10, "SIP+D2U", "_sip._udp.example.test")]}
+
+
+class System:
+    """What the system's own resolver knows; those in `hanging` wait until `go`."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[str, ...]] = {}
+        self.hanging: set[str] = set()
+        self.asked: Counter[str] = Counter()
+        self.go = threading.Event()
+
+    def __call__(self, name: str) -> tuple[str, ...]:
+        self.asked[name] += 1
+        if name in self.hanging:
+            self.go.wait(10)
+        if name not in self.known:
+            raise OSError
+        return self.known[name]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    system = System()
+    yield system
+    system.go.set()
+
+
+@pytest.fixture
+def server() -> Iterator[Nameserver]:
+    with nameserver(KNOWN, services=SERVICES, pointers=POINTERS) as server:
+        yield server
+
+
+@pytest.fixture
+async def resolver(server: Nameserver, clock: Clock, system: System) -> AsyncIterator[Resolver]:
+    # Without a cache of c-ares's own: what is remembered is what is tested.
+    channel = aiodns.DNSResolver(["127.0.0.1"], udp_port=server.port, timeout=0.3, tries=1)
+    resolver = Resolver(clock, channel, system)
+    yield resolver
+    await resolver.close()
+
+
+async def test_a_name_stands_for_its_addresses(resolver: Resolver) -> None:
+    assert await resolver.addresses("several.test") == ("127.0.0.2", "127.0.0.3")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "::1"])
+async def test_an_address_is_not_looked_up(resolver: Resolver, server: Nameserver, address: str) -> None:
+    assert await resolver.addresses(address) == (address,)
+    assert server.asked == {}
+
+
+async def test_case_and_a_last_dot_make_no_other_name(resolver: Resolver, server: Nameserver) -> None:
+    await resolver.addresses("cxone.test")
+    asked = server.asked.total()
+    assert await resolver.addresses("CXone.TEST.") == ("127.0.0.7",)
+    assert server.asked.total() == asked
+
+
+async def test_a_name_that_is_none_is_not_resolved(resolver: Resolver) -> None:
+    with pytest.raises(NameNotResolved, match=r"nowhere\.test could not be resolved"):
+        await resolver.addresses("nowhere.test")
+
+
+async def test_services_and_pointers_are_read(resolver: Resolver) -> None:
+    assert set(await resolver.services("_sip._udp.example.test")) == {
+        Service(10, 1, "a.test", 5070),
+        Service(20, 2, "b.test", 5080),
+    }
+    assert await resolver.pointers("example.test") == (Pointer(50, 10, "s", "SIP+D2U", "_sip._udp.example.test"),)
+
+
+async def test_that_there_are_no_records_is_an_answer_that_is_kept(resolver: Resolver, server: Nameserver) -> None:
+    for _ in range(3):
+        assert await resolver.services("_sip._tcp.cxone.test") == ()
+    assert server.asked["_sip._tcp.cxone.test"] == 1
+
+
+# ------------------------------------------------------------ how long an answer is good
+
+
+async def test_an_answer_is_good_for_its_time_to_live(resolver: Resolver, server: Nameserver, clock: Clock) -> None:
+    server.zone.ttl = 40
+    await resolver.addresses("cxone.test")
+    asked = server.asked.total()
+    clock.advance(39)
+    await resolver.addresses("cxone.test")
+    assert server.asked.total() == asked
+
+
+async def test_however_short_that_is_it_is_good_for_some_seconds_and_then_asked_again(
+    resolver: Resolver, server: Nameserver, clock: Clock
+) -> None:
+    await resolver.addresses("cxone.test")
+    server.known["cxone.test"] = "127.0.0.9"
+    clock.advance(dns.MIN_FRESH_SECONDS - 1)
+    assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
+    clock.advance(2)
+    assert await resolver.addresses("cxone.test") == ("127.0.0.9",)
+
+
+@pytest.mark.parametrize("trouble", ["silence", "no such name"])
+async def test_the_last_address_is_used_while_dns_fails(
+    resolver: Resolver, server: Nameserver, clock: Clock, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    await resolver.addresses("cxone.test")
+    clock.advance(3600)
+    if trouble == "silence":
+        server.silent.add("cxone.test")
+    else:
+        del server.known["cxone.test"]
+    started_at = time.monotonic()
+    assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
+    assert time.monotonic() - started_at < 2
+    assert [vars(record).get("event") for record in caplog.records] == ["name_stale"]
+
+
+async def test_a_failure_is_good_for_some_seconds(
+    resolver: Resolver, server: Nameserver, system: System, clock: Clock
+) -> None:
+    for _ in range(3):
+        with pytest.raises(NameNotResolved):
+            await resolver.addresses("nowhere.test")
+    assert system.asked["nowhere.test"] == 1
+    clock.advance(dns.FAILED_SECONDS + 1)
+    server.known["nowhere.test"] = "127.0.0.5"
+    assert await resolver.addresses("nowhere.test") == ("127.0.0.5",)
+
+
+# ------------------------------------------------------------ names that hang
+
+
+async def test_a_name_that_hangs_holds_up_no_other(
+    resolver: Resolver, server: Nameserver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.silent |= {f"hanging-{number}.test" for number in range(200)}
+    hanging = [asyncio.create_task(resolver.addresses(name)) for name in server.silent]
+    async with asyncio.timeout(2):
+        assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_those_who_ask_at_once_share_one_lookup_and_giving_up_leaves_it_to_the_others(
+    resolver: Resolver, server: Nameserver
+) -> None:
+    server.silent.add("cxone.test")
+    waiters = [asyncio.create_task(resolver.addresses("cxone.test")) for _ in range(50)]
+    await asyncio.sleep(0.05)
+    assert server.asked["cxone.test"] <= 2  # for an IPv4 and an IPv6 address
+    waiters[0].cancel()
+    server.silent.clear()
+    system_asked = await asyncio.gather(*waiters[1:], return_exceptions=True)
+    assert len({str(each) for each in system_asked}) == 1
+
+
+async def test_a_lookup_has_a_time_limit_after_which_nobody_waits_for_it(
+    resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
+    system.hanging.add("dead.test")
+    with pytest.raises(NameNotResolved):
+        await resolver.addresses("dead.test")
+    clock.advance(0.2)
+    started_at = time.monotonic()
+    for _ in range(100):
+        with pytest.raises(NameNotResolved):
+            await resolver.addresses("dead.test")
+    assert time.monotonic() - started_at < 0.1
+    assert system.asked["dead.test"] == 1
+
+
+async def test_what_a_late_lookup_finds_is_kept(
+    resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
+    system.hanging.add("late.test")
+    system.known["late.test"] = ("127.0.0.4",)
+    with pytest.raises(NameNotResolved):
+        await resolver.addresses("late.test")
+    clock.advance(0.2)
+    system.go.set()
+    async with asyncio.timeout(2):
+        while True:
+            try:
+                assert await resolver.addresses("late.test") == ("127.0.0.4",)
+                break
+            except NameNotResolved:
+                await asyncio.sleep(0.01)
+
+
+# ------------------------------------------------------------ names that only the system knows
+
+
+async def test_the_system_is_asked_for_what_dns_does_not_know(resolver: Resolver, system: System) -> None:
+    system.known["printer.local"] = ("127.0.0.6",)
+    assert await resolver.addresses("printer.local") == ("127.0.0.6",)
+
+
+async def test_names_that_hang_in_the_system_have_a_thread_each_and_there_is_a_limit(
+    resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns, "MAX_SYSTEM_THREADS", 3)
+    system.known["quick.test"] = ("127.0.0.6",)
+    system.hanging |= {f"dead-{number}.test" for number in range(10)}
+    asking = [asyncio.create_task(resolver.addresses(name)) for name in sorted(system.hanging) for _ in range(3)]
+    async with asyncio.timeout(2):
+        for refused in itertools.islice(asyncio.as_completed(asking), 21):
+            with pytest.raises(NameNotResolved):
+                await refused
+        assert system.asked.total() == 3
+        assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_no_more_names_are_remembered_than_there_is_room_for_and_failures_go_first(
+    resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns, "MAX_NAMES", 3)
+    await resolver.addresses("cxone.test")
+    asked = server.asked["cxone.test"]
+    for number in range(20):
+        with pytest.raises(NameNotResolved):
+            await resolver.addresses(f"made-up-{number}.test")
+    await resolver.addresses("cxone.test")
+    assert server.asked["cxone.test"] == asked
+
+
+# ------------------------------------------------------------ connecting
+
+
+async def test_a_connection_goes_to_the_first_address_that_takes_it(resolver: Resolver) -> None:
+    with socket.create_server(("127.0.0.3", 0)) as listener:
+        port = listener.getsockname()[1]
+        with await resolver.connect("several.test", port) as connected:
+            assert connected.getpeername() == ("127.0.0.3", port)
