@@ -151,13 +151,14 @@ class Service:
             stack.push_async_callback(runner.cleanup)
             listening += f" admin http://{authority(host, port)}"
         await self._readings.load()
-        self._warm_up(self._readings.latest.centres.values())
         # The trunk opens last and closes first: a call finds everything it needs.
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
         await self._look_at_threads(store)
         self._in_the_background(self._watch_threads(store))
         self._in_the_background(self._recover(left))
+        # Not before all is open: a start that fails must not complain of tokens that it gave up.
+        self._warm_up(self._readings.latest.centres.values())
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
         self._supervisor.ready()

@@ -10,6 +10,7 @@ from sipbridge import descriptors
 from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.errors import StartupError
 from sipbridge.sip.credentials import Copies, Credentials
+from sipbridge.sip.pjsip_errors import explain
 from sipbridge.sip.room import LEGS_A_CALL
 
 # Slots beyond those: dialogs that are ending still hold theirs.
@@ -81,7 +82,7 @@ class PjsipEndpoint:
             self._open_accounts()
             pj.keepFromDns()
         except pj.Error as error:
-            raise StartupError(f"PJSIP could not be started: {error.reason}") from None
+            raise StartupError(f"PJSIP could not be started: {explain(error)}") from None
 
     def renew(self, copies: Copies) -> None:
         """Use these copies for every connection from now on."""
@@ -127,7 +128,7 @@ class PjsipEndpoint:
         try:
             number = self._open_tls(url) if url.transport == "tls" else self._open_transport(url)
         except pj.Error as error:
-            raise StartupError(f"sip.listen: {url} cannot be opened: {error.reason}") from None
+            raise StartupError(f"sip.listen: {url} cannot be opened: {explain(error)}") from None
         port = self.endpoint.transportGetInfo(number).localName.rpartition(":")[2]
         self.addresses.append(f"{url.transport}://{url.host}:{port}")
 

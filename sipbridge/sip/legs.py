@@ -15,6 +15,7 @@ from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.headers import read_bye, read_contacts, read_referral
+from sipbridge.sip.pjsip_errors import explain
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
@@ -262,4 +263,4 @@ def _sent(request: Callable[[], int]) -> int:
     try:
         return request()
     except pj.Error as error:
-        raise LegGone(f"the request could not be sent: {error.reason}") from None
+        raise LegGone(f"the request could not be sent: {explain(error)}") from None

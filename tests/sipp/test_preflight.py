@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.bridge import SIPBRIDGE
+from harness.program import Program
 from harness.simulator import Simulator
 from harness.waiting import wait_for
 
@@ -108,3 +110,19 @@ def _refused(trunk: Site) -> list[str]:
         return [text.removeprefix("not reloaded: ") for text in messages if text.startswith("not reloaded: ")]
 
     return wait_for(lines, "the reason")
+
+
+def test_a_start_that_fails_logs_its_cause_and_nothing_else(trunk: Site, tmp_path: Path) -> None:
+    """An address in use is for the start to find out; by then the CXone side must not have begun."""
+    settings = yaml.safe_load((trunk.folder / "bridge.yaml").read_text())
+    settings["store"]["url"] = f"sqlite:///{tmp_path}/calls.db"
+    settings["sip"]["listen"] = [f"udp://{trunk.bridge.sip}", "tcp://127.0.0.1:0"]
+    file, log = trunk.folder / "second.yaml", tmp_path / "second.log"
+    file.write_text(yaml.safe_dump(settings))
+    assert Program([SIPBRIDGE, "run", file], log).wait(30) == 1
+    *lines, last = log.read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert {event["event"] for event in events} <= {"config_warning", "start_failed"}
+    cause = f"sip.listen: udp://{trunk.bridge.sip} cannot be opened: the address is in use; free it, or name another"
+    assert events[-1]["message"] == f"start failed: {cause}"
+    assert last == f"sipbridge: {cause}"
