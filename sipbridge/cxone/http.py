@@ -16,6 +16,8 @@ from typing import Self
 from urllib.parse import urlencode
 
 from sipbridge import __version__
+from sipbridge.config import authority
+from sipbridge.connection_errors import explain_connection_error
 from sipbridge.cxone.connection import Answer, Connection, NoAnswer
 from sipbridge.cxone.urls import Place, place_of
 from sipbridge.dns import Resolver
@@ -170,7 +172,7 @@ class HttpClient:
             async with asyncio.timeout_at(deadline):
                 await pool.turns.acquire()
         except TimeoutError as error:
-            raise CxoneNotReached(f"no connection to {place.host} is free") from error
+            raise CxoneNotReached(f"no connection to {authority(place.host, place.port)} is free") from error
 
     async def _connect(self, place: Place, pool: _Pool, deadline: float) -> Connection:
         try:
@@ -185,7 +187,8 @@ class HttpClient:
         except NameNotResolved as error:
             raise CxoneNotReached(str(error)) from error
         except OSError as error:  # ssl.SSLError and TimeoutError are some
-            raise CxoneNotReached(f"no connection to {place.host} ({type(error).__name__})") from error
+            why = explain_connection_error(error)
+            raise CxoneNotReached(f"no connection to {authority(place.host, place.port)}: {why}") from error
         pool.opened(connection)
         return connection
 

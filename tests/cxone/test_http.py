@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import socket
 import ssl
 import subprocess
 import time
@@ -243,7 +244,7 @@ async def test_a_certificate_is_checked(http: HttpClient, tmp_path: Path, monkey
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     async with running_simulator(host="127.0.0.1", ssl_context=context) as url:
         by_name = url.replace("127.0.0.1", "localhost") + "/.well-known/openid-configuration"
-        with pytest.raises(CxoneNotReached, match="SSLCertVerificationError"):
+        with pytest.raises(CxoneNotReached, match="its certificate is not trusted"):
             await http.get(by_name, 3)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         async with HttpClient(Resolver(time.monotonic)) as trusting:
@@ -273,3 +274,10 @@ def test_nonsense_in_retry_after_says_nothing(value: str | None) -> None:
 
 def test_a_moment_that_has_passed_is_now() -> None:
     assert retry_after_seconds("Mon, 01 Jan 2024 00:00:00 GMT") == 0.0
+
+
+async def test_a_refused_connection_names_host_and_port(http: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    with pytest.raises(CxoneNotReached, match=rf"^no connection to 127\.0\.0\.1:{port}: connection refused$"):
+        await http.get(f"http://127.0.0.1:{port}/", 2)

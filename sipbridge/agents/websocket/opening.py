@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import socket
 import ssl
 from urllib.parse import unquote, urlsplit
@@ -13,7 +12,8 @@ from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse
 
 from sipbridge.agents.websocket.link import MAX_MESSAGE_BYTES, Link, picows_logger
 from sipbridge.agents.websocket.signature import sign
-from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig
+from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig, authority
+from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, NameNotResolved, StartupError
 
@@ -24,9 +24,11 @@ class Opener:
     def __init__(self, config: WebsocketAgentConfig, resolver: Resolver) -> None:
         self._resolver = resolver
         parts = urlsplit(config.url)
-        user, at, self._address = parts.netloc.rpartition("@")
+        user, at, address = parts.netloc.rpartition("@")
+        # As messages name it: whoever reads them wants the port, default or not.
+        self._address = authority(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
         # With no path the request is for "/" (RFC 9112, 3.2.1), which is what the agent checks a signature with.
-        self._url = parts._replace(netloc=self._address, path=parts.path or "/").geturl()
+        self._url = parts._replace(netloc=address, path=parts.path or "/").geturl()
         self._headers = dict(config.headers)
         if at and "authorization" not in map(str.lower, self._headers):
             # RFC 7617; picows would put the user into Host.
@@ -72,14 +74,10 @@ class Opener:
         match error:
             case TimeoutError():
                 reason = f"no connection within {self._seconds:g} s"
-            case ssl.SSLCertVerificationError():
-                reason = f"its certificate is not trusted: {error.verify_message}"
-            case ssl.SSLError():
-                reason = f"TLS failed: {error.reason}"
             case NameNotResolved():
                 reason = "its name was not found"
             case OSError():
-                reason = os.strerror(error.errno).lower() if error.errno else "no address of it could be connected"
+                reason = explain_connection_error(error)
             case WSInvalidStatusError(response=WSUpgradeResponse() as response):
                 reason = f"it answered the upgrade with {response.status.value}"
             case _:
