@@ -32,7 +32,7 @@ NO_RECORD_SECONDS = 60.0  # for a name that has no SRV or NAPTR records, as most
 FAILED_SECONDS = 5.0  # until a name that failed is looked up again
 MAX_NAMES = 2000  # in memory; the one that was used the longest time ago goes first
 MAX_LOOKUPS = 500  # under way; beyond it, names without an address fail at once
-MAX_SYSTEM_THREADS = 64  # one for each name that c-ares does not find, as long as getaddrinfo takes
+MAX_SYSTEM_THREADS = 128  # one for each name that c-ares does not find, as long as getaddrinfo takes
 _MAX_NAME_LENGTH = 253  # RFC 1035, 2.3.4
 _SERVER_SECONDS = 2.0  # c-ares for one name server, and once more for the next
 _SERVER_TRIES = 2
@@ -216,9 +216,6 @@ class _Cache(Generic[T]):
             lookup = self._lookups.get(name) or self._begin(name)
             if lookup is not None and await self._wait(lookup, stale=value is not None):
                 return lookup.task.result().value
-            if value is not None:
-                extra = {"event": "name_stale", "host": name}
-                logger.warning("no %s from DNS: the last one known is used", self._kind, extra=extra)
         if value is None:
             raise NameNotResolved(f"the name {name} could not be resolved")
         return value
@@ -254,6 +251,9 @@ class _Cache(Generic[T]):
         if _succeeded(lookup.task):
             found = lookup.task.result()
             known = _Known(found.value, self._clock() + min(max(found.ttl, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS))
+        elif known.value is not None:
+            extra = {"event": "name_stale", "host": name}
+            logger.warning("no %s from DNS: the last one known is used", self._kind, extra=extra)
         self._known[name] = known
         if len(self._known) > MAX_NAMES:
             del self._known[self._least_needed()]

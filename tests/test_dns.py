@@ -144,6 +144,10 @@ async def test_the_last_address_is_used_while_dns_fails(
     started_at = time.monotonic()
     assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
     assert time.monotonic() - started_at < 2
+    async with asyncio.timeout(3):
+        while not caplog.records:  # noqa: ASYNC110 (the log has no event)
+            await asyncio.sleep(0.01)
+    assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
     assert [vars(record).get("event") for record in caplog.records] == ["name_stale"]
 
 
@@ -260,6 +264,19 @@ async def test_no_more_names_are_remembered_than_there_is_room_for_and_failures_
             await resolver.addresses(f"made-up-{number}.test")
     await resolver.addresses("cxone.test")
     assert server.asked["cxone.test"] == asked
+
+
+async def test_the_name_that_was_not_used_for_longest_is_forgotten(
+    resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns, "MAX_NAMES", 2)
+    for name in ("cxone.test", "other.test", "cxone.test", "several.test"):
+        await resolver.addresses(name)
+    server.asked.clear()
+    await resolver.addresses("cxone.test")
+    assert server.asked.total() == 0
+    await resolver.addresses("other.test")
+    assert server.asked["other.test"] > 0
 
 
 # ------------------------------------------------------------ connecting

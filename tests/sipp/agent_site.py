@@ -46,7 +46,7 @@ class AgentSite:
         )
         self.trunk.started.append(sipp)
         if transport == "tcp":
-            wait_for(lambda: _listens(sipp.port), f"SIPp on TCP port {sipp.port}")
+            wait_for(lambda: listens(sipp.port), f"SIPp on TCP port {sipp.port}")
             return sipp
         return sipp.await_port()
 
@@ -102,7 +102,7 @@ def _project(
     return settings
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     """Tell whether a TCP socket of this machine listens on the port (proc(5), /proc/net/tcp: state 0A)."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)

@@ -9,12 +9,15 @@ from contextlib import ExitStack
 
 import pytest
 from harness.nameserver import Nameserver, nameserver
+from harness.ports import kept_port
 from harness.raw_agent import Guard, RawAgent
 from harness.raw_call import RawCall
 from harness.settings import Settings, client_settings, project_settings, token
 from harness.simulator import Simulator
+from harness.sipp import Sipp, some_calls
 from harness.waiting import wait_for
 
+from .agent_site import listens
 from .site import NUMBERS, Contact, Site, site
 
 USER, PASSWORD = "bridge", "swordfish"
@@ -24,8 +27,9 @@ ANSWER_SECONDS = 2
 class Callees:
     """Three agents, a name server that knows them, and a bridge that calls them."""
 
-    def __init__(self, agents: list[RawAgent], names: Nameserver) -> None:
+    def __init__(self, agents: list[RawAgent], names: Nameserver, tcp_port: int) -> None:
         self.one, self.two, self.three = agents
+        self.tcp_port = tcp_port
         self.names = names
         self.trunk: Site
 
@@ -74,6 +78,7 @@ def shared_callees(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -
         one = stack.enter_context(RawAgent("127.0.0.1", contact="one.test"))
         two = stack.enter_context(RawAgent("127.0.0.2"))
         three = stack.enter_context(RawAgent("127.0.0.3", one.port))
+        tcp_port = kept_port()
         names = stack.enter_context(
             nameserver(
                 {
@@ -86,12 +91,12 @@ def shared_callees(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -
                 services={
                     "_sip._udp.agents.test": [(20, 1, two.port, "two.test"), (10, 1, two.port, "silent.test")],
                     "_sip._udp.pair.test": [(1, 1, one.port, "one.test"), (2, 1, two.port, "two.test")],
-                    "_sip._udp.pointed-to.test": [(1, 1, two.port, "two.test")],
+                    "_sip._tcp.pointed-to.test": [(1, 1, tcp_port, "one.test")],
                 },
-                pointers={"pointed.test": [(1, 1, "SIP+D2U", "_sip._udp.pointed-to.test")]},
+                pointers={"pointed.test": [(1, 1, "SIP+D2T", "_sip._tcp.pointed-to.test")]},
             )
         )
-        callees = Callees([one, two, three], names)
+        callees = Callees([one, two, three], names, tcp_port)
         acme = client_settings(NUMBERS["acme"], cxone.url, callees.projects())
         with site(tmp_path_factory.mktemp("callees"), cxone, names=names, clients={"acme": acme}) as trunk:
             callees.trunk = trunk
@@ -224,9 +229,15 @@ def test_the_next_host_is_called_if_one_is_out_of_service(callees: Callees) -> N
     assert [len(agent.received("INVITE")) for agent in (callees.one, callees.two)] == [1, 1]
 
 
-def test_naptr_records_name_the_service(callees: Callees) -> None:
-    callees.trunk.call("caller_hangs_up", "naptr").went_as_written().record()
-    assert len(callees.two.received("INVITE")) == 1
+def test_naptr_records_choose_the_transport(callees: Callees) -> None:
+    with Sipp(
+        "agent_stays", callees.trunk.folder, port=callees.tcp_port, transport="tcp", options=some_calls()
+    ) as agent:
+        wait_for(lambda: listens(agent.port), "SIPp to listen")
+        callees.trunk.call("caller_hangs_up", "naptr").went_as_written().record()
+        (invite,) = agent.check().received("INVITE")
+    assert invite.start_line == "INVITE sip:bot@pointed.test;transport=tcp SIP/2.0"
+    assert "transport=tcp" in invite.header("Contact").lower()
 
 
 def test_of_several_addresses_the_next_is_called_if_one_is_silent(callees: Callees) -> None:

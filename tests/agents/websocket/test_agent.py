@@ -6,12 +6,17 @@ import asyncio
 import base64
 import hashlib
 import ssl
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from harness.ipv6 import needs_ipv6
 
+from sipbridge.agents.websocket.opening import Opener
 from sipbridge.agents.websocket.signature import sign
+from sipbridge.config import WebsocketAgentConfig
+from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
 from .support import Site, agent_server, identity
@@ -144,6 +149,23 @@ async def test_what_is_no_websocket_makes_the_agent_unavailable(site: Site, answ
 
     async with await asyncio.start_server(reply, "localhost", 0) as other:
         await _fails(site, url=f"ws://localhost:{other.sockets[0].getsockname()[1]}/?key=secret")
+
+
+async def test_a_name_whose_lookup_hangs_counts_against_the_time_of_the_agent() -> None:
+    go = threading.Event()
+
+    def hang(_name: str) -> tuple[str, ...]:
+        go.wait(10)
+        return ()
+
+    resolver = Resolver(time.monotonic, system=hang)
+    config = WebsocketAgentConfig(type="websocket", url="ws://dead.test/", connect_timeout_seconds=0.3)
+    try:
+        with pytest.raises(AgentUnavailable, match=r"within 0\.3 s"):
+            await Opener(config, resolver).open()
+    finally:
+        go.set()
+        await resolver.close()
 
 
 async def test_an_agent_that_does_not_answer_in_time_is_unavailable_and_its_socket_freed(site: Site) -> None:
