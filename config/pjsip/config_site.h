@@ -37,9 +37,9 @@
 #define PJSIP_MAX_PKT_LEN               6144
 #define PJSIP_MAX_URL_SIZE              2048
 
-/* A voice trunk offers audio, seldom more; every leg holds 1.3 kB of room for each m= line. */
-#define PJMEDIA_MAX_SDP_MEDIA           4
-/* Codecs of an m= line; every call keeps several copies of its SDP, each with room for this many. */
+/* PJMEDIA sees one audio line of a description, and of that only what it uses: sipbridge_sdp.hpp reads the rest. Every
+ * leg holds 1.3 kB for each m= line, and several copies of its SDP, each with room for this many codecs. */
+#define PJMEDIA_MAX_SDP_MEDIA           1
 #define PJMEDIA_MAX_SDP_FMT             20
 
 /* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */

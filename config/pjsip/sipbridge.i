@@ -24,9 +24,11 @@
 #include "sipbridge_media.hpp"
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_negotiation.hpp"
 #include "sipbridge_pools.hpp"
 #include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
+#include "sipbridge_sdp.hpp"
 #include "sipbridge_tls.hpp"
 %}
 
@@ -37,7 +39,7 @@
 %ignore sipbridge::GateRequest::respond;
 %ignore sipbridge::Clip::samples;
 
-/* Audio goes in as bytes, copied once. */
+/* Audio and SDP go in as bytes, copied once. */
 %typemap(in) const std::string &pcm (std::string buffer) {
     char *data = NULL;
     Py_ssize_t length = 0;
@@ -48,13 +50,15 @@
 }
 %typemap(freearg) const std::string &pcm ""
 %typemap(typecheck, precedence=SWIG_TYPECHECK_STRING) const std::string &pcm { $1 = PyBytes_Check($input); }
-%apply const std::string &pcm { const std::string &audio };
+%apply const std::string &pcm { const std::string &audio, const std::string &sdp };
 
 /* The message is bytes: what a stranger sends need not be text. */
 %typemap(out) std::string sipbridge::GateRequest::message {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
-%typemap(out) std::string sipbridge::resample {
+%typemap(out) std::string sipbridge::resample, std::string sipbridge::OfferAnswer::readOffer,
+              std::string sipbridge::OfferAnswer::readAnswer, std::string sipbridge::OfferAnswer::writeOffer,
+              std::string sipbridge::OfferAnswer::writeAnswer {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
 
@@ -120,3 +124,7 @@
 %include "sipbridge_pools.hpp"
 %include "sipbridge_media.hpp"
 %include "sipbridge_tls.hpp"
+%include "sipbridge_sdp.hpp"
+%ignore sipbridge::readNewOffer;
+%ignore sipbridge::keepNewOffer;
+%include "sipbridge_negotiation.hpp"

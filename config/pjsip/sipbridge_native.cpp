@@ -1,5 +1,6 @@
 #include "sipbridge_dtmf.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_negotiation.hpp"
 #include "sipbridge_outgoing.hpp"
 #include "sipbridge_pools.hpp"
 #include "sipbridge_resolver.hpp"
@@ -126,7 +127,11 @@ pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
         return PJ_FALSE;
     GateRequest request(rdata, ++lastTicket);
     openGate->onRequest(request);
-    return request.respond() ? PJ_TRUE : PJ_FALSE;
+    if (request.respond())
+        return PJ_TRUE;
+    if (method == PJSIP_INVITE_METHOD)
+        readNewOffer(rdata);
+    return PJ_FALSE;
 }
 
 pjsip_module makeModule() {
@@ -349,6 +354,7 @@ void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *accou
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
     forgetDigits(id);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
+    keepNewOffer(pjsua_var.calls[id].inv->dlg);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
     if (!pjsua_var.calls[id].inv->neg)
         keepRoom(id, account);

@@ -72,6 +72,7 @@ class PjsipEndpoint:
             pj.keepToTransport()
             pj.resolveNames()
             pj.openWaker()
+            pj.watchDescriptions()
             pj.watchConnections(_most_connections(self._slots))
             gate.open()
             for url in self._config.listen:

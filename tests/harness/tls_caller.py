@@ -112,14 +112,20 @@ class TlsCaller(SipLine):
         self._send(self._request("OPTIONS", self._target, self._cseq))
         return self.receive().status
 
-    def invite(self, number: str, headers: Mapping[str, str], sdp: str) -> Message:
-        """Call; returns the final answer, acknowledged."""
+    def invite(self, number: str, headers: Mapping[str, str], sdp: str, *, late: str = "") -> Message:
+        """Call; returns the final response, acknowledged: with `late`, the answer to an offer of the bridge's."""
         self._to = f"<sip:{number}@bridge.test>"
-        return self._invite(self._target.replace("sip:", f"sip:{number}@"), headers, sdp)
+        return self._invite(self._target.replace("sip:", f"sip:{number}@"), headers, sdp, late)
 
-    def reinvite(self, sdp: str) -> Message:
-        """Make another offer in the dialog; returns the final answer, acknowledged."""
-        return self._invite(self._target, {}, sdp)
+    def reinvite(self, sdp: str, *, late: str = "") -> Message:
+        """Make another offer in the dialog; returns the final response, acknowledged."""
+        return self._invite(self._target, {}, sdp, late)
+
+    def update(self, sdp: str) -> Message:
+        """Make another offer by UPDATE (RFC 3311); returns the response."""
+        self._cseq += 1
+        self._send(self._request("UPDATE", self._target, self._cseq, self._describing({}), sdp))
+        return self.receive()
 
     def bye(self) -> int:
         """Hang up; returns the status of the answer."""
@@ -127,15 +133,17 @@ class TlsCaller(SipLine):
         self._send(self._request("BYE", self._target, self._cseq))
         return self.receive().status
 
-    def _invite(self, target: str, headers: Mapping[str, str], sdp: str) -> Message:
+    def _describing(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {"Contact": f"<{self._contact}>", "Content-Type": "application/sdp", **headers}
+
+    def _invite(self, target: str, headers: Mapping[str, str], sdp: str, late: str) -> Message:
         self._cseq += 1
-        more = {"Contact": f"<{self._contact}>", "Content-Type": "application/sdp", **headers}
-        self._send(self._request("INVITE", target, self._cseq, more, sdp))
+        self._send(self._request("INVITE", target, self._cseq, self._describing(headers), sdp))
         final = next(answer for answer in iter(self.receive, None) if answer.status >= _FIRST_FINAL)
         self._to = final.header("To")
         if contact := final.header("Contact"):
             self._target = contact.partition("<")[2].partition(">")[0]
-        self._send(self._request("ACK", self._target, self._cseq))
+        self._send(self._request("ACK", self._target, self._cseq, self._describing({}) if late else {}, late))
         return final
 
     def _request(

@@ -71,11 +71,13 @@ class SecureSite:
         """Connect, as the guest unless told."""
         return TlsCaller(self.bridge.sip_tls, context or self.context(self.guest), **settings)
 
-    def invite(self, line: TlsCaller, sdp: str) -> tuple[Message, str]:
+    def invite(
+        self, line: TlsCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
+    ) -> tuple[Message, str]:
         """Call the project; returns the final answer, and the contact's id."""
         contact = Contact.new()
-        headers = {"X-Auth-Token": token(PROJECT), "X-InContact-ContactId": contact.id}
-        return line.invite(NUMBER, headers, sdp), contact.id
+        headers = {"X-Auth-Token": token(PROJECT), "X-InContact-ContactId": contact.id, "Content-Type": kind}
+        return line.invite(NUMBER, headers, sdp, late=late), contact.id
 
     @property
     def project(self) -> Project:
@@ -83,13 +85,13 @@ class SecureSite:
         return self.bridge.project("secure", PROJECT, key(PROJECT))
 
     @contextmanager
-    def call(self, profile: str = "RTP/SAVP") -> Iterator[SecureCall]:
-        """Place a call in SRTP; it is over afterwards."""
+    def call(self, profile: str = "RTP/SAVP", others: tuple[str, ...] = ()) -> Iterator[SecureCall]:
+        """Place a call in SRTP, its key behind `others`; it is over afterwards."""
         own, srtp = Key(), Srtp()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port(srtp=srtp))
             line = stack.enter_context(self.line())
-            answer, contact_id = self.invite(line, offer(port.port, profile, (own.attribute(),)))
+            answer, contact_id = self.invite(line, offer(port.port, profile, (*others, own.attribute())))
             assert answer.status == 200, answer.text
             srtp.use(own, Key.of(answer.body))
             agent = self.agent.next_call()

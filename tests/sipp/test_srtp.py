@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 from harness.quality import Quality, judge
+from harness.sdp import kinds
 from harness.simulator import Simulator
 from harness.sip_messages import Message
 from harness.srtp import SUITE, Key
 from harness.stamp import Heard, Stamps
-from harness.tls_caller import offer
+from harness.tls_caller import SipLine, offer
 from harness.waiting import wait_for
 
 from .secure_site import SecureCall, SecureSite, secure_site
@@ -24,6 +28,8 @@ KEY = Key()
 GOOD = (KEY.attribute(),)
 # AES-128 with a short tag, and the name of a suite that nobody has.
 BAD = (KEY.attribute(suite="AES_CM_128_HMAC_SHA1_32"), KEY.attribute(2, "F8_128_HMAC_SHA1_80"))
+# Lines of a suite that is served, meant in a way that is not (RFC 4568, 6.1 and 6.3).
+MKI, SHORT_LIVED, CLEAR = (KEY.attribute() + more for more in ("|2^31|1:4", "|2^10", " UNENCRYPTED_SRTP"))
 NOWHERE = 9
 FRAMES = 25
 TRIES = 5
@@ -74,11 +80,17 @@ def answer_to(site: SecureSite, sdp: str) -> Message:
         ("optional", SECURE, GOOD, "secure"),
         ("optional", SECURE, (*BAD, KEY.attribute(3)), "secure"),
         ("optional", SECURE, BAD, None),
+        ("optional", PLAIN, (MKI,), "plain"),
+        ("optional", PLAIN, (CLEAR, KEY.attribute(2)), "secure"),
+        ("optional", SECURE, (MKI,), None),
         ("optional", SECURE, (), None),
         ("mandatory", PLAIN, (), None),
         ("mandatory", PLAIN, GOOD, None),
         ("mandatory", SECURE, GOOD, "secure"),
         ("mandatory", SECURE, BAD, None),
+        ("mandatory", SECURE, (SHORT_LIVED,), None),
+        ("mandatory", SECURE, (CLEAR,), None),
+        ("mandatory", SECURE, (KEY.attribute() + "|2^31", KEY.attribute(2)), "secure"),
         ("mandatory", SECURE, (), None),
         ("mandatory", "RTP/SAVPF", GOOD, "secure"),
         ("mandatory", "UDP/TLS/RTP/SAVP", (), None),
@@ -112,6 +124,34 @@ def test_a_call_without_an_offer_gets_one_of_srtp(mandatory: SecureSite) -> None
         mandatory.project.ended_call(contact_id)
 
 
+@pytest.mark.parametrize("key", [*GOOD, MKI, CLEAR, KEY.attribute(7)])
+def test_a_late_answer_that_cannot_be_served_ends_the_call(mandatory: SecureSite, key: str) -> None:
+    with mandatory.line() as line:
+        _, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, (key,)))
+        if key in GOOD:
+            mandatory.agent.next_call()
+            line.bye()
+        else:
+            line.answer("BYE")
+        mandatory.project.ended_call(contact_id)
+
+
+def test_an_agent_whose_answer_cannot_be_served_is_not_reached(tmp_path: Path, cxone: Simulator) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        server.settimeout(10)
+        uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp;srtp=optional"
+        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.line() as caller:
+            placing = threads.submit(site.invite, caller, offer(NOWHERE))
+            connected, _ = server.accept()
+            with SipLine(connected) as agent:
+                invite = agent.receive()
+                assert f" {PLAIN} " in invite.body
+                answer = {"To": f"{invite.header('To')};tag=agent", "Contact": "<sip:agent@192.0.2.1>"}
+                agent.respond(invite, {**answer, "Content-Type": "application/sdp"}, offer(NOWHERE, PLAIN, (MKI,)))
+                agent.answer("BYE")
+            assert placing.result()[0].status == 480
+
+
 # ---------------------------------------------------------------- audio
 
 
@@ -141,6 +181,23 @@ def test_audio_arrives_whole_both_ways(sites: dict[str, SecureSite], use: str, p
     with sites[use].call(profile) as call:
         assert_whole_both_ways(call)
         assert call.srtp.refused == 0
+
+
+@pytest.mark.parametrize("other", [MKI, SHORT_LIVED, CLEAR])
+def test_audio_is_encrypted_with_the_first_key_that_can_be_served(mandatory: SecureSite, other: str) -> None:
+    with mandatory.call(others=(other.replace("1 ", "2 ", 1),)) as call:
+        assert_whole_both_ways(call)
+        assert call.srtp.refused == 0
+
+
+def test_audio_that_is_turned_off_comes_back_under_its_key(mandatory: SecureSite) -> None:
+    own = Key()
+    with mandatory.call() as call:
+        off = call.line.reinvite(offer(0, SECURE))
+        assert (off.status, kinds(off.body)) == (200, ["-audio"])
+        back = call.line.reinvite(offer(call.port, SECURE, (own.attribute(),)))
+        call.srtp.use(own, Key.of(back.body))
+        assert_whole_both_ways(call)
 
 
 def test_a_caller_whose_packets_are_proven_may_send_them_from_elsewhere(mandatory: SecureSite) -> None:

@@ -25,6 +25,10 @@ OWN = (
     "dtmf",
     "origin",
     "tls",
+    "sdes",
+    "sdp_text",
+    "sdp",
+    "negotiation",
 )
 INPUTS = tuple(
     HERE.parent / name
