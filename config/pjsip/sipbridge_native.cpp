@@ -1,4 +1,5 @@
 #include "sipbridge_dtmf.hpp"
+#include "sipbridge_ending.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_negotiation.hpp"
 #include "sipbridge_outgoing.hpp"
@@ -353,6 +354,7 @@ void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *accou
 
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
     forgetDigits(id);
+    forgetAudio(id);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     keepNewOffer(pjsua_var.calls[id].inv->dlg);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
@@ -385,12 +387,16 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
     if (call.hanging_up || (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED))
         roomIsBack(id);
-    if (call.hanging_up)
+    if (call.hanging_up) {
         push(EventEnded, id, 0, static_cast<int>(call.last_code));
-    else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED)
-        push(EventConfirmed, id, 0);
-    else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED)
-        push(EventEnded, id, 0, static_cast<int>(call.inv->cause), byeMessage(event) + redirection(event));
+    } else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED) {
+        push(EventConfirmed, id, call.inv->cancelling, 0, "", isUsable(call.inv));
+    } else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED) {
+        const bool byPeer = endedByPeer(call.inv, event);
+        const pj_str_t &why = call.inv->cause_text;
+        const std::string text = byPeer ? byeMessage(event) + redirection(event) : std::string(why.ptr, static_cast<size_t>(why.slen));
+        push(EventEnded, id, hasHeardAudio(id), static_cast<int>(call.inv->cause), text, byPeer);
+    }
 }
 
 void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }
@@ -458,11 +464,11 @@ void takeCallbacks() {
     cb->on_call_transfer_request2 = NULL;
     cb->on_call_transfer_status = &onTransferStatus;
     cb->on_dtmf_event = &onDtmf;
+    cb->on_stream_destroyed = &onStreamDestroyed;
     // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;
     cb->on_stream_created2 = NULL;
-    cb->on_stream_destroyed = NULL;
     cb->on_call_rx_offer = NULL;
     cb->on_call_rx_reinvite = NULL;
     cb->on_call_tx_offer = NULL;
@@ -526,6 +532,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
     if (!username.empty())
         useCredentials(pjsua_var.calls[call].inv->dlg, username, password);
     forgetDigits(call);
+    forgetAudio(call);
     return call;
 }
 

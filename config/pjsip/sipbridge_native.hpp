@@ -99,10 +99,10 @@ bool admitsConnection(const std::string &source);
 enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
-    EventConfirmed,   // the dialog is confirmed
+    EventConfirmed,   // the dialog is confirmed: final if it has audio, number if PJSIP is about to end it
     EventTrying,      // a response came to our INVITE
-    EventEnded,       // the dialog is over: status is the cause, text the BYE that came, or the Contacts of a 3xx, a line
-                      // each
+    EventEnded,       // the dialog is over: final if the far end did it, status is the cause, text the BYE that came, or the
+                      // Contacts of a 3xx, a line each, or what PJSIP says of the cause; number if audio was heard
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventRefer,       // our REFER: status and text are what is known, final whether more will come
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left

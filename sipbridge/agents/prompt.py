@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffRecord, Identity
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
@@ -39,7 +40,7 @@ class PromptConversation:
         finally:
             self._spoken.set()
         if self._config.then == "hangup":
-            return ConversationEnd(None, "prompt_ended")
+            return ConversationEnd(None, PROMPT_ENDED)
         return ConversationEnd(HandoffRequest(destination=self._config.destination, reason=self._config.reason or None))
 
     async def finish_speaking(self) -> None:

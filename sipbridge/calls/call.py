@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from sipbridge.calls.admission import Admitted
+from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
 from sipbridge.calls.events import AgentFault, StoreFailed
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Result, Turn
+from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
 from sipbridge.calls.plan import HandoffPlan, make_plan
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
 from sipbridge.calls.surroundings import Surroundings
@@ -27,15 +26,6 @@ MAX_TRANSCRIPT_CHARACTERS = 1_000_000
 STORE_SECONDS = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Hangup:
-    """Somebody but the caller ends the conversation with no handoff."""
-
-    by: Literal["agent", "api", "bridge"]
-    reason: str
-    result: Result = Result.SUCCESS
-
-
 class Call:
     """Implements `calls.ports.LiveCall`. `session.run_call` lives it; the rest of the world steers it from here."""
 
@@ -47,7 +37,7 @@ class Call:
         self.leg = leg
         # The version under which it was admitted, however many there are since.
         self.around: Surroundings = admitted.version
-        self.decided: asyncio.Future[HandoffPlan | Hangup] = asyncio.get_running_loop().create_future()
+        self.decided: asyncio.Future[HandoffPlan | Ending] = asyncio.get_running_loop().create_future()
         # Done once the bridge drains: what is joined to a destination ends.
         self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Until it is let go.
@@ -103,6 +93,12 @@ class Call:
         """Change the handoff of the record."""
         if self.record.handoff is not None:
             self.note(handoff=self.record.handoff.model_copy(update=changes))
+
+    def leg_ending(self) -> Ending:
+        """Return what has ended the call after `LegGone`: the caller's leg, or a command that PJSIP would not send."""
+        if not self.leg.ended.done():
+            return INTERNAL_ERROR
+        return read_leg_end(self.leg.ended.result(), answered=self.record.answered_at is not None)
 
     def while_there(self) -> Unless:
         """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""
@@ -186,12 +182,12 @@ class Call:
 
     def request_hangup(self) -> None:
         """End the conversation with no handoff. Raises `HandoffConflict`."""
-        self.end(Hangup("api", "hung_up_by_api"))
+        self.end(HUNG_UP_BY_API)
 
-    def end(self, hangup: Hangup) -> None:
+    def end(self, ending: Ending) -> None:
         """End the conversation with no handoff, if nothing else was decided before. Raises `HandoffConflict`."""
         self._must_be_undecided()
-        self.decided.set_result(hangup)
+        self.decided.set_result(ending)
 
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Add to the transcript. Raises `HandoffInvalid` where it would grow past all use."""
@@ -218,7 +214,7 @@ class Call:
         if self.decided.done():
             decided = self.decided.result()
             raise HandoffConflict(
-                "the call is being ended" if isinstance(decided, Hangup) else "the call is already handed off"
+                "the call is being ended" if isinstance(decided, Ending) else "the call is already handed off"
             )
 
 

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 
-from sipbridge.calls.call import Call, Hangup
+from sipbridge.calls.call import Call
+from sipbridge.calls.endings import Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
-from sipbridge.calls.transfer import Taken, Transfer, transfer
+from sipbridge.calls.transfer import Taken, Transfer, abandon, transfer
 from sipbridge.errors import LegGone
 from sipbridge.waiting import settle
 
@@ -23,7 +24,6 @@ PLAY_OUT_SECONDS = 10.0
 UTTERANCE_SECONDS = 60.0
 
 _DONE = Outcome(Result.SUCCESS, "done")
-_ABANDONED = Transfer(Taken.NO, Outcome(Result.CLIENT_ERROR, "caller_hung_up"), "caller_hung_up")
 
 
 async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
@@ -38,7 +38,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         await _post_transcript(call)
         _must_be_there(call)
     except LegGone:
-        return _finish(call, plan, began, None, _ABANDONED)
+        return _finish(call, plan, began, None, abandon(call))
     finally:
         if speech is not None:
             await settle(speech)
@@ -57,12 +57,12 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
     return finish(await transfer(call, plan, signal, joined))
 
 
-async def say_goodbye(call: Call, hangup: Hangup) -> Outcome:
+async def say_goodbye(call: Call, ending: Ending) -> Outcome:
     """End a conversation that ends with no handoff: `end_signal`, then BYE. Raises `LegGone`.
 
     The script reads a BYE with no Signal before it as a failure, so a good end is signalled too.
     """
-    call.note(ended_by=hangup.by, reason=hangup.reason)
+    call.note(ended_by=ending.by, reason=ending.reason)
     await _play_out(call)
     _must_be_there(call)
     if call.project_config.handoff.post_transcript:
@@ -70,7 +70,7 @@ async def say_goodbye(call: Call, hangup: Hangup) -> Outcome:
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
     await call.leg.hang_up()
-    return Outcome(hangup.result, hangup.reason)
+    return ending.outcome
 
 
 async def _play_out(call: Call) -> None:
@@ -203,6 +203,6 @@ def _judge(signal: SignalResult | None, transferred: Transfer) -> Outcome:
         return Outcome(Result.SUCCESS, "handed_off")
     if transferred.taken is Taken.MAYBE:
         return Outcome(Result.INDETERMINATE, "unconfirmed")
-    if transferred is not _ABANDONED and signal not in (None, SignalResult.ACCEPTED):
+    if signal not in (None, SignalResult.ACCEPTED):
         return SIGNAL_OUTCOMES[signal]
     return transferred.outcome

@@ -156,7 +156,7 @@ class HandoffRecord(BaseModel):
     finished_at: AwareDatetime | None = None
 
 
-EndedBy = Literal["caller", "agent", "bridge", "api"]
+EndedBy = Literal["caller", "agent", "destination", "bridge", "api"]
 
 
 class CallRecord(BaseModel):
@@ -188,14 +188,27 @@ class CallRecord(BaseModel):
         return self.handoff.shared_id if self.handoff else self.contact_id
 
 
+class LegFailure(StrEnum):
+    """Why a leg was ended by PJSIP itself, and neither by its far end nor by a command of ours."""
+
+    NO_ACK = "no_ack"  # our 200 got no ACK
+    UNUSABLE_ANSWER = "unusable_answer"  # the SDP answer agrees on no audio, or is missing
+    SESSION_EXPIRED = "session_expired"  # no session refresh came (RFC 4028, 10)
+    REQUEST_FAILED = "request_failed"  # a request of ours in the dialog got no response, or 481 (RFC 3261, 12.2.1.2)
+    TRANSPORT_FAILED = "transport_failed"  # a message could not be sent
+
+
 @dataclass(frozen=True, slots=True)
 class LegEnd:
     """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
-    `headers` are the X- headers of the far end's BYE.
+    `headers` are the X- headers of the far end's BYE. `failure` is set if PJSIP ended the leg itself. `heard` is
+    true if the far end has sent audio, which is known only if it was the far end that ended the leg.
     """
 
     by_peer: bool
     sip_status: int
     at: float
     headers: Mapping[str, str] = field(default_factory=dict)
+    failure: LegFailure | None = None
+    heard: bool = False

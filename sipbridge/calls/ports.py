@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from sipbridge.calls.endings import AGENT_ENDED, Ending
 from sipbridge.calls.events import CallEvent
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, EndedBy, HandoffRecord, Identity, LegEnd, Turn
@@ -175,7 +176,7 @@ class ConversationEnd:
     """The agent is done: with a handoff, or without."""
 
     handoff: HandoffRequest | None
-    reason: str = "agent_ended"
+    ending: Ending = AGENT_ENDED
 
 
 class Conversation(Protocol):

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from sipbridge.calls.call import Call, Hangup
+from sipbridge.calls.call import Call
+from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallState, EndedBy, LegEnd, Outcome, Result
+from sipbridge.calls.model import CallState, EndedBy, LegEnd, LegFailure, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
@@ -21,9 +22,9 @@ from sipbridge.waiting import first_of, settle
 
 logger = logging.getLogger(__name__)
 
+_OK = 200
+_REQUEST_TERMINATED = 487
 _SERVER_ERROR = 500
-MEDIA_TIMEOUT = "media_timeout"
-CALLER_HUNG_UP = Outcome(Result.SUCCESS, "caller_hung_up")
 
 
 async def run_call(call: Call) -> None:
@@ -34,28 +35,22 @@ async def run_call(call: Call) -> None:
         await _reach_agent(call)
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await call.leg.hang_up(AgentUnavailable.sip_status)
-            outcome = Outcome(Result.UPSTREAM_ERROR, AgentUnavailable.reason)
+            outcome = AGENT_UNAVAILABLE.outcome
         else:
             await _answer(call)
             decision = await _converse(call)
-            if isinstance(decision, Hangup):
+            if isinstance(decision, Ending):
                 outcome = await say_goodbye(call, decision)
             else:
                 outcome = await hand_off(call, decision)
     except LegGone:
-        if not call.leg.ended.done():
-            # Not the caller's doing: PJSIP would not send what was asked.
-            outcome = Outcome(Result.SERVER_ERROR, "internal_error")
-        elif call.record.answered_at is None:
-            outcome = Outcome(Result.CLIENT_ERROR, "cancelled")
-        else:
-            outcome = CALLER_HUNG_UP
+        outcome = call.leg_ending().outcome
     except asyncio.CancelledError:
         # The program ends: the caller gets a BYE, the record is closed.
-        outcome = Outcome(Result.SERVER_ERROR, "shut_down")
+        outcome = SHUT_DOWN.outcome
     except Exception:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
-        outcome = Outcome(Result.SERVER_ERROR, "internal_error")
+        outcome = INTERNAL_ERROR.outcome
     call.ending = True
     with _whatever_fails(call):
         if call.talking is not None:
@@ -99,7 +94,7 @@ def _journal_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
     call.around.journal.hung_up(call.record.call_id, _ended_by(call, leg_end), call.moment(leg_end.at))
 
 
-async def _converse(call: Call) -> HandoffPlan | Hangup:
+async def _converse(call: Call) -> HandoffPlan | Ending:
     """Let the two talk until somebody decides how it goes on: the agent, the API, the clock. Raises `LegGone`."""
     clock = asyncio.get_running_loop().call_later(
         call.project_config.max_call_seconds, _decide_for_all, call, "max_call_seconds"
@@ -156,7 +151,7 @@ async def _talk(call: Call) -> None:
         return
     try:
         if end.handoff is None:
-            call.end(Hangup("agent", end.reason))
+            call.end(end.ending)
         else:
             call.request_handoff(end.handoff, requested_by="agent")
     except HandoffConflict:
@@ -176,10 +171,10 @@ async def _listen(call: Call) -> None:
     if seconds is None or not await falls_silent(call.leg, seconds):
         return
     if call.project_config.on_media_timeout == "handoff":
-        _decide_for_all(call, MEDIA_TIMEOUT)
+        _decide_for_all(call, MEDIA_TIMEOUT.reason)
         return
     with suppress(HandoffConflict):
-        call.end(Hangup("bridge", MEDIA_TIMEOUT, Result.UPSTREAM_ERROR))
+        call.end(MEDIA_TIMEOUT)
 
 
 def _decide_for_all(call: Call, reason: str, *, requested_by: str = "bridge") -> None:
@@ -229,8 +224,15 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
     )
     record = call.record
     if record.answered_at is None:
-        status = 487 if leg_end.by_peer else leg_end.sip_status
+        status = _final_response(leg_end)
         call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
+
+
+def _final_response(leg_end: LegEnd) -> int:
+    """Return how the INVITE of a call that never got as far as a conversation was answered."""
+    if leg_end.failure in (LegFailure.NO_ACK, LegFailure.UNUSABLE_ANSWER):
+        return _OK
+    return _REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
 
 
 def _ended_by(call: Call, leg_end: LegEnd) -> EndedBy:

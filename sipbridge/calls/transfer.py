@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sipbridge.calls.call import Call
+from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.model import Outcome, Result
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
@@ -71,7 +72,7 @@ async def _release(call: Call, signal: SignalResult | None, unsignalled: Taken) 
     if waits:
         grace = call.project_config.handoff.release_grace_seconds
         await first_of(call.leg.ended, timeout=grace)
-    by_peer = call.leg.ended.done()
+    by_peer = call.leg.ended.done() and call.leg.ended.result().by_peer
     await call.leg.hang_up()
     if signal is SignalResult.ACCEPTED:
         taken = Taken.YES if by_peer else Taken.MAYBE
@@ -100,8 +101,8 @@ async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
         end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
     except LegGone:
         # It was never sent: the caller was gone, or PJSIP would not.
-        story = "caller_hung_up" if call.leg.ended.done() else "refer_not_sent"
-        return _done(call, "refer", _not_taken(story), 0, began)
+        gone = abandon(call) if call.leg.ended.done() else _not_taken("refer_not_sent")
+        return _done(call, "refer", gone, 0, began)
     taken, result = _REFERRED[end.result]
     if taken is not Taken.NO:
         await call.leg.hang_up()
@@ -131,8 +132,8 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
         return _done(call, "invite", _not_taken(story), error.sip_status, began)
     except LegGone:
         # The caller left while the destination rang, or the destination while the two were being joined.
-        gone = "caller_hung_up" if call.leg.ended.done() else "invite_refused"
-        return _done(call, "invite", _not_taken(gone), 0, began)
+        gone = abandon(call) if call.leg.ended.done() else _not_taken("invite_refused")
+        return _done(call, "invite", gone, 0, began)
     else:
         return answered
     finally:
@@ -171,11 +172,19 @@ async def _until_parted(call: Call, leg: Leg) -> None:
     finally:
         for watch in watches:
             watch.cancel()
+    if leg.ended.done() and leg.ended.result().by_peer and not call.leg.ended.done():
+        call.note(ended_by="destination")
 
 
 def _not_taken(story: str) -> Transfer:
-    result = Result.CLIENT_ERROR if story == "caller_hung_up" else Result.UPSTREAM_ERROR
-    return Transfer(Taken.NO, Outcome(result, story), story)
+    return Transfer(Taken.NO, Outcome(Result.UPSTREAM_ERROR, story), story)
+
+
+def abandon(call: Call) -> Transfer:
+    """Return what becomes of a handoff whose caller is gone before the method is done."""
+    ending = call.leg_ending()
+    result = Result.CLIENT_ERROR if ending is CALLER_HUNG_UP else ending.result
+    return Transfer(Taken.NO, Outcome(result, ending.reason), ending.reason)
 
 
 def _done(call: Call, method: str, transfer: Transfer, sip_status: int, began: float) -> Transfer:

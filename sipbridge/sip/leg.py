@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -84,7 +84,8 @@ class SipLeg:
         await first_of(self._referred, self.ended, timeout=timeout_seconds)
         if self._referred.done():
             return self._referred.result()
-        return ReferOutcome(ReferResult.PEER_HUNG_UP if self.ended.done() else ReferResult.NO_NOTIFY, 0)
+        peer_hung_up = self.ended.done() and self.ended.result().by_peer
+        return ReferOutcome(ReferResult.PEER_HUNG_UP if peer_hung_up else ReferResult.NO_NOTIFY, 0)
 
     def notify(self, sip_status: int, reason: str) -> None:
         """Tell the far end what became of its REFER."""
@@ -201,16 +202,15 @@ class SipLeg:
         self._ticket = ticket
         referee.accepted(referral)
 
-    def dialog_ended(
-        self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str], contacts: tuple[str, ...]
-    ) -> None:
+    def dialog_ended(self, end: LegEnd, contacts: tuple[str, ...]) -> None:
         """The dialog is over."""
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers))
+            self.ended.set_result(end)
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():
-            self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}", contacts))
+            why = f"not answered: {end.sip_status}" if end.failure is None else f"{end.failure}: {end.sip_status}"
+            self.answered.set_exception(DialFailed(end.sip_status, why, contacts))
 
 
 def _look_at(answered: asyncio.Future[None]) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pjsua2 as pj
 
+from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import Credentials, Referee
 from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
+from sipbridge.sip.ending import read_failure
 from sipbridge.sip.headers import read_bye, read_contacts, read_referral
 from sipbridge.sip.pjsip_errors import explain
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _OK = 200
 _REDIRECTION = 3  # 3xx
 _FORBIDDEN = 403
-_TIMEOUT = 408
+_NOT_ACCEPTABLE_HERE = 488
 
 
 class LegTable:
@@ -196,12 +198,14 @@ class LegTable:
         if dialog is None:
             return  # the last news of a call that we have hung up
         if kind == pj.EventConfirmed:
-            self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
-        elif kind == pj.EventEnded:
-            # 408 is our own: no ACK came, or no refresh of the session (RFC 4028).
+            self._confirmed(dialog, usable=final, ending=bool(number))
+        elif kind == pj.EventEnded and final:
             contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
             headers = read_bye(text.encode())
-            self._end(dialog, status, by_peer=status != _TIMEOUT, headers=headers, contacts=contacts)
+            self._end(dialog, status, by_peer=True, headers=headers, contacts=contacts, heard=bool(number))
+        elif kind == pj.EventEnded:
+            failure = read_failure(status, text, acknowledged=dialog.confirmed or dialog.outgoing)
+            self._end(dialog, status, by_peer=False, failure=failure)
         elif kind == pj.EventTrying:
             self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventMedia:
@@ -212,6 +216,17 @@ class LegTable:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
         elif kind == pj.EventRefer:
             self._refer_progress(dialog, status, text, final=final)
+
+    def _confirmed(self, dialog: Dialog, *, usable: bool, ending: bool) -> None:
+        """Take note of ACK or 2xx. A dialog with no audio agreed on is no conversation: BYE, unless PJSIP is at it."""
+        if usable:
+            dialog.confirmed = True
+            self._thread.tell(partial(dialog.leg.confirmed, dialog.answered_at))
+            return
+        if not ending:
+            with suppress(LegGone):
+                _sent(partial(pj.callHangup, dialog.slot, _NOT_ACCEPTABLE_HERE, "No audio agreed on", {}))
+        self._end(dialog, _NOT_ACCEPTABLE_HERE, by_peer=False, failure=LegFailure.UNUSABLE_ANSWER)
 
     def _refer_progress(self, dialog: Dialog, sip_status: int, reason: str, *, final: bool) -> None:
         """Tell the leg the end of its REFER, once there is one (RFC 3515, 2.4.4 and 2.4.5)."""
@@ -236,6 +251,8 @@ class LegTable:
         by_peer: bool,
         headers: Mapping[str, str] | None = None,
         contacts: tuple[str, ...] = (),
+        failure: LegFailure | None = None,
+        heard: bool = False,
     ) -> None:
         del self._by_leg[dialog.leg.number]
         # PJSUA may have given the slot to another call by the time that it tells us.
@@ -243,10 +260,8 @@ class LegTable:
             del self._by_slot[dialog.slot]
         self._unload(dialog)
         dialog.let_go()
-        dialog_ended = dialog.leg.dialog_ended
-        self._thread.tell(
-            partial(dialog_ended, by_peer=by_peer, sip_status=sip_status, headers=headers or {}, contacts=contacts)
-        )
+        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard)
+        self._thread.tell(partial(dialog.leg.dialog_ended, end, contacts))
 
     def _unload(self, dialog: Dialog) -> None:
         self._players.pop(dialog.playing, None)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Result, Turn
+from sipbridge.calls.model import CallRecord, CallState, EndedBy, HandoffRecord, HandoffState, Result, Turn
 from sipbridge.errors import ErrorCode
 
 # RFC 3339 with a Z: pydantic writes UTC so.
@@ -122,7 +122,7 @@ class CallSummary(Answer):
     started_at: Moment
     answered_at: Moment | None
     ended_at: Moment | None
-    ended_by: Literal["caller", "agent", "bridge", "api"] | None
+    ended_by: EndedBy | None
     result: Result | None
     reason: str
     handoff: HandoffSummary | None

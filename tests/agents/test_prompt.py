@@ -7,6 +7,7 @@ import pytest
 from fakes import FakeLeg, FakeLiveCall, Journal
 
 from sipbridge.agents.prompt import PromptAgent
+from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Agent, Conversation
 from sipbridge.config import PromptAgentConfig
@@ -52,7 +53,7 @@ async def test_without_a_recording_it_hands_off_at_once(leg: FakeLeg) -> None:
 async def test_it_hangs_up_where_the_project_says_so(leg: FakeLeg, greeting: Path) -> None:
     end = await (await _connect(leg, audio=greeting, then="hangup")).run(FakeLiveCall())
     assert end.handoff is None
-    assert end.reason == "prompt_ended"
+    assert end.ending is PROMPT_ENDED
 
 
 async def test_it_has_finished_speaking_at_the_end_of_the_recording(greeting: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fakes.journal import Journal
+from sipbridge.calls.endings import AGENT_ENDED, Ending
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffRecord, Identity
 from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg, LiveCall
@@ -48,9 +49,9 @@ class FakeConversation:
         """The agent hands the caller off."""
         self._end.set_result(ConversationEnd(HandoffRequest.model_validate(request)))
 
-    def ends(self, reason: str = "agent_ended") -> None:
+    def ends(self, ending: Ending = AGENT_ENDED) -> None:
         """The agent ends the conversation with no handoff."""
-        self._end.set_result(ConversationEnd(None, reason))
+        self._end.set_result(ConversationEnd(None, ending))
 
     def fails(self, error: Exception) -> None:
         """The agent is lost."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from fakes.audio import FakeAudioStream
 from fakes.journal import Journal
-from sipbridge.calls.model import LegEnd
+from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import (
     AudioListener,
     Credentials,
@@ -147,13 +147,13 @@ class FakeLeg:
         """A final answer that is none of ours, to an INVITE of ours."""
         self._end(by_peer=True, sip_status=sip_status)
 
-    def far_end_hangs_up(self, headers: Mapping[str, str] | None = None) -> None:
-        """BYE or CANCEL comes."""
-        self._end(by_peer=True, sip_status=200, headers=headers)
+    def far_end_hangs_up(self, headers: Mapping[str, str] | None = None, *, heard: bool = True) -> None:
+        """BYE or CANCEL comes, after audio or without any."""
+        self._end(by_peer=True, sip_status=200, headers=headers, heard=heard)
 
-    def stack_hangs_up(self, sip_status: int) -> None:
-        """The SIP stack ends the leg by itself: what came cannot be used, or nothing came."""
-        self._end(by_peer=True, sip_status=sip_status)
+    def stack_hangs_up(self, sip_status: int, failure: LegFailure = LegFailure.REQUEST_FAILED) -> None:
+        """The SIP stack ends the leg on its own: what came cannot be used, or nothing came."""
+        self._end(by_peer=False, sip_status=sip_status, failure=failure)
 
     def far_end_presses(self, digit: str) -> None:
         """A key is pressed, and nobody minds where nobody listens."""
@@ -174,9 +174,17 @@ class FakeLeg:
             self.referee.accepted(referral)
         return status
 
-    def _end(self, *, by_peer: bool, sip_status: int, headers: Mapping[str, str] | None = None) -> None:
+    def _end(
+        self,
+        *,
+        by_peer: bool,
+        sip_status: int,
+        headers: Mapping[str, str] | None = None,
+        failure: LegFailure | None = None,
+        heard: bool = False,
+    ) -> None:
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers or {}))
+            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard))
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
 

@@ -41,9 +41,12 @@ class RawCall:
         self.answer = b""
         self.status = 0
 
-    def place(self) -> Self:
-        """Send the INVITE; returns with the final answer, acknowledged, or with status 0 where none comes."""
-        self._send(b"INVITE", 1, _SDP)
+    def place(self, offer: bytes | None = None, answer: bytes = b"") -> Self:
+        """Send the INVITE; returns with the final answer, acknowledged, or with status 0 where none comes.
+
+        `answer` is the SDP of the ACK, which is due if the INVITE has no offer.
+        """
+        self._send(b"INVITE", 1, _SDP if offer is None else offer)
         while self.status < _FINAL:
             try:
                 self.answer = self._socket.recv(65_535)
@@ -56,7 +59,7 @@ class RawCall:
         self._to = to[0] if to else self._to
         if contact:
             self._target = contact[1]
-        self._send(b"ACK", 1)
+        self._send(b"ACK", 1, answer)
         return self
 
     def press(self, key: bytes) -> None:
@@ -92,6 +95,14 @@ class RawCall:
         self._send(b"NOTIFY", self._sent, outcome, b"message/sipfrag")
         while b" NOTIFY\r\n" not in self._socket.recv(65_535):
             pass
+
+    def take_bye(self) -> bytes:
+        """Answer the bridge's BYE with 200, when it comes; returns it."""
+        while not (request := self._socket.recv(65_535)).startswith(b"BYE "):
+            pass
+        copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
+        self._socket.send(b"SIP/2.0 200 OK\r\n" + copied + b"Content-Length: 0\r\n\r\n")
+        return request
 
     def end(self) -> None:
         """Send BYE; returns once that is answered."""

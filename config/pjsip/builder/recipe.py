@@ -23,6 +23,7 @@ OWN = (
     "pools",
     "media",
     "dtmf",
+    "ending",
     "origin",
     "tls",
     "sdes",

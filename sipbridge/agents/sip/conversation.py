@@ -18,8 +18,6 @@ from sipbridge.waiting import first_of
 # For the SIP thread to take our BYE; no more of anybody's time.
 CLOSE_SECONDS = 1.0
 
-_OK = 200
-
 
 class SipConversation:
     """Implements `calls.ports.Conversation`: a caller's leg and an agent's, joined. No audio passes through Python.
@@ -85,10 +83,10 @@ class SipConversation:
 
 def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:
     """Say what the end of the agent's leg means."""
-    if not end.by_peer or end.sip_status != _OK:
-        raise AgentLost(f"its leg ended with SIP status {end.sip_status}")
+    if not end.by_peer:
+        raise AgentLost(f"its leg ended with SIP status {end.sip_status}, {end.failure or 'by us'}")
     if not asks_for_handoff(end.headers):
-        return ConversationEnd(None, "agent_ended")
+        return ConversationEnd(None)
     try:
         return ConversationEnd(read_bye(end.headers))
     except ValueError as error:

@@ -76,7 +76,7 @@ class WebsocketConversation:
             self._stream = None
             self._link.close()
             if code in (CLOSED_WELL, CLOSED_WITHOUT_CODE):
-                return ConversationEnd(None, "agent_ended")
+                return ConversationEnd(None)
             if self._loop.time() - since >= STEADY_SECONDS:
                 delays = iter(RECONNECT_DELAYS)
             self._link = await self._reconnect(delays, code)

@@ -48,7 +48,7 @@ async def test_a_plain_bye_ends_the_conversation() -> None:
     talk = Talk()
     running = await talk.begin()
     talk.agent_leg.far_end_hangs_up()
-    assert await running == ConversationEnd(None, "agent_ended")
+    assert await running == ConversationEnd(None)
     assert talk.caller.joined is None
 
 
@@ -74,7 +74,7 @@ async def test_a_bye_that_cannot_be_read_still_gets_the_caller_a_human(headers: 
 async def test_an_agent_whose_leg_fails_is_lost(status: int) -> None:
     talk = Talk()
     running = await talk.begin()
-    talk.agent_leg.far_end_refuses(status)
+    talk.agent_leg.stack_hangs_up(status)
     with pytest.raises(AgentLost, match=str(status)):
         await running
     assert talk.caller.joined is None
@@ -177,7 +177,7 @@ async def test_an_agent_that_goes_while_it_is_looked_at_ends_as_it_went() -> Non
 
     running = await talk.begin()
     talk.agent_leg.packets_received = goes  # type: ignore[method-assign]
-    assert await running == ConversationEnd(None, "agent_ended")
+    assert await running == ConversationEnd(None)
 
 
 # ------------------------------------------------------------ keys
@@ -229,7 +229,7 @@ async def test_an_agent_that_leaves_after_its_202_is_notified_all_the_same() -> 
     running = await talk.begin()
     assert talk.agent_leg.far_end_refers("<sip:sales@h>") == 202
     talk.agent_leg.far_end_hangs_up()
-    assert await running == ConversationEnd(None, "agent_ended")
+    assert await running == ConversationEnd(None)
     await talk.conversation.finish_speaking()
     handoff = make_handoff().model_copy(update={"state": HandoffState.FAILED, "transfer": "released"})
     await talk.conversation.close(handoff)

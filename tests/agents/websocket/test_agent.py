@@ -17,6 +17,7 @@ from sipbridge.agents.websocket.opening import Opener
 from sipbridge.agents.websocket.signature import sign
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
+from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
 from .support import Site, agent_server, identity
@@ -229,7 +230,7 @@ async def test_callers_of_one_agent_have_nothing_in_common(site: Site) -> None:
     await second_socket.settle()
     assert (site.audio.audio, other.audio.audio) == (b"", b"for the second")
     first_socket.hang_up(1000)
-    assert (await first).reason == "agent_ended"
+    assert (await first).ending is AGENT_ENDED
     assert not second.done()
     second_socket.hang_up(1000)
     await second

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sipbridge.agents.websocket import conversation
+from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.errors import AgentLost, LegGone
 
 from .support import FRAME, AgentSocket, Site
@@ -41,7 +42,7 @@ async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) 
     _, running, agent = await site.talk()
     agent.hang_up(1000)
     end = await running
-    assert (end.handoff, end.reason) == (None, "agent_ended")
+    assert (end.handoff, end.ending) == (None, AGENT_ENDED)
     assert await agent.closed == 1000
     assert site.audio.closed
 
@@ -49,7 +50,7 @@ async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) 
 async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: Site) -> None:
     _, running, agent = await site.talk()
     agent.hang_up_without_code()
-    assert (await running).reason == "agent_ended"
+    assert (await running).ending is AGENT_ENDED
     assert site.server.attempts == 1
 
 
@@ -57,7 +58,7 @@ async def test_an_agent_that_closes_while_it_rings_ends_the_conversation_at_the_
     talking, agent = await site.connect()
     agent.hang_up(1000)
     await agent.closed
-    assert (await talking.run(site.call)).reason == "agent_ended"
+    assert (await talking.run(site.call)).ending is AGENT_ENDED
 
 
 # ------------------------------------------------------------ the socket is lost
@@ -191,7 +192,7 @@ async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: 
     running = asyncio.ensure_future(talking.run(site.call))
     agent, _ = await _reconnected(site)
     agent.hang_up(1000)
-    assert (await running).reason == "agent_ended"
+    assert (await running).ending is AGENT_ENDED
 
 
 # ------------------------------------------------------------ silence

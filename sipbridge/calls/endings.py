@@ -1,0 +1,58 @@
+"""How a call ends without a handoff: who ends it, with which result, and why.
+
+The table of docs/handoff.md has the same rows (tests/calls/test_endings.py). A call that was handed off ends with the
+handoff's outcome; whose BYE it was then says who ended it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sipbridge.calls.model import EndedBy, LegEnd, LegFailure, Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One way for a call to end. `by` and `reason` are words of the record."""
+
+    by: EndedBy
+    result: Result
+    reason: str
+
+    @property
+    def outcome(self) -> Outcome:
+        """The result and the reason alone."""
+        return Outcome(self.result, self.reason)
+
+
+CALLER_HUNG_UP = Ending("caller", Result.SUCCESS, "caller_hung_up")
+CANCELLED = Ending("caller", Result.CLIENT_ERROR, "cancelled")
+AGENT_ENDED = Ending("agent", Result.SUCCESS, "agent_ended")
+PROMPT_ENDED = Ending("agent", Result.SUCCESS, "prompt_ended")
+HUNG_UP_BY_API = Ending("api", Result.SUCCESS, "hung_up_by_api")
+AGENT_UNAVAILABLE = Ending("bridge", Result.UPSTREAM_ERROR, "agent_unavailable")
+MEDIA_TIMEOUT = Ending("bridge", Result.UPSTREAM_ERROR, "media_timeout")
+SHUT_DOWN = Ending("bridge", Result.SERVER_ERROR, "shut_down")
+INTERNAL_ERROR = Ending("bridge", Result.SERVER_ERROR, "internal_error")
+# What PJSIP ends without being asked, as nothing can come of it any more.
+BROKEN = {failure: Ending("bridge", Result.UPSTREAM_ERROR, failure.value) for failure in LegFailure}
+
+ENDINGS = (
+    CALLER_HUNG_UP,
+    CANCELLED,
+    AGENT_ENDED,
+    PROMPT_ENDED,
+    HUNG_UP_BY_API,
+    AGENT_UNAVAILABLE,
+    MEDIA_TIMEOUT,
+    *BROKEN.values(),
+    SHUT_DOWN,
+    INTERNAL_ERROR,
+)
+
+
+def read_leg_end(end: LegEnd, *, answered: bool) -> Ending:
+    """Return what the end of the caller's leg means for a call that it cut short."""
+    if end.by_peer:
+        return CALLER_HUNG_UP if answered else CANCELLED
+    return INTERNAL_ERROR if end.failure is None else BROKEN[end.failure]

@@ -1,0 +1,100 @@
+"""Who ended a call, and why: what the record says of each way for a call to end without a handoff."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.endings import AGENT_ENDED, CALLER_HUNG_UP, ENDINGS, HUNG_UP_BY_API, Ending, read_leg_end
+from sipbridge.calls.model import HandoffState, LegEnd, LegFailure, Result
+
+from .world import World
+
+HANDOFF_GUIDE = Path(__file__).parents[2] / "docs/handoff.md"
+ROW = re.compile(r"^\| `(\w+)` \S `(\w+)` \| `(\w+)` \|", re.MULTILINE)
+HEAD = ("result", "reason", "ended_by")
+
+
+def test_the_guide_has_each_ending_in_the_words_of_the_code() -> None:
+    section = HANDOFF_GUIDE.read_text().partition("## Calls without a handoff")[2].partition("\n## ")[0]
+    documented = {(result, reason, by) for result, reason, by in ROW.findall(section)} - {HEAD}
+    assert documented == {(ending.result, ending.reason, ending.by) for ending in ENDINGS}
+
+
+def test_reasons_tell_endings_apart() -> None:
+    assert len({ending.reason for ending in ENDINGS}) == len(ENDINGS)
+
+
+@pytest.mark.parametrize("failure", LegFailure)
+async def test_a_leg_that_breaks_in_conversation_is_no_hang_up_of_the_caller(failure: LegFailure) -> None:
+    world = World()
+    await world.talking()
+    world.leg.stack_hangs_up(408, failure)
+    record = await world.over()
+    assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, failure.value)
+    assert world.centre.signals == []
+
+
+@pytest.mark.parametrize("failure", [LegFailure.NO_ACK, LegFailure.UNUSABLE_ANSWER])
+async def test_a_200_that_leads_to_no_conversation_is_no_cancel(failure: LegFailure) -> None:
+    world = World()
+    world.journal.when("caller.answer", lambda: world.leg.stack_hangs_up(408, failure))
+    world.begin()
+    record = await world.over()
+    assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, failure.value)
+    assert record.answered_at is None
+
+
+async def test_a_bye_before_the_answer_is_a_cancel() -> None:
+    world = World()
+    world.journal.when("agent.connect", world.leg.far_end_hangs_up)
+    world.begin()
+    record = await world.over()
+    assert (record.ended_by, record.result, record.reason) == ("caller", Result.CLIENT_ERROR, "cancelled")
+
+
+async def test_a_leg_that_breaks_while_a_handoff_is_under_way_confirms_nothing() -> None:
+    world = World()
+    world.journal.when("centre.signal", lambda: world.leg.stack_hangs_up(408, LegFailure.SESSION_EXPIRED))
+    record = await world.hand_off(destination="care")
+    assert record.handoff is not None
+    assert (record.ended_by, record.handoff.confirmed, record.handoff.transfer) == ("bridge", False, "released")
+
+
+async def test_a_leg_that_breaks_before_the_signal_fails_the_handoff() -> None:
+    world = World()
+    world.journal.when(
+        "store.put handoff_initiated", lambda: world.leg.stack_hangs_up(503, LegFailure.TRANSPORT_FAILED)
+    )
+    record = await world.hand_off(destination="care")
+    assert record.handoff is not None
+    assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, "transport_failed")
+    assert (record.handoff.state, record.handoff.transfer) == (HandoffState.FAILED, "transport_failed")
+    assert world.centre.signals == []
+
+
+async def test_a_desk_that_hangs_up_ends_the_call() -> None:
+    world = World()
+    world.journal.when("dial", world.desk.far_end_answers)
+    world.journal.when("caller.join", world.desk.far_end_hangs_up)
+    record = await world.hand_off(destination="desk")
+    assert (record.ended_by, record.result, record.reason) == ("destination", Result.SUCCESS, "handed_off")
+
+
+@pytest.mark.parametrize("ending", [AGENT_ENDED, HUNG_UP_BY_API])
+async def test_who_ended_the_conversation_stands_in_the_record(ending: Ending) -> None:
+    world = World()
+    await world.talking()
+    if ending is AGENT_ENDED:
+        world.conversation.ends()
+    else:
+        world.call.request_hangup()
+    record = await world.over()
+    assert (record.ended_by, record.result, record.reason) == (ending.by, ending.result, ending.reason)
+
+
+def test_the_far_ends_bye_counts_whatever_its_status() -> None:
+    assert read_leg_end(LegEnd(by_peer=True, sip_status=408, at=time.monotonic()), answered=True) is CALLER_HUNG_UP
