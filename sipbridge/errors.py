@@ -156,10 +156,17 @@ ErrorCode = Literal[
 
 
 class RequestRefused(SipbridgeError):
-    """An HTTP request gets this status and `{"error_message", "code"}` with the message."""
+    """An HTTP request gets this status and `{"error_message", "code"}` with the message.
+
+    `summary` is for the log if the message names keys of the request, which may be anything.
+    """
 
     http_status: ClassVar[int]
     code: ClassVar[ErrorCode]
+
+    def __init__(self, message: str, summary: str = "") -> None:
+        super().__init__(message)
+        self.summary = summary or message
 
 
 class BadRequest(RequestRefused):

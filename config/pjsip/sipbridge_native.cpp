@@ -244,15 +244,7 @@ void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
 
 void judgeRefer(pjsua_call_id id, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     GateRequest request(rdata, ++lastTicket);
-    // RFC 3515, 2.4.2: exactly one.
-    const pj_str_t name = pj_str(const_cast<char *>("Refer-To")), compact = pj_str(const_cast<char *>("r"));
-    int targets = 0;
-    for (const pjsip_hdr *header = rdata->msg_info.msg->hdr.next; header != &rdata->msg_info.msg->hdr; header = header->next)
-        targets += pj_stricmp(&header->name, &name) == 0 || pj_stricmp(&header->name, &compact) == 0;
-    if (targets != 1)
-        request.refuse(PJSIP_SC_BAD_REQUEST, "");
-    else
-        openGate->onRefer(id, request);
+    openGate->onRefer(id, request);
     if (!request.respond(dialog))
         acceptRefer(dialog, rdata, request.ticket());
 }
@@ -394,7 +386,8 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     } else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED) {
         const bool byPeer = endedByPeer(call.inv, event);
         const pj_str_t &why = call.inv->cause_text;
-        const std::string text = byPeer ? byeMessage(event) + redirection(event) : std::string(why.ptr, static_cast<size_t>(why.slen));
+        const std::string own(why.ptr, static_cast<size_t>(why.slen));
+        const std::string text = byPeer ? byeMessage(event) + redirection(event) : own;
         push(EventEnded, id, hasHeardAudio(id), static_cast<int>(call.inv->cause), text, byPeer);
     }
 }

@@ -24,6 +24,9 @@ MAX_TURNS = 2_000
 MAX_TRANSCRIPT_CHARACTERS = 1_000_000
 # A store that hangs must keep neither the caller waiting nor the call's place.
 STORE_SECONDS = 1.5
+# After a refused handoff: an agent that ends the conversation within this time wanted a human and no end.
+REFUSED_SECONDS = 10.0
+INVALID_HANDOFF = "invalid_handoff"
 
 
 class Call:
@@ -48,6 +51,8 @@ class Call:
         self.ending = False
         self._background: set[asyncio.Future[None]] = set()
         self._characters_said = 0
+        # When a handoff was last refused to the agent, in seconds of `time.monotonic`.
+        self._refused_at = float("-inf")
         self.record = CallRecord(
             call_id=identity.call_id,
             sip_call_id=identity.sip_call_id,
@@ -185,9 +190,16 @@ class Call:
         self.end(HUNG_UP_BY_API)
 
     def end(self, ending: Ending) -> None:
-        """End the conversation with no handoff, if nothing else was decided before. Raises `HandoffConflict`."""
+        """End the conversation with no handoff, if nothing else was decided before. Raises `HandoffConflict`.
+
+        An agent that does so right after a handoff was refused to it has given up on us: its caller asked for a human,
+        and goes to the default destination.
+        """
         self._must_be_undecided()
-        self.decided.set_result(ending)
+        if ending.by in ("agent", "api") and time.monotonic() - self._refused_at < REFUSED_SECONDS:
+            self.request_handoff(HandoffRequest(reason=INVALID_HANDOFF), requested_by="bridge")
+        else:
+            self.decided.set_result(ending)
 
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Add to the transcript. Raises `HandoffInvalid` where it would grow past all use."""
@@ -196,6 +208,11 @@ class Call:
     def note_fault(self, fault: str, message: str) -> None:
         """Have it counted and logged that the agent sent what cannot be used."""
         self.around.observe(AgentFault(self.record, self.project_config.agent.type, fault, message))
+
+    def note_refused_handoff(self, fault: str, why: str) -> None:
+        """Take note that a handoff was refused to the agent: should it end the conversation now, see `end`."""
+        self._refused_at = time.monotonic()
+        self.around.observe(AgentFault(self.record, self.project_config.agent.type, fault, why, why))
 
     def _add_turns(self, turns: tuple[Turn, ...]) -> None:
         if len(self.record.transcript) + len(turns) > MAX_TURNS:

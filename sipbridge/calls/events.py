@@ -36,12 +36,16 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentFault:
-    """The agent sent what cannot be used, or does not do its part; the call goes on. `fault` is one fixed word."""
+    """The agent sent what cannot be used, or does not do its part; the call goes on. `fault` is one fixed word.
+
+    `message` may quote what was sent; `reason` is of our own words alone, of a handoff that was refused.
+    """
 
     record: CallRecord
     agent_type: str
     fault: str
     message: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

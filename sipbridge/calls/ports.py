@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sipbridge.calls.endings import AGENT_ENDED, Ending
 from sipbridge.calls.events import CallEvent
@@ -41,16 +41,26 @@ class ReferOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """A REFER that the far end sent (RFC 3515): the Refer-To as it came, and the X- headers beside it."""
+    """A REFER that the far end sent (RFC 3515): the Refer-To as it came, and the X- headers beside it.
+
+    `refer_to` is empty if there is none, or more than one.
+    """
 
     refer_to: str
     headers: Headers
 
 
+class Verdict(NamedTuple):
+    """The response to a REFER: its SIP status, and why it is refused in words that hold nothing of the request."""
+
+    sip_status: int
+    why: str = ""
+
+
 class Referee(Protocol):
     """Judges the REFERs of a far end, and carries out what it let pass."""
 
-    def judge(self, referral: Referral) -> int:
+    def judge(self, referral: Referral) -> Verdict:
         """Say how to answer, 202 or why not. At once, on the SIP thread: it may look, and change nothing."""
 
     def accepted(self, referral: Referral) -> None:
@@ -368,6 +378,13 @@ class LiveCall(Protocol):
         """Have it counted and logged that the agent sent what cannot be used; the call goes on.
 
         `fault` is a short lower-case word from a small fixed set; `message` quotes nothing secret.
+        """
+
+    def note_refused_handoff(self, fault: str, why: str) -> None:
+        """Take note that a handoff was refused to the agent, for `why`, which holds nothing of the request.
+
+        It is counted and logged as a fault. An agent that ends the conversation soon after it gave up on a human for
+        the caller: they are handed off all the same. A handoff that is refused because one is under way is no such.
         """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from sipbridge.calls.call import Call
+from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
@@ -162,7 +162,7 @@ async def _talk(call: Call) -> None:
             error,
             extra={"event": "handoff_refused", "call_id": call.record.call_id},
         )
-        _decide_for_all(call, "invalid_handoff")
+        _decide_for_all(call, INVALID_HANDOFF)
 
 
 async def _listen(call: Call) -> None:

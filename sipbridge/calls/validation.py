@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
@@ -82,6 +83,13 @@ def name_faults(error: ValidationError, whole: str = "") -> str:
         lines.append(f"{field}: {text}"[:_FAULT_CHARACTERS] if field else text[:_FAULT_CHARACTERS])
     more = error.error_count() - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def name_first_fault(error: ValidationError, fields: Collection[str]) -> str:
+    """Say what is wrong with a request, for the log: a key of it may be anything, and is not named."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    field = str(fault["loc"][0]) if fault["loc"] else ""
+    return f"{field if field in fields else 'a field'} {describe_fault(fault)}"
 
 
 def describe_fault(fault: ErrorDetails) -> str:

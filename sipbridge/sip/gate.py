@@ -105,7 +105,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         unsupported = read.required - _EXTENSIONS
         if read.malformed is not None:
             request.refuse(_BAD_REQUEST, "")
-            _warn(request, read.malformed)
+            add_warning(request, read.malformed)
         elif unsupported:
             # RFC 3261, 8.2.2.3.
             request.refuse(_BAD_EXTENSION, "")
@@ -134,7 +134,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     ) -> None:
         _reject(request, refusal, stateless=stateless)
         if isinstance(refusal, MalformedInvite):
-            _warn(request, str(refusal))
+            add_warning(request, str(refusal))
         self._refused(invite, refusal.sip_status, refusal.reason)
 
 
@@ -147,6 +147,7 @@ def _reject(request: pj.GateRequest, refusal: InviteRefused, *, stateless: bool 
         request.addHeader("Retry-After", str(refusal.retry_after_seconds))
 
 
-def _warn(request: pj.GateRequest, text: str) -> None:
+def add_warning(request: pj.GateRequest, text: str) -> None:
+    """Say in the refusal of a request what is wrong with it. `text` is ours, and holds nothing of the request."""
     # RFC 3261, 20.43: 399 is for a text that a person reads.
-    request.addHeader("Warning", f'399 sipbridge "{text}"')
+    request.addHeader("Warning", f'399 sipbridge "{text.replace(chr(34), chr(39))}"')

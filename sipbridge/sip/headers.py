@@ -115,9 +115,11 @@ def _addresses(values: Iterable[str]) -> Iterator[str]:
 
 
 def read_referral(message: bytes) -> Referral:
-    """Read a REFER that PJSIP found to have one Refer-To. Never raises."""
+    """Read a REFER. Never raises."""
     headers = read_request(message).headers
-    return Referral(headers.get("Refer-To", ""), _extensions(headers))
+    # RFC 3515, 2.4.2: exactly one.
+    targets = headers.getall("Refer-To", [])
+    return Referral(targets[0] if len(targets) == 1 else "", _extensions(headers))
 
 
 def read_bye(message: bytes) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.ending import read_failure
+from sipbridge.sip.gate import add_warning
 from sipbridge.sip.headers import read_bye, read_contacts, read_referral
 from sipbridge.sip.pjsip_errors import explain
 
@@ -181,11 +182,13 @@ class LegTable:
             request.refuse(_FORBIDDEN, "")
             return
         referral = read_referral(request.message())
-        sip_status = dialog.referee.judge(referral)
+        sip_status, why = dialog.referee.judge(referral)
         if sip_status < 300:  # noqa: PLR2004 (a 2xx)
             self._thread.tell(partial(dialog.leg.referral_accepted, request.ticket(), dialog.referee, referral))
         else:
             request.refuse(sip_status, "")
+            if why:
+                add_warning(request, why)
 
     # ------------------------------------------------------------ events
 
@@ -199,13 +202,8 @@ class LegTable:
             return  # the last news of a call that we have hung up
         if kind == pj.EventConfirmed:
             self._confirmed(dialog, usable=final, ending=bool(number))
-        elif kind == pj.EventEnded and final:
-            contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
-            headers = read_bye(text.encode())
-            self._end(dialog, status, by_peer=True, headers=headers, contacts=contacts, heard=bool(number))
         elif kind == pj.EventEnded:
-            failure = read_failure(status, text, acknowledged=dialog.confirmed or dialog.outgoing)
-            self._end(dialog, status, by_peer=False, failure=failure)
+            self._ended(dialog, status, text, by_peer=final, heard=bool(number))
         elif kind == pj.EventTrying:
             self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventMedia:
@@ -216,6 +214,16 @@ class LegTable:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
         elif kind == pj.EventRefer:
             self._refer_progress(dialog, status, text, final=final)
+
+    def _ended(self, dialog: Dialog, status: int, text: str, *, by_peer: bool, heard: bool) -> None:
+        """Take note of the end of a dialog: by a message of the far end, else on PJSIP's own account."""
+        if not by_peer:
+            failure = read_failure(status, text, acknowledged=dialog.confirmed or dialog.outgoing)
+            self._end(dialog, status, by_peer=False, failure=failure)
+            return
+        contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
+        headers = read_bye(text.encode())
+        self._end(dialog, status, by_peer=True, headers=headers, contacts=contacts, heard=heard)
 
     def _confirmed(self, dialog: Dialog, *, usable: bool, ending: bool) -> None:
         """Take note of ACK or 2xx. A dialog with no audio agreed on is no conversation: BYE, unless PJSIP is at it."""

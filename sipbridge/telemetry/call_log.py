@@ -73,6 +73,8 @@ class CallLog:
         # Its message may quote what the agent sent: that is for debug.
         if self._limit.allows(f"agent fault: {event.fault}"):
             fields = {"event": "agent_fault", "agent_type": event.agent_type, "fault": event.fault}
+            if event.reason:
+                fields["reason"] = event.reason
             logger.warning("agent fault", extra=_ids(event.record) | fields)
 
     def _call_ended(self, event: CallEnded) -> None:

@@ -58,7 +58,8 @@ class Reply:
 class Operation(Generic[Q, B]):
     """One method of one path.
 
-    `also` is a second shape that the body may have, which the model of `body` reads too.
+    `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is told of each
+    refusal of a request with a good key.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -70,6 +71,7 @@ class Operation(Generic[Q, B]):
     body: type[B]
     also: type[BaseModel] | None = None
     refuses: tuple[type[RequestRefused], ...] = ()
+    on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
 
     @property
     def name(self) -> str:
@@ -109,7 +111,12 @@ class Operation(Generic[Q, B]):
                 gate.pass_to_admin(request)
             elif self.needs_key:
                 gate.pass_to_project(request)
-            return await self.handler(await self._read(request, deps))
+            try:
+                return await self.handler(await self._read(request, deps))
+            except RequestRefused as refusal:
+                if self.on_refusal is not None:
+                    self.on_refusal(deps, request, refusal)
+                raise
 
         return handle
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from sipbridge.calls.validation import name_faults, read_json
+from sipbridge.calls.validation import name_faults, name_first_fault, read_json
 from sipbridge.errors import BadRequest
 from sipbridge.web.refusals import BodyInvalid, BodyNotJson, BodyTooLarge, BodyTooSlow, EncodingRefused
 
@@ -42,7 +42,7 @@ async def read_body(model: type[M], request: web.Request) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise BodyInvalid(name_faults(error)) from None
+        raise BodyInvalid(name_faults(error), name_first_fault(error, model.model_fields)) from None
 
 
 async def _read_bytes(request: web.Request) -> bytes:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffState, Turn
 from sipbridge.calls.ports import LiveCall
-from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound
+from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound, RequestRefused
 from sipbridge.web.answers import CallAccepted, HandoffAccepted
+from sipbridge.web.deps import WebDeps
 from sipbridge.web.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Reply, json_answer
 
 
@@ -54,6 +55,14 @@ async def add_turns(asked: Asked[Nothing, Turns]) -> web.Response:
     return json_answer(CallAccepted(id=asked.call_id), status=202)
 
 
+def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
+    """Let the call know that the agent's wish was refused, unless that was for one that is under way."""
+    path = request.match_info
+    call = deps.directory.find(path["account_id"], path["project_id"], path["call_id"])
+    if call is not None and not isinstance(refusal, HandoffConflict):
+        call.note_refused_handoff("bad_handoff", refusal.summary)
+
+
 async def _live(asked: Asked[Any, Any]) -> LiveCall:
     """Find the call in progress. Raises `HandoffConflict` where it has ended, `NotFound` where there was none."""
     call = asked.deps.directory.find(asked.client, asked.project, asked.call_id)
@@ -77,6 +86,7 @@ OPERATIONS = (
         body=HandoffRequest,
         also=PolyaiFunctionResult,
         refuses=(NotFound, HandoffConflict, HandoffInvalid),
+        on_refusal=_note_refused_handoff,
     ),
     Operation(
         method="POST",

@@ -30,6 +30,7 @@ class FakeLiveCall:
         self.refusing: Exception | None = None
         self.requests: list[tuple[HandoffRequest, str]] = []
         self.faults: list[str] = []
+        self.refusals: list[str] = []
         self.hang_ups = 0
         self.turns: list[Turn] = []
 
@@ -55,6 +56,11 @@ class FakeLiveCall:
     def note_fault(self, fault: str, message: str) -> None:
         assert message
         self.faults.append(fault)
+
+    def note_refused_handoff(self, fault: str, why: str) -> None:
+        assert why
+        self.faults.append(fault)
+        self.refusals.append(why)
 
 
 def _implements(call: FakeLiveCall) -> LiveCall:

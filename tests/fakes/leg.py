@@ -169,7 +169,7 @@ class FakeLeg:
         referral = Referral(refer_to, {name.replace("_", "-"): value for name, value in headers.items()})
         if self.referee is None:
             return 403
-        status = self.referee.judge(referral)
+        status = self.referee.judge(referral).sip_status
         if status < 300:
             self.referee.accepted(referral)
         return status

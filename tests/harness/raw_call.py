@@ -96,7 +96,7 @@ class RawCall:
         while b" NOTIFY\r\n" not in self._socket.recv(65_535):
             pass
 
-    def take_bye(self) -> bytes:
+    def answer_bye(self) -> bytes:
         """Answer the bridge's BYE with 200, when it comes; returns it."""
         while not (request := self._socket.recv(65_535)).startswith(b"BYE "):
             pass

@@ -19,7 +19,7 @@ def test_a_late_answer_without_audio_is_no_conversation(trunk: Site, answer: byt
     contact = Contact.new()
     with raw_call(trunk, "waiting", contact) as call:
         assert call.place(b"", answer).status == 200
-        bye = call.take_bye()
+        bye = call.answer_bye()
     assert b"\r\nReason: SIP" in bye
     record = trunk.bridge.project("acme", "waiting", key("waiting")).ended_call(contact.id)
     assert (record["ended_by"], record["result"], record["reason"]) == ("bridge", "upstream_error", "unusable_answer")

@@ -40,6 +40,7 @@ class FakeCall:
     def __init__(self, record: CallRecord) -> None:
         self.record = record
         self.requests: list[tuple[HandoffRequest, str]] = []
+        self.refusals: list[tuple[str, str]] = []
         self.hung_up = False
         self.turns: list[Turn] = []
         self.key: str | None = None
@@ -75,6 +76,9 @@ class FakeCall:
 
     def note_fault(self, fault: str, message: str) -> None:
         raise AssertionError(f"the HTTP API finds fault with no agent: {fault}, {message}")
+
+    def note_refused_handoff(self, fault: str, why: str) -> None:
+        self.refusals.append((fault, why))
 
 
 class FakeDirectory:

@@ -195,3 +195,32 @@ async def test_wrong_turns_are_422(bridge: Bridge, call: FakeCall, body: bytes, 
     assert status == 422
     assert answer["error_message"].startswith(field)
     assert call.turns == []
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"destination": "Mr Doe"}, "destination: this project has no such destination"),
+        ({"reason": 7}, "reason must be text"),
+        ({"John Doe": 1}, "a field is not a known field"),
+        (b"no JSON", "the body is not JSON that can be read (line 1, column 1)"),
+    ],
+    ids=["destination", "type", "unknown field", "no JSON"],
+)
+async def test_the_call_knows_why_a_handoff_was_refused(
+    bridge: Bridge, call: FakeCall, body: bytes | dict[str, object], why: str
+) -> None:
+    status, _ = await bridge.post("calls/call-1/handoff", body=body)
+    assert status in (400, 422)
+    [(fault, noted)] = call.refusals
+    assert fault == "bad_handoff"
+    assert noted.startswith(why[:40])
+    assert "Doe" not in noted
+
+
+async def test_a_handoff_that_comes_too_late_or_with_a_bad_key_is_no_refused_wish(
+    bridge: Bridge, call: FakeCall
+) -> None:
+    call.record = make_record(handoff=make_handoff())
+    assert (await bridge.post("calls/call-1/handoff", body={}))[0] == 409
+    assert call.refusals == []

@@ -9,7 +9,7 @@ from sipbridge.agents.sip.handoff_headers import read_refer
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffRecord, HandoffState
 from sipbridge.calls.plan import make_plan
-from sipbridge.calls.ports import Leg, LiveCall, Referral
+from sipbridge.calls.ports import Leg, LiveCall, Referral, Verdict
 from sipbridge.config import HandoffConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 
@@ -36,6 +36,8 @@ class Referrals:
         self._loop = asyncio.get_running_loop()
         self._call: LiveCall | None = None
         self._waiting: HandoffRequest | None = None
+        # True once the agent has asked for a handoff, whatever became of it.
+        self.asked = False
         self._faults: list[tuple[str, str]] = []
         # Whether a 202 was promised and is not yet followed by its final NOTIFY. Two REFERs may be judged before the
         # loop hears of the first, and of two subscriptions in one dialog only the last could be told anything.
@@ -46,26 +48,27 @@ class Referrals:
         """Take note of the agent's leg: it cannot be had before the INVITE, and a REFER may come before we go on."""
         self._leg = leg
 
-    def judge(self, referral: Referral) -> int:
+    def judge(self, referral: Referral) -> Verdict:
         """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
+        self.asked = True
         try:
             request = read_refer(referral, self._config.destinations)
             if self._owing:
-                return _REQUEST_PENDING[0]
+                return Verdict(_REQUEST_PENDING[0])
             if self._call is not None:
                 self._call.check_handoff(request)
             else:
                 make_plan(self._config, request)
         except HandoffConflict:
-            return _REQUEST_PENDING[0]
+            return Verdict(_REQUEST_PENDING[0])
         except HandoffInvalid as error:
             self._note_from_afar("refer_refused", str(error))
-            return _FORBIDDEN[0]
+            return Verdict(_FORBIDDEN[0], str(error))
         except ValueError as error:
             self._note_from_afar("bad_refer", str(error))
-            return _BAD_REQUEST[0]
+            return Verdict(_BAD_REQUEST[0], str(error))
         self._owing = True
-        return _ACCEPTED[0]
+        return Verdict(_ACCEPTED[0])
 
     def accepted(self, referral: Referral) -> None:
         """Hand off, or keep the wish until the conversation begins."""
@@ -80,8 +83,8 @@ class Referrals:
     def begin(self, call: LiveCall) -> None:
         """The conversation begins: what came before it counts from now on."""
         self._call = call
-        for fault, message in self._faults:
-            call.note_fault(fault, message)
+        for fault, why in self._faults:
+            call.note_refused_handoff(fault, why)
         if self._waiting is not None:
             self._ask(call, self._waiting)
 
@@ -98,7 +101,7 @@ class Referrals:
             # Somebody was quicker, between our look and now.
             self._notify(_REQUEST_PENDING)
         except HandoffInvalid as error:
-            call.note_fault("refer_refused", str(error))
+            call.note_refused_handoff("refer_refused", str(error))
             self._notify(_FORBIDDEN)
 
     def _notify(self, status: tuple[int, str]) -> None:
@@ -107,16 +110,16 @@ class Referrals:
             with suppress(LegGone):
                 self._leg.notify(*status)
 
-    def _note_from_afar(self, fault: str, message: str) -> None:
-        """Note a fault, from the SIP thread. The loop is closed only when there is nobody left to tell."""
+    def _note_from_afar(self, fault: str, why: str) -> None:
+        """Note a refusal, from the SIP thread. The loop is closed only when there is nobody left to tell."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._note, fault, message)
+            self._loop.call_soon_threadsafe(self._note, fault, why)
 
-    def _note(self, fault: str, message: str) -> None:
+    def _note(self, fault: str, why: str) -> None:
         if self._call is None:
-            self._faults.append((fault, message))
+            self._faults.append((fault, why))
         else:
-            self._call.note_fault(fault, message)
+            self._call.note_refused_handoff(fault, why)
 
 
 def _final_status(handoff: HandoffRecord | None) -> tuple[int, str]:

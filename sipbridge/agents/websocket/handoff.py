@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import LiveCall
-from sipbridge.calls.validation import name_faults, read_json
+from sipbridge.calls.validation import name_faults, name_first_fault, read_json
 from sipbridge.errors import ErrorCode, HandoffConflict, HandoffInvalid
 
 
@@ -27,15 +27,16 @@ def ask(call: LiveCall, message: bytes | bytearray) -> Mapping[str, object]:
     except HandoffInvalid as error:
         return _refuse_invalid(call, HandoffInvalid.code, str(error))
     except ValidationError as error:
-        return _refuse_invalid(call, "invalid_request", name_faults(error, "handoff"))
+        why = name_first_fault(error, HandoffRequest.model_fields)
+        return _refuse_invalid(call, "invalid_request", name_faults(error, "handoff"), why)
     except ValueError as error:
         return _refuse_invalid(call, "invalid_json", f"the message {error}")
     return {"id": record.call_id, "state": HandoffState.INITIATED}
 
 
-def _refuse_invalid(call: LiveCall, code: ErrorCode, why: str) -> Mapping[str, object]:
-    call.note_fault("bad_handoff", why)
-    return _refusal(HandoffInvalid.http_status, code, why)
+def _refuse_invalid(call: LiveCall, code: ErrorCode, message: str, why: str = "") -> Mapping[str, object]:
+    call.note_refused_handoff("bad_handoff", why or message)
+    return _refusal(HandoffInvalid.http_status, code, message)
 
 
 def _refusal(status: int, code: ErrorCode, why: str) -> Mapping[str, object]:

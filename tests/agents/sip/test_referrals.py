@@ -87,14 +87,14 @@ async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLi
     referrals.begin(call)
     noted_by: list[int] = []
 
-    def note(fault: str, message: str) -> None:
-        assert (fault, bool(message)) == ("bad_refer", True)
+    def note(fault: str, why: str) -> None:
+        assert (fault, bool(why)) == ("bad_refer", True)
         noted_by.append(threading.get_ident())
 
-    call.note_fault = note  # type: ignore[method-assign]
+    call.note_refused_handoff = note  # type: ignore[method-assign]
     answer = await asyncio.to_thread(referrals.judge, Referral("nonsense", {}))
     await _noted()
-    assert answer == 400
+    assert answer.sip_status == 400
     assert noted_by == [threading.get_ident()]
 
 
@@ -103,7 +103,7 @@ async def test_it_may_be_judged_when_the_loop_is_gone() -> None:
         return Referrals(HANDOFF)
 
     orphan = await asyncio.to_thread(asyncio.run, make())
-    assert orphan.judge(Referral("nonsense", {})) == 400
+    assert orphan.judge(Referral("nonsense", {})).sip_status == 400
 
 
 # ------------------------------------------------------------ before the conversation
@@ -164,8 +164,8 @@ async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
-    assert referrals.judge(Referral(SALES, {})) == 202
-    assert referrals.judge(Referral(SALES, {})) == 491
+    assert referrals.judge(Referral(SALES, {})).sip_status == 202
+    assert referrals.judge(Referral(SALES, {})).sip_status == 491
     referrals.accepted(Referral(SALES, {}))
     assert len(call.requests) == 1
     referrals.finish(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
@@ -197,7 +197,7 @@ async def test_one_that_somebody_was_quicker_than_is_told_so(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
-    assert referrals.judge(Referral(SALES, {})) == 202
+    assert referrals.judge(Referral(SALES, {})).sip_status == 202
     call.refusing = HandoffConflict("the API was quicker")
     referrals.accepted(Referral(SALES, {}))
     referrals.finish(make_handoff())
