@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from harness.simulator import Simulator
 
+from sipbridge.agents.sip.conversation import AT_ONCE_SECONDS
+
 from .agent_site import SILENT_SECONDS, AgentSite, agent_site, outcomes, requests
 
 DEAD_SECONDS = 3
@@ -222,13 +224,24 @@ def test_an_agent_with_no_audio_either_way_is_not_lost(site: AgentSite) -> None:
 
 def test_a_plain_bye_ends_the_conversation(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_hangs_up")
+    agent = site.agent("agent_hangs_up", hold_seconds=AT_ONCE_SECONDS + 0.2)
     call = site.call("release").went_as_written()
     agent.check()
     record = call.record()
     assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", "agent_ended", None)
     assert call.signals() == [{"p1": "End"}]
     assert count.shows(1, "sipbridge_calls_total", project="bot", result="success", reason="agent_ended")
+
+
+def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached_or_is_lost(site: AgentSite) -> None:
+    agent = site.agent("agent_hangs_up")
+    call = site.call("release", "kind").went_as_written()
+    agent.check()
+    assert call.record()["result"] != "success"
+    # Whichever came first: its BYE, or the caller's ACK.
+    [signal] = call.signals()
+    assert signal["p1"] == "care"
+    assert signal["p3"] in ("agent_unavailable", "agent_lost")
 
 
 def test_a_bye_hands_off_by_its_headers(site: AgentSite) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 
-from sipbridge.agents.sip.conversation import SipConversation
+from sipbridge.agents.sip.conversation import SipConversation, hung_up_at_once
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.model import Identity
@@ -16,7 +16,7 @@ from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
 from sipbridge.waiting import first_of
 
 _SERVER_ERROR = 500
-_OK = 200
+_UNAVAILABLE = 480
 
 
 class SipAgent:
@@ -64,6 +64,7 @@ class SipAgent:
             try:
                 async with one.heard_in_time(agent_leg):
                     await self._until_answered(leg, agent_leg)
+                _must_be_there(agent_leg, referrals)
             except BaseException:
                 referrals.finish(None)
                 self._let_go(agent_leg)
@@ -83,9 +84,9 @@ class SipAgent:
             agent_leg.answered.result()
             if not agent_leg.ended.done():
                 raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
-            if (sip_status := agent_leg.ended.result().sip_status) != _OK:
-                raise DialFailed(sip_status, "the agent's answer could not be used") from None
-            # It answered and hung up at once. Why, and whether it hands off, stands in its BYE.
+            if not (end := agent_leg.ended.result()).by_peer:
+                raise DialFailed(end.sip_status, "the agent's answer could not be used") from None
+            # It answered and hung up. If it hands off, that stands in its BYE.
 
     def _let_go(self, leg: Leg) -> asyncio.Future[None]:
         """Hang up; nobody has to wait for it."""
@@ -96,6 +97,12 @@ class SipAgent:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
+    """Raise `DialFailed` for an agent that has answered, and left before the caller is answered."""
+    if agent_leg.ended.done() and hung_up_at_once(agent_leg.ended.result(), referrals):
+        raise DialFailed(_UNAVAILABLE, "it answered and hung up at once")
 
 
 async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ from sipbridge.waiting import first_of
 
 # For the SIP thread to take our BYE; no more of anybody's time.
 CLOSE_SECONDS = 1.0
+# An agent that hangs up within this time of its answer, and has neither spoken nor asked for a human, was never there.
+AT_ONCE_SECONDS = 0.5
 
 
 class SipConversation:
@@ -39,6 +42,7 @@ class SipConversation:
         self._let_go = let_go
         self._silence_timeout = silence_timeout_seconds
         self._talking = False
+        self._answered_at = time.monotonic()
 
     async def run(self, call: LiveCall) -> ConversationEnd:
         """Let the two talk until the agent's leg ends. Raises `AgentLost` where that was no BYE, or at long silence."""
@@ -48,7 +52,10 @@ class SipConversation:
                 self._agent_leg.on_digit(self._relay)
             self._referrals.begin(call)
             await self._agent_gone()
-            return _read_end(self._agent_leg.ended.result(), call)
+            end = self._agent_leg.ended.result()
+            if end.at - self._answered_at < AT_ONCE_SECONDS and hung_up_at_once(end, self._referrals):
+                raise AgentLost("it answered and hung up at once")
+            return _read_end(end, call)
         finally:
             self._talking = False
             await self._leg.part()
@@ -79,6 +86,11 @@ class SipConversation:
             await first_of(self._agent_leg.ended)
         elif await falls_silent(self._agent_leg, self._silence_timeout, from_the_start=True):
             raise AgentLost("silent: no RTP came from it")
+
+
+def hung_up_at_once(end: LegEnd, referrals: Referrals) -> bool:
+    """Return True if an agent has sent BYE with no audio and no wish for a handoff before it."""
+    return end.by_peer and not (end.heard or referrals.asked or asks_for_handoff(end.headers))
 
 
 def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:

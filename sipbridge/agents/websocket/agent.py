@@ -9,6 +9,7 @@ from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Leg
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
+from sipbridge.errors import AgentUnavailable
 
 
 class WebsocketAgent:
@@ -21,8 +22,12 @@ class WebsocketAgent:
     async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
         """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegGone`."""
         await leg.ring()
+        link = await self._opener.open()
+        if link.ended.done():
+            link.close()
+            raise AgentUnavailable("it accepted the upgrade and closed its socket at once")
         return WebsocketConversation(
-            link=await self._opener.open(),
+            link=link,
             reopen=self._opener.open,
             leg=leg,
             labels=label(identity, self._config.parameters),

@@ -16,6 +16,8 @@ from sipbridge.errors import AgentLost, AgentUnavailable
 # Seconds before each attempt to have a dropped socket back; a socket that held for so long starts the series anew.
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)
 STEADY_SECONDS = 10.0
+# An agent that closes a socket within this time, and has sent nothing over it, has not taken the call.
+USELESS_SECONDS = 2.0
 
 
 class WebsocketConversation:
@@ -69,13 +71,15 @@ class WebsocketConversation:
     async def _talk(self, call: LiveCall, playback: Playback) -> ConversationEnd:
         delays = iter(RECONNECT_DELAYS)
         while True:
-            self._stream = MediaStream(self._link, call, playback, self._labels)
-            self._stream.start()
+            stream = self._stream = MediaStream(self._link, call, playback, self._labels)
+            stream.start()
             since = self._loop.time()
             code = await self._link.ended
             self._stream = None
             self._link.close()
             if code in (CLOSED_WELL, CLOSED_WITHOUT_CODE):
+                if not stream.was_used and self._link.lasted_seconds < USELESS_SECONDS:
+                    raise AgentLost(f"it closed its socket within {USELESS_SECONDS:g} s and had sent nothing")
                 return ConversationEnd(None)
             if self._loop.time() - since >= STEADY_SECONDS:
                 delays = iter(RECONNECT_DELAYS)

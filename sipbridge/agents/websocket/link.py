@@ -43,6 +43,9 @@ class Link(WSListener):
     def __init__(self) -> None:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.congested = False
+        # Known once it has ended.
+        self.lasted_seconds = 0.0
+        self._opened_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._given_up = False
@@ -93,6 +96,7 @@ class Link(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The upgrade is done."""
         self._transport = transport
+        self._opened_at = self._loop.time()
         underlying = transport.underlying_transport
         underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
@@ -192,6 +196,7 @@ class Link(WSListener):
             return
         if self._close_code_sent() is WSCloseCode.MESSAGE_TOO_BIG:
             self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
+        self.lasted_seconds = self._loop.time() - self._opened_at
         self.ended.set_result(code)
 
     def _close_code_sent(self) -> WSCloseCode | None:

@@ -27,6 +27,8 @@ class MediaStream:
         self._call = call
         self._playback = playback
         self._messages = StreamMessages(labels)
+        # True once the agent has sent anything that the protocol knows.
+        self.was_used = False
         self._marks: deque[tuple[int, str]] = deque()  # bytes that must have been played, name
         self._actions = {"media": self._media, "mark": self._mark, "clear": self._clear, "handoff": self._handoff}
 
@@ -75,6 +77,7 @@ class MediaStream:
             self._call.note_fault("wrong_stream", f"a {event} message names no streamSid, or another stream's")
             return
         else:
+            self.was_used = True
             action(message, payload)
         self._playback.note_life()
 

@@ -77,6 +77,16 @@ async def test_an_agent_that_hangs_up_as_soon_as_it_answered_was_reached() -> No
     await connecting
 
 
+async def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached() -> None:
+    scene = Scene(uri=[FIRST])
+    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    leg = await scene.leg()
+    scene.journal.when("caller.join", lambda: leg.far_end_hangs_up(heard=False))
+    leg.far_end_answers()
+    with pytest.raises(AgentUnavailable):
+        await connecting
+
+
 # ------------------------------------------------------------ not reached
 
 

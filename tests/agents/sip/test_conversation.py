@@ -70,6 +70,14 @@ async def test_a_bye_that_cannot_be_read_still_gets_the_caller_a_human(headers: 
     assert talk.call.faults == ["bad_handoff"]
 
 
+async def test_an_agent_that_answers_and_hangs_up_without_a_word_is_lost() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up(heard=False)
+    with pytest.raises(AgentLost, match="at once"):
+        await running
+
+
 @pytest.mark.parametrize("status", [408, 500, 503])
 async def test_an_agent_whose_leg_fails_is_lost(status: int) -> None:
     talk = Talk()

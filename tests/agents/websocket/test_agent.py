@@ -15,9 +15,9 @@ from harness.ipv6 import needs_ipv6
 
 from sipbridge.agents.websocket.opening import Opener
 from sipbridge.agents.websocket.signature import sign
+from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
-from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
 from .support import Site, agent_server, identity
@@ -229,6 +229,7 @@ async def test_callers_of_one_agent_have_nothing_in_common(site: Site) -> None:
     second_socket.speak(b"for the second")
     await second_socket.settle()
     assert (site.audio.audio, other.audio.audio) == (b"", b"for the second")
+    first_socket.say("clear")
     first_socket.hang_up(1000)
     assert (await first).ending is AGENT_ENDED
     assert not second.done()

@@ -40,6 +40,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
 
 async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) -> None:
     _, running, agent = await site.talk()
+    agent.say("clear")
     agent.hang_up(1000)
     end = await running
     assert (end.handoff, end.ending) == (None, AGENT_ENDED)
@@ -49,16 +50,44 @@ async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) 
 
 async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: Site) -> None:
     _, running, agent = await site.talk()
+    agent.say("clear")
     agent.hang_up_without_code()
     assert (await running).ending is AGENT_ENDED
     assert site.server.attempts == 1
 
 
-async def test_an_agent_that_closes_while_it_rings_ends_the_conversation_at_the_answer(site: Site) -> None:
+async def test_an_agent_that_closes_while_it_rings_is_lost_at_the_answer(site: Site) -> None:
     talking, agent = await site.connect()
     agent.hang_up(1000)
     await agent.closed
-    assert (await talking.run(site.call)).ending is AGENT_ENDED
+    with pytest.raises(AgentLost):
+        await talking.run(site.call)
+
+
+async def test_an_agent_that_closes_at_once_and_has_sent_nothing_is_lost(site: Site) -> None:
+    _, running, agent = await site.talk()
+    agent.hang_up(1000)
+    with pytest.raises(AgentLost, match="had sent nothing"):
+        await running
+
+
+async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "USELESS_SECONDS", 0.0)
+    _, running, agent = await site.talk()
+    agent.hang_up(1000)
+    assert (await running).ending is AGENT_ENDED
+
+
+async def test_an_agent_that_comes_back_and_closes_at_once_is_lost(site: Site) -> None:
+    _, running, agent = await site.talk()
+    agent.say("clear")
+    agent.hang_up()
+    agent, _ = await _reconnected(site)
+    agent.hang_up(1000)
+    with pytest.raises(AgentLost):
+        await running
 
 
 # ------------------------------------------------------------ the socket is lost
@@ -191,6 +220,7 @@ async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: 
     await agent.closed
     running = asyncio.ensure_future(talking.run(site.call))
     agent, _ = await _reconnected(site)
+    agent.say("clear")
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
 
