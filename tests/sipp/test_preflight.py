@@ -74,6 +74,11 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
         ),
         "clients.acme.projects.release.agent.ca_file: holds no certificate",
     ),
+    "ipv6 listener": (_set("sip.listen", ["udp://[::1]:0"]), "sip.listen[0]: has an IPv6 address; SIP and RTP use"),
+    "ipv6 agent": (
+        lambda settings, _: _agent(settings, {"type": "sip", "uri": "sip:bot@[::1]:5060"}),
+        "clients.acme.projects.release.agent.uri[0]: has an IPv6 address; SIP and RTP use",
+    ),
     "unknown key": (_set("sip.max_call", 5), "sip.max_call: is an unknown key"),
 }
 
