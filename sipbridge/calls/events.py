@@ -84,6 +84,21 @@ class SignalSent:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactShared:
+    """A call has begun whose contact has another live call."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWithheld:
+    """A Signal was not sent: its contact was signalled through another live call. `purpose` is `handoff` or `end`."""
+
+    record: CallRecord
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransferDone:
     """A transfer method ended. `sip_status` is 0 where none tells."""
 
@@ -166,6 +181,8 @@ CallEvent = (
     | HandoffStarted
     | HandoffStage
     | SignalSent
+    | ContactShared
+    | SignalWithheld
     | TransferDone
     | HandoffFinished
     | CallEnded

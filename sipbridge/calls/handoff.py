@@ -8,7 +8,7 @@ import time
 
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import Ending
-from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent
+from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
 from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan, signal_parameters
 from sipbridge.calls.ports import SignalResult
@@ -43,6 +43,9 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         if speech is not None:
             await settle(speech)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
+    if signal is SignalResult.DUPLICATE:
+        # The script has its Signal, of which of its calls nobody knows.
+        signal = None
     started = time.monotonic()
 
     def finish(transferred: Transfer) -> Outcome:
@@ -159,7 +162,10 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
         seconds = time.monotonic() - started
         call.note_handoff(signal=signal.result.value)
         outcome = SIGNAL_OUTCOMES[signal.result]
-        call.around.observe(SignalSent(call.record, purpose, outcome, seconds))
+        withheld = signal.result is SignalResult.DUPLICATE
+        call.around.observe(
+            SignalWithheld(call.record, purpose) if withheld else SignalSent(call.record, purpose, outcome, seconds)
+        )
         if plan:
             call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
 

@@ -135,7 +135,7 @@ class HandoffRecord(BaseModel):
 
     `confirmed` is true where CXone or the destination showed that it took the caller, false where it only accepted
     the Signal or the transfer, and null while that is open. `signal` is one of `accepted`, `refused`,
-    `undelivered`, `unknown` and `none`; `transfer` is what became of the destination's method.
+    `undelivered`, `unknown`, `duplicate` and `none`; `transfer` is what became of the destination's method.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -237,6 +237,7 @@ class SignalResult(StrEnum):
     REFUSED = "refused"  # CXone answered that it will not
     UNDELIVERED = "undelivered"  # it certainly did not reach CXone
     UNKNOWN = "unknown"  # sent, and no answer: it is not sent again
+    DUPLICATE = "duplicate"  # not sent: the contact was signalled through another live call
 
 
 # Awaited while a Signal is under way: with `UNKNOWN` right before its first byte goes out, with `UNDELIVERED` once that

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sipbridge.calls.call import now
@@ -41,10 +42,12 @@ async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
     logger.log(level, "calls that the last run left open: %d", len(left), extra=extra)
     # Of each client: one whose CXone is down keeps no other's callers waiting.
     turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+    contacts: defaultdict[tuple[str, str], _Contact] = defaultdict(_Contact)
 
     async def make_good(call: Unfinished) -> None:
         try:
-            await _recover(call, around, turns[call.record.client])
+            client = call.record.client
+            await _recover(call, around, _Turn(turns[client], contacts[client, call.record.contact_id]))
         except Exception:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
             logger.exception("a call could not be made good", extra=extra)
@@ -55,7 +58,22 @@ async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
     logger.info("calls made good: %d", len(left), extra={"event": "recovery_ended", "calls": len(left)})
 
 
-async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaphore) -> None:
+@dataclass(slots=True)
+class _Contact:
+    """A contact, of which several calls may have been up: it is signalled through one of them."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    signalled: bool = False
+
+
+class _Turn(NamedTuple):
+    """What a call waits for before its contact is signalled: few at once of a client, one at a time of a contact."""
+
+    client: asyncio.Semaphore
+    contact: _Contact
+
+
+async def _recover(call: Unfinished, around: Surroundings, turn: _Turn) -> None:
     record = call.record
     if record.state is not CallState.ENDED:
         # The store may know more: what the agent sent with its handoff, or that all was over but for the journal.
@@ -63,7 +81,7 @@ async def _recover(call: Unfinished, around: Surroundings, turns: asyncio.Semaph
         if known is not None and known.state is CallState.ENDED:
             around.journal.stored(record.call_id)
             return
-        record, outcome, erased = await _make_good(_merged(record, known), call, around, turns)
+        record, outcome, erased = await _make_good(_merged(record, known), call, around, turn)
         around.observe(CallRecovered(record, outcome))
         if erased:
             around.journal.stored(record.call_id)
@@ -90,7 +108,7 @@ class _Good(NamedTuple):
     erased: bool = False
 
 
-async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings, turns: asyncio.Semaphore) -> _Good:
+async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings, turn: _Turn) -> _Good:
     client = around.config.clients.get(record.client)
     project = client.projects.get(record.project) if client else None
     if call.signal is not None:
@@ -111,7 +129,7 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings,
     shown = await _put(record, around)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
     record = _with_handoff(record, parameters=parameters)
-    result = await _signal(record, project, parameters, around, turns)
+    result = await _signal(record, project, parameters, around, turn)
     outcome = SIGNAL_OUTCOMES[result]
     # It takes a minute where CXone is not there, and what was erased in it must not come back.
     erased = shown and await _is_gone(record, around)
@@ -123,9 +141,24 @@ async def _signal(
     project: ProjectConfig,
     parameters: dict[str, str],
     around: Surroundings,
+    turn: _Turn,
+) -> SignalResult:
+    """Signal, unless another call of the contact has done so; again where it certainly did not arrive."""
+    async with turn.contact.lock:
+        if turn.contact.signalled:
+            return SignalResult.DUPLICATE
+        result = await _signal_contact(record, project, parameters, around, turn.client)
+        turn.contact.signalled = result is not SignalResult.UNDELIVERED
+        return result
+
+
+async def _signal_contact(
+    record: CallRecord,
+    project: ProjectConfig,
+    parameters: dict[str, str],
+    around: Surroundings,
     turns: asyncio.Semaphore,
 ) -> SignalResult:
-    """Signal; again where it certainly did not arrive, as long as the contact may be there."""
     began = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
         async with turns:

@@ -1,7 +1,8 @@
-"""The calls in progress, by their own id and by the id that CXone knows them by."""
+"""The calls in progress, by their own id and by the ids that CXone knows them by."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ class CallRegistry:
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
         self._shared: dict[tuple[str, str, str], list[Call]] = {}
+        self._contacts: dict[tuple[str, str], list[Call]] = {}
+        # Ids of calls whose contact was signalled through another call while both were up.
+        self._signalled: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -22,11 +26,38 @@ class CallRegistry:
         """Make a call known."""
         self._calls[call.record.call_id] = call
         self._shared.setdefault(_shared_key(call), []).append(call)
+        self._contacts.setdefault(_contact_key(call), []).append(call)
 
     def remove(self, call: Call) -> None:
         """Forget a call that is over."""
         self._calls.pop(call.record.call_id, None)
         self._forget_shared(call)
+        self._signalled.discard(call.record.call_id)
+        calls = self._contacts.get(_contact_key(call), [])
+        if call in calls:
+            calls.remove(call)
+        if not calls:
+            self._contacts.pop(_contact_key(call), None)
+
+    def others_of_contact(self, call_id: str) -> list[str]:
+        """Return the ids of the other calls that are up with the contact of this one."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return []
+        calls = self._contacts.get(_contact_key(call), [])
+        return [other.record.call_id for other in calls if other is not call and not other.leg.ended.done()]
+
+    def mark_signalled(self, call_ids: Iterable[str]) -> None:
+        """Take note that the contact of these calls is being signalled through another."""
+        self._signalled.update(call_ids)
+
+    def unmark_signalled(self, call_ids: Iterable[str]) -> None:
+        """Take that back: that Signal certainly did not arrive."""
+        self._signalled.difference_update(call_ids)
+
+    def is_signalled(self, call_id: str) -> bool:
+        """True if the contact of this call was signalled through another call while both were up."""
+        return call_id in self._signalled
 
     def share_as(self, call: Call, shared_id: str) -> None:
         """Find the call by another shared id from now on; to be called before its record carries it."""
@@ -59,6 +90,10 @@ class CallRegistry:
             calls.remove(call)
         if not calls:
             self._shared.pop(_shared_key(call), None)
+
+
+def _contact_key(call: Call) -> tuple[str, str]:
+    return call.record.client, call.record.contact_id
 
 
 def _shared_key(call: Call) -> tuple[str, str, str]:

@@ -11,11 +11,12 @@ from functools import partial
 
 from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
-from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, InviteAnswered
+from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState, EndedBy, LegEnd, LegFailure, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
+from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.waiting import first_of, settle
@@ -32,6 +33,8 @@ async def run_call(call: Call) -> None:
     call.around.registry.add(call)
     try:
         call.around.observe(CallStarted(call.record))
+        if call.around.registry.others_of_contact(call.record.call_id):
+            call.around.observe(ContactShared(call.record))
         await _reach_agent(call)
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await call.leg.hang_up(AgentUnavailable.sip_status)
@@ -78,6 +81,9 @@ async def _reach_agent(call: Call) -> None:
 async def _answer(call: Call) -> None:
     # Before the caller is answered: from here on a crash is made good at the next start.
     await call.journalled(call.around.journal.begin(call.record, call.identity.headers))
+    if call.around.registry.is_signalled(call.record.call_id):
+        # While it rang.
+        call.around.journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
     # From its end on there is none.
     call.leg.ended.add_done_callback(partial(_journal_end, call))
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.

@@ -16,8 +16,10 @@ from sipbridge.calls.events import (
     CallEvent,
     CallRecovered,
     ConfigRead,
+    ContactShared,
     DrainChanged,
     InviteAnswered,
+    SignalWithheld,
     StoreFailed,
     TokenRequested,
 )
@@ -40,6 +42,8 @@ class CallLog:
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             AgentFault: self._agent_fault,
+            ContactShared: self._contact_shared,
+            SignalWithheld: self._signal_withheld,
             CallEnded: self._call_ended,
             CallRecovered: self._call_recovered,
             TokenRequested: self._token_requested,
@@ -76,6 +80,17 @@ class CallLog:
             if event.reason:
                 fields["reason"] = event.reason
             logger.warning("agent fault", extra=_ids(event.record) | fields)
+
+    def _contact_shared(self, event: ContactShared) -> None:
+        if self._limit.allows("contact shared"):
+            logger.warning("contact has another live call", extra=_ids(event.record) | {"event": "contact_shared"})
+
+    def _signal_withheld(self, event: SignalWithheld) -> None:
+        if self._limit.allows("signal withheld"):
+            fields = {"event": "signal_withheld", "purpose": event.purpose}
+            logger.warning(
+                "Signal withheld: another live call signalled the contact", extra=_ids(event.record) | fields
+            )
 
     def _call_ended(self, event: CallEnded) -> None:
         record = event.record

@@ -20,11 +20,13 @@ from sipbridge.calls.events import (
     CallRecovered,
     CallStarted,
     ConfigRead,
+    ContactShared,
     DrainChanged,
     HandoffFinished,
     HandoffStage,
     InviteAnswered,
     SignalSent,
+    SignalWithheld,
     StoreFailed,
     TokenRequested,
     TransferDone,
@@ -84,6 +86,8 @@ class Metrics:
             "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
         )
         self._signals = counter("sipbridge_signals_total", "Signals tried.", "client", "result")
+        self._withheld = counter("sipbridge_signals_withheld_total", "Signals whose contact had its Signal.", "client")
+        self._shared = counter("sipbridge_shared_contacts_total", "Calls of a contact with another one up.", "client")
         self._tokens = counter("sipbridge_token_requests_total", "Access tokens asked for.", "client", "result")
         self._transfers = counter("sipbridge_transfers_total", "Transfer methods carried out.", "method", "result")
         self._agents = counter("sipbridge_agent_connects_total", "Attempts to reach an agent.", "type", "result")
@@ -117,6 +121,8 @@ class Metrics:
             CallAnswered: self._call_answered,
             HandoffStage: self._handoff_stage,
             SignalSent: self._signal_sent,
+            SignalWithheld: self._signal_withheld,
+            ContactShared: self._contact_shared,
             TransferDone: self._transfer_done,
             HandoffFinished: self._handoff_finished,
             CallEnded: self._call_ended,
@@ -194,6 +200,12 @@ class Metrics:
     def _signal_sent(self, event: SignalSent) -> None:
         self._signals(event.record.client, event.outcome.result).inc()
         self._signal_seconds.observe(event.seconds)
+
+    def _signal_withheld(self, event: SignalWithheld) -> None:
+        self._withheld(event.record.client).inc()
+
+    def _contact_shared(self, event: ContactShared) -> None:
+        self._shared(event.record.client).inc()
 
     def _transfer_done(self, event: TransferDone) -> None:
         self._transfers(event.method, event.outcome.result).inc()

@@ -279,3 +279,18 @@ async def test_cxones_bye_after_the_signal_that_it_took_confirms_the_handoff(
     assert kept is not None
     assert (kept.state, kept.confirmed) == (HandoffState.COMPLETED, confirmed)
     assert kept.parameters == {"p1": "care"}, "only the journal had them"
+
+
+async def test_two_calls_of_one_contact_get_one_signal() -> None:
+    world = World()
+    calls = [Unfinished(_record(world, call_id=call_id), {}) for call_id in ("one", "two")]
+    await recover(calls, world.call.around)
+    assert len(world.centre.signals) == 1
+    signals = {record.call_id: record.handoff.signal for record in world.store.written if record.handoff}
+    assert sorted(signals.values()) == ["accepted", "duplicate"]
+
+
+async def test_a_call_whose_contact_was_signalled_through_another_is_not_signalled() -> None:
+    world = World()
+    await recover([Unfinished(_record(world), {}, SignalResult.DUPLICATE)], world.call.around)
+    assert world.centre.signals == []

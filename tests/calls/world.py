@@ -105,7 +105,13 @@ def pop_url(record: CallRecord) -> str:
 class World:
     """One call. `begin`, let things happen, then `over`, which also checks what holds for every call."""
 
-    def __init__(self, *, handoff: dict[str, Any] | None = None, **project: Any) -> None:  # noqa: ANN401 (keys of a project)
+    def __init__(
+        self,
+        *,
+        handoff: dict[str, Any] | None = None,
+        registry: CallRegistry | None = None,
+        **project: Any,  # noqa: ANN401 (keys of a project)
+    ) -> None:
         self.journal = Journal()
         self.observer = RecordingObserver()
         self.leg = FakeLeg(self.journal)
@@ -115,7 +121,7 @@ class World:
         self.speaker = FakeSpeaker(self.journal)
         self.centre = FakeCentre(self.journal)
         self.store = FakeStore(self.journal)
-        self.registry = CallRegistry()
+        self.registry = CallRegistry() if registry is None else registry
         config = make_config(sip=None, handoff=handoff, **project)
         self.admission = Admission(config)
         self.call_journal = FakeCallJournal(self.journal)
@@ -176,7 +182,7 @@ class World:
         self.task.result()
         self._check_events()
         assert self.leg.ended.done()
-        assert len(self.registry) == 0
+        assert self.call not in self.registry.all()
         assert self.admission.active == 0
         assert self.record.state is CallState.ENDED
         assert self.record.ended_at is not None

@@ -18,6 +18,7 @@ class FakeCallJournal:
         self.unstored_records: list[CallRecord] = []
         self.failing = False
         self._journal = journal
+        self.signals: list[tuple[str, SignalResult]] = []
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
         await self._journal.reach("journal.begin")
@@ -32,7 +33,9 @@ class FakeCallJournal:
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         self._journal.note(f"journal.signalled {result}")
-        self.open[call_id] = result
+        self.signals.append((call_id, result))
+        if call_id in self.open:
+            self.open[call_id] = result
 
     def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:  # noqa: ARG002 (the Protocol has it)
         self._journal.note(f"journal.hung_up by {by}")

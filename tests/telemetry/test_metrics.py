@@ -15,10 +15,12 @@ from sipbridge.calls.events import (
     CallRecovered,
     CallStarted,
     ConfigRead,
+    ContactShared,
     DrainChanged,
     HandoffFinished,
     HandoffStage,
     InviteAnswered,
+    SignalWithheld,
     StoreFailed,
     TokenRequested,
 )
@@ -38,6 +40,8 @@ CONTRACT = {
     "sipbridge_handoffs_total": {"client", "project", "method", "result", "reason"},
     "sipbridge_handoff_seconds_count": {"stage"},
     "sipbridge_signals_total": {"client", "result"},
+    "sipbridge_signals_withheld_total": {"client"},
+    "sipbridge_shared_contacts_total": {"client"},
     "sipbridge_signal_seconds_count": set(),
     "sipbridge_token_requests_total": {"client", "result"},
     "sipbridge_transfers_total": {"method", "result"},
@@ -94,6 +98,8 @@ def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str)
         *whole_call(),
         TokenRequested("acme", Result.SUCCESS, 0.1),
         CallRecovered(ENDED, OK),
+        ContactShared(ENDED),
+        SignalWithheld(ENDED, "end"),
         ConfigRead(OK),
     ]:
         metrics(event)

@@ -1,0 +1,79 @@
+"""Two live calls of one contact: while both are up it is signalled once."""
+
+from __future__ import annotations
+
+from sipbridge.calls.events import ContactShared, SignalWithheld
+from sipbridge.calls.model import HandoffState
+from sipbridge.calls.ports import SignalResult
+
+from .world import World
+
+
+async def two_calls() -> tuple[World, World]:
+    """Two worlds whose calls know of each other."""
+    first = World()
+    second = World(registry=first.registry)
+    await first.talking()
+    await second.talking()
+    return first, second
+
+
+async def test_the_second_call_of_a_contact_is_noticed() -> None:
+    first, second = await two_calls()
+    assert first.observer.of(ContactShared) == []
+    assert second.observer.one(ContactShared).record.call_id == second.record.call_id
+    for world in (first, second):
+        world.leg.far_end_hangs_up()
+        await world.over()
+
+
+async def test_while_both_are_up_the_contact_is_signalled_once() -> None:
+    first, second = await two_calls()
+    first.ask(destination="care")
+    await first.over()
+    second.ask(destination="care")
+    record = await second.over()
+    assert (len(first.centre.signals), second.centre.signals) == (1, [])
+    assert second.observer.one(SignalWithheld).purpose == "handoff"
+    assert record.handoff is not None
+    assert (record.handoff.signal, record.handoff.state) == ("duplicate", HandoffState.COMPLETED)
+    assert record.handoff.confirmed is False
+
+
+async def test_the_end_of_a_conversation_is_withheld_too() -> None:
+    first, second = await two_calls()
+    second.ask(destination="care")
+    await second.over()
+    first.conversation.ends()
+    record = await first.over()
+    assert (first.centre.signals, record.reason) == ([], "agent_ended")
+    assert first.observer.one(SignalWithheld).purpose == "end"
+
+
+async def test_a_call_that_begins_after_the_first_is_over_is_a_new_one() -> None:
+    first = World()
+    await first.hand_off(destination="care")
+    second = World(registry=first.registry)
+    await second.hand_off(destination="care")
+    assert (len(first.centre.signals), len(second.centre.signals)) == (1, 1)
+    assert second.observer.of(ContactShared) == []
+
+
+async def test_a_signal_that_did_not_arrive_withholds_nothing() -> None:
+    first, second = await two_calls()
+    first.centre.answer = SignalResult.UNDELIVERED
+    first.ask(destination="care")
+    await first.over()
+    second.ask(destination="care")
+    await second.over()
+    assert second.handoff.signal == "accepted"
+
+
+async def test_a_crash_signals_the_other_call_no_more() -> None:
+    first, second = await two_calls()
+    first.ask(destination="care")
+    await first.over()
+    # One journal in truth; here the first call's has what it noted of the second.
+    assert (second.record.call_id, SignalResult.DUPLICATE) in first.call_journal.signals
+    second.leg.far_end_hangs_up()
+    await second.over()
