@@ -119,6 +119,7 @@
 %include "sipbridge_connections.hpp"
 %include "sipbridge_names.hpp"
 %ignore sipbridge::ChosenTarget;
+%ignore sipbridge::forgetTarget;
 %include "sipbridge_resolver.hpp"
 %ignore sipbridge::giveIdlePoolsBack;
 %include "sipbridge_pools.hpp"

@@ -347,6 +347,7 @@ void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *accou
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
     forgetDigits(id);
     forgetAudio(id);
+    forgetTarget(id);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     keepNewOffer(pjsua_var.calls[id].inv->dlg);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
@@ -522,6 +523,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
     const ChosenTarget chosen(target);
     pjsua_call_id call = PJSUA_INVALID_ID;
     PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &remote, NULL, NULL, &message.data, &call));
+    chosen.keepFor(call);
     if (!username.empty())
         useCredentials(pjsua_var.calls[call].inv->dlg, username, password);
     forgetDigits(call);

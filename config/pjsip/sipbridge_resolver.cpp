@@ -2,6 +2,8 @@
 
 #include "sipbridge_native.hpp"
 
+#include <pjsua-lib/pjsua_internal.h>
+
 #include <map>
 
 #define THIS_FILE "sipbridge_resolver.cpp"
@@ -24,9 +26,23 @@ struct Waiting {
     string name;
 };
 
+/** Where an INVITE was sent, and for which host of its URI. */
+struct Sent {
+    string host;
+    int port = 0;
+    string target;
+};
+
 std::map<int, Waiting> waiting;
 int lastNumber = 0;
-string chosen;
+// Of the INVITE that is being sent; its target is empty at all other times.
+Sent sending;
+// By PJSUA's slot.
+Sent sent[PJSUA_MAX_CALLS];
+
+string hostOf(const pjsip_host_info *target) {
+    return string(target->addr.host.ptr, static_cast<size_t>(target->addr.host.slen));
+}
 
 pjsip_transport_type_e typeOf(const pjsip_host_info *target) {
     if (target->type != PJSIP_TRANSPORT_UNSPECIFIED)
@@ -91,8 +107,44 @@ bool addConnection(pjsip_server_addresses *found, const pjsip_host_info *target,
     return true;
 }
 
+bool addChosen(pjsip_server_addresses *found, const pjsip_host_info *target) {
+    if (sending.target.empty() || !addText(found, sending.target, target->addr.host))
+        return false;
+    sending.host = hostOf(target);
+    sending.port = target->addr.port;
+    return true;
+}
+
+/** The target of the INVITE, for a request of its dialog to the same host. */
+bool addSame(pjsip_server_addresses *found, const pjsip_host_info *target, const void *token) {
+    const pjsip_msg *message = static_cast<const pjsip_send_state *>(token)->tdata->msg;
+    if (message->type != PJSIP_REQUEST_MSG)
+        return false;
+    const auto *id = static_cast<const pjsip_cid_hdr *>(pjsip_msg_find_hdr(message, PJSIP_H_CALL_ID, NULL));
+    const auto *from = static_cast<const pjsip_from_hdr *>(pjsip_msg_find_hdr(message, PJSIP_H_FROM, NULL));
+    const auto *to = static_cast<const pjsip_to_hdr *>(pjsip_msg_find_hdr(message, PJSIP_H_TO, NULL));
+    if (!id || !from || !to || !to->tag.slen)
+        return false;
+    const pjsip_dialog *dialog = pjsip_ua_find_dialog(&id->id, &from->tag, &to->tag, PJ_FALSE);
+    const auto *call = dialog ? static_cast<const pjsua_call *>(dialog->mod_data[pjsua_var.mod.id]) : nullptr;
+    if (!call)
+        return false;
+    const Sent &invite = sent[call->index];
+    const pj_str_t host = pj_str(const_cast<char *>(invite.host.c_str()));
+    if (invite.target.empty() || invite.port != target->addr.port || pj_stricmp(&host, &target->addr.host) != 0)
+        return false;
+    pjsip_server_addresses same;
+    same.count = 0;
+    if (!addText(&same, invite.target, target->addr.host))
+        return false;
+    if (target->type != PJSIP_TRANSPORT_UNSPECIFIED && target->type != same.entry[0].type)
+        return false;
+    add(found, same.entry[0].type, same.entry[0].addr, target->addr.host);
+    return true;
+}
+
 void ask(const pjsip_host_info *target, void *token, pjsip_resolver_callback *callback) {
-    const string name(target->addr.host.ptr, static_cast<size_t>(target->addr.host.slen));
+    const string name = hostOf(target);
     // A line break parts the fields of the event; no host's name has one.
     if (waiting.size() >= MAX_WAITING || name.find('\n') != string::npos) {
         (*callback)(PJ_ERESOLVE, token, NULL);
@@ -110,8 +162,8 @@ void resolve(pjsip_resolver_t *, pj_pool_t *, const pjsip_host_info *target, voi
              pjsip_resolver_callback *callback) {
     pjsip_server_addresses found;
     found.count = 0;
-    const bool known = (!chosen.empty() && addText(&found, chosen, target->addr.host)) ||
-                       addConnection(&found, target, token) || addNumeric(&found, target);
+    const bool known = addChosen(&found, target) || addConnection(&found, target, token) ||
+                       addNumeric(&found, target) || addSame(&found, target, token);
     if (known)
         (*callback)(PJ_SUCCESS, token, &found);
     else
@@ -145,7 +197,10 @@ void resolveNoMore() {
         resolved(waiting.begin()->first, {});
 }
 
-ChosenTarget::ChosenTarget(const string &target) { chosen = target; }
-ChosenTarget::~ChosenTarget() { chosen.clear(); }
+ChosenTarget::ChosenTarget(const string &target) { sending.target = target; }
+ChosenTarget::~ChosenTarget() { sending = Sent(); }
+void ChosenTarget::keepFor(int call) const { sent[call] = sending; }
+
+void forgetTarget(int call) { sent[call] = Sent(); }
 
 }  // namespace sipbridge

@@ -24,14 +24,22 @@ void resolved(int number, const std::vector<std::string> &targets);
 /** Fail all that still wait; before Endpoint::libDestroy. */
 void resolveNoMore();
 
-/** As long as it exists, names are this target: an INVITE goes to the target that was chosen for it. */
+/**
+ * As long as it exists, every host is this target: an INVITE goes to the target that was chosen for it. `keepFor` has the
+ * call's later requests go there too, if they are for the same host and port: what DNS says of a name may be another
+ * machine by then, which knows nothing of the call.
+ */
 class ChosenTarget {
 public:
     explicit ChosenTarget(const std::string &target);
     ~ChosenTarget();
+    void keepFor(int call) const;
     ChosenTarget(const ChosenTarget &) = delete;
     ChosenTarget &operator=(const ChosenTarget &) = delete;
 };
+
+/** A call that came has no such target. */
+void forgetTarget(int call);
 
 }  // namespace sipbridge
 

@@ -22,14 +22,14 @@ _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 
 
 class RawAgent:
-    """Answers every request with `respond`, an INVITE's 200 with an SDP; `contact` is the host in its Contact."""
+    """Answers every request with `respond`, an INVITE's 200 with an SDP; its Contact says `contact`."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, contact: str = "") -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind((host, port))
         self.host, self.port = self._socket.getsockname()
         self.respond: Callable[[Message], Response] = lambda _: (200, [])
-        self._contact = contact or host
+        self.contact = self.address
         self._requests: list[Message] = []
         self._seen: set[tuple[str, str]] = set()
         self._thread = threading.Thread(target=self._serve, name="agent", daemon=True)
@@ -50,7 +50,8 @@ class RawAgent:
         return self.received(method)
 
     def forget(self) -> None:
-        """Forget what came, and answer every call."""
+        """Forget what came, answer every call, and say where it is by address."""
+        self.contact = self.address
         self.respond = lambda _: (200, [])
         self._requests.clear()
 
@@ -79,7 +80,7 @@ class RawAgent:
         lines += [f"To: {request.header('To')}{tag}", *headers]
         body = ""
         if request.method == "INVITE" and status == 200:
-            lines += [f"Contact: <sip:raw@{self._contact}:{self.port}>", "Content-Type: application/sdp"]
+            lines += [f"Contact: <sip:raw@{self.contact}>", "Content-Type: application/sdp"]
             body = _SDP.format(host=self.host, port=self.port + 1)
         return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode()
 

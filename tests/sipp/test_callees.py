@@ -75,7 +75,7 @@ def _with_routes(settings: Settings) -> Settings:
 @pytest.fixture(scope="module")
 def shared_callees(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Callees]:
     with ExitStack() as stack:
-        one = stack.enter_context(RawAgent("127.0.0.1", contact="one.test"))
+        one = stack.enter_context(RawAgent("127.0.0.1"))
         two = stack.enter_context(RawAgent("127.0.0.2"))
         three = stack.enter_context(RawAgent("127.0.0.3", one.port))
         tcp_port = kept_port()
@@ -223,6 +223,13 @@ def test_srv_records_name_the_hosts_and_one_that_is_silent_costs_seconds_only(ca
     assert invite.start_line == "INVITE sip:bot@agents.test SIP/2.0"
 
 
+def test_a_dialog_stays_with_the_host_that_took_it_though_its_contact_is_the_name_of_all(callees: Callees) -> None:
+    callees.two.contact = "agents.test"
+    callees.trunk.call("caller_hangs_up", "srv").went_as_written().record()
+    callees.two.wait_for("ACK")
+    callees.two.wait_for("BYE")
+
+
 def test_the_next_host_is_called_if_one_is_out_of_service(callees: Callees) -> None:
     callees.one.respond = lambda _: (503, [])
     callees.trunk.call("caller_hangs_up", "pair").went_as_written().record()
@@ -247,6 +254,7 @@ def test_of_several_addresses_the_next_is_called_if_one_is_silent(callees: Calle
 
 def test_requests_go_to_the_host_that_a_contact_names(callees: Callees) -> None:
     """The far end's Contact is a name; each agent gets its BYE, the first before its address can be known."""
+    callees.one.contact = f"one.test:{callees.one.port}"
     callees.trunk.call("caller_hangs_up", "plain").went_as_written().record()
     callees.one.wait_for("ACK")
     callees.one.wait_for("BYE")
