@@ -9,6 +9,7 @@
     │   ├── Draining                                                     503    draining
     │   ├── CapacityReached                                              503    capacity
     │   ├── MalformedInvite                                              400    malformed
+    │   ├── MessageTooLarge                                              513    too_large
     │   ├── UnknownNumber                                                404    unknown_number
     │   ├── TokenRefused                                                 403    token_refused
     │   ├── BadContactId                                                 400    bad_contact_id
@@ -102,6 +103,13 @@ class MalformedInvite(InviteRefused):
 
     sip_status = 400
     reason = "malformed"
+
+
+class MessageTooLarge(InviteRefused):
+    """An INVITE over a connection that is longer than SIP has to take (RFC 3261, 18.1.1)."""
+
+    sip_status = 513
+    reason = "too_large"
 
 
 class UnknownNumber(InviteRefused):

@@ -23,7 +23,7 @@
 /* Connections that wait to be accepted. Of 5, PJSIP's own, a sixth at once comes a second later (its SYN sent again). */
 #define PJSIP_TCP_TRANSPORT_BACKLOG     511
 #define PJSIP_TLS_TRANSPORT_BACKLOG     511
-/* Who opens a connection and sends no message within so many seconds loses it; slow senders too. */
+/* Who opens a connection and sends no message or ping within so many seconds loses it; slow senders too. */
 #define PJSIP_TCP_INITIAL_TIMEOUT       10
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 10
 /* A turn of the media clock reads the packets of all calls. */
@@ -33,8 +33,11 @@
 #define PJSIP_MAX_TSX_COUNT             (64 * 1024 - 1)
 #define PJSIP_MAX_DIALOG_COUNT          (32 * 1024 - 1)
 
-/* CXone's X- headers may carry JSON: room for more than the 4,000 bytes of the default. A call holds some of these. */
-#define PJSIP_MAX_PKT_LEN               6144
+/* What a message may have (RFC 3261, 18.1.1), those that come and those that go. Nothing is kept that is as large as this but
+ * a buffer of each UDP transport: builder/compiling.py has connections read into a small one, and messages of ours take
+ * what they need. */
+#define PJSIP_MAX_PKT_LEN               65535
+#define SIPBRIDGE_READ_BYTES            4096
 #define PJSIP_MAX_URL_SIZE              2048
 
 /* PJMEDIA sees one audio line of a description, and of that only what it uses: sipbridge_sdp.hpp reads the rest. Every

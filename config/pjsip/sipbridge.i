@@ -21,6 +21,7 @@
 %}
 %{
 #include "sipbridge_connections.hpp"
+#include "sipbridge_framing.hpp"
 #include "sipbridge_media.hpp"
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
@@ -50,7 +51,9 @@
 }
 %typemap(freearg) const std::string &pcm ""
 %typemap(typecheck, precedence=SWIG_TYPECHECK_STRING) const std::string &pcm { $1 = PyBytes_Check($input); }
-%apply const std::string &pcm { const std::string &audio, const std::string &sdp };
+%apply const std::string &pcm {
+    const std::string &audio, const std::string &sdp, const std::string &bytes, const std::string &datagram
+};
 
 /* The message is bytes: what a stranger sends need not be text. */
 %typemap(out) std::string sipbridge::GateRequest::message {
@@ -78,6 +81,7 @@
 }
 
 %ignore sipbridge::stayOnConnection;
+%ignore sipbridge::returnToConnection;
 %ignore sipbridge::noteTlsState;
 %ignore sipbridge::admitsConnection;
 %ignore sipbridge::push;
@@ -111,11 +115,23 @@
 }
 %typemap(freearg) const sipbridge::Headers & ""
 
+/* A frame is a tuple: kind, text, status, reason. */
+%ignore sipbridge::Frame;
+%ignore sipbridge::HeadReader;
+%ignore sipbridge::essentials;
+%typemap(out) sipbridge::Frame {
+    $result = Py_BuildValue("(iy#is)", static_cast<int>($1.kind), $1.text.data(),
+                            static_cast<Py_ssize_t>($1.text.size()), $1.status, $1.reason.c_str());
+}
+%include "sipbridge_framing.hpp"
+
 %include "sipbridge_native.hpp"
 %ignore sipbridge::keepRoom;
 %ignore sipbridge::giveRoomBack;
 %ignore sipbridge::roomIsBack;
 %include "sipbridge_room.hpp"
+%ignore sipbridge::receiveFromConnection;
+%ignore sipbridge::closeUnfinished;
 %include "sipbridge_connections.hpp"
 %include "sipbridge_names.hpp"
 %ignore sipbridge::ChosenTarget;

@@ -1,6 +1,8 @@
 #include "sipbridge_dtmf.hpp"
 #include "sipbridge_ending.hpp"
 #include "sipbridge_native.hpp"
+#include "sipbridge_connections.hpp"
+#include "sipbridge_messages.hpp"
 #include "sipbridge_negotiation.hpp"
 #include "sipbridge_outgoing.hpp"
 #include "sipbridge_pools.hpp"
@@ -85,6 +87,7 @@ void giveUpUnheard() {
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     giveUpUnheard();
     giveIdlePoolsBack();
+    closeUnfinished();
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
@@ -150,6 +153,10 @@ pjsip_module gateModule = makeModule();
 
 }  // namespace
 
+int GateRequest::messageFault() const { return currentRefusal().status; }
+
+std::string GateRequest::messageFaultText() const { return currentRefusal().reason; }
+
 void GateRequest::listHeaders(pjsip_hdr *headers) const {
     pj_list_init(headers);
     pj_pool_t *pool = rdata_->tp_info.pool;
@@ -160,6 +167,30 @@ void GateRequest::listHeaders(pjsip_hdr *headers) const {
     }
 }
 
+namespace {
+
+// What refusals may keep: as many transactions at once, of half a minute each, of all sources and methods.
+const long MAX_REFUSALS = 1000;
+const long REFUSAL_MILLISECONDS = 32000;
+
+/** True if another refusal may have a transaction. */
+bool takeRefusal() {
+    static long left = MAX_REFUSALS;
+    static pj_time_val taken = {0, 0};
+    pj_time_val now, passed;
+    pj_gettickcount(&now);
+    passed = now;
+    PJ_TIME_VAL_SUB(passed, taken);
+    const long back = PJ_TIME_VAL_MSEC(passed) * MAX_REFUSALS / REFUSAL_MILLISECONDS;
+    if (back > 0) {
+        left = std::min(MAX_REFUSALS, left + back);
+        taken = now;
+    }
+    return left > 0 && left-- > 0;
+}
+
+}  // namespace
+
 bool GateRequest::respond() {
     if (!code_)
         return false;
@@ -169,7 +200,8 @@ bool GateRequest::respond() {
     const pj_str_t *text = reason_.empty() ? NULL : &reason;
     pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
     // Nor is there a transaction where its table is full, or CSeq names another method.
-    if (stateless_ || pjsip_endpt_respond(endpoint, NULL, rdata_, code_, text, &headers, NULL, NULL) != PJ_SUCCESS)
+    if (stateless_ || !takeRefusal() ||
+        pjsip_endpt_respond(endpoint, NULL, rdata_, code_, text, &headers, NULL, NULL) != PJ_SUCCESS)
         pjsip_endpt_respond_stateless(endpoint, rdata_, code_, text, &headers, NULL);
     return true;
 }
@@ -259,6 +291,7 @@ void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event
         return;
     pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
     pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
+    returnToConnection(dialog, rdata->tp_info.transport);
     if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
         judgeRefer(id, dialog, rdata);
     else if (pjsip_method_cmp(&transaction->method, &pjsip_info_method) == 0)

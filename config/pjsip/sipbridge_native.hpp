@@ -39,7 +39,7 @@ public:
         const pj_str_t &name = rdata_->msg_info.msg->line.req.method.name;
         return std::string(name.ptr, static_cast<size_t>(name.slen));
     }
-    /** The message as received; shorter than Content-Length says where the datagram was cut. */
+    /** The message as received, or, of one that is refused as such, what a response needs. */
     std::string message() const {
         return std::string(rdata_->msg_info.msg_buf, static_cast<size_t>(rdata_->msg_info.len));
     }
@@ -48,12 +48,20 @@ public:
     /** "UDP", "TCP" or "TLS". */
     std::string transport() const { return rdata_->tp_info.transport->type_name; }
 
+    /** The status by which the message itself has to be refused, 400 or 513; 0 if it is whole. */
+    int messageFault() const;
+    /** What is wrong with the message, if anything is. */
+    std::string messageFaultText() const;
+
     void refuse(int code, const std::string &reason) { code_ = code; reason_ = reason; }
     /** Refuse without a transaction (RFC 3261, 8.2.7): it costs no memory, however many there are. */
     void refuseStateless(int code) { code_ = code; stateless_ = true; }
     void addHeader(const std::string &name, const std::string &value) { headers_.emplace_back(name, value); }
 
-    /** Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1) or without. */
+    /**
+     * Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1), or without if it says
+     * so, or if there have been many: a transaction is kept for 32 s.
+     */
     bool respond();
     /** The same for one in a dialog. */
     bool respond(pjsip_dialog *dialog);
@@ -112,6 +120,7 @@ enum EventKind {
     EventDigit,       // the far end pressed a key and let it go: number is its character
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
+    EventConnectionClosed,  // we closed one: text is its address, a line break, and why; number is its port
 };
 
 /** Something that happened to a call or a connection. In Python a tuple of these, in this order. */

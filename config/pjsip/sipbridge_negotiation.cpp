@@ -126,13 +126,6 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
 /** The mark of a body that has been written: a message may go out more than once. */
 int printWritten(pjsip_msg_body *body, char *buffer, pj_size_t size) { return pjsip_print_text_body(body, buffer, size); }
 
-/** Make room for a message whose body is longer than PJSIP's limit takes. */
-void makeRoom(pjsip_tx_data *message, size_t size) {
-    char *buffer = static_cast<char *>(pj_pool_alloc(message->pool, PJSIP_MAX_PKT_LEN + size));
-    message->buf.start = message->buf.cur = buffer;
-    message->buf.end = buffer + PJSIP_MAX_PKT_LEN + size - 1;
-}
-
 pj_status_t onSent(pjsip_tx_data *message) {
     pjsip_msg_body *body = message->msg->body;
     const pjsip_media_type sdp = sdpType();
@@ -157,8 +150,6 @@ pj_status_t onSent(pjsip_tx_data *message) {
     written->clone_data = &pjsip_clone_text_data;
     replace(written, message->pool, text);
     message->msg->body = written;
-    if (text.size() > MOST_PRINTED / 4)
-        makeRoom(message, text.size());
     return PJ_SUCCESS;
 }
 

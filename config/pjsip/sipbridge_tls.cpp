@@ -32,11 +32,6 @@ std::set<const pjsip_transport *> established;
 // Those that a dialog stays on, or did. A flood of connections that carry nothing must not have all calls looked through.
 std::set<const pjsip_transport *> carrying;
 
-string printed(const pj_sockaddr_t *address) {
-    char text[PJ_INET6_ADDRSTRLEN + 10];
-    return pj_sockaddr_print(address, text, sizeof(text), 3);
-}
-
 /** Why: the faults of a certificate, else what the system or OpenSSL says. */
 string reasonOf(pj_uint32_t faults, pj_status_t status) {
     if (!faults) {
@@ -159,6 +154,15 @@ void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
     connection.u.transport = transport;
     carrying.insert(transport);
     pjsip_dlg_set_transport(dialog, &connection);
+}
+
+void returnToConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
+    if (!dialog->local.contact || !PJSIP_URI_SCHEME_IS_SIP(dialog->local.contact->uri))
+        return;
+    // Our Contact says what the INVITE came or went by.
+    const auto *ours = static_cast<const pjsip_sip_uri *>(pjsip_uri_get_uri(dialog->local.contact->uri));
+    if (pj_stricmp2(&ours->transport_param, transport->type_name) == 0)
+        stayOnConnection(dialog, transport);
 }
 
 }  // namespace sipbridge

@@ -41,6 +41,12 @@ void renewCredentials();
  */
 void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport);
 
+/**
+ * Have a dialog that was on a connection, which is gone, stay on the one over which its peer has come back. After a request
+ * of the peer's.
+ */
+void returnToConnection(pjsip_dialog *dialog, pjsip_transport *transport);
+
 /** Take in what has become of a transport, TLS or not; watchConnections() hears of all. */
 void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info);
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.model import Invite
 from sipbridge.calls.readiness import Readiness
-from sipbridge.errors import InviteRefused, MalformedInvite, RateExceeded, UntrustedSource
+from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
 from sipbridge.sip.headers import host_names, read_invite, read_request
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 _BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
 _BAD_EXTENSION = 420
+_MESSAGE_TOO_LARGE = 513
 # What an INVITE may require (RFC 3262, RFC 4028).
 _EXTENSIONS = {"100rel", "timer"}
 # What PJSUA refuses by itself: SDP that it cannot read, no codec in common, a session timer that is too short
@@ -93,6 +95,9 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             self._judge_invite(request)
         elif not self._admission.trusts(request.sourceAddress()):
             request.refuseStateless(403)
+        elif fault := request.messageFault():
+            request.refuse(fault, "")
+            add_warning(request, request.messageFaultText())
         elif method != "OPTIONS":
             # Else PJSUA would take messages, subscriptions and registrations that nobody here wants.
             request.refuse(_METHOD_NOT_ALLOWED, "")
@@ -117,6 +122,9 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     def _judge_invite(self, request: pj.GateRequest) -> None:
         source = request.sourceAddress()
         invite = read_invite(request.message(), source, request.sourcePort(), request.transport())
+        if fault := request.messageFault():
+            malformed = request.messageFaultText()
+            invite = replace(invite, malformed=malformed, too_large=fault == _MESSAGE_TOO_LARGE)
         try:
             self._admitted[request.ticket()] = self._admission.admit(invite)
         except (UntrustedSource, RateExceeded) as refusal:
@@ -133,7 +141,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
     ) -> None:
         _reject(request, refusal, stateless=stateless)
-        if isinstance(refusal, MalformedInvite):
+        if isinstance(refusal, MalformedInvite | MessageTooLarge):
             add_warning(request, str(refusal))
         self._refused(invite, refusal.sip_status, refusal.reason)
 

@@ -83,12 +83,13 @@ def read_request(message: bytes) -> Request:
     """
     end = _HEAD_END.search(message)
     head = message[: end.start()] if end else message
-    body_bytes = len(message) - end.end() if end else 0
     lines = _LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))
     headers = _headers(lines[1:])
     words = [*lines[0].split(), "", ""]
     method, uri = words[0], words[1]
-    return Request(method, uri, headers, _fault(method, headers, body_bytes))
+    # Cut on its way: what is missing may be headers, the body, and that there is one.
+    fault = _fault(method, headers, len(message) - end.end()) if end else "the head has no blank line at its end"
+    return Request(method, uri, headers, fault)
 
 
 def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:

@@ -174,6 +174,11 @@ class SipTrunk:
             self._take_on(slot, number)
         elif kind in (pj.EventTlsRefused, pj.EventTlsFailed):
             self._note_tls(kind, text, number)
+        elif kind == pj.EventConnectionClosed:
+            host, _, why = text.partition("\n")
+            logger.warning(
+                "connection of %s, port %d, closed: %s", host, number, why, extra={"event": "connection_closed"}
+            )
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
         elif kind == pj.EventName:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,12 +22,17 @@ class RawCall:
     """One INVITE over UDP and, where it was answered, its dialog until `end` or the bridge's BYE.
 
     `headers` are lines as they go over the wire, each with its line end; From is among them. `number` is the
-    Request-URI's user part, `contact` the host in our Contact, `local` our
-    address.
+    Request-URI's user part, `contact` the host in our Contact, `local` our address. `spoil` is done to the INVITE.
     """
 
     def __init__(
-        self, where: str, number: bytes, headers: bytes, contact: bytes = b"127.0.0.1", local: str = "127.0.0.1"
+        self,
+        where: str,
+        number: bytes,
+        headers: bytes,
+        contact: bytes = b"127.0.0.1",
+        local: str = "127.0.0.1",
+        spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind((local, 0))
@@ -36,6 +42,7 @@ class RawCall:
         self._target = b"sip:%s@127.0.0.1" % number
         self._headers = headers
         self._contact = contact
+        self._spoil = spoil
         self._to = b"To: <sip:raw@127.0.0.1>\r\n"
         self._sent = 1
         self.answer = b""
@@ -46,7 +53,7 @@ class RawCall:
 
         `answer` is the SDP of the ACK, which is due if the INVITE has no offer.
         """
-        self._send(b"INVITE", 1, _SDP if offer is None else offer)
+        self._send(b"INVITE", 1, _SDP if offer is None else offer, spoil=self._spoil)
         while self.status < _FINAL:
             try:
                 self.answer = self._socket.recv(65_535)
@@ -104,6 +111,17 @@ class RawCall:
         self._socket.send(b"SIP/2.0 200 OK\r\n" + copied + b"Content-Length: 0\r\n\r\n")
         return request
 
+    def ask(self, method: bytes, spoil: Callable[[bytes], bytes]) -> int:
+        """Send a request in the dialog, spoiled; returns the status of its final answer, 0 where none comes."""
+        self._sent += 1
+        self._send(method, self._sent, spoil=spoil)
+        try:
+            while b" %s\r\n" % method not in (answer := self._socket.recv(65_535)) or answer.startswith(b"SIP/2.0 1"):
+                pass
+        except TimeoutError:
+            return 0
+        return int((_STATUS.match(answer) or [b"", b"0"])[1])
+
     def end(self) -> None:
         """Send BYE; returns once that is answered."""
         self._sent += 1
@@ -111,13 +129,20 @@ class RawCall:
         while b" BYE\r\n" not in self._socket.recv(65_535):
             pass
 
-    def _send(self, method: bytes, number: int, body: bytes = b"", kind: bytes = b"application/sdp") -> None:
+    def _send(
+        self,
+        method: bytes,
+        number: int,
+        body: bytes = b"",
+        kind: bytes = b"application/sdp",
+        spoil: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         port = self._socket.getsockname()[1]
         # A refusal's ACK belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3).
         own = method == b"INVITE" or (method == b"ACK" and self.status >= 300)
         branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if own else method)
         content = b"Content-Type: %s\r\n" % kind if body and kind else b""
-        self._socket.send(
+        message = (
             b"%s %s SIP/2.0\r\n" % (method, self._target)
             + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
             + self._to
@@ -126,6 +151,7 @@ class RawCall:
             + self._headers
             + b"%sContent-Length: %d\r\n\r\n%s" % (content, len(body), body)
         )
+        self._socket.send(spoil(message))
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""A caller over TLS: the SIP of one connection, written and read here, since SIPp as Debian has it knows no TLS."""
+"""A caller over TLS or TCP: the SIP of one connection, written and read here, as Debian's SIPp has no TLS."""
 
 from __future__ import annotations
 
@@ -81,35 +81,30 @@ class SipLine:
         self._connected.close()
 
 
-class TlsCaller(SipLine):
+class StreamCaller(SipLine):
     """One connection and at most one dialog on it. `contact` is where it says that it can be reached."""
 
-    def __init__(
-        self,
-        address: str,
-        context: ssl.SSLContext,
-        *,
-        contact: str = "sip:caller@127.0.0.1:9;transport=tls",
-        session: ssl.SSLSession | None = None,
-    ) -> None:
-        host, _, port = address.partition(":")
+    transport = "TCP"
+
+    def __init__(self, address: str, connected: socket.socket, contact: str | None = None) -> None:
+        super().__init__(connected)
+        self.socket = connected
         self.call_id = os.urandom(8).hex()
-        self._contact = contact
-        self._target = f"sip:{address};transport=tls"
+        self._contact = contact or f"sip:caller@127.0.0.1:9;transport={self.transport.lower()}"
+        self._target = f"sip:{address};transport={self.transport.lower()}"
         self._to = ""
         self._cseq = 0
-        plain = socket.create_connection((host, int(port)), timeout=10.0)
-        try:
-            self.socket = context.wrap_socket(plain, server_hostname=host, session=session)
-        except BaseException:
-            plain.close()
-            raise
-        super().__init__(self.socket)
+
+    def come_back(self, connected: socket.socket) -> None:
+        """Go on with the dialog over another connection."""
+        self.socket.close()
+        self.socket = self._connected = connected
+        self._unread = b""
 
     def options(self) -> int:
         """Send OPTIONS; returns the status of the answer."""
         self._cseq += 1
-        self._send(self._request("OPTIONS", self._target, self._cseq))
+        self._send(self.request("OPTIONS", self._target, self._cseq))
         return self.receive().status
 
     def invite(self, number: str, headers: Mapping[str, str], sdp: str, *, late: str = "") -> Message:
@@ -124,13 +119,13 @@ class TlsCaller(SipLine):
     def update(self, sdp: str) -> Message:
         """Make another offer by UPDATE (RFC 3311); returns the response."""
         self._cseq += 1
-        self._send(self._request("UPDATE", self._target, self._cseq, self._describing({}), sdp))
+        self._send(self.request("UPDATE", self._target, self._cseq, self._describing({}), sdp))
         return self.receive()
 
     def bye(self) -> int:
         """Hang up; returns the status of the answer."""
         self._cseq += 1
-        self._send(self._request("BYE", self._target, self._cseq))
+        self._send(self.request("BYE", self._target, self._cseq))
         return self.receive().status
 
     def _describing(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -138,19 +133,20 @@ class TlsCaller(SipLine):
 
     def _invite(self, target: str, headers: Mapping[str, str], sdp: str, late: str) -> Message:
         self._cseq += 1
-        self._send(self._request("INVITE", target, self._cseq, self._describing(headers), sdp))
+        self._send(self.request("INVITE", target, self._cseq, self._describing(headers), sdp))
         final = next(answer for answer in iter(self.receive, None) if answer.status >= _FIRST_FINAL)
         self._to = final.header("To")
         if contact := final.header("Contact"):
             self._target = contact.partition("<")[2].partition(">")[0]
-        self._send(self._request("ACK", self._target, self._cseq, self._describing({}) if late else {}, late))
+        self._send(self.request("ACK", self._target, self._cseq, self._describing({}) if late else {}, late))
         return final
 
-    def _request(
+    def request(
         self, method: str, uri: str, cseq: int, headers: Mapping[str, str] | None = None, body: str = ""
     ) -> str:
+        """Return a request of the dialog, or outside it until there is one."""
         lines = {
-            "Via": f"SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bK{next(_branches)}-{self.call_id};rport",
+            "Via": f"SIP/2.0/{self.transport} 127.0.0.1:9;branch=z9hG4bK{next(_branches)}-{self.call_id};rport",
             "Max-Forwards": "70",
             "From": f"<sip:+15550123@127.0.0.1>;tag={self.call_id}",
             "To": self._to or f"<{uri}>",
@@ -164,6 +160,35 @@ class TlsCaller(SipLine):
             + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             + f"\r\n{body}"
         )
+
+
+class TlsCaller(StreamCaller):
+    """The same over TLS."""
+
+    transport = "TLS"
+    socket: ssl.SSLSocket
+
+    def __init__(
+        self,
+        address: str,
+        context: ssl.SSLContext,
+        *,
+        contact: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        plain = connect(address)
+        try:
+            tls = context.wrap_socket(plain, server_hostname=address.partition(":")[0], session=session)
+        except BaseException:
+            plain.close()
+            raise
+        super().__init__(address, tls, contact)
+
+
+def connect(address: str) -> socket.socket:
+    """Open a TCP connection."""
+    host, _, port = address.partition(":")
+    return socket.create_connection((host, int(port)), timeout=10.0)
 
 
 def _text(head: bytes, body: bytes) -> str:

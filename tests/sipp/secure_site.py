@@ -17,7 +17,7 @@ from harness.settings import bridge_settings, client_settings, key, project_sett
 from harness.simulator import Simulator
 from harness.sip_messages import Message
 from harness.srtp import Key, Srtp
-from harness.tls_caller import TlsCaller, offer
+from harness.tls_caller import StreamCaller, TlsCaller, offer
 
 from .site import Contact
 
@@ -72,7 +72,7 @@ class SecureSite:
         return TlsCaller(self.bridge.sip_tls, context or self.context(self.guest), **settings)
 
     def invite(
-        self, line: TlsCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
+        self, line: StreamCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
     ) -> tuple[Message, str]:
         """Call the project; returns the final answer, and the contact's id."""
         contact = Contact.new()

@@ -80,13 +80,23 @@ def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_go(own_
             over = own_site.call("release", transport=transport).went_as_written()
             assert over.record()["handoff"]["state"] == "handoff_completed"
         assert call.went_as_written().record()["ended_by"] == "caller"
-        slow = stack.enter_context(connection(bridge))
+        slow, half = stack.enter_context(connection(bridge)), stack.enter_context(connection(bridge))
+        pinging = stack.enter_context(connection(bridge))
+        # It has been heard of, and begins a message that it does not end.
+        assert answers(half)
+        half.sendall(options(half.getsockname(), "half", transport="TCP")[:-2])
 
         def all_are_closed() -> bool:
             drip(slow, 1)
+            pinging.sendall(b"\r\n\r\n")
             return is_closed(slow) and all(map(is_closed, idle))
 
         wait_for(all_are_closed, "the end of all of them", SILENCE_SECONDS + 20)
+        half.settimeout(5)
+        assert half.recv(65_535).startswith(b"SIP/2.0 400 ")
+        assert is_closed(half)
+        assert not is_closed(pinging)
+        assert answers(pinging)
     wait_for(lambda: open_files(bridge.program.pid) <= before + 5, "files as before")
 
 

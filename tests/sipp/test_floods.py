@@ -7,6 +7,7 @@ import socket
 import statistics
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness.simulator import Simulator
@@ -20,6 +21,8 @@ STRANGERS = 200
 MESSAGES = 12_000
 RATE = 20
 BATCH = 50
+# A transaction of each would take 40 MB.
+REFUSED = 5_000
 PROMPT_MS = 500
 LOST_MS = 10_000
 # A transaction of each would take 100 MB.
@@ -115,8 +118,23 @@ def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[
     assert call.went_as_written().record()["ended_by"] == "caller"
 
 
+def test_refusals_of_a_trusted_source_within_its_rate_take_no_memory(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as unlimited, bound("127.0.0.1") as udp, Pinger(unlimited.bridge.sip) as pinger:
+        pid, where = unlimited.bridge.program.pid, address_of(unlimited.bridge.sip)
+        before, answered = rss_mb(pid), Counter[bytes]()
+        for number in range(REFUSED):
+            method = b"MESSAGE" if number % 2 else b"INVITE"
+            udp.sendto(invite(udp.getsockname()).replace(b"INVITE", method), where)
+            if number % BATCH == BATCH - 1:
+                assert pinger.ping() is not None
+                answered += statuses(udp)
+        assert answered[b"405"] >= REFUSED / 2
+        assert answered[b"403"] >= REFUSED / 2
+        assert rss_mb(pid) < before + MEMORY_MB
+
+
 @pytest.mark.parametrize("size", [5_000, 6_144, 20_000, 65_000], ids=str)
-def test_a_datagram_that_is_too_long_is_refused_or_dropped_and_harms_nothing(flooded: Site, size: int) -> None:
+def test_a_long_datagram_is_refused_as_a_short_one_and_harms_nothing(flooded: Site, size: int) -> None:
     with bound("127.0.0.1") as udp, Pinger(flooded.bridge.sip) as pinger:
         short = invite(udp.getsockname())
         udp.sendto(
@@ -124,5 +142,5 @@ def test_a_datagram_that_is_too_long_is_refused_or_dropped_and_harms_nothing(flo
             address_of(flooded.bridge.sip),
         )
         assert pinger.ping() is not None
-        assert set(statuses(udp)) <= {b"400", b"403", b"100"}
+        assert set(statuses(udp)) <= {b"403", b"503"}
     assert flooded.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"

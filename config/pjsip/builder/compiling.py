@@ -266,6 +266,127 @@ EDITS = (
         r"(\} else if \()(rdata->msg_info.via->maddr_param.slen\) \{)",
         r"\g<1>PJ_FALSE && \g<2>",
     ),
+    # Messages of 65,535 bytes (RFC 3261, 18.1.1) that cost nothing at rest. PJSIP has room for the longest in each
+    # connection and in each message that it sends or copies. Here connections read into a small buffer, and
+    # sipbridge_messages.cpp puts messages together: it hands PJSIP one at a time, whole. A message of ours is printed
+    # into one place, and then takes what it needs.
+    ("pjsip/include/pjsip/sip_transport.h", r"char +packet\[PJSIP_MAX_PKT_LEN\];", r"char                    *packet;"),
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"PJ_DEF\(pj_ssize_t\) pjsip_tpmgr_receive_packet\(",
+        (
+            r"pj_ssize_t sipbridgeReceiveMessage(pjsip_tpmgr *mgr, pjsip_rx_data *rdata);\n"
+            r"PJ_DEF(pj_ssize_t) sipbridgeReceiveMessage("
+        ),
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"if \(\(tr->flag & PJSIP_TRANSPORT_DATAGRAM\) == 0\)( \{\s+pj_status_t msg_status;)",
+        r"if (PJ_FALSE)\g<1>",
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"(\n +)(pj_memcpy\(&dst->pkt_info, &src->pkt_info, sizeof\(src->pkt_info\)\);)",
+        (
+            r"\g<1>\g<2>"
+            r"\g<1>dst->pkt_info.packet = (char*)pj_pool_zalloc(pool, src->pkt_info.len + 1);"
+            r"\g<1>pj_memcpy(dst->pkt_info.packet, src->pkt_info.packet, src->pkt_info.len);"
+        ),
+    ),
+    *(
+        (
+            f"pjsip/src/pjsip/sip_transport_{name}.c",
+            rf"size = sizeof\({name}->rdata\.pkt_info\.packet\);(\s+readbuf\[0\] = )({name}->rdata\.pkt_info\.packet);",
+            (
+                r"size = SIPBRIDGE_READ_BYTES;"
+                rf"\g<1>\g<2> = (char*)pj_pool_alloc({name}->base.pool, SIPBRIDGE_READ_BYTES);"
+            ),
+        )
+        for name in ("tcp", "tls")
+    ),
+    *(
+        (
+            "pjsip/src/pjsip/sip_transport_tls.c",
+            (
+                r"if \(ssock_param(->|\.)send_buffer_size < PJSIP_MAX_PKT_LEN\)[^;]*;"
+                r"\s+if \(ssock_param(?:->|\.)read_buffer_size < PJSIP_MAX_PKT_LEN\)[^;]*;"
+            ),
+            r"ssock_param\g<1>read_buffer_size = SIPBRIDGE_READ_BYTES;",
+        ),
+    )
+    * 2,
+    *(
+        (
+            "pjsip/src/pjsip/sip_transport_udp.c",
+            r"sizeof\((?:rdata|tp->rdata\[i\])->pkt_info\.packet\)",
+            r"PJSIP_MAX_PKT_LEN",
+        ),
+    )
+    * 2,
+    (
+        "pjsip/src/pjsip/sip_transport_udp.c",
+        r"(\n +)(pj_pool_reset\(rdata_pool\);\s+init_rdata\(rdata_tp, rdata_index, rdata_pool, &rdata\);)",
+        r"\g<1>char *packet = rdata->pkt_info.packet;\g<1>\g<2>\g<1>rdata->pkt_info.packet = packet;",
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport_udp.c",
+        r"(\n +)(init_rdata\(tp, i, rdata_pool, NULL\);)",
+        r"\g<1>\g<2>\g<1>tp->rdata[i]->pkt_info.packet = (char*)pj_pool_alloc(tp->base.pool, PJSIP_MAX_PKT_LEN + 1);",
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"(pjsip_tx_data_encode\(pjsip_tx_data \*tdata\)\n\{)[\s\S]*?\n\}\n",
+        r"""\g<1>
+    static char printed[PJSIP_MAX_PKT_LEN];
+    pj_ssize_t size;
+
+    if (pjsip_tx_data_is_valid(tdata) && tdata->buf.start)
+        return PJ_SUCCESS;
+    size = pjsip_msg_print(tdata->msg, printed, sizeof(printed));
+    if (size < 0)
+        return PJSIP_EMSGTOOLONG;
+    if (tdata->buf.end - tdata->buf.start <= size) {
+        tdata->buf.start = (char*)pj_pool_alloc(tdata->pool, size + 1);
+        tdata->buf.end = tdata->buf.start + size + 1;
+    }
+    pj_memcpy(tdata->buf.start, printed, size);
+    tdata->buf.cur = tdata->buf.start + size;
+    *tdata->buf.cur = 0;
+    return PJ_SUCCESS;
+}
+""",
+    ),
+    # What a peer of a connection has not read is counted (sipbridge_connections.cpp).
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"(\n +&transport_send_callback\);\n\n)",
+        (
+            r"\g<1>    if (status == PJ_EPENDING) {\n"
+            r"        extern void sipbridgeCountUnsent(pjsip_transport *, int);\n"
+            r"        sipbridgeCountUnsent(tr, 1);\n"
+            r"    }\n"
+        ),
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport.c",
+        r"(static void transport_send_callback\([^{]*\{\s+pjsip_tx_data [^;]*;\n\n    )PJ_UNUSED_ARG\(transport\);",
+        r"\g<1>extern void sipbridgeCountUnsent(pjsip_transport *, int);\n    sipbridgeCountUnsent(transport, -1);",
+    ),
+    # PJSIP tells the socket of a TCP connection, and not that of a TLS connection.
+    (
+        "pjlib/src/pj/ssl_sock_imp_common.c",
+        r"\Z",
+        r"\npj_sock_t sipbridgeSocketOfSsl(pj_ssl_sock_t *ssock) { return ssock->sock; }\n",
+    ),
+    (
+        "pjsip/src/pjsip/sip_transport_tls.c",
+        r"(\n#endif[^\n]*\s*)\Z",
+        (
+            r"\npj_sock_t sipbridgeTlsSocket(pjsip_transport *transport)\n{\n"
+            r"    extern pj_sock_t sipbridgeSocketOfSsl(pj_ssl_sock_t *ssock);\n"
+            r"    return sipbridgeSocketOfSsl(((struct tls_transport*)transport)->ssock);\n}\n\g<1>"
+        ),
+    ),
     # A connection that its peer has reset, and that transactions still hold, wakes each poll; a poll that finds nothing
     # to do then sleeps 10 ms, and with it all SIP. Nothing more will come of it: take it out.
     (

@@ -18,6 +18,8 @@ OWN = (
     "names",
     "resolver",
     "outgoing",
+    "framing",
+    "messages",
     "connections",
     "room",
     "pools",

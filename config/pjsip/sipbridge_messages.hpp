@@ -1,0 +1,27 @@
+/*
+ * SIP messages on their way in: each transport hands over bytes here, PJSIP gets whole messages, one by one, and what is
+ * not whole is refused. Everything here belongs to the SIP thread.
+ */
+#ifndef SIPBRIDGE_MESSAGES_HPP
+#define SIPBRIDGE_MESSAGES_HPP
+
+#include "sipbridge_framing.hpp"
+
+#include <pjsua2.hpp>
+#include <pjsua-lib/pjsua_internal.h>
+
+namespace sipbridge {
+
+/**
+ * Refuse requests in a dialog that are not whole, before any other module sees them; once, after Endpoint::libInit. The
+ * gate refuses those outside a dialog, after it has judged their source.
+ */
+void watchMessages();
+/** Why the request that is being processed is refused; FrameMessage as its kind if it is whole. */
+const Frame &currentRefusal();
+/** Have PJSIP process a message, or of a refused request what a response needs. */
+void processFrame(pjsip_rx_data *rdata, Frame &frame);
+
+}  // namespace sipbridge
+
+#endif

@@ -1,0 +1,232 @@
+"""Where messages begin and end: what becomes of the bytes of a connection, and of a datagram."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pjsua2 as pj
+import pytest
+
+MOST = 65_535
+TOO_LONG = "the message is longer than 65535 bytes"
+
+Seen = tuple[str, object]
+
+
+def request(*lines: str, body: bytes = b"", length: int | str | None = -1) -> bytes:
+    head = [
+        "INVITE sip:a@b SIP/2.0",
+        "v: SIP/2.0/TCP h;branch=z9hG4bK1",
+        "X-Data: {}",
+        "From: <sip:c@d>;tag=1",
+        "t: <sip:a@b>",
+        "I: id",
+        "CSeq: 1 INVITE",
+        *lines,
+    ]
+    if length is not None:
+        head.append(f"Content-Length: {len(body) if length == -1 else length}")
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+ESSENTIAL = (
+    b"INVITE sip:a@b SIP/2.0\r\nv: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\nI: id\r\n"
+    b"CSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+)
+RESPONSE = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP h\r\nFrom: a\r\nTo: b\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n"
+NEXT = request("X-Next: yes")
+
+
+def taken_apart(*pieces: bytes) -> list[Seen]:
+    framer = pj.StreamFramer()
+    seen: list[Seen] = []
+    for piece in pieces:
+        framer.feed(piece)
+        seen += frames_of(framer)
+    return seen
+
+
+def frames_of(framer: pj.StreamFramer) -> Iterable[Seen]:
+    while True:
+        kind, text, status, reason = framer.next()
+        if kind == pj.FrameNone:
+            return
+        if kind == pj.FrameMessage:
+            yield "message", text
+        elif kind == pj.FrameRefused:
+            assert text == ESSENTIAL
+            yield "refused", (status, reason)
+        elif kind == pj.FramePing:
+            yield "ping", None
+        else:
+            yield "end", None
+            return
+
+
+def of_datagram(datagram: bytes) -> Seen | None:
+    kind, text, status, reason = pj.readDatagram(datagram)
+    if kind == pj.FrameRefused:
+        assert text == ESSENTIAL
+        return "refused", (status, reason)
+    return ("message", text) if kind == pj.FrameMessage else None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_messages_are_the_same_however_they_are_cut(seed: int) -> None:
+    messages = [request(body=b"v=0\r\n\r\n"), NEXT, request("Content-Type: a/b", body=b"\r\n" * 20), NEXT]
+    text = b"\r\n".join(messages)
+    cuts = sorted(random.Random(seed).sample(range(len(text)), 40))  # noqa: S311 (the same for the same seed)
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert taken_apart(*pieces) == taken_apart(text) == [("message", each) for each in messages]
+
+
+@pytest.mark.parametrize(
+    "name", ["Content-Length:", "content-length :", "L:", "l \t:", "Content-Length:\r\n\t", "CONTENT-LENGTH:"]
+)
+def test_the_length_of_a_body_is_read_in_every_form_of_its_header(name: str) -> None:
+    message = request(f"{name} 04 ", length=None) + b"four"
+    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    assert of_datagram(message + b"more") == ("message", message)
+
+
+def test_a_name_that_only_looks_like_content_length_says_nothing() -> None:
+    message = request("ContentMLength: 400", "X-Content-Length: 400", "X-A: Content-Length: 400", body=b"four")
+    assert taken_apart(message) == [("message", message)]
+
+
+def test_lines_may_end_with_lf_alone() -> None:
+    message = request(body=b"1").replace(b"\r\n", b"\n")
+    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    assert of_datagram(message) == ("message", message)
+
+
+@pytest.mark.parametrize("size", [MOST - 1, MOST])
+def test_the_longest_message_is_taken_whole(size: int) -> None:
+    message = request("X-Long: " + "a" * (size - len(request("X-Long: "))))
+    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    body = b"b" * (size - len(NEXT) - 4)
+    assert taken_apart(request("X-Next: yes", body=body)) == [("message", request("X-Next: yes", body=body))]
+
+
+@pytest.mark.parametrize("size", [MOST, MOST + 1, 100_000, 1_000_000])
+@pytest.mark.parametrize("step", [1_000_000, 4_096])
+def test_a_longer_one_is_refused_and_skipped_and_the_next_is_taken(size: int, step: int) -> None:
+    for message in (
+        request("X-Long: " + "a" * size),
+        request("X-A: b", *["X-More: " + "c" * 90] * (size // 90)),
+        request(body=b"\n" * size),
+    ):
+        text = message + b"\r\n" + NEXT
+        pieces = [text[at : at + step] for at in range(0, len(text), step)]
+        assert taken_apart(*pieces) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
+
+
+def test_a_longer_one_is_refused_also_if_it_names_its_call_last() -> None:
+    long = b"INVITE sip:a@b SIP/2.0\r\nX-Long: " + b"a" * 70_000 + b"\r\nX-Other: " + b"Via: b\r\n\t" * 9_000 + b"\r\n"
+    text = long + request()[len(b"INVITE sip:a@b SIP/2.0\r\n") :]
+    assert taken_apart(text + NEXT) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
+
+
+def test_one_that_names_no_call_is_lost() -> None:
+    framer = pj.StreamFramer()
+    framer.feed(b"OPTIONS sip:a SIP/2.0\r\nX-A: " + b"a" * 100_000)
+    assert not list(frames_of(framer))
+    assert framer.isLost()
+    assert framer.giveUp()[0] == pj.FrameNone
+    assert list(frames_of(framer)) == [("end", None)]
+
+
+def test_a_response_that_is_too_long_is_skipped() -> None:
+    text = RESPONSE + b"X: " + b"a" * MOST + b"\r\nContent-Length: 5\r\n\r\n12345"
+    assert taken_apart(text + NEXT) == [("message", NEXT)]
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "reason"),
+    [
+        (None, 400, "there is no Content-Length"),
+        ("", 400, "Content-Length is no number"),
+        ("-5", 400, "Content-Length is no number"),
+        ("+5", 400, "Content-Length is no number"),
+        ("0x5", 400, "Content-Length is no number"),
+        ("5 5", 400, "Content-Length is no number"),
+        ("5\r\nl: 6", 400, "Content-Length came several times"),
+        ("99999999999999999999999999", 513, TOO_LONG),
+        (str(17 * 1024 * 1024), 513, TOO_LONG),
+    ],
+)
+def test_a_message_whose_end_cannot_be_known_ends_the_connection(length: str | None, status: int, reason: str) -> None:
+    text = request(length=length)
+    assert taken_apart(text + NEXT) == [("refused", (status, reason)), ("end", None)]
+    assert taken_apart(RESPONSE + text[text.index(b"CSeq") :] + NEXT) == [("end", None)]
+
+
+def test_several_lengths_that_agree_are_refused_and_the_next_message_is_taken() -> None:
+    text = request("l: 4", body=b"four") + NEXT
+    assert taken_apart(text) == [("refused", (400, "Content-Length came several times")), ("message", NEXT)]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\x00" * 9,
+        b"hello\n",
+        random.Random(1).randbytes(20_000),  # noqa: S311 (the same each time)
+    ],
+    ids=["HTTP", "TLS", "zeros", "a word", "random"],
+)
+def test_what_is_no_sip_ends_the_connection(junk: bytes) -> None:
+    assert taken_apart(NEXT + junk) == [("message", NEXT), ("end", None)]
+
+
+def test_a_head_without_end_is_answered_and_then_ends_the_connection() -> None:
+    text = request()[:-2] + b"X-A: b\r\n" * 3_000_000
+    assert taken_apart(text) == [("refused", (513, TOO_LONG)), ("end", None)]
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n\r\n"], [b"\r\n", b"\r\n"], [b"\r", b"\n\r", b"\n"]])
+def test_two_line_ends_between_messages_are_a_ping(pieces: list[bytes]) -> None:
+    assert taken_apart(*pieces) == [("ping", None)]
+    assert taken_apart(NEXT, *pieces, NEXT) == [("message", NEXT), ("ping", None), ("message", NEXT)]
+
+
+def test_each_two_are_one_and_a_single_one_is_none() -> None:
+    assert taken_apart(b"\r\n" * 7) == [("ping", None)] * 3
+    assert taken_apart(b"\r\n", NEXT, b"\r\n", NEXT) == [("message", NEXT)] * 2
+    assert taken_apart(b"\r\r\r\r") == []
+
+
+def test_a_message_that_does_not_go_on_is_answered_if_its_head_allows_it() -> None:
+    for begun in (request()[:-2], request(body=b"four")[:-1]):
+        framer = pj.StreamFramer()
+        framer.feed(begun)
+        assert not list(frames_of(framer))
+        assert framer.isUnfinished()
+        kind, text, status, _ = framer.giveUp()
+        assert (kind, text, status) == (pj.FrameRefused, ESSENTIAL, 400)
+        assert list(frames_of(framer)) == [("end", None)]
+    framer = pj.StreamFramer()
+    framer.feed(b"INVITE sip:a SIP/2.0\r\n")
+    assert framer.giveUp()[0] == pj.FrameNone
+
+
+@pytest.mark.parametrize("cut", [2, 4, 20])
+def test_a_datagram_whose_head_does_not_end_is_refused(cut: int) -> None:
+    fault = ("refused", (400, "the head has no blank line at its end"))
+    assert of_datagram(request("X-Long: " + "a" * 100)[:-cut]) == fault
+    assert of_datagram(request()[:60]) is None
+    assert of_datagram(RESPONSE) is None
+
+
+def test_a_datagram_is_judged_by_its_content_length() -> None:
+    whole = request(body=b"v=0\r\n")
+    assert of_datagram(b"\r\n\r\n" + whole + b"\r\n\r\n") == ("message", whole)
+    assert of_datagram(whole[:-1]) == ("refused", (400, "the body is shorter than Content-Length says"))
+    assert of_datagram(request("L: 0", length=0)) == ("refused", (400, "Content-Length came several times"))
+    assert of_datagram(request(length="-1")) == ("refused", (400, "Content-Length is no number"))
+    assert of_datagram(request(length=None) + b"body") == ("message", request(length=None) + b"body")
+    assert of_datagram(b"\r\n" * 50) is None
+    assert of_datagram(b"\x00\x01" * 50) is None
