@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from sipbridge.calls.model import Identity
 from sipbridge.config import is_passable_header
 
-# Beyond this, peers cut or refuse a header line.
-MAX_LINE_BYTES = 1024
-# Of all that is passed on: PJSIP is built for messages of 6,144 bytes, and one that is longer reaches no agent.
-MAX_PASSED_BYTES = 3072
+# JSON in an X- header is usual; beyond this, peers cut or refuse a line.
+MAX_LINE_BYTES = 8192
+# Of all that is passed on: an INVITE of more than 65,507 bytes is no datagram, and the rest of it needs some of them.
+MAX_PASSED_BYTES = 48 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
