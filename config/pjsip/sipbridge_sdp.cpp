@@ -15,6 +15,9 @@ const char NOT_SDP[] = "?\r\n";
 // A payload type that is nobody's (RFC 3551, table 4): PJMEDIA refuses a line that has it alone.
 const char NO_FORMAT[] = "19";
 
+// Bytes of rejected lines. Our answer must fit a message, too (65,535 bytes); PJSIP would send no response at all.
+const size_t MOST_REJECTED = 60000;
+
 /** The part of an m= line that matters here. */
 struct Audio {
     std::string formats;     // of ours, each after a blank; empty if no codec is among them
@@ -171,14 +174,16 @@ std::string OfferAnswer::readOffer(const std::string &sdp, int number) {
         return head(text) + "t=0 0\r\n";
     const Choice choice = choose(text, srtp_, codecs_, agreed_.index);
     offerNumber_ = number;
-    if (!choice.isServed && turnsOff(text)) {
-        offered_ = around(text, agreed_.index);
+    const bool off = !choice.isServed && turnsOff(text);
+    offered_ = around(text, off ? agreed_.index : choice.index);
+    if (offered_.before.size() + offered_.after.size() > MOST_REJECTED)
+        return NOT_SDP;
+    if (off) {
         offered_.audio = agreed_.audio;
         offered_.off = true;
         return description(text, offered_.audio.connection, offered_.audio.media, "inactive");
     }
     const SdpMedia &media = text.media[choice.index];
-    offered_ = around(text, choice.index);
     offered_.audio = Stream{choice.audio.connection, mediaText(media, choice.audio, media.port)};
     return description(text, offered_.audio.connection, offered_.audio.media, choice.audio.direction);
 }

@@ -307,6 +307,11 @@ def test_what_is_no_description_is_given_to_pjsip_as_none(sdp: str) -> None:
     assert Peer().reads(sdp) == "?\r\n"
 
 
+def test_an_offer_whose_answer_would_fit_no_message_is_refused() -> None:
+    assert Peer().offered(*["m=a 9 b c"] * 5000, *audio(4000)) != "?\r\n"
+    assert Peer().offered(*["m=a 9 b c"] * 5900, *audio(4000)) == "?\r\n"
+
+
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_lines_may_end_otherwise_and_the_last_one_not_at_all(end: str) -> None:
     offer = description([*audio(4000), "a=sendonly"]).rstrip()
