@@ -60,11 +60,16 @@ class StartupError(SipbridgeError):
 
 
 class InviteRefused(SipbridgeError):
-    """A new INVITE gets this final answer and no call is made of it."""
+    """A new INVITE gets this final response and no call is made of it.
+
+    `client` and `project` are those that it was for, as far as they were known by then.
+    """
 
     sip_status: ClassVar[int]
     reason: ClassVar[str]
     retry_after_seconds: ClassVar[int | None] = None
+    client = ""
+    project = ""
 
 
 class UntrustedSource(InviteRefused):

@@ -18,8 +18,8 @@ import uvloop
 from sipbridge import __version__, descriptors
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
-from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged, InviteAnswered
-from sipbridge.calls.model import Invite, Outcome, Result
+from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged
+from sipbridge.calls.model import Outcome, Result
 from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.recovery import recover
@@ -114,7 +114,7 @@ class Service:
         client = await stack.enter_async_context(HttpClient(resolver))
         stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(
-            self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._note_refusal
+            self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._observe
         )
         start = Surroundings(
             config=self._config,
@@ -188,9 +188,6 @@ class Service:
         task = asyncio.create_task(run_call(call))
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
-
-    def _note_refusal(self, invite: Invite, sip_status: int, reason: str) -> None:
-        self._observe(InviteAnswered(sip_status, reason, invite.sip_call_id, invite.source_address))
 
     async def _watch_threads(self, store: RecordStore) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sipbridge.calls.admission import Admitted
@@ -66,6 +66,18 @@ class Call:
             started_at=now(),
         )
         self.began = time.monotonic()
+        self.source_address = admitted.invite.source_address
+
+    @property
+    def log_fields(self) -> Mapping[str, str]:
+        """Whose call it is, for a log line of its own."""
+        record = self.record
+        return {
+            "call_id": record.call_id,
+            "client": record.client,
+            "project": record.project,
+            "source": self.source_address,
+        }
 
     @property
     def agent(self) -> Agent:

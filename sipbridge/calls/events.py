@@ -9,13 +9,18 @@ from sipbridge.calls.model import CallRecord, Outcome, Result
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """A new INVITE got its final answer. `call_id` is None where no call came of it."""
+    """A new INVITE got its final response. `call_id` is None if no call came of it.
+
+    `client` and `project` are empty if it was rejected before they were known.
+    """
 
     sip_status: int
     reason: str
     sip_call_id: str
     source_address: str
     call_id: str | None = None
+    client: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)

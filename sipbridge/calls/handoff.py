@@ -91,7 +91,7 @@ async def _play_out(call: Call) -> None:
     except LegGone:
         raise
     except Exception:
-        logger.exception("the agent failed", extra={"event": "agent_lost", "call_id": call.record.call_id})
+        logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
         outcome = Outcome(Result.UPSTREAM_ERROR, "agent_lost")
     finally:
         # It has said what it had to say: it neither speaks nor hears on while the caller is given away.

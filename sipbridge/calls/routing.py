@@ -46,7 +46,11 @@ def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, Cl
     """
     check_wellformed(config, invite)
     found = route(config, invite.dialled, invite.headers)
-    contact_id, main_contact_id = read_contact_id(found.project_config, invite.headers)
+    try:
+        contact_id, main_contact_id = read_contact_id(found.project_config, invite.headers)
+    except BadContactId as refusal:
+        refusal.client, refusal.project = found.client, found.project
+        raise
     identity = Identity(
         call_id=call_id,
         sip_call_id=invite.sip_call_id,
@@ -82,7 +86,11 @@ def check_wellformed(config: Config, invite: Invite) -> None:
 def route(config: Config, dialled: Sequence[str], headers: CIMultiDictProxy[str]) -> Route:
     """Find the client by the number, then the project by the token. Raises `UnknownNumber` or `TokenRefused`."""
     number, client_id, client = find_client(config, dialled)
-    project_id, project = find_project(client, headers)
+    try:
+        project_id, project = find_project(client, headers)
+    except TokenRefused as refusal:
+        refusal.client = client_id
+        raise
     return Route(client_id, project_id, number, client, project)
 
 

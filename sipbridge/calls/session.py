@@ -73,7 +73,7 @@ async def _reach_agent(call: Call) -> None:
             call.conversation = await call.agent.connect(call.identity, call.leg)
     except AgentUnavailable as error:
         call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
-        logger.warning("no agent: %s", error, extra={"event": "agent_unavailable", "call_id": call.record.call_id})
+        logger.warning("no agent: %s", error, extra={"event": "agent_unavailable", **call.log_fields})
         return
     call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.SUCCESS, "connected")))
 
@@ -89,9 +89,7 @@ async def _answer(call: Call) -> None:
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=call.moment())
-    call.around.observe(
-        InviteAnswered(200, "answered", call.record.sip_call_id, source_address="", call_id=call.record.call_id)
-    )
+    _observe_response(call, _OK, "answered")
     call.around.observe(CallAnswered(call.record, setup_seconds))
 
 
@@ -146,13 +144,13 @@ async def _talk(call: Call) -> None:
     try:
         end = await call.conversation.run(call)
     except AgentLost as error:
-        logger.warning("the agent is lost: %s", error, extra={"event": "agent_lost", "call_id": call.record.call_id})
+        logger.warning("the agent is lost: %s", error, extra={"event": "agent_lost", **call.log_fields})
         _decide_for_all(call, "agent_lost")
         return
     except Exception:
         if call.leg.ended.done():
             raise LegGone("the caller has hung up") from None
-        logger.exception("the agent failed", extra={"event": "agent_lost", "call_id": call.record.call_id})
+        logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
         _decide_for_all(call, "agent_lost")
         return
     try:
@@ -231,7 +229,22 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
     record = call.record
     if record.answered_at is None:
         status = _final_response(leg_end)
-        call.around.observe(InviteAnswered(status, outcome.reason, record.sip_call_id, "", record.call_id))
+        _observe_response(call, status, outcome.reason)
+
+
+def _observe_response(call: Call, sip_status: int, reason: str) -> None:
+    record = call.record
+    call.around.observe(
+        InviteAnswered(
+            sip_status,
+            reason,
+            record.sip_call_id,
+            call.source_address,
+            record.call_id,
+            client=record.client,
+            project=record.project,
+        )
+    )
 
 
 def _final_response(leg_end: LegEnd) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.model import Invite
 from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
 from sipbridge.sip.headers import host_names, read_invite, read_request
+from sipbridge.sip.offers import offers_codec
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ _BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
 _BAD_EXTENSION = 420
 _MESSAGE_TOO_LARGE = 513
+_NOT_ACCEPTABLE_HERE = 488
 # What an INVITE may require (RFC 3262, RFC 4028).
 _EXTENSIONS = {"100rel", "timer"}
 # What PJSUA refuses by itself: SDP that it cannot read, no codec in common, a session timer that is too short
@@ -41,17 +44,20 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self,
         admission: Admission,
         readiness: Readiness,
-        refused: Callable[[Invite, int, str], None],
+        codecs: Collection[str],
+        rejected: Callable[[InviteAnswered], None],
         judge_refer: Callable[[int, pj.GateRequest], None],
         name_expected: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._admission = admission
         self._readiness = readiness
-        self._refused = refused
+        self._codecs = codecs
+        self._rejected = rejected
         self._judge_refer = judge_refer
         self._name_expected = name_expected
-        self._admitted: dict[int, Admitted] = {}
+        # With the message: if PJSUA rejects it, the offer tells why.
+        self._admitted: dict[int, tuple[Admitted, bytes]] = {}
 
     def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)
         """Let a connection be opened, or have it closed before a byte of it is read."""
@@ -75,14 +81,32 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
 
     def take(self, ticket: int) -> Admitted | None:
         """The INVITE that was let in by this ticket."""
-        return self._admitted.pop(ticket, None)
+        admitted, _ = self._admitted.pop(ticket, (None, b""))
+        return admitted
 
     def turned_down(self, ticket: int, sip_status: int) -> None:
         """PJSUA refused what we had let in."""
-        admitted = self.take(ticket)
-        if admitted is not None:
-            self._admission.release(admitted.identity.call_id)
-            self._refused(admitted.invite, sip_status, _REFUSED_BY_PJSUA.get(sip_status, "internal_error"))
+        admitted, message = self._admitted.pop(ticket, (None, b""))
+        if admitted is None:
+            return
+        identity = admitted.identity
+        self._admission.release(identity.call_id)
+        self._rejected(
+            InviteAnswered(
+                sip_status,
+                self._reason(sip_status, message),
+                identity.sip_call_id,
+                admitted.invite.source_address,
+                client=identity.client,
+                project=identity.project,
+            )
+        )
+
+    def _reason(self, sip_status: int, message: bytes) -> str:
+        """Say why PJSUA rejected what we had admitted."""
+        if sip_status == _NOT_ACCEPTABLE_HERE and offers_codec(message, self._codecs):
+            return "srtp_mismatch"
+        return _REFUSED_BY_PJSUA.get(sip_status, "internal_error")
 
     def sweep(self) -> None:
         """Give back the places of those that PJSUA dropped without a word; after each turn's events."""
@@ -120,13 +144,13 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             _reject(request, obstacle)
 
     def _judge_invite(self, request: pj.GateRequest) -> None:
-        source = request.sourceAddress()
-        invite = read_invite(request.message(), source, request.sourcePort(), request.transport())
+        source, message = request.sourceAddress(), request.message()
+        invite = read_invite(message, source, request.sourcePort(), request.transport())
         if fault := request.messageFault():
             malformed = request.messageFaultText()
             invite = replace(invite, malformed=malformed, too_large=fault == _MESSAGE_TOO_LARGE)
         try:
-            self._admitted[request.ticket()] = self._admission.admit(invite)
+            self._admitted[request.ticket()] = (self._admission.admit(invite), message)
         except (UntrustedSource, RateExceeded) as refusal:
             # A transaction each, kept for 32 s, is what a flood would use up.
             self._refuse(request, invite, refusal, stateless=True)
@@ -143,7 +167,16 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         _reject(request, refusal, stateless=stateless)
         if isinstance(refusal, MalformedInvite | MessageTooLarge):
             add_warning(request, str(refusal))
-        self._refused(invite, refusal.sip_status, refusal.reason)
+        self._rejected(
+            InviteAnswered(
+                refusal.sip_status,
+                refusal.reason,
+                invite.sip_call_id,
+                invite.source_address,
+                client=refusal.client,
+                project=refusal.project,
+            )
+        )
 
 
 def _reject(request: pj.GateRequest, refusal: InviteRefused, *, stateless: bool = False) -> None:

@@ -13,7 +13,7 @@ import pjsua2 as pj
 
 from sipbridge.audio import Pcm
 from sipbridge.calls.admission import Admission, Admitted
-from sipbridge.calls.model import Invite
+from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.ports import Credentials, Headers, Referee
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 class SipTrunk:
     """Implements `calls.ports.Dialler`, and gives every admitted call to `on_call`.
 
-    `on_call` and `on_refused` run on the event loop; the latter gets the INVITE, its final answer and the reason.
+    `on_call` and `on_rejected` run on the event loop; the latter is notified of INVITEs of which no call was made.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class SipTrunk:
         admission: Admission,
         readiness: Readiness,
         on_call: Callable[[SipLeg, Admitted], None],
-        on_refused: Callable[[Invite, int, str], None],
+        on_rejected: Callable[[InviteAnswered], None],
     ) -> None:
         self._config = config
         self._resolver = resolver
         self._admission = admission
         self._readiness = readiness
         self._on_call = on_call
-        self._on_refused = on_refused
+        self._on_rejected = on_rejected
         # By name; the one copy in memory of what several calls may play.
         self._clips: dict[str, pj.Clip] = {}
 
@@ -150,7 +150,14 @@ class SipTrunk:
     # ------------------------------------------------------------ on the SIP thread
 
     def _open(self) -> None:
-        self._gate = Gate(self._admission, self._readiness, self._refused, self._judge_refer, self._name_expected)
+        self._gate = Gate(
+            self._admission,
+            self._readiness,
+            self._config.codecs,
+            self._rejected,
+            self._judge_refer,
+            self._name_expected,
+        )
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
@@ -211,8 +218,8 @@ class SipTrunk:
     def _name_expected(self, name: str) -> None:
         self._thread.tell(partial(self._lookups.expect, name))
 
-    def _refused(self, invite: Invite, sip_status: int, reason: str) -> None:
-        self._thread.tell(partial(self._on_refused, invite, sip_status, reason))
+    def _rejected(self, event: InviteAnswered) -> None:
+        self._thread.tell(partial(self._on_rejected, event))
 
 
 def _nothing() -> None:

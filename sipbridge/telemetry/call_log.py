@@ -70,6 +70,8 @@ class CallLog:
             "sip_call_id": event.sip_call_id[:MAX_STRANGER_CHARACTERS],
             "source": event.source_address,
             "call_id": event.call_id,
+            "client": event.client,
+            "project": event.project,
         }
         logger.info("invite refused", extra=fields)
 

@@ -90,8 +90,12 @@ class Metrics:
         self._shared = counter("sipbridge_shared_contacts_total", "Calls of a contact with another one up.", "client")
         self._tokens = counter("sipbridge_token_requests_total", "Access tokens asked for.", "client", "result")
         self._transfers = counter("sipbridge_transfers_total", "Transfer methods carried out.", "method", "result")
-        self._agents = counter("sipbridge_agent_connects_total", "Attempts to reach an agent.", "type", "result")
-        self._faults = counter("sipbridge_agent_faults_total", "What agents did wrong in calls.", "type", "fault")
+        self._agents = counter(
+            "sipbridge_agent_connects_total", "Attempts to reach an agent.", "client", "project", "type", "result"
+        )
+        self._faults = counter(
+            "sipbridge_agent_faults_total", "What agents did wrong in calls.", "client", "project", "type", "fault"
+        )
         self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
         self._requests = counter("sipbridge_http_requests_total", "HTTP requests answered.", "operation", "code")
         self._media = Totals(MEDIA, registry)
@@ -184,10 +188,12 @@ class Metrics:
         self._active.inc()
 
     def _agent_connected(self, event: AgentConnected) -> None:
-        self._agents(event.agent_type, event.outcome.result).inc()
+        record = event.record
+        self._agents(record.client, record.project, event.agent_type, event.outcome.result).inc()
 
     def _agent_fault(self, event: AgentFault) -> None:
-        self._faults(event.agent_type, self._words.known(event.fault)).inc()
+        record = event.record
+        self._faults(record.client, record.project, event.agent_type, self._words.known(event.fault)).inc()
 
     def _call_answered(self, event: CallAnswered) -> None:
         self._setups.observe(event.setup_seconds)
