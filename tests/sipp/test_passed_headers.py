@@ -60,7 +60,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
             "websocket": project_settings("websocket", agent={"type": "websocket", "url": agent.url}, headers=names),
         }
         for project in projects.values():
-            project["handoff"]["end_signal"] = {"p1": "{headers.user-to-user}", "p2": "{caller}"}
+            # The agents hang up at once, after which callers are handed off.
+            project["handoff"]["signal"] = {"p1": "{headers.user-to-user}", "p2": "{caller}"}
         settings = bridge_settings(folder, {"passing": client_settings(NUMBER, cxone.url, projects)})
         with bridge(settings, folder) as running:
             yield Scene(running, cxone, folder, port, agent)
