@@ -17,6 +17,7 @@ from harness.ports import kept_port
 from harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from harness.simulator import Simulator
 from harness.sipp import Sipp, some_calls
+from harness.soak_streams import with_contact_of_its_own
 from harness.waiting import wait_for
 
 # Clients with one project of the same name: what goes wrong with their CXone (or with how it is asked) is theirs alone.
@@ -75,6 +76,10 @@ class Site:
         self.started.append(sipp)
         return PlacedCall(sipp, client, contact, self.bridge.project(client, project, key(project)), self.cxone)
 
+    def of_own_contacts(self, scenario: str) -> str:
+        """Return a scenario whose calls, placed at once, have a contact each: `Contact.of_each` names them."""
+        return with_contact_of_its_own(scenario, self.folder)
+
     def desk(self, scenario: str, *, hold_seconds: float = 0) -> Sipp:
         """Let a desk wait for the calls that the project `desk` hands off."""
         return Sipp(
@@ -104,6 +109,10 @@ class Contact:
         """One that this process has not used yet."""
         number = 115_500_000_000 + 10 * next(_contacts)
         return cls(str(number + 1), str(number))
+
+    def of_each(self, calls: int) -> list[str]:
+        """Return the contact ids of so many calls that were placed at once, each with its own."""
+        return [f"{self.id}-{number}" for number in range(1, calls + 1)]
 
 
 @dataclass(frozen=True)

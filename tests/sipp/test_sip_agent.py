@@ -14,6 +14,8 @@ from .agent_site import SILENT_SECONDS, AgentSite, agent_site, outcomes, request
 
 DEAD_SECONDS = 3
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
+# For an agent that sends no audio: it was there.
+STAYS_SECONDS = AT_ONCE_SECONDS + 0.2
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_the_caller_hears_the_agent_before_it_answers(site: AgentSite) -> None:
 
 def test_an_agent_may_be_called_over_tcp(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_hangs_up", transport="tcp")
+    agent = site.agent("agent_hangs_up", transport="tcp", hold_seconds=STAYS_SECONDS)
     call = site.call("release", "tcp").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -106,7 +108,7 @@ def test_where_one_dies_the_next_is_called(own_site: AgentSite) -> None:
 def assert_the_next_is_called(site: AgentSite, first: str) -> None:
     count = site.trunk.count()
     busy = site.agent(first)
-    agent = site.agent("agent_hangs_up", second=True)
+    agent = site.agent("agent_hangs_up", second=True, hold_seconds=STAYS_SECONDS)
     call = site.call("release", "backup").went_as_written()
     busy.check()
     agent.check()
@@ -118,7 +120,7 @@ def assert_the_next_is_called(site: AgentSite, first: str) -> None:
 def test_one_that_nothing_is_heard_of_is_given_up(site: AgentSite) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", site.ports[0]))
-        agent = site.agent("agent_hangs_up", second=True)
+        agent = site.agent("agent_hangs_up", second=True, hold_seconds=STAYS_SECONDS)
         call = site.call("release", "backup").went_as_written()
         agent.check()
         # Sent at 0, 0.5 and 1.5 s (RFC 3261, 17.1.1.2), hung up after 1 s; what would come next comes at 3.5 s.
@@ -173,7 +175,7 @@ def test_a_caller_that_gives_up_while_the_agent_rings_leaves_no_call_there(site:
 @pytest.mark.parametrize("scenario", ["agent_holds", "agent_goes_inactive"])
 def test_an_agent_may_hold_and_take_back_its_caller(site: AgentSite, scenario: str) -> None:
     count = site.trunk.count()
-    agent = site.agent(scenario, hold_seconds=0.2)
+    agent = site.agent(scenario, hold_seconds=STAYS_SECONDS)
     call = site.call("release").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -224,7 +226,7 @@ def test_an_agent_with_no_audio_either_way_is_not_lost(site: AgentSite) -> None:
 
 def test_a_plain_bye_ends_the_conversation(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_hangs_up", hold_seconds=AT_ONCE_SECONDS + 0.2)
+    agent = site.agent("agent_hangs_up", hold_seconds=STAYS_SECONDS)
     call = site.call("release").went_as_written()
     agent.check()
     record = call.record()
@@ -358,17 +360,18 @@ def test_an_agent_that_leaves_after_its_refer_still_hears_what_became_of_it(site
 @pytest.mark.parametrize(
     "refer_to", ["<sip:+15550199@evil.example.net>", "<tel:+15550199>", "<sip:x@127.0.0.1:5080.evil.example.net>"]
 )
-def test_a_refer_to_where_none_may_go_gets_403_and_the_call_goes_on(site: AgentSite, refer_to: str) -> None:
+def test_a_refer_to_where_none_may_go_gets_403_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_elsewhere", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = site.call("release").went_as_written()
     agent.check()
-    record = call.record()
-    assert (record["reason"], record["handoff"]) == ("agent_ended", None)
+    assert call.record()["handoff"]["requested_by"] == "bridge"
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
     assert outcomes(agent) == []
+    [refusal] = [message for message in agent.received(403) if "REFER" in message.header("CSeq")]
+    assert refusal.header("Warning").startswith("399 ")
     assert count.shows(1, "sipbridge_agent_faults_total", type="sip", fault="refer_refused")
-    assert count.shows(0, "sipbridge_handoffs_total", project="bot")
-    assert count.shows(1, "sipbridge_calls_total", project="bot", reason="agent_ended")
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 
 
 def test_a_refer_to_where_none_may_go_gets_403_before_the_call_begins_too(site: AgentSite) -> None:
@@ -376,8 +379,7 @@ def test_a_refer_to_where_none_may_go_gets_403_before_the_call_begins_too(site: 
     agent = site.agent("agent_refers_elsewhere", hold_seconds=0, keys=keys)
     call = site.call("agent_caller_slow").went_as_written()
     agent.check()
-    record = call.record()
-    assert (record["reason"], record["handoff"]) == ("agent_ended", None)
+    assert [signal["p3"] for signal in call.signals()] == ["invalid_handoff"]
     assert outcomes(agent) == []
 
 
@@ -391,15 +393,14 @@ def test_a_refer_to_where_none_may_go_gets_403_before_the_call_begins_too(site: 
         "<sip:sales@127.0.0.1?Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3>",
     ],
 )
-def test_a_refer_that_cannot_be_read_gets_400_and_the_call_goes_on(site: AgentSite, refer_to: str) -> None:
+def test_a_refer_that_cannot_be_read_gets_400_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_badly", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = site.call("release").went_as_written()
     agent.check()
-    assert call.record()["reason"] == "agent_ended"
-    assert call.signals() == [{"p1": "End"}]
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
     assert count.shows(1, "sipbridge_agent_faults_total", type="sip", fault="bad_refer")
-    assert count.shows(0, "sipbridge_handoffs_total", project="bot")
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 
 
 def test_a_second_refer_gets_491_and_the_first_goes_on(site: AgentSite) -> None:
