@@ -26,6 +26,8 @@
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_negotiation.hpp"
+#include "sipbridge_responses.hpp"
+#include "sipbridge_transfers.hpp"
 #include "sipbridge_pools.hpp"
 #include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
@@ -84,6 +86,10 @@
 %ignore sipbridge::returnToConnection;
 %ignore sipbridge::noteTlsState;
 %ignore sipbridge::admitsConnection;
+%ignore sipbridge::judgeRefer;
+%ignore sipbridge::MessageData;
+%ignore sipbridge::breaksLine;
+%ignore sipbridge::borrowed;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
@@ -125,7 +131,13 @@
 }
 %include "sipbridge_framing.hpp"
 
+%include "sipbridge_message.hpp"
 %include "sipbridge_native.hpp"
+%ignore sipbridge::acceptRefer;
+%include "sipbridge_transfers.hpp"
+%ignore sipbridge::isSupported;
+%ignore sipbridge::isAllowed;
+%include "sipbridge_responses.hpp"
 %ignore sipbridge::keepRoom;
 %ignore sipbridge::giveRoomBack;
 %ignore sipbridge::roomIsBack;

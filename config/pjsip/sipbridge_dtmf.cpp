@@ -187,8 +187,6 @@ void reportLostEnds() {
 
 namespace {
 
-const char TYPES[] = "application/dtmf-relay, application/dtmf, audio/telephone-event";
-
 std::string textOf(const pj_str_t &text) { return std::string(text.ptr, static_cast<size_t>(text.slen)); }
 
 std::string lower(std::string text) {
@@ -304,13 +302,7 @@ void hearInfo(int call, const Info &info) {
 
 void sipbridge::answerInfo(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     const Info info = readInfo(rdata);
-    pjsip_hdr headers;
-    pj_list_init(&headers);
-    if (info.code == PJSIP_SC_UNSUPPORTED_MEDIA_TYPE) {
-        pj_str_t name = pj_str(const_cast<char *>("Accept")), types = pj_str(const_cast<char *>(TYPES));
-        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &types));
-    }
-    pjsip_dlg_respond(dialog, rdata, info.code, NULL, &headers, NULL);
+    pjsip_dlg_respond(dialog, rdata, info.code, NULL, NULL, NULL);
     if (info.event >= 0 && info.event < DIGIT_EVENTS)
         hearInfo(call, info);
 }

@@ -6,9 +6,11 @@
 #include "sipbridge_negotiation.hpp"
 #include "sipbridge_outgoing.hpp"
 #include "sipbridge_pools.hpp"
+#include "sipbridge_requests.hpp"
 #include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_tls.hpp"
+#include "sipbridge_transfers.hpp"
 
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
@@ -16,7 +18,6 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <map>
 #include <mutex>
 
 #define THIS_FILE "sipbridge_native.cpp"
@@ -126,8 +127,8 @@ pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
     // In a dialog, or already somebody's transaction: not ours to judge.
     if (pjsip_rdata_get_dlg(rdata) || pjsip_rdata_get_tsx(rdata))
         return PJ_FALSE;
-    // A To tag without a dialog is a stray: PJSIP answers 481 (RFC 3261, 12.2.2).
-    if (rdata->msg_info.to && rdata->msg_info.to->tag.slen)
+    // A To tag without a dialog is a stray: PJSIP answers 481 (RFC 3261, 12.2.2), but for REGISTER, which knows no dialog.
+    if (method != PJSIP_REGISTER_METHOD && rdata->msg_info.to && rdata->msg_info.to->tag.slen)
         return PJ_FALSE;
     GateRequest request(rdata, ++lastTicket);
     openGate->onRequest(request);
@@ -225,93 +226,14 @@ void RequestGate::open() {
 
 void RequestGate::close() { openGate = nullptr; }
 
-// ---------------------------------------------------------------- REFERs that come
-
-namespace {
-
-// Subscriptions to what becomes of a REFER, by its ticket. They outlive the call: a far end may send BYE after the 202.
-std::map<int, pjsip_evsub *> transfers;
-
-void onTransferSubscription(pjsip_evsub *subscription, pjsip_event *) {
-    if (pjsip_evsub_get_state(subscription) != PJSIP_EVSUB_STATE_TERMINATED)
-        return;
-    for (auto each = transfers.begin(); each != transfers.end(); ++each)
-        if (each->second == subscription) {
-            transfers.erase(each);
-            return;
-        }
-}
-
-bool wantsNotify(pjsip_msg *message) {
-    const pj_str_t name = pj_str(const_cast<char *>("Refer-Sub"));
-    const auto *header = static_cast<pjsip_generic_string_hdr *>(pjsip_msg_find_hdr_by_name(message, &name, NULL));
-    return !header || pj_strnicmp2(&header->hvalue, "false", 5) != 0;
-}
-
-/** Answer 202, and open the subscription with the first NOTIFY. */
-void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
-    if (!wantsNotify(rdata->msg_info.msg)) {
-        GateRequest answer(rdata, ticket);
-        answer.refuse(PJSIP_SC_ACCEPTED, "");
-        answer.addHeader("Refer-Sub", "false");
-        answer.respond(dialog);
-        return;
-    }
-    pjsip_evsub_user callbacks;
-    pj_bzero(&callbacks, sizeof(callbacks));
-    callbacks.on_evsub_state = &onTransferSubscription;
-    pjsip_evsub *subscription = nullptr;
-    if (pjsip_xfer_create_uas(dialog, &callbacks, rdata, &subscription) != PJ_SUCCESS) {
-        pjsip_dlg_respond(dialog, rdata, PJSIP_SC_INTERNAL_SERVER_ERROR, NULL, NULL, NULL);
-        return;
-    }
-    transfers[ticket] = subscription;
-    pjsip_hdr none;
-    pj_list_init(&none);
-    pjsip_xfer_accept(subscription, rdata, PJSIP_SC_ACCEPTED, &none);
-    pjsip_tx_data *notify = nullptr;
-    if (pjsip_xfer_notify(subscription, PJSIP_EVSUB_STATE_ACTIVE, 100, NULL, &notify) == PJ_SUCCESS)
-        pjsip_xfer_send_request(subscription, notify);
-}
-
 void judgeRefer(pjsua_call_id id, pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     GateRequest request(rdata, ++lastTicket);
-    openGate->onRefer(id, request);
+    if (openGate)
+        openGate->onRefer(id, request);
+    else
+        request.refuse(PJSIP_SC_FORBIDDEN, "");
     if (!request.respond(dialog))
         acceptRefer(dialog, rdata, request.ticket());
-}
-
-/** PJSUA asks here before it looks at a request itself; what is answered here it leaves alone. */
-void onTransaction(pjsua_call_id id, pjsip_transaction *transaction, pjsip_event *event) {
-    if (transaction->role == PJSIP_ROLE_UAC && transaction->method.id == PJSIP_INVITE_METHOD &&
-        event->type == PJSIP_EVENT_TSX_STATE && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
-        push(EventTrying, id, 0);
-    if (!openGate || transaction->role != PJSIP_ROLE_UAS || transaction->state != PJSIP_TSX_STATE_TRYING ||
-        event->type != PJSIP_EVENT_TSX_STATE)
-        return;
-    pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
-    pjsip_dialog *dialog = pjsua_var.calls[id].inv->dlg;
-    returnToConnection(dialog, rdata->tp_info.transport);
-    if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
-        judgeRefer(id, dialog, rdata);
-    else if (pjsip_method_cmp(&transaction->method, &pjsip_info_method) == 0)
-        answerInfo(id, dialog, rdata);
-    // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
-    else if (pjsip_method_cmp(&transaction->method, pjsip_get_options_method()) == 0)
-        pjsip_dlg_respond(dialog, rdata, PJSIP_SC_OK, NULL, NULL, NULL);
-}
-
-}  // namespace
-
-void notifyTransfer(int ticket, int status, const std::string &reason) {
-    const auto found = transfers.find(ticket);
-    if (found == transfers.end())
-        return;
-    pj_str_t text = pj_str(const_cast<char *>(reason.c_str()));
-    pjsip_tx_data *notify = nullptr;
-    pjsip_evsub *subscription = found->second;
-    PJSUA2_CHECK_EXPR(pjsip_xfer_notify(subscription, PJSIP_EVSUB_STATE_TERMINATED, status, &text, &notify));
-    PJSUA2_CHECK_EXPR(pjsip_xfer_send_request(subscription, notify));
 }
 
 // ---------------------------------------------------------------- waking the SIP thread
@@ -428,53 +350,11 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
 
 void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }
 
-/** By default PJSUA would call whatever a REFER names; onTransaction has answered those that are ours to judge. */
+/** By default PJSUA would call whatever a REFER names; judgeRefer has answered those that are ours to judge. */
 void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code) { *code = PJSIP_SC_FORBIDDEN; }
-
-void onTransferStatus(pjsua_call_id id, int status, const pj_str_t *text, pj_bool_t final, pj_bool_t *) {
-    push(EventRefer, id, 0, status, std::string(text->ptr, static_cast<size_t>(text->slen)), final != 0);
-}
 
 /** Never called: sipbridge_dtmf.cpp takes all that PJSIP would call it for. PJSUA looks for it when it makes a stream. */
 void onDtmf(pjsua_call_id, const pjsua_dtmf_event *) {}
-
-bool breaksLine(const std::string &text) {
-    for (const char c : text)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-            return true;
-    return false;
-}
-
-pj_str_t borrowed(const std::string &text) {
-    pj_str_t borrowed;
-    borrowed.ptr = const_cast<char *>(text.data());
-    borrowed.slen = static_cast<pj_ssize_t>(text.size());
-    return borrowed;
-}
-
-/** Our headers for a message that PJSUA will make; PJSUA copies them. */
-class MessageData {
-public:
-    explicit MessageData(const Headers &headers) : pool_(pjsua_pool_create("headers", 512, 512)) {
-        pjsua_msg_data_init(&data);
-        for (const auto &header : headers) {
-            if (header.first.empty() || breaksLine(header.first) || breaksLine(header.second)) {
-                pj_pool_release(pool_);
-                PJSUA2_RAISE_ERROR3(PJ_EINVAL, "header", "a header would break its line");
-            }
-            const pj_str_t name = borrowed(header.first), value = borrowed(header.second);
-            pj_list_push_back(&data.hdr_list, pjsip_generic_string_hdr_create(pool_, &name, &value));
-        }
-    }
-    ~MessageData() { pj_pool_release(pool_); }
-    MessageData(const MessageData &) = delete;
-    MessageData &operator=(const MessageData &) = delete;
-
-    pjsua_msg_data data;
-
-private:
-    pj_pool_t *pool_;
-};
 
 }  // namespace
 
@@ -489,7 +369,7 @@ void takeCallbacks() {
     cb->on_call_tsx_state = &onTransaction;
     cb->on_call_transfer_request = &onTransferRequest;
     cb->on_call_transfer_request2 = NULL;
-    cb->on_call_transfer_status = &onTransferStatus;
+    cb->on_call_transfer_status = NULL;
     cb->on_dtmf_event = &onDtmf;
     cb->on_stream_destroyed = &onStreamDestroyed;
     // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
@@ -530,22 +410,6 @@ void callHangup(int call, int status, const std::string &reason, const Headers &
 extern "C" pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *dialog) {
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
     return session && session->state < PJSIP_INV_STATE_DISCONNECTED;
-}
-
-/** The call whose REFER made the subscription; none where it is over, though another may have its slot. */
-extern "C" pjsua_call *sipbridgeReferrer(pjsip_evsub *subscription, pjsip_event *event) {
-    auto *call = static_cast<pjsua_call *>(pjsip_evsub_get_mod_data(subscription, pjsua_var.mod.id));
-    if (!call || !event || event->type != PJSIP_EVENT_TSX_STATE)
-        return call;
-    return call->inv && call->inv->dlg == pjsip_tsx_get_dlg(event->body.tsx_state.tsx) ? call : nullptr;
-}
-
-void callRefer(int call, const std::string &referTo, const Headers &headers) {
-    if (breaksLine(referTo))
-        PJSUA2_RAISE_ERROR3(PJ_EINVAL, "Refer-To", "the URI would break its line");
-    MessageData message(headers);
-    const pj_str_t target = borrowed(referTo);
-    PJSUA2_CHECK_EXPR(pjsua_call_xfer(call, &target, &message.data));
 }
 
 int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,

@@ -8,6 +8,8 @@
 #include <pjsua2.hpp>
 #include <pjsua-lib/pjsua_internal.h>
 
+#include "sipbridge_message.hpp"
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,6 +106,9 @@ public:
 /** What the open gate says of a connection; yes where none is open. */
 bool admitsConnection(const std::string &source);
 
+/** Answer a REFER in a dialog as the open gate says. */
+void judgeRefer(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata);
+
 enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
@@ -112,7 +117,8 @@ enum EventKind {
     EventEnded,       // the dialog is over: final if the far end did it, status is the cause, text the BYE that came, or the
                       // Contacts of a 3xx, a line each, or what PJSIP says of the cause; number if audio was heard
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
-    EventRefer,       // our REFER: status and text are what is known, final whether more will come
+    EventReferRejected,  // our REFER was rejected: number is the one it was given, status the response's
+    EventReferEnded,  // our REFER was accepted and more will not be known: status is the final one of a NOTIFY, or 0
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
     EventName,        // text is a host name that was asked for and is not known, see learnName
     EventResolve,     // a request waits: number is for resolved(), status the port or 0, text the transport or nothing, a line
@@ -164,9 +170,6 @@ void closeWaker();
 /** End the SIP thread's poll at once. From any thread; cheap, and does nothing where a wake-up is already due. */
 void wakeSipThread();
 
-/** Header names and values. In Python a dict of str. */
-typedef std::vector<std::pair<std::string, std::string>> Headers;
-
 /** Answer an incoming call. Like all below it refuses, with pj::Error, a header that would break its line. */
 void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
@@ -175,8 +178,6 @@ void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::E
  * it for half a minute, and the call keep its place.
  */
 void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
-/** Send REFER; referTo goes out as given, so it is in angle brackets. */
-void callRefer(int call, const std::string &referTo, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
  * Send an INVITE to a target, as resolved() has them; returns the call. With a username its dialog answers challenges
  * (useCredentials).
@@ -184,8 +185,6 @@ void callRefer(int call, const std::string &referTo, const Headers &headers) PJS
 int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,
              const Headers &headers, const std::string &username, const std::string &password) PJSUA2_THROW(pj::Error);
 
-/** Tell the far end, by the final NOTIFY, what became of its REFER; nothing where it wants none (RFC 4488) or is gone. */
-void notifyTransfer(int ticket, int status, const std::string &reason) PJSUA2_THROW(pj::Error);
 /** Press a key: RFC 4733 where the far end takes it, else INFO. */
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
 /**

@@ -27,7 +27,7 @@ class ReferResult(StrEnum):
     ACCEPTED = "accepted"  # a final 2xx came by NOTIFY
     REFUSED = "refused"  # the REFER itself was answered 3xx to 6xx
     FAILED = "failed"  # accepted, then a final failure came by NOTIFY
-    NO_NOTIFY = "no_notify"  # accepted, and no final NOTIFY in time
+    NO_NOTIFY = "no_notify"  # no final status in time, or the subscription ended without one
     PEER_HUNG_UP = "peer_hung_up"  # accepted, and BYE came before the final NOTIFY
 
 

@@ -24,7 +24,6 @@ class Dialog:
     outgoing: bool = False
     confirmed: bool = False
     answered_at: float = 0.0
-    refer_accepted: bool = False
     referee: Referee | None = None
     player: pj.ClipPlayer | None = None
     playing: int = 0

@@ -75,6 +75,7 @@ class PjsipEndpoint:
             pj.watchDescriptions()
             pj.watchConnections(_most_connections(self._slots))
             gate.open()
+            pj.watchResponses()
             for url in self._config.listen:
                 self._listen(url)
             self.endpoint.libStart()

@@ -125,7 +125,6 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         elif method != "OPTIONS":
             # Else PJSUA would take messages, subscriptions and registrations that nobody here wants.
             request.refuse(_METHOD_NOT_ALLOWED, "")
-            request.addHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY")
         else:
             self._judge_options(request)
 

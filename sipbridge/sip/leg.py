@@ -170,17 +170,23 @@ class SipLeg:
         if self._played is not None and not self._played.done():
             self._played.set_result(None)
 
-    def refer_ended(self, accepted: bool, sip_status: int) -> None:  # noqa: FBT001 (called through partial)
-        """A final status came: of the REFER itself, or by NOTIFY after it was accepted. 0 is accepted for good."""
-        if self._referred is None or self._referred.done():
-            return
+    def refer_rejected(self, sip_status: int) -> None:
+        """The REFER got a final failure."""
+        self._settle_refer(ReferOutcome(ReferResult.REFUSED, sip_status))
+
+    def refer_ended(self, sip_status: int) -> None:
+        """A NOTIFY gave the final status; 0 where none can come any more (RFC 3515, 2.4.5; RFC 6665, 4.1.3)."""
         if sip_status == 0:
             result = ReferResult.NO_NOTIFY
         elif sip_status < 300:  # noqa: PLR2004 (a 2xx)
             result = ReferResult.ACCEPTED
         else:
-            result = ReferResult.FAILED if accepted else ReferResult.REFUSED
-        self._referred.set_result(ReferOutcome(result, sip_status))
+            result = ReferResult.FAILED
+        self._settle_refer(ReferOutcome(result, sip_status))
+
+    def _settle_refer(self, outcome: ReferOutcome) -> None:
+        if self._referred is not None and not self._referred.done():
+            self._referred.set_result(outcome)
 
     def response_came(self) -> None:
         """The far end has responded to our INVITE, whatever it said."""

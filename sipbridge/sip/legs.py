@@ -108,12 +108,11 @@ class LegTable:
         dialog = self._by_leg.get(number)
         if dialog is None:
             return
-        dialog.refer_accepted = False
         try:
             # Without brackets the URI's own parameters would become the header's.
-            _sent(partial(pj.callRefer, dialog.slot, f"<{uri}>", headers))
+            _sent(partial(pj.callRefer, dialog.slot, number, f"<{uri}>", headers))
         except LegGone:
-            self._thread.tell(partial(dialog.leg.refer_ended, False, 500))  # noqa: FBT003 (not accepted)
+            self._thread.tell(partial(dialog.leg.refer_rejected, 500))
 
     def notify(self, ticket: int, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY about a REFER that was accepted; its dialog may be over."""
@@ -197,6 +196,9 @@ class LegTable:
         if kind == pj.EventClipDone:
             self._clip_done(number)
             return
+        if kind in (pj.EventReferRejected, pj.EventReferEnded):
+            self._refer_ended(number, status, rejected=kind == pj.EventReferRejected)
+            return
         dialog = self._by_slot.get(slot)
         if dialog is None:
             return  # the last news of a call that we have hung up
@@ -212,8 +214,6 @@ class LegTable:
                 self._thread.tell(dialog.leg.audio_offered)
         elif kind == pj.EventDigit:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
-        elif kind == pj.EventRefer:
-            self._refer_progress(dialog, status, text, final=final)
 
     def _ended(self, dialog: Dialog, status: int, text: str, *, by_peer: bool, heard: bool) -> None:
         """Take note of the end of a dialog: by a message of the far end, else on PJSIP's own account."""
@@ -236,14 +236,12 @@ class LegTable:
                 _sent(partial(pj.callHangup, dialog.slot, _NOT_ACCEPTABLE_HERE, "No audio agreed on", {}))
         self._end(dialog, _NOT_ACCEPTABLE_HERE, by_peer=False, failure=LegFailure.UNUSABLE_ANSWER)
 
-    def _refer_progress(self, dialog: Dialog, sip_status: int, reason: str, *, final: bool) -> None:
-        """Tell the leg the end of its REFER, once there is one (RFC 3515, 2.4.4 and 2.4.5)."""
-        if sip_status < _OK and not final:
-            dialog.refer_accepted = True
-            return
-        # PJSUA says `200 Accepted` of its own where the far end wants no subscription (RFC 4488): nobody knows more.
-        unknown = not dialog.refer_accepted and sip_status == _OK and reason == "Accepted"
-        self._thread.tell(partial(dialog.leg.refer_ended, dialog.refer_accepted, 0 if unknown else sip_status))
+    def _refer_ended(self, number: int, sip_status: int, *, rejected: bool) -> None:
+        """Notify the leg of the end of its REFER; one whose dialog is over has its outcome already."""
+        dialog = self._by_leg.get(number)
+        if dialog is not None:
+            leg = dialog.leg
+            self._thread.tell(partial(leg.refer_rejected if rejected else leg.refer_ended, sip_status))
 
     def _clip_done(self, token: int) -> None:
         dialog = self._players.get(token)

@@ -14,8 +14,18 @@ from .stranger import address_of
 _SECONDS = 5.0
 _STATUS = re.compile(rb"SIP/2\.0 (\d{3})")
 _FINAL = 200
+_REJECTED = 300
 _COPIED = (b"Via:", b"From:", b"To:", b"Call-ID:", b"CSeq:")
 _numbers = itertools.count(1)
+
+OFFER = b"""v=0\r
+o=raw 1 1 IN IP4 127.0.0.1\r
+s=-\r
+c=IN IP4 127.0.0.1\r
+t=0 0\r
+m=audio 9 RTP/AVP 0 101\r
+a=rtpmap:101 telephone-event/8000\r
+"""
 
 
 class RawCall:
@@ -23,19 +33,22 @@ class RawCall:
 
     `headers` are lines as they go over the wire, each with its line end; From is among them. `number` is the
     Request-URI's user part, `contact` the host in our Contact, `local` our address. `spoil` is done to the INVITE.
+    `heard` is all that came.
     """
 
     def __init__(
         self,
         where: str,
-        number: bytes,
-        headers: bytes,
+        number: bytes = b"raw",
+        headers: bytes = b"",
         contact: bytes = b"127.0.0.1",
         local: str = "127.0.0.1",
         spoil: Callable[[bytes], bytes] = bytes,
+        to: bytes = b"To: <sip:raw@127.0.0.1>\r\n",
+        port: int = 0,
     ) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind((local, 0))
+        self._socket.bind((local, port))
         self._socket.connect(address_of(where))
         self._socket.settimeout(_SECONDS)
         self._name = b"raw-%d-%d" % (self._socket.getsockname()[1], next(_numbers))
@@ -43,8 +56,10 @@ class RawCall:
         self._headers = headers
         self._contact = contact
         self._spoil = spoil
-        self._to = b"To: <sip:raw@127.0.0.1>\r\n"
+        self._to = to
         self._sent = 1
+        self._requests: list[bytes] = []
+        self.heard: list[bytes] = []
         self.answer = b""
         self.status = 0
 
@@ -53,10 +68,10 @@ class RawCall:
 
         `answer` is the SDP of the ACK, which is due if the INVITE has no offer.
         """
-        self._send(b"INVITE", 1, _SDP if offer is None else offer, spoil=self._spoil)
+        self._send(b"INVITE", 1, OFFER if offer is None else offer, spoil=self._spoil)
         while self.status < _FINAL:
             try:
-                self.answer = self._socket.recv(65_535)
+                self.answer = self._receive()
             except TimeoutError:
                 self.status = 0
                 return self
@@ -66,8 +81,24 @@ class RawCall:
         self._to = to[0] if to else self._to
         if contact:
             self._target = contact[1]
-        self._send(b"ACK", 1, answer)
+        self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
         return self
+
+    def be_called(self) -> Self:
+        """Answer the bridge's INVITE instead; returns with its ACK."""
+        invite = self.take(b"INVITE")
+        lines = dict(re.findall(rb"^(From|To|Call-ID|Contact): *(.*\r\n)", invite, re.MULTILINE))
+        tagged = lines[b"To"].rstrip() + b";tag=raw\r\n"
+        self._name = lines[b"Call-ID"].strip()
+        self._target = lines[b"Contact"].split(b"<")[1].split(b">")[0]
+        self._to, self._headers = b"To: " + lines[b"From"], b"From: " + tagged
+        self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", body=OFFER)
+        self.take(b"ACK")
+        return self
+
+    def wait_seconds(self, seconds: float) -> None:
+        """Wait so long, from now on, for each message."""
+        self._socket.settimeout(seconds)
 
     def press(self, key: bytes) -> None:
         """Send a key by INFO; returns once that is answered."""
@@ -75,59 +106,92 @@ class RawCall:
 
     def inform(self, body: bytes, headers: bytes) -> bytes:
         """Send an INFO, with header lines of its own; returns the response."""
-        self._sent += 1
-        others, self._headers = self._headers, self._headers + headers
-        self._send(b"INFO", self._sent, body, kind=b"")
-        self._headers = others
-        while b" INFO\r\n" not in (response := self._socket.recv(65_535)):
-            pass
-        return response
+        return self.request(b"INFO", body, b"", headers)
 
-    def take_refer(self) -> None:
-        """Answer the bridge's REFER with 202, when it comes."""
-        while not (request := self._socket.recv(65_535)).startswith(b"REFER "):
-            pass
-        copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
-        self._socket.send(b"SIP/2.0 202 Accepted\r\n" + copied + b"Content-Length: 0\r\n\r\n")
+    def take_refer(self, answer: bytes = b"202 Accepted", headers: bytes = b"") -> bytes:
+        """Wait for the bridge's REFER and answer it; returns the REFER."""
+        refer = self.take(b"REFER")
+        self.respond(refer, answer, headers)
+        return refer
 
     def take_bye(self) -> None:
         """Return when the bridge's BYE has come."""
-        while not self._socket.recv(65_535).startswith(b"BYE "):
-            pass
+        self.take(b"BYE")
 
-    def notify(self, outcome: bytes) -> None:
-        """Say what became of the REFER, for good (RFC 3515, 2.4.5); returns once that is answered."""
-        self._sent += 1
-        self._headers += b"Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n"
-        self._send(b"NOTIFY", self._sent, outcome, b"message/sipfrag")
-        while b" NOTIFY\r\n" not in self._socket.recv(65_535):
-            pass
+    def notify(
+        self,
+        outcome: bytes,
+        kind: bytes = b"message/sipfrag",
+        state: bytes = b"terminated;reason=noresource",
+        event: bytes = b"refer",
+    ) -> bytes:
+        """Say what became of the REFER, by default for good (RFC 3515, 2.4.5); returns the response."""
+        return self.request(b"NOTIFY", outcome, kind, b"Event: %s\r\nSubscription-State: %s\r\n" % (event, state))
 
     def answer_bye(self) -> bytes:
         """Answer the bridge's BYE with 200, when it comes; returns it."""
-        while not (request := self._socket.recv(65_535)).startswith(b"BYE "):
-            pass
-        copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
-        self._socket.send(b"SIP/2.0 200 OK\r\n" + copied + b"Content-Length: 0\r\n\r\n")
+        request = self.take(b"BYE")
+        self.respond(request, b"200 OK")
         return request
 
     def ask(self, method: bytes, spoil: Callable[[bytes], bytes]) -> int:
         """Send a request in the dialog, spoiled; returns the status of its final answer, 0 where none comes."""
-        self._sent += 1
-        self._send(method, self._sent, spoil=spoil)
         try:
-            while b" %s\r\n" % method not in (answer := self._socket.recv(65_535)) or answer.startswith(b"SIP/2.0 1"):
-                pass
+            return int(self.request(method, spoil=spoil).split()[1])
         except TimeoutError:
             return 0
-        return int((_STATUS.match(answer) or [b"", b"0"])[1])
 
     def end(self) -> None:
         """Send BYE; returns once that is answered."""
+        self.request(b"BYE")
+
+    def request(
+        self,
+        method: bytes,
+        body: bytes = b"",
+        kind: bytes = b"application/sdp",
+        headers: bytes = b"",
+        spoil: Callable[[bytes], bytes] = bytes,
+    ) -> bytes:
+        """Send a request in the dialog; returns its final response, acknowledged where it is one to INVITE."""
         self._sent += 1
-        self._send(b"BYE", self._sent)
-        while b" BYE\r\n" not in self._socket.recv(65_535):
-            pass
+        self._send(method, self._sent, body, kind, headers, spoil=spoil)
+        of_this = b"CSeq: %d %s\r\n" % (self._sent, method)
+        while True:
+            message = self._receive()
+            if message.startswith(b"SIP/2.0 "):
+                status = int(message.split()[1])
+                if of_this in message and status >= _FINAL:
+                    break
+            else:
+                self._requests.append(message)
+        if method == b"INVITE":
+            self._send(b"ACK", self._sent, within=status >= _REJECTED)
+        return message
+
+    def take(self, *methods: bytes) -> bytes:
+        """Return the bridge's next request of those methods; others before it are dropped."""
+        while True:
+            message = self._requests.pop(0) if self._requests else self._receive()
+            if message.split()[0] in methods:
+                return message
+
+    def respond(self, request: bytes, status: bytes, headers: bytes = b"", body: bytes = b"") -> None:
+        """Answer a request of the bridge's, with a status and its reason."""
+        copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
+        contact = b"Contact: <sip:raw@127.0.0.1:%d>\r\n" % self._port
+        content = b"Content-Type: application/sdp\r\n" if body else b""
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        self._socket.send(b"SIP/2.0 " + status + b"\r\n" + copied + contact + headers + content + length + body)
+
+    @property
+    def _port(self) -> int:
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def _receive(self) -> bytes:
+        self.heard.append(self._socket.recv(65_535))
+        return self.heard[-1]
 
     def _send(
         self,
@@ -135,20 +199,22 @@ class RawCall:
         number: int,
         body: bytes = b"",
         kind: bytes = b"application/sdp",
+        headers: bytes = b"",
+        *,
+        within: bool = False,
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        port = self._socket.getsockname()[1]
-        # A refusal's ACK belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3).
-        own = method == b"INVITE" or (method == b"ACK" and self.status >= 300)
-        branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if own else method)
+        """Send a request. An ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
+        branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if within else method)
         content = b"Content-Type: %s\r\n" % kind if body and kind else b""
         message = (
             b"%s %s SIP/2.0\r\n" % (method, self._target)
-            + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (port, branch)
+            + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (self._port, branch)
             + self._to
             + b"Call-ID: %s\r\nCSeq: %d %s\r\nMax-Forwards: 70\r\n" % (self._name, number, method)
-            + b"Contact: <sip:raw@%s:%d>\r\n" % (self._contact, port)
+            + b"Contact: <sip:raw@%s:%d>\r\n" % (self._contact, self._port)
             + self._headers
+            + headers
             + b"%sContent-Length: %d\r\n\r\n%s" % (content, len(body), body)
         )
         self._socket.send(spoil(message))
@@ -158,13 +224,3 @@ class RawCall:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._socket.close()
-
-
-_SDP = b"""v=0\r
-o=raw 1 1 IN IP4 127.0.0.1\r
-s=-\r
-c=IN IP4 127.0.0.1\r
-t=0 0\r
-m=audio 9 RTP/AVP 0 101\r
-a=rtpmap:101 telephone-event/8000\r
-"""

@@ -26,6 +26,7 @@ NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme
 GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
 CLIP_SECONDS = 6
+LASTING_SECONDS = 100
 
 _contacts = itertools.count(1)
 
@@ -202,6 +203,8 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
     """One client with a project for each behaviour, and those that stand alone."""
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
+    lasting = folder / "lasting.wav"
+    write_silence(lasting, LASTING_SECONDS)
     desk = {"method": "invite", "uri": f"sip:desk@127.0.0.1:{desk_port}", "headers": {"X-Queue": "desk"}}
     greeting = {"type": "prompt", "audio": str(GREETING)}
     projects = {
@@ -211,6 +214,9 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
         "unsignalled": project_settings("unsignalled", {"signal": False}),
         "greeting": project_settings("greeting", agent=greeting),
         "waiting": project_settings("waiting", agent={"type": "prompt", "audio": str(clip)}),
+        "lasting": project_settings(
+            "lasting", agent={"type": "prompt", "audio": str(lasting)}, media_timeout_seconds=3600
+        ),
         "transcribed": project_settings("transcribed", agent=greeting),
         "short": project_settings("short", agent=greeting, max_call_seconds=1),
         "ending": project_settings("ending", agent={"type": "prompt", "then": "hangup"}),

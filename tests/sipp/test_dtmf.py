@@ -198,7 +198,7 @@ def test_an_info_without_a_digit_is_answered_and_reports_none(
     assert response.startswith(b"SIP/2.0 %d " % status)
     accepts = re.search(rb"^Accept: (.*)\r$", response, re.MULTILINE)
     assert (accepts is not None) == (status == 415)
-    assert accepts is None or accepts[1].decode() == f"{RELAY}, {DTMF}, {EVENT}"
+    assert accepts is None or {RELAY, DTMF, EVENT} <= set(accepts[1].decode().split(", "))
     assert informer.all_digits() == before
 
 

@@ -105,7 +105,7 @@ EDITS = (
         r"if (!matched && !serv_cert->subj_alt_name.cnt)\g<1>",
     ),
     # An INVITE within a dialog whose session is over, or has not begun to ring, was answered by nobody, and kept the
-    # dialog for ever. The dialog itself answers what its usages do not: 500.
+    # dialog for ever. The dialog itself answers what its usages do not.
     (
         "pjsip/src/pjsip-ua/sip_inv.c",
         r"(if \(method->id == PJSIP_INVITE_METHOD\) \{\s+return )PJ_TRUE;(\s+\}\s+/\* BYE and CANCEL must have)",
@@ -113,7 +113,7 @@ EDITS = (
     ),
     # A subscription that a REFER makes lasts as long as its far end says, months if it likes, and its dialog with it.
     # One that a far end's REFER made is over after ten minutes, the package's own time. One of ours is looked at each
-    # 32 s, and never refreshed: once the call is over, nobody waits for its NOTIFY.
+    # 32 s, and never refreshed: it is over with its time or with the call, and nobody waits for its NOTIFY any more.
     (
         "pjsip/src/pjsip-simple/evsub.c",
         r"(\n    )(if \(timer_id != TIMER_TYPE_NONE && seconds != PJSIP_EXPIRES_NOT_SPECIFIED\))",
@@ -131,8 +131,11 @@ EDITS = (
         (
             r"\g<1> {"
             r"\g<2>extern pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *);"
-            r"\g<2>if (sipbridgeSessionGoesOn(sub->dlg))"
-            r"\g<2>    set_timer(sub, TIMER_TYPE_UAC_REFRESH, 32);"
+            r"\g<2>pj_time_val now, left = sub->refresh_time;"
+            r"\g<2>pj_gettimeofday(&now);"
+            r"\g<2>PJ_TIME_VAL_SUB(left, now);"
+            r"\g<2>if ((left.sec > 0 || (left.sec == 0 && left.msec > 0)) && sipbridgeSessionGoesOn(sub->dlg))"
+            r"\g<2>    set_timer(sub, TIMER_TYPE_UAC_REFRESH, (pj_uint32_t)left.sec + 1);"
             r"\g<2>else"
             r"\g<2>    set_state(sub, PJSIP_EVSUB_STATE_TERMINATED, NULL, NULL, NULL);"
             r"\g<2>break;"
@@ -140,22 +143,87 @@ EDITS = (
             r"\g<2>\g<3>"
         ),
     ),
-    # What becomes of a REFER goes to the call that sent it. PJSUA would tell it to whichever call has its slot by now.
-    *(
-        (
-            "pjsip/src/pjsua-lib/pjsua_call.c",
-            (
-                r"(static void xfer_client_on_evsub_state\([^)]*\)\n\{[\s\S]*?call = )"
-                r"\(pjsua_call\*\) pjsip_evsub_get_mod_data\(sub, pjsua_var\.mod\.id\);"
-            ),
-            r"\g<1>sipbridgeReferrer(sub, event);",
-        ),
-    )
-    * 2,
+    # `Expires: 0` in the response to our REFER: one NOTIFY more, which comes at once if it comes (RFC 6665, 4.4.3).
     (
-        "pjsip/src/pjsua-lib/pjsua_call.c",
-        r"(#define THIS_FILE\s+\"pjsua_call.c\")",
-        r"\g<1>\nstruct pjsua_call *sipbridgeReferrer(pjsip_evsub *sub, pjsip_event *event);",
+        "pjsip/src/pjsip-simple/evsub.c",
+        r"(set_timer\(sub, TIMER_TYPE_UAC_TERMINATE, )TIME_UAC_TERMINATE\)",
+        r"\g<1>1)",
+    ),
+    # A re-INVITE that cannot be agreed on is rejected by 488, and the call goes on as it was (RFC 3261, 14.2). PJSIP
+    # would say 500, and 415 of SDP that it cannot read; a body that is no SDP has had its 415 (sipbridge_requests.cpp).
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(reason = pj_str\(\"SDP negotiation failed\"\);\s+rc = pjsip_dlg_create_response\(dlg, rdata, )500,",
+        r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE,",
+    ),
+    ("pjsip/src/pjsip-ua/sip_inv.c", r"\(status == PJMEDIA_SDP_EINSDP\)\?415:488,", r"PJSIP_SC_NOT_ACCEPTABLE_HERE,"),
+    # A PRACK of nothing that was sent reliably gets 481 (RFC 3262, 3), not 400 or 200.
+    (
+        "pjsip/src/pjsip-ua/sip_100rel.c",
+        (
+            r"const pj_str_t reason = pj_str\(\"Unexpected PRACK\"\);"
+            r"(\s+status = pjsip_dlg_create_response\(inv->dlg, rdata, )400,\s+&reason,"
+        ),
+        r"\g<1>PJSIP_SC_CALL_TSX_DOES_NOT_EXIST, NULL,",
+    ),
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        (
+            r"(if \(status != PJ_SUCCESS\) \{\s+status = pjsip_dlg_create_response\(inv->dlg, rdata, )PJSIP_SC_OK"
+            r"(, NULL,\s+&tdata\);\s+goto on_return;\s+\}\s+/\* No SDP in the PRACK)"
+        ),
+        r"\g<1>PJSIP_SC_CALL_TSX_DOES_NOT_EXIST\g<2>",
+    ),
+    # What no usage of a dialog answers is mostly a request in a session that is over: 481 (RFC 3261, 12.2.2), not 500.
+    (
+        "pjsip/src/pjsip/sip_dialog.c",
+        (
+            r"const pj_str_t reason = \{ \"Unhandled by dialog usages\", 26\};"
+            r"([\s\S]*?pjsip_dlg_create_response\(dlg, rdata, )500, &reason,"
+        ),
+        r"extern int sipbridgeUnhandledStatus(pjsip_dialog *);\g<1>sipbridgeUnhandledStatus(dlg), NULL,",
+    ),
+    # A refresh of the session that fails is tried again, by the rule of the response that it got, until the session has
+    # run out (RFC 4028, 10). PJSIP asks again at once, and then no more; or ends the call.
+    (
+        "pjsip/src/pjsip-ua/sip_timer.c",
+        (
+            r"\} else if \(pjsip_method_cmp\(&rdata->msg_info\.cseq->method,\s+&pjsip_update_method\) == 0 &&"
+            r"\s+msg->line\.status\.code >= 400[\s\S]*?timer_cb\(NULL, &inv->timer->timer\);\s+\}\s+\}"
+        ),
+        r"}",
+    ),
+    (
+        "pjsip/src/pjsip-ua/sip_timer.c",
+        (
+            r"pjsip_tx_data \*bye;\s+pj_status_t status;(\s+st_code =[\s\S]*?)"
+            r"if \(st_code == 503 &&[\s\S]*?status = pjsip_inv_send_msg\(inv, bye\);(\s+)\}"
+        ),
+        (
+            r"extern long sipbridgeRefreshPause(const pjsip_inv_session *, const pjsip_event *,"
+            r" pj_bool_t *, pj_bool_t *);"
+            r"\g<2>pj_time_val delay = {0, 0};\g<1>"
+            r"inv->timer->refresh_tdata = NULL;"
+            r"\g<2>delay.msec = sipbridgeRefreshPause(inv, event, &inv->timer->use_update, &inv->timer->with_sdp);"
+            r"\g<2>pj_time_val_normalize(&delay);"
+            r"\g<2>inv->timer->timer.id = 1;"
+            r"\g<2>pjsip_endpt_schedule_timer(inv->dlg->endpt, &inv->timer->timer, &delay);"
+        ),
+    ),
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(/\* Process 502/503 error \*/\s+else if \()\(tsx->state == PJSIP_TSX_STATE_TERMINATED\) &&[^{]*?\)\)(\s+\{)",
+        r"\g<1>sipbridgeRefreshFailed(e))\g<2>",
+    ),
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(error for session timer refresh \*/\s+if \()tsx->status_code == 503 \|\| tsx->status_code == 502\)",
+        r"\g<1>sipbridgeRefreshFailed(e))",
+    ),
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(#define THIS_FILE\s+\"sip_inv\.c\")",
+        r"\g<1>\npj_bool_t sipbridgeRefreshFailed(const pjsip_event *);",
     ),
     # A TLS listener reads its certificate once. Counting this number up has each read anew with its next connection
     # (renewCredentials); connections hold on to the SSL_CTX that they began with.

@@ -32,6 +32,11 @@ OWN = (
     "sdp_text",
     "sdp",
     "negotiation",
+    "message",
+    "requests",
+    "responses",
+    "refresh",
+    "transfers",
 )
 INPUTS = tuple(
     HERE.parent / name
