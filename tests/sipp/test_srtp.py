@@ -115,7 +115,7 @@ def test_each_call_has_a_key_of_its_own(mandatory: SecureSite) -> None:
 
 def test_a_call_without_an_offer_gets_one_of_srtp(mandatory: SecureSite) -> None:
     with mandatory.line() as line:
-        answer, contact_id = mandatory.invite(line, "")
+        answer, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, GOOD))
         assert answer.status == 200
         assert f" {SECURE} " in answer.body
         assert f"a=crypto:1 {SUITE} " in answer.body
