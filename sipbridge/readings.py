@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -91,9 +91,12 @@ class Readings:
         finally:
             self._held.remove(around)
 
-    async def free_unused(self) -> bool:
-        """Free what no call uses, and nothing else; true if there was any."""
-        used = {self.latest, *self._held, *self.latest.admission.versions_in_use()}
+    async def free_unused(self, ending: Iterable[Surroundings] = ()) -> bool:
+        """Free what no call uses, and nothing else; true if there was any.
+
+        `ending` are the versions of calls that may have given back their slots, but are not over yet.
+        """
+        used = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
         gone = [version for version in self._kept if version.around not in used]
         self._kept = [version for version in self._kept if version.around in used]
         await self._free(gone)

@@ -249,7 +249,7 @@ class Service:
 
     async def _free_unused(self) -> None:
         """Free what belongs to versions whose last call is over."""
-        if await self._readings.free_unused():
+        if await self._readings.free_unused(call.around for call in self._calls.values()):
             self._metrics.keep_projects(self._readings.projects)
 
     async def _reload_when_told(self) -> None:

@@ -20,6 +20,7 @@
 #define PY_SSIZE_T_CLEAN
 %}
 %{
+#include "sipbridge_byes.hpp"
 #include "sipbridge_connections.hpp"
 #include "sipbridge_framing.hpp"
 #include "sipbridge_media.hpp"
@@ -90,6 +91,8 @@
 %ignore sipbridge::MessageData;
 %ignore sipbridge::breaksLine;
 %ignore sipbridge::borrowed;
+%ignore sipbridge::asksToHold;
+%ignore sipbridge::passLateByes;
 %ignore sipbridge::push;
 %ignore sipbridge::CallEvent;
 %typemap(out) std::vector<sipbridge::CallEvent> {
@@ -144,6 +147,7 @@
 %include "sipbridge_room.hpp"
 %ignore sipbridge::receiveFromConnection;
 %ignore sipbridge::closeUnfinished;
+%include "sipbridge_byes.hpp"
 %include "sipbridge_connections.hpp"
 %include "sipbridge_names.hpp"
 %ignore sipbridge::ChosenTarget;

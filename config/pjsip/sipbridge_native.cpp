@@ -1,3 +1,4 @@
+#include "sipbridge_byes.hpp"
 #include "sipbridge_dtmf.hpp"
 #include "sipbridge_ending.hpp"
 #include "sipbridge_native.hpp"
@@ -87,6 +88,7 @@ void giveUpUnheard() {
 
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     giveUpUnheard();
+    passLateByes();
     giveIdlePoolsBack();
     closeUnfinished();
     pj_time_val start, now;
@@ -218,6 +220,8 @@ bool GateRequest::respond(pjsip_dialog *dialog) {
 }
 
 bool admitsConnection(const std::string &source) { return !openGate || openGate->onConnection(source); }
+
+bool asksToHold(int call, int ticket) { return openGate && openGate->onBye(call, ticket); }
 
 void RequestGate::open() {
     openGate = this;

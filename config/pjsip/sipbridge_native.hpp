@@ -97,6 +97,8 @@ public:
      * 100 (RFC 3515, 2.4.4); what becomes of it is told by notifyTransfer.
      */
     virtual void onRefer(int call, GateRequest &request) { (void)call; request.refuse(PJSIP_SC_FORBIDDEN, ""); }
+    /** Hold a BYE by which a caller ends a call, until passBye is called with the ticket or a moment is over; see sipbridge_byes.hpp. */
+    virtual bool onBye(int call, int ticket) { (void)call; (void)ticket; return false; }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);
     /** Take it away; after Endpoint::libDestroy, which takes a second, and requests come until then. */
@@ -105,6 +107,8 @@ public:
 
 /** What the open gate says of a connection; yes where none is open. */
 bool admitsConnection(const std::string &source);
+/** What the open gate says of a BYE; no where none is open. */
+bool asksToHold(int call, int ticket);
 
 /** Answer a REFER in a dialog as the open gate says. */
 void judgeRefer(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata);

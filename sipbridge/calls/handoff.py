@@ -160,6 +160,7 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
     finally:
         # Also if the program is stopped while CXone's response is awaited: the record then says `unknown`.
         seconds = time.monotonic() - started
+        call.signalled = signal.result is not SignalResult.UNDELIVERED
         call.note_handoff(signal=signal.result.value)
         outcome = SIGNAL_OUTCOMES[signal.result]
         withheld = signal.result is SignalResult.DUPLICATE

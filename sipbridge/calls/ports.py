@@ -143,6 +143,13 @@ class Leg(Protocol):
     async def packets_received(self) -> int | None:
         """RTP packets that came so far; None while none are due (on hold, RFC 3264, 8.4)."""
 
+    def before_bye(self, note: Callable[[Callable[[], None]], bool]) -> None:
+        """Have the far end's BYE noted before it is answered.
+
+        `note` runs on the SIP thread: it may look, and hands on what is to be done. If it returns true, the BYE is
+        answered once the callback that it was given is called, from any thread, or after 0.1 s.
+        """
+
     def on_digit(self, listener: Callable[[str], None]) -> None:
         """Tell this listener of every key that the far end presses (RFC 4733, RFC 6086), once, when it is let go."""
 
@@ -330,8 +337,11 @@ class CallJournal(Protocol):
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """What is known of the Signal. `UNDELIVERED` takes `signalling` back, and is written at once."""
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:
-        """The caller's leg has ended: no Signal has a contact left to reach. Written at once."""
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
+        """The caller's leg has ended: no Signal has a contact left to reach. From any thread.
+
+        Written at once; `written` is called then, from any thread, also if it could not be written.
+        """
 
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""

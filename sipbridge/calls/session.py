@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -84,7 +84,8 @@ async def _answer(call: Call) -> None:
     if call.around.registry.is_signalled(call.record.call_id):
         # While it rang.
         call.around.journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
-    # From its end on there is none.
+    # From the end of the leg on there is nothing to make good.
+    call.leg.before_bye(partial(_journal_bye, call))
     call.leg.ended.add_done_callback(partial(_journal_end, call))
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
@@ -93,9 +94,20 @@ async def _answer(call: Call) -> None:
     call.around.observe(CallAnswered(call.record, setup_seconds))
 
 
+def _journal_bye(call: Call, written: Callable[[], None]) -> bool:
+    """Journal the caller's BYE before it is answered. On the SIP thread."""
+    if call.signalled:
+        # Whatever follows, the next start would not signal.
+        return False
+    call.end_journalled = True
+    call.around.journal.hung_up(call.record.call_id, call.record.ended_by or "caller", call.moment(), written)
+    return True
+
+
 def _journal_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
     leg_end = ended.result()
-    call.around.journal.hung_up(call.record.call_id, _ended_by(call, leg_end), call.moment(leg_end.at))
+    if not call.end_journalled:
+        call.around.journal.hung_up(call.record.call_id, _ended_by(call, leg_end), call.moment(leg_end.at))
 
 
 async def _converse(call: Call) -> HandoffPlan | Ending:

@@ -76,6 +76,7 @@ class PjsipEndpoint:
             pj.watchConnections(_most_connections(self._slots))
             gate.open()
             pj.watchResponses()
+            pj.holdByes()
             for url in self._config.listen:
                 self._listen(url)
             self.endpoint.libStart()
@@ -99,6 +100,7 @@ class PjsipEndpoint:
         pj.stopMediaClock()
         pj.closeWaker()
         pj.resolveNoMore()
+        pj.stopHoldingByes()
         self.endpoint.libDestroy()
         gate.close()
         if self.credentials is not None:

@@ -48,6 +48,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         rejected: Callable[[InviteAnswered], None],
         judge_refer: Callable[[int, pj.GateRequest], None],
         name_expected: Callable[[str], None],
+        hold_bye: Callable[[int, int], bool],
     ) -> None:
         super().__init__()
         self._admission = admission
@@ -56,6 +57,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self._rejected = rejected
         self._judge_refer = judge_refer
         self._name_expected = name_expected
+        self._hold_bye = hold_bye
         # With the message: if PJSUA rejects it, the offer tells why.
         self._admitted: dict[int, tuple[Admitted, bytes]] = {}
 
@@ -78,6 +80,14 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         except Exception:
             logger.exception("a REFER could not be judged", extra={"event": "internal_error"})
             request.refuse(500, "")
+
+    def onBye(self, slot: int, ticket: int) -> bool:  # noqa: N802 (called from C++)
+        """Have a caller's BYE held until its end is noted, or answered at once."""
+        try:
+            return self._hold_bye(slot, ticket)
+        except Exception:
+            logger.exception("a BYE could not be noted", extra={"event": "internal_error"})
+            return False
 
     def take(self, ticket: int) -> Admitted | None:
         """The INVITE that was let in by this ticket."""

@@ -51,6 +51,7 @@ class SipLeg:
         self._referred: asyncio.Future[ReferOutcome] | None = None
         self._audio: LegAudio | None = None
         self._listener: Callable[[str], None] | None = None
+        self._note_bye: Callable[[Callable[[], None]], bool] | None = None
         self._ticket = 0
 
     # ------------------------------------------------------------ commands
@@ -138,6 +139,10 @@ class SipLeg:
         """RTP packets that came so far; None while none are due."""
         return await self._command(partial(self._table.packets_received, self.number))
 
+    def before_bye(self, note: Callable[[Callable[[], None]], bool]) -> None:
+        """Have the far end's BYE noted before it is answered."""
+        self._note_bye = note
+
     def on_digit(self, listener: Callable[[str], None]) -> None:
         """Tell this listener of every key that the far end presses."""
         self._listener = listener
@@ -156,6 +161,12 @@ class SipLeg:
         # What came first counts: an ACK is an ACK, though a BYE is hard on its heels.
         if not news.done() or news.exception() is not None:
             raise LegGone("the far end has hung up")
+
+    # ------------------------------------------------------------ on the SIP thread
+
+    def holds_bye(self, answer: Callable[[], None]) -> bool:
+        """True if the far end's BYE is to be held until `answer` is called."""
+        return self._note_bye is not None and self._note_bye(answer)
 
     # ------------------------------------------------------------ news from the SIP thread, on the loop
 

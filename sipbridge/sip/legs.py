@@ -189,6 +189,13 @@ class LegTable:
             if why:
                 add_warning(request, why)
 
+    def hold_bye(self, slot: int, ticket: int) -> bool:
+        """Decide whether the BYE of a caller is held until its end is noted."""
+        dialog = self._by_slot.get(slot)
+        if dialog is None:
+            return False
+        return dialog.leg.holds_bye(partial(self._thread.post, partial(pj.passBye, ticket)))
+
     # ------------------------------------------------------------ events
 
     def handle(self, kind: int, slot: int, number: int, status: int, text: str, final: bool) -> None:  # noqa: FBT001 (an event's fields)

@@ -157,6 +157,7 @@ class SipTrunk:
             self._rejected,
             self._judge_refer,
             self._name_expected,
+            self._hold_bye,
         )
         self._pjsip = PjsipEndpoint(self._config)
         self._pjsip.open(self._gate)
@@ -217,6 +218,9 @@ class SipTrunk:
 
     def _name_expected(self, name: str) -> None:
         self._thread.tell(partial(self._lookups.expect, name))
+
+    def _hold_bye(self, slot: int, ticket: int) -> bool:
+        return self._table.hold_bye(slot, ticket)
 
     def _rejected(self, event: InviteAnswered) -> None:
         self._thread.tell(partial(self._on_rejected, event))

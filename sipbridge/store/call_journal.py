@@ -15,7 +15,7 @@ import queue
 import stat
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +42,7 @@ class _Write:
     entry: Entry
     done: asyncio.Future[bool] | None = None
     synced: bool = False
+    written: Callable[[], None] | None = None
 
 
 class FileJournal:
@@ -96,11 +97,13 @@ class FileJournal:
             # Until this is written, a crash leaves a contact that nobody signals.
             self._flush()
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:
-        """The caller's leg has ended."""
-        self._soon(entries.hung_up(call_id, by, at))
-        # Until this is written, a crash leaves a contact that is signalled though it is gone.
-        self._flush()
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
+        """The caller's leg has ended. From any thread."""
+        if not self._closed:
+            # Not by way of the loop: until this is written, a crash has a contact signalled that is gone.
+            self._writes.put([_Write(entries.hung_up(call_id, by, at), written=written)])
+        elif written is not None:
+            written()
 
     def stored(self, call_id: str) -> None:
         """The call is over, and its record is in the store."""
@@ -178,6 +181,9 @@ class FileJournal:
             self._open_calls.take(write.entry)
         waiting = [write.done for write in writes if write.done is not None and not (written and write.synced)]
         _settle(waiting, written)
+        for write in writes:
+            if write.written is not None:
+                write.written()
         if written and (to_sync := [write.done for write in writes if write.done is not None and write.synced]):
             self._syncs.put(to_sync)
 

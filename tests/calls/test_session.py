@@ -488,3 +488,36 @@ async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part:
     assert world.record.state is CallState.ENDED
     assert len(world.registry) == 0
     assert world.admission.active == 0
+
+
+# ---------------------------------------------------------------- the end, in the journal
+
+
+async def test_the_callers_bye_is_journalled_before_it_is_answered_and_once() -> None:
+    world = World()
+    await world.talking()
+    answered: list[str] = []
+    assert world.leg.note_bye(lambda: answered.append("now"))
+    assert answered == ["now"]
+    world.leg.far_end_hangs_up()
+    await world.over()
+    assert world.journal.only("journal.hung_up") == ["journal.hung_up by caller"]
+
+
+async def test_an_end_that_is_no_bye_of_the_caller_is_journalled_as_soon_as_the_leg_is_over() -> None:
+    world = World()
+    await world.talking()
+    world.conversation.ends()
+    await world.over()
+    steps = world.journal.only("caller.hang_up", "journal.hung_up")
+    assert steps == ["caller.hang_up", "journal.hung_up by agent"]
+
+
+async def test_cxones_bye_after_the_signal_that_it_took_is_not_held_up() -> None:
+    world = World()
+    world.journal.when("agent.close", lambda: None)
+    await world.talking()
+    world.ask()
+    await world.journal.until("journal.signalled accepted")
+    assert not world.leg.note_bye(lambda: None)
+    await world.over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from fakes.journal import Journal
@@ -37,8 +38,16 @@ class FakeCallJournal:
         if call_id in self.open:
             self.open[call_id] = result
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime) -> None:  # noqa: ARG002 (the Protocol has it)
+    def hung_up(
+        self,
+        call_id: str,  # noqa: ARG002 (the Protocol has it)
+        by: EndedBy,
+        at: datetime,  # noqa: ARG002 (the Protocol has it)
+        written: Callable[[], None] | None = None,
+    ) -> None:
         self._journal.note(f"journal.hung_up by {by}")
+        if written is not None:
+            written()
 
     def stored(self, call_id: str) -> None:
         self._journal.note("journal.stored")

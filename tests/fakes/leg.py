@@ -47,6 +47,7 @@ class FakeLeg:
         self.digits = ""
         self.packets: int | None = 0
         self.audio: FakeAudioStream | None = None
+        self.note_bye: Callable[[Callable[[], None]], bool] = lambda _: False
         self._digit_listener: Callable[[str], None] | None = None
         self._journal = journal
         self._name = name
@@ -129,6 +130,9 @@ class FakeLeg:
     async def packets_received(self) -> int | None:
         self._must_be_up()
         return self.packets
+
+    def before_bye(self, note: Callable[[Callable[[], None]], bool]) -> None:
+        self.note_bye = note
 
     def on_digit(self, listener: Callable[[str], None]) -> None:
         self._digit_listener = listener

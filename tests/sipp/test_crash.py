@@ -7,10 +7,12 @@ import pytest
 from harness.bridge import running_bridge
 from harness.kills import RESTARTED, run_kills
 from harness.program import ProgramError
+from harness.raw_call import RawCall
+from harness.settings import token
 from harness.simulator import Simulator
 from harness.waiting import wait_for
 
-from .site import PlacedCall, Site, site
+from .site import NUMBERS, Contact, PlacedCall, Site, site
 
 KILLS = 3
 
@@ -49,6 +51,22 @@ def test_a_caller_who_was_talking_is_signalled_to_the_default_destination(tmp_pa
     with site(tmp_path, cxone) as trunk:
         _recovered(trunk)
         assert len(call.signals()) == 1, "a start after an orderly end has nothing to make good"
+
+
+def test_a_kill_right_after_the_answer_to_a_bye_signals_no_contact(tmp_path: Path, cxone: Simulator) -> None:
+    contact = Contact.new()
+    headers = (
+        f"From: <sip:c@127.0.0.1>;tag=1\r\nX-Auth-Token: {token('waiting')}\r\nX-InContact-ContactId: {contact.id}\r\n"
+    )
+    with site(tmp_path, cxone) as trunk, RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers.encode()) as call:
+        assert call.place().status == 200
+        call.end()
+        trunk.bridge.program.kill()
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", "waiting", "key-of-waiting").ended_call(contact.id)
+        assert (record["ended_by"], record["reason"], record["handoff"]) == ("caller", "caller_hung_up", None)
+        assert cxone.signals(contact.id) == []
 
 
 def test_a_contact_older_than_its_longest_call_is_only_marked(tmp_path: Path, cxone: Simulator) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -203,15 +204,34 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, mon
     hangs.set()
 
 
-async def test_the_end_of_the_callers_leg_is_there_at_once(reopen: Open, path: Path) -> None:
+async def test_the_end_of_the_callers_leg_is_there_once_it_says_so(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
-    journal.hung_up("call-1", "caller", at)
-    async with asyncio.timeout(10):
-        while not (call := left_in(path)[0]).record.ended_at:  # noqa: ASYNC110 (a file tells nobody when it changes)
-            await asyncio.sleep(0)
+    written = threading.Event()
+    # On another thread than the loop's.
+    await asyncio.to_thread(journal.hung_up, "call-1", "caller", at, written.set)
+    assert await asyncio.to_thread(written.wait, 10)
+    (call,) = left_in(path)
     assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
+
+
+async def test_who_waits_for_the_end_to_be_written_is_told_even_if_it_cannot_be(
+    reopen: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    monkeypatch.setattr(call_journal, "_write_whole", _fails)
+    written, closed = threading.Event(), threading.Event()
+    journal.hung_up("call-1", "caller", datetime.now(UTC), written.set)
+    assert await asyncio.to_thread(written.wait, 10)
+    await journal.close()
+    journal.hung_up("call-1", "caller", datetime.now(UTC), closed.set)
+    assert closed.is_set()
+
+
+def _fails(_file: int, _data: bytes) -> None:
+    raise OSError(errno.ENOSPC, "no space")
 
 
 async def test_a_try_that_did_not_arrive_is_taken_back_at_once(reopen: Open, path: Path) -> None:

@@ -15,6 +15,7 @@ from .source import Source
 HERE = Path(__file__).parent
 OWN = (
     "native",
+    "byes",
     "names",
     "resolver",
     "outgoing",
