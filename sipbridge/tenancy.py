@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
+from sipbridge.agents.websocket import Trust, trust_authorities
 from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.calls.surroundings import Surroundings
@@ -41,15 +43,18 @@ def make_agents(
     config: Config, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]
 ) -> Mapping[ProjectKey, Agent]:
     """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
-    return {key: _make_agent(project, trunk, resolver, clips) for key, project in _projects(config)}
+    trust = cache(trust_authorities)
+    return {key: _make_agent(project, trunk, resolver, clips, trust) for key, project in _projects(config)}
 
 
-def _make_agent(project: ProjectConfig, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]) -> Agent:
+def _make_agent(
+    project: ProjectConfig, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
+) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
         return SipAgent(agent, trunk, project.handoff)
     if isinstance(agent, WebsocketAgentConfig):
-        return WebsocketAgent(agent, resolver)
+        return WebsocketAgent(agent, resolver, trust)
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 

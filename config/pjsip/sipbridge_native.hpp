@@ -97,7 +97,7 @@ public:
      * 100 (RFC 3515, 2.4.4); what becomes of it is told by notifyTransfer.
      */
     virtual void onRefer(int call, GateRequest &request) { (void)call; request.refuse(PJSIP_SC_FORBIDDEN, ""); }
-    /** Hold a BYE by which a caller ends a call, until passBye is called with the ticket or a moment is over; see sipbridge_byes.hpp. */
+    /** Hold a caller's BYE until passBye is called with the ticket, or a moment is over (sipbridge_byes.hpp). */
     virtual bool onBye(int call, int ticket) { (void)call; (void)ticket; return false; }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from traceback import clear_frames
 
 from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
@@ -46,8 +47,10 @@ async def run_call(call: Call) -> None:
                 outcome = await say_goodbye(call, decision)
             else:
                 outcome = await hand_off(call, decision)
-    except LegGone:
+    except LegGone as gone:
         outcome = call.leg_ending().outcome
+        # Its frames hold the task that raised it, and so itself: the call would stay in memory with all that it used.
+        clear_frames(gone.__traceback__)
     except asyncio.CancelledError:
         # The program ends: the caller gets a BYE, the record is closed.
         outcome = SHUT_DOWN.outcome
@@ -58,6 +61,7 @@ async def run_call(call: Call) -> None:
     with _whatever_fails(call):
         if call.talking is not None:
             await settle(call.talking)
+            call.talking = None
         await call.let_agent_go()
     await _end(call, outcome)
 

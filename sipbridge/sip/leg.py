@@ -223,6 +223,8 @@ class SipLeg:
         """The dialog is over."""
         if not self.ended.done():
             self.ended.set_result(end)
+        # They lead to the call, which has this leg: together they would stay in memory.
+        self._listener = self._note_bye = None
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from typing import NoReturn
 
@@ -521,3 +523,34 @@ async def test_cxones_bye_after_the_signal_that_it_took_is_not_held_up() -> None
     await world.journal.until("journal.signalled accepted")
     assert not world.leg.note_bye(lambda: None)
     await world.over()
+
+
+# ---------------------------------------------------------------- what is left of a call
+
+
+@pytest.mark.parametrize("way", ["caller", "agent", "handoff", "cut off"])
+async def test_a_call_that_is_over_is_gone_without_the_collector(way: str) -> None:
+    """It would keep its configuration version in memory: the collector runs seldom."""
+    world = World()
+    gc.collect()
+    gc.disable()
+    try:
+        await world.talking()
+        if way == "caller":
+            world.leg.far_end_hangs_up()
+        elif way == "agent":
+            world.conversation.ends()
+        elif way == "handoff":
+            world.ask()
+        elif world.task is not None:
+            world.task.cancel()
+        await world.over()
+        call = weakref.ref(world.call)
+        # What the test itself holds.
+        world.conversation.call = world.task = None
+        world.leg = world.call = None  # type: ignore[assignment]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert call() is None
+    finally:
+        gc.enable()

@@ -47,7 +47,7 @@ class FakeLeg:
         self.digits = ""
         self.packets: int | None = 0
         self.audio: FakeAudioStream | None = None
-        self.note_bye: Callable[[Callable[[], None]], bool] = lambda _: False
+        self.note_bye: Callable[[Callable[[], None]], bool] = _answers_at_once
         self._digit_listener: Callable[[str], None] | None = None
         self._journal = journal
         self._name = name
@@ -187,6 +187,8 @@ class FakeLeg:
         failure: LegFailure | None = None,
         heard: bool = False,
     ) -> None:
+        self._digit_listener = None
+        self.note_bye = _answers_at_once
         if not self.ended.done():
             self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard))
         if not self.answered.done():
@@ -228,6 +230,10 @@ class FakeDialler:
             raise self.failing
         self.leg.referee = referee
         return self.leg
+
+
+def _answers_at_once(_: Callable[[], None]) -> bool:
+    return False
 
 
 def _look_at(answered: asyncio.Future[None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipbridge.agents.websocket.conversation import WebsocketConversation
 from sipbridge.agents.websocket.messages import label
-from sipbridge.agents.websocket.opening import Opener
+from sipbridge.agents.websocket.opening import Opener, Trust, trust_authorities
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Leg
 from sipbridge.config import WebsocketAgentConfig
@@ -13,11 +13,14 @@ from sipbridge.errors import AgentUnavailable
 
 
 class WebsocketAgent:
-    """Implements `calls.ports.Agent`: one socket a caller. Raises `StartupError` for an unusable `ca_file`."""
+    """Implements `calls.ports.Agent`: one socket a caller. Raises `StartupError` for an unusable `ca_file`.
 
-    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver) -> None:
+    `trust` makes the TLS context of a `ca_file`; agents made together may share it.
+    """
+
+    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver, trust: Trust = trust_authorities) -> None:
         self._config = config
-        self._opener = Opener(config, resolver)
+        self._opener = Opener(config, resolver, trust)
 
     async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
         """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegGone`."""

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import socket
 import ssl
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
@@ -17,11 +19,13 @@ from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, NameNotResolved, StartupError
 
+Trust = Callable[[Path | None], ssl.SSLContext]
+
 
 class Opener:
     """Knows where the agent is and how to present itself there. Raises `StartupError` for an unusable `ca_file`."""
 
-    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver) -> None:
+    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver, trust: Trust) -> None:
         self._resolver = resolver
         parts = urlsplit(config.url)
         user, at, address = parts.netloc.rpartition("@")
@@ -37,7 +41,7 @@ class Opener:
         if config.signature_token is not None:
             self._headers[SIGNATURE_HEADER] = sign(self._url, config.signature_token.get_secret_value())
         self._seconds = config.connect_timeout_seconds
-        self._ssl = _trust(config) if parts.scheme == "wss" else None
+        self._ssl = trust(config.ca_file) if parts.scheme == "wss" else None
 
     async def open(self) -> Link:
         """Open a socket: name, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`."""
@@ -85,9 +89,9 @@ class Opener:
         return reason
 
 
-def _trust(config: WebsocketAgentConfig) -> ssl.SSLContext:
-    """Whom to trust: made once, since reading the system's authorities takes tens of milliseconds."""
+def trust_authorities(ca_file: Path | None) -> ssl.SSLContext:
+    """Trust those of a file, or of the system. Takes tens of milliseconds and a megabyte. Raises `StartupError`."""
     try:
-        return ssl.create_default_context(cafile=config.ca_file)
+        return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError):
-        raise StartupError(f"no certificate of an authority can be read from agent.ca_file {config.ca_file}") from None
+        raise StartupError(f"no certificate of an authority can be read from agent.ca_file {ca_file}") from None

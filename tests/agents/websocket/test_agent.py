@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from harness.ipv6 import needs_ipv6
 
-from sipbridge.agents.websocket.opening import Opener
+from sipbridge.agents.websocket.opening import Opener, trust_authorities
 from sipbridge.agents.websocket.signature import sign
 from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.config import WebsocketAgentConfig
@@ -163,7 +163,7 @@ async def test_a_name_whose_lookup_hangs_counts_against_the_time_of_the_agent() 
     config = WebsocketAgentConfig(type="websocket", url="ws://dead.test/", connect_timeout_seconds=0.3)
     try:
         with pytest.raises(AgentUnavailable, match=r"within 0\.3 s"):
-            await Opener(config, resolver).open()
+            await Opener(config, resolver, trust_authorities).open()
     finally:
         go.set()
         await resolver.close()
