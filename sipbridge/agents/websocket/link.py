@@ -10,6 +10,8 @@ from contextlib import suppress
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from sipbridge.agents.websocket.budget import Budget
+
 Payload = bytes | bytearray
 
 # RFC 6455, 7.4.1 and 7.1.5
@@ -22,12 +24,13 @@ PING_SECONDS = 10.0  # between two pings, and for the pong of the first
 LINGER_SECONDS = 1.0  # for the agent's half of the closing handshake
 # An agent that stops reading is noticed when about a second of audio waits in the kernel and another one here.
 SEND_BUFFER_BYTES = 16 * 1024
+RECEIVE_BUFFER_BYTES = 64 * 1024  # what waits in the kernel while reading is paused
 HIGH_WATER_BYTES = 16 * 1024
 DRAIN_SECONDS = 5.0  # for it to read on
 MAX_UNSENT_BYTES = 512 * 1024  # answers to one that sends, and does not read
 
 # Looked up once: a member of its enumerations costs half a microsecond.
-_TEXT, _PONG, _CLOSE = WSMsgType.TEXT, WSMsgType.PONG, WSMsgType.CLOSE
+_TEXT, _PING, _PONG, _CLOSE = WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 
 # picows tells of addresses and payloads in its logs; what matters of it is a fault or a close code here.
 picows_logger = logging.getLogger(f"{__name__}.picows")
@@ -51,9 +54,11 @@ class Link(WSListener):
         self._given_up = False
         self._receive: Callable[[Payload], None] = _ignore_message
         self._note_fault: Callable[[str, str], None] = _ignore_fault
+        self._budget: Budget | None = None
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
         self._pong_due = False
+        self._owed_pong: bytes | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -98,24 +103,31 @@ class Link(WSListener):
         self._transport = transport
         self._opened_at = self._loop.time()
         underlying = transport.underlying_transport
-        underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        own = underlying.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._budget = Budget(underlying, self._note_flood, self._has_refused)
         self._ping_timer = self._loop.call_later(PING_SECONDS, self._ping)
         if self._given_up:
             self.close()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame came; pings are answered by picows."""
+        """A frame came."""
         kind = frame.msg_type
         try:
             if kind is _CLOSE:
                 self._answer_close(transport, frame)
             elif transport.is_close_frame_sent:
                 return  # picows goes on to deliver what it has refused
+            elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+                self._refuse(WSCloseCode.PROTOCOL_ERROR)  # compressed, say: nothing was agreed on (RFC 6455, 5.2)
             elif kind is _TEXT and frame.fin and self._fragments is None:
                 self._receive(frame.get_payload_as_bytes())
             elif kind is _PONG:
                 self._pong_due = False
+            elif kind is _PING:
+                self._answer_ping(transport, frame)
             else:
                 self._assemble(kind, frame)
         except Exception as error:  # noqa: BLE001 (goes to whoever waits for the end; picows would only log it)
@@ -138,6 +150,9 @@ class Link(WSListener):
     def resume_writing(self) -> None:
         """The agent has read on."""
         self.congested = False
+        if self._owed_pong is not None and self._transport is not None:
+            pong, self._owed_pong = self._owed_pong, None
+            self._transport.send_pong(pong)
         if self._drain_timer is not None:
             self._drain_timer.cancel()
 
@@ -161,6 +176,14 @@ class Link(WSListener):
             else:
                 self._note_fault("bad_message", "a message is binary")
 
+    def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Send a pong. For an agent that does not read they would pile up: it gets the last one, once it reads on."""
+        payload = frame.get_payload_as_bytes()
+        if self.congested:
+            self._owed_pong = payload  # RFC 6455, 5.5.3: the latest ping may be answered alone
+        else:
+            transport.send_pong(payload)
+
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         code = frame.get_close_code()
         self._end(CLOSED_WITHOUT_CODE if code is WSCloseCode.NO_INFO else code.value)
@@ -177,7 +200,7 @@ class Link(WSListener):
     def _ping(self) -> None:
         if self._transport is None:
             return
-        if self._pong_due:
+        if self._pong_due and not (self._budget and self._budget.is_over):
             self._abort()
             return
         self._pong_due = True
@@ -198,6 +221,16 @@ class Link(WSListener):
             self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
         self.lasted_seconds = self._loop.time() - self._opened_at
         self.ended.set_result(code)
+
+    def _has_refused(self) -> bool:
+        """True if the socket was closed for what the agent sent: picows would keep all that comes after it."""
+        return bool(self._transport and self._transport.is_close_frame_sent) and self._close_code_sent() not in (
+            None,
+            WSCloseCode.OK,
+        )
+
+    def _note_flood(self) -> None:
+        self._note_fault("flooding", "it sends more than is taken; what it sends waits in TCP")
 
     def _close_code_sent(self) -> WSCloseCode | None:
         handshake = self._transport.close_handshake if self._transport else None

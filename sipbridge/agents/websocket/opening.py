@@ -56,6 +56,7 @@ class Opener:
                     # Frees the socket where we have lost patience before; picows would keep it.
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,
+                    enable_auto_pong=False,  # answered by the link, within bounds
                     max_redirects=0,
                     socket_factory=self._connect,
                     logger_name=picows_logger,

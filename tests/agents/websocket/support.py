@@ -53,6 +53,7 @@ class AgentSocket(WSListener):
         self.closing = True
         self.unread: asyncio.Queue[bytes] = asyncio.Queue()
         self.pings: asyncio.Queue[bytes] = asyncio.Queue()
+        self.pongs: list[bytes] = []
         self.transport: WSTransport
         self._pongs = pongs
         self._pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,8 +68,11 @@ class AgentSocket(WSListener):
                 transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.TEXT:
             self.unread.put_nowait(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.PONG and not self._pong.done():
-            self._pong.set_result(None)
+        elif frame.msg_type == WSMsgType.PONG:
+            self.pongs.append(frame.get_payload_as_bytes())
+            # Not one that was owed for an earlier ping.
+            if not self.pongs[-1] and not self._pong.done():
+                self._pong.set_result(None)
         elif frame.msg_type == WSMsgType.CLOSE and self.closing:
             self.closed.set_result(frame.get_close_code().value)
             transport.send_close(frame.get_close_code())

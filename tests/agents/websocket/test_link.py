@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
-from picows import WSMsgType
+from picows import WSFrame, WSMsgType, WSTransport
 
 from sipbridge.agents.websocket import link
 
@@ -149,6 +153,85 @@ async def test_an_agent_that_stops_reading_is_noticed_over_tls_too(
         assert site.call.faults == ["not_reading"]
         assert not running.done()
         await site.clean_up()
+
+
+class Unread(asyncio.Transport):
+    """A transport whose far end does not read."""
+
+    def __init__(self, own: socket.socket) -> None:
+        super().__init__({"socket": own})
+        self.protocol: asyncio.BaseProtocol = asyncio.BufferedProtocol()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high
+        assert low is None
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+
+class Pongs:
+    """As much of a WSTransport as pings need."""
+
+    is_close_frame_sent = False
+    is_disconnected = True
+    close_handshake = None
+
+    def __init__(self, underlying: asyncio.Transport) -> None:
+        self.underlying_transport = underlying
+        self.sent: list[bytes] = []
+
+    def send_pong(self, payload: bytes) -> None:
+        self.sent.append(payload)
+
+
+@dataclass
+class Ping:
+    """A ping frame."""
+
+    payload: bytes
+    msg_type = WSMsgType.PING
+    rsv1 = rsv2 = rsv3 = False
+
+    def get_payload_as_bytes(self) -> bytes:
+        return self.payload
+
+
+async def test_of_the_pings_of_an_agent_that_does_not_read_the_last_is_answered_once_it_does() -> None:
+    with socket.socket() as own:
+        pongs, one = Pongs(Unread(own)), link.Link()
+        transport = cast(WSTransport, pongs)
+        one.on_ws_connected(transport)
+        one.on_ws_frame(transport, cast(WSFrame, Ping(b"first")))
+        assert pongs.sent == [b"first"]
+        one.pause_writing()
+        for number in range(1000):
+            one.on_ws_frame(transport, cast(WSFrame, Ping(b"%d" % number)))
+        assert pongs.sent == [b"first"]
+        one.resume_writing()
+        assert pongs.sent == [b"first", b"999"]
+        one.close()
+
+
+async def test_a_compressed_message_closes_the_socket_with_1002(site: Site) -> None:
+    _, _, agent = await site.talk()
+    agent.transport.send(WSMsgType.TEXT, b"\xaa\x56\x4a\x2d", rsv1=True)
+    await _comes_back_after(site, agent, 1002)
+
+
+async def test_a_refused_agent_that_floods_on_is_let_go(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "LINGER_SECONDS", 0.05)
+    agent = (await site.talk())[2]
+    agent.transport.send(WSMsgType.CONTINUATION, b"out of order")
+    for _ in range(100):
+        agent.transport.send(WSMsgType.BINARY, b"x" * 100_000)
+    assert await agent.closed in (1002, 1006)
+    with suppress(Exception):
+        await agent.transport.wait_disconnected()
+    await (await site.server.accept()).begin()
 
 
 async def test_an_agent_that_does_not_read_on_loses_its_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

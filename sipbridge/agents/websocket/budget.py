@@ -1,0 +1,114 @@
+"""How much of the event loop an agent's socket may take: beyond it, reading is paused and the rest waits in TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+# Of a processor's time, over a while; and what may be taken at once. A message of 20 ms takes some 10 µs, fifty a
+# second half a thousandth. So an agent may send 20 times faster than a caller hears, and minutes of audio at once.
+SHARE = 0.01
+BURST_SECONDS = 0.05
+# A read is never longer, so that one of nothing but empty frames takes the loop for some milliseconds at most.
+READ_BYTES = 4096
+READ_SECONDS = 10e-6  # for the read itself, however few bytes it brings
+PAUSE_SECONDS = 0.02  # at least, so that a flood wakes the loop no more often than a caller's audio does
+FLOOD_SECONDS = 5.0  # an agent that is over its budget for so long is said to flood
+
+
+class Budget(asyncio.BufferedProtocol):
+    """Stands between a transport and the protocol that reads from it, and counts the processor time of each read.
+
+    Everything that a far end can have done counts: frames, pings, JSON, handoffs. While `is_deaf`, what comes is thrown
+    away unread. `on_flood` is called once.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        on_flood: Callable[[], None],
+        is_deaf: Callable[[], bool],
+        *,
+        clock: Callable[[], float] | None = None,
+        processor_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._transport = transport
+        self._inner = cast(asyncio.BufferedProtocol, transport.get_protocol())
+        self._on_flood = on_flood
+        self._is_deaf = is_deaf
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
+        self._processor_clock = processor_clock
+        self._left = BURST_SECONDS
+        self._counted_at = self._clock()
+        self._over_since: float | None = None
+        self._noted = False
+        self._pause: asyncio.TimerHandle | None = None
+        self._thrown_away = bytearray(READ_BYTES)
+        transport.set_protocol(self)
+
+    @property
+    def is_over(self) -> bool:
+        """True if reading is paused, or was a moment ago: what the far end has sent may not have been read."""
+        return self._over_since is not None
+
+    # ------------------------------------------------------------ what the transport calls
+
+    def get_buffer(self, sizehint: int) -> memoryview | bytearray:
+        """Have the next bytes read into the protocol's own memory."""
+        if self._is_deaf():
+            return self._thrown_away
+        return memoryview(self._inner.get_buffer(sizehint))[:READ_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Have the protocol read them, and pause where it has read too much."""
+        began = self._processor_clock()
+        if not self._is_deaf():
+            self._inner.buffer_updated(nbytes)
+        self._count(self._processor_clock() - began + READ_SECONDS)
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._inner.resume_writing()
+
+    # ------------------------------------------------------------ inside
+
+    def _count(self, spent: float) -> None:
+        now = self._clock()
+        left = self._left + (now - self._counted_at) * SHARE
+        self._counted_at = now
+        if left >= BURST_SECONDS:
+            left, self._over_since = BURST_SECONDS, None
+        self._left = left - spent
+        if self._left < 0 and self._pause is None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._pause = self._loop.call_later(PAUSE_SECONDS - self._left / SHARE, self._read_on)
+            self._note(now)
+
+    def _note(self, now: float) -> None:
+        if self._over_since is None:
+            self._over_since = now
+        elif not self._noted and now - self._over_since >= FLOOD_SECONDS:
+            self._noted = True
+            self._on_flood()
+
+    def _read_on(self) -> None:
+        self._pause = None
+        if not self._transport.is_closing():
+            self._transport.resume_reading()

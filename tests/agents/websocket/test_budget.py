@@ -1,0 +1,180 @@
+"""What an agent's socket may take of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from sipbridge.agents.websocket import budget
+from sipbridge.agents.websocket.budget import BURST_SECONDS, FLOOD_SECONDS, PAUSE_SECONDS, READ_BYTES, SHARE, Budget
+
+
+class Reader(asyncio.BufferedProtocol):
+    """A protocol that takes some processor time for each read."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray(100_000)
+        self.reads: list[int] = []
+        self.takes = 0.0
+        self.processor = 0.0
+        self.lost = False
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        assert sizehint
+        return self.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.reads.append(nbytes)
+        self.processor += self.takes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert exc is None
+        self.lost = True
+
+
+class Pipe(asyncio.Transport):
+    """A transport that can be paused."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.protocol: asyncio.BaseProtocol = reader
+        self.reading = True
+        self.resumed = asyncio.Event()
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+        self.resumed.set()
+
+
+class Socket:
+    """A budget between the two, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.reader = Reader()
+        self.pipe = Pipe(self.reader)
+        self.now = 0.0
+        self.deaf = False
+        self.floods = 0
+        self.budget = Budget(
+            self.pipe,
+            self._flooded,
+            lambda: self.deaf,
+            clock=lambda: self.now,
+            processor_clock=lambda: self.reader.processor,
+        )
+
+    def _flooded(self) -> None:
+        self.floods += 1
+
+    def read(self, takes: float) -> None:
+        self.reader.takes = takes
+        self.budget.buffer_updated(100)
+
+
+@pytest.fixture
+async def socket() -> Socket:
+    return Socket()
+
+
+@pytest.fixture
+async def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the pauses are; none is waited for."""
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+
+    def call_later(delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        asked.append(delay)
+        return later(0, callback)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    return asked
+
+
+async def test_an_agent_in_real_time_is_never_paused(socket: Socket) -> None:
+    for _ in range(5000):
+        socket.now += 0.02
+        socket.read(50e-6)
+        assert socket.pipe.reading
+    assert not socket.budget.is_over
+
+
+async def test_a_burst_is_read_at_once(socket: Socket) -> None:
+    for _ in range(1000):
+        socket.read(30e-6)
+    assert socket.pipe.reading
+
+
+async def test_beyond_its_share_reading_is_paused_until_the_time_is_made_up_for(
+    socket: Socket, pauses: list[float]
+) -> None:
+    socket.read(BURST_SECONDS + 0.01)
+    assert not socket.pipe.reading
+    assert socket.budget.is_over
+    await socket.pipe.resumed.wait()
+    assert pauses == [pytest.approx(PAUSE_SECONDS + (0.01 + budget.READ_SECONDS) / SHARE)]
+
+
+async def test_reads_of_a_byte_are_no_cheaper_than_the_read(socket: Socket) -> None:
+    reads = 0
+    while socket.pipe.reading:
+        socket.read(0)
+        reads += 1
+    assert reads == pytest.approx(BURST_SECONDS / budget.READ_SECONDS, abs=2)
+
+
+async def test_a_read_is_short_whatever_memory_the_protocol_has(socket: Socket) -> None:
+    assert len(socket.budget.get_buffer(65_536)) == READ_BYTES
+
+
+async def test_what_comes_after_a_refusal_is_thrown_away(socket: Socket) -> None:
+    socket.deaf = True
+    memory = socket.budget.get_buffer(65_536)
+    assert memory is socket.budget.get_buffer(65_536)
+    socket.budget.buffer_updated(len(memory))
+    assert socket.reader.reads == []
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_a_flood_is_told_once(socket: Socket) -> None:
+    for _ in range(10):
+        socket.read(1.0)
+        socket.now += FLOOD_SECONDS / 4
+        await socket.pipe.resumed.wait()
+        socket.pipe.resumed.clear()
+    assert socket.floods == 1
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_bursts_with_rest_between_them_are_no_flood(socket: Socket) -> None:
+    for _ in range(3):
+        socket.read(BURST_SECONDS)
+        await socket.pipe.resumed.wait()
+        socket.pipe.resumed.clear()
+        socket.now += FLOOD_SECONDS + BURST_SECONDS / SHARE
+        socket.read(0)
+        assert not socket.budget.is_over
+    assert socket.floods == 0
+
+
+async def test_a_lost_connection_reads_no_more(socket: Socket) -> None:
+    socket.read(BURST_SECONDS)
+    socket.budget.connection_lost(None)
+    assert socket.reader.lost
+    await asyncio.sleep(0)
+    assert not socket.pipe.reading
