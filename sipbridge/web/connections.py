@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from sipbridge import descriptors
 from sipbridge.web.failures import error_answer, server_logger
 from sipbridge.web.guards import add_guards
+from sipbridge.web.sources import source_of
 
 MAX_CONNECTIONS = 512
 HEAD_SECONDS = 10.0  # for a request's head, from its first byte or from the connection
@@ -22,7 +24,7 @@ _SWEEP_SECONDS = 1.0
 class Connection(web.RequestHandler):
     """One connection. Its head has a deadline, and so has each byte of an answer that the far end does not take."""
 
-    __slots__ = ("_began", "_connections", "_stuck_since")
+    __slots__ = ("_began", "_connections", "_stuck_since", "source")
 
     def __init__(self, server: web.Server, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
         # No access log: pop links are secrets while they last. Bodies stay as they came: a small one may unpack into
@@ -39,6 +41,7 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._began: float | None = loop.time()  # when the head began that is not complete yet
         self._stuck_since: float | None = None
+        self.source = ""  # whom it counts for
 
     @property
     def is_idle(self) -> bool:
@@ -70,6 +73,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if there is a place."""
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.source = source_of(peer[0] if peer else None)
         if not self._connections.admit(self):
             self.abort()
 
@@ -118,9 +123,10 @@ class Connection(web.RequestHandler):
 class Connections:
     """The connections of one listener, whose protocol factory this is. Belongs to one event loop.
 
-    There are at most `MAX_CONNECTIONS`. For one more the one that asked for nothing for the longest time goes; where
-    all are being served, the new one does. One that has got a descriptor which is kept for calls goes as well, and the
-    next finds a better one.
+    There are at most `MAX_CONNECTIONS`. For one more an idle one goes: the one that asked for nothing for the longest
+    time, first of the source that has the most, so that a source with many takes none of another's. Where all are
+    being served, the new one goes; requests with keys cannot be all (`slots`). One that has got a descriptor which is
+    kept for calls goes as well, and the next finds a better one.
     """
 
     def __init__(self, server: web.Server) -> None:
@@ -128,6 +134,7 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         # A dict for its order: who asked for something last stands last.
         self._open: dict[Connection, None] = {}
+        self._shares: Counter[str] = Counter()  # of each source
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def __call__(self) -> Connection:
@@ -141,14 +148,20 @@ class Connections:
         """Give a place, or tell that there is none."""
         kept = connection.has_kept_descriptor
         if kept or len(self._open) >= MAX_CONNECTIONS:
-            idle = next((other for other in self._open if other.is_idle), None)
+            idle = self._most_dispensable()
             if idle is not None:
-                del self._open[idle]
+                self.forget(idle)
                 idle.abort()
             if kept or idle is None:
                 return False
         self._open[connection] = None
+        self._shares[connection.source] += 1
         return True
+
+    def _most_dispensable(self) -> Connection | None:
+        most = max(self._shares, key=self._shares.__getitem__, default="")
+        own = (other for other in self._open if other.source == most and other.is_idle)
+        return next(own, None) or next((other for other in self._open if other.is_idle), None)
 
     def note_request(self, connection: Connection) -> None:
         """Put it last among those that may have to go."""
@@ -158,7 +171,12 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         """Take its place back; once or more often."""
-        self._open.pop(connection, None)
+        if connection not in self._open:
+            return
+        del self._open[connection]
+        self._shares[connection.source] -= 1
+        if not self._shares[connection.source]:
+            del self._shares[connection.source]
 
     def close(self) -> None:
         """Watch no more. Those that take nothing of their answer go now: they would hold up the stop."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from aiohttp import web
 
@@ -16,6 +16,8 @@ from sipbridge.calls.ports import CallDirectory
 from sipbridge.config import Config, matches_any
 from sipbridge.errors import KeyMissingOrWrong, KeyOfAnotherProject
 from sipbridge.web.refusals import NotFromHere, TooManyRequests
+from sipbridge.web.slots import Slots
+from sipbridge.web.sources import is_loopback, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Gate:
         self._guesses = SourceRates(WRONG_KEYS_PER_SECOND, clock)
         self._remembered: dict[str, None] = {}  # what was right: an address and a key, hashed
         self._log_due = clock()
+        self._slots = Slots()
 
     def pass_to_project(self, request: web.Request) -> None:
         """Return where the key is the project's that the path names, or that call's: one in progress keeps its keys.
@@ -71,12 +74,16 @@ class Gate:
         if not right:
             raise KeyOfAnotherProject("this key is for another project")
 
+    def hold_slot(self, request: web.Request) -> AbstractContextManager[None]:
+        """`with gate.hold_slot(request):` one that passed is served. Raises `TooManyRequests`."""
+        return self._slots.hold(self._hashed(request.headers[KEY_HEADER]), request.match_info["account_id"])
+
     def pass_to_admin(self, request: web.Request) -> None:
         """Return where the key is one of `http.admin.keys`.
 
         Raises `KeyMissingOrWrong`, `TooManyRequests`, and `NotFromHere` from another machine that should not.
         """
-        if not self._admin_from_anywhere and not _is_loopback(request.remote):
+        if not self._admin_from_anywhere and not is_loopback(request.remote):
             raise NotFromHere("only from the machine of the bridge itself; or give http.admin.listen")
         key = self._key_shown(request)
         if not matches_any(self._config().http.admin.keys, key):
@@ -87,14 +94,14 @@ class Gate:
         key = request.headers.get(KEY_HEADER)
         if not key:
             raise KeyMissingOrWrong(f"send a key in the header {KEY_HEADER}")
-        source = _source(request)
+        source = source_of(request.remote)
         if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
             self._log_guesses(source)
             raise TooManyRequests("too many wrong keys from this address; wait a second")
         return key
 
     def _note_right(self, request: web.Request, key: str) -> None:
-        source = _source(request)
+        source = source_of(request.remote)
         known = self._hashed(source, key)
         if known not in self._remembered:
             self._guesses.give_back(source)
@@ -130,26 +137,3 @@ class Gate:
         if now >= self._log_due:
             self._log_due = now + _LOG_SECONDS
             logger.warning("too many wrong keys from one address", extra={"source": source})
-
-
-def _source(request: web.Request) -> str:
-    """Return whom a request counts for: its address, of IPv6 its /64, all of which one machine may have (RFC 6177)."""
-    address = _address(request.remote)
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
-    return str(address or "")
-
-
-def _is_loopback(text: str | None) -> bool:
-    address = _address(text)
-    return address is not None and address.is_loopback
-
-
-def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address; one of IPv4 that came over an IPv6 socket is one of IPv4 (RFC 4291, 2.5.5.2)."""
-    try:
-        found = ipaddress.ip_address(text or "")
-    except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found

@@ -111,14 +111,19 @@ class Operation(Generic[Q, B]):
                 gate.pass_to_admin(request)
             elif self.needs_key:
                 gate.pass_to_project(request)
-            try:
-                return await self.handler(await self._read(request, deps))
-            except RequestRefused as refusal:
-                if self.on_refusal is not None:
-                    self.on_refusal(deps, request, refusal)
-                raise
+                with gate.hold_slot(request):
+                    return await self._serve(request, deps)
+            return await self._serve(request, deps)
 
         return handle
+
+    async def _serve(self, request: web.Request, deps: WebDeps) -> web.StreamResponse:
+        try:
+            return await self.handler(await self._read(request, deps))
+        except RequestRefused as refusal:
+            if self.on_refusal is not None:
+                self.on_refusal(deps, request, refusal)
+            raise
 
     async def _read(self, request: web.Request, deps: WebDeps) -> Asked[Q, B]:
         path = request.match_info

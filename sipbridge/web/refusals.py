@@ -69,7 +69,7 @@ class ReloadRefused(RequestRefused):
 
 
 class TooManyRequests(RequestRefused):
-    """More requests than the key may make in a second, or too many keys that are none from one address."""
+    """More requests than the key may make in a second or at once, or too many wrong keys from one address."""
 
     http_status = 429
     code = "rate_limited"

@@ -16,7 +16,7 @@ from sipbridge import descriptors
 from sipbridge.calls.events import CallStarted
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
-from sipbridge.web import connections, make_app, reading, start_web
+from sipbridge.web import connections, make_app, reading, slots, start_web
 from sipbridge.web.listener import STOP_SECONDS
 
 from .conftest import Bridge
@@ -80,9 +80,9 @@ class Wire:
         self.bridge = bridge
         self.lines: list[Line] = []
 
-    async def line(self, data: bytes = b"") -> Line:
+    async def line(self, data: bytes = b"", source: str = "127.0.0.1") -> Line:
         host, _, port = self.bridge.base.removeprefix("http://").partition(":")
-        self.lines.append(Line(*await asyncio.open_connection(host, int(port))))
+        self.lines.append(Line(*await asyncio.open_connection(host, int(port), local_addr=(source, 0))))
         return self.lines[-1].send(data)
 
     async def close(self) -> None:
@@ -229,6 +229,39 @@ async def test_where_all_are_being_served_the_new_one_goes(wire: Wire, monkeypat
     wire.bridge.events(CallStarted(make_record()))
     for stream in streams:
         assert b"call.started" in await stream.reader.readuntil(b"call.started")
+
+
+async def test_a_source_with_many_connections_takes_none_of_another(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
+    quiet = await wire.line()
+    assert await quiet.goes_on()
+    for _ in range(30):
+        assert await (await wire.line(source="127.0.0.7")).goes_on()
+    assert await quiet.goes_on()
+
+
+async def test_one_key_cannot_hold_more_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MAX_OF_A_KEY", 3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    wire.bridge.directory.add(make_record())
+    slow = [await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{") for _ in range(3)]
+    assert await (await wire.line(HEALTH)).status() == 200
+    for _ in range(10):
+        assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() == 429
+        assert await (await wire.line(HEALTH)).status() == 200
+    slow[0].send(b" " * 8 + b"}")
+    assert await slow[0].status() == 202
+    assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() != 429
+
+
+async def test_a_key_that_is_none_holds_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    for _ in range(10):
+        line = await wire.line(HANDOFF.replace(KEY.encode(), b"wrong") + b"Content-Length: 10\r\n\r\n{")
+        assert await line.status() == 401
+        assert await (await wire.line(HEALTH)).status() == 200
 
 
 async def test_requests_that_are_sent_ahead_are_answered_in_turn_and_not_piled_up(wire: Wire) -> None:
