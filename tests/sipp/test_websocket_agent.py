@@ -202,6 +202,7 @@ def test_ten_seconds_of_audio_in_one_message_are_played_in_order(site: Websocket
 def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call() as call:
+        call.agent().clear()
         call.agent().hang_up()
         call.went_as_written()
         record = call.record()
@@ -210,6 +211,21 @@ def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> N
     assert call.signals() == [{"p1": "End"}]
     assert count.shows(1, "sipbridge_calls_total", project="bot", result="success", reason="agent_ended")
     assert count.shows(0, "sipbridge_handoffs_total", project="bot")
+
+
+def test_an_agent_that_closes_its_socket_at_once_has_not_taken_the_call(site: WebsocketSite) -> None:
+    with site.call() as call:
+        call.agent().hang_up()
+        call.went_as_written()
+    assert [signal["p3"] for signal in call.signals()] == ["agent_lost"]
+
+
+def test_an_agent_whose_handoff_was_refused_loses_no_caller_by_closing(site: WebsocketSite) -> None:
+    with site.call() as call:
+        call.agent().hand_off(destination="nowhere")
+        call.agent().hang_up()
+        call.went_as_written()
+    assert [signal["p3"] for signal in call.signals()] == ["invalid_handoff"]
 
 
 def test_a_socket_that_drops_is_opened_again_as_a_new_stream(site: WebsocketSite) -> None:
