@@ -202,8 +202,9 @@ def test_ten_seconds_of_audio_in_one_message_are_played_in_order(site: Websocket
 def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call() as call:
-        call.agent().clear()
-        call.agent().hang_up()
+        agent = call.agent()
+        agent.clear()
+        agent.hang_up()
         call.went_as_written()
         record = call.record()
     assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", "agent_ended", None)
@@ -222,8 +223,9 @@ def test_an_agent_that_closes_its_socket_at_once_has_not_taken_the_call(site: We
 
 def test_an_agent_whose_handoff_was_refused_loses_no_caller_by_closing(site: WebsocketSite) -> None:
     with site.call() as call:
-        call.agent().hand_off(destination="nowhere")
-        call.agent().hang_up()
+        agent = call.agent()
+        agent.hand_off(destination="nowhere")
+        agent.hang_up()
         call.went_as_written()
     assert [signal["p3"] for signal in call.signals()] == ["invalid_handoff"]
 
