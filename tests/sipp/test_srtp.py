@@ -24,7 +24,8 @@ from harness.waiting import wait_for
 from .secure_site import SecureCall, SecureSite, secure_site
 
 PLAIN, SECURE = "RTP/AVP", "RTP/SAVP"
-KEY = Key()
+# The same in each process: pytest's workers compare the names of the tests.
+KEY = Key(bytes(range(30)))
 GOOD = (KEY.attribute(),)
 # AES-128 with a short tag, and the name of a suite that nobody has.
 BAD = (KEY.attribute(suite="AES_CM_128_HMAC_SHA1_32"), KEY.attribute(2, "F8_128_HMAC_SHA1_80"))
