@@ -203,6 +203,7 @@ class Service:
         self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
         self._metrics.set_sip_pools(self._trunk.pools_in_use())
         self._metrics.set_media_counts(*self._trunk.audio_counts())
+        self._metrics.set_dialog_strangers(self._trunk.strangers())
         self._metrics.set_records_waiting(store.waiting)
 
     # ------------------------------------------------------------ what whoever runs it may ask

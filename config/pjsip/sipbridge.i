@@ -33,6 +33,7 @@
 #include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
 #include "sipbridge_sdp.hpp"
+#include "sipbridge_sources.hpp"
 #include "sipbridge_tls.hpp"
 %}
 
@@ -141,6 +142,10 @@
 %ignore sipbridge::isSupported;
 %ignore sipbridge::isAllowed;
 %include "sipbridge_responses.hpp"
+%ignore sipbridge::cameFrom;
+%ignore sipbridge::wentTo;
+%ignore sipbridge::noteAddresses;
+%include "sipbridge_sources.hpp"
 %ignore sipbridge::keepRoom;
 %ignore sipbridge::giveRoomBack;
 %ignore sipbridge::roomIsBack;

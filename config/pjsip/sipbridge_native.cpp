@@ -10,6 +10,7 @@
 #include "sipbridge_requests.hpp"
 #include "sipbridge_resolver.hpp"
 #include "sipbridge_room.hpp"
+#include "sipbridge_sources.hpp"
 #include "sipbridge_tls.hpp"
 #include "sipbridge_transfers.hpp"
 
@@ -307,6 +308,7 @@ void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata
     forgetDigits(id);
     forgetAudio(id);
     forgetTarget(id);
+    cameFrom(pjsua_var.calls[id].inv->dlg, rdata);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     keepNewOffer(pjsua_var.calls[id].inv->dlg);
     // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
@@ -416,8 +418,9 @@ extern "C" pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *dialog) {
     return session && session->state < PJSIP_INV_STATE_DISCONNECTED;
 }
 
-int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,
-             const Headers &headers, const std::string &username, const std::string &password) {
+int callDial(int account, const std::string &uri, const std::string &target, const std::vector<std::string> &sources,
+             const std::string &localUri, const Headers &headers, const std::string &username,
+             const std::string &password) {
     MessageData message(headers);
     const pj_str_t remote = borrowed(uri);
     message.data.local_uri = borrowed(localUri);
@@ -425,8 +428,12 @@ int callDial(int account, const std::string &uri, const std::string &target, con
     pjsua_call_id call = PJSUA_INVALID_ID;
     PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &remote, NULL, NULL, &message.data, &call));
     chosen.keepFor(call);
-    if (!username.empty())
-        useCredentials(pjsua_var.calls[call].inv->dlg, username, password);
+    // None where the INVITE could not even be sent.
+    if (const pjsip_inv_session *session = pjsua_var.calls[call].inv) {
+        wentTo(session->dlg, sources);
+        if (!username.empty())
+            useCredentials(session->dlg, username, password);
+    }
     forgetDigits(call);
     forgetAudio(call);
     return call;

@@ -131,6 +131,8 @@ enum EventKind {
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
     EventConnectionClosed,  // we closed one: text is its address, a line break, and why; number is its port
+    EventStranger,    // messages in dialogs were not taken (sipbridge_sources.hpp): number says how many since the last
+                      // event, text the source and method of one, a line each, status its status or 0
 };
 
 /** Something that happened to a call or a connection. In Python a tuple of these, in this order. */
@@ -183,11 +185,12 @@ void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::E
  */
 void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
- * Send an INVITE to a target, as resolved() has them; returns the call. With a username its dialog answers challenges
- * (useCredentials).
+ * Send an INVITE to a target, as resolved() has them; returns the call. `sources` may speak for its far end (wentTo).
+ * With a username its dialog answers challenges (useCredentials).
  */
-int callDial(int account, const std::string &uri, const std::string &target, const std::string &localUri,
-             const Headers &headers, const std::string &username, const std::string &password) PJSUA2_THROW(pj::Error);
+int callDial(int account, const std::string &uri, const std::string &target, const std::vector<std::string> &sources,
+             const std::string &localUri, const Headers &headers, const std::string &username,
+             const std::string &password) PJSUA2_THROW(pj::Error);
 
 /** Press a key: RFC 4733 where the far end takes it, else INFO. */
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);

@@ -1,6 +1,7 @@
 #include "sipbridge_resolver.hpp"
 
 #include "sipbridge_native.hpp"
+#include "sipbridge_sources.hpp"
 
 #include <pjsua-lib/pjsua_internal.h>
 
@@ -189,6 +190,10 @@ void resolved(int number, const std::vector<string> &targets) {
     addresses.count = 0;
     for (const string &target : targets)
         addText(&addresses, target, name);
+    std::vector<pj_sockaddr> hosts;
+    for (unsigned i = 0; i < addresses.count; ++i)
+        hosts.push_back(addresses.entry[i].addr);
+    noteAddresses(one.name, hosts);
     (*one.callback)(addresses.count ? PJ_SUCCESS : PJ_ERESOLVE, one.token, addresses.count ? &addresses : NULL);
 }
 

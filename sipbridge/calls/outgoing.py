@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sipbridge.calls.ports import Credentials, Dialler, Headers, Leg, Referee
@@ -39,13 +39,15 @@ logger = logging.getLogger(__name__)
 class Callee:
     """Whom to call, and within what time: `seconds` from the lookup of the name to the answer.
 
-    `routes` are patterns of the URIs to which a 3xx may point. The credentials are for the host of `uri`.
+    `routes` are patterns of the URIs to which a 3xx may point. The credentials are for the host of `uri`. Besides the
+    addresses of whom we call, the networks in `sources` may speak for the far end.
     """
 
     uri: str
     seconds: float
     routes: tuple[str, ...] = ()
     credentials: Credentials | None = None
+    sources: tuple[str, ...] = ()
 
 
 def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | None:
@@ -57,18 +59,28 @@ def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One INVITE to make: `patience_seconds` is how long a response of any kind may take, None as long as there is."""
+    """One INVITE to make: `patience_seconds` is how long a response of any kind may take, None as long as there is.
+
+    `sources` may speak for the far end: targets, addresses and networks.
+    """
 
     dialler: Dialler
     uri: str
     target: str
     credentials: Credentials | None
     patience_seconds: float | None
+    sources: tuple[str, ...] = ()
 
     async def dial(self, headers: Headers, caller: str, referee: Referee | None = None) -> Leg:
         """Send the INVITE. Raises `DialFailed`."""
         return await self.dialler.dial(
-            self.uri, self.target, headers, caller, credentials=self.credentials, referee=referee
+            self.uri,
+            self.target,
+            headers,
+            caller,
+            sources=self.sources,
+            credentials=self.credentials,
+            referee=referee,
         )
 
     @asynccontextmanager
@@ -99,13 +111,13 @@ async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt]
     try:
         async with asyncio.timeout(callee.seconds) as limit:
             try:
-                return await _in_turn(dialler, callee.uri, callee.credentials, limit, attempt)
+                return await _in_turn(dialler, callee, limit, attempt)
             except DialFailed as error:
                 uri = redirected(callee, error.contacts)
                 if uri is None:
                     raise
             credentials = callee.credentials if same_host(uri, callee.uri) else None
-            return await _in_turn(dialler, uri, credentials, limit, attempt)
+            return await _in_turn(dialler, replace(callee, uri=uri, credentials=credentials), limit, attempt)
     except TimeoutError:
         raise DialFailed(_REQUEST_TIMEOUT, "not answered in time") from None
     except DialFailed as error:
@@ -116,21 +128,22 @@ async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt]
 
 async def _in_turn(
     dialler: Dialler,
-    uri: str,
-    credentials: Credentials | None,
+    callee: Callee,
     limit: asyncio.Timeout,
     attempt: Callable[[Attempt], Awaitable[T]],
 ) -> T:
-    targets = await dialler.locate(uri)
+    targets = await dialler.locate(callee.uri)
+    sources = (*targets, *callee.sources)
     for left, target in zip(range(len(targets) - 1, 0, -1), targets, strict=False):
         seconds = ((limit.when() or 0.0) - asyncio.get_running_loop().time()) / (left + 1)
         try:
-            return await attempt(Attempt(dialler, uri, target, credentials, min(seconds, UNHEARD_SECONDS)))
+            patience = min(seconds, UNHEARD_SECONDS)
+            return await attempt(Attempt(dialler, callee.uri, target, callee.credentials, patience, sources))
         except DialFailed as error:
             if error.sip_status not in _NEXT_TARGET:
                 raise
             logger.info("no answer at a target (%s): the next is tried", error, extra={"event": "next_target"})
-    return await attempt(Attempt(dialler, uri, targets[-1], credentials, None))
+    return await attempt(Attempt(dialler, callee.uri, targets[-1], callee.credentials, None, sources))
 
 
 def redirected(callee: Callee, contacts: Iterable[str]) -> str | None:

@@ -43,6 +43,7 @@ class HandoffPlan:
     answer_timeout_seconds: float
     request: HandoffRequest
     credentials: Credentials | None = None
+    sources: tuple[str, ...] = ()
 
 
 def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
@@ -63,6 +64,7 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
     if method != "release" and not uri:
         raise HandoffInvalid(f"{method} needs a URI: the destination has none, so give a route")
     _check_uri(method, uri)
+    own = _called(destination, uri)
     return HandoffPlan(
         destination=name,
         skill=destination.skill,
@@ -73,15 +75,16 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         signal=destination.signal,
         answer_timeout_seconds=answer_timeout,
         request=request,
-        credentials=_credentials(destination, uri),
+        credentials=credentials_of(own) if own else None,
+        sources=tuple(map(str, own.trusted_sources)) if own else (),
     )
 
 
-def _credentials(destination: Destination, uri: str) -> Credentials | None:
-    """Return those of the destination, if its own host is called: a route may name another."""
+def _called(destination: Destination, uri: str) -> InviteDestination | None:
+    """Return the destination if its own host is called: a route may name another."""
     if not isinstance(destination, InviteDestination) or not same_host(uri, destination.uri):
         return None
-    return credentials_of(destination)
+    return destination
 
 
 def _merged(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -178,13 +178,15 @@ class Dialler(Protocol):
         headers: Headers,
         caller: str,
         *,
+        sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         referee: Referee | None = None,
     ) -> Leg:
         """Send an INVITE to one of the targets; the leg's `answered` tells the rest.
 
-        Raises `DialFailed` where no INVITE could be sent. Without a referee each REFER of the far end gets 403.
-        Cancelled, it leaves no leg behind.
+        Raises `DialFailed` where no INVITE could be sent. What comes in its dialog is taken from `sources` (targets,
+        addresses, networks) and from what the far end names as its own. Without a referee each REFER of the far end
+        gets 403. Cancelled, it leaves no leg behind.
         """
 
 

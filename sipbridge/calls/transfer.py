@@ -144,7 +144,8 @@ async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
 
 async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
     """The leg of the destination once it has answered, None where the bridge drains. Raises `DialFailed`."""
-    callee = Callee(plan.uri, plan.answer_timeout_seconds, call.project_config.handoff.allowed_routes, plan.credentials)
+    routes = call.project_config.handoff.allowed_routes
+    callee = Callee(plan.uri, plan.answer_timeout_seconds, routes, plan.credentials, plan.sources)
 
     async def attempt(one: Attempt) -> Leg | None:
         leg = await one.dial(plan.headers, call.record.caller)

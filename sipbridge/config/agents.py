@@ -11,6 +11,7 @@ from sipbridge.config.fields import (
     HttpHeaders,
     Line,
     Name,
+    Network,
     ReadableFile,
     Seconds,
     Secret,
@@ -38,6 +39,7 @@ class SipAgentConfig(Section):
 
     `transport` is None where the URI says it. Silence is no RTP from an agent that is not on hold. `username` and
     `password` answer its challenges (RFC 3261, 22); `load_config` has seen to it that there are both or none.
+    Besides the agent's addresses, `trusted_sources` may send requests within its calls.
     """
 
     type: Literal["sip"]
@@ -47,6 +49,7 @@ class SipAgentConfig(Section):
     transport: Literal["udp", "tcp", "tls"] | None = None
     username: DigestUser | None = None
     password: Secret | None = None
+    trusted_sources: tuple[Network, ...] = ()
     silence_timeout_seconds: Seconds | None = 60
 
 

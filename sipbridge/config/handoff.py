@@ -11,6 +11,7 @@ from sipbridge.config.fields import (
     DtmfKey,
     Line,
     Name,
+    Network,
     ReferUri,
     RoutePattern,
     Seconds,
@@ -45,7 +46,7 @@ class ReferDestination(_Destination):
 
 
 class InviteDestination(_Destination):
-    """We call the URI and join the two legs; `username` and `password` as for a SIP agent."""
+    """We call the URI and join the two legs; `username`, `password`, `trusted_sources` as for a SIP agent."""
 
     method: Literal["invite"]
     uri: SipUri
@@ -53,6 +54,7 @@ class InviteDestination(_Destination):
     answer_timeout_seconds: Seconds = 20
     username: DigestUser | None = None
     password: Secret | None = None
+    trusted_sources: tuple[Network, ...] = ()
 
 
 Destination = Annotated[ReleaseDestination | ReferDestination | InviteDestination, Field(discriminator="method")]

@@ -73,6 +73,7 @@ class PjsipEndpoint:
             pj.resolveNames()
             pj.openWaker()
             pj.watchDescriptions()
+            pj.watchSources()
             pj.watchConnections(_most_connections(self._slots))
             gate.open()
             pj.watchResponses()

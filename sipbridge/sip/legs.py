@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -57,6 +57,7 @@ class LegTable:
         leg: SipLeg,
         uri: str,
         target: str,
+        sources: Sequence[str],
         headers: dict[str, str],
         local_uri: str,
         credentials: Credentials | None,
@@ -64,6 +65,7 @@ class LegTable:
     ) -> None:
         """Send an INVITE to a target, with `local_uri` for its From. Raises `DialFailed` if resources are short.
 
+        `sources` are the targets, addresses and networks that may speak for the far end.
         The URI's own parameter says whether its audio is SRTP. A transport that DNS has chosen is written into it: our
         Contact follows from it.
         """
@@ -73,7 +75,9 @@ class LegTable:
         account = self._accounts[srtp].getId()
         self._room.must_have_leg(account)
         user, password = (credentials.username, credentials.password) if credentials else ("", "")
-        slot = _sent(partial(pj.callDial, account, uri, target, local_uri, headers, user, password))
+        slot = _sent(
+            partial(pj.callDial, account, uri, target, list(map(_host, sources)), local_uri, headers, user, password)
+        )
         self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
 
     def progress(self, number: int, sip_status: int) -> None:
@@ -285,6 +289,11 @@ class LegTable:
         if dialog is None:
             raise LegGone("the far end has hung up")
         return dialog
+
+
+def _host(source: str) -> str:
+    """The address of a target; an address or a network is itself."""
+    return source.partition("://")[2].rpartition(":")[0] or source
 
 
 def _sent(request: Callable[[], int]) -> int:

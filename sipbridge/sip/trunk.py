@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -102,6 +102,11 @@ class SipTrunk:
         counts: tuple[int, int, int, int] = pj.audioCounts()
         return counts
 
+    def strangers(self) -> int:
+        """Requests and responses in dialogs that were not taken, as their source may not speak for the far end."""
+        count: int = pj.strangers()
+        return count
+
     def pools_in_use(self) -> int:
         """Memory pools of PJSIP that somebody holds."""
         count: int = pj.poolsInUse()
@@ -129,13 +134,14 @@ class SipTrunk:
         headers: Headers,
         caller: str,
         *,
+        sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         referee: Referee | None = None,
     ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
         leg = SipLeg(self._loop, self._thread, self._table, self._pump)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
-        command = partial(self._table.dial, leg, uri, target, dict(headers), local_uri, credentials, referee)
+        command = partial(self._table.dial, leg, uri, target, sources, dict(headers), local_uri, credentials, referee)
         try:
             await self._thread.run(command)
         except LegGone as error:
@@ -187,6 +193,8 @@ class SipTrunk:
             logger.warning(
                 "connection of %s, port %d, closed: %s", host, number, why, extra={"event": "connection_closed"}
             )
+        elif kind == pj.EventStranger:
+            _note_stranger(text, status, number)
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
         elif kind == pj.EventName:
@@ -224,6 +232,15 @@ class SipTrunk:
 
     def _rejected(self, event: InviteAnswered) -> None:
         self._thread.tell(partial(self._on_rejected, event))
+
+
+def _note_stranger(text: str, status: int, count: int) -> None:
+    source, _, method = text.partition("\n")
+    what = f"a {status} response to {method}" if status else method
+    logger.warning(
+        "messages in dialogs from a source that may not speak for the far end were not taken",
+        extra={"event": "dialog_stranger", "source": source, "sip_message": what, "count": count},
+    )
 
 
 def _nothing() -> None:

@@ -45,6 +45,9 @@ MEDIA = {
     "sipbridge_media_late_frames_total": "Turns of the media clock and frames of callers over 20 ms late.",
     "sipbridge_media_stray_packets_total": "RTP packets discarded, as they came from elsewhere than the far end.",
 }
+DIALOGS = {
+    "sipbridge_dialog_strangers_total": "Messages in dialogs not taken, as their source may not speak for the far end.",
+}
 
 
 class Metrics:
@@ -99,6 +102,7 @@ class Metrics:
         self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
         self._requests = counter("sipbridge_http_requests_total", "HTTP requests answered.", "operation", "code")
         self._media = Totals(MEDIA, registry)
+        self._dialogs = Totals(DIALOGS, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
@@ -158,6 +162,10 @@ class Metrics:
     def set_media_counts(self, underruns: int, overruns: int, late: int, stray: int) -> None:
         """Take the totals since the start of what went wrong with audio."""
         self._media.set(underruns, overruns, late, stray)
+
+    def set_dialog_strangers(self, count: int) -> None:
+        """Take the total since the start of messages in dialogs that came from strangers."""
+        self._dialogs.set(count)
 
     def count_request(self, operation: str, http_status: int) -> None:
         """Count an HTTP request that was answered; `operation` is one of the API's."""

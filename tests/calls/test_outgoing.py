@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 from fakes import FakeLeg, Journal
@@ -37,11 +38,13 @@ class Line:
         headers: Headers,
         caller: str,
         *,
+        sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         referee: Referee | None = None,
     ) -> FakeLeg:
         self.dialled.append((uri, target, credentials))
         self.said = (headers, caller, referee)
+        self.sources = sources
         leg, fate = FakeLeg(Journal()), self.fates.get(target, "answers")
         if fate == "answers":
             leg.far_end_answers()
@@ -117,6 +120,12 @@ async def test_the_lookup_counts_against_the_time() -> None:
     assert failed.value.sip_status == 408
     assert time.monotonic() - began < 1
     assert line.tried == []
+
+
+async def test_all_targets_and_the_configured_networks_may_speak_for_the_far_end() -> None:
+    line = Line(one=503, two="answers", three="answers")
+    assert await line.call(Callee(URI, 5, sources=("192.0.2.0/24",))) == "two"
+    assert line.sources == ("one", "two", "three", "192.0.2.0/24")
 
 
 # ------------------------------------------------------------ 3xx

@@ -69,7 +69,8 @@ def test_an_unknown_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
     assert found == f"{PROJECT}.handoff.destinations.care.skil: is an unknown key; did you mean skill?"
     (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b", "zzz": 1}))
     assert found.endswith(
-        "known here: answer_timeout_seconds, headers, password, silence_timeout_seconds, transport, type, uri, username"
+        "known here: answer_timeout_seconds, headers, password, silence_timeout_seconds, transport, trusted_sources, "
+        "type, uri, username"
     )
 
 

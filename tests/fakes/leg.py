@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from fakes.audio import FakeAudioStream
@@ -207,6 +207,7 @@ class FakeDialler:
         self.failing: DialFailed | None = None
         self.dialled: list[tuple[str, Headers, str]] = []
         self.credentials: Credentials | None = None
+        self.sources: Sequence[str] = ()
         self._journal = journal
 
     async def locate(self, uri: str) -> list[str]:
@@ -219,11 +220,13 @@ class FakeDialler:
         headers: Headers,
         caller: str,
         *,
+        sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         referee: Referee | None = None,
     ) -> FakeLeg:
         assert target == f"target of {uri}"
         self.credentials = credentials
+        self.sources = sources
         self.dialled.append((uri, headers, caller))
         await self._journal.reach("dial")
         if self.failing is not None:

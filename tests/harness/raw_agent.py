@@ -31,6 +31,8 @@ class RawAgent:
         self.respond: Callable[[Message], Response] = lambda _: (200, [])
         self.contact = self.address
         self._requests: list[Message] = []
+        self._again: list[str] = []
+        self._source = ("", 0)
         self._seen: set[tuple[str, str]] = set()
         self._thread = threading.Thread(target=self._serve, name="agent", daemon=True)
         self._thread.start()
@@ -54,6 +56,15 @@ class RawAgent:
         self.contact = self.address
         self.respond = lambda _: (200, [])
         self._requests.clear()
+        self._again.clear()
+
+    def answer(self, invite: Message) -> None:
+        """Answer an INVITE that had no final response, with 200."""
+        self._socket.sendto(self._written(invite, 200, []), self._source)
+
+    def repeated(self, method: str) -> int:
+        """How often a request of that method came again."""
+        return self._again.count(method)
 
     def _serve(self) -> None:
         while True:
@@ -70,6 +81,9 @@ class RawAgent:
             if sent not in self._seen:
                 self._seen.add(sent)
                 self._requests.append(message)
+            else:
+                self._again.append(message.method)
+            self._source = source
             response = None if message.method == "ACK" else self.respond(message)
             if response is not None:
                 self._socket.sendto(self._written(message, *response), source)

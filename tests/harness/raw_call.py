@@ -68,21 +68,39 @@ class RawCall:
 
         `answer` is the SDP of the ACK, which is due if the INVITE has no offer.
         """
+        self.invite(offer)
+        if self.wait_for_answer():
+            self.acknowledge(answer)
+        return self
+
+    def invite(self, offer: bytes | None = None) -> None:
+        """Send the INVITE alone."""
         self._send(b"INVITE", 1, OFFER if offer is None else offer, spoil=self._spoil)
+
+    def wait_for_answer(self) -> int:
+        """Return the next final answer's status, 0 where none comes; it is not acknowledged."""
+        self.status = 0
         while self.status < _FINAL:
             try:
                 self.answer = self._receive()
             except TimeoutError:
                 self.status = 0
-                return self
+                return 0
             self.status = int((_STATUS.match(self.answer) or [b"", b"0"])[1])
         to = re.search(rb"^To:[^\r]*\r\n", self.answer, re.MULTILINE)
         contact = re.search(rb"^Contact: <([^>]*)>", self.answer, re.MULTILINE)
         self._to = to[0] if to else self._to
         if contact:
             self._target = contact[1]
+        return self.status
+
+    def acknowledge(self, answer: bytes = b"") -> None:
+        """Send the ACK."""
         self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
-        return self
+
+    def forged(self, method: bytes, number: int) -> bytes:
+        """A request of this dialog with that number in its sequence, for somebody else to send."""
+        return self._written(method, number)
 
     def be_called(self) -> Self:
         """Answer the bridge's INVITE instead; returns with its ACK."""
@@ -205,11 +223,25 @@ class RawCall:
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """Send a request. An ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
-        branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, b"INVITE" if within else method)
+        self._socket.send(spoil(self._written(method, number, body, kind, headers, within=within)))
+
+    def _written(
+        self,
+        method: bytes,
+        number: int,
+        body: bytes = b"",
+        kind: bytes = b"application/sdp",
+        headers: bytes = b"",
+        *,
+        within: bool = False,
+    ) -> bytes:
+        # CANCEL has the branch of its INVITE, too (RFC 3261, 9.1).
+        of = b"INVITE" if within or method == b"CANCEL" else method
+        branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, of)
         content = b"Content-Type: %s\r\n" % kind if body and kind else b""
-        message = (
+        return (
             b"%s %s SIP/2.0\r\n" % (method, self._target)
-            + b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=%s\r\n" % (self._port, branch)
+            + b"Via: SIP/2.0/UDP 127.0.0.1:%d;rport;branch=%s\r\n" % (self._port, branch)
             + self._to
             + b"Call-ID: %s\r\nCSeq: %d %s\r\nMax-Forwards: 70\r\n" % (self._name, number, method)
             + b"Contact: <sip:raw@%s:%d>\r\n" % (self._contact, self._port)
@@ -217,7 +249,6 @@ class RawCall:
             + headers
             + b"%sContent-Length: %d\r\n\r\n%s" % (content, len(body), body)
         )
-        self._socket.send(spoil(message))
 
     def __enter__(self) -> Self:
         return self

@@ -328,6 +328,21 @@ EDITS = (
         r"\} else if \(!pj_sockaddr_has_addr\(&udp->rtcp_src_addr\)\) \{",
         r"} else {",
     ),
+    # Which dialog a message belongs to is asked before any layer has taken it (sipbridge_sources.hpp).
+    (
+        "pjsip/src/pjsip/sip_ua_layer.c",
+        r"(\n/\* On received requests\. \*/\nstatic pj_bool_t mod_ua_on_rx_request)",
+        (
+            r"\npjsip_dialog *sipbridgeDialogOf(pjsip_rx_data *rdata)\n{\n"
+            r"    struct dlg_set *dlg_set;\n"
+            r"    pjsip_dialog *dlg;\n"
+            r"    pj_mutex_lock(mod_ua.mutex);\n"
+            r"    dlg_set = find_dlg_set_for_msg(rdata);\n"
+            r"    dlg = dlg_set ? dlg_set->dlg_list.next : NULL;\n"
+            r"    pj_mutex_unlock(mod_ua.mutex);\n"
+            r"    return dlg;\n}\n\g<1>"
+        ),
+    ),
     # RFC 3261, 18.2.2 has a response follow `maddr`: whoever writes one would aim our answers at somebody else.
     (
         "pjsip/src/pjsip/sip_util.c",

@@ -38,6 +38,7 @@ OWN = (
     "responses",
     "refresh",
     "transfers",
+    "sources",
 )
 INPUTS = tuple(
     HERE.parent / name

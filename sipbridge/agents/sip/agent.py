@@ -35,6 +35,7 @@ class SipAgent:
                 config.answer_timeout_seconds,
                 handoff.allowed_routes,
                 credentials_of(config),
+                tuple(map(str, config.trusted_sources)),
             )
             for uri in config.uri
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from fakes import FakeLeg, Journal
 
@@ -45,11 +45,13 @@ class LineOfLegs:
         headers: Headers,
         caller: str,
         *,
+        sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         referee: Referee | None = None,
     ) -> FakeLeg:
         self.dialled.append((uri, headers, caller))
         self.attempts.append((uri, target, credentials))
+        self.sources = sources
         name = f"agent{len(self.dialled)}"
         leg = FakeLeg(self._journal, name)
         leg.referee = referee
