@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-media kills soak overload fuzz run lock clean
+.PHONY: help setup demo test lint bench bench-media kills reloads soak overload fuzz run lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -32,6 +32,9 @@ bench-media: setup ## Measure calls with audio: processor time a call, frames lo
 
 kills: setup ## Kill the bridge with calls up, again and again: make kills KILLS=100
 	@$(BIN)/python -m tests.harness.kills --kills $(or $(KILLS),100)
+
+reloads: setup ## Reload with other clients and calls going on, again and again: make reloads RELOADS=1000
+	@$(BIN)/python -m tests.harness.reloads --reloads $(or $(RELOADS),1000)
 
 soak: setup ## Run calls of every kind with faults by chance, and look what is left of them: make soak MINUTES=60
 	@$(BIN)/python -m tests.harness.soak --minutes $(or $(MINUTES),60)

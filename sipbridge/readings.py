@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +26,10 @@ from sipbridge.tenancy import (
 
 if TYPE_CHECKING:
     from sipbridge.sip.trunk import SipTrunk
+
+# Libraries leave cycles of exceptions behind, which keep a version until the collector comes, and it runs seldom
+# (service). With more than so many it is called; it stops the loop for some milliseconds.
+_LINGERING = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +53,7 @@ class Readings:
         self._resolver = resolver
         self._kept = [_Version(start, frozenset())]
         self._held: list[Surroundings] = []
+        self._freed: list[weakref.ref[Surroundings]] = []
 
     @property
     def latest(self) -> Surroundings:
@@ -100,6 +107,10 @@ class Readings:
         gone = [version for version in self._kept if version.around not in used]
         self._kept = [version for version in self._kept if version.around in used]
         await self._free(gone)
+        self._freed = [each for each in self._freed if each() is not None]
+        self._freed += [weakref.ref(version.around) for version in gone]
+        if len(self._freed) > _LINGERING:
+            gc.collect()
         return bool(gone)
 
     async def close(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -222,3 +224,18 @@ async def test_the_projects_of_all_versions_that_are_kept_are_known(bridge: Brid
     await bridge.versions.free_unused()
     assert bridge.versions.projects == {("acme", "billing")}
     bridge.admission.release(call_id)
+
+
+async def test_versions_that_only_a_cycle_keeps_do_not_pile_up(bridge: Bridge) -> None:
+    gc.disable()
+    try:
+        made: list[weakref.ref[Surroundings]] = []
+        for seconds in range(2, 40):
+            await bridge.versions.reload(bridge.config(max_call_seconds=seconds))
+            cycle: list[object] = [bridge.versions.latest]
+            cycle.append(cycle)
+            made.append(weakref.ref(bridge.versions.latest))
+            await bridge.versions.free_unused()
+        assert sum(each() is not None for each in made) < 15
+    finally:
+        gc.enable()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sipbridge.calls.registry import CallRegistry
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Surroundings:
     """One configuration version: the first four are its own, the rest is the same for all versions.
 

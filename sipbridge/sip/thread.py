@@ -81,8 +81,10 @@ class SipThread:
             result = command()
         except Exception as error:  # noqa: BLE001 (it is raised where the command came from)
             self.tell(partial(_fail, answer, error))
-        else:
-            self.tell(partial(_resolve, answer, result))
+            # The error's traceback leads to this frame, and the future to the error: a cycle for the collector.
+            del answer
+            return
+        self.tell(partial(_resolve, answer, result))
 
     # ------------------------------------------------------------ on the SIP thread
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from traceback import clear_frames
 from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
@@ -63,6 +64,8 @@ class Opener:
                 )
         except (NameNotResolved, OSError, WSError, ValueError) as error:
             link.close()
+            # The library's frames and its error lead to each other, and to this, with its TLS context.
+            clear_frames(error.__traceback__)
             raise AgentUnavailable(f"the agent at {self._address} was not reached: {self._reason(error)}") from None
         except BaseException:
             link.close()
