@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sipbridge.telemetry import configure_logging
+from sipbridge.telemetry.log_lines import TextLine
 
 logger = logging.getLogger("sipbridge.test")
 
@@ -32,14 +33,13 @@ def test_a_line_for_a_terminal_has_time_level_message_and_extras(stream: io.Text
     )
 
 
-@pytest.mark.parametrize("odd", ["two\nlines", "\x1b[31mred", "\ud800", "\u2028", {"a": {1}}])
-def test_hostile_values_stay_on_their_line_and_move_no_cursor(stream: io.TextIOWrapper, odd: object) -> None:
-    with configure_logging("INFO", stream, "text"):
-        logger.info("sent %s", odd, extra={"odd": odd})
-        logger.info("next")
-    lines = written(stream).splitlines()
-    assert len(lines) == 2
-    assert all(line.isprintable() for line in lines)
+@pytest.mark.parametrize("odd", ["two\nlines", "\x1b[31mred", "\ud800", "\u2028", {"a": {1}}], ids=repr)
+def test_hostile_values_stay_on_their_line_and_move_no_cursor(odd: object) -> None:
+    # Not by way of logging: pytest would put the text into its report, which cannot hold half a character.
+    record = logging.makeLogRecord({"levelname": "INFO", "msg": "sent %s", "args": (odd,), "odd": odd})
+    line = TextLine().format(record)
+    assert line.isprintable()
+    line.encode()
 
 
 def test_a_traceback_follows_its_line(stream: io.TextIOWrapper) -> None:
