@@ -1,5 +1,6 @@
 #include "sipbridge_sources.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -22,6 +23,8 @@ const unsigned MAX_LEARNT = 8, MAX_NAMES = 1000;
 // For so long a source that is not trusted is not asked about again.
 const long REFUSED_SECONDS = 1;
 const long TELL_SECONDS = 10;
+// Requests of a dialog per second, and at once. Each has a transaction, kept for 32 s, and all calls share their table.
+const unsigned REQUESTS_PER_SECOND = 20, REQUESTS_AT_ONCE = 100;
 
 /** An address and how many of its bits count. One of IPv4 is mapped (RFC 4291, 2.5.5.2): the same however it came. */
 struct Network {
@@ -33,6 +36,8 @@ struct Network {
 struct Sources {
     bool ours;
     unsigned count, capacity;
+    unsigned requestsLeft;
+    long countedAt;
     Network networks[1];
 };
 
@@ -163,6 +168,8 @@ Sources *make(pjsip_dialog *dialog, bool ours, size_t count) {
         static_cast<Sources *>(pj_pool_zalloc(dialog->pool, sizeof(Sources) + capacity * sizeof(Network)));
     sources->ours = ours;
     sources->capacity = static_cast<unsigned>(capacity);
+    sources->requestsLeft = REQUESTS_AT_ONCE;
+    sources->countedAt = seconds();
     pjsip_dlg_set_mod_data(dialog, sourcesModule.id, sources);
     return sources;
 }
@@ -247,11 +254,32 @@ void note(const pjsip_rx_data *rdata) {
     untold = 0;
 }
 
+/** Whether this request is one too many of its dialog; never one that ends something. */
+bool isTooMany(Sources *sources, const pjsip_rx_data *rdata) {
+    const pjsip_method_e method = rdata->msg_info.msg->line.req.method.id;
+    if (!sources || method == PJSIP_ACK_METHOD || method == PJSIP_BYE_METHOD || method == PJSIP_CANCEL_METHOD)
+        return false;
+    const long now = seconds();
+    const unsigned long regained = static_cast<unsigned long>(now - sources->countedAt) * REQUESTS_PER_SECOND;
+    sources->countedAt = now;
+    sources->requestsLeft = static_cast<unsigned>(
+        std::min<unsigned long>(REQUESTS_AT_ONCE, sources->requestsLeft + regained));
+    if (sources->requestsLeft == 0)
+        return true;
+    --sources->requestsLeft;
+    return false;
+}
+
 pj_bool_t onRequest(pjsip_rx_data *rdata) {
     const pjsip_transaction *transaction = transactionOf(rdata, PJSIP_ROLE_UAS);
     const pjsip_dialog *dialog = sipbridgeDialogOf(rdata);
-    if ((!transaction || mayTakePart(transaction, rdata)) && (!dialog || maySpeakFor(dialog, rdata)))
-        return PJ_FALSE;
+    if ((!transaction || mayTakePart(transaction, rdata)) && (!dialog || maySpeakFor(dialog, rdata))) {
+        // One that is sent again has its transaction.
+        if (transaction || !dialog || !isTooMany(sourcesOf(dialog), rdata))
+            return PJ_FALSE;
+        pjsip_endpt_respond_stateless(pjsua_get_pjsip_endpt(), rdata, PJSIP_SC_SERVICE_UNAVAILABLE, NULL, NULL, NULL);
+        return PJ_TRUE;
+    }
     note(rdata);
     // Without a transaction: its branch may be that of another's (RFC 3261, 8.2.7).
     if (rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD)

@@ -186,3 +186,10 @@ def test_a_strangers_response_to_our_bye_does_not_end_it(scene: Scene) -> None:
         before = scene.agent.repeated("BYE")
         wait_for(lambda: scene.agent.repeated("BYE") > before, "BYE once more")
         scene.agent.respond = lambda _: (200, [])
+
+
+def test_an_agent_that_floods_its_dialog_with_requests_gets_503_and_the_call_goes_on(scene: Scene) -> None:
+    with scene.talking(), Elsewhere(scene.trunk.bridge.sip, scene.agent.host) as agent:
+        statuses = [agent.ask(in_agents_dialog(scene.agent, agent, "OPTIONS", number)) for number in range(50, 350)]
+        assert statuses[:100] == [200] * 100
+        assert 503 in statuses
