@@ -118,6 +118,10 @@ class Resolver:
         self._pointers = _Cache("pointer", clock, self._look_up_pointers)
         self._system = _System(system)
 
+    def open(self) -> None:
+        """Take the file descriptors that lookups need now, and not with the first lookup, when none may be left."""
+        self._cares()
+
     async def addresses(self, name: str) -> Addresses:
         """The numeric addresses of a name, best first; an address is itself. Raises `NameNotResolved`."""
         return (name,) if _is_address(name) else await self._addresses.find(name)

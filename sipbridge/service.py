@@ -111,6 +111,7 @@ class Service:
         stack.push_async_callback(store.close)
         resolver = Resolver(asyncio.get_running_loop().time)
         stack.push_async_callback(resolver.close)
+        resolver.open()
         client = await stack.enter_async_context(HttpClient(resolver))
         stack.push_async_callback(self._end_chores)
         self._trunk = SipTrunk(
