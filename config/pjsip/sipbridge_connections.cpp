@@ -1,6 +1,6 @@
 #include "sipbridge_connections.hpp"
 
-#include "sipbridge_messages.hpp"
+#include "sipbridge_incoming.hpp"
 #include "sipbridge_tls.hpp"
 
 #include <sys/socket.h>
@@ -288,7 +288,7 @@ void watchConnections(int most) {
     mostConnections = static_cast<size_t>(most);
     pjsua_var.ua_cfg.cb.on_transport_state = &onTransportState;
     pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &connectionsModule);
-    watchMessages();
+    watchIncoming();
 }
 
 int openConnections() { return static_cast<int>(silent.size() + heard.size()); }

@@ -3,7 +3,7 @@
 #include "sipbridge_ending.hpp"
 #include "sipbridge_native.hpp"
 #include "sipbridge_connections.hpp"
-#include "sipbridge_messages.hpp"
+#include "sipbridge_incoming.hpp"
 #include "sipbridge_negotiation.hpp"
 #include "sipbridge_outgoing.hpp"
 #include "sipbridge_pools.hpp"

@@ -351,7 +351,7 @@ EDITS = (
     ),
     # Messages of 65,535 bytes (RFC 3261, 18.1.1) that cost nothing at rest. PJSIP has room for the longest in each
     # connection and in each message that it sends or copies. Here connections read into a small buffer, and
-    # sipbridge_messages.cpp puts messages together: it hands PJSIP one at a time, whole. A message of ours is printed
+    # sipbridge_incoming.cpp puts messages together: it hands PJSIP one at a time, whole. A message of ours is printed
     # into one place, and then takes what it needs.
     ("pjsip/include/pjsip/sip_transport.h", r"char +packet\[PJSIP_MAX_PKT_LEN\];", r"char                    *packet;"),
     (

@@ -20,7 +20,7 @@ OWN = (
     "resolver",
     "outgoing",
     "framing",
-    "messages",
+    "incoming",
     "connections",
     "room",
     "pools",

@@ -1,4 +1,4 @@
-#include "sipbridge_messages.hpp"
+#include "sipbridge_incoming.hpp"
 #include "sipbridge_connections.hpp"
 
 // PJSIP's own pjsip_tpmgr_receive_packet(), renamed by our build: it takes what it is given for one message.
@@ -45,7 +45,7 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
 pjsip_module makeModule() {
     pjsip_module module;
     pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-messages"));
+    module.name = pj_str(const_cast<char *>("mod-sipbridge-incoming"));
     module.id = -1;
     // After the connections have noted a sign of life, before the transaction layer.
     module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER - 1;
@@ -53,11 +53,11 @@ pjsip_module makeModule() {
     return module;
 }
 
-pjsip_module messagesModule = makeModule();
+pjsip_module incomingModule = makeModule();
 
 }  // namespace
 
-void watchMessages() { pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &messagesModule); }
+void watchIncoming() { pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &incomingModule); }
 
 const Frame &currentRefusal() { return *refusal; }
 

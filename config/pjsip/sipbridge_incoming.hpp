@@ -2,8 +2,8 @@
  * SIP messages on their way in: each transport hands over bytes here, PJSIP gets whole messages, one by one, and what is
  * not whole is refused. Everything here belongs to the SIP thread.
  */
-#ifndef SIPBRIDGE_MESSAGES_HPP
-#define SIPBRIDGE_MESSAGES_HPP
+#ifndef SIPBRIDGE_INCOMING_HPP
+#define SIPBRIDGE_INCOMING_HPP
 
 #include "sipbridge_framing.hpp"
 
@@ -16,7 +16,7 @@ namespace sipbridge {
  * Refuse requests in a dialog that are not whole, before any other module sees them; once, after Endpoint::libInit. The
  * gate refuses those outside a dialog, after it has judged their source.
  */
-void watchMessages();
+void watchIncoming();
 /** Why the request that is being processed is refused; FrameMessage as its kind if it is whole. */
 const Frame &currentRefusal();
 /** Have PJSIP process a message, or of a refused request what a response needs. */
