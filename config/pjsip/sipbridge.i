@@ -92,6 +92,7 @@
 %ignore sipbridge::MessageData;
 %ignore sipbridge::breaksLine;
 %ignore sipbridge::borrowed;
+%ignore sipbridge::textOf;
 %ignore sipbridge::asksToHold;
 %ignore sipbridge::passLateByes;
 %ignore sipbridge::push;

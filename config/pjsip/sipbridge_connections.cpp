@@ -51,10 +51,7 @@ std::map<std::string, size_t> shares;
 // Addresses that we have opened a connection to.
 std::set<std::string> called;
 
-std::string sourceOf(const pjsip_transport *transport) {
-    const pj_str_t &host = transport->remote_name.host;
-    return std::string(host.ptr, static_cast<size_t>(host.slen));
-}
+std::string sourceOf(const pjsip_transport *transport) { return textOf(transport->remote_name.host); }
 
 bool isStream(const pjsip_transport *transport) { return PJSIP_TRANSPORT_IS_RELIABLE(transport); }
 

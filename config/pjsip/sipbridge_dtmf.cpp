@@ -14,6 +14,7 @@
 namespace {
 
 using sipbridge::push;
+using sipbridge::textOf;
 using Clock = std::chrono::steady_clock;
 
 // RFC 4733, 3.2, table 3. Higher events, such as 16 (flash), are no digits.
@@ -186,8 +187,6 @@ void reportLostEnds() {
 // ---------------------------------------------------------------- INFO
 
 namespace {
-
-std::string textOf(const pj_str_t &text) { return std::string(text.ptr, static_cast<size_t>(text.slen)); }
 
 std::string lower(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });

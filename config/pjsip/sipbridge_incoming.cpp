@@ -1,5 +1,6 @@
 #include "sipbridge_incoming.hpp"
 #include "sipbridge_connections.hpp"
+#include "sipbridge_message.hpp"
 
 // PJSIP's own pjsip_tpmgr_receive_packet(), renamed by our build: it takes what it is given for one message.
 extern "C" pj_ssize_t sipbridgeReceiveMessage(pjsip_tpmgr *manager, pjsip_rx_data *rdata);
@@ -25,7 +26,7 @@ void respond(pjsip_rx_data *rdata) {
     pjsip_hdr headers;
     pj_list_init(&headers);
     const std::string text = "399 sipbridge \"" + refusal->reason + "\"";
-    pj_str_t name = pj_str(const_cast<char *>("Warning")), value = pj_str(const_cast<char *>(text.c_str()));
+    const pj_str_t name = pj_str(const_cast<char *>("Warning")), value = borrowed(text);
     pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
     pjsip_endpt_respond_stateless(pjsua_get_pjsip_endpt(), rdata, refusal->status, NULL, &headers, NULL);
 }

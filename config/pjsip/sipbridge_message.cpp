@@ -22,6 +22,8 @@ pj_str_t borrowed(const std::string &text) {
     return borrowed;
 }
 
+std::string textOf(const pj_str_t &text) { return std::string(text.ptr, static_cast<size_t>(text.slen)); }
+
 MessageData::MessageData(const Headers &headers) : pool_(pjsua_pool_create("headers", 512, 512)) {
     pjsua_msg_data_init(&data);
     for (const auto &header : headers) {

@@ -1,4 +1,4 @@
-/* Our headers for the messages that PJSIP makes. */
+/* Our headers for the messages that PJSIP makes, and texts from and for PJSIP. */
 #ifndef SIPBRIDGE_MESSAGE_HPP
 #define SIPBRIDGE_MESSAGE_HPP
 
@@ -17,8 +17,11 @@ typedef std::vector<std::pair<std::string, std::string>> Headers;
 /** True if the text has a control character, which would end or spoil its line. */
 bool breaksLine(const std::string &text);
 
-/** The text for PJSIP, which lives no longer than that. */
+/** A text for PJSIP, valid while the string is. */
 pj_str_t borrowed(const std::string &text);
+
+/** A copy of a text of PJSIP's. */
+std::string textOf(const pj_str_t &text);
 
 /** Our headers for a message that PJSUA will make; PJSUA copies them. */
 class MessageData {

@@ -66,7 +66,7 @@ void giveUpLater(const pjsip_transaction *invite) {
     pj_gettickcount(&due);
     due.sec += GIVE_UP_SECONDS;
     const pj_str_t &key = invite->transaction_key;
-    unheard.push_back(Unheard{std::string(key.ptr, static_cast<size_t>(key.slen)), due});
+    unheard.push_back(Unheard{textOf(key), due});
 }
 
 void giveUpUnheard() {
@@ -165,8 +165,7 @@ void GateRequest::listHeaders(pjsip_hdr *headers) const {
     pj_list_init(headers);
     pj_pool_t *pool = rdata_->tp_info.pool;
     for (const auto &header : headers_) {
-        pj_str_t name = pj_str(const_cast<char *>(header.first.c_str()));
-        pj_str_t value = pj_str(const_cast<char *>(header.second.c_str()));
+        const pj_str_t name = borrowed(header.first), value = borrowed(header.second);
         pj_list_push_back(headers, pjsip_generic_string_hdr_create(pool, &name, &value));
     }
 }
@@ -347,9 +346,7 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
         push(EventConfirmed, id, call.inv->cancelling, 0, "", isUsable(call.inv));
     } else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED) {
         const bool byPeer = endedByPeer(call.inv, event);
-        const pj_str_t &why = call.inv->cause_text;
-        const std::string own(why.ptr, static_cast<size_t>(why.slen));
-        const std::string text = byPeer ? byeMessage(event) + redirection(event) : own;
+        const std::string text = byPeer ? byeMessage(event) + redirection(event) : textOf(call.inv->cause_text);
         push(EventEnded, id, hasHeardAudio(id), static_cast<int>(call.inv->cause), text, byPeer);
     }
 }

@@ -37,10 +37,7 @@ public:
     int ticket() const { return ticket_; }
 
     /** The method, as sent. */
-    std::string method() const {
-        const pj_str_t &name = rdata_->msg_info.msg->line.req.method.name;
-        return std::string(name.ptr, static_cast<size_t>(name.slen));
-    }
+    std::string method() const { return textOf(rdata_->msg_info.msg->line.req.method.name); }
     /** The message as received, or, of one that is refused as such, what a response needs. */
     std::string message() const {
         return std::string(rdata_->msg_info.msg_buf, static_cast<size_t>(rdata_->msg_info.len));

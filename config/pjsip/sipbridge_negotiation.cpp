@@ -1,5 +1,6 @@
 #include "sipbridge_negotiation.hpp"
 
+#include "sipbridge_message.hpp"
 #include "sipbridge_sdp.hpp"
 
 #include <memory>
@@ -36,7 +37,7 @@ pjsip_msg_body *sdpOf(const pjsip_rx_data *rdata) {
     return part ? part->body : nullptr;
 }
 
-std::string textOf(const pjsip_msg_body *body) { return std::string(static_cast<char *>(body->data), body->len); }
+std::string bytesOf(const pjsip_msg_body *body) { return std::string(static_cast<char *>(body->data), body->len); }
 
 void replace(pjsip_msg_body *body, pj_pool_t *pool, const std::string &text) {
     // PJMEDIA's scanner wants a zero behind the last byte.
@@ -54,7 +55,7 @@ std::unique_ptr<OfferAnswer> sessionFor(pjsua_acc_id account) {
         count = 0;
     for (unsigned i = 0; i < count; ++i)
         if (all[i].priority) {
-            const std::string id(all[i].codec_id.ptr, static_cast<size_t>(all[i].codec_id.slen));
+            const std::string id = textOf(all[i].codec_id);
             codecs += id.substr(0, id.find('/')) + " ";
         }
     return std::make_unique<OfferAnswer>(pjsua_var.acc[account].cfg.use_srtp, codecs);
@@ -100,7 +101,7 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
         return PJ_FALSE;
     pjsip_dialog *dialog = pjsip_ua_find_dialog(&info.cid->id, &info.to->tag, &info.from->tag, PJ_FALSE);
     if (OfferAnswer *session = sessionOf(dialog)) {
-        const std::string sdp = textOf(body);
+        const std::string sdp = bytesOf(body);
         replace(body, rdata->tp_info.pool,
                 isAnswer(dialog, info.msg->line.req.method) ? session->readAnswer(sdp)
                                                             : session->readOffer(sdp, info.cseq->cseq));
@@ -119,7 +120,7 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
     pjsip_transaction *transaction = pjsip_tsx_layer_find_tsx(&key, PJ_FALSE);
     // All our requests have offers, so what comes is an answer.
     if (OfferAnswer *session = sessionOf(transaction ? pjsip_tsx_get_dlg(transaction) : nullptr))
-        replace(body, rdata->tp_info.pool, session->readAnswer(textOf(body)));
+        replace(body, rdata->tp_info.pool, session->readAnswer(bytesOf(body)));
     return PJ_FALSE;
 }
 
@@ -179,7 +180,7 @@ void readNewOffer(pjsip_rx_data *rdata) {
     if (!body)
         return;
     newSession = sessionFor(pjsua_var.default_acc);
-    replace(body, rdata->tp_info.pool, newSession->readOffer(textOf(body), rdata->msg_info.cseq->cseq));
+    replace(body, rdata->tp_info.pool, newSession->readOffer(bytesOf(body), rdata->msg_info.cseq->cseq));
 }
 
 void keepNewOffer(pjsip_dialog *dialog) {

@@ -1,5 +1,7 @@
 #include "sipbridge_outgoing.hpp"
 
+#include "sipbridge_message.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -11,13 +13,6 @@ namespace {
 // Of a 3xx as many are looked at; and a URI no longer than PJSIP itself prints.
 const size_t MAX_CONTACTS = 10;
 const int FULL_Q1000 = 1000;
-
-pj_str_t borrowed(const std::string &text) {
-    pj_str_t string;
-    string.ptr = const_cast<char *>(text.data());
-    string.slen = static_cast<pj_ssize_t>(text.size());
-    return string;
-}
 
 }  // namespace
 

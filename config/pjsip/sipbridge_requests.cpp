@@ -25,8 +25,6 @@ struct Rejection {
     std::vector<std::pair<const char *, std::string>> headers;
 };
 
-std::string textOf(const pj_str_t &text) { return std::string(text.ptr, static_cast<size_t>(text.slen)); }
-
 const pjsip_hdr *find(const pjsip_msg *message, const char *name, const char *compact = "") {
     const pj_str_t full = pj_str(const_cast<char *>(name)), brief = pj_str(const_cast<char *>(compact));
     return static_cast<const pjsip_hdr *>(pjsip_msg_find_hdr_by_names(message, &full, &brief, NULL));

@@ -41,10 +41,6 @@ Sent sending;
 // By PJSUA's slot.
 Sent sent[PJSUA_MAX_CALLS];
 
-string hostOf(const pjsip_host_info *target) {
-    return string(target->addr.host.ptr, static_cast<size_t>(target->addr.host.slen));
-}
-
 pjsip_transport_type_e typeOf(const pjsip_host_info *target) {
     if (target->type != PJSIP_TRANSPORT_UNSPECIFIED)
         return target->type;
@@ -111,7 +107,7 @@ bool addConnection(pjsip_server_addresses *found, const pjsip_host_info *target,
 bool addChosen(pjsip_server_addresses *found, const pjsip_host_info *target) {
     if (sending.target.empty() || !addText(found, sending.target, target->addr.host))
         return false;
-    sending.host = hostOf(target);
+    sending.host = textOf(target->addr.host);
     sending.port = target->addr.port;
     return true;
 }
@@ -145,7 +141,7 @@ bool addSame(pjsip_server_addresses *found, const pjsip_host_info *target, const
 }
 
 void ask(const pjsip_host_info *target, void *token, pjsip_resolver_callback *callback) {
-    const string name = hostOf(target);
+    const string name = textOf(target->addr.host);
     // A line break parts the fields of the event; no host's name has one.
     if (waiting.size() >= MAX_WAITING || name.find('\n') != string::npos) {
         (*callback)(PJ_ERESOLVE, token, NULL);
@@ -183,9 +179,7 @@ void resolved(int number, const std::vector<string> &targets) {
         return;
     const Waiting one = found->second;
     waiting.erase(found);
-    pj_str_t name;
-    name.ptr = const_cast<char *>(one.name.data());
-    name.slen = static_cast<pj_ssize_t>(one.name.size());
+    const pj_str_t name = borrowed(one.name);
     pjsip_server_addresses addresses;
     addresses.count = 0;
     for (const string &target : targets)

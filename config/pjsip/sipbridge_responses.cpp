@@ -1,4 +1,5 @@
 #include "sipbridge_responses.hpp"
+#include "sipbridge_message.hpp"
 
 #include <cstring>
 #include <string>
@@ -162,8 +163,8 @@ void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char com
     pj_list_merge_last(&written->header.other_param, &read->other_param);
     written->header.vptr = &writtenHeader;
     written->hasTag = read->tag.slen > 0;
-    const pj_str_t borrowed = {const_cast<char *>(text.data()), static_cast<pj_ssize_t>(text.size())};
-    pj_strdup(rdata->tp_info.pool, &written->text, &borrowed);
+    const pj_str_t value = borrowed(text);
+    pj_strdup(rdata->tp_info.pool, &written->text, &value);
     pj_list_insert_before(read, &written->header);
     pj_list_erase(read);
     read = &written->header;

@@ -93,7 +93,7 @@ bool isHost(const pj_sockaddr_t *address, const Network &source) {
 }
 
 string folded(const pj_str_t &name) {
-    string lower(name.ptr, static_cast<size_t>(name.slen));
+    string lower = textOf(name);
     for (char &c : lower)
         c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
     return lower;
@@ -250,7 +250,7 @@ void note(const pjsip_rx_data *rdata) {
     const pj_str_t &method = rdata->msg_info.cseq->method.name;
     const int status = message->type == PJSIP_RESPONSE_MSG ? message->line.status.code : 0;
     push(EventStranger, -1, static_cast<int>(untold & 0x7fffffff), status,
-         string(rdata->pkt_info.src_name) + "\n" + string(method.ptr, static_cast<size_t>(method.slen)));
+         string(rdata->pkt_info.src_name) + "\n" + textOf(method));
     untold = 0;
 }
 
@@ -328,10 +328,7 @@ void noteAddresses(const string &name, const std::vector<pj_sockaddr> &addresses
         return;
     if (names.size() >= MAX_NAMES)
         names.clear();
-    pj_str_t text;
-    text.ptr = const_cast<char *>(name.data());
-    text.slen = static_cast<pj_ssize_t>(name.size());
-    std::vector<Network> &kept = names[folded(text)];
+    std::vector<Network> &kept = names[folded(borrowed(name))];
     kept.clear();
     for (const pj_sockaddr &each : addresses)
         kept.push_back(networkOf(&each));

@@ -36,8 +36,7 @@ std::set<const pjsip_transport *> carrying;
 string reasonOf(pj_uint32_t faults, pj_status_t status) {
     if (!faults) {
         char text[PJ_ERR_MSG_SIZE];
-        const pj_str_t message = pj_strerror(status, text, sizeof(text));
-        return string(message.ptr, static_cast<size_t>(message.slen));
+        return textOf(pj_strerror(status, text, sizeof(text)));
     }
     const char *faultTexts[32];
     unsigned count = PJ_ARRAY_SIZE(faultTexts);
@@ -83,9 +82,8 @@ void letGoOf(const pjsip_transport *transport) {
 
 void tellOfFailure(const pjsip_transport *transport, const pjsip_transport_state_info *info) {
     const auto *tls = static_cast<const pjsip_tls_state_info *>(info->ext_info);
-    const pj_str_t &name = transport->remote_name.host;
     push(EventTlsFailed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0,
-         string(name.ptr, static_cast<size_t>(name.slen)) + "\n" +
+         textOf(transport->remote_name.host) + "\n" +
              reasonOf(tls ? tls->ssl_sock_info->verify_status : 0, info->status));
 }
 
