@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sipbridge.audio import read_wav
-from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, load_config, unsupported
+from sipbridge.config import Config, PromptAgentConfig, all_projects, dotted, load_config, unsupported
 from sipbridge.errors import ConfigError, StartupError
 
 # Whether an address is in use is for the start to find out: the running bridge has its own.
@@ -65,19 +65,13 @@ def _too_many_calls(config: Config) -> Iterator[str]:
 
 
 def _recordings(config: Config) -> Iterator[str]:
-    for key, project in _projects(config):
+    for key, project in all_projects(config):
         agent = project.agent
         if isinstance(agent, PromptAgentConfig) and agent.audio is not None:
             try:
                 read_wav(agent.audio)
             except StartupError as error:
-                yield f"{key}.agent.audio: {error}"
-
-
-def _projects(config: Config) -> Iterator[tuple[str, ProjectConfig]]:
-    for client_id, client in config.clients.items():
-        for project_id, project in client.projects.items():
-            yield f"clients.{client_id}.projects.{project_id}", project
+                yield f"{dotted(key.path)}.agent.audio: {error}"
 
 
 def _folders(config: Config) -> Iterator[str]:

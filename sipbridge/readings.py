@@ -11,18 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sipbridge.calls.surroundings import Surroundings
-from sipbridge.config import Config, taken_over
+from sipbridge.config import Config, ProjectKey, all_projects, taken_over
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
-from sipbridge.tenancy import (
-    ProjectKey,
-    clip_name,
-    make_agents,
-    make_centres,
-    make_speakers,
-    project_keys,
-    read_recordings,
-)
+from sipbridge.tenancy import clip_name, make_agents, make_centres, make_speakers, read_recordings
 
 if TYPE_CHECKING:
     from sipbridge.sip.trunk import SipTrunk
@@ -63,7 +55,7 @@ class Readings:
     @property
     def projects(self) -> set[ProjectKey]:
         """The projects of all versions that are kept."""
-        return {key for version in self._kept for key in project_keys(version.around.config)}
+        return {key for version in self._kept for key, _ in all_projects(version.around.config)}
 
     async def load(self) -> None:
         """Make the first version. Raises `StartupError` or `ConfigError`."""

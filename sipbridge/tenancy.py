@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -13,7 +13,14 @@ from sipbridge.agents.websocket import Trust, trust_authorities
 from sipbridge.audio import Pcm, read_wav
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.calls.surroundings import Surroundings
-from sipbridge.config import Config, ProjectConfig, PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config import (
+    Config,
+    ProjectConfig,
+    PromptAgentConfig,
+    SipAgentConfig,
+    WebsocketAgentConfig,
+    all_projects,
+)
 from sipbridge.cxone import CxoneCentre, HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.speech import CommandSpeaker
@@ -21,14 +28,12 @@ from sipbridge.speech import CommandSpeaker
 if TYPE_CHECKING:
     from sipbridge.sip.trunk import SipTrunk
 
-ProjectKey = tuple[str, str]
-
 
 def read_recordings(config: Config) -> dict[Path, Pcm]:
     """Read what prompts play. Takes a while, so not on the loop. Raises `StartupError`."""
     paths = {
         project.agent.audio
-        for _, project in _projects(config)
+        for _, project in all_projects(config)
         if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
     }
     return {path: read_wav(path) for path in paths}
@@ -41,10 +46,10 @@ def clip_name(path: Path, pcm: Pcm) -> str:
 
 def make_agents(
     config: Config, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]
-) -> Mapping[ProjectKey, Agent]:
+) -> Mapping[tuple[str, str], Agent]:
     """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
-    return {key: _make_agent(project, trunk, resolver, clips, trust) for key, project in _projects(config)}
+    return {key: _make_agent(project, trunk, resolver, clips, trust) for key, project in all_projects(config)}
 
 
 def _make_agent(
@@ -58,11 +63,11 @@ def _make_agent(
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
-def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings) -> Mapping[ProjectKey, Speaker]:
+def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings) -> Mapping[tuple[str, str], Speaker]:
     """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
-    speakers: dict[ProjectKey, Speaker] = {}
-    earlier = dict(_projects(before.config))
-    for key, project in _projects(config):
+    speakers: dict[tuple[str, str], Speaker] = {}
+    earlier = dict(all_projects(before.config))
+    for key, project in all_projects(config):
         if project.tts_command is None:
             continue
         if key in before.speakers and earlier[key].tts_command == project.tts_command:
@@ -84,14 +89,3 @@ def make_centres(
         else:
             centres[client] = CxoneCentre(client, settings.cxone, http, observe)
     return centres
-
-
-def project_keys(config: Config) -> set[ProjectKey]:
-    """Return the client and the name of each project."""
-    return {key for key, _ in _projects(config)}
-
-
-def _projects(config: Config) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
-    for client_id, client in config.clients.items():
-        for project_id, project in client.projects.items():
-            yield (client_id, project_id), project

@@ -33,6 +33,7 @@ from sipbridge.config.models import (
 )
 from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import dotted
+from sipbridge.config.projects import ProjectKey, all_projects
 from sipbridge.config.reload import taken_over
 from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
@@ -71,6 +72,7 @@ __all__ = [
     "ListenUrl",
     "ParameterName",
     "ProjectConfig",
+    "ProjectKey",
     "PromptAgentConfig",
     "ReferDestination",
     "ReleaseDestination",
@@ -81,6 +83,7 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
+    "all_projects",
     "authority",
     "certificate_problems",
     "check_called",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sipbridge.config.agents import WebsocketAgentConfig
 from sipbridge.config.problems import Problem
+from sipbridge.config.projects import all_projects
 
 if TYPE_CHECKING:
     from sipbridge.config.models import Config, TlsConfig
@@ -22,12 +23,10 @@ _NO_PAIR = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 def authority_problems(config: Config) -> Iterator[Problem]:
     """Find agents whose `ca_file` names no authority."""
-    for client_id, client in config.clients.items():
-        for project_id, project in client.projects.items():
-            agent = project.agent
-            if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
-                path = ("clients", client_id, "projects", project_id, "agent", "ca_file")
-                yield Problem(path, "holds no certificate; give a PEM file of the authority")
+    for key, project in all_projects(config):
+        agent = project.agent
+        if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
+            yield Problem((*key.path, "agent", "ca_file"), "holds no certificate; give a PEM file of the authority")
 
 
 def certificate_problems(tls: TlsConfig) -> Iterator[Problem]:

@@ -40,6 +40,7 @@ from sipbridge.config.fields import (
 )
 from sipbridge.config.handoff import HandoffConfig
 from sipbridge.config.numbers import number_key
+from sipbridge.config.projects import all_projects
 from sipbridge.config.sip_uris import SrtpUse
 from sipbridge.config.tokens import ApiKey, AuthToken
 
@@ -298,8 +299,7 @@ class Config(Section):
         """Lower-case names of the headers that carry a token or the contact id, in any project."""
         return frozenset(
             name.lower()
-            for client in self.clients.values()
-            for project in client.projects.values()
+            for _, project in all_projects(self)
             for name in (project.headers.auth_token, project.headers.contact_id)
         )
 

@@ -13,6 +13,8 @@ from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
 from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
+from sipbridge.config.problems import dotted
+from sipbridge.config.projects import all_projects
 from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_a_call
 
@@ -55,9 +57,9 @@ def _warnings(config: Config) -> Iterator[str]:
         for key in ("issuer", "api_url"):
             if _is_clear_and_far(getattr(client.cxone, key)):
                 yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
-    for place, project in _projects(config):
+    for project_key, project in all_projects(config):
         for warning in _of_project(project):
-            yield f"{place}.{warning}"
+            yield f"{dotted(project_key.path)}.{warning}"
 
 
 def _keys_in_the_clear(sip: SipConfig) -> Iterator[str]:
@@ -130,7 +132,7 @@ def _too_few_ports(config: Config) -> Iterator[str]:
 
 
 def _pop_links(config: Config) -> Iterator[str]:
-    if not any("pop_url" in template.names for _, p in _projects(config) for template in p.handoff.signal.values()):
+    if not any("pop_url" in template.names for _, p in all_projects(config) for template in p.handoff.signal.values()):
         return
     if _is_local(config.http.public_url):
         yield "http.public_url: a desktop cannot open the {pop_url} of a Signal there; write the address it reaches"
@@ -148,9 +150,3 @@ def _is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _projects(config: Config) -> Iterator[tuple[str, ProjectConfig]]:
-    for client_id, client in config.clients.items():
-        for project_id, project in client.projects.items():
-            yield f"clients.{client_id}.projects.{project_id}", project

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.handoff import InviteDestination
 from sipbridge.config.models import Config, ProjectConfig
+from sipbridge.config.projects import all_projects
 
 _PER_LEG = 2  # RTP and RTCP, a socket and a port each
 
 
 def ports_a_call(config: Config) -> int:
     """Return how many UDP ports a call takes at most."""
-    return max(_PER_LEG * _legs(project) for project in _projects(config))
+    return max(_PER_LEG * _legs(project) for _, project in all_projects(config))
 
 
 def descriptors_a_call(config: Config) -> int:
     """Return how many file descriptors a call takes at most."""
     return max(
-        _PER_LEG * _legs(project) + isinstance(project.agent, WebsocketAgentConfig) for project in _projects(config)
+        _PER_LEG * _legs(project) + isinstance(project.agent, WebsocketAgentConfig)
+        for _, project in all_projects(config)
     )
 
 
@@ -31,8 +31,3 @@ def _legs(project: ProjectConfig) -> int:
         isinstance(destination, InviteDestination) for destination in project.handoff.destinations.values()
     )
     return 1 + agent + calls_out
-
-
-def _projects(config: Config) -> Iterator[ProjectConfig]:
-    for client in config.clients.values():
-        yield from client.projects.values()
