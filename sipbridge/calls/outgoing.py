@@ -24,7 +24,7 @@ from sipbridge.errors import DialFailed
 from sipbridge.waiting import Unless
 
 # A target that has not responded by then, three INVITEs by UDP, is given up if there is another (RFC 3261, 17.1.1.2).
-UNHEARD_SECONDS = 3.0
+UNRESPONSIVE_SECONDS = 3.0
 
 _REQUEST_TIMEOUT = 408
 CHALLENGES = (401, 407)  # a far end that wants credentials, or others
@@ -84,17 +84,17 @@ class Attempt:
         )
 
     @asynccontextmanager
-    async def heard_in_time(self, leg: Leg) -> AsyncIterator[None]:
-        """`async with attempt.heard_in_time(leg):` what `DialFailed` cuts short if the far end does not respond."""
+    async def responds_in_time(self, leg: Leg) -> AsyncIterator[None]:
+        """`async with attempt.responds_in_time(leg):` what `DialFailed` cuts short if the far end does not respond."""
         silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def look() -> None:
-            if not leg.heard.done():
+        def give_up() -> None:
+            if not leg.responded.done():
                 silent.set_result(None)
 
         timer = None
         if self.patience_seconds is not None:
-            timer = asyncio.get_running_loop().call_later(self.patience_seconds, look)
+            timer = asyncio.get_running_loop().call_later(self.patience_seconds, give_up)
         try:
             async with Unless(silent, DialFailed(_REQUEST_TIMEOUT, "no response")):
                 yield
@@ -137,7 +137,7 @@ async def _in_turn(
     for left, target in zip(range(len(targets) - 1, 0, -1), targets, strict=False):
         seconds = ((limit.when() or 0.0) - asyncio.get_running_loop().time()) / (left + 1)
         try:
-            patience = min(seconds, UNHEARD_SECONDS)
+            patience = min(seconds, UNRESPONSIVE_SECONDS)
             return await attempt(Attempt(dialler, callee.uri, target, callee.credentials, patience, sources))
         except DialFailed as error:
             if error.sip_status not in _NEXT_TARGET:

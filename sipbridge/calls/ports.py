@@ -95,14 +95,14 @@ class Leg(Protocol):
 
     Every method may raise `LegGone`. `ended` is done when the dialog is over, however it ended; `answered` when the
     far end of an outgoing leg sent its 2xx (for an incoming leg, when we did), and raises `DialFailed` otherwise.
-    `early` is done when the far end of an outgoing leg offers audio before its answer (RFC 3960), `heard` when it has
-    responded at all, with 100 at least.
+    `early` is done when the far end of an outgoing leg offers audio before its answer (RFC 3960), `responded` when it
+    has responded at all, with 100 at least.
     """
 
     ended: asyncio.Future[LegEnd]
     answered: asyncio.Future[None]
     early: asyncio.Future[None]
-    heard: asyncio.Future[None]
+    responded: asyncio.Future[None]
 
     async def ring(self) -> None:
         """Send 180."""

@@ -150,7 +150,7 @@ async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
     async def attempt(one: Attempt) -> Leg | None:
         leg = await one.dial(plan.headers, call.record.caller)
         try:
-            async with one.heard_in_time(leg):
+            async with one.responds_in_time(leg):
                 await first_of(leg.answered, call.drained)
             if leg.answered.done():
                 leg.answered.result()

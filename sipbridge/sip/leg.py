@@ -39,7 +39,7 @@ class SipLeg:
         self.answered: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
         self.early: asyncio.Future[None] = loop.create_future()
-        self.heard: asyncio.Future[None] = loop.create_future()
+        self.responded: asyncio.Future[None] = loop.create_future()
         # Whether anybody waits for the answer is theirs to decide.
         self.answered.add_done_callback(_look_at)
         self._loop = loop
@@ -201,8 +201,8 @@ class SipLeg:
 
     def response_came(self) -> None:
         """The far end has responded to our INVITE, whatever it said."""
-        if not self.heard.done():
-            self.heard.set_result(None)
+        if not self.responded.done():
+            self.responded.set_result(None)
 
     def audio_offered(self) -> None:
         """Offer and answer are done, whether the far end has answered the call or not."""

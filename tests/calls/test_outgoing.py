@@ -49,7 +49,7 @@ class Line:
         if fate == "answers":
             leg.far_end_answers()
         elif fate == "rings":
-            leg.heard.set_result(None)
+            leg.responded.set_result(None)
         elif isinstance(fate, int):
             leg.answered.set_exception(DialFailed(fate, str(fate), self.contacts))
         return leg
@@ -59,7 +59,7 @@ class Line:
 
         async def attempt(one: Attempt) -> str:
             leg = await one.dial({}, "+15550100")
-            async with one.heard_in_time(leg):
+            async with one.responds_in_time(leg):
                 await asyncio.shield(leg.answered)
             return one.target
 
@@ -72,7 +72,7 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outgoing, "UNHEARD_SECONDS", 0.05)
+    monkeypatch.setattr(outgoing, "UNRESPONSIVE_SECONDS", 0.05)
 
 
 # ------------------------------------------------------------ targets

@@ -32,7 +32,7 @@ class FakeLeg:
         self.ended: asyncio.Future[LegEnd] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
         self.early: asyncio.Future[None] = loop.create_future()
-        self.heard: asyncio.Future[None] = loop.create_future()
+        self.responded: asyncio.Future[None] = loop.create_future()
         self.answered.add_done_callback(_look_at)
         self.referring: ReferOutcome | Exception = ReferOutcome(ReferResult.ACCEPTED, 200)
         self.answering: Exception | None = None

@@ -63,7 +63,7 @@ class SipAgent:
             agent_leg = await one.dial(headers, caller, referrals)
             referrals.attach(agent_leg)
             try:
-                async with one.heard_in_time(agent_leg):
+                async with one.responds_in_time(agent_leg):
                     await self._until_answered(leg, agent_leg)
                 _must_be_there(agent_leg, referrals)
             except BaseException:
