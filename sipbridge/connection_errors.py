@@ -1,9 +1,16 @@
-"""Why a connection failed, in words of ours: theirs may quote what the far end sent."""
+"""Why an address could not be listened on or connected to, in words of ours: theirs may quote what the far end sent."""
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
+
+_LISTEN_ERRORS = {
+    errno.EADDRINUSE: "the address is in use; free it, or name another",
+    errno.EADDRNOTAVAIL: "the address is not one of this machine; name one of its own, or 0.0.0.0",
+    errno.EACCES: "this user may not open the port; name one over 1023",
+}
 
 
 def explain_connection_error(error: OSError) -> str:
@@ -17,3 +24,8 @@ def explain_connection_error(error: OSError) -> str:
             return f"TLS failed: {error.reason}"
         case _:
             return os.strerror(error.errno).lower() if error.errno else "no address of it could be connected"
+
+
+def explain_listen_error(number: int | None) -> str | None:
+    """Say by its errno why an address could not be listened on, and what to do; None if it is another error."""
+    return _LISTEN_ERRORS.get(number or 0)

@@ -16,13 +16,11 @@ from typing import Literal, NamedTuple
 
 from sipbridge.audio import read_wav
 from sipbridge.config import Config, PromptAgentConfig, all_projects, dotted, load_config, unsupported
+from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import ConfigError, StartupError
 
-# Whether an address is in use is for the start to find out: the running bridge has its own.
-_CANNOT_LISTEN = {
-    errno.EADDRNOTAVAIL: "is no address of this machine; name one of its own, or 0.0.0.0",
-    errno.EACCES: "may not be opened by this user; name a port over 1023",
-}
+# Not EADDRINUSE, which the start finds out: the running bridge has its own addresses.
+_CANNOT_LISTEN = (errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -124,7 +122,7 @@ def _cannot_listen(address: _Address) -> str | None:
         try:
             probe.bind(place)
         except OSError as error:
-            return _CANNOT_LISTEN.get(error.errno or 0)
+            return explain_listen_error(error.errno) if error.errno in _CANNOT_LISTEN else None
     return None
 
 

@@ -8,9 +8,10 @@ import pjsua2 as pj
 
 from sipbridge import descriptors
 from sipbridge.config import ListenUrl, SipConfig, SrtpUse
+from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.sip.credentials import Copies, Credentials
-from sipbridge.sip.pjsip_errors import explain
+from sipbridge.sip.pjsip_errors import errno_of, explain
 from sipbridge.sip.room import LEGS_A_CALL
 
 # Slots beyond those: dialogs that are ending still hold theirs.
@@ -131,10 +132,11 @@ class PjsipEndpoint:
 
     def _listen(self, url: ListenUrl) -> None:
         try:
-            number = self._open_tls(url) if url.transport == "tls" else self._open_transport(url)
+            index = self._open_tls(url) if url.transport == "tls" else self._open_transport(url)
         except pj.Error as error:
-            raise StartupError(f"sip.listen: {url} cannot be opened: {explain(error)}") from None
-        port = self.endpoint.transportGetInfo(number).localName.rpartition(":")[2]
+            why = explain_listen_error(errno_of(error)) or explain(error)
+            raise StartupError(f"sip.listen: {url} cannot be opened: {why}") from None
+        port = self.endpoint.transportGetInfo(index).localName.rpartition(":")[2]
         self.addresses.append(f"{url.transport}://{url.host}:{port}")
 
     def _open_tls(self, url: ListenUrl) -> int:

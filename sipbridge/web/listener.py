@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 
 from sipbridge.config import authority
+from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.web.connections import Connections
 
@@ -46,7 +47,7 @@ async def start_web(
         connections.close()
         await runner.cleanup()
         raise StartupError(
-            f"{key}: cannot listen on {authority(host, port)}: {error.strerror}; free it, or name another"
+            f"{key}: cannot listen on {authority(host, port)}: {explain_listen_error(error.errno) or error.strerror}"
         ) from error
     in_use = server.sockets[0].getsockname()
     return Listener(runner, connections, server), (in_use[0], in_use[1])

@@ -57,8 +57,11 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
     "journal": (_set("store.journal", "none/calls.journal"), "store.journal: the folder"),
     "directory": (_set("store.url", "sqlite:///."), "store.url: "),
     "redis": (_set("store.url", "redis://127.0.0.1/0"), "store.url: Redis is not supported"),
-    "sip address": (_set("sip.listen", ["udp://192.0.2.1:5060"]), "sip.listen[0]: is no address of this machine"),
-    "http address": (_set("http.listen", "192.0.2.1:0"), "http.listen: is no address of this machine"),
+    "sip address": (
+        _set("sip.listen", ["udp://192.0.2.1:5060"]),
+        "sip.listen[0]: the address is not one of this machine",
+    ),
+    "http address": (_set("http.listen", "192.0.2.1:0"), "http.listen: the address is not one of this machine"),
     "host": (_set("http.listen", "no-such-host.invalid:0"), "http.listen: has a host that cannot be resolved"),
     "collision": (
         _set("sip.listen", ["udp://0.0.0.0:0", "tcp://0.0.0.0:45678", "tcp://127.0.0.1:45678"]),

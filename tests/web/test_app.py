@@ -88,7 +88,7 @@ async def test_many_requests_at_once_are_answered_each_with_its_own(bridge: Brid
 
 async def test_an_address_in_use_is_named(bridge: Bridge) -> None:
     host, _, port = bridge.base.removeprefix("http://").partition(":")
-    with pytest.raises(StartupError, match=rf"http\.listen: cannot listen on {host}:{port}: "):
+    with pytest.raises(StartupError, match=rf"http\.listen: cannot listen on {host}:{port}: the address is in use; "):
         await start_web(make_app(bridge.deps()), host, int(port))
 
 
