@@ -58,7 +58,7 @@ _TEXTS = {
 }
 
 
-def read_json(text: bytes | bytearray) -> object:
+def read_json(text: str | bytes | bytearray) -> object:
     """Read JSON. Raises `ValueError`: "is not JSON that can be read (line 1, column 5)".
 
     By pydantic's own parser, which stops at 200 levels of nesting and at 4,300 digits.

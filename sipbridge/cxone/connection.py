@@ -43,13 +43,13 @@ class Answer:
 
     def json_object(self, source: str) -> dict[str, Any]:
         """The body as a JSON object. Raises `CxoneError` that names the source."""
-        value = read_json(self.body)
+        value = read_lenient_json(self.body)
         if not isinstance(value, dict):
             raise CxoneError(f"{source} answered something else than a JSON object")
         return value
 
 
-def read_json(text: bytes) -> object:
+def read_lenient_json(text: bytes) -> object:
     """Return what a text of JSON holds, None if it is not JSON.
 
     Lenient: a byte order mark may stand before it (RFC 8259, 8.1), and fields that are not read here may hold bytes

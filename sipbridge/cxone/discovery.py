@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sipbridge.config import CxoneConfig
-from sipbridge.cxone.connection import read_json
+from sipbridge.cxone.connection import read_lenient_json
 from sipbridge.cxone.http import HttpClient
 from sipbridge.cxone.urls import url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
@@ -90,7 +90,7 @@ def _claims(id_token: str) -> dict[str, Any]:
     parts = "".join(id_token.split()).split(".")
     payload = parts[1].rstrip("=") if len(parts) > 1 else ""
     try:
-        claims = read_json(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+        claims = read_lenient_json(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
     except ValueError:
         claims = None
     if not isinstance(claims, dict):

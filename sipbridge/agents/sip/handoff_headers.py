@@ -16,12 +16,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from sipbridge.agents.sip.refer_to import read_refer_to
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.ports import Headers, Referral
-from sipbridge.calls.validation import describe_fault
+from sipbridge.calls.validation import describe_fault, read_json
 
 _PREFIX = "x-handoff-"
 _TEXTS = {name.replace("_", "-"): name for name in ("destination", "reason", "utterance", "shared_id", "route")}
@@ -92,12 +91,11 @@ def _must_be_text(name: str, value: str) -> None:
 
 def _json_object(value: str) -> dict[str, Any]:
     try:
-        # pydantic's own parser, as for the HTTP API: exact integers of up to 4,300 digits, 200 levels of nesting.
-        data = from_json(value or "{}", allow_inf_nan=False)
-    except ValueError:
-        raise ValueError("X-Handoff-Data is no JSON") from None
+        data = read_json(value or "{}")
+    except ValueError as error:
+        raise ValueError(f"X-Handoff-Data {error}") from None
     if not isinstance(data, dict):
-        raise ValueError("X-Handoff-Data is no JSON object")  # noqa: TRY004 (one kind of error for all that cannot be read)
+        raise ValueError("X-Handoff-Data must be an object")  # noqa: TRY004 (one kind of error for all that cannot be read)
     return data
 
 
