@@ -184,7 +184,9 @@ async def test_those_who_ask_at_once_share_one_lookup_and_giving_up_leaves_it_to
 ) -> None:
     server.silent.add("cxone.test")
     waiters = [asyncio.create_task(resolver.addresses("cxone.test")) for _ in range(50)]
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        while not server.asked["cxone.test"]:  # noqa: ASYNC110 (the name server has no event)
+            await asyncio.sleep(0.01)
     assert server.asked["cxone.test"] <= 2  # for an IPv4 and an IPv6 address
     waiters[0].cancel()
     server.silent.clear()
@@ -204,7 +206,7 @@ async def test_a_lookup_has_a_time_limit_after_which_nobody_waits_for_it(
     for _ in range(100):
         with pytest.raises(NameNotResolved):
             await resolver.addresses("dead.test")
-    assert time.monotonic() - started_at < 0.1
+    assert time.monotonic() - started_at < 1  # waiting for each would take ten seconds
     assert system.asked["dead.test"] == 1
 
 
