@@ -9,7 +9,7 @@
 /* A leg is one port; what plays to it or listens to it is another. */
 #define PJSUA_MAX_CONF_PORTS            (3 * PJSUA_MAX_CALLS)
 /* Who may listen to a leg or to what plays: a WebSocket agent, the leg it is joined to, for a moment both and the next
- * (builder/compiling.py puts it into PJMEDIA's conference). */
+ * (builder/edits.py puts it into PJMEDIA's conference). */
 #define SIPBRIDGE_MAX_LISTENERS         16
 #define PJSUA_MAX_ACC                   8
 #define PJSUA_MAX_BUDDIES               1
@@ -34,7 +34,7 @@
 #define PJSIP_MAX_DIALOG_COUNT          (32 * 1024 - 1)
 
 /* What a message may have (RFC 3261, 18.1.1), those that come and those that go. Nothing is kept that is as large as this but
- * a buffer of each UDP transport: builder/compiling.py has connections read into a small one, and messages of ours take
+ * a buffer of each UDP transport: builder/edits.py has connections read into a small one, and messages of ours take
  * what they need. */
 #define PJSIP_MAX_PKT_LEN               65535
 #define SIPBRIDGE_READ_BYTES            4096

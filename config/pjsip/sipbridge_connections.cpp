@@ -74,12 +74,12 @@ void forget(pjsip_transport *transport) {
         shares.erase(share);
 }
 
-/** Close one that nobody uses. */
+/** Close one that is not in use. */
 void drop(pjsip_transport *transport) { pjsip_transport_shutdown(transport); }
 
 /**
  * Close one that calls may stand on, at once, after what is in the kernel. PJSIP alone would keep it open for as long as
- * they need it; so it sees what it would see if the peer had closed, and dialogs let go of it.
+ * they need it; so it sees what it would see if the peer had closed, and dialogs release it.
  */
 void hangUp(pjsip_transport *transport, Connection &connection, const std::string &why) {
     if (connection.closing)
@@ -292,7 +292,7 @@ int openConnections() { return static_cast<int>(silent.size() + heard.size()); }
 
 }  // namespace sipbridge
 
-// PJSIP's own C calls this (builder/compiling.py).
+// PJSIP's own C calls this (builder/edits.py).
 extern "C" void sipbridgeCountUnsent(pjsip_transport *transport, int change) {
     if (sipbridge::isStream(transport))
         sipbridge::countUnsent(transport, change);

@@ -17,7 +17,7 @@ using sipbridge::push;
 using sipbridge::textOf;
 using Clock = std::chrono::steady_clock;
 
-// RFC 4733, 3.2, table 3. Higher events, such as 16 (flash), are no digits.
+// RFC 4733, 3.2, table 3. Higher events, such as 16 (flash), are not digits.
 const char DIGITS[] = "0123456789*#ABCD";
 const int DIGIT_EVENTS = 16;
 const int HIGHEST_EVENT = 255;
@@ -25,7 +25,7 @@ const auto LOST_AFTER = std::chrono::milliseconds(300);
 // An INFO may come so much before or after the event that is the same press.
 const auto PAIRED_WITHIN = std::chrono::seconds(1);
 const size_t MOST_UNPAIRED = 16;
-// The longest duration that a packet can tell. A longer press goes on with another timestamp (RFC 4733, 2.5.1.3).
+// The longest duration that a packet can state. A longer press goes on with another timestamp (RFC 4733, 2.5.1.3).
 const uint32_t SEGMENT = 0xffff;
 // Some senders begin the next segment a packet early, or one tick late.
 const uint32_t SEGMENT_EARLY = 400, SEGMENT_LATE = 1;
@@ -62,7 +62,7 @@ struct Leg {
     std::array<PressId, 8> earlier;
     size_t nextEarlier = 0;
     std::vector<Unpaired> unpaired;
-    // Of a press that several INFOs tell as RTP does: its event and duration so far.
+    // Of a press that several INFOs report as RTP does: its event and duration so far.
     int infoEvent = -1;
     uint32_t infoDuration = 0;
 };
@@ -102,7 +102,7 @@ void release(int call) {
     report(call, DIGITS[press.id.event], Way::Event, press.began);
 }
 
-/** Another timestamp, but the digit was not let go: it begins where the press has been until now. */
+/** Another timestamp, but the digit was not released: it begins where the press has been until now. */
 bool goesOn(const Press &press, const PressId &id, bool marker) {
     if (press.ended || marker || id.ssrc != press.id.ssrc || id.event != press.id.event)
         return false;
@@ -249,7 +249,7 @@ bool mayBeIgnored(const pjsip_msg *message) {
 struct Info {
     int code = PJSIP_SC_OK;
     int event = -1;
-    // With the event as in RTP: it may come again until the digit is let go.
+    // With the event as in RTP: it may come again until the digit is released.
     bool isPayload = false, end = true;
     uint32_t duration = 0;
 };

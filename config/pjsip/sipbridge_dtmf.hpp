@@ -13,7 +13,7 @@ void forgetDigits(pjsua_call_id call);
 
 /**
  * Respond to an INFO in a dialog, and report the digit that it carries: 200, also without a body (RFC 2976, 2.2); 415 with
- * Accept for a type that is no digit's (RFC 3261, 21.4.13); 400 for a body that cannot be read.
+ * Accept for a type that carries no digit (RFC 3261, 21.4.13); 400 for a body that cannot be read.
  */
 void answerInfo(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata);
 
@@ -22,7 +22,7 @@ void reportLostEnds();
 
 }  // namespace sipbridge
 
-// PJMEDIA's stream asks these, on the media clock, for each packet of a call (builder/compiling.py).
+// PJMEDIA's stream asks these, on the media clock, for each packet of a call (builder/edits.py).
 
 /** A packet of the payload type that was negotiated for events. */
 extern "C" void sipbridgeEventPacket(int call, const pjmedia_rtp_hdr *header, const void *payload, unsigned length);

@@ -135,7 +135,7 @@ void HeadReader::endLine() {
 string HeadReader::fault() const {
     if (lengths_.size() > 1)
         return "Content-Length came several times";
-    return lengths_.empty() || agrees() ? "" : "Content-Length is no number";
+    return lengths_.empty() || agrees() ? "" : "Content-Length is not a number";
 }
 
 bool HeadReader::agrees() const {

@@ -38,7 +38,7 @@ class HeadReader {
 public:
     /** Take the next byte; true if it ends the head (the end of its blank line). */
     bool take(char byte);
-    /** True if this is no SIP message, as far as the start line is known. */
+    /** True if this is not a SIP message, as far as the start line is known. */
     bool isJunk() const { return junk_; }
     bool isResponse() const { return response_; }
     /** What is wrong with Content-Length; empty if nothing is, or if there is none. Once the head has ended. */
@@ -72,7 +72,7 @@ public:
     Frame giveUp();
     /** True if a message, or the skipped rest of one, has begun and not ended. */
     bool isUnfinished() const { return state_ == State::Head || state_ == State::Body; }
-    /** True if one has begun that is too long, and so far does not say who is to be told so. */
+    /** True if one has begun that is too long, and so far does not name its sender and its call. */
     bool isLost() const { return state_ == State::Head && skipping_ && !answered_; }
 
 private:

@@ -84,7 +84,7 @@ void learnName(const std::string &name, const std::vector<std::string> &addresse
 
 }  // namespace sipbridge
 
-/** What PJLIB calls instead of getaddrinfo (builder/compiling.py). */
+/** What PJLIB calls instead of getaddrinfo (builder/edits.py). */
 extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, addrinfo **found) {
     using namespace sipbridge;
     std::lock_guard<std::mutex> lock(namesMutex);

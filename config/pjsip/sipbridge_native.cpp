@@ -408,7 +408,7 @@ void callHangup(int call, int status, const std::string &reason, const Headers &
         pjsua_call_hangup(call, static_cast<unsigned>(status), reason.empty() ? NULL : &text, &message.data));
 }
 
-// PJSIP's own C asks these (builder/compiling.py).
+// PJSIP's own C asks these (builder/edits.py).
 
 extern "C" pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *dialog) {
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);

@@ -12,7 +12,7 @@ namespace {
 // PJSIP's own descriptions, of one audio line, take some 700 bytes.
 const size_t MOST_PRINTED = 8192;
 
-// Of the INVITE that was let in last. PJSUA makes its dialog in the same breath, before it looks at any other.
+// Of the INVITE that was admitted last. PJSUA makes its dialog in the same breath, before it looks at any other.
 std::unique_ptr<OfferAnswer> newSession;
 
 extern pjsip_module descriptionsModule;

@@ -12,7 +12,7 @@ namespace sipbridge {
 
 /** Once, after Endpoint::libInit. */
 void watchDescriptions();
-/** Read the offer of an INVITE that makes a new call, before PJSUA has it: only those that are let in cost the work. */
+/** Read the offer of an INVITE that makes a new call, before PJSUA has it: only those that are admitted cost the work. */
 void readNewOffer(pjsip_rx_data *rdata);
 /** The dialog that PJSUA has made of that INVITE; before anything but 100 is answered. */
 void keepNewOffer(pjsip_dialog *dialog);

@@ -8,7 +8,7 @@
 
 /**
  * Whether a packet is the far end's; where it is the first from its address, audio goes there from now on. Called by
- * PJMEDIA's stream for each packet that no SRTP has proven, before anything else is made of it (builder/compiling.py).
+ * PJMEDIA's stream for each packet that no SRTP has proven, before anything else is made of it (builder/edits.py).
  *
  * What comes from the address in the SDP always is. Until then the first other address is taken for it, since a far end
  * behind NAT does not know its own; a third is never. Each stream begins anew, and a new address in the SDP makes a new

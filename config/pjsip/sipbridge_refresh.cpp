@@ -36,7 +36,7 @@ void tryAgainAfterGlare(pjsua_call_id id, pjsip_transaction *transaction, pjsip_
         pjsua_call_schedule_reinvite_check(&call, static_cast<unsigned>(glarePause(call.inv->dlg)));
 }
 
-// PJSIP's session timer asks these (builder/compiling.py).
+// PJSIP's session timer asks these (builder/edits.py).
 
 /** Has a request failed in a way that a refresh survives? 401, 407 and 422 are answered at once, 408 and 481 end the call. */
 extern "C" pj_bool_t sipbridgeRefreshFailed(const pjsip_event *event) {

@@ -7,7 +7,7 @@
 
 namespace sipbridge {
 
-/** Let PJSUA make an offer of its own (one codec in the place of several) again where it met the far end's (491). */
+/** Let PJSUA make an offer of its own (one codec instead of several) again if it met the far end's (491). */
 void tryAgainAfterGlare(pjsua_call_id call, pjsip_transaction *transaction, pjsip_event *event);
 
 }  // namespace sipbridge

@@ -16,7 +16,7 @@ namespace sipbridge {
 
 namespace {
 
-// Known here, and served to nobody: 405, where a method that is none at all gets 501 (RFC 3261, 21.4.6 and 21.5.2).
+// Known here, and not served: 405, where a method that is none at all gets 501 (RFC 3261, 21.4.6 and 21.5.2).
 const char *const KNOWN_METHODS[] = {"REGISTER", "MESSAGE", "PUBLISH"};
 
 /** A response that is not PJSUA's: its status, and the headers that say why. None is 0. */
@@ -130,7 +130,7 @@ void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_eve
         answerInfo(call, dialog, rdata);
 }
 
-// PJSIP's dialog asks this about a request that none of its usages has answered (builder/compiling.py).
+// PJSIP's dialog asks this about a request that none of its usages has answered (builder/edits.py).
 extern "C" int sipbridgeUnhandledStatus(pjsip_dialog *dialog) {
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
     const bool goesOn = session && session->state < PJSIP_INV_STATE_DISCONNECTED;

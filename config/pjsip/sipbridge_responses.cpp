@@ -150,7 +150,7 @@ std::string valueIn(const char *head, size_t length, const char *name, char comp
     return times == 1 ? found : "";
 }
 
-/** Put a header that prints as it was written in the place of the one that PJSIP has read. */
+/** Replace the header that PJSIP has read by one that prints as it was written. */
 template <typename Header>
 void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char compact) {
     const std::string text =

@@ -12,7 +12,7 @@ namespace {
 
 // PJMEDIA refuses it; a new INVITE then gets 400.
 const char NOT_SDP[] = "?\r\n";
-// A payload type that is nobody's (RFC 3551, table 4): PJMEDIA refuses a line that has it alone.
+// A payload type without a meaning (RFC 3551, table 4): PJMEDIA refuses a line that has it alone.
 const char NO_FORMAT[] = "19";
 
 // Bytes of rejected lines. Our answer must fit a message, too (65,535 bytes); PJSIP would send no response at all.
@@ -49,7 +49,7 @@ void readFormats(const SdpMedia &media, const std::string &codecs, Audio &audio)
         if (const std::string_view map = rtpmaps.lineOf(format); !map.empty())
             maps.append(map).append("\r\n");
     }
-    // Key presses alone are no audio.
+    // DTMF digits alone are not audio.
     if (speaks) {
         audio.formats = formats;
         audio.attributes = maps;

@@ -297,7 +297,7 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
         note(rdata);
         return PJ_TRUE;
     }
-    // Where it also speaks from (NAT): its Contact may name an address that nobody else can reach.
+    // Where it also speaks from (NAT): its Contact may name an address that others cannot reach.
     Sources *sources = sourcesOf(dialog);
     const Network source = networkOf(&rdata->pkt_info.src_addr);
     if (sources && sources->ours && !isKnown(sources, source))

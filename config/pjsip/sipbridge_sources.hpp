@@ -1,5 +1,5 @@
 /*
- * Who may speak for the far end of a dialog. The tags of a dialog are no secret: they travel in the clear over UDP and TCP,
+ * Who may speak for the far end of a dialog. The tags of a dialog are not secret: they travel in the clear over UDP and TCP,
  * and who has seen them could hang up, press DTMF digits, or have the audio sent elsewhere. Everything here belongs to the
  * SIP thread.
  */
@@ -13,7 +13,7 @@ namespace sipbridge {
 /**
  * From now on take requests, responses, ACK and CANCEL of a dialog or a transaction only from sources that may speak for
  * its far end; source ports are not compared. Any other request gets 403 without a transaction, any other ACK or response
- * nothing; they are counted, and an EventStranger tells of them at most once in ten seconds. Once, after
+ * nothing; they are counted, and an EventStranger reports them at most once in ten seconds. Once, after
  * Endpoint::libInit.
  *
  * For a call that came: RequestGate::onConnection decides, and the source of its INVITE counts whatever a reload says. For

@@ -105,7 +105,7 @@ bool isMethod(const pjsip_transaction *transaction, const pjsip_method *method) 
     return pjsip_method_cmp(&transaction->method, method) == 0;
 }
 
-/** Say once what became of our REFER; the subscription may go on, and nothing more is said of it. */
+/** Report once what became of our REFER; the subscription may go on, and nothing more is reported of it. */
 void tellEnd(pjsip_evsub *subscription, EventKind kind, int status) {
     const int module = pjsua_var.mod.id;
     const auto number = reinterpret_cast<intptr_t>(pjsip_evsub_get_mod_data(subscription, module));
@@ -117,7 +117,7 @@ void tellEnd(pjsip_evsub *subscription, EventKind kind, int status) {
 
 /**
  * What becomes of our REFER. The first final status is the outcome. Where the subscription ends without one, in whatever
- * way (a NOTIFY with 100, with no body or with one of another type; its time; no word of the far end), nobody knows.
+ * way (a NOTIFY with 100, with no body or with one of another type; its time; no word of the far end), it is not known.
  */
 void onReferState(pjsip_evsub *subscription, pjsip_event *event) {
     const bool over = pjsip_evsub_get_state(subscription) == PJSIP_EVSUB_STATE_TERMINATED;

@@ -146,11 +146,11 @@ def test_a_response_that_is_too_long_is_skipped() -> None:
     ("length", "status", "reason"),
     [
         (None, 400, "there is no Content-Length"),
-        ("", 400, "Content-Length is no number"),
-        ("-5", 400, "Content-Length is no number"),
-        ("+5", 400, "Content-Length is no number"),
-        ("0x5", 400, "Content-Length is no number"),
-        ("5 5", 400, "Content-Length is no number"),
+        ("", 400, "Content-Length is not a number"),
+        ("-5", 400, "Content-Length is not a number"),
+        ("+5", 400, "Content-Length is not a number"),
+        ("0x5", 400, "Content-Length is not a number"),
+        ("5 5", 400, "Content-Length is not a number"),
         ("5\r\nl: 6", 400, "Content-Length came several times"),
         ("99999999999999999999999999", 513, TOO_LONG),
         (str(17 * 1024 * 1024), 513, TOO_LONG),
@@ -226,7 +226,7 @@ def test_a_datagram_is_judged_by_its_content_length() -> None:
     assert of_datagram(b"\r\n\r\n" + whole + b"\r\n\r\n") == ("message", whole)
     assert of_datagram(whole[:-1]) == ("refused", (400, "the body is shorter than Content-Length says"))
     assert of_datagram(request("L: 0", length=0)) == ("refused", (400, "Content-Length came several times"))
-    assert of_datagram(request(length="-1")) == ("refused", (400, "Content-Length is no number"))
+    assert of_datagram(request(length="-1")) == ("refused", (400, "Content-Length is not a number"))
     assert of_datagram(request(length=None) + b"body") == ("message", request(length=None) + b"body")
     assert of_datagram(b"\r\n" * 50) is None
     assert of_datagram(b"\x00\x01" * 50) is None

@@ -44,7 +44,7 @@ INPUTS = tuple(
     HERE.parent / name
     for name in ("config_site.h", "sipbridge.i", *(f"sipbridge_{own}.{kind}" for own in OWN for kind in ("hpp", "cpp")))
 )
-CODE = tuple(HERE / name for name in ("recipe.py", "compiling.py", "wheel.py"))
+CODE = tuple(HERE / name for name in ("recipe.py", "edits.py", "compiling.py", "wheel.py"))
 LIBRARIES = ("openssl", "libsrtp2", "samplerate", "uuid")  # pkg-config's names
 
 CONFIGURE = (
