@@ -81,7 +81,7 @@ def _folders(config: Config) -> Iterator[str]:
         if not folder.is_dir():
             yield f"{key}: the folder {folder} does not exist; make it, for the bridge's user to write to"
         elif path.exists() and not path.is_file():
-            yield f"{key}: {path} is no file; name another"
+            yield f"{key}: {path} is not a file; name another"
         elif not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
             yield f"{key}: {path} cannot be written by this user; give its folder to the bridge's user"
 

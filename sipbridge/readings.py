@@ -82,7 +82,7 @@ class Readings:
 
     @contextmanager
     def in_use(self) -> Iterator[Surroundings]:
-        """Keep the latest version for something that is no call."""
+        """Keep the latest version for something other than a call."""
         around = self.latest
         self._held.append(around)
         try:

@@ -44,7 +44,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
             await settle(speech)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
     if signal is SignalResult.DUPLICATE:
-        # The script has its Signal, of which of its calls nobody knows.
+        # The script has its Signal; which of its calls goes on is not known.
         signal = None
     started = time.monotonic()
 

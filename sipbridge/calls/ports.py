@@ -397,7 +397,7 @@ class LiveCall(Protocol):
         """Take note that a handoff was refused to the agent, for `why`, which holds nothing of the request.
 
         It is counted and logged as a fault. An agent that ends the conversation soon after it gave up on a human for
-        the caller: they are handed off all the same. A handoff that is refused because one is under way is no such.
+        the caller: they are handed off all the same. A handoff that is refused because one is under way does not count.
         """
 
 

@@ -94,7 +94,7 @@ def _destinations_not_defined(tree: object) -> Iterator[Problem]:
 
 
 def short_secrets(tree: object) -> Iterator[Problem]:
-    """Find plain tokens and keys that are short enough to be guessed. No fault: whoever runs a test may want one."""
+    """Find plain tokens and keys that are short enough to be guessed. Not an error: a test may want one."""
     places = ((*_PROJECT, "auth_token"), (*_PROJECT, "api_keys", ...), ("http", "admin", "keys", ...))
     for path, text in itertools.chain.from_iterable(select(tree, *steps) for steps in places):
         if isinstance(text, str) and text and not is_hash(text) and len(text) < SAFE_CHARACTERS:

@@ -43,7 +43,7 @@ _HEADER_PATTERN = re.compile(rf"[Xx]-(?:{NAME_CHARACTER}|[?\[\]])*")
 _CSP_SOURCE = re.compile(
     r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
 )
-_NO_HEADER_NAME = "is no header name; use letters, digits, hyphens, dots and underscores"
+_NO_HEADER_NAME = "is not a valid header name; use letters, digits, hyphens, dots and underscores"
 # Written by the SIP stack, or steering it: a second one of ours would break the message (RFC 3261, 20).
 _STACK_HEADERS = frozenset(
     {
@@ -211,7 +211,7 @@ def _header_pattern(value: str) -> str:
         return value
     if not _HEADER_PATTERN.fullmatch(value):
         others = ", ".join(STANDARD_HEADERS.values())
-        raise ValueError(f"is no pattern of X- headers; begin with X-, with * for any characters, or name {others}")
+        raise ValueError(f"is not a pattern of X- headers; begin with X-, with * for any characters, or name {others}")
     return value
 
 

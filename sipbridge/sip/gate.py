@@ -58,7 +58,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self._judge_refer = judge_refer
         self._name_expected = name_expected
         self._hold_bye = hold_bye
-        # With the message: if PJSUA rejects it, the offer tells why.
+        # With the message: if PJSUA rejects it, the offer shows why.
         self._admitted: dict[int, tuple[Admitted, bytes]] = {}
 
     def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)

@@ -94,7 +94,7 @@ class FileJournal:
         """What is known of the Signal."""
         self._soon(entries.signalled(call_id, result))
         if result is SignalResult.UNDELIVERED:
-            # Until this is written, a crash leaves a contact that nobody signals.
+            # Until this is written, a crash leaves a contact that is never signalled.
             self._flush()
 
     def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:

@@ -58,8 +58,8 @@ class Reply:
 class Operation(Generic[Q, B]):
     """One method of one path.
 
-    `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is told of each
-    refusal of a request with a good key.
+    `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is notified of
+    each refusal of a request with a good key.
     """
 
     method: Literal["GET", "POST", "DELETE"]

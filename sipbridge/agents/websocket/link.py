@@ -230,7 +230,7 @@ class Link(WSListener):
         )
 
     def _note_flood(self) -> None:
-        self._note_fault("flooding", "it sends more than is taken; what it sends waits in TCP")
+        self._note_fault("flooding", "it sends more than is read; the rest waits in TCP")
 
     def _close_code_sent(self) -> WSCloseCode | None:
         handshake = self._transport.close_handshake if self._transport else None

@@ -30,7 +30,7 @@ class Opener:
         self._resolver = resolver
         parts = urlsplit(config.url)
         user, at, address = parts.netloc.rpartition("@")
-        # As messages name it: whoever reads them wants the port, default or not.
+        # As messages name it: with its port, default or not.
         self._address = authority(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
         # With no path the request is for "/" (RFC 9112, 3.2.1), which is what the agent checks a signature with.
         self._url = parts._replace(netloc=address, path=parts.path or "/").geturl()
