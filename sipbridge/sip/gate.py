@@ -62,8 +62,12 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self._admitted: dict[int, tuple[Admitted, bytes]] = {}
 
     def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)
-        """Let a connection be opened, or have it closed before a byte of it is read."""
-        return self._admission.trusts(source)
+        """Decide if a source may open a connection, or speak for a caller. An exception would end the process."""
+        try:
+            return self._admission.trusts(source)
+        except Exception:
+            logger.exception("a source could not be judged", extra={"event": "internal_error"})
+            return False
 
     def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
         """Let a request in or refuse it."""
