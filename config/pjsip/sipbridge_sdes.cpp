@@ -24,6 +24,9 @@ const unsigned LEAST_LIFETIME_BITS = 20;
 // What SRTP can number (RFC 3711, 9.2); a longer lifetime is invalid (RFC 4568, 6.1).
 const unsigned MOST_LIFETIME_BITS = 48;
 
+// RFC 4568, 6.3.7.
+const unsigned LEAST_WINDOW = 64;
+
 const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 bool isDigits(std::string_view text) {
@@ -97,8 +100,12 @@ std::optional<std::string> keyOf(std::string_view parameters, size_t bytes) {
     return base64Of(key, bytes);
 }
 
+/** True for an extension that may be ignored, and for a valid WSH (RFC 4568, 6.3.7 and 6.3.8). */
 bool isHarmless(std::string_view parameter) {
-    return (parameter.size() > 1 && parameter[0] == '-') || equals(parameter.substr(0, 4), "WSH=");
+    if (!equals(parameter.substr(0, 4), "WSH="))
+        return parameter.size() > 1 && parameter[0] == '-';
+    const std::string_view window = parameter.substr(4);
+    return isDigits(window) && number(window) >= LEAST_WINDOW;
 }
 
 std::optional<Crypto> read(const std::vector<std::string_view> &parts) {
