@@ -106,3 +106,12 @@ extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, add
             return 0;
     return EAI_AGAIN;
 }
+
+bool sipbridge::isKnownHost(const std::string &host, int family) {
+    addrinfo hint = {}, *found = nullptr;
+    hint.ai_family = family;
+    if (sipbridge_getaddrinfo(host.c_str(), &hint, &found) != 0)
+        return false;
+    ::freeaddrinfo(found);
+    return true;
+}

@@ -16,6 +16,8 @@ namespace sipbridge {
  * EventName to be learnt, so that it is known the next time.
  */
 void keepFromDns();
+/** True if it is an address of that family, or a name with one that is known. Another name is learnt for the next time. */
+bool isKnownHost(const std::string &host, int family);
 /** The numeric addresses of a name, from any thread. With none the name keeps those that it has. */
 void learnName(const std::string &name, const std::vector<std::string> &addresses);
 

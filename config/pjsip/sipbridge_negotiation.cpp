@@ -1,7 +1,11 @@
 #include "sipbridge_negotiation.hpp"
 
 #include "sipbridge_message.hpp"
+#include "sipbridge_names.hpp"
 #include "sipbridge_sdp.hpp"
+#include "sipbridge_sdp_text.hpp"
+
+#include <sys/socket.h>
 
 #include <memory>
 
@@ -94,6 +98,22 @@ bool isAnswer(pjsip_dialog *dialog, const pjsip_method &method) {
     return call->neg && pjmedia_sdp_neg_get_state(call->neg) == PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER;
 }
 
+/** False if the audio of an offer is to go to a host that is not known; PJMEDIA judges what is not a c= line. */
+bool hasKnownHost(const std::string &offer) {
+    const SdpText text(offer);
+    const SdpLines parts = words(text.connection);
+    if (parts.size() != 3)
+        return true;
+    const std::string host(parts[2].substr(0, parts[2].find('/')));
+    return isKnownHost(host, isSame(parts[1], "IP6") ? AF_INET6 : AF_INET);
+}
+
+/** A later offer. PJSUA would end the call if it could not open the audio; so it gets one that it rejects by 488. */
+std::string laterOffer(OfferAnswer &session, const std::string &sdp, int number) {
+    const std::string offer = session.readOffer(sdp, number);
+    return hasKnownHost(offer) ? offer : "?\r\n";
+}
+
 pj_bool_t onRequest(pjsip_rx_data *rdata) {
     const auto &info = rdata->msg_info;
     pjsip_msg_body *body = sdpOf(rdata);
@@ -104,7 +124,7 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
         const std::string sdp = bytesOf(body);
         replace(body, rdata->tp_info.pool,
                 isAnswer(dialog, info.msg->line.req.method) ? session->readAnswer(sdp)
-                                                            : session->readOffer(sdp, info.cseq->cseq));
+                                                            : laterOffer(*session, sdp, info.cseq->cseq));
     }
     return PJ_FALSE;
 }
@@ -180,7 +200,10 @@ void readNewOffer(pjsip_rx_data *rdata) {
     if (!body)
         return;
     newSession = sessionFor(pjsua_var.default_acc);
-    replace(body, rdata->tp_info.pool, newSession->readOffer(bytesOf(body), rdata->msg_info.cseq->cseq));
+    const std::string offer = newSession->readOffer(bytesOf(body), rdata->msg_info.cseq->cseq);
+    // A name that is not known is looked up while the agent is reached.
+    hasKnownHost(offer);
+    replace(body, rdata->tp_info.pool, offer);
 }
 
 void keepNewOffer(pjsip_dialog *dialog) {

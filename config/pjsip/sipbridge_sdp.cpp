@@ -2,6 +2,8 @@
 
 #include "sipbridge_sdp_text.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
@@ -28,6 +30,7 @@ struct Audio {
     size_t keyLines = 0;
 
     bool isIp4() const { return connection.compare(0, 9, "c=IN IP4 ") == 0; }
+    bool isIp6() const { return connection.compare(0, 9, "c=IN IP6 ") == 0; }
 };
 
 bool isPlain(const SdpMedia &media) { return isSame(media.protocol, "RTP/AVP") || isSame(media.protocol, "RTP/AVPF"); }
@@ -56,17 +59,54 @@ void readFormats(const SdpMedia &media, const std::string &codecs, Audio &audio)
     }
 }
 
+/** A c= line as PJMEDIA reads it, which knows `IN`, `IP4` and `IP6` in capitals and single blanks alone. */
+std::string connectionLine(std::string_view line) {
+    const SdpLines parts = words(line.substr(2));
+    if (parts.size() < 3 || !isSame(parts[0], "IN"))
+        return std::string(line) + "\r\n";
+    std::string type(parts[1]);
+    for (const char *known : {"IP4", "IP6"})
+        if (isSame(type, known))
+            type = known;
+    return "c=IN " + type + " " + std::string(parts[2]) + "\r\n";
+}
+
+/**
+ * The a=rtcp line for PJMEDIA, which rejects the audio for an address that it cannot use: a port, alone or with an address
+ * of the audio's family (RFC 3605, 2.1). Another is ignored: RTCP then goes to the port above RTP's.
+ */
+std::string rtcpLine(std::string_view value, const Audio &audio) {
+    const SdpLines parts = words(value);
+    const int port = parts.empty() ? 0 : number(parts[0], 65535);
+    if (port <= 0)
+        return "";
+    const std::string line = "a=rtcp:" + std::to_string(port);
+    if (parts.size() == 1)
+        return line + "\r\n";
+    if (parts.size() != 4 || !isSame(parts[1], "IN"))
+        return "";
+    const std::string address(parts[3]);
+    in6_addr read;
+    if (audio.isIp4() && isSame(parts[2], "IP4") && inet_pton(AF_INET, address.c_str(), &read) == 1)
+        return line + " IN IP4 " + address + "\r\n";
+    if (audio.isIp6() && isSame(parts[2], "IP6") && inet_pton(AF_INET6, address.c_str(), &read) == 1)
+        return line + " IN IP6 " + address + "\r\n";
+    return "";
+}
+
 Audio readAudio(const SdpText &text, const SdpMedia &media, const std::string &codecs) {
     Audio audio;
     readFormats(media, codecs, audio);
-    for (const char *name : {"ptime", "maxptime", "rtcp"})
+    for (const char *name : {"ptime", "maxptime"})
         if (const std::string_view line = attributeLine(media.lines, name); !line.empty())
             audio.attributes.append(line).append("\r\n");
     std::string_view connection = firstLine(media.lines, 'c');
     if (connection.empty())
         connection = text.connection;
     if (!connection.empty())
-        audio.connection.append(connection).append("\r\n");
+        audio.connection = connectionLine(connection);
+    if (const auto values = attributeValues(media.lines, "rtcp"); !values.empty())
+        audio.attributes += rtcpLine(values[0], audio);
     audio.direction = directionOf(media.lines);
     if (audio.direction.empty())
         audio.direction = text.direction;
@@ -101,12 +141,15 @@ std::string rejected(const SdpMedia &media) {
     return "m=" + std::string(media.kind) + " 0 " + std::string(media.protocol) + " " + std::string(format) + "\r\n";
 }
 
+/** The first lines for PJMEDIA, which uses nothing of o= and s= and rejects some that senders write. */
 std::string head(const SdpText &text) {
     std::string lines;
-    for (const char kind : {'v', 'o', 's'})
-        if (const std::string_view line = firstLine(text.session, kind); !line.empty())
-            lines.append(line).append("\r\n");
-    return lines;
+    if (const std::string_view version = firstLine(text.session, 'v'); !version.empty())
+        lines.append(version).append("\r\n");
+    // Without an origin it is not a description.
+    if (!firstLine(text.session, 'o').empty())
+        lines += "o=- 0 0 IN IP4 0.0.0.0\r\n";
+    return lines + "s=-\r\n";
 }
 
 std::string description(const SdpText &text, const std::string &connection, const std::string &media,

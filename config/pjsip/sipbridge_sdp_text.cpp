@@ -12,26 +12,6 @@ const size_t SHORT_LINE = 256;
 
 bool isVisible(char c) { return c > 0x20 && c < 0x7f; }
 
-/** What stands between blanks. */
-SdpLines words(std::string_view text) {
-    SdpLines found;
-    size_t begin = 0;
-    while ((begin = text.find_first_not_of(" \t", begin)) != std::string_view::npos) {
-        const size_t end = std::min(text.find_first_of(" \t", begin), text.size());
-        found.push_back(text.substr(begin, end - begin));
-        begin = end;
-    }
-    return found;
-}
-
-/** A decimal number up to `most`, else -1. */
-int number(std::string_view digits, int most) {
-    if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string_view::npos)
-        return -1;
-    const int value = std::stoi(std::string(digits));
-    return value <= most ? value : -1;
-}
-
 /** The value of `a=NAME` or `a=NAME:VALUE`; null data if the line is another. */
 std::string_view valueOf(std::string_view line, std::string_view name) {
     if (line.substr(0, 2) != "a=" || line.substr(2, name.size()) != name)
@@ -125,6 +105,24 @@ std::string SdpRtpmaps::nameOf(std::string_view format) const {
 std::string_view SdpRtpmaps::lineOf(std::string_view format) const {
     const int type = number(format, 127);
     return type < 0 ? std::string_view() : lines_[type];
+}
+
+SdpLines words(std::string_view text) {
+    SdpLines found;
+    size_t begin = 0;
+    while ((begin = text.find_first_not_of(" \t", begin)) != std::string_view::npos) {
+        const size_t end = std::min(text.find_first_of(" \t", begin), text.size());
+        found.push_back(text.substr(begin, end - begin));
+        begin = end;
+    }
+    return found;
+}
+
+int number(std::string_view digits, int most) {
+    if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string_view::npos)
+        return -1;
+    const int value = std::stoi(std::string(digits));
+    return value <= most ? value : -1;
 }
 
 bool isSame(std::string_view one, std::string_view other) {

@@ -56,6 +56,10 @@ private:
     std::string_view lines_[128];
 };
 
+/** The words between blanks. */
+SdpLines words(std::string_view text);
+/** A decimal number up to `most`, else -1. */
+int number(std::string_view digits, int most);
 /** True if two words are the same but for the case of ASCII letters. */
 bool isSame(std::string_view one, std::string_view other);
 /** The first line of that kind, or an empty one. */

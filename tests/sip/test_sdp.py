@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import pjsua2 as pj
@@ -140,6 +141,70 @@ def test_the_address_is_that_of_the_line_or_else_of_the_session() -> None:
     assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*VIDEO, *audio(4000), "c=IN IP4 10.0.0.9")
     assert "c=IN IP4 127.0.0.1\r\n" in Peer().offered(*VIDEO, "c=IN IP4 10.0.0.9", *audio(4000))
     assert "c=" not in Peer().offered(*VIDEO, "c=IN IP4 10.0.0.9", *audio(4000), connection="")
+
+
+@pytest.mark.parametrize("written", ["c=in ip4 10.0.0.9", "c=IN  IP4   10.0.0.9 ", "c= IN\tIP4 10.0.0.9"])
+def test_an_address_is_given_to_pjsip_in_one_form(written: str) -> None:
+    assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*audio(4000), connection=written)
+    assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*audio(4000), written, connection="c=IN IP6 ::1")
+    assert "c=IN IP6 ::1\r\n" in Peer().offered(*audio(4000), connection="c=in ip6 ::1")
+
+
+@pytest.mark.parametrize("written", ["c=IN IP4", "c=", "c=TN RFC2543 1"])
+def test_an_address_of_another_form_is_left_to_pjsip(written: str) -> None:
+    assert f"{written}\r\n" in Peer().offered(*audio(4000), connection=written)
+
+
+@pytest.mark.parametrize(
+    ("connection", "written", "given"),
+    [
+        ("IN IP4 10.0.0.9", "4005", "4005"),
+        ("IN IP4 10.0.0.9", " 4005", "4005"),
+        ("IN IP4 10.0.0.9", "4005 IN IP4 10.0.0.8", "4005 IN IP4 10.0.0.8"),
+        ("IN IP4 10.0.0.9", "4005  in ip4 10.0.0.8", "4005 IN IP4 10.0.0.8"),
+        ("IN IP6 ::1", "4005 IN IP6 ::2", "4005 IN IP6 ::2"),
+        ("IN IP6 ::1", "4005 IN IP4 10.0.0.8", None),
+        ("IN IP4 10.0.0.9", "4005 IN IP6 ::2", None),
+        ("IN IP4 10.0.0.9", "4005 IN IP4 host.name", None),
+        ("IN IP4 10.0.0.9", "4005 IN IP4 10.0.0.8/127", None),
+        ("IN IP4 10.0.0.9", "4005 IN IP4", None),
+        ("IN IP4 10.0.0.9", "4005 IN IP4 10.0.0.8 10.0.0.7", None),
+        ("IN IP4 10.0.0.9", "4005 XX IP4 10.0.0.8", None),
+        ("IN IP4 10.0.0.9", "0", None),
+        ("IN IP4 10.0.0.9", "70000", None),
+        ("IN IP4 10.0.0.9", "-1", None),
+        ("IN IP4 10.0.0.9", "x", None),
+        ("IN IP4 10.0.0.9", "", None),
+    ],
+)
+def test_an_rtcp_port_that_cannot_be_used_is_ignored(connection: str, written: str, given: str | None) -> None:
+    heard = Peer().offered(*audio(4000), f"a=rtcp:{written}", connection=f"c={connection}")
+    assert re.findall(r"^a=rtcp:(.*?)\r$", heard, re.MULTILINE) == ([] if given is None else [given])
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("o=", "o=- 1234567890123456789012345 1 IN IP4 127.0.0.1"),
+        ("o=", "o=- -1 x in ip4 127.0.0.1"),
+        ("o=", "o=a b  1 1 IN IP4"),
+        ("o=", "o="),
+        ("s=", "s="),
+        ("s=", "s= "),
+        ("s=", None),
+        ("t=", "t=x"),
+        ("t=", None),
+    ],
+)
+def test_origin_name_and_time_are_what_the_sender_likes(line: str, written: str | None) -> None:
+    offer = description(audio(4000))
+    own = [each if each[:2] != line else written for each in offer.splitlines()]
+    assert Peer().reads("\r\n".join(each for each in own if each is not None)) == Peer().reads(offer)
+
+
+def test_a_description_without_an_origin_is_left_to_pjsip_so() -> None:
+    heard = Peer().reads(description(audio(4000)).replace("o=peer 1 1 IN IP4 127.0.0.1\r\n", ""))
+    assert "o=" not in heard
 
 
 def test_of_two_lines_that_differ_by_address_that_of_ipv4_is_served() -> None:

@@ -79,6 +79,22 @@ def test_audio_behind_many_lines_and_formats_is_answered_where_it_stands(site: S
         assert made.hears(made.port)
 
 
+def test_audio_goes_to_a_host_name_and_rtcp_that_leads_nowhere_is_ignored(site: SecureSite) -> None:
+    def status(port: int) -> int:
+        lines = (*audio(port), "a=rtcp:9 IN IP4 sbc.invalid")
+        with site.line() as line:
+            answer, contact_id = site.invite(line, description(lines, connection="c=IN IP4 localhost"))
+            if answer.status == 200:
+                site.agent.next_call()
+                line.bye()
+                site.project.ended_call(contact_id)
+            return answer.status
+
+    with site.rtp.port() as port:
+        # The first call may be answered before the name is known.
+        assert 200 in (status(port.port), status(port.port))
+
+
 @pytest.mark.parametrize("method", ["reinvite", "update"])
 def test_who_holds_behind_many_attributes_hears_nothing(site: SecureSite, method: str) -> None:
     with call(site) as made:
