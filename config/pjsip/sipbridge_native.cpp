@@ -161,6 +161,8 @@ int GateRequest::messageFault() const { return currentRefusal().status; }
 
 std::string GateRequest::messageFaultText() const { return currentRefusal().reason; }
 
+int GateRequest::methodFault() const { return sipbridge::methodFault(nullptr, rdata_->msg_info.msg); }
+
 void GateRequest::listHeaders(pjsip_hdr *headers) const {
     pj_list_init(headers);
     pj_pool_t *pool = rdata_->tp_info.pool;
@@ -342,6 +344,8 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
         roomIsBack(id);
     if (call.hanging_up) {
         push(EventEnded, id, 0, static_cast<int>(call.last_code));
+    } else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONNECTING && call.inv->role == PJSIP_ROLE_UAS) {
+        push(EventAnswered, id, 0);
     } else if (call.inv && call.inv->state == PJSIP_INV_STATE_CONFIRMED) {
         push(EventConfirmed, id, call.inv->cancelling, 0, "", isUsable(call.inv));
     } else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED) {
@@ -395,7 +399,11 @@ void callAnswer(int call, int status, const Headers &headers) {
     // Only these make PJSUA open audio.
     if (status == PJSIP_SC_PROGRESS || status / 100 == 2)
         giveRoomBack(call);
-    PJSUA2_CHECK_EXPR(pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data));
+    const pj_status_t sent = pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data);
+    // PJSUA itself rejects an INVITE whose audio it cannot open: that end comes as an event, with its status.
+    const pjsip_inv_session *session = pjsua_var.calls[call].inv;
+    if (session && session->state != PJSIP_INV_STATE_DISCONNECTED)
+        PJSUA2_CHECK_EXPR(sent);
 }
 
 void callHangup(int call, int status, const std::string &reason, const Headers &headers) {

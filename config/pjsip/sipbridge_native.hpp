@@ -52,6 +52,9 @@ public:
     /** What is wrong with the message, if anything is. */
     std::string messageFaultText() const;
 
+    /** The status by which the request has to be refused for its method; 0 for INVITE and OPTIONS. */
+    int methodFault() const;
+
     void refuse(int code, const std::string &reason) { code_ = code; reason_ = reason; }
     /** Refuse without a transaction (RFC 3261, 8.2.7): it costs no memory, however many there are. */
     void refuseStateless(int code) { code_ = code; stateless_ = true; }
@@ -113,6 +116,7 @@ void judgeRefer(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata);
 enum EventKind {
     EventIncoming,    // a call was let in: number is its ticket
     EventTurnedDown,  // PJSUA refused what the gate let in: number is its ticket, status the answer
+    EventAnswered,    // our 200 has been sent
     EventConfirmed,   // the dialog is confirmed: final if it has audio, number if PJSIP is about to end it
     EventTrying,      // a response came to our INVITE
     EventEnded,       // the dialog is over: final if the far end did it, status is the cause, text the BYE that came, or the

@@ -16,7 +16,7 @@ namespace sipbridge {
 
 namespace {
 
-// Known here, and not served: 405, where a method that is none at all gets 501 (RFC 3261, 21.4.6 and 21.5.2).
+// Known here, and not served: 405. An unknown method gets 501 (RFC 3261, 21.4.6 and 21.5.2).
 const char *const KNOWN_METHODS[] = {"REGISTER", "MESSAGE", "PUBLISH"};
 
 /** A response that is not PJSUA's: its status, and the headers that say why. None is 0. */
@@ -55,24 +55,20 @@ int judgeEvent(const pjsip_dialog *dialog, const pjsip_msg *message, int without
     if (!event || pj_stricmp2(&event->event_type, "refer") != 0)
         return PJSIP_SC_BAD_EVENT;
     // Whose it is, and whether it is over, PJSIP finds out.
-    return pjsip_dlg_has_usage(const_cast<pjsip_dialog *>(dialog), pjsip_evsub_instance()) ? 0 : withoutSubscription;
+    const bool subscribed = dialog && pjsip_dlg_has_usage(const_cast<pjsip_dialog *>(dialog), pjsip_evsub_instance());
+    return subscribed ? 0 : withoutSubscription;
 }
 
 Rejection judge(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     const pjsip_msg *message = rdata->msg_info.msg;
-    const pj_str_t &name = message->line.req.method.name;
-    const std::string method = textOf(name);
+    const std::string method = textOf(message->line.req.method.name);
     // What ends a call or a transaction is never held up.
     if (method == "BYE" || method == "CANCEL")
         return {};
+    if (const int status = methodFault(dialog, message))
+        return {status, {}};
     if (method == "SUBSCRIBE")
-        return {judgeEvent(dialog, message, PJSIP_SC_FORBIDDEN), {}};
-    if (!isAllowed(name)) {
-        for (const char *known : KNOWN_METHODS)
-            if (method == known)
-                return {PJSIP_SC_METHOD_NOT_ALLOWED, {}};
-        return {PJSIP_SC_NOT_IMPLEMENTED, {}};
-    }
+        return {};
     const std::string extensions = unsupported(message);
     if (!extensions.empty())
         return {PJSIP_SC_BAD_EXTENSION, {{"Unsupported", extensions}}};
@@ -103,6 +99,20 @@ void respond(pjsip_dialog *dialog, pjsip_rx_data *rdata, const Rejection &reject
 }
 
 }  // namespace
+
+int methodFault(const pjsip_dialog *dialog, const pjsip_msg *message) {
+    const pjsip_method &method = message->line.req.method;
+    if (pj_strcmp2(&method.name, "SUBSCRIBE") == 0)
+        return judgeEvent(dialog, message, PJSIP_SC_FORBIDDEN);
+    if (!isAllowed(method.name)) {
+        for (const char *known : KNOWN_METHODS)
+            if (pj_strcmp2(&method.name, known) == 0)
+                return PJSIP_SC_METHOD_NOT_ALLOWED;
+        return PJSIP_SC_NOT_IMPLEMENTED;
+    }
+    const bool mayBegin = method.id == PJSIP_INVITE_METHOD || method.id == PJSIP_OPTIONS_METHOD;
+    return dialog || mayBegin ? 0 : PJSIP_SC_CALL_TSX_DOES_NOT_EXIST;
+}
 
 void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_event *event) {
     if (event->type != PJSIP_EVENT_TSX_STATE)

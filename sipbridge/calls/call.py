@@ -117,7 +117,7 @@ class Call:
         """Return what has ended the call after `LegGone`: the caller's leg, or a command that PJSIP would not send."""
         if not self.leg.ended.done():
             return INTERNAL_ERROR
-        return read_leg_end(self.leg.ended.result(), answered=self.record.answered_at is not None)
+        return read_leg_end(self.leg.ended.result())
 
     def while_there(self) -> Unless:
         """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""

@@ -51,8 +51,8 @@ ENDINGS = (
 )
 
 
-def read_leg_end(end: LegEnd, *, answered: bool) -> Ending:
+def read_leg_end(end: LegEnd) -> Ending:
     """Return what the end of the caller's leg means for a call that it cut short."""
     if end.by_peer:
-        return CALLER_HUNG_UP if answered else CANCELLED
+        return CALLER_HUNG_UP if end.answered else CANCELLED
     return INTERNAL_ERROR if end.failure is None else BROKEN[end.failure]

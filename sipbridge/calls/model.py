@@ -204,7 +204,8 @@ class LegEnd:
     """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
     `headers` are the X- headers of the far end's BYE. `failure` is set if PJSIP ended the leg itself. `heard` is
-    true if the far end has sent audio, which is known only if it was the far end that ended the leg.
+    true if the far end has sent audio, which is known only if it was the far end that ended the leg. `answered` is
+    true if our 200 had been sent, with or without its ACK.
     """
 
     by_peer: bool
@@ -213,3 +214,4 @@ class LegEnd:
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: LegFailure | None = None
     heard: bool = False
+    answered: bool = False

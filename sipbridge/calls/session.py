@@ -15,7 +15,7 @@ from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIM
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallState, EndedBy, LegEnd, LegFailure, Outcome, Result
+from sipbridge.calls.model import CallState, EndedBy, LegEnd, Outcome, Result
 from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.silence import falls_silent
@@ -265,7 +265,7 @@ def _observe_response(call: Call, sip_status: int, reason: str) -> None:
 
 def _final_response(leg_end: LegEnd) -> int:
     """Return how the INVITE of a call that never got as far as a conversation was answered."""
-    if leg_end.failure in (LegFailure.NO_ACK, LegFailure.UNUSABLE_ANSWER):
+    if leg_end.answered:
         return _OK
     return _REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
 

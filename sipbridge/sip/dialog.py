@@ -22,6 +22,7 @@ class Dialog:
     leg: SipLeg
     slot: int
     outgoing: bool = False
+    answered: bool = False
     confirmed: bool = False
     answered_at: float = 0.0
     referee: Referee | None = None

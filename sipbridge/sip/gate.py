@@ -19,7 +19,6 @@ from sipbridge.sip.offers import offers_codec
 logger = logging.getLogger(__name__)
 
 _BAD_REQUEST = 400
-_METHOD_NOT_ALLOWED = 405
 _BAD_EXTENSION = 420
 _MESSAGE_TOO_LARGE = 513
 _NOT_ACCEPTABLE_HERE = 488
@@ -128,17 +127,16 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             self.turned_down(ticket, 500)
 
     def _judge(self, request: pj.GateRequest) -> None:
-        method = request.method()
-        if method == "INVITE":
+        if request.method() == "INVITE":
             self._judge_invite(request)
         elif not self._admission.trusts(request.sourceAddress()):
             request.refuseStateless(403)
         elif fault := request.messageFault():
             request.refuse(fault, "")
             add_warning(request, request.messageFaultText())
-        elif method != "OPTIONS":
-            # Else PJSUA would take messages, subscriptions and registrations that nobody here wants.
-            request.refuse(_METHOD_NOT_ALLOWED, "")
+        elif fault := request.methodFault():
+            # PJSUA would take messages, subscriptions and registrations.
+            request.refuse(fault, "")
         else:
             self._judge_options(request)
 

@@ -213,18 +213,23 @@ class LegTable:
         dialog = self._by_slot.get(slot)
         if dialog is None:
             return  # the last news of a call that we have hung up
-        if kind == pj.EventConfirmed:
+        if kind == pj.EventAnswered:
+            dialog.answered = True
+        elif kind == pj.EventConfirmed:
             self._confirmed(dialog, usable=final, ending=bool(number))
         elif kind == pj.EventEnded:
             self._ended(dialog, status, text, by_peer=final, heard=bool(number))
         elif kind == pj.EventTrying:
             self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventMedia:
-            dialog.connect()
-            if dialog.outgoing:
-                self._thread.tell(dialog.leg.audio_offered)
+            self._media_changed(dialog)
         elif kind == pj.EventDigit:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
+
+    def _media_changed(self, dialog: Dialog) -> None:
+        dialog.connect()
+        if dialog.outgoing:
+            self._thread.tell(dialog.leg.audio_offered)
 
     def _ended(self, dialog: Dialog, status: int, text: str, *, by_peer: bool, heard: bool) -> None:
         """Take note of the end of a dialog: by a message of the far end, else on PJSIP's own account."""
@@ -277,7 +282,7 @@ class LegTable:
             del self._by_slot[dialog.slot]
         self._unload(dialog)
         dialog.let_go()
-        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard)
+        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, dialog.answered)
         self._thread.tell(partial(dialog.leg.dialog_ended, end, contacts))
 
     def _unload(self, dialog: Dialog) -> None:

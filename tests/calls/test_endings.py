@@ -56,6 +56,15 @@ async def test_a_bye_before_the_answer_is_a_cancel() -> None:
     assert (record.ended_by, record.result, record.reason) == ("caller", Result.CLIENT_ERROR, "cancelled")
 
 
+async def test_a_bye_between_the_200_and_its_ack_is_a_hang_up() -> None:
+    world = World()
+    world.journal.when("caller.answer", world.leg.far_end_hangs_up)
+    world.begin()
+    record = await world.over()
+    assert (record.ended_by, record.result, record.reason) == ("caller", Result.SUCCESS, "caller_hung_up")
+    assert record.answered_at is None
+
+
 async def test_a_leg_that_breaks_while_a_handoff_is_under_way_confirms_nothing() -> None:
     world = World()
     world.journal.when("centre.signal", lambda: world.leg.stack_hangs_up(408, LegFailure.SESSION_EXPIRED))
@@ -97,4 +106,4 @@ async def test_who_ended_the_conversation_stands_in_the_record(ending: Ending) -
 
 
 def test_the_far_ends_bye_counts_whatever_its_status() -> None:
-    assert read_leg_end(LegEnd(by_peer=True, sip_status=408, at=time.monotonic()), answered=True) is CALLER_HUNG_UP
+    assert read_leg_end(LegEnd(by_peer=True, sip_status=408, at=time.monotonic(), answered=True)) is CALLER_HUNG_UP

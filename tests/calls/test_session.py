@@ -90,10 +90,9 @@ async def test_where_the_project_says_so_a_caller_without_agent_goes_to_a_human(
     assert world.centre.signals[0][1]["p3"] == "agent_unavailable"
 
 
-@pytest.mark.parametrize("step", ["agent.connect", "caller.answer"])
-async def test_a_caller_who_gives_up_before_the_answer_is_a_487(step: str) -> None:
+async def test_a_caller_who_gives_up_before_the_answer_is_a_487() -> None:
     world = World()
-    world.journal.when(step, world.leg.far_end_hangs_up)
+    world.journal.when("agent.connect", world.leg.far_end_hangs_up)
     world.begin()
     record = await world.over()
     assert _invite_answer(world) == (487, "cancelled")

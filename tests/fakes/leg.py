@@ -49,6 +49,7 @@ class FakeLeg:
         self.audio: FakeAudioStream | None = None
         self.note_bye: Callable[[Callable[[], None]], bool] = _answers_at_once
         self._digit_listener: Callable[[str], None] | None = None
+        self._answered = False
         self._journal = journal
         self._name = name
 
@@ -65,6 +66,7 @@ class FakeLeg:
     async def answer(self, headers: Headers) -> float:
         self._must_be_up()
         self.answer_headers = headers
+        self._answered = self.answering is None
         await self._journal.reach(f"{self._name}.answer")
         if self.answering is not None:
             raise self.answering
@@ -190,7 +192,9 @@ class FakeLeg:
         self._digit_listener = None
         self.note_bye = _answers_at_once
         if not self.ended.done():
-            self.ended.set_result(LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard))
+            self.ended.set_result(
+                LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, self._answered)
+            )
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))
 

@@ -57,6 +57,7 @@ class RawCall:
         self._contact = contact
         self._spoil = spoil
         self._to = to
+        self._begun = self._target, self._to
         self._sent = 1
         self._requests: list[bytes] = []
         self.heard: list[bytes] = []
@@ -93,6 +94,16 @@ class RawCall:
         if contact:
             self._target = contact[1]
         return self.status
+
+    def cancel(self) -> int:
+        """Send CANCEL of the INVITE; returns the status of its response."""
+        now = self._target, self._to
+        self._target, self._to = self._begun
+        self._send(b"CANCEL", 1)
+        self._target, self._to = now
+        while b"CSeq: 1 CANCEL\r\n" not in (message := self._receive()):
+            pass
+        return int(message.split()[1])
 
     def acknowledge(self, answer: bytes = b"") -> None:
         """Send the ACK."""

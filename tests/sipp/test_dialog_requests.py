@@ -14,6 +14,7 @@ from .contact_call import CALLER, ContactCall
 from .site import NUMBERS, Site
 
 NO_CODEC = OFFER.replace(b"AVP 0 101", b"AVP 18 101") + b"a=rtpmap:18 G729/8000\r\n"
+UNKNOWN_HOST = OFFER.replace(b"c=IN IP4 127.0.0.1", b"c=IN IP4 sbc.invalid")
 NO_SDP = b"v=0\r\nno SDP\r\n"
 SERVED = ("Allow", "Supported", "Accept", "Allow-Events")
 
@@ -35,6 +36,9 @@ CASES = {
     "an UPDATE with no codec in common": Case(b"UPDATE", 488, body=NO_CODEC),
     "a re-INVITE with SDP that cannot be read": Case(b"INVITE", 488, body=NO_SDP),
     "an UPDATE with SDP that cannot be read": Case(b"UPDATE", 488, body=NO_SDP),
+    "a re-INVITE to a host that is not known": Case(b"INVITE", 488, body=UNKNOWN_HOST),
+    "an UPDATE to a host that is not known": Case(b"UPDATE", 488, body=UNKNOWN_HOST),
+    "a re-INVITE to no address": Case(b"INVITE", 488, body=UNKNOWN_HOST.replace(b"sbc.invalid", b"999.1.1.1")),
     "a re-INVITE with no SDP in its body": Case(b"INVITE", 415, "Accept", body=b"x", kind=b"text/plain"),
     "an UPDATE with no SDP in its body": Case(b"UPDATE", 415, "Accept", body=b"x", kind=b"text/plain"),
     "an UPDATE that offers nothing": Case(b"UPDATE", 200, "Allow"),
@@ -43,6 +47,9 @@ CASES = {
     "PUBLISH": Case(b"PUBLISH", 405, "Allow", headers=b"Event: presence\r\n"),
     "REGISTER": Case(b"REGISTER", 405, "Allow"),
     "a method of nobody": Case(b"DANCE", 501, "Allow"),
+    "a method in other letters": Case(b"invite", 501, "Allow", body=OFFER),
+    "a method in some other letters": Case(b"Bye", 501, "Allow"),
+    "an ACK in other letters": Case(b"ack", 501, "Allow"),
     "an event of nobody": Case(b"NOTIFY", 489, "Allow-Events", b"Event: dance\r\nSubscription-State: active\r\n"),
     "an event by its compact name": Case(b"NOTIFY", 489, "Allow-Events", b"o: presence\r\n"),
     "no event": Case(b"NOTIFY", 489, "Allow-Events"),
@@ -114,6 +121,34 @@ def test_after_the_bye_there_is_no_call(trunk: Site) -> None:
         call.end()
         methods = (b"OPTIONS", b"INFO", b"INVITE", b"UPDATE", b"MESSAGE", b"DANCE", b"NOTIFY", b"REFER")
         assert {method: status(call.request(method)) for method in methods} == dict.fromkeys(methods, 481)
+
+
+OUTSIDE = {
+    "for dialogs alone": (481, None, (b"BYE", b"INFO", b"UPDATE", b"PRACK", b"REFER", b"NOTIFY")),
+    "not served": (405, "Allow", (b"MESSAGE", b"REGISTER", b"PUBLISH")),
+    "of no event": (489, "Allow-Events", (b"SUBSCRIBE",)),
+    "unknown": (501, "Allow", (b"DANCE", b"options", b"Invite", b"bye", b"cancel", b"ack", b"message")),
+}
+
+
+@pytest.mark.parametrize(("code", "has", "methods"), OUTSIDE.values(), ids=OUTSIDE)
+def test_each_method_outside_a_call_gets_the_response_that_its_rfc_has(
+    trunk: Site, code: int, has: str | None, methods: tuple[bytes, ...]
+) -> None:
+    got = {}
+    for method in methods:
+        with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), CALLER) as outside:
+            # The harness takes a response whose CSeq has the method as it was sent.
+            response = outside.request(method)
+        got[method] = status(response), has is None or header(response, has) is not None
+        assert has == "Allow" or header(response, "Allow") is None
+    assert got == dict.fromkeys(methods, (code, True))
+
+
+def test_a_warning_of_pjsips_names_us_and_not_the_machine(trunk: Site) -> None:
+    with ContactCall(trunk, "lasting") as call:
+        assert call.place(NO_SDP).status == 400
+    assert (header(call.answer, "Warning") or "").startswith("399 sipbridge ")
 
 
 def test_what_is_served_is_the_same_in_every_response(trunk: Site, call: ContactCall) -> None:

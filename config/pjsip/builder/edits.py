@@ -132,6 +132,24 @@ EDITS = (
         r"\g<1>PJSIP_SC_NOT_ACCEPTABLE_HERE,",
     ),
     ("pjsip/src/pjsip-ua/sip_inv.c", r"\(status == PJMEDIA_SDP_EINSDP\)\?415:488,", r"PJSIP_SC_NOT_ACCEPTABLE_HERE,"),
+    # A CANCEL after a final response has no effect (RFC 3261, 9.2): the session is not being cancelled.
+    (
+        "pjsip/src/pjsip-ua/sip_inv.c",
+        r"(\n +)(inv->cancelling = PJ_TRUE;)(\s+/\* Always answer CANCEL)",
+        r"\g<1>if (invite_tsx->status_code < 200)\g<1>    \g<2>\g<3>",
+    ),
+    # Methods are case-sensitive (RFC 3261, 7.1): `invite` is unknown. PJSIP would serve it, and answer an INVITE.
+    (
+        "pjsip/src/pjsip/sip_msg.c",
+        r"pj_stricmp(\(str, method_names\[i\]\))",
+        r"pj_strcmp\g<1>",
+    ),
+    # The warn-agent of PJSIP's own Warning headers is that of ours, not the machine's name (RFC 3261, 20.43).
+    (
+        "pjsip/src/pjsua-lib/pjsua_core.c",
+        r"(pjsip_endpt_create\(&pjsua_var\.cp\.factory,\s+)pj_gethostname\(\)->ptr",
+        r'\g<1>"sipbridge"',
+    ),
     # A PRACK of nothing that was sent reliably gets 481 (RFC 3262, 3), not 400 or 200.
     (
         "pjsip/src/pjsip-ua/sip_100rel.c",
