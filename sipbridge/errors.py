@@ -9,6 +9,8 @@
     │   ├── Draining                                                     503    draining
     │   ├── CapacityReached                                              503    capacity
     │   ├── MalformedInvite                                              400    malformed
+    │   │   ├── UnsupportedUri                                           416    malformed
+    │   │   └── UnsupportedVersion                                       505    malformed
     │   ├── MessageTooLarge                                              513    too_large
     │   ├── UnknownNumber                                                404    unknown_number
     │   ├── TokenRefused                                                 403    token_refused
@@ -110,11 +112,31 @@ class MalformedInvite(InviteRefused):
     reason = "malformed"
 
 
+class UnsupportedUri(MalformedInvite):
+    """The Request-URI is of a scheme that is not served (RFC 3261, 8.2.2.1)."""
+
+    sip_status = 416
+
+
+class UnsupportedVersion(MalformedInvite):
+    """An INVITE of another version of SIP (RFC 3261, 21.5.6)."""
+
+    sip_status = 505
+
+
 class MessageTooLarge(InviteRefused):
     """An INVITE over a connection that is longer than SIP has to take (RFC 3261, 18.1.1)."""
 
     sip_status = 513
     reason = "too_large"
+
+
+def malformed_refusal(sip_status: int, message: str) -> InviteRefused:
+    """Return the error for an INVITE that cannot be acted on, by the status that says so."""
+    for kind in (UnsupportedUri, UnsupportedVersion, MessageTooLarge):
+        if kind.sip_status == sip_status:
+            return kind(message)
+    return MalformedInvite(message)
 
 
 class UnknownNumber(InviteRefused):

@@ -23,6 +23,7 @@
 #include "sipbridge_byes.hpp"
 #include "sipbridge_connections.hpp"
 #include "sipbridge_framing.hpp"
+#include "sipbridge_unreadable.hpp"
 #include "sipbridge_media.hpp"
 #include "sipbridge_names.hpp"
 #include "sipbridge_native.hpp"
@@ -130,11 +131,13 @@
 %ignore sipbridge::Frame;
 %ignore sipbridge::HeadReader;
 %ignore sipbridge::essentials;
+%ignore sipbridge::nameOf;
 %typemap(out) sipbridge::Frame {
     $result = Py_BuildValue("(iy#is)", static_cast<int>($1.kind), $1.text.data(),
                             static_cast<Py_ssize_t>($1.text.size()), $1.status, $1.reason.c_str());
 }
 %include "sipbridge_framing.hpp"
+%include "sipbridge_unreadable.hpp"
 
 %include "sipbridge_message.hpp"
 %include "sipbridge_native.hpp"
@@ -142,6 +145,7 @@
 %include "sipbridge_transfers.hpp"
 %ignore sipbridge::isSupported;
 %ignore sipbridge::isAllowed;
+%ignore sipbridge::keepAsWritten;
 %include "sipbridge_responses.hpp"
 %ignore sipbridge::cameFrom;
 %ignore sipbridge::wentTo;

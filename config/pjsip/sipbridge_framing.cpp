@@ -23,20 +23,13 @@ string trimmed(const string &text) {
     return begin == string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
 }
 
-/** A header's name, in lower case and without its compact form, of those that are asked for here. */
-string nameOf(const string &line) {
-    const size_t colon = line.find(':');
-    if (colon == string::npos)
-        return "";
-    string name = trimmed(line.substr(0, colon));
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return ::tolower(c); });
-    static const char *const compact[][2] = {
-        {"v", "via"}, {"f", "from"}, {"t", "to"}, {"i", "call-id"}, {"l", "content-length"}};
-    for (const auto &each : compact)
-        if (name == each[0])
-            return each[1];
-    return name;
+string lower(string text) {
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return ::tolower(c); });
+    return text;
 }
+
+/** True if this begins a response. SIP-Version is in any case (RFC 3261, 7.1). */
+bool beginsResponse(const string &text) { return lower(text.substr(0, 4)) == "sip/"; }
 
 bool isNumber(const string &text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -95,6 +88,28 @@ Frame refused(int status, const string &reason, const string &head) {
 
 }  // namespace
 
+string nameOf(const string &line) {
+    const size_t colon = line.find(':');
+    if (colon == string::npos)
+        return "";
+    const string name = lower(trimmed(line.substr(0, colon)));
+    static const char *const compact[][2] = {{"v", "via"},
+                                             {"f", "from"},
+                                             {"t", "to"},
+                                             {"i", "call-id"},
+                                             {"l", "content-length"},
+                                             {"c", "content-type"},
+                                             {"m", "contact"},
+                                             {"k", "supported"},
+                                             {"o", "event"},
+                                             {"u", "allow-events"},
+                                             {"x", "session-expires"}};
+    for (const auto &each : compact)
+        if (name == each[0])
+            return each[1];
+    return name;
+}
+
 // ---------------------------------------------------------------- a head
 
 bool HeadReader::take(char byte) {
@@ -114,13 +129,13 @@ bool HeadReader::take(char byte) {
         line_.erase(0, LINE_BYTES / 2) += byte;
     else if (byte != '\r')
         cut_ = true;
-    response_ = response_ || (first_ && line_ == "SIP/");
+    response_ = response_ || (first_ && line_.size() == 4 && beginsResponse(line_));
     return false;
 }
 
 void HeadReader::endLine() {
     if (first_) {
-        junk_ = junk_ || (!response_ && line_.find(" SIP/") == string::npos);
+        junk_ = junk_ || (!response_ && lower(line_).find(" sip/") == string::npos);
         first_ = false;
     } else if (!line_.empty() && isBlank(line_[0])) {
         if (inLength_)
@@ -310,7 +325,7 @@ Frame readDatagram(const string &datagram) {
 
 string essentials(const string &head) {
     const Kept kept = keep(head);
-    return kept.complete && head.compare(0, 4, "SIP/") != 0 ? kept.lines + "Content-Length: 0\r\n\r\n" : "";
+    return kept.complete && !beginsResponse(head) ? kept.lines + "Content-Length: 0\r\n\r\n" : "";
 }
 
 }  // namespace sipbridge

@@ -102,6 +102,9 @@ private:
 /** Judge a datagram: FrameMessage without what follows the body, FrameRefused, or FrameNone to ignore it. */
 Frame readDatagram(const std::string &datagram);
 
+/** A header's name, in lower case and, of those that are asked for here, without its compact form; empty if there is none. */
+std::string nameOf(const std::string &line);
+
 /**
  * What a response to a request needs (RFC 3261, 8.2.6.2), as a request without a body. Empty if that is not all there, or
  * if it is a response. An unfinished last line is left out.

@@ -1,6 +1,6 @@
 /*
- * SIP messages on their way in: each transport hands over bytes here, PJSIP gets whole messages, one by one, and what is
- * not whole is refused. Everything here belongs to the SIP thread.
+ * SIP messages on their way in: each transport hands over bytes here, PJSIP gets whole messages, one by one, that it can
+ * read, and what is not whole is refused. Everything here belongs to the SIP thread.
  */
 #ifndef SIPBRIDGE_INCOMING_HPP
 #define SIPBRIDGE_INCOMING_HPP
@@ -19,7 +19,10 @@ namespace sipbridge {
 void watchIncoming();
 /** Why the request that is being processed is refused; FrameMessage as its kind if it is whole. */
 const Frame &currentRefusal();
-/** Have PJSIP process a message, or of a refused request what a response needs. */
+/**
+ * Have PJSIP process a message, or of a refused request what a response needs. What PJSIP cannot read of it is hidden from
+ * PJSIP, or the request is refused (sipbridge_unreadable.hpp); an EventUnreadable tells of those that got no response.
+ */
 void processFrame(pjsip_rx_data *rdata, Frame &frame);
 
 }  // namespace sipbridge

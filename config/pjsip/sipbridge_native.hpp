@@ -47,7 +47,7 @@ public:
     /** "UDP", "TCP" or "TLS". */
     std::string transport() const { return rdata_->tp_info.transport->type_name; }
 
-    /** The status by which the message itself has to be refused, 400 or 513; 0 if it is whole. */
+    /** The status by which the message itself has to be refused, 400, 416, 505 or 513; 0 if it can be read. */
     int messageFault() const;
     /** What is wrong with the message, if anything is. */
     std::string messageFaultText() const;
@@ -132,6 +132,8 @@ enum EventKind {
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
     EventConnectionClosed,  // we closed one: text is its address, a line break, and why; number is its port
+    EventUnreadable,  // messages got no response, for it could not be read to whom: number says how many since the last
+                      // event, text is the source of one
     EventStranger,    // messages in dialogs were not taken (sipbridge_sources.hpp): number says how many since the last
                       // event, text the source and method of one, a line each, status its status or 0
 };

@@ -170,10 +170,46 @@ void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char com
     read = &written->header;
 }
 
-pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
-    keepWritten(rdata, rdata->msg_info.from, "From", 'f');
-    keepWritten(rdata, rdata->msg_info.to, "To", 't');
-    return PJ_FALSE;
+/** A CSeq header that prints as its sender wrote it. */
+struct WrittenSequence {
+    pjsip_cseq_hdr header;
+    pj_str_t text;
+};
+
+void *cloneSequence(pj_pool_t *pool, const void *original);
+int printSequence(void *original, char *buffer, pj_size_t size);
+
+pjsip_hdr_vptr writtenSequence = {&cloneSequence, &cloneSequence, &printSequence};
+
+void *cloneSequence(pj_pool_t *pool, const void *original) {
+    const auto *from = static_cast<const WrittenSequence *>(original);
+    auto *written = static_cast<WrittenSequence *>(pj_pool_alloc(pool, sizeof(WrittenSequence)));
+    *written = *from;
+    pj_list_init(&written->header);
+    pjsip_method_copy(pool, &written->header.method, &from->header.method);
+    pj_strdup(pool, &written->text, &from->text);
+    return written;
+}
+
+int printSequence(void *original, char *buffer, pj_size_t size) {
+    const auto *written = static_cast<const WrittenSequence *>(original);
+    const int length = pj_ansi_snprintf(buffer, size, "CSeq: %.*s", static_cast<int>(written->text.slen), written->text.ptr);
+    return length < 0 || static_cast<pj_size_t>(length) >= size ? -1 : length;
+}
+
+void keepSequence(pjsip_rx_data *rdata) {
+    pjsip_cseq_hdr *&read = rdata->msg_info.cseq;
+    const std::string text = valueIn(rdata->msg_info.msg_buf, static_cast<size_t>(rdata->msg_info.len), "CSeq", '\0');
+    if (text.empty())
+        return;
+    auto *written = static_cast<WrittenSequence *>(pj_pool_alloc(rdata->tp_info.pool, sizeof(WrittenSequence)));
+    written->header = *read;
+    written->header.vptr = &writtenSequence;
+    const pj_str_t value = borrowed(text);
+    pj_strdup(rdata->tp_info.pool, &written->text, &value);
+    pj_list_insert_before(read, &written->header);
+    pj_list_erase(read);
+    read = &written->header;
 }
 
 pjsip_module makeModule() {
@@ -181,9 +217,8 @@ pjsip_module makeModule() {
     pj_bzero(&module, sizeof(module));
     module.name = pj_str(const_cast<char *>("mod-sipbridge-responses"));
     module.id = -1;
-    // Before any other that answers; on the way out the last before the message is printed.
+    // The last before the message is printed.
     module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER + 1;
-    module.on_rx_request = &onRxRequest;
     module.on_tx_response = &onTxResponse;
     return module;
 }
@@ -198,6 +233,13 @@ void watchResponses() {
     state(capability(PJSIP_H_ACCEPT), BODIES);
     state(pjsip_evsub_get_allow_events_hdr(NULL), EVENTS);
     PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &responseModule));
+}
+
+void keepAsWritten(pjsip_rx_data *rdata, bool refused) {
+    keepWritten(rdata, rdata->msg_info.from, "From", 'f');
+    keepWritten(rdata, rdata->msg_info.to, "To", 't');
+    if (refused)
+        keepSequence(rdata);
 }
 
 bool isSupported(const pj_str_t &extension) { return holds(EXTENSIONS, extension, true); }

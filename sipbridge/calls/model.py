@@ -71,7 +71,7 @@ class Invite:
 
     `dialled` holds the user parts of the Request-URI and of To, in that order, percent-escapes decoded;
     `caller` that of From, and `asserted` those of P-Asserted-Identity (RFC 3325). `malformed` says what makes the
-    message unusable, if anything does; `too_large` that it is its length.
+    message unusable, if anything does; `malformed_status` is the SIP status that says so.
     """
 
     sip_call_id: str
@@ -83,7 +83,7 @@ class Invite:
     headers: CIMultiDictProxy[str]
     malformed: str | None = None
     asserted: tuple[str, ...] = ()
-    too_large: bool = False
+    malformed_status: int = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.config import STANDARD_HEADERS, ClientConfig, Config, ProjectConfig
-from sipbridge.errors import BadContactId, MalformedInvite, MessageTooLarge, TokenRefused, UnknownNumber
+from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber, malformed_refusal
 
 MAX_HEADER_BYTES = 256
 
@@ -66,12 +66,12 @@ def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, Cl
 
 
 def check_wellformed(config: Config, invite: Invite) -> None:
-    """Raise `MalformedInvite` or `MessageTooLarge` for what cannot be acted on whosever call it is.
+    """Raise `MalformedInvite` or one of its kin (`malformed_refusal`) for what cannot be acted on whosever call it is.
 
     The project is not known yet, so the token and contact id headers of all projects are looked at.
     """
     if invite.malformed is not None:
-        raise (MessageTooLarge if invite.too_large else MalformedInvite)(invite.malformed)
+        raise malformed_refusal(invite.malformed_status, invite.malformed)
     for name in config.routing_headers:
         values = invite.headers.getall(name, None)
         if values is None:

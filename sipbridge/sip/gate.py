@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 _BAD_REQUEST = 400
 _BAD_EXTENSION = 420
-_MESSAGE_TOO_LARGE = 513
 _NOT_ACCEPTABLE_HERE = 488
 # What an INVITE may require (RFC 3262, RFC 4028).
 _EXTENSIONS = {"100rel", "timer"}
@@ -158,8 +157,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         source, message = request.sourceAddress(), request.message()
         invite = read_invite(message, source, request.sourcePort(), request.transport())
         if fault := request.messageFault():
-            malformed = request.messageFaultText()
-            invite = replace(invite, malformed=malformed, too_large=fault == _MESSAGE_TOO_LARGE)
+            invite = replace(invite, malformed=request.messageFaultText(), malformed_status=fault)
         try:
             self._admitted[request.ticket()] = (self._admission.admit(invite), message)
         except (UntrustedSource, RateExceeded) as refusal:

@@ -193,6 +193,12 @@ class SipTrunk:
             logger.warning(
                 "connection of %s, port %d, closed: %s", host, number, why, extra={"event": "connection_closed"}
             )
+        elif kind == pj.EventUnreadable:
+            logger.warning(
+                "no response to a SIP message that could not be read, of %s",
+                text,
+                extra={"event": "sip_unreadable", "count": number},
+            )
         elif kind == pj.EventStranger:
             _note_stranger(text, status, number)
         elif kind == pj.EventTurnedDown:

@@ -109,19 +109,23 @@ class RawCall:
         """Send the ACK."""
         self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
 
+    def cancel(self, headers: bytes = b"") -> None:
+        """Send the CANCEL of the INVITE, with further header lines."""
+        self._send(b"CANCEL", 1, headers=headers)
+
     def forged(self, method: bytes, number: int) -> bytes:
         """A request of this dialog with that number in its sequence, for somebody else to send."""
         return self._written(method, number)
 
-    def be_called(self) -> Self:
-        """Answer the bridge's INVITE instead; returns with its ACK."""
+    def be_called(self, headers: bytes = b"") -> Self:
+        """Answer the bridge's INVITE instead, with these header lines; returns with its ACK."""
         invite = self.take(b"INVITE")
         lines = dict(re.findall(rb"^(From|To|Call-ID|Contact): *(.*\r\n)", invite, re.MULTILINE))
         tagged = lines[b"To"].rstrip() + b";tag=raw\r\n"
         self._name = lines[b"Call-ID"].strip()
         self._target = lines[b"Contact"].split(b"<")[1].split(b">")[0]
         self._to, self._headers = b"To: " + lines[b"From"], b"From: " + tagged
-        self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", body=OFFER)
+        self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", headers, OFFER)
         self.take(b"ACK")
         return self
 

@@ -20,6 +20,7 @@ OWN = (
     "resolver",
     "outgoing",
     "framing",
+    "unreadable",
     "incoming",
     "connections",
     "room",
