@@ -345,8 +345,8 @@ private:
 
 }  // namespace
 
-Frame withoutUnreadable(const string &message, const std::vector<int> &places) {
-    return Mending(message, places).mend();
+Frame withoutUnreadable(const string &bytes, const std::vector<int> &places) {
+    return Mending(bytes, places).mend();
 }
 
 }  // namespace sipbridge

@@ -16,11 +16,11 @@ namespace sipbridge {
 const size_t MAX_LIST_VALUES = 32;
 
 /**
- * The message for the next try; `places` are where the headers begin that could not be read, 0 is the start line.
+ * The message (`bytes`) for the next try; `places` are where the headers begin that could not be read, 0 is the start line.
  * FrameRefused is a request that must be rejected: its text has stand-ins for what a response copies and PJSIP cannot
  * read. FrameNone: no response is possible, or nothing is left to change.
  */
-Frame withoutUnreadable(const std::string &message, const std::vector<int> &places);
+Frame withoutUnreadable(const std::string &bytes, const std::vector<int> &places);
 
 }  // namespace sipbridge
 

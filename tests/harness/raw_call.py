@@ -95,11 +95,11 @@ class RawCall:
             self._target = contact[1]
         return self.status
 
-    def cancel(self) -> int:
-        """Send CANCEL of the INVITE; returns the status of its response."""
+    def cancel(self, headers: bytes = b"") -> int:
+        """Send CANCEL of the INVITE, with further header lines; returns the status of its response."""
         now = self._target, self._to
         self._target, self._to = self._begun
-        self._send(b"CANCEL", 1)
+        self._send(b"CANCEL", 1, headers=headers)
         self._target, self._to = now
         while b"CSeq: 1 CANCEL\r\n" not in (message := self._receive()):
             pass
@@ -108,10 +108,6 @@ class RawCall:
     def acknowledge(self, answer: bytes = b"") -> None:
         """Send the ACK."""
         self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
-
-    def cancel(self, headers: bytes = b"") -> None:
-        """Send the CANCEL of the INVITE, with further header lines."""
-        self._send(b"CANCEL", 1, headers=headers)
 
     def forged(self, method: bytes, number: int) -> bytes:
         """A request of this dialog with that number in its sequence, for somebody else to send."""
