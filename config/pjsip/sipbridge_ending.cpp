@@ -1,4 +1,5 @@
 #include "sipbridge_ending.hpp"
+#include "sipbridge_native.hpp"
 
 #include <algorithm>
 
@@ -6,8 +7,8 @@ namespace sipbridge {
 
 namespace {
 
-// By PJSUA's slot; only the SIP thread looks.
-bool heard[PJSUA_MAX_CALLS];
+// Sums of AudioUse, by PJSUA's slot; only the SIP thread looks.
+int uses[PJSUA_MAX_CALLS];
 
 bool isAudio(const pjmedia_sdp_media *line) { return pj_stricmp2(&line->desc.media, "audio") == 0 && line->desc.port; }
 
@@ -42,14 +43,20 @@ bool isUsable(const pjsip_inv_session *session) {
     return false;
 }
 
-void forgetAudio(pjsua_call_id call) { heard[call] = false; }
+void forgetAudio(pjsua_call_id call) { uses[call] = 0; }
 
-bool hasHeardAudio(pjsua_call_id call) { return heard[call]; }
+int audioUse(pjsua_call_id call) { return uses[call]; }
+
+void noteAgreed(pjsua_call_id call) {
+    const pjsua_call &slot = pjsua_var.calls[call];
+    if (slot.audio_idx >= 0 && (slot.media[slot.audio_idx].dir & PJMEDIA_DIR_DECODING))
+        uses[call] |= AudioDue;
+}
 
 void onStreamDestroyed(pjsua_call_id call, pjmedia_stream *stream, unsigned) {
     pjmedia_rtcp_stat statistics;
     if (pjmedia_stream_get_stat(stream, &statistics) == PJ_SUCCESS && statistics.rx.pkt)
-        heard[call] = true;
+        uses[call] |= AudioHeard;
 }
 
 }  // namespace sipbridge

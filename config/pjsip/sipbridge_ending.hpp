@@ -6,6 +6,7 @@
 #define SIPBRIDGE_ENDING_HPP
 
 #include <pjsua-lib/pjsua.h>
+#include <pjsua-lib/pjsua_internal.h>
 
 namespace sipbridge {
 
@@ -18,8 +19,11 @@ bool isUsable(const pjsip_inv_session *session);
 /** Forget what an earlier call in this slot of PJSUA's has heard. */
 void forgetAudio(pjsua_call_id call);
 
-/** True if the call, whose audio is closed, has ever received an RTP packet that counts. */
-bool hasHeardAudio(pjsua_call_id call);
+/** A sum of AudioUse (sipbridge_native.hpp). */
+int audioUse(pjsua_call_id call);
+
+/** Take note of what offer and answer have agreed on. */
+void noteAgreed(pjsua_call_id call);
 
 /** PJSUA's callback of that name: the last moment at which a stream can be asked. */
 void onStreamDestroyed(pjsua_call_id call, pjmedia_stream *stream, unsigned index);

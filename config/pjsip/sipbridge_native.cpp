@@ -351,11 +351,14 @@ void onCallState(pjsua_call_id id, pjsip_event *event) {
     } else if (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED) {
         const bool byPeer = endedByPeer(call.inv, event);
         const std::string text = byPeer ? byeMessage(event) + redirection(event) : textOf(call.inv->cause_text);
-        push(EventEnded, id, hasHeardAudio(id), static_cast<int>(call.inv->cause), text, byPeer);
+        push(EventEnded, id, audioUse(id), static_cast<int>(call.inv->cause), text, byPeer);
     }
 }
 
-void onCallMediaState(pjsua_call_id id) { push(EventMedia, id, 0); }
+void onCallMediaState(pjsua_call_id id) {
+    noteAgreed(id);
+    push(EventMedia, id, 0);
+}
 
 /** By default PJSUA would call whatever a REFER names; judgeRefer has answered those that are ours to judge. */
 void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code) { *code = PJSIP_SC_FORBIDDEN; }

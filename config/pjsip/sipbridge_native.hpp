@@ -120,9 +120,10 @@ enum EventKind {
     EventConfirmed,   // the dialog is confirmed: final if it has audio, number if PJSIP is about to end it
     EventTrying,      // a response came to our INVITE
     EventEnded,       // the dialog is over: final if the far end did it, status is the cause, text the BYE that came, or the
-                      // Contacts of a 3xx, a line each, or what PJSIP says of the cause; number if audio was heard
+                      // Contacts of a 3xx, a line each, or what PJSIP says of the cause; number is a sum of AudioUse
     EventMedia,       // offer and answer are done: the audio's conference slot may be another, see callAudio
     EventReferRejected,  // our REFER was rejected: number is the one it was given, status the response's
+    EventReferUnserved,  // the far end's REFER was rejected before it could be judged: status is the response's, text why
     EventReferEnded,  // our REFER was accepted and more will not be known: status is the final one of a NOTIFY, or 0
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
     EventName,        // text is a host name that was asked for and is not known, see learnName
@@ -136,6 +137,12 @@ enum EventKind {
                       // event, text is the source of one
     EventStranger,    // messages in dialogs were not taken (sipbridge_sources.hpp): number says how many since the last
                       // event, text the source and method of one, a line each, status its status or 0
+};
+
+/** What the far end of a call has done with its audio, and could do; known once the audio is closed. */
+enum AudioUse {
+    AudioHeard = 1,  // an RTP packet that counts has come
+    AudioDue = 2,    // offer and answer have let it send, at some time
 };
 
 /** Something that happened to a call or a connection. In Python a tuple of these, in this order. */

@@ -19,10 +19,13 @@ namespace {
 // Known here, and not served: 405. An unknown method gets 501 (RFC 3261, 21.4.6 and 21.5.2).
 const char *const KNOWN_METHODS[] = {"REGISTER", "MESSAGE", "PUBLISH"};
 
-/** A response that is not PJSUA's: its status, and the headers that say why. None is 0. */
+const char NOT_SUPPORTED[] = "Require names an extension that is not supported";
+
+/** A response that is not PJSUA's: its status, the headers that say why, and the reason in words. None is 0. */
 struct Rejection {
     int status = 0;
     std::vector<std::pair<const char *, std::string>> headers;
+    std::string why;
 };
 
 const pjsip_hdr *find(const pjsip_msg *message, const char *name, const char *compact = "") {
@@ -66,23 +69,23 @@ Rejection judge(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     if (method == "BYE" || method == "CANCEL")
         return {};
     if (const int status = methodFault(dialog, message))
-        return {status, {}};
+        return {status, {}, ""};
     if (method == "SUBSCRIBE")
         return {};
     const std::string extensions = unsupported(message);
     if (!extensions.empty())
-        return {PJSIP_SC_BAD_EXTENSION, {{"Unsupported", extensions}}};
+        return {PJSIP_SC_BAD_EXTENSION, {{"Unsupported", extensions}}, NOT_SUPPORTED};
     if (method == "NOTIFY")
-        return {judgeEvent(dialog, message, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST), {}};
+        return {judgeEvent(dialog, message, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST), {}, ""};
     // RFC 6086, 4.2.2: no package is taken.
     if (method == "INFO" && find(message, "Info-Package"))
-        return {469, {{"Recv-Info", ""}}};
+        return {469, {{"Recv-Info", ""}}, ""};
     const bool offers = method == "INVITE" || method == "UPDATE" || method == "PRACK";
     if (offers && message->body && !pjsip_rdata_get_sdp_info(rdata)->body.ptr)
-        return {PJSIP_SC_UNSUPPORTED_MEDIA_TYPE, {}};
+        return {PJSIP_SC_UNSUPPORTED_MEDIA_TYPE, {}, ""};
     // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
     if (method == "OPTIONS")
-        return {PJSIP_SC_OK, {}};
+        return {PJSIP_SC_OK, {}, ""};
     return {};
 }
 
@@ -91,6 +94,11 @@ void respond(pjsip_dialog *dialog, pjsip_rx_data *rdata, const Rejection &reject
     pj_list_init(&headers);
     for (const auto &each : rejection.headers) {
         const pj_str_t name = pj_str(const_cast<char *>(each.first)), value = borrowed(each.second);
+        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
+    }
+    if (!rejection.why.empty()) {
+        const std::string warning = "399 sipbridge \"" + rejection.why + "\"";
+        const pj_str_t name = pj_str(const_cast<char *>("Warning")), value = borrowed(warning);
         pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
     }
     const pj_str_t reason = pj_str(const_cast<char *>("Bad Info Package"));
@@ -132,9 +140,13 @@ void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_eve
     if (transaction == pjsua_var.calls[call].inv->invite_tsx)
         return;
     const Rejection rejection = judge(dialog, rdata);
-    if (rejection.status)
+    const bool isRefer = pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0;
+    if (rejection.status) {
         respond(dialog, rdata, rejection);
-    else if (pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0)
+        // An agent that asks for a handoff in a form that is not served asks for one all the same.
+        if (isRefer)
+            push(EventReferUnserved, call, 0, rejection.status, rejection.why);
+    } else if (isRefer)
         judgeRefer(call, dialog, rdata);
     else if (pjsip_method_cmp(&transaction->method, &pjsip_info_method) == 0)
         answerInfo(call, dialog, rdata);

@@ -204,8 +204,8 @@ class LegEnd:
     """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
     `headers` are the X- headers of the far end's BYE. `failure` is set if PJSIP ended the leg itself. `heard` is
-    true if the far end has sent audio, which is known only if it was the far end that ended the leg. `answered` is
-    true if our 200 had been sent, with or without its ACK.
+    true if the far end has sent audio, `audio_due` if its SDP has ever let it send some. Both are known only if it was
+    the far end that ended the leg. `answered` is true if our 200 had been sent, with or without its ACK.
     """
 
     by_peer: bool
@@ -215,3 +215,4 @@ class LegEnd:
     failure: LegFailure | None = None
     heard: bool = False
     answered: bool = False
+    audio_due: bool = False

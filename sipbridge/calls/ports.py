@@ -63,6 +63,9 @@ class Referee(Protocol):
     def judge(self, referral: Referral) -> Verdict:
         """Say how to answer, 202 or why not. At once, on the SIP thread: it may look, and change nothing."""
 
+    def rejected(self, why: str) -> None:
+        """Take note, on the event loop, that a REFER was rejected before it could be judged."""
+
     def accepted(self, referral: Referral) -> None:
         """Take note, on the event loop, that 202 was sent; `Leg.notify` is to follow."""
 

@@ -218,20 +218,27 @@ class LegTable:
         elif kind == pj.EventConfirmed:
             self._confirmed(dialog, usable=final, ending=bool(number))
         elif kind == pj.EventEnded:
-            self._ended(dialog, status, text, by_peer=final, heard=bool(number))
-        elif kind == pj.EventTrying:
-            self._thread.tell(dialog.leg.response_came)
+            self._ended(dialog, status, text, by_peer=final, audio=number)
         elif kind == pj.EventMedia:
             self._media_changed(dialog)
+        else:
+            self._pass_on(dialog, kind, number, text)
+
+    def _pass_on(self, dialog: Dialog, kind: int, number: int, text: str) -> None:
+        """Notify the leg, or the referee, of what concerns no one else."""
+        if kind == pj.EventTrying:
+            self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventDigit:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
+        elif kind == pj.EventReferUnserved and dialog.referee is not None:
+            self._thread.tell(partial(dialog.referee.rejected, text))
 
     def _media_changed(self, dialog: Dialog) -> None:
         dialog.connect()
         if dialog.outgoing:
             self._thread.tell(dialog.leg.audio_offered)
 
-    def _ended(self, dialog: Dialog, status: int, text: str, *, by_peer: bool, heard: bool) -> None:
+    def _ended(self, dialog: Dialog, status: int, text: str, *, by_peer: bool, audio: int) -> None:
         """Take note of the end of a dialog: by a message of the far end, else on PJSIP's own account."""
         if not by_peer:
             failure = read_failure(status, text, acknowledged=dialog.confirmed or dialog.outgoing)
@@ -239,7 +246,7 @@ class LegTable:
             return
         contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
         headers = read_bye(text.encode())
-        self._end(dialog, status, by_peer=True, headers=headers, contacts=contacts, heard=heard)
+        self._end(dialog, status, by_peer=True, headers=headers, contacts=contacts, audio=audio)
 
     def _confirmed(self, dialog: Dialog, *, usable: bool, ending: bool) -> None:
         """Take note of ACK or 2xx. A dialog with no audio agreed on is no conversation: BYE, unless PJSIP is at it."""
@@ -274,7 +281,7 @@ class LegTable:
         headers: Mapping[str, str] | None = None,
         contacts: tuple[str, ...] = (),
         failure: LegFailure | None = None,
-        heard: bool = False,
+        audio: int = 0,
     ) -> None:
         del self._by_leg[dialog.leg.number]
         # PJSUA may have given the slot to another call by the time that it tells us.
@@ -282,7 +289,8 @@ class LegTable:
             del self._by_slot[dialog.slot]
         self._unload(dialog)
         dialog.let_go()
-        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, dialog.answered)
+        heard, due = bool(audio & pj.AudioHeard), bool(audio & pj.AudioDue)
+        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, dialog.answered, due)
         self._thread.tell(partial(dialog.leg.dialog_ended, end, contacts))
 
     def _unload(self, dialog: Dialog) -> None:

@@ -153,9 +153,11 @@ class FakeLeg:
         """A final answer that is none of ours, to an INVITE of ours."""
         self._end(by_peer=True, sip_status=sip_status)
 
-    def far_end_hangs_up(self, headers: Mapping[str, str] | None = None, *, heard: bool = True) -> None:
+    def far_end_hangs_up(
+        self, headers: Mapping[str, str] | None = None, *, heard: bool = True, audio_due: bool = True
+    ) -> None:
         """BYE or CANCEL comes, after audio or without any."""
-        self._end(by_peer=True, sip_status=200, headers=headers, heard=heard)
+        self._end(by_peer=True, sip_status=200, headers=headers, heard=heard, audio_due=audio_due)
 
     def stack_hangs_up(self, sip_status: int, failure: LegFailure = LegFailure.REQUEST_FAILED) -> None:
         """The SIP stack ends the leg on its own: what came cannot be used, or nothing came."""
@@ -188,12 +190,13 @@ class FakeLeg:
         headers: Mapping[str, str] | None = None,
         failure: LegFailure | None = None,
         heard: bool = False,
+        audio_due: bool = False,
     ) -> None:
         self._digit_listener = None
         self.note_bye = _answers_at_once
         if not self.ended.done():
             self.ended.set_result(
-                LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, self._answered)
+                LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, self._answered, audio_due)
             )
         if not self.answered.done():
             self.answered.set_exception(DialFailed(sip_status, f"not answered: {sip_status}"))

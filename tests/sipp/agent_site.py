@@ -32,17 +32,18 @@ class AgentSite:
         *,
         second: bool = False,
         hold_seconds: float = 0,
+        speaks: bool = False,
         transport: str = "udp",
         keys: Mapping[str, str] | None = None,
     ) -> Sipp:
-        """Let an agent wait for a call."""
+        """Let an agent wait for a call. One that speaks sends back what it hears, which is silence."""
         sipp = Sipp(
             scenario,
             self.trunk.folder,
             port=self.ports[second],
             keys=keys,
             transport=transport,
-            options=some_calls(hold_seconds=hold_seconds),
+            options=[*some_calls(hold_seconds=hold_seconds), *(["-rtp_echo"] if speaks else [])],
         )
         self.trunk.started.append(sipp)
         if transport == "tcp":

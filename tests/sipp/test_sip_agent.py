@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from harness.simulator import Simulator
 
-from sipbridge.agents.sip.conversation import AT_ONCE_SECONDS
+from sipbridge.agents.presence import TRIAL_SECONDS
 
-from .agent_site import SILENT_SECONDS, AgentSite, agent_site, outcomes, requests
+from .agent_site import AgentSite, agent_site, outcomes, requests
 
 DEAD_SECONDS = 3
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
-# For an agent that sends no audio: it was there.
-STAYS_SECONDS = AT_ONCE_SECONDS + 0.2
+# For an agent that speaks: some of its audio has come.
+SPEAKS_SECONDS = 0.3
+# For one that never does: it has taken the call all the same.
+LISTENS_SECONDS = TRIAL_SECONDS + 0.2
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_the_caller_hears_the_agent_before_it_answers(site: AgentSite) -> None:
 
 def test_an_agent_may_be_called_over_tcp(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_hangs_up", transport="tcp", hold_seconds=STAYS_SECONDS)
+    agent = site.agent("agent_hangs_up", transport="tcp", hold_seconds=SPEAKS_SECONDS, speaks=True)
     call = site.call("release", "tcp").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -108,7 +110,7 @@ def test_where_one_dies_the_next_is_called(own_site: AgentSite) -> None:
 def assert_the_next_is_called(site: AgentSite, first: str) -> None:
     count = site.trunk.count()
     busy = site.agent(first)
-    agent = site.agent("agent_hangs_up", second=True, hold_seconds=STAYS_SECONDS)
+    agent = site.agent("agent_hangs_up", second=True, hold_seconds=SPEAKS_SECONDS, speaks=True)
     call = site.call("release", "backup").went_as_written()
     busy.check()
     agent.check()
@@ -120,7 +122,7 @@ def assert_the_next_is_called(site: AgentSite, first: str) -> None:
 def test_one_that_nothing_is_heard_of_is_given_up(site: AgentSite) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", site.ports[0]))
-        agent = site.agent("agent_hangs_up", second=True, hold_seconds=STAYS_SECONDS)
+        agent = site.agent("agent_hangs_up", second=True, hold_seconds=SPEAKS_SECONDS, speaks=True)
         call = site.call("release", "backup").went_as_written()
         agent.check()
         # Sent at 0, 0.5 and 1.5 s (RFC 3261, 17.1.1.2), hung up after 1 s; what would come next comes at 3.5 s.
@@ -175,7 +177,7 @@ def test_a_caller_that_gives_up_while_the_agent_rings_leaves_no_call_there(site:
 @pytest.mark.parametrize("scenario", ["agent_holds", "agent_goes_inactive"])
 def test_an_agent_may_hold_and_take_back_its_caller(site: AgentSite, scenario: str) -> None:
     count = site.trunk.count()
-    agent = site.agent(scenario, hold_seconds=STAYS_SECONDS)
+    agent = site.agent(scenario, hold_seconds=LISTENS_SECONDS)
     call = site.call("release").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -215,7 +217,7 @@ def test_an_agent_that_sends_nothing_is_lost(site: AgentSite) -> None:
 
 
 def test_an_agent_with_no_audio_either_way_is_not_lost(site: AgentSite) -> None:
-    agent = site.agent("agent_goes_inactive", hold_seconds=2 * SILENT_SECONDS)
+    agent = site.agent("agent_goes_inactive", hold_seconds=LISTENS_SECONDS)
     call = site.call("release", "quiet").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -226,7 +228,7 @@ def test_an_agent_with_no_audio_either_way_is_not_lost(site: AgentSite) -> None:
 
 def test_a_plain_bye_ends_the_conversation(site: AgentSite) -> None:
     count = site.trunk.count()
-    agent = site.agent("agent_hangs_up", hold_seconds=STAYS_SECONDS)
+    agent = site.agent("agent_hangs_up", hold_seconds=SPEAKS_SECONDS, speaks=True)
     call = site.call("release").went_as_written()
     agent.check()
     record = call.record()
@@ -244,6 +246,31 @@ def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached_or_is_lost(s
     [signal] = call.signals()
     assert signal["p1"] == "care"
     assert signal["p3"] in ("agent_unavailable", "agent_lost")
+
+
+def test_an_agent_that_hangs_up_soon_without_a_word_is_lost(site: AgentSite) -> None:
+    agent = site.agent("agent_hangs_up", hold_seconds=TRIAL_SECONDS - 1)
+    call = site.call("release").went_as_written()
+    agent.check()
+    assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "agent_lost")]
+    assert call.handoff_state()["handoff_reason"] == "agent_lost"
+
+
+def test_an_agent_that_listens_for_a_while_without_a_word_may_hang_up(site: AgentSite) -> None:
+    agent = site.agent("agent_hangs_up", hold_seconds=LISTENS_SECONDS)
+    call = site.call("release").went_as_written()
+    agent.check()
+    assert call.record()["reason"] == "agent_ended"
+    assert call.signals() == [{"p1": "End"}]
+
+
+@pytest.mark.parametrize("direction", ["inactive", "recvonly"])
+def test_an_agent_whose_answer_lets_it_send_no_audio_is_lost(site: AgentSite, direction: str) -> None:
+    agent = site.agent("agent_mute", hold_seconds=LISTENS_SECONDS, keys={"direction": direction})
+    call = site.call("release").went_as_written()
+    agent.check()
+    assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "agent_lost")]
+    assert call.record()["result"] != "success"
 
 
 def test_a_bye_hands_off_by_its_headers(site: AgentSite) -> None:
@@ -399,6 +426,20 @@ def test_a_refer_that_cannot_be_read_gets_400_and_loses_no_caller(site: AgentSit
     call = site.call("release").went_as_written()
     agent.check()
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
+    assert count.shows(1, "sipbridge_agent_faults_total", type="sip", fault="bad_refer")
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
+
+
+@pytest.mark.parametrize("extension", ["replaces", "tdialog", "multiple-refer"])
+def test_a_refer_that_requires_what_is_not_served_gets_420_and_loses_no_caller(site: AgentSite, extension: str) -> None:
+    count = site.trunk.count()
+    agent = site.agent("agent_refers_requiring", hold_seconds=0.3, keys={"refer_to": SALES, "extension": extension})
+    call = site.call("release").went_as_written()
+    agent.check()
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
+    [rejection] = [message for message in agent.received(420) if "REFER" in message.header("CSeq")]
+    assert rejection.header("Unsupported") == extension
+    assert rejection.header("Warning").startswith('399 sipbridge "Require ')
     assert count.shows(1, "sipbridge_agent_faults_total", type="sip", fault="bad_refer")
     assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 

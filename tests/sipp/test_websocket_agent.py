@@ -159,8 +159,8 @@ UNUSABLE: dict[str, tuple[bytes, ...]] = {
     ),
     "unknown_event": (b'{"event": "dance", "streamSid": "SID"}', b'{"event": "stop", "streamSid": "SID"}'),
     "wrong_stream": (
-        b'{"event": "handoff", "handoff": {}}',
-        b'{"event": "handoff", "streamSid": "MZ00000000000000000000000000000000", "handoff": {}}',
+        b'{"event": "clear"}',
+        b'{"event": "clear", "streamSid": "MZ00000000000000000000000000000000"}',
         b'{"event": "clear", "streamSid": ["SID"]}',
     ),
 }
@@ -203,7 +203,7 @@ def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> N
     count = site.trunk.count()
     with site.call() as call:
         agent = call.agent()
-        agent.clear()
+        agent.say_at_once(SILENCE)
         agent.hang_up()
         call.went_as_written()
         record = call.record()
@@ -219,6 +219,57 @@ def test_an_agent_that_closes_its_socket_at_once_has_not_taken_the_call(site: We
         call.agent().hang_up()
         call.went_as_written()
     assert [signal["p3"] for signal in call.signals()] == ["agent_lost"]
+
+
+def test_an_agent_that_sends_no_audio_and_closes_its_socket_soon_has_not_taken_the_call(site: WebsocketSite) -> None:
+    with site.call() as call:
+        agent = call.agent()
+        agent.clear()
+        agent.mark("nothing before it")
+        agent.hang_up()
+        call.went_as_written()
+    assert [signal["p3"] for signal in call.signals()] == ["agent_lost"]
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (b'{"event":"handoff","streamSid":"SID","handoff":{"destination":"sales","data":{"score":NaN}}}', 422),
+        (b'{"event":"handoff","streamSid":"SID","handoff":{"utterance":"\\ud83d"}}', 422),
+        (b'{"event":"handoff","streamSid":"SID","handoff":{"destination":"sales",}}', 422),
+        (b'{"event":"handoff","streamSid":"SID","handoff":{"destination":', 422),
+        (b'{"event":"handoff","streamSid":"MZ00000000000000000000000000000000","handoff":{}}', 422),
+    ],
+)
+def test_an_agent_whose_wish_for_a_handoff_cannot_be_read_loses_no_caller_by_closing(
+    site: WebsocketSite, message: bytes, status: int
+) -> None:
+    with site.call() as call:
+        agent, count = call.agent(), site.trunk.count()
+        agent.send(message.replace(b"SID", agent.stream_sid.encode()))
+        assert agent.wait_for_answer()["status"] == status
+        agent.hang_up()
+        call.went_as_written()
+    assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "invalid_handoff")]
+    assert count.shows(1, "sipbridge_agent_faults_total", type="websocket", fault="bad_handoff")
+
+
+def test_a_handoff_in_a_binary_message_is_refused_and_loses_no_caller(site: WebsocketSite) -> None:
+    with site.call() as call:
+        agent = call.agent()
+        agent.send_binary(b'{"event": "handoff", "streamSid": "%s", "handoff": {}}' % agent.stream_sid.encode())
+        assert agent.wait_for_answer()["status"] == 422
+        agent.hang_up()
+        call.went_as_written()
+    assert [signal["p3"] for signal in call.signals()] == ["invalid_handoff"]
+
+
+@pytest.mark.parametrize("event", ["handoff", "Handoff"])
+def test_a_handoff_without_a_stream_sid_is_carried_out(site: WebsocketSite, event: str) -> None:
+    with site.call() as call:
+        call.agent().send(b'{"event": "%s", "callSid": "CA1", "handoff": {"destination": "sales"}}' % event.encode())
+        call.went_as_written()
+    assert [signal["p1"] for signal in call.signals()] == ["sales"]
 
 
 def test_an_agent_whose_handoff_was_refused_loses_no_caller_by_closing(site: WebsocketSite) -> None:

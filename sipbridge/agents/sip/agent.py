@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 
-from sipbridge.agents.sip.conversation import SipConversation, hung_up_at_once
+from sipbridge.agents.sip.conversation import SipConversation, was_there
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.model import Identity
@@ -102,7 +102,7 @@ class SipAgent:
 
 def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
     """Raise `DialFailed` for an agent that has answered, and left before the caller is answered."""
-    if agent_leg.ended.done() and hung_up_at_once(agent_leg.ended.result(), referrals):
+    if agent_leg.ended.done() and not was_there(agent_leg.ended.result(), 0.0, referrals):
         raise DialFailed(_UNAVAILABLE, "it answered and hung up at once")
 
 

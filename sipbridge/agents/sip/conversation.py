@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from sipbridge.agents.presence import took_call
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.calls.handoff_request import HandoffRequest
@@ -18,8 +19,6 @@ from sipbridge.waiting import first_of
 
 # For the SIP thread to take our BYE; no more of anybody's time.
 CLOSE_SECONDS = 1.0
-# An agent that hangs up within this time of its answer, and has neither spoken nor asked for a human, was never there.
-AT_ONCE_SECONDS = 0.5
 
 
 class SipConversation:
@@ -53,8 +52,8 @@ class SipConversation:
             self._referrals.begin(call)
             await self._agent_gone()
             end = self._agent_leg.ended.result()
-            if end.at - self._answered_at < AT_ONCE_SECONDS and hung_up_at_once(end, self._referrals):
-                raise AgentLost("it answered and hung up at once")
+            if not was_there(end, end.at - self._answered_at, self._referrals):
+                raise AgentLost("it answered and hung up, and has sent no audio")
             return _read_end(end, call)
         finally:
             self._talking = False
@@ -88,9 +87,10 @@ class SipConversation:
             raise AgentLost("silent: no RTP came from it")
 
 
-def hung_up_at_once(end: LegEnd, referrals: Referrals) -> bool:
-    """Return True if an agent has sent BYE with no audio and no wish for a handoff before it."""
-    return end.by_peer and not (end.heard or referrals.asked or asks_for_handoff(end.headers))
+def was_there(end: LegEnd, seconds: float, referrals: Referrals) -> bool:
+    """Return False if an agent has sent BYE so many seconds after its answer, and has not taken the call before it."""
+    asked = referrals.asked or asks_for_handoff(end.headers)
+    return not end.by_peer or took_call(seconds, spoke=end.heard, asked=asked, could_speak=end.audio_due)
 
 
 def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:

@@ -70,6 +70,11 @@ class Referrals:
         self._owing = True
         return Verdict(_ACCEPTED[0])
 
+    def rejected(self, why: str) -> None:
+        """Note the refusal: in whatever form the agent asked, its caller wants a human."""
+        self.asked = True
+        self._note("bad_refer", why)
+
     def accepted(self, referral: Referral) -> None:
         """Hand off, or keep the wish until the conversation begins."""
         request = read_refer(referral, self._config.destinations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
+from sipbridge.agents.presence import TRIAL_SECONDS, took_call
 from sipbridge.agents.websocket.link import CLOSED_WELL, CLOSED_WITHOUT_CODE, Link
 from sipbridge.agents.websocket.messages import CallLabels
 from sipbridge.agents.websocket.playback import Playback
@@ -16,8 +17,6 @@ from sipbridge.errors import AgentLost, AgentUnavailable
 # Seconds before each attempt to have a dropped socket back; a socket that held for so long starts the series anew.
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)
 STEADY_SECONDS = 10.0
-# An agent that closes a socket within this time, and has sent nothing over it, has not taken the call.
-USELESS_SECONDS = 2.0
 
 
 class WebsocketConversation:
@@ -78,8 +77,8 @@ class WebsocketConversation:
             self._stream = None
             self._link.close()
             if code in (CLOSED_WELL, CLOSED_WITHOUT_CODE):
-                if not stream.was_used and self._link.lasted_seconds < USELESS_SECONDS:
-                    raise AgentLost(f"it closed its socket within {USELESS_SECONDS:g} s and had sent nothing")
+                if not took_call(self._link.lasted_seconds, spoke=stream.spoke, asked=stream.asked):
+                    raise AgentLost(f"it closed its socket within {TRIAL_SECONDS:g} s and had sent no audio")
                 return ConversationEnd(None)
             if self._loop.time() - since >= STEADY_SECONDS:
                 delays = iter(RECONNECT_DELAYS)

@@ -53,6 +53,7 @@ class Link(WSListener):
         self._transport: WSTransport | None = None
         self._given_up = False
         self._receive: Callable[[Payload], None] = _ignore_message
+        self._drop: Callable[[Payload, str, str], None] = _ignore_dropped
         self._note_fault: Callable[[str, str], None] = _ignore_fault
         self._budget: Budget | None = None
         self._fragments: bytearray | None = None
@@ -64,9 +65,15 @@ class Link(WSListener):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
-    def listen(self, receive: Callable[[Payload], None], note_fault: Callable[[str, str], None]) -> None:
-        """Have text messages received, and faults noted; what came before is lost."""
+    def listen(
+        self,
+        receive: Callable[[Payload], None],
+        drop: Callable[[Payload, str, str], None],
+        note_fault: Callable[[str, str], None],
+    ) -> None:
+        """Have text messages received, others dropped with their fault, and faults noted; what came before is lost."""
         self._receive = receive
+        self._drop = drop
         self._note_fault = note_fault
 
     def send(self, message: bytes) -> None:
@@ -85,6 +92,7 @@ class Link(WSListener):
     def close(self) -> None:
         """Close well, without waiting for it: the socket is gone within a second. More than once does no harm."""
         self._receive = _ignore_message
+        self._drop = _ignore_dropped
         self._note_fault = _ignore_fault
         self._cancel_timers()
         self._given_up = True
@@ -174,7 +182,7 @@ class Link(WSListener):
             if self._fragments_are_text:
                 self._receive(message)
             else:
-                self._note_fault("bad_message", "a message is binary")
+                self._drop(message, "bad_message", "the message is binary")
 
     def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:
         """Send a pong. For an agent that does not read they would pile up: it gets the last one, once it reads on."""
@@ -215,6 +223,7 @@ class Link(WSListener):
     def _end(self, code: int) -> None:
         self._cancel_timers()
         self._receive = _ignore_message
+        self._drop = _ignore_dropped
         if self.ended.done():
             return
         if self._close_code_sent() is WSCloseCode.MESSAGE_TOO_BIG:
@@ -244,6 +253,10 @@ class Link(WSListener):
 
 def _ignore_message(_payload: Payload) -> None:
     """Before the stream has begun, and after its end, the agent has nothing to say."""
+
+
+def _ignore_dropped(_payload: Payload, _fault: str, _message: str) -> None:
+    """The same of what is no text."""
 
 
 def _ignore_fault(_fault: str, _message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,6 +14,9 @@ from sipbridge.agents.websocket.link import Link, Payload
 from sipbridge.agents.websocket.messages import CONNECTED, FRAME_BYTES, CallLabels, StreamMessages
 from sipbridge.agents.websocket.playback import Playback
 from sipbridge.calls.ports import LiveCall
+from sipbridge.errors import ErrorCode
+
+Action = Callable[[dict[str, Any], Payload], None]
 
 # Marks that wait for their turn, and characters of a name: what an agent can make us hold is bounded.
 MAX_MARKS = 1000
@@ -27,16 +31,21 @@ class MediaStream:
         self._call = call
         self._playback = playback
         self._messages = StreamMessages(labels)
-        # True once the agent has sent anything that the protocol knows.
-        self.was_used = False
+        # True once the agent has sent audio, and once it has asked for a handoff, whatever became of that.
+        self.spoke = self.asked = False
         self._marks: deque[tuple[int, str]] = deque()  # bytes that must have been played, name
-        self._actions = {"media": self._media, "mark": self._mark, "clear": self._clear, "handoff": self._handoff}
+        self._actions: dict[str, Action] = {
+            "media": self._media,
+            "mark": self._mark,
+            "clear": self._clear,
+            "handoff": self._handoff,
+        }
 
     def start(self) -> None:
         """Send `connected` and `start`, and listen."""
         self._link.send(CONNECTED)
         self._link.send(self._messages.start())
-        self._link.listen(self._receive, self._call.note_fault)
+        self._link.listen(self._receive, self._drop, self._call.note_fault)
 
     def hear(self, audio: bytes) -> None:
         """Pass on what the caller said, in messages of 20 ms, and the marks that were reached meanwhile."""
@@ -64,22 +73,43 @@ class MediaStream:
         try:
             message = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
-            self._call.note_fault("bad_json", f"a message is not JSON: {error.msg}")
+            self._drop(payload, "bad_json", f"the message is not JSON: {error.msg}")
             return
         event = message.get("event") if isinstance(message, dict) else None
         if not isinstance(event, str):
-            self._call.note_fault("bad_message", "a message is no object with an event")
+            self._drop(payload, "bad_message", "the message is not an object with an event")
             return
-        action = self._actions.get(event)
+        action = self._actions.get(event) or (self._handoff if handoff.is_spelled(event) else None)
         if action is None:
             self._call.note_fault("unknown_event", "an event is none of media, mark, clear and handoff")
-        elif message.get("streamSid") != self._messages.stream_sid:
-            self._call.note_fault("wrong_stream", f"a {event} message names no streamSid, or another stream's")
+        elif not self._is_ours(message, action):
+            self._refuse_stream(event, action)
             return
         else:
-            self.was_used = True
             action(message, payload)
         self._playback.note_life()
+
+    def _is_ours(self, message: dict[str, Any], action: Action) -> bool:
+        """Return True if the message names this stream. A handoff need not: a socket has one stream."""
+        stream_sid = message.get("streamSid")
+        return stream_sid == self._messages.stream_sid or (stream_sid is None and action == self._handoff)
+
+    def _refuse_stream(self, event: str, action: Action) -> None:
+        if action == self._handoff:
+            self._refuse_handoff("invalid_request", "streamSid is not that of this stream")
+        else:
+            self._call.note_fault("wrong_stream", f"a {event} message names no streamSid, or another stream's")
+
+    def _drop(self, payload: Payload, fault: str, why: str) -> None:
+        """Note a message that cannot be used. One that asks for a handoff is refused: its caller wants a human."""
+        if handoff.is_wish(payload):
+            self._refuse_handoff("invalid_json" if fault == "bad_json" else "invalid_request", why)
+        else:
+            self._call.note_fault(fault, why)
+
+    def _refuse_handoff(self, code: ErrorCode, why: str) -> None:
+        self.asked = True
+        self._link.send(self._messages.handoff(handoff.refuse(self._call, code, why)))
 
     def _media(self, message: dict[str, Any], _payload: Payload) -> None:
         try:
@@ -89,6 +119,7 @@ class MediaStream:
         except ValueError:
             self._call.note_fault("bad_base64", "the payload of media is not base64")
         else:
+            self.spoke = self.spoke or bool(speech)
             if speech and not self._playback.write(speech):
                 self._call.note_fault("audio_overrun", "more audio is queued than a caller would wait for")
 
@@ -108,6 +139,7 @@ class MediaStream:
         self._return_marks()
 
     def _handoff(self, _message: dict[str, Any], payload: Payload) -> None:
+        self.asked = True
         self._link.send(self._messages.handoff(handoff.ask(self._call, payload)))
 
     def _return_marks(self) -> None:

@@ -7,6 +7,7 @@ from fakes import FakeLeg, FakeLiveCall
 from store.records import make_handoff
 
 from agents.sip.support import IDENTITY, Scene, soon
+from sipbridge.agents import presence
 from sipbridge.agents.sip.conversation import SipConversation
 from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import HandoffState
@@ -74,8 +75,42 @@ async def test_an_agent_that_answers_and_hangs_up_without_a_word_is_lost() -> No
     talk = Talk()
     running = await talk.begin()
     talk.agent_leg.far_end_hangs_up(heard=False)
-    with pytest.raises(AgentLost, match="at once"):
+    with pytest.raises(AgentLost, match="no audio"):
         await running
+
+
+async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up(heard=False)
+    assert await running == ConversationEnd(None)
+
+
+async def test_an_agent_that_could_never_speak_is_lost_however_long_it_stayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up(heard=False, audio_due=False)
+    with pytest.raises(AgentLost, match="no audio"):
+        await running
+
+
+async def test_an_agent_that_could_never_speak_may_ask_for_a_human() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    talk.agent_leg.far_end_hangs_up({"X-Handoff-Reason": "asked"}, heard=False, audio_due=False)
+    assert await running == ConversationEnd(HandoffRequest(reason="asked"))
+
+
+async def test_an_agent_that_hangs_up_after_a_refer_that_is_not_served_is_not_lost() -> None:
+    talk = Talk()
+    running = await talk.begin()
+    assert talk.agent_leg.referee is not None
+    talk.agent_leg.referee.rejected("Require names an extension that is not supported")
+    talk.agent_leg.far_end_hangs_up(heard=False)
+    assert await running == ConversationEnd(None)
+    assert talk.call.refusals == ["Require names an extension that is not supported"]
 
 
 @pytest.mark.parametrize("status", [408, 500, 503])

@@ -20,7 +20,7 @@ from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
 
-from .support import Site, agent_server, identity
+from .support import FRAME, Site, agent_server, identity
 
 
 async def test_the_caller_hears_ringing_and_the_agent_gets_the_configured_headers(site: Site) -> None:
@@ -229,7 +229,7 @@ async def test_callers_of_one_agent_have_nothing_in_common(site: Site) -> None:
     second_socket.speak(b"for the second")
     await second_socket.settle()
     assert (site.audio.audio, other.audio.audio) == (b"", b"for the second")
-    first_socket.say("clear")
+    first_socket.speak(FRAME)
     first_socket.hang_up(1000)
     assert (await first).ending is AGENT_ENDED
     assert not second.done()

@@ -7,7 +7,9 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from picows import WSMsgType
 
+from sipbridge.agents import presence
 from sipbridge.agents.websocket import conversation
 from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.errors import AgentLost, LegGone
@@ -40,7 +42,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
 
 async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) -> None:
     _, running, agent = await site.talk()
-    agent.say("clear")
+    agent.speak(FRAME)
     agent.hang_up(1000)
     end = await running
     assert (end.handoff, end.ending) == (None, AGENT_ENDED)
@@ -50,7 +52,7 @@ async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) 
 
 async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: Site) -> None:
     _, running, agent = await site.talk()
-    agent.say("clear")
+    agent.speak(FRAME)
     agent.hang_up_without_code()
     assert (await running).ending is AGENT_ENDED
     assert site.server.attempts == 1
@@ -67,14 +69,36 @@ async def test_an_agent_that_closes_while_it_rings_is_lost_at_the_answer(site: S
 async def test_an_agent_that_closes_at_once_and_has_sent_nothing_is_lost(site: Site) -> None:
     _, running, agent = await site.talk()
     agent.hang_up(1000)
-    with pytest.raises(AgentLost, match="had sent nothing"):
+    with pytest.raises(AgentLost, match="had sent no audio"):
         await running
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"), [("clear", {}), ("mark", {"mark": {"name": "m"}}), ("media", {"media": {"payload": ""}})]
+)
+async def test_an_agent_that_closes_at_once_and_has_sent_no_audio_is_lost(
+    site: Site, event: str, fields: dict[str, object]
+) -> None:
+    _, running, agent = await site.talk()
+    agent.say(event, **fields)
+    agent.hang_up(1000)
+    with pytest.raises(AgentLost, match="no audio"):
+        await running
+
+
+@pytest.mark.parametrize("message", [b'{"event":"handoff","handoff":{"data":NaN}}', b'{"event":"handoff","handoff":7}'])
+async def test_an_agent_that_closes_at_once_after_a_refused_handoff_is_not_lost(site: Site, message: bytes) -> None:
+    _, running, agent = await site.talk()
+    agent.transport.send(WSMsgType.TEXT, message)
+    agent.hang_up(1000)
+    assert (await running).ending is AGENT_ENDED
+    assert len(site.call.refusals) == 1
 
 
 async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "USELESS_SECONDS", 0.0)
+    monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
     _, running, agent = await site.talk()
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
@@ -82,7 +106,7 @@ async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(
 
 async def test_an_agent_that_comes_back_and_closes_at_once_is_lost(site: Site) -> None:
     _, running, agent = await site.talk()
-    agent.say("clear")
+    agent.speak(FRAME)
     agent.hang_up()
     agent, _ = await _reconnected(site)
     agent.hang_up(1000)
@@ -220,7 +244,7 @@ async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: 
     await agent.closed
     running = asyncio.ensure_future(talking.run(site.call))
     agent, _ = await _reconnected(site)
-    agent.say("clear")
+    agent.speak(FRAME)
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
 

@@ -194,6 +194,62 @@ async def test_a_handoff_nested_too_deeply_is_refused(site: Site) -> None:
     assert site.call.faults == ["bad_handoff"]
 
 
+@pytest.mark.parametrize("stream_sid", ['"streamSid":null,', '"callSid":"CA1",', ""])
+@pytest.mark.parametrize("event", ["handoff", "Handoff", "hand_off"])
+async def test_a_handoff_need_not_name_the_stream_and_its_event_may_be_spelled_otherwise(
+    site: Site, stream_sid: str, event: str
+) -> None:
+    agent = await _talk(site)
+    message = f'{{"event":"{event}",{stream_sid}"handoff":{{"destination":"sales"}}}}'
+    agent.transport.send(WSMsgType.TEXT, message.encode())
+    assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
+    assert [request.destination for request, _ in site.call.requests] == ["sales"]
+
+
+@pytest.mark.parametrize("stream_sid", ['"MZ00000000000000000000000000000000"', '""', "7", "[]"])
+async def test_a_handoff_for_another_stream_is_refused(site: Site, stream_sid: str) -> None:
+    agent = await _talk(site)
+    message = f'{{"event":"handoff","streamSid":{stream_sid},"handoff":{{}}}}'
+    agent.transport.send(WSMsgType.TEXT, message.encode())
+    answer = (await agent.next("handoff"))["handoff"]
+    assert (answer["status"], answer["code"]) == (422, "invalid_request")
+    assert "streamSid" in answer["error_message"]
+    assert site.call.refusals == ["streamSid is not that of this stream"]
+    assert site.call.requests == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "code"),
+    [
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"data":{"score":NaN}}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event": "handoff", "handoff": {"data": {"score": -Infinity}}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"utterance":"\\ud83d"}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"utterance":"\xff"}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"destination":"care",}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"handoff":{"data":NaN},"event":"Handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b"{'event': 'handoff', 'handoff': {}}", "invalid_json"),
+        (WSMsgType.TEXT, b'{event: "handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b'\xef\xbb\xbf{"event":"handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"destination":', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff', "invalid_json"),
+        (WSMsgType.TEXT, b'"{\\"event\\":\\"handoff\\"}"', "invalid_request"),
+        (WSMsgType.TEXT, b'[{"event":"handoff"}]', "invalid_request"),
+        (WSMsgType.TEXT, b'{"handoff":{"destination":"care"}}', "invalid_request"),
+        (WSMsgType.BINARY, b'{"event":"handoff","handoff":{}}', "invalid_request"),
+    ],
+)
+async def test_a_handoff_in_a_message_that_cannot_be_read_is_refused(
+    site: Site, kind: WSMsgType, payload: bytes, code: str
+) -> None:
+    _, running, agent = await site.talk()
+    agent.transport.send(kind, payload)
+    answer = (await agent.next("handoff"))["handoff"]
+    assert (answer["status"], answer["code"]) == (422, code)
+    assert site.call.faults == ["bad_handoff"]
+    assert len(site.call.refusals) == 1
+    assert not running.done()
+
+
 # ------------------------------------------------------------ what cannot be used
 
 
@@ -205,6 +261,8 @@ async def test_a_handoff_nested_too_deeply_is_refused(site: Site) -> None:
         (b'{"event":"\xff"}', "bad_json"),
         (b'{"event":"\\ud800"}', "bad_json"),
         (b'{"event":' * 2000, "bad_json"),
+        (b'{"event":"media","media":{"payload":"handoff"}', "bad_json"),
+        (b'{"event":"mark","mark":{"name":"handoff"},}', "bad_json"),
         (b"[]", "bad_message"),
         (b"null", "bad_message"),
         (b'"media"', "bad_message"),
