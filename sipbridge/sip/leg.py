@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -26,6 +27,7 @@ _numbers = count(1)
 PAUSE_SECONDS = 0.4
 AUDIBLE = 12
 _LOOK_SECONDS = 0.04
+MAX_EARLY_DIGITS = 32
 
 T = TypeVar("T")
 
@@ -51,6 +53,8 @@ class SipLeg:
         self._referred: asyncio.Future[ReferOutcome] | None = None
         self._audio: LegAudio | None = None
         self._listener: Callable[[str], None] | None = None
+        # DTMF digits that came before the listener: a caller may press one with the ACK.
+        self._early_digits: deque[str] = deque(maxlen=MAX_EARLY_DIGITS)
         self._note_bye: Callable[[Callable[[], None]], bool] | None = None
         self._ticket = 0
 
@@ -144,8 +148,10 @@ class SipLeg:
         self._note_bye = note
 
     def on_digit(self, listener: Callable[[str], None]) -> None:
-        """Tell this listener of every key that the far end presses."""
+        """Notify this listener of every DTMF digit that the far end presses, and pressed so far."""
         self._listener = listener
+        while self._early_digits:
+            listener(self._early_digits.popleft())
 
     def send_digit(self, digit: str) -> None:
         """Press a key."""
@@ -211,7 +217,9 @@ class SipLeg:
 
     def key_pressed(self, digit: str) -> None:
         """The far end pressed a key."""
-        if self._listener is not None:
+        if self._listener is None:
+            self._early_digits.append(digit)
+        else:
             self._listener(digit)
 
     def referral_accepted(self, ticket: int, referee: Referee, referral: Referral) -> None:

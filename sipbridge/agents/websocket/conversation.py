@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from sipbridge.agents.presence import TRIAL_SECONDS, took_call
@@ -17,6 +18,7 @@ from sipbridge.errors import AgentLost, AgentUnavailable
 # Seconds before each attempt to have a dropped socket back; a socket that held for so long starts the series anew.
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)
 STEADY_SECONDS = 10.0
+MAX_EARLY_DIGITS = 32
 
 
 class WebsocketConversation:
@@ -40,6 +42,7 @@ class WebsocketConversation:
         self._playback: Playback | None = None
         self._stream: MediaStream | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
+        self._early_digits: deque[str] | None = deque(maxlen=MAX_EARLY_DIGITS)
 
     async def run(self, call: LiveCall) -> ConversationEnd:
         """Talk until the agent closes its socket. Raises `AgentLost`."""
@@ -57,9 +60,11 @@ class WebsocketConversation:
             await self._audio.played_out()
 
     def press(self, digit: str) -> None:
-        """Send `dtmf`; a key pressed while the socket is down is lost."""
+        """Send `dtmf`: a digit from before the stream with its start; one while the socket is down is lost."""
         if self._stream is not None:
             self._stream.press(digit)
+        elif self._early_digits is not None:
+            self._early_digits.append(digit)
 
     async def close(self, handoff: HandoffRecord | None) -> None:  # noqa: ARG002 (Media Streams cannot tell of it)
         """Close the socket, if it is still open."""
@@ -72,6 +77,9 @@ class WebsocketConversation:
         while True:
             stream = self._stream = MediaStream(self._link, call, playback, self._labels)
             stream.start()
+            early, self._early_digits = self._early_digits, None
+            for digit in early or ():
+                stream.press(digit)
             since = self._loop.time()
             code = await self._link.ended
             self._stream = None

@@ -192,6 +192,15 @@ async def test_what_the_caller_does_while_the_socket_is_down_is_dropped(
     assert agent.unread.empty()
 
 
+async def test_a_digit_pressed_before_the_stream_begins_is_sent_with_it(site: Site) -> None:
+    talking, agent = await site.connect()
+    talking.press("5")
+    running = asyncio.ensure_future(talking.run(site.call))
+    await agent.begin()
+    assert (await agent.next("dtmf"))["dtmf"]["digit"] == "5"
+    running.cancel()
+
+
 async def test_a_message_with_the_old_stream_sid_is_of_a_wrong_stream(site: Site) -> None:
     _, _, agent = await site.talk()
     old = agent.stream_sid
