@@ -215,6 +215,7 @@ def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memor
     before = streams.bridge.metrics().value("sipbridge_sip_pools")
     with line_of(streams, kind) as line:
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        line.socket.settimeout(30)  # a busy bridge reads late
         port = line.socket.getsockname()[1]
         question = options(("127.0.0.1", port), "unread", transport=line.transport) * 100
 
