@@ -167,9 +167,10 @@ class Scene:
                 (f"BYE sip:+{CALLER}@x SIP/2.0", f"From: {CALLER}\r\n"),
                 (f"{DATA} {token('bot')}", ""),
             ):
+                # The Call-ID is an id, and the log shows it: it is how a refused INVITE is found in a trace.
                 message = (
                     f"{start_line}\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1\r\n{from_header}"
-                    f"To: <sip:+{DIALLED}@x>\r\nCall-ID: {DATA}\r\nCSeq: {CALLER}x {start_line.split()[0]}\r\n"
+                    f"To: <sip:+{DIALLED}@x>\r\nCall-ID: stranger\r\nCSeq: {CALLER}x {start_line.split()[0]}\r\n"
                     f"X-Auth-Token: {token('bot')}\r\nContent-Length: 0\r\n\r\n"
                 )
                 stranger.sendto(message.encode(), (host, int(port)))
