@@ -54,9 +54,9 @@ def test_the_path_from_a_clone_to_a_service_works_word_for_word(tmp_path: Path) 
     script = f"""
         set -euo pipefail
         for folder in etc opt usr/local var/lib; do
-          mkdir -p {tmp_path}/upper/$folder {tmp_path}/work/$folder
+          mkdir -p {tmp_path}/upper/$folder {tmp_path}/scratch/$folder
           mount -t overlay overlay /$folder \\
-            -o lowerdir=/$folder,upperdir={tmp_path}/upper/$folder,workdir={tmp_path}/work/$folder
+            -o lowerdir=/$folder,upperdir={tmp_path}/upper/$folder,workdir={tmp_path}/scratch/$folder
         done
         cd {ROOT}
         (\n{install})
