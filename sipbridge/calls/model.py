@@ -205,7 +205,8 @@ class LegEnd:
 
     `headers` are the X- headers of the far end's BYE. `failure` is set if PJSIP ended the leg itself. `heard` is
     true if the far end has sent audio, `audio_due` if its SDP has ever let it send some. Both are known only if it was
-    the far end that ended the leg. `answered` is true if our 200 had been sent, with or without its ACK.
+    the far end that ended the leg. `answered` is true if our 200 had been sent, with or without its ACK. `detail` says
+    why a message could not be sent.
     """
 
     by_peer: bool
@@ -216,3 +217,4 @@ class LegEnd:
     heard: bool = False
     answered: bool = False
     audio_due: bool = False
+    detail: str = ""

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from sipbridge.calls.model import LegEnd
+from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import AudioListener, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump, LegAudio
@@ -35,7 +35,15 @@ T = TypeVar("T")
 class SipLeg:
     """Implements `calls.ports.Leg`. Its dialog lives on the SIP thread, under the leg's number."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: SipThread, table: LegTable, pump: AudioPump) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        thread: SipThread,
+        table: LegTable,
+        pump: AudioPump,
+        target: str = "",
+    ) -> None:
+        """Make the leg of an INVITE that came, or of one that goes to `target`: `tcp://10.0.0.1:5060`."""
         self.number = next(_numbers)
         self.began = time.monotonic()
         self.answered: asyncio.Future[None] = loop.create_future()
@@ -48,6 +56,7 @@ class SipLeg:
         self._thread = thread
         self._table = table
         self._pump = pump
+        self._target = target
         self._answered_at = 0.0
         self._played: asyncio.Future[None] | None = None
         self._referred: asyncio.Future[ReferOutcome] | None = None
@@ -236,8 +245,12 @@ class SipLeg:
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():
-            why = f"not answered: {end.sip_status}" if end.failure is None else f"{end.failure}: {end.sip_status}"
-            self.answered.set_exception(DialFailed(end.sip_status, why, contacts))
+            self.answered.set_exception(DialFailed(end.sip_status, self._why_unanswered(end), contacts))
+
+    def _why_unanswered(self, end: LegEnd) -> str:
+        if end.failure is LegFailure.TRANSPORT_FAILED:
+            return f"no connection to {self._target}: {end.detail}"
+        return f"not answered: {end.sip_status}" if end.failure is None else f"{end.failure}: {end.sip_status}"
 
 
 def _look_at(answered: asyncio.Future[None]) -> None:

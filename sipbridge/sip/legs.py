@@ -18,7 +18,7 @@ from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.ending import read_failure
 from sipbridge.sip.gate import add_warning
 from sipbridge.sip.headers import read_bye, read_contacts, read_referral
-from sipbridge.sip.pjsip_errors import explain
+from sipbridge.sip.pjsip_errors import explain, put_in_words
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
@@ -242,7 +242,8 @@ class LegTable:
         """Take note of the end of a dialog: by a message of the far end, else on PJSIP's own account."""
         if not by_peer:
             failure = read_failure(status, text, acknowledged=dialog.confirmed or dialog.outgoing)
-            self._end(dialog, status, by_peer=False, failure=failure)
+            detail = put_in_words(text) if failure is LegFailure.TRANSPORT_FAILED else ""
+            self._end(dialog, status, by_peer=False, failure=failure, detail=detail)
             return
         contacts = read_contacts(text) if status // 100 == _REDIRECTION else ()
         headers = read_bye(text.encode())
@@ -282,6 +283,7 @@ class LegTable:
         contacts: tuple[str, ...] = (),
         failure: LegFailure | None = None,
         audio: int = 0,
+        detail: str = "",
     ) -> None:
         del self._by_leg[dialog.leg.number]
         # PJSUA may have given the slot to another call by the time that it tells us.
@@ -290,7 +292,7 @@ class LegTable:
         self._unload(dialog)
         dialog.let_go()
         heard, due = bool(audio & pj.AudioHeard), bool(audio & pj.AudioDue)
-        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, dialog.answered, due)
+        end = LegEnd(by_peer, sip_status, time.monotonic(), headers or {}, failure, heard, dialog.answered, due, detail)
         self._thread.tell(partial(dialog.leg.dialog_ended, end, contacts))
 
     def _unload(self, dialog: Dialog) -> None:

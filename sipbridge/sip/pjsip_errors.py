@@ -11,6 +11,29 @@ import pjsua2 as pj
 _SYSTEM = 120_000
 _SYSTEM_END = 170_000
 
+# What PJLIB, PJSIP and OpenSSL say (errno.c, sip_errno.c, ssl_sock_common.c), in lower case.
+_WORDS = {
+    "end of file": "the peer closed the connection",
+    "unexpected eof while reading": "the peer closed the connection during the handshake",
+    "operation timed out": "no connection in time",
+    "wrong version number": "the peer does not speak TLS",
+    "unknown protocol": "the peer does not speak TLS",
+    "http request": "the peer does not speak TLS",
+    "packet length too long": "the peer does not speak TLS",
+    "invalid uri": "the URI is not valid",
+    "invalid value or argument": "a value is not valid",
+    "too many objects of the specified type": "too many at once",
+    "unsupported transport": "no address of sip.listen can send to it",
+    "unsuitable transport selected": "no address of sip.listen can send to it",
+    "transport not available for use": "its connection is closed",
+    "object no longer exists": "its connection is closed",
+    "ssl certificate verification error": "its certificate is refused; the line tls_failed says why",
+    "the server identity does not match to any identities specified in the certificate": (
+        "its certificate is for another name"
+    ),
+    "gethostbyname() has returned error": "its name has no address",
+}
+
 
 def errno_of(error: pj.Error) -> int | None:
     """Return the errno of an error of the system's, None for one of PJSIP's own."""
@@ -18,6 +41,19 @@ def errno_of(error: pj.Error) -> int | None:
 
 
 def explain(error: pj.Error) -> str:
-    """Say what failed: the system's words for its errors, PJSIP's for its own, without their symbols."""
+    """Say what failed: the system's words for its errors, ours for PJSIP's own."""
     number = errno_of(error)
-    return re.sub(r"\s*\(PJ[A-Z_0-9]+\)", "", str(error.reason)) if number is None else os.strerror(number).lower()
+    return put_in_words(str(error.reason)) if number is None else os.strerror(number).lower()
+
+
+def put_in_words(text: str) -> str:
+    """Return an error text of PJSIP, OpenSSL or the system as clauses: no symbols, our words if we have some."""
+    return "; ".join(map(_clause, text.split("; ")))
+
+
+def _clause(text: str) -> str:
+    said = re.sub(r"\s*[(\[][A-Z][A-Z_0-9]+[)\]]", "", text).strip()
+    ours = _WORDS.get(said.lower())
+    if ours is not None:
+        return ours
+    return said if said[:2].isupper() else said[:1].lower() + said[1:]

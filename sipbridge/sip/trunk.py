@@ -21,6 +21,7 @@ from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
+from sipbridge.sip.connection_log import ConnectionLog
 from sipbridge.sip.credentials import Copies
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
@@ -56,6 +57,7 @@ class SipTrunk:
         self._readiness = readiness
         self._on_call = on_call
         self._on_rejected = on_rejected
+        self._connection_log = ConnectionLog(admission.trusts)
         # By name; the one copy in memory of what several calls may play.
         self._clips: dict[str, pj.Clip] = {}
 
@@ -139,14 +141,14 @@ class SipTrunk:
         referee: Referee | None = None,
     ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
-        leg = SipLeg(self._loop, self._thread, self._table, self._pump)
+        leg = SipLeg(self._loop, self._thread, self._table, self._pump, target)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
         command = partial(self._table.dial, leg, uri, target, sources, dict(headers), local_uri, credentials, referee)
         try:
             await self._thread.run(command)
         except LegGone as error:
             # RFC 3261, 8.1.3.1: as if the response were this.
-            raise DialFailed(503, str(error)) from None
+            raise DialFailed(503, f"no INVITE to {target}: {error}") from None
         except asyncio.CancelledError:
             # The INVITE may be on its way; this comes after it.
             self._thread.post(partial(self._table.hang_up, leg.number, 487, "", {}))
@@ -186,21 +188,8 @@ class SipTrunk:
     def _handle_one(self, kind: int, slot: int, number: int, status: int, text: str, final: bool) -> None:  # noqa: FBT001 (an event's fields)
         if kind == pj.EventIncoming:
             self._take_on(slot, number)
-        elif kind in (pj.EventTlsRefused, pj.EventTlsFailed):
-            self._note_tls(kind, text, number)
-        elif kind == pj.EventConnectionClosed:
-            host, _, why = text.partition("\n")
-            logger.warning(
-                "connection of %s, port %d, closed: %s", host, number, why, extra={"event": "connection_closed"}
-            )
-        elif kind == pj.EventUnreadable:
-            logger.warning(
-                "no response to a SIP message that could not be read, of %s",
-                text,
-                extra={"event": "sip_unreadable", "count": number},
-            )
-        elif kind == pj.EventStranger:
-            _note_stranger(text, status, number)
+        elif kind in self._connection_log.kinds:
+            self._thread.tell(partial(self._connection_log.note, kind, number, status, text))
         elif kind == pj.EventTurnedDown:
             self._gate.turned_down(number, status)
         elif kind == pj.EventName:
@@ -219,14 +208,6 @@ class SipTrunk:
         self._table.adopt(leg, slot)
         self._thread.tell(partial(self._on_call, leg, admitted))
 
-    def _note_tls(self, kind: int, text: str, port: int) -> None:
-        host, _, why = text.partition("\n")
-        if kind == pj.EventTlsFailed:
-            logger.warning("no TLS with %s, port %d: %s", host, port, why, extra={"event": "tls_failed"})
-        elif self._admission.trusts(host):
-            # Others try doors all day.
-            logger.info("no TLS with %s, who came: %s", host, why, extra={"event": "tls_refused"})
-
     def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
         self._table.judge_refer(slot, request)
 
@@ -238,15 +219,6 @@ class SipTrunk:
 
     def _rejected(self, event: InviteAnswered) -> None:
         self._thread.tell(partial(self._on_rejected, event))
-
-
-def _note_stranger(text: str, status: int, count: int) -> None:
-    source, _, method = text.partition("\n")
-    what = f"a {status} response to {method}" if status else method
-    logger.warning(
-        "messages in dialogs from a source that may not speak for the far end were not taken",
-        extra={"event": "dialog_stranger", "source": source, "sip_message": what, "count": count},
-    )
 
 
 def _nothing() -> None:

@@ -24,7 +24,7 @@ from sipbridge.calls.events import (
     TokenRequested,
 )
 from sipbridge.calls.model import CallRecord, HandoffRecord, Result
-from sipbridge.telemetry.burst_limit import BurstLimit
+from sipbridge.log_sampling import BurstLimit
 
 logger = logging.getLogger("sipbridge.call")
 
@@ -38,7 +38,7 @@ class CallLog:
     """
 
     def __init__(self, *, lines: int = 20, window_seconds: float = 1.0) -> None:
-        self._limit = BurstLimit(lines, window_seconds, _log_suppressed)
+        self._limit = BurstLimit(logger, lines, window_seconds)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             AgentFault: self._agent_fault,
@@ -145,11 +145,6 @@ class CallLog:
                 "a second SIGINT (Ctrl-C) or SIGTERM ends them at once"
             )
         logger.info(text, extra=fields)
-
-
-def _log_suppressed(what: str, count: int, seconds: float) -> None:
-    fields = {"event": "lines_suppressed", "suppressed": count, "window_seconds": seconds}
-    logger.warning("more lines like these: %s", what, extra=fields)
 
 
 def _log_detail(event: CallEvent) -> None:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from sipbridge.log_sampling import BurstLimit
+
+
+async def test_lines_past_the_limit_are_counted_for_each_kind(caplog: pytest.LogCaptureFixture) -> None:
+    limit = BurstLimit(logging.getLogger("test"), count=2, window_seconds=0.02)
+    assert [limit.allows("one") for _ in range(5)] == [True, True, False, False, False]
+    assert limit.allows("other")
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(0.02, over.set_result, None)  # behind the end of the window
+    await over
+    assert caplog.records[0].getMessage() == "more lines like these: one"
+    assert getattr(caplog.records[0], "suppressed", 0) == 3
+    assert limit.allows("one")
