@@ -13,7 +13,7 @@ setup: ## Make .venv ready: system packages, Python packages, PJSIP (docs/buildi
 	@$(PYTHON) config/setup
 
 demo: setup ## Run calls from a SIP trunk through bridge and agent to a simulated CXone, on this machine
-	@$(BIN)/python -m tests.harness.demo
+	@$(BIN)/python -m tests.demo.demo
 
 test: setup ## Run all tests, the SIPp scenarios against the real program among them
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -25,25 +25,25 @@ lint: setup ## Check format, style, types and import walls
 	@$(BIN)/lint-imports
 
 bench: setup ## Measure calls a second, processor time a call and memory on this machine
-	@$(BIN)/python -m tests.harness.bench
+	@$(BIN)/python -m tests.bench.handoffs
 
 bench-media: setup ## Measure calls with audio: processor time a call, frames lost or late, delay, memory
-	@$(BIN)/python -m tests.harness.bench_media
+	@$(BIN)/python -m tests.bench.media
 
 kills: setup ## Kill the bridge with calls up, again and again: make kills KILLS=100
-	@$(BIN)/python -m tests.harness.kills --kills $(or $(KILLS),100)
+	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)
 
 reloads: setup ## Reload with other clients and calls going on, again and again: make reloads RELOADS=1000
-	@$(BIN)/python -m tests.harness.reloads --reloads $(or $(RELOADS),1000)
+	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)
 
 soak: setup ## Run calls of every kind with faults by chance, and look what is left of them: make soak MINUTES=60
-	@$(BIN)/python -m tests.harness.soak --minutes $(or $(MINUTES),60)
+	@$(BIN)/python -m tests.soak.soak --minutes $(or $(MINUTES),60)
 
 overload: setup ## Offer three times as many calls as this machine carries, and see what becomes of them
-	@$(BIN)/python -m tests.harness.overload
+	@$(BIN)/python -m tests.bench.overload
 
 fuzz: setup ## Send hostile messages while calls are up: make fuzz MESSAGES=100000 SEED=1
-	@$(BIN)/python -m tests.harness.fuzz --messages $(or $(MESSAGES),100000) --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.fuzz.fuzz --messages $(or $(MESSAGES),100000) --seed $(or $(SEED),1)
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
@@ -53,14 +53,14 @@ lock: setup ## Renew the lock files in config/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables")' \
 	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --universal --upgrade --generate-hashes \
-	    --no-header --no-annotate --quiet --output-file config/requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --constraint config/requirements.lock --universal --generate-hashes \
-	  --no-header --no-annotate --quiet --output-file config/runtime.lock
+	    --no-header --no-annotate --quiet --output-file config/locks/requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --constraint config/locks/requirements.lock --universal --generate-hashes \
+	  --no-header --no-annotate --quiet --output-file config/locks/runtime.lock
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
-	  | $(BIN)/uv pip compile - --constraint config/requirements.lock --universal --generate-hashes \
-	    --no-header --no-annotate --quiet --output-file config/build.lock
-	@$(BIN)/uv pip compile config/peers.in --excludes config/peers.without --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-header --no-annotate --quiet --output-file config/peers.lock
+	  | $(BIN)/uv pip compile - --constraint config/locks/requirements.lock --universal --generate-hashes \
+	    --no-header --no-annotate --quiet --output-file config/locks/build.lock
+	@$(BIN)/uv pip compile config/locks/peers.in --excludes config/locks/peers.without --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/peers.lock
 
 clean: ## Remove .venv and what tools left behind (PJSIP stays in the cache)
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

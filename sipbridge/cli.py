@@ -92,11 +92,11 @@ def run(file: Path, log_format: str) -> int:
     """Run the bridge until SIGINT (Ctrl-C) or SIGTERM; a second one ends the calls that are left at once."""
     # By itself it would end us: whoever changes the file while we start means the next reading.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from sipbridge.preflight import read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does without)
 
     config = read_config(file)
     try:
-        from sipbridge.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
+        from sipbridge.app.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
     except ModuleNotFoundError as error:
         if error.name != "pjsua2":
             raise
@@ -114,7 +114,7 @@ def check(file: Path) -> int:
 
     Says that FILE is valid and what it holds, or everything that is wrong with it.
     """
-    from sipbridge.preflight import read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does without)
 
     config = read_config(file)
     click.echo(f"{file}: valid")
@@ -168,9 +168,9 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
 def simulate(listen: str, *, quiet: bool) -> int:
     """Play CXone, to test against. Prints each token, Signal, transcript and rejected request."""
     address = _address(listen)
-    from sipbridge import simulator  # noqa: PLC0415 (the bridge itself has no use for it)
+    from sipbridge.simulators.cxone import main as run_simulator  # noqa: PLC0415 (the bridge itself has no use for it)
 
-    return simulator.main(address.host, address.port, quiet=quiet)
+    return run_simulator(address.host, address.port, quiet=quiet)
 
 
 @cli.command()
@@ -187,10 +187,10 @@ def agent(listen: str, keys: str, **handoff: str | None) -> int:
     address = _address(listen)
     if not keys or set(keys) - set(_TELEPHONE_KEYS):
         raise click.BadParameter(f"the value is no word of the keys {_TELEPHONE_KEYS}.", param_hint="--keys")
-    from sipbridge import echo_agent  # noqa: PLC0415 (the bridge itself has no use for it)
+    from sipbridge.simulators.echo_agent import main as run_agent  # noqa: PLC0415 (the bridge itself has no use for it)
 
     given = {name: text for name, text in handoff.items() if text is not None}
-    return echo_agent.main(address.host, address.port, keys, given)
+    return run_agent(address.host, address.port, keys, given)
 
 
 def _address(listen: str) -> HostPort:

@@ -44,7 +44,7 @@ def bad(tmp_path: Path) -> Path:
 def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Stand in for the service, which needs pjsua2; collects what it is called with."""
     called: list[Config] = []
-    module = ModuleType("sipbridge.service")
+    module = ModuleType("sipbridge.app.service")
 
     def serve(config: Config, read: Callable[[], Config], log_format: str) -> int:
         assert log_format == "json"  # standard error is no terminal here
@@ -53,7 +53,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         return 3
 
     module.main = serve  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sipbridge.service", module)
+    monkeypatch.setitem(sys.modules, "sipbridge.app.service", module)
     monkeypatch.setattr(sipbridge, "service", module, raising=False)
     return called
 
@@ -172,7 +172,7 @@ def test_a_start_that_fails_is_one_line(
     def fail(*_: object) -> int:
         raise StartupError("the address 127.0.0.1:5060 is\nin use")
 
-    monkeypatch.setattr(sys.modules["sipbridge.service"], "main", fail)
+    monkeypatch.setattr(sys.modules["sipbridge.app.service"], "main", fail)
     assert main(["run", "--config", str(example)]) == 1
     assert capsys.readouterr().err == "sipbridge: the address 127.0.0.1:5060 is in use\n"
     assert service == []
@@ -180,9 +180,9 @@ def test_a_start_that_fails_is_one_line(
 
 def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, int, bool]] = []
-    module = ModuleType("sipbridge.simulator")
+    module = ModuleType("sipbridge.simulators.cxone")
     module.main = lambda host, port, quiet: called.append((host, port, quiet)) or 0  # type: ignore[attr-defined,func-returns-value]
-    monkeypatch.setitem(sys.modules, "sipbridge.simulator", module)
+    monkeypatch.setitem(sys.modules, "sipbridge.simulators.cxone", module)
     monkeypatch.setattr(sipbridge, "simulator", module, raising=False)
     assert main(["simulate"]) == 0
     assert main(["simulate", "--quiet", "--listen", "[::1]:0"]) == 0
@@ -191,9 +191,9 @@ def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_agent_listens_where_it_is_told_and_asks_for_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[object, ...]] = []
-    module = ModuleType("sipbridge.echo_agent")
+    module = ModuleType("sipbridge.simulators.echo_agent")
     module.main = lambda *arguments: called.append(arguments) or 0  # type: ignore[attr-defined,func-returns-value]
-    monkeypatch.setitem(sys.modules, "sipbridge.echo_agent", module)
+    monkeypatch.setitem(sys.modules, "sipbridge.simulators.echo_agent", module)
     monkeypatch.setattr(sipbridge, "echo_agent", module, raising=False)
     assert main(["agent"]) == 0
     assert main(["agent", "--listen", "[::1]:0", "--keys", "4357#", "--destination", "sales", "--reason", "asked"]) == 0

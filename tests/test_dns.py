@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiodns
 import pytest
-from cxone.support import Clock
-from harness.nameserver import Nameserver, nameserver
 
 from sipbridge import dns
 from sipbridge.dns import Pointer, Resolver, Service
 from sipbridge.errors import NameNotResolved
+from tests.cxone.support import Clock
+from tests.harness.programs.nameserver import Nameserver, nameserver
 
 KNOWN: dict[str, str | list[str]] = {
     "cxone.test": "127.0.0.7",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from sipbridge.calls.endings import PROMPT_ENDED
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffRecord, Identity
+from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
 from sipbridge.config import PromptAgentConfig
+from sipbridge.handoffs.record import HandoffRecord
+from sipbridge.handoffs.request import HandoffRequest
 
 
 class PromptAgent:

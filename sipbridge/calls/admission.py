@@ -16,7 +16,7 @@ from sipbridge.config import ClientConfig, Config, ProjectConfig
 from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource
 
 if TYPE_CHECKING:
-    from sipbridge.calls.surroundings import Surroundings
+    from sipbridge.calls.context import Surroundings
 
 # Sources whose rate is remembered. A trunk has a few; more come from somebody who forges them.
 _MAX_SOURCES = 10_000

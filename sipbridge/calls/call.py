@@ -7,17 +7,18 @@ import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from sipbridge.aio import Unless, first_of
 from sipbridge.calls.admission import Admitted
+from sipbridge.calls.context import Surroundings
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
 from sipbridge.calls.events import AgentFault, StoreFailed
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Identity, Turn
-from sipbridge.calls.plan import HandoffPlan, make_plan
+from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
-from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import ClientConfig, ProjectConfig, matches_any
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
-from sipbridge.waiting import Unless, first_of
+from sipbridge.handoffs.destinations import HandoffPlan, make_plan
+from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
+from sipbridge.handoffs.request import HandoffRequest
 
 # A conversation of an hour has a few hundred turns.
 MAX_TURNS = 2_000

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sipbridge.calls.model import EndedBy, LegEnd, LegFailure, Outcome, Result
+from sipbridge.calls.model import EndedBy, LegEnd, LegFailure
+from sipbridge.handoffs.outcome import Outcome, Result
 
 
 @dataclass(frozen=True, slots=True)

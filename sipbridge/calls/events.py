@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sipbridge.calls.model import CallRecord, Outcome, Result
+from sipbridge.calls.model import CallRecord
+from sipbridge.handoffs.outcome import Outcome, Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import time
 
+from sipbridge.aio import settle
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
-from sipbridge.calls.model import HandoffState, Outcome, Result
-from sipbridge.calls.plan import HandoffPlan, signal_parameters
+from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
 from sipbridge.calls.transfer import Taken, Transfer, abandon, transfer
 from sipbridge.errors import LegGone
-from sipbridge.waiting import settle
+from sipbridge.handoffs.destinations import HandoffPlan
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sipbridge.calls.ports import Credentials, Dialler, Headers, Leg, Referee
-from sipbridge.calls.routes import route_allowed
+from sipbridge.aio import Unless
+from sipbridge.calls.ports import Dialler, Headers, Leg, Referee
 from sipbridge.config import (
-    InviteDestination,
-    SipAgentConfig,
     same_host,
     sip_transport,
     split_srtp,
@@ -21,7 +19,8 @@ from sipbridge.config import (
     with_transport,
 )
 from sipbridge.errors import DialFailed
-from sipbridge.waiting import Unless
+from sipbridge.handoffs.allowed_routes import route_allowed
+from sipbridge.telephony.credentials import Credentials
 
 # A target that has not responded by then, three INVITEs by UDP, is given up if there is another (RFC 3261, 17.1.1.2).
 UNRESPONSIVE_SECONDS = 3.0
@@ -48,13 +47,6 @@ class Callee:
     routes: tuple[str, ...] = ()
     credentials: Credentials | None = None
     sources: tuple[str, ...] = ()
-
-
-def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | None:
-    """Return the credentials of an agent or a destination, if it has some."""
-    if config.username is None or config.password is None:
-        return None
-    return Credentials(config.username, config.password.get_secret_value())
 
 
 @dataclass(frozen=True, slots=True)

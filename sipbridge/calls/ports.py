@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from sipbridge.calls.endings import AGENT_ENDED, Ending
 from sipbridge.calls.events import CallEvent
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, EndedBy, HandoffRecord, Identity, LegEnd, Turn
+from sipbridge.calls.model import CallRecord, EndedBy, Identity, LegEnd
+from sipbridge.handoffs.record import HandoffRecord, Turn
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.telephony.credentials import Credentials
 
 Headers = Mapping[str, str]
 
@@ -158,14 +160,6 @@ class Leg(Protocol):
 
     def send_digit(self, digit: str) -> None:
         """Press a key: RFC 4733 where the far end takes it, else INFO."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What answers the challenges of a far end (RFC 3261, 22)."""
-
-    username: str
-    password: str = field(repr=False)
 
 
 class Dialler(Protocol):

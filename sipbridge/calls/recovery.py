@@ -14,17 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sipbridge.aio import first_of
 from sipbridge.calls.call import now
+from sipbridge.calls.context import Surroundings
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Outcome, Result
-from sipbridge.calls.plan import HandoffPlan, make_plan, signal_parameters
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
-from sipbridge.calls.surroundings import Surroundings
 from sipbridge.config import ProjectConfig
 from sipbridge.errors import StoreError
-from sipbridge.waiting import first_of
+from sipbridge.handoffs.destinations import HandoffPlan, make_plan
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
+from sipbridge.handoffs.request import HandoffRequest
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,18 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from traceback import clear_frames
 
+from sipbridge.aio import first_of, settle
 from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallState, EndedBy, LegEnd, Outcome, Result
-from sipbridge.calls.plan import HandoffPlan
+from sipbridge.calls.media_timeout import falls_silent
+from sipbridge.calls.model import CallState, EndedBy, LegEnd
 from sipbridge.calls.ports import SignalResult
-from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
-from sipbridge.waiting import first_of, settle
+from sipbridge.handoffs.destinations import HandoffPlan
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.request import HandoffRequest
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sipbridge.calls.context import Surroundings
 from sipbridge.calls.events import StoreFailed
-from sipbridge.calls.model import CallRecord, Outcome, Result
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import SignalResult
-from sipbridge.calls.surroundings import Surroundings
+from sipbridge.handoffs.outcome import Outcome, Result
 
 SIGNAL_OUTCOMES = {
     SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from sipbridge.aio import first_of
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
-from sipbridge.calls.model import Outcome, Result
+from sipbridge.calls.media_timeout import falls_silent
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
-from sipbridge.calls.plan import HandoffPlan
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
-from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import DialFailed, LegGone
-from sipbridge.waiting import first_of
+from sipbridge.handoffs.destinations import HandoffPlan
+from sipbridge.handoffs.outcome import Outcome, Result
 
 REFER_SECONDS = 15.0
 _REQUEST_TIMEOUT = 408

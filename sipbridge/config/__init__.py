@@ -18,6 +18,7 @@ from sipbridge.config.handoff import (
     ReleaseDestination,
 )
 from sipbridge.config.header_names import NAME_CHARACTER, STANDARD_HEADERS, is_header_name, is_passable_header
+from sipbridge.config.lint import unsupported, warnings
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
     AdminConfig,
@@ -35,7 +36,6 @@ from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import ProjectKey, all_projects
 from sipbridge.config.reload import taken_over
-from sipbridge.config.review import unsupported, warnings
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.sip_uris import (
     SrtpUse,

@@ -1,6 +1,6 @@
 """Talking to CXone: discovery, tokens, Signals and transcripts of one client."""
 
-from sipbridge.cxone.centre import CxoneCentre
-from sipbridge.cxone.http import HttpClient
+from sipbridge.cxone.client import CxoneCentre
+from sipbridge.cxone.http.client import HttpClient
 
 __all__ = ["CxoneCentre", "HttpClient"]

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from sipbridge.config import CxoneConfig
-from sipbridge.cxone.connection import read_lenient_json
-from sipbridge.cxone.http import HttpClient
-from sipbridge.cxone.urls import url_of_cxone, usable_url
+from sipbridge.cxone.http.client import HttpClient
+from sipbridge.cxone.http.connection import read_lenient_json
+from sipbridge.cxone.http.urls import url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
 
 # Shorter than a token is kept, so that each renewal asks anew and follows a tenant that moves; a token taken anew after

@@ -14,8 +14,8 @@ import orjson
 from sipbridge.calls.ports import SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.connection import Answer
-from sipbridge.cxone.http import HttpClient
+from sipbridge.cxone.http.client import HttpClient
+from sipbridge.cxone.http.connection import Answer
 from sipbridge.cxone.tokens import Access, TokenSource
 from sipbridge.errors import CxoneError, CxoneNotReached
 

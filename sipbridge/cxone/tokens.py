@@ -14,13 +14,13 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 
 from sipbridge.calls.events import TokenRequested
-from sipbridge.calls.model import Result
 from sipbridge.calls.ports import Observer
 from sipbridge.config import CxoneConfig
-from sipbridge.cxone.connection import Answer
 from sipbridge.cxone.discovery import Discovery
-from sipbridge.cxone.http import HttpClient
+from sipbridge.cxone.http.client import HttpClient
+from sipbridge.cxone.http.connection import Answer
 from sipbridge.errors import CxoneError
+from sipbridge.handoffs.outcome import Result
 
 _REQUEST_SECONDS = 3.0
 _FLIGHT_SECONDS = 10.0  # discovery, token and configuration together

@@ -16,7 +16,7 @@ import orjson
 from sipbridge.calls.model import CallRecord
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http import HttpClient
+from sipbridge.cxone.http.client import HttpClient
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
 

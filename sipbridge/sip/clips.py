@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pjsua2 as pj
 
-from sipbridge.audio import Pcm
+from sipbridge.wav import Pcm
 
 CLOCK_RATE = 8000
 

@@ -6,13 +6,13 @@ import socket
 
 import pjsua2 as pj
 
-from sipbridge import descriptors
+from sipbridge import file_descriptors
 from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
-from sipbridge.sip.credentials import Copies, Credentials
 from sipbridge.sip.pjsip_errors import errno_of, explain
-from sipbridge.sip.room import LEGS_A_CALL
+from sipbridge.sip.resources import LEGS_A_CALL
+from sipbridge.sip.tls_files import Copies, Credentials
 
 # Slots beyond those: dialogs that are ending still hold theirs.
 SPARE_SLOTS = 64
@@ -67,7 +67,7 @@ class PjsipEndpoint:
         self.endpoint.libCreate()
         try:
             pj.keepFreedPools(_KEPT_POOL_BYTES)
-            pj.keepDescriptors(descriptors.first_kept())
+            pj.keepDescriptors(file_descriptors.first_kept())
             self.endpoint.libInit(self._endpoint_config())
             pj.takeCallbacks()
             pj.keepToTransport()
@@ -194,7 +194,7 @@ class PjsipEndpoint:
         if self._config.public_address:
             media.transportConfig.publicAddress = self._config.public_address
         media.srtpUse = _SRTP[srtp]
-        # Whether keys may travel over what is not TLS is the operator's to say (sipbridge/config/review.py).
+        # Whether keys may travel over what is not TLS is the operator's to say (sipbridge/config/lint.py).
         media.srtpSecureSignaling = 0
         media.srtpOpt.keyings = pj.IntVector([pj.PJMEDIA_SRTP_KEYING_SDES])
         media.srtpOpt.cryptos = pj.SrtpCryptoVector(list(map(_crypto, _CRYPTO_SUITES)))
@@ -213,7 +213,7 @@ def _crypto(suite: str) -> pj.SrtpCrypto:
 
 def _most_connections(slots: int) -> int:
     """As many as leave the files for the audio of all legs, and some for everything else."""
-    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (descriptors.limit() - _SOCKETS_A_LEG * slots) // 2))
+    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (file_descriptors.limit() - _SOCKETS_A_LEG * slots) // 2))
 
 
 def _bound(host: str) -> str:

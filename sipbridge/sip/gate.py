@@ -13,7 +13,7 @@ from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.model import Invite
 from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
-from sipbridge.sip.headers import host_names, read_invite, read_request
+from sipbridge.sip.messages import host_names, read_invite, read_request
 from sipbridge.sip.offers import offers_codec
 
 logger = logging.getLogger(__name__)

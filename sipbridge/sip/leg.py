@@ -11,14 +11,14 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+from sipbridge.aio import first_of
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import AudioListener, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump, LegAudio
-from sipbridge.waiting import first_of
 
 if TYPE_CHECKING:
-    from sipbridge.sip.legs import LegTable
+    from sipbridge.sip.dialogs import LegTable
     from sipbridge.sip.thread import SipThread
 
 _numbers = count(1)

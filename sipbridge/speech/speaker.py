@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from sipbridge.audio import Pcm
 from sipbridge.speech.clips import RecentClips
 from sipbridge.speech.command import CommandFailed, run_command
 from sipbridge.speech.wav import read_speech
+from sipbridge.wav import Pcm
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import os
 import struct
 from pathlib import Path
 
-from sipbridge.audio import Pcm, read_wav
 from sipbridge.errors import StartupError
+from sipbridge.wav import Pcm, read_wav
 
 _FIRST_CHUNK = 12  # after RIFF, its length and WAVE
 _CHUNK_HEADER = struct.Struct("<4sI")

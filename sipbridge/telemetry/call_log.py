@@ -23,7 +23,9 @@ from sipbridge.calls.events import (
     StoreFailed,
     TokenRequested,
 )
-from sipbridge.calls.model import CallRecord, HandoffRecord, Result
+from sipbridge.calls.model import CallRecord
+from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.log_sampling import BurstLimit
 
 logger = logging.getLogger("sipbridge.call")

@@ -31,8 +31,8 @@ from sipbridge.calls.events import (
     TokenRequested,
     TransferDone,
 )
-from sipbridge.telemetry.children import Children, Words
-from sipbridge.telemetry.totals import Totals
+from sipbridge.telemetry.external_counters import Totals
+from sipbridge.telemetry.labels import Children, Words
 
 # Seconds. A prompt answers within milliseconds, a desk that rings after many seconds; a Signal has 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)

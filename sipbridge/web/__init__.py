@@ -2,8 +2,8 @@
 
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import Operator, ReloadReport, WebDeps
-from sipbridge.web.feed import EventFeed
-from sipbridge.web.listener import start_web
-from sipbridge.web.pop_links import PopLinks
+from sipbridge.web.screen_pop.links import PopLinks
+from sipbridge.web.server.event_feed import EventFeed
+from sipbridge.web.server.listener import start_web
 
 __all__ = ["EventFeed", "Operator", "PopLinks", "ReloadReport", "WebDeps", "make_admin_app", "make_app", "start_web"]

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import orjson
 from aiohttp import web
 
-from sipbridge.web import admin, calls, events, handoff_state, health, openapi, steering
-from sipbridge.web.cors import Cors
+from sipbridge.web.api import admin, call_control, calls, events, handoff_state, health, openapi
+from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.failures import answer_errors
-from sipbridge.web.gate import Gate
-from sipbridge.web.guards import NOBODY, add_guards
-from sipbridge.web.operation import AnyOperation
-from sipbridge.web.reading import MAX_BODY_BYTES
+from sipbridge.web.server.auth import Gate
+from sipbridge.web.server.cors import Cors
+from sipbridge.web.server.error_handling import answer_errors
+from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
+from sipbridge.web.server.security_headers import NOBODY, add_guards
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *handoff_state.OPERATIONS,
     *calls.OPERATIONS,
-    *steering.OPERATIONS,
+    *call_control.OPERATIONS,
     *events.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,

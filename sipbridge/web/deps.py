@@ -9,8 +9,8 @@ from typing import Protocol
 
 from sipbridge.calls.ports import CallDirectory, RecordStore
 from sipbridge.config import Config
-from sipbridge.web.feed import EventFeed
-from sipbridge.web.pop_links import PopLinks
+from sipbridge.web.screen_pop.links import PopLinks
+from sipbridge.web.server.event_feed import EventFeed
 
 
 @dataclass(frozen=True, slots=True)

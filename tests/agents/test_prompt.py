@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakes import FakeLeg, FakeLiveCall, Journal
 
 from sipbridge.agents.prompt import PromptAgent
 from sipbridge.calls.endings import PROMPT_ENDED
@@ -12,6 +11,7 @@ from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Agent, Conversation
 from sipbridge.config import PromptAgentConfig
 from sipbridge.errors import LegGone
+from tests.fakes import FakeLeg, FakeLiveCall, Journal
 
 IDENTITY = Identity("call-1", "sip-id", "acme", "billing", "123", "123", "+15550100", "+19995550001", {})
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from calls.world import CONTACT, admission_of, make_config, make_invite, version_of
 from sipbridge.calls.admission import Admission, SourceRates
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.calls.routing import identify
@@ -17,6 +16,7 @@ from sipbridge.errors import (
     TokenRefused,
     UntrustedSource,
 )
+from tests.calls.world import CONTACT, admission_of, make_config, make_invite, version_of
 
 
 class Clock:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from calls.world import World
 from sipbridge.calls.events import AgentFault
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallState
 from sipbridge.errors import AgentLost, HandoffConflict, HandoffInvalid
+from sipbridge.handoffs.request import HandoffRequest
+from tests.calls.world import World
 
 
 async def test_an_agent_may_hand_off_and_go_on_speaking() -> None:

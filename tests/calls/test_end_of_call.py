@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import pytest
 
-from calls.world import World, shorten_store_time
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
+from tests.calls.world import World, shorten_store_time
 
 # ---------------------------------------------------------------- the last write
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from sipbridge.calls.endings import AGENT_ENDED, CALLER_HUNG_UP, ENDINGS, HUNG_UP_BY_API, Ending, read_leg_end
-from sipbridge.calls.model import HandoffState, LegEnd, LegFailure, Result
+from sipbridge.calls.model import LegEnd, LegFailure
+from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.record import HandoffState
 
 from .world import World
 

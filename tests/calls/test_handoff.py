@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from calls.world import CONTACT, World, pop_url, shorten_store_time
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed, TransferDone
-from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.ports import SignalResult
 from sipbridge.errors import StoreError
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
+from tests.calls.world import CONTACT, World, pop_url, shorten_store_time
 
 SAID = [{"role": "caller", "text": "a human, please"}]
 

@@ -5,12 +5,13 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from fakes import FakeLeg, Journal
 
 from sipbridge.calls import outgoing
 from sipbridge.calls.outgoing import Attempt, Callee, call_out, redirected
-from sipbridge.calls.ports import Credentials, Headers, Referee
+from sipbridge.calls.ports import Headers, Referee
 from sipbridge.errors import DialFailed
+from sipbridge.telephony.credentials import Credentials
+from tests.fakes import FakeLeg, Journal
 
 URI = "sip:bot@agents.example"
 ROUTES = ("sip:*@elsewhere.example", "sips:*@elsewhere.example*", "sip:*@agents.example*", "sip:*@elsewhere.example;*")

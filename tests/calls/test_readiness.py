@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from calls.world import admission_of, make_config, make_invite
 from sipbridge.calls.readiness import STALLED_SECONDS, Readiness
 from sipbridge.errors import CapacityReached
+from tests.calls.world import admission_of, make_config, make_invite
 
 MOMENT = 0.001
 

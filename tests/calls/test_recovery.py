@@ -6,16 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fakes import FakeCentre
 
-from calls.world import CONTACT, World
+from sipbridge.aio import settle
 from sipbridge.calls import recovery
 from sipbridge.calls.events import CallRecovered, SignalSent
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Result
+from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.calls.recovery import RESTARTED, recover
 from sipbridge.errors import StoreError
-from sipbridge.waiting import settle
+from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
+from tests.calls.world import CONTACT, World
+from tests.fakes import FakeCentre
 
 
 def _record(world: World, **changes: object) -> CallRecord:

@@ -6,8 +6,8 @@ import pytest
 
 from sipbridge.calls import call as call_module
 from sipbridge.calls.events import AgentFault
-from sipbridge.calls.model import Result
 from sipbridge.errors import HandoffConflict
+from sipbridge.handoffs.outcome import Result
 
 from .world import World
 

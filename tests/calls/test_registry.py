@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from calls.world import CONTACT, World
 from sipbridge.calls.call import Call
 from sipbridge.calls.registry import CallRegistry
+from tests.calls.world import CONTACT, World
 
 
 def _calls(count: int) -> tuple[CallRegistry, list[Call]]:

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from calls.world import CONTACT, World
 from sipbridge.calls.events import (
     AgentConnected,
     CallAnswered,
@@ -14,8 +13,11 @@ from sipbridge.calls.events import (
     HandoffStarted,
     InviteAnswered,
 )
-from sipbridge.calls.model import CallState, Outcome, Result, Turn
+from sipbridge.calls.model import CallState
 from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import Turn
+from tests.calls.world import CONTACT, World
 
 
 def _invite_answer(world: World) -> tuple[int, str]:

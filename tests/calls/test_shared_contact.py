@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sipbridge.calls.events import ContactShared, SignalWithheld
-from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import SignalResult
+from sipbridge.handoffs.record import HandoffState
 
 from .world import World
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from calls.world import DESK_URI, SALES_URI, World
 from sipbridge.calls.events import HandoffFinished, HandoffStage, TransferDone
-from sipbridge.calls.model import HandoffState, Outcome, Result
 from sipbridge.calls.ports import ReferOutcome, ReferResult, SignalResult
 from sipbridge.errors import DialFailed, LegGone
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
+from tests.calls.world import DESK_URI, SALES_URI, World
 
 HANDED_OFF = Outcome(Result.SUCCESS, "handed_off")
 UNCONFIRMED = Outcome(Result.INDETERMINATE, "unconfirmed")

@@ -8,7 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes import (
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from sipbridge.calls.admission import Admission
+from sipbridge.calls.call import Call
+from sipbridge.calls.context import Surroundings
+from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
+from sipbridge.calls.model import CallRecord, CallState, Invite
+from sipbridge.calls.registry import CallRegistry
+from sipbridge.calls.session import run_call
+from sipbridge.config import Config
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
+from sipbridge.handoffs.request import HandoffRequest
+from tests.fakes import (
     FakeAgent,
     FakeCallJournal,
     FakeCentre,
@@ -20,17 +32,6 @@ from fakes import (
     Journal,
     RecordingObserver,
 )
-from multidict import CIMultiDict, CIMultiDictProxy
-
-from sipbridge.calls.admission import Admission
-from sipbridge.calls.call import Call
-from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Invite
-from sipbridge.calls.registry import CallRegistry
-from sipbridge.calls.session import run_call
-from sipbridge.calls.surroundings import Surroundings
-from sipbridge.config import Config
 
 NUMBER = "+19995550001"
 TOKEN = "token-of-billing"

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness.certificates import Authority, Pair, encrypt, tls_settings
 
 from sipbridge.config import certificate_problems
 from sipbridge.config.certificates import valid_until
+from tests.harness.certificates import Authority, Pair, encrypt, tls_settings
 
 from .files import faults, load, tree
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.certificates import Authority, tls_settings
 
 from sipbridge.config import hash_secret
+from tests.harness.certificates import Authority, tls_settings
 
 from .files import client, faults, load, project, tree, with_handoff, with_project
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.certificates import Authority, tls_settings
 from pydantic import ValidationError
 
 from sipbridge.config import (
@@ -17,6 +16,7 @@ from sipbridge.config import (
     SipAgentConfig,
     WebsocketAgentConfig,
 )
+from tests.harness.certificates import Authority, tls_settings
 
 from .files import client, faults, load, project, tree, with_handoff, with_project
 

@@ -3,9 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from calls.world import make_config
-
 from sipbridge.config import Config, TlsConfig, taken_over
+from tests.calls.world import make_config
 
 
 def _with(config: Config, section: str, **changes: Any) -> Config:  # noqa: ANN401 (any field)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.texts import texts_within
+from tests.harness.texts import texts_within
 
 from .files import load, with_project
 

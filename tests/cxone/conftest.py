@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.cxone import CxoneCentre, HttpClient
 from sipbridge.dns import Resolver
-from sipbridge.simulator import DEMO_TENANT, Tenant, running_simulator
+from sipbridge.simulators.cxone import DEMO_TENANT, Tenant, running_simulator
 
 from .support import Clock, Recorder, Simulator, config_for
 

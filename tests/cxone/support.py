@@ -12,10 +12,10 @@ import aiohttp
 import orjson
 
 from sipbridge.calls.events import CallEvent, TokenRequested
-from sipbridge.calls.model import Result
 from sipbridge.calls.ports import SignalResult
 from sipbridge.config import CxoneConfig
-from sipbridge.simulator import DEMO_TENANT, Tenant
+from sipbridge.handoffs.outcome import Result
+from sipbridge.simulators.cxone import DEMO_TENANT, Tenant
 
 
 class Clock:

@@ -10,12 +10,12 @@ import jwt
 import pytest
 
 from sipbridge.calls.events import TokenRequested
-from sipbridge.calls.model import Result
 from sipbridge.calls.ports import SignalResult
 from sipbridge.cxone import HttpClient
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
-from sipbridge.simulator import DEMO_TENANT, running_simulator
+from sipbridge.handoffs.outcome import Result
+from sipbridge.simulators.cxone import DEMO_TENANT, running_simulator
 
 from .conftest import MakeCentre
 from .support import Clock, Recorder, Simulator, config_for, unnoted

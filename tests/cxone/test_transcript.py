@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState, Turn
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
 
 from .conftest import MakeCentre
 from .support import Simulator, unnoted

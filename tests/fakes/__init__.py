@@ -1,15 +1,15 @@
 """A hand-written fake for each Protocol of `calls.ports`. They share a `Journal`, so that a test sees the order."""
 
-from fakes.agent import FakeAgent, FakeConversation
-from fakes.audio import FakeAudioStream
-from fakes.call import FakeLiveCall
-from fakes.call_journal import FakeCallJournal
-from fakes.centre import FakeCentre
-from fakes.journal import Journal
-from fakes.leg import FakeDialler, FakeLeg
-from fakes.observer import RecordingObserver
-from fakes.speaker import FakeSpeaker
-from fakes.store import FakeStore
+from tests.fakes.agent import FakeAgent, FakeConversation
+from tests.fakes.audio import FakeAudioStream
+from tests.fakes.call import FakeLiveCall
+from tests.fakes.call_journal import FakeCallJournal
+from tests.fakes.centre import FakeCentre
+from tests.fakes.journal import Journal
+from tests.fakes.leg import FakeDialler, FakeLeg
+from tests.fakes.observer import RecordingObserver
+from tests.fakes.speaker import FakeSpeaker
+from tests.fakes.store import FakeStore
 
 __all__ = [
     "FakeAgent",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from fakes.journal import Journal
 from sipbridge.calls.endings import AGENT_ENDED, Ending
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffRecord, Identity
+from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg, LiveCall
+from sipbridge.handoffs.record import HandoffRecord
+from sipbridge.handoffs.request import HandoffRequest
+from tests.fakes.journal import Journal
 
 
 class FakeConversation:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, Turn
+from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports import LiveCall
+from sipbridge.handoffs.record import Turn
+from sipbridge.handoffs.request import HandoffRequest
 
 
 class FakeLiveCall:

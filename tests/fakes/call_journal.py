@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from fakes.journal import Journal
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import CallJournal, Headers, SignalResult
+from tests.fakes.journal import Journal
 
 
 class FakeCallJournal:

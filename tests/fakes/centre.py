@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fakes.journal import Journal
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import ContactCentre, SignalNote, SignalResult
+from tests.fakes.journal import Journal
 
 
 class FakeCentre:

@@ -7,21 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from fakes.audio import FakeAudioStream
-from fakes.journal import Journal
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import (
-    AudioListener,
-    Credentials,
-    Dialler,
-    Headers,
-    Leg,
-    Referee,
-    ReferOutcome,
-    Referral,
-    ReferResult,
-)
+from sipbridge.calls.ports import AudioListener, Dialler, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
+from sipbridge.telephony.credentials import Credentials
+from tests.fakes.audio import FakeAudioStream
+from tests.fakes.journal import Journal
 
 
 class FakeLeg:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fakes.journal import Journal
 from sipbridge.calls.ports import Speaker
+from tests.fakes.journal import Journal
 
 
 class FakeSpeaker:

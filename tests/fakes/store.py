@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fakes.journal import Journal
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import RecordStore
+from tests.fakes.journal import Journal
 
 
 class FakeStore:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sipbridge.simulator import DEMO_TENANT
+from sipbridge.simulators.cxone import DEMO_TENANT
 
 from .ports import rtp_range
 

@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "config" / "docker" / "Dockerfile").read_text()
+DOCKERFILE = (ROOT / "config" / "deploy" / "docker" / "Dockerfile").read_text()
 LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
-IGNORED = (ROOT / "config" / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
+IGNORED = (ROOT / "config" / "deploy" / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
 
 
 def test_the_process_is_not_root_and_is_drained_by_a_stop() -> None:
@@ -43,5 +43,5 @@ def test_what_is_installed_is_what_was_tested() -> None:
 
 
 def _pinned(name: str) -> dict[str, str]:
-    lock = (ROOT / "config" / name).read_text()
+    lock = (ROOT / "config" / "locks" / name).read_text()
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))

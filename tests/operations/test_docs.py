@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 THREATS = (DOCS / "threat-model.md").read_text(encoding="utf-8")
 # Of the agents' protocol, which has events too; and programs that are no bridge.
-NO_LOGS = ("agents/websocket", "simulator", "echo_agent.py")
+NO_LOGS = ("agents/websocket", "simulators")
 
 
 def test_every_metric_that_is_named_exists() -> None:

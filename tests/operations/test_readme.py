@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-UNIT = ROOT / "config" / "systemd" / "sipbridge.service"
+UNIT = ROOT / "config" / "deploy" / "systemd" / "sipbridge.service"
 SECRETS = ("s3cret-of-app", "s3cret-of-access")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="installs a service, which only root can")

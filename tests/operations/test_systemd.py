@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from sipbridge.app.service import CLOSING_SECONDS, LAST_CALLS_SECONDS
 from sipbridge.config import Config
-from sipbridge.service import CLOSING_SECONDS, LAST_CALLS_SECONDS
 from sipbridge.sip.endpoint import built_max_calls
 
 ROOT = Path(__file__).parents[2]
-UNIT = ROOT / "config" / "systemd" / "sipbridge.service"
-USER = ROOT / "config" / "systemd" / "sipbridge.sysusers.conf"
+UNIT = ROOT / "config" / "deploy" / "systemd" / "sipbridge.service"
+USER = ROOT / "config" / "deploy" / "systemd" / "sipbridge.sysusers.conf"
 MOST_EXPOSURE = 1.6  # of 10, by systemd 252's reckoning; 1.5 is what it has
 
 needs_systemd_analyze = pytest.mark.skipif(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sipbridge import errors
 from sipbridge.calls.endings import ENDINGS
-from sipbridge.calls.model import LegFailure, Result
+from sipbridge.calls.model import LegFailure
 from sipbridge.calls.ports import ReferResult, SignalResult
+from sipbridge.handoffs.outcome import Result
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md")

@@ -4,8 +4,8 @@ import asyncio
 from typing import cast
 
 from sipbridge.sip.audio import AudioPump
+from sipbridge.sip.dialogs import LegTable
 from sipbridge.sip.leg import MAX_EARLY_DIGITS, SipLeg
-from sipbridge.sip.legs import LegTable
 from sipbridge.sip.thread import SipThread
 
 

@@ -7,7 +7,8 @@ import re
 
 import pjsua2 as pj
 import pytest
-from harness.sdp import audio, description
+
+from tests.harness.media.sdp import audio, description
 
 AES_128, AES_256 = "AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80"
 # The same in each process: pytest's workers compare the names of the tests.

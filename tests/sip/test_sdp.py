@@ -8,7 +8,8 @@ import time
 
 import pjsua2 as pj
 import pytest
-from harness.sdp import VIDEO, audio, description, directions, kinds, media_lines, version
+
+from tests.harness.media.sdp import VIDEO, audio, description, directions, kinds, media_lines, version
 
 DISABLED, OPTIONAL, MANDATORY = range(3)
 KEY = "A" * 40

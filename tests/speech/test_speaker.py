@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.audio import Pcm
 from sipbridge.calls.ports import Speaker
 from sipbridge.speech import CommandSpeaker, Limits
+from sipbridge.wav import Pcm
 
 from .programs import python, voice
 

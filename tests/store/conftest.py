@@ -9,8 +9,9 @@ import pytest
 
 from sipbridge.calls.ports import RecordStore
 from sipbridge.config import StoreConfig
-from sipbridge.store import database, open_store
-from sipbridge.store.schema import connect_writer
+from sipbridge.store import open_store
+from sipbridge.store.sqlite import database
+from sipbridge.store.sqlite.schema import connect_writer
 
 OpenStore = Callable[[], RecordStore]
 

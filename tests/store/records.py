@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sipbridge.calls.model import CallRecord, CallState, HandoffRecord, HandoffState
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.calls.model import CallRecord, Turn
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import RecordStore
 from sipbridge.errors import StoreError
-from sipbridge.store import database, retention, writer
-from sipbridge.store.sqlite import SqliteStore
+from sipbridge.handoffs.record import Turn
+from sipbridge.store.sqlite import database, retention, writer
+from sipbridge.store.sqlite.store import SqliteStore
 
 from .conftest import OpenStore
 from .records import START, make_handoff, make_record
@@ -167,10 +168,10 @@ async def test_a_clock_that_is_set_by_a_year_erases_nothing(
     right = time.time
     store = reopen()
     await store.put(make_record("before"))
-    monkeypatch.setattr("sipbridge.store.clock.time.time", lambda: right() + years * 365 * 24 * 3600)
+    monkeypatch.setattr("sipbridge.store.sqlite.clock.time.time", lambda: right() + years * 365 * 24 * 3600)
     await store.put(make_record("meanwhile"))
     await asyncio.sleep(0.2)
-    monkeypatch.setattr("sipbridge.store.clock.time.time", right)
+    monkeypatch.setattr("sipbridge.store.sqlite.clock.time.time", right)
     await store.put(make_record("after"))
     await asyncio.sleep(0.2)
     names = {record.call_id for record in await store.list_calls("acme", "billing", limit=10)}

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.calls.model import CallState, Turn
+from sipbridge.calls.model import CallState
 from sipbridge.calls.ports import RecordStore
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StoreError
-from sipbridge.store import answering, backlog, database, open_store, reader, writer
-from sipbridge.store.schema import connect_writer
+from sipbridge.handoffs.record import Turn
+from sipbridge.store import open_store
+from sipbridge.store.sqlite import answering, backlog, database, reader, writer
+from sipbridge.store.sqlite.schema import connect_writer
 
 from .conftest import OpenStore, Writer
 from .records import START, make_handoff, make_record

@@ -11,12 +11,12 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports import RecordStore, SignalResult
 from sipbridge.errors import StoreError
-from sipbridge.store.call_journal import FileJournal
-from sipbridge.web.answers import CallDetail, HandoffStateAnswer
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.store.journal.journal import FileJournal
+from sipbridge.web.api.schemas import CallDetail, HandoffStateAnswer
 
 from .records import make_handoff, make_record
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from store.records import START, make_handoff, make_record
-
 from sipbridge.calls.events import (
     AgentConnected,
     AgentFault,
@@ -20,7 +18,10 @@ from sipbridge.calls.events import (
     SignalSent,
     TransferDone,
 )
-from sipbridge.calls.model import CallState, HandoffState, Outcome, Result, Turn
+from sipbridge.calls.model import CallState
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState, Turn
+from tests.store.records import START, make_handoff, make_record
 
 OK = Outcome(Result.SUCCESS, "handed_off")
 NO_ANSWER = Outcome(Result.UPSTREAM_ERROR, "no_answer")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sipbridge.calls.events import AgentFault, CallEnded, DrainChanged, InviteAnswered, StoreFailed, TokenRequested
-from sipbridge.calls.model import Result
+from sipbridge.handoffs.outcome import Result
 from sipbridge.telemetry import CallLog
 
 from .events import ENDED, OK, SECRETS, whole_call

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from store.records import make_record
 
 from sipbridge import __version__
 from sipbridge.calls.events import (
@@ -24,9 +23,10 @@ from sipbridge.calls.events import (
     StoreFailed,
     TokenRequested,
 )
-from sipbridge.calls.model import Outcome, Result
+from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.telemetry import Metrics
-from sipbridge.telemetry.children import MAX_WORDS
+from sipbridge.telemetry.labels import MAX_WORDS
+from tests.store.records import make_record
 
 from .events import ENDED, NO_ANSWER, OK, whole_call
 

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from store.records import START, make_handoff
-
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import CallRecord, CallState, Turn
+from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports import LiveCall
 from sipbridge.config import (
     ApiKey,
@@ -24,7 +21,10 @@ from sipbridge.config import (
     ReleaseDestination,
 )
 from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
+from sipbridge.handoffs.record import Turn
+from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.web import ReloadReport
+from tests.store.records import START, make_handoff
 
 KEY = "billing-key-0123456789"
 SALES_KEY = "sales-key-0123456789"

@@ -4,11 +4,11 @@ import asyncio
 import logging
 
 import pytest
-from store.records import make_record
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.errors import StartupError
 from sipbridge.web import make_app, start_web
+from tests.store.records import make_record
 
 from .conftest import Bridge
 from .fakes import KEY

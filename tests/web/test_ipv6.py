@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from harness.ipv6 import needs_ipv6
-from store.records import make_handoff, make_record
 
 from sipbridge.config import authority
 from sipbridge.errors import StartupError
 from sipbridge.web import PopLinks, make_app, start_web
+from tests.harness.ipv6 import needs_ipv6
+from tests.store.records import make_handoff, make_record
 
 from .conftest import Bridge
 from .fakes import ADMIN_KEY, make_config

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
-from store.records import make_handoff, make_record
 
 from sipbridge.calls.events import CallStarted
-from sipbridge.calls.model import Turn
+from sipbridge.handoffs.record import Turn
 from sipbridge.web import make_app
+from tests.store.records import make_handoff, make_record
 
 from .conftest import Bridge
 from .fakes import ADMIN_KEY, KEY, OTHER_KEY, SALES_KEY, make_config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from store.records import make_handoff, make_record
+
+from tests.store.records import make_handoff, make_record
 
 from .conftest import Bridge
 from .fakes import ADMIN_KEY, KEY, SALES_KEY

@@ -8,12 +8,13 @@ from collections.abc import Coroutine, Mapping
 from sipbridge.agents.sip.conversation import SipConversation, was_there
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
+from sipbridge.aio import first_of
 from sipbridge.calls.model import Identity
-from sipbridge.calls.outgoing import Attempt, Callee, call_out, credentials_of
+from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
 from sipbridge.config import HandoffConfig, SipAgentConfig, with_transport
 from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
-from sipbridge.waiting import first_of
+from sipbridge.handoffs.destinations import credentials_of
 
 _SERVER_ERROR = 500
 _UNAVAILABLE = 480

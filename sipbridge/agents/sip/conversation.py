@@ -10,12 +10,13 @@ from contextlib import suppress
 from sipbridge.agents.presence import took_call
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffRecord, LegEnd
+from sipbridge.aio import first_of
+from sipbridge.calls.media_timeout import falls_silent
+from sipbridge.calls.model import LegEnd
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
-from sipbridge.calls.silence import falls_silent
 from sipbridge.errors import AgentLost, LegGone
-from sipbridge.waiting import first_of
+from sipbridge.handoffs.record import HandoffRecord
+from sipbridge.handoffs.request import HandoffRequest
 
 # For the SIP thread to take our BYE; no more of anybody's time.
 CLOSE_SECONDS = 1.0

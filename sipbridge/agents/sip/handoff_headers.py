@@ -18,9 +18,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from sipbridge.agents.sip.refer_to import read_refer_to
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.ports import Headers, Referral
-from sipbridge.calls.validation import describe_fault, read_json
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.handoffs.validation import describe_fault, read_json
 
 _PREFIX = "x-handoff-"
 _TEXTS = {name.replace("_", "-"): name for name in ("destination", "reason", "utterance", "shared_id", "route")}

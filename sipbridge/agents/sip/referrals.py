@@ -6,12 +6,12 @@ import asyncio
 from contextlib import suppress
 
 from sipbridge.agents.sip.handoff_headers import read_refer
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffRecord, HandoffState
-from sipbridge.calls.plan import make_plan
 from sipbridge.calls.ports import Leg, LiveCall, Referral, Verdict
 from sipbridge.config import HandoffConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.handoffs.destinations import make_plan
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
+from sipbridge.handoffs.request import HandoffRequest
 
 # RFC 3261, 21.2.1, 21.4.1, 21.4.4, 21.4.25, 21.4.27, 21.5.4; RFC 3515, 2.4.2.
 _OK = (200, "OK")

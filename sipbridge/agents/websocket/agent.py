@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sipbridge.agents.websocket.conversation import WebsocketConversation
-from sipbridge.agents.websocket.messages import label
 from sipbridge.agents.websocket.opening import Opener, Trust, trust_authorities
+from sipbridge.agents.websocket.protocols.twilio.messages import label
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Leg
 from sipbridge.config import WebsocketAgentConfig

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from sipbridge.agents.presence import TRIAL_SECONDS, took_call
-from sipbridge.agents.websocket.link import CLOSED_WELL, CLOSED_WITHOUT_CODE, Link
-from sipbridge.agents.websocket.messages import CallLabels
+from sipbridge.agents.websocket.connection import CLOSED_WELL, CLOSED_WITHOUT_CODE, Link
 from sipbridge.agents.websocket.playback import Playback
-from sipbridge.agents.websocket.stream import MediaStream
-from sipbridge.calls.model import HandoffRecord
+from sipbridge.agents.websocket.protocols.twilio.messages import CallLabels
+from sipbridge.agents.websocket.protocols.twilio.stream import MediaStream
 from sipbridge.calls.ports import AudioStream, ConversationEnd, Leg, LiveCall
 from sipbridge.errors import AgentLost, AgentUnavailable
+from sipbridge.handoffs.record import HandoffRecord
 
 # Seconds before each attempt to have a dropped socket back; a socket that held for so long starts the series anew.
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)

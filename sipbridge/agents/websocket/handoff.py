@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import LiveCall
-from sipbridge.calls.validation import name_faults, name_first_fault, read_json
 from sipbridge.errors import ErrorCode, HandoffConflict, HandoffInvalid
+from sipbridge.handoffs.record import HandoffState
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.handoffs.validation import name_faults, name_first_fault, read_json
 
 # An event named handoff, as JSON writes it, as JSON in a JSON string, with single quotes, or with no quotes at the key;
 # or an object of that name. In lower case. Each begins with a literal: so the search of 4 MiB takes milliseconds.

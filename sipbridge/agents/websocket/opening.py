@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
 
-from sipbridge.agents.websocket.link import MAX_MESSAGE_BYTES, Link, picows_logger
-from sipbridge.agents.websocket.signature import sign
+from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, Link, picows_logger
+from sipbridge.agents.websocket.protocols.twilio.signature import sign
 from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig, authority
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Resolver

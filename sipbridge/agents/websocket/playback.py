@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sipbridge.agents.websocket.messages import BYTES_PER_SECOND
+from sipbridge.agents.websocket.protocols.twilio.messages import BYTES_PER_SECOND
 from sipbridge.calls.ports import AudioStream
 
 

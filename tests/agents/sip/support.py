@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from fakes import FakeLeg, Journal
-
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Credentials, Dialler, Headers, Referee
+from sipbridge.calls.ports import Agent, Dialler, Headers, Referee
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
+from sipbridge.telephony.credentials import Credentials
+from tests.fakes import FakeLeg, Journal
 
 IDENTITY = Identity("call-1", "sip-id", "acme", "billing", "123", "456", "+15550100", "+19995550001", {"X-Lang": "en"})
 DESTINATIONS = ("care", "sales", "Über uns")

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from fakes import FakeLeg
 
-from agents.sip.support import IDENTITY, Scene, soon
+from sipbridge.aio import Unless
 from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
-from sipbridge.waiting import Unless
+from tests.agents.sip.support import IDENTITY, Scene, soon
+from tests.fakes import FakeLeg
 
 FIRST, SECOND = "sip:one@127.0.0.1:5090", "sip:two@127.0.0.1:5091"
 

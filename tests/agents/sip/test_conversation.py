@@ -3,16 +3,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes import FakeLeg, FakeLiveCall
-from store.records import make_handoff
 
-from agents.sip.support import IDENTITY, Scene, soon
 from sipbridge.agents import presence
 from sipbridge.agents.sip.conversation import SipConversation
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import Conversation, ConversationEnd
 from sipbridge.errors import AgentLost
+from sipbridge.handoffs.record import HandoffState
+from sipbridge.handoffs.request import HandoffRequest
+from tests.agents.sip.support import IDENTITY, Scene, soon
+from tests.fakes import FakeLeg, FakeLiveCall
+from tests.store.records import make_handoff
 
 
 class Talk(Scene):

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from agents.sip.support import DESTINATIONS
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye, read_refer
-from sipbridge.calls.handoff_request import HandoffRequest
 from sipbridge.calls.ports import Referral
+from sipbridge.handoffs.request import HandoffRequest
+from tests.agents.sip.support import DESTINATIONS
 
 
 def _refer(refer_to: str, **headers: str) -> HandoffRequest:

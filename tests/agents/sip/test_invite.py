@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.sip.support import IDENTITY
 from sipbridge.agents.sip.invite import invite_headers
+from tests.agents.sip.support import IDENTITY
 
 OURS = {
     "X-Sipbridge-Call-Id": "call-1",

@@ -5,15 +5,15 @@ import threading
 from collections.abc import Mapping
 
 import pytest
-from fakes import FakeLeg, FakeLiveCall, Journal
-from store.records import make_handoff
 
-from agents.sip.support import HANDOFF
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.calls.handoff_request import HandoffRequest
-from sipbridge.calls.model import HandoffState
 from sipbridge.calls.ports import Referee, Referral
 from sipbridge.errors import HandoffConflict, HandoffInvalid
+from sipbridge.handoffs.record import HandoffState
+from sipbridge.handoffs.request import HandoffRequest
+from tests.agents.sip.support import HANDOFF
+from tests.fakes import FakeLeg, FakeLiveCall, Journal
+from tests.store.records import make_handoff
 
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked>"
 

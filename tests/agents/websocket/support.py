@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fakes import FakeAudioStream, FakeLeg, FakeLiveCall, Journal
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -32,6 +31,7 @@ from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Conversation, ConversationEnd
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
+from tests.fakes import FakeAudioStream, FakeLeg, FakeLiveCall, Journal
 
 CALL_ID = "0123456789abcdef0123456789abcdef"
 FRAME = b"\xff" * 160

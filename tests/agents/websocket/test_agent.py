@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from harness.ipv6 import needs_ipv6
 
 from sipbridge.agents.websocket.opening import Opener, trust_authorities
-from sipbridge.agents.websocket.signature import sign
+from sipbridge.agents.websocket.protocols.twilio.signature import sign
 from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, LegGone, StartupError
+from tests.harness.ipv6 import needs_ipv6
 
 from .support import FRAME, Site, agent_server, identity
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeAudioStream
 
 from sipbridge.agents.websocket.playback import Playback
+from tests.fakes import FakeAudioStream
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""The protocols that agents speak over a WebSocket."""

@@ -1,0 +1,119 @@
+"""What a handoff will do: the agent's wish, checked against what the project allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sipbridge.config import (
+    Destination,
+    HandoffConfig,
+    InviteDestination,
+    ReferDestination,
+    SipAgentConfig,
+    check_called,
+    same_host,
+    split_srtp,
+)
+from sipbridge.errors import HandoffInvalid
+from sipbridge.handoffs.allowed_routes import route_allowed
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.telephony.credentials import Credentials
+
+_NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
+_DEFAULT_ANSWER_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffPlan:
+    """A handoff that can be carried out. `uri` is empty for `release`."""
+
+    destination: str
+    skill: str
+    reason: str
+    method: Literal["release", "refer", "invite"]
+    uri: str
+    headers: Mapping[str, str]
+    signal: bool
+    answer_timeout_seconds: float
+    request: HandoffRequest
+    credentials: Credentials | None = None
+    sources: tuple[str, ...] = ()
+
+
+def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
+    """Check a wish against the project's destinations and routes. Raises `HandoffInvalid` with what is wrong."""
+    name = request.destination or config.default
+    destination = config.destinations.get(name)
+    if destination is None:
+        raise HandoffInvalid(f"destination is not defined; defined are {', '.join(sorted(config.destinations))}")
+    uri, headers, answer_timeout = "", {}, _DEFAULT_ANSWER_SECONDS
+    if isinstance(destination, ReferDestination | InviteDestination):
+        uri, headers = destination.uri, dict(destination.headers)
+    if isinstance(destination, InviteDestination):
+        answer_timeout = destination.answer_timeout_seconds
+    method = request.method or destination.method
+    if request.route:
+        uri = _routed(request.route, uri, config)
+        method = "refer" if method == "release" else method
+    if method != "release" and not uri:
+        raise HandoffInvalid(f"{method} needs a URI: the destination has none, so give a route")
+    _check_uri(method, uri)
+    own = _called(destination, uri)
+    return HandoffPlan(
+        destination=name,
+        skill=destination.skill,
+        reason=request.reason or name,
+        method=method,
+        uri="" if method == "release" else uri,
+        headers=_merged(headers, request.sip_headers),
+        signal=destination.signal,
+        answer_timeout_seconds=answer_timeout,
+        request=request,
+        credentials=credentials_of(own) if own else None,
+        sources=tuple(map(str, own.trusted_sources)) if own else (),
+    )
+
+
+def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | None:
+    """Return the credentials of an agent or a destination, if it has some."""
+    if config.username is None or config.password is None:
+        return None
+    return Credentials(config.username, config.password.get_secret_value())
+
+
+def _called(destination: Destination, uri: str) -> InviteDestination | None:
+    """Return the destination if its own host is called: a route may name another."""
+    if not isinstance(destination, InviteDestination) or not same_host(uri, destination.uri):
+        return None
+    return destination
+
+
+def _merged(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Let the agent's own headers win, in whatever case either is written."""
+    taken = {name.lower() for name in own}
+    return {**{name: value for name, value in configured.items() if name.lower() not in taken}, **own}
+
+
+def _routed(route: str, uri: str, config: HandoffConfig) -> str:
+    """A route as a URI: a bare number takes the place of the user in the destination's."""
+    if _NUMBER.fullmatch(route):
+        scheme_and_user, at, host = uri.rpartition("@")
+        if not at:
+            raise HandoffInvalid("route is a number, and the destination has no URI to put it in")
+        # RFC 3261, 25.1: a hash must be escaped in a user part.
+        route = f"{scheme_and_user.split(':')[0]}:{route.replace('#', '%23')}@{host}"
+    if not route_allowed(route, config.allowed_routes):
+        raise HandoffInvalid("route is not among the project's allowed_routes")
+    return route
+
+
+def _check_uri(method: str, uri: str) -> None:
+    try:
+        srtp = check_called(uri) if method == "invite" else split_srtp(uri)[1]
+    except ValueError as error:
+        raise HandoffInvalid(f"the URI {error}") from None
+    if method == "refer" and srtp != "disabled":
+        raise HandoffInvalid("the URI asks for SRTP of a call that CXone makes; leave ;srtp out, or use invite")

@@ -1,6 +1,0 @@
-"""A CXone to test against: its token, configuration, Signal and transcript endpoints, and faults on request."""
-
-from sipbridge.simulator.models import DEMO_TENANT, Tenant
-from sipbridge.simulator.server import main, make_app, running_simulator
-
-__all__ = ["DEMO_TENANT", "Tenant", "main", "make_app", "running_simulator"]

@@ -1,0 +1,1 @@
+"""Programs to test and demonstrate against. They share nothing with what they test."""

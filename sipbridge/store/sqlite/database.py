@@ -1,0 +1,230 @@
+"""The database file as its one writer has it, and what is done when it is damaged, or taken away."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sipbridge.errors import StartupError
+from sipbridge.store.sqlite import rows
+from sipbridge.store.sqlite.rescue import Rescue
+from sipbridge.store.sqlite.schema import connect_reader, connect_writer
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 1.0  # how long a put waits for another process that locks the file: the caller waits with it
+SUFFIXES = ("", "-wal", "-shm")
+
+Identity = tuple[tuple[int, int] | None, ...]
+
+
+class Damaged(sqlite3.DatabaseError):
+    """The file holds what no SQLite wrote."""
+
+
+class Database:
+    """The file and the connection that writes it. After the start all of it belongs to one thread.
+
+    `generation` grows when other connections are to be made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises `StartupError`, `OSError` or `sqlite3.Error`."""
+        self.path = path
+        self.generation = 0
+        self._rescues: deque[Rescue] = deque()
+        self._log_holds_erased = False
+        try:
+            self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
+        except sqlite3.DatabaseError as error:
+            if not _has_code(error, sqlite3.SQLITE_CORRUPT):
+                raise
+            aside = self._move_aside(error)
+            self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
+            self._rescues.append(Rescue(connect_reader(aside, busy_seconds=BUSY_SECONDS)))
+        self._identity = self._seen = self._identify()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable at the end."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def put(self, new: Iterable[rows.Row]) -> None:
+        """Write rows, over older ones of the same calls."""
+        with self.transaction() as connection:
+            connection.executemany(rows.PUT, new)
+
+    def erase(self, client: str, project: str, criteria: Iterable[tuple[str, str]]) -> set[str]:
+        """Delete the rows of a project that have one of these values in one of these columns; return their calls."""
+        self.rescue_all()  # else what is erased might come after
+        with self.transaction() as connection:
+            erased = {
+                call_id
+                for column, value in criteria
+                for (call_id,) in connection.execute(rows.DELETE[column], (client, project, value)).fetchall()
+            }
+        self._log_holds_erased = self._log_holds_erased or bool(erased)
+        self.clear_log()
+        return erased
+
+    def note_erased(self) -> None:
+        """Have the write-ahead log cleared, which still has what was deleted."""
+        self._log_holds_erased = True
+
+    def clear_log(self) -> None:
+        """Empty the write-ahead log of what was erased, as soon as no reader needs it."""
+        if self._log_holds_erased:
+            self._log_holds_erased = not self._empty_log()
+
+    # Where the file is no longer what it was
+
+    def keep(self) -> None:
+        """See that what is written can be found again: go over to a new file where ours was deleted or replaced."""
+        found = self._identify()
+        if found == self._identity:
+            return
+        if found != self._seen:
+            logger.error(
+                "the database was deleted or replaced while in use; its records are carried over",
+                extra={"event": "store_replaced", "path": str(self.path)},
+            )
+            self._seen = found
+        if found[0] == self._identity[0]:
+            # The log alone is gone: what is in it goes into the file.
+            if not self._empty_log():
+                raise sqlite3.OperationalError("the write-ahead log was deleted while another process reads it")
+            old, self._connection = self._connection, connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+            old.close()
+        else:
+            for suffix, ours, there in zip(SUFFIXES[1:], self._identity[1:], found[1:], strict=True):
+                if there is not None and there == ours:
+                    # By its name SQLite would take it for the new file's.
+                    self._beside(suffix).unlink()
+            self._go_over()
+        self._now_as_found()
+
+    def is_in_place(self) -> bool:
+        """Whether what was just written is in the file that has the name."""
+        return self._identify() == self._identity
+
+    def set_aside(self, damage: sqlite3.DatabaseError) -> None:
+        """Move the damaged file aside, make a new one, and have carried over what can still be read."""
+        self._move_aside(damage)
+        self._go_over()
+        self._now_as_found()
+
+    def check(self) -> None:
+        """Raise `Damaged` where the file is."""
+        for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):
+            if finding != "ok":
+                raise Damaged(finding)
+
+    def rescue(self) -> bool:
+        """Carry some rows over from files that were given up; return whether there may be more."""
+        if not self._rescues:
+            return False
+        rescue = self._rescues[0]
+        with self.transaction() as connection:
+            more = rescue.step(connection)
+        if not more:
+            self._rescues.popleft().close()
+            text = "records were carried over into the new database: %d"
+            logger.warning(text, rescue.carried, extra={"event": "store_carried_over", "records": rescue.carried})
+        return bool(self._rescues)
+
+    def rescue_all(self) -> None:
+        """Carry everything over."""
+        while self.rescue():
+            pass
+
+    def close(self) -> None:
+        """Close the file."""
+        for rescue in self._rescues:
+            rescue.close()
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _empty_log(self) -> bool:
+        """Bring the write-ahead log into the file and leave it empty; false where a reader still needs it."""
+        # No put waits for that reader, who may be another process.
+        self._connection.execute("PRAGMA busy_timeout = 20")
+        try:
+            busy: int = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        return not busy
+
+    def _go_over(self) -> None:
+        try:
+            fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._move_aside(error)
+            fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+        # It has the old file still, whatever name that has now.
+        self._rescues.append(Rescue(self._connection))
+        self._connection = fresh
+
+    def _now_as_found(self) -> None:
+        self._identity = self._seen = self._identify()
+        self.generation += 1
+
+    def _move_aside(self, damage: sqlite3.DatabaseError) -> Path:
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        for suffix in SUFFIXES:
+            with suppress(FileNotFoundError):
+                self._beside(suffix).rename(aside.with_name(aside.name + suffix))
+        logger.error(
+            "the database is corrupt and was moved aside, and a new one is made: %s",
+            damage,
+            extra={"event": "store_corrupt", "path": str(self.path), "moved_to": str(aside)},
+        )
+        return aside
+
+    def _identify(self) -> Identity:
+        return tuple(_inode(self._beside(suffix)) for suffix in SUFFIXES)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault, and no other try will do."""
+    return isinstance(error, Damaged) or _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _has_code(error: sqlite3.DatabaseError, *codes: int) -> bool:
+    # The low byte of an extended code is the primary one (sqlite.org/rescode.html).
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def open_database(path: Path) -> Database:
+    """Open a database at the start. Raises `StartupError` where it cannot be used."""
+    try:
+        return Database(path)
+    except OSError as error:
+        raise StartupError(f"store.url: {path} cannot be written: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StartupError(f"store.url: {path} cannot be used: {error}; mend or free it, or name another") from error

@@ -1,0 +1,13 @@
+"""The credentials of an outgoing call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What answers the challenges of a far end (RFC 3261, 22)."""
+
+    username: str
+    password: str = field(repr=False)

@@ -1,0 +1,112 @@
+"""What the outside may do to a call in progress."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sipbridge.calls.ports import LiveCall
+from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound, RequestRefused
+from sipbridge.handoffs.record import HandoffState, Turn
+from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.web.api.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Reply, json_answer
+from sipbridge.web.api.schemas import CallAccepted, HandoffAccepted
+from sipbridge.web.deps import WebDeps
+
+
+class PolyaiFunctionResult(BaseModel):
+    """What PolyAI functions return (docs.poly.ai): `handoff` has a `type`, a `reason` and an object of that name."""
+
+    utterance: str | None = None
+    handoff: dict[str, Any]
+
+
+class Turns(BaseModel):
+    """Turns to add, oldest first; a lone turn may stand for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    turns: Annotated[list[Turn], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap_lone_turn(cls, body: object) -> object:
+        return {"turns": [body]} if isinstance(body, dict) and "role" in body else body
+
+
+async def hand_off(asked: Asked[Nothing, HandoffRequest]) -> web.Response:
+    """Start a handoff."""
+    call = await _live(asked)
+    record = call.request_handoff(asked.body, requested_by="api")
+    return json_answer(HandoffAccepted(id=record.call_id, state=HandoffState.INITIATED), status=202)
+
+
+async def hang_up(asked: Asked[Nothing, Nothing]) -> web.Response:
+    """End the conversation."""
+    (await _live(asked)).request_hangup()
+    return json_answer(CallAccepted(id=asked.call_id), status=202)
+
+
+async def add_turns(asked: Asked[Nothing, Turns]) -> web.Response:
+    """Add to the transcript."""
+    (await _live(asked)).add_turns(asked.body.turns)
+    return json_answer(CallAccepted(id=asked.call_id), status=202)
+
+
+def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
+    """Let the call know that the agent's wish was refused, unless that was for one that is under way."""
+    path = request.match_info
+    call = deps.directory.find(path["account_id"], path["project_id"], path["call_id"])
+    if call is not None and not isinstance(refusal, HandoffConflict):
+        call.note_refused_handoff("bad_handoff", refusal.summary)
+
+
+async def _live(asked: Asked[Any, Any]) -> LiveCall:
+    """Find the call in progress. Raises `HandoffConflict` where it has ended, `NotFound` where there was none."""
+    call = asked.deps.directory.find(asked.client, asked.project, asked.call_id)
+    if call:
+        return call
+    if await asked.deps.store.get(asked.client, asked.project, asked.call_id):
+        raise HandoffConflict("the call has ended")
+    raise NotFound(NO_SUCH_CALL)
+
+
+_CALL = "/v1/{account_id}/{project_id}/calls/{call_id}"
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=f"{_CALL}/handoff",
+        summary="Hand the caller off to a human",
+        handler=hand_off,
+        reply=Reply(202, "The handoff is under way", HandoffAccepted),
+        query=Nothing,
+        body=HandoffRequest,
+        also=PolyaiFunctionResult,
+        refuses=(NotFound, HandoffConflict, HandoffInvalid),
+        on_refusal=_note_refused_handoff,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_CALL}/hangup",
+        summary="End the conversation with no handoff",
+        handler=hang_up,
+        reply=Reply(202, "The call is being ended", CallAccepted),
+        query=Nothing,
+        body=Nothing,
+        refuses=(NotFound, HandoffConflict),
+    ),
+    Operation(
+        method="POST",
+        path=f"{_CALL}/turns",
+        summary="Add to the transcript",
+        handler=add_turns,
+        reply=Reply(202, "The turns are added", CallAccepted),
+        query=Nothing,
+        body=Turns,
+        also=Turn,
+        refuses=(NotFound, HandoffConflict),
+    ),
+)

@@ -1,0 +1,123 @@
+"""The handoff of a call, for screen-pops: of the call in progress, else from the store. And how it is erased."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports import LiveCall
+from sipbridge.errors import BadRequest, NotFound
+from sipbridge.web.api.operation import CALL_ID_PATTERN, Asked, Nothing, Operation, Reply, json_answer
+from sipbridge.web.api.schemas import HandoffStateAnswer
+from sipbridge.web.deps import WebDeps
+from sipbridge.web.server.errors import CallStillUp, LinkRefused
+
+
+class HandoffStateQuery(BaseModel):
+    """Which call: by `shared_id`, else by `id`."""
+
+    id: Annotated[str, Field(pattern=f"^{CALL_ID_PATTERN}$", description="The call id.")] | None = None
+    shared_id: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=256,
+                description="The contact id, unless the agent gave another; the newest call that has it.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+async def get_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Response:
+    """Answer for the call with the shared id or the id."""
+    query, deps = asked.query, asked.deps
+    if query.shared_id is not None:
+        live = deps.directory.find_shared(asked.client, asked.project, query.shared_id)
+        record = _handed_off(live) or await deps.store.get_shared(asked.client, asked.project, query.shared_id)
+    elif query.id is not None:
+        record = await _find(deps, asked.client, asked.project, query.id)
+    else:
+        raise BadRequest("give id or shared_id")
+    return _answer(record)
+
+
+async def delete_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Response:
+    """Erase the record of the call with the id, or all records with the shared id, handed off or not."""
+    query, deps = asked.query, asked.deps
+    if query.shared_id is not None:
+        _must_be_over(deps.directory.find_shared(asked.client, asked.project, query.shared_id))
+        erased: int = await deps.store.delete_shared(asked.client, asked.project, query.shared_id)
+    elif query.id is not None:
+        _must_be_over(deps.directory.find(asked.client, asked.project, query.id))
+        erased = await deps.store.delete(asked.client, asked.project, query.id)
+    else:
+        raise BadRequest("give id or shared_id")
+    if not erased:
+        raise NotFound("no record of such a call is known")
+    return web.Response(status=204)
+
+
+async def get_pop(asked: Asked[Nothing, Nothing]) -> web.Response:
+    """Answer for the call that the link names."""
+    target = asked.deps.pop_links.verify(asked.request.match_info["token"])
+    return _answer(await _find(asked.deps, target.client, target.project, target.call_id))
+
+
+async def _find(deps: WebDeps, client: str, project: str, call_id: str) -> CallRecord | None:
+    return _handed_off(deps.directory.find(client, project, call_id)) or await deps.store.get(client, project, call_id)
+
+
+def _handed_off(call: LiveCall | None) -> CallRecord | None:
+    """Return the record of a call in progress that has begun its handoff."""
+    record = call.record if call else None
+    return record if record and record.handoff else None
+
+
+def _must_be_over(call: LiveCall | None) -> None:
+    if call is not None:
+        raise CallStillUp("the call is still up: erase its record when it has ended")
+
+
+def _answer(record: CallRecord | None) -> web.Response:
+    if record is None or record.handoff is None:
+        raise NotFound("no handoff of such a call is known")
+    return json_answer(HandoffStateAnswer.of(record, record.handoff))
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/{account_id}/{project_id}/handoff_state",
+        summary="The handoff of a call, by call id or by the id that the contact centre knows",
+        handler=get_handoff_state,
+        reply=Reply(200, "The handoff", HandoffStateAnswer),
+        query=HandoffStateQuery,
+        body=Nothing,
+        refuses=(NotFound,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/{account_id}/{project_id}/handoff_state",
+        summary="Erase the record of a call for good, or with `shared_id` of all calls that have it",
+        handler=delete_handoff_state,
+        reply=Reply(204, "The record is erased", media_type=""),
+        query=HandoffStateQuery,
+        body=Nothing,
+        refuses=(NotFound, CallStillUp),
+    ),
+    Operation(
+        method="GET",
+        path="/pop/{token}",
+        summary="The handoff that a signed link shows, for a screen-pop without a key",
+        handler=get_pop,
+        reply=Reply(200, "The handoff", HandoffStateAnswer),
+        query=Nothing,
+        body=Nothing,
+        refuses=(LinkRefused, NotFound),
+    ),
+)

@@ -1,0 +1,135 @@
+"""The API's description, made from what the operations declare (OpenAPI 3.1.0)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from sipbridge import __version__
+from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Asked, Nothing, Operation, Reply
+from sipbridge.web.api.schemas import ErrorAnswer, OpenApiDocument
+from sipbridge.web.server.auth import KEY_HEADER
+
+Json = dict[str, Any]
+Schemas = dict[Any, Json]  # by model, and by "validation" for what is read or "serialization" for what is written
+
+DOCUMENT = web.AppKey("document", bytes)
+
+_KEYS = {
+    "project_key": "One of the project's `api_keys`, or of those that a call in progress began with.",
+    "admin_key": "One of `http.admin.keys`.",
+}
+_PATH_PARAMETERS = {
+    "account_id": {"type": "string"},
+    "project_id": {"type": "string"},
+    "call_id": {"type": "string", "pattern": f"^{CALL_ID_PATTERN}$"},
+    "token": {"type": "string"},
+}
+
+
+async def get_openapi(asked: Asked[Nothing, Nothing]) -> web.Response:
+    """Answer with the document of this application."""
+    return web.Response(body=asked.request.app[DOCUMENT], content_type="application/json")
+
+
+def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
+    """Make the document."""
+    schemas, definitions = models_json_schema(
+        list(dict.fromkeys(_models(operations))), ref_template="#/components/schemas/{model}"
+    )
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "sipbridge", "version": __version__},
+        "servers": [{"url": server_url}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                name: {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": text}
+                for name, text in _KEYS.items()
+            },
+        },
+    }
+
+
+def _models(
+    operations: Iterable[AnyOperation],
+) -> Iterable[tuple[type[BaseModel], Literal["validation", "serialization"]]]:
+    yield ErrorAnswer, "serialization"
+    for operation in operations:
+        if operation.reply.model:
+            yield operation.reply.model, "serialization"
+        for shape in _body_shapes(operation):
+            yield shape, "validation"
+
+
+def _body_shapes(operation: AnyOperation) -> list[type[BaseModel]]:
+    return [shape for shape in (operation.body, operation.also) if shape and shape.model_fields]
+
+
+def _operation(operation: AnyOperation, schemas: Schemas) -> Json:
+    described: Json = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "security": [{"admin_key" if operation.for_admin else "project_key": []}] if operation.needs_key else [],
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
+        "responses": _responses(operation, schemas),
+    }
+    shapes = _body_shapes(operation)
+    if shapes:
+        references = [schemas[shape, "validation"] for shape in shapes]
+        described["requestBody"] = {
+            "required": any(field.is_required() for field in operation.body.model_fields.values()),
+            "content": {"application/json": {"schema": {"anyOf": references} if len(shapes) > 1 else references[0]}},
+        }
+    return described
+
+
+def _path_parameters(operation: AnyOperation) -> list[Json]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+
+
+def _query_parameters(operation: AnyOperation) -> list[Json]:
+    schema = operation.query.model_json_schema()
+    return [
+        {"name": name, "in": "query", "required": False, "schema": details}
+        for name, details in schema.get("properties", {}).items()
+    ]
+
+
+def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
+    reply = operation.reply
+    schema = schemas[reply.model, "serialization"] if reply.model else {"type": "string"}
+    content = {"content": {reply.media_type: {"schema": schema}}} if reply.media_type else {}
+    responses: Json = {str(reply.status): {"description": reply.description, **content}}
+    reasons: dict[int, list[str]] = {500: ["The store, or the service itself, failed."]}
+    for refusal in operation.refusals:
+        reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])
+    error = {"application/json": {"schema": schemas[ErrorAnswer, "serialization"]}}
+    for status, texts in sorted(reasons.items()):
+        responses[str(status)] = {"description": " ".join(texts), "content": error}
+    return responses
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        summary="This description",
+        handler=get_openapi,
+        reply=Reply(200, "An OpenAPI 3.1 document", OpenApiDocument),
+        query=Nothing,
+        body=Nothing,
+    ),
+)

@@ -1,0 +1,143 @@
+"""What an operation of the API is declared by. The routes and the OpenAPI document are both made from this alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from sipbridge.errors import BadRequest, KeyMissingOrWrong, KeyOfAnotherProject, NotFound, RequestRefused
+from sipbridge.web.deps import WebDeps
+from sipbridge.web.server.auth import Gate
+from sipbridge.web.server.errors import NotFromHere, TooManyRequests
+from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
+
+Q = TypeVar("Q", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel)
+
+CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
+NO_SUCH_CALL = "this project has no such call"
+
+
+class Nothing(BaseModel):
+    """No query or no body: what comes all the same is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Q, B]):
+    """A request that was let in and read. `client` and `project` are empty where the path names none."""
+
+    deps: WebDeps
+    request: web.Request
+    client: str
+    project: str
+    query: Q
+    body: B
+
+    @property
+    def call_id(self) -> str:
+        """The call that the path names."""
+        return self.request.match_info["call_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an operation answers when all is well: JSON of a model, or text of a media type; of none, nothing."""
+
+    status: int
+    description: str
+    model: type[BaseModel] | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Q, B]):
+    """One method of one path.
+
+    `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is notified of
+    each refusal of a request with a good key.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    summary: str
+    handler: Callable[[Asked[Q, B]], Awaitable[web.StreamResponse]]
+    reply: Reply
+    query: type[Q]
+    body: type[B]
+    also: type[BaseModel] | None = None
+    refuses: tuple[type[RequestRefused], ...] = ()
+    on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The operation's id in the document: the name of its handler."""
+        return self.handler.__name__
+
+    @property
+    def routes(self) -> list[tuple[str, str]]:
+        """Methods and paths: HEAD wherever GET is (RFC 9110, 9.1), and a slash at the end is the same resource."""
+        methods = ("GET", "HEAD") if self.method == "GET" else (self.method,)
+        return [(method, path) for path in (self.path, f"{self.path}/") for method in methods]
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it belongs to a project, or to whoever runs the bridge."""
+        return self.path.startswith("/v1/")
+
+    @property
+    def for_admin(self) -> bool:
+        """Whether it belongs to whoever runs the bridge."""
+        return self.path.startswith("/v1/admin/")
+
+    @property
+    def refusals(self) -> tuple[type[RequestRefused], ...]:
+        """All that it may refuse with, those included that come before its handler."""
+        another = NotFromHere if self.for_admin else KeyOfAnotherProject
+        keys = (KeyMissingOrWrong, another, TooManyRequests) if self.needs_key else ()
+        query = (BadRequest,) if self.query.model_fields else ()
+        body = BODY_REFUSALS if self.body.model_fields else ()
+        return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
+
+    def serve(self, deps: WebDeps, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Make the handler that aiohttp calls."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if self.for_admin:
+                gate.pass_to_admin(request)
+            elif self.needs_key:
+                gate.pass_to_project(request)
+                with gate.hold_slot(request):
+                    return await self._serve(request, deps)
+            return await self._serve(request, deps)
+
+        return handle
+
+    async def _serve(self, request: web.Request, deps: WebDeps) -> web.StreamResponse:
+        try:
+            return await self.handler(await self._read(request, deps))
+        except RequestRefused as refusal:
+            if self.on_refusal is not None:
+                self.on_refusal(deps, request, refusal)
+            raise
+
+    async def _read(self, request: web.Request, deps: WebDeps) -> Asked[Q, B]:
+        path = request.match_info
+        client, project = path.get("account_id", ""), path.get("project_id", "")
+        if "call_id" in path and not re.fullmatch(CALL_ID_PATTERN, path["call_id"]):
+            raise NotFound(NO_SUCH_CALL)
+        query = read_query(self.query, request)
+        body = await read_body(self.body, request)
+        return Asked(deps, request, client, project, query, body)
+
+
+AnyOperation = Operation[Any, Any]
+
+
+def json_answer(answer: BaseModel, status: int = 200) -> web.Response:
+    """Make a response of a model."""
+    return web.Response(body=answer.model_dump_json().encode(), status=status, content_type="application/json")

@@ -1,0 +1,1 @@
+"""What the CRM of a human agent opens."""

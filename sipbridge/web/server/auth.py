@@ -1,0 +1,139 @@
+"""Who may ask for what, and how often: the keys that requests show."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from aiohttp import web
+
+from sipbridge.calls.admission import SourceRates
+from sipbridge.calls.ports import CallDirectory
+from sipbridge.config import Config, matches_any
+from sipbridge.errors import KeyMissingOrWrong, KeyOfAnotherProject
+from sipbridge.web.server.errors import NotFromHere, TooManyRequests
+from sipbridge.web.server.slots import Slots
+from sipbridge.web.server.sources import is_loopback, source_of
+
+logger = logging.getLogger(__name__)
+
+KEY_HEADER = "x-api-key"
+# Wrong keys, from one address.
+WRONG_KEYS_PER_SECOND = 50
+_MAX_REMEMBERED = 10_000
+_LOG_SECONDS = 60.0
+
+
+class Gate:
+    """The door of the API. Belongs to one event loop.
+
+    A key that is right is held to `http.max_requests_per_second`. After so many wrong ones an address has no other
+    looked at for a while, so that guessing is slow; one that was right before is no guess, and gets through meanwhile.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        directory: CallDirectory,
+        *,
+        admin_from_anywhere: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._admin_from_anywhere = admin_from_anywhere
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self._requests: SourceRates | None = None
+        self._per_second = 0
+        self._guesses = SourceRates(WRONG_KEYS_PER_SECOND, clock)
+        self._remembered: dict[str, None] = {}  # what was right: an address and a key, hashed
+        self._log_due = clock()
+        self._slots = Slots()
+
+    def pass_to_project(self, request: web.Request) -> None:
+        """Return where the key is the project's that the path names, or that call's: one in progress keeps its keys.
+
+        Raises `KeyMissingOrWrong`, or `KeyOfAnotherProject` for a key that some other project has: both alike whether
+        what the path names exists or not; and `TooManyRequests`.
+        """
+        key = self._key_shown(request)
+        path = request.match_info
+        client_id, project_id = path["account_id"], path["project_id"]
+        call = self._directory.find(client_id, project_id, path.get("call_id", ""))
+        client = self._config().clients.get(client_id)
+        project = client.projects.get(project_id) if client else None
+        right = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
+        if not right and not self._is_some_projects(key):
+            raise KeyMissingOrWrong(f"the key in the header {KEY_HEADER} is wrong")
+        self._note_right(request, key)
+        if not right:
+            raise KeyOfAnotherProject("this key is for another project")
+
+    def hold_slot(self, request: web.Request) -> AbstractContextManager[None]:
+        """`with gate.hold_slot(request):` one that passed is served. Raises `TooManyRequests`."""
+        return self._slots.hold(self._hashed(request.headers[KEY_HEADER]), request.match_info["account_id"])
+
+    def pass_to_admin(self, request: web.Request) -> None:
+        """Return where the key is one of `http.admin.keys`.
+
+        Raises `KeyMissingOrWrong`, `TooManyRequests`, and `NotFromHere` from another machine that should not.
+        """
+        if not self._admin_from_anywhere and not is_loopback(request.remote):
+            raise NotFromHere("only from the machine of the bridge itself; or give http.admin.listen")
+        key = self._key_shown(request)
+        if not matches_any(self._config().http.admin.keys, key):
+            raise KeyMissingOrWrong(f"the key in the header {KEY_HEADER} is wrong")
+        self._note_right(request, key)
+
+    def _key_shown(self, request: web.Request) -> str:
+        key = request.headers.get(KEY_HEADER)
+        if not key:
+            raise KeyMissingOrWrong(f"send a key in the header {KEY_HEADER}")
+        source = source_of(request.remote)
+        if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
+            self._log_guesses(source)
+            raise TooManyRequests("too many wrong keys from this address; wait a second")
+        return key
+
+    def _note_right(self, request: web.Request, key: str) -> None:
+        source = source_of(request.remote)
+        known = self._hashed(source, key)
+        if known not in self._remembered:
+            self._guesses.give_back(source)
+        # Popped and put back: the first of the dict is the one that was not used for the longest time.
+        self._remembered.pop(known, None)
+        self._remembered[known] = None
+        if len(self._remembered) > _MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        if not self._rates.take(self._hashed(key)):
+            raise TooManyRequests("more requests with this key than http.max_requests_per_second; wait a second")
+
+    @property
+    def _rates(self) -> SourceRates:
+        """Those of keys, begun anew where the configuration was."""
+        per_second = self._config().http.max_requests_per_second
+        if self._requests is None or self._per_second != per_second:
+            self._per_second, self._requests = per_second, SourceRates(per_second, self._clock)
+        return self._requests
+
+    def _is_some_projects(self, key: str) -> bool:
+        clients = self._config().clients.values()
+        return matches_any(
+            (known for client in clients for project in client.projects.values() for known in project.api_keys), key
+        )
+
+    def _hashed(self, *parts: str) -> str:
+        """Make a name of it that tells nothing, so that no plain key is kept."""
+        text = "\0".join(parts).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()
+
+    def _log_guesses(self, source: str) -> None:
+        now = self._clock()
+        if now >= self._log_due:
+            self._log_due = now + _LOG_SECONDS
+            logger.warning("too many wrong keys from one address", extra={"source": source})

@@ -1,0 +1,69 @@
+"""The web pages that may read responses of the API (Fetch Standard, 3.2): those of `http.allowed_origins`.
+
+Credentials are never allowed: a key travels in a header that the page sets, and the API has no cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable
+
+from aiohttp import web
+
+from sipbridge.web.server.auth import KEY_HEADER
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ANY = "*"
+_REQUEST_HEADERS = f"{KEY_HEADER}, Content-Type, Last-Event-ID"
+_RESPONSE_HEADERS = "Retry-After, Allow"
+_PREFLIGHT_SECONDS = 600
+
+
+class Cors:
+    """The rules of one application. `origins` gives those that are allowed now; `without` are paths that have none."""
+
+    def __init__(self, origins: Callable[[], Collection[str]], without: Iterable[str] = ()) -> None:
+        self._origins = origins
+        self._without = frozenset(without)
+
+    @web.middleware
+    async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a browser that asks whether a page may send a request; it shows no key for that."""
+        methods = _methods_of(request)
+        asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not (asked and methods and self._allowed(request)):
+            return await handler(request)
+        return web.Response(
+            status=204,
+            headers={
+                "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
+                "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+                "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
+            },
+        )
+
+    def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say in a response, be it an error or a stream, whether the page that asks may read it."""
+        if not self._origins() or self._is_without(request):
+            return
+        response.headers.add("Vary", "Origin")
+        allowed = self._allowed(request)
+        if allowed:
+            response.headers["Access-Control-Allow-Origin"] = allowed
+            response.headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS
+
+    def _allowed(self, request: web.Request) -> str | None:
+        """Return what stands for the request's origin, or None if that is not allowed."""
+        origin, allowed = request.headers.get("Origin"), self._origins()
+        if origin is None or self._is_without(request):
+            return None
+        return ANY if ANY in allowed else origin if origin in allowed else None
+
+    def _is_without(self, request: web.Request) -> bool:
+        return request.path.removesuffix("/") in self._without
+
+
+def _methods_of(request: web.Request) -> Collection[str]:
+    """Return the methods of a path that has no OPTIONS of its own; none for a path that is not there."""
+    error = request.match_info.http_exception
+    return error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else ()

@@ -1,0 +1,60 @@
+"""Queries and bodies, from whoever sends them, as models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from sipbridge.errors import BadRequest
+from sipbridge.handoffs.validation import name_faults, name_first_fault, read_json
+from sipbridge.web.server.errors import BodyInvalid, BodyNotJson, BodyTooLarge, BodyTooSlow, EncodingRefused
+
+MAX_BODY_BYTES = 1_000_000
+BODY_SECONDS = 10.0
+
+BODY_REFUSALS = (BadRequest, BodyNotJson, BodyTooSlow, BodyTooLarge, EncodingRefused, BodyInvalid)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_query(model: type[M], request: web.Request) -> M:
+    """Read the query; the first of a name that comes twice. Raises `BadRequest`."""
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise BadRequest(name_faults(error)) from None
+
+
+async def read_body(model: type[M], request: web.Request) -> M:
+    """Read a JSON body, an empty one as `{}`. Raises what `BODY_REFUSALS` holds."""
+    if not model.model_fields:
+        return model()
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise EncodingRefused("send the body as it is, without Content-Encoding")
+    text = await _read_bytes(request)
+    try:
+        value = read_json(text) if text.strip() else {}
+    except ValueError as error:
+        raise BodyNotJson(f"the body {error}") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BodyInvalid(name_faults(error), name_first_fault(error, model.model_fields)) from None
+
+
+async def _read_bytes(request: web.Request) -> bytes:
+    too_large = BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except web.RequestPayloadError:
+        raise BadRequest("the body broke off, or is not in the chunks that its headers say") from None

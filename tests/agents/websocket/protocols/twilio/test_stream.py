@@ -1,0 +1,365 @@
+"""What goes over the socket in a conversation, both ways."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from picows import WSMsgType
+
+from sipbridge.agents.websocket.protocols.twilio import stream
+from sipbridge.errors import HandoffConflict, HandoffInvalid
+from tests.agents.websocket.support import CALL_ID, FRAME, AgentSocket, Site
+
+
+async def _talk(site: Site) -> AgentSocket:
+    return (await site.talk())[2]
+
+
+# ------------------------------------------------------------ to the agent
+
+
+async def test_the_caller_is_heard_in_messages_of_20_ms(site: Site) -> None:
+    agent = await _talk(site)
+    site.audio.turn(b"\x01" * 160)
+    site.audio.turn(b"\x02" * 160 + b"\x03" * 160)
+    said = [(await agent.next("media"))["media"] for _ in range(3)]
+    assert [base64.b64decode(media["payload"])[:1] for media in said] == [b"\x01", b"\x02", b"\x03"]
+    assert [(media["chunk"], media["timestamp"]) for media in said] == [("1", "0"), ("2", "20"), ("3", "40")]
+
+
+async def test_a_key_of_the_callers_is_passed_on(site: Site) -> None:
+    conversation, _, agent = await site.talk()
+    conversation.press("#")
+    assert (await agent.next("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "#"}
+
+
+async def test_a_key_pressed_while_it_rings_is_lost(site: Site) -> None:
+    conversation, agent = await site.connect()
+    conversation.press("1")
+    await conversation.close(None)
+    await agent.closed
+    assert agent.unread.empty()
+
+
+# ------------------------------------------------------------ from the agent
+
+
+@pytest.mark.parametrize("length", [1, 160, 80_000])
+async def test_audio_of_any_length_is_queued_for_the_caller(site: Site, length: int) -> None:
+    agent = await _talk(site)
+    speech = bytes(index % 251 for index in range(length))
+    agent.speak(speech)
+    await agent.settle()
+    assert site.audio.audio == speech
+    assert site.call.faults == []
+
+
+async def test_a_mark_comes_back_when_the_audio_before_it_was_played(site: Site) -> None:
+    agent = await _talk(site)
+    agent.speak(b"a" * 320)
+    agent.say("mark", mark={"name": "first"})
+    agent.speak(b"b" * 160)
+    agent.say("mark", mark={"name": "second"})
+    await agent.settle()
+    site.audio.turn()
+    await agent.next("media")
+    await agent.settle()
+    assert agent.unread.empty()
+    site.audio.turn()
+    await agent.next("media")
+    assert (await agent.next("mark"))["mark"] == {"name": "first"}
+    site.audio.turn()
+    await agent.next("media")
+    assert (await agent.next("mark"))["mark"] == {"name": "second"}
+
+
+async def test_a_mark_with_nothing_before_it_comes_back_at_once(site: Site) -> None:
+    agent = await _talk(site)
+    agent.say("mark", mark={"name": "now"})
+    assert (await agent.next("mark"))["mark"] == {"name": "now"}
+
+
+async def test_clear_silences_the_agent_and_brings_all_marks_back_in_order(site: Site) -> None:
+    agent = await _talk(site)
+    agent.speak(b"a" * 16_000)
+    agent.say("mark", mark={"name": "first"})
+    agent.speak(b"a" * 16_000)
+    agent.say("mark", mark={"name": "second"})
+    agent.say("clear")
+    assert (await agent.next("mark"))["mark"]["name"] == "first"
+    assert (await agent.next("mark"))["mark"]["name"] == "second"
+    assert site.audio.clears == 1
+
+
+async def test_after_clear_marks_wait_for_what_was_said_since(site: Site) -> None:
+    agent = await _talk(site)
+    agent.speak(b"a" * 16_000)
+    agent.say("clear")
+    agent.speak(b"b" * 160)
+    agent.say("mark", mark={"name": "since"})
+    await agent.settle()
+    assert agent.unread.empty()
+    site.audio.turn()
+    await agent.next("media")
+    await agent.next("mark")
+
+
+# ------------------------------------------------------------ handoff
+
+
+async def test_a_handoff_is_asked_for_and_answered(site: Site) -> None:
+    agent = await _talk(site)
+    agent.say("handoff", handoff={"destination": "sales", "data": {"order": 7}})
+    answer = await agent.next("handoff")
+    assert answer == {
+        "event": "handoff",
+        "sequenceNumber": "2",
+        "streamSid": agent.stream_sid,
+        "handoff": {"id": CALL_ID, "state": "handoff_initiated"},
+    }
+    ((request, requested_by),) = site.call.requests
+    assert (request.destination, request.data, requested_by) == ("sales", {"order": 7}, "agent")
+
+
+async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: Site) -> None:
+    _, _, agent = await site.talk()
+    turns = [{"role": "user", "text": "A person, please.", "at": None}, {"role": "assistant", "text": "Of course."}]
+    agent.say("handoff", handoff={"destination": None, "data": None, "reason": "asked", "transcript": turns})
+    assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
+    ((request, _),) = site.call.requests
+    assert (request.destination, request.reason, request.data) == (None, "asked", {})
+    assert [turn.role for turn in request.transcript] == ["caller", "agent"]
+
+
+async def test_a_handoff_after_another_is_told_so_and_the_call_goes_on(site: Site) -> None:
+    _, running, agent = await site.talk()
+    site.call.refusing = HandoffConflict("the call is handed off already")
+    agent.say("handoff", handoff={})
+    assert (await agent.next("handoff"))["handoff"] == {
+        "status": 409,
+        "error_message": "the call is handed off already",
+        "code": "conflict",
+    }
+    assert site.call.faults == []
+    assert not running.done()
+
+
+async def test_a_handoff_that_cannot_be_carried_out_is_told_so_and_the_call_goes_on(site: Site) -> None:
+    _, running, agent = await site.talk()
+    site.call.refusing = HandoffInvalid("no such destination")
+    agent.say("handoff", handoff={"destination": "moon"})
+    assert (await agent.next("handoff"))["handoff"] == {
+        "status": 422,
+        "error_message": "no such destination",
+        "code": "invalid_handoff",
+    }
+    assert site.call.faults == ["bad_handoff"]
+    assert not running.done()
+
+
+@pytest.mark.parametrize(
+    ("handoff", "field"),
+    [
+        ({"parameters": {"p10": "secret"}}, "p10"),
+        ({"parameters": {"p4": "secret" * 20_000}}, "parameters.p4"),
+        ({"data": {"key": "secret" * 20_000}}, "data"),
+        ({"sip_headers": {"X-A": "secret\r\nX-B: c"}}, "sip_headers.X-A"),
+        ({"destination": 7}, "destination"),
+        ("secret", "handoff"),
+        (None, "handoff"),
+    ],
+)
+async def test_a_malformed_handoff_names_the_field_and_quotes_nothing(site: Site, handoff: object, field: str) -> None:
+    _, running, agent = await site.talk()
+    agent.say("handoff", handoff=handoff)
+    answer = (await agent.next("handoff"))["handoff"]
+    assert (answer["status"], answer["code"]) == (422, "invalid_request")
+    assert "Input" not in answer["error_message"]
+    assert field in answer["error_message"]
+    assert "secret" not in answer["error_message"]
+    assert site.call.faults == ["bad_handoff"]
+    assert site.call.requests == []
+    assert not running.done()
+
+
+async def test_a_handoff_nested_too_deeply_is_refused(site: Site) -> None:
+    agent = await _talk(site)
+    nested = "[" * 500 + "]" * 500
+    message = f'{{"event":"handoff","streamSid":"{agent.stream_sid}","handoff":{{"data":{{"a":{nested}}}}}}}'
+    agent.transport.send(WSMsgType.TEXT, message)
+    assert (await agent.next("handoff"))["handoff"]["status"] == 422
+    assert site.call.faults == ["bad_handoff"]
+
+
+@pytest.mark.parametrize("stream_sid", ['"streamSid":null,', '"callSid":"CA1",', ""])
+@pytest.mark.parametrize("event", ["handoff", "Handoff", "hand_off"])
+async def test_a_handoff_need_not_name_the_stream_and_its_event_may_be_spelled_otherwise(
+    site: Site, stream_sid: str, event: str
+) -> None:
+    agent = await _talk(site)
+    message = f'{{"event":"{event}",{stream_sid}"handoff":{{"destination":"sales"}}}}'
+    agent.transport.send(WSMsgType.TEXT, message.encode())
+    assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
+    assert [request.destination for request, _ in site.call.requests] == ["sales"]
+
+
+@pytest.mark.parametrize("stream_sid", ['"MZ00000000000000000000000000000000"', '""', "7", "[]"])
+async def test_a_handoff_for_another_stream_is_refused(site: Site, stream_sid: str) -> None:
+    agent = await _talk(site)
+    message = f'{{"event":"handoff","streamSid":{stream_sid},"handoff":{{}}}}'
+    agent.transport.send(WSMsgType.TEXT, message.encode())
+    answer = (await agent.next("handoff"))["handoff"]
+    assert (answer["status"], answer["code"]) == (422, "invalid_request")
+    assert "streamSid" in answer["error_message"]
+    assert site.call.refusals == ["streamSid is not that of this stream"]
+    assert site.call.requests == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "code"),
+    [
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"data":{"score":NaN}}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event": "handoff", "handoff": {"data": {"score": -Infinity}}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"utterance":"\\ud83d"}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"utterance":"\xff"}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"destination":"care",}}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"handoff":{"data":NaN},"event":"Handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b"{'event': 'handoff', 'handoff': {}}", "invalid_json"),
+        (WSMsgType.TEXT, b'{event: "handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b'\xef\xbb\xbf{"event":"handoff"}', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff","handoff":{"destination":', "invalid_json"),
+        (WSMsgType.TEXT, b'{"event":"handoff', "invalid_json"),
+        (WSMsgType.TEXT, b'"{\\"event\\":\\"handoff\\"}"', "invalid_request"),
+        (WSMsgType.TEXT, b'[{"event":"handoff"}]', "invalid_request"),
+        (WSMsgType.TEXT, b'{"handoff":{"destination":"care"}}', "invalid_request"),
+        (WSMsgType.BINARY, b'{"event":"handoff","handoff":{}}', "invalid_request"),
+    ],
+)
+async def test_a_handoff_in_a_message_that_cannot_be_read_is_refused(
+    site: Site, kind: WSMsgType, payload: bytes, code: str
+) -> None:
+    _, running, agent = await site.talk()
+    agent.transport.send(kind, payload)
+    answer = (await agent.next("handoff"))["handoff"]
+    assert (answer["status"], answer["code"]) == (422, code)
+    assert site.call.faults == ["bad_handoff"]
+    assert len(site.call.refusals) == 1
+    assert not running.done()
+
+
+# ------------------------------------------------------------ what cannot be used
+
+
+@pytest.mark.parametrize(
+    ("payload", "fault"),
+    [
+        (b"{", "bad_json"),
+        (b"", "bad_json"),
+        (b'{"event":"\xff"}', "bad_json"),
+        (b'{"event":"\\ud800"}', "bad_json"),
+        (b'{"event":' * 2000, "bad_json"),
+        (b'{"event":"media","media":{"payload":"handoff"}', "bad_json"),
+        (b'{"event":"mark","mark":{"name":"handoff"},}', "bad_json"),
+        (b"[]", "bad_message"),
+        (b"null", "bad_message"),
+        (b'"media"', "bad_message"),
+        (b"{}", "bad_message"),
+        (b'{"event":["media"]}', "bad_message"),
+        (b'{"event":null}', "bad_message"),
+        (b'{"event":"applause"}', "unknown_event"),
+        (b'{"event":"media","media":{"payload":""}}', "wrong_stream"),
+        (b'{"event":"clear","streamSid":"MZ00000000000000000000000000000000"}', "wrong_stream"),
+        (b'{"event":"clear","streamSid":7}', "wrong_stream"),
+    ],
+)
+async def test_a_message_that_cannot_be_used_is_counted_and_the_call_goes_on(
+    site: Site, payload: bytes, fault: str
+) -> None:
+    _, running, agent = await site.talk()
+    agent.transport.send(WSMsgType.TEXT, payload)
+    await agent.settle()
+    assert site.call.faults == [fault]
+    assert site.audio.clears == 0
+    assert not running.done()
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "fault"),
+    [
+        ("media", {}, "bad_message"),
+        ("media", {"media": None}, "bad_message"),
+        ("media", {"media": []}, "bad_message"),
+        ("media", {"media": "payload"}, "bad_message"),
+        ("media", {"media": {}}, "bad_message"),
+        ("media", {"media": {"payload": 7}}, "bad_message"),
+        ("media", {"media": {"payload": None}}, "bad_message"),
+        ("media", {"media": {"payload": "AAA"}}, "bad_base64"),
+        ("media", {"media": {"payload": "AA AA"}}, "bad_base64"),
+        ("media", {"media": {"payload": "AA==AA=="}}, "bad_base64"),
+        ("media", {"media": {"payload": "__--"}}, "bad_base64"),
+        ("media", {"media": {"payload": "\u00e9\u00e9\u00e9\u00e9"}}, "bad_base64"),
+        ("mark", {}, "bad_message"),
+        ("mark", {"mark": "name"}, "bad_message"),
+        ("mark", {"mark": {}}, "bad_message"),
+        ("mark", {"mark": {"name": 7}}, "bad_message"),
+        ("mark", {"mark": {"name": "n" * (stream.MAX_MARK_CHARACTERS + 1)}}, "bad_message"),
+    ],
+)
+async def test_fields_of_a_wrong_kind_are_counted_and_the_call_goes_on(
+    site: Site, event: str, fields: dict[str, object], fault: str
+) -> None:
+    _, running, agent = await site.talk()
+    agent.say(event, **fields)
+    await agent.settle()
+    assert site.call.faults == [fault]
+    assert site.audio.audio == b""
+    assert agent.unread.empty()
+    assert not running.done()
+
+
+async def test_audio_with_nothing_in_it_is_no_fault(site: Site) -> None:
+    agent = await _talk(site)
+    agent.speak(b"")
+    await agent.settle()
+    assert site.call.faults == []
+
+
+async def test_audio_beyond_the_queue_is_counted_and_marks_still_come_back(site: Site) -> None:
+    agent = await _talk(site)
+    site.audio.limit = 320
+    agent.speak(b"a" * 400)
+    agent.say("mark", mark={"name": "end"})
+    await agent.settle()
+    assert site.call.faults == ["audio_overrun"]
+    site.audio.turn(play=320)
+    await agent.next("media")
+    await agent.next("mark")
+
+
+async def test_marks_without_end_are_not_held(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_MARKS", 2)
+    agent = await _talk(site)
+    agent.speak(FRAME)
+    for name in "abc":
+        agent.say("mark", mark={"name": name})
+    await agent.settle()
+    assert site.call.faults == ["bad_message"]
+    site.audio.turn()
+    await agent.next("media")
+    assert [(await agent.next("mark"))["mark"]["name"] for _ in range(2)] == ["a", "b"]
+
+
+async def test_more_fields_than_are_known_are_no_fault(site: Site) -> None:
+    agent = await _talk(site)
+    payload = base64.b64encode(FRAME).decode()
+    agent.send(
+        json.loads(
+            f'{{"event":"media","streamSid":"{agent.stream_sid}","sequenceNumber":1,"more":{{}},'
+            f'"media":{{"payload":"{payload}","track":"outbound"}}}}'
+        )
+    )
+    await agent.settle()
+    assert site.audio.audio == FRAME
+    assert site.call.faults == []

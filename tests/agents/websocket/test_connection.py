@@ -1,0 +1,290 @@
+"""Frames that are not simply one text message, and sockets that do not simply work."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import orjson
+import pytest
+from picows import WSFrame, WSMsgType, WSTransport
+
+from sipbridge.agents.websocket import connection
+
+from .support import FRAME, AgentSocket, Site, agent_server
+
+BIG = connection.MAX_MESSAGE_BYTES
+
+
+def _say_in_pieces(agent: AgentSocket, pieces: int) -> None:
+    message = orjson.dumps({"event": "mark", "streamSid": agent.stream_sid, "mark": {"name": "pieces"}})
+    size = len(message) // pieces + 1
+    for begin in range(0, len(message), size):
+        kind = WSMsgType.CONTINUATION if begin else WSMsgType.TEXT
+        agent.transport.send(kind, message[begin : begin + size], fin=begin + size >= len(message))
+
+
+async def test_a_fragmented_message_is_put_together(site: Site) -> None:
+    agent = (await site.talk())[2]
+    _say_in_pieces(agent, 5)
+    assert (await agent.next("mark"))["mark"]["name"] == "pieces"
+    _say_in_pieces(agent, 2)
+    await agent.next("mark")
+    assert site.call.faults == []
+
+
+async def test_control_frames_may_come_between_fragments(site: Site) -> None:
+    agent = (await site.talk())[2]
+    agent.transport.send(WSMsgType.TEXT, b'{"event":"mark","mark":{"name":"m"},', fin=False)
+    await agent.settle()
+    agent.transport.send(WSMsgType.CONTINUATION, f'"streamSid":"{agent.stream_sid}"}}')
+    await agent.next("mark")
+
+
+@pytest.mark.parametrize("fragments", [1, 3])
+async def test_a_binary_message_is_counted_and_the_call_goes_on(site: Site, fragments: int) -> None:
+    _, running, agent = await site.talk()
+    for number in range(fragments):
+        kind = WSMsgType.CONTINUATION if number else WSMsgType.BINARY
+        agent.transport.send(kind, FRAME, fin=number == fragments - 1)
+    await agent.settle()
+    assert site.call.faults == ["bad_message"]
+    assert not running.done()
+
+
+async def _comes_back_after(site: Site, agent: AgentSocket, code: int) -> None:
+    assert await agent.closed == code
+    await (await site.server.accept()).begin()
+    assert site.call.faults[-1] == "reconnected"
+
+
+async def test_a_message_of_the_largest_size_is_taken(site: Site) -> None:
+    agent = (await site.talk())[2]
+    agent.transport.send(WSMsgType.TEXT, b" " * BIG)
+    await agent.settle()
+    assert site.call.faults == ["bad_json"]
+
+
+async def test_a_longer_message_closes_the_socket_with_1009(site: Site) -> None:
+    agent = (await site.talk())[2]
+    agent.transport.send(WSMsgType.TEXT, b" " * (BIG + 1))
+    await _comes_back_after(site, agent, 1009)
+    assert site.call.faults == ["too_long", "reconnected"]
+
+
+async def test_fragments_that_add_up_to_a_longer_message_close_the_socket_with_1009(site: Site) -> None:
+    agent = (await site.talk())[2]
+    for number in range(5):
+        agent.transport.send(WSMsgType.CONTINUATION if number else WSMsgType.TEXT, b" " * (BIG // 4), fin=False)
+    await _comes_back_after(site, agent, 1009)
+    assert site.call.faults == ["too_long", "reconnected"]
+
+
+@pytest.mark.parametrize("kinds", [[WSMsgType.CONTINUATION], [WSMsgType.TEXT, WSMsgType.TEXT]])
+async def test_fragments_out_of_order_close_the_socket_with_1002(site: Site, kinds: list[WSMsgType]) -> None:
+    agent = (await site.talk())[2]
+    for kind in kinds:
+        agent.transport.send(kind, b"{", fin=False)
+    await _comes_back_after(site, agent, 1002)
+
+
+async def test_an_agent_that_answers_pings_keeps_its_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.2)
+    _, running, agent = await site.talk()
+    for _ in range(3):
+        await agent.pings.get()
+    assert not agent.closed.done()
+    assert not running.done()
+
+
+async def test_an_agent_that_does_not_answer_pings_loses_its_socket(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.02)
+    site.server.pongs = False
+    agent = (await site.talk())[2]
+    await agent.pings.get()
+    await _comes_back_after(site, agent, 1006)
+
+
+async def _stop_reading(site: Site, agent: AgentSocket) -> int:
+    """Have the agent stop to read while the caller speaks on; returns how many frames it took to be noticed."""
+    agent.transport.underlying_transport.pause_reading()
+    for frames in range(10_000):
+        if "not_reading" in site.call.faults:
+            return frames
+        site.audio.turn()
+        if not frames % 50:
+            await asyncio.sleep(0)
+    raise AssertionError("nobody noticed")
+
+
+async def test_an_agent_that_stops_reading_is_noticed_once_and_misses_what_is_said(site: Site) -> None:
+    agent = (await site.talk())[2]
+    frames = await _stop_reading(site, agent)
+    for _ in range(200):
+        site.audio.turn()
+    assert site.call.faults == ["not_reading"]
+    agent.transport.underlying_transport.resume_reading()
+    chunks = [(await agent.next("media"))["media"] for _ in range(frames)]
+    assert chunks[-1]["chunk"] == str(frames)
+    await agent.settle()
+    site.audio.turn()
+    after = (await agent.next("media"))["media"]
+    assert after["chunk"] == str(frames + 1)
+    assert after["timestamp"] == str(20 * (frames + 200))
+
+
+async def test_an_agent_that_stops_reading_is_noticed_over_tls_too(
+    certificates: tuple[Path, ssl.SSLContext],
+) -> None:
+    authority, context = certificates
+    async with agent_server(context) as server:
+        site = Site(server)
+        _, running, agent = await site.talk(url=server.url("wss"), ca_file=authority)
+        await _stop_reading(site, agent)
+        agent.transport.underlying_transport.resume_reading()
+        await agent.settle()
+        assert site.call.faults == ["not_reading"]
+        assert not running.done()
+        await site.clean_up()
+
+
+class Unread(asyncio.Transport):
+    """A transport whose far end does not read."""
+
+    def __init__(self, own: socket.socket) -> None:
+        super().__init__({"socket": own})
+        self.protocol: asyncio.BaseProtocol = asyncio.BufferedProtocol()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high
+        assert low is None
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+
+class Pongs:
+    """As much of a WSTransport as pings need."""
+
+    is_close_frame_sent = False
+    is_disconnected = True
+    close_handshake = None
+
+    def __init__(self, underlying: asyncio.Transport) -> None:
+        self.underlying_transport = underlying
+        self.sent: list[bytes] = []
+
+    def send_pong(self, payload: bytes) -> None:
+        self.sent.append(payload)
+
+
+@dataclass
+class Ping:
+    """A ping frame."""
+
+    payload: bytes
+    msg_type = WSMsgType.PING
+    rsv1 = rsv2 = rsv3 = False
+
+    def get_payload_as_bytes(self) -> bytes:
+        return self.payload
+
+
+async def test_of_the_pings_of_an_agent_that_does_not_read_the_last_is_answered_once_it_does() -> None:
+    with socket.socket() as own:
+        pongs, one = Pongs(Unread(own)), connection.Link()
+        transport = cast(WSTransport, pongs)
+        one.on_ws_connected(transport)
+        one.on_ws_frame(transport, cast(WSFrame, Ping(b"first")))
+        assert pongs.sent == [b"first"]
+        one.pause_writing()
+        for number in range(1000):
+            one.on_ws_frame(transport, cast(WSFrame, Ping(b"%d" % number)))
+        assert pongs.sent == [b"first"]
+        one.resume_writing()
+        assert pongs.sent == [b"first", b"999"]
+        one.close()
+
+
+async def test_a_compressed_message_closes_the_socket_with_1002(site: Site) -> None:
+    _, _, agent = await site.talk()
+    agent.transport.send(WSMsgType.TEXT, b"\xaa\x56\x4a\x2d", rsv1=True)
+    await _comes_back_after(site, agent, 1002)
+
+
+async def test_a_refused_agent_that_floods_on_is_let_go(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    agent = (await site.talk())[2]
+    agent.transport.send(WSMsgType.CONTINUATION, b"out of order")
+    for _ in range(100):
+        agent.transport.send(WSMsgType.BINARY, b"x" * 100_000)
+    assert await agent.closed in (1002, 1006)
+    with suppress(Exception):
+        await agent.transport.wait_disconnected()
+    await (await site.server.accept()).begin()
+
+
+async def test_an_agent_that_does_not_read_on_loses_its_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.05)
+    agent = (await site.talk())[2]
+    await _stop_reading(site, agent)
+    await (await site.server.accept()).begin()
+    assert site.call.faults == ["not_reading", "reconnected"]
+    agent.transport.underlying_transport.resume_reading()
+    assert await agent.closed == 1006
+
+
+async def test_answers_to_an_agent_that_does_not_read_are_not_held_without_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 32 * 1024)
+    agent = (await site.talk())[2]
+    await _stop_reading(site, agent)
+    for _ in range(100):
+        agent.say("mark", mark={"name": "n" * 1000})
+    await (await site.server.accept()).begin()
+    assert site.call.faults == ["not_reading", "reconnected"]
+
+
+async def test_an_agent_that_does_not_finish_the_closing_loses_its_socket(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    conversation, agent = await site.connect()
+    agent.closing = False
+    await conversation.close(None)
+    assert await agent.closed == 1006
+
+
+async def test_the_last_words_arrive_though_the_agent_speaks_on(site: Site) -> None:
+    _, running, agent = await site.talk()
+    for _ in range(20):
+        agent.speak(b"a" * 8000)
+    running.cancel()
+    agent.speak(b"a" * 8000)
+    await agent.next("stop")
+    assert await agent.closed == 1000
+
+
+async def test_a_fault_of_ours_ends_the_conversationwith_its_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, running, agent = await site.talk()
+
+    def break_down(_audio: bytes) -> int:
+        raise RuntimeError("no such stream")
+
+    monkeypatch.setattr(site.audio, "write", break_down)
+    agent.speak(FRAME)
+    with pytest.raises(RuntimeError, match="no such stream"):
+        await running
+    await agent.next("stop")
+    assert site.server.attempts == 1

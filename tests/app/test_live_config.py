@@ -1,0 +1,241 @@
+"""The configuration versions: what a reload makes, and what is freed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sipbridge.app.live_config import Readings
+from sipbridge.calls.admission import Admission
+from sipbridge.calls.context import Surroundings
+from sipbridge.calls.registry import CallRegistry
+from sipbridge.config import Config, TlsConfig
+from sipbridge.cxone import HttpClient
+from sipbridge.dns import Resolver
+from sipbridge.errors import ConfigError, StartupError
+from sipbridge.sip.tls_files import Copies
+from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.wav import Pcm
+from tests.calls.world import make_config, make_invite, pop_url
+from tests.fakes import FakeStore, Journal, RecordingObserver
+
+
+class Trunk:
+    """What versions want of the SIP side: clips and certificates."""
+
+    def __init__(self) -> None:
+        self.clips: dict[str, Pcm] = {}
+        self.certificates = 0
+        self.refusing: Exception | None = None
+
+    async def load_clip(self, name: str, pcm: Pcm) -> None:
+        await asyncio.sleep(0)
+        self.clips[name] = pcm
+
+    def drop_clip(self, name: str) -> None:
+        del self.clips[name]
+
+    async def read_certificates(self, _: TlsConfig) -> Copies:
+        await asyncio.sleep(0)
+        if self.refusing:
+            raise self.refusing
+        return Copies()
+
+    async def use_certificates(self, _: Copies) -> None:
+        self.certificates += 1
+
+    def samples(self) -> set[bytes]:
+        return {pcm.samples[:2] for pcm in self.clips.values()}
+
+
+class Bridge:
+    """Versions of a bridge that reads `greeting.wav`."""
+
+    def __init__(self, folder: Path, **project: Any) -> None:  # noqa: ANN401 (keys of a project)
+        self.wav = folder / "greeting.wav"
+        self.record(1)
+        self.trunk = Trunk()
+        self.admission = Admission(self.config(**project))
+        nothing: Any = None
+        start = Surroundings(
+            config=self.config(**project),
+            agents={},
+            speakers={},
+            centres={},
+            store=FakeStore(Journal()),
+            journal=nothing,
+            dialler=nothing,
+            observe=RecordingObserver(),
+            registry=CallRegistry(),
+            admission=self.admission,
+            pop_url=pop_url,
+        )
+        self.versions = Readings(start, cast("SipTrunk", self.trunk), cast("HttpClient", None), cast("Resolver", None))
+
+    def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
+        return make_config(agent={"type": "prompt", "audio": str(self.wav)}, **project)
+
+    def record(self, level: int) -> None:
+        """Record another greeting."""
+        sample = level.to_bytes(2, "little")
+        data = sample * 80
+        header = (
+            b"RIFF"
+            + (36 + len(data)).to_bytes(4, "little")
+            + b"WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data"
+        )
+        self.wav.write_bytes(header + len(data).to_bytes(4, "little") + data)
+
+    def admit(self) -> tuple[Surroundings, str]:
+        admitted = self.admission.admit(make_invite())
+        return admitted.version, admitted.identity.call_id
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> Bridge:
+    bridge = Bridge(tmp_path)
+    await bridge.versions.load()
+    return bridge
+
+
+async def test_before_the_first_is_loaded_nothing_is_admitted_and_after_it_all_is_there(tmp_path: Path) -> None:
+    bridge = Bridge(tmp_path)
+    assert bridge.admission.active == 0
+    await bridge.versions.load()
+    version, _ = bridge.admit()
+    assert version is bridge.versions.latest
+    assert set(version.agents) == {("acme", "billing")}
+    assert set(version.centres) == {"acme"}
+    assert len(bridge.trunk.clips) == 1
+
+
+async def test_a_call_keeps_its_version_however_many_reloads_follow_at_once(bridge: Bridge) -> None:
+    version, call_id = bridge.admit()
+    for level in range(2, 6):
+        bridge.record(level)
+        await bridge.versions.reload(bridge.config(max_call_seconds=level))
+        await bridge.versions.free_unused()
+    assert bridge.admission.versions_in_use() == {version}
+    assert bridge.trunk.samples() == {b"\1\0", b"\5\0"}, "that of the call, and the latest"
+    bridge.admission.release(call_id)
+    assert await bridge.versions.free_unused()
+    assert bridge.trunk.samples() == {b"\5\0"}
+    assert not await bridge.versions.free_unused()
+
+
+async def test_a_recording_that_has_not_changed_is_one_clip_for_all_versions(bridge: Bridge) -> None:
+    bridge.admit()
+    before = dict(bridge.trunk.clips)
+    await bridge.versions.reload(bridge.config(max_call_seconds=7))
+    await bridge.versions.free_unused()
+    assert bridge.trunk.clips == before
+
+
+@pytest.mark.parametrize("fault", ["recording", "authorities", "certificates"])
+async def test_a_reload_that_is_refused_changes_nothing_at_all(bridge: Bridge, tmp_path: Path, fault: str) -> None:
+    before, clips = bridge.versions.latest, dict(bridge.trunk.clips)
+    bridge.record(2)
+    config = bridge.config(max_call_seconds=7)
+    if fault == "recording":
+        bridge.wav.write_bytes(b"no WAV")
+    elif fault == "authorities":
+        (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        config = _with_project(config, _websocket(tmp_path / "ca.pem"))
+    else:
+        bridge.trunk.refusing = ConfigError(["sip.tls.certificate_file: cannot be read"])
+    with pytest.raises((StartupError, ConfigError)):
+        await bridge.versions.reload(config)
+    assert bridge.versions.latest is before
+    assert bridge.trunk.clips == clips
+    assert bridge.trunk.certificates == 0
+    assert bridge.admit()[0] is before
+
+
+def _with_project(config: Config, project: Mapping[str, Any]) -> Config:
+    """Add a project that is made after those with recordings."""
+    other = make_config(auth_token="another", **project).clients["acme"].projects["billing"]
+    acme = config.clients["acme"]
+    client = acme.model_copy(update={"projects": {**acme.projects, "other": other}})
+    return config.model_copy(update={"clients": {"acme": client}})
+
+
+def _websocket(ca_file: Path) -> Mapping[str, Any]:
+    return {"agent": {"type": "websocket", "url": "wss://127.0.0.1:1/", "ca_file": str(ca_file)}}
+
+
+async def test_what_no_version_uses_is_closed_and_what_one_uses_is_not(bridge: Bridge) -> None:
+    version, call_id = bridge.admit()
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("centre")
+
+    version.centres["acme"].close = close  # type: ignore[method-assign]
+    changed = bridge.config()
+    acme = changed.clients["acme"]
+    cxone = acme.cxone.model_copy(update={"business_unit": "7"})
+    await bridge.versions.reload(
+        changed.model_copy(update={"clients": {"acme": acme.model_copy(update={"cxone": cxone})}})
+    )
+    assert bridge.versions.latest.centres["acme"] is not version.centres["acme"]
+    await bridge.versions.free_unused()
+    assert closed == []
+    bridge.admission.release(call_id)
+    await bridge.versions.free_unused()
+    assert closed == ["centre"]
+
+
+async def test_a_voice_is_closed_with_its_last_version(tmp_path: Path) -> None:
+    bridge = Bridge(tmp_path, tts_command=["true"])
+    await bridge.versions.load()
+    speaker = bridge.versions.latest.speakers["acme", "billing"]
+    closed: list[str] = []
+    speaker.close = lambda: closed.append("speaker")  # type: ignore[method-assign]
+    await bridge.versions.reload(bridge.config(tts_command=["true"], max_call_seconds=7))
+    assert bridge.versions.latest.speakers["acme", "billing"] is speaker
+    await bridge.versions.free_unused()
+    assert closed == []
+    await bridge.versions.reload(bridge.config())
+    await bridge.versions.free_unused()
+    assert closed == ["speaker"]
+
+
+async def test_what_is_no_call_keeps_a_version_too(bridge: Bridge) -> None:
+    with bridge.versions.in_use() as version:
+        await bridge.versions.reload(bridge.config(max_call_seconds=7))
+        assert await bridge.versions.free_unused(), "that of the start, which has nothing"
+        assert not await bridge.versions.free_unused()
+        assert bridge.versions.latest is not version
+    assert await bridge.versions.free_unused()
+
+
+async def test_the_projects_of_all_versions_that_are_kept_are_known(bridge: Bridge, tmp_path: Path) -> None:
+    _, call_id = bridge.admit()
+    (tmp_path / "ca.pem").touch()
+    await bridge.versions.reload(_with_project(bridge.config(), {"agent": {"type": "prompt"}}))
+    assert bridge.versions.projects == {("acme", "billing"), ("acme", "other")}
+    await bridge.versions.reload(bridge.config())
+    await bridge.versions.free_unused()
+    assert bridge.versions.projects == {("acme", "billing")}
+    bridge.admission.release(call_id)
+
+
+async def test_versions_that_only_a_cycle_keeps_do_not_pile_up(bridge: Bridge) -> None:
+    gc.disable()
+    try:
+        made: list[weakref.ref[Surroundings]] = []
+        for seconds in range(2, 40):
+            await bridge.versions.reload(bridge.config(max_call_seconds=seconds))
+            cycle: list[object] = [bridge.versions.latest]
+            cycle.append(cycle)
+            made.append(weakref.ref(bridge.versions.latest))
+            await bridge.versions.free_unused()
+        assert sum(each() is not None for each in made) < 15
+    finally:
+        gc.enable()

@@ -1,0 +1,158 @@
+"""A process that is one side of many calls' audio: callers or SIP agents (RTP on one port), or WebSocket agents.
+
+`python -m tests.bench.media_load rtp|websocket --first-stream N --output FILE`. It says where it listens, speaks
+stamped frames in every call, and on SIGTERM writes what it sent and heard. Reading is left for then: a frame that comes
+is noted with its time, and that is all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from tests.harness.media.media_agent import AgentCall, MediaAgent
+from tests.harness.media.quality import percentile
+from tests.harness.media.rtp_peer import RtpLoop, RtpStream
+from tests.harness.media.stamp import Heard, Stamp, Stamps
+from tests.harness.programs.program import Program
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FRAME_NS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side of the calls sent, by stream, and heard; and packets that the kernel dropped as it was too slow."""
+
+    sent: dict[int, list[int]]
+    heard: list[Heard]
+    dropped: int
+
+    @classmethod
+    def read(cls, file: Path) -> Side:
+        """Read what the process has written."""
+        content = orjson.loads(file.read_bytes())
+        sent = {int(stream): times for stream, times in content["sent"].items()}
+        heard = [Heard(Stamp(*stamp), at_ns, whole) for *stamp, at_ns, whole in content["heard"]]
+        return cls(sent, heard, content["dropped"])
+
+    @property
+    def unevenness_ms(self) -> float:
+        """How late it was itself with its frames, of 99 % of them: against the most punctual one of the stream."""
+        late = []
+        for times in self.sent.values():
+            offsets = [at_ns - number * _FRAME_NS for number, at_ns in enumerate(times)]
+            first = min(offsets, default=0)
+            late += [(offset - first) / 1e6 for offset in offsets]
+        return percentile(late, 99)
+
+
+class Load:
+    """The process, running; `where` is its port or its URL."""
+
+    def __init__(self, program: Program, where: str, file: Path) -> None:
+        self.program = program
+        self.where = where
+        self._file = file
+
+    def stop(self) -> Side:
+        """End it; returns what it sent and heard."""
+        self.program.terminate()
+        if self.program.wait(60) != 0:
+            raise self.program.error("failed")
+        return Side.read(self._file)
+
+
+@contextmanager
+def media_load(kind: str, folder: Path, name: str, first_stream: int) -> Iterator[Load]:
+    """Run a side, `rtp` or `websocket`; its streams are numbered from `first_stream` on."""
+    file = folder / f"{name}.json"
+    options = [kind, "--first-stream", str(first_stream), "--output", str(file)]
+    command = [sys.executable, "-m", "tests.bench.media_load", *options]
+    with Program(command, folder / f"{name}.log", environ={"PYTHONPATH": str(_ROOT)}) as program:
+        yield Load(program, program.line_with("ready").split()[-1], file)
+
+
+class _Recorder:
+    """Gives every call its stamps, and keeps the calls."""
+
+    def __init__(self, first_stream: int) -> None:
+        self._numbers = itertools.count(first_stream)
+        self.stamps: list[Stamps] = []
+        self.calls: list[RtpStream | AgentCall] = []
+
+    def speak(self, call: RtpStream | AgentCall) -> None:
+        stamps = Stamps(next(self._numbers))
+        self.stamps.append(stamps)
+        self.calls.append(call)
+        call.say(stamps)
+
+    def write(self, file: Path, dropped: int) -> None:
+        heard = [
+            (each.stamp.stream, each.stamp.number, each.stamp.sent_ns, each.at_ns, each.whole)
+            for call in self.calls
+            for each in call.stamps()
+        ]
+        sent = {str(stamps.stream): stamps.sent.tolist() for stamps in self.stamps}
+        file.write_bytes(orjson.dumps({"sent": sent, "heard": heard, "dropped": dropped}))
+
+
+def main() -> None:
+    """Be one side until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.media_load", description=__doc__)
+    parser.add_argument("kind", choices=["rtp", "websocket"])
+    parser.add_argument("--first-stream", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    recorder = _Recorder(options.first_stream)
+    # Nothing here makes cycles; the collector would only stop the audio for a look at all that was kept.
+    gc.disable()
+    _take_precedence()
+    dropped = (_be_rtp if options.kind == "rtp" else _be_websocket)(recorder)
+    recorder.write(options.output, dropped)
+
+
+def _take_precedence() -> None:
+    """Go before all else on the machine, where we may: callers and agents have machines of their own in earnest."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
+def _be_rtp(recorder: _Recorder) -> int:
+    loop = RtpLoop()
+    _on_sigterm(loop.stop)
+    with loop.port(on_stream=recorder.speak) as port:
+        _say_ready(port.port)
+        loop.run()
+        return port.dropped
+
+
+def _be_websocket(recorder: _Recorder) -> int:
+    agent = MediaAgent(recorder.speak)
+    _on_sigterm(agent.stop)
+    uvloop.run(agent.serve(_say_ready))
+    return 0
+
+
+def _on_sigterm(stop: Callable[[], None]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: stop())
+
+
+def _say_ready(where: int | str) -> None:
+    sys.stdout.write(f"ready {where}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

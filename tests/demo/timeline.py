@@ -1,0 +1,100 @@
+"""A call as a person would tell it, put together from everybody's notes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.harness.sip.sip_messages import Message
+from tests.harness.web.event_stream import Event
+
+TRUNK, CALLER, BRIDGE, AGENT, CXONE = "trunk", "caller", "bridge", "agent", "CXone"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened. `name` is what the demo expects to see, once or more."""
+
+    at: datetime
+    name: str
+    who: str
+    text: str
+    details: tuple[tuple[str, str], ...] = ()
+
+
+def of_sip(messages: Iterable[Message]) -> Iterator[Step]:
+    """What went over the trunk; answers only where they tell something."""
+    for message in messages:
+        told = _told(message)
+        if told:
+            way = "→" if message.sent else "←"
+            yield Step(message.at.astimezone(), told[0], TRUNK, f"{way} {told[1]}")
+
+
+def _told(message: Message) -> tuple[str, str] | None:
+    if message.status:
+        answer = message.start_line.removeprefix("SIP/2.0 ")
+        if (message.method, message.status) == ("INVITE", 200):
+            answer += f", call {message.header('X-Sipbridge-Call-Id')}"
+        return (str(message.status), answer) if message.method in ("INVITE", "REFER") else None
+    told = {
+        "INVITE": f"INVITE {_user(message.start_line.split()[1])}, from {_user(message.header('From'))}",
+        "ACK": "ACK: both can be heard",
+        "REFER": f"REFER to {message.header('Refer-To').strip('<>')}, X-Queue {message.header('X-Queue')}",
+        "NOTIFY": f"NOTIFY {message.body.strip().removeprefix('SIP/2.0 ')}",
+        "BYE": "BYE",
+    }.get(message.method)
+    return (message.method, told) if told else None
+
+
+def _user(uri: str) -> str:
+    return uri.partition("sip:")[2].partition("@")[0]
+
+
+def of_events(events: Iterable[Event]) -> Iterator[Step]:
+    """What the API's event stream told."""
+    for event in events:
+        call = event.data
+        handoff = call["handoff"] or {}
+        if event.name == "call.started":
+            text = f"takes the call for contact {call['contact_id']}, of main contact {call['main_contact_id']}"
+            yield Step(_time(call["started_at"]), event.name, BRIDGE, text)
+        elif event.name == "handoff.started":
+            text = f"asks for the handoff: to {handoff['destination']}, reason {handoff['reason']}"
+            yield Step(_time(handoff["handoff_at"]), event.name, AGENT, text)
+        elif event.name == "handoff.finished":
+            confirmed = "confirmed" if handoff["confirmed"] else "not confirmed"
+            yield Step(_time(handoff["finished_at"]), event.name, BRIDGE, f"{handoff['state']}, {confirmed}")
+        elif event.name == "call.ended":
+            text = f"call over, ended by the {call['ended_by']}: {call['result']}"
+            yield Step(_time(call["ended_at"]), event.name, BRIDGE, text)
+
+
+def of_log(log: Path, call_id: str) -> Iterator[Step]:
+    """What else stands in the bridge's log about the call."""
+    for line in log.read_text().splitlines():
+        if not line.startswith("{"):
+            continue
+        entry: dict[str, Any] = json.loads(line)
+        if entry.get("call_id") != call_id:
+            continue
+        if entry["event"] == "AgentConnected":
+            text = f"{entry['agent_type']} agent of project {entry['project']}, client {entry['client']}, is there"
+            yield Step(_time(entry["time"]), "agent", AGENT, text)
+        elif (entry["event"], entry.get("stage")) == ("HandoffStage", "store"):
+            yield Step(_time(entry["time"]), "stored", BRIDGE, "record stored: a screen-pop would find it from here on")
+
+
+def of_signals(signals: Iterable[dict[str, Any]]) -> Iterator[Step]:
+    """What CXone's script got."""
+    for signal in signals:
+        text = f"Signal for contact {signal['contact_id']}"
+        yield Step(_time(signal["at"]), "signal", CXONE, text, tuple(sorted(signal["parameters"].items())))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()

@@ -1,0 +1,213 @@
+"""A WebSocket agent under a test's command: it speaks Twilio Media Streams as the side that Twilio connects to.
+
+https://www.twilio.com/docs/voice/media-streams/websocket-messages. What comes is kept as it came, and read later: so
+that many calls at once cost little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import uvloop
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+
+from tests.harness.waiting import wait_for
+
+from .stamp import Heard, find_stamps
+
+FRAME_SECONDS = 0.02
+
+Message = dict[str, Any]
+
+
+class AgentCall(WSListener):
+    """One connection. Everything may be called from any thread; times are those of `time.time_ns`."""
+
+    def __init__(self, request: WSUpgradeRequest, on_start: Callable[[AgentCall], None]) -> None:
+        self.headers = request.headers
+        self.received: list[tuple[int, bytes]] = []
+        self.stream_sid = ""
+        self.is_closed = False
+        self._on_start = on_start
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        self._head = b""
+        self._frames: Iterator[bytes] = iter(())
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Note the connection."""
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Note a message and when it came."""
+        now = time.time_ns()
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+            return
+        message = frame.get_payload_as_bytes()
+        self.received.append((now, message))
+        if not self.stream_sid and (event := orjson.loads(message))["event"] == "start":
+            self.stream_sid = event["streamSid"]
+            self._head = b'{"event":"media","streamSid":"%s","media":{"payload":"' % self.stream_sid.encode()
+            self._on_start(self)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows says so)
+        """Note the end."""
+        self._transport = None
+        self.is_closed = True
+
+    def say_at_once(self, audio: bytes) -> None:
+        """Send mu-law of any length, in one message."""
+        self._loop.call_soon_threadsafe(self._send_audio, audio)
+
+    def say(self, frames: Iterable[bytes]) -> None:
+        """Send a frame each 20 ms from now on, in place of what was being sent so; each is taken when it is due."""
+        self._loop.call_soon_threadsafe(self._begin_frames, iter(frames))
+
+    def mark(self, name: str) -> None:
+        """Ask to be told when what was said so far has been played."""
+        self.send({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": name}})
+
+    def clear(self) -> None:
+        """Have what is queued dropped (barge-in)."""
+        self.send({"event": "clear", "streamSid": self.stream_sid})
+
+    def hand_off(self, **handoff: object) -> None:
+        """Ask for a handoff."""
+        self.send({"event": "handoff", "streamSid": self.stream_sid, "handoff": handoff})
+
+    def hang_up(self) -> None:
+        """Close the socket, as an agent does that is done."""
+        self._loop.call_soon_threadsafe(self._close)
+
+    def send(self, message: Message | bytes) -> None:
+        """Send a message; bytes as they are."""
+        text = message if isinstance(message, bytes) else orjson.dumps(message)
+        self._loop.call_soon_threadsafe(self._send, text)
+
+    def events(self, kind: str) -> list[tuple[int, Message]]:
+        """The messages of a kind that came so far, and when."""
+        marker = f'"{kind}"'.encode()
+        found = ((at_ns, orjson.loads(text)) for at_ns, text in list(self.received) if marker in text)
+        return [(at_ns, message) for at_ns, message in found if message["event"] == kind]
+
+    def wait_for(self, kind: str, count: int = 1, seconds: float = 10.0) -> list[tuple[int, Message]]:
+        """Return the messages of a kind once there are so many. Raises `TimeoutError`."""
+
+        def enough() -> list[tuple[int, Message]] | None:
+            found = self.events(kind)
+            return found if len(found) >= count else None
+
+        return wait_for(enough, f"{count} messages {kind!r}", seconds)
+
+    @property
+    def audio(self) -> list[tuple[int, bytes]]:
+        """The mu-law that came, and when each message did."""
+        return [(at_ns, base64.b64decode(message["media"]["payload"])) for at_ns, message in self.events("media")]
+
+    def stamps(self) -> list[Heard]:
+        """The stamped frames that came."""
+        return list(find_stamps(self.audio))
+
+    def keys(self) -> str:
+        """The keys that the caller pressed."""
+        return "".join(message["dtmf"]["digit"] for _, message in self.events("dtmf"))
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """When each mark came back, by name."""
+        return {message["mark"]["name"]: at_ns for at_ns, message in self.events("mark")}
+
+    def _begin_frames(self, frames: Iterator[bytes]) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._frames = frames
+        self._due = self._loop.time()
+        self._send_frame()
+
+    def _send_frame(self) -> None:
+        frame = next(self._frames, None)
+        if frame is None or self._transport is None:
+            return
+        self._send_audio(frame)
+        self._due += FRAME_SECONDS
+        self._timer = self._loop.call_at(self._due, self._send_frame)
+
+    def _send_audio(self, audio: bytes) -> None:
+        self._send(self._head + binascii.b2a_base64(audio, newline=False) + b'"}}')
+
+    def _send(self, text: bytes) -> None:
+        if self._transport:
+            self._transport.send(WSMsgType.TEXT, text)
+
+    def _close(self) -> None:
+        if self._transport:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+
+
+class MediaAgent:
+    """Takes calls on a free port of loopback, in a thread of its own (as a context manager) or the caller's (`serve`).
+
+    `on_start` is told of each call once its `start` is there, in that thread.
+    """
+
+    def __init__(self, on_start: Callable[[AgentCall], None] | None = None) -> None:
+        self.calls: list[AgentCall] = []
+        self.url = ""
+        self._on_start = on_start
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
+
+    async def serve(self, on_ready: Callable[[str], None]) -> None:
+        """Take calls until `stop`; `on_ready` is told the URL."""
+        self._loop = asyncio.get_running_loop()
+        server = await ws_create_server(lambda request: AgentCall(request, self._started), "127.0.0.1", 0)
+        try:
+            on_ready(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await self._stop.wait()
+        finally:
+            server.close()
+
+    def stop(self) -> None:
+        """Let `serve` return. From any thread."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def next_call(self, seconds: float = 10.0) -> AgentCall:
+        """Return a call that was not returned yet, the oldest first. Raises `TimeoutError`."""
+        wait_for(lambda: bool(self.calls), "a call to the agent", seconds)
+        return self.calls.pop(0)
+
+    def _started(self, call: AgentCall) -> None:
+        self.calls.append(call)
+        if self._on_start:
+            self._on_start(call)
+
+    def _ready(self, url: str) -> None:
+        self.url = url
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self.serve(self._ready))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_for(lambda: self.url, "the agent's port")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        self._thread.join()

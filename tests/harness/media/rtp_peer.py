@@ -1,0 +1,290 @@
+"""The audio of a caller or of a SIP agent, for which SIPp does the signalling: RTP (RFC 3550) on ports of our own.
+
+One loop serves all ports, in ticks of 2 ms: it reads what came and sends the frames that are due, those of the streams
+spread over the 20 ms. When a packet came, the kernel notes; so no packet has to wake us.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from tests.harness.media import rtp
+from tests.harness.waiting import wait_for
+
+from .g711 import ALAW_SILENCE, ALAW_TO_MULAW, FRAME_BYTES, MULAW_SILENCE, PCMA, PCMU
+from .srtp import Srtp
+from .stamp import Heard, find_stamps
+
+TICK_NS = 2_000_000
+_TICKS_A_FRAME = 10  # 20 ms
+_SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python has no names for these two
+_SO_RXQ_OVFL = 40
+_RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+_HEADER = struct.Struct("!BBHII")
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY_BYTES = 64
+_PACKET_BYTES = 2048
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An RTP packet that came; `at_ns` is the kernel's time of its arrival, as `time.time_ns` counts."""
+
+    at_ns: int
+    payload_type: int
+    marker: bool
+    sequence: int
+    timestamp: int
+    source: int
+    payload: bytes
+
+    @classmethod
+    def parse(cls, at_ns: int, data: bytes) -> Packet:
+        """Read a packet without extension or contributing sources (RFC 3550, 5.1)."""
+        _, second, sequence, timestamp, source = _HEADER.unpack_from(data)
+        return cls(at_ns, second & 0x7F, second >= 0x80, sequence, timestamp, source, data[_HEADER.size :])
+
+
+class RtpStream:
+    """One call's audio at a port: silence to `remote` until there is something to say.
+
+    `key_payload_type` is what SDP calls telephone-event. While it is `muted` nothing at all is sent.
+    """
+
+    def __init__(self, port: RtpPort, remote: Address) -> None:
+        self.remote = remote
+        self.key_payload_type = rtp.PAYLOAD_TYPE
+        self.muted = False
+        self.received: list[tuple[int, bytes]] = []
+        self._send = port.send
+        self._payload_type = port.payload_type
+        self._silence = (ALAW_SILENCE if port.payload_type == PCMA else MULAW_SILENCE) * FRAME_BYTES
+        self._saying: deque[Iterator[bytes]] = deque()
+        self._pressing: deque[tuple[int, int, bytes]] = deque()
+        self._sequence = 0
+        self._timestamp = 0
+        self._pressed_at = 0
+        self._source = next(_sources)
+
+    def say(self, frames: Iterable[bytes]) -> None:
+        """Say frames of 20 ms after what is being said; each is taken when it is due."""
+        self._saying.append(iter(frames))
+
+    def press(self, keys: str) -> None:
+        """Press keys (RFC 4733), in place of the audio meanwhile."""
+        for key in keys:
+            for place, event in enumerate(rtp.key_events(key)):
+                self._pressing.append((0x80 if place == 0 else 0, self.key_payload_type, event))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been sent."""
+        return self._sequence > 0
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether all that was to be said or pressed has been sent."""
+        return not self._saying and not self._pressing
+
+    def send_frame(self) -> None:
+        """Send what is due now."""
+        if self.muted:
+            return
+        if self._pressing:
+            marker, kind, payload = self._pressing.popleft()
+            if marker:
+                self._pressed_at = self._timestamp
+            timestamp = self._pressed_at
+        else:
+            marker, kind, payload, timestamp = 0, self._payload_type, self._next_frame(), self._timestamp
+        self._send(_HEADER.pack(0x80, marker | kind, self._sequence, timestamp, self._source) + payload, self.remote)
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self._timestamp = self._timestamp + FRAME_BYTES & 0xFFFF_FFFF
+
+    def _next_frame(self) -> bytes:
+        while self._saying:
+            frame = next(self._saying[0], None)
+            if frame is not None:
+                return frame
+            self._saying.popleft()
+        return self._silence
+
+    @property
+    def packets(self) -> list[Packet]:
+        """All that came so far, in the order of arrival."""
+        return [Packet.parse(at_ns, data) for at_ns, data in self.received]
+
+    @property
+    def audio(self) -> list[tuple[int, bytes]]:
+        """The audio that came, with the time of each packet; mu-law or A-law as it came."""
+        return [(packet.at_ns, packet.payload) for packet in self.packets if packet.payload_type in {PCMU, PCMA}]
+
+    def stamps(self) -> list[Heard]:
+        """The stamped frames that came, whatever their law."""
+        if self._payload_type == PCMA:
+            return list(find_stamps((at_ns, audio.translate(ALAW_TO_MULAW)) for at_ns, audio in self.audio))
+        return list(find_stamps(self.audio))
+
+    def keys(self) -> str:
+        """The keys that were pressed, each once, by the end of its event (RFC 4733, 2.5.1.4)."""
+        ends = {
+            packet.timestamp: rtp.KEYS[packet.payload[0]]
+            for packet in self.packets
+            if packet.payload_type == self.key_payload_type and packet.payload[1] & 0x80
+        }
+        return "".join(ends.values())
+
+
+class RtpPort:
+    """An even port of loopback for the audio of one call or of many: each far end gets a stream once it sends.
+
+    With `srtp` all that passes is encrypted.
+    """
+
+    def __init__(
+        self, loop: RtpLoop, payload_type: int, on_stream: Callable[[RtpStream], None] | None, srtp: Srtp | None
+    ) -> None:
+        self.payload_type = payload_type
+        self.streams: dict[Address, RtpStream] = {}
+        self.dropped = 0  # by the kernel, as we did not read in time
+        self._loop = loop
+        self._on_stream = on_stream
+        self._socket = _bind_even_port()
+        self._srtp = srtp
+        self._receive = self._socket.recvmsg
+        self.send: Callable[[bytes, Address], object] = self._send_encrypted if srtp else self._socket.sendto
+        self.port: int = self._socket.getsockname()[1]
+
+    def stream(self, seconds: float = 10.0) -> RtpStream:
+        """Return the only stream once something came. Raises `TimeoutError`."""
+        return wait_for(lambda: next(iter(self.streams.values()), None), f"audio on port {self.port}", seconds)
+
+    def call(self, remote: Address) -> RtpStream:
+        """Send to a far end before anything came from it."""
+        stream = self.streams[remote] = RtpStream(self, remote)
+        if self._on_stream:
+            self._on_stream(stream)
+        self._loop.take(stream)
+        return stream
+
+    def read(self) -> None:
+        """Take all packets that are there."""
+        streams = self.streams
+        while True:
+            try:
+                data, ancillary, _, remote = self._receive(_PACKET_BYTES, _ANCILLARY_BYTES)
+            except BlockingIOError:
+                return
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            if len(ancillary) > 1:
+                (self.dropped,) = struct.unpack("@I", ancillary[1][2])
+            if self._srtp and not (data := self._srtp.unprotect(data) or b""):
+                continue
+            stream = streams.get(remote) or self.call(remote)
+            stream.received.append((seconds * 1_000_000_000 + nanoseconds, data))
+
+    def _send_encrypted(self, packet: bytes, remote: Address) -> None:
+        if self._srtp and (encrypted := self._srtp.protect(packet)):
+            self._socket.sendto(encrypted, remote)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
+
+
+class RtpLoop:
+    """Serves ports, in a thread (as a context manager) or in the caller's (`run`)."""
+
+    def __init__(self) -> None:
+        self._ports: tuple[RtpPort, ...] = ()
+        self._slots: list[list[RtpStream]] = [[] for _ in range(_TICKS_A_FRAME)]
+        self._next_slot = itertools.cycle(self._slots)
+        self._stopping = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self.run, name="rtp", daemon=True)
+
+    @contextmanager
+    def port(
+        self,
+        payload_type: int = PCMU,
+        on_stream: Callable[[RtpStream], None] | None = None,
+        srtp: Srtp | None = None,
+    ) -> Iterator[RtpPort]:
+        """Open a port; `on_stream` is told of each new stream, in the loop's thread."""
+        port = RtpPort(self, payload_type, on_stream, srtp)
+        self._ports = (*self._ports, port)
+        try:
+            yield port
+        finally:
+            with self._lock:
+                self._ports = tuple(each for each in self._ports if each is not port)
+                for slot in self._slots:
+                    slot[:] = [stream for stream in slot if stream not in port.streams.values()]
+                port.close()
+
+    def take(self, stream: RtpStream) -> None:
+        """Send for a stream from now on, each 20 ms, in the next of the slots."""
+        next(self._next_slot).append(stream)
+
+    def run(self) -> None:
+        """Tick until `stop`; a tick that comes late is made up for by the next ones."""
+        due = time.monotonic_ns()
+        for slot in itertools.cycle(self._slots):
+            if self._stopping:
+                return
+            with self._lock:
+                for port in self._ports:
+                    port.read()
+                for stream in slot:
+                    stream.send_frame()
+            due += TICK_NS
+            left = due - time.monotonic_ns()
+            if left > 0:
+                time.sleep(left / 1e9)
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping = True
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        self._thread.join()
+
+
+_sources = itertools.count(0x5EED_0000)
+
+
+def _bind_even_port() -> socket.socket:
+    """Bind a free even port: RTP's are even, the odd one above is RTCP's (RFC 3550, 11)."""
+    tries: list[socket.socket] = []
+    try:
+        while True:
+            candidate = socket.socket(type=socket.SOCK_DGRAM)
+            tries.append(candidate)
+            candidate.bind(("127.0.0.1", 0))
+            if candidate.getsockname()[1] % 2 == 0:
+                break
+    finally:
+        for each in tries[:-1]:
+            each.close()
+    candidate.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
+    candidate.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    candidate.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    candidate.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    return candidate

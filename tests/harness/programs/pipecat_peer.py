@@ -1,0 +1,73 @@
+"""Runs the agent made of Pipecat's parts (`pipecat_agent`) in its own environment, and reads what it reports."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.media.recordings import as_mulaw, linear
+from tests.harness.media.stamp import Heard, find_stamps
+
+from .program import Program
+
+PYTHON = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "python"
+
+# Keys that it obeys; they stand in pipecat_agent.py, which cannot be imported here.
+PLAY, HAND_OFF, CLEAR, HANG_UP = "1", "2", "*", "0"
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeardAudio:
+    """Linear samples of 16 bit that Pipecat made of the bridge's messages, and when it had each piece."""
+
+    pieces: list[tuple[int, bytes]]
+
+    def stamps(self) -> list[Heard]:
+        """The stamped frames among them."""
+        return list(find_stamps((at_ns, as_mulaw(linear(pcm))) for at_ns, pcm in self.pieces))
+
+
+class PipecatAgent:
+    """The running agent. Reports are read in their order; those before the one asked for are skipped.
+
+    `tune` is a WAV file that it plays on a key.
+    """
+
+    def __init__(self, folder: Path, tune: Path) -> None:
+        # -P: the files beside the program are no modules of its.
+        command: list[str | Path] = [PYTHON, "-P", Path(__file__).with_name("pipecat_agent.py"), tune]
+        self.program = Program(command, folder / "pipecat.log", environ={"LOGURU_LEVEL": "INFO"})
+        self.url = f"ws://127.0.0.1:{self.report('ready')['port']}/"
+
+    def report(self, event: str, seconds: float = 10.0) -> Report:
+        """Return the next report of an event. Raises `ProgramError`."""
+        report: Report = json.loads(self.program.line_with(f'{{"event": "{event}"', seconds))
+        return report
+
+    def keys(self, count: int) -> str:
+        """Return the next keys that the caller pressed."""
+        return "".join(self.report("key")["key"] for _ in range(count))
+
+    def unhandled(self, event: str) -> Report:
+        """Return the report of the next `message` of an event that Pipecat has no frame for."""
+        # A call that is hung up first plays out what the agent says, for up to 10 s.
+        while (report := self.report("unhandled", 20))["message"]["event"] != event:
+            pass
+        return report
+
+    def heard(self) -> HeardAudio:
+        """Return all that it heard in a call, once its socket is closed."""
+        pieces = self.report("closed")["heard"]
+        return HeardAudio([(at_ns, base64.b64decode(audio)) for at_ns, audio in pieces])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.program.__exit__(kind, error, at)

@@ -1,0 +1,94 @@
+"""Schemathesis, which asks an HTTP API all that its OpenAPI document allows, and much that it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bridge import Bridge
+
+COMMAND = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "schemathesis"
+_END_SECONDS = 100.0
+
+# Statuses beside Schemathesis's own that its checks take for right, each where the document cannot say more:
+# one of two parameters must be given; destinations, routes and room in a transcript are the project's or the call's
+# own; and a list that is too long may be too large as well.
+_SETTINGS = """
+seed = {seed}
+continue-on-failure = true
+max-stream-events = 1
+request-timeout = 20
+warnings = false
+[output.sanitization]
+enabled = false
+[checks.negative_data_rejection]
+expected-statuses = ["4xx"]
+[parameters]
+"path.account_id" = "{client}"
+"path.project_id" = "{project}"
+"path.call_id" = {{ dictionary = "calls", probability = 0.8 }}
+[dictionaries]
+calls = {{ values = {calls} }}
+[auth.openapi.project_key]
+api_key = "{key}"
+[auth.openapi.admin_key]
+api_key = "{admin_key}"
+[[operations]]
+include-operation-id = ["get_handoff_state", "delete_handoff_state"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+[[operations]]
+include-operation-id = ["hand_off", "add_turns"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
+[[operations]]
+include-operation-id = "stream_events"
+request-timeout = 1
+[[operations]]
+include-operation-id = "drain"
+enabled = false
+"""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whose API is asked about, with what keys, and about which calls. It is not drained."""
+
+    client: str
+    project: str
+    key: str
+    admin_key: str
+    calls: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of it: how many requests were made up, and Schemathesis's report where it found fault."""
+
+    cases: int
+    faults: str
+
+
+def examine(bridge: Bridge, asking: Asking, folder: Path, *, examples: int, seconds: int | None, seed: int) -> Verdict:
+    """Ask for every operation with at least so many requests; with `seconds`, go on for so long. Every check is on."""
+    settings = folder / "schemathesis.toml"
+    settings.write_text(_SETTINGS.format(seed=seed, **asking.__dict__ | {"calls": json.dumps(list(asking.calls))}))
+    command: list[str | Path] = [
+        COMMAND,
+        "--config-file",
+        settings,
+        "run",
+        f"{bridge.http}/openapi.json",
+        "--url",
+        bridge.http,
+    ]
+    command += ["--max-examples", str(examples), *(["--max-time", str(seconds)] if seconds else [])]
+    done = subprocess.run(  # noqa: S603 (our own environment's)
+        command, cwd=folder, capture_output=True, text=True, timeout=(seconds or 0) + _END_SECONDS, check=False
+    )
+    cases = re.search(r"(\d+) generated", done.stdout)
+    # Long lines quote what was sent.
+    lines = [line[:500] for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return Verdict(int(cases[1]) if cases else 0, "" if done.returncode == 0 else "\n".join(lines))

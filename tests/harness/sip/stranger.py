@@ -1,0 +1,128 @@
+"""A bare SIP peer: sends bytes as they are, and tells what came back."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from tests.harness.programs.bridge import Bridge
+
+_STATUS = re.compile(rb"^SIP/2\.0 (\d{3}) ", re.MULTILINE)
+_SECONDS = 10.0
+_SILENCE_SECONDS = 0.5
+_BEHIND = "what-is-behind"
+_FINAL = 200
+
+
+def address_of(where: str) -> tuple[str, int]:
+    """Take `HOST:PORT` apart."""
+    host, _, port = where.rpartition(":")
+    return host, int(port)
+
+
+def options(local: tuple[str, int], branch: str, *, transport: str = "UDP") -> bytes:
+    """Return an OPTIONS whose answer can be told from all others by its branch."""
+    host, port = local
+    lines = [
+        "OPTIONS sip:ping@127.0.0.1 SIP/2.0",
+        f"Via: SIP/2.0/{transport} {host}:{port};rport;branch=z9hG4bK-{branch}",
+        f"From: <sip:ping@{host}:{port}>;tag=ping",
+        "To: <sip:ping@127.0.0.1>",
+        f"Call-ID: {branch}",
+        "CSeq: 1 OPTIONS",
+        "Max-Forwards: 70",
+        "Content-Length: 0",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+class Pinger:
+    """Asks by OPTIONS over UDP whether the bridge still answers, and how soon; `source` is the address to ask from."""
+
+    def __init__(self, where: str, source: str = "127.0.0.1") -> None:
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind((source, 0))
+        self._socket.connect(address_of(where))
+        self._socket.settimeout(_SECONDS)
+        self._number = 0
+
+    def ping(self) -> float | None:
+        """Return the milliseconds that the answer took; None where there is none."""
+        began = time.monotonic()
+        try:
+            self._ask()
+        except OSError:
+            return None
+        return (time.monotonic() - began) * 1000
+
+    def response(self) -> tuple[int, str]:
+        """Return the status of the answer, and its Retry-After."""
+        answer = self._ask()
+        retry_after = re.search(rb"^Retry-After: (.*)\r$", answer, re.MULTILINE)
+        return int(_STATUS.findall(answer)[0]), retry_after[1].decode() if retry_after else ""
+
+    def _ask(self) -> bytes:
+        self._number += 1
+        branch = f"ping-{self._socket.getsockname()[1]}-{self._number}-"
+        self._socket.send(options(self._socket.getsockname(), branch))
+        while branch.encode() not in (answer := self._socket.recv(65_535)):
+            pass
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+
+class Stranger:
+    """Somebody who sends single messages to a bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def answers_to(self, message: bytes, *, over_tcp: bool = False) -> tuple[int, ...]:
+        """Send some bytes; returns the final statuses that came for them, once the bridge has done with them."""
+        heard = self._over_tcp(message) if over_tcp else self._over_udp(message)
+        statuses = tuple(int(status) for status in _STATUS.findall(heard))
+        return tuple(status for status in statuses if status >= _FINAL)
+
+    def _over_udp(self, message: bytes) -> bytes:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp, Pinger(self._bridge.sip) as pinger:
+            udp.bind(("127.0.0.1", 0))
+            udp.sendto(message, address_of(self._bridge.sip))
+            # Datagrams are read in turn: once this one is answered, so is the other.
+            assert pinger.ping() is not None
+            udp.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
+            return self._all_of(udp)
+
+    @staticmethod
+    def _all_of(udp: socket.socket) -> bytes:
+        heard: list[bytes] = []
+        while True:
+            try:
+                heard.append(udp.recv(65_535))
+            except BlockingIOError:
+                return b"".join(heard)
+
+    def _over_tcp(self, message: bytes) -> bytes:
+        """Send it alone on a connection, with a question behind it: what is not answered by then is not at all."""
+        with socket.create_connection(address_of(self._bridge.sip_tcp), timeout=_SECONDS) as tcp:
+            tcp.sendall(message)
+            with Pinger(self._bridge.sip) as pinger:
+                assert pinger.ping() is not None
+            heard = b""
+            tcp.settimeout(_SILENCE_SECONDS)
+            # It may have been closed, or wait for more of the message.
+            with suppress(OSError):
+                tcp.sendall(b"\r\n\r\n" + options(tcp.getsockname(), _BEHIND, transport="TCP"))
+                while _BEHIND.encode() not in heard and (data := tcp.recv(65_535)):
+                    heard += data
+            return heard.partition(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1")[0]

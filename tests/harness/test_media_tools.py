@@ -1,0 +1,254 @@
+"""The tools that judge audio, judged: by audio that is known to be whole, and by audio that is known not to be."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import orjson
+import pytest
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from tests.harness.media.g711 import ALAW, ALAW_TO_MULAW, MULAW, MULAW_TO_ALAW, PCMA, find, noise
+from tests.harness.media.media_agent import MediaAgent
+from tests.harness.media.quality import judge, judge_all
+from tests.harness.media.rtp_peer import RtpLoop, RtpStream
+from tests.harness.media.stamp import Heard, Stamp, Stamps, find_stamps, read
+from tests.harness.waiting import wait_for
+
+MS = 1_000_000
+FRAMES = 25
+
+
+def heard(number: int, delay_ms: float = 5, stream: int = 1) -> Heard:
+    """A frame of a stream that was sent at 20 ms a frame from time 0."""
+    sent_ns = number * 20 * MS
+    return Heard(Stamp(stream, number, sent_ns), sent_ns + round(delay_ms * MS))
+
+
+SENT = [number * 20 * MS for number in range(10)]
+
+
+def test_g711_has_the_values_of_the_standard() -> None:
+    assert (MULAW[0x00], MULAW[0x80], MULAW[0x7F], MULAW[0xFF]) == (-32124, 32124, 0, 0)
+    assert (ALAW[0x2A], ALAW[0xAA], ALAW[0x55], ALAW[0xD5]) == (-32256, 32256, -8, 8)
+    assert [MULAW[code] for code in b"\x1e\x0b\x0b\x1e\x9e\x8b\x8b\x9e"] == [
+        *(-8828, -20860, -20860, -8828, 8828, 20860, 20860, 8828),  # table 6: the digital milliwatt
+    ]
+
+
+def test_every_frame_is_unique_and_tells_its_stream_number_and_time() -> None:
+    stamps = Stamps(7)
+    frames = list(itertools.islice(stamps, 100))
+    assert {len(frame) for frame in frames} == {160}
+    assert len(set(frames)) == 100
+    assert [read(frame) for frame in frames] == [Stamp(7, n, at_ns) for n, at_ns in enumerate(stamps.sent)]
+
+
+def test_a_stamp_is_made_of_samples_that_survive_alaw_and_a_linear_mixer() -> None:
+    frame = next(Stamps(0xFFFF))
+    assert frame.translate(MULAW_TO_ALAW).translate(ALAW_TO_MULAW) == frame
+    digits = b"0123456789abcdef"
+    assert digits.translate(MULAW_TO_ALAW).translate(ALAW_TO_MULAW) == digits
+    assert b"\x7f" not in frame
+
+
+def test_one_wrong_bit_is_no_stamp() -> None:
+    frame = next(Stamps(1))
+    for place in (0, 31, 100, 159):
+        wrong = bytearray(frame)
+        wrong[place] ^= 1
+        assert read(bytes(wrong)) is None
+
+
+@pytest.mark.parametrize("shift", [0, 1, 32, 80, 159])
+def test_stamps_are_found_wherever_they_begin(shift: int) -> None:
+    frames = list(itertools.islice(Stamps(3), 20))
+    audio = b"\xff" * (800 + shift) + b"".join(frames[:10]) + b"\xff" * 400 + b"".join(frames[10:]) + b"\xff" * 200
+    pieces = [(at, audio[at : at + 160]) for at in range(0, len(audio), 160)]
+    found = list(find_stamps(pieces))
+    assert [each.stamp.number for each in found] == list(range(20))
+    ends = [800 + shift + 160 * (n + 1) + (400 if n >= 10 else 0) for n in range(20)]
+    assert [each.at_ns for each in found] == [(end - 1) // 160 * 160 for end in ends]
+
+
+def test_a_frame_that_is_cut_or_blended_is_found_and_is_not_whole() -> None:
+    frames = list(itertools.islice(Stamps(3), 7))
+    frames[2] = frames[2][40:]
+    frames[4] = b"\x55" * 90 + frames[4][90:]
+    frames[5] = b"\x55" * 160
+    found = list(find_stamps([(0, b"".join(frames))]))
+    assert [(each.stamp.number, each.whole) for each in found] == [
+        *((0, True), (1, True), (2, False), (3, True), (4, False), (6, True)),
+    ]
+    found = list(find_stamps((0, frame) for frame in frames))
+    assert [each.stamp.number for each in found if each.whole] == [0, 1, 3, 6]
+
+
+def test_a_whole_stream_is_judged_whole() -> None:
+    quality = judge(SENT, [heard(number) for number in range(10)])
+    assert (quality.sent, quality.lost, quality.repeated, quality.out_of_order, quality.late) == (10, 0, 0, 0, 0)
+    assert quality.delay_ms(50) == quality.delay_ms(99) == 5
+
+
+def test_frames_that_are_lost_repeated_out_of_order_or_late_are_each_counted() -> None:
+    came = [
+        *(heard(0), heard(1), heard(2, delay_ms=25.1), heard(2, delay_ms=25.2)),
+        *(heard(4), heard(6), heard(5, delay_ms=26), heard(7, delay_ms=25)),
+    ]
+    quality = judge(SENT, came)
+    assert (quality.sent, quality.lost, quality.repeated, quality.out_of_order) == (10, 3, 1, 1)
+    assert quality.late == 3  # the second copy of 2 counts too; 7 is just in time
+    assert quality.delay_ms(99) == 26
+
+
+def test_a_frame_that_came_in_part_is_altered_and_not_lost() -> None:
+    came = [heard(number) for number in range(9)] + [replace(heard(9), whole=False)]
+    quality = judge(SENT, came)
+    assert (quality.lost, quality.altered, quality.is_whole) == (0, 1, False)
+    assert judge(SENT, [*came[:9], heard(9)]).is_whole
+
+
+def test_a_stamp_that_was_never_sent_is_none() -> None:
+    came = [heard(number) for number in range(9)] + [Heard(Stamp(1, 9, 4711), 4712)]
+    assert judge(SENT, came).lost == 1
+
+
+def test_only_what_was_sent_in_the_span_counts() -> None:
+    quality = judge(SENT, [heard(number) for number in (0, 1, 4, 9)], 40 * MS, 120 * MS)
+    assert (quality.sent, quality.lost) == (4, 3)
+
+
+def test_a_stream_that_never_arrived_is_lost_whole_and_others_are_judged_by_themselves() -> None:
+    came = [heard(number, delay_ms=100, stream=2) for number in range(10)] + [heard(n, stream=3) for n in range(10)]
+    quality = judge_all({1: SENT, 2: SENT, 3: SENT}, came)
+    assert (quality.sent, quality.lost, quality.late) == (30, 10, 0)
+
+
+def test_a_sound_is_found_in_another_and_another_is_not() -> None:
+    sound = [MULAW[code] for code in noise(0.2)]
+    through_alaw = [ALAW[code] for code in noise(0.2).translate(MULAW_TO_ALAW)]
+    other = [MULAW[code] for code in noise(0.6, seed=2)]
+    found = find(sound, [*other[:777], *through_alaw, *other[:500]])
+    assert found.offset == 777
+    assert found.likeness > 0.99
+    assert find(sound, other).likeness < 0.3
+
+
+@pytest.fixture
+def rtp() -> Iterator[RtpLoop]:
+    with RtpLoop() as loop:
+        yield loop
+
+
+def test_two_peers_hear_each_other_whole(rtp: RtpLoop) -> None:
+    stamps, answers = Stamps(1), Stamps(2)
+    with rtp.port() as one, rtp.port(on_stream=lambda each: each.say(itertools.islice(answers, FRAMES))) as other:
+        assert (one.port % 2, other.port % 2) == (0, 0)
+        here = one.call(("127.0.0.1", other.port))
+        here.say(itertools.islice(stamps, FRAMES))
+        there = other.stream()
+        wait_for(lambda: len(here.stamps()) == len(there.stamps()) == FRAMES, "all frames both ways")
+        assert [judge(stamps.sent, there.stamps()).lost, judge(answers.sent, here.stamps()).lost] == [0, 0]
+        assert judge(stamps.sent, there.stamps()).out_of_order == 0
+        assert 0 <= judge(stamps.sent, there.stamps()).delay_ms(50) < 20
+        packets = there.packets
+        assert [p.sequence for p in packets] == list(range(len(packets)))
+        assert [p.timestamp for p in packets] == [160 * n for n in range(len(packets))]
+        assert {p.payload_type for p in packets} == {0}
+
+
+def test_a_peer_is_silent_when_it_has_nothing_to_say_and_speaks_alaw_where_told(rtp: RtpLoop) -> None:
+    with rtp.port(PCMA) as one, rtp.port() as other:
+        one.call(("127.0.0.1", other.port))
+        there = other.stream()
+        wait_for(lambda: len(there.received) >= 3, "three packets")
+        assert {(p.payload_type, p.payload) for p in there.packets} == {(8, b"\xd5" * 160)}
+
+
+def test_a_key_is_pressed_once_amid_the_audio(rtp: RtpLoop) -> None:
+    with rtp.port() as one, rtp.port() as other:
+        here = one.call(("127.0.0.1", other.port))
+        here.say(itertools.islice(Stamps(1), 3))
+        here.press("5#A")
+        there = other.stream()
+        wait_for(lambda: here.has_said_all and len(there.stamps()) == 3, "all of it")
+        wait_for(lambda: there.keys() == "5#A", "the keys")
+        events = [p for p in there.packets if p.payload_type == 101]
+        assert [p.marker for p in events] == [n % 7 == 0 for n in range(21)]
+        assert len({p.timestamp for p in events}) == 3
+
+
+def test_many_streams_share_a_port(rtp: RtpLoop) -> None:
+    streams: list[RtpStream] = []
+    with ExitStack() as ports:
+        many = ports.enter_context(rtp.port(on_stream=streams.append))
+        for place in range(5):
+            stream = ports.enter_context(rtp.port()).call(("127.0.0.1", many.port))
+            stream.say(itertools.islice(Stamps(place), 5))
+        wait_for(lambda: len(streams) == 5 and all(len(s.stamps()) == 5 for s in streams), "five streams")
+        assert sorted({h.stamp.stream for s in streams for h in s.stamps()}) == list(range(5))
+        assert all(len({h.stamp.stream for h in s.stamps()}) == 1 for s in streams)
+
+
+class Bridge(WSListener):
+    """The side that Twilio plays, just enough of it."""
+
+    def __init__(self) -> None:
+        self.audio: list[tuple[int, bytes]] = []
+        self.messages: list[dict[str, object]] = []
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 (picows says so)
+        if frame.msg_type == WSMsgType.TEXT:
+            message = orjson.loads(frame.get_payload_as_bytes())
+            if message["event"] == "media":
+                assert message["streamSid"] == "MZ1"
+                self.audio.append((0, base64.b64decode(message["media"]["payload"])))
+            else:
+                self.messages.append(message)
+
+
+def test_the_agent_hears_speaks_and_hangs_up() -> None:
+    stamps = Stamps(1)
+
+    async def bridge(url: str, listener: Bridge) -> None:
+        transport, _ = await ws_connect(lambda: listener, url)
+
+        def send(message: dict[str, object]) -> None:
+            transport.send(WSMsgType.TEXT, orjson.dumps(message))
+
+        send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        send({"event": "start", "streamSid": "MZ1", "start": {"streamSid": "MZ1"}})
+        for frame in itertools.islice(stamps, 3):
+            send({"event": "media", "media": {"payload": base64.b64encode(frame).decode()}})
+        send({"event": "dtmf", "dtmf": {"digit": "9"}})
+        send({"event": "mark", "mark": {"name": "one"}})
+        await transport.wait_disconnected()
+
+    async def connect(agent: MediaAgent, listener: Bridge) -> None:
+        connected = asyncio.create_task(bridge(agent.url, listener))
+        call = await asyncio.to_thread(agent.next_call)
+        await asyncio.to_thread(call.wait_for, "mark")
+        call.say_at_once(b"\x55" * 400)
+        call.say(itertools.islice(Stamps(2), 5))
+        call.mark("two")
+        call.clear()
+        call.hand_off(destination="care")
+        await asyncio.to_thread(wait_for, lambda: len(listener.audio) == 6, "all audio")
+        call.hang_up()
+        await connected
+        assert call.stream_sid == "MZ1"
+        assert judge(stamps.sent, call.stamps()).lost == 0
+        assert (call.keys(), list(call.marks)) == ("9", ["one"])
+        await asyncio.to_thread(wait_for, lambda: call.is_closed, "the end")
+
+    listener = Bridge()
+    with MediaAgent() as agent:
+        asyncio.run(connect(agent, listener))
+    assert listener.audio[0] == (0, b"\x55" * 400)
+    assert [each.stamp.number for each in find_stamps(listener.audio)] == [0, 1, 2, 3, 4]
+    assert [message["event"] for message in listener.messages] == ["mark", "clear", "handoff"]

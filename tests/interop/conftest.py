@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.media.recordings import sweep, write_wav
+from tests.harness.programs import pipecat_peer
+from tests.harness.programs.baresip import version
+from tests.harness.programs.pipecat_peer import PipecatAgent
+from tests.harness.programs.simulator import Simulator, simulator
+
+TUNE_SECONDS = 3.0
+SPEECH_RATE = 24_000  # what speech synthesis gives
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.program)
+
+
+def need(peer: str, *, installed: bool) -> None:
+    """Skip a test where its peer could not be installed; continuous integration has all of them."""
+    if installed:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{peer} is not installed, and no test is skipped in CI: run make setup and see what it says")
+    pytest.skip(f"{peer} is not installed; make setup does it where it can")
+
+
+@pytest.fixture(scope="session")
+def cxone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with simulator(tmp_path_factory.mktemp("cxone")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def baresip() -> None:
+    """For tests that run it: 1.0, as Debian 12 has it. What differs in Debian 13's 1.1 stands in docs/testing.md."""
+    found = version()
+    need(f"baresip 1.0 (found: {found or 'none'})", installed=found.startswith("1.0."))
+
+
+@pytest.fixture(scope="module")
+def pipecat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipecatAgent]:
+    """The agent made of Pipecat's parts, with a tune to play."""
+    need("Pipecat", installed=pipecat_peer.PYTHON.exists())
+    folder = tmp_path_factory.mktemp("pipecat")
+    tune = write_wav(folder / "tune.wav", sweep(TUNE_SECONDS, SPEECH_RATE), SPEECH_RATE)
+    with PipecatAgent(folder, tune) as running:
+        yield running

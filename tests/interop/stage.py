@@ -1,0 +1,249 @@
+"""A bridge whose agents and callers are programs of others, and its CXone."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.harness.media.g711 import MULAW_SILENCE, MULAW_TO_ALAW, PCMU, RATE
+from tests.harness.media.quality import Quality, judge
+from tests.harness.media.recordings import as_linear, write_wav
+from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
+from tests.harness.media.stamp import Heard, Stamps
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import Bridge, Project, bridge
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
+from tests.harness.waiting import wait_for
+from tests.harness.web.metrics import Metrics
+
+NUMBERS = {"peers": "+19995550081", "talking": "+19995550082", "referring": "+19995550083", "streaming": "+19995550084"}
+BARESIP, BARESIP_TCP, PIPECAT = "baresip", "baresip_tcp", "pipecat"
+# There and back. It takes 80 ms, and 160 with baresip's own buffers, on a machine at rest; where this one halts for a
+# moment, an echo keeps the delay that it caused.
+DELAY_P50_MS = 800
+_TRIES = 4
+_TEST_SECONDS = 60
+_OVERDUE_NS = 1_000_000_000
+
+_contacts = itertools.count(115_600_000_001)
+
+
+@dataclass(frozen=True)
+class TracedCall:
+    """A call as the bridge's API and its CXone know it."""
+
+    project: Project
+    contact_id: str
+    cxone: Simulator
+
+    def answered(self) -> str:
+        """Return the bridge's id of the call once it is answered."""
+        return self.project.live_call(self.contact_id)
+
+    def is_live(self) -> bool:
+        """Whether it is talking now."""
+        return [call["state"] for call in self.project.calls(self.contact_id)] == ["talking"]
+
+    def hang_up(self) -> None:
+        """End it by the API."""
+        answer = self.project.ask(f"calls/{self.answered()}/hangup", "POST")
+        assert answer.status // 100 == 2, answer.body
+
+    def end(self) -> None:
+        """Have the API end it, unless something else does or did."""
+        for call in self.project.calls(self.contact_id):
+            self.project.ask(f"calls/{call['id']}/hangup", "POST")
+
+    def record(self) -> dict[str, Any]:
+        """Return the record once the call is over."""
+        return self.project.ended_call(self.contact_id)
+
+    def signals(self) -> list[dict[str, str]]:
+        """Return the parameters of the Signals that CXone got."""
+        return [signal["parameters"] for signal in self.cxone.signals(self.contact_id, wait_for=1)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A caller from the trunk: SIPp's signalling, our audio."""
+
+    sipp: Sipp
+    call: TracedCall
+    port: RtpPort
+
+    @property
+    def audio(self) -> RtpStream:
+        """The audio, once the call is answered."""
+        self.call.answered()
+        return self.port.stream()
+
+    def has(self, status: int) -> bool:
+        """Whether a response of that status has come."""
+        return bool(self.sipp.received(status))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The running bridge. SIP agents are called at `agent_port`, a human at `human_port`."""
+
+    bridge: Bridge
+    cxone: Simulator
+    folder: Path
+    rtp: RtpLoop
+    agent_port: int
+    human_port: int
+
+    @contextmanager
+    def caller(
+        self, project: str, scenario: str = "media_caller", *, payload_type: int = PCMU, pause_seconds: float = 0
+    ) -> Iterator[Caller]:
+        """Place a call to a project of `peers`; where a test leaves it up, the API ends it."""
+        contact_id = str(next(_contacts))
+        call = self.call_of("peers", project, contact_id)
+        with self.rtp.port(payload_type) as port:
+            keys = {
+                "token": token(project),
+                "contact_id": contact_id,
+                "main_contact_id": contact_id,
+                "rtp_port": str(port.port),
+                "payload_type": str(payload_type),
+            }
+            options = some_calls(hold_seconds=pause_seconds)
+            number = NUMBERS["peers"]
+            with Sipp(scenario, self.folder, remote=self.bridge.sip, number=number, keys=keys, options=options) as sipp:
+                yield Caller(sipp, call, port)
+                call.end()
+                sipp.check()
+
+    def call_of(self, client: str, project: str, contact_id: str) -> TracedCall:
+        """The call of a contact."""
+        return TracedCall(self.bridge.project(client, project, key(project)), contact_id, self.cxone)
+
+    def number(self, client: str, transport: str = "udp") -> str:
+        """Where a caller reaches a client."""
+        host = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
+        return f"sip:{NUMBERS[client]}@{host};transport={transport}"
+
+    def count(self) -> Callable[..., None]:
+        """Count from here on: what is returned waits until a counter has grown by 1."""
+        before: Metrics = self.bridge.metrics()
+
+        def grown(name: str, **labels: str) -> None:
+            wait_for(lambda: self.bridge.metrics().since(before, name, **labels) == 1, f"{name}{labels} to grow", 5)
+
+        return grown
+
+
+@contextmanager
+def stage(folder: Path, cxone: Simulator, pipecat_url: str = "ws://127.0.0.1:9/") -> Iterator[Stage]:
+    """Run a bridge for all peers."""
+    # Not side by side: baresip takes the next port, too.
+    agent_port, _, human_port = kept_port(), kept_port(), kept_port()
+    settings = bridge_settings(folder, _clients(cxone.url, agent_port, human_port, pipecat_url))
+    with RtpLoop() as rtp, bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
+        yield Stage(running, cxone, folder, rtp, agent_port, human_port)
+
+
+def _clients(cxone_url: str, agent_port: int, human_port: int, pipecat_url: str) -> dict[str, Settings]:
+    baresip = {"type": "sip", "uri": f"sip:agent@127.0.0.1:{agent_port}"}
+    pipecat = {"type": "websocket", "url": pipecat_url}
+    agents = {BARESIP: baresip, BARESIP_TCP: {**baresip, "transport": "tcp"}, PIPECAT: pipecat}
+    clients = {"peers": {name: project_settings(name, agent=agent) for name, agent in agents.items()}}
+    for project in clients["peers"].values():
+        project["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
+    human = {"method": "refer", "uri": f"sip:human@127.0.0.1:{human_port}"}
+    clients |= {
+        "talking": {"talking": open_project("talking", agent=baresip)},
+        "streaming": {"streaming": open_project("streaming", agent=pipecat)},
+        "referring": {"referring": open_project("referring", human)},
+    }
+    return {name: client_settings(NUMBERS[name], cxone_url, projects) for name, projects in clients.items()}
+
+
+def open_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
+    """A project for baresip as a caller: of version 1.0 it can add no header, so that it shows no token.
+
+    The header that the contact id is read from is configurable; SIP's own Call-ID, 16 hex digits of baresip's, is one.
+    """
+    open_door = {"auth_token": None, "headers": {"contact_id": "Call-ID"}}
+    return {**project_settings(name, *destination, **settings), **open_door}
+
+
+def recording(file: Path, frames: int, stream: int) -> Path:
+    """Write stamped frames, their time that of the writing, and silence for as long as a test may last.
+
+    baresip hangs up when it has said all.
+    """
+    said = b"".join(itertools.islice(Stamps(stream), frames)) + MULAW_SILENCE * RATE * _TEST_SECONDS
+    return write_wav(file, as_linear(said))
+
+
+def numbers(heard: Sequence[Heard], stream: int) -> list[int]:
+    """The numbers of a stream's stamped frames, as they came."""
+    return [each.stamp.number for each in heard if each.stamp.stream == stream]
+
+
+def hears_on(audio: RtpStream, stream: int, frames: int = 50) -> None:
+    """Return once so many more frames of a stream have come. Raises `TimeoutError`."""
+    enough = len(numbers(audio.stamps(), stream)) + frames
+    wait_for(lambda: len(numbers(audio.stamps(), stream)) >= enough, f"{frames} more frames of stream {stream}")
+
+
+def longest_run(heard: Sequence[int]) -> int:
+    """How many numbers follow each other without a gap, at best."""
+    longest = run = 0
+    for before, number in itertools.pairwise([-1, *heard]):
+        run = run + 1 if number == before + 1 else 1
+        longest = max(longest, run)
+    return longest
+
+
+def assert_in_order(heard: Sequence[int], run: int) -> None:
+    """None early, and so many in a row without a gap.
+
+    Not all: peers begin in the middle of a word, and where a sender is held up for longer than a jitter buffer waits,
+    what it then sends late is dropped, as it should be. The frame before is heard twice then (PJMEDIA's concealment).
+    """
+    once = [number for number, _ in itertools.groupby(heard)]
+    assert once == sorted(set(once)), [pair for pair in itertools.pairwise(once) if pair[0] > pair[1]]
+    assert longest_run(once) >= run, once
+
+
+def echoed(audio: RtpStream, *, alaw: bool = False, frames: int = 50) -> Quality:
+    """Say stamped frames and hear them echoed, again where some were late on the way; returns how that went."""
+    for _ in range(_TRIES):
+        quality = _echoed(audio, Stamps(next(_streams)), frames, alaw=alaw)
+        if not quality.lost and not quality.repeated:
+            break
+    return quality
+
+
+def _echoed(audio: RtpStream, stamps: Stamps, frames: int, *, alaw: bool) -> Quality:
+    said = itertools.islice(stamps, frames)
+    audio.say((frame.translate(MULAW_TO_ALAW) for frame in said) if alaw else said)
+
+    def of_these() -> list[Heard]:
+        return [each for each in audio.stamps() if each.stamp.stream == stamps.stream]
+
+    def is_over() -> bool:
+        overdue = audio.has_said_all and time.time_ns() > stamps.sent[-1] + _OVERDUE_NS
+        return overdue or frames - 1 in numbers(of_these(), stamps.stream)
+
+    wait_for(is_over, "the end of the echo")
+    return judge(stamps.sent, of_these())
+
+
+def assert_whole(quality: Quality) -> None:
+    """All of it, once, in order, and soon enough to talk."""
+    assert (quality.lost, quality.repeated, quality.out_of_order) == (0, 0, 0), quality
+    assert quality.delay_ms(50) < DELAY_P50_MS, quality.delay_ms(50)
+
+
+_streams = itertools.count(1)

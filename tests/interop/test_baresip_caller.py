@@ -1,0 +1,116 @@
+"""baresip as the caller, by way of the trunk, to agents and to a human who are baresip, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.media.stamp import find_stamps
+from tests.harness.programs.baresip import Baresip
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .stage import Stage, TracedCall, assert_in_order, numbers, recording, stage
+
+pytestmark = pytest.mark.usefixtures("baresip")
+
+FRAMES = 3000  # a minute: longer than any of these calls
+OF_CALLER, OF_AGENT = 60_003, 60_004
+RUN = 100  # 2 s
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("stage"), cxone) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Caller and agent, who talk without end."""
+
+    caller: Baresip
+    agent: Baresip
+    call: TracedCall
+
+
+@contextmanager
+def dialled(place: Stage, caller: Baresip, client: str, transport: str = "udp") -> Iterator[TracedCall]:
+    """Have a client's only project called; its contact is the Call-ID that baresip makes up."""
+    caller.dial(place.number(client, transport))
+    contact_id = caller.traced("Call-ID: ").removeprefix("Call-ID: ").strip()
+    yield place.call_of(client, client, contact_id)
+
+
+@contextmanager
+def talk(place: Stage, folder: Path, transport: str = "udp") -> Iterator[Talk]:
+    caller_says = recording(folder / "caller.wav", FRAMES, OF_CALLER)
+    agent_says = recording(folder / "agent.wav", FRAMES, OF_AGENT)
+    with (
+        Baresip(folder, "agent", says=agent_says, port=place.agent_port) as agent,
+        Baresip(folder, "caller", says=caller_says, transport=transport) as caller,
+        dialled(place, caller, "talking", transport) as call,
+    ):
+        caller.event("CALL_ESTABLISHED")
+        agent.event("CALL_ESTABLISHED")
+        call.answered()
+        yield Talk(caller, agent, call)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_caller_and_agent_hear_each_other_in_order(place: Stage, tmp_path: Path, transport: str) -> None:
+    with talk(place, tmp_path, transport) as each:
+        sides = each.caller, each.agent
+        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "what the other says")
+        each.caller.hang_up()
+        each.agent.event("CALL_CLOSED")
+        record = each.call.record()
+    assert (record["ended_by"], record["reason"]) == ("caller", "caller_hung_up")
+    for side, of_other in ((each.caller, OF_AGENT), (each.agent, OF_CALLER)):
+        assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
+
+
+def test_keys_reach_the_other_once_each(place: Stage, tmp_path: Path) -> None:
+    with talk(place, tmp_path) as each:
+        for presser, other, keys in ((each.caller, each.agent, "15#"), (each.agent, each.caller, "70*")):
+            presser.press(keys)
+            assert [other.event("CALL_DTMF_START")["param"] for _ in keys] == list(keys)
+        each.caller.hang_up()
+        each.call.record()
+
+
+@pytest.mark.parametrize("holder", ["caller", "agent"])
+def test_the_call_goes_on_after_either_had_it_on_hold(place: Stage, tmp_path: Path, holder: str) -> None:
+    with talk(place, tmp_path) as each:
+        holding = getattr(each, holder)
+        holding.hold()
+        holding.traced("a=recvonly")  # the bridge's answer
+        assert each.call.is_live()
+        holding.resume()
+        holding.traced("a=sendrecv")  # its offer
+        holding.traced("a=sendrecv")  # and the answer
+        for presser, other, keys in ((each.caller, each.agent, "1"), (each.agent, each.caller, "7")):
+            presser.press(keys)
+            assert other.event("CALL_DTMF_START")["param"] == keys
+        each.caller.hang_up()
+        each.call.record()
+
+
+def test_a_caller_is_transferred_to_a_human_by_refer(place: Stage, tmp_path: Path) -> None:
+    grown = place.count()
+    with (
+        Baresip(tmp_path, "human", port=place.human_port) as human,
+        Baresip(tmp_path, "caller") as caller,
+        dialled(place, caller, "referring") as call,
+    ):
+        assert human.event("CALL_ESTABLISHED")["direction"] == "incoming"
+        record = call.record()
+        caller.hang_up()
+        human.event("CALL_CLOSED")
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "care"}]
+    assert (record["handoff"]["state"], record["handoff"]["confirmed"]) == ("handoff_completed", True)
+    grown("sipbridge_transfers_total", method="refer", result="success")

@@ -1,0 +1,159 @@
+"""An agent whose every message is read and written by Pipecat's TwilioFrameSerializer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.media.g711 import MULAW, PCMA, find
+from tests.harness.media.quality import judge
+from tests.harness.media.recordings import sweep
+from tests.harness.media.rtp_peer import RtpStream
+from tests.harness.media.stamp import Stamps
+from tests.harness.programs.pipecat_peer import CLEAR, HAND_OFF, HANG_UP, PLAY, PipecatAgent, Report
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .conftest import TUNE_SECONDS
+from .stage import DELAY_P50_MS, PIPECAT, Caller, Stage, assert_in_order, assert_whole, echoed, numbers, stage
+
+SILENCE = b"\xff" * 160
+MS = 1_000_000
+CLEAR_MS, SLACK_MS = 40, 160  # what the bridge promises, and the way to it and back on a busy machine
+SPOKEN_FRAMES, RUN = 150, 75
+OF_CALLER = 60_005
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator, pipecat: PipecatAgent) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("stage"), cxone, pipecat.url) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(place: Stage) -> Iterator[Caller]:
+    with place.caller(PIPECAT) as running:
+        yield running
+
+
+def heard_by(audio: RtpStream) -> bytes:
+    return b"".join(payload for _, payload in audio.audio)
+
+
+def started(pipecat: PipecatAgent, caller: Caller) -> Report:
+    """Return what Pipecat found out at the start of this call; what it reports then is of this call."""
+    while (start := pipecat.report("start"))["parameters"]["contact_id"] != caller.call.contact_id:
+        pass
+    return start
+
+
+def test_pipecat_takes_us_for_twilio(pipecat: PipecatAgent, caller: Caller) -> None:
+    call_id = caller.call.answered()
+    start = started(pipecat, caller)
+    assert start["provider"] == "twilio"
+    assert start["call_sid"] == f"CA{call_id}"
+    assert start["stream_sid"].startswith("MZ")
+    said = {name: start["parameters"][name] for name in ("call_id", "project", "contact_id", "caller")}
+    assert said == {
+        "call_id": call_id,
+        "project": PIPECAT,
+        "contact_id": caller.call.contact_id,
+        "caller": "+15550100",
+    }
+
+
+@pytest.mark.parametrize("alaw", [False, True], ids=["PCMU", "PCMA"])
+def test_what_it_echoes_comes_back_whole_and_soon(place: Stage, pipecat: PipecatAgent, alaw: bool) -> None:  # noqa: FBT001
+    with place.caller(PIPECAT, payload_type=PCMA if alaw else 0) as caller:
+        started(pipecat, caller)
+        assert_whole(echoed(caller.audio, alaw=alaw))
+    pipecat.report("closed")
+
+
+def test_its_frames_are_what_the_caller_said_bit_by_bit_and_soon(place: Stage, pipecat: PipecatAgent) -> None:
+    stamps = Stamps(OF_CALLER)
+    with place.caller(PIPECAT) as caller:
+        started(pipecat, caller)
+        audio = caller.audio
+        audio.say(itertools.islice(stamps, SPOKEN_FRAMES))
+        wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), OF_CALLER), "the echo of the caller's last word")
+    heard = pipecat.heard().stamps()
+    assert_in_order(numbers(heard, OF_CALLER), RUN)
+    assert judge(stamps.sent, heard).delay_ms(50) < DELAY_P50_MS / 2
+
+
+def test_keys_reach_it_once_each(pipecat: PipecatAgent, caller: Caller) -> None:
+    started(pipecat, caller)
+    caller.audio.press("59#")
+    assert pipecat.keys(3) == "59#"
+
+
+def test_what_it_says_at_another_rate_is_heard_to_the_end_and_then_marked(
+    pipecat: PipecatAgent, caller: Caller
+) -> None:
+    started(pipecat, caller)
+    audio = caller.audio
+    audio.press(PLAY)
+    pipecat.report("key")
+    mark = pipecat.unhandled("mark")
+    heard = [MULAW[code] for code in heard_by(audio)]
+    # A resampler keeps back some milliseconds.
+    whole = sweep(TUNE_SECONDS)[:-160]
+    found = find(whole, heard)
+    assert found.likeness > 0.98
+    last_ns = max(at_ns for at_ns, payload in audio.audio if payload != SILENCE)
+    assert abs(mark["at_ns"] - last_ns) < SLACK_MS * MS
+
+
+def test_an_interruption_silences_it_at_once(pipecat: PipecatAgent, caller: Caller) -> None:
+    started(pipecat, caller)
+    audio = caller.audio
+    audio.press(PLAY)
+    pipecat.report("key")
+    enough = len(heard_by(audio)) + 4000
+    wait_for(lambda: len(heard_by(audio)) > enough, "half a second of the tune")
+    audio.press(CLEAR)
+    cleared_ns = pipecat.report("cleared")["at_ns"]
+    mark = pipecat.unhandled("mark")
+    assert mark["at_ns"] - cleared_ns < (CLEAR_MS + SLACK_MS) * MS
+    wait_for(lambda: audio.audio[-1][0] > cleared_ns + 300 * MS, "300 ms more")
+    after = [at_ns for at_ns, payload in audio.audio if payload != SILENCE and at_ns > cleared_ns]
+    assert max(after, default=0) - cleared_ns < (CLEAR_MS + SLACK_MS) * MS
+    # It has fallen silent, and is still there.
+    assert_whole(echoed(audio))
+
+
+def test_it_hands_off_with_a_message_of_its_transport(place: Stage, pipecat: PipecatAgent) -> None:
+    grown = place.count()
+    with place.caller(PIPECAT) as caller:
+        call_id = caller.call.answered()
+        started(pipecat, caller)
+        caller.audio.press(HAND_OFF)
+        answer = pipecat.unhandled("handoff")["message"]["handoff"]
+        assert answer == {"id": call_id, "state": "handoff_initiated"}
+        pipecat.unhandled("stop")
+        pipecat.report("closed")
+        record = caller.call.record()
+    assert caller.call.signals() == [{"p1": "sales", "p2": "10000003", "p3": "asked_for_human"}]
+    assert (record["handoff"]["destination"], record["handoff"]["state"]) == ("sales", "handoff_completed")
+    assert record["handoff"]["data"] == {"order": "A-7"}
+    grown("sipbridge_handoffs_total", project=PIPECAT, method="release", reason="unconfirmed")
+
+
+def test_it_ends_the_conversation_by_closing_its_socket(place: Stage, pipecat: PipecatAgent) -> None:
+    with place.caller(PIPECAT) as caller:
+        started(pipecat, caller)
+        caller.audio.press(HANG_UP)
+        pipecat.report("closed")
+        record = caller.call.record()
+    assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", "agent_ended", None)
+    assert caller.call.signals() == [{"p1": "End"}]
+
+
+def test_it_is_told_when_the_call_is_ended(pipecat: PipecatAgent, caller: Caller) -> None:
+    caller.call.hang_up()
+    started(pipecat, caller)
+    pipecat.unhandled("stop")
+    assert pipecat.report("closed")["code"] == 1000

@@ -1,0 +1,149 @@
+"""Those who talk in a soak: a WebSocket agent of changing mood, callers' audio that stops, an operator at the API."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from picows import WSUpgradeRequest, ws_create_server
+
+from tests.harness.media.g711 import FRAME_BYTES, MULAW_SILENCE
+from tests.harness.media.media_agent import AgentCall, MediaAgent, Message
+from tests.harness.programs.bridge import Bridge
+from tests.harness.settings import key
+from tests.harness.worker import Worker
+
+_SPEAKS_FRAMES = 25
+_ECHO_SECONDS = 1.0  # of each call; then the caller's RTP stops
+_FORGOTTEN_SECONDS = 2.0  # a far end that was quiet for so long is another call
+_LOOK_SECONDS = 0.2
+_ERRS = _HANGS_UP = 0.2
+
+
+class MoodyCall(AgentCall):
+    """One connection; what it does, its agent says."""
+
+    def drop(self) -> None:
+        """Lose the TCP connection, with no close frame."""
+        if self._transport:
+            self._transport.disconnect(graceful=False)
+
+
+class MoodyAgent(MediaAgent):
+    """Hands off, ends the call, talks nonsense or loses its connection, by chance; each call ends in a second or so."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(self._begin)
+        self._chance = random.Random(seed)  # noqa: S311 (no secret)
+        self._dropped: set[str] = set()
+
+    async def serve(self, on_ready: Callable[[str], None]) -> None:
+        """Take calls until `stop`; `on_ready` is told the URL."""
+        self._loop = asyncio.get_running_loop()
+        server = await ws_create_server(self._take, "127.0.0.1", 0)
+        try:
+            on_ready(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await self._stop.wait()
+        finally:
+            server.close()
+
+    def _take(self, request: WSUpgradeRequest) -> MoodyCall:
+        return MoodyCall(request, self._started)
+
+    def _begin(self, call: AgentCall) -> None:
+        # Not kept: a soak has thousands.
+        self.calls.clear()
+        moods: list[Callable[[AgentCall], None]] = [_hand_off, _speak_and_hand_off, _talk_nonsense, AgentCall.hang_up]
+        # Connected anew, it drops no second time.
+        mood = self._chance.choice(moods if _contact_of(call) in self._dropped else [*moods, self._drop])
+        asyncio.get_running_loop().call_later(self._chance.uniform(0.1, 0.6), mood, call)
+
+    def _drop(self, call: AgentCall) -> None:
+        self._dropped.add(_contact_of(call))
+        if isinstance(call, MoodyCall):
+            call.drop()
+
+
+def _contact_of(call: AgentCall) -> str:
+    (_, start), *_ = call.events("start")
+    return str(start["start"]["customParameters"]["contact_id"])
+
+
+def _hand_off(call: AgentCall) -> None:
+    call.hand_off(reason="asked for it", data={"order_id": "7"})
+
+
+def _speak_and_hand_off(call: AgentCall) -> None:
+    call.say_at_once(MULAW_SILENCE * FRAME_BYTES * _SPEAKS_FRAMES)
+    call.mark("said")
+    _hand_off(call)
+
+
+def _talk_nonsense(call: AgentCall) -> None:
+    nonsense: list[Message | bytes] = [
+        b"{",
+        b"\xff\xfe",
+        {"event": "dance"},
+        {"event": "media", "streamSid": "another", "media": {"payload": "AAAA"}},
+        {"event": "media", "streamSid": call.stream_sid, "media": {"payload": "?"}},
+        {"event": "handoff", "streamSid": call.stream_sid, "handoff": {"destination": "nowhere"}},
+    ]
+    for message in nonsense:
+        call.send(message)
+    _hand_off(call)
+
+
+class RtpEcho(Worker):
+    """The audio of callers: what they hear comes back, for a second of each call; then it stops."""
+
+    def __init__(self) -> None:
+        super().__init__("echo", self._echo, lambda: 0)
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(_LOOK_SECONDS)
+        self._heard: dict[tuple[str, int], tuple[float, float]] = {}
+        self.port: int = self._socket.getsockname()[1]
+
+    def _echo(self) -> None:
+        try:
+            packet, far_end = self._socket.recvfrom(2048)
+        except TimeoutError:
+            return
+        now = time.monotonic()
+        first, last = self._heard.get(far_end, (now, now))
+        if now - last > _FORGOTTEN_SECONDS:
+            first = now
+        self._heard[far_end] = first, now
+        if now - first < _ECHO_SECONDS:
+            self._socket.sendto(packet, far_end)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        self._socket.close()
+
+
+class Operator(Worker):
+    """Somebody at the HTTP API who hands off the calls of the project `api`, or hangs up, and errs at times."""
+
+    def __init__(self, bridge: Bridge, client: str, seed: int) -> None:
+        super().__init__("operator", self._look, lambda: _LOOK_SECONDS)
+        self._project = bridge.project(client, "api", key("api"))
+        self._chance = random.Random(seed)  # noqa: S311 (no secret)
+
+    def _look(self) -> None:
+        for call in self._project.ask("calls?limit=50").json()["calls"]:
+            if call["state"] == "talking":
+                self._steer(call["id"])
+
+    def _steer(self, call_id: str) -> None:
+        if self._chance.random() < _ERRS:
+            self._project.ask(f"calls/{call_id}/handoff", "POST", {"destination": "nowhere"})  # 422
+        if self._chance.random() < _HANGS_UP:
+            self._project.ask(f"calls/{call_id}/hangup", "POST")
+        else:
+            self._project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "by hand", "data": {"order_id": "7"}})
+            self._project.ask(f"calls/{call_id}/handoff", "POST", {})  # 409

@@ -1,0 +1,82 @@
+"""What a bridge holds: what must be the same again once the calls are over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.programs.bridge import Bridge
+from tests.harness.programs.simulator import Simulator
+from tests.harness.usage import rss_mb
+
+_REFERRED_POOLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Calls and tasks by its own metrics, the rest by the kernel (proc(5)); memory in megabytes (10^6 bytes).
+
+    `pooled` are connections to CXone, kept for the next Signal; with none for 15 to 30 s they are given up. `pools` are
+    PJSIP's, of memory; one that a REFER subscribed in may be kept for ten minutes.
+    """
+
+    calls: int
+    tasks: int
+    pools: int
+    sockets: int  # but for those
+    pooled: int
+    files: int
+    threads: int
+    rss_mb: float
+
+    @classmethod
+    def of(cls, bridge: Bridge, cxone: Simulator) -> Footprint:
+        """Look at it now."""
+        pid = bridge.program.pid
+        # Before the question that is a connection itself.
+        links = _links(pid)
+        metrics = bridge.metrics()
+        sockets = {link for link in links if link.startswith("socket:")}
+        pooled = sockets & _connections(int(cxone.url.rpartition(":")[2]))
+        return cls(
+            calls=round(metrics.value("sipbridge_calls_active")),
+            tasks=round(metrics.value("sipbridge_event_loop_tasks")),
+            pools=round(metrics.value("sipbridge_sip_pools")),
+            sockets=len(sockets - pooled),
+            pooled=len(pooled),
+            files=len(links) - len(sockets),
+            threads=sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
+            rss_mb=rss_mb(pid),
+        )
+
+    def __str__(self) -> str:
+        counts = f"{self.calls} calls, {self.tasks} tasks, {self.sockets} sockets and {self.pooled} to CXone"
+        return f"{counts}, {self.files} files, {self.threads} threads, {self.pools} pools, {self.rss_mb:.1f} MB"
+
+    def is_within(self, earlier: Footprint, *, pool: bool = True) -> bool:
+        """Whether nothing is there that was not there earlier, memory left out."""
+        return (
+            self.calls <= earlier.calls
+            and self.tasks <= earlier.tasks
+            and self.pools <= earlier.pools + _REFERRED_POOLS
+            and self.sockets <= earlier.sockets
+            and (self.pooled <= earlier.pooled or not pool)
+            and self.files <= earlier.files
+            and self.threads <= earlier.threads
+        )
+
+
+def _links(pid: int) -> list[str]:
+    links = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(str(entry.readlink()))
+        except FileNotFoundError:
+            continue  # it was closed meanwhile
+    return links
+
+
+def _connections(port: int) -> set[str]:
+    """The sockets connected to a TCP port, as links to open files name them (proc(5), /proc/net/tcp)."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {f"socket:[{fields[9]}]" for fields in lines if fields[2].endswith(f":{port:04X}")}

@@ -1,0 +1,209 @@
+"""`make kills`: kill the bridge with calls up, again and again, and see what the next start makes of it.
+
+Each round brings up calls that are about to hand off, with a CXone that takes its time, kills the process (SIGKILL) at
+a random moment, starts it again on the same files and compares: the calls that SIPp saw answered, the records of the
+bridge, the Signals that CXone took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from tests.harness.media.audio import write_silence
+from tests.harness.programs.bridge import Bridge, Project, running_bridge
+from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.programs.sipp import Sipp
+from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
+from tests.harness.waiting import wait_for
+
+NUMBER = "+19995550001"
+REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
+# What a call does and by which scenario: about half of them are being handed off at any moment of the second one.
+SCENARIOS = {"release": "release_many", "refer": "load_handoff", "ending": "release_many"}
+CALLS, CALLS_A_SECOND = 51, 102
+SPEAKS_SECONDS = 1
+SIGNAL_SECONDS = 0.15
+LATEST_KILL_SECONDS = 2.5
+RESTARTED = "bridge_restarted"
+
+
+class KillError(AssertionError):
+    """A call that was lost, signalled twice or left open."""
+
+
+@dataclass
+class Tally:
+    """What all rounds came to. `outcomes` counts the answered calls by how the next start found them."""
+
+    kills: int = 0
+    answered: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items()))
+        return f"{self.kills} kills survived, {self.answered} answered calls: {parts}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Kill so many times; exit 1 at the first call that is not as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="sipbridge-kills-") as name:
+        tally = run_kills(Path(name), options.kills, options.seed, report=sys.stdout.write)
+    sys.stdout.write(f"{tally}\n")
+    return 0
+
+
+def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:  # noqa: ANN401 (takes a line)
+    """Do so many rounds. Raises `KillError`."""
+    tally = Tally()
+    chance = random.Random(seed)  # noqa: S311 (no secret)
+    with simulator(folder) as cxone:
+        cxone.fail("signal", latency_seconds=SIGNAL_SECONDS, times=None)
+        config = _write_config(folder, cxone)
+        with _Victim(folder, config) as victim:
+            for number in range(kills):
+                victim.start()
+                _one_round(victim, cxone, folder, f"{seed}k{number}", chance, tally)
+                if report and (number + 1) % 10 == 0:
+                    report(f"{tally}\n")
+    return tally
+
+
+class _Victim:
+    """A bridge that is started on the same files each time."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self._folder = folder
+        self._config = config
+        self._starts = 0
+        self._running = ExitStack()
+        self.bridge: Bridge
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if not self._starts or not self.bridge.program.is_running:
+            self._starts += 1
+            log = self._folder / f"bridge-{self._starts}.log"
+            self.bridge = self._running.enter_context(running_bridge(self._config, log, {}))
+
+    def kill(self) -> None:
+        """End it with no chance to say anything."""
+        self.bridge.program.kill()
+        self._running.close()
+
+    def has_recovered(self) -> bool:
+        """Whether it has made good what it found at its start."""
+        return "recovery_ended" in self.bridge.program.log.read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+
+def _one_round(victim: _Victim, cxone: Simulator, folder: Path, mark: str, chance: random.Random, tally: Tally) -> None:
+    began = time.monotonic()
+    calls = {project: _place_calls(victim.bridge, project, folder, mark) for project in SCENARIOS}
+    try:
+        # The moment itself is what is tried: no event to wait for.
+        time.sleep(chance.uniform(0.1, LATEST_KILL_SECONDS) - (time.monotonic() - began))
+        victim.kill()
+    finally:
+        for sipp in calls.values():
+            sipp.program.kill()
+    victim.start()
+    wait_for(victim.has_recovered, "the recovery to end", 60)
+    tally.kills += 1
+    taken = Counter(signal["contact_id"] for signal in cxone.all_signals())
+    for project, sipp in calls.items():
+        records = _records(victim.bridge.project("acme", project, key(project)), mark)
+        for contact in _answered_contacts(sipp):
+            tally.answered += 1
+            tally.outcomes[_judge(contact, records, taken[contact])] += 1
+        for contact, record in records.items():
+            _judge_record(contact, record, taken[contact])
+
+
+def _place_calls(bridge: Bridge, project: str, folder: Path, mark: str) -> Sipp:
+    keys = {"token": token(project), "contact_id": f"{mark}-{project}"}
+    share = len(SCENARIOS)
+    options = ["-m", str(CALLS // share), "-r", str(CALLS_A_SECOND // share), "-l", str(CALLS), "-trace_msg"]
+    return Sipp(SCENARIOS[project], folder, remote=bridge.sip, number=NUMBER, keys=keys, options=options)
+
+
+def _answered_contacts(sipp: Sipp) -> list[str]:
+    """The contacts of the calls whose 200 came."""
+    messages = sipp.messages
+    contact_of = {
+        m.header("Call-ID"): m.header("X-InContact-ContactId") for m in messages if m.sent and m.method == "INVITE"
+    }
+    answered = {m.header("Call-ID") for m in messages if not m.sent and m.status == 200 and m.method == "INVITE"}
+    return [contact_of[call_id] for call_id in answered]
+
+
+def _records(project: Project, mark: str) -> dict[str, dict[str, Any]]:
+    """The project's records of this round, in full, by contact."""
+    listed = project.ask("calls?limit=200").json()["calls"]
+    mine = [call for call in listed if call["contact_id"].startswith(f"{mark}-")]
+    records = {call["contact_id"]: project.call(call["id"]) or {} for call in mine}
+    if len(records) != len(mine):
+        raise KillError(f"{len(mine)} records of {len(records)} contacts")
+    return records
+
+
+def _judge(contact: str, records: dict[str, dict[str, Any]], signals: int) -> str:
+    """Say how an answered call was found; raises where it was lost."""
+    record = records.get(contact)
+    if record is None:
+        raise KillError(f"{contact} was answered and has no record")
+    handoff = record["handoff"] or {}
+    if signals == 0 and record["result"] != "indeterminate":
+        raise KillError(f"{contact} was answered and never signalled: {record}")
+    if record["reason"] != RESTARTED:
+        return "over before"
+    if handoff.get("reason") == RESTARTED:
+        return "signalled by the next start"
+    return "signalled before" if signals else "Signal begun, not seen"
+
+
+def _judge_record(contact: str, record: dict[str, Any], signals: int) -> None:
+    state = (record["handoff"] or {}).get("state")
+    if record["state"] != "ended" or state == "handoff_initiated":
+        raise KillError(f"{contact} has no final state: {record}")
+    if signals > 1:
+        raise KillError(f"{contact} was signalled {signals} times: {record}")
+
+
+def _write_config(folder: Path, cxone: Simulator) -> Path:
+    clip = folder / "clip.wav"
+    write_silence(clip, SPEAKS_SECONDS)
+    agent = {"type": "prompt", "audio": str(clip)}
+    projects: dict[str, Settings] = {
+        "release": project_settings("release", agent=agent),
+        "refer": project_settings("refer", REFER, agent=agent),
+        "ending": project_settings("ending", agent={**agent, "then": "hangup"}),
+    }
+    settings = bridge_settings(folder, {"acme": client_settings(NUMBER, cxone.url, projects)})
+    file = folder / "victim.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

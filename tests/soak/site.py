@@ -1,0 +1,125 @@
+"""The bridge of a soak, and all that stands around it: CXone, agents, desks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.harness.media.audio import write_silence
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import Bridge, bridge
+from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.programs.sipp import Sipp
+from tests.harness.settings import Settings, bridge_settings, client_settings, project_settings
+
+from .agents import MoodyAgent, RtpEcho
+from .footprint import Footprint
+from .streams import NUMBER, STREAMS, Placed, end_called, stat_options
+
+CLIENT = "acme"
+TALK_SECONDS = 3
+LONG_TALK_SECONDS = 5  # the bridge is to notice before that the caller's RTP has stopped
+REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
+SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
+# Those who are called: the stream whose calls they take, and what they do.
+PARTIES = {
+    "desk": "desk_answers",
+    "desk-busy": "desk_busy",
+    "sip": "agent_refers",
+    "sip-bye": "agent_bye_handoff",
+    "sip-busy": "agent_busy",
+    "cancel": "agent_rings",
+}
+
+
+@dataclass(frozen=True)
+class SoakSite:
+    """Everything, running."""
+
+    bridge: Bridge
+    cxone: Simulator
+    agents: MoodyAgent
+    rtp: RtpEcho
+    store: Path
+    parties: dict[str, Sipp]
+
+    @property
+    def journal(self) -> Path:
+        """The bridge's journal of calls."""
+        (file,) = self.store.parent.glob("*.journal")
+        return file
+
+    def footprint(self) -> Footprint:
+        """What the bridge holds now."""
+        return Footprint.of(self.bridge, self.cxone)
+
+    def taken(self) -> list[Placed]:
+        """End those who are called, and return what their SIPp says of the calls they took."""
+        return [end_called(stream, self.parties[stream.name]) for stream in STREAMS if stream.name in self.parties]
+
+    def reload(self) -> None:
+        """Have the bridge read its configuration anew."""
+        os.kill(self.bridge.program.pid, signal.SIGHUP)
+
+
+@contextmanager
+def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
+    """Run it."""
+    with ExitStack() as stack:
+        cxone = stack.enter_context(simulator(folder))
+        agents = stack.enter_context(MoodyAgent(seed))
+        rtp = stack.enter_context(RtpEcho())
+        parties = {stream: stack.enter_context(_party(folder, stream)) for stream in PARTIES}
+        ports = {stream: sipp.port for stream, sipp in parties.items()}
+        projects = _projects(folder, agents.url, ports)
+        settings = bridge_settings(folder, {CLIENT: client_settings(NUMBER, cxone.url, projects)})
+        running = stack.enter_context(bridge(settings, folder))
+        yield SoakSite(running, cxone, agents, rtp, folder / "calls.db", parties)
+
+
+def _party(folder: Path, stream: str) -> Sipp:
+    keys = {"refer_to": SALES, "destination": "sales", "parameter": "P4", "fold": " "}
+    own = folder / f"called-{stream}"
+    own.mkdir()
+    options = ["-d", "300", "-rtp_echo", "-l", "10000", *stat_options(own)]
+    return Sipp(PARTIES[stream], own, keys=keys, options=options).await_port()
+
+
+def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[str, Settings]:
+    clip = folder / "talk.wav"
+    write_silence(clip, TALK_SECONDS)
+    waiting = {"type": "prompt", "audio": str(clip)}
+
+    def desk(stream: str) -> dict[str, Any]:
+        uri = f"sip:desk@127.0.0.1:{ports[stream]}"
+        return {"method": "invite", "uri": uri, "headers": {"X-Queue": "desk"}, "answer_timeout_seconds": 5}
+
+    def sip(stream: str) -> dict[str, Any]:
+        return {"type": "sip", "uri": f"sip:bot@127.0.0.1:{ports[stream]}", "answer_timeout_seconds": 10}
+
+    projects = {name: project_settings(name) for name in ("release", "taken", "no-codec", "two-ids")}
+    projects |= {name: project_settings(name, REFER) for name in ("refer", "refer-busy", "refer-bye")}
+    projects |= {name: project_settings(name, desk(name)) for name in ("desk", "desk-busy")}
+    projects |= {name: project_settings(name, agent=sip(name)) for name in ("sip", "sip-bye", "sip-busy", "cancel")}
+    projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent")}
+    long_clip = folder / "long-talk.wav"
+    write_silence(long_clip, LONG_TALK_SECONDS)
+    projects["rtp-stops"] = project_settings(
+        "rtp-stops", agent={"type": "prompt", "audio": str(long_clip)}, media_timeout_seconds=1
+    )
+    projects["websocket"] = project_settings("websocket", agent={"type": "websocket", "url": websocket_url})
+    projects["websocket-404"] = project_settings(
+        "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{kept_port()}/".replace("http", "ws")}
+    )
+    # Longer than its SIPp takes to hang up, by whatever the machine may be late.
+    projects["taken"]["handoff"]["release_grace_seconds"] = 5
+    projects["ending"] = project_settings("ending", agent={"type": "prompt", "then": "hangup"})
+    for project in projects.values():
+        project["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
+        project["handoff"]["end_signal"] = {"p1": "End"}
+    return projects

@@ -1,0 +1,177 @@
+"""`make soak`: calls of every kind for as long as wanted, with faults by chance; then nothing may be left of them.
+
+SIPp is the trunk, the SIP agents and the desks; the simulator is CXone. When the last call is over, calls in progress,
+asyncio tasks, sockets, files, threads and memory must be back where a warm-up left them, and what SIPp, the simulator,
+the metrics and the store have counted must agree, to the call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.usage import allow_many_sockets
+from tests.harness.waiting import wait_for
+
+from .agents import Operator
+from .books import Books, Row, count_open, read_records
+from .faults import Faults
+from .footprint import Footprint
+from .site import CLIENT, SoakSite, soak_site
+from .streams import Placed, Traffic
+
+CALLS_A_SECOND = 8.0
+FAULTS_A_SECOND = 2.0
+PROGRESS_SECONDS = 30.0
+# A transaction is kept for 32 s (RFC 3261, 17.1.1.2: Timer D), an idle connection to CXone for 15 to 30.
+SETTLE_SECONDS, SHORTLY_SECONDS, BACK_SECONDS = 40.0, 2.0, 90.0
+MOST_GROWTH_MB = 5.0
+# A soak of this length is a long one. Before, memory still grows into what the calls at their most at once, and all
+# that may go wrong, take; and to wait for pooled connections to be given up would take longer than the calls.
+LONG_SECONDS = 1800.0
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a soak has shown; `is_long` is whether memory and pooled connections count."""
+
+    rows: list[Row]
+    before: Footprint
+    after: Footprint
+    is_long: bool
+    faults: Counter[str]
+    errors: str
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether there is more memory in use than there should be."""
+        return self.is_long and self.after.rss_mb > self.before.rss_mb + MOST_GROWTH_MB
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all counts agree, and nothing is left."""
+        return all(row.agrees for row in self.rows) and not self.has_left_something and not self.has_grown
+
+    @property
+    def has_left_something(self) -> bool:
+        """Whether anything but memory is held that was not before."""
+        return not self.after.is_within(self.before, pool=self.is_long)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Soak, print what came of it; 1 where something is left or differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=CALLS_A_SECOND, help="calls a second, of all kinds")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults and of what agents do")
+    options = parser.parse_args(arguments)
+    allow_many_sockets()
+    with tempfile.TemporaryDirectory(prefix="sipbridge-soak-") as name:
+        verdict = soak(Path(name), 60 * options.minutes, rate=options.rate, seed=options.seed, say=_say)
+    print_verdict(verdict)
+    return 0 if verdict.is_clean else 1
+
+
+def soak(folder: Path, seconds: float, *, rate: float, seed: int, say: Callable[[str], None]) -> Verdict:
+    """Warm up for a quarter of the time, at most ten minutes; look once nothing changes any more; go on; look again."""
+    is_long = seconds >= LONG_SECONDS
+    with soak_site(folder, seed) as site, Operator(site.bridge, CLIENT, seed):
+        with Faults(site, seed, 1 / FAULTS_A_SECOND) as faults:
+            placed, errors = _calls(site, folder, "w", rate, min(seconds / 4, 600.0), say)
+        say("warmed up; waiting for what is left of it to go …")
+        before = _settled(site, SETTLE_SECONDS if is_long else SHORTLY_SECONDS)
+        say(f"at rest: {before}")
+        with Faults(site, seed + 1, 1 / FAULTS_A_SECOND) as more:
+            rest, more_errors = _calls(site, folder, "s", rate, seconds, say)
+        after = _back_within(site, before, pool=is_long)
+        say(f"at rest: {after}")
+        done = faults.done + more.done
+        books = _books(site, placed + rest, done["SIGHUP"])
+        return Verdict(list(books.rows()), before, after, is_long, done, errors + more_errors)
+
+
+def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
+    """Return what is left once nothing has changed for so long; at the latest after `BACK_SECONDS`."""
+    deadline = time.monotonic() + BACK_SECONDS
+    last, since = site.footprint(), time.monotonic()
+    while time.monotonic() - since < unchanged_seconds and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        now = site.footprint()
+        if now.calls or not (now.is_within(last) and last.is_within(now)):
+            since = time.monotonic()
+        last = now
+    return last
+
+
+def _back_within(site: SoakSite, earlier: Footprint, *, pool: bool) -> Footprint:
+    """Return what is left once it is no more than earlier; at the latest after `BACK_SECONDS`."""
+    deadline = time.monotonic() + BACK_SECONDS
+    while not (now := site.footprint()).is_within(earlier, pool=pool) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return now
+
+
+def _calls(
+    site: SoakSite, folder: Path, name: str, rate: float, seconds: float, say: Callable[[str], None]
+) -> tuple[list[Placed], str]:
+    """Place calls of every kind; returns what SIPp says of them when the last is over."""
+    traffic = Traffic(folder, name, site.bridge.sip, site.rtp.port, rate=rate, seconds=seconds)
+    began = time.monotonic()
+    said = 0.0
+    try:
+        while not traffic.is_over and (passed := time.monotonic() - began) < seconds + 90:
+            if passed - said >= PROGRESS_SECONDS:
+                said = passed
+                ended = site.bridge.metrics().value("sipbridge_calls_total")
+                say(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls over, {site.footprint()}")
+            time.sleep(0.2)
+        return traffic.results(), traffic.errors()
+    finally:
+        traffic.stop()
+
+
+def _books(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Books:
+    site.bridge.wait_for_metric(0, "sipbridge_calls_active", 30)
+    with suppress(TimeoutError):  # what is left the books tell
+        wait_for(lambda: count_open(site.journal) == 0, "the journal to close the last call", 5)
+    return Books(
+        placed=placed,
+        taken=site.taken(),
+        metrics=site.bridge.metrics(),
+        records=read_records(site.store),
+        signals=site.cxone.all_signals(),
+        requests=site.cxone.requests().get("signal", {}),
+        open_calls=count_open(site.journal),
+        reloads=reloads,
+        internal_errors=site.bridge.program.log.read_text(errors="replace").count('"internal_error"'),
+    )
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print the books, what is left, and what went wrong on purpose."""
+    write = sys.stdout.write
+    write("\nWhat was counted\n\n" + "".join(f"{row}\n" for row in verdict.rows))
+    left = "SOMETHING IS LEFT" if verdict.has_left_something else "nothing is left"
+    write(f"\nWhat is held: {left}{', and memory HAS GROWN' if verdict.has_grown else ''}\n\n")
+    write(f"  at rest   {verdict.before}\n  after     {verdict.after}\n")
+    faults = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.faults.items()))
+    write(f"\n  faults: {faults}\n")
+    if not all(row.agrees for row in verdict.rows) and verdict.errors:
+        write(f"\n{verdict.errors}\n")
+    write(f"\n{'clean' if verdict.is_clean else 'NOT CLEAN'}\n")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.model import CallState
+from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.errors import StartupError
+from sipbridge.store.journal import journal as journal_module
+from sipbridge.store.journal.journal import FileJournal
+from tests.store.records import make_handoff, make_record
+
+HEADERS = {"X-Line": "gold"}
+Open = Callable[[], FileJournal]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db.journal"
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[Open]:
+    opened: list[FileJournal] = []
+
+    def open_it() -> FileJournal:
+        opened.append(FileJournal(path))
+        return opened[-1]
+
+    yield open_it
+    for journal in opened:
+        await journal.close()
+
+
+def left_in(path: Path) -> list[Unfinished]:
+    """What a start would find now, whatever becomes of the process that writes."""
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    journal = FileJournal(copy)
+    found = journal.unfinished()
+    asyncio.get_running_loop().create_task(journal.close())
+    return found
+
+
+async def test_a_new_journal_leaves_nothing_open(reopen: Open, path: Path) -> None:
+    assert reopen().unfinished() == []
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_call_that_began_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+    record = make_record()
+    assert await reopen().begin(record, HEADERS)
+    assert left_in(path) == [Unfinished(record, HEADERS, None)]
+
+
+async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    assert await journal.signalling(make_record())
+    assert [call.signal for call in left_in(path)] == [SignalResult.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (SignalResult.ACCEPTED, SignalResult.ACCEPTED),
+        (SignalResult.REFUSED, SignalResult.REFUSED),
+        (SignalResult.UNDELIVERED, None),
+    ],
+)
+async def test_what_became_of_a_signal_is_kept(reopen: Open, result: SignalResult, found: SignalResult | None) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    await journal.signalling(make_record())
+    journal.signalled("call-1", result)
+    await journal.close()
+    assert [call.signal for call in reopen().unfinished()] == [found]
+
+
+async def test_a_call_whose_record_is_stored_is_forgotten_and_leaves_no_trace(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    journal.stored("call-1")
+    await journal.close()
+    assert path.read_bytes() == b""
+
+
+async def test_a_record_that_the_store_did_not_take_is_kept_whole(reopen: Open) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    ended = make_record(state=CallState.ENDED, handoff=make_handoff(data={"a": ["ü", None]}))
+    journal.unstored(ended)
+    await journal.close()
+    assert [call.record for call in reopen().unfinished()] == [ended]
+
+
+async def test_a_line_that_was_cut_short_or_mangled_costs_no_other_call(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    await journal.begin(make_record("call-2"), HEADERS)
+    await journal.close()
+    first, second = path.read_bytes().splitlines(keepends=True)
+    wrong = b'{"what":"began","call":"call-3","record":{"call_id":7}}\n'
+    path.write_bytes(first + b"\xff\x00 no JSON\n[1]\n{}\n" + wrong + second + second[:40])
+    assert [call.record.call_id for call in reopen().unfinished()] == ["call-1", "call-2"]
+
+
+@pytest.mark.parametrize(
+    "end", [b'{"what":"stored","ca', b"\0" * 512, b"no JSON", b'{"what":"stored","call":"call-1"}', b"[1]\n"]
+)
+async def test_what_is_noted_after_an_end_that_was_torn_off_is_found_again(
+    reopen: Open, path: Path, end: bytes
+) -> None:
+    path.write_bytes(end)
+    journal = reopen()
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    assert await journal.signalling(make_record("call-2"))
+    assert [(call.record.call_id, call.signal) for call in left_in(path)] == [("call-2", SignalResult.UNKNOWN)]
+
+
+async def test_the_file_stays_small_and_keeps_what_is_open(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
+    journal = reopen()
+    await journal.begin(make_record("stays"), HEADERS)
+    alone = path.stat().st_size
+    for number in range(200):
+        await journal.begin(make_record(f"call-{number}"), HEADERS)
+        journal.stored(f"call-{number}")
+    async with asyncio.timeout(10):
+        while path.stat().st_size > alone:  # noqa: ASYNC110 (a file tells nobody when it changes)
+            await asyncio.sleep(0.01)
+    assert [call.record.call_id for call in left_in(path)] == ["stays"]
+
+
+async def test_a_file_that_was_deleted_is_made_anew_with_all_that_is_open(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    path.unlink()
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2"]
+
+
+async def test_a_disk_that_is_full_is_told_and_made_up_for_when_it_is_not(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record("call-1"), HEADERS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        assert not await journal.begin(make_record("call-2"), HEADERS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await journal.begin(make_record("call-3"), HEADERS)
+    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2", "call-3"]
+
+
+async def test_what_a_full_disk_did_not_take_is_made_up_for_with_no_other_call(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
+    journal = reopen()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        assert not await journal.begin(make_record("call-1"), HEADERS)
+        assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing takes room beside it"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    async with asyncio.timeout(10):
+        while not left_in(path):  # noqa: ASYNC110 (a file tells nobody when it changes)
+            await asyncio.sleep(0.02)
+
+
+def test_what_is_no_file_is_refused_and_not_replaced() -> None:
+    with pytest.raises(StartupError, match="is no file"):
+        FileJournal(Path("/dev/null"))
+
+
+async def test_a_journal_belongs_to_one_bridge(reopen: Open) -> None:
+    reopen()
+    with pytest.raises(StartupError, match="in use by another sipbridge"):
+        reopen()
+
+
+def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"store.journal: .* cannot be written"):
+        FileJournal(tmp_path / "nowhere" / "calls.journal")
+
+
+async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "PATIENCE_SECONDS", 0.01)
+    hangs = threading.Event()
+    monkeypatch.setattr(journal_module, "_write_whole", lambda *_: hangs.wait())
+    assert not await reopen().begin(make_record(), HEADERS)
+    hangs.set()
+
+
+async def test_the_end_of_the_callers_leg_is_there_once_it_says_so(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    written = threading.Event()
+    # On another thread than the loop's.
+    await asyncio.to_thread(journal.hung_up, "call-1", "caller", at, written.set)
+    assert await asyncio.to_thread(written.wait, 10)
+    (call,) = left_in(path)
+    assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
+
+
+async def test_who_waits_for_the_end_to_be_written_is_told_even_if_it_cannot_be(
+    reopen: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    monkeypatch.setattr(journal_module, "_write_whole", _fails)
+    written, closed = threading.Event(), threading.Event()
+    journal.hung_up("call-1", "caller", datetime.now(UTC), written.set)
+    assert await asyncio.to_thread(written.wait, 10)
+    await journal.close()
+    journal.hung_up("call-1", "caller", datetime.now(UTC), closed.set)
+    assert closed.is_set()
+
+
+def _fails(_file: int, _data: bytes) -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+async def test_a_try_that_did_not_arrive_is_taken_back_at_once(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LAZY_SECONDS", 60.0)
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    await journal.signalling(make_record())
+    journal.signalled("call-1", SignalResult.UNDELIVERED)
+    async with asyncio.timeout(10):
+        while b"undelivered" not in path.read_bytes():  # noqa: ASYNC110 (a file tells nobody when it changes)
+            await asyncio.sleep(0)
+    assert [call.signal for call in left_in(path)] == [None]
+
+
+async def test_the_parameters_of_a_signal_that_was_begun_are_kept(reopen: Open) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    signalled = make_record(handoff=make_handoff(parameters={"p1": "care"}))
+    await journal.signalling(signalled)
+    await journal.close()
+    assert [call.record for call in reopen().unfinished()] == [signalled]
+
+
+async def test_a_journal_of_release_0_1_0_is_read(reopen: Open, path: Path) -> None:
+    """It wrote no record with `signalling`, and no `hung_up`."""
+    record = make_record().model_dump_json()
+    lines = [
+        f'{{"what":"began","call":"call-1","record":{record},"headers":{{"X-Line":"gold"}}}}',
+        '{"what":"signalling","call":"call-1"}',
+        f'{{"what":"began","call":"call-2","record":{make_record("call-2").model_dump_json()},"headers":{{}}}}',
+        '{"what":"of a later release","call":"call-2"}',
+    ]
+    path.write_text("\n".join([*lines, ""]))
+    assert reopen().unfinished() == [
+        Unfinished(make_record(), HEADERS, SignalResult.UNKNOWN),
+        Unfinished(make_record("call-2"), {}),
+    ]

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.model import CallState
+from sipbridge.calls.ports import RecordStore
+from sipbridge.errors import StoreError
+from sipbridge.handoffs.record import Turn
+from sipbridge.store.sqlite import retention
+from tests.store.conftest import OpenStore, Writer
+from tests.store.records import START, make_handoff, make_record
+
+
+async def test_a_record_comes_back_as_it_was_put(store: RecordStore) -> None:
+    record = make_record(
+        handoff=make_handoff(data={"order": 12, "nested": {"a": [1, None, "ü\x00"]}}, parameters={"p1": "care"}),
+        transcript=(Turn(role="caller", text="Hello?", at=START),),
+    )
+    await store.put(record)
+    assert await store.get("acme", "billing", "call-1") == record
+
+
+async def test_data_nested_as_deep_as_agents_may_send_it_comes_back(store: RecordStore) -> None:
+    deep: object = "core"
+    for _ in range(200):
+        deep = [deep]
+    record = make_record(handoff=make_handoff(data={"deep": deep}))
+    await store.put(record)
+    assert await store.get("acme", "billing", "call-1") == record
+
+
+async def test_a_later_put_replaces_an_earlier_one(store: RecordStore) -> None:
+    await asyncio.gather(store.put(make_record()), store.put(make_record(state=CallState.ENDED)))
+    record = await store.get("acme", "billing", "call-1")
+    assert record
+    assert record.state is CallState.ENDED
+
+
+async def test_the_latest_put_of_a_call_wins_though_it_was_in_no_hurry(store: RecordStore) -> None:
+    started, ended = make_record(), make_record(state=CallState.ENDED)
+    await asyncio.gather(store.put(started), store.put(ended, urgent=False))
+    assert await store.get("acme", "billing", "call-1") == ended
+
+
+async def test_a_put_in_no_hurry_is_written_with_no_other_to_ride_with(store: RecordStore) -> None:
+    async with asyncio.timeout(5):
+        await store.put(make_record("call-1"), urgent=False)
+        await store.put(make_record("call-2"), urgent=False)
+    assert await store.get("acme", "billing", "call-2") == make_record("call-2")
+
+
+async def test_a_project_sees_its_own_calls_alone(store: RecordStore) -> None:
+    await store.put(make_record(handoff=make_handoff()))
+    for client, project in (("acme", "sales"), ("other", "billing")):
+        assert await store.get(client, project, "call-1") is None
+        assert await store.get_shared(client, project, "contact-1") is None
+        assert await store.list_calls(client, project, limit=10) == []
+
+
+async def test_of_two_calls_with_a_shared_id_the_newest_is_found(store: RecordStore) -> None:
+    await store.put(make_record("new", started_at=START + timedelta(microseconds=1)))
+    await store.put(make_record("old"))
+    record = await store.get_shared("acme", "billing", "contact-1")
+    assert record
+    assert record.call_id == "new"
+
+
+async def test_the_shared_id_that_the_agent_gives_takes_the_place_of_the_contact_id(store: RecordStore) -> None:
+    await store.put(make_record())
+    await store.put(make_record(handoff=make_handoff(shared_id="crm-7")))
+    assert await store.get_shared("acme", "billing", "contact-1") is None
+    assert await store.get_shared("acme", "billing", "crm-7")
+
+
+async def test_calls_are_listed_newest_first_and_in_pages(store: RecordStore) -> None:
+    for minute in (2, 0, 1, 3):
+        await store.put(make_record(f"call-{minute}", started_at=START + timedelta(minutes=minute)))
+    page = await store.list_calls("acme", "billing", limit=2)
+    assert [record.call_id for record in page] == ["call-3", "call-2"]
+    rest = await store.list_calls("acme", "billing", limit=2, before=page[-1].started_at)
+    assert [record.call_id for record in rest] == ["call-1", "call-0"]
+
+
+async def test_puts_that_wait_together_are_committed_together(writer: Writer, store: RecordStore) -> None:
+    before = writer.statements.count("COMMIT")
+    await asyncio.gather(*(store.put(make_record(f"call-{n}")) for n in range(1000)))
+    assert 1 <= writer.statements.count("COMMIT") - before <= 20
+    assert len(await store.list_calls("acme", "billing", limit=2000)) == 1000
+
+
+async def test_commits_wait_for_the_disk(writer: Writer, store: RecordStore) -> None:
+    await store.put(make_record())
+    assert writer.connection
+    assert writer.connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+async def test_a_cancelled_put_disturbs_no_other(store: RecordStore) -> None:
+    cancelled = asyncio.create_task(store.put(make_record("call-1")))
+    other = asyncio.create_task(store.put(make_record("call-2")))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await other
+    assert await store.get("acme", "billing", "call-2")
+
+
+async def test_text_that_is_no_unicode_fails_that_put_alone(store: RecordStore) -> None:
+    with pytest.raises(StoreError, match="text that cannot be stored"):
+        await store.put(make_record("broken", handoff=make_handoff(data={"x": "\ud800"})))
+    await store.put(make_record("whole"))
+    assert await store.get("acme", "billing", "whole")
+
+
+async def test_a_body_that_something_else_wrote_is_an_error_that_does_not_quote_it(
+    path: Path, store: RecordStore
+) -> None:
+    await store.put(make_record())
+    with sqlite3.connect(path) as connection:
+        connection.execute("""UPDATE calls SET body = '{"caller": "+15550001"}'""")
+    connection.close()
+    with pytest.raises(StoreError, match="cannot be read") as caught:
+        await store.get("acme", "billing", "call-1")
+    assert "5550001" not in str(caught.value)
+
+
+async def test_closing_writes_what_is_queued(reopen: OpenStore) -> None:
+    store = reopen()
+    puts = [asyncio.create_task(store.put(make_record(f"call-{n}"))) for n in range(100)]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*puts)
+    assert len(await reopen().list_calls("acme", "billing", limit=200)) == 100
+
+
+async def test_a_closed_store_says_so(store: RecordStore) -> None:
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.put(make_record())
+    with pytest.raises(StoreError, match="closed"):
+        await store.get("acme", "billing", "call-1")
+
+
+PUT_AND_LINGER = """
+import asyncio, sys
+from pathlib import Path
+from datetime import timedelta
+from sipbridge.calls.model import CallRecord
+from sipbridge.store.sqlite.store import SqliteStore
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]), retention=timedelta(days=1))
+    await store.put(CallRecord.model_validate_json(sys.argv[2]))
+    print("stored", flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_record_outlives_a_process_that_is_killed(path: Path, reopen: OpenStore) -> None:
+    record = make_record(handoff=make_handoff())
+    arguments = [sys.executable, "-c", PUT_AND_LINGER, str(path), record.model_dump_json()]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603, ASYNC220 (this test's own program; nothing else runs meanwhile)
+        assert child.stdout
+        assert child.stdout.readline() == "stored\n"
+        os.kill(child.pid, signal.SIGKILL)
+    assert await reopen().get("acme", "billing", "call-1") == record
+
+
+async def age(path: Path, store: RecordStore, hours: dict[str, float]) -> None:
+    """Put a record for each name and make its last put so many hours old."""
+    for call_id, old in hours.items():
+        await store.put(make_record(call_id))
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE calls SET updated_at = updated_at - ? WHERE call_id = ?", (old * 3.6e9, call_id))
+        connection.close()
+
+
+async def test_old_records_are_gone_after_a_start(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PURGE_ROWS", 2)
+    first = reopen()
+    await age(path, first, {"a": 25, "b": 25, "c": 25, "d": 25, "e": 25, "fresh": 23})
+    await first.close()
+    assert await names_when_purged(reopen()) == {"fresh"}
+
+
+async def test_where_all_records_are_old_at_a_start_the_clock_has_time_to_be_set(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = reopen()
+    await age(path, first, {"a": 25, "b": 26})
+    await first.close()
+    second = reopen()
+    await second.put(make_record("put after the first look"))
+    assert len(await second.list_calls("acme", "billing", limit=10)) == 3
+    await second.close()
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
+    assert await names_when_purged(reopen()) == {"put after the first look"}
+
+
+async def test_old_records_go_while_the_store_is_open(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
+    store = reopen()
+    await age(path, store, {"old": 25, "fresh": 23})
+    assert await names_when_purged(store) == {"fresh"}
+
+
+async def names_when_purged(store: RecordStore) -> set[str]:
+    """Ask until one is left."""
+    while len(found := await store.list_calls("acme", "billing", limit=10)) > 1:  # noqa: ASYNC110 (nothing tells of a purge)
+        await asyncio.sleep(0.01)
+    return {record.call_id for record in found}

@@ -1,0 +1,109 @@
+"""A bridge whose projects have SIP agents, and the agents, which SIPp plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.ports import kept_port
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import Settings, client_settings, project_settings
+from tests.harness.sip.sip_messages import Message
+from tests.harness.waiting import wait_for
+
+from .site import NUMBERS, PlacedCall, Site, site
+
+SILENT_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class AgentSite:
+    """A bridge with SIP agents at two ports of ours; `backup` tries the second where the first is not reached."""
+
+    trunk: Site
+    ports: tuple[int, int]
+
+    def agent(
+        self,
+        scenario: str,
+        *,
+        second: bool = False,
+        hold_seconds: float = 0,
+        speaks: bool = False,
+        transport: str = "udp",
+        keys: Mapping[str, str] | None = None,
+    ) -> Sipp:
+        """Let an agent wait for a call. One that speaks sends back what it hears, which is silence."""
+        sipp = Sipp(
+            scenario,
+            self.trunk.folder,
+            port=self.ports[second],
+            keys=keys,
+            transport=transport,
+            options=[*some_calls(hold_seconds=hold_seconds), *(["-rtp_echo"] if speaks else [])],
+        )
+        self.trunk.started.append(sipp)
+        if transport == "tcp":
+            wait_for(lambda: listens(sipp.port), f"SIPp on TCP port {sipp.port}")
+            return sipp
+        return sipp.await_port()
+
+    def call(self, scenario: str, project: str = "bot", *, hold_seconds: float = 0) -> PlacedCall:
+        """Place a call to a project."""
+        return self.trunk.call(scenario, project, hold_seconds=hold_seconds)
+
+
+def requests(agent: Sipp, method: str) -> list[Message]:
+    """The requests of that method that came to the agent in its call, none twice.
+
+    Others come too: what an agent that had the port before it left without an answer.
+    """
+    call_id = agent.received("INVITE")[0].header("Call-ID")
+    of_call = (message for message in agent.received(method) if message.header("Call-ID") == call_id)
+    return list({message.header("CSeq"): message for message in of_call}.values())
+
+
+def outcomes(agent: Sipp) -> list[str]:
+    """What the agent was told of its REFERs: the status lines in the bodies of NOTIFY (RFC 3515, 2.4.5)."""
+    return [message.body.strip().splitlines()[0] for message in requests(agent, "NOTIFY")]
+
+
+@contextmanager
+def agent_site(folder: Path, cxone: Simulator) -> Iterator[AgentSite]:
+    """Run a bridge with all projects."""
+    ports = kept_port(), kept_port()
+    acme = client_settings(NUMBERS["acme"], cxone.url, _projects(*ports))
+    with site(folder, cxone, clients={"acme": acme}) as trunk:
+        yield AgentSite(trunk, ports)
+
+
+def _projects(first: int, second: int) -> dict[str, Settings]:
+    bot, spare = f"sip:bot@127.0.0.1:{first}", f"sip:bot@127.0.0.1:{second}"
+    return {
+        "bot": _project("bot", bot, headers={"X-Tenant": "acme", "X-Lang": "de"}),
+        "backup": _project("backup", [bot, spare], answer_timeout_seconds=1),
+        "tcp": _project("tcp", bot, transport="tcp"),
+        "quiet": _project("quiet", bot, silence_timeout_seconds=SILENT_SECONDS),
+        "patient": _project("patient", bot, grace_seconds=5),
+        "kind": _project("kind", [bot, spare], failing="handoff", answer_timeout_seconds=1),
+    }
+
+
+def _project(
+    name: str, uri: str | list[str], *, failing: str = "reject", grace_seconds: float = 0.5, **agent: object
+) -> Settings:
+    settings = project_settings(name, agent={"type": "sip", "uri": uri, **agent}, on_agent_failure=failing)
+    settings["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
+    settings["handoff"]["signal"]["p4"] = "{data.order_id}"
+    settings["handoff"]["release_grace_seconds"] = grace_seconds
+    settings["handoff"]["allowed_routes"] = ["sip:*@127.0.0.1:5080"]
+    return settings
+
+
+def listens(port: int) -> bool:
+    """Tell whether a TCP socket of this machine listens on the port (proc(5), /proc/net/tcp: state 0A)."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)

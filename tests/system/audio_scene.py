@@ -1,0 +1,152 @@
+"""Calls whose audio is ours at both ends: caller and agent say what a test wants, and tell what they heard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.harness.media.g711 import PCMU
+from tests.harness.media.media_agent import AgentCall, MediaAgent
+from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
+from tests.harness.media.stamp import Heard
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import Bridge, Project, bridge
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
+from tests.harness.waiting import wait_for
+
+from .site import Contact
+
+NUMBER = "+19995550091"
+SIP, WEBSOCKET = "sip", "websocket"
+
+
+class Peer(Protocol):
+    """One end of a call."""
+
+    def say(self, frames: Iterable[bytes]) -> None: ...
+    def stamps(self) -> list[Heard]: ...
+    def keys(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class TalkingCall:
+    """An answered call with audio at both ends."""
+
+    caller: RtpStream
+    agent: Peer
+    signalling: Sipp
+    agent_signalling: Sipp | None
+
+    @property
+    def sip_agent(self) -> RtpStream:
+        """The agent, where it speaks SIP."""
+        assert isinstance(self.agent, RtpStream)
+        return self.agent
+
+    @property
+    def websocket_agent(self) -> AgentCall:
+        """The agent, where it speaks WebSocket."""
+        assert isinstance(self.agent, AgentCall)
+        return self.agent
+
+    def wait_for_ack(self, invites: int) -> None:
+        """Return once the caller has sent so many INVITEs and their ACKs."""
+
+        def acknowledged() -> bool:
+            acks = [each for each in self.signalling.messages if each.sent and each.method == "ACK"]
+            return any(each.header("CSeq").startswith(f"{invites} ") for each in acks)
+
+        wait_for(acknowledged, f"the ACK of INVITE {invites}")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A bridge with a SIP and a WebSocket agent, each a project of that name."""
+
+    bridge: Bridge
+    folder: Path
+    rtp: RtpLoop
+    agent: MediaAgent
+    sip_agent_port: int
+
+    @contextmanager
+    def call(
+        self,
+        kind: str,
+        scenario: str = "media_caller",
+        *,
+        caller: RtpPort | None = None,
+        payload_type: int = PCMU,
+        pause_seconds: float = 0,
+        keys: Mapping[str, str] | None = None,
+    ) -> Iterator[TalkingCall]:
+        """Place a call to an agent; it is up with audio inside, and ended from the bridge's side afterwards.
+
+        `caller` is where its SDP says that it is, and `keys` are those of the scenario that others do not have.
+        """
+        contact = Contact.new()
+        project = self.bridge.project("media", kind, key(kind))
+        with ExitStack() as stack:
+            caller_port = caller or stack.enter_context(self.rtp.port(payload_type))
+            agent_port = stack.enter_context(self.rtp.port())
+            answering = stack.enter_context(self._answering(agent_port.port)) if kind == SIP else None
+            all_keys = {
+                "token": token(kind),
+                "contact_id": contact.id,
+                "main_contact_id": contact.main_id,
+                "rtp_port": str(caller_port.port),
+                "payload_type": str(payload_type),
+                **(keys or {}),
+            }
+            options = some_calls(hold_seconds=pause_seconds)
+            sipp = Sipp(scenario, self.folder, remote=self.bridge.sip, number=NUMBER, keys=all_keys, options=options)
+            with sipp:
+                call_id = project.live_call(contact.id)
+                agent: Peer = agent_port.stream() if answering else self.agent.next_call()
+                if answering:
+                    agent_port.stream().key_payload_type = _key_payload_type(answering)
+                try:
+                    yield TalkingCall(caller_port.stream(), agent, sipp, answering)
+                finally:
+                    _end(project, call_id)
+                sipp.check()
+                if answering:
+                    answering.check()
+
+    def _answering(self, rtp_port: int) -> Sipp:
+        sipp = Sipp("media_agent", self.folder, port=self.sip_agent_port, keys={"rtp_port": str(rtp_port)})
+        return sipp.await_port()
+
+
+@contextmanager
+def audio_scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
+    """Run the bridge and both agents."""
+    sip_agent_port = kept_port()
+    with RtpLoop() as rtp, MediaAgent() as agent:
+        agents = {
+            SIP: {"type": "sip", "uri": f"sip:agent@127.0.0.1:{sip_agent_port}"},
+            WEBSOCKET: {"type": "websocket", "url": agent.url},
+        }
+        projects = {name: project_settings(name, agent=settings) for name, settings in agents.items()}
+        settings = bridge_settings(folder, {"media": client_settings(NUMBER, cxone.url, projects)})
+        with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
+            yield Scene(running, folder, rtp, agent, sip_agent_port)
+
+
+def _end(project: Project, call_id: str) -> None:
+    answer = project.ask(f"calls/{call_id}/hangup", "POST")
+    assert answer.status // 100 == 2, answer.body
+
+
+def _key_payload_type(answering: Sipp) -> int:
+    """Return what the bridge's offer to the agent calls telephone-event."""
+    (invite, *_) = answering.received("INVITE")
+    found = re.search(r"a=rtpmap:(\d+) telephone-event/8000", invite.body)
+    assert found, invite.body
+    return int(found[1])

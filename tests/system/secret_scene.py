@@ -1,0 +1,253 @@
+"""A bridge whose secrets are all known by name, and all that can go wrong on it with something of a caller's in it."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sipbridge.simulators.cxone import DEMO_TENANT
+from tests.harness.media.audio import write_silence
+from tests.harness.media.rtp_peer import RtpLoop
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import bridge
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
+from tests.harness.web.event_stream import EventStream
+from tests.harness.web.http import fetch
+
+from .site import NUMBERS, Contact, Site
+from .websocket_site import ScriptedAgent, WebsocketSite, websocket_project
+
+POP_SECRET = "pop-link-secret-0123456789"
+AGENT_HEADER, AGENT_QUERY = "agent-header-secret", "agent-query-secret"
+LINE_HEADER, DESK_HEADER = "line-header-secret", "desk-header-secret"
+WRONG = {"client_secret": "refused-client-secret", "access_key_secret": "refused-key-secret"}
+STRANGERS_TOKEN, STRANGERS_KEY = "token-of-a-stranger", "key-of-a-stranger"
+PROJECTS = ("bot", "gone", "line", "desk", "greeting", "refused")
+CLIP_SECONDS = 2
+REFUSED_NUMBER = "+19995550077"
+
+# What may stand nowhere.
+SECRETS = (
+    *map(token, PROJECTS),
+    *map(key, PROJECTS),
+    *(POP_SECRET, AGENT_HEADER, AGENT_QUERY, LINE_HEADER, DESK_HEADER),
+    *(DEMO_TENANT.client_secret, DEMO_TENANT.access_key_secret),
+    *WRONG.values(),
+    base64.b64encode(f"{DEMO_TENANT.client_id}:{DEMO_TENANT.client_secret}".encode()).decode(),
+    "Bearer ",
+)
+# A slip of the pen away from one of ours.
+NEAR_SECRETS = (STRANGERS_TOKEN, STRANGERS_KEY)
+
+# What is the caller's: in the records, and in no line above debug.
+CALLER, DIALLED = "5550100", "9995550"
+DATA, PARAMETER, UTTERANCE, WORDS = "data-of-caller", "parameter-of-caller", "Zanzibar 4711", "transcript-of-caller"
+HEADER = "calm"  # ws_caller_impostor's X-Mood
+PERSONAL = (CALLER, DIALLED, DATA, PARAMETER, "anzibar", WORDS, f'"{HEADER}"')
+
+HANDOFF = {
+    "utterance": UTTERANCE,
+    "data": {"order_id": DATA},
+    "parameters": {"p5": PARAMETER},
+    "transcript": [{"role": "caller", "text": WORDS}],
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The bridge, its agent, and what was got out of it."""
+
+    site: WebsocketSite
+    served: list[str]
+    stored: list[bytes]
+
+    def play(self) -> None:
+        """Let happen what can: good calls, then faults of every side."""
+        self._agent_errs()
+        with self._agent_is_lost():  # which takes its time
+            self._api_hands_off()
+            self._nobody_is_reached()
+            self._cxone_fails()
+            self._strangers_call()
+            self._strangers_ask()
+        self._store_is_gone()
+        self._read_what_is_open()
+
+    # ------------------------------------------------------------ calls
+
+    def _agent_errs(self) -> None:
+        with self.site.call("bot", "ws_caller_impostor") as call:
+            agent = call.agent()
+            sid = agent.stream_sid
+            agent.send(f'{{"event": "{DATA}'.encode())
+            agent.send({"event": DATA, "streamSid": sid, DATA: CALLER})
+            agent.send({"event": "media", "streamSid": sid, "media": {"payload": f"{DATA}%"}})
+            agent.send({"event": "handoff", "streamSid": sid, "handoff": {"destination": DATA}})
+            agent.send({"event": "handoff", "streamSid": sid, "handoff": {"route": f"sip:+{CALLER}@{DATA}"}})
+            agent.send({"event": "handoff", "streamSid": sid, "handoff": HANDOFF})
+            call.went_as_written()
+            assert call.record()["handoff"]["data"] == {"order_id": DATA}
+
+    @contextmanager
+    def _agent_is_lost(self) -> Iterator[None]:
+        with self.site.call("bot", "ws_caller_impostor") as call:
+            agent = call.agent()
+            self.site.agents.turn_away()
+            agent.drop()
+            yield
+            assert call.went_as_written().record()["handoff"]["reason"] == "agent_lost"
+
+    def _api_hands_off(self) -> None:
+        call = self.site.trunk.call("release", "greeting")
+        call_id = call.answered()
+        self._read_what_is_stored()  # the journal of calls in progress among it
+        assert call.project.ask(f"calls/{call_id}/turns", "POST", {"turns": [WORDS]}).status == 422
+        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"parameters": {"p10": PARAMETER}}).status == 422
+        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"destination": DATA}).status == 422
+        with EventStream(f"{call.project.url}/events", call.project.key) as events:
+            assert call.project.ask(f"calls/{call_id}/handoff", "POST", HANDOFF).status == 202
+            call.went_as_written()
+            self.served.extend(map(str, events.until("call.ended", 5)))
+        (signal,) = call.signals()
+        link = urlsplit(signal["p9"]).path
+        assert DATA in fetch(f"{self.site.trunk.bridge.http}{link}").body.decode()
+        assert fetch(f"{self.site.trunk.bridge.http}{link}x").status == 403
+        self.served.append(str(call.record()))
+
+    def _nobody_is_reached(self) -> None:
+        line = self.site.trunk.call("agent_caller_unserved", "line")
+        desk = self.site.trunk.call("release", "desk")
+        with self.site.call("gone", "ws_caller_impostor") as gone:
+            assert gone.went_as_written().record()["handoff"]["reason"] == "agent_unavailable"
+        line.went_as_written()
+        assert desk.went_as_written().record()["handoff"]["transfer"]
+
+    def _cxone_fails(self) -> None:
+        calls = [self.site.trunk.call("release", "refused", number=REFUSED_NUMBER)]
+        for fault in ({"status": 500}, {"status": 404}, {"expire_tokens": True}):
+            contact = Contact.new()
+            self.site.trunk.cxone.fail("signal", contact_id=contact.id, **fault)
+            calls.append(self.site.trunk.call("release", "desk", contact=contact))
+        for call in calls:
+            call.went_as_written()
+
+    def _store_is_gone(self) -> None:
+        self._read_what_is_stored()
+        with closing(sqlite3.connect(self.site.trunk.folder / "calls.db")) as database, database:
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                database.execute(f"DROP TABLE {table}")
+        call = self.site.trunk.call("release", "desk").went_as_written()
+        self.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        assert self.site.trunk.bridge.metrics().value("sipbridge_store_errors_total") > 0
+        # What the file does not take waits in memory, and is shown from there.
+        assert call.project.handoff_state(call.contact.id).status == 200
+
+    # ------------------------------------------------------------ strangers
+
+    def _strangers_call(self) -> None:
+        site = self.site.trunk
+        site.call("bad_token", "bot", shown_token=STRANGERS_TOKEN).went_as_written()
+        site.call("unknown_number", "bot", number=f"+1{CALLER}").went_as_written()
+        site.call("malformed_contact_id", "bot").went_as_written()
+        site.call("truncated_body", "bot").went_as_written()
+        host, port = site.bridge.sip.split(":")
+        with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+            for start_line, from_header in (
+                (f"INVITE sip:+{DIALLED}@ SIP/2.0", f"From: <sip:+{CALLER}@x>;tag=1\r\n"),
+                (f"INVITE sip:+{DIALLED}@x SIP/2.0", ""),
+                (f"BYE sip:+{CALLER}@x SIP/2.0", f"From: {CALLER}\r\n"),
+                (f"{DATA} {token('bot')}", ""),
+            ):
+                # The Call-ID is an id, and the log shows it: it is how a refused INVITE is found in a trace.
+                message = (
+                    f"{start_line}\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1\r\n{from_header}"
+                    f"To: <sip:+{DIALLED}@x>\r\nCall-ID: stranger\r\nCSeq: {CALLER}x {start_line.split()[0]}\r\n"
+                    f"X-Auth-Token: {token('bot')}\r\nContent-Length: 0\r\n\r\n"
+                )
+                stranger.sendto(message.encode(), (host, int(port)))
+
+    def _strangers_ask(self) -> None:
+        site = self.site.trunk
+        for shown in (STRANGERS_KEY, key("bot")):
+            self.served.append(str(site.bridge.project("acme", "greeting", shown).ask("calls").body))
+        site.bridge.project("acme", "bot", key("bot")).ask(f"calls/{DATA}/handoff?key={key('bot')}", "POST", DATA)
+        host, port = urlsplit(site.bridge.http).netloc.split(":")
+        for line in (f"GET /{DATA}\x00 HTTP/1.1", f"GET /v1/acme/bot/calls?key={key('bot')} HTTP/9.9", DATA):
+            with socket.create_connection((host, int(port)), timeout=10) as stranger:
+                stranger.sendall(f"{line}\r\nx-api-key: {key('bot')}\r\nHost: x\r\n\r\n".encode())
+                stranger.shutdown(socket.SHUT_WR)
+                self.served.append(stranger.makefile("rb").read().decode(errors="replace"))
+
+    # ------------------------------------------------------------ what can be read
+
+    def _read_what_is_open(self) -> None:
+        bridge = self.site.trunk.bridge
+        for path in ("metrics", "healthz", "readyz", "openapi.json", "nowhere"):
+            self.served.append(fetch(f"{bridge.http}/{path}").body.decode())
+        self.served.append(Path(f"/proc/{bridge.program.pid}/cmdline").read_text())
+        self.served.append(bridge.ready_line)
+
+    def log(self) -> str:
+        """What the bridge has written so far."""
+        return self.site.trunk.bridge.program.log.read_text(errors="replace")
+
+    def _read_what_is_stored(self) -> None:
+        self.stored.extend(file.read_bytes() for file in self.site.trunk.folder.glob("calls.db*"))
+
+
+@contextmanager
+def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
+    """Run the bridge, which logs all it can."""
+    with ExitStack() as stack:
+        agents = stack.enter_context(ScriptedAgent())
+        rtp = stack.enter_context(RtpLoop())
+        settings = settings_of(folder, cxone.url, agents.url)
+        running = stack.enter_context(bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}))
+        trunk = Site(running, cxone, folder, desk_port=0)
+        stack.callback(trunk.end_calls)
+        yield Scene(WebsocketSite(trunk, rtp, agents, spare_port=0), [], [])
+
+
+def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
+    """A configuration with a secret in every place that may hold one."""
+    clip = folder / "clip.wav"
+    write_silence(clip, CLIP_SECONDS)
+    nobody = f"127.0.0.1:{kept_port()}"
+    header = {"Authorization": f"Bearer {AGENT_HEADER}"}
+    impatient: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
+    quotes = ["sh", "-c", "cat >&2; exit 1"]  # what it was to say, among its complaints
+    desk = {"method": "invite", "uri": f"sip:+{CALLER}@{nobody}", "headers": {"X-Key": DESK_HEADER}}
+    projects = {
+        "bot": websocket_project("bot", f"{agent_url}?key={AGENT_QUERY}", agent=impatient, tts_command=quotes),
+        "gone": websocket_project(
+            "gone", f"ws://bot:{AGENT_QUERY}@{nobody}/?key={AGENT_QUERY}", agent=impatient, failing="handoff"
+        ),
+        "line": project_settings(
+            "line",
+            agent={
+                "type": "sip",
+                "uri": f"sip:+{CALLER}@{nobody}",
+                "headers": {"X-Key": LINE_HEADER},
+                "answer_timeout_seconds": 0.5,
+            },
+        ),
+        "desk": project_settings("desk", desk | {"answer_timeout_seconds": 0.5}),
+        "greeting": project_settings("greeting", agent={"type": "prompt", "audio": str(clip)}),
+    }
+    for project in projects.values():
+        project["handoff"]["signal"] |= {"p4": "{data.order_id}", "p6": "{caller} {dialled}", "p9": "{pop_url}"}
+        project["handoff"]["post_transcript"] = True
+    refused = client_settings(REFUSED_NUMBER, cxone_url, {"refused": project_settings("refused")})
+    refused["cxone"] |= WRONG
+    acme = client_settings(NUMBERS["acme"], cxone_url, projects)
+    settings = bridge_settings(folder, {"acme": acme, "refused": refused})
+    settings["http"]["pop_link_secret"] = POP_SECRET
+    return settings

@@ -1,0 +1,228 @@
+"""What the tests stand on: a bridge with several projects, its CXone, and calls from a trunk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tests.harness.media.audio import write_silence
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import Bridge, Project, bridge
+from tests.harness.programs.nameserver import Nameserver
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
+from tests.harness.waiting import wait_for
+from tests.harness.web.metrics import Metrics
+from tests.soak.streams import with_contact_of_its_own
+
+# Clients with one project of the same name: what goes wrong with their CXone (or with how it is asked) is theirs alone.
+LONERS = ("query", "nobody", "busy", "hanging", "tripped", "crowded")
+NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *LONERS), 1)}
+GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
+REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
+CLIP_SECONDS = 6
+LASTING_SECONDS = 100
+
+_contacts = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A bridge and its CXone."""
+
+    bridge: Bridge
+    cxone: Simulator
+    folder: Path
+    desk_port: int
+    numbers: Mapping[str, str] = field(default_factory=lambda: NUMBERS)
+    started: list[Sipp] = field(default_factory=list)
+
+    def call(
+        self,
+        scenario: str,
+        project: str = "release",
+        *,
+        number: str | None = None,
+        shown_token: str | None = None,
+        hold_seconds: float = 0,
+        transport: str = "udp",
+        contact: Contact | None = None,
+        calls: int = 1,
+    ) -> PlacedCall:
+        """Place a call, of a contact that no other call has unless told; or several at once, of one contact."""
+        client = project if project in self.numbers else "acme"
+        contact = contact or Contact.new()
+        keys = {
+            "token": token(project) if shown_token is None else shown_token,
+            "contact_id": contact.id,
+            "main_contact_id": contact.main_id,
+            "digits": self.numbers[client][-4:],
+            "fold": " ",
+        }
+        remote = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
+        sipp = Sipp(
+            scenario,
+            self.folder,
+            remote=remote,
+            number=number or self.numbers[client],
+            keys=keys,
+            transport=transport,
+            options=some_calls(calls, hold_seconds=hold_seconds),
+        )
+        self.started.append(sipp)
+        return PlacedCall(sipp, client, contact, self.bridge.project(client, project, key(project)), self.cxone)
+
+    def of_own_contacts(self, scenario: str) -> str:
+        """Return a scenario whose calls, placed at once, have a contact each: `Contact.of_each` names them."""
+        return with_contact_of_its_own(scenario, self.folder)
+
+    def desk(self, scenario: str, *, hold_seconds: float = 0) -> Sipp:
+        """Let a desk wait for the calls that the project `desk` hands off."""
+        return Sipp(
+            scenario, self.folder, port=self.desk_port, options=some_calls(hold_seconds=hold_seconds)
+        ).await_port()
+
+    def end_calls(self) -> None:
+        """End what a test has left over because it failed."""
+        while self.started:
+            with self.started.pop():
+                pass
+
+    def count(self) -> Counting:
+        """Count from here on."""
+        return Counting(self.bridge, self.bridge.metrics())
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Two ids as CXone gives them."""
+
+    id: str
+    main_id: str
+
+    @classmethod
+    def new(cls) -> Self:
+        """One that this process has not used yet."""
+        number = 115_500_000_000 + 10 * next(_contacts)
+        return cls(str(number + 1), str(number))
+
+    def of_each(self, calls: int) -> list[str]:
+        """Return the contact ids of so many calls that were placed at once, each with its own."""
+        return [f"{self.id}-{number}" for number in range(1, calls + 1)]
+
+
+@dataclass(frozen=True)
+class PlacedCall:
+    """A call from the trunk: what SIPp sees of it, what the bridge's records say, what CXone got."""
+
+    sipp: Sipp
+    client: str
+    contact: Contact
+    project: Project
+    cxone: Simulator
+
+    def went_as_written(self, seconds: float = 30) -> Self:
+        """Return once the scenario is through. Raises `SippError` where it did not go as written."""
+        self.sipp.check(seconds)
+        return self
+
+    def answered(self) -> str:
+        """Return the bridge's id of the call once it is answered."""
+        return self.project.live_call(self.contact.id)
+
+    def record(self) -> dict[str, Any]:
+        """Return the record once the call is over."""
+        return self.project.ended_call(self.contact.id)
+
+    def left_no_record(self) -> bool:
+        """Whether the bridge made no call of it."""
+        return self.project.calls(self.contact.id) == []
+
+    def handoff_state(self) -> dict[str, Any]:
+        """Return what a screen-pop is told, as far as it is the handoff's."""
+        answer = self.project.handoff_state(self.contact.id)
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    def signals(self) -> list[dict[str, str]]:
+        """Return the parameters of the Signals that the contact got."""
+        return [signal["parameters"] for signal in self.cxone.signals(self.contact.id)]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """The bridge's counters, from a moment on."""
+
+    bridge: Bridge
+    before: Metrics
+
+    def shows(self, value: float, name: str, **labels: str) -> bool:
+        """Return once a counter has grown by that much: it is counted just after the last message is sent."""
+
+        def grown() -> bool:
+            return self.bridge.metrics().since(self.before, name, **labels) == value
+
+        return wait_for(grown, f"{name}{labels} to grow by {value:g}", 5)
+
+    def grew(self, name: str, **labels: str) -> float:
+        """Return by how much a counter has grown so far."""
+        return self.bridge.metrics().since(self.before, name, **labels)
+
+
+@contextmanager
+def site(
+    folder: Path,
+    cxone: Simulator,
+    *,
+    within: Sequence[str | Path] = (),
+    names: Nameserver | None = None,
+    **changes: Any,  # noqa: ANN401 (YAML)
+) -> Iterator[Site]:
+    """Run a bridge with all projects, `within` surroundings, `names` resolved by a name server of its own.
+
+    `changes` are sections of its configuration, merged in.
+    """
+    desk_port = kept_port()
+    settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
+    for section, values in changes.items():
+        settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
+    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, names=names, within=within) as running:
+        trunk = Site(running, cxone, folder, desk_port)
+        try:
+            yield trunk
+        finally:
+            trunk.end_calls()
+
+
+def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]:
+    """One client with a project for each behaviour, and those that stand alone."""
+    clip = folder / "clip.wav"
+    write_silence(clip, CLIP_SECONDS)
+    lasting = folder / "lasting.wav"
+    write_silence(lasting, LASTING_SECONDS)
+    desk = {"method": "invite", "uri": f"sip:desk@127.0.0.1:{desk_port}", "headers": {"X-Queue": "desk"}}
+    greeting = {"type": "prompt", "audio": str(GREETING)}
+    projects = {
+        "release": project_settings("release"),
+        "refer": project_settings("refer", REFER),
+        "desk": project_settings("desk", {**desk, "answer_timeout_seconds": 1}),
+        "unsignalled": project_settings("unsignalled", {"signal": False}),
+        "greeting": project_settings("greeting", agent=greeting),
+        "waiting": project_settings("waiting", agent={"type": "prompt", "audio": str(clip)}),
+        "lasting": project_settings(
+            "lasting", agent={"type": "prompt", "audio": str(lasting)}, media_timeout_seconds=3600
+        ),
+        "transcribed": project_settings("transcribed", agent=greeting),
+        "short": project_settings("short", agent=greeting, max_call_seconds=1),
+        "ending": project_settings("ending", agent={"type": "prompt", "then": "hangup"}),
+    }
+    projects["transcribed"]["handoff"]["post_transcript"] = True
+    loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
+    loners["query"]["cxone"]["parameters_in"] = "query"
+    loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{kept_port()}"
+    return {"acme": client_settings(NUMBERS["acme"], cxone_url, projects), **loners}

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench import handoffs as bench
+from tests.bench import media
+
+
+def test_the_benchmark_measures_both_sides_and_writes_all_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "build" / "bench.json"
+    options = ["--rates", "10", "--seconds", "1", "--held", "5", "--held-seconds", "3", "--output", str(file)]
+    assert bench.main(options) == 0
+    figures = json.loads(file.read_text())
+    (handoffs,) = figures["handoffs"]
+    assert (handoffs["load"]["calls"], handoffs["load"]["failed"], handoffs["failed_by_metrics"]) == (10, 0, 0)
+    assert handoffs["load"]["cpu_ms_per_call"] > 0
+    assert handoffs["load"]["refer"]["p99"] >= handoffs["load"]["refer"]["p50"] >= 0
+    assert figures["floor"][0]["failed"] == 0
+    assert (figures["held"]["calls"], figures["held"]["failed"]) == (5, 0)
+    assert "SIPp alone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", media.KINDS)
+def test_the_benchmark_of_audio_measures_both_ways_and_writes_all_figures(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "build" / "bench-media.json"
+    options = ["--calls", "4", "--seconds", "2", "--kinds", kind, "--output", str(file)]
+    assert media.main(options) == 0
+    (level,) = json.loads(file.read_text())["levels"]
+    assert (level["kind"], level["calls"], level["failed"]) == (kind, 4, 0)
+    for way in (level["to_agent"], level["to_caller"]):
+        assert 4 * 95 < way["sent"] < 4 * 120
+        assert way["lost"] < way["sent"] / 10
+        assert 0 < way["delay_p50_ms"] <= way["delay_p99_ms"]
+    assert level["bridge_percent"] > 0
+    assert level["rss_per_call_mb"] > 0
+    assert "a call" in capsys.readouterr().out

@@ -1,0 +1,56 @@
+"""The machine's clock is set while a call is up: by hours, there and back."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.wall_clock import WallClock
+from tests.harness.waiting import wait_for
+
+from .site import Site, site
+
+YEAR_HOURS = 365 * 24
+
+
+def seconds(record: dict[str, str], start: str, end: str) -> float:
+    return (datetime.fromisoformat(record[end]) - datetime.fromisoformat(record[start])).total_seconds()
+
+
+def set_and_seen(clock: WallClock, trunk: Site, hours: float) -> None:
+    """Set the clock, and return once the bridge has seen it."""
+    clock.set_to(hours)
+    step = f'"event":"clock_stepped","seconds":{hours * 3600:.0f}'
+    wait_for(lambda: step in trunk.bridge.program.log.read_text(), f"{step} in the log")
+
+
+def test_a_call_that_is_up_while_the_clock_is_set_there_and_back_takes_the_time_it_takes(
+    tmp_path: Path, cxone: Simulator
+) -> None:
+    clock = WallClock(tmp_path)
+    with site(tmp_path, cxone, within=clock.within) as trunk:
+        count = trunk.count()
+        began = time.monotonic()
+        call = trunk.call("release", "waiting")
+        call_id = call.answered()
+        for hours in (5, -5):
+            set_and_seen(clock, trunk, hours)
+        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 202
+        set_and_seen(clock, trunk, YEAR_HOURS)
+        call.went_as_written()
+        clock.set_to(0)
+        record = call.record()
+        took = time.monotonic() - began
+        assert count.shows(1, "sipbridge_calls_total", project="waiting")
+        handoff = record["handoff"]
+        assert handoff["state"] == "handoff_completed"
+        assert 0 <= seconds(record, "started_at", "answered_at") <= took
+        assert 0 < seconds(record, "started_at", "ended_at") <= took
+        assert 0 < seconds(handoff, "handoff_at", "finished_at") <= took
+        assert 0 < count.grew("sipbridge_call_duration_seconds_sum") <= took
+        assert 0 < count.grew("sipbridge_handoff_seconds_sum", stage="total") <= took
+        assert len(call.signals()) == 1
+        late = trunk.call("release").went_as_written()
+        assert late.record()["handoff"]["signal"] == "accepted", "tokens and all else still work"

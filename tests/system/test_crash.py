@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs.bridge import running_bridge
+from tests.harness.programs.program import ProgramError
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import token
+from tests.harness.sip.raw_call import RawCall
+from tests.harness.waiting import wait_for
+from tests.soak.kills import RESTARTED, run_kills
+
+from .site import NUMBERS, Contact, PlacedCall, Site, site
+
+KILLS = 3
+
+
+def test_no_answered_call_is_lost_or_signalled_twice_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    tally = run_kills(tmp_path, KILLS, seed=7)
+    assert tally.kills == KILLS
+    assert tally.outcomes["signalled by the next start"] > 0
+
+
+def _kill_in_conversation(trunk: Site, project: str = "waiting") -> PlacedCall:
+    call = trunk.call("release", project)
+    call.answered()
+    trunk.bridge.program.kill()
+    return call
+
+
+def _recovered(trunk: Site) -> None:
+    wait_for(lambda: "recovery_ended" in trunk.bridge.program.log.read_text(), "the recovery to end")
+
+
+def test_a_caller_who_was_talking_is_signalled_to_the_default_destination(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        call = _kill_in_conversation(trunk)
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": RESTARTED}]
+        project = trunk.bridge.project("acme", "waiting", "key-of-waiting")
+        record = project.ended_call(call.contact.id)
+        assert (record["state"], record["reason"], record["ended_by"]) == ("ended", RESTARTED, "bridge")
+        assert (record["handoff"]["state"], record["handoff"]["destination"]) == ("handoff_completed", "care")
+        data = project.handoff_state(call.contact.id).json()["data"]
+        assert (data["handoff_state"], data["handoff_reason"]) == ("handoff_completed", RESTARTED)
+        assert data["confirmed"] is False
+        trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="accepted")
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        assert len(call.signals()) == 1, "a start after an orderly end has nothing to make good"
+
+
+def test_a_kill_right_after_the_answer_to_a_bye_signals_no_contact(tmp_path: Path, cxone: Simulator) -> None:
+    contact = Contact.new()
+    headers = (
+        f"From: <sip:c@127.0.0.1>;tag=1\r\nX-Auth-Token: {token('waiting')}\r\nX-InContact-ContactId: {contact.id}\r\n"
+    )
+    with site(tmp_path, cxone) as trunk, RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers.encode()) as call:
+        assert call.place().status == 200
+        call.end()
+        trunk.bridge.program.kill()
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", "waiting", "key-of-waiting").ended_call(contact.id)
+        assert (record["ended_by"], record["reason"], record["handoff"]) == ("caller", "caller_hung_up", None)
+        assert cxone.signals(contact.id) == []
+
+
+def test_a_contact_older_than_its_longest_call_is_only_marked(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        # Its calls last a second at most: the next start comes later.
+        call = _kill_in_conversation(trunk, "short")
+    wait_for(lambda: _age(tmp_path) > 1, "the call to be too old")
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", "short", "key-of-short").ended_call(call.contact.id)
+        assert (record["reason"], record["handoff"]) == (RESTARTED, None)
+        assert call.signals() == []
+
+
+def _age(folder: Path) -> float:
+    return time.time() - (folder / "calls.db.journal").stat().st_mtime
+
+
+def test_what_an_agent_gave_with_its_handoff_is_there_after_a_crash(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        call = trunk.call("release", "waiting")
+        path = f"calls/{call.answered()}/handoff"
+        cxone.fail("signal", latency_seconds=30, contact_id=call.contact.id)
+        assert call.project.ask(path, "POST", {"data": {"ticket": "T-1"}, "utterance": "Bye."}).status == 202
+        # Recorded by CXone when it comes: the bridge dies while it waits for the answer.
+        cxone.signals(call.contact.id, wait_for=1)
+        trunk.bridge.program.kill()
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        assert len(call.signals()) == 1, "nobody knows whether the first one came, so there is no second"
+        data = trunk.bridge.project("acme", "waiting", "key-of-waiting").handoff_state(call.contact.id).json()["data"]
+        assert (data["ticket"], data["utterance"], data["handoff_state"]) == ("T-1", "Bye.", "handoff_failed")
+
+
+def test_two_bridges_share_no_journal(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone), pytest.raises(ProgramError, match="is in use by another sipbridge"):
+        start_second(tmp_path)
+
+
+def start_second(folder: Path) -> None:
+    with running_bridge(folder / "bridge.yaml", folder / "second.log", {}):
+        pass

@@ -1,0 +1,149 @@
+"""File descriptors running out: no new calls, no harm to those that are up, and no processor time for nothing."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs.bridge import Bridge, bridge
+from tests.harness.programs.program import ProgramError
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import bridge_settings, client_settings, project_settings
+from tests.harness.usage import cpu_ms
+from tests.harness.waiting import wait_for
+from tests.harness.web.http import fetch
+
+from .site import NUMBERS, Site, site
+
+# An eighth of them is kept for calls that are up.
+DESCRIPTORS = 200
+LOOK_SECONDS = 1.0
+IDLE_SHARE = 0.5  # of a core, on a machine that does other work; what spins takes all of one
+
+
+def limited_to(descriptors: int) -> list[str]:
+    """What starts a program with so many descriptors at most."""
+    return ["prlimit", f"--nofile={descriptors}:{descriptors}"]
+
+
+@contextmanager
+def idle_connections(address: str, count: int = 2 * DESCRIPTORS) -> Iterator[list[socket.socket]]:
+    """Open connections that say nothing, so many that some are turned away; those that were not."""
+    host, port = address.rsplit(":", 1)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
+        wait_for(lambda: any(map(_is_turned_away, opened)), "a connection to be turned away")
+        yield [each for each in opened if not _is_turned_away(each)]
+
+
+def _is_turned_away(connection: socket.socket) -> bool:
+    connection.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def descriptors(running: Bridge) -> list[int]:
+    """The descriptors that the bridge has."""
+    return sorted(int(each.name) for each in Path(f"/proc/{running.program.pid}/fd").iterdir())
+
+
+def spins(running: Bridge) -> bool:
+    """Whether the bridge takes processor time as one does that finds the same work again and again."""
+    before = cpu_ms(running.program.pid)
+    time.sleep(LOOK_SECONDS)  # nothing is to happen in it
+    return cpu_ms(running.program.pid) - before > IDLE_SHARE * LOOK_SECONDS * 1000
+
+
+def http_of(trunk: Site) -> str:
+    return trunk.bridge.http.removeprefix("http://")
+
+
+def test_idle_connections_take_no_descriptor_from_calls_that_are_up(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
+        call = trunk.call("release", "waiting")
+        call.answered()
+        count = trunk.count()
+        with idle_connections(http_of(trunk)) as held:
+            assert len(held) > DESCRIPTORS / 3
+            # Many at once are accepted before the first of those that have to go is closed.
+            wait_for(lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "those that are kept to be free", 2)
+            refused = trunk.call("over_capacity").went_as_written()
+            assert not spins(trunk.bridge)
+            # Its Signal needs connections to CXone, its record a file.
+            call.went_as_written()
+            assert len(call.signals()) == 1
+        wait_for(lambda: _answers(trunk), "HTTP to be back")
+        assert call.record()["handoff"]["state"] == "handoff_completed"
+        assert refused.left_no_record()
+        assert count.shows(1, "sipbridge_invites_total", code="503")
+        assert trunk.call("release", transport="tcp").went_as_written().record()["handoff"]["signal"] == "accepted"
+
+
+def _answers(trunk: Site) -> bool:
+    with suppress(OSError):
+        return fetch(f"{trunk.bridge.http}/healthz").status == 200
+    return False
+
+
+def test_with_no_descriptor_at_all_everybody_is_turned_away_and_let_in_again_later(
+    tmp_path: Path, cxone: Simulator
+) -> None:
+    with site(tmp_path, cxone) as trunk:
+        call = trunk.call("caller_hangs_up", "waiting", hold_seconds=4)
+        call.answered()
+        pid, count = trunk.bridge.program.pid, trunk.count()
+        _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        # So low that only what is missing between the others can be had, and the connections take that.
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(trunk.bridge)[-1] + 1, most))
+        with idle_connections(trunk.bridge.sip_tcp, 50):
+            for address in (trunk.bridge.sip_tcp, http_of(trunk)):
+                for _ in range(60):  # PJLIB gives up after 50
+                    with idle_connections(address, 1) as held:
+                        assert held == []
+            trunk.call("over_capacity").went_as_written()
+            assert not spins(trunk.bridge)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+        assert _answers(trunk)
+        assert trunk.call("release", transport="tcp").went_as_written().record()["handoff"]["signal"] == "accepted"
+        assert call.went_as_written().record()["reason"] == "caller_hung_up"
+        assert count.shows(1, "sipbridge_invites_total", code="503")
+
+
+# ------------------------------------------------------------ at the start
+
+
+def test_a_limit_that_carries_fewer_calls_is_told_at_the_start(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
+        warning = f"the limit of {DESCRIPTORS} carries "
+        wait_for(lambda: warning in trunk.bridge.program.log.read_text(), "the warning")
+        assert "sip.max_calls is 200; raise it to " in trunk.bridge.program.log.read_text()
+
+
+def test_with_a_limit_that_carries_no_call_there_is_no_start(tmp_path: Path) -> None:
+    acme = client_settings(NUMBERS["acme"], "http://127.0.0.1:9", {"billing": project_settings("billing")})
+    settings = bridge_settings(tmp_path, {"acme": acme})
+    with (
+        pytest.raises(ProgramError, match=r"open files: the limit of 70 is too low .* raise it to \d+"),
+        bridge(settings, tmp_path, within=limited_to(70)),
+    ):
+        pass
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path, cxone: Simulator) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with site(tmp_path, cxone) as trunk:
+            assert resource.prlimit(trunk.bridge.program.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

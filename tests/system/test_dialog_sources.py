@@ -1,0 +1,196 @@
+"""Messages in a dialog from elsewhere than its far end: of somebody who has seen its tags."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import pytest
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import client_settings, project_settings, token
+from tests.harness.sip.raw_agent import RawAgent
+from tests.harness.sip.raw_call import RawCall
+from tests.harness.sip.sip_messages import Message
+from tests.harness.sip.stranger import address_of
+from tests.harness.waiting import wait_for
+
+from .site import NUMBERS, Contact, Site, site
+
+STRANGER, CLUSTER = "127.0.0.13", "127.0.0.14"
+STRANGERS = "sipbridge_dialog_strangers_total"
+REQUESTS = ("BYE", "INVITE", "UPDATE", "INFO", "REFER", "NOTIFY", "PRACK", "OPTIONS")
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A bridge that trusts two addresses, and an agent that has one of its own and a cluster that may speak for it."""
+
+    trunk: Site
+    agent: RawAgent
+
+    def place(self, project: str = "bot") -> tuple[RawCall, Contact]:
+        """Make a call, not yet placed."""
+        contact = Contact.new()
+        headers = (
+            f"From: <sip:+15550100@127.0.0.1>;tag={contact.id}\r\nX-Auth-Token: {token(project)}\r\n"
+            f"X-InContact-ContactId: {contact.id}\r\n"
+        )
+        return RawCall(self.trunk.bridge.sip, NUMBERS["acme"].encode(), headers.encode()), contact
+
+    @contextmanager
+    def talking(self, project: str = "bot") -> Iterator[RawCall]:
+        """A call that talks to the agent, and is still up at the end."""
+        self.agent.forget()
+        call, _ = self.place(project)
+        with call:
+            assert call.place().status == 200
+            self.agent.wait_for("ACK")
+            yield call
+            # Its sequence of requests has gone on where it was.
+            call.press(b"1")
+            call.end()
+        self.agent.wait_for("BYE")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+    with ExitStack() as stack:
+        agent = stack.enter_context(RawAgent())
+        settings = {"type": "sip", "uri": f"sip:bot@{agent.address}"}
+        projects = {
+            "bot": project_settings("bot", agent=settings),
+            "cluster": project_settings("cluster", agent={**settings, "trusted_sources": [f"{CLUSTER}/32"]}),
+        }
+        acme = client_settings(NUMBERS["acme"], cxone.url, projects)
+        limits = {"trusted_sources": ["127.0.0.1/32", "127.0.0.9/32"]}
+        folder = tmp_path_factory.mktemp("sources")
+        yield Scene(stack.enter_context(site(folder, cxone, sip=limits, clients={"acme": acme})), agent)
+
+
+class Elsewhere:
+    """A socket at another address, which sends what the far end could."""
+
+    def __init__(self, where: str, address: str) -> None:
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind((address, 0))
+        self._socket.connect(address_of(where))
+        self._socket.settimeout(SECONDS)
+        self.address = "{}:{}".format(*self._socket.getsockname())
+
+    def ask(self, request: bytes) -> int:
+        """Send a request; returns the status of the response."""
+        self._socket.send(request)
+        return int(self._socket.recv(65_535).split()[1])
+
+    def say(self, message: bytes) -> None:
+        """Send what has no response."""
+        self._socket.send(message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def in_agents_dialog(agent: RawAgent, elsewhere: Elsewhere, method: str, number: int = 50) -> bytes:
+    """A request that the agent could send, with its tags."""
+    invite, ack = agent.received("INVITE")[-1], agent.received("ACK")[-1]
+    target = re.findall(r"<([^>]*)>", invite.header("Contact"))[0]
+    return (
+        f"{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {elsewhere.address};rport;branch=z9hG4bK-{method}-{number}\r\n"
+        f"From: {ack.header('To')}\r\nTo: {ack.header('From')}\r\nCall-ID: {ack.header('Call-ID')}\r\n"
+        f"CSeq: {number} {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def response_to(request: Message, status: int) -> bytes:
+    copied = "".join(f"{name}: {request.header(name)}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+    return f"SIP/2.0 {status} So\r\n{copied}Content-Length: 0\r\n\r\n".encode()
+
+
+def test_a_stranger_gets_403_in_the_trunks_dialog(scene: Scene) -> None:
+    counting = scene.trunk.count()
+    with scene.talking() as call, Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
+        for method in REQUESTS:
+            assert (method, stranger.ask(call.forged(method.encode(), 50))) == (method, 403)
+        counting.shows(len(REQUESTS), STRANGERS)
+
+
+def test_a_stranger_gets_403_in_an_agents_dialog(scene: Scene) -> None:
+    counting = scene.trunk.count()
+    with scene.talking(), Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
+        for method in REQUESTS:
+            assert (method, stranger.ask(in_agents_dialog(scene.agent, stranger, method))) == (method, 403)
+        counting.shows(len(REQUESTS), STRANGERS)
+
+
+def test_another_trusted_source_may_speak_for_the_trunk_and_not_for_an_agent(scene: Scene) -> None:
+    counting = scene.trunk.count()
+    with scene.talking() as call, Elsewhere(scene.trunk.bridge.sip, "127.0.0.9") as other:
+        assert other.ask(in_agents_dialog(scene.agent, other, "BYE")) == 403
+        assert other.ask(call.forged(b"OPTIONS", 2)) == 200
+        counting.shows(1, STRANGERS)
+
+
+def test_a_configured_source_may_speak_for_an_agent(scene: Scene) -> None:
+    scene.agent.forget()
+    call, _ = scene.place("cluster")
+    with call, Elsewhere(scene.trunk.bridge.sip, CLUSTER) as member:
+        assert call.place().status == 200
+        scene.agent.wait_for("ACK")
+        assert member.ask(in_agents_dialog(scene.agent, member, "BYE")) == 200
+        call.take_bye()
+
+
+def test_a_strangers_cancel_and_ack_do_nothing(scene: Scene) -> None:
+    scene.agent.forget()
+    scene.agent.respond = lambda message: (180, []) if message.method == "INVITE" else (200, [])
+    call, _ = scene.place()
+    with call, Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
+        call.invite()
+        invite = scene.agent.wait_for("INVITE")[0]
+        counting = scene.trunk.count()
+        assert stranger.ask(call.forged(b"CANCEL", 1)) == 403
+        # Nor do responses to our INVITE that are not the agent's.
+        stranger.say(response_to(invite, 603))
+        counting.shows(2, STRANGERS)
+        assert scene.agent.received("CANCEL") == []
+        scene.agent.answer(invite)
+        assert call.wait_for_answer() == 200
+        stranger.say(call.forged(b"ACK", 1))
+        counting.shows(3, STRANGERS)
+        # The answer is sent again: its ACK has not come.
+        assert call.wait_for_answer() == 200
+        call.acknowledge()
+        call.end()
+
+
+def test_a_strangers_response_to_our_bye_does_not_end_it(scene: Scene) -> None:
+    scene.agent.forget()
+    call, _ = scene.place()
+    with call, Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
+        assert call.place().status == 200
+        scene.agent.wait_for("ACK")
+        scene.agent.respond = lambda _: None
+        counting = scene.trunk.count()
+        call.end()
+        stranger.say(response_to(scene.agent.wait_for("BYE")[0], 200))
+        counting.shows(1, STRANGERS)
+        # It is sent again until the agent itself responds (RFC 3261, 17.1.2.2).
+        before = scene.agent.repeated("BYE")
+        wait_for(lambda: scene.agent.repeated("BYE") > before, "BYE once more")
+        scene.agent.respond = lambda _: (200, [])
+
+
+def test_an_agent_that_floods_its_dialog_with_requests_gets_503_and_the_call_goes_on(scene: Scene) -> None:
+    with scene.talking(), Elsewhere(scene.trunk.bridge.sip, scene.agent.host) as agent:
+        statuses = [agent.ask(in_agents_dialog(scene.agent, agent, "OPTIONS", number)) for number in range(50, 350)]
+        assert statuses[:100] == [200] * 100
+        assert 503 in statuses

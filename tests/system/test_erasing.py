@@ -1,0 +1,48 @@
+"""Records are erased when they are too old, and on demand: from what is shown, and from the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .site import PlacedCall, Site, site
+
+SECRET = "the password is swordfish"
+
+
+def files_hold_it(folder: Path) -> bool:
+    """Tell whether what the caller said is in the database, its write-ahead log included."""
+    return any(SECRET.encode() in (folder / name).read_bytes() for name in ("calls.db", "calls.db-wal"))
+
+
+def call_that_is_handed_off(trunk: Site) -> tuple[PlacedCall, str]:
+    call = trunk.call("release", "greeting")
+    call_id = call.answered()
+    body = {"data": {"said": SECRET}, "transcript": [{"role": "caller", "text": SECRET}]}
+    assert call.project.ask(f"calls/{call_id}/handoff", "POST", body).status == 202
+    return call, call_id
+
+
+def test_a_record_that_is_too_old_is_in_no_file(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone, store={"retention_hours": 2 / 3600}) as trunk:
+        call, call_id = call_that_is_handed_off(trunk)
+        wait_for(lambda: files_hold_it(tmp_path), "the record to be written")
+        call.went_as_written()
+        wait_for(lambda: not files_hold_it(tmp_path), "the record to be erased", 20)
+        assert call.project.call(call_id) is None
+        assert call.project.handoff_state(call.contact.id).status == 404
+
+
+def test_a_record_that_is_erased_on_demand_is_in_no_file(trunk: Site) -> None:
+    call, call_id = call_that_is_handed_off(trunk)
+    erase = f"handoff_state?shared_id={call.contact.id}"
+    assert call.project.ask(erase, "DELETE").status == 409
+    call.went_as_written().record()
+    trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    assert files_hold_it(trunk.folder)
+    assert call.project.ask(erase, "DELETE").status == 204
+    wait_for(lambda: not files_hold_it(trunk.folder), "the record to be erased")
+    assert call.project.call(call_id) is None
+    assert call.project.ask(erase, "DELETE").status == 404

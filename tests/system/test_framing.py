@@ -1,0 +1,233 @@
+"""Messages that are long, cut or without an end, over UDP, TCP and TLS: each has its outcome, and calls go on."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import key, token
+from tests.harness.sip.raw_call import RawCall
+from tests.harness.sip.stranger import Stranger, options
+from tests.harness.sip.tls_caller import StreamCaller, connect, offer
+from tests.harness.waiting import wait_for
+
+from .secure_site import SecureSite, secure_site
+from .site import NUMBERS, Contact, Site
+
+PING, PONG = b"\r\n\r\n", b"\r\n"
+TOO_LONG = "the message is longer than 65535 bytes"
+STREAMS = pytest.mark.parametrize("kind", ["tcp", "tls"])
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureSite]:
+    with secure_site(tmp_path_factory.mktemp("streams"), cxone, srtp="optional") as running:
+        yield running
+
+
+def line_of(site: SecureSite, kind: str) -> StreamCaller:
+    return site.line() if kind == "tls" else StreamCaller(site.bridge.sip_tcp, connect(site.bridge.sip_tcp))
+
+
+@contextmanager
+def call_on(site: SecureSite, kind: str) -> Iterator[StreamCaller]:
+    """A call that stands on a connection of its own, up until the test ends it."""
+    with line_of(site, kind) as line:
+        answer, contact = site.invite(line, offer(9))
+        assert answer.status == 200, answer.text
+        site.agent.next_call()
+        yield line
+        assert site.project.ended_call(contact)["ended_by"] == "caller"
+
+
+def invite(line: StreamCaller, *more: str, body: str = "") -> str:
+    """An INVITE outside the call, on its connection."""
+    text = line.request("INVITE", "sip:+1@127.0.0.1", 1, {"Contact": "<sip:a@127.0.0.1>"}, body)
+    text = re.sub(r"Call-ID: .*\r\n", r"Call-ID: other\r\n", text)
+    text = re.sub(r"To: .*\r\n", "To: <sip:b@127.0.0.1>\r\n", text)
+    return text.replace("Max-Forwards", "".join(f"{each}\r\n" for each in more) + "Max-Forwards", 1)
+
+
+def is_closed(tcp: socket.socket) -> bool:
+    tcp.settimeout(5)
+    try:
+        while tcp.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+# ---------------------------------------------------------------- datagrams
+
+
+def headers_of(contact: Contact, *more: str) -> bytes:
+    lines = (
+        "From: <sip:caller@127.0.0.1>;tag=1",
+        *more,
+        f"X-Auth-Token: {token('waiting')}",
+        f"X-InContact-ContactId: {contact.id}",
+    )
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize("size", [5_600, 7_000, 20_000, 64_500], ids=str)
+def test_a_datagram_of_any_length_is_taken_whole(trunk: Site, size: int) -> None:
+    contact = Contact.new()
+    padding = [f"X-Data-{each}: {'{}' * 240}" for each in range(size // 500)]
+    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers_of(contact, *padding)).place() as call:
+        assert call.status == 200
+        assert b"m=audio" in call.answer
+        call.end()
+    project = trunk.bridge.project("acme", "waiting", key("waiting"))
+    assert project.ended_call(contact.id)["ended_by"] == "caller"
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9], ids=["in its head", "in its body"])
+def test_an_invite_that_was_cut_on_its_way_is_refused(trunk: Site, kept: float) -> None:
+    count = trunk.count()
+    headers = headers_of(Contact.new(), "X-Data: " + "a" * 2_000)
+    cut: Callable[[bytes], bytes] = lambda message: message[: int(len(message.partition(PING)[0]) * kept)]  # noqa: E731
+    if kept > 0.8:
+        cut = lambda message: message[:-10]  # noqa: E731
+    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers, spoil=cut).place() as call:
+        assert call.status == 400
+        assert b"\r\nWarning: 399 " in call.answer
+    count.shows(1, "sipbridge_invites_total", code="400")
+
+
+@pytest.mark.parametrize("method", [b"INVITE", b"UPDATE", b"INFO", b"REFER", b"MESSAGE", b"OPTIONS", b"BYE"])
+def test_a_request_in_a_call_without_the_end_of_its_head_is_refused_and_the_call_goes_on(
+    trunk: Site, method: bytes
+) -> None:
+    contact = Contact.new()
+    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers_of(contact)).place() as call:
+        assert call.status == 200
+        assert call.ask(method, lambda message: message.partition(PING)[0] + b"\r\n") == 400
+        assert call.ask(b"OPTIONS", bytes) == 200
+        call.end()
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "MESSAGE", "REGISTER", "CANCEL"])
+def test_a_request_outside_a_call_without_the_end_of_its_head_is_refused(trunk: Site, method: str) -> None:
+    text = options(("127.0.0.1", 9), f"cut-{method}").replace(b"OPTIONS", method.encode())
+    assert Stranger(trunk.bridge).answers_to(text[:-2]) == (400,)
+
+
+# ---------------------------------------------------------------- connections
+
+LONG: dict[str, Callable[[StreamCaller], str]] = {
+    "a long header": lambda line: invite(line, "X-Data: " + "d" * 70_000),
+    "many headers": lambda line: invite(line, *("X-Data: " + "d" * 90 for _ in range(10_000))),
+    "a long body": lambda line: invite(line, body="b" * 300_000),
+}
+
+
+@STREAMS
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_a_message_that_is_too_long_is_refused_and_the_connection_serves_on(
+    streams: SecureSite, kind: str, text: Callable[[StreamCaller], str]
+) -> None:
+    with call_on(streams, kind) as line:
+        line.socket.sendall(text(line).encode())
+        refused = line.receive()
+        assert (refused.status, refused.header("Call-ID")) == (513, "other")
+        assert TOO_LONG in refused.header("Warning")
+        assert line.options() == 200
+        assert line.bye() == 200
+
+
+ENDLESS: dict[str, Callable[[str], str]] = {
+    "no length": lambda text: text.replace("Content-Length: 0\r\n", ""),
+    "a negative one": lambda text: text.replace("Content-Length: 0", "Content-Length: -1"),
+    "two that differ": lambda text: text.replace("Content-Length: 0", "l: 5\r\nContent-Length: 0"),
+    "no number": lambda text: text.replace("Content-Length: 0", "Content-Length: zero"),
+}
+
+
+@STREAMS
+@pytest.mark.parametrize("spoil", ENDLESS.values(), ids=ENDLESS)
+def test_a_message_without_a_usable_length_is_refused_its_connection_closed_and_the_call_goes_on(
+    streams: SecureSite, kind: str, spoil: Callable[[str], str]
+) -> None:
+    with call_on(streams, kind) as line:
+        line.socket.sendall(spoil(invite(line)).encode())
+        assert line.receive().status == 400
+        assert is_closed(line.socket)
+        line.come_back(line_of(streams, kind).socket)
+        assert line.reinvite(offer(9)).status == 200
+        assert line.bye() == 200
+    reason = "closed: where its next message begins cannot be known"
+    wait_for(lambda: reason in streams.log(), "the log's word of it")
+
+
+@STREAMS
+def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_one_by_which_the_caller_has_come_back(
+    streams: SecureSite, kind: str
+) -> None:
+    with line_of(streams, kind) as line:
+        answer, contact = streams.invite(line, offer(9))
+        assert answer.status == 200
+        streams.agent.next_call()
+        line.socket.sendall(b"\x00junk\r\n\r\n")
+        assert is_closed(line.socket)
+        line.come_back(line_of(streams, kind).socket)
+        assert line.reinvite(offer(9)).status == 200
+        assert streams.project.ask(f"calls/{streams.project.live_call(contact)}/hangup", "POST").status // 100 == 2
+        assert line.answer("BYE").header("Call-ID") == line.call_id
+        assert streams.project.ended_call(contact)["ended_by"] == "api"
+
+
+@STREAMS
+@pytest.mark.parametrize(
+    "said",
+    [[PING], [b"\r\n", b"\r\n"], [b"\r", b"\n\r", b"\n"], [PING + PING]],
+    ids=["at once", "two", "three", "twice"],
+)
+def test_a_ping_is_answered_at_once(streams: SecureSite, kind: str, said: list[bytes]) -> None:
+    with line_of(streams, kind) as line:
+        for each in said:
+            line.socket.sendall(each)
+            time.sleep(0.01)
+        expected = PONG * (len(b"".join(said)) // len(PING))
+        line.socket.settimeout(5)
+        heard = b""
+        while len(heard) < len(expected):
+            heard += line.socket.recv(9)
+        assert heard == expected
+        # A single line end is none: what comes is the answer to the next message.
+        line.socket.sendall(PONG)
+        assert line.options() == 200
+
+
+@STREAMS
+def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memory_stays(
+    streams: SecureSite, kind: str
+) -> None:
+    before = streams.bridge.metrics().value("sipbridge_sip_pools")
+    with line_of(streams, kind) as line:
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        line.socket.settimeout(30)  # a busy bridge reads late
+        port = line.socket.getsockname()[1]
+        question = options(("127.0.0.1", port), "unread", transport=line.transport) * 100
+
+        def is_cut_off() -> bool:
+            try:
+                line.socket.sendall(question)
+            except (ConnectionError, ssl.SSLEOFError):
+                return True
+            return False
+
+        wait_for(is_cut_off, "the end of the connection")
+    wait_for(lambda: f"port {port}, closed: the peer does not read" in streams.log(), "the log's word of it")
+    # What waited for it had a pool each.
+    wait_for(lambda: streams.bridge.metrics().value("sipbridge_sip_pools") < before + 100, "the memory to be back")

@@ -1,0 +1,250 @@
+"""What an agent asks for in its `handoff` event, and what becomes of what it still had to say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.media.g711 import noise
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .websocket_site import WebsocketSite, websocket_site
+
+INITIATED = "handoff_initiated"
+SECOND = 1_000_000_000
+PLAY_OUT_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def shared_agents(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[WebsocketSite]:
+    with websocket_site(tmp_path_factory.mktemp("handoffs"), cxone) as running:
+        yield running
+
+
+@pytest.fixture
+def site(shared_agents: WebsocketSite) -> Iterator[WebsocketSite]:
+    """The bridge that these tests share; none may leave a call behind."""
+    yield shared_agents
+    shared_agents.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+
+
+# ------------------------------------------------------------ what is asked for
+
+
+def test_an_agent_may_ask_for_a_human_and_no_more(site: WebsocketSite) -> None:
+    count = site.trunk.count()
+    with site.call() as call:
+        agent, call_id = call.agent(), call.answered()
+        agent.hand_off()
+        assert agent.wait_for_answer() == {"id": call_id, "state": INITIATED}
+        call.went_as_written()
+        handoff = call.record()["handoff"]
+        agent.wait_for("stop")
+    assert (handoff["destination"], handoff["reason"], handoff["requested_by"]) == ("care", "care", "agent")
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "care"}]
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="release")
+    assert count.shows(1, "sipbridge_signals_total", client="acme", result="success")
+    assert count.shows(0, "sipbridge_agent_faults_total")
+
+
+def test_an_agent_says_where_why_and_what_the_human_shall_know(site: WebsocketSite) -> None:
+    said = [{"role": "caller", "text": "It is about my bill."}, {"role": "agent", "text": "I see."}]
+    with site.call() as call:
+        agent = call.agent()
+        agent.hand_off(
+            destination="sales",
+            reason="upgrade",
+            utterance="One moment, please.",
+            parameters={"p2": "own", "p5": {"nested": [1, 2]}, "p9": "nine"},
+            data={"order_id": "A-7", "items": [1, 2], "contact_id": "not theirs"},
+            transcript=said,
+        )
+        assert agent.wait_for_answer()["state"] == INITIATED
+        call.went_as_written()
+        record, state = call.record(), call.handoff_state()
+    signalled = {"p1": "sales", "p2": "own", "p3": "upgrade", "p4": "A-7", "p5": '{"nested":[1,2]}', "p9": "nine"}
+    assert call.signals() == [signalled]
+    assert record["handoff"]["parameters"] == signalled
+    assert [(turn["role"], turn["text"]) for turn in record["transcript"]] == [
+        (turn["role"], turn["text"]) for turn in said
+    ]
+    assert all(turn["at"] for turn in record["transcript"])
+    assert (state["handoff_destination"], state["handoff_reason"], state["utterance"]) == (
+        "sales",
+        "upgrade",
+        "One moment, please.",
+    )
+    assert (state["order_id"], state["items"], state["contact_id"]) == ("A-7", "[1,2]", call.contact.id)
+
+
+def test_an_agent_may_give_the_handoff_an_id_of_its_own(site: WebsocketSite) -> None:
+    with site.call() as call:
+        agent, call_id = call.agent(), call.answered()
+        agent.hand_off(shared_id=f"ticket-{call.contact.id}")
+        assert agent.wait_for_answer()["id"] == call_id
+        call.went_as_written().record()
+        answer = call.project.handoff_state(f"ticket-{call.contact.id}")
+    assert (answer.status, answer.json()["id"], answer.json()["data"]["contact_id"]) == (200, call_id, call.contact.id)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"destination": "transfer"},
+        {"destination": "sales", "route": "sip:+15550199@127.0.0.1:5080", "sip_headers": {"X-Queue": "sales"}},
+    ],
+    ids=["destination", "route"],
+)
+def test_an_agent_may_have_the_caller_transferred(site: WebsocketSite, wish: dict[str, object]) -> None:
+    count = site.trunk.count()
+    with site.call("bot", "refer_ok") as call:
+        agent = call.agent()
+        agent.hand_off(**wish)
+        assert agent.wait_for_answer()["state"] == INITIATED
+        call.went_as_written()
+        handoff = call.record()["handoff"]
+    assert (handoff["method"], handoff["transfer"], handoff["confirmed"]) == ("refer", "refer_accepted", True)
+    (refer,) = call.sipp.received("REFER")
+    assert "sip:+15550199@127.0.0.1:5080" in refer.header("Refer-To")
+    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="success")
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="refer", result="success")
+
+
+# ------------------------------------------------------------ what cannot be
+
+
+# Each with what the answer must name.
+IMPOSSIBLE: tuple[tuple[object, str], ...] = (
+    ({"destination": "nowhere"}, "destination"),
+    ({"parameters": {"p10": "ten"}}, "p10"),
+    ({"parameters": {"p4": "x" * 100_000}}, "p4"),
+    ({"data": {"story": "x" * 100_000}}, "data"),
+    ({"route": "sip:+15550199@evil.example.net"}, "route"),
+    ({"route": "sip:x@127.0.0.1:5080.evil.example.net"}, "route"),
+    ({"sip_headers": {"X-Note": "a\r\nEvil: 1"}}, "sip_headers"),
+    ({"no_such_field": 1}, "no_such_field"),
+    ([], "handoff"),
+    (None, "handoff"),
+)
+
+
+def test_what_cannot_be_is_refused_and_the_call_goes_on(site: WebsocketSite) -> None:
+    with site.call() as call:
+        agent, call_id = call.agent(), call.answered()
+        count = site.trunk.count()
+        for times, (wish, why) in enumerate(IMPOSSIBLE, 1):
+            agent.send({"event": "handoff", "streamSid": agent.stream_sid, "handoff": wish})
+            refused = agent.wait_for("handoff", times)[-1][1]["handoff"]
+            assert refused["status"] == 422
+            assert why in refused["error_message"]
+            assert "xxxx" not in refused["error_message"]
+            assert count.shows(times, "sipbridge_agent_faults_total", type="websocket", fault="bad_handoff")
+        assert call.answered() == call_id  # still
+        assert call.signals() == []
+        agent.hand_off(reason="then this")
+        accepted = agent.wait_for("handoff", len(IMPOSSIBLE) + 1)[-1][1]["handoff"]
+        assert accepted == {"id": call_id, "state": INITIATED}
+        call.went_as_written().record()
+    assert [signal["p3"] for signal in call.signals()] == ["then this"]
+    assert count.shows(len(IMPOSSIBLE), "sipbridge_agent_faults_total", type="websocket")
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
+
+
+@pytest.mark.parametrize("first", ["event", "http", "none"])
+def test_of_two_that_ask_one_wins_and_the_other_is_told_so(site: WebsocketSite, first: str) -> None:
+    count = site.trunk.count()
+    with site.call() as call:
+        agent, call_id = call.agent(), call.answered()
+        agent.say_at_once(noise(1))  # what it still has to say keeps its socket open
+        wait_for(lambda: noise(0.1) in call.heard(), "its first words")
+
+        def ask_by_http() -> int:
+            return call.project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "http"}).status
+
+        if first == "http":
+            by_http = ask_by_http()
+        agent.hand_off(reason="event")
+        if first == "event":
+            agent.wait_for_answer()
+        if first != "http":
+            by_http = ask_by_http()
+        by_event = agent.wait_for_answer().get("status", 202)
+        call.went_as_written()
+        handoff = call.record()["handoff"]
+    assert {by_event, by_http} == {202, 409}
+    winner = "event" if by_event == 202 else "http"
+    assert first in {winner, "none"}
+    assert (handoff["reason"], handoff["requested_by"]) == (winner, "agent" if winner == "event" else "api")
+    assert [signal["p3"] for signal in call.signals()] == [winner]
+    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
+    assert count.shows(0, "sipbridge_agent_faults_total", fault="bad_handoff")
+
+
+# ------------------------------------------------------------ what it still had to say
+
+
+def test_what_an_agent_still_has_to_say_is_played_out_before_cxone_hears_of_it(site: WebsocketSite) -> None:
+    said = noise(2)
+    with site.call() as call:
+        agent = call.agent()
+        agent.say_at_once(said)
+        agent.hand_off(reason="last_words")
+        assert agent.wait_for_answer()["state"] == INITIATED
+        signalled_ns = call.signalled_ns()
+        call.went_as_written()
+        heard, caller = call.heard(), call.caller
+        begin = heard.index(said)  # all of it, bit by bit
+        first_ns, last_ns = (
+            next(at_ns for end, at_ns in ends_of(caller.audio) if end > place)
+            for place in (begin, begin + len(said) - 1)
+        )
+    assert 1.8 * SECOND < last_ns - first_ns < 2.4 * SECOND
+    assert last_ns < signalled_ns < last_ns + 2 * SECOND
+    assert site.stage(call, "play_out")["reason"] == "done"
+
+
+def test_an_agent_that_would_speak_on_is_cut_off_after_ten_seconds(site: WebsocketSite) -> None:
+    said = noise(3 * PLAY_OUT_SECONDS)
+    with site.call() as call:
+        agent = call.agent()
+        agent.say_at_once(said)
+        agent.hand_off(reason="long_story")
+        signalled_ns = call.signalled_ns()
+        call.went_as_written()
+        heard = call.heard()
+        begin = heard.index(said[:8000])
+        played = sum(
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, heard[begin:], strict=False))
+        )
+        last_ns = next(at_ns for end, at_ns in ends_of(call.caller.audio) if end >= begin + played)
+    assert PLAY_OUT_SECONDS - 0.5 < played / 8000 < PLAY_OUT_SECONDS + 0.5
+    assert last_ns < signalled_ns
+    stage = site.stage(call, "play_out")
+    assert (stage["result"], stage["reason"]) == ("client_error", "cut_off")
+    assert PLAY_OUT_SECONDS - 0.5 < stage["seconds"] < PLAY_OUT_SECONDS + 1
+
+
+def ends_of(audio: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
+    """Return where each piece of what was heard ends, and when it came."""
+    end = 0
+    for at_ns, piece in audio:
+        end += len(piece)
+        yield end, at_ns
+
+
+# ------------------------------------------------------------ who asks in the agent's place
+
+
+def test_the_key_for_a_human_works_in_a_prompt_which_is_played_out(site: WebsocketSite) -> None:
+    count = site.trunk.count()
+    with site.call("prompt") as call:
+        call.caller.press("50")
+        call.went_as_written()
+        handoff = call.record()["handoff"]
+    assert (handoff["reason"], handoff["requested_by"]) == ("dtmf", "dtmf")
+    assert [signal["p3"] for signal in call.signals()] == ["dtmf"]
+    assert count.shows(1, "sipbridge_handoffs_total", project="prompt")
+    assert site.stage(call, "play_out")["seconds"] > 0.5

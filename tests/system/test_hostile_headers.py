@@ -1,0 +1,239 @@
+"""What a caller writes into its headers comes out where it belongs, as the text it is, and nowhere as anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.media.media_agent import MediaAgent
+from tests.harness.ports import kept_port
+from tests.harness.programs.bridge import Bridge, bridge
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
+from tests.harness.sip.raw_call import RawCall
+from tests.harness.waiting import wait_for
+
+from .site import Contact
+
+NUMBER = "+19995550071"
+SIP, WEBSOCKET, RELEASE = "sip", "websocket", "release"
+MARK = "Injected"
+
+HOSTILE = {
+    "html": '"><script>alert(1)</script><img src=x onerror=alert(1)>',
+    "sql": "'; DROP TABLE calls; --",
+    "json": '","event":"stop","x":{"y":"z"}',
+    "escaped line ends": "a%0d%0aX-Injected: 1\\r\\nX-Injected: 1",
+    "template": "{contact_id} {data.x} {{ }} %s %n ${HOME}",
+    "terminal": "\x1b[2J\x1b]0;X-Injected: 1\x07",
+    "line ends of Unicode": "a\u2028X-Injected: 1\u2029b\u0085c",
+    "url": "a?b=c&d=e#f/../../%2e%2e%00",
+    "quotes": 'a"b\\"c\\\\',
+    "long": "x" * 6_000,
+}
+# Tokens (RFC 3261, 25.1), with a value in two lines.
+ODD_NAMES = dict.fromkeys(("X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"), b"4\r\n\t2")
+# No UTF-8, and what SIP forbids in a value: such bytes may be replaced or dropped on their way.
+UNCLEAN = {"no utf-8": b"\xff\xfe\xc0\xaf", "nul": b"a\x00X-Injected: 1", "surrogate": b"\xed\xa0\x80"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    bridge: Bridge
+    cxone: Simulator
+    agent: MediaAgent
+    folder: Path
+    agent_port: int
+
+    def call(self, project: str, contact: Contact, headers: dict[str, bytes], caller: bytes = b"+15550100") -> RawCall:
+        own = {
+            "X-Auth-Token": token(project).encode(),
+            "X-InContact-ContactId": contact.id.encode(),
+            "X-InContact-MasterId": contact.main_id.encode(),
+        }
+        lines = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in (own | headers).items())
+        sender = b'From: "a" <sip:%s@127.0.0.1>;tag=a\r\n' % caller
+        return RawCall(self.bridge.sip, NUMBER.encode(), sender + lines)
+
+    def log(self) -> list[dict[str, object]]:
+        """Each line of the log; every one has to be JSON."""
+        return [json.loads(line) for line in self.bridge.program.log.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+    folder, port = tmp_path_factory.mktemp("hostile"), kept_port()
+    with MediaAgent() as agent:
+        projects = {
+            SIP: project_settings(SIP, agent={"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"}),
+            WEBSOCKET: project_settings(WEBSOCKET, agent={"type": "websocket", "url": agent.url}),
+            RELEASE: project_settings(RELEASE),
+        }
+        for project in projects.values():
+            project["handoff"]["signal"] = {
+                "p1": "{headers.X-Hostile}",
+                "p2": "{caller}",
+                "p3": "{main_contact_id}",
+                "p4": "{data_json}",
+                "p5": "{headers.X-Customer_Id}",
+                "p6": "{headers.x-case.no}",
+                "p9": "{pop_url}",
+            }
+        settings = bridge_settings(folder, {"hostile": client_settings(NUMBER, cxone.url, projects)})
+        with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
+            yield Scene(running, cxone, agent, folder, port)
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_websocket_agent(scene: Scene) -> None:
+    with scene.call(WEBSOCKET, Contact.new(), ODD_NAMES, b"+15550100;cpc=ordinary;oli=0").place() as call:
+        assert call.status == 200
+        agent = scene.agent.next_call()
+        ((_, start),) = agent.wait_for("start")
+        parameters = start["start"]["customParameters"]
+        assert {name: parameters.get(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
+        assert parameters["caller"] == "+15550100"
+        agent.hang_up()
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_sip_agent(scene: Scene) -> None:
+    with (
+        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
+        scene.call(SIP, Contact.new(), ODD_NAMES) as call,
+    ):
+        agent.await_port()
+        assert call.place().status == 200
+        (invite, *_) = agent.received("INVITE")
+        assert {name: invite.header(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
+
+
+def test_headers_of_any_name_that_rfc_3261_allows_go_into_the_signal(scene: Scene) -> None:
+    contact = Contact.new()
+    with scene.call(RELEASE, contact, ODD_NAMES).place() as call:
+        assert call.status == 200
+        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        assert (signal["parameters"]["p5"], signal["parameters"]["p6"]) == ("4 2", "4 2")
+        scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_websocket_agent_is_given_a_hostile_header_as_text(scene: Scene, text: str) -> None:
+    with scene.call(WEBSOCKET, Contact.new(), {"X-Hostile": text.encode()}).place() as call:
+        assert call.status == 200
+        agent = scene.agent.next_call()
+        ((_, start),) = agent.wait_for("start")
+        parameters = start["start"]["customParameters"]
+        assert parameters["X-Hostile"] == text.strip()
+        assert MARK not in " ".join(parameters.keys())
+        agent.hang_up()
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_sip_agent_is_given_a_hostile_header_in_one_line_or_not_at_all(scene: Scene, text: str) -> None:
+    with (
+        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
+        scene.call(SIP, Contact.new(), {"X-Hostile": text.encode()}) as call,
+    ):
+        agent.await_port()
+        assert call.place().status == 200
+        (invite, *_) = agent.received("INVITE")
+        assert invite.header("X-Injected") == ""
+        assert invite.header("X-Hostile") in {"", text.strip()}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_the_signal_and_the_record_have_a_hostile_header_as_text(scene: Scene, text: str) -> None:
+    contact = Contact.new()
+    with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
+        assert call.status == 200
+        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        parameters = signal["parameters"]
+        assert parameters["p1"].strip() == text.strip()
+        assert parameters["p9"].startswith("http://")
+        assert parameters["p3"] == contact.main_id
+        record = scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+        assert record["handoff"]["state"] == "handoff_completed"
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_caller_is_shown_as_text_everywhere(scene: Scene, text: str) -> None:
+    """In From a URI's own characters end it: what is left is what the caller is called, in one piece, everywhere."""
+    contact = Contact.new()
+    user = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
+    with scene.call(RELEASE, contact, {}, user).place() as call:
+        assert call.status == 200
+        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        project = scene.bridge.project("hostile", RELEASE, key(RELEASE))
+        shown = project.handoff_state(contact.id).json()["data"]["caller_number"]
+        assert signal["parameters"].get("p2", "").strip() == shown.strip()
+        assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in shown)
+        assert shown in text.replace("\x1b", "").replace("\x07", "").replace("\u0085", "")
+        project.ended_call(contact.id)
+
+
+def test_a_key_that_is_none_is_overlooked_and_the_next_is_heard(scene: Scene) -> None:
+    """Found by the fuzzer: a byte over 0x7f as the Signal of an INFO."""
+    with scene.call(WEBSOCKET, Contact.new(), {}).place() as call:
+        agent = scene.agent.next_call()
+        for key in (b"\xff", b"Z", b"\x80", b"5"):
+            call.press(key)
+        wait_for(lambda: agent.keys() == "5", "the one key that is one")
+        agent.hang_up()
+    assert "internal_error" not in scene.bridge.program.log.read_text()
+
+
+@pytest.mark.parametrize("value", UNCLEAN.values(), ids=UNCLEAN)
+def test_bytes_that_are_no_text_harm_nothing(scene: Scene, value: bytes) -> None:
+    contact = Contact.new()
+    with scene.call(RELEASE, contact, {"X-Hostile": value, "X-Other": b"as it was"}).place() as call:
+        assert call.status in {0, 200}  # PJSIP drops what it cannot read
+        if call.status == 200:
+            (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+            assert MARK not in " ".join(signal["parameters"].keys())
+            scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    ("header", "status"), [("X-InContact-ContactId", {400}), ("X-Auth-Token", {403, 400})], ids=["contact id", "token"]
+)
+def test_a_hostile_id_or_token_gets_nobody_in(scene: Scene, header: str, status: set[int], text: str) -> None:
+    with scene.call(RELEASE, Contact.new(), {header: text.encode()}).place() as call:
+        assert call.status in status
+        assert text.encode() not in call.answer
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_main_contact_id_is_none(scene: Scene, text: str) -> None:
+    contact = Contact.new()
+    with scene.call(RELEASE, contact, {"X-InContact-MasterId": text.encode()}).place() as call:
+        assert call.status == 200
+        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        assert signal["parameters"]["p3"] == contact.id
+        scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+
+
+def test_a_hostile_number_is_nobodys(scene: Scene) -> None:
+    for text in HOSTILE.values():
+        number = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
+        with RawCall(scene.bridge.sip, number, b"From: <sip:a@127.0.0.1>;tag=a\r\n") as call:
+            assert call.place().status == 404
+
+
+def test_neither_log_nor_metrics_take_a_hostile_value_for_their_own(scene: Scene) -> None:
+    for text in HOSTILE.values():
+        contact = Contact.new()
+        with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
+            assert call.status == 200
+            scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+    wait_for(lambda: all("time" in line and "level" in line for line in scene.log()), "whole lines in the log")
+    log = scene.bridge.program.log.read_text()
+    assert "internal_error" not in log
+    assert "\x1b" not in log
+    assert not any(MARK in name for line in scene.log() for name in line)
+    # The reader of metrics raises where a line is none.
+    assert scene.bridge.metrics().value("sipbridge_invites_total", code="200") > 0

@@ -1,0 +1,105 @@
+"""What strangers do to the HTTP address of the running program, with a call in progress."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import key
+from tests.harness.usage import open_files, rss_mb
+from tests.harness.waiting import wait_for
+from tests.harness.web.http import Answer, fetch
+
+from .site import Site, site
+
+ADMIN_KEY = "key-of-whoever-runs-the-bridge"
+STRANGERS = 3_000
+
+
+@pytest.fixture
+def alone(tmp_path: Path, cxone: Simulator) -> Iterator[Site]:
+    """A bridge of one's own, with a key for admin."""
+    with site(tmp_path, cxone, http={"admin": {"keys": [ADMIN_KEY]}}) as trunk:
+        yield trunk
+
+
+def test_thousands_of_connections_that_say_nothing_cost_little_and_leave_call_and_health_alone(alone: Site) -> None:
+    call = alone.call("release", "waiting")
+    call_id = call.answered()
+    pid = alone.bridge.program.pid
+    files, memory = open_files(pid), rss_mb(pid)
+    slowest = 0.0
+    with ExitStack() as stack:
+        for number in range(STRANGERS):
+            stack.enter_context(connected(alone, b"GET /healthz HTTP/1.1\r\nX" if number % 2 else b""))
+            if number % 100 == 0:
+                began = time.monotonic()
+                assert fetch(f"{alone.bridge.http}/healthz").status == 200
+                slowest = max(slowest, time.monotonic() - began)
+        assert open_files(pid) - files <= 512 + 10
+        assert rss_mb(pid) - memory < 60
+        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
+    assert slowest < 2
+    assert call.went_as_written().record()["handoff"]["reason"] == "asked"
+
+
+@contextmanager
+def connected(trunk: Site, data: bytes) -> Iterator[socket.socket]:
+    host, _, port = trunk.bridge.http.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(data)
+        yield line
+
+
+def test_a_drain_by_http_is_a_drain(alone: Site) -> None:
+    call = alone.call("release", "waiting")
+    call.answered()
+    status = admin(alone, "status").json()
+    assert (status["draining"], status["calls"]) == (False, 1)
+    for _ in range(2):
+        answer = admin(alone, "drain", "POST")
+        assert (answer.status, answer.json()) == (202, {"state": "draining", "calls": 1})
+    alone.bridge.wait_for_metric(1, "sipbridge_draining")
+    assert fetch(f"{alone.bridge.http}/readyz").status == 503
+    call.went_as_written()
+    assert [signal["p3"] for signal in call.signals()] == ["draining"]
+    assert alone.bridge.program.wait(15) == 0
+
+
+def test_a_reload_by_http_changes_keys_and_a_call_in_progress_keeps_its_own(alone: Site) -> None:
+    call = alone.call("caller_hangs_up", "waiting", hold_seconds=3)
+    call_id = call.answered()
+    file = alone.folder / "bridge.yaml"
+    written = file.read_text()
+    file.write_text(written.replace(key("waiting"), "another-key") + "\nunheard_of: 1\n")
+    refused = admin(alone, "reload", "POST")
+    assert refused.status == 422
+    assert "unheard_of: is an unknown key" in refused.json()["error_message"]
+    file.write_text(written.replace(key("waiting"), "another-key"))
+    reloaded = admin(alone, "reload", "POST").json()
+    assert (reloaded["reloaded"], reloaded["restart_required"]) == (True, [])
+    assert call.project.ask("calls").status == 401
+    assert call.project.ask(f"calls/{call_id}").status == 200
+    assert alone.bridge.project("acme", "waiting", "another-key").ask(f"calls/{call_id}").status == 200
+    call.went_as_written()
+    wait_for(lambda: call.project.ask(f"calls/{call_id}").status == 401, "the end of the call and of its keys")
+
+
+def admin(trunk: Site, name: str, method: str = "GET") -> Answer:
+    return fetch(f"{trunk.bridge.admin}/v1/admin/{name}", method, headers={"x-api-key": ADMIN_KEY})
+
+
+def test_a_listener_for_admin_alone(tmp_path: Path, cxone: Simulator) -> None:
+    own = {"admin": {"keys": [ADMIN_KEY], "listen": "127.0.0.1:0"}}
+    with site(tmp_path, cxone, http=own) as trunk:
+        assert trunk.bridge.admin != trunk.bridge.http
+        assert admin(trunk, "status").status == 200
+        assert fetch(f"{trunk.bridge.http}/v1/admin/status", headers={"x-api-key": ADMIN_KEY}).status == 404
+        assert admin(trunk, "drain", "POST").status == 202
+        assert trunk.bridge.program.wait(15) == 0

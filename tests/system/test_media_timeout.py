@@ -1,0 +1,196 @@
+"""A caller whose RTP stops: `media_timeout_seconds` later it is handed off, or hung up on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.media.audio import write_silence
+from tests.harness.media.rtp_peer import RtpStream
+from tests.harness.ports import kept_port
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp
+from tests.harness.settings import Settings, project_settings
+from tests.harness.waiting import wait_for
+
+from .site import Site
+from .websocket_site import Talk, WebsocketSite, websocket_project, websocket_site
+
+TIMEOUT_SECONDS = 1.0
+CLIP_SECONDS = 5
+MOST_SECONDS = 2
+DESK = "desk"
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Who takes a call of the bridge: an agent or a desk, with audio of ours."""
+
+    sipp: Sipp
+    audio: RtpStream
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A bridge whose callers may be away for a second, and a port that it calls."""
+
+    callers: WebsocketSite
+    port: int
+
+    @property
+    def trunk(self) -> Site:
+        """The bridge."""
+        return self.callers.trunk
+
+    @contextmanager
+    def call(self, project: str, scenario: str = "media_caller", *, hold_seconds: float = 0) -> Iterator[Talk]:
+        """Place a call; it is up with audio inside."""
+        with self.callers.call(project, scenario, hold_seconds=hold_seconds) as call:
+            call.answered()
+            wait_for(lambda: call.caller.has_begun, "audio of the caller")
+            yield call
+
+    @contextmanager
+    def joined(self, project: str) -> Iterator[tuple[Talk, Somebody]]:
+        """Place a call that is joined to somebody."""
+        with self.callers.rtp.port() as port:
+            keys = {"rtp_port": str(port.port)}
+            sipp = Sipp("media_agent", self.trunk.folder, port=self.port, keys=keys).await_port()
+            with sipp, self.callers.call(project) as call:
+                wait_for(lambda: call.caller.has_begun, "audio of the caller")
+                wait_for(lambda: port.stream().has_begun, "audio of the other")
+                yield call, Somebody(sipp, port.stream())
+
+
+@pytest.fixture(scope="module")
+def shared_stage(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Stage]:
+    folder, port = tmp_path_factory.mktemp("media_timeout"), kept_port()
+    with websocket_site(folder, cxone, lambda url: _projects(folder, url, port)) as callers:
+        yield Stage(callers, port)
+
+
+@pytest.fixture
+def stage(shared_stage: Stage) -> Iterator[Stage]:
+    """The bridge that these tests share; none may leave a call behind."""
+    yield shared_stage
+    shared_stage.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+
+
+def _projects(folder: Path, url: str, port: int) -> dict[str, Settings]:
+    clip = folder / "clip.wav"
+    write_silence(clip, CLIP_SECONDS)
+    prompt = {"type": "prompt", "audio": str(clip)}
+    there = f"sip:there@127.0.0.1:{port}"
+    watched: Settings = {"media_timeout_seconds": TIMEOUT_SECONDS}
+    hangup: Settings = {**watched, "on_media_timeout": "hangup"}
+    desk = {"method": "invite", "uri": there}
+    return {
+        "websocket": websocket_project("websocket", url, **watched),
+        "sip": project_settings("sip", agent={"type": "sip", "uri": there}, **watched),
+        "prompt": project_settings("prompt", agent=prompt, **watched),
+        "ended": websocket_project("ended", url, **hangup),
+        "patient": websocket_project("patient", url, media_timeout_seconds=None),
+        DESK: project_settings(DESK, desk, **watched),
+        "brief": project_settings("brief", desk, max_call_seconds=MOST_SECONDS),
+    }
+
+
+def assert_handed_off(stage: Stage, project: str, call: Talk) -> None:
+    """Show that a caller who has gone silent gets a human."""
+    count = stage.trunk.count()
+    call.caller.muted = True
+    call.went_as_written()
+    handoff = call.record()["handoff"]
+    assert (handoff["reason"], handoff["requested_by"]) == ("media_timeout", "bridge")
+    assert [signal["p3"] for signal in call.signals()] == ["media_timeout"]
+    assert count.shows(1, "sipbridge_handoffs_total", project=project)
+
+
+def test_a_stranger_that_sends_audio_does_not_keep_a_call_whose_caller_is_gone(stage: Stage) -> None:
+    with stage.call("websocket") as call, stage.callers.rtp.port() as port:
+        port.call(call.caller.remote)
+        assert_handed_off(stage, "websocket", call)
+
+
+@pytest.mark.parametrize("project", ["websocket", "prompt"])
+def test_a_caller_whose_audio_stops_is_handed_off(stage: Stage, project: str) -> None:
+    with stage.call(project) as call:
+        assert_handed_off(stage, project, call)
+
+
+def test_a_caller_whose_audio_stops_is_handed_off_by_a_sip_agent_too(stage: Stage) -> None:
+    with stage.joined("sip") as (call, agent):
+        call.answered()
+        assert_handed_off(stage, "sip", call)
+        agent.sipp.check()
+
+
+def test_or_it_is_hung_up_on_where_the_project_says_so(stage: Stage) -> None:
+    count = stage.trunk.count()
+    with stage.call("ended") as call:
+        call.caller.muted = True
+        call.went_as_written()
+        record = call.record()
+    assert (record["ended_by"], record["reason"], record["handoff"]) == ("bridge", "media_timeout", None)
+    assert call.signals() == [{"p1": "End"}]
+    assert count.shows(1, "sipbridge_calls_total", result="upstream_error", reason="media_timeout")
+
+
+def test_a_caller_that_never_sends_audio_is_let_be(stage: Stage) -> None:
+    with stage.callers.call("prompt", "caller_hangs_up", hold_seconds=3 * TIMEOUT_SECONDS) as call:
+        call.went_as_written()
+        assert call.record()["reason"] == "caller_hung_up"
+
+
+def test_a_caller_may_be_silent_where_the_project_says_so(stage: Stage) -> None:
+    with stage.call("patient", "media_hold", hold_seconds=TIMEOUT_SECONDS) as call:
+        call.caller.muted = True
+        wait_for(lambda: acknowledged(call, 3), "the end of the hold")
+        call.agent().hang_up()
+        call.went_as_written()
+        assert call.record()["reason"] == "agent_ended"
+
+
+def test_a_caller_on_hold_is_not_away(stage: Stage) -> None:
+    with stage.call("websocket", "media_hold", hold_seconds=2 * TIMEOUT_SECONDS) as call:
+        wait_for(lambda: acknowledged(call, 2), "the hold")
+        call.caller.muted = True
+        wait_for(lambda: acknowledged(call, 3), "the end of the hold")
+        assert [each["state"] for each in call.project.calls(call.contact.id)] == ["talking"]
+        assert_handed_off(stage, "websocket", call)
+
+
+def acknowledged(call: Talk, times: int) -> bool:
+    """Whether the caller has sent so many INVITEs and ACKs."""
+    acks = [each for each in call.sipp.messages if each.sent and each.method == "ACK"]
+    return any(each.header("CSeq").startswith(f"{times} ") for each in acks)
+
+
+# ------------------------------------------------------------ joined to a desk
+
+
+def assert_ends_handed_off(call: Talk, desk: Somebody) -> None:
+    """Show that both legs end, and that the handoff is as good as it was."""
+    call.went_as_written()
+    desk.sipp.check()
+    record = call.record()
+    assert (record["ended_by"], record["result"], record["reason"]) == ("bridge", "success", "handed_off")
+    handoff = record["handoff"]
+    assert (handoff["state"], handoff["transfer"]) == ("handoff_completed", "invite_answered")
+    assert len(call.signals()) == 1
+
+
+@pytest.mark.parametrize("who", ["caller", DESK])
+def test_a_joined_call_ends_where_one_of_the_two_falls_silent(stage: Stage, who: str) -> None:
+    with stage.joined(DESK) as (call, desk):
+        (call.caller if who == "caller" else desk.audio).muted = True
+        assert_ends_handed_off(call, desk)
+
+
+def test_a_joined_call_ends_after_max_call_seconds(stage: Stage) -> None:
+    with stage.joined("brief") as (call, desk):
+        assert_ends_handed_off(call, desk)

@@ -1,0 +1,128 @@
+"""The range of RTP ports used up: 503 with Retry-After, and never a call without audio."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from tests.harness.ports import free_range, kept_port
+from tests.harness.programs.simulator import Simulator
+from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.settings import Settings, client_settings, project_settings
+from tests.harness.sip.stranger import Pinger
+from tests.harness.waiting import wait_for
+from tests.harness.web.http import fetch
+
+from .site import NUMBERS, Site, site
+
+NO_PORTS = "no two ports of sip.rtp_ports are free"
+WAITING: Settings = {"type": "prompt", "then": "handoff"}
+
+
+@contextmanager
+def cramped(
+    folder: Path, cxone: Simulator, ports: list[int], agent_port: int = 9, **projects: Settings
+) -> Iterator[Site]:
+    """Run a bridge with but these ports, and with an agent and a desk at another; some projects more."""
+    there = f"sip:there@127.0.0.1:{agent_port}"
+    agent = {"type": "sip", "uri": there, "answer_timeout_seconds": 1.5}
+    served = {
+        "bot": project_settings("bot", agent=agent),
+        "kind": project_settings("kind", agent=agent, on_agent_failure="handoff"),
+        "desk": project_settings("desk", {"method": "invite", "uri": there}),
+        **projects,
+    }
+    acme = client_settings(NUMBERS["acme"], cxone.url, served)
+    with site(folder, cxone, sip={"rtp_ports": ports}, clients={"acme": acme}) as trunk:
+        yield trunk
+
+
+@contextmanager
+def held(ports: list[int]) -> Iterator[None]:
+    """Hold all ports of a range, as another program does; what another has in earnest is held, too."""
+    with ExitStack() as stack:
+        for port in range(ports[0], ports[1] + 1):
+            with suppress(OSError):
+                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+        yield
+
+
+def refusal_is_counted_once(trunk: Site, project: str = "release") -> bool:
+    """Place a call that gets 503 with Retry-After, for which there is no record and no Signal."""
+    count = trunk.count()
+    call = trunk.call("over_capacity", project).went_as_written()
+    assert call.left_no_record()
+    assert call.signals() == []
+    wait_for(lambda: '"reason":"capacity"' in trunk.bridge.program.log.read_text(), "the refusal in the log")
+    return count.shows(1, "sipbridge_invites_total", code="503") and count.shows(1, "sipbridge_invites_total")
+
+
+def test_where_our_calls_hold_all_ports_the_next_gets_503_and_the_ports_come_back(
+    trunk: Site, tmp_path: Path, cxone: Simulator
+) -> None:
+    with cramped(tmp_path, cxone, free_range(3), kept=waiting_project(trunk, "kept")) as small:
+        for _ in range(3):
+            calls = [small.call("caller_hangs_up", "kept", hold_seconds=2) for _ in range(3)]
+            for call in calls:
+                call.answered()
+            assert refusal_is_counted_once(small, "kept")
+            for call in calls:
+                assert call.went_as_written().record()["reason"] == "caller_hung_up"
+            small.bridge.wait_for_metric(0, "sipbridge_calls_active")
+
+
+def waiting_project(trunk: Site, name: str) -> Settings:
+    """A project whose prompt says nothing for seconds."""
+    return project_settings(name, agent={"type": "prompt", "audio": str(trunk.folder / "clip.wav")})
+
+
+def test_where_another_program_holds_the_ports_calls_get_503_until_it_ends(tmp_path: Path, cxone: Simulator) -> None:
+    ports = free_range(150)  # PJSUA by itself tries 100 pairs
+    with cramped(tmp_path, cxone, ports, release=project_settings("release")) as small:
+        ready = f"{small.bridge.http}/readyz"
+        with held([ports[0], ports[1] - 1]):  # which leaves half a pair
+            assert refusal_is_counted_once(small)
+            wait_for(lambda: NO_PORTS in fetch(ready).body.decode(), "not to be ready")
+            with Pinger(small.bridge.sip) as pinger:
+                assert (fetch(ready).status, *pinger.response()) == (503, 503, "5")
+        assert NO_PORTS in small.bridge.program.log.read_text()
+        with held([ports[0] + 1, ports[1] - 2]):  # which leaves the last
+            wait_for(lambda: fetch(ready).status == 200, "to be ready")
+            with Pinger(small.bridge.sip) as pinger:
+                assert pinger.response() == (200, "")
+            for _ in range(2):
+                small.call("release").went_as_written()
+
+
+def test_agents_and_desks_that_can_have_no_audio_count_as_not_reached(tmp_path: Path, cxone: Simulator) -> None:
+    with cramped(tmp_path, cxone, free_range(1)) as small:
+        count = small.count()
+        refused = small.call("agent_caller_unserved", "bot").went_as_written()
+        assert refused.record()["reason"] == "agent_unavailable"
+        assert count.shows(1, "sipbridge_invites_total", code="480")
+        handed = small.call("release", "kind").went_as_written()
+        assert [signal["p3"] for signal in handed.signals()] == ["agent_unavailable"]
+        assert count.shows(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
+        assert f"SIP 503, {NO_PORTS}" in small.bridge.program.log.read_text()
+        # The Studio script takes who was to be joined to a desk.
+        given = small.call("release", "desk").went_as_written()
+        assert given.record()["handoff"]["transfer"] == "invite_refused, released"
+        assert len(given.signals()) == 1
+
+
+def test_a_call_whose_audio_is_not_open_yet_keeps_its_ports(tmp_path: Path, cxone: Simulator) -> None:
+    agent_port, ports = kept_port(), free_range(2)
+    with cramped(tmp_path, cxone, ports, agent_port) as small:
+        options = some_calls()
+        agent = Sipp("agent_rings", small.folder, port=agent_port, options=options).await_port()
+        with agent:
+            # No offer: PJSUA would open its audio when it is answered, which is when the agent has been given up.
+            call = small.call("no_offer", "kind")
+            wait_for(lambda: agent.received("INVITE"), "the agent to be called")
+            assert refusal_is_counted_once(small, "bot")
+            (answer,) = call.went_as_written().sipp.received(200)
+            agent.check()
+        assert any(f"m=audio {port} " in answer.body for port in range(ports[0], ports[1], 2))
+        assert call.record()["handoff"]["reason"] == "agent_unavailable"

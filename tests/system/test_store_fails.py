@@ -1,0 +1,112 @@
+"""The disk and the database fail in all the ways they can: calls go on, and no record is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs.bridge import Bridge
+from tests.harness.programs.own_disk import OwnDisk
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .site import Site, site
+
+DATABASE = "calls.db"
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> OwnDisk:
+    return OwnDisk(tmp_path_factory.mktemp("disk") / "own")
+
+
+@pytest.fixture(scope="module")
+def shared_trunk(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator, disk: OwnDisk) -> Iterator[Site]:
+    with own_site(tmp_path_factory.mktemp("failing"), cxone, disk) as running:
+        yield running
+
+
+@contextmanager
+def own_site(folder: Path, cxone: Simulator, disk: OwnDisk) -> Iterator[Site]:
+    """Run a bridge whose database is on a disk of its own."""
+    with site(folder, cxone, within=disk.within, store={"url": f"sqlite:///{disk.folder / DATABASE}"}) as running:
+        disk.belongs_to(running.bridge.program)
+        yield running
+
+
+FAULTS: dict[str, Callable[[OwnDisk], AbstractContextManager[None]]] = {
+    "locked by another process": lambda disk: disk.locked(DATABASE),
+    "no space left": OwnDisk.full,
+    "errors of the disk": OwnDisk.failing_writes,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
+    shared_trunk: Site, disk: OwnDisk, fault: Callable[[OwnDisk], AbstractContextManager[None]]
+) -> None:
+    bridge = shared_trunk.bridge
+    bridge.wait_for_metric(0, "sipbridge_calls_active")  # calls of other tests have their last record to write
+    bridge.wait_for_metric(0, "sipbridge_store_waiting")
+    count = shared_trunk.count()
+    disk.checkpoint(DATABASE)  # a full disk would take what the log has room for
+    with fault(disk):
+        calls = [shared_trunk.call("release") for _ in range(3)]
+        for call in calls:
+            call.went_as_written()
+            assert call.record()["handoff"]["state"] == "handoff_completed"
+            assert call.handoff_state()["handoff_state"] == "handoff_completed"
+            assert len(call.signals()) == 1
+        bridge.wait_for_metric(3, "sipbridge_store_waiting")
+        assert count.grew("sipbridge_store_errors_total") >= 3
+        assert disk.contacts(DATABASE).isdisjoint(call.contact.id for call in calls)
+    bridge.wait_for_metric(0, "sipbridge_store_waiting")
+    assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
+    if fault is not OwnDisk.failing_writes:  # of which the log is a victim, too
+        wait_for(lambda: _are_in_the_log(bridge, "store_failed", "store_failing"), "the log to say so")
+
+
+def _are_in_the_log(bridge: Bridge, *events: str) -> bool:
+    log = bridge.program.log.read_text()
+    return all(f'"{event}"' in log for event in events)
+
+
+def test_a_folder_that_is_made_read_only_keeps_no_record_out(shared_trunk: Site, disk: OwnDisk) -> None:
+    with disk.read_only():
+        call = shared_trunk.call("release").went_as_written()
+        assert call.record()["handoff"]["state"] == "handoff_completed"
+        assert call.contact.id in disk.contacts(DATABASE)
+
+
+def test_a_database_that_is_deleted_is_made_anew_with_all_that_was_in_it(shared_trunk: Site, disk: OwnDisk) -> None:
+    before = shared_trunk.call("release").went_as_written()
+    before.record()
+    for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+        disk.path(name).unlink()
+    after = shared_trunk.call("release").went_as_written()
+    assert after.record()["handoff"]["state"] == "handoff_completed"
+    contacts = {before.contact.id, after.contact.id}
+    wait_for(lambda: disk.path(DATABASE).exists() and disk.contacts(DATABASE) >= contacts, "all records in a new file")
+
+
+def test_a_database_that_is_overwritten_is_moved_aside_and_calls_go_on(shared_trunk: Site, disk: OwnDisk) -> None:
+    disk.overwrite(DATABASE)
+    call = shared_trunk.call("release").went_as_written()
+    assert len(call.signals()) == 1
+    wait_for(lambda: call.contact.id in disk.contacts(DATABASE), "the record in a new file")
+    assert call.handoff_state()["handoff_state"] == "handoff_completed"
+    aside = min(disk.path("").glob(f"{DATABASE}.corrupt-*"), key=lambda path: len(path.name))
+    assert aside.read_bytes().startswith(b"overwritten")
+    assert '"store_corrupt"' in shared_trunk.bridge.program.log.read_text()
+
+
+def test_a_bridge_whose_database_is_locked_for_ever_stops_in_time(tmp_path: Path, cxone: Simulator) -> None:
+    disk = OwnDisk(tmp_path / "own")
+    with own_site(tmp_path, cxone, disk) as trunk, disk.locked(DATABASE):
+        trunk.call("release").went_as_written().record()
+        trunk.bridge.program.terminate()
+        assert trunk.bridge.program.wait(15) == 0
+        assert "without records that it did not take: 1" in trunk.bridge.program.log.read_text()

@@ -1,0 +1,185 @@
+"""RTP that comes to a call from elsewhere: whose audio is heard, and who gets the agent's."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import pytest
+
+from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
+from tests.harness.media.stamp import Stamps
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .audio_scene import SIP, WEBSOCKET, Peer, Scene, audio_scene
+from .conversation import assert_whole_both_ways
+
+STRANGER = 13  # by what it says
+FLOOD_SECONDS, AT_ONCE = 0.02, 12  # 600 packets a second
+RECEIVER_REPORT = struct.pack("!BBHI", 0x80, 201, 1, 0x5EED)  # RFC 3550, 6.4.2
+REPORT_SECONDS = 20.0  # they come every five or so
+STRAY = "sipbridge_media_stray_packets_total"
+
+both_agents = pytest.mark.parametrize("kind", [SIP, WEBSOCKET])
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+    with audio_scene(tmp_path_factory.mktemp("strangers"), cxone) as running:
+        yield running
+
+
+def mute(stream: RtpStream) -> None:
+    stream.muted = True
+
+
+@contextmanager
+def flooding(stranger: RtpStream) -> Iterator[None]:
+    """Send for it, all the while and as fast as no far end does."""
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.wait(FLOOD_SECONDS):
+            for _ in range(AT_ONCE):
+                stranger.send_frame()
+
+    thread = threading.Thread(target=flood, name="flood", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def with_rtcp(rtp: RtpLoop) -> Iterator[tuple[RtpPort, socket.socket]]:
+    """Open a port that says nothing, and the one above it, RTCP's (RFC 3550, 11)."""
+    with ExitStack() as stack:
+        while True:
+            port = stack.enter_context(rtp.port(on_stream=mute))
+            rtcp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            rtcp.settimeout(REPORT_SECONDS)
+            try:
+                rtcp.bind(("127.0.0.1", port.port + 1))
+            except OSError:
+                continue
+            yield port, rtcp
+            return
+
+
+def reports_at(rtcp: socket.socket) -> int:
+    """Count what is there, and take it away."""
+    rtcp.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
+    for count in itertools.count():
+        try:
+            rtcp.recv(2048)
+        except BlockingIOError:
+            rtcp.settimeout(REPORT_SECONDS)
+            return count
+    raise AssertionError
+
+
+def has_heard(listener: Peer, stream: int) -> bool:
+    return any(each.stamp.stream == stream for each in listener.stamps())
+
+
+@both_agents
+def test_a_stranger_that_floods_a_call_is_neither_heard_nor_sent_anything(scene: Scene, kind: str) -> None:
+    with scene.call(kind) as call, scene.rtp.port() as port:
+        assert_whole_both_ways(call, 10)
+        before = scene.bridge.metrics().value(STRAY)
+        stranger = RtpStream(port, call.caller.remote)
+        stranger.press("9")
+        stranger.say(Stamps(STRANGER))
+        with flooding(stranger):
+            assert_whole_both_ways(call)
+        call.caller.press("1")
+        wait_for(call.agent.keys, "the caller's key")
+        assert_whole_both_ways(call, 10)
+        assert call.agent.keys() == "1"
+        assert not has_heard(call.agent, STRANGER)
+        assert not port.streams
+        wait_for(lambda: scene.bridge.metrics().value(STRAY) > before, "the count of what was discarded")
+
+
+@both_agents
+def test_a_caller_that_comes_after_a_stranger_takes_its_place(scene: Scene, kind: str) -> None:
+    with (
+        scene.rtp.port(on_stream=mute) as own,
+        scene.call(kind, caller=own) as call,
+        scene.rtp.port() as port,
+    ):
+        stranger = port.call(call.caller.remote)
+        wait_for(lambda: stranger.received, "audio at the stranger's")
+        stranger.say(Stamps(STRANGER))
+        wait_for(lambda: has_heard(call.agent, STRANGER), "what the stranger says")
+        call.caller.muted = False
+        assert_whole_both_ways(call, 10)
+        strangers, heard = len(stranger.received), len(call.agent.stamps())
+        assert_whole_both_ways(call)
+        assert len(stranger.received) == strangers
+        assert all(each.stamp.stream != STRANGER for each in call.agent.stamps()[heard:])
+
+
+@both_agents
+def test_a_caller_behind_nat_is_found_where_it_sends_from_and_nobody_takes_its_place(scene: Scene, kind: str) -> None:
+    with (
+        scene.rtp.port(on_stream=mute) as unreachable,
+        scene.call(kind, caller=unreachable) as call,
+        scene.rtp.port() as outside,
+        scene.rtp.port() as port,
+    ):
+        caller = outside.call(call.caller.remote)
+        assert_whole_both_ways(replace(call, caller=caller), 10)
+        got = len(call.caller.received)
+        stranger = RtpStream(port, caller.remote)
+        stranger.say(Stamps(STRANGER))
+        with flooding(stranger):
+            assert_whole_both_ways(replace(call, caller=caller))
+        assert not has_heard(call.agent, STRANGER)
+        assert not port.streams
+        assert len(call.caller.received) == got
+
+
+@both_agents
+def test_a_caller_that_moves_by_reinvite_is_heard_there_and_no_more_where_it_was(scene: Scene, kind: str) -> None:
+    with (
+        scene.rtp.port() as new,
+        scene.call(kind, "media_moves", pause_seconds=0.8, keys={"new_port": str(new.port)}) as call,
+    ):
+        assert_whole_both_ways(call, 10)
+        moved = replace(call, caller=new.call(call.caller.remote))  # of which we know nothing yet
+        call.wait_for_ack(2)
+        assert_whole_both_ways(moved, 10)
+        got = len(call.caller.received)
+        call.caller.say(Stamps(STRANGER))  # it goes on sending from there
+        assert_whole_both_ways(moved)
+        assert not has_heard(call.agent, STRANGER)
+        assert len(call.caller.received) == got
+
+
+def test_our_rtcp_goes_along_with_our_rtp_whoever_sends_rtcp(scene: Scene) -> None:
+    with (
+        with_rtcp(scene.rtp) as (own, caller_rtcp),
+        scene.call(WEBSOCKET, caller=own) as call,
+        with_rtcp(scene.rtp) as (port, stranger_rtcp),
+    ):
+        host, bridge_port = call.caller.remote
+        stranger = port.call(call.caller.remote)
+        stranger.muted = False
+        stranger_rtcp.recv(2048)
+        call.caller.muted = False
+        assert_whole_both_ways(call, 10)
+        reports_at(caller_rtcp)
+        for _ in range(10):
+            stranger_rtcp.sendto(RECEIVER_REPORT, (host, bridge_port + 1))
+        reports_at(stranger_rtcp)
+        caller_rtcp.recv(2048)
+        assert reports_at(stranger_rtcp) == 0

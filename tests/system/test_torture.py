@@ -1,0 +1,31 @@
+"""RFC 4475's messages against the running program: what it cannot read harms nothing, the rest gets its answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.sip.stranger import Stranger
+from tests.harness.sip.torture import Torture, torture_messages
+
+from .site import Site
+
+MESSAGES = torture_messages()
+
+
+@pytest.fixture
+def stranger(trunk: Site) -> Stranger:
+    return Stranger(trunk.bridge)
+
+
+def test_all_messages_of_the_rfc_are_there() -> None:
+    assert len(MESSAGES) == 49
+
+
+@pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
+def test_a_torture_message_over_udp_is_answered_as_it_deserves(stranger: Stranger, torture: Torture) -> None:
+    assert stranger.answers_to(torture.once_more()) == torture.udp
+
+
+@pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
+def test_a_torture_message_over_tcp_is_answered_as_it_deserves(stranger: Stranger, torture: Torture) -> None:
+    assert stranger.answers_to(torture.once_more(), over_tcp=True) == torture.tcp

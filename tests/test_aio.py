@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import Any
+
+import pytest
+
+from sipbridge.aio import Unless, first_of, settle
+
+
+async def test_the_first_that_is_done_ends_the_wait() -> None:
+    loop = asyncio.get_running_loop()
+    slow, quick = loop.create_future(), loop.create_future()
+    loop.call_soon(quick.set_result, None)
+    await first_of(slow, quick)
+    assert quick.done()
+    assert not slow.done()
+
+
+async def test_what_is_waited_for_is_neither_cancelled_nor_raised() -> None:
+    loop = asyncio.get_running_loop()
+    slow, failed = loop.create_future(), loop.create_future()
+    failed.set_exception(ValueError("looked at by the one who asks"))
+    await first_of(slow, failed)
+    assert not slow.cancelled()
+    with pytest.raises(ValueError, match="looked at"):
+        failed.result()
+
+
+async def test_the_wait_ends_with_its_time() -> None:
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    await first_of(never, timeout=0)
+    assert not never.done()
+
+
+async def test_settling_returns_when_the_task_has_cleaned_up() -> None:
+    clean = False
+
+    async def work() -> None:
+        nonlocal clean
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            clean = True
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await settle(task)
+    assert clean
+    assert task.cancelled()
+
+
+async def test_what_a_task_raises_while_it_is_settled_is_not_wanted() -> None:
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("in the clean-up")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await settle(task)
+    assert task.done()
+
+
+async def test_a_task_that_is_done_is_left_as_it_is() -> None:
+    async def work() -> int:
+        return 7
+
+    task = asyncio.create_task(work())
+    await task
+    await settle(task)
+    assert task.result() == 7
+
+
+async def test_a_task_that_failed_before_leaves_no_complaint_behind() -> None:
+    """What a settled task raised is not wanted: asyncio must not log that nobody retrieved it."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def work() -> None:
+        raise ValueError("nobody asks")
+
+    task = asyncio.create_task(work())
+    await first_of(task)
+    await settle(task)
+    del task
+    gc.collect()
+    assert complaints == []
+
+
+async def test_being_cancelled_while_settling_is_passed_on() -> None:
+    reached, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_go() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            reached.set()
+            await let_go.wait()
+
+    task = asyncio.create_task(slow_to_go())
+    await asyncio.sleep(0)
+    settling = asyncio.create_task(settle(task))
+    await reached.wait()
+    settling.cancel()
+    let_go.set()
+    await asyncio.wait([settling, task])
+    assert settling.cancelled()
+
+
+# ---------------------------------------------------------------- a step that is cut short
+
+
+class Gone(Exception):
+    """What the body is cut short by."""
+
+
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _no_cancellation_is_left() -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    await asyncio.sleep(0)
+    return task.cancelling() == 0
+
+
+async def test_a_body_that_ends_in_time_is_left_alone() -> None:
+    done = _future()
+    async with Unless(done, Gone()):
+        await asyncio.sleep(0)
+    done.set_result(None)
+    assert await _no_cancellation_is_left()
+
+
+async def test_a_body_is_cut_short_by_the_error() -> None:
+    done = _future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+    with pytest.raises(Gone):
+        async with Unless(done, Gone()):
+            await asyncio.Event().wait()
+    assert await _no_cancellation_is_left()
+
+
+async def test_where_it_is_done_before_the_body_never_begins() -> None:
+    done = _future()
+    done.set_result(None)
+    began = False
+    with pytest.raises(Gone):
+        async with Unless(done, Gone()):
+            began = True
+    assert not began
+    assert await _no_cancellation_is_left()
+
+
+async def test_a_future_that_failed_cuts_short_as_well() -> None:
+    done = _future()
+    asyncio.get_running_loop().call_soon(done.set_exception, ValueError("why is not asked"))
+    with pytest.raises(Gone):
+        async with Unless(done, Gone()):
+            await asyncio.Event().wait()
+    assert done.exception()
+
+
+async def test_an_error_of_the_body_is_its_own() -> None:
+    with pytest.raises(ValueError, match="of the body"):
+        async with Unless(_future(), Gone()):
+            raise ValueError("of the body")
+
+
+async def test_an_error_in_the_clean_up_of_a_body_cut_short_is_its_own() -> None:
+    done = _future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("in the clean-up")
+
+    with pytest.raises(ValueError, match="in the clean-up"):
+        async with Unless(done, Gone()):
+            await body()
+    assert await _no_cancellation_is_left()
+
+
+async def test_a_time_limit_around_it_stays_a_time_limit() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001), Unless(_future(), Gone()):
+            await asyncio.Event().wait()
+    assert await _no_cancellation_is_left()
+
+
+async def test_a_task_that_is_cancelled_from_outside_too_stays_cancelled() -> None:
+    done = _future()
+
+    async def work() -> None:
+        async with Unless(done, Gone()):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    done.set_result(None)
+    await asyncio.sleep(0)
+    assert task.cancelling() == 1, "cut short, and not yet over"
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_what_is_done_in_the_moment_that_the_body_ends_leaves_nothing_behind() -> None:
+    done, body = _future(), _future()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(body.set_result, None)
+    loop.call_soon(done.set_result, None)
+    with contextlib.suppress(Gone):
+        async with Unless(done, Gone()):
+            await body
+    assert await _no_cancellation_is_left()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from sipbridge import __version__
+from sipbridge.web import make_admin_app, make_app, start_web
+from sipbridge.web.server.auth import Gate
+from sipbridge.web.server.errors import NotFromHere
+from tests.web.conftest import Bridge
+from tests.web.fakes import ADMIN_KEY, KEY, FakeDirectory, make_config
+
+OPERATIONS = [("POST", "drain"), ("POST", "reload"), ("GET", "status")]
+
+
+@asynccontextmanager
+async def served(bridge: Bridge, *, admin: bool = False) -> AsyncIterator[str]:
+    """Serve the bridge's configuration as it is now, by the API's listener or by that for admin."""
+    listener, (host, port) = await start_web((make_admin_app if admin else make_app)(bridge.deps()), "127.0.0.1", 0)
+    before, bridge.base = bridge.base, f"http://{host}:{port}"
+    try:
+        yield bridge.base
+    finally:
+        bridge.base = before
+        await listener.cleanup()
+
+
+async def test_a_drain_is_begun_and_may_be_asked_for_again(bridge: Bridge) -> None:
+    for _ in range(2):
+        assert await bridge.post("/v1/admin/drain", ADMIN_KEY) == (202, {"state": "draining", "calls": 2})
+        assert bridge.operator.draining
+
+
+async def test_a_reload_is_made(bridge: Bridge) -> None:
+    expected = {"reloaded": True, "restart_required": ["sip.max_calls"], "warnings": ["sip.srtp: keys travel"]}
+    assert await bridge.post("/v1/admin/reload", ADMIN_KEY) == (200, expected)
+    assert bridge.operator.reloads == 1
+
+
+async def test_a_reload_of_a_bad_file_names_everything_that_is_wrong(bridge: Bridge) -> None:
+    bridge.operator.problems = ["bridge.yaml: clients.acme: is wrong; mend it", "bridge.yaml: sip: is missing; give it"]
+    status, body = await bridge.post("/v1/admin/reload", ADMIN_KEY)
+    assert (status, body["error_message"].splitlines()) == (422, bridge.operator.problems)
+
+
+async def test_the_status_tells_how_the_bridge_stands(bridge: Bridge) -> None:
+    expected = {"version": __version__, "draining": False, "calls": 2, "since": "2026-03-01T12:00:00Z"}
+    assert await bridge.get("/v1/admin/status", ADMIN_KEY) == (200, expected)
+
+
+@pytest.mark.parametrize(("method", "name"), OPERATIONS)
+async def test_only_a_key_for_admin_opens_it(bridge: Bridge, method: str, name: str) -> None:
+    for key in (None, "wrong", KEY):
+        status, _ = await bridge.ask(method, f"/v1/admin/{name}", key, None)
+        assert status == 401
+    assert (bridge.operator.draining, bridge.operator.reloads) == (False, 0)
+
+
+async def test_a_key_for_admin_opens_no_project(bridge: Bridge) -> None:
+    assert (await bridge.get("calls", ADMIN_KEY))[0] == 401
+
+
+async def test_without_keys_there_is_no_admin(bridge: Bridge) -> None:
+    bridge.config = make_config(admin={})
+    async with served(bridge):
+        for method, name in OPERATIONS:
+            assert await bridge.ask(method, f"/v1/admin/{name}", ADMIN_KEY, None) == (
+                404,
+                {"error_message": "no such path", "code": "not_found"},
+            )
+        assert not [path for path in (await bridge.get("/openapi.json"))[1]["paths"] if "admin" in path]
+
+
+async def test_with_a_listener_of_its_own_it_is_there_and_nowhere_else(bridge: Bridge) -> None:
+    bridge.config = make_config(admin={"keys": [ADMIN_KEY], "listen": "127.0.0.1:1"})
+    async with served(bridge):
+        assert (await bridge.get("/v1/admin/status", ADMIN_KEY))[0] == 404
+    async with served(bridge, admin=True):
+        assert (await bridge.get("/v1/admin/status", ADMIN_KEY))[0] == 200
+        assert (await bridge.get("calls", KEY))[0] == 404
+        _, document = await bridge.get("/openapi.json")
+    assert document["servers"] == [{"url": "http://127.0.0.1:1"}]
+    assert set(document["paths"]) == {f"/v1/admin/{name}" for _, name in OPERATIONS} | {"/openapi.json"}
+
+
+async def test_a_client_called_admin_has_its_own_paths(bridge: Bridge) -> None:
+    clients = bridge.config.clients | {"admin": bridge.config.clients["acme"]}
+    bridge.config = bridge.config.model_copy(update={"clients": clients})
+    assert (await bridge.get("/v1/admin/billing/calls", KEY))[0] == 200
+    assert (await bridge.get("/v1/admin/status", KEY))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("remote", "from_anywhere", "allowed"),
+    [
+        ("127.0.0.1", False, True),
+        ("127.9.9.9", False, True),
+        ("::1", False, True),
+        ("::ffff:127.0.0.1", False, True),
+        ("192.0.2.1", False, False),
+        ("::ffff:192.0.2.1", False, False),
+        ("2001:db8::1", False, False),
+        ("", False, False),
+        ("192.0.2.1", True, True),
+    ],
+)
+def test_the_apis_listener_takes_admin_from_this_machine_alone(remote: str, from_anywhere: bool, allowed: bool) -> None:  # noqa: FBT001 (a table of cases)
+    config = make_config()
+    gate = Gate(lambda: config, FakeDirectory(), admin_from_anywhere=from_anywhere)
+    headers = {"x-api-key": ADMIN_KEY, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
+    request = make_mocked_request("GET", "/", headers).clone(remote=remote)
+    with nullcontext() if allowed else pytest.raises(NotFromHere):
+        gate.pass_to_admin(request)
+
+
+async def test_a_page_of_another_origin_can_ask_for_nothing(bridge: Bridge) -> None:
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    async with bridge.session.options(f"{bridge.base}/v1/admin/drain", headers=headers) as response:
+        assert response.status == 405
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]

@@ -1,0 +1,422 @@
+"""Bytes as a hostile client may send them, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sipbridge import file_descriptors
+from sipbridge.calls.events import CallStarted
+from sipbridge.config import StoreConfig
+from sipbridge.store import open_store
+from sipbridge.web import make_app, start_web
+from sipbridge.web.server import connections, request_parsing, slots
+from sipbridge.web.server.listener import STOP_SECONDS
+from tests.store.records import make_record
+from tests.web.conftest import Bridge
+from tests.web.fakes import KEY, make_config
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HANDOFF = f"POST /v1/acme/billing/calls/call-1/handoff HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n".encode()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SWEEP_SECONDS", 0.02)
+
+
+@pytest.fixture
+async def wire(bridge: Bridge) -> AsyncIterator[Wire]:
+    wire = Wire(bridge)
+    yield wire
+    await wire.close()
+
+
+class Line:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> Line:
+        self.writer.write(data)
+        return self
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer: status, headers in lower case, body."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        return int(first.split()[1]), headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
+
+    async def status(self) -> int:
+        return (await self.answer())[0]
+
+    async def is_closed(self) -> bool:
+        """Whether the far end has closed, once all that it said is read."""
+        try:
+            async with asyncio.timeout(5):
+                while await self.reader.read(65536):
+                    pass
+        except ConnectionError:
+            pass
+        return True
+
+    async def goes_on(self) -> bool:
+        return await self.send(HEALTH).status() == 200
+
+
+class Wire:
+    """Connections to a bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.lines: list[Line] = []
+
+    async def line(self, data: bytes = b"", source: str = "127.0.0.1") -> Line:
+        host, _, port = self.bridge.base.removeprefix("http://").partition(":")
+        self.lines.append(Line(*await asyncio.open_connection(host, int(port), local_addr=(source, 0))))
+        return self.lines[-1].send(data)
+
+    async def close(self) -> None:
+        for line in self.lines:
+            line.writer.transport.abort()
+
+
+# ------------------------------------------------------------ slowness
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost", HANDOFF])
+async def test_a_head_that_is_not_complete_in_time_is_not_waited_for(
+    wire: Wire, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    assert await (await wire.line(begun)).is_closed()
+
+
+async def test_a_head_that_trickles_in_gains_no_time(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    line = await wire.line(HEALTH)
+    assert await line.status() == 200
+
+    async def trickle() -> None:
+        while True:
+            line.send(b"G" if line.writer.is_closing() else b"X")
+            await asyncio.sleep(0.01)
+
+    trickling = asyncio.create_task(trickle())
+    assert await line.is_closed()
+    trickling.cancel()
+
+
+async def test_a_connection_that_is_kept_may_be_quiet_between_requests(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
+    line = await wire.line()
+    for _ in range(3):
+        assert await line.goes_on()
+        await asyncio.sleep(0.15)
+
+
+async def test_a_body_that_does_not_come_in_time_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_parsing, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
+    wire.bridge.directory.add(make_record())
+    line = await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{")
+    assert await line.status() == 408
+    assert await line.is_closed()
+    assert not wire.bridge.directory.calls[0].requests
+
+
+async def test_who_does_not_take_the_answer_is_let_go(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.1)
+    wire.bridge.metrics = bytes(30_000_000)
+    line = await wire.line(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    await line.reader.readexactly(100)
+    line.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+    await asyncio.sleep(0.5)
+    line.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    with pytest.raises(asyncio.IncompleteReadError):
+        await line.reader.readexactly(30_000_000)
+
+
+async def test_who_does_not_take_the_answer_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
+    async with aiohttp.ClientSession() as session:
+        bridge = Bridge(make_config(), store, session, metrics=bytes(30_000_000))
+        listener, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(100)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(STOP_SECONDS - 1):
+            await listener.cleanup()
+        writer.transport.abort()
+    await store.close()
+
+
+async def test_who_listens_to_events_and_does_not_read_costs_next_to_nothing(wire: Wire) -> None:
+    request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
+    line = await wire.line(request)
+    await line.reader.readuntil(b"\r\n\r\n")
+    line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    record = make_record(reason="x" * 250)
+    for _ in range(20_000):
+        wire.bridge.events(CallStarted(record))
+        await asyncio.sleep(0)
+    assert not [reader for readers in wire.bridge.events.__dict__["_readers"].values() for reader in readers]
+
+
+# ------------------------------------------------------------ numbers
+
+
+async def test_for_one_connection_too_many_the_one_that_is_idle_longest_goes(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    first, second = await wire.line(), await wire.line()
+    assert await first.goes_on()
+    assert await second.goes_on()
+    assert await first.goes_on()
+    for _ in range(3):
+        assert await (await wire.line()).goes_on()
+    assert await (await wire.line()).goes_on()
+    assert await second.is_closed()
+    assert await first.goes_on()
+
+
+async def test_where_descriptors_are_scarce_the_new_one_goes_and_leaves_a_place_for_the_next(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await wire.line(), await wire.line()
+    assert await first.goes_on()
+    assert await second.goes_on()
+    monkeypatch.setattr(file_descriptors, "first_kept", lambda: 3)
+    assert await (await wire.line()).is_closed()
+    assert await first.is_closed()
+    monkeypatch.undo()
+    assert await (await wire.line()).goes_on()
+    assert await second.goes_on()
+
+
+async def test_thousands_of_idle_connections_leave_the_api_reachable(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 50)
+    for _ in range(20):
+        await asyncio.gather(*(wire.line() for _ in range(50)))
+        assert await wire.bridge.get("/healthz", key=None) == (200, {"status": "ok"})
+    open_ = [line for line in wire.lines if not line.reader.at_eof() and not line.reader.exception()]
+    assert len(open_) <= 50
+
+
+async def test_where_all_are_being_served_the_new_one_goes(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
+    streams = [await wire.line(request) for _ in range(3)]
+    for stream in streams:
+        await stream.reader.readuntil(b"\r\n\r\n")
+    assert await (await wire.line(HEALTH)).is_closed()
+    wire.bridge.events(CallStarted(make_record()))
+    for stream in streams:
+        assert b"call.started" in await stream.reader.readuntil(b"call.started")
+
+
+async def test_a_source_with_many_connections_takes_none_of_another(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
+    quiet = await wire.line()
+    assert await quiet.goes_on()
+    for _ in range(30):
+        assert await (await wire.line(source="127.0.0.7")).goes_on()
+    assert await quiet.goes_on()
+
+
+async def test_one_key_cannot_hold_more_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MAX_OF_A_KEY", 3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    wire.bridge.directory.add(make_record())
+    slow = [await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{") for _ in range(3)]
+    assert await (await wire.line(HEALTH)).status() == 200
+    for _ in range(10):
+        assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() == 429
+        assert await (await wire.line(HEALTH)).status() == 200
+    slow[0].send(b" " * 8 + b"}")
+    assert await slow[0].status() == 202
+    assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() != 429
+
+
+async def test_a_key_that_is_none_holds_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    for _ in range(10):
+        line = await wire.line(HANDOFF.replace(KEY.encode(), b"wrong") + b"Content-Length: 10\r\n\r\n{")
+        assert await line.status() == 401
+        assert await (await wire.line(HEALTH)).status() == 200
+
+
+async def test_requests_that_are_sent_ahead_are_answered_in_turn_and_not_piled_up(wire: Wire) -> None:
+    line = await wire.line(HEALTH * 2000)
+    assert {await line.status() for _ in range(2000)} == {200}
+
+
+# ------------------------------------------------------------ sizes
+
+
+async def test_a_body_that_is_announced_too_large_is_not_waited_for(wire: Wire) -> None:
+    line = await wire.line(HANDOFF + b"Content-Length: 1000001\r\n\r\n")
+    assert await line.status() == 413
+
+
+async def test_a_body_of_chunks_may_be_no_larger(wire: Wire) -> None:
+    line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(12):
+        line.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
+    assert await line.status() == 413
+
+
+async def test_a_bomb_of_chunks_is_not_unpacked(wire: Wire) -> None:
+    bomb = gzip.compress(bytes(50_000_000), compresslevel=1)
+    line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n")
+    line.send(b"%x\r\n" % len(bomb) + bomb + b"\r\n0\r\n\r\n")
+    assert await line.status() == 415
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(2000)) + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /healthz?" + b"x=1&" * 50_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_a_head_that_is_too_large_is_400(wire: Wire, head: bytes) -> None:
+    line = await wire.line(head)
+    assert await line.status() == 400
+    assert await line.is_closed()
+
+
+# ------------------------------------------------------------ two readings of one request
+
+SMUGGLED = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        b"Content-Length: 4\r\nContent-Length: 5\r\n",
+        b"Content-Length: 4, 4\r\n",
+        b"Content-Length: +4\r\n",
+        b"Content-Length: -4\r\n",
+        b"Content-Length: 0x4\r\n",
+        b"Content-Length: 99999999999999999999999999\r\n",
+        b"Transfer-Encoding: identity, chunked, identity\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Transfer-Encoding: chunked\r\n folded\r\n",
+        b"X: a\nTransfer-Encoding: chunked\r\n",
+        b"X: a\rTransfer-Encoding: chunked\r\n",
+        b"X: a\0b\r\n",
+        b": nameless\r\n",
+        b"B\xe9d: x\r\n",
+    ],
+)
+async def test_a_head_that_could_be_read_in_two_ways_is_400_and_nothing_after_it_is_read(
+    wire: Wire, headers: bytes
+) -> None:
+    line = await wire.line(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
+    status, answered, body = await line.answer()
+    assert status == 400
+    assert json.loads(body) == {
+        "error_message": "this is no HTTP request that can be read",
+        "code": "invalid_request",
+    }
+    assert (answered["content-type"], answered["server"]) == ("application/json", "sipbridge")
+    assert (answered["x-content-type-options"], answered["cache-control"]) == ("nosniff", "no-store")
+    assert answered["content-security-policy"].endswith("frame-ancestors 'none'")
+    assert await line.is_closed()
+
+
+@pytest.mark.parametrize("size", [b"-1", b"0x5", b"fffffffffffffffff", b"5;", b"zz"])
+async def test_chunks_that_cannot_be_read_end_the_connection(wire: Wire, size: bytes) -> None:
+    wire.bridge.directory.add(make_record())
+    line = await wire.line(
+        HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n{}   \r\n0\r\n\r\n" + SMUGGLED
+    )
+    assert await line.status() == 400
+    assert await line.is_closed()
+    assert not wire.bridge.directory.calls[0].requests
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"],
+)
+async def test_an_upgrade_is_not_made(wire: Wire, upgrade: bytes) -> None:
+    line = await wire.line(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
+    assert await line.status() == 200
+    assert await line.goes_on()
+
+
+async def test_what_is_expected_of_us_is_promised_or_left_alone(wire: Wire) -> None:
+    wire.bridge.directory.add(make_record())
+    line = await wire.line(HANDOFF + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert await line.status() == 100
+    assert await line.send(b"{}").status() == 202
+
+
+# ------------------------------------------------------------ methods and paths
+
+
+@pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE", b"PUT", b"PATCH", b"PROPFIND", b"POST"])
+async def test_a_method_that_a_path_does_not_have_is_405_and_told_which_it_has(wire: Wire, method: bytes) -> None:
+    line = await wire.line(method + b" /healthz HTTP/1.1\r\nHost: x\r\nx-secret: c0ffee\r\n\r\n")
+    head = await line.reader.readuntil(b"\r\n\r\n")
+    assert b" 405 " in head
+    assert b"\r\nAllow: GET,HEAD\r\n" in head
+    assert b"c0ffee" not in head
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1/acme/billing/calls/../../../openapi.json",
+        b"/v1/acme/billing/calls/%2e%2e/%2e%2e",
+        b"/v1//acme/billing/calls",
+        b"//evil.example/healthz",
+        b"/healthz//",
+        b"/healthz%2f",
+        b"/healthz%00",
+        b"/%ff%fe",
+        b"/%zz",
+        b"/\xed\xa0\x80",
+        b"*",
+        b"http://evil.example/",
+        b"/" + b"a/" * 3000,
+    ],
+)
+async def test_a_path_of_nothing_is_nothing(wire: Wire, path: bytes) -> None:
+    line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, headers, _ = await line.answer()
+    assert status in (400, 404)
+    assert "location" not in headers
+
+
+async def test_queries_of_any_bytes_are_read(wire: Wire) -> None:
+    wire.bridge.config = make_config(max_requests_per_second=1000)
+    for value in (b"%ED%A0%80", b"%00", b"%FF", b"%", b"a" * 257, b"1&id=2&id=3", b"%F0%9F%98%80", b"'%20OR%201=1--"):
+        path = b"/v1/acme/billing/handoff_state?shared_id=" + value
+        line = await wire.line(b"GET " + path + f" HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode())
+        assert await line.status() in (400, 404)
