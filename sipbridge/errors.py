@@ -18,7 +18,7 @@
     │   └── AgentUnavailable                                             480    agent_unavailable
     ├── RequestRefused               an HTTP request                     HTTP   code
     │   ├── BadRequest                                                   400    invalid_request
-    │   ├── KeyMissingOrWrong                                            401    invalid_api_key
+    │   ├── InvalidApiKey                                            401    invalid_api_key
     │   ├── KeyOfAnotherProject                                          403    wrong_project
     │   ├── NotFound                                                     404    not_found
     │   ├── HandoffConflict                                              409    conflict
@@ -211,7 +211,7 @@ class BadRequest(RequestRefused):
     code = "invalid_request"
 
 
-class KeyMissingOrWrong(RequestRefused):
+class InvalidApiKey(RequestRefused):
     """No `x-api-key`, or one that no project has."""
 
     http_status = 401

@@ -107,7 +107,7 @@ class Service:
         self._watch_signals()
         journal, left = open_journal(self._config.store)
         stack.push_async_callback(journal.close)
-        store = open_store(self._config.store, settled=journal.stored)
+        store = open_store(self._config.store, on_settled=journal.stored)
         stack.push_async_callback(store.close)
         resolver = Resolver(asyncio.get_running_loop().time)
         stack.push_async_callback(resolver.close)
@@ -140,7 +140,7 @@ class Service:
             readiness=self._readiness.reason,
             events=self._feed,
             pop_links=self._pop_links,
-            operator=self,
+            admin_controls=self,
             count_request=self._metrics.count_request,
         )
         http, admin = self._config.http.listen, self._config.http.admin.listen
@@ -202,10 +202,10 @@ class Service:
         self._supervisor.alive()
         self._metrics.set_sip_thread_lag(lag_seconds)
         self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
-        self._metrics.set_sip_pools(self._trunk.pools_in_use())
+        self._metrics.set_pjsip_pools_in_use(self._trunk.pools_in_use())
         self._metrics.set_media_counts(*self._trunk.audio_counts())
         self._metrics.set_dialog_strangers(self._trunk.strangers())
-        self._metrics.set_records_waiting(store.waiting)
+        self._metrics.set_store_pending_records(store.waiting)
 
     # ------------------------------------------------------------ what whoever runs it may ask
 

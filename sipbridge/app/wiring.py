@@ -20,7 +20,7 @@ from sipbridge.config import (
     WebsocketAgentConfig,
     all_projects,
 )
-from sipbridge.cxone import CxoneCentre, HttpClient
+from sipbridge.cxone import CxoneClient, HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.speech import CommandSpeaker
 from sipbridge.wav import Pcm, read_wav
@@ -87,5 +87,5 @@ def make_centres(
         if client in before.centres and earlier and earlier.cxone == settings.cxone:
             centres[client] = before.centres[client]
         else:
-            centres[client] = CxoneCentre(client, settings.cxone, http, observe)
+            centres[client] = CxoneClient(client, settings.cxone, http, observe)
     return centres

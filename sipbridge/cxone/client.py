@@ -19,7 +19,7 @@ from sipbridge.errors import CxoneError
 logger = logging.getLogger(__name__)
 
 
-class CxoneCentre:
+class CxoneClient:
     """A `ContactCentre`. The HTTP client is shared by all of the bridge's and stays its maker's; nothing else is.
 
     `budget_seconds` is the most that a Signal takes in all, tokens and repeats included, `transcript_seconds` the same

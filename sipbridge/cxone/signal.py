@@ -15,7 +15,7 @@ from sipbridge.calls.ports import SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
 from sipbridge.cxone.http.client import HttpClient
-from sipbridge.cxone.http.connection import Answer
+from sipbridge.cxone.http.connection import Response
 from sipbridge.cxone.tokens import Access, TokenSource
 from sipbridge.errors import CxoneError, CxoneNotReached
 
@@ -148,7 +148,7 @@ class Signaller:
             return _Try(SignalResult.UNKNOWN, str(error))
         return self._judge(answer, access)
 
-    def _judge(self, answer: Answer, access: Access) -> _Try:
+    def _judge(self, answer: Response, access: Access) -> _Try:
         """Read a status: 3xx and 4xx refuse; other 2xx and 5xx leave open whether the script got it."""
         status = answer.status
         retry_after = answer.retry_after or 0.0

@@ -18,12 +18,12 @@ from sipbridge.calls.ports import Observer
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.discovery import Discovery
 from sipbridge.cxone.http.client import HttpClient
-from sipbridge.cxone.http.connection import Answer
+from sipbridge.cxone.http.connection import Response
 from sipbridge.errors import CxoneError
 from sipbridge.handoffs.outcome import Result
 
 _REQUEST_SECONDS = 3.0
-_FLIGHT_SECONDS = 10.0  # discovery, token and configuration together
+_REFRESH_SECONDS = 10.0  # discovery, token and configuration together
 _RENEW_BEFORE_SECONDS = 600.0
 _RENEWAL_PAUSE_SECONDS = 10.0  # between tries to replace a token that is still good
 _RETRY_DELAYS = (0.2, 0.4)  # within one flight
@@ -65,7 +65,7 @@ def _lifetime(value: object) -> float:
     return min(max(seconds, _SHORTEST_LIFE_SECONDS), _LONGEST_LIFE_SECONDS)
 
 
-class _TokenAnswer(BaseModel):
+class _TokenResponse(BaseModel):
     """The answer of the token endpoint (RFC 6749, section 5.1; `id_token` of OpenID Connect)."""
 
     access_token: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x21-\x7e]+$")]
@@ -104,7 +104,7 @@ class TokenSource:
         self._access: Access | None = None
         self._renew_at = 0.0
         self._held_until = 0.0
-        self._flight: asyncio.Task[Access] | None = None
+        self._refreshing: asyncio.Task[Access] | None = None
 
     def at_hand(self) -> Access | None:
         """The access there is, if it is still good; where it is soon not, a new one is asked for meanwhile."""
@@ -112,16 +112,16 @@ class TokenSource:
         if access is None or now >= access.expires_at:
             return None
         if now >= self._renew_at:
-            self._take_off()
+            self._start_refresh()
         return access
 
     async def get(self) -> Access:
         """The access there is, or a new one. Raises `CxoneError` where none can be had."""
         if (access := self.at_hand()) is not None:
             return access
-        if self._flight is None and self._clock() < self._held_until:
+        if self._refreshing is None and self._clock() < self._held_until:
             raise CxoneError("the token endpoint asked to wait")
-        flight = self._take_off()
+        flight = self._start_refresh()
         await asyncio.wait([flight])  # unlike awaiting it, leaves it in the air when its waiter is cancelled
         if flight.cancelled():
             raise CxoneError("no token any more: shutting down")
@@ -134,26 +134,26 @@ class TokenSource:
 
     async def close(self) -> None:
         """Give up a flight that is under way."""
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.wait([self._flight])
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
 
-    def _take_off(self) -> asyncio.Task[Access]:
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fly(), name=f"cxone token of {self._client}")
-            self._flight.add_done_callback(self._landed)
-        return self._flight
+    def _start_refresh(self) -> asyncio.Task[Access]:
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh(), name=f"cxone token of {self._client}")
+            self._refreshing.add_done_callback(self._refresh_done)
+        return self._refreshing
 
-    def _landed(self, flight: asyncio.Task[Access]) -> None:
-        self._flight = None
+    def _refresh_done(self, flight: asyncio.Task[Access]) -> None:
+        self._refreshing = None
         if not flight.cancelled():
             flight.exception()  # told already; asked for here, lest asyncio report that nobody did
 
-    async def _fly(self) -> Access:
+    async def _refresh(self) -> Access:
         started_at = self._clock()
         result = Result.UPSTREAM_ERROR
         try:
-            async with asyncio.timeout(_FLIGHT_SECONDS):
+            async with asyncio.timeout(_REFRESH_SECONDS):
                 endpoint = await self._discovery.token_endpoint()
                 answer = await self._ask(endpoint)
                 result = _judge(answer.status)
@@ -173,7 +173,7 @@ class TokenSource:
         self._tell(Result.SUCCESS, started_at, "")
         return access
 
-    async def _ask(self, endpoint: str) -> Answer:
+    async def _ask(self, endpoint: str) -> Response:
         """Ask for a token: again where no answer came or CXone is busy, never where it refused."""
         for delay in _RETRY_DELAYS:
             try:
@@ -187,12 +187,12 @@ class TokenSource:
             await asyncio.sleep(pause)
         return await self._post(endpoint)
 
-    async def _post(self, endpoint: str) -> Answer:
+    async def _post(self, endpoint: str) -> Response:
         return await self._http.post_form(endpoint, self._form, self._headers, _REQUEST_SECONDS)
 
-    async def _read(self, answer: Answer, *, asked_at: float) -> Access:
+    async def _read(self, answer: Response, *, asked_at: float) -> Access:
         try:
-            given = _TokenAnswer.model_validate(answer.json_object("the token endpoint"))
+            given = _TokenResponse.model_validate(answer.json_object("the token endpoint"))
         except ValidationError as error:
             wrong = ", ".join(str(fault["loc"][0]) for fault in error.errors(include_input=False))
             raise CxoneError(f"the token endpoint's answer cannot be used: {wrong}") from None

@@ -56,5 +56,5 @@ class Room:
         now = time.monotonic()
         if lack is not None and now - self._warned_at >= _WARN_SECONDS:
             self._warned_at = now
-            logger.warning("no room for another leg: %s", lack, extra={"event": "no_room"})
+            logger.warning("no room for another leg: %s", lack, extra={"event": "resources_exhausted"})
         return lack

@@ -18,9 +18,9 @@ def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
     return journal, journal.unfinished()
 
 
-def open_store(config: StoreConfig, settled: Callable[[str], None] | None = None) -> RecordStore:
-    """Open the store of `store.url`; `settled` as `SqliteStore` says. Raises `StartupError` where it cannot be used."""
+def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = None) -> RecordStore:
+    """Open the store of `store.url`; for `on_settled` see `SqliteStore`. Raises `StartupError` if it cannot be used."""
     path = config.sqlite_path
     if path is None:
         raise StartupError("store.url: this version opens sqlite:///PATH only")
-    return SqliteStore(path, retention=timedelta(hours=config.retention_hours), settled=settled)
+    return SqliteStore(path, retention=timedelta(hours=config.retention_hours), on_settled=on_settled)

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 
-class Totals(Collector):
+class ExternalCounters(Collector):
     """Shows the totals that it was told last, 0 until then. `texts` are the metrics' names and what each counts."""
 
     def __init__(self, texts: Mapping[str, str], registry: CollectorRegistry) -> None:

@@ -13,7 +13,7 @@ M = TypeVar("M", Counter, Histogram)
 MAX_WORDS = 100
 
 
-class Children(Generic[M]):
+class LabelCache(Generic[M]):
     """The children of a labelled metric; `labels()` of the library is slow and is called once for each."""
 
     __slots__ = ("_children", "_metric")
@@ -36,7 +36,7 @@ class Children(Generic[M]):
             self._metric.remove(*labels)
 
 
-class Words:
+class LabelGuard:
     """Keeps a label to short lower-case words, and to `MAX_WORDS` of them.
 
     Reasons are fixed words of the code. Should one ever be made of what a stranger sent, it becomes `other` here

@@ -31,8 +31,8 @@ from sipbridge.calls.events import (
     TokenRequested,
     TransferDone,
 )
-from sipbridge.telemetry.external_counters import Totals
-from sipbridge.telemetry.labels import Children, Words
+from sipbridge.telemetry.external_counters import ExternalCounters
+from sipbridge.telemetry.labels import LabelCache, LabelGuard
 
 # Seconds. A prompt answers within milliseconds, a desk that rings after many seconds; a Signal has 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -61,24 +61,24 @@ class Metrics:
         build = Info("sipbridge_build", "What runs here.", registry=registry)
         build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
 
-        self._counters: list[tuple[tuple[str, ...], Children[Counter]]] = []
+        self._counters: list[tuple[tuple[str, ...], LabelCache[Counter]]] = []
 
-        def counter(name: str, text: str, *labels: str) -> Children[Counter]:
-            children = Children(Counter(name, text, labels, registry=registry))
+        def counter(name: str, text: str, *labels: str) -> LabelCache[Counter]:
+            children = LabelCache(Counter(name, text, labels, registry=registry))
             self._counters.append((labels, children))
             return children
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, buckets=buckets, registry=registry)
 
-        self._words = Words()
+        self._words = LabelGuard()
         self._active = Gauge("sipbridge_calls_active", "Calls in progress.", registry=registry)
         self._draining = Gauge("sipbridge_draining", "1 while no new calls are taken.", registry=registry)
         self._lag = Gauge(
             "sipbridge_sip_thread_lag_seconds", "How late the SIP thread came to a command.", registry=registry
         )
         self._tasks = Gauge("sipbridge_event_loop_tasks", "Tasks of the event loop.", registry=registry)
-        self._pools = Gauge("sipbridge_sip_pools", "Memory pools of PJSIP in use.", registry=registry)
+        self._pools = Gauge("sipbridge_pjsip_pools_in_use", "Memory pools of PJSIP in use.", registry=registry)
         self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
         self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
         self._recovered = counter(
@@ -101,18 +101,18 @@ class Metrics:
         )
         self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
         self._requests = counter("sipbridge_http_requests_total", "HTTP requests answered.", "operation", "code")
-        self._media = Totals(MEDIA, registry)
-        self._dialogs = Totals(DIALOGS, registry)
+        self._media = ExternalCounters(MEDIA, registry)
+        self._dialogs = ExternalCounters(DIALOGS, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
         self._waiting = Gauge(
-            "sipbridge_store_waiting", "Records in memory that are not written yet.", registry=registry
+            "sipbridge_store_pending_records", "Records in memory that are not written yet.", registry=registry
         )
         self._durations = histogram("sipbridge_call_duration_seconds", "From INVITE to the end.", CALL_BUCKETS)
         self._setups = histogram("sipbridge_setup_seconds", "From INVITE to 200.", SETUP_BUCKETS)
         self._signal_seconds = histogram("sipbridge_signal_seconds", "A Signal, retries included.", SIGNAL_BUCKETS)
-        self._stages = Children(
+        self._stages = LabelCache(
             Histogram(
                 "sipbridge_handoff_seconds",
                 "A stage of a handoff; `total` is all of it.",
@@ -155,7 +155,7 @@ class Metrics:
         """Note how many tasks the event loop has."""
         self._tasks.set(tasks)
 
-    def set_sip_pools(self, pools: int) -> None:
+    def set_pjsip_pools_in_use(self, pools: int) -> None:
         """Note how many of PJSIP's memory pools are in use."""
         self._pools.set(pools)
 
@@ -171,7 +171,7 @@ class Metrics:
         """Count an HTTP request that was answered; `operation` is one of the API's."""
         self._requests(operation, str(http_status)).inc()
 
-    def set_records_waiting(self, count: int) -> None:
+    def set_store_pending_records(self, count: int) -> None:
         """Note how many records are not written yet."""
         self._waiting.set(count)
 

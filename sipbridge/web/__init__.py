@@ -1,9 +1,18 @@
 """The HTTP API beside the trunk: handoff state for screen-pops, calls, events, health, admin."""
 
 from sipbridge.web.app import make_admin_app, make_app
-from sipbridge.web.deps import Operator, ReloadReport, WebDeps
+from sipbridge.web.deps import AdminControls, ReloadReport, WebDeps
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.event_feed import EventFeed
 from sipbridge.web.server.listener import start_web
 
-__all__ = ["EventFeed", "Operator", "PopLinks", "ReloadReport", "WebDeps", "make_admin_app", "make_app", "start_web"]
+__all__ = [
+    "AdminControls",
+    "EventFeed",
+    "PopLinks",
+    "ReloadReport",
+    "WebDeps",
+    "make_admin_app",
+    "make_app",
+    "start_web",
+]

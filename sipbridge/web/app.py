@@ -10,11 +10,11 @@ from aiohttp import web
 from sipbridge.web.api import admin, call_control, calls, events, handoff_state, health, openapi
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.auth import Gate
+from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.cors import Cors
-from sipbridge.web.server.error_handling import answer_errors
+from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
-from sipbridge.web.server.security_headers import NOBODY, add_guards
+from sipbridge.web.server.security_headers import NOBODY, add_security_headers
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *handoff_state.OPERATIONS,
@@ -55,22 +55,22 @@ def make_admin_app(deps: WebDeps) -> web.Application:
 def _make(
     deps: WebDeps, operations: Sequence[AnyOperation], url: str, cors: Cors, *, admin_from_anywhere: bool
 ) -> web.Application:
-    app = web.Application(middlewares=[answer_errors, cors.answer_preflight], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[handle_errors, cors.answer_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
-    gate = Gate(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
+    authenticator = Authenticator(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
     names: dict[tuple[str, str], str] = {}
     for operation in operations:
-        handler = operation.serve(deps, gate)
+        handler = operation.serve(deps, authenticator)
         for method, path in operation.routes:
             app.router.add_route(method, path, handler)
             names[method, path] = operation.name
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         resource = request.match_info.route.resource
-        asked = (request.method, resource.canonical if resource else "")
-        deps.count_request(names.get(asked, "none"), response.status)
+        route = (request.method, resource.canonical if resource else "")
+        deps.count_request(names.get(route, "none"), response.status)
         is_pop = request.path.startswith("/pop/")
-        add_guards(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
+        add_security_headers(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
         cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)

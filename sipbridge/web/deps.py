@@ -21,7 +21,7 @@ class ReloadReport:
     warnings: tuple[str, ...] = ()
 
 
-class Operator(Protocol):
+class AdminControls(Protocol):
     """What whoever runs the bridge may have it do."""
 
     @property
@@ -58,5 +58,5 @@ class WebDeps:
     readiness: Callable[[], str | None]
     events: EventFeed
     pop_links: PopLinks
-    operator: Operator
+    admin_controls: AdminControls
     count_request: Callable[[str, int], None]

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import aiohttp
 import pytest
 
-from sipbridge.cxone import CxoneCentre, HttpClient
+from sipbridge.cxone import CxoneClient, HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.simulators.cxone import DEMO_TENANT, Tenant, running_simulator
 
 from .support import Clock, Recorder, Simulator, config_for
 
-MakeCentre = Callable[..., CxoneCentre]
+MakeCentre = Callable[..., CxoneClient]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def make_centre(
     simulator: Simulator, http: HttpClient, recorder: Recorder, clock: Clock
 ) -> AsyncIterator[MakeCentre]:
     """Makes centres of the simulator's demo tenant; other keywords change the configuration."""
-    made: list[CxoneCentre] = []
+    made: list[CxoneClient] = []
 
     def make(
         client: str = "acme",
@@ -53,8 +53,8 @@ async def make_centre(
         budget_seconds: float = 3.0,
         transcript_seconds: float = 2.0,
         **changes: object,
-    ) -> CxoneCentre:
-        centre = CxoneCentre(
+    ) -> CxoneClient:
+        centre = CxoneClient(
             client,
             config_for(issuer or simulator.url, tenant, **changes),
             http,

@@ -217,7 +217,7 @@ async def test_an_answer_that_holds_no_token_is_an_upstream_error(
     assert recorder.token_results() == [Result.UPSTREAM_ERROR]
 
 
-Answer = dict[str, object]
+Response = dict[str, object]
 
 
 def payload_alone(token: str) -> str:
@@ -247,7 +247,7 @@ def payload_alone(token: str) -> str:
     ],
 )
 async def test_odd_fields_do_not_cost_the_token(
-    tokens: TokenSource, simulator: Simulator, clock: Clock, change: Answer, lives: float
+    tokens: TokenSource, simulator: Simulator, clock: Clock, change: Response, lives: float
 ) -> None:
     body = json.dumps({"access_token": "t", "id_token": simulator_id_token(simulator), **change})
     await simulator.fault("token", body=body)

@@ -184,7 +184,7 @@ class _Held:
         return cls(
             round(metrics.value("sipbridge_calls_active")),
             open_files(running.program.pid),
-            round(metrics.value("sipbridge_sip_pools")),
+            round(metrics.value("sipbridge_pjsip_pools_in_use")),
         )
 
     def beyond(self, at_rest: _Held) -> Self | None:

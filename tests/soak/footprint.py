@@ -41,7 +41,7 @@ class Footprint:
         return cls(
             calls=round(metrics.value("sipbridge_calls_active")),
             tasks=round(metrics.value("sipbridge_event_loop_tasks")),
-            pools=round(metrics.value("sipbridge_sip_pools")),
+            pools=round(metrics.value("sipbridge_pjsip_pools_in_use")),
             sockets=len(sockets - pooled),
             pooled=len(pooled),
             files=len(links) - len(sockets),

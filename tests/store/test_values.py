@@ -16,7 +16,7 @@ from sipbridge.calls.ports import RecordStore, SignalResult
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.store.journal.journal import FileJournal
-from sipbridge.web.api.schemas import CallDetail, HandoffStateAnswer
+from sipbridge.web.api.schemas import CallDetail, HandoffStateResponse
 
 from .records import make_handoff, make_record
 
@@ -120,7 +120,7 @@ async def test_what_is_accepted_comes_back_from_journal_store_and_api_as_it_was(
         assert record.handoff is not None
         shown = json.loads(CallDetail.of(stored).model_dump_json())["handoff"]["data"]
         assert repr(shown) == repr(record.handoff.data)
-        json.loads(HandoffStateAnswer.of(stored, record.handoff).model_dump_json())
+        json.loads(HandoffStateResponse.of(stored, record.handoff).model_dump_json())
 
 
 def _exactly(record: CallRecord) -> str:

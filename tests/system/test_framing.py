@@ -213,7 +213,7 @@ def test_a_ping_is_answered_at_once(streams: SecureSite, kind: str, said: list[b
 def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memory_stays(
     streams: SecureSite, kind: str
 ) -> None:
-    before = streams.bridge.metrics().value("sipbridge_sip_pools")
+    before = streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use")
     with line_of(streams, kind) as line:
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         line.socket.settimeout(30)  # a busy bridge reads late
@@ -230,4 +230,6 @@ def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memor
         wait_for(is_cut_off, "the end of the connection")
     wait_for(lambda: f"port {port}, closed: the peer does not read" in streams.log(), "the log's word of it")
     # What waited for it had a pool each.
-    wait_for(lambda: streams.bridge.metrics().value("sipbridge_sip_pools") < before + 100, "the memory to be back")
+    wait_for(
+        lambda: streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use") < before + 100, "the memory to be back"
+    )

@@ -50,7 +50,7 @@ def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
 ) -> None:
     bridge = shared_trunk.bridge
     bridge.wait_for_metric(0, "sipbridge_calls_active")  # calls of other tests have their last record to write
-    bridge.wait_for_metric(0, "sipbridge_store_waiting")
+    bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     count = shared_trunk.count()
     disk.checkpoint(DATABASE)  # a full disk would take what the log has room for
     with fault(disk):
@@ -60,10 +60,10 @@ def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
             assert call.record()["handoff"]["state"] == "handoff_completed"
             assert call.handoff_state()["handoff_state"] == "handoff_completed"
             assert len(call.signals()) == 1
-        bridge.wait_for_metric(3, "sipbridge_store_waiting")
+        bridge.wait_for_metric(3, "sipbridge_store_pending_records")
         assert count.grew("sipbridge_store_errors_total") >= 3
         assert disk.contacts(DATABASE).isdisjoint(call.contact.id for call in calls)
-    bridge.wait_for_metric(0, "sipbridge_store_waiting")
+    bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
     if fault is not OwnDisk.failing_writes:  # of which the log is a victim, too
         wait_for(lambda: _are_in_the_log(bridge, "store_failed", "store_failing"), "the log to say so")

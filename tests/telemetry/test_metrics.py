@@ -48,8 +48,8 @@ CONTRACT = {
     "sipbridge_agent_connects_total": {"client", "project", "type", "result"},
     "sipbridge_sip_thread_lag_seconds": set(),
     "sipbridge_event_loop_tasks": set(),
-    "sipbridge_sip_pools": set(),
-    "sipbridge_store_waiting": set(),
+    "sipbridge_pjsip_pools_in_use": set(),
+    "sipbridge_store_pending_records": set(),
     "sipbridge_draining": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
@@ -229,8 +229,8 @@ def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:
     assert value(metrics, "sipbridge_draining") == 1
     assert value(metrics, "sipbridge_sip_thread_lag_seconds") == 0.125
     assert value(metrics, "sipbridge_store_errors_total") == 1
-    metrics.set_records_waiting(7)
-    assert value(metrics, "sipbridge_store_waiting") == 7
+    metrics.set_store_pending_records(7)
+    assert value(metrics, "sipbridge_store_pending_records") == 7
     metrics(DrainChanged(draining=False))
     assert value(metrics, "sipbridge_draining") == 0
 

@@ -15,7 +15,7 @@ from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
 
-from .fakes import KEY, FakeDirectory, FakeOperator, make_config
+from .fakes import KEY, FakeAdminControls, FakeDirectory, make_config
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Bridge:
     session: aiohttp.ClientSession
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     events: EventFeed = field(default_factory=EventFeed)
-    operator: FakeOperator = field(default_factory=FakeOperator)
+    admin_controls: FakeAdminControls = field(default_factory=FakeAdminControls)
     counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
     obstacle: str | None = None
@@ -46,7 +46,7 @@ class Bridge:
             readiness=lambda: self.obstacle,
             events=self.events,
             pop_links=self.pop_links,
-            operator=self.operator,
+            admin_controls=self.admin_controls,
             count_request=lambda operation, status: self.counted.append((operation, status)),
         )
 

@@ -105,8 +105,8 @@ class FakeDirectory:
         return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
 
 
-class FakeOperator:
-    """An `Operator` that remembers what was asked of it."""
+class FakeAdminControls:
+    """An `AdminControls` that remembers what was asked of it."""
 
     def __init__(self) -> None:
         self.since = START

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from sipbridge import __version__
 from sipbridge.config import authority
 from sipbridge.connection_errors import explain_connection_error
-from sipbridge.cxone.http.connection import Answer, Connection, NoAnswer
+from sipbridge.cxone.http.connection import Connection, NoResponse, Response
 from sipbridge.cxone.http.urls import Place, place_of
 from sipbridge.dns import Resolver
 from sipbridge.errors import CxoneError, CxoneNotReached, NameNotResolved
@@ -81,11 +81,13 @@ class HttpClient:
         self._resolver = resolver
         self._pools: defaultdict[tuple[str, int, bool], _Pool] = defaultdict(_Pool)
 
-    async def get(self, url: str, seconds: float) -> Answer:
+    async def get(self, url: str, seconds: float) -> Response:
         """Ask for something that is small. Raises `CxoneError`."""
         return await self._send("GET", place_of(url), "", {}, b"", seconds, with_body=True)
 
-    async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str], seconds: float) -> Answer:
+    async def post_form(
+        self, url: str, form: Mapping[str, str], headers: Mapping[str, str], seconds: float
+    ) -> Response:
         """Send a form, and return the answer with its body. Raises `CxoneError`."""
         headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", place_of(url), "", headers, urlencode(form).encode(), seconds, with_body=True)
@@ -98,7 +100,7 @@ class HttpClient:
         body: bytes,
         seconds: float,
         sending: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send something to the URL that base and path make together, and return the answer's head.
 
         `sending` is awaited once there is a connection, right before the first byte goes out.
@@ -123,7 +125,7 @@ class HttpClient:
         sending: Callable[[], Awaitable[None]] | None = None,
         *,
         with_body: bool,
-    ) -> Answer:
+    ) -> Response:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         head = (
@@ -138,7 +140,7 @@ class HttpClient:
             if sending is not None:
                 connection = await self._announced(connection, sending, place, pool, deadline)
             return await connection.exchange(head.encode("ascii") + body, deadline, with_body=with_body)
-        except NoAnswer as error:
+        except NoResponse as error:
             raise CxoneError(f"{place.host} gave no answer ({error})") from error
         finally:
             pool.turns.release()

@@ -24,7 +24,7 @@ _KEPT_HEADERS = (b"content-type", b"keep-alive", b"retry-after")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An HTTP answer: its status, its body as far as it was asked for, and the headers of use, names in lower case."""
 
     status: int
@@ -61,7 +61,7 @@ def read_lenient_json(text: bytes) -> object:
         return None
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The request went out and no answer came of it; the message says why in a word or two."""
 
 
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Response] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._begin(with_body=False)
 
@@ -86,8 +86,8 @@ class Connection(asyncio.Protocol):
         """Whether it is open, and nothing is under way on it."""
         return self._transport is not None and self._parser is None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes, deadline: float, *, with_body: bool) -> Answer:
-        """Send a request and return its answer, at its head unless the body is wanted. Raises `NoAnswer`.
+    async def exchange(self, request: bytes, deadline: float, *, with_body: bool) -> Response:
+        """Send a request and return its answer, at its head unless the body is wanted. Raises `NoResponse`.
 
         `deadline` is of the loop's clock. A body that is not wanted is read after that, so that the connection can be
         used again; where that takes over 64 KB or a quarter second, it is closed instead.
@@ -130,12 +130,12 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, why: str) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(NoAnswer(why))
+            self._waiter.set_exception(NoResponse(why))
         self.abort()
 
     def _give(self, body: bytes = b"") -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(Answer(self._status, self._headers, body))
+            self._waiter.set_result(Response(self._status, self._headers, body))
 
     # ------------------------------------------------------------ called by the transport
 

@@ -21,7 +21,7 @@ _REPLACES_THE_ENDPOINT = 300  # statuses from here on are answered without askin
 
 
 @web.middleware
-async def count_and_spoil(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer as the endpoint does, or as a queued fault wants it."""
     endpoint = _ENDPOINTS.get(request.match_info.route.name or "")
     if endpoint is None:
@@ -34,7 +34,7 @@ async def count_and_spoil(request: web.Request, handler: Handler) -> web.StreamR
         state.announce(f"{endpoint.value} spoiled by a fault")
         if fault.reset == "before":
             return _reset(request, state, endpoint)
-        response = await _spoiled(fault, handler, request)
+        response = await _faulty_response(fault, handler, request)
         if fault.cut is not None:
             return await _cut(fault, response, request, state, endpoint)
         await asyncio.sleep(fault.latency_seconds)
@@ -63,7 +63,7 @@ async def _ask(handler: Handler, request: web.Request) -> web.StreamResponse:
         return refused.response()
 
 
-async def _spoiled(fault: Fault, handler: Handler, request: web.Request) -> web.StreamResponse:
+async def _faulty_response(fault: Fault, handler: Handler, request: web.Request) -> web.StreamResponse:
     if fault.status is not None and fault.status >= _REPLACES_THE_ENDPOINT:
         response: web.StreamResponse = _replacement(fault, fault.status)
     else:

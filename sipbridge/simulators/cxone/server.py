@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 
 from sipbridge.simulators.cxone import control, endpoints
-from sipbridge.simulators.cxone.faults import count_and_spoil
+from sipbridge.simulators.cxone.faults import inject_faults
 from sipbridge.simulators.cxone.models import DEMO_TENANT, Tenant
 from sipbridge.simulators.cxone.state import State
 
@@ -36,7 +36,7 @@ def make_app(
 
     `announce` gets a line for each token, Signal, transcript and rejected request.
     """
-    app = web.Application(middlewares=[count_and_spoil], client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(middlewares=[inject_faults], client_max_size=_MAX_BODY_BYTES)
     app[endpoints.STATE] = State(tenants, token_seconds=token_seconds, announce=announce)
     app.add_routes(endpoints.routes())
     app.add_routes(control.routes())

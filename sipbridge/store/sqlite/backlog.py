@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from sipbridge.errors import StoreError
-from sipbridge.store.sqlite.answering import answer
+from sipbridge.store.sqlite.loop_callbacks import resolve_futures
 from sipbridge.store.sqlite.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Erasure:
 
 
 @dataclass(slots=True)
-class Turn:
+class WriteBatch:
     """What the writer does next: first the erasures, then the rows, oldest first."""
 
     erasures: Sequence[Erasure] = ()
@@ -95,20 +95,20 @@ class Backlog:
             self._number += 1
             self._erasures.append(Erasure(self._number, client, project, column, value, done))
 
-    def take(self) -> Turn:
-        """Return what is to be done now. Erasures are then the caller's; rows stay until it is `done_with` them."""
+    def take(self) -> WriteBatch:
+        """Return what is to be done now. Erasures are then the caller's; rows stay until `discard`."""
         with self._lock:
             erasures, self._erasures = self._erasures, []
-            return Turn(erasures, list(islice(self._entries.values(), BATCH)))
+            return WriteBatch(erasures, list(islice(self._entries.values(), BATCH)))
 
-    def done_with(self, entries: Iterable[Entry]) -> None:
+    def discard(self, entries: Iterable[Entry]) -> None:
         """Forget rows, written or erased, but for those calls that have a newer one meanwhile."""
         with self._lock:
             for entry in entries:
                 if self._entries.get(entry.row.call_id) is entry:
                     self._forget(entry)
 
-    def meant(self, erasure: Erasure) -> list[Entry]:
+    def matching(self, erasure: Erasure) -> list[Entry]:
         """Return the rows that are to be erased."""
         with self._lock:
             entries = list(self._entries.values())
@@ -143,4 +143,4 @@ class Backlog:
                 extra={"event": "records_lost", "call_id": oldest.row.call_id},
             )
         self.dropped += 1
-        answer(oldest.waiters, StoreError("the record was dropped: too many wait to be written"))
+        resolve_futures(oldest.waiters, StoreError("the record was dropped: too many wait to be written"))

@@ -14,10 +14,10 @@ from pathlib import Path
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.errors import StartupError, StoreError
 from sipbridge.store.sqlite import rows
-from sipbridge.store.sqlite.answering import telling
 from sipbridge.store.sqlite.backlog import Backlog
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.lock import FileLock
+from sipbridge.store.sqlite.loop_callbacks import notify_on_loop
 from sipbridge.store.sqlite.reader import Reader
 from sipbridge.store.sqlite.retention import Retention
 from sipbridge.store.sqlite.writer import Writer
@@ -29,10 +29,10 @@ class SqliteStore:
     """A `RecordStore` in a file. Raises `StartupError` where the file cannot be used, or another process has it.
 
     Belongs to one event loop. Rows whose last put is older than `retention` are deleted at the start and hourly.
-    `settled` is told of each call that is over whose record was erased, or written though its last put had failed.
+    `on_settled` is told of each call that is over whose record was erased, or written though its last put had failed.
     """
 
-    def __init__(self, path: Path, *, retention: timedelta, settled: Callable[[str], None] | None = None) -> None:
+    def __init__(self, path: Path, *, retention: timedelta, on_settled: Callable[[str], None] | None = None) -> None:
         try:
             self._lock = FileLock(path)
         except OSError as error:
@@ -44,8 +44,8 @@ class SqliteStore:
             raise
         self._retention = Retention(retention)
         self._backlog = Backlog()
-        self._settled = telling(settled)
-        self._writer = Writer(database, self._backlog, self._retention, self._settled)
+        self._on_settled = notify_on_loop(on_settled)
+        self._writer = Writer(database, self._backlog, self._retention, self._on_settled)
         self._reader = Reader(database, self._backlog, self._writer.suspect)
         self._nudge_due = False
         self._closed = False
@@ -85,7 +85,7 @@ class SqliteStore:
                 and not self._backlog.dropped
                 and self._backlog.find(row.call_id) is not row
             ):
-                self._settled([row.call_id])
+                self._on_settled([row.call_id])
             raise
 
     def _nudge(self) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
-from sipbridge.store.sqlite.answering import answer
 from sipbridge.store.sqlite.backlog import BATCH, Backlog, Entry, Erasure
 from sipbridge.store.sqlite.database import Database, is_damage
+from sipbridge.store.sqlite.loop_callbacks import resolve_futures
 from sipbridge.store.sqlite.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -25,17 +25,17 @@ CLOSE_SECONDS = 3.0  # for what waits still, at the end
 class Writer:
     """Writes what a backlog holds into a database. `failure` says why that does not work, while it does not.
 
-    `settled` is told of calls whose last record was written after its put was given up, or erased.
+    `on_settled` is told of calls whose last record was written after its put was given up, or erased.
     """
 
     def __init__(
-        self, database: Database, backlog: Backlog, retention: Retention, settled: Callable[[Collection[str]], None]
+        self, database: Database, backlog: Backlog, retention: Retention, on_settled: Callable[[Collection[str]], None]
     ) -> None:
         self.failure: str | None = None
         self._database = database
         self._backlog = backlog
         self._retention = retention
-        self._settled = settled
+        self._on_settled = on_settled
         self._erasures: list[Erasure] = []
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -114,20 +114,20 @@ class Writer:
 
     def _erase(self, erasure: Erasure) -> set[int]:
         """Erase from the file and from what waits; return the numbers of the latter."""
-        waiting = self._backlog.meant(erasure)
+        waiting = self._backlog.matching(erasure)
         criteria = [(erasure.column, erasure.value), *(("call_id", entry.row.call_id) for entry in waiting)]
         erased = self._database.erase(erasure.client, erasure.project, criteria)
         self._forget(waiting)
         erased |= {entry.row.call_id for entry in waiting}
-        self._settled(erased)
-        answer([erasure.done], len(erased))
+        self._on_settled(erased)
+        resolve_futures([erasure.done], len(erased))
         return {entry.number for entry in waiting}
 
     def _forget(self, entries: Sequence[Entry]) -> None:
-        self._backlog.done_with(entries)
+        self._backlog.discard(entries)
         late = [entry.row.call_id for entry in entries if entry.was_given_up and entry.row.state == CallState.ENDED]
-        answer([waiter for entry in entries for waiter in entry.waiters], None)
-        self._settled(late)
+        resolve_futures([waiter for entry in entries for waiter in entry.waiters], None)
+        self._on_settled(late)
 
     def _failed(self, failure: str) -> None:
         if self.failure is None:
@@ -135,9 +135,9 @@ class Writer:
             logger.warning("%s; records wait in memory", failure, extra={"event": "store_failing"})
         # From here on puts don't wait for another try, and those that wait already need not either.
         self.failure = failure
-        answer(self._backlog.waiters(), StoreError(failure))
+        resolve_futures(self._backlog.waiters(), StoreError(failure))
         erasures, self._erasures = [*self._erasures, *self._backlog.take().erasures], []
-        answer([erasure.done for erasure in erasures], StoreError(failure))
+        resolve_futures([erasure.done for erasure in erasures], StoreError(failure))
 
     def _worked(self) -> None:
         if self.failure is not None:

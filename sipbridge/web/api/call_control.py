@@ -11,7 +11,7 @@ from sipbridge.calls.ports import LiveCall
 from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound, RequestRefused
 from sipbridge.handoffs.record import HandoffState, Turn
 from sipbridge.handoffs.request import HandoffRequest
-from sipbridge.web.api.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Reply, json_answer
+from sipbridge.web.api.operation import NO_SUCH_CALL, Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import CallAccepted, HandoffAccepted
 from sipbridge.web.deps import WebDeps
 
@@ -36,23 +36,23 @@ class Turns(BaseModel):
         return {"turns": [body]} if isinstance(body, dict) and "role" in body else body
 
 
-async def hand_off(asked: Asked[Nothing, HandoffRequest]) -> web.Response:
+async def hand_off(context: RequestContext[Empty, HandoffRequest]) -> web.Response:
     """Start a handoff."""
-    call = await _live(asked)
-    record = call.request_handoff(asked.body, requested_by="api")
-    return json_answer(HandoffAccepted(id=record.call_id, state=HandoffState.INITIATED), status=202)
+    call = await _live(context)
+    record = call.request_handoff(context.body, requested_by="api")
+    return json_response(HandoffAccepted(id=record.call_id, state=HandoffState.INITIATED), status=202)
 
 
-async def hang_up(asked: Asked[Nothing, Nothing]) -> web.Response:
+async def hang_up(context: RequestContext[Empty, Empty]) -> web.Response:
     """End the conversation."""
-    (await _live(asked)).request_hangup()
-    return json_answer(CallAccepted(id=asked.call_id), status=202)
+    (await _live(context)).request_hangup()
+    return json_response(CallAccepted(id=context.call_id), status=202)
 
 
-async def add_turns(asked: Asked[Nothing, Turns]) -> web.Response:
+async def add_turns(context: RequestContext[Empty, Turns]) -> web.Response:
     """Add to the transcript."""
-    (await _live(asked)).add_turns(asked.body.turns)
-    return json_answer(CallAccepted(id=asked.call_id), status=202)
+    (await _live(context)).add_turns(context.body.turns)
+    return json_response(CallAccepted(id=context.call_id), status=202)
 
 
 def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
@@ -63,12 +63,12 @@ def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestR
         call.note_refused_handoff("bad_handoff", refusal.summary)
 
 
-async def _live(asked: Asked[Any, Any]) -> LiveCall:
+async def _live(context: RequestContext[Any, Any]) -> LiveCall:
     """Find the call in progress. Raises `HandoffConflict` where it has ended, `NotFound` where there was none."""
-    call = asked.deps.directory.find(asked.client, asked.project, asked.call_id)
+    call = context.deps.directory.find(context.client, context.project, context.call_id)
     if call:
         return call
-    if await asked.deps.store.get(asked.client, asked.project, asked.call_id):
+    if await context.deps.store.get(context.client, context.project, context.call_id):
         raise HandoffConflict("the call has ended")
     raise NotFound(NO_SUCH_CALL)
 
@@ -81,8 +81,8 @@ OPERATIONS = (
         path=f"{_CALL}/handoff",
         summary="Hand the caller off to a human",
         handler=hand_off,
-        reply=Reply(202, "The handoff is under way", HandoffAccepted),
-        query=Nothing,
+        response=Response(202, "The handoff is under way", HandoffAccepted),
+        query=Empty,
         body=HandoffRequest,
         also=PolyaiFunctionResult,
         refuses=(NotFound, HandoffConflict, HandoffInvalid),
@@ -93,9 +93,9 @@ OPERATIONS = (
         path=f"{_CALL}/hangup",
         summary="End the conversation with no handoff",
         handler=hang_up,
-        reply=Reply(202, "The call is being ended", CallAccepted),
-        query=Nothing,
-        body=Nothing,
+        response=Response(202, "The call is being ended", CallAccepted),
+        query=Empty,
+        body=Empty,
         refuses=(NotFound, HandoffConflict),
     ),
     Operation(
@@ -103,8 +103,8 @@ OPERATIONS = (
         path=f"{_CALL}/turns",
         summary="Add to the transcript",
         handler=add_turns,
-        reply=Reply(202, "The turns are added", CallAccepted),
-        query=Nothing,
+        response=Response(202, "The turns are added", CallAccepted),
+        query=Empty,
         body=Turns,
         also=Turn,
         refuses=(NotFound, HandoffConflict),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from sipbridge.errors import NotFound
 from sipbridge.handoffs.record import Timestamp
-from sipbridge.web.api.operation import NO_SUCH_CALL, Asked, Nothing, Operation, Reply, json_answer
+from sipbridge.web.api.operation import NO_SUCH_CALL, Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import CallDetail, CallList, CallSummary
 
 
@@ -20,26 +20,26 @@ class CallListQuery(BaseModel):
     before: Annotated[Timestamp, Field(description="Calls that started before then (RFC 3339).")] | None = None
 
 
-async def list_calls(asked: Asked[CallListQuery, Nothing]) -> web.Response:
-    """Answer with live and stored calls in one order, so that `before` pages through them without a gap."""
-    deps, limit, before = asked.deps, asked.query.limit, asked.query.before
-    stored = await deps.store.list_calls(asked.client, asked.project, limit=limit, before=before)
-    live = [call.record for call in deps.directory.of_project(asked.client, asked.project)]
+async def list_calls(context: RequestContext[CallListQuery, Empty]) -> web.Response:
+    """Schema with live and stored calls in one order, so that `before` pages through them without a gap."""
+    deps, limit, before = context.deps, context.query.limit, context.query.before
+    stored = await deps.store.list_calls(context.client, context.project, limit=limit, before=before)
+    live = [call.record for call in deps.directory.of_project(context.client, context.project)]
     # A live call that was handed off is stored too; what is live is newer.
     records = {record.call_id: record for record in stored} | {
         record.call_id: record for record in live if before is None or record.started_at < before
     }
     newest = sorted(records.values(), key=lambda record: record.started_at, reverse=True)[:limit]
-    return json_answer(CallList(calls=[CallSummary.of(record) for record in newest]))
+    return json_response(CallList(calls=[CallSummary.of(record) for record in newest]))
 
 
-async def get_call(asked: Asked[Nothing, Nothing]) -> web.Response:
-    """Answer with one call and its transcript."""
-    live = asked.deps.directory.find(asked.client, asked.project, asked.call_id)
-    record = live.record if live else await asked.deps.store.get(asked.client, asked.project, asked.call_id)
+async def get_call(context: RequestContext[Empty, Empty]) -> web.Response:
+    """Schema with one call and its transcript."""
+    live = context.deps.directory.find(context.client, context.project, context.call_id)
+    record = live.record if live else await context.deps.store.get(context.client, context.project, context.call_id)
     if record is None:
         raise NotFound(NO_SUCH_CALL)
-    return json_answer(CallDetail.of(record))
+    return json_response(CallDetail.of(record))
 
 
 OPERATIONS = (
@@ -48,18 +48,18 @@ OPERATIONS = (
         path="/v1/{account_id}/{project_id}/calls",
         summary="Live and ended calls, newest first; `before` the last one's `started_at` gives the next page",
         handler=list_calls,
-        reply=Reply(200, "The calls", CallList),
+        response=Response(200, "The calls", CallList),
         query=CallListQuery,
-        body=Nothing,
+        body=Empty,
     ),
     Operation(
         method="GET",
         path="/v1/{account_id}/{project_id}/calls/{call_id}",
         summary="One call, with its transcript",
         handler=get_call,
-        reply=Reply(200, "The call", CallDetail),
-        query=Nothing,
-        body=Nothing,
+        response=Response(200, "The call", CallDetail),
+        query=Empty,
+        body=Empty,
         refuses=(NotFound,),
     ),
 )

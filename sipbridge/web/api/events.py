@@ -8,33 +8,33 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from sipbridge.config import matches_any
-from sipbridge.web.api.operation import Asked, Nothing, Operation, Reply
-from sipbridge.web.api.schemas import EventAnswer
+from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
+from sipbridge.web.api.schemas import EventMessage
 from sipbridge.web.server.auth import KEY_HEADER
 
 PING_SECONDS = 15.0
 SEND_SECONDS = 30.0  # a reader that takes nothing for so long is let go
 
 
-async def stream_events(asked: Asked[Nothing, Nothing]) -> web.StreamResponse:
+async def stream_events(context: RequestContext[Empty, Empty]) -> web.StreamResponse:
     """Send events until the reader goes, is let go, or has a key that is no longer the project's; to HEAD none."""
-    if asked.request.method == "HEAD":
+    if context.request.method == "HEAD":
         return web.StreamResponse(headers=EventSourceResponse().headers)
-    with asked.deps.events.reader(asked.client, asked.project) as reader:
-        async with sse_response(asked.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+    with context.deps.events.reader(context.client, context.project) as reader:
+        async with sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             with suppress(ConnectionError, TimeoutError):
                 async for notice in reader:
-                    if not _is_still_let_in(asked):
+                    if not _is_still_let_in(context):
                         break
                     await stream.send(notice.body, event=notice.name)
     return stream
 
 
-def _is_still_let_in(asked: Asked[Nothing, Nothing]) -> bool:
+def _is_still_let_in(context: RequestContext[Empty, Empty]) -> bool:
     """Whether its key is one of the project's still: a stream may outlive many a reload, and a leaked key must not."""
-    client = asked.deps.config().clients.get(asked.client)
-    project = client.projects.get(asked.project) if client else None
-    return project is not None and matches_any(project.api_keys, asked.request.headers.get(KEY_HEADER, ""))
+    client = context.deps.config().clients.get(context.client)
+    project = client.projects.get(context.project) if client else None
+    return project is not None and matches_any(project.api_keys, context.request.headers.get(KEY_HEADER, ""))
 
 
 OPERATIONS = (
@@ -44,8 +44,8 @@ OPERATIONS = (
         summary="Calls and handoffs as they happen: call.started, call.answered, handoff.started, handoff.finished and"
         " call.ended, each with the call as its data",
         handler=stream_events,
-        reply=Reply(200, "Events, without end; the schema is that of each", EventAnswer, "text/event-stream"),
-        query=Nothing,
-        body=Nothing,
+        response=Response(200, "Events, without end; the schema is that of each", EventMessage, "text/event-stream"),
+        query=Empty,
+        body=Empty,
     ),
 )

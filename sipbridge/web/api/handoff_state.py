@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import LiveCall
 from sipbridge.errors import BadRequest, NotFound
-from sipbridge.web.api.operation import CALL_ID_PATTERN, Asked, Nothing, Operation, Reply, json_answer
-from sipbridge.web.api.schemas import HandoffStateAnswer
+from sipbridge.web.api.operation import CALL_ID_PATTERN, Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.errors import CallStillUp, LinkRefused
+from sipbridge.web.server.errors import CallInProgress, InvalidLink
 
 
 class HandoffStateQuery(BaseModel):
@@ -33,28 +33,28 @@ class HandoffStateQuery(BaseModel):
     ) = None
 
 
-async def get_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Response:
-    """Answer for the call with the shared id or the id."""
-    query, deps = asked.query, asked.deps
+async def get_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
+    """Schema for the call with the shared id or the id."""
+    query, deps = context.query, context.deps
     if query.shared_id is not None:
-        live = deps.directory.find_shared(asked.client, asked.project, query.shared_id)
-        record = _handed_off(live) or await deps.store.get_shared(asked.client, asked.project, query.shared_id)
+        live = deps.directory.find_shared(context.client, context.project, query.shared_id)
+        record = _handed_off(live) or await deps.store.get_shared(context.client, context.project, query.shared_id)
     elif query.id is not None:
-        record = await _find(deps, asked.client, asked.project, query.id)
+        record = await _find(deps, context.client, context.project, query.id)
     else:
         raise BadRequest("give id or shared_id")
     return _answer(record)
 
 
-async def delete_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.Response:
+async def delete_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
     """Erase the record of the call with the id, or all records with the shared id, handed off or not."""
-    query, deps = asked.query, asked.deps
+    query, deps = context.query, context.deps
     if query.shared_id is not None:
-        _must_be_over(deps.directory.find_shared(asked.client, asked.project, query.shared_id))
-        erased: int = await deps.store.delete_shared(asked.client, asked.project, query.shared_id)
+        _must_be_over(deps.directory.find_shared(context.client, context.project, query.shared_id))
+        erased: int = await deps.store.delete_shared(context.client, context.project, query.shared_id)
     elif query.id is not None:
-        _must_be_over(deps.directory.find(asked.client, asked.project, query.id))
-        erased = await deps.store.delete(asked.client, asked.project, query.id)
+        _must_be_over(deps.directory.find(context.client, context.project, query.id))
+        erased = await deps.store.delete(context.client, context.project, query.id)
     else:
         raise BadRequest("give id or shared_id")
     if not erased:
@@ -62,10 +62,10 @@ async def delete_handoff_state(asked: Asked[HandoffStateQuery, Nothing]) -> web.
     return web.Response(status=204)
 
 
-async def get_pop(asked: Asked[Nothing, Nothing]) -> web.Response:
-    """Answer for the call that the link names."""
-    target = asked.deps.pop_links.verify(asked.request.match_info["token"])
-    return _answer(await _find(asked.deps, target.client, target.project, target.call_id))
+async def get_pop(context: RequestContext[Empty, Empty]) -> web.Response:
+    """Schema for the call that the link names."""
+    target = context.deps.pop_links.verify(context.request.match_info["token"])
+    return _answer(await _find(context.deps, target.client, target.project, target.call_id))
 
 
 async def _find(deps: WebDeps, client: str, project: str, call_id: str) -> CallRecord | None:
@@ -80,13 +80,13 @@ def _handed_off(call: LiveCall | None) -> CallRecord | None:
 
 def _must_be_over(call: LiveCall | None) -> None:
     if call is not None:
-        raise CallStillUp("the call is still up: erase its record when it has ended")
+        raise CallInProgress("the call is still up: erase its record when it has ended")
 
 
 def _answer(record: CallRecord | None) -> web.Response:
     if record is None or record.handoff is None:
         raise NotFound("no handoff of such a call is known")
-    return json_answer(HandoffStateAnswer.of(record, record.handoff))
+    return json_response(HandoffStateResponse.of(record, record.handoff))
 
 
 OPERATIONS = (
@@ -95,9 +95,9 @@ OPERATIONS = (
         path="/v1/{account_id}/{project_id}/handoff_state",
         summary="The handoff of a call, by call id or by the id that the contact centre knows",
         handler=get_handoff_state,
-        reply=Reply(200, "The handoff", HandoffStateAnswer),
+        response=Response(200, "The handoff", HandoffStateResponse),
         query=HandoffStateQuery,
-        body=Nothing,
+        body=Empty,
         refuses=(NotFound,),
     ),
     Operation(
@@ -105,19 +105,19 @@ OPERATIONS = (
         path="/v1/{account_id}/{project_id}/handoff_state",
         summary="Erase the record of a call for good, or with `shared_id` of all calls that have it",
         handler=delete_handoff_state,
-        reply=Reply(204, "The record is erased", media_type=""),
+        response=Response(204, "The record is erased", media_type=""),
         query=HandoffStateQuery,
-        body=Nothing,
-        refuses=(NotFound, CallStillUp),
+        body=Empty,
+        refuses=(NotFound, CallInProgress),
     ),
     Operation(
         method="GET",
         path="/pop/{token}",
         summary="The handoff that a signed link shows, for a screen-pop without a key",
         handler=get_pop,
-        reply=Reply(200, "The handoff", HandoffStateAnswer),
-        query=Nothing,
-        body=Nothing,
-        refuses=(LinkRefused, NotFound),
+        response=Response(200, "The handoff", HandoffStateResponse),
+        query=Empty,
+        body=Empty,
+        refuses=(InvalidLink, NotFound),
     ),
 )

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sipbridge import __version__
-from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Asked, Nothing, Operation, Reply
-from sipbridge.web.api.schemas import ErrorAnswer, OpenApiDocument
+from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Empty, Operation, RequestContext, Response
+from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
 from sipbridge.web.server.auth import KEY_HEADER
 
 Json = dict[str, Any]
@@ -32,9 +32,9 @@ _PATH_PARAMETERS = {
 }
 
 
-async def get_openapi(asked: Asked[Nothing, Nothing]) -> web.Response:
-    """Answer with the document of this application."""
-    return web.Response(body=asked.request.app[DOCUMENT], content_type="application/json")
+async def get_openapi(context: RequestContext[Empty, Empty]) -> web.Response:
+    """Schema with the document of this application."""
+    return web.Response(body=context.request.app[DOCUMENT], content_type="application/json")
 
 
 def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
@@ -63,10 +63,10 @@ def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
 def _models(
     operations: Iterable[AnyOperation],
 ) -> Iterable[tuple[type[BaseModel], Literal["validation", "serialization"]]]:
-    yield ErrorAnswer, "serialization"
+    yield ErrorResponse, "serialization"
     for operation in operations:
-        if operation.reply.model:
-            yield operation.reply.model, "serialization"
+        if operation.response.model:
+            yield operation.response.model, "serialization"
         for shape in _body_shapes(operation):
             yield shape, "validation"
 
@@ -109,14 +109,14 @@ def _query_parameters(operation: AnyOperation) -> list[Json]:
 
 
 def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
-    reply = operation.reply
-    schema = schemas[reply.model, "serialization"] if reply.model else {"type": "string"}
-    content = {"content": {reply.media_type: {"schema": schema}}} if reply.media_type else {}
-    responses: Json = {str(reply.status): {"description": reply.description, **content}}
+    response = operation.response
+    schema = schemas[response.model, "serialization"] if response.model else {"type": "string"}
+    content = {"content": {response.media_type: {"schema": schema}}} if response.media_type else {}
+    responses: Json = {str(response.status): {"description": response.description, **content}}
     reasons: dict[int, list[str]] = {500: ["The store, or the service itself, failed."]}
     for refusal in operation.refusals:
         reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])
-    error = {"application/json": {"schema": schemas[ErrorAnswer, "serialization"]}}
+    error = {"application/json": {"schema": schemas[ErrorResponse, "serialization"]}}
     for status, texts in sorted(reasons.items()):
         responses[str(status)] = {"description": " ".join(texts), "content": error}
     return responses
@@ -128,8 +128,8 @@ OPERATIONS = (
         path="/openapi.json",
         summary="This description",
         handler=get_openapi,
-        reply=Reply(200, "An OpenAPI 3.1 document", OpenApiDocument),
-        query=Nothing,
-        body=Nothing,
+        response=Response(200, "An OpenAPI 3.1 document", OpenApiDocument),
+        query=Empty,
+        body=Empty,
     ),
 )

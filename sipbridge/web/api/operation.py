@@ -10,10 +10,10 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from sipbridge.errors import BadRequest, KeyMissingOrWrong, KeyOfAnotherProject, NotFound, RequestRefused
+from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.auth import Gate
-from sipbridge.web.server.errors import NotFromHere, TooManyRequests
+from sipbridge.web.server.auth import Authenticator
+from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
 
 Q = TypeVar("Q", bound=BaseModel)
@@ -23,12 +23,12 @@ CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 NO_SUCH_CALL = "this project has no such call"
 
 
-class Nothing(BaseModel):
+class Empty(BaseModel):
     """No query or no body: what comes all the same is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[Q, B]):
+class RequestContext(Generic[Q, B]):
     """A request that was let in and read. `client` and `project` are empty where the path names none."""
 
     deps: WebDeps
@@ -45,7 +45,7 @@ class Asked(Generic[Q, B]):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """What an operation answers when all is well: JSON of a model, or text of a media type; of none, nothing."""
 
     status: int
@@ -65,8 +65,8 @@ class Operation(Generic[Q, B]):
     method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
-    handler: Callable[[Asked[Q, B]], Awaitable[web.StreamResponse]]
-    reply: Reply
+    handler: Callable[[RequestContext[Q, B]], Awaitable[web.StreamResponse]]
+    response: Response
     query: type[Q]
     body: type[B]
     also: type[BaseModel] | None = None
@@ -97,21 +97,23 @@ class Operation(Generic[Q, B]):
     @property
     def refusals(self) -> tuple[type[RequestRefused], ...]:
         """All that it may refuse with, those included that come before its handler."""
-        another = NotFromHere if self.for_admin else KeyOfAnotherProject
-        keys = (KeyMissingOrWrong, another, TooManyRequests) if self.needs_key else ()
+        another = AdminNotLocal if self.for_admin else KeyOfAnotherProject
+        keys = (InvalidApiKey, another, TooManyRequests) if self.needs_key else ()
         query = (BadRequest,) if self.query.model_fields else ()
         body = BODY_REFUSALS if self.body.model_fields else ()
         return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
 
-    def serve(self, deps: WebDeps, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def serve(
+        self, deps: WebDeps, authenticator: Authenticator
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Make the handler that aiohttp calls."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.for_admin:
-                gate.pass_to_admin(request)
+                authenticator.authorize_admin(request)
             elif self.needs_key:
-                gate.pass_to_project(request)
-                with gate.hold_slot(request):
+                authenticator.authorize_project(request)
+                with authenticator.hold_slot(request):
                     return await self._serve(request, deps)
             return await self._serve(request, deps)
 
@@ -125,19 +127,19 @@ class Operation(Generic[Q, B]):
                 self.on_refusal(deps, request, refusal)
             raise
 
-    async def _read(self, request: web.Request, deps: WebDeps) -> Asked[Q, B]:
+    async def _read(self, request: web.Request, deps: WebDeps) -> RequestContext[Q, B]:
         path = request.match_info
         client, project = path.get("account_id", ""), path.get("project_id", "")
         if "call_id" in path and not re.fullmatch(CALL_ID_PATTERN, path["call_id"]):
             raise NotFound(NO_SUCH_CALL)
         query = read_query(self.query, request)
         body = await read_body(self.body, request)
-        return Asked(deps, request, client, project, query, body)
+        return RequestContext(deps, request, client, project, query, body)
 
 
 AnyOperation = Operation[Any, Any]
 
 
-def json_answer(answer: BaseModel, status: int = 200) -> web.Response:
+def json_response(answer: BaseModel, status: int = 200) -> web.Response:
     """Make a response of a model."""
     return web.Response(body=answer.model_dump_json().encode(), status=status, content_type="application/json")

@@ -21,20 +21,20 @@ EventName = Literal["call.started", "call.answered", "handoff.started", "handoff
 Scalar = str | int | float | bool | None
 
 
-class Answer(BaseModel):
+class Schema(BaseModel):
     """A body; made from our own values, never read."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ErrorAnswer(Answer):
+class ErrorResponse(Schema):
     """Why a request was refused: in words for people, and in a code for programs."""
 
     error_message: str
     code: ErrorCode
 
 
-class HandoffData(Answer):
+class HandoffData(Schema):
     """What the agent sent with the handoff, and these keys, which win over keys of the same name."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -54,7 +54,7 @@ class HandoffData(Answer):
     confirmed: bool | None
 
 
-class HandoffStateAnswer(Answer):
+class HandoffStateResponse(Schema):
     """A handoff as a screen-pop needs it. `data` is flat: what the agent nested is JSON text here."""
 
     id: str
@@ -88,7 +88,7 @@ def _flat(value: Any) -> Scalar:  # noqa: ANN401 (whatever JSON the agent sent)
     return scalar
 
 
-class HandoffSummary(Answer):
+class HandoffSummary(Schema):
     """How a handoff stands."""
 
     state: HandoffState
@@ -111,7 +111,7 @@ class HandoffDetail(HandoffSummary):
     transfer: str
 
 
-class CallSummary(Answer):
+class CallSummary(Schema):
     """A call in a list or an event."""
 
     id: str
@@ -142,7 +142,7 @@ class _AsJsonText:
         return {"type": "string", "contentMediaType": "application/json", "contentSchema": handler(core)}
 
 
-class EventAnswer(Answer):
+class EventMessage(Schema):
     """One event of a stream, by the names of its fields there."""
 
     event: EventName
@@ -180,33 +180,33 @@ def _call(record: CallRecord, handoff: type[HandoffSummary]) -> dict[str, Any]:
     }
 
 
-class CallList(Answer):
+class CallList(Schema):
     """Calls, newest first."""
 
     calls: list[CallSummary]
 
 
-class HandoffAccepted(Answer):
+class HandoffAccepted(Schema):
     """The handoff is under way."""
 
     id: str
     state: HandoffState
 
 
-class CallAccepted(Answer):
+class CallAccepted(Schema):
     """What was asked of the call is under way."""
 
     id: str
 
 
-class DrainAccepted(Answer):
+class DrainAccepted(Schema):
     """No more calls are taken; so many are in progress."""
 
     state: Literal["draining"]
     calls: int
 
 
-class Reloaded(Answer):
+class Reloaded(Schema):
     """The configuration was read again.
 
     `restart_required` names keys whose change takes effect with a restart; `warnings` are those of `sipbridge check`.
@@ -217,7 +217,7 @@ class Reloaded(Answer):
     warnings: list[str]
 
 
-class BridgeStatus(Answer):
+class BridgeStatus(Schema):
     """The bridge as it stands. `calls` are those in progress."""
 
     version: str
@@ -226,13 +226,13 @@ class BridgeStatus(Answer):
     since: Moment
 
 
-class Health(Answer):
+class Health(Schema):
     """The process works, or takes calls."""
 
     status: Literal["ok", "ready"]
 
 
-class OpenApiDocument(Answer):
+class OpenApiDocument(Schema):
     """The description of this API (OpenAPI 3.1)."""
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -15,7 +15,7 @@ import orjson
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.config import HttpConfig
-from sipbridge.web.server.errors import LinkRefused
+from sipbridge.web.server.errors import InvalidLink
 
 _ALGORITHM = "HS256"
 
@@ -66,13 +66,13 @@ class PopLinks:
         return f"{self._prefix}{signed.decode()}.{signature.decode()}"
 
     def verify(self, token: str) -> PopTarget:
-        """Tell which call a link shows. Raises `LinkRefused`."""
+        """Tell which call a link shows. Raises `InvalidLink`."""
         try:
             claims = jwt.decode(
                 token, self._key, [_ALGORITHM], options={"require": ["exp", "client", "project", "call"]}
             )
         except jwt.ExpiredSignatureError:
-            raise LinkRefused("this link has expired") from None
+            raise InvalidLink("this link has expired") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise LinkRefused("this is no link of this service") from None
+            raise InvalidLink("this is no link of this service") from None
         return PopTarget(claims["client"], claims["project"], claims["call"])

@@ -14,8 +14,8 @@ from aiohttp import web
 from sipbridge.calls.admission import SourceRates
 from sipbridge.calls.ports import CallDirectory
 from sipbridge.config import Config, matches_any
-from sipbridge.errors import KeyMissingOrWrong, KeyOfAnotherProject
-from sipbridge.web.server.errors import NotFromHere, TooManyRequests
+from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
+from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
 from sipbridge.web.server.slots import Slots
 from sipbridge.web.server.sources import is_loopback, source_of
 
@@ -28,7 +28,7 @@ _MAX_REMEMBERED = 10_000
 _LOG_SECONDS = 60.0
 
 
-class Gate:
+class Authenticator:
     """The door of the API. Belongs to one event loop.
 
     A key that is right is held to `http.max_requests_per_second`. After so many wrong ones an address has no other
@@ -55,10 +55,10 @@ class Gate:
         self._log_due = clock()
         self._slots = Slots()
 
-    def pass_to_project(self, request: web.Request) -> None:
+    def authorize_project(self, request: web.Request) -> None:
         """Return where the key is the project's that the path names, or that call's: one in progress keeps its keys.
 
-        Raises `KeyMissingOrWrong`, or `KeyOfAnotherProject` for a key that some other project has: both alike whether
+        Raises `InvalidApiKey`, or `KeyOfAnotherProject` for a key that some other project has: both alike whether
         what the path names exists or not; and `TooManyRequests`.
         """
         key = self._key_shown(request)
@@ -69,38 +69,38 @@ class Gate:
         project = client.projects.get(project_id) if client else None
         right = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
         if not right and not self._is_some_projects(key):
-            raise KeyMissingOrWrong(f"the key in the header {KEY_HEADER} is wrong")
-        self._note_right(request, key)
+            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is wrong")
+        self._record_valid_key(request, key)
         if not right:
             raise KeyOfAnotherProject("this key is for another project")
 
     def hold_slot(self, request: web.Request) -> AbstractContextManager[None]:
-        """`with gate.hold_slot(request):` one that passed is served. Raises `TooManyRequests`."""
+        """`with authenticator.hold_slot(request):` one that passed is served. Raises `TooManyRequests`."""
         return self._slots.hold(self._hashed(request.headers[KEY_HEADER]), request.match_info["account_id"])
 
-    def pass_to_admin(self, request: web.Request) -> None:
+    def authorize_admin(self, request: web.Request) -> None:
         """Return where the key is one of `http.admin.keys`.
 
-        Raises `KeyMissingOrWrong`, `TooManyRequests`, and `NotFromHere` from another machine that should not.
+        Raises `InvalidApiKey`, `TooManyRequests`, and `AdminNotLocal` from another machine that should not.
         """
         if not self._admin_from_anywhere and not is_loopback(request.remote):
-            raise NotFromHere("only from the machine of the bridge itself; or give http.admin.listen")
+            raise AdminNotLocal("only from the machine of the bridge itself; or give http.admin.listen")
         key = self._key_shown(request)
         if not matches_any(self._config().http.admin.keys, key):
-            raise KeyMissingOrWrong(f"the key in the header {KEY_HEADER} is wrong")
-        self._note_right(request, key)
+            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is wrong")
+        self._record_valid_key(request, key)
 
     def _key_shown(self, request: web.Request) -> str:
         key = request.headers.get(KEY_HEADER)
         if not key:
-            raise KeyMissingOrWrong(f"send a key in the header {KEY_HEADER}")
+            raise InvalidApiKey(f"send a key in the header {KEY_HEADER}")
         source = source_of(request.remote)
         if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
             self._log_guesses(source)
             raise TooManyRequests("too many wrong keys from this address; wait a second")
         return key
 
-    def _note_right(self, request: web.Request, key: str) -> None:
+    def _record_valid_key(self, request: web.Request, key: str) -> None:
         source = source_of(request.remote)
         known = self._hashed(source, key)
         if known not in self._remembered:

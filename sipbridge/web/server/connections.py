@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from sipbridge import file_descriptors
-from sipbridge.web.server.error_handling import error_answer, server_logger
-from sipbridge.web.server.security_headers import add_guards
+from sipbridge.web.server.error_handling import error_response, server_logger
+from sipbridge.web.server.security_headers import add_security_headers
 from sipbridge.web.server.sources import source_of
 
 MAX_CONNECTIONS = 512
@@ -90,7 +90,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._messages:
             self._began = None
-            self._connections.note_request(self)
+            self._connections.mark_recently_used(self)
 
     def pause_writing(self) -> None:
         """Note that the far end does not read."""
@@ -109,13 +109,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP in the shape of all errors; aiohttp's own answer quotes it, and tells versions."""
+        """Schema what is no HTTP in the shape of all errors; aiohttp's own answer quotes it, and tells versions."""
         super().handle_error(request, status, exc, message)
         if message:
-            answer = error_answer(status, "invalid_request", "this is no HTTP request that can be read")
+            answer = error_response(status, "invalid_request", "this is no HTTP request that can be read")
         else:
-            answer = error_answer(status, "internal_error", "this service failed")
-        add_guards(answer.headers)
+            answer = error_response(status, "internal_error", "this service failed")
+        add_security_headers(answer.headers)
         answer.force_close()
         return answer
 
@@ -163,7 +163,7 @@ class Connections:
         own = (other for other in self._open if other.source == most and other.is_idle)
         return next(own, None) or next((other for other in self._open if other.is_idle), None)
 
-    def note_request(self, connection: Connection) -> None:
+    def mark_recently_used(self, connection: Connection) -> None:
         """Put it last among those that may have to go."""
         if connection in self._open:
             del self._open[connection]

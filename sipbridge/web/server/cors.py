@@ -28,10 +28,10 @@ class Cors:
 
     @web.middleware
     async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a browser that asks whether a page may send a request; it shows no key for that."""
+        """Schema a browser that asks whether a page may send a request; it shows no key for that."""
         methods = _methods_of(request)
-        asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not (asked and methods and self._allowed(request)):
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not (is_preflight and methods and self._allowed(request)):
             return await handler(request)
         return web.Response(
             status=204,

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from sipbridge.errors import ErrorCode, RequestRefused, StoreError
-from sipbridge.web.api.operation import json_answer
-from sipbridge.web.api.schemas import ErrorAnswer
+from sipbridge.web.api.operation import json_response
+from sipbridge.web.api.schemas import ErrorResponse
 from sipbridge.web.server.errors import TooManyRequests
 
 logger = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what a handler raises."""
+async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Schema what a handler raises."""
     try:
         return await handler(request)
     except RequestRefused as refusal:
-        answer = error_answer(refusal.http_status, refusal.code, str(refusal))
+        answer = error_response(refusal.http_status, refusal.code, str(refusal))
         if isinstance(refusal, TooManyRequests):
             answer.headers["Retry-After"] = str(refusal.retry_after_seconds)
         return answer
@@ -47,22 +47,22 @@ server_logger.addFilter(_is_ours)
 
 def _of_aiohttp(error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        answer = error_answer(405, "method_not_allowed", f"use {' or '.join(sorted(error.allowed_methods))} here")
+        answer = error_response(405, "method_not_allowed", f"use {' or '.join(sorted(error.allowed_methods))} here")
         answer.headers["Allow"] = error.headers["Allow"]
         return answer
     if isinstance(error, web.HTTPNotFound):
-        return error_answer(404, "not_found", "no such path")
-    return error_answer(error.status, "invalid_request", error.reason)
+        return error_response(404, "not_found", "no such path")
+    return error_response(error.status, "invalid_request", error.reason)
 
 
 def _of_ourselves(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("a request could not be answered: %s", error, extra={"route": route})
-        return error_answer(500, "store_unavailable", "the record store does not work at the moment; try again")
+        return error_response(500, "store_unavailable", "the record store does not work at the moment; try again")
     # The stack and not the message, which may quote what was sent.
     stack = "".join(traceback.format_tb(error.__traceback__))
     logger.error("a request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})
-    return error_answer(500, "internal_error", "this service failed; its log says where")
+    return error_response(500, "internal_error", "this service failed; its log says where")
 
 
 def _route(request: web.Request) -> str:
@@ -71,6 +71,6 @@ def _route(request: web.Request) -> str:
     return resource.canonical.rstrip("/") if resource else ""
 
 
-def error_answer(status: int, code: ErrorCode, message: str) -> web.Response:
+def error_response(status: int, code: ErrorCode, message: str) -> web.Response:
     """Make an error of a status, its `code` and its `error_message`."""
-    return json_answer(ErrorAnswer(error_message=message, code=code), status)
+    return json_response(ErrorResponse(error_message=message, code=code), status)

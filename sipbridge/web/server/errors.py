@@ -5,14 +5,14 @@ from __future__ import annotations
 from sipbridge.errors import RequestRefused
 
 
-class LinkRefused(RequestRefused):
+class InvalidLink(RequestRefused):
     """A pop link that has expired, or that we did not make."""
 
     http_status = 403
     code = "invalid_link"
 
 
-class NotFromHere(RequestRefused):
+class AdminNotLocal(RequestRefused):
     """From another machine than the bridge's, and `http.admin.listen` is null."""
 
     http_status = 403
@@ -33,7 +33,7 @@ class BodyTooSlow(RequestRefused):
     code = "request_timeout"
 
 
-class CallStillUp(RequestRefused):
+class CallInProgress(RequestRefused):
     """The call is still up: its record would be written again."""
 
     http_status = 409
@@ -47,7 +47,7 @@ class BodyTooLarge(RequestRefused):
     code = "too_large"
 
 
-class EncodingRefused(RequestRefused):
+class UnsupportedEncoding(RequestRefused):
     """A body that is compressed."""
 
     http_status = 415

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from sipbridge.errors import BadRequest
 from sipbridge.handoffs.validation import name_faults, name_first_fault, read_json
-from sipbridge.web.server.errors import BodyInvalid, BodyNotJson, BodyTooLarge, BodyTooSlow, EncodingRefused
+from sipbridge.web.server.errors import BodyInvalid, BodyNotJson, BodyTooLarge, BodyTooSlow, UnsupportedEncoding
 
 MAX_BODY_BYTES = 1_000_000
 BODY_SECONDS = 10.0
 
-BODY_REFUSALS = (BadRequest, BodyNotJson, BodyTooSlow, BodyTooLarge, EncodingRefused, BodyInvalid)
+BODY_REFUSALS = (BadRequest, BodyNotJson, BodyTooSlow, BodyTooLarge, UnsupportedEncoding, BodyInvalid)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,7 +33,7 @@ async def read_body(model: type[M], request: web.Request) -> M:
     if not model.model_fields:
         return model()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise EncodingRefused("send the body as it is, without Content-Encoding")
+        raise UnsupportedEncoding("send the body as it is, without Content-Encoding")
     text = await _read_bytes(request)
     try:
         value = read_json(text) if text.strip() else {}

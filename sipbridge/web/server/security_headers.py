@@ -7,7 +7,7 @@ from collections.abc import Iterable, MutableMapping
 NOBODY = ("'none'",)
 
 
-def add_guards(headers: MutableMapping[str, str], frame_ancestors: Iterable[str] = NOBODY) -> None:
+def add_security_headers(headers: MutableMapping[str, str], frame_ancestors: Iterable[str] = NOBODY) -> None:
     """Let browsers load nothing, guess nothing, keep nothing, pass nothing on; and say no version of ours.
 
     `frame_ancestors` are those who may show the answer in a frame (Content Security Policy Level 3, 6.4.2).

@@ -8,8 +8,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from sipbridge import __version__
 from sipbridge.web import make_admin_app, make_app, start_web
-from sipbridge.web.server.auth import Gate
-from sipbridge.web.server.errors import NotFromHere
+from sipbridge.web.server.auth import Authenticator
+from sipbridge.web.server.errors import AdminNotLocal
 from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, FakeDirectory, make_config
 
@@ -31,19 +31,22 @@ async def served(bridge: Bridge, *, admin: bool = False) -> AsyncIterator[str]:
 async def test_a_drain_is_begun_and_may_be_asked_for_again(bridge: Bridge) -> None:
     for _ in range(2):
         assert await bridge.post("/v1/admin/drain", ADMIN_KEY) == (202, {"state": "draining", "calls": 2})
-        assert bridge.operator.draining
+        assert bridge.admin_controls.draining
 
 
 async def test_a_reload_is_made(bridge: Bridge) -> None:
     expected = {"reloaded": True, "restart_required": ["sip.max_calls"], "warnings": ["sip.srtp: keys travel"]}
     assert await bridge.post("/v1/admin/reload", ADMIN_KEY) == (200, expected)
-    assert bridge.operator.reloads == 1
+    assert bridge.admin_controls.reloads == 1
 
 
 async def test_a_reload_of_a_bad_file_names_everything_that_is_wrong(bridge: Bridge) -> None:
-    bridge.operator.problems = ["bridge.yaml: clients.acme: is wrong; mend it", "bridge.yaml: sip: is missing; give it"]
+    bridge.admin_controls.problems = [
+        "bridge.yaml: clients.acme: is wrong; mend it",
+        "bridge.yaml: sip: is missing; give it",
+    ]
     status, body = await bridge.post("/v1/admin/reload", ADMIN_KEY)
-    assert (status, body["error_message"].splitlines()) == (422, bridge.operator.problems)
+    assert (status, body["error_message"].splitlines()) == (422, bridge.admin_controls.problems)
 
 
 async def test_the_status_tells_how_the_bridge_stands(bridge: Bridge) -> None:
@@ -56,7 +59,7 @@ async def test_only_a_key_for_admin_opens_it(bridge: Bridge, method: str, name: 
     for key in (None, "wrong", KEY):
         status, _ = await bridge.ask(method, f"/v1/admin/{name}", key, None)
         assert status == 401
-    assert (bridge.operator.draining, bridge.operator.reloads) == (False, 0)
+    assert (bridge.admin_controls.draining, bridge.admin_controls.reloads) == (False, 0)
 
 
 async def test_a_key_for_admin_opens_no_project(bridge: Bridge) -> None:
@@ -109,11 +112,11 @@ async def test_a_client_called_admin_has_its_own_paths(bridge: Bridge) -> None:
 )
 def test_the_apis_listener_takes_admin_from_this_machine_alone(remote: str, from_anywhere: bool, allowed: bool) -> None:  # noqa: FBT001 (a table of cases)
     config = make_config()
-    gate = Gate(lambda: config, FakeDirectory(), admin_from_anywhere=from_anywhere)
+    authenticator = Authenticator(lambda: config, FakeDirectory(), admin_from_anywhere=from_anywhere)
     headers = {"x-api-key": ADMIN_KEY, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
     request = make_mocked_request("GET", "/", headers).clone(remote=remote)
-    with nullcontext() if allowed else pytest.raises(NotFromHere):
-        gate.pass_to_admin(request)
+    with nullcontext() if allowed else pytest.raises(AdminNotLocal):
+        authenticator.authorize_admin(request)
 
 
 async def test_a_page_of_another_origin_can_ask_for_nothing(bridge: Bridge) -> None:

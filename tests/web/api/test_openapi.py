@@ -148,11 +148,11 @@ async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> 
             check(body, described["schema"])
         headers = key_for(operation)
         async with bridge.session.request(operation.method, url, json=body, headers=headers) as response:
-            assert response.status == operation.reply.status
-            if not operation.reply.media_type:
+            assert response.status == operation.response.status
+            if not operation.response.media_type:
                 assert await response.read() == b""
                 continue
-            assert response.content_type == operation.reply.media_type
+            assert response.content_type == operation.response.media_type
             schema = schema_of(name, response.status, response.content_type)
             if response.content_type == "application/json":
                 check(await response.json(), schema)
@@ -184,7 +184,7 @@ async def test_each_refusal_is_declared(
     if len(token) > 1:
         token = bridge.pop_links.make(make_record("gone")).rpartition("/")[2]
     url = path_of(bridge, name, how.get("call", "live"), how.get("query", ""), token)
-    bridge.operator.problems = how.get("problems", [])
+    bridge.admin_controls.problems = how.get("problems", [])
     headers = key_for(operation) | how.get("headers", {})
     body = stalling() if "stalls" in how else io.BytesIO(how.get("body", b""))
     async with bridge.session.request(operation.method, url, data=body, headers=headers) as response:

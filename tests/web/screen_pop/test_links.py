@@ -12,7 +12,7 @@ import pytest
 from sipbridge.config import HttpConfig
 from sipbridge.web import PopLinks
 from sipbridge.web.screen_pop.links import PopTarget
-from sipbridge.web.server.errors import LinkRefused
+from sipbridge.web.server.errors import InvalidLink
 from tests.store.records import make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import POP_SECRET
@@ -36,7 +36,7 @@ def test_a_link_is_under_the_public_url_and_names_its_call() -> None:
 
 def test_an_expired_link_says_so() -> None:
     url = PopLinks("https://bridge.example", POP_SECRET, seconds=-1).make(make_record())
-    with pytest.raises(LinkRefused, match="expired"):
+    with pytest.raises(InvalidLink, match="expired"):
         LINKS.verify(token(url))
 
 
@@ -45,7 +45,7 @@ def test_a_link_ends_with_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
     made = token(LINKS.make(make_record()))
     claims = jwt.decode(made, options={"verify_signature": False})
     assert claims["exp"] == 1060
-    with pytest.raises(LinkRefused, match="expired"):
+    with pytest.raises(InvalidLink, match="expired"):
         LINKS.verify(signed(good_claims(exp=int(datetime.now(UTC).timestamp()))))
 
 
@@ -136,7 +136,7 @@ def nested() -> str:
     ],
 )
 def test_a_link_that_is_not_ours_is_refused(bad: str) -> None:
-    with pytest.raises(LinkRefused, match="no link of this service"):
+    with pytest.raises(InvalidLink, match="no link of this service"):
         LINKS.verify(bad)
 
 
@@ -144,7 +144,7 @@ def test_without_a_secret_links_are_of_this_process_alone() -> None:
     one, other = PopLinks.from_config(HttpConfig()), PopLinks.from_config(HttpConfig())
     made = token(one.make(make_record()))
     assert one.verify(made)
-    with pytest.raises(LinkRefused):
+    with pytest.raises(InvalidLink):
         other.verify(made)
 
 

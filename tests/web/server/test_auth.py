@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sipbridge.errors import RequestRefused
-from sipbridge.web.server.auth import WRONG_KEYS_PER_SECOND, Gate
+from sipbridge.web.server.auth import WRONG_KEYS_PER_SECOND, Authenticator
 from tests.harness.texts import texts_within
 from tests.store.records import make_handoff, make_record
 from tests.web.conftest import Bridge
@@ -79,12 +79,14 @@ class Clock:
 
 
 class Asker:
-    """Requests to a gate whose clock is ours; tells how each is refused."""
+    """Requests to a authenticator whose clock is ours; tells how each is refused."""
 
     def __init__(self, per_second: int = 3) -> None:
         self.clock = Clock()
         self.config = make_config(max_requests_per_second=per_second)
-        self.gate = Gate(lambda: self.config, FakeDirectory(), admin_from_anywhere=False, clock=self.clock)
+        self.authenticator = Authenticator(
+            lambda: self.config, FakeDirectory(), admin_from_anywhere=False, clock=self.clock
+        )
 
     def ask(self, key: str | None, source: str = "192.0.2.1", project: str = "billing") -> int:
         headers = {"x-api-key": key} if key is not None else {}
@@ -92,7 +94,7 @@ class Asker:
         request = make_mocked_request("GET", "/", headers, match_info=path).clone(remote=source)
         request._match_info = path  # type: ignore[assignment]  # noqa: SLF001 (clone leaves it out)
         try:
-            self.gate.pass_to_project(request)
+            self.authenticator.authorize_project(request)
         except RequestRefused as refusal:
             return refusal.http_status
         return 200
@@ -163,7 +165,7 @@ def test_guesses_are_logged_once_in_a_while_and_never_quoted(caplog: pytest.LogC
 def test_no_key_is_kept_as_it_was_shown() -> None:
     asker = Asker()
     asker.ask(KEY)
-    assert KEY not in texts_within(vars(asker.gate))
+    assert KEY not in texts_within(vars(asker.authenticator))
 
 
 async def test_too_many_are_told_when_to_come_again(bridge: Bridge) -> None:

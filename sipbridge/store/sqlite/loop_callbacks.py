@@ -14,11 +14,11 @@ T = TypeVar("T")
 AFTER_SECONDS = 1.0
 
 
-def telling(settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
+def notify_on_loop(on_settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
     """Make what may be called on any thread with some calls, of what is to be called on this loop for each."""
-    if settled is None:
+    if on_settled is None:
         return lambda _: None
-    loop, told = asyncio.get_running_loop(), settled
+    loop, told = asyncio.get_running_loop(), on_settled
 
     def tell_each(call_ids: Collection[str]) -> None:
         for call_id in call_ids:
@@ -32,7 +32,7 @@ def telling(settled: Callable[[str], None] | None) -> Callable[[Collection[str]]
     return tell
 
 
-def answer(waiters: Sequence[asyncio.Future[T]], result: T | Exception) -> None:
+def resolve_futures(waiters: Sequence[asyncio.Future[T]], result: T | Exception) -> None:
     """Tell those who wait, all on one loop, how it went."""
     if waiters:
         with suppress(RuntimeError):  # the loop is gone, and with it all who waited
