@@ -7,27 +7,30 @@ import logging
 
 
 class BurstLimit:
-    """A limit of `count` lines of a kind per window; the log says how many more there were when the window is over.
+    """At most `count` lines of a kind per window and owner; when the window is over, the log says how many more came.
 
-    Belongs to one event loop. Kinds must be few: identifiers, never a text from outside.
+    `owner` are fields such as the client and the project, so that one client's flood hides no other client's lines.
+    Belongs to one event loop. Kinds and owners must be few: identifiers, never a text from outside.
     """
 
     def __init__(self, logger: logging.Logger, count: int = 20, window_seconds: float = 1.0) -> None:
         self._logger = logger
         self._count = count
         self._window_seconds = window_seconds
-        self._seen: dict[str, int] = {}
+        self._seen: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
 
-    def allows(self, kind: str) -> bool:
-        """True if one more line of that kind may be written now."""
-        seen = self._seen.get(kind, 0)
-        self._seen[kind] = seen + 1
+    def allows(self, kind: str, **owner: str) -> bool:
+        """True if one more line of that kind and owner may be written now."""
+        key = kind, frozenset(owner.items())
+        seen = self._seen.get(key, 0)
+        self._seen[key] = seen + 1
         if seen == 0:
-            asyncio.get_running_loop().call_later(self._window_seconds, self._end_window, kind)
+            asyncio.get_running_loop().call_later(self._window_seconds, self._end_window, key)
         return seen < self._count
 
-    def _end_window(self, kind: str) -> None:
-        over = self._seen.pop(kind) - self._count
+    def _end_window(self, key: tuple[str, frozenset[tuple[str, str]]]) -> None:
+        over = self._seen.pop(key) - self._count
         if over > 0:
+            kind, owner = key
             fields = {"event": "lines_suppressed", "suppressed": over, "window_seconds": self._window_seconds}
-            self._logger.warning("more lines like these: %s", kind, extra=fields)
+            self._logger.warning("more lines like these: %s", kind, extra=fields | dict(owner))

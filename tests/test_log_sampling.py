@@ -19,3 +19,15 @@ async def test_lines_past_the_limit_are_counted_for_each_kind(caplog: pytest.Log
     assert caplog.records[0].getMessage() == "more lines like these: one"
     assert getattr(caplog.records[0], "suppressed", 0) == 3
     assert limit.allows("one")
+
+
+async def test_each_owner_has_a_limit_of_its_own_and_the_summary_names_it(caplog: pytest.LogCaptureFixture) -> None:
+    limit = BurstLimit(logging.getLogger("test"), count=1, window_seconds=0.02)
+    assert [limit.allows("one", client="acme") for _ in range(3)] == [True, False, False]
+    assert limit.allows("one", client="other")
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(0.02, over.set_result, None)
+    await over
+    [summary] = caplog.records
+    assert (getattr(summary, "client", ""), getattr(summary, "suppressed", 0)) == ("acme", 2)

@@ -36,7 +36,8 @@ MAX_STRANGER_CHARACTERS = 128  # of a text that whoever sent an INVITE, or an ag
 class CallLog:
     """An `Observer` that logs. Called on the event loop.
 
-    Lines that a flood or a broken store would repeat are limited to `lines` in `window_seconds` for each reason.
+    Lines that a flood or a broken store would repeat are limited to `lines` in `window_seconds` per reason, client and
+    project. INVITEs that were rejected before their client was known share one limit per reason.
     """
 
     def __init__(self, *, lines: int = 20, window_seconds: float = 1.0) -> None:
@@ -62,8 +63,13 @@ class CallLog:
         if logger.isEnabledFor(logging.DEBUG):
             _log_detail(event)
 
+    def _allows(self, kind: str, record: CallRecord) -> bool:
+        return self._limit.allows(kind, client=record.client, project=record.project)
+
     def _invite_answered(self, event: InviteAnswered) -> None:
-        if event.sip_status < 300 or not self._limit.allows(f"invite refused: {event.reason}"):  # noqa: PLR2004 (RFC 3261, 21)
+        if event.sip_status < 300 or not self._limit.allows(  # noqa: PLR2004 (RFC 3261, 21)
+            f"invite refused: {event.reason}", client=event.client, project=event.project
+        ):
             return
         fields = {
             "event": "invite_refused",
@@ -79,18 +85,18 @@ class CallLog:
 
     def _agent_fault(self, event: AgentFault) -> None:
         # Its message may quote what the agent sent: that is for debug.
-        if self._limit.allows(f"agent fault: {event.fault}"):
+        if self._allows(f"agent fault: {event.fault}", event.record):
             fields = {"event": "agent_fault", "agent_type": event.agent_type, "fault": event.fault}
             if event.reason:
                 fields["reason"] = event.reason
             logger.warning("agent fault", extra=_ids(event.record) | fields)
 
     def _contact_shared(self, event: ContactShared) -> None:
-        if self._limit.allows("contact shared"):
+        if self._allows("contact shared", event.record):
             logger.warning("contact has another live call", extra=_ids(event.record) | {"event": "contact_shared"})
 
     def _signal_withheld(self, event: SignalWithheld) -> None:
-        if self._limit.allows("signal withheld"):
+        if self._allows("signal withheld", event.record):
             fields = {"event": "signal_withheld", "purpose": event.purpose}
             logger.warning(
                 "Signal withheld: another live call signalled the contact", extra=_ids(event.record) | fields
@@ -121,11 +127,11 @@ class CallLog:
         fields = {"event": "token_requested", "client": event.client, "result": event.result.value}
         if event.result is Result.SUCCESS:
             logger.info("access token from CXone", extra=fields)
-        elif self._limit.allows(f"no access token: {event.client}"):
+        elif self._limit.allows("no access token", client=event.client):
             logger.warning("no access token from CXone", extra=fields)
 
     def _store_failed(self, event: StoreFailed) -> None:
-        if self._limit.allows("store failed"):
+        if self._allows("store failed", event.record):
             fields = _ids(event.record) | {"event": "store_failed", "detail": event.message}
             logger.warning("record not stored", extra=fields)
 

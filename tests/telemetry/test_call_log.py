@@ -2,12 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from sipbridge.calls.events import AgentFault, CallEnded, DrainChanged, InviteAnswered, StoreFailed, TokenRequested
+from sipbridge.calls.events import (
+    AgentFault,
+    CallEnded,
+    CallEvent,
+    ContactShared,
+    DrainChanged,
+    InviteAnswered,
+    SignalWithheld,
+    StoreFailed,
+    TokenRequested,
+)
+from sipbridge.calls.model import CallRecord
 from sipbridge.handoffs.outcome import Result
 from sipbridge.telemetry import CallLog
 
@@ -135,6 +146,32 @@ async def test_a_flood_is_cut_and_counted_by_reason(lines: Lines) -> None:
     assert [fields(record)["reason"] for record in written] == ["untrusted_source"] * 3 + ["unknown_number"]
     assert count.getMessage() == "more lines like these: invite refused: untrusted_source"
     assert fields(count)["suppressed"] == 97
+
+
+def _of_client(client: str) -> CallRecord:
+    return ENDED.model_copy(update={"client": client})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda client: AgentFault(_of_client(client), "websocket", "bad_json", "x"),
+        lambda client: InviteAnswered(403, "token_refused", "x", "127.0.0.1", client=client),
+        lambda client: ContactShared(_of_client(client)),
+        lambda client: SignalWithheld(_of_client(client), "handoff"),
+        lambda client: StoreFailed(_of_client(client), "disk full"),
+        lambda client: TokenRequested(client, Result.UPSTREAM_ERROR, 0.1),
+    ],
+)
+async def test_a_flood_of_one_client_hides_no_line_of_another(lines: Lines, make: Callable[[str], CallEvent]) -> None:
+    log = CallLog(lines=3, window_seconds=0.02)
+    for _ in range(10):
+        log(make("acme"))
+    log(make("other"))
+    await lines.until("lines_suppressed")
+    *written, summary = lines.records
+    assert [fields(record)["client"] for record in written] == ["acme"] * 3 + ["other"]
+    assert (fields(summary)["client"], fields(summary)["suppressed"]) == ("acme", 7)
 
 
 async def test_after_the_window_lines_are_written_again(lines: Lines) -> None:
