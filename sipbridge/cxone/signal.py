@@ -14,7 +14,7 @@ import orjson
 from sipbridge.calls.ports import SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http.client import HttpClient
+from sipbridge.cxone.http.client import Announcement, HttpClient
 from sipbridge.cxone.http.connection import Response
 from sipbridge.cxone.tokens import Access, TokenSource
 from sipbridge.errors import CxoneError, CxoneNotReached
@@ -137,8 +137,8 @@ class Signaller:
             return _NO_TIME_LEFT
         headers = access.json_headers if body else access.headers
         try:
-            sending = partial(note, SignalResult.UNKNOWN)
-            answer = await self._http.post(access.api_url, path, headers, body, seconds, sending)
+            announcement = Announcement(partial(note, SignalResult.UNKNOWN), partial(note, SignalResult.UNDELIVERED))
+            answer = await self._http.post(access.api_url, path, headers, body, seconds, announcement)
         except CxoneNotReached as error:
             self._breaker.failed()
             return _Try(SignalResult.UNDELIVERED, str(error), retry_after=0.0)

@@ -328,17 +328,36 @@ async def test_what_is_never_sent_is_never_noted(make_centre: MakeCentre, refusi
     assert SignalResult.UNKNOWN not in noted
 
 
-async def test_a_connection_that_closes_while_it_is_noted_is_replaced(
+async def test_a_connection_that_closes_while_it_is_noted_is_replaced_and_the_note_taken_back_meanwhile(
     make_centre: MakeCentre, simulator: Simulator, http: HttpClient
 ) -> None:
+    """While the other connection is opened, a crash leaves a contact that can be signalled."""
     centre = make_centre()
     await centre.signal(CONTACT, {}, unnoted)
+    noted: list[SignalResult] = []
 
-    async def note(_: SignalResult) -> None:
-        await http.close()
+    async def note(result: SignalResult) -> None:
+        if not noted:
+            await http.close()
+        noted.append(result)
 
     assert await centre.signal(CONTACT, {}, note) is SignalResult.ACCEPTED
+    assert noted == [SignalResult.UNKNOWN, SignalResult.UNDELIVERED, SignalResult.UNKNOWN]
     assert len(await simulator.signals()) == 2
+
+
+async def test_connections_that_all_close_while_it_is_noted_leave_the_signal_unsent(
+    make_centre: MakeCentre, simulator: Simulator, http: HttpClient
+) -> None:
+    centre = make_centre(budget_seconds=0.5)
+    await centre.warm_up()
+
+    async def note(result: SignalResult) -> None:
+        if result is SignalResult.UNKNOWN:
+            await http.close()
+
+    assert await centre.signal(CONTACT, {}, note) is SignalResult.UNDELIVERED
+    assert await simulator.signals() == []
 
 
 async def test_a_note_that_takes_too_long_leaves_the_signal_unsent(

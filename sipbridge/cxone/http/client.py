@@ -12,7 +12,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
 from sipbridge import __version__
@@ -28,6 +28,17 @@ _CONNECTIONS_PER_PLACE = 500  # 400 Signals a second at CXone's slowest usual se
 _IDLE_SECONDS = 15.0
 # Without Accept CXone's answer can be "No known way to render data". No compression: no small answer grows large.
 _FIXED_HEADERS = f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sipbridge/{__version__}\r\n"
+
+
+class Announcement(NamedTuple):
+    """What is awaited around the first byte of a request.
+
+    `sending` when there is a connection and the byte is about to go out, `not_sent` if the connection has closed
+    meanwhile and another is to be opened.
+    """
+
+    sending: Callable[[], Awaitable[None]]
+    not_sent: Callable[[], Awaitable[None]]
 
 
 class _Pool:
@@ -99,14 +110,13 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes,
         seconds: float,
-        sending: Callable[[], Awaitable[None]] | None = None,
+        announcement: Announcement | None = None,
     ) -> Response:
         """Send something to the URL that base and path make together, and return the answer's head.
 
-        `sending` is awaited once there is a connection, right before the first byte goes out.
         Raises `CxoneNotReached` where nothing was sent, and `CxoneError` where no answer came.
         """
-        return await self._send("POST", place_of(base), path, headers, body, seconds, sending, with_body=False)
+        return await self._send("POST", place_of(base), path, headers, body, seconds, announcement, with_body=False)
 
     async def close(self) -> None:
         """Close all connections, and what is under way on them."""
@@ -122,7 +132,7 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes,
         seconds: float,
-        sending: Callable[[], Awaitable[None]] | None = None,
+        announcement: Announcement | None = None,
         *,
         with_body: bool,
     ) -> Response:
@@ -137,8 +147,8 @@ class HttpClient:
         await self._turn(place, pool, deadline - seconds / 2)
         try:
             connection = pool.take() or await self._connect(place, pool, deadline - seconds / 2)
-            if sending is not None:
-                connection = await self._announced(connection, sending, place, pool, deadline)
+            if announcement is not None:
+                connection = await self._announced(connection, announcement, place, pool, deadline)
             return await connection.exchange(head.encode("ascii") + body, deadline, with_body=with_body)
         except NoResponse as error:
             raise CxoneError(f"{place.host} gave no answer ({error})") from error
@@ -148,23 +158,26 @@ class HttpClient:
     async def _announced(
         self,
         connection: Connection,
-        sending: Callable[[], Awaitable[None]],
+        announcement: Announcement,
         place: Place,
         pool: _Pool,
         deadline: float,
     ) -> Connection:
-        """Await `sending`, and return a connection that is still open after it. Raises `CxoneNotReached`."""
-        began = self._loop.time()
-        try:
-            await sending()
-        except BaseException:
-            connection.abort()
-            raise
-        latest = deadline - (deadline - began) / 2
-        if self._loop.time() >= latest:
-            connection.abort()
-            raise CxoneNotReached("no time left")
-        return connection if connection.is_free else await self._connect(place, pool, latest)
+        """Announce the request, and return a connection that is still open after that. Raises `CxoneNotReached`."""
+        latest = (self._loop.time() + deadline) / 2
+        while True:
+            try:
+                await announcement.sending()
+            except BaseException:
+                connection.abort()
+                raise
+            if self._loop.time() >= latest:
+                connection.abort()
+                raise CxoneNotReached("no time left")
+            if connection.is_free:
+                return connection
+            await announcement.not_sent()
+            connection = await self._connect(place, pool, latest)
 
     async def _turn(self, place: Place, pool: _Pool, deadline: float) -> None:
         if not pool.turns.locked():  # as nearly always: spares a timer
