@@ -48,8 +48,10 @@ class Call:
         self.conversation: Conversation | None = None
         # The agent, where it still speaks after something was decided.
         self.talking: asyncio.Future[None] | None = None
-        # True once CXone may have its Signal, and once the journal has its end.
-        self.signalled = self.end_journalled = False
+        # True once CXone may have its Signal.
+        self.signalled = False
+        # True while the journal has the call and lacks the end of its leg.
+        self.leg_end_due = False
         # Nothing cuts it short any more: its record is being closed.
         self.ending = False
         self._background: set[asyncio.Future[None]] = set()

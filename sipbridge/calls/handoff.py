@@ -10,6 +10,7 @@ from sipbridge.aio import settle
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
+from sipbridge.calls.leg_end import hang_up
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
@@ -74,7 +75,7 @@ async def say_goodbye(call: Call, ending: Ending) -> Outcome:
         await call.centre.post_transcript(call.record, escalated=False)
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
-    await call.leg.hang_up()
+    await hang_up(call)
     return ending.outcome
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from traceback import clear_frames
@@ -15,8 +15,9 @@ from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
+from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
 from sipbridge.calls.media_timeout import falls_silent
-from sipbridge.calls.model import CallState, EndedBy, LegEnd
+from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.ports import SignalResult
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.handoffs.destinations import HandoffPlan
@@ -39,7 +40,7 @@ async def run_call(call: Call) -> None:
             call.around.observe(ContactShared(call.record))
         await _reach_agent(call)
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
-            await call.leg.hang_up(AgentUnavailable.sip_status)
+            await hang_up(call, AgentUnavailable.sip_status)
             outcome = AGENT_UNAVAILABLE.outcome
         else:
             await _answer(call)
@@ -89,30 +90,12 @@ async def _answer(call: Call) -> None:
     if call.around.registry.is_signalled(call.record.call_id):
         # While it rang.
         call.around.journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
-    # From the end of the leg on there is nothing to make good.
-    call.leg.before_bye(partial(_journal_bye, call))
-    call.leg.ended.add_done_callback(partial(_journal_end, call))
+    watch_leg(call)
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=call.moment())
     _observe_response(call, _OK, "answered")
     call.around.observe(CallAnswered(call.record, setup_seconds))
-
-
-def _journal_bye(call: Call, written: Callable[[], None]) -> bool:
-    """Journal the caller's BYE before it is answered. On the SIP thread."""
-    if call.signalled:
-        # Whatever follows, the next start would not signal.
-        return False
-    call.end_journalled = True
-    call.around.journal.hung_up(call.record.call_id, call.record.ended_by or "caller", call.moment(), written)
-    return True
-
-
-def _journal_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
-    leg_end = ended.result()
-    if not call.end_journalled:
-        call.around.journal.hung_up(call.record.call_id, _ended_by(call, leg_end), call.moment(leg_end.at))
 
 
 async def _converse(call: Call) -> HandoffPlan | Ending:
@@ -214,7 +197,7 @@ async def _end(call: Call, outcome: Outcome) -> None:
     around = call.around
     with _whatever_fails(call):
         # An INVITE with no final response yet must not get a 2xx for its last.
-        await call.leg.hang_up(200 if call.leg.answered.done() else _SERVER_ERROR)
+        await hang_up(call, 200 if call.leg.answered.done() else _SERVER_ERROR)
     with _whatever_fails(call):
         await call.background_over()
         cut_short(call, outcome)
@@ -239,7 +222,7 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
     call.note(
         state=CallState.ENDED,
         ended_at=call.moment(leg_end.at),
-        ended_by=_ended_by(call, leg_end),
+        ended_by=ended_by(call, leg_end),
         result=outcome.result,
         reason=outcome.reason,
     )
@@ -269,10 +252,6 @@ def _final_response(leg_end: LegEnd) -> int:
     if leg_end.answered:
         return _OK
     return _REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
-
-
-def _ended_by(call: Call, leg_end: LegEnd) -> EndedBy:
-    return call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sipbridge.aio import first_of
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
+from sipbridge.calls.leg_end import hang_up
 from sipbridge.calls.media_timeout import falls_silent
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
@@ -73,7 +74,7 @@ async def _release(call: Call, signal: SignalResult | None, unsignalled: Taken) 
         grace = call.project_config.handoff.release_grace_seconds
         await first_of(call.leg.ended, timeout=grace)
     by_peer = call.leg.ended.done() and call.leg.ended.result().by_peer
-    await call.leg.hang_up()
+    await hang_up(call)
     if signal is SignalResult.ACCEPTED:
         taken = Taken.YES if by_peer else Taken.MAYBE
     elif signal is SignalResult.UNKNOWN:
@@ -105,7 +106,7 @@ async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
         return _done(call, "refer", gone, 0, began)
     taken, result = _REFERRED[end.result]
     if taken is not Taken.NO:
-        await call.leg.hang_up()
+        await hang_up(call)
     story = f"refer_{end.result.value}"
     return _done(call, "refer", Transfer(taken, Outcome(result, story), story), end.sip_status, began)
 

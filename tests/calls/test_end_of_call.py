@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
+from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallState
-from sipbridge.errors import StoreError
+from sipbridge.calls.ports import SignalResult
+from sipbridge.errors import AgentUnavailable, StoreError
 from tests.calls.world import World, shorten_store_time
 
 # ---------------------------------------------------------------- the last write
@@ -107,13 +110,87 @@ async def test_the_callers_bye_is_journalled_before_it_is_answered_and_once() ->
     assert world.journal.only("journal.hung_up") == ["journal.hung_up by caller"]
 
 
-async def test_an_end_that_is_no_bye_of_the_caller_is_journalled_as_soon_as_the_leg_is_over() -> None:
+class Way(NamedTuple):
+    """A call that ends by our BYE, with no Signal that arrived: its settings, what happens, who ended it."""
+
+    handoff: dict[str, Any]
+    settings: dict[str, Any]
+    happens: Callable[[World], object]
+    by: str
+
+
+def _send_no_signal(world: World) -> None:
+    world.centre.answer = SignalResult.UNDELIVERED
+    world.conversation.hands_off()
+
+
+def _cancel(world: World) -> None:
+    assert world.task is not None
+    world.task.cancel()
+
+
+WAYS = {
+    "the agent ends": Way({}, {}, lambda world: world.conversation.ends(), "agent"),
+    "a prompt is over": Way({}, {}, lambda world: world.conversation.ends(PROMPT_ENDED), "agent"),
+    "the API hangs up": Way({}, {}, lambda world: world.call.request_hangup(), "api"),
+    "a Signal is undelivered": Way({}, {}, _send_no_signal, "bridge"),
+    "a release without a Signal": Way({}, {}, lambda world: world.ask(destination="quiet"), "bridge"),
+    "a REFER without a Signal": Way({}, {}, lambda world: world.ask(destination="carrier"), "bridge"),
+    "the longest call": Way({"default": "quiet"}, {"max_call_seconds": 0.01}, lambda _: None, "bridge"),
+    "no audio": Way({}, {"media_timeout_seconds": 0.1, "on_media_timeout": "hangup"}, lambda _: None, "bridge"),
+    "a second SIGTERM": Way({}, {}, _cancel, "bridge"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_bye_of_ours_goes_out_once_the_journal_has_the_end(way: Way) -> None:
+    world = World(handoff={"end_signal": {}, **way.handoff})
+    # Shorter than a configuration may say.
+    world.call.project_config = world.call.project_config.model_copy(update=way.settings)
+    world.leg.packets = 7
+    await world.talking()
+    way.happens(world)
+    await world.over()
+    steps = world.journal.only("caller.hang_up", "journal.hung_up")
+    assert steps == [f"journal.hung_up by {way.by}", "caller.hang_up"]
+
+
+async def test_a_bye_of_ours_after_a_signal_waits_for_no_journal() -> None:
     world = World()
     await world.talking()
     world.conversation.ends()
     await world.over()
     steps = world.journal.only("caller.hang_up", "journal.hung_up")
     assert steps == ["caller.hang_up", "journal.hung_up by agent"]
+
+
+async def test_a_disk_that_hangs_delays_no_bye_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 0.01)
+    world = World(handoff={"end_signal": {}})
+    world.call_journal.hanging = True
+    await world.talking()
+    world.conversation.ends()
+    await world.over()
+    assert world.journal.only("caller.hang_up", "journal.hung_up") == ["journal.hung_up by agent", "caller.hang_up"]
+
+
+async def test_a_callers_bye_ends_the_wait_for_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 100)
+    world = World(handoff={"end_signal": {}})
+    world.call_journal.hanging = True
+    world.journal.when("journal.hung_up by agent", world.leg.far_end_hangs_up)
+    await world.talking()
+    world.conversation.ends()
+    await world.over()
+    assert world.journal.only("caller.hang_up", "journal.hung_up") == ["journal.hung_up by agent"]
+
+
+async def test_a_call_that_was_not_answered_has_no_end_in_the_journal() -> None:
+    world = World(on_agent_failure="reject")
+    world.agent.failing = AgentUnavailable("not reached")
+    world.begin()
+    await world.over()
+    assert world.journal.only("journal.hung_up") == []
 
 
 async def test_cxones_bye_after_the_signal_that_it_took_is_not_held_up() -> None:

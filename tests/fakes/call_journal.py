@@ -18,6 +18,8 @@ class FakeCallJournal:
         self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
+        # True for a disk on which nothing is ever written.
+        self.hanging = False
         self._journal = journal
         self.signals: list[tuple[str, SignalResult]] = []
 
@@ -46,7 +48,7 @@ class FakeCallJournal:
         written: Callable[[], None] | None = None,
     ) -> None:
         self._journal.note(f"journal.hung_up by {by}")
-        if written is not None:
+        if written is not None and not self.hanging:
             written()
 
     def stored(self, call_id: str) -> None:

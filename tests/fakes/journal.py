@@ -25,11 +25,7 @@ class Journal:
 
     async def reach(self, step: str) -> None:
         """Take a step."""
-        self.steps.append(step)
-        self._changed.set()
-        action = self._actions.pop(step, None)
-        if action is not None:
-            action()
+        self.note(step)
         if step in self._held:
             await self._held[step].wait()
 
@@ -37,6 +33,9 @@ class Journal:
         """Take a step that cannot be held up."""
         self.steps.append(step)
         self._changed.set()
+        action = self._actions.pop(step, None)
+        if action is not None:
+            action()
 
     async def until(self, step: str) -> None:
         """Wait until the step was taken."""

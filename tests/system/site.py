@@ -220,7 +220,9 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
         "transcribed": project_settings("transcribed", agent=greeting),
         "short": project_settings("short", agent=greeting, max_call_seconds=1),
         "ending": project_settings("ending", agent={"type": "prompt", "then": "hangup"}),
+        "ending-unsignalled": project_settings("ending-unsignalled", agent={"type": "prompt", "then": "hangup"}),
     }
+    projects["ending-unsignalled"]["handoff"]["end_signal"] = {}
     projects["transcribed"]["handoff"]["post_transcript"] = True
     loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
     loners["query"]["cxone"]["parameters_in"] = "query"

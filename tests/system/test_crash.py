@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from tests.harness.programs.bridge import running_bridge
 from tests.harness.programs.program import ProgramError
 from tests.harness.programs.simulator import Simulator
-from tests.harness.settings import token
+from tests.harness.settings import key, token
 from tests.harness.sip.raw_call import RawCall
 from tests.harness.waiting import wait_for
 from tests.soak.kills import RESTARTED, run_kills
@@ -54,13 +56,22 @@ def test_a_caller_who_was_talking_is_signalled_to_the_default_destination(tmp_pa
         assert len(call.signals()) == 1, "a start after an orderly end has nothing to make good"
 
 
-def test_a_kill_right_after_the_answer_to_a_bye_signals_no_contact(tmp_path: Path, cxone: Simulator) -> None:
-    contact = Contact.new()
+@contextmanager
+def _raw_call(trunk: Site, project: str, contact: Contact) -> Iterator[RawCall]:
+    """A call that was answered."""
     headers = (
-        f"From: <sip:c@127.0.0.1>;tag=1\r\nX-Auth-Token: {token('waiting')}\r\nX-InContact-ContactId: {contact.id}\r\n"
+        f"From: <sip:c@127.0.0.1>;tag=1\r\nX-Auth-Token: {token(project)}\r\nX-InContact-ContactId: {contact.id}\r\n"
     )
-    with site(tmp_path, cxone) as trunk, RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers.encode()) as call:
+    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers.encode()) as call:
         assert call.place().status == 200
+        yield call
+
+
+def test_a_kill_right_after_the_response_to_the_callers_bye_signals_no_contact(
+    tmp_path: Path, cxone: Simulator
+) -> None:
+    contact = Contact.new()
+    with site(tmp_path, cxone) as trunk, _raw_call(trunk, "waiting", contact) as call:
         call.end()
         trunk.bridge.program.kill()
     with site(tmp_path, cxone) as trunk:
@@ -68,6 +79,20 @@ def test_a_kill_right_after_the_answer_to_a_bye_signals_no_contact(tmp_path: Pat
         record = trunk.bridge.project("acme", "waiting", "key-of-waiting").ended_call(contact.id)
         assert (record["ended_by"], record["reason"], record["handoff"]) == ("caller", "caller_hung_up", None)
         assert cxone.signals(contact.id) == []
+
+
+def test_a_kill_right_after_our_bye_signals_no_contact(tmp_path: Path, cxone: Simulator) -> None:
+    contact = Contact.new()
+    project = "ending-unsignalled"
+    with site(tmp_path, cxone) as trunk, _raw_call(trunk, project, contact) as call:
+        call.take_bye()
+        trunk.bridge.program.kill()
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", project, key(project)).ended_call(contact.id)
+        assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", RESTARTED, None)
+        assert cxone.signals(contact.id) == []
+        trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="hung_up_before")
 
 
 def test_a_contact_older_than_its_longest_call_is_only_marked(tmp_path: Path, cxone: Simulator) -> None:
