@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 
 async def first_of(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
@@ -78,3 +82,47 @@ async def settle(task: asyncio.Future[Any]) -> None:
     await first_of(task)
     if not task.cancelled():
         task.exception()  # looked at, so that asyncio does not complain that nobody did
+
+
+def resolve_futures(futures: Sequence[asyncio.Future[T]], result: T | Exception) -> None:
+    """Give futures of one event loop a result or an exception, from any thread.
+
+    Futures that are done stay as they are. If the loop is closed, nothing waits for them any more.
+    """
+    if futures:
+        with suppress(RuntimeError):  # the loop is closed
+            futures[0].get_loop().call_soon_threadsafe(_resolve_all, futures, result)
+
+
+def _resolve_all(futures: Sequence[asyncio.Future[T]], result: T | Exception) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+class BackgroundTasks:
+    """Tasks whose results are not needed. asyncio itself references a running task only weakly."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run a coroutine as a task and keep the task until it is done."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self) -> None:
+        """Cancel all tasks; do not wait for them."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def wait(self) -> None:
+        """Wait until the tasks that run now are done."""
+        for task in list(self._tasks):
+            await first_of(task)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.aio import Unless, first_of, settle
+from sipbridge.aio import BackgroundTasks, Unless, first_of, resolve_futures, settle
 
 
 async def test_the_first_that_is_done_ends_the_wait() -> None:
@@ -222,3 +222,66 @@ async def test_what_is_done_in_the_moment_that_the_body_ends_leaves_nothing_behi
         async with Unless(done, Gone()):
             await body
     assert await _no_cancellation_is_left()
+
+
+# ---------------------------------------------------------------- futures resolved by another thread
+
+
+async def test_a_thread_resolves_the_futures_that_are_not_done() -> None:
+    first, cancelled, last = _future(), _future(), _future()
+    cancelled.cancel()
+    await asyncio.to_thread(resolve_futures, [first, cancelled, last], None)
+    async with asyncio.timeout(5):
+        await asyncio.gather(first, last)
+    assert cancelled.cancelled()
+
+
+async def test_a_thread_gives_futures_an_exception() -> None:
+    future = _future()
+    await asyncio.to_thread(resolve_futures, [future], ValueError("the disk failed"))
+    with pytest.raises(ValueError, match="the disk failed"):
+        async with asyncio.timeout(5):
+            await future
+
+
+def test_the_futures_of_a_closed_loop_are_left_alone() -> None:
+    loop = asyncio.new_event_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.close()
+    resolve_futures([future], None)
+    assert not future.done()
+
+
+# ---------------------------------------------------------------- background tasks
+
+
+async def test_background_tasks_are_kept_until_they_are_done() -> None:
+    tasks, release, finished = BackgroundTasks(), asyncio.Event(), []
+
+    async def work(name: str) -> None:
+        await release.wait()
+        finished.append(name)
+
+    tasks.start(work("first"))
+    tasks.start(work("second"))
+    gc.collect()
+    release.set()
+    await tasks.wait()
+    assert finished == ["first", "second"]
+
+
+async def test_cancelled_background_tasks_clean_up_before_the_wait_ends() -> None:
+    tasks, steps = BackgroundTasks(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("clean")
+
+    task = tasks.start(work())
+    await asyncio.sleep(0)
+    tasks.cancel()
+    await tasks.wait()
+    assert (steps, task.cancelled()) == (["clean"], True)

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ import click
 import uvloop
 
 from sipbridge import __version__, file_descriptors
-from sipbridge.aio import settle
+from sipbridge.aio import BackgroundTasks
 from sipbridge.app.live_config import Readings
 from sipbridge.app.systemd import Supervisor
 from sipbridge.calls.admission import Admission, Admitted
@@ -91,7 +91,7 @@ class Service:
         self._stop_asked = asyncio.Event()
         self._stop_signals = 0
         self._reloading = asyncio.Lock()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks()
         self._supervisor = Supervisor(os.environ)
 
     async def run(self) -> None:
@@ -113,7 +113,7 @@ class Service:
         stack.push_async_callback(resolver.close)
         resolver.open()
         client = await stack.enter_async_context(HttpClient(resolver))
-        stack.push_async_callback(self._end_chores)
+        stack.push_async_callback(self._end_background)
         self._trunk = SipTrunk(
             self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._observe
         )
@@ -156,8 +156,8 @@ class Service:
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
         await self._look_at_threads(store)
-        self._in_the_background(self._watch_threads(store))
-        self._in_the_background(self._recover(left))
+        self._background.start(self._watch_threads(store))
+        self._background.start(self._recover(left))
         # Not before all is open: a start that fails must not complain of tokens that it gave up.
         self._warm_up(self._readings.latest.centres.values())
         _spare_the_collector()
@@ -170,17 +170,11 @@ class Service:
 
     def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
         for centre in centres:
-            self._in_the_background(centre.warm_up())
+            self._background.start(centre.warm_up())
 
-    def _in_the_background(self, chore: Coroutine[object, object, None]) -> None:
-        """Do what goes on beside the calls, until it is done or the service stops."""
-        task = asyncio.create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-
-    async def _end_chores(self) -> None:
-        for task in list(self._chores):
-            await settle(task)
+    async def _end_background(self) -> None:
+        self._background.cancel()
+        await self._background.wait()
 
     # ------------------------------------------------------------ serving
 
@@ -274,7 +268,7 @@ class Service:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _ask_to_reload(self) -> None:
-        self._in_the_background(self._reload_when_told())
+        self._background.start(self._reload_when_told())
 
     def _ask_to_stop(self) -> None:
         """Drain at the first signal, end at the second. A drain that the API began goes on at the first."""

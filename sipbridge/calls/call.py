@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sipbridge.aio import Unless, first_of
+from sipbridge.aio import BackgroundTasks, Unless
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import Surroundings
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
@@ -54,7 +54,7 @@ class Call:
         self.leg_end_due = False
         # Nothing cuts it short any more: its record is being closed.
         self.ending = False
-        self._background: set[asyncio.Future[None]] = set()
+        self._background = BackgroundTasks()
         self._characters_said = 0
         # When a handoff was last refused to the agent, in seconds of `time.monotonic`.
         self._refused_at = float("-inf")
@@ -149,14 +149,11 @@ class Call:
 
     def in_the_background(self, step: Coroutine[object, object, None]) -> None:
         """Do what nobody waits for now; the call's end does."""
-        task = asyncio.ensure_future(step)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background.start(step)
 
     async def background_over(self) -> None:
         """Wait for what goes on in the background."""
-        for task in list(self._background):
-            await first_of(task)
+        await self._background.wait()
 
     # ------------------------------------------------------------ what others may ask
 

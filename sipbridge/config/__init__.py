@@ -1,6 +1,6 @@
 """The configuration contract: the file's keys as frozen models, and `load_config` that reads and checks them."""
 
-from sipbridge.config.addresses import HostPort, ListenUrl, authority
+from sipbridge.config.addresses import HostPort, ListenUrl, authority, is_loopback
 from sipbridge.config.agents import (
     SIGNATURE_HEADER,
     AgentConfig,
@@ -93,6 +93,7 @@ __all__ = [
     "hop_of",
     "is_hash",
     "is_header_name",
+    "is_loopback",
     "is_passable_header",
     "load_config",
     "matches_any",

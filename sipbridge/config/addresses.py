@@ -115,6 +115,16 @@ def is_host(text: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """True if a host name or an IP address is this machine's own; `::ffff:127.0.0.1` counts too (RFC 4291, 2.5.5.2)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def check_ipv4(host: str) -> None:
     """Raise `ValueError` for an IPv6 address, without its brackets."""
     if ":" in host:

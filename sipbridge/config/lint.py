@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+from sipbridge.config.addresses import is_loopback
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
@@ -145,8 +146,4 @@ def _is_clear_and_far(url: str | None) -> bool:
 
 
 def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(urlsplit(url).hostname or "")

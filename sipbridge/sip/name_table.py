@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from functools import partial
 
 import pjsua2 as pj
 
+from sipbridge.aio import BackgroundTasks
 from sipbridge.config import hop_of
 from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, NameNotResolved
@@ -26,7 +25,7 @@ class Lookups:
         self._resolver = resolver
         self._locator = locator
         self._thread = thread
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = BackgroundTasks()
         self._expected: set[str] = set()
 
     async def locate(self, uri: str) -> list[Target]:
@@ -40,27 +39,21 @@ class Lookups:
     def find_targets(self, number: int, port: int, text: str) -> None:
         """Answer an EventResolve: a request waits for it."""
         transport, _, host = text.partition("\n")
-        self._begin(self._find_targets(number, Hop(host, port, transport.lower())))
+        self._lookups.start(self._find_targets(number, Hop(host, port, transport.lower())))
 
     def find_addresses(self, name: str) -> None:
         """Answer an EventName: SDP named a host; it is known the next time."""
-        self._begin(self._find_addresses(name))
+        self._lookups.start(self._find_addresses(name))
 
     def expect(self, name: str) -> None:
         """Look up a name that requests of ours will go to, so that its address is known if DNS fails by then."""
         if name not in self._expected and len(self._expected) < _MAX_EXPECTED:
             self._expected.add(name)
-            self._begin(self._look_up_expected(name))
+            self._lookups.start(self._look_up_expected(name))
 
     def close(self) -> None:
         """Answer no more."""
-        for task in self._tasks:
-            task.cancel()
-
-    def _begin(self, lookup: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(lookup)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._lookups.cancel()
 
     async def _find_targets(self, number: int, hop: Hop) -> None:
         targets: list[str] = []

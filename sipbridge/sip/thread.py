@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import pjsua2 as pj
 
+from sipbridge.aio import resolve_futures
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -109,9 +111,9 @@ class SipThread:
             open_endpoint()
         except Exception as error:  # noqa: BLE001 (it is raised in start)
             close_endpoint()
-            self._loop.call_soon_threadsafe(_fail, opened, error)
+            resolve_futures([opened], error)
             return
-        self._loop.call_soon_threadsafe(_resolve, opened, None)
+        resolve_futures([opened], None)
         while not self._stopping:
             self._turn()
         close_endpoint()

@@ -14,7 +14,7 @@ from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.cors import Cors
 from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
-from sipbridge.web.server.security_headers import NOBODY, add_security_headers
+from sipbridge.web.server.security_headers import NO_FRAMES, add_security_headers
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *handoff_state.OPERATIONS,
@@ -58,19 +58,19 @@ def _make(
     app = web.Application(middlewares=[handle_errors, cors.answer_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
     authenticator = Authenticator(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
-    names: dict[tuple[str, str], str] = {}
+    by_route: dict[tuple[str, str], AnyOperation] = {}
     for operation in operations:
         handler = operation.serve(deps, authenticator)
         for method, path in operation.routes:
             app.router.add_route(method, path, handler)
-            names[method, path] = operation.name
+            by_route[method, path] = operation
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         resource = request.match_info.route.resource
-        route = (request.method, resource.canonical if resource else "")
-        deps.count_request(names.get(route, "none"), response.status)
-        is_pop = request.path.startswith("/pop/")
-        add_security_headers(response.headers, deps.config().http.frame_ancestors if is_pop else NOBODY)
+        operation = by_route.get((request.method, resource.canonical if resource else ""))
+        deps.count_request(operation.name if operation else "none", response.status)
+        frameable = operation is not None and operation.frameable
+        add_security_headers(response.headers, deps.config().http.frame_ancestors if frameable else NO_FRAMES)
         cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)

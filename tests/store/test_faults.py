@@ -21,7 +21,7 @@ from sipbridge.config import StoreConfig
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store import open_store
-from sipbridge.store.sqlite import backlog, database, loop_callbacks, reader, writer
+from sipbridge.store.sqlite import backlog, database, reader, writer
 from sipbridge.store.sqlite.schema import connect_writer
 
 from .conftest import OpenStore, Writer
@@ -344,7 +344,7 @@ async def test_a_folder_that_is_gone_for_a_while_loses_nothing(
 async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_callbacks, "AFTER_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
     told: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=told.append)
     await store.put(make_record("in time", state=CallState.ENDED))
@@ -362,7 +362,7 @@ async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_
 async def test_who_gives_a_record_up_at_the_moment_it_is_written_is_told_so(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_callbacks, "AFTER_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
     told: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=told.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 
 from sipbridge.agents.sip.conversation import SipConversation, was_there
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.aio import first_of
+from sipbridge.aio import BackgroundTasks, first_of
 from sipbridge.calls.model import Identity
 from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
@@ -40,7 +40,7 @@ class SipAgent:
             )
             for uri in config.uri
         ]
-        self._background: set[asyncio.Future[None]] = set()
+        self._background = BackgroundTasks()
 
     async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
         """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegGone`."""
@@ -92,13 +92,7 @@ class SipAgent:
 
     def _let_go(self, leg: Leg) -> asyncio.Future[None]:
         """Hang up; nobody has to wait for it."""
-        return self._in_the_background(leg.hang_up())
-
-    def _in_the_background(self, step: Coroutine[object, object, None]) -> asyncio.Future[None]:
-        task = asyncio.ensure_future(step)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        return self._background.start(leg.hang_up())
 
 
 def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from sipbridge.config import is_loopback
 from sipbridge.errors import CxoneError
 
 # Where NICE serves CXone. Endpoints lie in other domains than their issuer: https://api-c57.nice-incontact.com of
@@ -59,7 +60,7 @@ def usable_url(url: object, what: str, *, issuer: str) -> str:
         raise CxoneError(f"{what} is no http(s) URL") from None
     if "?" in place.path:
         raise CxoneError(f"{what} has a query, and more is to come behind it")
-    if not place.tls and not issuer.startswith("http://") and not _is_loopback(place.host):
+    if not place.tls and not issuer.startswith("http://") and not is_loopback(place.host):
         raise CxoneError(f"{what} is plain http, and the issuer is not: secrets are not sent in the clear")
     return str(url).rstrip("/")
 
@@ -76,10 +77,3 @@ def url_of_cxone(url: object, what: str, *, issuer: str, instead: str) -> str:
     if not any(host == domain or host.endswith(f".{domain}") for domain in trusted):
         raise CxoneError(f"{what} leads to {host}, which is neither the issuer's nor NICE's: {instead}")
     return usable
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -15,13 +15,13 @@ import queue
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sipbridge.aio import first_of
+from sipbridge.aio import first_of, resolve_futures
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import Headers, SignalResult, Unfinished
 from sipbridge.errors import StartupError
@@ -180,7 +180,7 @@ class FileJournal:
         for write in writes:
             self._open_calls.take(write.entry)
         waiting = [write.done for write in writes if write.done is not None and not (written and write.synced)]
-        _settle(waiting, written)
+        resolve_futures(waiting, written)
         for write in writes:
             if write.written is not None:
                 write.written()
@@ -253,7 +253,7 @@ class FileJournal:
                     more = self._syncs.get_nowait()
                     waiting += more or []
                     last = more is None
-            _settle(waiting, self._synced())
+            resolve_futures(waiting, self._synced())
             if last:
                 break
         os.close(self._file)
@@ -297,16 +297,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _settle(waiting: Iterable[asyncio.Future[bool]], outcome: bool) -> None:  # noqa: FBT001 (what each is told)
-    futures = list(waiting)
-    if futures:
-        with suppress(RuntimeError):  # the loop is gone, and with it all who waited
-            futures[0].get_loop().call_soon_threadsafe(_tell, futures, outcome)
-
-
-def _tell(waiting: list[asyncio.Future[bool]], outcome: bool) -> None:  # noqa: FBT001 (as above)
-    for done in waiting:
-        if not done.done():
-            done.set_result(outcome)

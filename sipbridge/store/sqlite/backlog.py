@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from sipbridge.aio import resolve_futures
 from sipbridge.errors import StoreError
-from sipbridge.store.sqlite.loop_callbacks import resolve_futures
 from sipbridge.store.sqlite.rows import Row
 
 logger = logging.getLogger(__name__)

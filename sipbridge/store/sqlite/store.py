@@ -7,7 +7,8 @@ Where the file cannot be written, records wait in memory until it can be, and ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from sipbridge.store.sqlite import rows
 from sipbridge.store.sqlite.backlog import Backlog
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.lock import FileLock
-from sipbridge.store.sqlite.loop_callbacks import notify_on_loop
 from sipbridge.store.sqlite.reader import Reader
 from sipbridge.store.sqlite.retention import Retention
 from sipbridge.store.sqlite.writer import Writer
 
 LAZY_SECONDS = 0.1
+# A call whose put failed first does what it does without a store, and then learns what became of its record.
+SETTLED_DELAY_SECONDS = 1.0
 
 
 class SqliteStore:
@@ -141,3 +143,21 @@ class SqliteStore:
     def _must_be_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
+
+
+def notify_on_loop(on_settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
+    """Return a function that any thread may call with call ids; `on_settled` gets each of them on this event loop."""
+    if on_settled is None:
+        return lambda _: None
+    loop, callback = asyncio.get_running_loop(), on_settled
+
+    def notify_each(call_ids: Collection[str]) -> None:
+        for call_id in call_ids:
+            callback(call_id)
+
+    def notify(call_ids: Collection[str]) -> None:
+        if call_ids:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(loop.call_later, SETTLED_DELAY_SECONDS, notify_each, call_ids)
+
+    return notify

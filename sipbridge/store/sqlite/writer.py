@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from sipbridge.aio import resolve_futures
 from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
 from sipbridge.store.sqlite.backlog import BATCH, Backlog, Entry, Erasure
 from sipbridge.store.sqlite.database import Database, is_damage
-from sipbridge.store.sqlite.loop_callbacks import resolve_futures
 from sipbridge.store.sqlite.retention import Retention
 
 logger = logging.getLogger(__name__)

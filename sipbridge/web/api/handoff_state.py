@@ -119,5 +119,6 @@ OPERATIONS = (
         query=Empty,
         body=Empty,
         refuses=(InvalidLink, NotFound),
+        frameable=True,
     ),
 )

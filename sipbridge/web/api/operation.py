@@ -59,7 +59,7 @@ class Operation(Generic[Q, B]):
     """One method of one path.
 
     `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is notified of
-    each refusal of a request with a good key.
+    each refusal of a request with a valid key. A `frameable` response may be framed by `http.frame_ancestors`.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -72,6 +72,7 @@ class Operation(Generic[Q, B]):
     also: type[BaseModel] | None = None
     refuses: tuple[type[RequestRefused], ...] = ()
     on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
+    frameable: bool = False
 
     @property
     def name(self) -> str:

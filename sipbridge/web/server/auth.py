@@ -13,11 +13,11 @@ from aiohttp import web
 
 from sipbridge.calls.admission import SourceRates
 from sipbridge.calls.ports import CallDirectory
-from sipbridge.config import Config, matches_any
+from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
 from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
 from sipbridge.web.server.slots import Slots
-from sipbridge.web.server.sources import is_loopback, source_of
+from sipbridge.web.server.sources import source_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Authenticator:
 
         Raises `InvalidApiKey`, `TooManyRequests`, and `AdminNotLocal` from another machine that should not.
         """
-        if not self._admin_from_anywhere and not is_loopback(request.remote):
+        if not self._admin_from_anywhere and not is_loopback(request.remote or ""):
             raise AdminNotLocal("only from the machine of the bridge itself; or give http.admin.listen")
         key = self._key_shown(request)
         if not matches_any(self._config().http.admin.keys, key):

@@ -32,7 +32,7 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
             answer.headers["Retry-After"] = str(refusal.retry_after_seconds)
         return answer
     except web.HTTPException as error:
-        return _of_aiohttp(error)
+        return of_aiohttp(error)
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer is JSON)
         return _of_ourselves(error, _route(request))
 
@@ -45,13 +45,16 @@ def _is_ours(record: logging.LogRecord) -> bool:
 server_logger.addFilter(_is_ours)
 
 
-def _of_aiohttp(error: web.HTTPException) -> web.Response:
+def of_aiohttp(error: web.HTTPException) -> web.Response:
+    """Make the response to an error that aiohttp raised; its own is plain text and may quote the request."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         answer = error_response(405, "method_not_allowed", f"use {' or '.join(sorted(error.allowed_methods))} here")
         answer.headers["Allow"] = error.headers["Allow"]
         return answer
     if isinstance(error, web.HTTPNotFound):
         return error_response(404, "not_found", "no such path")
+    if isinstance(error, web.HTTPExpectationFailed):
+        return error_response(417, "invalid_request", "send no Expect header other than 100-continue")
     return error_response(error.status, "invalid_request", error.reason)
 
 

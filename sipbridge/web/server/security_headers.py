@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 
-NOBODY = ("'none'",)
+NO_FRAMES = ("'none'",)
 
 
-def add_security_headers(headers: MutableMapping[str, str], frame_ancestors: Iterable[str] = NOBODY) -> None:
+def add_security_headers(headers: MutableMapping[str, str], frame_ancestors: Iterable[str] = NO_FRAMES) -> None:
     """Let browsers load nothing, guess nothing, keep nothing, pass nothing on; and say no version of ours.
 
     `frame_ancestors` are those who may show the answer in a frame (Content Security Policy Level 3, 6.4.2).

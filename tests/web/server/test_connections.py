@@ -377,6 +377,17 @@ async def test_what_is_expected_of_us_is_promised_or_left_alone(wire: Wire) -> N
     assert await line.send(b"{}").status() == 202
 
 
+@pytest.mark.parametrize("path", [b"/healthz", b"/nowhere"])
+async def test_an_expectation_that_is_not_known_is_417_in_the_shape_of_every_error(wire: Wire, path: bytes) -> None:
+    line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: c0ffee\r\n\r\n")
+    status, headers, body = await line.answer()
+    assert (status, headers["content-type"], headers["server"]) == (417, "application/json", "sipbridge")
+    assert json.loads(body) == {
+        "error_message": "send no Expect header other than 100-continue",
+        "code": "invalid_request",
+    }
+
+
 # ------------------------------------------------------------ methods and paths
 
 
