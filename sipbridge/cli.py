@@ -98,10 +98,11 @@ def run(file: Path, log_format: str) -> int:
     try:
         from sipbridge.app.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
     except ModuleNotFoundError as error:
-        if error.name != "pjsua2":
+        if error.name != "sipbridge_pjsip":
             raise
         raise StartupError(
-            "the Python module pjsua2 is not installed; run `make setup`, or build it by config/pjsip/build"
+            "PJSIP's Python module, sipbridge_pjsip, is not installed; run `make setup`, or install the wheel that "
+            "config/build/pjsip builds"
         ) from None
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     return run_service(config, partial(read_config, file), "text" if text else "json")

@@ -43,7 +43,7 @@ def test_no_import_goes_through_a_wall() -> None:
         ("config/models.py", "sipbridge.calls.model"),
         ("simulators/cxone/server.py", "sipbridge.config"),
         ("simulators/echo_agent.py", "sipbridge.errors"),
-        ("web/app.py", "pjsua2"),
+        ("web/app.py", "sipbridge_pjsip"),
         ("errors.py", "sipbridge.aio"),
     ],
 )
@@ -66,7 +66,7 @@ def test_nothing_but_the_sip_adapter_needs_pjsua2_to_be_imported() -> None:
     rooms = sorted(path.stem for path in (ROOT / "sipbridge").glob("[a-z]*") if path.stem not in ("app", "py"))
     program = f"""
 import importlib, sys
-sys.modules["pjsua2"] = None
+sys.modules["sipbridge_pjsip"] = None
 for room in {rooms!r}:
     importlib.import_module("sipbridge." + room)
 importlib.import_module("sipbridge.sip.messages")

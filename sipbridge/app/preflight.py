@@ -58,7 +58,7 @@ def _too_many_calls(config: Config) -> Iterator[str]:
     if config.sip.max_calls > most:
         yield (
             f"sip.max_calls: is over what this build of PJSIP carries; write at most {most}, or raise PJSUA_MAX_CALLS "
-            "in config/pjsip/config_site.h and build again"
+            "in sipbridge/sip/native/config_site.h and build again"
         )
 
 

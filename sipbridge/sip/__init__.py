@@ -1,1 +1,1 @@
-"""The PJSIP adapter. Nothing outside this package imports pjsua2, and inside it only the SIP thread touches it."""
+"""The PJSIP adapter: the one package that imports `sipbridge_pjsip`; only the SIP thread touches it."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.ports import AudioListener
 

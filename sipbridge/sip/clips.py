@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.wav import Pcm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.log_sampling import BurstLimit
 from sipbridge.sip.pjsip_errors import put_in_words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge import file_descriptors
 from sipbridge.config import ListenUrl, SipConfig, SrtpUse

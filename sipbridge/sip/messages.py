@@ -129,7 +129,7 @@ def read_bye(message: bytes) -> Mapping[str, str]:
 
 
 def read_contacts(text: str) -> tuple[str, ...]:
-    """Read the URIs of a 3xx (config/pjsip/sipbridge_outgoing.hpp), best first."""
+    """Read the URIs of a 3xx (native/outgoing.hpp), best first."""
     return tuple(re.findall(r"^Contact: <(.*)>\r$", text, re.MULTILINE))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.config import hop_of
@@ -19,7 +19,7 @@ _MAX_EXPECTED = 50
 
 
 class Lookups:
-    """Asks the resolver for PJSIP (config/pjsip/sipbridge_resolver.hpp and sipbridge_names.hpp)."""
+    """Asks the resolver for PJSIP (native/resolver.hpp and name_table.hpp)."""
 
     def __init__(self, resolver: Resolver, locator: Locator, thread: SipThread) -> None:
         self._resolver = resolver

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 # PJ_ERRNO_START_SYS of pj/errno.h: from here on a status is an errno.
 _SYSTEM = 120_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge import file_descriptors
 from sipbridge.errors import DialFailed

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-import pjsua2 as pj
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.aio import resolve_futures
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Kind, PJSUA's slot, number, status, text, final: see the struct of that name in config/pjsip.
+# Kind, PJSUA's slot, number, status, text, final: see the struct of that name in native/native.hpp.
 CallEvent = tuple[int, int, int, int, str, bool]
 
 # How long the poll sleeps where nothing happens. Commands and finished clips wake it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pjsua2 as pj
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 LOUD, SILENT = b"\x10", b"\xff"
 LIMIT = 1600

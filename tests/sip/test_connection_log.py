@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import pjsua2 as pj
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.sip.connection_log import ConnectionLog
 

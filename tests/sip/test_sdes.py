@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import re
 
-import pjsua2 as pj
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 from tests.harness.media.sdp import audio, description
 

@@ -6,8 +6,8 @@ import random
 import re
 import time
 
-import pjsua2 as pj
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 from tests.harness.media.sdp import VIDEO, audio, description, directions, kinds, media_lines, version
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pjsua2 as pj
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 START = b"INVITE sip:a@b SIP/2.0"
 ESSENTIAL = (b"Via: SIP/2.0/UDP h;branch=z9hG4bK1", b"From: <sip:c@d>;tag=1", b"To: <sip:a@b>", b"Call-ID: id")

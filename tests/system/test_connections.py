@@ -21,7 +21,7 @@ from .site import Site, site
 
 IDLE = 10_000
 MOST_CONNECTIONS = 2_000  # sipbridge/sip/endpoint.py
-SILENCE_SECONDS = 10  # config/pjsip/config_site.h
+SILENCE_SECONDS = 10  # sipbridge/sip/native/config_site.h
 MEMORY_MB = 150
 
 

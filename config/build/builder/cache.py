@@ -1,0 +1,104 @@
+"""The cache of finished wheels: one directory a key, filled by one build at a time.
+
+`$SIPBRIDGE_CACHE` or `$XDG_CACHE_HOME/sipbridge` or `~/.cache/sipbridge`, below it `pjsip/`:
+`<key>/*.whl`, `source/` (the tarball and what is known of it), `logs/` (of the last build), `building-*` (under way).
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import compiling, recipe, source, wheel
+from .progress import Progress, StepFailed
+from .source import Source
+
+
+def home() -> Path:
+    """Return the directory that holds all that sipbridge caches."""
+    if given := os.environ.get("SIPBRIDGE_CACHE"):
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sipbridge"
+
+
+def source_known() -> bool:
+    """Tell whether a build needs nothing of the network.
+
+    Raises:
+        StepFailed: PJPROJECT_SRC is no PJSIP.
+    """
+    return source.known(home() / "pjsip") is not None
+
+
+def key() -> str | None:
+    """Return the key of the wheel for this machine; None while no source of PJSIP is known. Needs no network.
+
+    Raises:
+        StepFailed: PJPROJECT_SRC is no PJSIP, or a tool of the build is missing.
+    """
+    known = source.known(home() / "pjsip")
+    return recipe.key_of(recipe.ingredients(known)) if known else None
+
+
+def obtain(progress: Progress) -> Path:
+    """Return the path of the wheel for this machine, building it first where the cache lacks it.
+
+    Raises:
+        StepFailed: it could not be built.
+    """
+    cache = home() / "pjsip"
+    known = source.known(cache)
+    if known and (ready := _cached(cache, known)):
+        return ready
+    if any(character.isspace() for character in str(cache)):
+        raise StepFailed(f"{cache}: PJSIP cannot be built in a path with spaces; set SIPBRIDGE_CACHE to another")
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(progress, cache), _scratch(cache) as scratch:
+        # Another build may have finished while this one waited for its turn.
+        found = source.known(cache) or source.fetch(progress, cache, scratch)
+        return _cached(cache, found) or _build(progress, cache, found, scratch)
+
+
+def _cached(cache: Path, found: Source) -> Path | None:
+    directory = cache / recipe.key_of(recipe.ingredients(found))
+    return next(directory.glob("*.whl"), None)
+
+
+def _build(progress: Progress, cache: Path, found: Source, scratch: Path) -> Path:
+    parts = recipe.ingredients(found)
+    key = recipe.key_of(parts)
+    tree, work, finished = scratch / "tree", scratch / "work", scratch / key
+    work.mkdir()
+    finished.mkdir()
+    with progress.step(f"PJSIP: unpack {found.version}"):
+        found.copy_to(tree)
+    modules = compiling.compile_package(progress, tree, work)
+    path = wheel.write(finished, modules, tree / "COPYING", parts, key)
+    finished.rename(cache / key)
+    return cache / key / path.name
+
+
+@contextmanager
+def _alone(progress: Progress, cache: Path) -> Iterator[None]:
+    with (cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.step("PJSIP: wait for another build"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
+    for left in cache.glob("building-*"):  # by a build that was killed: nobody else builds now
+        shutil.rmtree(left)
+    scratch = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

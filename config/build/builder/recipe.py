@@ -1,0 +1,84 @@
+"""What goes into a build, and the key that says so."""
+
+# ruff: noqa: S603  (the tools of this machine, found as its user would)
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from .progress import StepFailed
+from .source import Source
+
+HERE = Path(__file__).parent
+NATIVE = HERE.parents[2] / "sipbridge" / "sip" / "native"
+SOURCES = tuple(sorted(NATIVE.glob("*.cpp")))
+INPUTS = (NATIVE / "config_site.h", NATIVE / "pjsua2.i", *sorted(NATIVE.glob("*.hpp")), *SOURCES)
+PATCHES = tuple(sorted((NATIVE / "patches").glob("*.patch")))
+CODE = tuple(HERE / name for name in ("recipe.py", "patches.py", "compiling.py", "wheel.py"))
+LIBRARIES = ("openssl", "libsrtp2", "samplerate", "uuid")  # pkg-config's names
+
+CONFIGURE = (
+    "--enable-epoll",
+    "--enable-libsamplerate",
+    "--with-external-srtp",
+    "--disable-sound",
+    "--disable-video",
+    "--disable-v4l2",
+    "--disable-sdl",
+    "--disable-ffmpeg",
+    "--disable-libyuv",
+    "--disable-libwebrtc",
+    "--disable-upnp",
+    "--disable-lyra",
+    "--disable-silk",
+    "--disable-opus",
+    "--disable-speex-codec",
+    "--disable-speex-aec",
+    "--disable-gsm-codec",
+    "--disable-ilbc-codec",
+    "--disable-g7221-codec",
+    "--disable-l16-codec",
+    "--disable-opencore-amr",
+    "--disable-bcg729",
+)
+LIBRARY_FLAGS = "-O2 -fPIC -DNDEBUG"
+SWIG = ("-c++", "-python", "-threads", "-w312,402,473")
+NATIVE_FLAGS = ("-O2", "-std=c++17", "-Wall", "-fPIC")
+# SWIG's six megabytes of glue: -O1 compiles in a fraction of the time of -O3 and moves no audio.
+WRAPPER_FLAGS = ("-O1", "-std=c++17", "-w", "-fPIC")
+
+
+def ingredients(source: Source) -> dict[str, str]:
+    """Return everything that a wheel depends on, by name.
+
+    Raises:
+        StepFailed: a tool or a library of the build is missing.
+    """
+    return {
+        "pjsip": source.version,
+        "source": source.sha256,
+        **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*INPUTS, *PATCHES, *CODE)},
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]} {sysconfig.get_config_var('EXT_SUFFIX')}",
+        "platform": f"{sysconfig.get_platform()} {' '.join(platform.libc_ver())}",
+        "compiler": _first_line("g++", "--version"),
+        "swig": _first_line("swig", "-version"),
+        **{name: _first_line("pkg-config", "--modversion", name) for name in LIBRARIES},
+    }
+
+
+def key_of(parts: dict[str, str]) -> str:
+    """Return the key: equal for builds that would come out the same."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _first_line(*argv: str) -> str:
+    try:
+        printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise StepFailed(
+            f"`{' '.join(argv)}` fails: the build needs it. `make setup` installs what is missing."
+        ) from error
+    return printed.strip().partition("\n")[0]

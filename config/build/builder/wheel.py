@@ -1,0 +1,51 @@
+"""A wheel of one package (the Wheel 1.0 format of PEP 427)."""
+
+import base64
+import hashlib
+import json
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+DISTRIBUTION = "sipbridge_pjsip"
+
+
+def write(directory: Path, files: tuple[Path, ...], licence: Path, parts: dict[str, str], key: str) -> Path:
+    """Write the wheel of `files` into `directory`; return its path.
+
+    Args:
+        directory: exists.
+        files: the modules of the package, all in one directory, whose name is the package's.
+        licence: PJSIP's.
+        parts: what it was made of, kept in the wheel for those who ask later.
+        key: makes the version unique, so that pip sees a new build as another version.
+    """
+    version = f"{parts['pjsip']}+k{key[:12]}"
+    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    tag = f"{python}-{python}{sys.abiflags}-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+    info = f"{DISTRIBUTION}-{version}.dist-info"
+    metadata = (
+        f"Metadata-Version: 2.1\nName: {DISTRIBUTION.replace('_', '-')}\nVersion: {version}\n"
+        "Summary: PJSIP's Python module, compiled for sipbridge\nLicense: GPL-2.0-or-later\n"
+    )
+    contents = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files} | {
+        f"{info}/METADATA": metadata.encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: sipbridge\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
+        f"{info}/build.json": json.dumps(parts, indent=2).encode(),
+        f"{info}/licenses/COPYING": licence.read_bytes(),
+    }
+    record = "".join(f"{name},{_digest(data)},{len(data)}\n" for name, data in contents.items())
+    contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    path = directory / f"{DISTRIBUTION}-{version}-{tag}.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in contents.items():
+            entry = zipfile.ZipInfo(name)  # the epoch of zip: equal builds give equal files
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    return path
+
+
+def _digest(data: bytes) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

@@ -1,0 +1,173 @@
+/*
+ * The SWIG interface of the module sipbridge_pjsip.pjsua2: PJSIP's own pjsua2, and what sipbridge adds.
+ */
+%module(package="sipbridge_pjsip", directors="1") pjsua2
+
+/* Keep the GIL in every call but those that sleep or take long. Giving it up costs a hand-over of up to 5 ms each
+ * time when the other thread is busy, and pjsua2 is called hundreds of times a call. Nothing in PJMEDIA's
+ * threads ever waits for Python, so holding it cannot dead-lock. Callbacks still take it. */
+%nothreadallow;
+%threadallow pj::Endpoint::libCreate;
+%threadallow pj::Endpoint::libInit;
+%threadallow pj::Endpoint::libStart;
+%threadallow sipbridge::pollEvents;
+%threadallow pj::Endpoint::libDestroy;
+%threadallow pj::Endpoint::transportCreate;
+%threadallow sipbridge::stopMediaClock;
+%threadallow sipbridge::resample;
+
+%begin %{
+#define PY_SSIZE_T_CLEAN
+%}
+%{
+#include "byes.hpp"
+#include "connections.hpp"
+#include "framing.hpp"
+#include "unreadable.hpp"
+#include "media.hpp"
+#include "name_table.hpp"
+#include "native.hpp"
+#include "negotiation.hpp"
+#include "responses.hpp"
+#include "transfers.hpp"
+#include "pools.hpp"
+#include "resolver.hpp"
+#include "resources.hpp"
+#include "sdp.hpp"
+#include "sources.hpp"
+#include "tls.hpp"
+%}
+
+%include "swig/pjsua2.i"
+
+%feature("director") sipbridge::RequestGate;
+%ignore sipbridge::GateRequest::GateRequest;
+%ignore sipbridge::GateRequest::respond;
+%ignore sipbridge::Clip::samples;
+
+/* Audio and SDP go in as bytes, copied once. */
+%typemap(in) const std::string &pcm (std::string buffer) {
+    char *data = NULL;
+    Py_ssize_t length = 0;
+    if (PyBytes_AsStringAndSize($input, &data, &length) < 0)
+        SWIG_fail;
+    buffer.assign(data, static_cast<size_t>(length));
+    $1 = &buffer;
+}
+%typemap(freearg) const std::string &pcm ""
+%typemap(typecheck, precedence=SWIG_TYPECHECK_STRING) const std::string &pcm { $1 = PyBytes_Check($input); }
+%apply const std::string &pcm {
+    const std::string &audio, const std::string &sdp, const std::string &bytes, const std::string &datagram
+};
+
+/* The message is bytes: what a stranger sends need not be text. */
+%typemap(out) std::string sipbridge::GateRequest::message {
+    $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
+}
+%typemap(out) std::string sipbridge::resample, std::string sipbridge::OfferAnswer::readOffer,
+              std::string sipbridge::OfferAnswer::readAnswer, std::string sipbridge::OfferAnswer::writeOffer,
+              std::string sipbridge::OfferAnswer::writeAnswer {
+    $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
+}
+
+%ignore sipbridge::AudioTurn;
+%typemap(out) std::vector<sipbridge::AudioTurn> {
+    $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
+    for (size_t i = 0; i < $1.size(); ++i) {
+        const sipbridge::AudioTurn &turn = (&$1)->at(i);
+        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+                        Py_BuildValue("(iy#L)", turn.stream, turn.heard.data(),
+                                      static_cast<Py_ssize_t>(turn.heard.size()), turn.played));
+    }
+}
+%ignore sipbridge::AudioCounts;
+%typemap(out) sipbridge::AudioCounts {
+    $result = Py_BuildValue("(LLLL)", $1.underruns, $1.overruns, $1.late, $1.stray);
+}
+
+%ignore sipbridge::stayOnConnection;
+%ignore sipbridge::returnToConnection;
+%ignore sipbridge::noteTlsState;
+%ignore sipbridge::admitsConnection;
+%ignore sipbridge::judgeRefer;
+%ignore sipbridge::MessageData;
+%ignore sipbridge::breaksLine;
+%ignore sipbridge::borrowed;
+%ignore sipbridge::textOf;
+%ignore sipbridge::asksToHold;
+%ignore sipbridge::passLateByes;
+%ignore sipbridge::push;
+%ignore sipbridge::CallEvent;
+%typemap(out) std::vector<sipbridge::CallEvent> {
+    $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
+    for (size_t i = 0; i < $1.size(); ++i) {
+        const sipbridge::CallEvent &event = (&$1)->at(i);
+        PyObject *text = PyUnicode_DecodeUTF8(event.text.data(), static_cast<Py_ssize_t>(event.text.size()), "replace");
+        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+                        Py_BuildValue("(iiiiNO)", static_cast<int>(event.kind), event.call, event.number, event.status,
+                                      text, event.final ? Py_True : Py_False));
+    }
+}
+%typemap(in) const sipbridge::Headers & (sipbridge::Headers headers) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    if (!PyDict_Check($input)) {
+        PyErr_SetString(PyExc_TypeError, "headers are a dict of str");
+        SWIG_fail;
+    }
+    while (PyDict_Next($input, &position, &key, &value)) {
+        const char *name = PyUnicode_AsUTF8(key);
+        Py_ssize_t length = 0;
+        const char *text = name ? PyUnicode_AsUTF8AndSize(value, &length) : NULL;
+        if (!text)
+            SWIG_fail;
+        headers.emplace_back(name, std::string(text, static_cast<size_t>(length)));
+    }
+    $1 = &headers;
+}
+%typemap(freearg) const sipbridge::Headers & ""
+
+/* A frame is a tuple: kind, text, status, reason. */
+%ignore sipbridge::Frame;
+%ignore sipbridge::HeadReader;
+%ignore sipbridge::essentials;
+%ignore sipbridge::nameOf;
+%typemap(out) sipbridge::Frame {
+    $result = Py_BuildValue("(iy#is)", static_cast<int>($1.kind), $1.text.data(),
+                            static_cast<Py_ssize_t>($1.text.size()), $1.status, $1.reason.c_str());
+}
+%include "framing.hpp"
+%include "unreadable.hpp"
+
+%include "message.hpp"
+%include "native.hpp"
+%ignore sipbridge::acceptRefer;
+%include "transfers.hpp"
+%ignore sipbridge::isSupported;
+%ignore sipbridge::isAllowed;
+%ignore sipbridge::keepAsWritten;
+%include "responses.hpp"
+%ignore sipbridge::cameFrom;
+%ignore sipbridge::wentTo;
+%ignore sipbridge::noteAddresses;
+%include "sources.hpp"
+%ignore sipbridge::keepRoom;
+%ignore sipbridge::giveRoomBack;
+%ignore sipbridge::roomIsBack;
+%include "resources.hpp"
+%ignore sipbridge::receiveFromConnection;
+%ignore sipbridge::closeUnfinished;
+%include "byes.hpp"
+%include "connections.hpp"
+%include "name_table.hpp"
+%ignore sipbridge::ChosenTarget;
+%ignore sipbridge::forgetTarget;
+%include "resolver.hpp"
+%ignore sipbridge::giveIdlePoolsBack;
+%include "pools.hpp"
+%include "media.hpp"
+%include "tls.hpp"
+%include "sdp.hpp"
+%ignore sipbridge::readNewOffer;
+%ignore sipbridge::keepNewOffer;
+%include "negotiation.hpp"
