@@ -1,4 +1,4 @@
-"""A bridge whose projects have SIP agents, and the agents, which SIPp plays."""
+"""A bridge whose projects have SIP agents, which SIPp plays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SILENT_SECONDS = 1
 
 @dataclass(frozen=True)
 class AgentSite:
-    """A bridge with SIP agents at two ports of ours; `backup` tries the second where the first is not reached."""
+    """A bridge with SIP agents on two ports; `backup` calls the second agent if the first is not reached."""
 
     trunk: Site
     ports: tuple[int, int]
@@ -36,7 +36,7 @@ class AgentSite:
         transport: str = "udp",
         keys: Mapping[str, str] | None = None,
     ) -> Sipp:
-        """Let an agent wait for a call. One that speaks sends back what it hears, which is silence."""
+        """Start an agent that waits for a call. One that sends audio echoes what it receives, which is silence."""
         sipp = Sipp(
             scenario,
             self.trunk.folder,
@@ -57,9 +57,9 @@ class AgentSite:
 
 
 def requests(agent: Sipp, method: str) -> list[Message]:
-    """The requests of that method that came to the agent in its call, none twice.
+    """The requests of that method that the agent received in its call, without retransmissions.
 
-    Others come too: what an agent that had the port before it left without an answer.
+    Requests that an earlier agent on the same port left unanswered are filtered out.
     """
     call_id = agent.received("INVITE")[0].header("Call-ID")
     of_call = (message for message in agent.received(method) if message.header("Call-ID") == call_id)
@@ -67,7 +67,7 @@ def requests(agent: Sipp, method: str) -> list[Message]:
 
 
 def outcomes(agent: Sipp) -> list[str]:
-    """What the agent was told of its REFERs: the status lines in the bodies of NOTIFY (RFC 3515, 2.4.5)."""
+    """The status lines in the NOTIFY bodies that the agent received for its REFERs (RFC 3515, 2.4.5)."""
     return [message.body.strip().splitlines()[0] for message in requests(agent, "NOTIFY")]
 
 
@@ -104,6 +104,6 @@ def _project(
 
 
 def listens(port: int) -> bool:
-    """Tell whether a TCP socket of this machine listens on the port (proc(5), /proc/net/tcp: state 0A)."""
+    """Return True if a TCP socket of this machine listens on the port (proc(5), /proc/net/tcp: state 0A)."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)

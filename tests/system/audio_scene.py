@@ -1,4 +1,4 @@
-"""Calls whose audio is ours at both ends: caller and agent say what a test wants, and tell what they heard."""
+"""Calls with audio at both ends: the test decides what caller and agent send, and reads what each received."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class TalkingCall:
 
     @property
     def sip_agent(self) -> RtpStream:
-        """The agent, where it speaks SIP."""
+        """The agent's end of a call to a SIP agent."""
         assert isinstance(self.agent, RtpStream)
         return self.agent
 
     @property
     def websocket_agent(self) -> AgentCall:
-        """The agent, where it speaks WebSocket."""
+        """The agent's end of a call to a WebSocket agent."""
         assert isinstance(self.agent, AgentCall)
         return self.agent
 
     def wait_for_ack(self, invites: int) -> None:
-        """Return once the caller has sent so many INVITEs and their ACKs."""
+        """Return once the caller has sent this many INVITEs and their ACKs."""
 
         def acknowledged() -> bool:
             acks = [each for each in self.signalling.messages if each.sent and each.method == "ACK"]
@@ -67,7 +67,7 @@ class TalkingCall:
 
 @dataclass(frozen=True)
 class Scene:
-    """A bridge with a SIP and a WebSocket agent, each a project of that name."""
+    """A bridge with a SIP and a WebSocket agent, each in a project of that name."""
 
     bridge: Bridge
     folder: Path
@@ -86,9 +86,9 @@ class Scene:
         pause_seconds: float = 0,
         keys: Mapping[str, str] | None = None,
     ) -> Iterator[TalkingCall]:
-        """Place a call to an agent; it is up with audio inside, and ended from the bridge's side afterwards.
+        """Place a call to an agent, with audio while the block runs; the bridge ends it afterwards.
 
-        `caller` is where its SDP says that it is, and `keys` are those of the scenario that others do not have.
+        `caller` is the address in the caller's SDP, and `keys` fill the scenario's own `[names]`.
         """
         contact = Contact.new()
         project = self.bridge.project("media", kind, key(kind))
@@ -145,7 +145,7 @@ def _end(project: Project, call_id: str) -> None:
 
 
 def _key_payload_type(answering: Sipp) -> int:
-    """Return what the bridge's offer to the agent calls telephone-event."""
+    """Return the payload type of telephone-event in the bridge's offer to the agent."""
     (invite, *_) = answering.received("INVITE")
     found = re.search(r"a=rtpmap:(\d+) telephone-event/8000", invite.body)
     assert found, invite.body

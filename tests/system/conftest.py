@@ -30,7 +30,7 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> I
 
 @pytest.fixture
 def trunk(shared_site: Site) -> Iterator[Site]:
-    """The bridge that most tests share; none may leave a call behind."""
+    """The bridge that most tests share; no test may leave a call in progress."""
     yield shared_site
     shared_site.end_calls()
     shared_site.bridge.wait_for_metric(0, "sipbridge_calls_active")

@@ -1,4 +1,4 @@
-"""A call message by message that a project takes, and its record."""
+"""A call, message by message, that a project accepts, and its record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLER = b"From: <sip:caller@127.0.0.1>;tag=caller\r\n"
 
 
 class ContactCall(RawCall):
-    """A call of a contact that no other call has, to a project of the client `acme`."""
+    """A call with a contact id of its own, to a project of the client `acme`."""
 
     def __init__(self, trunk: Site, project: str, caller: bytes = CALLER, *lines: bytes) -> None:
         self.contact = Contact.new()
@@ -28,7 +28,7 @@ class ContactCall(RawCall):
         super().__init__(trunk.bridge.sip, NUMBERS["acme"].encode(), caller + own + b"".join(lines))
 
     def record(self) -> dict[str, Any]:
-        """Return the record once the call is over."""
+        """Return the record once the call has ended."""
         project = self._trunk.bridge.project("acme", self._project, key(self._project))
         record: dict[str, Any] = project.ended_call(self.contact.id)
         return record

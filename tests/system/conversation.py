@@ -1,4 +1,4 @@
-"""Both ends of a call say something that they can tell from all else, and it is looked for at the other."""
+"""Both ends of a call send stamped audio, and each end must receive the other's complete."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.harness.waiting import wait_for
 from .audio_scene import Peer, TalkingCall
 
 FRAMES = 40
-_CALLER, _AGENT = 1, 2  # by what they say
-# The machine may be busy with other tests, and now and then late with an audio thread; hardly five times running.
+_CALLER, _AGENT = 1, 2  # by the stream number in its stamps
+# A busy machine may run an audio thread late now and then, but hardly five times in a row.
 TRIES = 5
 _ARRIVAL_MS = 300  # a frame that takes longer is lost
-_DELAY_P50_MS = 100  # with jitter buffers that have seen a machine that is late
+_DELAY_P50_MS = 100  # with jitter buffers that have grown on a late machine
 _MS = 1_000_000
 
 
 def assert_whole_both_ways(call: TalkingCall, frames: int = FRAMES, *, alaw: bool = False) -> None:
-    """Let both ends speak at once, again where the machine was late."""
+    """Send audio from both ends at once; try again if the machine was late."""
     for _ in range(TRIES):
         ways = _converse(call, frames, alaw=alaw)
         if all(way.is_whole for way in ways):
             break
     else:
-        pytest.fail(f"{TRIES} times not whole, the last to agent and caller: {ways}")
+        pytest.fail(f"audio was incomplete {TRIES} times; the last time, to agent and caller: {ways}")
     assert all(0 < way.delay_ms(50) < _DELAY_P50_MS for way in ways)
 
 
@@ -47,6 +47,6 @@ def _outcome(stamps: Stamps, listener: Peer, frames: int) -> Quality:
         last = stamps.sent[-1] if len(stamps.sent) == frames else time.time_ns()
         return time.time_ns() - last > _ARRIVAL_MS * _MS
 
-    wait_for(all_is_said, "the last frame and its way")
+    wait_for(all_is_said, "the last frame to be sent and received")
     this_time = set(stamps.sent)
     return judge(stamps.sent, (each for each in listener.stamps() if each.stamp.sent_ns in this_time))

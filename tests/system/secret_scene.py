@@ -1,4 +1,4 @@
-"""A bridge whose secrets are all known by name, and all that can go wrong on it with something of a caller's in it."""
+"""A bridge with a known value for every secret, driven through every fault with a caller's data in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROJECTS = ("bot", "gone", "line", "desk", "greeting", "refused")
 CLIP_SECONDS = 2
 REFUSED_NUMBER = "+19995550077"
 
-# What may stand nowhere.
+# Values that must appear nowhere.
 SECRETS = (
     *map(token, PROJECTS),
     *map(key, PROJECTS),
@@ -44,10 +44,10 @@ SECRETS = (
     base64.b64encode(f"{DEMO_TENANT.client_id}:{DEMO_TENANT.client_secret}".encode()).decode(),
     "Bearer ",
 )
-# A slip of the pen away from one of ours.
+# One typing error away from one of ours.
 NEAR_SECRETS = (STRANGERS_TOKEN, STRANGERS_KEY)
 
-# What is the caller's: in the records, and in no line above debug.
+# The caller's data: in the records, and in no log line above debug.
 CALLER, DIALLED = "5550100", "9995550"
 DATA, PARAMETER, UTTERANCE, WORDS = "data-of-caller", "parameter-of-caller", "Zanzibar 4711", "transcript-of-caller"
 HEADER = "calm"  # ws_caller_impostor's X-Mood
@@ -63,16 +63,16 @@ HANDOFF = {
 
 @dataclass(frozen=True)
 class Scene:
-    """The bridge, its agent, and what was got out of it."""
+    """The bridge, its agent, and the output collected from it."""
 
     site: WebsocketSite
     served: list[str]
     stored: list[bytes]
 
     def play(self) -> None:
-        """Let happen what can: good calls, then faults of every side."""
+        """Run everything that can happen: good calls, then faults on every side."""
         self._agent_errs()
-        with self._agent_is_lost():  # which takes its time
+        with self._agent_is_lost():  # takes a while
             self._api_hands_off()
             self._nobody_is_reached()
             self._cxone_fails()
@@ -108,7 +108,7 @@ class Scene:
     def _api_hands_off(self) -> None:
         call = self.site.trunk.call("release", "greeting")
         call_id = call.answered()
-        self._read_what_is_stored()  # the journal of calls in progress among it
+        self._read_what_is_stored()  # the journal of calls in progress too
         assert call.project.ask(f"calls/{call_id}/turns", "POST", {"turns": [WORDS]}).status == 422
         assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"parameters": {"p10": PARAMETER}}).status == 422
         assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"destination": DATA}).status == 422
@@ -147,7 +147,7 @@ class Scene:
         call = self.site.trunk.call("release", "desk").went_as_written()
         self.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         assert self.site.trunk.bridge.metrics().value("sipbridge_store_errors_total") > 0
-        # What the file does not take waits in memory, and is shown from there.
+        # Records that the database does not accept wait in memory and are shown from there.
         assert call.project.handoff_state(call.contact.id).status == 200
 
     # ------------------------------------------------------------ strangers
@@ -166,7 +166,7 @@ class Scene:
                 (f"BYE sip:+{CALLER}@x SIP/2.0", f"From: {CALLER}\r\n"),
                 (f"{DATA} {token('bot')}", ""),
             ):
-                # The Call-ID is an id, and the log shows it: it is how a refused INVITE is found in a trace.
+                # The Call-ID is an id, and the log shows it: an operator finds a rejected INVITE in a trace by it.
                 message = (
                     f"{start_line}\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1\r\n{from_header}"
                     f"To: <sip:+{DIALLED}@x>\r\nCall-ID: stranger\r\nCSeq: {CALLER}x {start_line.split()[0]}\r\n"
@@ -186,7 +186,7 @@ class Scene:
                 stranger.shutdown(socket.SHUT_WR)
                 self.served.append(stranger.makefile("rb").read().decode(errors="replace"))
 
-    # ------------------------------------------------------------ what can be read
+    # ------------------------------------------------------------ output
 
     def _read_what_is_open(self) -> None:
         bridge = self.site.trunk.bridge
@@ -196,7 +196,7 @@ class Scene:
         self.served.append(bridge.ready_line)
 
     def log(self) -> str:
-        """What the bridge has written so far."""
+        """The bridge's log and output so far."""
         return self.site.trunk.bridge.program.log.read_text(errors="replace")
 
     def _read_what_is_stored(self) -> None:
@@ -205,7 +205,7 @@ class Scene:
 
 @contextmanager
 def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
-    """Run the bridge, which logs all it can."""
+    """Run the bridge at its most verbose log level."""
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
         rtp = stack.enter_context(RtpLoop())
@@ -217,13 +217,13 @@ def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
 
 
 def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
-    """A configuration with a secret in every place that may hold one."""
+    """A configuration with a secret in every field that may hold one."""
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
     nobody = f"127.0.0.1:{kept_port()}"
     header = {"Authorization": f"Bearer {AGENT_HEADER}"}
     impatient: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
-    quotes = ["sh", "-c", "cat >&2; exit 1"]  # what it was to say, among its complaints
+    quotes = ["sh", "-c", "cat >&2; exit 1"]  # its text, in the error messages
     desk = {"method": "invite", "uri": f"sip:+{CALLER}@{nobody}", "headers": {"X-Key": DESK_HEADER}}
     projects = {
         "bot": websocket_project("bot", f"{agent_url}?key={AGENT_QUERY}", agent=impatient, tts_command=quotes),

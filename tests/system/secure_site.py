@@ -1,4 +1,4 @@
-"""A bridge behind TLS: its authority, those who come to it, and what they say in SRTP."""
+"""A bridge behind TLS: its certificate authority, its clients, and their audio in SRTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROJECT = "talking"
 
 @dataclass(frozen=True)
 class SecureCall:
-    """An answered call of a caller over TLS, its audio SRTP, to a WebSocket agent."""
+    """An answered call from a TLS caller to a WebSocket agent, with SRTP."""
 
     line: TlsCaller
     caller: RtpStream
@@ -38,14 +38,14 @@ class SecureCall:
     port: int
 
     def hang_up(self) -> None:
-        """Have the API end it."""
+        """End the call through the API."""
         answer = self.project.ask(f"calls/{self.project.live_call(self.contact_id)}/hangup", "POST")
         assert answer.status // 100 == 2, answer.body
 
 
 @dataclass(frozen=True)
 class SecureSite:
-    """The running bridge. `authority` made its certificate, and those that it lets in."""
+    """The running bridge. `authority` issued its certificate and the client certificates that it accepts."""
 
     bridge: Bridge
     folder: Path
@@ -58,7 +58,7 @@ class SecureSite:
     def context(
         self, shows: Pair | None, authority: Authority | None = None, *, version: ssl.TLSVersion | None = None
     ) -> ssl.SSLContext:
-        """What a client begins with: it trusts the authority, shows that certificate, speaks that version alone."""
+        """A client's TLS context: it trusts the authority, presents that certificate and speaks only that version."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations((authority or self.authority).file)
         if shows:
@@ -68,13 +68,13 @@ class SecureSite:
         return context
 
     def line(self, context: ssl.SSLContext | None = None, **settings: Any) -> TlsCaller:  # noqa: ANN401 (those of TlsCaller)
-        """Connect, as the guest unless told."""
+        """Connect, as the guest by default."""
         return TlsCaller(self.bridge.sip_tls, context or self.context(self.guest), **settings)
 
     def invite(
         self, line: StreamCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
     ) -> tuple[Message, str]:
-        """Call the project; returns the final answer, and the contact's id."""
+        """Call the project; return the final response and the contact id."""
         contact = Contact.new()
         headers = {"X-Auth-Token": token(PROJECT), "X-InContact-ContactId": contact.id, "Content-Type": kind}
         return line.invite(NUMBER, headers, sdp, late=late), contact.id
@@ -86,7 +86,7 @@ class SecureSite:
 
     @contextmanager
     def call(self, profile: str = "RTP/SAVP", others: tuple[str, ...] = ()) -> Iterator[SecureCall]:
-        """Place a call in SRTP, its key behind `others`; it is over afterwards."""
+        """Place a call with SRTP, its `a=crypto` line after `others`; it ends with the block."""
         own, srtp = Key(), Srtp()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port(srtp=srtp))
@@ -100,7 +100,7 @@ class SecureSite:
             self.project.ended_call(contact_id)
 
     def log(self) -> str:
-        """What the bridge has logged."""
+        """The bridge's log so far."""
         return (self.folder / "bridge.log").read_text()
 
 
@@ -108,7 +108,7 @@ class SecureSite:
 def secure_site(
     folder: Path, cxone: Simulator, *, srtp: str, require: bool = True, agent_uri: str | None = None
 ) -> Iterator[SecureSite]:
-    """Run the bridge with one project, of a WebSocket agent unless there is a SIP agent to call."""
+    """Run the bridge with one project: the given SIP agent, or a WebSocket agent."""
     authority = Authority(folder)
     own, guest = authority.issue("bridge"), authority.issue("guest", "guest.test")
     with RtpLoop() as rtp, MediaAgent() as agent:

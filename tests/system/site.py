@@ -1,4 +1,4 @@
-"""What the tests stand on: a bridge with several projects, its CXone, and calls from a trunk."""
+"""The base of most tests: a bridge with several projects, its CXone, and calls from a trunk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_for
 from tests.harness.web.metrics import Metrics
 from tests.soak.streams import with_contact_of_its_own
 
-# Clients with one project of the same name: what goes wrong with their CXone (or with how it is asked) is theirs alone.
+# Clients with one project of the same name: faults of their CXone, or of their settings for it, affect only them.
 LONERS = ("query", "nobody", "busy", "hanging", "tripped", "crowded")
 NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *LONERS), 1)}
 GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
@@ -54,7 +54,7 @@ class Site:
         contact: Contact | None = None,
         calls: int = 1,
     ) -> PlacedCall:
-        """Place a call, of a contact that no other call has unless told; or several at once, of one contact."""
+        """Place a call with a contact id of its own by default, or several at once with one contact id."""
         client = project if project in self.numbers else "acme"
         contact = contact or Contact.new()
         keys = {
@@ -78,47 +78,47 @@ class Site:
         return PlacedCall(sipp, client, contact, self.bridge.project(client, project, key(project)), self.cxone)
 
     def of_own_contacts(self, scenario: str) -> str:
-        """Return a scenario whose calls, placed at once, have a contact each: `Contact.of_each` names them."""
+        """Return a scenario whose simultaneous calls have a contact id each: `Contact.of_each` returns them."""
         return with_contact_of_its_own(scenario, self.folder)
 
     def desk(self, scenario: str, *, hold_seconds: float = 0) -> Sipp:
-        """Let a desk wait for the calls that the project `desk` hands off."""
+        """Start a desk that waits for the calls that the project `desk` hands off."""
         return Sipp(
             scenario, self.folder, port=self.desk_port, options=some_calls(hold_seconds=hold_seconds)
         ).await_port()
 
     def end_calls(self) -> None:
-        """End what a test has left over because it failed."""
+        """End the calls that a failed test left in progress."""
         while self.started:
             with self.started.pop():
                 pass
 
     def count(self) -> Counting:
-        """Count from here on."""
+        """Count from now on."""
         return Counting(self.bridge, self.bridge.metrics())
 
 
 @dataclass(frozen=True)
 class Contact:
-    """Two ids as CXone gives them."""
+    """A contact id and a main contact id, as CXone formats them."""
 
     id: str
     main_id: str
 
     @classmethod
     def new(cls) -> Self:
-        """One that this process has not used yet."""
+        """Return a contact that this process has not used yet."""
         number = 115_500_000_000 + 10 * next(_contacts)
         return cls(str(number + 1), str(number))
 
     def of_each(self, calls: int) -> list[str]:
-        """Return the contact ids of so many calls that were placed at once, each with its own."""
+        """Return the contact ids of this many simultaneous calls."""
         return [f"{self.id}-{number}" for number in range(1, calls + 1)]
 
 
 @dataclass(frozen=True)
 class PlacedCall:
-    """A call from the trunk: what SIPp sees of it, what the bridge's records say, what CXone got."""
+    """A call from the trunk: the SIP messages, the bridge's records, and the Signals at CXone."""
 
     sipp: Sipp
     client: str
@@ -127,7 +127,7 @@ class PlacedCall:
     cxone: Simulator
 
     def went_as_written(self, seconds: float = 30) -> Self:
-        """Return once the scenario is through. Raises `SippError` where it did not go as written."""
+        """Return once the scenario has ended. Raises `SippError` if it did not go as written."""
         self.sipp.check(seconds)
         return self
 
@@ -136,33 +136,33 @@ class PlacedCall:
         return self.project.live_call(self.contact.id)
 
     def record(self) -> dict[str, Any]:
-        """Return the record once the call is over."""
+        """Return the record once the call has ended."""
         return self.project.ended_call(self.contact.id)
 
     def left_no_record(self) -> bool:
-        """Whether the bridge made no call of it."""
+        """True if the bridge has no record of the call."""
         return self.project.calls(self.contact.id) == []
 
     def handoff_state(self) -> dict[str, Any]:
-        """Return what a screen-pop is told, as far as it is the handoff's."""
+        """Return the handoff's part of the screen-pop data."""
         answer = self.project.handoff_state(self.contact.id)
         data: dict[str, Any] = answer.json()["data"]
         return data
 
     def signals(self) -> list[dict[str, str]]:
-        """Return the parameters of the Signals that the contact got."""
+        """Return the parameters of the Signals for the contact."""
         return [signal["parameters"] for signal in self.cxone.signals(self.contact.id)]
 
 
 @dataclass(frozen=True)
 class Counting:
-    """The bridge's counters, from a moment on."""
+    """The bridge's counters, relative to one moment."""
 
     bridge: Bridge
     before: Metrics
 
     def shows(self, value: float, name: str, **labels: str) -> bool:
-        """Return once a counter has grown by that much: it is counted just after the last message is sent."""
+        """Return once a counter has grown by that much: it is incremented just after the last message is sent."""
 
         def grown() -> bool:
             return self.bridge.metrics().since(self.before, name, **labels) == value
@@ -183,9 +183,9 @@ def site(
     names: Nameserver | None = None,
     **changes: Any,  # noqa: ANN401 (YAML)
 ) -> Iterator[Site]:
-    """Run a bridge with all projects, `within` surroundings, `names` resolved by a name server of its own.
+    """Run a bridge with all projects, under the command `within`, with `names` as its name server.
 
-    `changes` are sections of its configuration, merged in.
+    `changes` are sections merged into its configuration.
     """
     desk_port = kept_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
@@ -200,7 +200,7 @@ def site(
 
 
 def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]:
-    """One client with a project for each behaviour, and those that stand alone."""
+    """One client with a project for each behaviour, and the clients that have a single project."""
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
     lasting = folder / "lasting.wav"

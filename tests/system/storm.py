@@ -1,4 +1,4 @@
-"""A bridge with many clients whose CXones go wrong at the same moment, each in its own way, and one whose is well."""
+"""A bridge with many clients: all CXones but one fail at the same moment, each in its own way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HALF_BODY = answer(200, b'{"half": ', Content_Length="1000")
 BIG_JSON = b'{"pad": "' + 10 * MEGABYTE * b"x" + b'"}'
 REFUSED, UNDELIVERED, UNKNOWN, ACCEPTED = "refused", "undelivered", "unknown", "accepted"
 
-# What any endpoint may do on the wire, and what comes of it where it is the Signal that is answered so.
+# What any endpoint may do on the wire, and the outcome if the Signal's response is affected.
 WIRE: dict[str, tuple[Trick, str]] = {
     "hang": (hangs(), UNKNOWN),
     "hang-in-head": (hangs(HALF_HEAD), UNKNOWN),
@@ -56,7 +56,7 @@ WIRE: dict[str, tuple[Trick, str]] = {
     "no-http": (says(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), UNKNOWN),
     "500": (says(answer(500, HTML, Content_Type="text/html")), UNKNOWN),
 }
-# Answers of the token endpoint that no token can be had from.
+# Responses of the token endpoint that contain no usable token.
 NO_TOKEN = {
     "no-json": "{",
     "wrong-shape": '["access_token"]',
@@ -69,19 +69,19 @@ NO_TOKEN = {
 
 @dataclass(frozen=True)
 class Fault:
-    """A client's CXone: how it goes wrong, and what shall be told of it."""
+    """A client's CXone: its fault, and the outcome that the bridge must report."""
 
     rogue: Rogue
     signal: str
     tokens: str | None
-    """`result` of its token requests; None where they go well."""
+    """The expected `result` of its token requests; None if they succeed."""
     signals_sent: int
     cxone: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the record of a client's call says, and how long the handoff took (seconds)."""
+    """The record of a client's call, and how long its handoff took (seconds)."""
 
     state: str
     signal: str
@@ -90,7 +90,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Storm:
-    """What came of it all."""
+    """The results of all clients."""
 
     faults: Mapping[str, Fault]
     told: Mapping[str, Told]
@@ -105,7 +105,7 @@ class Storm:
 
 @contextmanager
 def storm(folder: Path, cxone: Simulator) -> Iterator[Storm]:
-    """Let one caller of each client come at the same moment, and go."""
+    """Place one call per client at the same moment, and wait until each has ended."""
     with rogues(cxone.url) as open_rogues:
         stranger = open_rogues.open({}, "127.0.0.2")
         faults = _faults(open_rogues, stranger)
@@ -151,7 +151,7 @@ def _faults(open_rogues: Rogues, stranger: Rogue) -> dict[str, Fault]:
     for status in (302, 307):
         elsewhere = says(answer(status, Location=f"{stranger.url}/inContactAPI/services/v30.0/interactions/1/signal"))
         add(f"signal-{status}", {"signal": elsewhere}, REFUSED, None, 1)
-    for status in (401, 403):  # a fresh token is refused as well
+    for status in (401, 403):  # a fresh token is rejected too
         add(f"signal-{status}", {"signal": says(answer(status))}, REFUSED, None, 2)
     silent = open_rogues.open({"connection": hangs()}).url.replace("http:", "https:")
     add("signal-no-tls", {}, UNDELIVERED, None, 0, api_url=silent)
@@ -171,7 +171,7 @@ def _faults(open_rogues: Rogues, stranger: Rogue) -> dict[str, Fault]:
     body = json.dumps({"api_endpoint": stranger.url})
     add("configuration-stranger", {"configuration": says(answer(200, body))}, UNDELIVERED, "upstream_error", 0)
     claims = {"iss": stranger.url, "tenantId": "demo-tenant"}
-    identity = jwt.encode(claims, "a key that nobody checks, of 32 bytes", algorithm="HS256")
+    identity = jwt.encode(claims, "a key of 32 bytes that no one verifies", algorithm="HS256")
     body = json.dumps({"access_token": "a", "id_token": identity})
     add("token-stranger", {"token": says(answer(200, body))}, UNDELIVERED, "upstream_error", 0)
     return faults
@@ -181,7 +181,7 @@ def _call(running: Bridge, folder: Path, callers: list[tuple[str, str, Contact]]
     lines = [f"{number};{shown};{contact.id};{contact.main_id};" for number, shown, contact in callers]
     file = folder / "callers.csv"
     file.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
-    # Not all in one breath: that would be an overload of its own.
+    # Not all at the same instant: that would overload the bridge.
     options = [*some_calls(len(callers)), "-r", "40", "-inf", str(file)]
     with Sipp("release_by_line", folder, remote=running.sip, options=options) as sipp:
         sipp.check(40)

@@ -15,7 +15,7 @@ from .site import Site
         ("session_too_short", 422),
     ],
 )
-def test_an_invite_that_lacks_something_is_refused(trunk: Site, scenario: str, code: int) -> None:
+def test_an_invite_without_a_required_header_is_rejected(trunk: Site, scenario: str, code: int) -> None:
     count = trunk.count()
     call = trunk.call(scenario).went_as_written()
     assert call.left_no_record()
@@ -31,7 +31,9 @@ def test_an_invite_that_lacks_something_is_refused(trunk: Site, scenario: str, c
         ("truncated_body", "Content-Length"),
     ],
 )
-def test_a_malformed_invite_is_refused_with_a_warning_that_says_what(trunk: Site, scenario: str, says: str) -> None:
+def test_a_malformed_invite_is_rejected_with_a_warning_that_names_the_fault(
+    trunk: Site, scenario: str, says: str
+) -> None:
     count = trunk.count()
     call = trunk.call(scenario).went_as_written()
     (refusal,) = call.sipp.received(400)
@@ -40,7 +42,7 @@ def test_a_malformed_invite_is_refused_with_a_warning_that_says_what(trunk: Site
     assert count.shows(1, "sipbridge_invites_total", code="400")
 
 
-def test_a_number_that_nobody_has_is_refused(trunk: Site) -> None:
+def test_a_number_without_a_client_is_rejected(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("unknown_number", number="+19995559999").went_as_written()
     assert call.left_no_record()
@@ -48,14 +50,14 @@ def test_a_number_that_nobody_has_is_refused(trunk: Site) -> None:
 
 
 @pytest.mark.parametrize("shown", ["nonsense", "token-of-query"], ids=["unknown", "another client's"])
-def test_a_token_that_no_project_of_the_client_has_is_refused(trunk: Site, shown: str) -> None:
+def test_a_token_of_no_project_of_the_client_is_rejected(trunk: Site, shown: str) -> None:
     count = trunk.count()
     call = trunk.call("bad_token", shown_token=shown).went_as_written()
     assert call.left_no_record()
     assert count.shows(1, "sipbridge_invites_total", code="403")
 
 
-def test_headers_are_read_however_they_are_written(trunk: Site) -> None:
+def test_headers_are_read_in_any_spelling(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("odd_headers").went_as_written()
     handoff = call.handoff_state()
@@ -65,6 +67,6 @@ def test_headers_are_read_however_they_are_written(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="release")
 
 
-def test_a_refusal_names_no_token_in_the_log(trunk: Site) -> None:
+def test_a_rejection_logs_no_token(trunk: Site) -> None:
     trunk.call("bad_token", shown_token="a-secret-guess").went_as_written()
     assert "a-secret-guess" not in trunk.bridge.program.log.read_text()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from .site import Site
 
 
-def test_a_handoff_by_the_api_plays_the_prompt_out_first(trunk: Site) -> None:
+def test_a_handoff_by_the_api_finishes_the_prompt_first(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "greeting")
     call_id = call.answered()
@@ -12,7 +12,7 @@ def test_a_handoff_by_the_api_plays_the_prompt_out_first(trunk: Site) -> None:
     )
     assert (asked.status, asked.json()) == (202, {"id": call_id, "state": "handoff_initiated"})
     assert call.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 409
-    assert call.signals() == []  # it still speaks
+    assert call.signals() == []  # the prompt still plays
     call.went_as_written()
     handoff = call.handoff_state()
     assert (handoff["handoff_reason"], handoff["order"]) == ("asked_for_human", "A-7")
@@ -21,7 +21,7 @@ def test_a_handoff_by_the_api_plays_the_prompt_out_first(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="greeting")
 
 
-def test_a_handoff_that_cannot_be_is_refused_and_the_call_goes_on(trunk: Site) -> None:
+def test_an_impossible_handoff_is_refused_and_the_call_goes_on(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("caller_hangs_up", "waiting", hold_seconds=1)
     refused = call.project.ask(f"calls/{call.answered()}/handoff", "POST", {"destination": "nowhere"})
@@ -30,7 +30,7 @@ def test_a_handoff_that_cannot_be_is_refused_and_the_call_goes_on(trunk: Site) -
     assert count.shows(0, "sipbridge_handoffs_total")
 
 
-def test_a_hangup_by_the_api_signals_the_end(trunk: Site) -> None:
+def test_a_hangup_by_the_api_signals_the_end_of_the_conversation(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "greeting")
     assert call.project.ask(f"calls/{call.answered()}/hangup", "POST").status == 202
@@ -40,7 +40,7 @@ def test_a_hangup_by_the_api_signals_the_end(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_calls_total", project="greeting", result="success")
 
 
-def test_another_projects_key_opens_nothing(trunk: Site) -> None:
+def test_another_projects_key_gives_no_access(trunk: Site) -> None:
     call = trunk.call("caller_hangs_up", "waiting", hold_seconds=1)
     call_id = call.answered()
     stranger = trunk.bridge.project("acme", "waiting", "key-of-release")

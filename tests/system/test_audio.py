@@ -1,4 +1,4 @@
-"""Audio as audio: what one end says is looked for at the other."""
+"""Audio through the bridge: what one end sends must arrive at the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .audio_scene import SIP, WEBSOCKET, Peer, Scene, TalkingCall, audio_scene
 from .conversation import TRIES, assert_whole_both_ways
 
 ALL_CODES = bytes(range(256)) * 5  # eight frames
-CLEAR_MS, MARK_MS = 60, 60  # 40 that are promised and 20 of a clock's turn at our end
+CLEAR_MS, MARK_MS = 60, 60  # 40 promised, and 20 for one tick of the test's own clock
 MS = 1_000_000
 SILENCE = MULAW_SILENCE * 160
 
@@ -45,72 +45,72 @@ def heard_by_agent(call: TalkingCall) -> bytes:
 
 
 def has_heard_keys(listener: Peer, keys: str) -> bool:
-    """Whether these keys came, and audio again behind them: a key's packets take its place (RFC 4733, 2.5.1.2)."""
+    """True if these DTMF digits arrived, and audio after them: a digit's packets replace audio (RFC 4733, 2.5.1.2)."""
     if isinstance(listener, RtpStream) and listener.packets[-1].payload_type == listener.key_payload_type:
         return False
     return listener.keys() == keys
 
 
 @both_agents
-def test_audio_arrives_whole_in_order_and_soon_both_ways(scene: Scene, kind: str) -> None:
+def test_audio_arrives_complete_in_order_and_in_time_in_both_directions(scene: Scene, kind: str) -> None:
     with scene.call(kind) as call:
         assert_whole_both_ways(call)
 
 
 @both_agents
-def test_a_caller_that_speaks_alaw_is_converted_both_ways(scene: Scene, kind: str) -> None:
+def test_audio_of_an_alaw_caller_is_converted_in_both_directions(scene: Scene, kind: str) -> None:
     with scene.call(kind, payload_type=PCMA) as call:
         assert_whole_both_ways(call, alaw=True)
         assert {packet.payload_type for packet in call.caller.packets} == {PCMA}
 
 
-def test_a_websocket_agent_hears_every_code_of_mulaw_as_it_was_said(scene: Scene) -> None:
+def test_a_websocket_agent_receives_every_mulaw_code_unchanged(scene: Scene) -> None:
     with scene.call(WEBSOCKET) as call:
         call.caller.say(frames_of(ALL_CODES) * TRIES)
-        wait_for(lambda: ALL_CODES in heard_by_agent(call), "all 256 codes, bit by bit")
+        wait_for(lambda: ALL_CODES in heard_by_agent(call), "all 256 codes, bit for bit")
 
 
-def test_a_websocket_agent_hears_every_code_of_alaw_as_near_as_mulaw_can_be(scene: Scene) -> None:
+def test_a_websocket_agent_receives_every_alaw_code_as_the_nearest_mulaw_code(scene: Scene) -> None:
     said = noise(0.1).translate(MULAW_TO_ALAW) + ALL_CODES
     samples = [ALAW[code] for code in said]
 
     def is_near(sample: int, heard: int) -> bool:
-        return abs(sample - heard) <= (abs(sample) + 132) / 16  # a step of mu-law (G.711, table 2)
+        return abs(sample - heard) <= (abs(sample) + 132) / 16  # one step of mu-law (G.711, table 2)
 
     with scene.call(WEBSOCKET, payload_type=PCMA) as call:
         for _ in range(TRIES):
             before = len(heard_by_agent(call))
             call.caller.say(frames_of(said))
-            wait_for(lambda: len(heard_by_agent(call)) > before + len(said) + 2400, "what was said, and some more")  # noqa: B023 (it does not outlive the turn)
+            wait_for(lambda: len(heard_by_agent(call)) > before + len(said) + 2400, "what was said, and some more")  # noqa: B023 (it does not outlive the iteration)
             heard = [MULAW[code] for code in heard_by_agent(call)[before:]]
             found = find(samples, heard)
             if all(map(is_near, samples, heard[found.offset :])):
                 break
         else:
-            pytest.fail(f"{TRIES} times not near, the last with a likeness of {found.likeness}")
+            pytest.fail(f"audio was not near enough {TRIES} times, the last time with a likeness of {found.likeness}")
 
 
-def test_a_caller_hears_a_websocket_agent_that_says_much_at_once(scene: Scene) -> None:
+def test_a_caller_receives_all_audio_that_a_websocket_agent_sends_at_once(scene: Scene) -> None:
     said = noise(1.5)
     with scene.call(WEBSOCKET) as call:
         call.websocket_agent.say_at_once(said)
-        wait_for(lambda: said in heard_by(call.caller), "all of it, bit by bit")
+        wait_for(lambda: said in heard_by(call.caller), "all of it, bit for bit")
 
 
-def test_clear_silences_the_agent_at_once_and_gives_its_marks_back(scene: Scene) -> None:
+def test_clear_silences_the_agent_at_once_and_returns_its_marks(scene: Scene) -> None:
     with scene.call(WEBSOCKET) as call:
         delays = [clear_delays_ms(call, f"mark {turn}") for turn in range(TRIES)]
         assert min(silence for silence, _ in delays) < CLEAR_MS
         assert min(mark for _, mark in delays) < CLEAR_MS
-        assert_whole_both_ways(call, 10)  # what is said afterwards is heard again
+        assert_whole_both_ways(call, 10)  # audio sent afterwards arrives
 
 
 def clear_delays_ms(call: TalkingCall, mark: str) -> tuple[float, float]:
-    """Interrupt an agent; returns how long it takes until the caller's last word, and until the agent's mark."""
+    """Interrupt an agent; return how long the caller's audio and the agent's mark take after it."""
     agent, said, before = call.websocket_agent, noise(4), len(heard_by(call.caller))
     agent.say_at_once(said)
     agent.mark(mark)
-    wait_for(lambda: said[:1600] in heard_by(call.caller)[before:], "the agent's first words")
+    wait_for(lambda: said[:1600] in heard_by(call.caller)[before:], "the agent's first audio")
     cleared_ns = time.time_ns()
     agent.clear()
     wait_for(lambda: mark in agent.marks, "the mark")
@@ -123,7 +123,7 @@ def clear_delays_ms(call: TalkingCall, mark: str) -> tuple[float, float]:
     return (last_word_ns - cleared_ns) / MS, (agent.marks[mark] - cleared_ns) / MS
 
 
-def test_marks_come_back_when_the_audio_before_them_was_played(scene: Scene) -> None:
+def test_marks_come_back_when_the_audio_before_them_has_played(scene: Scene) -> None:
     stamps, names = Stamps(5), [f"part {part}" for part in range(5)]
     with scene.call(WEBSOCKET) as call:
         agent = call.websocket_agent
@@ -147,23 +147,23 @@ def test_audio_goes_on_after_a_hold(scene: Scene, kind: str) -> None:
 
 
 @both_agents
-def test_keys_that_the_caller_presses_reach_the_agent_once_each(scene: Scene, kind: str) -> None:
+def test_dtmf_digits_from_the_caller_reach_a_websocket_agent_once_each(scene: Scene, kind: str) -> None:
     with scene.call(kind) as call:
         call.caller.press("15#")
-        wait_for(lambda: has_heard_keys(call.agent, "15#"), "the keys")
+        wait_for(lambda: has_heard_keys(call.agent, "15#"), "the DTMF digits")
         assert_whole_both_ways(call, 10)
         assert call.agent.keys() == "15#"
 
 
 @both_agents
-def test_a_key_that_the_caller_presses_by_info_reaches_the_agent(scene: Scene, kind: str) -> None:
+def test_a_dtmf_digit_that_the_caller_sends_by_info_reaches_the_agent(scene: Scene, kind: str) -> None:
     with scene.call(kind, "media_info", pause_seconds=0.5) as call:
-        wait_for(lambda: call.agent.keys() == "5", "the key")
+        wait_for(lambda: call.agent.keys() == "5", "the DTMF digit")
 
 
-def test_keys_that_a_sip_agent_presses_reach_the_caller_once_each(scene: Scene) -> None:
+def test_dtmf_digits_from_a_sip_agent_reach_the_caller_once_each(scene: Scene) -> None:
     with scene.call(SIP) as call:
         call.sip_agent.press("7*")
-        wait_for(lambda: has_heard_keys(call.caller, "7*"), "the keys")
+        wait_for(lambda: has_heard_keys(call.caller, "7*"), "the DTMF digits")
         assert_whole_both_ways(call, 10)
         assert call.caller.keys() == "7*"

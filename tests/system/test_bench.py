@@ -9,7 +9,7 @@ from tests.bench import handoffs as bench
 from tests.bench import media
 
 
-def test_the_benchmark_measures_both_sides_and_writes_all_figures(
+def test_the_benchmark_measures_both_handoffs_and_writes_all_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "build" / "bench.json"
@@ -26,7 +26,7 @@ def test_the_benchmark_measures_both_sides_and_writes_all_figures(
 
 
 @pytest.mark.parametrize("kind", media.KINDS)
-def test_the_benchmark_of_audio_measures_both_ways_and_writes_all_figures(
+def test_the_audio_benchmark_measures_both_directions_and_writes_all_figures(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "build" / "bench-media.json"

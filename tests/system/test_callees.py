@@ -1,4 +1,4 @@
-"""SIP agents and desks that want credentials, point elsewhere, or stand behind DNS."""
+"""SIP agents and desks that ask for credentials, redirect, or are found through DNS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 2
 
 
 class Callees:
-    """Three agents, a name server that knows them, and a bridge that calls them."""
+    """Three agents, a name server that resolves them, and a bridge that calls them."""
 
     def __init__(self, agents: list[RawAgent], names: Nameserver, tcp_port: int) -> None:
         self.one, self.two, self.three = agents
@@ -35,7 +35,7 @@ class Callees:
         self.trunk: Site
 
     def reset(self) -> None:
-        """Have all three answer, and forget what came."""
+        """Make all three answer, and forget what they received."""
         for agent in (self.one, self.two, self.three):
             agent.forget()
 
@@ -126,7 +126,7 @@ def callees(shared_callees: Callees) -> Iterator[Callees]:
     ],
     ids=["401", "407", "SHA-256", "SHA-512/256", "nonces for one request"],
 )
-def test_an_agent_that_wants_credentials_gets_them_for_each_request(callees: Callees, guard: Guard) -> None:
+def test_an_agent_that_challenges_gets_credentials_with_each_request(callees: Callees, guard: Guard) -> None:
     callees.one.respond = guard
     callees.trunk.call("caller_hangs_up", "guarded").went_as_written().record()
     first, second = callees.one.received("INVITE")
@@ -137,7 +137,7 @@ def test_an_agent_that_wants_credentials_gets_them_for_each_request(callees: Cal
 
 
 @pytest.mark.parametrize(("project", "invites"), [("guarded", 2), ("plain", 1)])
-def test_wrong_credentials_and_none_are_refused_once(callees: Callees, project: str, invites: int) -> None:
+def test_wrong_or_missing_credentials_are_rejected_once(callees: Callees, project: str, invites: int) -> None:
     callees.one.respond = Guard(USER, "another password")
     callees.trunk.call("agent_caller_unserved", project).went_as_written().record()
     assert len(callees.one.received("INVITE")) == invites
@@ -147,20 +147,20 @@ def test_wrong_credentials_and_none_are_refused_once(callees: Callees, project: 
     assert PASSWORD not in log.read_text()
 
 
-def test_one_that_asks_for_ever_is_given_up(callees: Callees) -> None:
+def test_an_agent_that_challenges_forever_is_given_up(callees: Callees) -> None:
     asked = itertools.count()
     callees.one.respond = lambda _: (401, [f'WWW-Authenticate: Digest realm="{next(asked)}", nonce="1", qop="auth"'])
     callees.trunk.call("agent_caller_unserved", "guarded").went_as_written()
     assert len(callees.one.received("INVITE")) < 10
 
 
-def test_after_credentials_that_are_refused_the_next_uri_is_called(callees: Callees) -> None:
+def test_the_next_uri_is_called_after_credentials_are_rejected(callees: Callees) -> None:
     callees.one.respond = Guard(USER, "another password")
     callees.trunk.call("caller_hangs_up", "spare").went_as_written().record()
     assert len(callees.two.received("INVITE")) == 1
 
 
-def test_a_desk_that_wants_credentials_gets_them(callees: Callees) -> None:
+def test_a_desk_that_challenges_gets_credentials(callees: Callees) -> None:
     callees.one.respond = Guard(USER, PASSWORD)
     call = callees.trunk.call("caller_hangs_up", "guarded-desk", hold_seconds=0.3).went_as_written()
     assert call.record()["handoff"]["transfer"] == "invite_answered"
@@ -174,7 +174,7 @@ def redirection(*contacts: str) -> list[str]:
 
 
 @pytest.mark.parametrize("project", ["plain", "plain-desk"])
-def test_a_redirection_is_followed_to_the_best_contact_that_is_allowed(callees: Callees, project: str) -> None:
+def test_a_redirection_is_followed_to_the_best_allowed_contact(callees: Callees, project: str) -> None:
     best, worse = f"sip:best@{callees.two.address}", f"sip:worse@{callees.two.address}"
     callees.one.respond = lambda _: (
         302,
@@ -190,7 +190,7 @@ def test_a_redirection_is_followed_to_the_best_contact_that_is_allowed(callees: 
         assert record["handoff"]["transfer"] == "invite_answered"
 
 
-def test_a_second_redirection_is_a_refusal(callees: Callees) -> None:
+def test_a_second_redirection_counts_as_a_rejection(callees: Callees) -> None:
     callees.one.respond = lambda _: (302, redirection(f"<sip:other@{callees.two.address}>"))
     callees.two.respond = lambda _: (301, redirection(f"<sip:more@{callees.two.address}>"))
     callees.trunk.call("agent_caller_unserved", "plain").went_as_written()
@@ -198,7 +198,9 @@ def test_a_second_redirection_is_a_refusal(callees: Callees) -> None:
 
 
 @pytest.mark.parametrize("contacts", [[], ["<sip:bot@{three}>"], ["<sip:bot@{one}>"], ["*"]])
-def test_a_redirection_elsewhere_is_a_refusal(callees: Callees, contacts: list[str]) -> None:
+def test_a_redirection_to_an_address_that_is_not_allowed_counts_as_a_rejection(
+    callees: Callees, contacts: list[str]
+) -> None:
     places = {"one": callees.one.address, "three": callees.three.address}
     callees.one.respond = lambda _: (302, redirection(*(contact.format(**places) for contact in contacts)))
     callees.trunk.call("agent_caller_unserved", "plain").went_as_written()
@@ -206,7 +208,7 @@ def test_a_redirection_elsewhere_is_a_refusal(callees: Callees, contacts: list[s
     assert callees.three.received("INVITE") == []
 
 
-def test_credentials_are_not_given_to_whom_a_redirection_names(callees: Callees) -> None:
+def test_credentials_are_not_sent_to_the_target_of_a_redirection(callees: Callees) -> None:
     callees.one.respond = lambda _: (302, redirection(f"<sip:bot@{callees.two.address}>"))
     callees.two.respond = Guard(USER, PASSWORD)
     callees.trunk.call("agent_caller_unserved", "guarded").went_as_written()
@@ -216,7 +218,7 @@ def test_credentials_are_not_given_to_whom_a_redirection_names(callees: Callees)
 # ------------------------------------------------------------ names
 
 
-def test_srv_records_name_the_hosts_and_one_that_is_silent_costs_seconds_only(callees: Callees) -> None:
+def test_srv_records_name_the_hosts_and_a_silent_host_costs_only_seconds(callees: Callees) -> None:
     began = time.monotonic()
     callees.trunk.call("caller_hangs_up", "srv").went_as_written().record()
     assert time.monotonic() - began < ANSWER_SECONDS + 1
@@ -224,14 +226,14 @@ def test_srv_records_name_the_hosts_and_one_that_is_silent_costs_seconds_only(ca
     assert invite.start_line == "INVITE sip:bot@agents.test SIP/2.0"
 
 
-def test_a_dialog_stays_with_the_host_that_took_it_though_its_contact_is_the_name_of_all(callees: Callees) -> None:
+def test_a_dialog_stays_with_its_host_although_the_contact_is_the_name_of_all_hosts(callees: Callees) -> None:
     callees.two.contact = "agents.test"
     callees.trunk.call("caller_hangs_up", "srv").went_as_written().record()
     callees.two.wait_for("ACK")
     callees.two.wait_for("BYE")
 
 
-def test_the_next_host_is_called_if_one_is_out_of_service(callees: Callees) -> None:
+def test_the_next_host_is_called_if_one_responds_503(callees: Callees) -> None:
     callees.one.respond = lambda _: (503, [])
     callees.trunk.call("caller_hangs_up", "pair").went_as_written().record()
     assert [len(agent.received("INVITE")) for agent in (callees.one, callees.two)] == [1, 1]
@@ -248,20 +250,20 @@ def test_naptr_records_choose_the_transport(callees: Callees) -> None:
     assert "transport=tcp" in invite.header("Contact").lower()
 
 
-def test_of_several_addresses_the_next_is_called_if_one_is_silent(callees: Callees) -> None:
+def test_the_next_address_is_called_if_one_is_silent(callees: Callees) -> None:
     callees.trunk.call("caller_hangs_up", "several").went_as_written().record()
     assert len(callees.three.received("INVITE")) == 1
 
 
-def test_requests_go_to_the_host_that_a_contact_names(callees: Callees) -> None:
-    """The far end's Contact is a name; each agent gets its BYE, the first before its address can be known."""
+def test_requests_go_to_the_host_in_the_contact(callees: Callees) -> None:
+    """The far end's Contact is a name; each agent gets its BYE, the first one before its address is resolved."""
     callees.one.contact = f"one.test:{callees.one.port}"
     callees.trunk.call("caller_hangs_up", "plain").went_as_written().record()
     callees.one.wait_for("ACK")
     callees.one.wait_for("BYE")
 
 
-def test_our_bye_reaches_the_name_in_the_callers_contact_while_others_hang(callees: Callees) -> None:
+def test_our_bye_reaches_the_host_name_in_the_callers_contact_while_other_lookups_hang(callees: Callees) -> None:
     with ExitStack() as stack:
         for number in range(20):
             callees.names.silent.add(f"hanging-{number}.test")
@@ -280,7 +282,7 @@ def _from_trunk(callees: Callees, contact: str, local: str = "127.0.0.1") -> Raw
     return RawCall(callees.trunk.bridge.sip, number, lines.encode(), contact.encode(), local)
 
 
-def test_a_name_that_hangs_counts_against_the_agents_time_and_harms_no_other(callees: Callees) -> None:
+def test_a_lookup_that_hangs_counts_against_the_agents_time_and_delays_no_other_call(callees: Callees) -> None:
     began = time.monotonic()
     stuck = [callees.trunk.call("agent_caller_unserved", "dead") for _ in range(8)]
     callees.trunk.call("caller_hangs_up", "several").went_as_written()

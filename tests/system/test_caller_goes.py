@@ -3,7 +3,7 @@ from __future__ import annotations
 from .site import Site
 
 
-def test_a_caller_that_hangs_up_in_the_prompt_ends_the_call(trunk: Site) -> None:
+def test_a_caller_that_hangs_up_during_the_prompt_ends_the_call(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("caller_hangs_up", "greeting", hold_seconds=0.3).went_as_written()
     record = call.record()
@@ -13,7 +13,7 @@ def test_a_caller_that_hangs_up_in_the_prompt_ends_the_call(trunk: Site) -> None
     assert count.shows(0, "sipbridge_handoffs_total")
 
 
-def test_a_caller_that_hangs_up_while_cxone_is_signalled_gets_one_signal(trunk: Site) -> None:
+def test_a_caller_that_hangs_up_during_the_signal_gets_one_signal(trunk: Site) -> None:
     count = trunk.count()
     trunk.cxone.fail("signal", latency_seconds=1.0)
     call = trunk.call("caller_hangs_up", hold_seconds=0.4).went_as_written()
@@ -25,7 +25,7 @@ def test_a_caller_that_hangs_up_while_cxone_is_signalled_gets_one_signal(trunk: 
     assert count.shows(1, "sipbridge_signals_total", client="acme", result="success")
 
 
-def test_a_caller_that_cancels_is_never_signalled_for_nothing(trunk: Site) -> None:
+def test_a_caller_that_cancels_causes_no_needless_signal(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("caller_cancels", "greeting").went_as_written()
     record = call.record()
@@ -37,7 +37,7 @@ def test_a_caller_that_cancels_is_never_signalled_for_nothing(trunk: Site) -> No
     assert record["reason"] == ("caller_hung_up" if crossed else "cancelled")
 
 
-def test_callers_that_hang_up_right_after_the_ack_were_answered(trunk: Site) -> None:
+def test_callers_that_hang_up_right_after_the_ack_count_as_answered(trunk: Site) -> None:
     count = trunk.count()
     calls = trunk.call("caller_hangs_up", "greeting", calls=20).went_as_written()
     assert count.shows(20, "sipbridge_calls_total", project="greeting")

@@ -1,4 +1,4 @@
-"""The machine's clock is set while a call is up: by hours, there and back."""
+"""The machine's clock jumps by hours, forwards and back, during a call."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def seconds(record: dict[str, str], start: str, end: str) -> float:
 
 
 def set_and_seen(clock: WallClock, trunk: Site, hours: float) -> None:
-    """Set the clock, and return once the bridge has seen it."""
+    """Set the clock, and return once the bridge has noticed the step."""
     clock.set_to(hours)
     step = f'"event":"clock_stepped","seconds":{hours * 3600:.0f}'
     wait_for(lambda: step in trunk.bridge.program.log.read_text(), f"{step} in the log")
 
 
-def test_a_call_that_is_up_while_the_clock_is_set_there_and_back_takes_the_time_it_takes(
+def test_the_recorded_duration_of_a_call_is_right_though_the_clock_jumped_forwards_and_back(
     tmp_path: Path, cxone: Simulator
 ) -> None:
     clock = WallClock(tmp_path)

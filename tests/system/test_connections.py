@@ -1,4 +1,4 @@
-"""TCP connections of those who mean no call: they come and go, calls go on."""
+"""TCP connections that carry no call come and go while calls go on."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def connection(bridge: Bridge, source: str = "127.0.0.1") -> Iterator[socket.soc
 
 
 def is_closed(tcp: socket.socket) -> bool:
-    """Whether the bridge has closed it; what it has said is thrown away."""
-    readable = select.poll()  # not select.select: there are more than it can count
+    """True if the bridge has closed the connection; what it sent is discarded."""
+    readable = select.poll()  # not select.select: it cannot handle this many descriptors
     readable.register(tcp, select.POLLIN)
     while readable.poll(0):
         try:
@@ -57,14 +57,14 @@ def answers(tcp: socket.socket) -> bool:
     return tcp.recv(65_535).startswith(b"SIP/2.0 200 ")
 
 
-def test_a_connection_from_a_source_that_is_not_trusted_is_closed_before_it_says_a_word(own_site: Site) -> None:
+def test_a_connection_from_an_untrusted_source_is_closed_before_it_sends_a_byte(own_site: Site) -> None:
     with connection(own_site.bridge, "127.0.0.2") as tcp, connection(own_site.bridge) as trusted:
         wait_for(lambda: is_closed(tcp), "the end of the connection", 5)
         assert answers(trusted)
 
 
 @pytest.mark.timeout(150)
-def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_go(own_site: Site) -> None:
+def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_are_closed(own_site: Site) -> None:
     bridge = own_site.bridge
     before, memory = open_files(bridge.program.pid), rss_mb(bridge.program.pid)
     call = own_site.call("caller_hangs_up", "waiting", hold_seconds=4)
@@ -83,7 +83,7 @@ def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_go(own_
         assert call.went_as_written().record()["ended_by"] == "caller"
         slow, half = stack.enter_context(connection(bridge)), stack.enter_context(connection(bridge))
         pinging = stack.enter_context(connection(bridge))
-        # It has been heard of, and begins a message that it does not end.
+        # It has been answered once, and begins a message that it never completes.
         assert answers(half)
         half.sendall(options(half.getsockname(), "half", transport="TCP")[:-2])
 
@@ -98,7 +98,7 @@ def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_go(own_
         assert is_closed(half)
         assert not is_closed(pinging)
         assert answers(pinging)
-    wait_for(lambda: open_files(bridge.program.pid) <= before + 5, "files as before")
+    wait_for(lambda: open_files(bridge.program.pid) <= before + 5, "the earlier number of open files")
 
 
 def drip(tcp: socket.socket, count: int) -> None:
@@ -113,9 +113,9 @@ def drip(tcp: socket.socket, count: int) -> None:
 @pytest.mark.parametrize(
     "said",
     [b"OPTIONS sip:a SIP/2.0\r\nX-A: " + b"a" * 100_000, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", os.urandom(20_000)],
-    ids=["a message without end", "another protocol", "no protocol at all"],
+    ids=["endless message", "another protocol", "no protocol"],
 )
-def test_a_connection_that_says_what_is_no_sip_is_closed(own_site: Site, said: bytes) -> None:
+def test_a_connection_that_sends_something_other_than_sip_is_closed(own_site: Site, said: bytes) -> None:
     with connection(own_site.bridge) as tcp, connection(own_site.bridge) as other:
         assert answers(tcp)
         with suppress(ConnectionError):
@@ -124,7 +124,7 @@ def test_a_connection_that_says_what_is_no_sip_is_closed(own_site: Site, said: b
         assert answers(other)
 
 
-def test_several_messages_in_a_segment_and_one_in_many_are_read_alike(own_site: Site) -> None:
+def test_several_messages_in_one_segment_and_one_message_in_many_are_both_read(own_site: Site) -> None:
     with connection(own_site.bridge) as tcp:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         branches = [f"part-{number}" for number in range(20)]
@@ -139,8 +139,8 @@ def test_several_messages_in_a_segment_and_one_in_many_are_read_alike(own_site: 
         assert heard.count(b"SIP/2.0 200 ") == len(branches)
 
 
-def test_a_connection_that_was_reset_in_mid_call_slows_nobody_down(own_site: Site) -> None:
-    """Its transactions hold it for half a minute: PJSIP would sleep 10 ms at each turn."""
+def test_a_connection_reset_during_a_call_slows_down_no_other_call(own_site: Site) -> None:
+    """Its transactions keep it for half a minute, in which PJSIP would sleep 10 ms per poll."""
     bridge = own_site.bridge
     with ExitStack() as stack, Pinger(bridge.sip) as pinger:
         for number in range(20):
@@ -164,8 +164,8 @@ Content-Length: 0\r
 """
 
 
-def test_a_name_that_nobody_knows_keeps_nobody_waiting(own_site: Site) -> None:
-    """DNS may take ten seconds to say so; so may a name server that is not there."""
+def test_a_host_name_that_does_not_exist_delays_no_other_call(own_site: Site) -> None:
+    """DNS may take ten seconds to report it, and so may a name server that does not run."""
     with Pinger(own_site.bridge.sip) as pinger:
         call = own_site.call("caller_far_away").went_as_written()
         took = [pinger.ping() or 10_000 for _ in range(100)]

@@ -37,7 +37,9 @@ def _recovered(trunk: Site) -> None:
     wait_for(lambda: "recovery_ended" in trunk.bridge.program.log.read_text(), "the recovery to end")
 
 
-def test_a_caller_who_was_talking_is_signalled_to_the_default_destination(tmp_path: Path, cxone: Simulator) -> None:
+def test_after_a_crash_a_caller_in_conversation_is_signalled_to_the_default_destination(
+    tmp_path: Path, cxone: Simulator
+) -> None:
     with site(tmp_path, cxone) as trunk:
         call = _kill_in_conversation(trunk)
     with site(tmp_path, cxone) as trunk:
@@ -53,7 +55,7 @@ def test_a_caller_who_was_talking_is_signalled_to_the_default_destination(tmp_pa
         trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="accepted")
     with site(tmp_path, cxone) as trunk:
         _recovered(trunk)
-        assert len(call.signals()) == 1, "a start after an orderly end has nothing to make good"
+        assert len(call.signals()) == 1, "a start after an orderly stop has nothing to recover"
 
 
 @contextmanager
@@ -95,9 +97,9 @@ def test_a_kill_right_after_our_bye_signals_no_contact(tmp_path: Path, cxone: Si
         trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="hung_up_before")
 
 
-def test_a_contact_older_than_its_longest_call_is_only_marked(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_contact_older_than_max_call_seconds_is_only_marked_as_lost(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
-        # Its calls last a second at most: the next start comes later.
+        # Its calls last a second at most; the next start comes later.
         call = _kill_in_conversation(trunk, "short")
     wait_for(lambda: _age(tmp_path) > 1, "the call to be too old")
     with site(tmp_path, cxone) as trunk:
@@ -111,23 +113,23 @@ def _age(folder: Path) -> float:
     return time.time() - (folder / "calls.db.journal").stat().st_mtime
 
 
-def test_what_an_agent_gave_with_its_handoff_is_there_after_a_crash(tmp_path: Path, cxone: Simulator) -> None:
+def test_the_data_of_an_agents_handoff_survives_a_crash(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         call = trunk.call("release", "waiting")
         path = f"calls/{call.answered()}/handoff"
         cxone.fail("signal", latency_seconds=30, contact_id=call.contact.id)
         assert call.project.ask(path, "POST", {"data": {"ticket": "T-1"}, "utterance": "Bye."}).status == 202
-        # Recorded by CXone when it comes: the bridge dies while it waits for the answer.
+        # CXone records the Signal when it arrives; the bridge dies while it waits for the response.
         cxone.signals(call.contact.id, wait_for=1)
         trunk.bridge.program.kill()
     with site(tmp_path, cxone) as trunk:
         _recovered(trunk)
-        assert len(call.signals()) == 1, "nobody knows whether the first one came, so there is no second"
+        assert len(call.signals()) == 1, "the first one may have arrived, so there is no second"
         data = trunk.bridge.project("acme", "waiting", "key-of-waiting").handoff_state(call.contact.id).json()["data"]
         assert (data["ticket"], data["utterance"], data["handoff_state"]) == ("T-1", "Bye.", "handoff_failed")
 
 
-def test_two_bridges_share_no_journal(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_second_bridge_on_the_same_journal_does_not_start(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone), pytest.raises(ProgramError, match="is in use by another sipbridge"):
         start_second(tmp_path)
 

@@ -1,4 +1,4 @@
-"""However a client's CXone goes wrong: no caller in silence, no second Signal, nobody else delayed, no secret told."""
+"""For each fault of a client's CXone: no caller in silence, no second Signal, no delay for others, no leaked secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .storm import ACCEPTED, HEALTHY_CALLS, REFUSED, UNDELIVERED, UNKNOWN, WIRE,
 
 SIGNAL_SECONDS = 3.0
 GRACE_SECONDS = 0.5
-SLACK_SECONDS = 2.0  # a busy machine's
+SLACK_SECONDS = 2.0  # on a busy machine
 GROWTH_MB = 60.0
 
 SIGNAL_RESULTS = {
@@ -39,7 +39,7 @@ def after(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
         yield come_to
 
 
-def test_every_caller_gets_bye_within_the_signal_s_time(after: Storm) -> None:
+def test_every_caller_gets_bye_within_signal_seconds(after: Storm) -> None:
     late = {
         name: told.seconds
         for name, told in after.told.items()
@@ -48,7 +48,7 @@ def test_every_caller_gets_bye_within_the_signal_s_time(after: Storm) -> None:
     assert late == {}
 
 
-def test_the_record_says_what_became_of_the_signal(after: Storm) -> None:
+def test_the_record_states_the_outcome_of_the_signal(after: Storm) -> None:
     expected = {
         name: (fault.signal, "handoff_completed" if fault.signal == ACCEPTED else "handoff_failed")
         for name, fault in after.faults.items()
@@ -56,7 +56,7 @@ def test_the_record_says_what_became_of_the_signal(after: Storm) -> None:
     assert {name: (told.signal, told.state) for name, told in after.told.items()} == expected
 
 
-def test_the_metrics_say_it_too(after: Storm) -> None:
+def test_the_metrics_count_the_same_outcomes(after: Storm) -> None:
     signals, tokens, handoffs = (f"sipbridge_{what}_total" for what in ("signals", "token_requests", "handoffs"))
     wait_for(lambda: all(after.bridge.metrics().value(tokens, client=name) for name in after.faults), "tokens", 15)
     metrics = after.bridge.metrics()
@@ -71,36 +71,36 @@ def test_the_metrics_say_it_too(after: Storm) -> None:
         assert all_are(tokens, name, result=fault.tokens or "success"), name
 
 
-def test_a_signal_is_sent_again_only_after_its_token_was_refused(after: Storm) -> None:
+def test_a_signal_is_retried_only_after_its_token_was_rejected(after: Storm) -> None:
     expected = {name: fault.signals_sent for name, fault in after.faults.items()}
     assert {name: fault.rogue.asked["signal"] for name, fault in after.faults.items()} == expected
 
 
-def test_nothing_goes_to_a_stranger_that_cxone_names(after: Storm) -> None:
+def test_no_request_goes_to_a_foreign_host_that_cxone_names(after: Storm) -> None:
     assert after.stranger.asked == {}
 
 
-def test_the_callers_of_another_client_notice_nothing(after: Storm) -> None:
+def test_callers_of_another_client_are_not_affected(after: Storm) -> None:
     assert [told.signal for told in after.healthy] == [ACCEPTED] * HEALTHY_CALLS
     assert max(told.seconds for told in after.healthy) < GRACE_SECONDS + SLACK_SECONDS
 
 
-# The store's second reader opens the database and its log with the first two reads at once.
+# The store's second reader opens the database and its log with the first two simultaneous reads.
 SECOND_READER_FILES = 2
 
 
-def test_memory_and_sockets_come_back(after: Storm) -> None:
+def test_memory_and_sockets_are_released(after: Storm) -> None:
     assert after.grown_mb < GROWTH_MB
     pid = after.bridge.program.pid
     most = after.files_before + SECOND_READER_FILES
     wait_for(lambda: open_files(pid) <= most, f"{most} open files", 20)
 
 
-def test_nothing_that_the_bridge_wrote_holds_a_secret(after: Storm) -> None:
+def test_no_output_of_the_bridge_contains_a_secret(after: Storm) -> None:
     demo = DEMO_TENANT
     basic = base64.b64encode(f"{demo.client_id}:{demo.client_secret}".encode()).decode()
     sent = {credential for fault in after.faults.values() for credential in fault.rogue.credentials}
-    assert len(sent - {basic}) > len(WIRE)  # the rogues were shown tokens, too
+    assert len(sent - {basic}) > len(WIRE)  # the faulty CXones received tokens too
     secrets = {demo.client_secret, demo.access_key_id, demo.access_key_secret, basic, "Bearer ", "Basic "}
     secrets |= {credential for credential in sent if len(credential) > 1}
     texts = {file.name: file.read_bytes().decode("latin-1") for file in after.folder.glob("calls.db*")}

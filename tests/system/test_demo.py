@@ -9,7 +9,7 @@ from tests.demo import demo
 Output = pytest.CaptureFixture[str]
 
 
-def test_the_demo_sees_every_step_and_tells_how_to_fetch_the_record(capsys: Output) -> None:
+def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys: Output) -> None:
     assert demo.main([]) == 0
     told = capsys.readouterr().out
     for part in (
@@ -34,7 +34,7 @@ def test_the_demo_sees_every_step_and_tells_how_to_fetch_the_record(capsys: Outp
     assert int(echo[1]) >= 40
 
 
-def test_a_demo_whose_agent_does_not_hand_off_says_what_was_not_seen(
+def test_a_demo_whose_agent_does_not_hand_off_lists_the_missing_steps(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     monkeypatch.setattr(demo, "HANDOFF", ("--keys", "9"))

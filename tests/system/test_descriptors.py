@@ -1,4 +1,4 @@
-"""File descriptors running out: no new calls, no harm to those that are up, and no processor time for nothing."""
+"""When file descriptors run out, new calls are rejected, calls in progress go on, and no processor time is wasted."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tests.harness.web.http import fetch
 
 from .site import NUMBERS, Site, site
 
-# An eighth of them is kept for calls that are up.
+# An eighth of them is reserved for calls in progress.
 DESCRIPTORS = 200
 LOOK_SECONDS = 1.0
-IDLE_SHARE = 0.5  # of a core, on a machine that does other work; what spins takes all of one
+IDLE_SHARE = 0.5  # of a core, on a machine that does other work; a busy loop takes a whole core
 
 
 def limited_to(descriptors: int) -> list[str]:
-    """What starts a program with so many descriptors at most."""
+    """Return the command that runs a program with this limit of descriptors."""
     return ["prlimit", f"--nofile={descriptors}:{descriptors}"]
 
 
 @contextmanager
 def idle_connections(address: str, count: int = 2 * DESCRIPTORS) -> Iterator[list[socket.socket]]:
-    """Open connections that say nothing, so many that some are turned away; those that were not."""
+    """Open silent connections until some are closed; return the others."""
     host, port = address.rsplit(":", 1)
     with ExitStack() as stack:
         opened = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
-        wait_for(lambda: any(map(_is_turned_away, opened)), "a connection to be turned away")
+        wait_for(lambda: any(map(_is_turned_away, opened)), "a connection to be closed")
         yield [each for each in opened if not _is_turned_away(each)]
 
 
@@ -53,14 +53,14 @@ def _is_turned_away(connection: socket.socket) -> bool:
 
 
 def descriptors(running: Bridge) -> list[int]:
-    """The descriptors that the bridge has."""
+    """The bridge's open descriptors."""
     return sorted(int(each.name) for each in Path(f"/proc/{running.program.pid}/fd").iterdir())
 
 
 def spins(running: Bridge) -> bool:
-    """Whether the bridge takes processor time as one does that finds the same work again and again."""
+    """True if the bridge uses as much processor time as a busy loop would."""
     before = cpu_ms(running.program.pid)
-    time.sleep(LOOK_SECONDS)  # nothing is to happen in it
+    time.sleep(LOOK_SECONDS)  # the bridge is idle meanwhile
     return cpu_ms(running.program.pid) - before > IDLE_SHARE * LOOK_SECONDS * 1000
 
 
@@ -68,21 +68,23 @@ def http_of(trunk: Site) -> str:
     return trunk.bridge.http.removeprefix("http://")
 
 
-def test_idle_connections_take_no_descriptor_from_calls_that_are_up(tmp_path: Path, cxone: Simulator) -> None:
+def test_idle_connections_take_no_descriptor_from_calls_in_progress(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
         call = trunk.call("release", "waiting")
         call.answered()
         count = trunk.count()
         with idle_connections(http_of(trunk)) as held:
             assert len(held) > DESCRIPTORS / 3
-            # Many at once are accepted before the first of those that have to go is closed.
-            wait_for(lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "those that are kept to be free", 2)
+            # Many simultaneous connections are accepted before the first surplus one is closed.
+            wait_for(
+                lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "the reserved descriptors to be free", 2
+            )
             refused = trunk.call("over_capacity").went_as_written()
             assert not spins(trunk.bridge)
             # Its Signal needs connections to CXone, its record a file.
             call.went_as_written()
             assert len(call.signals()) == 1
-        wait_for(lambda: _answers(trunk), "HTTP to be back")
+        wait_for(lambda: _answers(trunk), "HTTP to respond again")
         assert call.record()["handoff"]["state"] == "handoff_completed"
         assert refused.left_no_record()
         assert count.shows(1, "sipbridge_invites_total", code="503")
@@ -95,7 +97,7 @@ def _answers(trunk: Site) -> bool:
     return False
 
 
-def test_with_no_descriptor_at_all_everybody_is_turned_away_and_let_in_again_later(
+def test_without_free_descriptors_every_connection_is_closed_and_later_ones_are_accepted(
     tmp_path: Path, cxone: Simulator
 ) -> None:
     with site(tmp_path, cxone) as trunk:
@@ -103,7 +105,7 @@ def test_with_no_descriptor_at_all_everybody_is_turned_away_and_let_in_again_lat
         call.answered()
         pid, count = trunk.bridge.program.pid, trunk.count()
         _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        # So low that only what is missing between the others can be had, and the connections take that.
+        # So low that only gaps between the used descriptors are free, and the connections fill them.
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(trunk.bridge)[-1] + 1, most))
         with idle_connections(trunk.bridge.sip_tcp, 50):
             for address in (trunk.bridge.sip_tcp, http_of(trunk)):
@@ -122,14 +124,14 @@ def test_with_no_descriptor_at_all_everybody_is_turned_away_and_let_in_again_lat
 # ------------------------------------------------------------ at the start
 
 
-def test_a_limit_that_carries_fewer_calls_is_told_at_the_start(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_limit_that_carries_fewer_calls_is_logged_at_the_start(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
         warning = f"the limit of {DESCRIPTORS} carries "
         wait_for(lambda: warning in trunk.bridge.program.log.read_text(), "the warning")
         assert "sip.max_calls is 200; raise it to " in trunk.bridge.program.log.read_text()
 
 
-def test_with_a_limit_that_carries_no_call_there_is_no_start(tmp_path: Path) -> None:
+def test_a_limit_that_carries_no_call_prevents_the_start(tmp_path: Path) -> None:
     acme = client_settings(NUMBERS["acme"], "http://127.0.0.1:9", {"billing": project_settings("billing")})
     settings = bridge_settings(tmp_path, {"acme": acme})
     with (
@@ -139,7 +141,7 @@ def test_with_a_limit_that_carries_no_call_there_is_no_start(tmp_path: Path) -> 
         pass
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path, cxone: Simulator) -> None:
+def test_the_soft_limit_is_raised_to_the_hard_limit(tmp_path: Path, cxone: Simulator) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:

@@ -1,4 +1,4 @@
-"""Requests within a call, and what all responses have in common."""
+"""Requests within a call, and the headers that all responses share."""
 
 from __future__ import annotations
 
@@ -35,32 +35,34 @@ class Case:
 CASES = {
     "a re-INVITE with no codec in common": Case(b"INVITE", 488, body=NO_CODEC),
     "an UPDATE with no codec in common": Case(b"UPDATE", 488, body=NO_CODEC),
-    "a re-INVITE with SDP that cannot be read": Case(b"INVITE", 488, body=NO_SDP),
-    "an UPDATE with SDP that cannot be read": Case(b"UPDATE", 488, body=NO_SDP),
-    "a re-INVITE to a host that is not known": Case(b"INVITE", 488, body=UNKNOWN_HOST),
-    "an UPDATE to a host that is not known": Case(b"UPDATE", 488, body=UNKNOWN_HOST),
-    "a re-INVITE to no address": Case(b"INVITE", 488, body=UNKNOWN_HOST.replace(b"sbc.invalid", b"999.1.1.1")),
-    "a re-INVITE with no SDP in its body": Case(b"INVITE", 415, "Accept", body=b"x", kind=b"text/plain"),
-    "an UPDATE with no SDP in its body": Case(b"UPDATE", 415, "Accept", body=b"x", kind=b"text/plain"),
-    "an UPDATE that offers nothing": Case(b"UPDATE", 200, "Allow"),
+    "a re-INVITE with malformed SDP": Case(b"INVITE", 488, body=NO_SDP),
+    "an UPDATE with malformed SDP": Case(b"UPDATE", 488, body=NO_SDP),
+    "a re-INVITE with an unknown host": Case(b"INVITE", 488, body=UNKNOWN_HOST),
+    "an UPDATE with an unknown host": Case(b"UPDATE", 488, body=UNKNOWN_HOST),
+    "a re-INVITE with an invalid address": Case(
+        b"INVITE", 488, body=UNKNOWN_HOST.replace(b"sbc.invalid", b"999.1.1.1")
+    ),
+    "a re-INVITE whose body is not SDP": Case(b"INVITE", 415, "Accept", body=b"x", kind=b"text/plain"),
+    "an UPDATE whose body is not SDP": Case(b"UPDATE", 415, "Accept", body=b"x", kind=b"text/plain"),
+    "an UPDATE without an offer": Case(b"UPDATE", 200, "Allow"),
     "OPTIONS": Case(b"OPTIONS", 200, "Allow"),
     "MESSAGE": Case(b"MESSAGE", 405, "Allow", body=b"hello", kind=b"text/plain"),
     "PUBLISH": Case(b"PUBLISH", 405, "Allow", headers=b"Event: presence\r\n"),
     "REGISTER": Case(b"REGISTER", 405, "Allow"),
-    "a method of nobody": Case(b"DANCE", 501, "Allow"),
-    "a method in other letters": Case(b"invite", 501, "Allow", body=OFFER),
-    "a method in some other letters": Case(b"Bye", 501, "Allow"),
-    "an ACK in other letters": Case(b"ack", 501, "Allow"),
-    "an event of nobody": Case(b"NOTIFY", 489, "Allow-Events", b"Event: dance\r\nSubscription-State: active\r\n"),
-    "an event by its compact name": Case(b"NOTIFY", 489, "Allow-Events", b"o: presence\r\n"),
+    "an unknown method": Case(b"DANCE", 501, "Allow"),
+    "a method in lower case": Case(b"invite", 501, "Allow", body=OFFER),
+    "a method in mixed case": Case(b"Bye", 501, "Allow"),
+    "an ACK in lower case": Case(b"ack", 501, "Allow"),
+    "an unknown event": Case(b"NOTIFY", 489, "Allow-Events", b"Event: dance\r\nSubscription-State: active\r\n"),
+    "an event in the compact form": Case(b"NOTIFY", 489, "Allow-Events", b"o: presence\r\n"),
     "no event": Case(b"NOTIFY", 489, "Allow-Events"),
-    "news of no REFER": Case(b"NOTIFY", 481, "", b"Event: refer\r\nSubscription-State: active\r\n"),
+    "a NOTIFY without a REFER": Case(b"NOTIFY", 481, "", b"Event: refer\r\nSubscription-State: active\r\n"),
     "a subscription": Case(b"SUBSCRIBE", 489, "Allow-Events", b"Event: dialog\r\n"),
-    "a subscription to no REFER": Case(b"SUBSCRIBE", 403, "", b"Event: refer\r\n"),
+    "a SUBSCRIBE without a REFER": Case(b"SUBSCRIBE", 403, "", b"Event: refer\r\n"),
     "a REFER on the trunk": Case(b"REFER", 403, "", b"Refer-To: <sip:sales@127.0.0.1>\r\n"),
-    "PRACK of nothing": Case(b"PRACK", 481, "", b"RAck: 1 1 INVITE\r\n"),
-    "an INFO package of nobody": Case(b"INFO", 469, "Recv-Info", b"Info-Package: dance\r\n"),
-    "an extension of nobody": Case(b"OPTIONS", 420, "Unsupported", b"Require: timer, dance\r\n"),
+    "a PRACK without a provisional response": Case(b"PRACK", 481, "", b"RAck: 1 1 INVITE\r\n"),
+    "an unknown INFO package": Case(b"INFO", 469, "Recv-Info", b"Info-Package: dance\r\n"),
+    "an unknown extension": Case(b"OPTIONS", 420, "Unsupported", b"Require: timer, dance\r\n"),
     "a re-INVITE that requires one": Case(b"INVITE", 420, "Unsupported", b"Require: dance\r\n", OFFER),
     "an UPDATE that requires one": Case(b"UPDATE", 420, "Unsupported", b"Require: dance\r\n"),
 }
@@ -78,7 +80,7 @@ def test_each_request_in_a_call_gets_the_response_of_its_rfc_and_the_call_goes_o
     go_through_the_cases(call)
 
 
-def test_so_does_each_on_a_leg_that_is_ours(trunk: Site) -> None:
+def test_each_request_on_an_agents_leg_gets_the_response_of_its_rfc_and_the_call_goes_on(trunk: Site) -> None:
     count = trunk.count()
     with ContactCall(trunk, "desk") as call, RawCall(trunk.bridge.sip, port=trunk.desk_port) as desk:
         call.place()
@@ -100,7 +102,7 @@ def go_through_the_cases(call: RawCall) -> None:
     assert status(call.request(b"INVITE", OFFER)) == 200
 
 
-def test_a_re_invite_that_is_rejected_leaves_the_audio_as_it_was(trunk: Site) -> None:
+def test_a_rejected_re_invite_leaves_the_audio_unchanged(trunk: Site) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as audio, ContactCall(trunk, "lasting") as call:
         audio.bind(("127.0.0.1", 0))
         audio.settimeout(5)
@@ -116,7 +118,7 @@ def test_a_re_invite_that_is_rejected_leaves_the_audio_as_it_was(trunk: Site) ->
     assert call.record()["reason"] == "caller_hung_up"
 
 
-def test_after_the_bye_there_is_no_call(trunk: Site) -> None:
+def test_requests_after_the_bye_get_481(trunk: Site) -> None:
     with ContactCall(trunk, "lasting") as call:
         call.place()
         call.end()
@@ -125,34 +127,34 @@ def test_after_the_bye_there_is_no_call(trunk: Site) -> None:
 
 
 OUTSIDE = {
-    "for dialogs alone": (481, None, (b"BYE", b"INFO", b"UPDATE", b"PRACK", b"REFER", b"NOTIFY")),
-    "not served": (405, "Allow", (b"MESSAGE", b"REGISTER", b"PUBLISH")),
-    "of no event": (489, "Allow-Events", (b"SUBSCRIBE",)),
+    "in dialogs only": (481, None, (b"BYE", b"INFO", b"UPDATE", b"PRACK", b"REFER", b"NOTIFY")),
+    "not supported": (405, "Allow", (b"MESSAGE", b"REGISTER", b"PUBLISH")),
+    "without an event": (489, "Allow-Events", (b"SUBSCRIBE",)),
     "unknown": (501, "Allow", (b"DANCE", b"options", b"Invite", b"bye", b"cancel", b"ack", b"message")),
 }
 
 
 @pytest.mark.parametrize(("code", "has", "methods"), OUTSIDE.values(), ids=OUTSIDE)
-def test_each_method_outside_a_call_gets_the_response_that_its_rfc_has(
+def test_each_method_outside_a_call_gets_the_response_of_its_rfc(
     trunk: Site, code: int, has: str | None, methods: tuple[bytes, ...]
 ) -> None:
     got = {}
     for method in methods:
         with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), CALLER) as outside:
-            # The harness takes a response whose CSeq has the method as it was sent.
+            # The harness accepts a response whose CSeq has the method as sent.
             response = outside.request(method)
         got[method] = status(response), has is None or header(response, has) is not None
         assert has == "Allow" or header(response, "Allow") is None
     assert got == dict.fromkeys(methods, (code, True))
 
 
-def test_a_warning_of_pjsips_names_us_and_not_the_machine(trunk: Site) -> None:
+def test_a_warning_of_pjsip_names_sipbridge_and_not_the_host(trunk: Site) -> None:
     with ContactCall(trunk, "lasting") as call:
         assert call.place(NO_SDP).status == 400
     assert (header(call.answer, "Warning") or "").startswith("399 sipbridge ")
 
 
-def test_what_is_served_is_the_same_in_every_response(trunk: Site, call: ContactCall) -> None:
+def test_allow_and_supported_are_the_same_in_every_response(trunk: Site, call: ContactCall) -> None:
     with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), CALLER) as outside:
         for method in (b"OPTIONS", b"MESSAGE", b"SUBSCRIBE", b"DANCE"):
             outside.request(method)
@@ -172,20 +174,20 @@ def test_what_is_served_is_the_same_in_every_response(trunk: Site, call: Contact
 
 
 FROMS = {
-    "a name with escapes": b'"A \\"B\\" \\\\ %41" <sip:%2B1555@127.0.0.1>;tag=caller',
-    "a name without quotes": b"Tom  Brown-1.2 <sip:tom@127.0.0.1>;tag=caller",
+    "a quoted name with escapes": b'"A \\"B\\" \\\\ %41" <sip:%2B1555@127.0.0.1>;tag=caller',
+    "an unquoted name": b"Tom  Brown-1.2 <sip:tom@127.0.0.1>;tag=caller",
     "a name with semicolons and brackets": b'"<sip:x@y>;tag=z" <sip:tom@127.0.0.1>;tag=caller',
     "an address without brackets": b"sip:tom@127.0.0.1;tag=caller;x=y",
-    "parameters in an order of their own": b'<sip:t%6Fm:p@127.0.0.1;b=2;user=phone;a=%41?X=1>;z="q;q" ;tag=caller;a',
+    "parameters in an unusual order": b'<sip:t%6Fm:p@127.0.0.1;b=2;user=phone;a=%41?X=1>;z="q;q" ;tag=caller;a',
     "a number": b"<tel:+1-555-0100;ext=5>;tag=caller",
     "spaces": b"<sip:tom@127.0.0.1>   ;  tag = caller",
-    "other letters": '"Zoë" <sip:tom@127.0.0.1>;tag=caller'.encode(),
+    "non-ASCII letters": '"Zoë" <sip:tom@127.0.0.1>;tag=caller'.encode(),
 }
 
 
 @pytest.mark.parametrize("written", FROMS.values(), ids=FROMS)
 @pytest.mark.parametrize("name", [b"From", b"f", b"FROM "])
-def test_from_and_to_of_a_response_are_those_of_the_request(trunk: Site, written: bytes, name: bytes) -> None:
+def test_a_response_copies_from_and_to_of_the_request(trunk: Site, written: bytes, name: bytes) -> None:
     to = written.replace(b"tag", b"tog")
     named_to = {b"From": b"To", b"f": b"t"}.get(name, b"TO ")
     lines = named_to + b": " + to + b"\r\n"
@@ -199,8 +201,8 @@ def test_from_and_to_of_a_response_are_those_of_the_request(trunk: Site, written
         assert re.sub(";tag=[^;]*$", "", header(response, "To") or "") == to.decode()
 
 
-def test_from_and_to_stay_what_they_were_in_a_call(trunk: Site) -> None:
-    written = FROMS["a name with escapes"]
+def test_from_and_to_stay_the_same_throughout_a_call(trunk: Site) -> None:
+    written = FROMS["a quoted name with escapes"]
     with ContactCall(trunk, "lasting", b"From: " + written.replace(b" <", b"\r\n\t <") + b"\r\n") as call:
         call.place()
         for case in CASES.values():

@@ -1,4 +1,4 @@
-"""Messages in a dialog from elsewhere than its far end: of somebody who has seen its tags."""
+"""Messages within a dialog that come from another address than the far end's, with the right tags."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Scene:
-    """A bridge that trusts two addresses, and an agent that has one of its own and a cluster that may speak for it."""
+    """A bridge that trusts two addresses, and an agent with an address of its own and a trusted cluster."""
 
     trunk: Site
     agent: RawAgent
 
     def place(self, project: str = "bot") -> tuple[RawCall, Contact]:
-        """Make a call, not yet placed."""
+        """Prepare a call, not yet placed."""
         contact = Contact.new()
         headers = (
             f"From: <sip:+15550100@127.0.0.1>;tag={contact.id}\r\nX-Auth-Token: {token(project)}\r\n"
@@ -45,14 +45,14 @@ class Scene:
 
     @contextmanager
     def talking(self, project: str = "bot") -> Iterator[RawCall]:
-        """A call that talks to the agent, and is still up at the end."""
+        """A call with the agent, which must still be up at the end."""
         self.agent.forget()
         call, _ = self.place(project)
         with call:
             assert call.place().status == 200
             self.agent.wait_for("ACK")
             yield call
-            # Its sequence of requests has gone on where it was.
+            # Its CSeq has continued as if nothing had happened.
             call.press(b"1")
             call.end()
         self.agent.wait_for("BYE")
@@ -74,7 +74,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
 
 
 class Elsewhere:
-    """A socket at another address, which sends what the far end could."""
+    """A socket at another address, which sends what the far end could send."""
 
     def __init__(self, where: str, address: str) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
@@ -84,12 +84,12 @@ class Elsewhere:
         self.address = "{}:{}".format(*self._socket.getsockname())
 
     def ask(self, request: bytes) -> int:
-        """Send a request; returns the status of the response."""
+        """Send a request; return the status of the response."""
         self._socket.send(request)
         return int(self._socket.recv(65_535).split()[1])
 
     def say(self, message: bytes) -> None:
-        """Send what has no response."""
+        """Send a message that gets no response."""
         self._socket.send(message)
 
     def __enter__(self) -> Self:
@@ -131,7 +131,7 @@ def test_a_stranger_gets_403_in_an_agents_dialog(scene: Scene) -> None:
         counting.shows(len(REQUESTS), STRANGERS)
 
 
-def test_another_trusted_source_may_speak_for_the_trunk_and_not_for_an_agent(scene: Scene) -> None:
+def test_another_trusted_source_may_send_in_the_trunks_dialog_and_not_in_an_agents(scene: Scene) -> None:
     counting = scene.trunk.count()
     with scene.talking() as call, Elsewhere(scene.trunk.bridge.sip, "127.0.0.9") as other:
         assert other.ask(in_agents_dialog(scene.agent, other, "BYE")) == 403
@@ -139,7 +139,7 @@ def test_another_trusted_source_may_speak_for_the_trunk_and_not_for_an_agent(sce
         counting.shows(1, STRANGERS)
 
 
-def test_a_configured_source_may_speak_for_an_agent(scene: Scene) -> None:
+def test_a_configured_source_may_send_in_an_agents_dialog(scene: Scene) -> None:
     scene.agent.forget()
     call, _ = scene.place("cluster")
     with call, Elsewhere(scene.trunk.bridge.sip, CLUSTER) as member:
@@ -149,7 +149,7 @@ def test_a_configured_source_may_speak_for_an_agent(scene: Scene) -> None:
         call.take_bye()
 
 
-def test_a_strangers_cancel_and_ack_do_nothing(scene: Scene) -> None:
+def test_a_strangers_cancel_and_ack_have_no_effect(scene: Scene) -> None:
     scene.agent.forget()
     scene.agent.respond = lambda message: (180, []) if message.method == "INVITE" else (200, [])
     call, _ = scene.place()
@@ -158,7 +158,7 @@ def test_a_strangers_cancel_and_ack_do_nothing(scene: Scene) -> None:
         invite = scene.agent.wait_for("INVITE")[0]
         counting = scene.trunk.count()
         assert stranger.ask(call.forged(b"CANCEL", 1)) == 403
-        # Nor do responses to our INVITE that are not the agent's.
+        # Neither has a response to our INVITE that is not the agent's.
         stranger.say(response_to(invite, 603))
         counting.shows(2, STRANGERS)
         assert scene.agent.received("CANCEL") == []
@@ -166,13 +166,13 @@ def test_a_strangers_cancel_and_ack_do_nothing(scene: Scene) -> None:
         assert call.wait_for_answer() == 200
         stranger.say(call.forged(b"ACK", 1))
         counting.shows(3, STRANGERS)
-        # The answer is sent again: its ACK has not come.
+        # The 200 is retransmitted: its ACK has not come.
         assert call.wait_for_answer() == 200
         call.acknowledge()
         call.end()
 
 
-def test_a_strangers_response_to_our_bye_does_not_end_it(scene: Scene) -> None:
+def test_a_strangers_response_to_our_bye_does_not_end_the_transaction(scene: Scene) -> None:
     scene.agent.forget()
     call, _ = scene.place()
     with call, Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
@@ -183,9 +183,9 @@ def test_a_strangers_response_to_our_bye_does_not_end_it(scene: Scene) -> None:
         call.end()
         stranger.say(response_to(scene.agent.wait_for("BYE")[0], 200))
         counting.shows(1, STRANGERS)
-        # It is sent again until the agent itself responds (RFC 3261, 17.1.2.2).
+        # It is retransmitted until the agent itself responds (RFC 3261, 17.1.2.2).
         before = scene.agent.repeated("BYE")
-        wait_for(lambda: scene.agent.repeated("BYE") > before, "BYE once more")
+        wait_for(lambda: scene.agent.repeated("BYE") > before, "a retransmission of BYE")
         scene.agent.respond = lambda _: (200, [])
 
 

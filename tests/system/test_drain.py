@@ -18,7 +18,7 @@ from .site import Site, site
 BURST = 40
 
 
-def test_a_drain_takes_no_more_calls_and_hands_off_those_in_progress(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_drain_rejects_new_calls_and_hands_off_those_in_progress(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, drain_seconds=2) as trunk:
         call = trunk.call("release", "waiting")
         call_id = call.answered()
@@ -69,7 +69,7 @@ def test_a_drain_ends_a_call_that_is_joined_to_a_desk(tmp_path: Path, cxone: Sim
         assert (record["result"], record["reason"]) == ("success", "handed_off")
 
 
-def test_a_second_signal_ends_at_once_with_bye(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_second_signal_ends_the_calls_at_once_with_bye(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, drain_seconds=60) as trunk:
         call = trunk.call("release", "waiting")
         call_id = call.answered()
@@ -85,10 +85,12 @@ def test_a_second_signal_ends_at_once_with_bye(tmp_path: Path, cxone: Simulator)
         assert (record["state"], record["reason"], record["ended_by"]) == ("ended", "shut_down", "bridge")
 
 
-def test_calls_that_come_at_the_moment_of_the_signal_are_calls_like_any_other(tmp_path: Path, cxone: Simulator) -> None:
+def test_calls_that_arrive_at_the_moment_of_the_signal_are_served_like_any_other(
+    tmp_path: Path, cxone: Simulator
+) -> None:
     with site(tmp_path, cxone) as trunk:
         bridge = trunk.bridge.program
-        # Held up, it finds them and the signal at once: it drains while they are on their way through the gate.
+        # The suspended process finds them and the signal together: it drains while they pass the gate.
         os.kill(bridge.pid, signal.SIGSTOP)
         calls = trunk.call(trunk.of_own_contacts("release"), "waiting", calls=BURST)
         wait_for(lambda: len([m for m in calls.sipp.messages if m.sent]) >= BURST, "the INVITEs to be sent")
@@ -100,19 +102,21 @@ def test_calls_that_come_at_the_moment_of_the_signal_are_calls_like_any_other(tm
         assert len(signalled) == len(answered)
 
 
-def test_who_calls_while_the_bridge_shuts_down_hears_that_it_is_draining(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_call_during_the_shutdown_gets_503(tmp_path: Path, cxone: Simulator) -> None:
     statuses = []
     with site(tmp_path, cxone) as trunk, suppress(ConnectionRefusedError):
         trunk.bridge.program.terminate()
         while trunk.bridge.program.is_running:
             with RawCall(trunk.bridge.sip, b"+19995550100", b"From: <sip:caller@127.0.0.1>;tag=1\r\n") as call:
                 statuses.append(call.place().status)
-    draining = list(dropwhile(lambda status: status != 503, statuses[:-1]))  # the last may find nobody any more
+    draining = list(
+        dropwhile(lambda status: status != 503, statuses[:-1])
+    )  # the last one may reach no process any more
     assert len(draining) > BURST
     assert set(draining) == {503}
 
 
-def test_a_signal_ends_a_drain_that_the_api_began_no_sooner(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_signal_does_not_cut_short_a_drain_that_the_api_began(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, drain_seconds=2, http={"admin": {"keys": ["key-of-the-operator"]}}) as trunk:
         call = trunk.call("release", "waiting")
         call.answered()
@@ -124,7 +128,7 @@ def test_a_signal_ends_a_drain_that_the_api_began_no_sooner(tmp_path: Path, cxon
         assert [sent["p3"] for sent in call.signals()] == ["draining"]
 
 
-def test_a_bridge_with_no_calls_stops_at_once(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_bridge_without_calls_stops_at_once(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, drain_seconds=60) as trunk:
         trunk.bridge.program.terminate()
         assert trunk.bridge.program.wait(10) == 0

@@ -47,12 +47,12 @@ class Caller:
     def event(
         self, key: str, at: int, duration: int, *, end: bool = False, marker: bool = False, late: int = 0
     ) -> None:
-        """Send a packet of an event that began at a timestamp; `late` is by how many packets it is out of order."""
+        """Send a packet of the event that began at a timestamp, `late` packets out of order."""
         payload = struct.pack("!BBH", KEYS.index(key) if key else 16, (0x80 if end else 0) | 10, duration)
         self._send(PAYLOAD_TYPE | (0x80 if marker else 0), at, payload, self.sequence - late)
 
     def press(self, key: str, at: int, *, ends: int = 3) -> None:
-        """Press a DTMF digit for 60 ms; fewer than three ends are those that were lost."""
+        """Press a DTMF digit for 60 ms; with fewer than three `ends`, the others were lost."""
         for place in range(1, 4):
             self.event(key, at, place * FRAME, marker=place == 1)
         for _ in range(ends):
@@ -74,11 +74,11 @@ class Caller:
         return self.agent.keys()
 
     def all_digits(self) -> str:
-        """Return the digits so far; a D that is sent now, by INFO, tells that nothing more comes of INFOs before it."""
+        """Return the digits so far. A D sent now by INFO proves that all INFOs before it were processed."""
         return self._up_to_a_d(lambda: self.info(DTMF, b"D"))
 
     def all_presses(self) -> str:
-        """Return the digits so far; a D that is pressed now tells that nothing more comes of packets before it."""
+        """Return the digits so far. A D pressed now proves that all packets before it were processed."""
         return self._up_to_a_d(lambda: self.press("D", 0x4000_0000))
 
     def _up_to_a_d(self, press: Callable[[], object]) -> str:
@@ -127,7 +127,7 @@ def caller(calls: Calls) -> Iterator[Caller]:
 
 @pytest.fixture(scope="module")
 def informer(calls: Calls) -> Iterator[Caller]:
-    """A call that many tests send INFO in."""
+    """A call in which many tests send INFO."""
     with calls.one() as caller:
         yield caller
 
@@ -163,7 +163,7 @@ def test_a_press_by_info_is_one_digit(informer: Caller, kind: str, body: bytes, 
     assert informer.digits(before + digit) == before + digit
 
 
-def test_the_type_of_an_info_may_come_in_its_compact_form(informer: Caller) -> None:
+def test_the_content_type_of_an_info_may_have_its_compact_form(informer: Caller) -> None:
     before = informer.agent.keys()
     assert informer.info(DTMF, b"9", header="c").startswith(b"SIP/2.0 200 ")
     assert informer.digits(before + "9") == before + "9"
@@ -174,7 +174,7 @@ def test_the_type_of_an_info_may_come_in_its_compact_form(informer: Caller) -> N
     [
         ("", b"", 200),
         (DTMF, b"", 200),
-        (RELAY, b"Signal=16\r\nDuration=160\r\n", 200),  # flash, an event that is no digit
+        (RELAY, b"Signal=16\r\nDuration=160\r\n", 200),  # flash, an event that is not a digit
         (DTMF, b"!", 200),
         ("application/x-other\r\nContent-Disposition: signal;handling=optional", b"x", 200),
         ("application/x-other", b"x", 415),
@@ -191,7 +191,7 @@ def test_the_type_of_an_info_may_come_in_its_compact_form(informer: Caller) -> N
         (EVENT, b"\x05\x8a\x03\x20\x00", 400),
     ],
 )
-def test_an_info_without_a_digit_is_answered_and_reports_none(
+def test_an_info_without_a_digit_gets_200_and_reports_no_digit(
     informer: Caller, kind: str, body: bytes, status: int
 ) -> None:
     before = informer.agent.keys()
@@ -203,7 +203,7 @@ def test_an_info_without_a_digit_is_answered_and_reports_none(
     assert informer.all_digits() == before
 
 
-def test_a_press_by_info_that_is_told_as_in_rtp_is_one_digit(informer: Caller) -> None:
+def test_a_digit_sent_by_info_and_rtp_is_one_digit(informer: Caller) -> None:
     before = informer.agent.keys()
     for end, duration in ((0, 400), (0, 800), (0x80, 1200), (0, 400), (0x80, 400)):
         assert informer.info(EVENT, struct.pack("!BBH", 5, end | 10, duration)).startswith(b"SIP/2.0 200 ")
@@ -221,7 +221,7 @@ def test_a_press_is_one_digit_once_it_has_ended(caller: Caller) -> None:
     assert caller.all_presses() == "55"
 
 
-def test_a_press_whose_ends_were_lost_is_reported_when_audio_goes_on(caller: Caller) -> None:
+def test_a_press_whose_end_packets_were_lost_is_reported_when_audio_resumes(caller: Caller) -> None:
     caller.press("4", 800, ends=0)
     caller.talk(1600)
     caller.talk(1760)
@@ -229,20 +229,20 @@ def test_a_press_whose_ends_were_lost_is_reported_when_audio_goes_on(caller: Cal
     assert caller.all_presses() == "46"
 
 
-def test_a_press_whose_ends_were_lost_is_reported_when_nothing_more_comes(caller: Caller) -> None:
+def test_a_press_whose_end_packets_were_lost_is_reported_when_no_packet_follows(caller: Caller) -> None:
     caller.press("0", 800, ends=0)
     assert caller.digits("0") == "0"
     caller.event("0", 800, 3 * FRAME, end=True)
     assert caller.all_presses() == "0"
 
 
-def test_a_press_of_which_only_an_end_arrives_is_a_digit(caller: Caller) -> None:
+def test_a_press_of_which_only_an_end_packet_arrives_is_a_digit(caller: Caller) -> None:
     caller.press("8", 800)
     caller.event("8", 4000, 3 * FRAME, end=True)
     assert caller.all_presses() == "88"
 
 
-def test_packets_out_of_order_and_late_ends_report_nothing_twice(caller: Caller) -> None:
+def test_packets_out_of_order_and_late_end_packets_report_no_digit_twice(caller: Caller) -> None:
     caller.press("2", 800)
     caller.event("3", 4000, FRAME, marker=True)
     caller.event("2", 800, 3 * FRAME, end=True, late=2)
@@ -252,7 +252,7 @@ def test_packets_out_of_order_and_late_ends_report_nothing_twice(caller: Caller)
     assert caller.all_presses() == "23"
 
 
-def test_a_press_longer_than_a_packet_can_tell_is_one_digit(caller: Caller) -> None:
+def test_a_press_longer_than_the_duration_field_allows_is_one_digit(caller: Caller) -> None:
     begin = 0xFFFF_FF00  # the timestamp wraps
     caller.event("7", begin, FRAME, marker=True)
     caller.event("7", begin, SEGMENT)
@@ -266,19 +266,19 @@ def test_a_press_longer_than_a_packet_can_tell_is_one_digit(caller: Caller) -> N
     assert caller.all_presses() == "77"
 
 
-def test_a_second_press_of_a_digit_whose_first_end_was_lost_counts(caller: Caller) -> None:
+def test_a_second_press_of_a_digit_counts_although_the_end_of_the_first_was_lost(caller: Caller) -> None:
     caller.press("1", 800, ends=0)
     caller.press("1", 2400, ends=1)
     assert caller.all_presses() == "11"
 
 
-def test_events_that_are_no_digits_are_ignored(caller: Caller) -> None:
+def test_events_that_are_not_digits_are_ignored(caller: Caller) -> None:
     caller.event("", 800, FRAME, marker=True)
     caller.event("", 800, FRAME, end=True)
     assert caller.all_presses() == ""
 
 
-def test_a_press_that_comes_both_ways_is_one_digit(caller: Caller) -> None:
+def test_a_press_sent_as_event_and_by_info_is_one_digit(caller: Caller) -> None:
     caller.press("1", 800)
     assert caller.digits("1") == "1"
     caller.info(DTMF, b"1")

@@ -1,4 +1,4 @@
-"""Who ended a call, and why, where PJSIP sends the BYE on its own."""
+"""Which side ended a call, and why, if PJSIP sends the BYE on its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECLINED = SDP + b"m=audio 0 RTP/AVP 0\r\n"
 
 
 @pytest.mark.parametrize("answer", [b"", DECLINED, G729], ids=["missing", "declined", "other codec"])
-def test_a_late_answer_without_audio_is_no_conversation(trunk: Site, answer: bytes) -> None:
+def test_a_late_answer_without_audio_ends_the_call_before_the_conversation(trunk: Site, answer: bytes) -> None:
     count = trunk.count()
     contact = Contact.new()
     with raw_call(trunk, "waiting", contact) as call:
@@ -55,7 +55,7 @@ def test_a_bye_between_the_200_and_its_ack_is_a_hang_up(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_invites_total", code="200")
 
 
-def test_audio_to_a_host_that_is_not_known_is_an_unusable_offer(trunk: Site) -> None:
+def test_an_unknown_host_in_the_sdp_is_an_unusable_offer(trunk: Site) -> None:
     count = trunk.count()
     with ContactCall(trunk, "lasting") as call:
         assert call.place(OFFER.replace(b"c=IN IP4 127.0.0.1", b"c=IN IP4 sbc.invalid")).status == 488

@@ -1,4 +1,4 @@
-"""Records are erased when they are too old, and on demand: from what is shown, and from the files."""
+"""Records are erased when they are too old, and on demand: from the API, and from the files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRET = "the password is swordfish"
 
 
 def files_hold_it(folder: Path) -> bool:
-    """Tell whether what the caller said is in the database, its write-ahead log included."""
+    """True if the caller's text is in the database or its write-ahead log."""
     return any(SECRET.encode() in (folder / name).read_bytes() for name in ("calls.db", "calls.db-wal"))
 
 
@@ -25,7 +25,7 @@ def call_that_is_handed_off(trunk: Site) -> tuple[PlacedCall, str]:
     return call, call_id
 
 
-def test_a_record_that_is_too_old_is_in_no_file(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_record_that_is_too_old_is_erased_from_every_file(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, store={"retention_hours": 2 / 3600}) as trunk:
         call, call_id = call_that_is_handed_off(trunk)
         wait_for(lambda: files_hold_it(tmp_path), "the record to be written")
@@ -35,7 +35,7 @@ def test_a_record_that_is_too_old_is_in_no_file(tmp_path: Path, cxone: Simulator
         assert call.project.handoff_state(call.contact.id).status == 404
 
 
-def test_a_record_that_is_erased_on_demand_is_in_no_file(trunk: Site) -> None:
+def test_a_record_that_is_deleted_by_the_api_is_erased_from_every_file(trunk: Site) -> None:
     call, call_id = call_that_is_handed_off(trunk)
     erase = f"handoff_state?shared_id={call.contact.id}"
     assert call.project.ask(erase, "DELETE").status == 409

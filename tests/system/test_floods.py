@@ -1,4 +1,4 @@
-"""Floods over UDP, from strangers and from a trusted source: those who are in a call do not notice."""
+"""Floods over UDP, from strangers and from a trusted source, do not disturb calls in progress."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STRANGERS = 200
 MESSAGES = 12_000
 RATE = 20
 BATCH = 50
-# A transaction of each would take 40 MB.
+# One transaction per message would take 40 MB.
 REFUSED = 5_000
 PROMPT_MS = 500
 LOST_MS = 10_000
-# A transaction of each would take 100 MB.
+# One transaction per message would take 100 MB.
 MEMORY_MB = 25
 
 _numbers = itertools.count(1)
@@ -40,7 +40,7 @@ def flooded(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Itera
 
 
 def flood(trunk: Site, sources: list[str]) -> Counter[bytes]:
-    """Send INVITEs from these addresses, as fast as they are read; returns what was answered, by status."""
+    """Send INVITEs from these addresses, as fast as they are read; return the number of responses by status."""
     where, answered = address_of(trunk.bridge.sip), Counter[bytes]()
     sockets = [bound(source) for source in sources]
     pings: list[float] = []
@@ -99,7 +99,7 @@ def invite(local: tuple[str, int]) -> bytes:
 @pytest.mark.parametrize(
     ("sources", "status"),
     [([f"127.77.{each // 250}.{each % 250 + 1}" for each in range(STRANGERS)], b"403"), (["127.0.0.9"], b"503")],
-    ids=["many strangers", "one that is trusted, over its rate"],
+    ids=["many strangers", "a trusted source over its rate"],
 )
 def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[str], status: bytes) -> None:
     count, pid = flooded.count(), flooded.bridge.program.pid
@@ -109,7 +109,7 @@ def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[
     answered = flood(flooded, sources)
     assert rss_mb(pid) < before + MEMORY_MB
     assert answered[status] > MESSAGES * 0.9
-    # Counted a little later than answered.
+    # Counted a little after the response.
     metric = "sipbridge_invites_total"
     wait_for(
         lambda: flooded.bridge.metrics().since(count.before, metric, code=status.decode()) >= answered[status],
@@ -119,7 +119,7 @@ def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[
     assert call.went_as_written().record()["ended_by"] == "caller"
 
 
-def test_refusals_of_a_trusted_source_within_its_rate_take_no_memory(tmp_path: Path, cxone: Simulator) -> None:
+def test_rejections_of_a_trusted_source_within_its_rate_take_no_memory(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as unlimited, bound("127.0.0.1") as udp, Pinger(unlimited.bridge.sip) as pinger:
         pid, where = unlimited.bridge.program.pid, address_of(unlimited.bridge.sip)
         before, answered = rss_mb(pid), Counter[bytes]()
@@ -135,7 +135,7 @@ def test_refusals_of_a_trusted_source_within_its_rate_take_no_memory(tmp_path: P
 
 
 @pytest.mark.parametrize("size", [5_000, 6_144, 20_000, 65_000], ids=str)
-def test_a_long_datagram_is_refused_as_a_short_one_and_harms_nothing(flooded: Site, size: int) -> None:
+def test_a_long_datagram_is_rejected_like_a_short_one(flooded: Site, size: int) -> None:
     with bound("127.0.0.1") as udp, Pinger(flooded.bridge.sip) as pinger:
         short = invite(udp.getsockname())
         udp.sendto(

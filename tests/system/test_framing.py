@@ -1,4 +1,4 @@
-"""Messages that are long, cut or without an end, over UDP, TCP and TLS: each has its outcome, and calls go on."""
+"""Long, truncated and endless messages over UDP, TCP and TLS: each gets its defined outcome, and calls go on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def line_of(site: SecureSite, kind: str) -> StreamCaller:
 
 @contextmanager
 def call_on(site: SecureSite, kind: str) -> Iterator[StreamCaller]:
-    """A call that stands on a connection of its own, up until the test ends it."""
+    """A call on a connection of its own, which must be up until the test ends it."""
     with line_of(site, kind) as line:
         answer, contact = site.invite(line, offer(9))
         assert answer.status == 200, answer.text
@@ -81,7 +81,7 @@ def headers_of(contact: Contact, *more: str) -> bytes:
 
 
 @pytest.mark.parametrize("size", [5_600, 7_000, 20_000, 64_500], ids=str)
-def test_a_datagram_of_any_length_is_taken_whole(trunk: Site, size: int) -> None:
+def test_a_datagram_of_any_length_is_read_completely(trunk: Site, size: int) -> None:
     contact = Contact.new()
     padding = [f"X-Data-{each}: {'{}' * 240}" for each in range(size // 500)]
     with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers_of(contact, *padding)).place() as call:
@@ -92,8 +92,8 @@ def test_a_datagram_of_any_length_is_taken_whole(trunk: Site, size: int) -> None
     assert project.ended_call(contact.id)["ended_by"] == "caller"
 
 
-@pytest.mark.parametrize("kept", [0.5, 0.9], ids=["in its head", "in its body"])
-def test_an_invite_that_was_cut_on_its_way_is_refused(trunk: Site, kept: float) -> None:
+@pytest.mark.parametrize("kept", [0.5, 0.9], ids=["in its header", "in its body"])
+def test_a_truncated_invite_is_rejected(trunk: Site, kept: float) -> None:
     count = trunk.count()
     headers = headers_of(Contact.new(), "X-Data: " + "a" * 2_000)
     cut: Callable[[bytes], bytes] = lambda message: message[: int(len(message.partition(PING)[0]) * kept)]  # noqa: E731
@@ -106,7 +106,7 @@ def test_an_invite_that_was_cut_on_its_way_is_refused(trunk: Site, kept: float) 
 
 
 @pytest.mark.parametrize("method", [b"INVITE", b"UPDATE", b"INFO", b"REFER", b"MESSAGE", b"OPTIONS", b"BYE"])
-def test_a_request_in_a_call_without_the_end_of_its_head_is_refused_and_the_call_goes_on(
+def test_a_request_in_a_call_with_a_truncated_header_is_rejected_and_the_call_goes_on(
     trunk: Site, method: bytes
 ) -> None:
     contact = Contact.new()
@@ -118,7 +118,7 @@ def test_a_request_in_a_call_without_the_end_of_its_head_is_refused_and_the_call
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "MESSAGE", "REGISTER", "CANCEL"])
-def test_a_request_outside_a_call_without_the_end_of_its_head_is_refused(trunk: Site, method: str) -> None:
+def test_a_request_outside_a_call_with_a_truncated_header_is_rejected(trunk: Site, method: str) -> None:
     text = options(("127.0.0.1", 9), f"cut-{method}").replace(b"OPTIONS", method.encode())
     assert Stranger(trunk.bridge).answers_to(text[:-2]) == (400,)
 
@@ -134,7 +134,7 @@ LONG: dict[str, Callable[[StreamCaller], str]] = {
 
 @STREAMS
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-def test_a_message_that_is_too_long_is_refused_and_the_connection_serves_on(
+def test_a_message_that_is_too_long_is_rejected_and_the_connection_stays_open(
     streams: SecureSite, kind: str, text: Callable[[StreamCaller], str]
 ) -> None:
     with call_on(streams, kind) as line:
@@ -148,15 +148,15 @@ def test_a_message_that_is_too_long_is_refused_and_the_connection_serves_on(
 
 ENDLESS: dict[str, Callable[[str], str]] = {
     "no length": lambda text: text.replace("Content-Length: 0\r\n", ""),
-    "a negative one": lambda text: text.replace("Content-Length: 0", "Content-Length: -1"),
-    "two that differ": lambda text: text.replace("Content-Length: 0", "l: 5\r\nContent-Length: 0"),
-    "no number": lambda text: text.replace("Content-Length: 0", "Content-Length: zero"),
+    "a negative length": lambda text: text.replace("Content-Length: 0", "Content-Length: -1"),
+    "two different lengths": lambda text: text.replace("Content-Length: 0", "l: 5\r\nContent-Length: 0"),
+    "not a number": lambda text: text.replace("Content-Length: 0", "Content-Length: zero"),
 }
 
 
 @STREAMS
 @pytest.mark.parametrize("spoil", ENDLESS.values(), ids=ENDLESS)
-def test_a_message_without_a_usable_length_is_refused_its_connection_closed_and_the_call_goes_on(
+def test_a_message_without_a_usable_length_is_rejected_and_its_connection_closed_and_the_call_goes_on(
     streams: SecureSite, kind: str, spoil: Callable[[str], str]
 ) -> None:
     with call_on(streams, kind) as line:
@@ -167,11 +167,11 @@ def test_a_message_without_a_usable_length_is_refused_its_connection_closed_and_
         assert line.reinvite(offer(9)).status == 200
         assert line.bye() == 200
     reason = "closed: where its next message begins cannot be known"
-    wait_for(lambda: reason in streams.log(), "the log's word of it")
+    wait_for(lambda: reason in streams.log(), "the log line")
 
 
 @STREAMS
-def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_one_by_which_the_caller_has_come_back(
+def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_callers_new_connection(
     streams: SecureSite, kind: str
 ) -> None:
     with line_of(streams, kind) as line:
@@ -193,7 +193,7 @@ def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_one_by_which
     [[PING], [b"\r\n", b"\r\n"], [b"\r", b"\n\r", b"\n"], [PING + PING]],
     ids=["at once", "two", "three", "twice"],
 )
-def test_a_ping_is_answered_at_once(streams: SecureSite, kind: str, said: list[bytes]) -> None:
+def test_a_ping_gets_its_pong_at_once(streams: SecureSite, kind: str, said: list[bytes]) -> None:
     with line_of(streams, kind) as line:
         for each in said:
             line.socket.sendall(each)
@@ -204,13 +204,13 @@ def test_a_ping_is_answered_at_once(streams: SecureSite, kind: str, said: list[b
         while len(heard) < len(expected):
             heard += line.socket.recv(9)
         assert heard == expected
-        # A single line end is none: what comes is the answer to the next message.
+        # A single CRLF is no ping: the next thing received is the response to the next message.
         line.socket.sendall(PONG)
         assert line.options() == 200
 
 
 @STREAMS
-def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memory_stays(
+def test_a_peer_that_does_not_read_responses_loses_its_connection_and_their_memory_is_released(
     streams: SecureSite, kind: str
 ) -> None:
     before = streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use")
@@ -228,8 +228,9 @@ def test_a_peer_that_does_not_read_its_answers_loses_the_connection_and_no_memor
             return False
 
         wait_for(is_cut_off, "the end of the connection")
-    wait_for(lambda: f"port {port}, closed: the peer does not read" in streams.log(), "the log's word of it")
-    # What waited for it had a pool each.
+    wait_for(lambda: f"port {port}, closed: the peer does not read" in streams.log(), "the log line")
+    # Each waiting response had a pool of its own.
     wait_for(
-        lambda: streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use") < before + 100, "the memory to be back"
+        lambda: streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use") < before + 100,
+        "the memory to be released",
     )

@@ -12,7 +12,7 @@ SEED = 4475
 
 @pytest.mark.timeout(300)
 def test_mutants_of_our_own_messages_harm_no_call(tmp_path: Path) -> None:
-    """The process lives, it says nothing of a fault of its own, all that was taken is given back, calls go on."""
+    """The process survives, logs no fault of its own, releases all that it took, and calls go on."""
     said: list[str] = []
     report = fuzz(MESSAGES, SEED, tmp_path, said.append)
     assert report.messages == MESSAGES

@@ -1,4 +1,4 @@
-"""What an agent asks for in its `handoff` event, and what becomes of what it still had to say."""
+"""An agent's `handoff` event: what it may ask for, and when its queued audio plays."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def shared_agents(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) ->
 
 @pytest.fixture
 def site(shared_agents: WebsocketSite) -> Iterator[WebsocketSite]:
-    """The bridge that these tests share; none may leave a call behind."""
+    """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_agents
     shared_agents.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
 
-# ------------------------------------------------------------ what is asked for
+# ------------------------------------------------------------ contents of the request
 
 
-def test_an_agent_may_ask_for_a_human_and_no_more(site: WebsocketSite) -> None:
+def test_an_agent_may_ask_for_a_human_without_details(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call() as call:
         agent, call_id = call.agent(), call.answered()
@@ -50,7 +50,7 @@ def test_an_agent_may_ask_for_a_human_and_no_more(site: WebsocketSite) -> None:
     assert count.shows(0, "sipbridge_agent_faults_total")
 
 
-def test_an_agent_says_where_why_and_what_the_human_shall_know(site: WebsocketSite) -> None:
+def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(site: WebsocketSite) -> None:
     said = [{"role": "caller", "text": "It is about my bill."}, {"role": "agent", "text": "I see."}]
     with site.call() as call:
         agent = call.agent()
@@ -113,10 +113,10 @@ def test_an_agent_may_have_the_caller_transferred(site: WebsocketSite, wish: dic
     assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="refer", result="success")
 
 
-# ------------------------------------------------------------ what cannot be
+# ------------------------------------------------------------ refused requests
 
 
-# Each with what the answer must name.
+# Each with what the refusal must name.
 IMPOSSIBLE: tuple[tuple[object, str], ...] = (
     ({"destination": "nowhere"}, "destination"),
     ({"parameters": {"p10": "ten"}}, "p10"),
@@ -131,7 +131,7 @@ IMPOSSIBLE: tuple[tuple[object, str], ...] = (
 )
 
 
-def test_what_cannot_be_is_refused_and_the_call_goes_on(site: WebsocketSite) -> None:
+def test_an_impossible_handoff_is_refused_and_the_call_goes_on(site: WebsocketSite) -> None:
     with site.call() as call:
         agent, call_id = call.agent(), call.answered()
         count = site.trunk.count()
@@ -142,7 +142,7 @@ def test_what_cannot_be_is_refused_and_the_call_goes_on(site: WebsocketSite) -> 
             assert why in refused["error_message"]
             assert "xxxx" not in refused["error_message"]
             assert count.shows(times, "sipbridge_agent_faults_total", type="websocket", fault="bad_handoff")
-        assert call.answered() == call_id  # still
+        assert call.answered() == call_id  # queued audio
         assert call.signals() == []
         agent.hand_off(reason="then this")
         accepted = agent.wait_for("handoff", len(IMPOSSIBLE) + 1)[-1][1]["handoff"]
@@ -154,12 +154,12 @@ def test_what_cannot_be_is_refused_and_the_call_goes_on(site: WebsocketSite) -> 
 
 
 @pytest.mark.parametrize("first", ["event", "http", "none"])
-def test_of_two_that_ask_one_wins_and_the_other_is_told_so(site: WebsocketSite, first: str) -> None:
+def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(site: WebsocketSite, first: str) -> None:
     count = site.trunk.count()
     with site.call() as call:
         agent, call_id = call.agent(), call.answered()
-        agent.say_at_once(noise(1))  # what it still has to say keeps its socket open
-        wait_for(lambda: noise(0.1) in call.heard(), "its first words")
+        agent.say_at_once(noise(1))  # its queued audio keeps its socket open
+        wait_for(lambda: noise(0.1) in call.heard(), "its first audio")
 
         def ask_by_http() -> int:
             return call.project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "http"}).status
@@ -183,10 +183,10 @@ def test_of_two_that_ask_one_wins_and_the_other_is_told_so(site: WebsocketSite, 
     assert count.shows(0, "sipbridge_agent_faults_total", fault="bad_handoff")
 
 
-# ------------------------------------------------------------ what it still had to say
+# ------------------------------------------------------------ queued audio
 
 
-def test_what_an_agent_still_has_to_say_is_played_out_before_cxone_hears_of_it(site: WebsocketSite) -> None:
+def test_an_agents_queued_audio_plays_before_cxone_is_signalled(site: WebsocketSite) -> None:
     said = noise(2)
     with site.call() as call:
         agent = call.agent()
@@ -196,7 +196,7 @@ def test_what_an_agent_still_has_to_say_is_played_out_before_cxone_hears_of_it(s
         signalled_ns = call.signalled_ns()
         call.went_as_written()
         heard, caller = call.heard(), call.caller
-        begin = heard.index(said)  # all of it, bit by bit
+        begin = heard.index(said)  # all of it, bit for bit
         first_ns, last_ns = (
             next(at_ns for end, at_ns in ends_of(caller.audio) if end > place)
             for place in (begin, begin + len(said) - 1)
@@ -206,7 +206,7 @@ def test_what_an_agent_still_has_to_say_is_played_out_before_cxone_hears_of_it(s
     assert site.stage(call, "play_out")["reason"] == "done"
 
 
-def test_an_agent_that_would_speak_on_is_cut_off_after_ten_seconds(site: WebsocketSite) -> None:
+def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(site: WebsocketSite) -> None:
     said = noise(3 * PLAY_OUT_SECONDS)
     with site.call() as call:
         agent = call.agent()
@@ -228,17 +228,17 @@ def test_an_agent_that_would_speak_on_is_cut_off_after_ten_seconds(site: Websock
 
 
 def ends_of(audio: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
-    """Return where each piece of what was heard ends, and when it came."""
+    """Return where each piece of the received audio ends, and when it arrived."""
     end = 0
     for at_ns, piece in audio:
         end += len(piece)
         yield end, at_ns
 
 
-# ------------------------------------------------------------ who asks in the agent's place
+# ------------------------------------------------------------ requests that do not come from the agent
 
 
-def test_the_key_for_a_human_works_in_a_prompt_which_is_played_out(site: WebsocketSite) -> None:
+def test_the_dtmf_digit_for_a_human_works_in_a_prompt_which_plays_to_its_end(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call("prompt") as call:
         call.caller.press("50")

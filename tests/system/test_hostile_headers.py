@@ -1,4 +1,4 @@
-"""What a caller writes into its headers comes out where it belongs, as the text it is, and nowhere as anything else."""
+"""Hostile values in a caller's headers appear only where they belong, as text, and are never interpreted."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ HOSTILE = {
     "quotes": 'a"b\\"c\\\\',
     "long": "x" * 6_000,
 }
-# Tokens (RFC 3261, 25.1), with a value in two lines.
+# Tokens (RFC 3261, 25.1), with a folded value.
 ODD_NAMES = dict.fromkeys(("X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"), b"4\r\n\t2")
-# No UTF-8, and what SIP forbids in a value: such bytes may be replaced or dropped on their way.
+# Not UTF-8, and characters that SIP forbids in a value: such bytes may be replaced or dropped on their way.
 UNCLEAN = {"no utf-8": b"\xff\xfe\xc0\xaf", "nul": b"a\x00X-Injected: 1", "surrogate": b"\xed\xa0\x80"}
 
 
@@ -61,7 +61,7 @@ class Scene:
         return RawCall(self.bridge.sip, NUMBER.encode(), sender + lines)
 
     def log(self) -> list[dict[str, object]]:
-        """Each line of the log; every one has to be JSON."""
+        """Each line of the log; every one must be JSON."""
         return [json.loads(line) for line in self.bridge.program.log.read_text().splitlines()]
 
 
@@ -89,7 +89,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
             yield Scene(running, cxone, agent, folder, port)
 
 
-def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_websocket_agent(scene: Scene) -> None:
+def test_headers_of_any_allowed_name_go_to_a_websocket_agent(scene: Scene) -> None:
     with scene.call(WEBSOCKET, Contact.new(), ODD_NAMES, b"+15550100;cpc=ordinary;oli=0").place() as call:
         assert call.status == 200
         agent = scene.agent.next_call()
@@ -100,7 +100,7 @@ def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_websocket_agent(scene:
         agent.hang_up()
 
 
-def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_sip_agent(scene: Scene) -> None:
+def test_headers_of_any_allowed_name_go_to_a_sip_agent(scene: Scene) -> None:
     with (
         Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
         scene.call(SIP, Contact.new(), ODD_NAMES) as call,
@@ -111,7 +111,7 @@ def test_headers_of_any_name_that_rfc_3261_allows_go_to_a_sip_agent(scene: Scene
         assert {name: invite.header(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
 
 
-def test_headers_of_any_name_that_rfc_3261_allows_go_into_the_signal(scene: Scene) -> None:
+def test_headers_of_any_allowed_name_go_into_the_signal(scene: Scene) -> None:
     contact = Contact.new()
     with scene.call(RELEASE, contact, ODD_NAMES).place() as call:
         assert call.status == 200
@@ -121,7 +121,7 @@ def test_headers_of_any_name_that_rfc_3261_allows_go_into_the_signal(scene: Scen
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_websocket_agent_is_given_a_hostile_header_as_text(scene: Scene, text: str) -> None:
+def test_a_websocket_agent_receives_a_hostile_header_as_text(scene: Scene, text: str) -> None:
     with scene.call(WEBSOCKET, Contact.new(), {"X-Hostile": text.encode()}).place() as call:
         assert call.status == 200
         agent = scene.agent.next_call()
@@ -133,7 +133,7 @@ def test_a_websocket_agent_is_given_a_hostile_header_as_text(scene: Scene, text:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_sip_agent_is_given_a_hostile_header_in_one_line_or_not_at_all(scene: Scene, text: str) -> None:
+def test_a_sip_agent_receives_a_hostile_header_on_one_line_or_not_at_all(scene: Scene, text: str) -> None:
     with (
         Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
         scene.call(SIP, Contact.new(), {"X-Hostile": text.encode()}) as call,
@@ -146,7 +146,7 @@ def test_a_sip_agent_is_given_a_hostile_header_in_one_line_or_not_at_all(scene: 
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_the_signal_and_the_record_have_a_hostile_header_as_text(scene: Scene, text: str) -> None:
+def test_signal_and_record_contain_a_hostile_header_as_text(scene: Scene, text: str) -> None:
     contact = Contact.new()
     with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
         assert call.status == 200
@@ -160,8 +160,8 @@ def test_the_signal_and_the_record_have_a_hostile_header_as_text(scene: Scene, t
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_caller_is_shown_as_text_everywhere(scene: Scene, text: str) -> None:
-    """In From a URI's own characters end it: what is left is what the caller is called, in one piece, everywhere."""
+def test_a_hostile_caller_address_is_shown_as_text_everywhere(scene: Scene, text: str) -> None:
+    """In From the characters of a URI end it: the rest is the caller's address, in one piece, everywhere."""
     contact = Contact.new()
     user = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
     with scene.call(RELEASE, contact, {}, user).place() as call:
@@ -175,22 +175,22 @@ def test_a_hostile_caller_is_shown_as_text_everywhere(scene: Scene, text: str) -
         project.ended_call(contact.id)
 
 
-def test_a_key_that_is_none_is_overlooked_and_the_next_is_heard(scene: Scene) -> None:
+def test_an_invalid_dtmf_digit_is_ignored_and_the_next_one_is_reported(scene: Scene) -> None:
     """Found by the fuzzer: a byte over 0x7f as the Signal of an INFO."""
     with scene.call(WEBSOCKET, Contact.new(), {}).place() as call:
         agent = scene.agent.next_call()
         for key in (b"\xff", b"Z", b"\x80", b"5"):
             call.press(key)
-        wait_for(lambda: agent.keys() == "5", "the one key that is one")
+        wait_for(lambda: agent.keys() == "5", "the one valid digit")
         agent.hang_up()
     assert "internal_error" not in scene.bridge.program.log.read_text()
 
 
 @pytest.mark.parametrize("value", UNCLEAN.values(), ids=UNCLEAN)
-def test_bytes_that_are_no_text_harm_nothing(scene: Scene, value: bytes) -> None:
+def test_bytes_that_are_not_text_have_no_effect(scene: Scene, value: bytes) -> None:
     contact = Contact.new()
     with scene.call(RELEASE, contact, {"X-Hostile": value, "X-Other": b"as it was"}).place() as call:
-        assert call.status in {0, 200}  # PJSIP drops what it cannot read
+        assert call.status in {0, 200}  # PJSIP drops what it cannot parse
         if call.status == 200:
             (signal,) = scene.cxone.signals(contact.id, wait_for=1)
             assert MARK not in " ".join(signal["parameters"].keys())
@@ -201,14 +201,16 @@ def test_bytes_that_are_no_text_harm_nothing(scene: Scene, value: bytes) -> None
 @pytest.mark.parametrize(
     ("header", "status"), [("X-InContact-ContactId", {400}), ("X-Auth-Token", {403, 400})], ids=["contact id", "token"]
 )
-def test_a_hostile_id_or_token_gets_nobody_in(scene: Scene, header: str, status: set[int], text: str) -> None:
+def test_an_invite_with_a_hostile_id_or_token_is_rejected(
+    scene: Scene, header: str, status: set[int], text: str
+) -> None:
     with scene.call(RELEASE, Contact.new(), {header: text.encode()}).place() as call:
         assert call.status in status
         assert text.encode() not in call.answer
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_main_contact_id_is_none(scene: Scene, text: str) -> None:
+def test_a_hostile_main_contact_id_is_ignored(scene: Scene, text: str) -> None:
     contact = Contact.new()
     with scene.call(RELEASE, contact, {"X-InContact-MasterId": text.encode()}).place() as call:
         assert call.status == 200
@@ -217,23 +219,23 @@ def test_a_hostile_main_contact_id_is_none(scene: Scene, text: str) -> None:
         scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
 
 
-def test_a_hostile_number_is_nobodys(scene: Scene) -> None:
+def test_a_hostile_number_belongs_to_no_client(scene: Scene) -> None:
     for text in HOSTILE.values():
         number = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
         with RawCall(scene.bridge.sip, number, b"From: <sip:a@127.0.0.1>;tag=a\r\n") as call:
             assert call.place().status == 404
 
 
-def test_neither_log_nor_metrics_take_a_hostile_value_for_their_own(scene: Scene) -> None:
+def test_hostile_values_forge_no_log_line_and_no_metric(scene: Scene) -> None:
     for text in HOSTILE.values():
         contact = Contact.new()
         with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
             assert call.status == 200
             scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
-    wait_for(lambda: all("time" in line and "level" in line for line in scene.log()), "whole lines in the log")
+    wait_for(lambda: all("time" in line and "level" in line for line in scene.log()), "complete lines in the log")
     log = scene.bridge.program.log.read_text()
     assert "internal_error" not in log
     assert "\x1b" not in log
     assert not any(MARK in name for line in scene.log() for name in line)
-    # The reader of metrics raises where a line is none.
+    # The parser of metrics raises on a malformed line.
     assert scene.bridge.metrics().value("sipbridge_invites_total", code="200") > 0

@@ -1,4 +1,4 @@
-"""What strangers do to the HTTP address of the running program, with a call in progress."""
+"""Hostile clients of the running program's HTTP address, with a call in progress."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STRANGERS = 3_000
 
 @pytest.fixture
 def alone(tmp_path: Path, cxone: Simulator) -> Iterator[Site]:
-    """A bridge of one's own, with a key for admin."""
+    """A bridge for one test, with an admin key."""
     with site(tmp_path, cxone, http={"admin": {"keys": [ADMIN_KEY]}}) as trunk:
         yield trunk
 
 
-def test_thousands_of_connections_that_say_nothing_cost_little_and_leave_call_and_health_alone(alone: Site) -> None:
+def test_thousands_of_silent_connections_cost_little_and_disturb_neither_call_nor_health(alone: Site) -> None:
     call = alone.call("release", "waiting")
     call_id = call.answered()
     pid = alone.bridge.program.pid
@@ -95,7 +95,7 @@ def admin(trunk: Site, name: str, method: str = "GET") -> Answer:
     return fetch(f"{trunk.bridge.admin}/v1/admin/{name}", method, headers={"x-api-key": ADMIN_KEY})
 
 
-def test_a_listener_for_admin_alone(tmp_path: Path, cxone: Simulator) -> None:
+def test_the_admin_api_may_have_a_listener_of_its_own(tmp_path: Path, cxone: Simulator) -> None:
     own = {"admin": {"keys": [ADMIN_KEY], "listen": "127.0.0.1:0"}}
     with site(tmp_path, cxone, http=own) as trunk:
         assert trunk.bridge.admin != trunk.bridge.http

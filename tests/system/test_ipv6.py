@@ -1,4 +1,4 @@
-"""HTTP listens on IPv6. What becomes of SIP there is in test_preflight."""
+"""HTTP listens on IPv6. SIP over IPv6 is the subject of test_preflight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.web.http import fetch
 
 
 @needs_ipv6
-def test_both_listeners_of_http_may_be_on_ipv6(tmp_path: Path, cxone: Simulator) -> None:
+def test_both_http_listeners_may_be_on_ipv6(tmp_path: Path, cxone: Simulator) -> None:
     acme = client_settings("+19995550001", cxone.url, {"billing": project_settings("billing")})
     http = {"listen": "[::1]:0", "admin": {"keys": ["key-of-admin"], "listen": "[::1]:0"}}
     with bridge(bridge_settings(tmp_path, {"acme": acme}) | {"http": http}, tmp_path) as running:

@@ -9,7 +9,7 @@ from tests.harness.web.http import fetch
 from .site import site
 
 
-def test_over_max_calls_a_call_gets_503_and_when_to_come_again(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_call_over_max_calls_gets_503_with_retry_after(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, sip={"max_calls": 1}) as trunk:
         count = trunk.count()
         first = trunk.call("caller_hangs_up", "waiting", hold_seconds=2)
@@ -26,20 +26,20 @@ def test_over_max_calls_a_call_gets_503_and_when_to_come_again(tmp_path: Path, c
         assert trunk.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
 
 
-def test_over_its_rate_a_source_gets_503_and_when_to_come_again(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_source_over_its_rate_gets_503_with_retry_after(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, sip={"max_calls_per_second": 2}) as trunk:
         count = trunk.count()
         calls = trunk.call("over_rate", "waiting", calls=10).went_as_written()
         refusals = calls.sipp.received(503)
         assert len({refusal.header("Call-ID") for refusal in refusals}) == len(refusals)
-        assert len(refusals) >= 7  # two at once, and one more for each half second that this took
+        assert len(refusals) >= 7  # a burst of two, and one more per half second that this took
         assert all(refusal.header("Retry-After") == "1" for refusal in refusals)
         assert count.shows(len(refusals), "sipbridge_invites_total", code="503")
         trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         assert len(calls.project.calls(calls.contact.id)) == 10 - len(refusals)
 
 
-def test_a_source_that_is_not_trusted_gets_no_service(tmp_path: Path, cxone: Simulator) -> None:
+def test_an_untrusted_source_gets_403(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, sip={"trusted_sources": ["192.0.2.0/24"]}) as trunk:
         count = trunk.count()
         call = trunk.call("untrusted_source").went_as_written()

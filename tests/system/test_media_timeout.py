@@ -1,4 +1,4 @@
-"""A caller whose RTP stops: `media_timeout_seconds` later it is handed off, or hung up on."""
+"""A caller whose RTP stops is handed off, or hung up on, after `media_timeout_seconds`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DESK = "desk"
 
 @dataclass(frozen=True)
 class Somebody:
-    """Who takes a call of the bridge: an agent or a desk, with audio of ours."""
+    """The far end of a call that the bridge places: an agent or a desk, with audio of the test."""
 
     sipp: Sipp
     audio: RtpStream
@@ -36,7 +36,7 @@ class Somebody:
 
 @dataclass(frozen=True)
 class Stage:
-    """A bridge whose callers may be away for a second, and a port that it calls."""
+    """A bridge with a media timeout of a second, and a port that it calls."""
 
     callers: WebsocketSite
     port: int
@@ -48,7 +48,7 @@ class Stage:
 
     @contextmanager
     def call(self, project: str, scenario: str = "media_caller", *, hold_seconds: float = 0) -> Iterator[Talk]:
-        """Place a call; it is up with audio inside."""
+        """Place a call, with audio while the block runs."""
         with self.callers.call(project, scenario, hold_seconds=hold_seconds) as call:
             call.answered()
             wait_for(lambda: call.caller.has_begun, "audio of the caller")
@@ -56,13 +56,13 @@ class Stage:
 
     @contextmanager
     def joined(self, project: str) -> Iterator[tuple[Talk, Somebody]]:
-        """Place a call that is joined to somebody."""
+        """Place a call that is joined to an agent or a desk."""
         with self.callers.rtp.port() as port:
             keys = {"rtp_port": str(port.port)}
             sipp = Sipp("media_agent", self.trunk.folder, port=self.port, keys=keys).await_port()
             with sipp, self.callers.call(project) as call:
                 wait_for(lambda: call.caller.has_begun, "audio of the caller")
-                wait_for(lambda: port.stream().has_begun, "audio of the other")
+                wait_for(lambda: port.stream().has_begun, "audio of the far end")
                 yield call, Somebody(sipp, port.stream())
 
 
@@ -75,7 +75,7 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> 
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """The bridge that these tests share; none may leave a call behind."""
+    """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_stage
     shared_stage.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
@@ -100,7 +100,7 @@ def _projects(folder: Path, url: str, port: int) -> dict[str, Settings]:
 
 
 def assert_handed_off(stage: Stage, project: str, call: Talk) -> None:
-    """Show that a caller who has gone silent gets a human."""
+    """Assert that the call of a silent caller is handed off."""
     count = stage.trunk.count()
     call.caller.muted = True
     call.went_as_written()
@@ -110,7 +110,7 @@ def assert_handed_off(stage: Stage, project: str, call: Talk) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project=project)
 
 
-def test_a_stranger_that_sends_audio_does_not_keep_a_call_whose_caller_is_gone(stage: Stage) -> None:
+def test_a_strangers_audio_does_not_keep_up_the_call_of_a_silent_caller(stage: Stage) -> None:
     with stage.call("websocket") as call, stage.callers.rtp.port() as port:
         port.call(call.caller.remote)
         assert_handed_off(stage, "websocket", call)
@@ -122,14 +122,14 @@ def test_a_caller_whose_audio_stops_is_handed_off(stage: Stage, project: str) ->
         assert_handed_off(stage, project, call)
 
 
-def test_a_caller_whose_audio_stops_is_handed_off_by_a_sip_agent_too(stage: Stage) -> None:
+def test_a_caller_of_a_sip_agent_whose_audio_stops_is_handed_off(stage: Stage) -> None:
     with stage.joined("sip") as (call, agent):
         call.answered()
         assert_handed_off(stage, "sip", call)
         agent.sipp.check()
 
 
-def test_or_it_is_hung_up_on_where_the_project_says_so(stage: Stage) -> None:
+def test_a_caller_whose_audio_stops_is_hung_up_on_if_the_project_says_so(stage: Stage) -> None:
     count = stage.trunk.count()
     with stage.call("ended") as call:
         call.caller.muted = True
@@ -140,13 +140,13 @@ def test_or_it_is_hung_up_on_where_the_project_says_so(stage: Stage) -> None:
     assert count.shows(1, "sipbridge_calls_total", result="upstream_error", reason="media_timeout")
 
 
-def test_a_caller_that_never_sends_audio_is_let_be(stage: Stage) -> None:
+def test_a_caller_that_never_sends_audio_is_not_timed_out(stage: Stage) -> None:
     with stage.callers.call("prompt", "caller_hangs_up", hold_seconds=3 * TIMEOUT_SECONDS) as call:
         call.went_as_written()
         assert call.record()["reason"] == "caller_hung_up"
 
 
-def test_a_caller_may_be_silent_where_the_project_says_so(stage: Stage) -> None:
+def test_a_caller_may_be_silent_if_the_project_has_no_media_timeout(stage: Stage) -> None:
     with stage.call("patient", "media_hold", hold_seconds=TIMEOUT_SECONDS) as call:
         call.caller.muted = True
         wait_for(lambda: acknowledged(call, 3), "the end of the hold")
@@ -155,7 +155,7 @@ def test_a_caller_may_be_silent_where_the_project_says_so(stage: Stage) -> None:
         assert call.record()["reason"] == "agent_ended"
 
 
-def test_a_caller_on_hold_is_not_away(stage: Stage) -> None:
+def test_a_caller_on_hold_is_not_timed_out(stage: Stage) -> None:
     with stage.call("websocket", "media_hold", hold_seconds=2 * TIMEOUT_SECONDS) as call:
         wait_for(lambda: acknowledged(call, 2), "the hold")
         call.caller.muted = True
@@ -165,7 +165,7 @@ def test_a_caller_on_hold_is_not_away(stage: Stage) -> None:
 
 
 def acknowledged(call: Talk, times: int) -> bool:
-    """Whether the caller has sent so many INVITEs and ACKs."""
+    """True if the caller has sent this many INVITEs and ACKs."""
     acks = [each for each in call.sipp.messages if each.sent and each.method == "ACK"]
     return any(each.header("CSeq").startswith(f"{times} ") for each in acks)
 
@@ -174,7 +174,7 @@ def acknowledged(call: Talk, times: int) -> bool:
 
 
 def assert_ends_handed_off(call: Talk, desk: Somebody) -> None:
-    """Show that both legs end, and that the handoff is as good as it was."""
+    """Assert that both legs end, and that the handoff is still a success."""
     call.went_as_written()
     desk.sipp.check()
     record = call.record()
@@ -185,7 +185,7 @@ def assert_ends_handed_off(call: Talk, desk: Somebody) -> None:
 
 
 @pytest.mark.parametrize("who", ["caller", DESK])
-def test_a_joined_call_ends_where_one_of_the_two_falls_silent(stage: Stage, who: str) -> None:
+def test_a_joined_call_ends_when_either_leg_falls_silent(stage: Stage, who: str) -> None:
     with stage.joined(DESK) as (call, desk):
         (call.caller if who == "caller" else desk.audio).muted = True
         assert_ends_handed_off(call, desk)

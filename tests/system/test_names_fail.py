@@ -1,4 +1,4 @@
-"""Names that do not resolve, and a resolver that hangs, harm only those who need them."""
+"""Names that do not resolve, and a resolver that hangs, harm only the calls that need them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.harness.settings import bridge_settings, client_settings, project_set
 
 from .site import Site
 
-HANGING = [f"hanging-{number}" for number in range(5)]  # more than getaddrinfo has threads for names
+HANGING = [f"hanging-{number}" for number in range(5)]  # more names than getaddrinfo has threads
 STOP_SECONDS = 9.0
 
 
-def test_names_that_hang_hold_up_nobody_else(tmp_path: Path, cxone: Simulator) -> None:
+def test_lookups_that_hang_delay_no_other_call(tmp_path: Path, cxone: Simulator) -> None:
     port = cxone.url.rpartition(":")[2]
     numbers = {name: f"+1999555010{place}" for place, name in enumerate(["named", "nameless", *HANGING])}
     clients = {
@@ -45,7 +45,7 @@ def test_names_that_hang_hold_up_nobody_else(tmp_path: Path, cxone: Simulator) -
             assert count("sipbridge_handoffs_total", client=name, reason="signal_undelivered") == 1
         assert set(names.asked) >= {f"{name}.test" for name in numbers}
         site.call("release", HANGING[0])
-        running.wait_for_metric(1, "sipbridge_calls_active")  # and a lookup is under way
+        running.wait_for_metric(1, "sipbridge_calls_active")  # while a lookup is in progress
         started = time.monotonic()
         assert running.program.stop() == 0
         assert time.monotonic() - started < STOP_SECONDS

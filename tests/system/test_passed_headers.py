@@ -1,4 +1,4 @@
-"""Headers of SIP's own that a project passes to its agent, and the caller whom the trunk asserts."""
+"""Standard SIP headers that a project passes to its agent, and the caller identity that the trunk asserts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Scene:
             yield call
 
     def caller(self, project: str, contact: Contact) -> str:
-        """Return the caller as the record of the call has it."""
+        """Return the caller in the record of the call."""
         number: str = self.bridge.project("passing", project, key(project)).ended_call(contact.id)["caller_number"]
         return number
 
@@ -68,7 +68,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
             yield Scene(running, cxone, folder, port, agent)
 
 
-def test_a_sip_agent_is_given_them_as_headers_of_their_names(scene: Scene) -> None:
+def test_a_sip_agent_receives_passed_headers_under_their_names(scene: Scene) -> None:
     contact = Contact.new()
     with (
         Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
@@ -86,7 +86,7 @@ def test_a_sip_agent_is_given_them_as_headers_of_their_names(scene: Scene) -> No
 
 
 @pytest.mark.parametrize(("privacy", "caller"), [("", "+15550199"), ("Privacy: id\r\n", "+15550100")])
-def test_a_websocket_agent_is_given_them_as_parameters(scene: Scene, privacy: str, caller: str) -> None:
+def test_a_websocket_agent_receives_passed_headers_as_parameters(scene: Scene, privacy: str, caller: str) -> None:
     contact = Contact.new()
     with scene.call("websocket", contact, privacy) as call:
         assert call.place().status == 200

@@ -1,4 +1,4 @@
-"""What `run` refuses, `check` and a reload refuse, with the same words."""
+"""`run`, `check` and a reload refuse the same configurations with the same errors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_check_run_and_reload_refuse_the_same_files_with_the_same_words(trunk: Site, name: str, capsys: Output) -> None:
+def test_check_run_and_reload_refuse_the_same_files_with_the_same_errors(
+    trunk: Site, name: str, capsys: Output
+) -> None:
     file = trunk.folder / "bridge.yaml"
     good = file.read_text()
     change, said = BAD[name]
@@ -106,7 +108,7 @@ def test_check_run_and_reload_refuse_the_same_files_with_the_same_words(trunk: S
 
 
 def _refused(trunk: Site) -> list[str]:
-    """Have the bridge reload, and return what it has against the file."""
+    """Reload the bridge, and return its errors about the file."""
     log = trunk.bridge.program.log
     before = len(log.read_text())
     count = trunk.count()
@@ -120,8 +122,8 @@ def _refused(trunk: Site) -> list[str]:
     return wait_for(lines, "the reason")
 
 
-def test_a_start_that_fails_logs_its_cause_and_nothing_else(trunk: Site, tmp_path: Path) -> None:
-    """An address in use is for the start to find out; by then the CXone side must not have begun."""
+def test_a_failed_start_logs_its_cause_and_nothing_else(trunk: Site, tmp_path: Path) -> None:
+    """An address in use is found only at the start; by then the CXone client must not have begun."""
     settings = yaml.safe_load((trunk.folder / "bridge.yaml").read_text())
     settings["store"]["url"] = f"sqlite:///{tmp_path}/calls.db"
     settings["sip"]["listen"] = [f"udp://{trunk.bridge.sip}", "tcp://127.0.0.1:0"]

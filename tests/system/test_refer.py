@@ -15,7 +15,7 @@ MAX_CALLS = 30
 SLOTS = LEGS_A_CALL * MAX_CALLS + SPARE_SLOTS
 
 
-def test_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
+def test_a_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("refer_ok", "refer").went_as_written()
     record = call.record()
@@ -36,7 +36,7 @@ def test_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
         ("refer_busy", "refer_failed, released"),
     ],
 )
-def test_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, story: str) -> None:
+def test_a_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, story: str) -> None:
     count = trunk.count()
     call = trunk.call(scenario, "refer").went_as_written()
     handoff = call.record()["handoff"]
@@ -51,7 +51,7 @@ def test_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, stor
     ("scenario", "story"),
     [("refer_no_notify", "refer_no_notify"), ("refer_bye_before_notify", "refer_peer_hung_up")],
 )
-def test_refer_of_which_nothing_more_is_heard_is_no_success(trunk: Site, scenario: str, story: str) -> None:
+def test_a_refer_without_a_final_notify_is_no_success(trunk: Site, scenario: str, story: str) -> None:
     count = trunk.count()
     call = trunk.call(scenario, "refer").went_as_written(40)
     handoff = call.record()["handoff"]
@@ -60,7 +60,7 @@ def test_refer_of_which_nothing_more_is_heard_is_no_success(trunk: Site, scenari
     assert count.shows(1, "sipbridge_handoffs_total", project="refer", result="indeterminate")
 
 
-def test_what_comes_of_a_refer_when_its_call_is_over_is_nothing_to_the_next_in_its_place(
+def test_the_outcome_of_a_refer_whose_call_is_over_does_not_affect_the_next_call_in_its_slot(
     tmp_path: Path, cxone: Simulator
 ) -> None:
     with site(tmp_path, cxone, sip={"max_calls": MAX_CALLS}) as trunk, ContactCall(trunk, "refer") as gone:
@@ -90,14 +90,14 @@ ENDS: dict[str, tuple[bytes, bytes, bytes]] = {
     "no body": (b"", b"", b"terminated;reason=timeout"),
     "a body of another type": (b"SIP/2.0 200 OK\r\n", b"text/plain", b"terminated;reason=giveup"),
     "an empty status": (b"\r\n", b"message/sipfrag", b"terminated;reason=rejected"),
-    "a status that cannot be read": (b"SIP/2.0 2000 OK\r\n", b"message/sipfrag", b"terminated;reason=noresource"),
-    "a time to come again": (b"", b"", b"Terminated ;reason=probation;retry-after=5"),
-    "its time": (b"SIP/2.0 100 Trying\r\n", b"message/sipfrag", b"active;expires=0"),
+    "a malformed status": (b"SIP/2.0 2000 OK\r\n", b"message/sipfrag", b"terminated;reason=noresource"),
+    "a time to retry after": (b"", b"", b"Terminated ;reason=probation;retry-after=5"),
+    "expiry": (b"SIP/2.0 100 Trying\r\n", b"message/sipfrag", b"active;expires=0"),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_subscription_that_ends_with_no_final_status_ends_the_waiting_and_is_no_success(
+def test_a_subscription_that_ends_without_a_final_status_ends_the_waiting_and_is_no_success(
     trunk: Site, end: str
 ) -> None:
     count = trunk.count()
@@ -112,11 +112,9 @@ def test_a_subscription_that_ends_with_no_final_status_ends_the_waiting_and_is_n
 
 
 @pytest.mark.parametrize(
-    "headers", [b"Refer-Sub: false\r\n", b"Expires: 0\r\n"], ids=["no subscription", "a subscription of no time"]
+    "headers", [b"Refer-Sub: false\r\n", b"Expires: 0\r\n"], ids=["no subscription", "expired subscription"]
 )
-def test_a_refer_of_which_its_202_says_that_nothing_will_be_heard_is_waited_for_no_longer(
-    trunk: Site, headers: bytes
-) -> None:
+def test_a_refer_whose_202_announces_no_notify_is_not_waited_for(trunk: Site, headers: bytes) -> None:
     with ContactCall(trunk, "refer") as call:
         call.place()
         call.take_refer(headers=headers)
@@ -134,7 +132,7 @@ def test_a_refer_of_which_its_202_says_that_nothing_will_be_heard_is_waited_for_
     ],
 )
 @pytest.mark.parametrize("first", ["the response", "the NOTIFY"])
-def test_a_final_2xx_is_a_success_in_whatever_form_it_comes(
+def test_a_final_2xx_is_a_success_in_any_form(
     trunk: Site, status: bytes, state: bytes, event: bytes, first: str
 ) -> None:
     with ContactCall(trunk, "refer") as call:
@@ -155,7 +153,7 @@ def test_a_final_2xx_is_a_success_in_whatever_form_it_comes(
 
 
 @pytest.mark.parametrize("status", [b"302 Moved Temporarily", b"401 Unauthorized", b"503 Service Unavailable"])
-def test_a_refer_that_is_rejected_falls_back_to_release(trunk: Site, status: bytes) -> None:
+def test_a_rejected_refer_falls_back_to_release(trunk: Site, status: bytes) -> None:
     challenge = b'WWW-Authenticate: Digest realm="r", nonce="n"\r\n' if status.startswith(b"401") else b""
     with ContactCall(trunk, "refer") as call:
         call.place()
@@ -164,7 +162,7 @@ def test_a_refer_that_is_rejected_falls_back_to_release(trunk: Site, status: byt
         assert call.record()["handoff"]["transfer"] == "refer_refused, released"
 
 
-def test_a_refer_that_timed_out_further_on_may_have_arrived(trunk: Site) -> None:
+def test_a_refer_that_timed_out_downstream_may_have_arrived(trunk: Site) -> None:
     with ContactCall(trunk, "refer") as call:
         call.place()
         call.take_refer(b"408 Request Timeout")

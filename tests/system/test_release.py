@@ -21,13 +21,13 @@ def test_release_signals_waits_and_hangs_up(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_transfers_total", method="release")
 
 
-def test_the_200_carries_the_id_under_which_the_record_is_found(trunk: Site) -> None:
+def test_the_200_carries_the_id_of_the_record(trunk: Site) -> None:
     call = trunk.call("release").went_as_written()
     (answer,) = (message for message in call.sipp.received(200) if message.method == "INVITE")
     assert call.record()["id"] == answer.header("X-Sipbridge-Call-Id")
 
 
-def test_cxone_that_hangs_up_after_the_signal_has_taken_the_caller(trunk: Site) -> None:
+def test_a_bye_from_cxone_after_the_signal_completes_the_handoff(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release_by_cxone").went_as_written()
     record = call.record()
@@ -38,7 +38,7 @@ def test_cxone_that_hangs_up_after_the_signal_has_taken_the_caller(trunk: Site) 
     assert count.shows(1, "sipbridge_handoffs_total", project="release", result="success", reason="handed_off")
 
 
-def test_a_client_may_take_the_parameters_in_the_query(trunk: Site) -> None:
+def test_a_client_may_receive_the_parameters_in_the_query(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "query").went_as_written()
     assert call.record()["handoff"]["signal"] == "accepted"
@@ -47,7 +47,7 @@ def test_a_client_may_take_the_parameters_in_the_query(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_signals_total", client="query", result="success")
 
 
-def test_a_destination_that_wants_no_signal_gets_none(trunk: Site) -> None:
+def test_a_destination_without_a_signal_sends_none(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "unsignalled").went_as_written()
     assert call.record()["handoff"]["signal"] == "none"
@@ -56,7 +56,7 @@ def test_a_destination_that_wants_no_signal_gets_none(trunk: Site) -> None:
     assert count.shows(0, "sipbridge_signals_total")
 
 
-def test_a_conversation_that_ends_with_no_handoff_is_signalled_and_ended(trunk: Site) -> None:
+def test_a_conversation_without_a_handoff_is_signalled_and_ended(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "ending").went_as_written()
     record = call.record()

@@ -26,14 +26,16 @@ def _settings(trunk: Site) -> Settings:
 
 
 def _reload(trunk: Site, text: str, outcome: str) -> None:
-    """Change the file, say so, and wait until the bridge has said what it makes of it."""
+    """Change the file, reload it, and wait until the bridge has reported the result."""
     count = trunk.count()
     (trunk.folder / "bridge.yaml").write_text(text)
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
     assert count.shows(1, "sipbridge_config_readings_total", result=outcome)
 
 
-def test_new_calls_go_by_the_new_reading_and_those_in_progress_by_their_own(tmp_path: Path, cxone: Simulator) -> None:
+def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
+    tmp_path: Path, cxone: Simulator
+) -> None:
     with site(tmp_path, cxone) as trunk:
         talking = trunk.call("release", "waiting")
         call_id = talking.answered()
@@ -45,11 +47,11 @@ def test_new_calls_go_by_the_new_reading_and_those_in_progress_by_their_own(tmp_
         projects["release"]["auth_token"] = "changed"
         del projects["greeting"]
         _reload(trunk, yaml.safe_dump(settings), "success")
-        # What is new, what has changed, what is gone.
+        # What is new, what has changed, what was removed.
         assert trunk.call("release", "late").went_as_written().signals()[0]["p2"] == "10000002"
         assert trunk.call("release", shown_token="changed").went_as_written().signals()[0]["p2"] == "777"
         assert trunk.call("bad_token", "greeting").went_as_written().project.ask("calls").status == 401
-        # The one that was up keeps its destination, and its project's key.
+        # The call in progress keeps its destination, and its project's key.
         assert talking.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 202
         assert talking.went_as_written().signals()[0]["p2"] == "10000002"
 
@@ -62,7 +64,9 @@ def test_new_calls_go_by_the_new_reading_and_those_in_progress_by_their_own(tmp_
         ("", "is no mapping"),
     ],
 )
-def test_a_bad_file_changes_nothing_and_says_why(tmp_path: Path, cxone: Simulator, text: str, said: str) -> None:
+def test_an_invalid_file_changes_nothing_and_its_error_is_logged(
+    tmp_path: Path, cxone: Simulator, text: str, said: str
+) -> None:
     with site(tmp_path, cxone) as trunk:
         before = (tmp_path / "bridge.yaml").read_text()
         _reload(trunk, text, "client_error")
@@ -75,7 +79,7 @@ def test_a_bad_file_changes_nothing_and_says_why(tmp_path: Path, cxone: Simulato
         _reload(trunk, before, "success")
 
 
-def test_what_takes_a_restart_is_named_and_stays(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_change_that_needs_a_restart_is_logged_and_has_no_effect(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         settings = _settings(trunk)
         settings["sip"]["max_calls"] = 1
@@ -89,7 +93,7 @@ def test_what_takes_a_restart_is_named_and_stays(tmp_path: Path, cxone: Simulato
         trunk.call("release").went_as_written()
 
 
-def test_a_token_of_cxone_outlives_a_reload_that_leaves_its_client_alone(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_cxone_token_is_kept_by_a_reload_that_does_not_change_its_client(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         trunk.call("release").went_as_written()
         count = trunk.count()
@@ -103,7 +107,7 @@ def test_a_token_of_cxone_outlives_a_reload_that_leaves_its_client_alone(tmp_pat
         assert count.shows(0, "sipbridge_token_requests_total", client="acme")
 
 
-def test_a_prompt_that_was_recorded_anew_is_played_after_a_reload(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_new_recording_of_a_prompt_is_played_after_a_reload(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         write_silence(tmp_path / "clip.wav", 1)
         _reload(trunk, (tmp_path / "bridge.yaml").read_text(), "success")
@@ -111,7 +115,7 @@ def test_a_prompt_that_was_recorded_anew_is_played_after_a_reload(tmp_path: Path
         assert record["handoff"]["state"] == "handoff_completed"
 
 
-def test_a_reload_that_is_asked_for_before_the_bridge_is_there_comes_as_soon_as_it_is(
+def test_a_reload_signal_during_the_start_takes_effect_once_the_bridge_is_ready(
     tmp_path: Path, cxone: Simulator
 ) -> None:
     with site(tmp_path, cxone):
@@ -119,7 +123,7 @@ def test_a_reload_that_is_asked_for_before_the_bridge_is_there_comes_as_soon_as_
     file = tmp_path / "bridge.yaml"
     log = tmp_path / "early.log"
     with Program([SIPBRIDGE, "run", "--config", file], log) as program:
-        # Once it reads its file it can be asked; where it stands then is chance.
+        # From the moment that it reads its file it can be signalled; how far it is then is chance.
         wait_for(lambda: _blocks(program.pid, signal.SIGHUP), "the bridge to begin")
         os.kill(program.pid, signal.SIGHUP)
         program.line_with("ready")
@@ -127,19 +131,19 @@ def test_a_reload_that_is_asked_for_before_the_bridge_is_there_comes_as_soon_as_
 
 
 def _blocks(pid: int, number: int) -> bool:
-    """Whether the program's main thread blocks a signal (proc(5))."""
+    """True if the program's main thread blocks a signal (proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text()
     mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
     return bool(int(mask, 16) & 1 << (number - 1))
 
 
-def test_calls_that_come_between_reloads_that_follow_at_once_are_all_answered(tmp_path: Path, cxone: Simulator) -> None:
+def test_all_calls_are_answered_during_reloads_in_quick_succession(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         calls = trunk.call("release", "ending", calls=60)
         answered = 0.0
         while calls.sipp.program.is_running:
-            # With every fifth call three at once, as a deployment sends that touches three files. More would be more
-            # than this machine carries, and callers get 503.
+            # Every fifth call triggers three reloads at once, like a deployment that changes three files.
+            # More would be more than this machine carries, and callers would get 503.
             if trunk.bridge.metrics().value("sipbridge_invites_total", code="200") >= answered:
                 answered += 5
                 for _ in range(3):

@@ -1,4 +1,4 @@
-"""The range of RTP ports used up: 503 with Retry-After, and never a call without audio."""
+"""When the range of RTP ports is used up, calls get 503 with Retry-After, and never a call without audio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAITING: Settings = {"type": "prompt", "then": "handoff"}
 def cramped(
     folder: Path, cxone: Simulator, ports: list[int], agent_port: int = 9, **projects: Settings
 ) -> Iterator[Site]:
-    """Run a bridge with but these ports, and with an agent and a desk at another; some projects more."""
+    """Run a bridge with only these ports, and with an agent and a desk at another port; with further projects."""
     there = f"sip:there@127.0.0.1:{agent_port}"
     agent = {"type": "sip", "uri": there, "answer_timeout_seconds": 1.5}
     served = {
@@ -41,7 +41,7 @@ def cramped(
 
 @contextmanager
 def held(ports: list[int]) -> Iterator[None]:
-    """Hold all ports of a range, as another program does; what another has in earnest is held, too."""
+    """Bind all ports of a range, as another program would; ports that are really in use count as bound."""
     with ExitStack() as stack:
         for port in range(ports[0], ports[1] + 1):
             with suppress(OSError):
@@ -50,16 +50,16 @@ def held(ports: list[int]) -> Iterator[None]:
 
 
 def refusal_is_counted_once(trunk: Site, project: str = "release") -> bool:
-    """Place a call that gets 503 with Retry-After, for which there is no record and no Signal."""
+    """Place a call that gets 503 with Retry-After, and has no record and no Signal."""
     count = trunk.count()
     call = trunk.call("over_capacity", project).went_as_written()
     assert call.left_no_record()
     assert call.signals() == []
-    wait_for(lambda: '"reason":"capacity"' in trunk.bridge.program.log.read_text(), "the refusal in the log")
+    wait_for(lambda: '"reason":"capacity"' in trunk.bridge.program.log.read_text(), "the rejection in the log")
     return count.shows(1, "sipbridge_invites_total", code="503") and count.shows(1, "sipbridge_invites_total")
 
 
-def test_where_our_calls_hold_all_ports_the_next_gets_503_and_the_ports_come_back(
+def test_calls_that_hold_all_ports_cause_503_and_release_the_ports(
     trunk: Site, tmp_path: Path, cxone: Simulator
 ) -> None:
     with cramped(tmp_path, cxone, free_range(3), kept=waiting_project(trunk, "kept")) as small:
@@ -74,21 +74,21 @@ def test_where_our_calls_hold_all_ports_the_next_gets_503_and_the_ports_come_bac
 
 
 def waiting_project(trunk: Site, name: str) -> Settings:
-    """A project whose prompt says nothing for seconds."""
+    """A project whose prompt is silent for seconds."""
     return project_settings(name, agent={"type": "prompt", "audio": str(trunk.folder / "clip.wav")})
 
 
-def test_where_another_program_holds_the_ports_calls_get_503_until_it_ends(tmp_path: Path, cxone: Simulator) -> None:
-    ports = free_range(150)  # PJSUA by itself tries 100 pairs
+def test_ports_held_by_another_program_cause_503_until_it_ends(tmp_path: Path, cxone: Simulator) -> None:
+    ports = free_range(150)  # PJSUA on its own tries 100 pairs
     with cramped(tmp_path, cxone, ports, release=project_settings("release")) as small:
         ready = f"{small.bridge.http}/readyz"
-        with held([ports[0], ports[1] - 1]):  # which leaves half a pair
+        with held([ports[0], ports[1] - 1]):  # leaves half a pair
             assert refusal_is_counted_once(small)
             wait_for(lambda: NO_PORTS in fetch(ready).body.decode(), "not to be ready")
             with Pinger(small.bridge.sip) as pinger:
                 assert (fetch(ready).status, *pinger.response()) == (503, 503, "5")
         assert NO_PORTS in small.bridge.program.log.read_text()
-        with held([ports[0] + 1, ports[1] - 2]):  # which leaves the last
+        with held([ports[0] + 1, ports[1] - 2]):  # leaves the last pair
             wait_for(lambda: fetch(ready).status == 200, "to be ready")
             with Pinger(small.bridge.sip) as pinger:
                 assert pinger.response() == (200, "")
@@ -96,7 +96,7 @@ def test_where_another_program_holds_the_ports_calls_get_503_until_it_ends(tmp_p
                 small.call("release").went_as_written()
 
 
-def test_agents_and_desks_that_can_have_no_audio_count_as_not_reached(tmp_path: Path, cxone: Simulator) -> None:
+def test_agents_and_desks_without_a_port_for_audio_count_as_not_reached(tmp_path: Path, cxone: Simulator) -> None:
     with cramped(tmp_path, cxone, free_range(1)) as small:
         count = small.count()
         refused = small.call("agent_caller_unserved", "bot").went_as_written()
@@ -106,7 +106,7 @@ def test_agents_and_desks_that_can_have_no_audio_count_as_not_reached(tmp_path: 
         assert [signal["p3"] for signal in handed.signals()] == ["agent_unavailable"]
         assert count.shows(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
         assert f"SIP 503, {NO_PORTS}" in small.bridge.program.log.read_text()
-        # The Studio script takes who was to be joined to a desk.
+        # The Studio script takes the caller that was to be joined to a desk.
         given = small.call("release", "desk").went_as_written()
         assert given.record()["handoff"]["transfer"] == "invite_refused, released"
         assert len(given.signals()) == 1
@@ -118,9 +118,9 @@ def test_a_call_whose_audio_is_not_open_yet_keeps_its_ports(tmp_path: Path, cxon
         options = some_calls()
         agent = Sipp("agent_rings", small.folder, port=agent_port, options=options).await_port()
         with agent:
-            # No offer: PJSUA would open its audio when it is answered, which is when the agent has been given up.
+            # Without an offer PJSUA would open its audio at the answer, which comes after the agent was given up.
             call = small.call("no_offer", "kind")
-            wait_for(lambda: agent.received("INVITE"), "the agent to be called")
+            wait_for(lambda: agent.received("INVITE"), "an INVITE to the agent")
             assert refusal_is_counted_once(small, "bot")
             (answer,) = call.went_as_written().sipp.received(200)
             agent.check()

@@ -1,4 +1,4 @@
-"""Descriptions with many lines, formats and attributes, and the audio among them."""
+"""Session descriptions with many lines, formats and attributes around the audio stream."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
 
 @dataclass
 class Call:
-    """An answered call that offers these lines again and again, in another way each time."""
+    """An answered call, whose re-INVITEs offer these lines in different forms."""
 
     line: TlsCaller
     agent: AgentCall
@@ -44,24 +44,24 @@ class Call:
     elsewhere: RtpPort
 
     def moves(self) -> None:
-        """Speak from the other port alone."""
+        """Send audio from the other port only."""
         first = self.port.stream()
         first.muted = True
         self.elsewhere.call(first.remote)
 
     def hears(self, port: RtpPort) -> bool:
-        """True if what the agent says comes to that port."""
+        """True if the agent's audio comes to that port."""
         said, before = Stamps(1), sum(len(stream.received) for stream in port.streams.values())
         self.agent.say(itertools.islice(said, FRAMES))
-        wait_for(lambda: len(said.sent) == FRAMES, "the agent's last word")
-        # What is on its way by now has come when a round of SIP is over.
+        wait_for(lambda: len(said.sent) == FRAMES, "the agent's last frame")
+        # Packets in flight have arrived once a SIP request has been answered.
         assert self.line.options() == 200
         return sum(len(stream.received) for stream in port.streams.values()) >= before + FRAMES // 2
 
 
 @contextmanager
 def call(site: SecureSite, *around: tuple[str, ...]) -> Iterator[Call]:
-    """Offer audio behind these lines."""
+    """Offer audio after these lines."""
     with ExitStack() as stack:
         port, elsewhere = (stack.enter_context(site.rtp.port()) for _ in range(2))
         line = stack.enter_context(site.line())
@@ -73,14 +73,14 @@ def call(site: SecureSite, *around: tuple[str, ...]) -> Iterator[Call]:
         site.project.ended_call(contact_id)
 
 
-def test_audio_behind_many_lines_and_formats_is_answered_where_it_stands(site: SecureSite) -> None:
+def test_audio_after_many_lines_and_formats_is_answered_in_its_position(site: SecureSite) -> None:
     many = ("m=audio 0 RTP/AVP " + " ".join(str(number) for number in range(66, 127)),)
     with call(site, *[VIDEO] * 600, many) as made:
         assert kinds(made.answer.body) == [*["-video"] * 600, "-audio", "audio"]
         assert made.hears(made.port)
 
 
-def test_audio_goes_to_a_host_name_and_rtcp_that_leads_nowhere_is_ignored(site: SecureSite) -> None:
+def test_audio_goes_to_a_host_name_and_an_unreachable_rtcp_address_is_ignored(site: SecureSite) -> None:
     def status(port: int) -> int:
         lines = (*audio(port), "a=rtcp:9 IN IP4 sbc.invalid")
         with site.line() as line:
@@ -92,12 +92,12 @@ def test_audio_goes_to_a_host_name_and_rtcp_that_leads_nowhere_is_ignored(site: 
             return answer.status
 
     with site.rtp.port() as port:
-        # The first call may be answered before the name is known.
+        # The first call may be answered before the name is resolved.
         assert 200 in (status(port.port), status(port.port))
 
 
 @pytest.mark.parametrize("method", ["reinvite", "update"])
-def test_who_holds_behind_many_attributes_hears_nothing(site: SecureSite, method: str) -> None:
+def test_a_hold_after_many_attributes_stops_the_audio(site: SecureSite, method: str) -> None:
     with call(site) as made:
         assert made.hears(made.port)
         ask = getattr(made.line, method)
@@ -111,7 +111,7 @@ def test_who_holds_behind_many_attributes_hears_nothing(site: SecureSite, method
         assert made.hears(made.port)
 
 
-def test_audio_is_turned_off_put_back_and_moved(site: SecureSite) -> None:
+def test_audio_can_be_turned_off_turned_on_and_moved(site: SecureSite) -> None:
     with call(site, VIDEO) as made:
         own, other = audio(made.port.port), audio(made.elsewhere.port)
         off = made.line.reinvite(description((*VIDEO, *OFF), version=2))
@@ -129,17 +129,17 @@ def test_audio_is_turned_off_put_back_and_moved(site: SecureSite) -> None:
         assert [version(each.body) - version(made.answer.body) for each in answers] == [0, 1, 2, 3]
 
 
-def test_what_the_bridge_offers_in_a_call_has_the_lines_of_the_call(site: SecureSite) -> None:
+def test_the_bridges_offer_in_a_call_has_the_media_lines_of_the_call(site: SecureSite) -> None:
     with call(site, VIDEO) as made:
         offered = made.line.reinvite("", late=description((*VIDEO, *audio(made.elsewhere.port))))
         assert kinds(offered.body) == ["-video", "audio"]
         made.moves()
-        wait_for(lambda: made.hears(made.elsewhere), "audio at the answer's port")
+        wait_for(lambda: made.hears(made.elsewhere), "audio at the port of the answer")
         same = made.line.reinvite(description((*VIDEO, *audio(made.elsewhere.port))))
         assert media_lines(same.body) == media_lines(offered.body)
 
 
-def test_the_description_in_a_body_of_several_parts_is_read(site: SecureSite) -> None:
+def test_the_sdp_in_a_multipart_body_is_read(site: SecureSite) -> None:
     isup = "--next\r\nContent-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x02\r\n"
     sdp = f"--next\r\nContent-Type: application/sdp\r\n\r\n{description((*VIDEO, *audio(9)))}\r\n"
     with site.line() as line:
@@ -165,7 +165,7 @@ def test_the_description_in_a_body_of_several_parts_is_read(site: SecureSite) ->
         ("no description", 400),
     ],
 )
-def test_an_offer_without_audio_to_serve_makes_no_call(site: SecureSite, sdp: str, status: int) -> None:
+def test_an_offer_without_usable_audio_is_rejected(site: SecureSite, sdp: str, status: int) -> None:
     with site.line() as line:
         answer, _ = site.invite(line, sdp)
         assert answer.status == status

@@ -1,4 +1,4 @@
-"""What the bridge writes and serves, whatever goes wrong: no secret at all, nothing of a caller's in the usual log."""
+"""The bridge's output under all faults: no secret at all, and no data of a caller in the default log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNED_LINK = re.compile(r"/pop/[\w-]+\.[\w-]+\.[\w-]+")
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
-    """All that can happen has happened, and was logged as fully as can be."""
+    """Everything that can happen has happened, and was logged at the most verbose level."""
     with scene(tmp_path_factory.mktemp("secrets"), cxone) as running:
         running.play()
         running.site.trunk.bridge.program.stop()
@@ -29,7 +29,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterat
 
 
 def found(texts: tuple[str, ...], where: str) -> dict[str, str]:
-    """Which of the texts stand there, each with what surrounds it."""
+    """The texts that were found, each with its surroundings."""
     places = {text: where.lower().find(text.lower()) for text in texts}
     return {text: where[max(0, at - 200) : at + 200] for text, at in places.items() if at >= 0}
 
@@ -49,13 +49,13 @@ def test_no_secret_is_stored(played: Scene) -> None:
     assert found((*SECRETS, *NEAR_SECRETS), stored) == {}
 
 
-def test_nothing_of_a_callers_is_logged_but_for_debugging(played: Scene) -> None:
+def test_a_callers_data_is_logged_only_at_debug_level(played: Scene) -> None:
     usual = [line for line in played.log().splitlines() if json.loads(line)["level"] != "DEBUG"]
     assert found(PERSONAL, "\n".join(usual)) == {}
 
 
-def test_what_went_wrong_is_in_the_log(played: Scene) -> None:
-    # Otherwise the tests above would have looked at nothing.
+def test_every_fault_is_in_the_log(played: Scene) -> None:
+    # Otherwise the tests above would have checked nothing.
     events = {json.loads(line).get("event") for line in played.log().splitlines()}
     assert events >= {
         *("call_ended", "invite_refused", "agent_fault", "agent_lost", "agent_unavailable"),
@@ -64,14 +64,14 @@ def test_what_went_wrong_is_in_the_log(played: Scene) -> None:
 
 
 @pytest.mark.parametrize("command", ["check FILE", f"route-test FILE --number {NUMBERS['acme']} --token none"])
-def test_commands_show_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_commands_print_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     good, bad = (settings_of(tmp_path, "http://127.0.0.1:1", "ws://127.0.0.1:1/") for _ in range(2))
-    # Secrets under keys that are not for them, and in URLs that cannot be used.
+    # Secrets under the wrong keys, and in unusable URLs.
     bad["sip"]["max_calls"] = POP_SECRET
     bad["store"]["url"] = f"redis://:{POP_SECRET}@127.0.0.1 0"
     bad["clients"]["acme"]["cxone"]["issuer"] = f"https://user:{POP_SECRET}@127.0.0.1"
     bad["clients"]["acme"]["projects"]["bot"]["agent"]["uri"] = SECRETS[0]
-    # As YAML reads a mapping in braces that lacks a blank after its colon.
+    # How YAML reads a mapping in braces without a blank after its colon.
     bad["clients"]["acme"]["cxone"][f"client_secret:{SECRETS[0]}"] = None
     bad["clients"]["acme"]["projects"]["bot"]["agent"]["headers"] = {f"Authorization:Bearer {SECRETS[0]}": None}
     for settings in (good, bad):

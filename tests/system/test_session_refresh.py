@@ -1,4 +1,4 @@
-"""Our refreshes of a session that meet trouble (RFC 4028). A session lasts 90 s at least: they share one wait."""
+"""Session refreshes of the bridge that fail (RFC 4028). A session lasts at least 90 s: the tests share one wait."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def accept(call: ContactCall, refresh: bytes) -> None:
 
 
 def meets_glare(trunk: Site, *lines: bytes) -> None:
-    """491 thrice, each after the pause of RFC 3261, 14.1 for one that did not make the call: 0 to 2 s."""
+    """491 three times, each after the pause of RFC 3261, 14.1 for the side that did not place the call: 0 to 2 s."""
     with session(trunk, *lines) as call:
         refresh, before = next_refresh(call)
         form = refresh.split()[0]
@@ -96,7 +96,7 @@ def is_of_a_call_that_is_gone(trunk: Site) -> None:
 
 
 @pytest.mark.timeout(150)
-def test_a_refresh_that_fails_is_tried_again_by_the_rule_of_its_response(trunk: Site) -> None:
+def test_a_failed_refresh_is_retried_as_its_response_demands(trunk: Site) -> None:
     update, offer = b"UPDATE with an offer", b"INVITE with an offer"
     with ThreadPoolExecutor(16) as threads:
         waits = [

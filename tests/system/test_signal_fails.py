@@ -1,4 +1,4 @@
-"""Whatever becomes of the Signal, the caller gets BYE: the Studio script then sends the caller to a human."""
+"""If the Signal fails, the caller still gets BYE: the Studio script then sends the caller to a human agent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BREAKER_SECONDS = 10
 
 
 def in_seconds(seconds: float) -> str:
-    """A moment from now, as HTTP writes it (RFC 9110, section 5.6.7)."""
+    """A moment from now in HTTP's date format (RFC 9110, section 5.6.7)."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
@@ -32,7 +32,7 @@ def in_seconds(seconds: float) -> str:
     ],
     ids=["404", "500", "503", "429 for a minute", "429 until a date", "hanging"],
 )
-def test_a_signal_that_fails_leaves_no_caller_in_silence(
+def test_a_failed_signal_leaves_no_caller_in_silence(
     trunk: Site, project: str, fault: dict[str, Any], signal: str, result: str
 ) -> None:
     count = trunk.count()
@@ -46,7 +46,7 @@ def test_a_signal_that_fails_leaves_no_caller_in_silence(
     assert count.shows(1, "sipbridge_handoffs_total", project=project, result=result)
 
 
-def test_a_cxone_that_is_not_there_leaves_no_caller_in_silence(trunk: Site) -> None:
+def test_an_unreachable_cxone_leaves_no_caller_in_silence(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("release", "nobody").went_as_written()
     handoff = call.record()["handoff"]
@@ -57,7 +57,7 @@ def test_a_cxone_that_is_not_there_leaves_no_caller_in_silence(trunk: Site) -> N
 
 @pytest.mark.parametrize("wait", ["seconds", "date"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_signal_that_is_asked_to_come_again_comes_once(trunk: Site, status: int, wait: str) -> None:
+def test_a_signal_that_gets_retry_after_is_retried_once(trunk: Site, status: int, wait: str) -> None:
     count = trunk.count()
     contact = Contact.new()
     retry_after = 1 if wait == "seconds" else in_seconds(1)
@@ -68,7 +68,7 @@ def test_a_signal_that_is_asked_to_come_again_comes_once(trunk: Site, status: in
     assert count.shows(1, "sipbridge_handoffs_total", project="release", reason="unconfirmed")
 
 
-def test_a_token_that_cxone_no_longer_takes_is_replaced(trunk: Site) -> None:
+def test_a_token_that_cxone_rejects_is_replaced(trunk: Site) -> None:
     count = trunk.count()
     contact = Contact.new()
     trunk.cxone.fail("signal", expire_tokens=True, contact_id=contact.id)
@@ -78,7 +78,7 @@ def test_a_token_that_cxone_no_longer_takes_is_replaced(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_token_requests_total", client="acme", result="success")
 
 
-def test_a_token_that_expires_under_many_calls_is_asked_for_once(trunk: Site) -> None:
+def test_a_token_that_expires_during_many_calls_is_requested_once(trunk: Site) -> None:
     trunk.call("release", "crowded").went_as_written()  # now there is a token
     count = trunk.count()
     contact = Contact.new()
@@ -90,7 +90,7 @@ def test_a_token_that_expires_under_many_calls_is_asked_for_once(trunk: Site) ->
     assert all(signalled.count(each) == 1 for each in contact.of_each(CROWD))
 
 
-def test_a_cxone_that_is_down_is_left_alone_and_asked_again_later(trunk: Site) -> None:
+def test_a_failing_cxone_is_left_alone_and_tried_again_later(trunk: Site) -> None:
     contact = Contact.new()
     for each in contact.of_each(5):
         trunk.cxone.fail("signal", status=504, contact_id=each)
@@ -112,7 +112,7 @@ def test_a_cxone_that_is_down_is_left_alone_and_asked_again_later(trunk: Site) -
     [{"latency_seconds": 60}, {"cut": "body", "latency_seconds": 60}, {"body_bytes": 10_000_000}],
     ids=["hanging", "hanging in its body", "ten megabytes"],
 )
-def test_what_becomes_of_the_transcript_changes_nothing_of_the_handoff(trunk: Site, fault: dict[str, Any]) -> None:
+def test_the_outcome_of_the_transcript_does_not_affect_the_handoff(trunk: Site, fault: dict[str, Any]) -> None:
     contact = Contact.new()
     trunk.cxone.fail("transcript", contact_id=contact.main_id, **fault)
     call = trunk.call("release", "transcribed", contact=contact)

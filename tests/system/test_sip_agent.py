@@ -14,9 +14,9 @@ from .agent_site import AgentSite, agent_site, outcomes, requests
 
 DEAD_SECONDS = 3
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
-# For an agent that speaks: some of its audio has come.
+# An agent that sends audio: some of it has arrived.
 SPEAKS_SECONDS = 0.3
-# For one that never does: it has taken the call all the same.
+# An agent that never sends audio: the call is answered all the same.
 LISTENS_SECONDS = TRIAL_SECONDS + 0.2
 
 
@@ -28,7 +28,7 @@ def shared_agents(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) ->
 
 @pytest.fixture
 def site(shared_agents: AgentSite) -> Iterator[AgentSite]:
-    """The bridge that these tests share; none may leave a call behind."""
+    """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_agents
     shared_agents.trunk.end_calls()
     shared_agents.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
@@ -36,15 +36,15 @@ def site(shared_agents: AgentSite) -> Iterator[AgentSite]:
 
 @pytest.fixture
 def own_site(tmp_path: Path, cxone: Simulator) -> Iterator[AgentSite]:
-    """A bridge for one test alone: what an agent that dies has left unanswered would come to the next at its port."""
+    """A bridge for one test: requests that an agent left unanswered would reach the next agent on its port."""
     with agent_site(tmp_path, cxone) as running:
         yield running
 
 
-# ------------------------------------------------------------ reaching it
+# ------------------------------------------------------------ reaching the agent
 
 
-def test_the_agent_is_told_who_calls_and_the_caller_cannot_say_otherwise(site: AgentSite) -> None:
+def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them(site: AgentSite) -> None:
     agent = site.agent("agent_stays")
     call = site.call("agent_caller_impostor").went_as_written()
     (invite,) = requests(agent.check(), "INVITE")
@@ -67,7 +67,7 @@ def test_the_agent_is_told_who_calls_and_the_caller_cannot_say_otherwise(site: A
         assert unwanted not in invite.text
 
 
-def test_the_agent_hears_of_the_callers_bye(site: AgentSite) -> None:
+def test_the_callers_bye_is_passed_to_the_agent(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_stays")
     call = site.call("caller_hangs_up").went_as_written()
@@ -79,7 +79,7 @@ def test_the_agent_hears_of_the_callers_bye(site: AgentSite) -> None:
     assert count.shows(1, "sipbridge_calls_total", project="bot", result="success", reason="caller_hung_up")
 
 
-def test_the_caller_hears_the_agent_before_it_answers(site: AgentSite) -> None:
+def test_early_media_of_the_agent_reaches_the_caller(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_early_media", hold_seconds=0.3)
     call = site.call("agent_caller_early").went_as_written()
@@ -99,11 +99,11 @@ def test_an_agent_may_be_called_over_tcp(site: AgentSite) -> None:
 
 
 @pytest.mark.parametrize("first", ["agent_busy", "agent_rings"])
-def test_where_one_is_not_reached_the_next_is_called(site: AgentSite, first: str) -> None:
+def test_the_next_uri_is_called_if_an_agent_is_not_reached(site: AgentSite, first: str) -> None:
     assert_the_next_is_called(site, first)
 
 
-def test_where_one_dies_the_next_is_called(own_site: AgentSite) -> None:
+def test_the_next_uri_is_called_if_an_agent_stops_during_the_call_setup(own_site: AgentSite) -> None:
     assert_the_next_is_called(own_site, "agent_tries")
 
 
@@ -119,23 +119,23 @@ def assert_the_next_is_called(site: AgentSite, first: str) -> None:
     assert count.shows(0, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
 
 
-def test_one_that_nothing_is_heard_of_is_given_up(site: AgentSite) -> None:
+def test_an_agent_that_does_not_respond_is_given_up(site: AgentSite) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", site.ports[0]))
         agent = site.agent("agent_hangs_up", second=True, hold_seconds=SPEAKS_SECONDS, speaks=True)
         call = site.call("release", "backup").went_as_written()
         agent.check()
-        # Sent at 0, 0.5 and 1.5 s (RFC 3261, 17.1.1.2), hung up after 1 s; what would come next comes at 3.5 s.
+        # Sent at 0, 0.5 and 1.5 s (RFC 3261, 17.1.1.2), given up after 1 s; the next one would be due at 3.5 s.
         silent.settimeout(3)
         came = 0
         with suppress(TimeoutError):
-            while True:  # what the agents of other tests have left without an answer comes too
+            while True:  # requests that the agents of other tests left unanswered arrive too
                 came += silent.recv(65_536).startswith(b"INVITE ")
     assert came == 3
     assert call.record()["reason"] == "agent_ended"
 
 
-def test_where_none_is_reached_the_caller_gets_480(site: AgentSite) -> None:
+def test_a_caller_gets_480_if_no_agent_is_reached(site: AgentSite) -> None:
     count = site.trunk.count()
     agents = site.agent("agent_busy"), site.agent("agent_busy", second=True)
     call = site.call("agent_caller_unserved", "backup").went_as_written()
@@ -148,7 +148,7 @@ def test_where_none_is_reached_the_caller_gets_480(site: AgentSite) -> None:
     assert count.shows(1, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
 
 
-def test_where_none_is_reached_the_caller_is_handed_off_if_the_project_says_so(site: AgentSite) -> None:
+def test_a_caller_is_handed_off_if_no_agent_is_reached_and_the_project_says_so(site: AgentSite) -> None:
     count = site.trunk.count()
     agents = site.agent("agent_busy"), site.agent("agent_rings", second=True)
     call = site.call("release", "kind").went_as_written()
@@ -160,7 +160,7 @@ def test_where_none_is_reached_the_caller_is_handed_off_if_the_project_says_so(s
     assert count.shows(1, "sipbridge_handoffs_total", project="kind")
 
 
-def test_a_caller_that_gives_up_while_the_agent_rings_leaves_no_call_there(site: AgentSite) -> None:
+def test_a_caller_that_cancels_while_the_agent_rings_leaves_no_call_at_the_agent(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_rings")
     call = site.call("agent_caller_gives_up").went_as_written()
@@ -171,11 +171,11 @@ def test_a_caller_that_gives_up_while_the_agent_rings_leaves_no_call_there(site:
     assert count.shows(1, "sipbridge_invites_total", code="487")
 
 
-# ------------------------------------------------------------ in the call
+# ------------------------------------------------------------ during the call
 
 
 @pytest.mark.parametrize("scenario", ["agent_holds", "agent_goes_inactive"])
-def test_an_agent_may_hold_and_take_back_its_caller(site: AgentSite, scenario: str) -> None:
+def test_an_agent_may_hold_and_resume_the_call(site: AgentSite, scenario: str) -> None:
     count = site.trunk.count()
     agent = site.agent(scenario, hold_seconds=LISTENS_SECONDS)
     call = site.call("release").went_as_written()
@@ -185,28 +185,30 @@ def test_an_agent_may_hold_and_take_back_its_caller(site: AgentSite, scenario: s
 
 
 @pytest.mark.parametrize("scenario", ["hold_resume", "update", "session_timer"])
-def test_what_a_trunk_does_in_a_call_leaves_the_agent_in_it(site: AgentSite, scenario: str) -> None:
+def test_hold_info_and_session_refreshes_of_the_trunk_leave_the_agent_in_the_call(
+    site: AgentSite, scenario: str
+) -> None:
     agent = site.agent("agent_stays")
     call = site.call(scenario).went_as_written()
     agent.check()
     assert call.record()["reason"] == "caller_hung_up"
 
 
-def test_keys_of_the_caller_reach_the_agent(site: AgentSite) -> None:
+def test_dtmf_digits_from_the_caller_reach_the_agent(site: AgentSite) -> None:
     agent = site.agent("agent_hears_keys")
     call = site.call("info").went_as_written()
     agent.check()
     assert call.record()["ended_by"] == "caller"
 
 
-def test_keys_of_the_agent_reach_the_caller(site: AgentSite) -> None:
+def test_dtmf_digits_from_the_agent_reach_the_caller(site: AgentSite) -> None:
     agent = site.agent("agent_presses_keys", hold_seconds=0.2)
     call = site.call("agent_caller_key").went_as_written()
     agent.check()
     assert call.record()["ended_by"] == "caller"
 
 
-def test_an_agent_that_sends_nothing_is_lost(site: AgentSite) -> None:
+def test_an_agent_that_sends_no_audio_is_lost(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_stays")
     call = site.call("release", "quiet").went_as_written()
@@ -216,7 +218,7 @@ def test_an_agent_that_sends_nothing_is_lost(site: AgentSite) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="quiet")
 
 
-def test_an_agent_with_no_audio_either_way_is_not_lost(site: AgentSite) -> None:
+def test_an_agent_with_inactive_audio_is_not_lost(site: AgentSite) -> None:
     agent = site.agent("agent_goes_inactive", hold_seconds=LISTENS_SECONDS)
     call = site.call("release", "quiet").went_as_written()
     agent.check()
@@ -248,7 +250,7 @@ def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached_or_is_lost(s
     assert signal["p3"] in ("agent_unavailable", "agent_lost")
 
 
-def test_an_agent_that_hangs_up_soon_without_a_word_is_lost(site: AgentSite) -> None:
+def test_an_agent_that_hangs_up_soon_without_audio_is_lost(site: AgentSite) -> None:
     agent = site.agent("agent_hangs_up", hold_seconds=TRIAL_SECONDS - 1)
     call = site.call("release").went_as_written()
     agent.check()
@@ -256,7 +258,7 @@ def test_an_agent_that_hangs_up_soon_without_a_word_is_lost(site: AgentSite) -> 
     assert call.handoff_state()["handoff_reason"] == "agent_lost"
 
 
-def test_an_agent_that_listens_for_a_while_without_a_word_may_hang_up(site: AgentSite) -> None:
+def test_an_agent_that_sends_no_audio_may_hang_up_after_a_while(site: AgentSite) -> None:
     agent = site.agent("agent_hangs_up", hold_seconds=LISTENS_SECONDS)
     call = site.call("release").went_as_written()
     agent.check()
@@ -265,7 +267,7 @@ def test_an_agent_that_listens_for_a_while_without_a_word_may_hang_up(site: Agen
 
 
 @pytest.mark.parametrize("direction", ["inactive", "recvonly"])
-def test_an_agent_whose_answer_lets_it_send_no_audio_is_lost(site: AgentSite, direction: str) -> None:
+def test_an_agent_that_answers_recvonly_is_lost(site: AgentSite, direction: str) -> None:
     agent = site.agent("agent_mute", hold_seconds=LISTENS_SECONDS, keys={"direction": direction})
     call = site.call("release").went_as_written()
     agent.check()
@@ -273,7 +275,7 @@ def test_an_agent_whose_answer_lets_it_send_no_audio_is_lost(site: AgentSite, di
     assert call.record()["result"] != "success"
 
 
-def test_a_bye_hands_off_by_its_headers(site: AgentSite) -> None:
+def test_a_bye_with_handoff_headers_hands_off(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_bye_handoff", keys={"destination": "sales", "parameter": "P5", "fold": " "})
     call = site.call("release").went_as_written()
@@ -288,7 +290,7 @@ def test_a_bye_hands_off_by_its_headers(site: AgentSite) -> None:
 @pytest.mark.parametrize(
     "keys", [{"destination": "sales", "parameter": "P10"}, {"destination": "none", "parameter": "P5"}]
 )
-def test_a_bye_that_asks_for_what_cannot_be_still_gets_the_caller_a_human(
+def test_a_bye_with_an_impossible_handoff_hands_off_to_the_default_destination(
     site: AgentSite, keys: dict[str, str]
 ) -> None:
     count = site.trunk.count()
@@ -300,10 +302,10 @@ def test_a_bye_that_asks_for_what_cannot_be_still_gets_the_caller_a_human(
     assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 
 
-# ------------------------------------------------------------ it dies
+# ------------------------------------------------------------ an agent that stops
 
 
-def test_an_agent_that_does_not_answer_bye_keeps_nobody_waiting(own_site: AgentSite) -> None:
+def test_an_agent_that_does_not_respond_to_bye_delays_no_handoff(own_site: AgentSite) -> None:
     agent = own_site.agent("agent_dies", hold_seconds=DEAD_SECONDS)
     call = own_site.call("caller_hangs_up").went_as_written()
     assert call.record()["reason"] == "caller_hung_up"
@@ -312,7 +314,7 @@ def test_an_agent_that_does_not_answer_bye_keeps_nobody_waiting(own_site: AgentS
     agent.check()
 
 
-def test_an_agent_that_does_not_answer_notify_is_referred_all_the_same(own_site: AgentSite) -> None:
+def test_an_agent_that_does_not_respond_to_notify_is_handed_off_from_all_the_same(own_site: AgentSite) -> None:
     agent = own_site.agent("agent_refers_and_dies", keys={"refer_to": SALES})
     call = own_site.call("release").went_as_written()
     assert call.record()["handoff"]["state"] == "handoff_completed"
@@ -324,7 +326,7 @@ def test_an_agent_that_does_not_answer_notify_is_referred_all_the_same(own_site:
 
 
 @pytest.mark.parametrize("caller", ["release", "agent_caller_slow"])
-def test_a_refer_hands_off_and_the_agent_hears_what_became_of_it(site: AgentSite, caller: str) -> None:
+def test_a_refer_hands_off_and_its_notify_reports_the_outcome(site: AgentSite, caller: str) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers", hold_seconds=0.1, keys={"refer_to": SALES})
     call = site.call(caller).went_as_written()
@@ -336,7 +338,7 @@ def test_a_refer_hands_off_and_the_agent_hears_what_became_of_it(site: AgentSite
     assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="release")
 
 
-def test_a_handoff_that_cxone_confirms_is_confirmed_to_the_agent(site: AgentSite) -> None:
+def test_a_handoff_that_cxone_confirms_is_reported_to_the_agent_as_a_success(site: AgentSite) -> None:
     agent = site.agent("agent_refers", hold_seconds=0.1, keys={"refer_to": SALES})
     call = site.call("caller_hangs_up", "patient", hold_seconds=2).went_as_written()
     agent.check()
@@ -345,7 +347,7 @@ def test_a_handoff_that_cxone_confirms_is_confirmed_to_the_agent(site: AgentSite
     assert call.handoff_state()["confirmed"] is True
 
 
-def test_a_caller_that_goes_before_it_is_handed_off_is_reported_to_the_agent(site: AgentSite) -> None:
+def test_a_caller_that_hangs_up_before_the_handoff_is_reported_to_the_agent(site: AgentSite) -> None:
     agent = site.agent("agent_refers", hold_seconds=0.1, keys={"refer_to": SALES})
     call = site.call("caller_hangs_up", hold_seconds=0.35).went_as_written()
     agent.check()
@@ -354,7 +356,7 @@ def test_a_caller_that_goes_before_it_is_handed_off_is_reported_to_the_agent(sit
     assert call.record()["handoff"]["transfer"] == "caller_hung_up"
 
 
-def test_headers_beside_a_refer_win(site: AgentSite) -> None:
+def test_headers_beside_a_refer_take_precedence(site: AgentSite) -> None:
     agent = site.agent("agent_refers_with_headers", hold_seconds=0.1, keys={"refer_to": SALES})
     call = site.call("release").went_as_written()
     agent.check()
@@ -362,7 +364,7 @@ def test_headers_beside_a_refer_win(site: AgentSite) -> None:
     assert call.handoff_state()["order"] == 7
 
 
-def test_a_refer_to_an_allowed_route_becomes_one_of_ours(site: AgentSite) -> None:
+def test_a_refer_to_an_allowed_route_transfers_the_caller_there(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent(
         "agent_refers", hold_seconds=0.1, keys={"refer_to": "<sip:+15550199@127.0.0.1:5080?X-Queue=sales>"}
@@ -375,7 +377,7 @@ def test_a_refer_to_an_allowed_route_becomes_one_of_ours(site: AgentSite) -> Non
     assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="refer", result="success")
 
 
-def test_an_agent_that_leaves_after_its_refer_still_hears_what_became_of_it(site: AgentSite) -> None:
+def test_an_agent_that_hangs_up_after_its_refer_still_receives_the_outcome(site: AgentSite) -> None:
     agent = site.agent("agent_refers_and_leaves", hold_seconds=0.1, keys={"refer_to": SALES})
     call = site.call("release").went_as_written()
     agent.check()
@@ -387,7 +389,7 @@ def test_an_agent_that_leaves_after_its_refer_still_hears_what_became_of_it(site
 @pytest.mark.parametrize(
     "refer_to", ["<sip:+15550199@evil.example.net>", "<tel:+15550199>", "<sip:x@127.0.0.1:5080.evil.example.net>"]
 )
-def test_a_refer_to_where_none_may_go_gets_403_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
+def test_a_refer_to_a_target_that_is_not_allowed_gets_403_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_elsewhere", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = site.call("release").went_as_written()
@@ -401,7 +403,7 @@ def test_a_refer_to_where_none_may_go_gets_403_and_loses_no_caller(site: AgentSi
     assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 
 
-def test_a_refer_to_where_none_may_go_gets_403_before_the_call_begins_too(site: AgentSite) -> None:
+def test_a_refer_before_the_call_is_answered_to_a_target_that_is_not_allowed_gets_403(site: AgentSite) -> None:
     keys = {"refer_to": "<sip:+15550199@evil.example.net>"}
     agent = site.agent("agent_refers_elsewhere", hold_seconds=0, keys=keys)
     call = site.call("agent_caller_slow").went_as_written()
@@ -420,7 +422,7 @@ def test_a_refer_to_where_none_may_go_gets_403_before_the_call_begins_too(site: 
         "<sip:sales@127.0.0.1?Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3>",
     ],
 )
-def test_a_refer_that_cannot_be_read_gets_400_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
+def test_a_malformed_refer_gets_400_and_loses_no_caller(site: AgentSite, refer_to: str) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_badly", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = site.call("release").went_as_written()
@@ -431,7 +433,9 @@ def test_a_refer_that_cannot_be_read_gets_400_and_loses_no_caller(site: AgentSit
 
 
 @pytest.mark.parametrize("extension", ["replaces", "tdialog", "multiple-refer"])
-def test_a_refer_that_requires_what_is_not_served_gets_420_and_loses_no_caller(site: AgentSite, extension: str) -> None:
+def test_a_refer_that_requires_an_unsupported_extension_gets_420_and_loses_no_caller(
+    site: AgentSite, extension: str
+) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_requiring", hold_seconds=0.3, keys={"refer_to": SALES, "extension": extension})
     call = site.call("release").went_as_written()
@@ -444,7 +448,7 @@ def test_a_refer_that_requires_what_is_not_served_gets_420_and_loses_no_caller(s
     assert count.shows(1, "sipbridge_handoffs_total", project="bot")
 
 
-def test_a_second_refer_gets_491_and_the_first_goes_on(site: AgentSite) -> None:
+def test_a_second_refer_gets_491_and_the_first_one_goes_on(site: AgentSite) -> None:
     count = site.trunk.count()
     agent = site.agent("agent_refers_twice", hold_seconds=0.3, keys={"refer_to": SALES})
     call = site.call("release").went_as_written()

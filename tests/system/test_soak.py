@@ -18,6 +18,6 @@ def test_calls_of_every_kind_and_faults_leave_nothing_behind_and_all_counts_agre
     assert verdict.is_clean
 
 
-def test_a_count_that_differs_is_told() -> None:
+def test_a_count_that_differs_is_reported() -> None:
     assert Row("calls", {"SIPp": 3, "records": 3}).agrees
     assert not Row("calls", {"SIPp": 3, "records": 2}).agrees

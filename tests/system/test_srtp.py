@@ -1,4 +1,4 @@
-"""What is agreed on SRTP with the trunk, and the audio of calls that use it."""
+"""SRTP on the trunk: what is negotiated, and the audio of calls that use it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PLAIN, SECURE = "RTP/AVP", "RTP/SAVP"
 # The same in each process: pytest's workers compare the names of the tests.
 KEY = Key(bytes(range(30)))
 GOOD = (KEY.attribute(),)
-# AES-128 with a short tag, and the name of a suite that nobody has.
+# AES-128 with a short tag, and an unknown suite.
 BAD = (KEY.attribute(suite="AES_CM_128_HMAC_SHA1_32"), KEY.attribute(2, "F8_128_HMAC_SHA1_80"))
-# Lines of a suite that is served, meant in a way that is not (RFC 4568, 6.1 and 6.3).
+# Lines of a supported suite with unsupported parameters (RFC 4568, 6.1 and 6.3).
 MKI, SHORT_LIVED, CLEAR = (KEY.attribute() + more for more in ("|2^31|1:4", "|2^10", " UNENCRYPTED_SRTP"))
 NOWHERE = 9
 FRAMES = 25
@@ -44,7 +44,7 @@ class Listener(Protocol):
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[dict[str, SecureSite]]:
-    """A bridge for each use of SRTP."""
+    """A bridge for each value of the `srtp` setting."""
     folders = {use: tmp_path_factory.mktemp(use) for use in ("disabled", "optional", "mandatory")}
     with (
         secure_site(folders["disabled"], cxone, srtp="disabled") as disabled,
@@ -60,7 +60,7 @@ def mandatory(sites: dict[str, SecureSite]) -> SecureSite:
 
 
 def answer_to(site: SecureSite, sdp: str) -> Message:
-    """Make an offer; the call that comes of it is over afterwards."""
+    """Send an offer; the call ends with the block."""
     with site.line() as line:
         answer, contact_id = site.invite(line, sdp)
         if answer.status == 200:
@@ -98,7 +98,7 @@ def answer_to(site: SecureSite, sdp: str) -> Message:
         ("mandatory", "UDP/TLS/RTP/SAVP", (), None),
     ],
 )
-def test_an_offer_is_answered_in_kind_or_refused(
+def test_an_offer_is_answered_in_kind_or_rejected(
     sites: dict[str, SecureSite], use: str, profile: str, crypto: tuple[str, ...], agreed: str | None
 ) -> None:
     answer = answer_to(sites[use], offer(NOWHERE, profile, crypto))
@@ -115,7 +115,7 @@ def test_each_call_has_a_key_of_its_own(mandatory: SecureSite) -> None:
     assert len({KEY.secret, *(Key.of(body).secret for body in answers)}) == 3
 
 
-def test_a_call_without_an_offer_gets_one_of_srtp(mandatory: SecureSite) -> None:
+def test_a_call_without_an_offer_gets_an_srtp_offer(mandatory: SecureSite) -> None:
     with mandatory.line() as line:
         answer, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, GOOD))
         assert answer.status == 200
@@ -127,7 +127,7 @@ def test_a_call_without_an_offer_gets_one_of_srtp(mandatory: SecureSite) -> None
 
 
 @pytest.mark.parametrize("key", [*GOOD, MKI, CLEAR, KEY.attribute(7)])
-def test_a_late_answer_that_cannot_be_served_ends_the_call(mandatory: SecureSite, key: str) -> None:
+def test_an_unusable_answer_in_the_ack_ends_the_call(mandatory: SecureSite, key: str) -> None:
     with mandatory.line() as line:
         _, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, (key,)))
         if key in GOOD:
@@ -138,7 +138,7 @@ def test_a_late_answer_that_cannot_be_served_ends_the_call(mandatory: SecureSite
         mandatory.project.ended_call(contact_id)
 
 
-def test_an_agent_whose_answer_cannot_be_served_is_not_reached(tmp_path: Path, cxone: Simulator) -> None:
+def test_an_agent_with_an_unusable_answer_is_not_reached(tmp_path: Path, cxone: Simulator) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         server.settimeout(10)
         uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp;srtp=optional"
@@ -158,7 +158,7 @@ def test_an_agent_whose_answer_cannot_be_served_is_not_reached(tmp_path: Path, c
 
 
 def assert_whole_both_ways(call: SecureCall) -> None:
-    """Let both ends speak at once, again where the machine was late."""
+    """Send audio from both ends at once; try again if the machine was late."""
     for _ in range(TRIES):
         to_agent, to_caller = Stamps(1), Stamps(2)
         call.caller.say(itertools.islice(to_agent, FRAMES))
@@ -166,33 +166,33 @@ def assert_whole_both_ways(call: SecureCall) -> None:
         ways = outcome(to_agent, call.agent), outcome(to_caller, call.caller)
         if all(way.is_whole for way in ways):
             return
-    pytest.fail(f"{TRIES} times not whole, the last to agent and caller: {ways}")
+    pytest.fail(f"audio was incomplete {TRIES} times; the last time, to agent and caller: {ways}")
 
 
 def outcome(stamps: Stamps, listener: Listener) -> Quality:
     def all_is_said() -> bool:
         return len(stamps.sent) == FRAMES and time.time_ns() - stamps.sent[-1] > ARRIVAL_NS
 
-    wait_for(all_is_said, "the last frame and its way")
+    wait_for(all_is_said, "the last frame to be sent and received")
     this_time = set(stamps.sent)
     return judge(stamps.sent, (each for each in listener.stamps() if each.stamp.sent_ns in this_time))
 
 
 @pytest.mark.parametrize(("use", "profile"), [("mandatory", SECURE), ("optional", SECURE), ("optional", PLAIN)])
-def test_audio_arrives_whole_both_ways(sites: dict[str, SecureSite], use: str, profile: str) -> None:
+def test_audio_arrives_complete_in_both_directions(sites: dict[str, SecureSite], use: str, profile: str) -> None:
     with sites[use].call(profile) as call:
         assert_whole_both_ways(call)
         assert call.srtp.refused == 0
 
 
 @pytest.mark.parametrize("other", [MKI, SHORT_LIVED, CLEAR])
-def test_audio_is_encrypted_with_the_first_key_that_can_be_served(mandatory: SecureSite, other: str) -> None:
+def test_audio_is_encrypted_with_the_first_supported_key(mandatory: SecureSite, other: str) -> None:
     with mandatory.call(others=(other.replace("1 ", "2 ", 1),)) as call:
         assert_whole_both_ways(call)
         assert call.srtp.refused == 0
 
 
-def test_audio_that_is_turned_off_comes_back_under_its_key(mandatory: SecureSite) -> None:
+def test_audio_that_was_turned_off_resumes_with_its_key(mandatory: SecureSite) -> None:
     own = Key()
     with mandatory.call() as call:
         off = call.line.reinvite(offer(0, SECURE))
@@ -202,17 +202,17 @@ def test_audio_that_is_turned_off_comes_back_under_its_key(mandatory: SecureSite
         assert_whole_both_ways(call)
 
 
-def test_a_caller_whose_packets_are_proven_may_send_them_from_elsewhere(mandatory: SecureSite) -> None:
+def test_a_caller_with_authenticated_packets_may_send_from_another_address(mandatory: SecureSite) -> None:
     with mandatory.call() as call, mandatory.rtp.port(srtp=call.srtp) as elsewhere:
         assert_whole_both_ways(call)
         call.caller.muted = True
         assert_whole_both_ways(replace(call, caller=elsewhere.call(call.caller.remote)))
 
 
-def test_keys_that_the_caller_presses_reach_the_agent_once_each(mandatory: SecureSite) -> None:
+def test_dtmf_digits_from_the_caller_reach_the_agent_once_each(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
         call.caller.press("15#")
-        wait_for(lambda: call.agent.keys() == "15#", "the keys")
+        wait_for(lambda: call.agent.keys() == "15#", "the DTMF digits")
         assert_whole_both_ways(call)
         assert call.agent.keys() == "15#"
 
@@ -228,7 +228,7 @@ def test_audio_goes_on_after_a_hold(mandatory: SecureSite) -> None:
         assert_whole_both_ways(call)
 
 
-def test_audio_goes_on_under_a_new_key_and_no_more_under_the_old_one(mandatory: SecureSite) -> None:
+def test_audio_goes_on_with_a_new_key_and_the_old_one_is_rejected(mandatory: SecureSite) -> None:
     own, old = Key(), Key()
     with mandatory.call() as call:
         assert_whole_both_ways(call)
@@ -238,17 +238,17 @@ def test_audio_goes_on_under_a_new_key_and_no_more_under_the_old_one(mandatory: 
         call.srtp.use(old, Key.of(answer.body))
         heard = len(call.agent.stamps())
         call.caller.say(itertools.islice(Stamps(3), FRAMES))
-        wait_for(lambda: call.caller.has_said_all, "the caller's last word")
+        wait_for(lambda: call.caller.has_said_all, "the caller's last frame")
         assert len(call.agent.stamps()) == heard
         call.srtp.use(own, Key.of(answer.body))
 
 
-def test_a_call_in_srtp_cannot_be_taken_to_plain_rtp(mandatory: SecureSite) -> None:
+def test_a_re_invite_cannot_take_an_srtp_call_to_plain_rtp(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
         assert call.line.reinvite(offer(call.port)).status == 488
         assert_whole_both_ways(call)
 
 
-def test_an_options_within_the_call_is_answered(mandatory: SecureSite) -> None:
+def test_an_options_within_the_call_gets_200(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
         assert call.line.options() == 200

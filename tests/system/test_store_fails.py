@@ -1,4 +1,4 @@
-"""The disk and the database fail in all the ways they can: calls go on, and no record is lost."""
+"""Each fault of the disk and the database: calls go on, and no record is lost."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def own_site(folder: Path, cxone: Simulator, disk: OwnDisk) -> Iterator[Site]:
 FAULTS: dict[str, Callable[[OwnDisk], AbstractContextManager[None]]] = {
     "locked by another process": lambda disk: disk.locked(DATABASE),
     "no space left": OwnDisk.full,
-    "errors of the disk": OwnDisk.failing_writes,
+    "disk errors": OwnDisk.failing_writes,
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
+def test_calls_go_on_and_records_wait_while_nothing_can_be_written(
     shared_trunk: Site, disk: OwnDisk, fault: Callable[[OwnDisk], AbstractContextManager[None]]
 ) -> None:
     bridge = shared_trunk.bridge
-    bridge.wait_for_metric(0, "sipbridge_calls_active")  # calls of other tests have their last record to write
+    bridge.wait_for_metric(0, "sipbridge_calls_active")  # calls of other tests still have their last record to write
     bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     count = shared_trunk.count()
-    disk.checkpoint(DATABASE)  # a full disk would take what the log has room for
+    disk.checkpoint(DATABASE)  # the free space of the log would take writes on a full disk
     with fault(disk):
         calls = [shared_trunk.call("release") for _ in range(3)]
         for call in calls:
@@ -65,7 +65,7 @@ def test_while_nothing_can_be_written_calls_go_on_and_records_wait(
         assert disk.contacts(DATABASE).isdisjoint(call.contact.id for call in calls)
     bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
-    if fault is not OwnDisk.failing_writes:  # of which the log is a victim, too
+    if fault is not OwnDisk.failing_writes:  # the log is on the same disk
         wait_for(lambda: _are_in_the_log(bridge, "store_failed", "store_failing"), "the log to say so")
 
 
@@ -74,14 +74,14 @@ def _are_in_the_log(bridge: Bridge, *events: str) -> bool:
     return all(f'"{event}"' in log for event in events)
 
 
-def test_a_folder_that_is_made_read_only_keeps_no_record_out(shared_trunk: Site, disk: OwnDisk) -> None:
+def test_a_read_only_folder_prevents_no_record(shared_trunk: Site, disk: OwnDisk) -> None:
     with disk.read_only():
         call = shared_trunk.call("release").went_as_written()
         assert call.record()["handoff"]["state"] == "handoff_completed"
         assert call.contact.id in disk.contacts(DATABASE)
 
 
-def test_a_database_that_is_deleted_is_made_anew_with_all_that_was_in_it(shared_trunk: Site, disk: OwnDisk) -> None:
+def test_a_deleted_database_is_created_again_with_all_its_records(shared_trunk: Site, disk: OwnDisk) -> None:
     before = shared_trunk.call("release").went_as_written()
     before.record()
     for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
@@ -92,7 +92,7 @@ def test_a_database_that_is_deleted_is_made_anew_with_all_that_was_in_it(shared_
     wait_for(lambda: disk.path(DATABASE).exists() and disk.contacts(DATABASE) >= contacts, "all records in a new file")
 
 
-def test_a_database_that_is_overwritten_is_moved_aside_and_calls_go_on(shared_trunk: Site, disk: OwnDisk) -> None:
+def test_an_overwritten_database_is_moved_aside_and_calls_go_on(shared_trunk: Site, disk: OwnDisk) -> None:
     disk.overwrite(DATABASE)
     call = shared_trunk.call("release").went_as_written()
     assert len(call.signals()) == 1
@@ -103,7 +103,7 @@ def test_a_database_that_is_overwritten_is_moved_aside_and_calls_go_on(shared_tr
     assert '"store_corrupt"' in shared_trunk.bridge.program.log.read_text()
 
 
-def test_a_bridge_whose_database_is_locked_for_ever_stops_in_time(tmp_path: Path, cxone: Simulator) -> None:
+def test_a_bridge_whose_database_stays_locked_stops_in_time(tmp_path: Path, cxone: Simulator) -> None:
     disk = OwnDisk(tmp_path / "own")
     with own_site(tmp_path, cxone, disk) as trunk, disk.locked(DATABASE):
         trunk.call("release").went_as_written().record()

@@ -1,4 +1,4 @@
-"""RTP that comes to a call from elsewhere: whose audio is heard, and who gets the agent's."""
+"""RTP from strangers: which audio the agent receives, and which address receives the agent's."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.harness.waiting import wait_for
 from .audio_scene import SIP, WEBSOCKET, Peer, Scene, audio_scene
 from .conversation import assert_whole_both_ways
 
-STRANGER = 13  # by what it says
-FLOOD_SECONDS, AT_ONCE = 0.02, 12  # 600 packets a second
+STRANGER = 13  # by the audio it sends
+FLOOD_SECONDS, AT_ONCE = 0.02, 12  # 600 packets per second
 RECEIVER_REPORT = struct.pack("!BBHI", 0x80, 201, 1, 0x5EED)  # RFC 3550, 6.4.2
-REPORT_SECONDS = 20.0  # they come every five or so
+REPORT_SECONDS = 20.0  # one every five seconds or so
 STRAY = "sipbridge_media_stray_packets_total"
 
 both_agents = pytest.mark.parametrize("kind", [SIP, WEBSOCKET])
@@ -41,7 +41,7 @@ def mute(stream: RtpStream) -> None:
 
 @contextmanager
 def flooding(stranger: RtpStream) -> Iterator[None]:
-    """Send for it, all the while and as fast as no far end does."""
+    """Send to the call in the background, faster than any far end does."""
     over = threading.Event()
 
     def flood() -> None:
@@ -60,7 +60,7 @@ def flooding(stranger: RtpStream) -> Iterator[None]:
 
 @contextmanager
 def with_rtcp(rtp: RtpLoop) -> Iterator[tuple[RtpPort, socket.socket]]:
-    """Open a port that says nothing, and the one above it, RTCP's (RFC 3550, 11)."""
+    """Open a port that sends nothing, and the RTCP port above it (RFC 3550, 11)."""
     with ExitStack() as stack:
         while True:
             port = stack.enter_context(rtp.port(on_stream=mute))
@@ -75,7 +75,7 @@ def with_rtcp(rtp: RtpLoop) -> Iterator[tuple[RtpPort, socket.socket]]:
 
 
 def reports_at(rtcp: socket.socket) -> int:
-    """Count what is there, and take it away."""
+    """Count the waiting packets, and read them."""
     rtcp.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
     for count in itertools.count():
         try:
@@ -91,7 +91,7 @@ def has_heard(listener: Peer, stream: int) -> bool:
 
 
 @both_agents
-def test_a_stranger_that_floods_a_call_is_neither_heard_nor_sent_anything(scene: Scene, kind: str) -> None:
+def test_a_stranger_that_floods_a_call_is_not_heard_and_receives_no_audio(scene: Scene, kind: str) -> None:
     with scene.call(kind) as call, scene.rtp.port() as port:
         assert_whole_both_ways(call, 10)
         before = scene.bridge.metrics().value(STRAY)
@@ -101,25 +101,25 @@ def test_a_stranger_that_floods_a_call_is_neither_heard_nor_sent_anything(scene:
         with flooding(stranger):
             assert_whole_both_ways(call)
         call.caller.press("1")
-        wait_for(call.agent.keys, "the caller's key")
+        wait_for(call.agent.keys, "the caller's DTMF digit")
         assert_whole_both_ways(call, 10)
         assert call.agent.keys() == "1"
         assert not has_heard(call.agent, STRANGER)
         assert not port.streams
-        wait_for(lambda: scene.bridge.metrics().value(STRAY) > before, "the count of what was discarded")
+        wait_for(lambda: scene.bridge.metrics().value(STRAY) > before, "the metric of discarded packets")
 
 
 @both_agents
-def test_a_caller_that_comes_after_a_stranger_takes_its_place(scene: Scene, kind: str) -> None:
+def test_a_caller_whose_audio_comes_after_a_strangers_replaces_the_stranger(scene: Scene, kind: str) -> None:
     with (
         scene.rtp.port(on_stream=mute) as own,
         scene.call(kind, caller=own) as call,
         scene.rtp.port() as port,
     ):
         stranger = port.call(call.caller.remote)
-        wait_for(lambda: stranger.received, "audio at the stranger's")
+        wait_for(lambda: stranger.received, "audio at the stranger's port")
         stranger.say(Stamps(STRANGER))
-        wait_for(lambda: has_heard(call.agent, STRANGER), "what the stranger says")
+        wait_for(lambda: has_heard(call.agent, STRANGER), "the stranger's audio")
         call.caller.muted = False
         assert_whole_both_ways(call, 10)
         strangers, heard = len(stranger.received), len(call.agent.stamps())
@@ -129,7 +129,7 @@ def test_a_caller_that_comes_after_a_stranger_takes_its_place(scene: Scene, kind
 
 
 @both_agents
-def test_a_caller_behind_nat_is_found_where_it_sends_from_and_nobody_takes_its_place(scene: Scene, kind: str) -> None:
+def test_a_caller_behind_nat_is_found_by_its_source_address_and_cannot_be_replaced(scene: Scene, kind: str) -> None:
     with (
         scene.rtp.port(on_stream=mute) as unreachable,
         scene.call(kind, caller=unreachable) as call,
@@ -149,13 +149,13 @@ def test_a_caller_behind_nat_is_found_where_it_sends_from_and_nobody_takes_its_p
 
 
 @both_agents
-def test_a_caller_that_moves_by_reinvite_is_heard_there_and_no_more_where_it_was(scene: Scene, kind: str) -> None:
+def test_after_a_reinvite_with_a_new_address_audio_from_the_old_one_is_discarded(scene: Scene, kind: str) -> None:
     with (
         scene.rtp.port() as new,
         scene.call(kind, "media_moves", pause_seconds=0.8, keys={"new_port": str(new.port)}) as call,
     ):
         assert_whole_both_ways(call, 10)
-        moved = replace(call, caller=new.call(call.caller.remote))  # of which we know nothing yet
+        moved = replace(call, caller=new.call(call.caller.remote))  # not known to the bridge yet
         call.wait_for_ack(2)
         assert_whole_both_ways(moved, 10)
         got = len(call.caller.received)
@@ -165,7 +165,7 @@ def test_a_caller_that_moves_by_reinvite_is_heard_there_and_no_more_where_it_was
         assert len(call.caller.received) == got
 
 
-def test_our_rtcp_goes_along_with_our_rtp_whoever_sends_rtcp(scene: Scene) -> None:
+def test_our_rtcp_follows_our_rtp_regardless_of_the_source_of_rtcp(scene: Scene) -> None:
     with (
         with_rtcp(scene.rtp) as (own, caller_rtcp),
         scene.call(WEBSOCKET, caller=own) as call,

@@ -1,4 +1,4 @@
-"""The bridge under a service manager: what it tells it, and what it leaves behind when it crashes."""
+"""The bridge under a service manager: its notifications, and what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def supervised(tmp_path: Path, cxone: Simulator, systemd: socket.socket) -> Iter
         yield running
 
 
-def test_it_is_told_of_the_start_of_life_and_of_the_stop(supervised: Bridge, systemd: socket.socket) -> None:
+def test_the_service_manager_is_notified_of_start_watchdog_and_stop(supervised: Bridge, systemd: socket.socket) -> None:
     assert {systemd.recv(100) for _ in range(3)} == {b"READY=1", b"WATCHDOG=1"}
     supervised.program.terminate()
     said = b"WATCHDOG=1"
@@ -42,7 +42,7 @@ def test_it_is_told_of_the_start_of_life_and_of_the_stop(supervised: Bridge, sys
     assert supervised.program.wait() == 0
 
 
-def test_a_crash_leaves_no_core_with_secrets_in_it(trunk: Site) -> None:
-    # Soft and hard: nothing that is loaded later can raise it again.
+def test_a_crash_leaves_no_core_file_with_secrets(trunk: Site) -> None:
+    # Soft and hard limit: no code loaded later can raise it again.
     limits = Path(f"/proc/{trunk.bridge.program.pid}/limits").read_text()
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)

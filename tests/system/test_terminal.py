@@ -19,7 +19,7 @@ from tests.harness.waiting import wait_for
 
 
 class Terminal:
-    """A bridge with a terminal for its standard input, output and error; `text` is what it showed so far."""
+    """A bridge with a terminal for its standard input, output and error; `text` is its output so far."""
 
     def __init__(self, file: Path) -> None:
         ours, theirs = pty.openpty()

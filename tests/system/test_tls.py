@@ -1,4 +1,4 @@
-"""Who gets in by TLS, and who does not."""
+"""TLS on the trunk: which clients are accepted, over which connections requests go, and how certificates change."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
 
 @pytest.fixture
 def changing(tmp_path: Path, cxone: Simulator) -> Iterator[SecureSite]:
-    """A site of one's own, for tests that replace its files."""
+    """A site of its own, for tests that replace its files."""
     with secure_site(tmp_path, cxone, srtp="optional") as running:
         yield running
 
 
 def refusal(site: SecureSite, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> str:
-    """Return why a client is refused, in the words of the alert. With TLS 1.3 it hears so when it reads."""
+    """Return the alert's reason for rejecting a client. With TLS 1.3 the client receives it when it reads."""
     with pytest.raises(ssl.SSLError) as caught, site.line(context, session=session) as line:
         line.options()
     return str(caught.value.reason)
 
 
 @both_versions
-def test_a_client_with_a_certificate_of_the_authority_is_let_in(site: SecureSite, version: ssl.TLSVersion) -> None:
+def test_a_client_with_a_certificate_of_the_authority_is_accepted(site: SecureSite, version: ssl.TLSVersion) -> None:
     with site.line(site.context(site.guest, version=version)) as line:
         assert line.options() == 200
         assert line.socket.version() == str(version.name).replace("_", ".")
@@ -58,49 +58,49 @@ def test_a_client_with_a_certificate_of_the_authority_is_let_in(site: SecureSite
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-def test_older_versions_are_refused(site: SecureSite, version: ssl.TLSVersion) -> None:
+def test_older_versions_are_rejected(site: SecureSite, version: ssl.TLSVersion) -> None:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context = site.context(site.guest, version=version)
-    # OpenSSL 3 offers these at its lowest level of security only.
+    # OpenSSL 3 offers these only at its lowest security level.
     context.set_ciphers("ALL:@SECLEVEL=0")
     assert refusal(site, context) == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 @pytest.mark.parametrize("suite", ["AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256", "NULL", "aNULL"])
-def test_suites_without_forward_secrecy_or_authenticated_encryption_are_refused(site: SecureSite, suite: str) -> None:
+def test_suites_without_forward_secrecy_or_authenticated_encryption_are_rejected(site: SecureSite, suite: str) -> None:
     context = site.context(site.guest, version=TLS_1_2)
     context.set_ciphers(f"{suite}:@SECLEVEL=0")
     assert refusal(site, context) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
 
 
 @both_versions
-def test_a_client_without_a_certificate_is_refused(site: SecureSite, version: ssl.TLSVersion) -> None:
+def test_a_client_without_a_certificate_is_rejected(site: SecureSite, version: ssl.TLSVersion) -> None:
     alert = {TLS_1_2: "SSLV3_ALERT_HANDSHAKE_FAILURE", TLS_1_3: "TLSV13_ALERT_CERTIFICATE_REQUIRED"}[version]
     assert refusal(site, site.context(None, version=version)) == alert
-    wait_for(lambda: "peer did not return a certificate" in site.log(), "the log's word of it")
+    wait_for(lambda: "peer did not return a certificate" in site.log(), "the log line")
 
 
 @both_versions
-def test_a_client_of_another_authority_is_refused_and_cannot_resume(
+def test_a_client_of_another_authority_is_rejected_and_cannot_resume(
     site: SecureSite, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     stranger = Authority(tmp_path, "stranger").issue("stranger")
     context = site.context(stranger, version=version)
     assert refusal(site, context) == "TLSV1_ALERT_UNKNOWN_CA"
-    # With 1.3 a handshake is done for the client before it is for the server.
+    # With 1.3 a handshake completes at the client before it does at the server.
     if version is TLS_1_3:
         with site.line(context) as line, pytest.raises(ssl.SSLError):
             line.options()
         assert line.socket.session is None or not line.socket.session.has_ticket
-    wait_for(lambda: "failed: the certificate is untrusted" in site.log(), "the log's word of it")
+    wait_for(lambda: "failed: the certificate is untrusted" in site.log(), "the log line")
 
 
-def test_a_client_whose_certificate_has_expired_is_refused(site: SecureSite) -> None:
+def test_a_client_whose_certificate_has_expired_is_rejected(site: SecureSite) -> None:
     expired = site.authority.issue("expired", "guest.test", expires=datetime.now(UTC) - timedelta(days=1))
     assert refusal(site, site.context(expired)) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
 
-def test_a_server_need_not_be_known_to_its_own_clients_where_none_is_asked_for_a_certificate(
+def test_a_server_that_asks_for_no_client_certificates_accepts_clients_of_any_authority(
     tmp_path: Path, cxone: Simulator
 ) -> None:
     with secure_site(tmp_path, cxone, srtp="disabled", require=False) as site:
@@ -109,19 +109,19 @@ def test_a_server_need_not_be_known_to_its_own_clients_where_none_is_asked_for_a
                 assert line.options() == 200
 
 
-def test_requests_of_a_call_come_over_its_own_connection(site: SecureSite) -> None:
-    # A Contact that nobody listens at, and that says nothing of TLS.
+def test_requests_of_a_call_use_its_own_connection(site: SecureSite) -> None:
+    # A Contact at which nothing listens, without a hint of TLS.
     with site.line(contact="sip:caller@192.0.2.1:5061") as line:
         answer, contact_id = site.invite(line, offer(9))
         assert answer.status == 200
         agent = site.agent.next_call()
-        agent.say_at_once(MULAW_SILENCE)  # one that says nothing before it hangs up is lost
+        agent.say_at_once(MULAW_SILENCE)  # an agent without audio before the hang-up counts as lost
         agent.hang_up()
         assert line.answer("BYE").status == 0
         assert site.project.ended_call(contact_id)["reason"] == "agent_ended"
 
 
-def test_requests_to_an_agent_come_over_the_connection_of_its_invite(tmp_path: Path, cxone: Simulator) -> None:
+def test_requests_to_an_agent_use_the_connection_of_its_invite(tmp_path: Path, cxone: Simulator) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         server.settimeout(10)
         uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp"
@@ -138,7 +138,7 @@ def test_requests_to_an_agent_come_over_the_connection_of_its_invite(tmp_path: P
                 agent.answer("BYE")
 
 
-def test_a_call_ends_though_its_connection_is_gone(site: SecureSite) -> None:
+def test_a_call_ends_although_its_connection_is_gone(site: SecureSite) -> None:
     with site.line() as line:
         answer, contact_id = site.invite(line, offer(9))
         assert answer.status == 200
@@ -159,12 +159,12 @@ def put(pair: Pair, place: Pair) -> None:
 
 
 def reload(site: SecureSite) -> None:
-    """Have the configuration read anew."""
+    """Reload the configuration."""
     os.kill(site.bridge.program.pid, signal.SIGHUP)
 
 
 def shown(site: SecureSite, authority: Authority) -> bool:
-    """Whether a new connection is shown a certificate of that authority."""
+    """True if a new connection gets a certificate of that authority."""
     try:
         with site.line(site.context(site.guest, authority)) as line:
             return line.options() == 200
@@ -172,11 +172,11 @@ def shown(site: SecureSite, authority: Authority) -> bool:
         return False
 
 
-def test_new_certificates_are_for_new_connections_once_they_fit_together(changing: SecureSite, tmp_path: Path) -> None:
+def test_new_certificates_serve_new_connections_once_they_match_their_key(changing: SecureSite, tmp_path: Path) -> None:
     renewed = Authority(tmp_path, "renewed")
     with changing.call() as call:
         put(renewed.issue("bridge"), changing.own)
-        assert shown(changing, changing.authority)  # until told
+        assert shown(changing, changing.authority)  # until the reload
         reload(changing)
         wait_for(lambda: shown(changing, renewed), "the new certificate")
         assert not shown(changing, changing.authority)
@@ -185,12 +185,12 @@ def test_new_certificates_are_for_new_connections_once_they_fit_together(changin
         wait_for(lambda: b"\x12" * 160 in {audio for _, audio in call.caller.audio}, "audio of the live call")
     shutil.copy(renewed.issue("other").key, changing.own.key)
     reload(changing)
-    wait_for(lambda: "not reloaded: " in changing.log(), "the log's word of it")
+    wait_for(lambda: "not reloaded: " in changing.log(), "the log line")
     assert "sip.tls.private_key_file: does not belong to the certificate" in changing.log()
     assert shown(changing, renewed)
 
 
-def test_new_authorities_are_for_new_connections(changing: SecureSite, tmp_path: Path) -> None:
+def test_new_authorities_apply_to_new_connections(changing: SecureSite, tmp_path: Path) -> None:
     others = Authority(tmp_path, "others")
     guest = others.issue("guest", "guest.test")
     with changing.line() as line:

@@ -1,4 +1,4 @@
-"""RFC 4475's messages against the running program: what it cannot read harms nothing, the rest gets its answer."""
+"""RFC 4475's messages, sent to the running program: malformed ones do no harm, the others get their response."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def stranger(trunk: Site) -> Stranger:
     return Stranger(trunk.bridge)
 
 
-def test_all_messages_of_the_rfc_are_there() -> None:
+def test_all_messages_of_the_rfc_are_present() -> None:
     assert len(MESSAGES) == 49
 
 
 @pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
-def test_a_torture_message_over_udp_is_answered_as_it_deserves(stranger: Stranger, torture: Torture) -> None:
+def test_each_torture_message_over_udp_gets_its_response(stranger: Stranger, torture: Torture) -> None:
     assert stranger.answers_to(torture.once_more()) == torture.udp
 
 
 @pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
-def test_a_torture_message_over_tcp_is_answered_as_it_deserves(stranger: Stranger, torture: Torture) -> None:
+def test_each_torture_message_over_tcp_gets_its_response(stranger: Stranger, torture: Torture) -> None:
     assert stranger.answers_to(torture.once_more(), over_tcp=True) == torture.tcp

@@ -1,4 +1,4 @@
-"""SIP agents that cannot be connected to: the log names the place and says why."""
+"""SIP agents that cannot be connected to: the log names the address and the reason."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _context(authority: Authority, *identities: str) -> ssl.SSLContext:
 
 
 class Site:
-    """A bridge over TCP and TLS, and an agent for each way to be out of reach."""
+    """A bridge over TCP and TLS, and an agent for each way to be unreachable."""
 
     def __init__(self, running: Bridge, folder: Path, ports: dict[str, int]) -> None:
         self.running = running
@@ -86,7 +86,7 @@ class Site:
         return (self.folder / "bridge.log").read_text().splitlines()
 
     def why(self, project: str) -> str:
-        """Call the project, which rejects the caller; return what the log says of the agent."""
+        """Call the project, which rejects the caller; return the log's message about the agent."""
         with StreamCaller(self.running.sip_tcp, connect(self.running.sip_tcp)) as line:
             headers = {"X-Auth-Token": token(project), "X-InContact-ContactId": Contact.new().id}
             answer = line.invite(NUMBER, {**headers, "Content-Type": "application/sdp"}, offer(9))
@@ -98,7 +98,7 @@ class Site:
             lines[:] = [line for line in self.log() if all(mark in line for mark in marks)]
             return bool(lines)
 
-        wait_for(found, "the line about the agent")
+        wait_for(found, "the log line about the agent")
         return lines[-1]
 
 
@@ -148,9 +148,7 @@ REFUSED = "its certificate is refused; the line tls_failed says why"
         ("elsewhere-tls", REFUSED),
     ],
 )
-def test_the_log_names_the_agents_place_and_says_why_it_cannot_be_connected_to(
-    site: Site, project: str, why: str
-) -> None:
+def test_the_log_states_the_agents_address_and_why_the_connection_failed(site: Site, project: str, why: str) -> None:
     transport = project.rpartition("-")[2]
     assert f"no connection to {transport}://127.0.0.1:{site.ports[project]}: {why}" in site.why(project)
 
@@ -163,6 +161,6 @@ def test_the_log_names_the_agents_place_and_says_why_it_cannot_be_connected_to(
         ("elsewhere-tls", "its certificate is for another name"),
     ],
 )
-def test_a_tls_connection_of_ours_that_fails_has_a_line_of_its_own(site: Site, project: str, why: str) -> None:
+def test_an_outgoing_tls_connection_that_fails_has_a_log_line_of_its_own(site: Site, project: str, why: str) -> None:
     site.why(project)
     assert f"no TLS with 127.0.0.1, port {site.ports[project]}: {why}" in "\n".join(site.log())

@@ -1,4 +1,4 @@
-"""Messages of which PJSIP's parser cannot read a part: what is needless is ignored, else the request is refused."""
+"""Messages that PJSIP's parser cannot read in full: a header that is not needed is ignored, else the request fails."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NEEDLESS = [
     "Route: junk",
     "WWW-Authenticate: Negotiate",
 ]
-# What a BYE, too, can do without.
+# Headers that a BYE does not need either.
 NEEDED_BY_INVITE = [
     "Contact: junk",
     'm: <sip:a@b>;expires="x',
@@ -61,7 +61,7 @@ def lines(*headers: str) -> bytes:
 
 @dataclass(frozen=True)
 class Caller:
-    """Calls of a contact of its own, with further header lines in each of their requests."""
+    """Calls with a contact of their own, and further header lines in each of their requests."""
 
     site: Site
     project: str
@@ -83,7 +83,7 @@ class Caller:
 # ---------------------------------------------------------------- the trunk
 
 
-def test_a_call_with_a_header_that_it_can_do_without_is_as_any_other(trunk: Site) -> None:
+def test_a_call_with_a_malformed_header_that_is_not_needed_is_served(trunk: Site) -> None:
     for header in NEEDLESS:
         caller = Caller.of(trunk)
         with caller.call(header).place() as call:
@@ -93,7 +93,7 @@ def test_a_call_with_a_header_that_it_can_do_without_is_as_any_other(trunk: Site
         assert caller.record()["ended_by"] == "caller"
 
 
-def test_a_bye_ends_its_call_whatever_its_other_headers(trunk: Site) -> None:
+def test_a_bye_ends_its_call_in_spite_of_its_other_headers(trunk: Site) -> None:
     for header in NEEDED_BY_INVITE:
         caller = Caller.of(trunk)
         with caller.call().place() as call:
@@ -103,7 +103,7 @@ def test_a_bye_ends_its_call_whatever_its_other_headers(trunk: Site) -> None:
 
 
 @pytest.mark.parametrize("name", [b"From", b"To"])
-def test_a_bye_ends_its_call_though_of_an_address_only_the_tag_can_be_read(trunk: Site, name: bytes) -> None:
+def test_a_bye_ends_its_call_although_only_the_tag_of_an_address_is_readable(trunk: Site, name: bytes) -> None:
     caller = Caller.of(trunk)
     with caller.call().place() as call:
         bye = call.request(b"BYE", spoil=lambda text: re.sub(name + b": <[^>]*>", name + b": <sip:a b@c>", text))
@@ -128,7 +128,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("found", "written", "status", "warning"), REFUSED.values(), ids=REFUSED)
-def test_an_invite_that_cannot_be_read_is_refused_and_counted(
+def test_a_malformed_invite_is_rejected_and_counted(
     trunk: Site, found: bytes, written: bytes, status: int, warning: bytes
 ) -> None:
     count = trunk.count()
@@ -141,7 +141,7 @@ def test_an_invite_that_cannot_be_read_is_refused_and_counted(
     with Caller.of(trunk).call(spoil=spoil).place() as call:
         assert call.status == status
         assert re.search(rb"^Warning: 399 .*" + re.escape(warning), call.answer, re.MULTILINE)
-        # RFC 3261, 8.2.6.2: as they were sent.
+        # RFC 3261, 8.2.6.2: copied from the request.
         for name in (b"From", b"CSeq"):
             as_sent = re.search(name + rb": [^\r]*\r\n", sent[0])
             assert as_sent is not None
@@ -150,13 +150,13 @@ def test_an_invite_that_cannot_be_read_is_refused_and_counted(
 
 
 @pytest.mark.parametrize("version", [b"sip/2.0", b"Sip/2.0"])
-def test_the_version_may_be_in_lower_case(trunk: Site, version: bytes) -> None:
+def test_the_sip_version_may_be_in_lower_case(trunk: Site, version: bytes) -> None:
     text = options(("127.0.0.1", 9), f"case-{version.decode()[:3]}").replace(b" SIP/2.0\r\n", b" %s\r\n" % version)
     assert Stranger(trunk.bridge).answers_to(text) == (200,)
     assert Stranger(trunk.bridge).answers_to(text, over_tcp=True) == (200,)
 
 
-def test_over_tcp_too_and_the_connection_serves_on(trunk: Site) -> None:
+def test_a_malformed_header_over_tcp_is_ignored_and_the_connection_stays_open(trunk: Site) -> None:
     with StreamCaller(trunk.bridge.sip_tcp, connect(trunk.bridge.sip_tcp)) as line:
         text = options(("127.0.0.1", 9), "over-tcp", transport="TCP")
         line.socket.sendall(text.replace(b"Max-Forwards: 70", b"Max-Forwards: x"))
@@ -164,19 +164,19 @@ def test_over_tcp_too_and_the_connection_serves_on(trunk: Site) -> None:
         assert line.options() == 200
 
 
-def test_extensions_that_are_required_are_read_to_the_last(trunk: Site) -> None:
+def test_all_required_extensions_are_read(trunk: Site) -> None:
     required = ", ".join(["timer"] * MANY + ["unheard-of"])
     with Caller.of(trunk).call(f"Require: {required}").place() as call:
         assert call.status == 420
         assert b"\r\nUnsupported: unheard-of\r\n" in call.answer
 
 
-def test_what_cannot_be_responded_to_is_logged(trunk: Site) -> None:
+def test_a_message_that_cannot_get_a_response_is_logged(trunk: Site) -> None:
     text = re.sub(rb"Call-ID: [^\r]*\r\n", b"", options(("127.0.0.1", 9), "nameless"))
     assert Stranger(trunk.bridge).answers_to(text) == ()
     wait_for(
         lambda: "no response to a SIP message that could not be read" in trunk.bridge.program.log.read_text(),
-        "its line in the log",
+        "its log line",
     )
 
 
@@ -219,7 +219,9 @@ def agent(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
     ],
     ids=["REFER", "BYE"],
 )
-def test_a_handoff_of_an_agent_is_taken_whatever_else_it_says(agent: Agent, method: bytes, headers: bytes) -> None:
+def test_an_agents_handoff_is_carried_out_in_spite_of_its_other_headers(
+    agent: Agent, method: bytes, headers: bytes
+) -> None:
     caller = Caller.of(agent.site, "bot")
     with caller.call() as call, agent.phone() as phone:
         call.invite()
@@ -235,7 +237,7 @@ def test_a_handoff_of_an_agent_is_taken_whatever_else_it_says(agent: Agent, meth
     assert (handoff["requested_by"], handoff["destination"]) == ("agent", "sales")
 
 
-def test_a_cancel_ends_its_call_whatever_its_other_headers(agent: Agent) -> None:
+def test_a_cancel_ends_its_call_in_spite_of_its_other_headers(agent: Agent) -> None:
     with Caller.of(agent.site, "bot").call() as call, agent.phone() as phone:
         call.invite()
         ringing = phone.take(b"INVITE")
@@ -247,7 +249,7 @@ def test_a_cancel_ends_its_call_whatever_its_other_headers(agent: Agent) -> None
 
 
 @pytest.mark.parametrize("challenges", CHALLENGES.values(), ids=CHALLENGES)
-def test_of_several_challenges_the_one_that_can_be_met_is(agent: Agent, challenges: str) -> None:
+def test_of_several_challenges_the_supported_one_is_met(agent: Agent, challenges: str) -> None:
     caller = Caller.of(agent.site, "bot")
     with caller.call() as call, agent.phone() as phone:
         call.invite()

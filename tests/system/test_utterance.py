@@ -1,4 +1,4 @@
-"""The last words to a caller before the transfer: spoken, remembered, and skipped where they cannot be."""
+"""The last words to a caller before the transfer: spoken, cached, and skipped if they cannot be made."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ESPEAK = "espeak-ng"
 TEXT = "One moment, please."
 LOUD = 1000  # of 32767
 FRAME_SECONDS = 0.02
-# A TTS that hangs is given up after 3 s, which count from the request.
+# A TTS program that hangs is given up after 3 s, counted from the request.
 SKIPPED_AFTER_SECONDS = 3
 
 
 @dataclass(frozen=True)
 class SpeakingSite:
-    """A bridge whose projects speak in different ways; `runs` is written to by each run of the speech program."""
+    """A bridge whose projects speak in different ways; each run of the speech program appends to `runs`."""
 
     site: WebsocketSite
     runs: Path
@@ -55,23 +55,23 @@ def shared_speaking(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) 
 
 @pytest.fixture
 def speaking(shared_speaking: SpeakingSite) -> Iterator[SpeakingSite]:
-    """The bridge that these tests share; none may leave a call behind."""
+    """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_speaking
     shared_speaking.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
 
 @pytest.fixture
 def espeak() -> None:
-    """For tests that need speech; continuous integration has it."""
+    """Skip tests that need speech unless eSpeak is installed; continuous integration has it."""
     if shutil.which(ESPEAK):
         return
     if os.environ.get("CI"):
         pytest.fail(f"{ESPEAK} is not installed, and no test is skipped in CI")
-    pytest.skip(f"{ESPEAK} is not installed; make setup does it where it can")
+    pytest.skip(f"{ESPEAK} is not installed; make setup installs it if it can")
 
 
 def heard_after(call: Talk, said: bytes) -> tuple[list[int], float]:
-    """Return when the caller heard loud frames after what the agent had said, and for how many seconds in all."""
+    """Return when the caller received loud frames after the agent's audio, and for how many seconds in all."""
     audio = call.caller.audio
     end = call.heard().index(said) + len(said)
     place, loud = 0, []
@@ -83,7 +83,7 @@ def heard_after(call: Talk, said: bytes) -> tuple[list[int], float]:
 
 
 @pytest.mark.usefixtures("espeak")
-def test_an_utterance_is_spoken_after_the_agent_and_before_cxone_hears_of_it(speaking: SpeakingSite) -> None:
+def test_an_utterance_is_spoken_after_the_agents_audio_and_before_cxone_is_signalled(speaking: SpeakingSite) -> None:
     site, said = speaking.site, noise(0.5)
     for turn in range(2):
         count, runs_before = site.trunk.count(), speaking.times_run()
@@ -99,7 +99,7 @@ def test_an_utterance_is_spoken_after_the_agent_and_before_cxone_hears_of_it(spe
         assert times[-1] < signalled_ns
         assert handoff["utterance"] == TEXT
         assert count.shows(1, "sipbridge_utterances_total", result="success")
-        assert speaking.times_run() - runs_before <= (0 if turn else 1)  # the second time it is remembered
+        assert speaking.times_run() - runs_before <= (0 if turn else 1)  # the second time it comes from the cache
     assert speaking.times_run() > 0
 
 
@@ -121,7 +121,7 @@ def test_speech_that_cannot_be_made_is_skipped_and_counted(speaking: SpeakingSit
     assert site.stage(call, "utterance")["seconds"] < SKIPPED_AFTER_SECONDS
 
 
-def test_without_an_utterance_nothing_is_spoken(speaking: SpeakingSite) -> None:
+def test_a_handoff_without_an_utterance_speaks_nothing(speaking: SpeakingSite) -> None:
     site, said = speaking.site, noise(0.5)
     count = site.trunk.count()
     with site.call("speaking") as call:

@@ -18,7 +18,7 @@ from .websocket_site import UNREACHED, ScriptedAgent, ScriptedCall, Talk, Websoc
 
 SILENCE = MULAW_SILENCE * 160
 TEN_SECONDS = 500  # frames
-# Of an agent that stalls: what it says before and after; what it catches up with; how long it hesitates.
+# Of an agent that stalls: frames before and after; frames that it catches up with; how long it pauses.
 TALK_FRAMES, STALL_FRAMES, PAUSE_FRAMES = 25, 30, 10
 STANDING_MS, NEAR_MS = 400, 100
 
@@ -31,13 +31,13 @@ def shared_agents(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) ->
 
 @pytest.fixture
 def site(shared_agents: WebsocketSite) -> Iterator[WebsocketSite]:
-    """The bridge that these tests share; none may leave a call behind."""
+    """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_agents
     shared_agents.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
 
 def assert_hands_off_still(call: Talk, agent: ScriptedCall) -> None:
-    """Show that the call has gone on, by what ends it."""
+    """Show that the call has gone on, by the event that ends it."""
     call_id = call.answered()
     agent.hand_off(destination="sales", reason="still_there")
     assert agent.wait_for_answer() == {"id": call_id, "state": "handoff_initiated"}
@@ -46,15 +46,15 @@ def assert_hands_off_still(call: Talk, agent: ScriptedCall) -> None:
 
 
 def hears_on(agent: ScriptedCall) -> None:
-    """Return once the agent has heard more of the caller."""
+    """Return once the agent has received more audio of the caller."""
     agent.wait_for("media", len(agent.events("media")) + 5)
 
 
-# ------------------------------------------------------------ reaching it
+# ------------------------------------------------------------ reaching the agent
 
 
 @pytest.mark.parametrize("kind", UNREACHED)
-def test_where_it_is_not_reached_the_caller_gets_480(site: WebsocketSite, kind: str) -> None:
+def test_a_caller_gets_480_if_the_agent_is_not_reached(site: WebsocketSite, kind: str) -> None:
     count = site.trunk.count()
     with site.call(f"{kind}-reject", "agent_caller_unserved") as call:
         call.went_as_written()
@@ -66,7 +66,7 @@ def test_where_it_is_not_reached_the_caller_gets_480(site: WebsocketSite, kind: 
 
 
 @pytest.mark.parametrize("kind", UNREACHED)
-def test_where_it_is_not_reached_the_caller_is_handed_off_if_the_project_says_so(
+def test_a_caller_is_handed_off_if_the_agent_is_not_reached_and_the_project_says_so(
     site: WebsocketSite, kind: str
 ) -> None:
     count = site.trunk.count()
@@ -80,7 +80,7 @@ def test_where_it_is_not_reached_the_caller_is_handed_off_if_the_project_says_so
     assert count.shows(1, "sipbridge_handoffs_total", project=f"{kind}-handoff", method="release")
 
 
-def test_it_is_told_who_calls_and_the_caller_cannot_say_otherwise(site: WebsocketSite) -> None:
+def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call("bot", "ws_caller_impostor") as call:
         agent = call.agent()
@@ -115,7 +115,7 @@ def test_it_is_told_who_calls_and_the_caller_cannot_say_otherwise(site: Websocke
     assert count.shows(1, "sipbridge_agent_connects_total", type="websocket", result="success")
 
 
-def test_it_hears_the_caller_in_numbered_messages_of_20_ms_and_of_the_end(site: WebsocketSite) -> None:
+def test_the_agent_receives_audio_in_numbered_messages_of_20_ms_and_the_end_of_the_call(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call("bot", "caller_hangs_up", hold_seconds=0.6) as call:
         agent = call.agent()
@@ -141,9 +141,9 @@ def test_it_hears_the_caller_in_numbered_messages_of_20_ms_and_of_the_end(site: 
     assert count.shows(1, "sipbridge_calls_total", project="bot", reason="caller_hung_up")
 
 
-# ------------------------------------------------------------ what it does wrong
+# ------------------------------------------------------------ faults of the agent
 
-# By the fault that each is counted as; SID stands for the stream's own.
+# By the fault that each counts as; SID stands for the stream's own id.
 UNUSABLE: dict[str, tuple[bytes, ...]] = {
     "bad_json": (b'{"event": "media", ', b"media", b""),
     "bad_message": (
@@ -168,7 +168,7 @@ UNUSABLE: dict[str, tuple[bytes, ...]] = {
 
 
 @pytest.mark.parametrize("fault", UNUSABLE)
-def test_what_cannot_be_used_is_counted_and_the_call_goes_on(site: WebsocketSite, fault: str) -> None:
+def test_an_unusable_message_is_counted_and_the_call_goes_on(site: WebsocketSite, fault: str) -> None:
     with site.call() as call:
         agent, count = call.agent(), site.trunk.count()
         for times, message in enumerate(UNUSABLE[fault], 1):
@@ -197,7 +197,7 @@ def test_ten_seconds_of_audio_in_one_message_are_played_in_order(site: Websocket
         assert_hands_off_still(call, agent)
 
 
-# ------------------------------------------------------------ how it goes
+# ------------------------------------------------------------ how the connection ends
 
 
 def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> None:
@@ -215,14 +215,14 @@ def test_an_agent_that_closes_its_socket_ends_the_call(site: WebsocketSite) -> N
     assert count.shows(0, "sipbridge_handoffs_total", project="bot")
 
 
-def test_an_agent_that_closes_its_socket_at_once_has_not_taken_the_call(site: WebsocketSite) -> None:
+def test_an_agent_that_closes_its_socket_at_once_has_not_accepted_the_call(site: WebsocketSite) -> None:
     with site.call() as call:
         call.agent().hang_up()
         call.went_as_written()
     assert [signal["p3"] for signal in call.signals()] == ["agent_lost"]
 
 
-def test_an_agent_that_sends_no_audio_and_closes_its_socket_soon_has_not_taken_the_call(site: WebsocketSite) -> None:
+def test_an_agent_that_sends_no_audio_and_closes_its_socket_soon_has_not_accepted_the_call(site: WebsocketSite) -> None:
     with site.call() as call:
         agent = call.agent()
         agent.clear()
@@ -242,7 +242,7 @@ def test_an_agent_that_sends_no_audio_and_closes_its_socket_soon_has_not_taken_t
         (b'{"event":"handoff","streamSid":"MZ00000000000000000000000000000000","handoff":{}}', 422),
     ],
 )
-def test_an_agent_whose_wish_for_a_handoff_cannot_be_read_loses_no_caller_by_closing(
+def test_an_agent_that_closes_its_socket_after_a_malformed_handoff_loses_no_caller(
     site: WebsocketSite, message: bytes, status: int
 ) -> None:
     with site.call() as call:
@@ -273,7 +273,7 @@ def test_a_handoff_without_a_stream_sid_is_carried_out(site: WebsocketSite, even
     assert [signal["p1"] for signal in call.signals()] == ["sales"]
 
 
-def test_an_agent_whose_handoff_was_refused_loses_no_caller_by_closing(site: WebsocketSite) -> None:
+def test_an_agent_that_closes_its_socket_after_a_refused_handoff_loses_no_caller(site: WebsocketSite) -> None:
     with site.call() as call:
         agent = call.agent()
         agent.hand_off(destination="nowhere")
@@ -294,7 +294,7 @@ def test_a_socket_that_drops_is_opened_again_as_a_new_stream(site: WebsocketSite
         assert count.shows(1, "sipbridge_agent_faults_total", type="websocket", fault="reconnected")
         hears_on(agent)
         agent.say(itertools.islice(Stamps(1), 10))
-        wait_for(lambda: len(call.caller.stamps()) == 10, "what it says now")
+        wait_for(lambda: len(call.caller.stamps()) == 10, "the audio of the new stream")
         assert_hands_off_still(call, agent)
 
 
@@ -315,7 +315,7 @@ def test_an_agent_that_does_not_come_back_is_lost_after_seven_seconds(site: Webs
     assert count.shows(1, "sipbridge_handoffs_total", project="fragile", method="release")
 
 
-def test_an_agent_that_says_nothing_is_lost(site: WebsocketSite) -> None:
+def test_an_agent_that_sends_nothing_is_lost(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call("quiet") as call:
         agent = call.agent()
@@ -327,7 +327,7 @@ def test_an_agent_that_says_nothing_is_lost(site: WebsocketSite) -> None:
     assert count.shows(1, "sipbridge_handoffs_total", project="quiet", method="release")
 
 
-def test_an_agent_that_stops_reading_is_reached_anew(site: WebsocketSite) -> None:
+def test_an_agent_that_stops_reading_is_connected_to_again(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call() as call:
         call.agent().stop_reading()
@@ -338,7 +338,7 @@ def test_an_agent_that_stops_reading_is_reached_anew(site: WebsocketSite) -> Non
         assert_hands_off_still(call, agent)
 
 
-def test_an_agent_that_does_not_finish_the_closing_keeps_nobody_waiting(site: WebsocketSite) -> None:
+def test_an_agent_that_does_not_complete_the_close_handshake_delays_no_handoff(site: WebsocketSite) -> None:
     with site.call() as call:
         agent = call.agent()
         agent.answers_close = False
@@ -348,11 +348,13 @@ def test_an_agent_that_does_not_finish_the_closing_keeps_nobody_waiting(site: We
         wait_for(lambda: agent.is_closed, "the socket to be closed", 5)
 
 
-# ------------------------------------------------------------ keys
+# ------------------------------------------------------------ DTMF digits
 
 
 @pytest.mark.parametrize("pressed", ["50", "5#0"])
-def test_the_key_for_a_human_hands_off_and_the_agent_gets_the_others(site: WebsocketSite, pressed: str) -> None:
+def test_the_dtmf_digit_for_a_human_hands_off_and_the_agent_receives_the_others(
+    site: WebsocketSite, pressed: str
+) -> None:
     count = site.trunk.count()
     with site.call("keyed") as call:
         agent = call.agent()
@@ -365,7 +367,7 @@ def test_the_key_for_a_human_hands_off_and_the_agent_gets_the_others(site: Webso
     assert count.shows(1, "sipbridge_handoffs_total", project="keyed")
 
 
-def test_the_key_for_a_human_may_come_by_info(site: WebsocketSite) -> None:
+def test_the_dtmf_digit_for_a_human_may_come_by_info(site: WebsocketSite) -> None:
     count = site.trunk.count()
     with site.call("keyed-info", "media_info", hold_seconds=0.2) as call:
         agent = call.agent()
@@ -379,32 +381,32 @@ def test_the_key_for_a_human_may_come_by_info(site: WebsocketSite) -> None:
 # ------------------------------------------------------------ in real time
 
 
-def test_a_delay_that_an_agent_has_run_up_goes_while_it_pauses(site: WebsocketSite) -> None:
+def test_the_playback_delay_of_an_agent_shrinks_while_it_pauses(site: WebsocketSite) -> None:
     stamps, caught_up = Stamps(3), TALK_FRAMES + STALL_FRAMES
     with site.call() as call:
         agent = call.agent()
         agent.say(itertools.islice(stamps, TALK_FRAMES))
         before = statistics.median(delays_ms(call, TALK_FRAMES))
-        # It stalls; what it would have said meanwhile comes all at once, and it goes on in real time.
+        # It stalls, then sends the missed frames all at once, and goes on in real time.
         agent.say_at_once(b"".join(itertools.islice(stamps, STALL_FRAMES)))
         agent.say(itertools.chain(itertools.islice(stamps, TALK_FRAMES), hesitantly(stamps)))
         late = delays_ms(call, caught_up + TALK_FRAMES)[caught_up:]
         assert statistics.median(late) > STANDING_MS
-        wait_for(lambda: max(delays_ms(call)[-3:]) < before + NEAR_MS, "words that are not late any more")
+        wait_for(lambda: max(delays_ms(call)[-3:]) < before + NEAR_MS, "audio that is no longer late")
         numbers = [heard.stamp.number for heard in call.caller.stamps()]
-        assert numbers == list(range(len(numbers)))  # none of its words is missing
+        assert numbers == list(range(len(numbers)))  # no stamped frame is missing
         agent.hang_up()
         call.went_as_written()
 
 
 def hesitantly(words: Iterator[bytes]) -> Iterator[bytes]:
-    """Pause before each word, without end."""
+    """Stamped frames with a pause before each, without end."""
     while True:
         yield from itertools.repeat(SILENCE, PAUSE_FRAMES)
         yield next(words)
 
 
 def delays_ms(call: Talk, count: int = 1) -> list[float]:
-    """Return how long the agent's stamped frames took, once so many were heard."""
+    """Return the delays of the agent's stamped frames, once this many have arrived."""
     wait_for(lambda: len(call.caller.stamps()) >= count, f"{count} frames of the agent")
     return [(heard.at_ns - heard.stamp.sent_ns) / 1e6 for heard in call.caller.stamps()]

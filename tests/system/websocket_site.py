@@ -1,4 +1,4 @@
-"""A bridge whose projects have WebSocket agents, and an agent that does what a test wants, wrong or right."""
+"""A bridge whose projects have WebSocket agents, and an agent that a test controls, faults included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.harness.waiting import wait_for
 
 from .site import NUMBERS, REFER, Contact, PlacedCall, Site, site
 
-# How an agent may not be reached; each has a project `KIND-reject` and a project `KIND-handoff`.
+# Ways in which an agent is not reached; each has a project `KIND-reject` and a project `KIND-handoff`.
 UNREACHED = ("refused", "404", "500", "mute", "mute-tls")
 SILENT_SECONDS = 1
 PATIENCE_SECONDS = 0.5
@@ -49,31 +49,31 @@ class ScriptedCall(AgentCall):
     answers_close = True
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Note a message and when it came."""
+        """Record a message and when it arrived."""
         if self.answers_close or frame.msg_type != WSMsgType.CLOSE:
             super().on_ws_frame(transport, frame)
 
     def stop_reading(self) -> None:
-        """Let what comes wait in the kernel, which soon takes no more."""
+        """Stop reading: messages wait in the kernel, which soon accepts no more."""
         self._loop.call_soon_threadsafe(self._stop_reading)
 
     def drop(self) -> None:
-        """Lose the TCP connection, with no close frame."""
+        """Drop the TCP connection without a close frame."""
         self._loop.call_soon_threadsafe(self._drop)
 
     def send_binary(self, data: bytes) -> None:
-        """Send a binary message, which Media Streams has none of."""
+        """Send a binary message, which Media Streams does not define."""
         self._loop.call_soon_threadsafe(self._send_binary, data)
 
     def wait_for_answer(self, seconds: float = 10.0) -> Message:
-        """Return the only answer to a `handoff` so far, once it is there."""
+        """Return the only response to a `handoff` so far, once it has arrived."""
         ((_, message),) = self.wait_for("handoff", seconds=seconds)
         answer: Message = message["handoff"]
         return answer
 
     @property
     def start(self) -> Message:
-        """What it was told of the call."""
+        """The `start` event of the call."""
         ((_, message),) = self.wait_for("start")
         start: Message = message["start"]
         return start
@@ -94,7 +94,7 @@ class ScriptedCall(AgentCall):
 
 
 class ScriptedAgent(MediaAgent):
-    """Takes calls at a port; an upgrade at the path `/404` is answered with that status, and so with any other."""
+    """Accepts calls on a port; an upgrade at a path such as `/404` gets that status."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class ScriptedAgent(MediaAgent):
         self._turns_away = False
 
     def turn_away(self) -> None:
-        """Take no more calls: an upgrade is answered with 503 from now on."""
+        """Reject calls from now on: an upgrade gets 503."""
         self._turns_away = True
 
     async def serve(self, on_ready: Callable[[str], None]) -> None:
@@ -119,7 +119,7 @@ class ScriptedAgent(MediaAgent):
             await asyncio.sleep(0)  # for their sockets to be closed
 
     def call_of(self, contact_id: str, seconds: float = 10.0) -> ScriptedCall:
-        """Return a call of that contact that was not returned yet, the oldest first. Raises `TimeoutError`."""
+        """Return a call of that contact that was not returned before, the oldest first. Raises `TimeoutError`."""
 
         def come() -> ScriptedCall | None:
             for call in self.calls:
@@ -143,33 +143,33 @@ class ScriptedAgent(MediaAgent):
 
 @dataclass(frozen=True)
 class Talk(PlacedCall):
-    """A call with audio of ours at the caller's end; at the other, where it is reached, an agent."""
+    """A call with audio of the test at the caller's end and, if it was reached, an agent at the other."""
 
     port: RtpPort
     agents: ScriptedAgent
 
     @property
     def caller(self) -> RtpStream:
-        """The caller's audio, once something has come from the bridge."""
+        """The caller's audio, once the bridge has sent some."""
         return self.port.stream()
 
     def agent(self, seconds: float = 10.0) -> ScriptedCall:
-        """Return the agent's end once it has its `start`; the next one where it was connected anew."""
+        """Return the agent's connection once it has its `start`; the next one after a reconnection."""
         return self.agents.call_of(self.contact.id, seconds)
 
     def heard(self) -> bytes:
-        """What the caller has heard so far."""
+        """The audio that the caller has received so far."""
         return b"".join(audio for _, audio in self.caller.audio)
 
     def signalled_ns(self) -> int:
-        """When CXone got the Signal, as `time.time_ns` counts; waits for it."""
+        """When CXone received the Signal, as `time.time_ns` counts; waits for it."""
         (signal,) = self.cxone.signals(self.contact.id, wait_for=1, seconds=20)
         return round(datetime.fromisoformat(signal["at"]).timestamp() * 1_000_000_000)
 
 
 @dataclass(frozen=True)
 class WebsocketSite:
-    """A bridge and its agents; at `spare_port` a test may let one listen that is its own."""
+    """A bridge and its agents; at `spare_port` a test may run an agent of its own."""
 
     trunk: Site
     rtp: RtpLoop
@@ -185,7 +185,7 @@ class WebsocketSite:
         hold_seconds: float = 0,
         agents: ScriptedAgent | None = None,
     ) -> Iterator[Talk]:
-        """Place a call; the audio of a scenario `media_…` is ours."""
+        """Place a call; the audio of a scenario `media_…` is the test's."""
         contact = Contact.new()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port())
@@ -214,7 +214,7 @@ class WebsocketSite:
                         api.ask(f"calls/{call['id']}/hangup", "POST")
 
     def stage(self, call: Talk, name: str) -> dict[str, Any]:
-        """Return what the bridge logged of a stage of the call's handoff: `seconds`, `result` and `reason`."""
+        """Return the log fields of a stage of the call's handoff: `seconds`, `result` and `reason`."""
 
         def logged() -> dict[str, Any] | None:
             lines = self.trunk.bridge.program.log.read_text(errors="replace").splitlines()
@@ -233,7 +233,7 @@ def websocket_site(
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
         rtp = stack.enter_context(RtpLoop())
-        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # TCP connects, and nobody says a word
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # TCP connects, and no byte follows
         if projects is None:
             served = _projects(folder, agents.url, spare_port, mute.getsockname()[1])
         else:
@@ -244,7 +244,7 @@ def websocket_site(
 
 
 def websocket_project(name: str, url: str, *, failing: str = "reject", **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
-    """A project with an agent at that URL; `agent` and `handoff` of the settings are added to those that it has."""
+    """A project with an agent at that URL; `agent` and `handoff` are added to its settings."""
     agent: Settings = {"type": "websocket", "url": url, **settings.pop("agent", {})}
     handoff: Settings = settings.pop("handoff", {})
     project = project_settings(name, agent=agent, on_agent_failure=failing, **settings)
