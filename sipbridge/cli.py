@@ -22,7 +22,6 @@ from sipbridge.config import (
     hash_secret,
     is_hash,
     load_config,
-    warnings,
 )
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 
@@ -94,7 +93,6 @@ def run(file: Path, log_format: str) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does without)
 
-    config = read_config(file)
     try:
         from sipbridge.app.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
     except ModuleNotFoundError as error:
@@ -105,7 +103,7 @@ def run(file: Path, log_format: str) -> int:
             "config/build/pjsip builds"
         ) from None
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    return run_service(config, partial(read_config, file), "text" if text else "json")
+    return run_service(partial(read_config, file), "text" if text else "json")
 
 
 @cli.command()
@@ -115,7 +113,7 @@ def check(file: Path) -> int:
 
     Says that FILE is valid and what it holds, or everything that is wrong with it.
     """
-    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import find_warnings, read_config  # noqa: PLC0415 (route-test does without)
 
     config = read_config(file)
     click.echo(f"{file}: valid")
@@ -125,7 +123,7 @@ def check(file: Path) -> int:
         for project_id, project in client.projects.items():
             destinations = ", ".join(project.handoff.destinations)
             click.echo(f"    project {project_id}: {project.agent.type} agent, hands off to {destinations}")
-    for warning in warnings(config):
+    for warning in find_warnings(config):
         line = config.remarks.line_of(warning)
         click.echo(f"{file}{f':{line}' if line else ''}: warning: {warning}")
     return 0

@@ -1,8 +1,8 @@
-"""File descriptors: as many as may be had, the last of them kept for the calls that are up.
+"""The budget of file descriptors: as many as the process may have, the last of them reserved for calls in progress.
 
-The kernel gives the lowest number that is free (POSIX, open(2)). So where nothing new keeps a descriptor from
-`first_kept()` on, neither a caller nor a connection, those are left for what a call that is up may still need: the
-agent's socket, the Signal, the store.
+The kernel gives out the lowest number that is free (POSIX, open(2)). So if no new call and no new connection keeps a
+descriptor from `first_kept()` on, those stay free for what a call in progress may still need: the agent's socket, the
+Signal, the store.
 """
 
 from __future__ import annotations
@@ -11,33 +11,43 @@ import resource
 
 from sipbridge.errors import StartupError
 
-# Files and sockets of a bridge with no call, and some for whoever looks in.
-_OWN = 64
-_MOST_KEPT = 512
-_KEPT_PART = 8
+# Files and sockets of a bridge without calls, and some for connections to its API.
+_BASE = 64
+_MAX_RESERVED = 512
+_RESERVED_PART = 8
 
 
-def claim(calls: int, per_call: int) -> str | None:
-    """Raise the limit of open files as far as this process may; returns a warning where `calls` need more.
+def raise_limit() -> None:
+    """Raise the soft limit of open files to the hard one."""
+    hard = _hard_limit()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    Raises `StartupError` where not one call could be carried.
+
+def shortage(calls: int, per_call: int) -> str | None:
+    """Return a warning if the hard limit carries fewer than `calls`; None if it carries them.
+
+    Raises `StartupError` if it does not carry a single one.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    carried = (first_kept() - _OWN) // per_call
+    hard = _hard_limit()
+    carried = (hard - _reserved(hard) - _BASE) // per_call
     if carried >= calls:
         return None
-    open_at_most = _OWN + calls * per_call
-    needed = open_at_most + min(_MOST_KEPT, open_at_most // (_KEPT_PART - 1) + 1)
-    cure = f"raise it to {needed} (ulimit -n, LimitNOFILE of systemd), or lower sip.max_calls"
+    used = _BASE + calls * per_call
+    needed = used + min(_MAX_RESERVED, used // (_RESERVED_PART - 1) + 1)
+    remedy = f"raise it to {needed} (ulimit -n, LimitNOFILE of systemd), or lower sip.max_calls"
     if carried < 1:
-        raise StartupError(f"open files: the limit of {most} is too low for a single call; {cure}")
-    return f"open files: the limit of {most} carries {carried} calls, sip.max_calls is {calls}; {cure}"
+        raise StartupError(f"open files: the limit of {hard} is too low for a single call; {remedy}")
+    return f"open files: the limit of {hard} carries {carried} calls, sip.max_calls is {calls}; {remedy}"
 
 
 def first_kept() -> int:
-    """Return the first descriptor that nothing new may keep: those of the last eighth, at most 512."""
-    return limit() - min(_MOST_KEPT, limit() // _KEPT_PART)
+    """Return the lowest reserved descriptor: the last eighth of them is reserved, at most 512."""
+    return limit() - _reserved(limit())
+
+
+def is_kept(descriptor: int) -> bool:
+    """Return True for a reserved descriptor, which nothing new may keep."""
+    return descriptor >= first_kept()
 
 
 def limit() -> int:
@@ -46,6 +56,10 @@ def limit() -> int:
     return soft
 
 
-def is_kept(descriptor: int) -> bool:
-    """Whether this is one of those, so that whoever is new has to go."""
-    return descriptor >= first_kept()
+def _hard_limit() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return hard
+
+
+def _reserved(descriptors: int) -> int:
+    return min(_MAX_RESERVED, descriptors // _RESERVED_PART)

@@ -46,10 +46,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     called: list[Config] = []
     module = ModuleType("sipbridge.app.service")
 
-    def serve(config: Config, read: Callable[[], Config], log_format: str) -> int:
-        assert log_format == "json"  # standard error is no terminal here
-        assert list(read().clients) == list(config.clients)
-        called.append(config)
+    def serve(read: Callable[[], Config], log_format: str) -> int:
+        assert log_format == "json"  # standard error is not a terminal here
+        called.append(read())
         return 3
 
     module.main = serve  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one(limits: list[int]) -> None:
-    assert file_descriptors.claim(100, 6) is None
+    file_descriptors.raise_limit()
     assert limits == [1024, 1024]
 
 
@@ -34,20 +34,20 @@ def test_an_eighth_is_kept_and_512_at_most(limits: list[int], limit: int, kept: 
 
 @pytest.mark.parametrize(("calls", "per_call"), [(500, 6), (200, 3), (2709, 6), (300, 4)])
 def test_the_limit_that_is_asked_for_is_the_lowest_that_will_do(limits: list[int], calls: int, per_call: int) -> None:
-    warning = file_descriptors.claim(calls, per_call)
+    warning = file_descriptors.shortage(calls, per_call)
     assert warning is None or f"sip.max_calls is {calls}" in warning
     needed = 1024 if warning is None else int(warning.partition("raise it to ")[2].partition(" ")[0])
     limits[1] = needed
-    assert file_descriptors.claim(calls, per_call) is None
+    assert file_descriptors.shortage(calls, per_call) is None
     if warning is not None:
         limits[1] = needed - 2
-        assert file_descriptors.claim(calls, per_call) is not None
+        assert file_descriptors.shortage(calls, per_call) is not None
 
 
 def test_where_not_one_call_can_be_carried_there_is_no_start(limits: list[int]) -> None:
     limits[1] = 76
     with pytest.raises(StartupError, match="limit of 76 is too low for a single call; raise it to"):
-        file_descriptors.claim(500, 6)
+        file_descriptors.shortage(500, 6)
 
 
 def test_those_at_the_end_are_kept(limits: list[int]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sipbridge.app.wiring import clip_name, make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.calls.context import Surroundings
-from sipbridge.config import Config, ProjectKey, all_projects, taken_over
+from sipbridge.config import Config, ProjectKey, all_projects, merge_reloadable
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 
@@ -69,11 +69,11 @@ class Readings:
 
         Raises `StartupError` or `ConfigError`; then nothing has changed.
         """
-        config, waiting = taken_over(self.latest.config, read)
+        config, waiting, tls_files = await asyncio.to_thread(merge_reloadable, self.latest.config, read)
         # All that may fail comes first, and is undone if something later fails.
         with ExitStack() as undo:
             version = await self._make(config, undo)
-            certificates = await self._trunk.read_certificates(config.sip.tls)
+            certificates = await self._trunk.read_certificates(tls_files)
             undo.callback(certificates.close)
             await self._trunk.use_certificates(certificates)
             undo.pop_all()

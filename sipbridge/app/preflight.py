@@ -1,4 +1,4 @@
-"""What can be known, before anything is opened, about whether a bridge would run by a configuration on this machine.
+"""The judgement, before anything is opened, whether a bridge would run with a configuration on this machine.
 
 `check`, the start and each reload read the file by the one function here, so they refuse the same files with the same
 words.
@@ -12,41 +12,70 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from sipbridge.config import Config, PromptAgentConfig, all_projects, dotted, load_config, unsupported
+from sipbridge import config as configuration
+from sipbridge import file_descriptors
+from sipbridge.config import (
+    Config,
+    PromptAgentConfig,
+    all_projects,
+    descriptors_a_call,
+    dotted,
+    load_config,
+    unsupported,
+    write_problem,
+)
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import ConfigError, StartupError
+from sipbridge.telemetry import level_from
 from sipbridge.wav import read_wav
 
-# Not EADDRINUSE, which the start finds out: the running bridge has its own addresses.
+# Without EADDRINUSE, which the start finds: a running bridge has its own addresses.
 _CANNOT_LISTEN = (errno.EADDRNOTAVAIL, errno.EACCES)
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not opened)
 
 
 def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the configuration file and judge whether a bridge would run by it here.
+    """Read the configuration file and judge whether a bridge would run with it here.
 
     Raises `ConfigError` with every fault, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
     """
     config = load_config(file, environ)
-    problems = list(find_problems(config))
+    problems = list(find_problems(config, environ))
     if problems:
         raise ConfigError([f"{_place(file, config, problem)}: {problem}" for problem in problems])
     return config
 
 
-def find_problems(config: Config) -> Iterator[str]:
+def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """Find what would keep a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
     yield from unsupported(config)
+    yield from _log_level(environ)
     yield from _too_many_calls(config)
+    yield from _too_few_descriptors(config)
     yield from _recordings(config)
-    yield from _folders(config)
+    yield from _store_files(config)
+    yield from _public_address(config)
     yield from _addresses(config)
+
+
+def find_warnings(config: Config) -> list[str]:
+    """Find what works and is probably not meant, in the file or on this machine."""
+    shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_a_call(config))
+    return [*([shortage] if shortage else []), *configuration.warnings(config)]
 
 
 def _place(file: Path, config: Config, problem: str) -> str:
     line = config.remarks.line_of(problem)
     return f"{file}:{line}" if line else str(file)
+
+
+def _log_level(environ: Mapping[str, str]) -> Iterator[str]:
+    try:
+        level_from(environ)
+    except StartupError as error:
+        yield str(error)
 
 
 def _too_many_calls(config: Config) -> Iterator[str]:
@@ -62,6 +91,13 @@ def _too_many_calls(config: Config) -> Iterator[str]:
         )
 
 
+def _too_few_descriptors(config: Config) -> Iterator[str]:
+    try:
+        file_descriptors.shortage(config.sip.max_calls, descriptors_a_call(config))
+    except StartupError as error:
+        yield str(error)
+
+
 def _recordings(config: Config) -> Iterator[str]:
     for key, project in all_projects(config):
         agent = project.agent
@@ -72,35 +108,35 @@ def _recordings(config: Config) -> Iterator[str]:
                 yield f"{dotted(key.path)}.agent.audio: {error}"
 
 
-def _folders(config: Config) -> Iterator[str]:
-    database = config.store.sqlite_path
-    if database is None:
+def _store_files(config: Config) -> Iterator[str]:
+    if config.store.sqlite_path is None:
         return
-    for key, path in (("store.url", database), ("store.journal", config.store.journal_path)):
-        folder = path.parent
-        if not folder.is_dir():
-            yield f"{key}: the folder {folder} does not exist; make it, for the bridge's user to write to"
-        elif path.exists() and not path.is_file():
-            yield f"{key}: {path} is not a file; name another"
-        elif not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
-            yield f"{key}: {path} cannot be written by this user; give its folder to the bridge's user"
+    for key, files in (("store.url", config.store.database_files), ("store.journal", (config.store.journal_path,))):
+        problem = next(filter(None, map(write_problem, files)), None)
+        if problem is not None:
+            yield f"{key}: {problem}"
+
+
+def _public_address(config: Config) -> Iterator[str]:
+    host = config.sip.public_address
+    if host is not None and not _resolve(host, 0, socket.SOCK_DGRAM, socket.AF_INET):
+        yield "sip.public_address: has no IPv4 address in DNS; write the address, or a name that has one"
+
+
+_Resolved = tuple[socket.AddressFamily, tuple[Any, ...]]  # the address as sockets of the family have it, host first
 
 
 class _Address(NamedTuple):
+    """An address to listen on: its key, and the socket addresses that its host stands for."""
+
     key: str
-    transport: Literal["tcp", "udp"]
-    host: str
+    kind: socket.SocketKind
     port: int
+    resolved: list[_Resolved]
 
 
 def _addresses(config: Config) -> Iterator[str]:
-    listening = [
-        _Address(f"sip.listen[{position}]", "udp" if url.transport == "udp" else "tcp", url.host, url.port)
-        for position, url in enumerate(config.sip.listen)
-    ]
-    listening.append(_Address("http.listen", "tcp", config.http.listen.host, config.http.listen.port))
-    if admin := config.http.admin.listen:
-        listening.append(_Address("http.admin.listen", "tcp", admin.host, admin.port))
+    listening = list(_listening(config))
     for address in listening:
         if (why := _cannot_listen(address)) is not None:
             yield f"{address.key}: {why}"
@@ -109,24 +145,52 @@ def _addresses(config: Config) -> Iterator[str]:
             yield f"{other.key}: has the port of {one.key}; give it another"
 
 
-def _cannot_listen(address: _Address) -> str | None:
-    kind = socket.SOCK_STREAM if address.transport == "tcp" else socket.SOCK_DGRAM
+def _listening(config: Config) -> Iterator[_Address]:
+    for position, url in enumerate(config.sip.listen):
+        kind = socket.SOCK_DGRAM if url.transport == "udp" else socket.SOCK_STREAM
+        # PJSIP is built for IPv4, and takes the first address of a name.
+        resolved = _resolve(url.host, url.port, kind, socket.AF_INET)[:1]
+        yield _Address(f"sip.listen[{position}]", kind, url.port, resolved)
+    for key, http in (("http.listen", config.http.listen), ("http.admin.listen", config.http.admin.listen)):
+        if http is not None:
+            yield _Address(key, socket.SOCK_STREAM, http.port, _resolve(http.host, http.port, socket.SOCK_STREAM))
+
+
+def _resolve(
+    host: str, port: int, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_UNSPEC
+) -> list[_Resolved]:
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=kind, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, family=family, type=kind, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
+        return []
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _cannot_listen(address: _Address) -> str | None:
+    if not address.resolved:
         return "has a host that cannot be resolved; name an address of this machine"
-    family, _, _, _, place = found[0]
-    with socket.socket(family, kind) as probe:
-        if address.transport == "tcp":  # as the listeners do: connections of an earlier run may linger
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for family, resolved in address.resolved:
         try:
-            probe.bind(place)
-        except OSError as error:
-            return explain_listen_error(error.errno) if error.errno in _CANNOT_LISTEN else None
+            probe = socket.socket(family, address.kind)
+        except OSError:  # a machine without IPv6: the listener passes over it, too
+            continue
+        with probe:
+            if address.kind == socket.SOCK_STREAM:  # as the listeners do: connections of an earlier run may linger
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(resolved)
+            except OSError as error:
+                if error.errno in _CANNOT_LISTEN:
+                    return explain_listen_error(error.errno)
     return None
 
 
 def _collide(one: _Address, other: _Address) -> bool:
-    if not one.port or (one.transport, one.port) != (other.transport, other.port):
+    """Return True if the two cannot listen side by side; a wildcard is every address of its family."""
+    if not one.port or (one.kind, one.port) != (other.kind, other.port):
         return False
-    return one.host == other.host or bool({one.host, other.host} & {"0.0.0.0", "::"})  # noqa: S104 (compared, not opened)
+    return any(
+        family == other_family and (host == other_host or host in _WILDCARDS or other_host in _WILDCARDS)
+        for family, (host, *_) in one.resolved
+        for other_family, (other_host, *_) in other.resolved
+    )

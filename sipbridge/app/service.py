@@ -18,6 +18,7 @@ import uvloop
 from sipbridge import __version__, file_descriptors
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.live_config import Readings
+from sipbridge.app.preflight import find_warnings
 from sipbridge.app.systemd import Supervisor
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
@@ -28,7 +29,7 @@ from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, authority, descriptors_a_call, warnings
+from sipbridge.config import Config, authority
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
@@ -47,29 +48,41 @@ LAST_CALLS_SECONDS = 25.0
 CLOSING_SECONDS = 10.0
 
 
-def main(config: Config, read: Callable[[], Config], log_format: LogFormat = "json") -> int:
-    """Run the bridge until it is told to stop; returns the exit code. Raises `StartupError` or `ConfigError`.
+def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
+    """Run the bridge until it is asked to stop; return the exit code. Raises `StartupError` or `ConfigError`.
 
-    `read` reads the configuration again, at each SIGHUP.
+    `read` reads and judges the configuration: now, and again at each reload.
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with configure_logging(level_from(os.environ), log_format=log_format):
-        if short := file_descriptors.claim(config.sip.max_calls, descriptors_a_call(config)):
-            logger.warning("%s", short, extra={"event": "config_warning"})
-        _log_warnings(config)
+    with configure_logging(_log_level(), log_format=log_format):
         try:
+            config = read()
+            _log_warnings(find_warnings(config))
+            file_descriptors.raise_limit()
             uvloop.run(Service(config, read).run())
         except SipbridgeError as error:
             if log_format == "json":  # a terminal shows the error itself, as any command's
-                logger.error("start failed: %s", error, extra={"event": "start_failed"})  # noqa: TRY400 (the line says it all)
+                for problem in _problems(error):
+                    logger.error("start failed: %s", problem, extra={"event": "start_failed"})  # noqa: TRY400 (the line says it all)
             raise
         logger.info("stopped", extra={"event": "stopped"})
     return 0
 
 
-def _log_warnings(config: Config) -> None:
-    for warning in warnings(config):
+def _log_level() -> str:
+    try:
+        return level_from(os.environ)
+    except StartupError:  # found again by `read`, with every other problem
+        return "INFO"
+
+
+def _problems(error: SipbridgeError) -> list[str]:
+    return error.problems if isinstance(error, ConfigError) else [str(error)]
+
+
+def _log_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
         logger.warning("%s", warning, extra={"event": "config_warning"})
 
 
@@ -224,24 +237,24 @@ class Service:
         async with self._reloading:
             try:
                 config = await asyncio.to_thread(self._read)
-                report = await self._take_over(config)
+                report = await self._apply(config)
             except (ConfigError, StartupError) as error:
                 self._observe(ConfigRead(Outcome(Result.CLIENT_ERROR, "bad_configuration")))
-                problems = error.problems if isinstance(error, ConfigError) else [str(error)]
-                raise ConfigError(problems) from None
+                raise ConfigError(_problems(error)) from None
             self._observe(ConfigRead(Outcome(Result.SUCCESS, "read")))
             return report
 
-    async def _take_over(self, read: Config) -> ReloadReport:
+    async def _apply(self, read: Config) -> ReloadReport:
         before = self._readings.latest.centres
+        warnings = await asyncio.to_thread(find_warnings, read)
         waiting = await self._readings.reload(read)
         latest = self._readings.latest
         self._warm_up(centre for client, centre in latest.centres.items() if centre is not before.get(client))
         for key in waiting:
             logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
-        _log_warnings(latest.config)
+        _log_warnings(warnings)
         await self._free_unused()
-        return ReloadReport(tuple(waiting), tuple(warnings(latest.config)))
+        return ReloadReport(tuple(waiting), tuple(warnings))
 
     async def _free_unused(self) -> None:
         """Free what belongs to versions whose last call is over."""

@@ -9,6 +9,7 @@ from sipbridge.config.agents import (
     WebsocketAgentConfig,
 )
 from sipbridge.config.certificates import certificate_problems
+from sipbridge.config.file_access import write_problem
 from sipbridge.config.handoff import (
     Destination,
     HandoffConfig,
@@ -35,7 +36,7 @@ from sipbridge.config.models import (
 from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import ProjectKey, all_projects
-from sipbridge.config.reload import taken_over
+from sipbridge.config.reload import merge_reloadable
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.sip_uris import (
     SrtpUse,
@@ -97,14 +98,15 @@ __all__ = [
     "is_passable_header",
     "load_config",
     "matches_any",
+    "merge_reloadable",
     "number_key",
     "same_host",
     "sip_transport",
     "split_srtp",
-    "taken_over",
     "unsupported",
     "user_of",
     "warnings",
     "with_srtp",
     "with_transport",
+    "write_problem",
 ]

@@ -58,12 +58,15 @@ def certificate_problems(tls: TlsConfig) -> Iterator[Problem]:
 
 
 def valid_until(tls: TlsConfig) -> datetime | None:
-    """Until when the certificate is valid, in UTC; None where there is none. For files without problems."""
+    """Return when the certificate expires, in UTC; None if there is none, or none that can be used."""
     if tls.certificate_file is None or tls.private_key_file is None:
         return None
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(tls.certificate_file, tls.private_key_file, _refuse_to_ask)
-    return _expiry(server, tls.certificate_file)
+    try:
+        server.load_cert_chain(tls.certificate_file, tls.private_key_file, _refuse_to_ask)
+        return _expiry(server, tls.certificate_file)
+    except (OSError, ValueError):
+        return None
 
 
 def _holds_certificate(file: Path) -> bool:

@@ -118,13 +118,21 @@ def _tls_without_certificate(tree: object) -> Iterator[Problem]:
 
 
 def _calls_without_listener(tree: object) -> Iterator[Problem]:
-    """PJSIP calls out on the transports that it listens on, and on no other."""
+    for path, transport in transports_missing(tree):
+        yield Problem(path, f"is called over {transport.upper()}; add a {transport}:// address to sip.listen")
+
+
+def transports_missing(tree: object) -> Iterator[tuple[KeyPath, str]]:
+    """Find the URIs that we call over a transport on which the bridge does not listen.
+
+    PJSIP calls out on the transports that it listens on, and on no other.
+    """
     listeners = [url for _, url in select(tree, "sip", "listen", ...) if isinstance(url, str)]
     open_ = {url.partition(":")[0] for url in listeners} or {"udp", "tcp"}
     for path, uri, otherwise in _uris_called(tree):
         transport = sip_transport(uri) or otherwise
-        if transport in ("udp", "tcp", "tls") and transport not in open_:
-            yield Problem(path, f"is called over {transport.upper()}; add a {transport}:// address to sip.listen")
+        if isinstance(transport, str) and transport in {"udp", "tcp", "tls"} - open_:
+            yield path, transport
 
 
 def _credentials_in_half(tree: object) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from sipbridge.errors import ConfigError
 
 # A comment that nearly was a value: ` #` with text directly behind it, or nothing at all.
 _SUSPICIOUS_COMMENT = re.compile(r"[ \t]+#(?:[^\s#]|$)")
+
+# Each alias counts as what it stands for: ten lines of aliases of aliases can stand for more than the memory holds.
+MAX_ENTRIES = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,10 @@ def read_document(path: Path) -> Document:
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
-            keys = list(_walk(node, (), ())) if node else []
+            keys = list(itertools.islice(_walk(node, (), ()), MAX_ENTRIES + 1)) if node else []
+            if len(keys) > MAX_ENTRIES:
+                text = f"has more than {MAX_ENTRIES:,} entries, with what its aliases stand for; write fewer"
+                raise ConfigError([Problem((), text).line(path)])
             tree = loader.construct_document(node) if node else None
         finally:
             loader.dispose()

@@ -7,7 +7,6 @@ that landed under the wrong key.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import shlex
 from ipaddress import IPv4Network, IPv6Network
@@ -26,6 +25,7 @@ from pydantic import (
 )
 
 from sipbridge.config.addresses import check_host, check_ipv4, split_url
+from sipbridge.config.file_access import read_problem
 from sipbridge.config.header_names import (
     NAME_CHARACTER,
     STANDARD_HEADERS,
@@ -102,19 +102,29 @@ _UPGRADE_HEADERS = frozenset(
 )
 
 
+# Every number has a maximum: larger ones overflow floats, dates and timers, some of them only in the middle of a call.
+_MAX_COUNT = 1_000_000
+_MAX_SECONDS = 365 * 24 * 3600
+_MAX_HOURS = 10 * 365 * 24
+_MAX_BITS = 64
+
+
 class Section(BaseModel):
     """A mapping of the configuration: frozen, with no unknown keys, and silent about its input in errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-def _not_bool(value: object) -> object:
+def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("is true or false; write a number")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:  # a float might not hold it
+        raise ValueError("is too large; write a smaller number")
     return value
 
 
-def _text(value: str) -> str:
+def check_line(value: str) -> str:
+    """Return the text if it is one line. Raises `ValueError` for a control character."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError("holds a line break or a control character; write one line of text")
     return value
@@ -181,7 +191,7 @@ def _route_pattern(value: str) -> str:
 
 
 def _digest_user(value: str) -> str:
-    if re.search(r'["\\]', _text(value)):
+    if re.search(r'["\\]', check_line(value)):
         raise ValueError("holds a quotation mark or a backslash, which a header cannot carry as it is")
     return value
 
@@ -241,13 +251,14 @@ def _origin(value: str) -> str:
 
 
 def _under_base(value: Path, info: ValidationInfo) -> Path:
+    check_line(str(value))
     base: Path | None = (info.context or {}).get(BASE)
     return base / value if base else value
 
 
 def _readable(value: Path) -> Path:
-    if not value.is_file() or not os.access(value, os.R_OK):
-        raise ValueError("names no readable file; paths are relative to the configuration file")
+    if (problem := read_problem(value)) is not None:
+        raise ValueError(problem)
     return value
 
 
@@ -279,12 +290,14 @@ def _program_under_base(value: tuple[str, ...], info: ValidationInfo) -> tuple[s
     return (str(_under_base(Path(program), info)) if "/" in program else program, *arguments)
 
 
-Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
-Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
-Port = Annotated[int, BeforeValidator(_not_bool), Field(gt=0, le=65535)]
-Line = Annotated[str, AfterValidator(_text)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_text)]
+Count = Annotated[int, BeforeValidator(_number), Field(gt=0, le=_MAX_COUNT)]
+WholeSeconds = Annotated[int, BeforeValidator(_number), Field(gt=0, le=_MAX_SECONDS)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=_MAX_SECONDS, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, BeforeValidator(_number), Field(ge=0, le=_MAX_SECONDS, allow_inf_nan=False)]
+Hours = Annotated[float, BeforeValidator(_number), Field(gt=0, le=_MAX_HOURS, allow_inf_nan=False)]
+Port = Annotated[int, BeforeValidator(_number), Field(gt=0, le=65535)]
+Line = Annotated[str, AfterValidator(check_line)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_line)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 DigestUser = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_digest_user)]
 Secret = Annotated[SecretStr, Field(min_length=1)]

@@ -15,7 +15,7 @@ from sipbridge.config.fields import (
     ReferUri,
     RoutePattern,
     Seconds,
-    SecondsOrNone,
+    SecondsOrZero,
     Secret,
     Section,
     SipHeaders,
@@ -84,6 +84,6 @@ class HandoffConfig(Section):
     allowed_routes: tuple[RoutePattern, ...] = ()
     signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_signal)
     end_signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_end_signal)
-    release_grace_seconds: SecondsOrNone = 5
+    release_grace_seconds: SecondsOrZero = 5
     post_transcript: bool = False
     dtmf_key: DtmfKey | None = None

@@ -25,8 +25,8 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     Raises `ConfigError` with every fault at once, one line each: `FILE:LINE: key.path: what is wrong; what would be
     right`. No line shows a value that could be a secret.
     """
-    base = path.absolute().parent
     document = read_document(path)
+    base = path.absolute().parent
     written = document.tree
     if not isinstance(written, dict):
         raise ConfigError([Problem((), "is no mapping; write at least the key clients").line(path)])
@@ -62,8 +62,13 @@ def _remarks(document: Document, resolved: Resolved) -> Iterator[Problem]:
 
 def _explained(problem: Problem, resolved: Resolved) -> Problem:
     """Name the variable or file that an empty value came from, which is what has to change."""
-    origin = resolved.empty.get(problem.path)
-    return Problem(problem.path, f"{origin} is empty; give it a value") if origin else problem
+    # A text may stand for a list of one, whose entry then has the problem.
+    for path in (problem.path, problem.path[:-1]):
+        if origin := resolved.empty.get(path):
+            return Problem(problem.path, f"{origin} is empty; give it a value")
+        if name := resolved.empty_variables.get(path):
+            return Problem(problem.path, f"{problem.text} (the environment variable {name} is empty)")
+    return problem
 
 
 def _lies_at(problem: Problem, paths: Iterable[KeyPath]) -> bool:

@@ -24,6 +24,7 @@ from sipbridge.config.fields import (
     FrameSource,
     HeaderName,
     HeaderPattern,
+    Hours,
     HttpUrl,
     Identifier,
     Ipv4Host,
@@ -34,9 +35,11 @@ from sipbridge.config.fields import (
     Port,
     ReadableFile,
     Seconds,
-    SecondsOrNone,
+    SecondsOrZero,
     Secret,
     Section,
+    WholeSeconds,
+    check_line,
 )
 from sipbridge.config.handoff import HandoffConfig
 from sipbridge.config.numbers import number_key
@@ -144,7 +147,7 @@ class HttpConfig(Section):
     )
     allowed_origins: tuple[Origin, ...] = ()
     pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
-    pop_link_seconds: Count = 3600
+    pop_link_seconds: WholeSeconds = 3600
     max_requests_per_second: Count = 200
     admin: AdminConfig = AdminConfig()
 
@@ -165,11 +168,12 @@ class StoreConfig(Section):
 
     url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
     journal: PathUnderBase | None = None
-    retention_hours: Seconds = 24
+    retention_hours: Hours = 24
 
     @field_validator("url")
     @classmethod
     def _known_kind(cls, value: str, info: ValidationInfo) -> str:
+        check_line(value)
         if re.fullmatch(r"redis://[^\s/]+(/[0-9]{1,4})?", value):
             return value
         path = value.removeprefix(SQLITE_PREFIX)
@@ -183,9 +187,8 @@ class StoreConfig(Section):
     @field_validator("journal")
     @classmethod
     def _a_file_of_its_own(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        # The journal puts a new file in the place of its own, again and again: the records would be gone.
-        database = Path(info.data.get("url", "").removeprefix(SQLITE_PREFIX))
-        taken = [f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+        # The journal replaces its file again and again: the records would be gone.
+        taken = _database_files(info.data.get("url", ""))
         if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
             raise ValueError("is a file of store.url's; name another, or leave it out")
         return value
@@ -199,6 +202,16 @@ class StoreConfig(Section):
     def sqlite_path(self) -> Path | None:
         """The database file, or None where the store is no SQLite."""
         return Path(self.url.removeprefix(SQLITE_PREFIX)) if self.url.startswith(SQLITE_PREFIX) else None
+
+    @property
+    def database_files(self) -> tuple[Path, ...]:
+        """The database file, and those that SQLite and the bridge's lock keep beside it."""
+        return _database_files(self.url)
+
+
+def _database_files(url: str) -> tuple[Path, ...]:
+    database = url.removeprefix(SQLITE_PREFIX)
+    return tuple(Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
 
 
 class CxoneConfig(Section):
@@ -248,7 +261,7 @@ class ProjectConfig(Section):
     api_keys: tuple[ApiKey, ...] = ()
     headers: HeaderNames = HeaderNames()
     agent: AgentConfig
-    max_call_seconds: Count = 3600
+    max_call_seconds: WholeSeconds = 3600
     media_timeout_seconds: Seconds | None = 30
     on_media_timeout: Literal["handoff", "hangup"] = "handoff"
     on_agent_failure: Literal["reject", "handoff"] = "reject"
@@ -275,7 +288,7 @@ class Config(Section):
     sip: SipConfig = SipConfig()
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
-    drain_seconds: SecondsOrNone = 30
+    drain_seconds: SecondsOrZero = 30
     clients: dict[Identifier, ClientConfig] = Field(min_length=1)
     _remarks: Remarks = PrivateAttr(default_factory=Remarks)
 

@@ -1,39 +1,84 @@
-"""What a running bridge takes of a new reading of its configuration, and what has to wait for a restart."""
+"""The split of a configuration that was read again: what new calls use at once, and what waits for a restart."""
 
 from __future__ import annotations
 
-from sipbridge.config.models import Config, TlsConfig
+from typing import NamedTuple
 
-# What is opened once: sockets, files, the size of PJSIP, what links are signed with.
+from sipbridge.config.crosschecks import transports_missing
+from sipbridge.config.models import AdminConfig, Config, TlsConfig
+from sipbridge.config.problems import Problem
+from sipbridge.errors import ConfigError
+
+# Opened once: sockets, files, the size of PJSIP, the secret that links are signed with.
 _OPENED_ONCE = {
     "sip": ("listen", "public_address", "rtp_ports", "codecs", "srtp", "max_calls"),
     "http": ("listen", "public_url", "frame_ancestors", "pop_link_secret", "pop_link_seconds"),
     "store": ("url", "journal", "retention_hours"),
 }
-# Of sip.tls: listeners are opened with these or without. What the files hold is read anew.
+# Listeners are opened with or without each of these. What the files hold can change at any reload.
 _TLS_FILES = ("certificate_file", "private_key_file", "ca_file")
 _TLS_OPENED_ONCE = ("require_client_certificate",)
 
 
-def taken_over(running: Config, read: Config) -> tuple[Config, list[str]]:
-    """Return what goes for new calls from now on, and the keys whose change takes effect with a restart only."""
+class Merged(NamedTuple):
+    """What a reload leads to.
+
+    `config` is the configuration of new calls, `restart_required` the keys whose change waits for a restart, and
+    `tls_files` the files of `sip.tls` to read again: those that wait are left out, and the loaded ones stay in use.
+    """
+
+    config: Config
+    restart_required: list[str]
+    tls_files: TlsConfig
+
+
+def merge_reloadable(running: Config, read: Config) -> Merged:
+    """Merge what a reload can change into the configuration that runs.
+
+    Raises `ConfigError` if the rest does not work before a restart, as an agent on a transport that is not open.
+    """
     sections = {}
     waiting = []
     for section, keys in _OPENED_ONCE.items():
         old, new = getattr(running, section), getattr(read, section)
         waiting += [f"{section}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]
         sections[section] = new.model_copy(update={key: getattr(old, key) for key in keys})
-    old_admin, new_admin = running.http.admin, read.http.admin
-    if old_admin.listen != new_admin.listen or (new_admin.keys and not old_admin.keys):
-        waiting.append("http.admin")
-        sections["http"] = sections["http"].model_copy(update={"admin": old_admin})
-    tls, of_tls = _tls_taken_over(running.sip.tls, read.sip.tls)
+    admin, of_admin = _merge_admin(running.http.admin, read.http.admin)
+    sections["http"] = sections["http"].model_copy(update={"admin": admin})
+    waiting += [f"http.admin.{key}" for key in of_admin]
+    tls, of_tls = _merge_tls(running.sip.tls, read.sip.tls)
     sections["sip"] = sections["sip"].model_copy(update={"tls": tls})
     waiting += [f"sip.tls.{key}" for key in of_tls]
-    return read.model_copy(update=sections), waiting
+    config = read.model_copy(update=sections)
+    _check_transports(config)
+    tls_files = read.sip.tls.model_copy(update={key: None for key in of_tls if key in _TLS_FILES})
+    return Merged(config, waiting, tls_files)
 
 
-def _tls_taken_over(running: TlsConfig, read: TlsConfig) -> tuple[TlsConfig, list[str]]:
+def _merge_admin(running: AdminConfig, read: AdminConfig) -> tuple[AdminConfig, list[str]]:
+    """Keys can change at once, and be withdrawn at once, but without any at the start there are no paths for them."""
+    waiting = []
+    if running.listen != read.listen:
+        waiting.append("listen")
+    if read.keys and not running.keys:
+        waiting.append("keys")
+    return read.model_copy(update={key: getattr(running, key) for key in waiting}), waiting
+
+
+def _merge_tls(running: TlsConfig, read: TlsConfig) -> tuple[TlsConfig, list[str]]:
     waiting = [key for key in _TLS_OPENED_ONCE if getattr(running, key) != getattr(read, key)]
     waiting += [key for key in _TLS_FILES if (getattr(running, key) is None) != (getattr(read, key) is None)]
     return read.model_copy(update={key: getattr(running, key) for key in waiting}), waiting
+
+
+def _check_transports(config: Config) -> None:
+    """Raise `ConfigError` for URIs that we call over a transport whose address in `sip.listen` waits for a restart."""
+    tree = config.model_dump(mode="json", include={"sip": {"listen"}, "clients": True})
+    problems = [
+        Problem(
+            path, f"is called over {transport.upper()}, which sip.listen has only after a restart; restart the bridge"
+        )
+        for path, transport in transports_missing(tree)
+    ]
+    if problems:
+        raise ConfigError([problem.without_file() for problem in problems])

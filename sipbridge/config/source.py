@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sipbridge.config.file_access import explain_file_error
 from sipbridge.config.problems import KeyPath, Problem
 
 _FILE_PREFIX = "file:"
@@ -24,19 +25,21 @@ class Unresolved:
 class Resolved:
     """A tree with variables and files put in.
 
-    What is missing became `Unresolved` and a problem. `empty` says of a value that is empty what it was read from;
-    `unbraced` are values with a `$NAME`, which stays as it is.
+    What is missing became `Unresolved` and a problem. `empty` holds the source of each value that is empty;
+    `empty_variables` the first variable without a value in each text that has more than it. `unbraced` are values with
+    a `$NAME`, which stays as it is.
     """
 
     tree: object
     problems: list[Problem]
     empty: dict[KeyPath, str]
+    empty_variables: dict[KeyPath, str]
     unbraced: list[KeyPath]
 
 
 def resolve(tree: object, base: Path, environ: Mapping[str, str]) -> Resolved:
     """Put in variables and files."""
-    found = Resolved(None, [], {}, [])
+    found = Resolved(None, [], {}, {}, [])
 
     def walk(node: object, path: KeyPath) -> object:
         if isinstance(node, Mapping):
@@ -47,6 +50,8 @@ def resolve(tree: object, base: Path, environ: Mapping[str, str]) -> Resolved:
             return node
         if _UNBRACED.search(node):
             found.unbraced.append(path)
+        if empty := next((name for name, _ in _VARIABLE.findall(node) if environ.get(name) == ""), None):
+            found.empty_variables[path] = empty
         try:
             value = _resolved(node, base, environ)
         except ValueError as error:
@@ -84,10 +89,10 @@ def _variable(found: re.Match[str], environ: Mapping[str, str]) -> str:
 def _file_text(path: Path) -> str:
     try:
         text = path.read_bytes().decode()
-    except OSError as error:
-        raise ValueError(f"the file {path} cannot be read: {error.strerror}; give a readable file") from None
-    except (UnicodeDecodeError, ValueError):
+    except UnicodeDecodeError:
         raise ValueError(f"the file {path} is not UTF-8 text; give a text file") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the file {path} cannot be read: {explain_file_error(error)}; give a readable file") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 

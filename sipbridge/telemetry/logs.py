@@ -14,6 +14,7 @@ from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
 from typing import Self, TextIO
 
+from sipbridge.errors import StartupError
 from sipbridge.telemetry.log_lines import LogFormat, formatter_of
 
 QUEUED_LINES = 10_000
@@ -36,8 +37,11 @@ def configure_logging(level: str, stream: TextIO | None = None, log_format: LogF
 
 
 def level_from(environ: Mapping[str, str]) -> str:
-    """Return the level that SIPBRIDGE_LOG_LEVEL asks for, else `INFO`."""
-    return environ.get("SIPBRIDGE_LOG_LEVEL") or "INFO"
+    """Return the level of SIPBRIDGE_LOG_LEVEL, else `INFO`. Raises `StartupError` for an unknown one."""
+    level = environ.get("SIPBRIDGE_LOG_LEVEL") or "INFO"
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise StartupError("SIPBRIDGE_LOG_LEVEL: is not a valid log level; write DEBUG, INFO, WARNING or ERROR")
+    return level
 
 
 class LogOutput:

@@ -42,6 +42,13 @@ def test_without_a_certificate_there_is_no_end(tmp_path: Path) -> None:
     assert valid_until(load(tmp_path, tree()).sip.tls) is None
 
 
+def test_a_certificate_whose_file_is_gone_has_no_end(tmp_path: Path, authority: Authority, pair: Pair) -> None:
+    tls = load(tmp_path, tree(sip={"tls": tls_settings(pair, authority)})).sip.tls
+    assert tls.certificate_file is not None
+    tls.certificate_file.unlink()
+    assert valid_until(tls) is None
+
+
 @pytest.mark.parametrize("content", ["", "no PEM\n"])
 def test_what_holds_no_certificate(tmp_path: Path, authority: Authority, pair: Pair, content: str) -> None:
     authority.file.write_text(content)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sipbridge.config import hash_secret
 from tests.harness.certificates import Authority, tls_settings
@@ -228,3 +229,28 @@ def test_no_fault_shows_a_value(tmp_path: Path) -> None:
     found = faults(tmp_path, content)
     assert len(found) > 20
     assert secret not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("first", "following"),
+    [("[x, x, x, x, x, x, x, x, x, x]", "[{}]"), ("{x: 1}", "{{<<: [{}]}}")],
+    ids=["lists", "merge keys"],
+)
+def test_aliases_that_stand_for_more_than_memory_holds_are_refused_at_once(
+    tmp_path: Path, first: str, following: str
+) -> None:
+    lines = [f"level0: &level0 {first}"]
+    for level in range(1, 10):
+        aliases = ", ".join([f"*level{level - 1}"] * 10)
+        lines.append(f"level{level}: &level{level} {following.format(aliases)}")
+    assert faults(tmp_path, "\n".join(lines)) == [
+        "has more than 250,000 entries, with what its aliases stand for; write fewer"
+    ]
+
+
+def test_an_alias_for_what_projects_have_in_common_is_welcome(tmp_path: Path) -> None:
+    content = with_project()
+    billing = content["clients"]["acme"]["projects"]["billing"]
+    content["clients"]["acme"]["projects"]["sales"] = {**billing, "auth_token": "token-of-sales"}
+    assert "&id" in yaml.safe_dump(content)
+    assert len(load(tmp_path, content).clients["acme"].projects) == 2

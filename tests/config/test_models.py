@@ -463,3 +463,59 @@ def test_the_caller_is_in_from_or_asserted(tmp_path: Path) -> None:
     assert config.clients["acme"].projects["billing"].headers.caller == "P-Asserted-Identity"
     (found,) = faults(tmp_path, with_project(headers={"caller": "X-Caller"}))
     assert "headers.caller: is none of the known values; write 'From' or 'P-Asserted-Identity'" in found
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("key", "maximum"),
+    [
+        ("sip.max_calls", 1_000_000),
+        ("sip.max_calls_per_second", 1_000_000),
+        ("http.max_requests_per_second", 1_000_000),
+        ("http.pop_link_seconds", 31_536_000),
+        ("store.retention_hours", 87_600),
+        ("drain_seconds", 31_536_000),
+    ],
+)
+def test_every_number_of_the_service_has_a_maximum(tmp_path: Path, key: str, maximum: int) -> None:
+    section, _, name = key.rpartition(".")
+
+    def content(value: int) -> dict[str, Any]:
+        return tree(**({section: {name: value}} if section else {name: value}))
+
+    assert load(tmp_path, content(maximum))
+    assert faults(tmp_path, content(maximum + 1)) == [f"{key}: is too large; it must be at most {maximum}"]
+    assert faults(tmp_path, content(HUGE)) == [f"{key}: is too large; write a smaller number"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_call_seconds": HUGE},
+        {"max_call_seconds": 31_536_001},
+        {"media_timeout_seconds": 1e300},
+        {"agent": {"type": "sip", "uri": "sip:a@b", "answer_timeout_seconds": 1e300}},
+        {"agent": {"type": "sip", "uri": "sip:a@b", "silence_timeout_seconds": HUGE}},
+        {"agent": {"type": "websocket", "url": "wss://h/x", "connect_timeout_seconds": 1e300}},
+        {"agent": {"type": "websocket", "url": "wss://h/x", "silence_timeout_seconds": 1e300}},
+        {
+            "handoff": {
+                "default": "care",
+                "destinations": {"care": {"method": "release"}},
+                "release_grace_seconds": HUGE,
+            }
+        },
+    ],
+)
+def test_every_number_of_a_project_has_a_maximum(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (found,) = faults(tmp_path, with_project(**changes))
+    assert "_seconds: is too large; " in found
+
+
+@pytest.mark.parametrize(("key", "value"), [("url", "sqlite:///a\0b"), ("journal", "a\0b")])
+def test_no_path_of_the_store_has_a_control_character(tmp_path: Path, key: str, value: str) -> None:
+    assert faults(tmp_path, tree(store={key: value})) == [
+        f"store.{key}: holds a line break or a control character; write one line of text"
+    ]

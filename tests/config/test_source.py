@@ -162,3 +162,22 @@ def test_a_fault_gives_the_line_of_its_key_or_of_the_one_above(tmp_path: Path) -
 def test_lengths_are_told_in_characters(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, tree(http={"pop_link_secret": "short"}))
     assert found == "http.pop_link_secret: is too short; give at least 16 characters"
+
+
+def test_a_variable_that_leaves_a_text_unusable_because_it_is_empty_is_named(tmp_path: Path) -> None:
+    content = tree(http={"public_url": "http://${HOST}:1"})
+    (found,) = faults(tmp_path, content, {"HOST": ""})
+    assert found.startswith("http.public_url: has no usable host; ")
+    assert found.endswith(" (the environment variable HOST is empty)")
+
+
+def test_an_empty_variable_in_the_one_entry_of_a_list_is_named(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:bot@${HOST}"}), {"HOST": ""})
+    assert found.startswith("clients.acme.projects.billing.agent.uri[0]: ")
+    assert found.endswith(" (the environment variable HOST is empty)")
+
+
+def test_a_file_whose_path_the_system_rejects_is_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, with_project(auth_token="file:" + "a" * 256, api_keys=["file:a\0b"]))
+    assert "cannot be read: the path holds a character that no path can have; " in found[0]
+    assert "cannot be read: File name too long; " in found[1]

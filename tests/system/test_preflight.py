@@ -40,6 +40,11 @@ def _file(folder: Path, name: str, content: bytes) -> str:
     return name
 
 
+def _folder(folder: Path, name: str) -> str:
+    (folder / name).mkdir()
+    return name
+
+
 def _set(path: str, value: object) -> Callable[[Settings, Path], None]:
     *sections, key = path.split(".")
 
@@ -66,6 +71,24 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
     "collision": (
         _set("sip.listen", ["udp://0.0.0.0:0", "tcp://0.0.0.0:45678", "tcp://127.0.0.1:45678"]),
         "sip.listen[2]: has the port of",
+    ),
+    "collision by name": (
+        lambda settings, _: settings["http"].update(
+            listen="127.0.0.1:45678", admin={"keys": ["key-of-the-operator"], "listen": "localhost:45678"}
+        ),
+        "http.admin.listen: has the port of http.listen",
+    ),
+    "public address": (_set("sip.public_address", "no-such-host.invalid"), "sip.public_address: has no IPv4 address"),
+    "retention": (_set("store.retention_hours", 1e12), "store.retention_hours: is too large"),
+    "path with NUL": (_set("store.url", "sqlite:///a\0b"), "store.url: holds a line break or a control character"),
+    "path too long": (_set("store.url", "sqlite:///" + "a" * 300), "store.url: /"),
+    "lock": (
+        lambda settings, folder: settings["store"].update(url=f"sqlite:///{_folder(folder, 'own.db.lock')[:-5]}"),
+        "store.url: /",
+    ),
+    "recording too long": (
+        lambda settings, _: _agent(settings, {"type": "prompt", "audio": "a" * 300}),
+        "clients.acme.projects.release.agent.audio: names no readable file (File name too long)",
     ),
     "recording": (
         lambda settings, folder: _agent(settings, {"type": "prompt", "audio": _file(folder, "bad.wav", b"RIFF")}),
@@ -99,7 +122,7 @@ def test_check_run_and_reload_refuse_the_same_files_with_the_same_errors(
         file.write_text(yaml.safe_dump(settings))
         assert main(["check", str(file)]) == 1
         checked = capsys.readouterr().err.splitlines()
-        assert main(["run", str(file)]) == 1
+        assert main(["run", "--log-format", "text", str(file)]) == 1
         assert capsys.readouterr().err.splitlines() == checked
         assert any(f": {said}" in line for line in checked), checked
         assert _refused(trunk) == checked
@@ -120,6 +143,24 @@ def _refused(trunk: Site) -> list[str]:
         return [text.removeprefix("not reloaded: ") for text in messages if text.startswith("not reloaded: ")]
 
     return wait_for(lines, "the reason")
+
+
+def test_a_start_with_a_bad_file_or_a_bad_environment_logs_each_cause_and_nothing_else(
+    trunk: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = yaml.safe_load((trunk.folder / "bridge.yaml").read_text())
+    settings["store"]["url"] = "sqlite:///none/calls.db"
+    file, log = trunk.folder / "second.yaml", tmp_path / "second.log"
+    file.write_text(yaml.safe_dump(settings))
+    monkeypatch.setenv("SIPBRIDGE_LOG_LEVEL", "verbose")
+    assert Program([SIPBRIDGE, "run", file], log).wait(30) == 1
+    lines = log.read_text().splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    plain = [line for line in lines if not line.startswith("{")]
+    assert len(plain) == 3
+    assert {event["event"] for event in events} == {"start_failed"}
+    assert [event["message"] for event in events] == [f"start failed: {line}" for line in plain]
+    assert any(": SIPBRIDGE_LOG_LEVEL: is not a valid log level; " in line for line in plain)
 
 
 def test_a_failed_start_logs_its_cause_and_nothing_else(trunk: Site, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.certificates import Authority, Pair
 from tests.harness.media.g711 import MULAW_SILENCE
@@ -188,6 +189,21 @@ def test_new_certificates_serve_new_connections_once_they_match_their_key(changi
     wait_for(lambda: "not reloaded: " in changing.log(), "the log line")
     assert "sip.tls.private_key_file: does not belong to the certificate" in changing.log()
     assert shown(changing, renewed)
+
+
+def test_a_file_without_tls_waits_for_a_restart_though_its_certificates_are_deleted(changing: SecureSite) -> None:
+    file = changing.folder / "bridge.yaml"
+    settings = yaml.safe_load(file.read_text())
+    settings["sip"].update(listen=["tcp://127.0.0.1:0"], tls={})
+    file.write_text(yaml.safe_dump(settings))
+    for gone in (changing.own.certificate, changing.own.key, changing.authority.file):
+        gone.rename(f"{gone}.gone")
+    reload(changing)
+    wait_for(lambda: "sip.tls.certificate_file: changed, which takes effect with a restart" in changing.log(), "reload")
+    assert "not reloaded" not in changing.log()
+    Path(f"{changing.authority.file}.gone").rename(changing.authority.file)  # for the caller
+    with changing.line() as line:
+        assert line.options() == 200
 
 
 def test_new_authorities_apply_to_new_connections(changing: SecureSite, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sipbridge.errors import StartupError
 from sipbridge.telemetry import configure_logging, level_from, logs
 
 logger = logging.getLogger("sipbridge.test")
@@ -76,6 +77,8 @@ def test_the_environment_gives_the_level() -> None:
     assert level_from({}) == "INFO"
     assert level_from({"SIPBRIDGE_LOG_LEVEL": ""}) == "INFO"
     assert level_from({"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) == "DEBUG"
+    with pytest.raises(StartupError, match="SIPBRIDGE_LOG_LEVEL: is not a valid log level; write DEBUG, "):
+        level_from({"SIPBRIDGE_LOG_LEVEL": "verbose"})
 
 
 class StuckStream(io.StringIO):

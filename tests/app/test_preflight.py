@@ -1,0 +1,146 @@
+"""What keeps a bridge from running on this machine, found before anything is opened."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipbridge.app.preflight import find_problems, find_warnings, read_config
+from sipbridge.config import Config
+from sipbridge.errors import ConfigError
+from tests.config.files import tree
+
+
+def _problems(folder: Path, environ: Mapping[str, str] | None = None, **sections: Mapping[str, Any]) -> list[str]:
+    """Judge a configuration that listens on free ports unless it says otherwise."""
+    sip = {"listen": ["udp://127.0.0.1:0"], "max_calls": 5, **sections.pop("sip", {})}
+    http = {"listen": "127.0.0.1:0", **sections.pop("http", {})}
+    store = {"url": f"sqlite:///{folder}/calls.db", **sections.pop("store", {})}
+    config = Config.model_validate(tree(sip=sip, http=http, store=store))
+    return list(find_problems(config, environ or {}))
+
+
+def test_a_good_configuration_has_no_problem(tmp_path: Path) -> None:
+    assert _problems(tmp_path) == []
+
+
+def _admin(listen: str) -> dict[str, Any]:
+    return {"keys": ["key-of-the-operator"], "listen": listen}
+
+
+@pytest.mark.parametrize(
+    ("sip", "http", "problem"),
+    [
+        (["udp://127.0.0.1:45601", "udp://localhost:45601"], {}, "sip.listen[1]: has the port of sip.listen[0]"),
+        (["tls://0.0.0.0:45601"], {"listen": "localhost:45601"}, "http.listen: has the port of sip.listen[0]"),
+        (
+            ["udp://127.0.0.1:0"],
+            {"listen": "127.0.0.1:45601", "admin": _admin("localhost:45601")},
+            "http.admin.listen: has the port of http.listen",
+        ),
+        (
+            ["udp://127.0.0.1:0"],
+            {"listen": "0.0.0.0:45601", "admin": _admin("127.0.0.2:45601")},
+            "http.admin.listen: has the port of http.listen",
+        ),
+    ],
+)
+def test_two_addresses_that_resolve_to_one_collide(
+    tmp_path: Path, sip: list[str], http: dict[str, Any], problem: str
+) -> None:
+    assert _problems(tmp_path, sip={"listen": sip}, http=http) == [f"{problem}; give it another"]
+
+
+@pytest.mark.parametrize(
+    ("sip", "http"),
+    [
+        (["udp://127.0.0.1:45601", "tcp://127.0.0.1:45601"], "127.0.0.1:45602"),
+        (["tcp://127.0.0.1:45601", "tcp://127.0.0.2:45601"], "127.0.0.3:45601"),
+        (["udp://127.0.0.1:45601"], "127.0.0.1:45601"),
+        (["tcp://0.0.0.0:45601"], "[::]:45601"),
+        (["udp://localhost:0", "udp://127.0.0.1:0"], "127.0.0.1:0"),
+    ],
+)
+def test_addresses_that_can_be_listened_on_side_by_side_do_not_collide(
+    tmp_path: Path, sip: list[str], http: str
+) -> None:
+    assert _problems(tmp_path, sip={"listen": sip}, http={"listen": http}) == []
+
+
+def test_a_machine_without_ipv6_listens_on_the_ipv4_address_of_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = socket.socket
+
+    def without_ipv6(family: int = socket.AF_INET, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return opened(family, *rest)
+
+    both = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 0, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    assert _problems(tmp_path, http={"listen": "localhost:0"}) == []
+
+
+def test_a_public_address_must_resolve(tmp_path: Path) -> None:
+    assert _problems(tmp_path, sip={"public_address": "127.0.0.1"}) == []
+    assert _problems(tmp_path, sip={"public_address": "no-such-host.invalid"}) == [
+        "sip.public_address: has no IPv4 address in DNS; write the address, or a name that has one"
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock"])
+def test_what_sqlite_and_the_lock_keep_beside_the_database_must_be_files(tmp_path: Path, suffix: str) -> None:
+    beside = tmp_path / f"calls.db{suffix}"
+    beside.mkdir()
+    assert _problems(tmp_path) == [f"store.url: {beside} is not a file; remove it, or name another"]
+
+
+def test_the_journal_must_be_a_file(tmp_path: Path) -> None:
+    journal = tmp_path / "calls.db.journal"
+    journal.mkdir()
+    assert _problems(tmp_path) == [f"store.journal: {journal} is not a file; remove it, or name another"]
+
+
+def test_an_unknown_log_level_is_a_problem(tmp_path: Path) -> None:
+    assert _problems(tmp_path, {"SIPBRIDGE_LOG_LEVEL": "debug"}) == []
+    assert _problems(tmp_path, {"SIPBRIDGE_LOG_LEVEL": "verbose"}) == [
+        "SIPBRIDGE_LOG_LEVEL: is not a valid log level; write DEBUG, INFO, WARNING or ERROR"
+    ]
+
+
+def test_too_few_descriptors_for_one_call_are_a_problem_and_for_all_calls_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config.model_validate(tree(sip={"max_calls": 100}))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 70))
+    (problem,) = _problems(tmp_path)
+    assert problem.startswith("open files: the limit of 70 is too low for a single call; raise it to ")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 120))
+    assert _problems(tmp_path) == []
+    assert find_warnings(config)[0].startswith("open files: the limit of 120 carries 20 calls, sip.max_calls is 100; ")
+
+
+def test_a_problem_of_the_machine_has_the_line_of_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.yaml"
+    file.write_text(
+        "sip:\n  listen: [udp://127.0.0.1:0]\n  public_address: no-such-host.invalid\n"
+        "http: {listen: 127.0.0.1:0}\n"
+        "clients:\n  acme:\n    pseudo_numbers: ['1']\n"
+        "    cxone: {client_id: a, client_secret: b, access_key_id: c, access_key_secret: d}\n"
+        "    projects:\n      billing:\n        auth_token: token-of-billing\n        agent: {type: prompt}\n"
+        "        handoff: {default: care, destinations: {care: {method: release}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_config(file, {})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}:3: sip.public_address: ")
