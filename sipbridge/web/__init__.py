@@ -1,4 +1,4 @@
-"""The HTTP API beside the trunk: handoff state for screen-pops, calls, events, health, admin."""
+"""The HTTP API: handoff state for screen-pops, calls, events, health checks, administration."""
 
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import AdminControls, ReloadReport, WebDeps

@@ -1,4 +1,4 @@
-"""The applications: their routes, and what every answer has in common."""
+"""The two applications: their routes, and what all responses have in common."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ADMIN_OPERATIONS: tuple[AnyOperation, ...] = (*admin.OPERATIONS, *openapi.OPERAT
 
 
 def make_app(deps: WebDeps) -> web.Application:
-    """Make the API, with the operations for admin where they have keys and no listener of their own.
+    """Build the API. It includes the admin operations if they have keys and no listener of their own.
 
-    It may be started once, on the loop that the parts of `deps` belong to.
+    Start it once, on the event loop that `deps` belongs to.
     """
     http = deps.config().http
     with_admin = bool(http.admin.keys) and http.admin.listen is None
@@ -39,15 +39,15 @@ def make_app(deps: WebDeps) -> web.Application:
     cors = Cors(lambda: deps.config().http.allowed_origins, without=for_admin)
     app = _make(deps, operations, http.public_url, cors, admin_from_anywhere=False)
 
-    async def let_readers_go(_: web.Application) -> None:
+    async def close_event_streams(_: web.Application) -> None:
         deps.events.close()
 
-    app.on_shutdown.append(let_readers_go)
+    app.on_shutdown.append(close_event_streams)
     return app
 
 
 def make_admin_app(deps: WebDeps) -> web.Application:
-    """Make the application of `http.admin.listen`, which has the operations for admin alone."""
+    """Build the application of `http.admin.listen`, which has the admin operations only."""
     url = f"http://{deps.config().http.admin.listen}"
     return _make(deps, ADMIN_OPERATIONS, url, Cors(tuple), admin_from_anywhere=True)
 

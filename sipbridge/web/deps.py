@@ -1,4 +1,4 @@
-"""What the HTTP API is made of."""
+"""The dependencies of the HTTP API."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from sipbridge.web.server.event_feed import EventFeed
 
 @dataclass(frozen=True, slots=True)
 class ReloadReport:
-    """What a reload that succeeded leaves to do: keys whose change waits for a restart, and the file's warnings."""
+    """The result of a successful reload: the changed keys that need a restart, and warnings about the file."""
 
     restart_required: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 class AdminControls(Protocol):
-    """What whoever runs the bridge may have it do."""
+    """What an administrator may ask of the bridge."""
 
     @property
     def since(self) -> datetime:
-        """When the bridge started."""
+        """Time at which the bridge started."""
 
     @property
     def draining(self) -> bool:
-        """Whether it takes no more calls."""
+        """True while the bridge takes no new calls."""
 
     @property
     def calls(self) -> int:
-        """How many are in progress."""
+        """Number of calls in progress."""
 
     def drain(self) -> None:
-        """Take no more calls, let those in progress end, then stop. Once or more often."""
+        """Take no new calls, let those in progress end, then stop. Idempotent."""
 
     async def reload(self) -> ReloadReport:
-        """Read the configuration again. Raises `ConfigError`; then nothing has changed."""
+        """Reload the configuration. Raises `ConfigError`; then nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebDeps:
-    """The parts behind the API.
+    """The parts of the bridge that the API uses.
 
-    `count_request` is told the operation and the status of each answer, `none` where no operation was asked for.
-    `config` tells the configuration as it is now, `readiness` why no new call can be taken, or None where one can.
+    `config` returns the current configuration. `readiness` returns why no new call can be taken, or None if one can.
+    `count_request` gets the operation and the status of each response; the operation is `none` if no path matched.
     """
 
     config: Callable[[], Config]

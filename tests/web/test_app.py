@@ -48,7 +48,7 @@ async def test_a_fault_of_ours_is_500_and_neither_answer_nor_log_quotes_it(
     monkeypatch.setattr(bridge.store, "get", fail)
     assert await bridge.get("calls/call-1") == (
         500,
-        {"error_message": "this service failed; its log says where", "code": "internal_error"},
+        {"error_message": "this service failed; see its log", "code": "internal_error"},
     )
     [line] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "RuntimeError" in line.getMessage()

@@ -1,4 +1,4 @@
-"""What whoever runs the bridge may have it do. There only where `http.admin.keys` has any."""
+"""Operations for administrators. They are served only if `http.admin.keys` is not empty."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sipbridge.web.server.errors import ReloadRefused
 
 
 async def drain(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Begin to drain, as SIGTERM does; again, it changes nothing."""
+    """Start to drain, as SIGTERM does. A second request changes nothing."""
     controls = context.deps.admin_controls
     controls.drain()
     return json_response(DrainAccepted(state="draining", calls=controls.calls), status=202)
 
 
 async def reload(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Read the configuration again, as SIGHUP does."""
+    """Reload the configuration, as SIGHUP does."""
     try:
         report = await context.deps.admin_controls.reload()
     except ConfigError as error:
@@ -30,7 +30,7 @@ async def reload(context: RequestContext[Empty, Empty]) -> web.Response:
 
 
 async def get_status(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Tell how the bridge stands."""
+    """Return the version, the start time, the number of calls, and whether the bridge drains."""
     controls = context.deps.admin_controls
     return json_response(
         BridgeStatus(version=__version__, draining=controls.draining, calls=controls.calls, since=controls.since)
@@ -41,18 +41,18 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/admin/drain",
-        summary="Take no more calls, hand off those that are up after drain_seconds, then stop",
+        summary="Take no new calls, hand off those still in progress after drain_seconds, then stop",
         handler=drain,
-        response=Response(202, "The bridge drains", DrainAccepted),
+        response=Response(202, "The bridge is draining", DrainAccepted),
         query=Empty,
         body=Empty,
     ),
     Operation(
         method="POST",
         path="/v1/admin/reload",
-        summary="Read the configuration again, for new calls",
+        summary="Reload the configuration, for new calls",
         handler=reload,
-        response=Response(200, "It holds from now on", Reloaded),
+        response=Response(200, "New calls use the new configuration", Reloaded),
         query=Empty,
         body=Empty,
         refuses=(ReloadRefused,),
@@ -60,9 +60,9 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/admin/status",
-        summary="How the bridge stands",
+        summary="Status of the bridge",
         handler=get_status,
-        response=Response(200, "Its state", BridgeStatus),
+        response=Response(200, "The status", BridgeStatus),
         query=Empty,
         body=Empty,
     ),

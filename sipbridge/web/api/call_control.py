@@ -1,4 +1,4 @@
-"""What the outside may do to a call in progress."""
+"""Operations that change a call in progress."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sipbridge.web.deps import WebDeps
 
 
 class PolyaiFunctionResult(BaseModel):
-    """What PolyAI functions return (docs.poly.ai): `handoff` has a `type`, a `reason` and an object of that name."""
+    """The result of a PolyAI function (docs.poly.ai): `handoff` has a `type`, a `reason` and an object of that name."""
 
     utterance: str | None = None
     handoff: dict[str, Any]
 
 
 class Turns(BaseModel):
-    """Turns to add, oldest first; a lone turn may stand for itself."""
+    """Turns to add to the transcript, oldest first. A body may also be one turn without the list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,26 +37,26 @@ class Turns(BaseModel):
 
 
 async def hand_off(context: RequestContext[Empty, HandoffRequest]) -> web.Response:
-    """Start a handoff."""
+    """Hand the caller off."""
     call = await _live(context)
     record = call.request_handoff(context.body, requested_by="api")
     return json_response(HandoffAccepted(id=record.call_id, state=HandoffState.INITIATED), status=202)
 
 
 async def hang_up(context: RequestContext[Empty, Empty]) -> web.Response:
-    """End the conversation."""
+    """End the conversation without a handoff."""
     (await _live(context)).request_hangup()
     return json_response(CallAccepted(id=context.call_id), status=202)
 
 
 async def add_turns(context: RequestContext[Empty, Turns]) -> web.Response:
-    """Add to the transcript."""
+    """Add turns to the transcript."""
     (await _live(context)).add_turns(context.body.turns)
     return json_response(CallAccepted(id=context.call_id), status=202)
 
 
 def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
-    """Let the call know that the agent's wish was refused, unless that was for one that is under way."""
+    """Notify the call that a handoff was refused, except if another handoff is in progress."""
     path = request.match_info
     call = deps.directory.find(path["account_id"], path["project_id"], path["call_id"])
     if call is not None and not isinstance(refusal, HandoffConflict):
@@ -64,7 +64,7 @@ def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestR
 
 
 async def _live(context: RequestContext[Any, Any]) -> LiveCall:
-    """Find the call in progress. Raises `HandoffConflict` where it has ended, `NotFound` where there was none."""
+    """Return the call in progress. Raises `HandoffConflict` if it has ended, `NotFound` if it never existed."""
     call = context.deps.directory.find(context.client, context.project, context.call_id)
     if call:
         return call
@@ -79,9 +79,9 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=f"{_CALL}/handoff",
-        summary="Hand the caller off to a human",
+        summary="Hand the caller off to a human agent",
         handler=hand_off,
-        response=Response(202, "The handoff is under way", HandoffAccepted),
+        response=Response(202, "The handoff has started", HandoffAccepted),
         query=Empty,
         body=HandoffRequest,
         also=PolyaiFunctionResult,
@@ -91,7 +91,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=f"{_CALL}/hangup",
-        summary="End the conversation with no handoff",
+        summary="End the conversation without a handoff",
         handler=hang_up,
         response=Response(202, "The call is being ended", CallAccepted),
         query=Empty,
@@ -101,7 +101,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=f"{_CALL}/turns",
-        summary="Add to the transcript",
+        summary="Add turns to the transcript",
         handler=add_turns,
         response=Response(202, "The turns are added", CallAccepted),
         query=Empty,

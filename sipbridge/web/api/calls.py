@@ -1,4 +1,4 @@
-"""The calls of a project, live and ended."""
+"""The calls of a project, in progress and ended."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sipbridge.web.api.schemas import CallDetail, CallList, CallSummary
 
 
 class CallListQuery(BaseModel):
-    """Which page."""
+    """The page to return."""
 
-    limit: Annotated[int, Field(ge=1, le=200, description="At most so many calls.")] = 50
-    before: Annotated[Timestamp, Field(description="Calls that started before then (RFC 3339).")] | None = None
+    limit: Annotated[int, Field(ge=1, le=200, description="Maximum number of calls.")] = 50
+    before: Annotated[Timestamp, Field(description="Only calls that started earlier (RFC 3339).")] | None = None
 
 
 async def list_calls(context: RequestContext[CallListQuery, Empty]) -> web.Response:
-    """Schema with live and stored calls in one order, so that `before` pages through them without a gap."""
+    """Return live and stored calls in one order, so that `before` pages through them without a gap."""
     deps, limit, before = context.deps, context.query.limit, context.query.before
     stored = await deps.store.list_calls(context.client, context.project, limit=limit, before=before)
     live = [call.record for call in deps.directory.of_project(context.client, context.project)]
-    # A live call that was handed off is stored too; what is live is newer.
+    # A live call that was handed off is stored too, and its live record is newer.
     records = {record.call_id: record for record in stored} | {
         record.call_id: record for record in live if before is None or record.started_at < before
     }
@@ -34,7 +34,7 @@ async def list_calls(context: RequestContext[CallListQuery, Empty]) -> web.Respo
 
 
 async def get_call(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema with one call and its transcript."""
+    """Return one call with its transcript."""
     live = context.deps.directory.find(context.client, context.project, context.call_id)
     record = live.record if live else await context.deps.store.get(context.client, context.project, context.call_id)
     if record is None:
@@ -46,7 +46,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/{account_id}/{project_id}/calls",
-        summary="Live and ended calls, newest first; `before` the last one's `started_at` gives the next page",
+        summary="Live and ended calls, newest first; for the next page, `before` is the last call's `started_at`",
         handler=list_calls,
         response=Response(200, "The calls", CallList),
         query=CallListQuery,
@@ -55,7 +55,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/{account_id}/{project_id}/calls/{call_id}",
-        summary="One call, with its transcript",
+        summary="One call with its transcript",
         handler=get_call,
         response=Response(200, "The call", CallDetail),
         query=Empty,

@@ -13,25 +13,25 @@ from sipbridge.web.api.schemas import EventMessage
 from sipbridge.web.server.auth import KEY_HEADER
 
 PING_SECONDS = 15.0
-SEND_SECONDS = 30.0  # a reader that takes nothing for so long is let go
+SEND_SECONDS = 30.0  # a reader that reads nothing for this long is disconnected
 
 
 async def stream_events(context: RequestContext[Empty, Empty]) -> web.StreamResponse:
-    """Send events until the reader goes, is let go, or has a key that is no longer the project's; to HEAD none."""
+    """Send events until the reader disconnects, is too slow, or its key is revoked. HEAD gets the headers only."""
     if context.request.method == "HEAD":
         return web.StreamResponse(headers=EventSourceResponse().headers)
     with context.deps.events.reader(context.client, context.project) as reader:
         async with sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             with suppress(ConnectionError, TimeoutError):
                 async for notice in reader:
-                    if not _is_still_let_in(context):
+                    if not _is_still_authorized(context):
                         break
                     await stream.send(notice.body, event=notice.name)
     return stream
 
 
-def _is_still_let_in(context: RequestContext[Empty, Empty]) -> bool:
-    """Whether its key is one of the project's still: a stream may outlive many a reload, and a leaked key must not."""
+def _is_still_authorized(context: RequestContext[Empty, Empty]) -> bool:
+    """True if the key is still one of the project's. A stream outlives reloads; access with a revoked key must not."""
     client = context.deps.config().clients.get(context.client)
     project = client.projects.get(context.project) if client else None
     return project is not None and matches_any(project.api_keys, context.request.headers.get(KEY_HEADER, ""))
@@ -44,7 +44,7 @@ OPERATIONS = (
         summary="Calls and handoffs as they happen: call.started, call.answered, handoff.started, handoff.finished and"
         " call.ended, each with the call as its data",
         handler=stream_events,
-        response=Response(200, "Events, without end; the schema is that of each", EventMessage, "text/event-stream"),
+        response=Response(200, "An endless stream; the schema describes one event", EventMessage, "text/event-stream"),
         query=Empty,
         body=Empty,
     ),

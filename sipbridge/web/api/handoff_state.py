@@ -1,4 +1,4 @@
-"""The handoff of a call, for screen-pops: of the call in progress, else from the store. And how it is erased."""
+"""The handoff of a call, for screen-pops: that of the call in progress, else that in the store. Also its erasure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sipbridge.web.server.errors import CallInProgress, InvalidLink
 
 
 class HandoffStateQuery(BaseModel):
-    """Which call: by `shared_id`, else by `id`."""
+    """The call, by `shared_id` or else by `id`."""
 
     id: Annotated[str, Field(pattern=f"^{CALL_ID_PATTERN}$", description="The call id.")] | None = None
     shared_id: (
@@ -26,7 +26,7 @@ class HandoffStateQuery(BaseModel):
             Field(
                 min_length=1,
                 max_length=256,
-                description="The contact id, unless the agent gave another; the newest call that has it.",
+                description="The contact id unless the agent set another one; selects the newest call that has it.",
             ),
         ]
         | None
@@ -34,7 +34,7 @@ class HandoffStateQuery(BaseModel):
 
 
 async def get_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
-    """Schema for the call with the shared id or the id."""
+    """Return the handoff of the call that the query selects."""
     query, deps = context.query, context.deps
     if query.shared_id is not None:
         live = deps.directory.find_shared(context.client, context.project, query.shared_id)
@@ -43,29 +43,29 @@ async def get_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -
         record = await _find(deps, context.client, context.project, query.id)
     else:
         raise BadRequest("give id or shared_id")
-    return _answer(record)
+    return _response(record)
 
 
 async def delete_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
-    """Erase the record of the call with the id, or all records with the shared id, handed off or not."""
+    """Erase the record of the call with that id, or all records with that shared id, handed off or not."""
     query, deps = context.query, context.deps
     if query.shared_id is not None:
-        _must_be_over(deps.directory.find_shared(context.client, context.project, query.shared_id))
+        _reject_if_in_progress(deps.directory.find_shared(context.client, context.project, query.shared_id))
         erased: int = await deps.store.delete_shared(context.client, context.project, query.shared_id)
     elif query.id is not None:
-        _must_be_over(deps.directory.find(context.client, context.project, query.id))
+        _reject_if_in_progress(deps.directory.find(context.client, context.project, query.id))
         erased = await deps.store.delete(context.client, context.project, query.id)
     else:
         raise BadRequest("give id or shared_id")
     if not erased:
-        raise NotFound("no record of such a call is known")
+        raise NotFound("no such record")
     return web.Response(status=204)
 
 
 async def get_pop(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema for the call that the link names."""
+    """Return the handoff of the call that the link names."""
     target = context.deps.pop_links.verify(context.request.match_info["token"])
-    return _answer(await _find(context.deps, target.client, target.project, target.call_id))
+    return _response(await _find(context.deps, target.client, target.project, target.call_id))
 
 
 async def _find(deps: WebDeps, client: str, project: str, call_id: str) -> CallRecord | None:
@@ -73,19 +73,19 @@ async def _find(deps: WebDeps, client: str, project: str, call_id: str) -> CallR
 
 
 def _handed_off(call: LiveCall | None) -> CallRecord | None:
-    """Return the record of a call in progress that has begun its handoff."""
+    """Return the record of a call in progress if its handoff has started."""
     record = call.record if call else None
     return record if record and record.handoff else None
 
 
-def _must_be_over(call: LiveCall | None) -> None:
+def _reject_if_in_progress(call: LiveCall | None) -> None:
     if call is not None:
-        raise CallInProgress("the call is still up: erase its record when it has ended")
+        raise CallInProgress("the call is in progress; erase its record when it has ended")
 
 
-def _answer(record: CallRecord | None) -> web.Response:
+def _response(record: CallRecord | None) -> web.Response:
     if record is None or record.handoff is None:
-        raise NotFound("no handoff of such a call is known")
+        raise NotFound("no such handoff")
     return json_response(HandoffStateResponse.of(record, record.handoff))
 
 
@@ -93,7 +93,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/{account_id}/{project_id}/handoff_state",
-        summary="The handoff of a call, by call id or by the id that the contact centre knows",
+        summary="The handoff of a call, by call id or by shared id",
         handler=get_handoff_state,
         response=Response(200, "The handoff", HandoffStateResponse),
         query=HandoffStateQuery,
@@ -103,7 +103,7 @@ OPERATIONS = (
     Operation(
         method="DELETE",
         path="/v1/{account_id}/{project_id}/handoff_state",
-        summary="Erase the record of a call for good, or with `shared_id` of all calls that have it",
+        summary="Erase the record of a call permanently; with `shared_id`, those of all calls that have it",
         handler=delete_handoff_state,
         response=Response(204, "The record is erased", media_type=""),
         query=HandoffStateQuery,
@@ -113,7 +113,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/pop/{token}",
-        summary="The handoff that a signed link shows, for a screen-pop without a key",
+        summary="The handoff that a signed link names, for a screen-pop without a key",
         handler=get_pop,
         response=Response(200, "The handoff", HandoffStateResponse),
         query=Empty,

@@ -1,4 +1,4 @@
-"""What load balancers and Prometheus ask."""
+"""Health checks for load balancers, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sipbridge.web.server.errors import NotReady
 
 
 async def healthz(_: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema at all, draining or not."""
+    """Return 200, also while draining."""
     return json_response(Health(status="ok"))
 
 
 async def readyz(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema whether a new call would be taken."""
+    """Return 200 if a new call would be taken. Raises `NotReady` if not."""
     obstacle = context.deps.readiness()
     if obstacle:
         raise NotReady(obstacle)
@@ -24,7 +24,7 @@ async def readyz(context: RequestContext[Empty, Empty]) -> web.Response:
 
 
 async def metrics(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema with the page that Prometheus scrapes."""
+    """Return the metrics."""
     return web.Response(body=context.deps.metrics_page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -32,18 +32,18 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/healthz",
-        summary="Whether the process works; 200 while it drains too",
+        summary="Liveness: the process works, also while it drains",
         handler=healthz,
-        response=Response(200, "It works", Health),
+        response=Response(200, "The process works", Health),
         query=Empty,
         body=Empty,
     ),
     Operation(
         method="GET",
         path="/readyz",
-        summary="Whether new calls are taken",
+        summary="Readiness: new calls are taken",
         handler=readyz,
-        response=Response(200, "They are", Health),
+        response=Response(200, "New calls are taken", Health),
         query=Empty,
         body=Empty,
         refuses=(NotReady,),

@@ -1,4 +1,4 @@
-"""The API's description, made from what the operations declare (OpenAPI 3.1.0)."""
+"""The OpenAPI 3.1 document of the API, built from the declarations of the operations."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
 from sipbridge.web.server.auth import KEY_HEADER
 
 Json = dict[str, Any]
-Schemas = dict[Any, Json]  # by model, and by "validation" for what is read or "serialization" for what is written
+Schemas = dict[Any, Json]  # by model and mode: "validation" of request bodies, "serialization" of responses
 
 DOCUMENT = web.AppKey("document", bytes)
 
 _KEYS = {
-    "project_key": "One of the project's `api_keys`, or of those that a call in progress began with.",
+    "project_key": "One of the project's `api_keys`. A call in progress accepts the keys that it began with.",
     "admin_key": "One of `http.admin.keys`.",
 }
 _PATH_PARAMETERS = {
@@ -33,12 +33,12 @@ _PATH_PARAMETERS = {
 
 
 async def get_openapi(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Schema with the document of this application."""
+    """Return the document of this application."""
     return web.Response(body=context.request.app[DOCUMENT], content_type="application/json")
 
 
 def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
-    """Make the document."""
+    """Build the document."""
     schemas, definitions = models_json_schema(
         list(dict.fromkeys(_models(operations))), ref_template="#/components/schemas/{model}"
     )
@@ -113,7 +113,7 @@ def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
     schema = schemas[response.model, "serialization"] if response.model else {"type": "string"}
     content = {"content": {response.media_type: {"schema": schema}}} if response.media_type else {}
     responses: Json = {str(response.status): {"description": response.description, **content}}
-    reasons: dict[int, list[str]] = {500: ["The store, or the service itself, failed."]}
+    reasons: dict[int, list[str]] = {500: ["The store or the service itself failed."]}
     for refusal in operation.refusals:
         reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])
     error = {"application/json": {"schema": schemas[ErrorResponse, "serialization"]}}
@@ -126,7 +126,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/openapi.json",
-        summary="This description",
+        summary="The description of this API",
         handler=get_openapi,
         response=Response(200, "An OpenAPI 3.1 document", OpenApiDocument),
         query=Empty,

@@ -1,4 +1,4 @@
-"""What an operation of the API is declared by. The routes and the OpenAPI document are both made from this alone."""
+"""The declaration of an API operation. Routes and the OpenAPI document are both built from it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NO_SUCH_CALL = "this project has no such call"
 
 
 class Empty(BaseModel):
-    """No query or no body: what comes all the same is ignored."""
+    """No query, or no body. If a request has one all the same, it is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext(Generic[Q, B]):
-    """A request that was let in and read. `client` and `project` are empty where the path names none."""
+    """An authorized request, with its query and body. `client` and `project` are empty if the path names none."""
 
     deps: WebDeps
     request: web.Request
@@ -40,13 +40,13 @@ class RequestContext(Generic[Q, B]):
 
     @property
     def call_id(self) -> str:
-        """The call that the path names."""
+        """The call id in the path."""
         return self.request.match_info["call_id"]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What an operation answers when all is well: JSON of a model, or text of a media type; of none, nothing."""
+    """The response of an operation that succeeds: JSON of a model, or text of a media type. "" means no body."""
 
     status: int
     description: str
@@ -58,8 +58,8 @@ class Response:
 class Operation(Generic[Q, B]):
     """One method of one path.
 
-    `also` is a second shape that the body may have, which the model of `body` reads too. `on_refusal` is notified of
-    each refusal of a request with a valid key. A `frameable` response may be framed by `http.frame_ancestors`.
+    `also` is a second form of the body, which the model of `body` reads too. `on_refusal` is notified of each refusal
+    of a request with a valid key. Pages of `http.frame_ancestors` may show a `frameable` response in a frame.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -76,30 +76,30 @@ class Operation(Generic[Q, B]):
 
     @property
     def name(self) -> str:
-        """The operation's id in the document: the name of its handler."""
+        """The operation's id in the OpenAPI document: the name of its handler."""
         return self.handler.__name__
 
     @property
     def routes(self) -> list[tuple[str, str]]:
-        """Methods and paths: HEAD wherever GET is (RFC 9110, 9.1), and a slash at the end is the same resource."""
+        """Methods and paths. GET includes HEAD (RFC 9110, 9.1); a slash at the end is the same resource."""
         methods = ("GET", "HEAD") if self.method == "GET" else (self.method,)
         return [(method, path) for path in (self.path, f"{self.path}/") for method in methods]
 
     @property
     def needs_key(self) -> bool:
-        """Whether it belongs to a project, or to whoever runs the bridge."""
+        """True if the operation needs a project's key or an admin key."""
         return self.path.startswith("/v1/")
 
     @property
     def for_admin(self) -> bool:
-        """Whether it belongs to whoever runs the bridge."""
+        """True if the operation needs an admin key."""
         return self.path.startswith("/v1/admin/")
 
     @property
     def refusals(self) -> tuple[type[RequestRefused], ...]:
-        """All that it may refuse with, those included that come before its handler."""
-        another = AdminNotLocal if self.for_admin else KeyOfAnotherProject
-        keys = (InvalidApiKey, another, TooManyRequests) if self.needs_key else ()
+        """All errors that a request may get, those before the handler included."""
+        forbidden = AdminNotLocal if self.for_admin else KeyOfAnotherProject
+        keys = (InvalidApiKey, forbidden, TooManyRequests) if self.needs_key else ()
         query = (BadRequest,) if self.query.model_fields else ()
         body = BODY_REFUSALS if self.body.model_fields else ()
         return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
@@ -107,7 +107,7 @@ class Operation(Generic[Q, B]):
     def serve(
         self, deps: WebDeps, authenticator: Authenticator
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Make the handler that aiohttp calls."""
+        """Return the handler that aiohttp calls."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.for_admin:
@@ -141,6 +141,6 @@ class Operation(Generic[Q, B]):
 AnyOperation = Operation[Any, Any]
 
 
-def json_response(answer: BaseModel, status: int = 200) -> web.Response:
-    """Make a response of a model."""
-    return web.Response(body=answer.model_dump_json().encode(), status=status, content_type="application/json")
+def json_response(body: BaseModel, status: int = 200) -> web.Response:
+    """Make a JSON response."""
+    return web.Response(body=body.model_dump_json().encode(), status=status, content_type="application/json")

@@ -1,4 +1,4 @@
-"""The bodies that the API answers with."""
+"""The schemas of response bodies."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from sipbridge.errors import ErrorCode
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
 
-# RFC 3339 with a Z: pydantic writes UTC so.
+# RFC 3339 with a Z: pydantic's form of UTC.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 EventName = Literal["call.started", "call.answered", "handoff.started", "handoff.finished", "call.ended"]
 Scalar = str | int | float | bool | None
 
 
 class Schema(BaseModel):
-    """A body; made from our own values, never read."""
+    """A response body. It is written, never read."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class ErrorResponse(Schema):
-    """Why a request was refused: in words for people, and in a code for programs."""
+    """An error: a message for people and a code for programs."""
 
     error_message: str
     code: ErrorCode
 
 
 class HandoffData(Schema):
-    """What the agent sent with the handoff, and these keys, which win over keys of the same name."""
+    """The agent's data and the keys below. If the agent sent a key of the same name, ours replaces it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -55,7 +55,7 @@ class HandoffData(Schema):
 
 
 class HandoffStateResponse(Schema):
-    """A handoff as a screen-pop needs it. `data` is flat: what the agent nested is JSON text here."""
+    """A handoff for a screen-pop. `data` is flat: objects and lists that the agent sent are JSON text."""
 
     id: str
     shared_id: str
@@ -63,7 +63,7 @@ class HandoffStateResponse(Schema):
 
     @classmethod
     def of(cls, record: CallRecord, handoff: HandoffRecord) -> Self:
-        """Make the answer for a call that was handed off."""
+        """Make the response for a call that was handed off."""
         ours = {
             "handoff_state": handoff.state,
             "handoff_reason": handoff.reason,
@@ -81,7 +81,7 @@ class HandoffStateResponse(Schema):
         return cls(id=record.call_id, shared_id=handoff.shared_id, data=HandoffData.model_validate(agents | ours))
 
 
-def _flat(value: Any) -> Scalar:  # noqa: ANN401 (whatever JSON the agent sent)
+def _flat(value: Any) -> Scalar:  # noqa: ANN401 (any JSON that the agent sent)
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     scalar: Scalar = value
@@ -89,7 +89,7 @@ def _flat(value: Any) -> Scalar:  # noqa: ANN401 (whatever JSON the agent sent)
 
 
 class HandoffSummary(Schema):
-    """How a handoff stands."""
+    """The state of a handoff."""
 
     state: HandoffState
     destination: str
@@ -101,7 +101,7 @@ class HandoffSummary(Schema):
 
 
 class HandoffDetail(HandoffSummary):
-    """A handoff in full. `parameters` are those of its Signal."""
+    """All of a handoff. `parameters` are those of its Signal."""
 
     requested_by: str
     utterance: str
@@ -131,33 +131,33 @@ class CallSummary(Schema):
 
     @classmethod
     def of(cls, record: CallRecord) -> Self:
-        """Show a record."""
+        """Convert a record."""
         return cls.model_validate(_call(record, HandoffSummary))
 
 
 class _AsJsonText:
-    """Describes a value that is written as a text of JSON."""
+    """The JSON schema of a value that is written as JSON text."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "contentMediaType": "application/json", "contentSchema": handler(core)}
 
 
 class EventMessage(Schema):
-    """One event of a stream, by the names of its fields there."""
+    """One event of a stream, with its field names there."""
 
     event: EventName
     data: Annotated[CallSummary, _AsJsonText()]
 
 
 class CallDetail(CallSummary):
-    """One call in full."""
+    """All of a call."""
 
     handoff: HandoffDetail | None
     transcript: tuple[Turn, ...]
 
     @classmethod
     def of(cls, record: CallRecord) -> Self:
-        """Show a record."""
+        """Convert a record."""
         return cls.model_validate(_call(record, HandoffDetail) | {"transcript": record.transcript})
 
 
@@ -187,29 +187,30 @@ class CallList(Schema):
 
 
 class HandoffAccepted(Schema):
-    """The handoff is under way."""
+    """The handoff has started."""
 
     id: str
     state: HandoffState
 
 
 class CallAccepted(Schema):
-    """What was asked of the call is under way."""
+    """The call has accepted the request."""
 
     id: str
 
 
 class DrainAccepted(Schema):
-    """No more calls are taken; so many are in progress."""
+    """The bridge takes no new calls. `calls` is the number in progress."""
 
     state: Literal["draining"]
     calls: int
 
 
 class Reloaded(Schema):
-    """The configuration was read again.
+    """The configuration was reloaded.
 
-    `restart_required` names keys whose change takes effect with a restart; `warnings` are those of `sipbridge check`.
+    `restart_required` lists changed keys that take effect only after a restart. `warnings` are those of
+    `sipbridge check`.
     """
 
     reloaded: Literal[True]
@@ -218,7 +219,7 @@ class Reloaded(Schema):
 
 
 class BridgeStatus(Schema):
-    """The bridge as it stands. `calls` are those in progress."""
+    """The status of the bridge. `calls` is the number in progress, `since` the time of its start."""
 
     version: str
     draining: bool
@@ -227,7 +228,7 @@ class BridgeStatus(Schema):
 
 
 class Health(Schema):
-    """The process works, or takes calls."""
+    """The process works (`ok`), or takes new calls (`ready`)."""
 
     status: Literal["ok", "ready"]
 

@@ -1,1 +1,1 @@
-"""What the CRM of a human agent opens."""
+"""Links that the CRM of a human agent opens."""

@@ -1,4 +1,4 @@
-"""Links that show one handoff, for a while, to whoever holds them: a screen-pop has no key."""
+"""Links that show one handoff for a limited time and need no key, because a screen-pop has none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HEADER = _base64(orjson.dumps({"alg": _ALGORITHM, "typ": "JWT"}))
 
 @dataclass(frozen=True, slots=True)
 class PopTarget:
-    """The one call that a link shows."""
+    """The call that a link shows."""
 
     client: str
     project: str
@@ -38,35 +38,35 @@ class PopTarget:
 
 
 class PopLinks:
-    """Makes and reads links `PUBLIC_URL/pop/TOKEN`, the token a signed JWT (RFC 7519) that names a call and expires."""
+    """Makes and verifies links `PUBLIC_URL/pop/TOKEN`. The token is a signed JWT (RFC 7519) that names a call."""
 
     def __init__(self, public_url: str, secret: str, seconds: float) -> None:
         self._prefix = f"{public_url.rstrip('/')}/pop/"
-        # A key of its own for this purpose, of the length that HS256 wants (RFC 7518, 3.2).
+        # A separate key for this purpose, of the length that HS256 requires (RFC 7518, 3.2).
         self._key = hashlib.blake2b(secret.encode(), digest_size=32, person=b"sipbridge pop").digest()
         self._seconds = seconds
 
     @classmethod
     def from_config(cls, config: HttpConfig) -> Self:
-        """Use `http.pop_link_secret`, or one of this process alone, whose links end with it."""
+        """Use `http.pop_link_secret`, or else a random secret, whose links are invalid after a restart."""
         secret = config.pop_link_secret.get_secret_value() if config.pop_link_secret else secrets.token_hex(32)
         return cls(config.public_url, secret, config.pop_link_seconds)
 
     def make(self, record: CallRecord) -> str:
-        """Make the link of a call, good from now on for `http.pop_link_seconds`."""
+        """Make the link of a call. It is valid from now on for `http.pop_link_seconds`."""
         claims = {
             "client": record.client,
             "project": record.project,
             "call": record.call_id,
             "exp": int(time.time() + self._seconds),
         }
-        # Every handoff makes one: jwt.encode, which prepares key and header anew each time, takes ten times as long.
+        # Every handoff makes a link. jwt.encode prepares key and header each time and takes ten times as long.
         signed = b".".join((_HEADER, _base64(orjson.dumps(claims))))
         signature = _base64(hmac.digest(self._key, signed, "sha256"))
         return f"{self._prefix}{signed.decode()}.{signature.decode()}"
 
     def verify(self, token: str) -> PopTarget:
-        """Tell which call a link shows. Raises `InvalidLink`."""
+        """Return the call that a token names. Raises `InvalidLink`."""
         try:
             claims = jwt.decode(
                 token, self._key, [_ALGORITHM], options={"require": ["exp", "client", "project", "call"]}
@@ -74,5 +74,5 @@ class PopLinks:
         except jwt.ExpiredSignatureError:
             raise InvalidLink("this link has expired") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise InvalidLink("this is no link of this service") from None
+            raise InvalidLink("this link is not valid") from None
         return PopTarget(claims["client"], claims["project"], claims["call"])

@@ -1,4 +1,4 @@
-"""Who may ask for what, and how often: the keys that requests show."""
+"""Authentication by API key, and the rate limits per key and per address."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ from sipbridge.web.server.sources import source_of
 logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-api-key"
-# Wrong keys, from one address.
-WRONG_KEYS_PER_SECOND = 50
+WRONG_KEYS_PER_SECOND = 50  # from one address
 _MAX_REMEMBERED = 10_000
 _LOG_SECONDS = 60.0
 
 
 class Authenticator:
-    """The door of the API. Belongs to one event loop.
+    """Checks the key of each request. Belongs to one event loop.
 
-    A key that is right is held to `http.max_requests_per_second`. After so many wrong ones an address has no other
-    looked at for a while, so that guessing is slow; one that was right before is no guess, and gets through meanwhile.
+    A valid key is limited to `http.max_requests_per_second`. An address that sends too many wrong keys gets 429 for a
+    while, whatever key it sends, so that guessing is slow. A key that was valid from that address before still works.
     """
 
     def __init__(
@@ -51,46 +50,45 @@ class Authenticator:
         self._requests: SourceRates | None = None
         self._per_second = 0
         self._guesses = SourceRates(WRONG_KEYS_PER_SECOND, clock)
-        self._remembered: dict[str, None] = {}  # what was right: an address and a key, hashed
+        self._remembered: dict[str, None] = {}  # hashes of address and valid key, the least recently used first
         self._log_due = clock()
         self._slots = Slots()
 
     def authorize_project(self, request: web.Request) -> None:
-        """Return where the key is the project's that the path names, or that call's: one in progress keeps its keys.
+        """Return if the key belongs to the project in the path, or to the call, which keeps the keys it began with.
 
-        Raises `InvalidApiKey`, or `KeyOfAnotherProject` for a key that some other project has: both alike whether
-        what the path names exists or not; and `TooManyRequests`.
+        Raises `InvalidApiKey`, `KeyOfAnotherProject` or `TooManyRequests`, whether or not what the path names exists.
         """
-        key = self._key_shown(request)
+        key = self._key_of(request)
         path = request.match_info
         client_id, project_id = path["account_id"], path["project_id"]
         call = self._directory.find(client_id, project_id, path.get("call_id", ""))
         client = self._config().clients.get(client_id)
         project = client.projects.get(project_id) if client else None
-        right = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
-        if not right and not self._is_some_projects(key):
-            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is wrong")
+        allowed = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
+        if not allowed and not self._belongs_to_a_project(key):
+            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
         self._record_valid_key(request, key)
-        if not right:
-            raise KeyOfAnotherProject("this key is for another project")
+        if not allowed:
+            raise KeyOfAnotherProject("this key belongs to another project")
 
     def hold_slot(self, request: web.Request) -> AbstractContextManager[None]:
-        """`with authenticator.hold_slot(request):` one that passed is served. Raises `TooManyRequests`."""
+        """Hold a slot while an authorized request is served. Raises `TooManyRequests`."""
         return self._slots.hold(self._hashed(request.headers[KEY_HEADER]), request.match_info["account_id"])
 
     def authorize_admin(self, request: web.Request) -> None:
-        """Return where the key is one of `http.admin.keys`.
+        """Return if the key is one of `http.admin.keys`.
 
-        Raises `InvalidApiKey`, `TooManyRequests`, and `AdminNotLocal` from another machine that should not.
+        Raises `InvalidApiKey`, `TooManyRequests`, or `AdminNotLocal` if only this machine may send the request.
         """
         if not self._admin_from_anywhere and not is_loopback(request.remote or ""):
-            raise AdminNotLocal("only from the machine of the bridge itself; or give http.admin.listen")
-        key = self._key_shown(request)
+            raise AdminNotLocal("send admin requests from the bridge's own machine, or set http.admin.listen")
+        key = self._key_of(request)
         if not matches_any(self._config().http.admin.keys, key):
-            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is wrong")
+            raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
         self._record_valid_key(request, key)
 
-    def _key_shown(self, request: web.Request) -> str:
+    def _key_of(self, request: web.Request) -> str:
         key = request.headers.get(KEY_HEADER)
         if not key:
             raise InvalidApiKey(f"send a key in the header {KEY_HEADER}")
@@ -105,7 +103,7 @@ class Authenticator:
         known = self._hashed(source, key)
         if known not in self._remembered:
             self._guesses.give_back(source)
-        # Popped and put back: the first of the dict is the one that was not used for the longest time.
+        # Removed and added again, so that the first entry is the least recently used one.
         self._remembered.pop(known, None)
         self._remembered[known] = None
         if len(self._remembered) > _MAX_REMEMBERED:
@@ -115,20 +113,20 @@ class Authenticator:
 
     @property
     def _rates(self) -> SourceRates:
-        """Those of keys, begun anew where the configuration was."""
+        """The rates of valid keys, reset if the configured limit has changed."""
         per_second = self._config().http.max_requests_per_second
         if self._requests is None or self._per_second != per_second:
             self._per_second, self._requests = per_second, SourceRates(per_second, self._clock)
         return self._requests
 
-    def _is_some_projects(self, key: str) -> bool:
+    def _belongs_to_a_project(self, key: str) -> bool:
         clients = self._config().clients.values()
         return matches_any(
             (known for client in clients for project in client.projects.values() for known in project.api_keys), key
         )
 
     def _hashed(self, *parts: str) -> str:
-        """Make a name of it that tells nothing, so that no plain key is kept."""
+        """Hash with a secret of this process, so that no plain key is kept."""
         text = "\0".join(parts).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()
 

@@ -1,6 +1,6 @@
-"""The web pages that may read responses of the API (Fetch Standard, 3.2): those of `http.allowed_origins`.
+"""CORS (Fetch Standard, 3.2): web pages of `http.allowed_origins` may read the responses of the API.
 
-Credentials are never allowed: a key travels in a header that the page sets, and the API has no cookies.
+Credentials are never allowed: the page sends its key in a header, and the API has no cookies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PREFLIGHT_SECONDS = 600
 
 
 class Cors:
-    """The rules of one application. `origins` gives those that are allowed now; `without` are paths that have none."""
+    """The CORS rules of one application. `origins` returns the allowed origins; paths in `without` allow none."""
 
     def __init__(self, origins: Callable[[], Collection[str]], without: Iterable[str] = ()) -> None:
         self._origins = origins
@@ -28,7 +28,7 @@ class Cors:
 
     @web.middleware
     async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Schema a browser that asks whether a page may send a request; it shows no key for that."""
+        """Respond to a preflight, which a browser sends without a key, if the origin is allowed."""
         methods = _methods_of(request)
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if not (is_preflight and methods and self._allowed(request)):
@@ -43,7 +43,7 @@ class Cors:
         )
 
     def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Say in a response, be it an error or a stream, whether the page that asks may read it."""
+        """Add the CORS headers to a response, errors and event streams included."""
         if not self._origins() or self._is_without(request):
             return
         response.headers.add("Vary", "Origin")
@@ -53,7 +53,7 @@ class Cors:
             response.headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS
 
     def _allowed(self, request: web.Request) -> str | None:
-        """Return what stands for the request's origin, or None if that is not allowed."""
+        """Return the value of `Access-Control-Allow-Origin`, or None if the origin is not allowed."""
         origin, allowed = request.headers.get("Origin"), self._origins()
         if origin is None or self._is_without(request):
             return None
@@ -64,6 +64,6 @@ class Cors:
 
 
 def _methods_of(request: web.Request) -> Collection[str]:
-    """Return the methods of a path that has no OPTIONS of its own; none for a path that is not there."""
+    """Return the methods of a path that has no OPTIONS operation, or none for an unknown path."""
     error = request.match_info.http_exception
     return error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else ()

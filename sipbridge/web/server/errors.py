@@ -1,4 +1,4 @@
-"""Refusals that only HTTP knows, beside those of `sipbridge.errors`."""
+"""Errors of the HTTP API that `sipbridge.errors` does not have. Each docstring is a description in OpenAPI."""
 
 from __future__ import annotations
 
@@ -6,70 +6,70 @@ from sipbridge.errors import RequestRefused
 
 
 class InvalidLink(RequestRefused):
-    """A pop link that has expired, or that we did not make."""
+    """The pop link has expired or is not valid."""
 
     http_status = 403
     code = "invalid_link"
 
 
 class AdminNotLocal(RequestRefused):
-    """From another machine than the bridge's, and `http.admin.listen` is null."""
+    """The request came from another machine, and `http.admin.listen` is null."""
 
     http_status = 403
     code = "admin_not_local"
 
 
 class BodyNotJson(RequestRefused):
-    """A body that is not JSON."""
+    """The body is not JSON."""
 
     http_status = 400
     code = "invalid_json"
 
 
 class BodyTooSlow(RequestRefused):
-    """A body that took too long to come."""
+    """The body took too long to arrive."""
 
     http_status = 408
     code = "request_timeout"
 
 
 class CallInProgress(RequestRefused):
-    """The call is still up: its record would be written again."""
+    """The call is in progress, and its record would be written again."""
 
     http_status = 409
     code = "conflict"
 
 
 class BodyTooLarge(RequestRefused):
-    """A body over the limit."""
+    """The body is larger than the limit."""
 
     http_status = 413
     code = "too_large"
 
 
 class UnsupportedEncoding(RequestRefused):
-    """A body that is compressed."""
+    """The body is compressed."""
 
     http_status = 415
     code = "unsupported_encoding"
 
 
 class BodyInvalid(RequestRefused):
-    """A body of the wrong shape: the message names each field and what would be right."""
+    """The body does not match the schema. The message names each wrong field and what it must be."""
 
     http_status = 422
     code = "invalid_request"
 
 
 class ReloadRefused(RequestRefused):
-    """A configuration that cannot be used: the message names everything that is wrong with it."""
+    """The configuration is not valid. The message lists all its errors."""
 
     http_status = 422
     code = "invalid_configuration"
 
 
 class TooManyRequests(RequestRefused):
-    """More requests than the key may make in a second or at once, or too many wrong keys from one address."""
+    """Too many requests with this key, per second or at once, or too many wrong keys from one address."""
 
     http_status = 429
     code = "rate_limited"
@@ -77,7 +77,7 @@ class TooManyRequests(RequestRefused):
 
 
 class NotReady(RequestRefused):
-    """No new call can be taken: the message says why."""
+    """No new call can be taken. The message says why."""
 
     http_status = 503
     code = "unavailable"

@@ -1,4 +1,4 @@
-"""The project's events, fanned out to those who listen."""
+"""Events of each project, sent to every reader of its event stream."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sipbridge.web.api.schemas import CallSummary, EventName
 
 logger = logging.getLogger(__name__)
 
-WAITING_EVENTS = 256  # a reader that is further behind is let go
-READERS_OF_A_PROJECT = 64  # the oldest is let go for one more
+MAX_QUEUED_EVENTS = 256  # a reader that is further behind is disconnected
+MAX_READERS_PER_PROJECT = 64  # one more disconnects the oldest
 
-_Told = CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded
+_Published = CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded
 
-_NAMES: dict[type[_Told], EventName] = {
+_NAMES: dict[type[_Published], EventName] = {
     CallStarted: "call.started",
     CallAnswered: "call.answered",
     HandoffStarted: "handoff.started",
@@ -37,56 +37,56 @@ _NAMES: dict[type[_Told], EventName] = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One event as it is sent: its name, and a `CallSummary` as JSON."""
+    """One event of the stream: its name, and a `CallSummary` as JSON."""
 
     name: EventName
     body: str
 
 
 class Reader:
-    """One who listens: `async for notice in reader`, which ends when the feed lets the reader go."""
+    """One reader of a stream. `async for notice in reader` ends when the feed disconnects the reader."""
 
     def __init__(self) -> None:
-        # One place more than notices may take, for the None that ends it.
-        self._waiting: asyncio.Queue[Notice | None] = asyncio.Queue(WAITING_EVENTS + 1)
+        # The extra slot is for the None that ends the iteration.
+        self._queue: asyncio.Queue[Notice | None] = asyncio.Queue(MAX_QUEUED_EVENTS + 1)
 
-    def tell(self, notice: Notice) -> bool:
-        """Queue a notice; false where too many wait already."""
-        if self._waiting.qsize() >= WAITING_EVENTS:
+    def offer(self, notice: Notice) -> bool:
+        """Queue a notice; return False if too many are queued already."""
+        if self._queue.qsize() >= MAX_QUEUED_EVENTS:
             return False
-        self._waiting.put_nowait(notice)
+        self._queue.put_nowait(notice)
         return True
 
     def end(self) -> None:
-        """Forget what waits, and end."""
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
-        self._waiting.put_nowait(None)
+        """Drop queued notices and end the iteration."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[Notice]:
-        while (notice := await self._waiting.get()) is not None:
+        while (notice := await self._queue.get()) is not None:
             yield notice
 
 
 class EventFeed:
-    """An `Observer` that passes each project's events on. Belongs to one event loop."""
+    """An `Observer` that sends each project's events to its readers. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        # Dicts for their order: the first reader is the oldest.
+        # Oldest reader first.
         self._readers: defaultdict[tuple[str, str], dict[Reader, None]] = defaultdict(dict)
         self._closed = False
 
     def __call__(self, event: CallEvent, /) -> None:
-        """Pass an event on; costs next to nothing where nobody listens."""
-        if not isinstance(event, _Told):
+        """Queue an event for each reader. Without readers the cost is negligible."""
+        if not isinstance(event, _Published):
             return
         readers = self._readers.get((event.record.client, event.record.project))
         if not readers:
             return
         notice = Notice(_NAMES[type(event)], CallSummary.of(event.record).model_dump_json())
-        for reader in [reader for reader in readers if not reader.tell(notice)]:
+        for reader in [reader for reader in readers if not reader.offer(notice)]:
             logger.warning(
-                "a reader of events was too slow and is let go",
+                "event stream closed: reader too slow",
                 extra={"client": event.record.client, "project": event.record.project},
             )
             del readers[reader]
@@ -94,9 +94,9 @@ class EventFeed:
 
     @contextmanager
     def reader(self, client: str, project: str) -> Iterator[Reader]:
-        """Listen to a project for as long as the block lasts."""
+        """Receive the events of a project while the block runs."""
         readers = self._readers[client, project]
-        if len(readers) >= READERS_OF_A_PROJECT:
+        if len(readers) >= MAX_READERS_PER_PROJECT:
             oldest = next(iter(readers))
             del readers[oldest]
             oldest.end()
@@ -112,7 +112,7 @@ class EventFeed:
                 del self._readers[client, project]
 
     def close(self) -> None:
-        """Let every reader go, those too that come later."""
+        """Disconnect all readers, and those that connect later."""
         self._closed = True
         for readers in self._readers.values():
             for reader in readers:

@@ -1,4 +1,4 @@
-"""An application, listening."""
+"""Starts an application on an address."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.web.server.connections import Connections
 
-STOP_SECONDS = 5.0  # what requests under way have to finish when the service stops
+STOP_SECONDS = 5.0  # the time that requests in progress have to finish when the service stops
 
 
 class Listener:
-    """One that listens; `cleanup` at the end."""
+    """A running HTTP server. Call `cleanup` at the end."""
 
     def __init__(self, runner: web.AppRunner, connections: Connections, server: asyncio.Server) -> None:
         self._runner = runner
@@ -23,7 +23,7 @@ class Listener:
         self._server = server
 
     async def cleanup(self) -> None:
-        """Take no more connections, let requests under way finish, close the rest."""
+        """Accept no more connections, let requests in progress finish, close the rest."""
         self._server.close()
         self._connections.close()
         await self._runner.cleanup()
@@ -32,14 +32,14 @@ class Listener:
 async def start_web(
     app: web.Application, host: str, port: int, key: str = "http.listen"
 ) -> tuple[Listener, tuple[str, int]]:
-    """Listen; return what to `cleanup()` at the end, and the address in use (port 0 takes a free one).
+    """Listen on an address; port 0 takes a free one. Return the listener and the address in use.
 
-    Raises `StartupError`, naming the `key` of the configuration, where the address cannot be had.
+    Raises `StartupError`, which names the configuration `key`, if it cannot listen there.
     """
-    # Handlers are cancelled with their connection, so that a stream of events ends with its reader.
+    # A handler is cancelled when its connection closes, so that an event stream ends with its reader.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
-    assert runner.server is not None  # noqa: S101 (for mypy: setup makes it)
+    assert runner.server is not None  # noqa: S101 (for mypy: setup creates it)
     connections = Connections(runner.server)
     try:
         server = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)

@@ -1,4 +1,4 @@
-"""Queries and bodies, from whoever sends them, as models."""
+"""Parses the query and the body of a request into models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_query(model: type[M], request: web.Request) -> M:
-    """Read the query; the first of a name that comes twice. Raises `BadRequest`."""
+    """Parse the query. Of a repeated parameter the first counts. Raises `BadRequest`."""
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
@@ -29,11 +29,11 @@ def read_query(model: type[M], request: web.Request) -> M:
 
 
 async def read_body(model: type[M], request: web.Request) -> M:
-    """Read a JSON body, an empty one as `{}`. Raises what `BODY_REFUSALS` holds."""
+    """Parse a JSON body; an empty body is `{}`. Raises one of `BODY_REFUSALS`."""
     if not model.model_fields:
         return model()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedEncoding("send the body as it is, without Content-Encoding")
+        raise UnsupportedEncoding("send the body uncompressed, without Content-Encoding")
     text = await _read_bytes(request)
     try:
         value = read_json(text) if text.strip() else {}
@@ -46,15 +46,15 @@ async def read_body(model: type[M], request: web.Request) -> M:
 
 
 async def _read_bytes(request: web.Request) -> bytes:
-    too_large = BodyTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    too_large = BodyTooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise too_large
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except TimeoutError:
-        raise BodyTooSlow(f"the body did not come within {BODY_SECONDS:.0f} s") from None
+        raise BodyTooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except web.RequestPayloadError:
-        raise BadRequest("the body broke off, or is not in the chunks that its headers say") from None
+        raise BadRequest("the body is incomplete, or its chunked encoding is not valid") from None

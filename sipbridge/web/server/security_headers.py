@@ -1,4 +1,4 @@
-"""Headers that guard whoever reads an answer. Every answer has them, errors included."""
+"""Security headers, which every response has, errors included."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ NO_FRAMES = ("'none'",)
 
 
 def add_security_headers(headers: MutableMapping[str, str], frame_ancestors: Iterable[str] = NO_FRAMES) -> None:
-    """Let browsers load nothing, guess nothing, keep nothing, pass nothing on; and say no version of ours.
+    """Forbid browsers to load content, to guess types, to cache and to send a referrer; hide the server's version.
 
-    `frame_ancestors` are those who may show the answer in a frame (Content Security Policy Level 3, 6.4.2).
+    Pages of `frame_ancestors` may show the response in a frame (Content Security Policy Level 3, 6.4.2).
     """
     headers["Content-Security-Policy"] = f"default-src 'none'; frame-ancestors {' '.join(frame_ancestors)}"
     headers["X-Content-Type-Options"] = "nosniff"

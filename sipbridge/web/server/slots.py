@@ -1,4 +1,4 @@
-"""Requests that are served at once: what one key, one client and all of them may hold of the connections."""
+"""Limits on the requests served at once: with one key, of one client, and with all keys."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 from sipbridge.web.server.errors import TooManyRequests
 
-# Of the 512 connections of a listener. What all keys together leave is for /healthz, /readyz, /metrics, pop links and
-# administrators, which hold theirs for a moment only.
-MAX_OF_A_KEY = 128
-MAX_OF_A_CLIENT = 256
-MAX_OF_ALL = 448
+# Of the 512 connections of a listener. All keys together leave 64 for /healthz, /readyz, /metrics, pop links and
+# administrators, whose requests are short.
+MAX_PER_KEY = 128
+MAX_PER_CLIENT = 256
+MAX_TOTAL = 448
 
 
 class Slots:
-    """Counts the requests with keys that are being served, event streams among them. Belongs to one event loop."""
+    """Counts the requests with keys that are being served, event streams included. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._held: Counter[tuple[str, str]] = Counter()
@@ -24,11 +24,11 @@ class Slots:
     @contextmanager
     def hold(self, key: str, client: str) -> Iterator[None]:
         """Hold a slot while a request is served. Raises `TooManyRequests`."""
-        limits = {("key", key): MAX_OF_A_KEY, ("client", client): MAX_OF_A_CLIENT, ("all", ""): MAX_OF_ALL}
-        for (kind, name), most in limits.items():
-            if self._held[kind, name] >= most:
-                whose = {"key": "with this key", "client": "of this account", "all": "by all keys"}[kind]
-                raise TooManyRequests(f"more than {most} requests at once {whose}; wait for one to end")
+        limits = {("key", key): MAX_PER_KEY, ("client", client): MAX_PER_CLIENT, ("all", ""): MAX_TOTAL}
+        for (kind, name), limit in limits.items():
+            if self._held[kind, name] >= limit:
+                whose = {"key": "with this key", "client": "of this account", "all": "with all keys"}[kind]
+                raise TooManyRequests(f"more than {limit} requests at once {whose}; wait for one to end")
         self._held.update(limits.keys())
         try:
             yield

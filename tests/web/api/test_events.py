@@ -24,7 +24,7 @@ from sipbridge.config import ApiKey
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.web import EventFeed
 from sipbridge.web.api import events
-from sipbridge.web.server.event_feed import READERS_OF_A_PROJECT, WAITING_EVENTS, Reader
+from sipbridge.web.server.event_feed import MAX_QUEUED_EVENTS, MAX_READERS_PER_PROJECT, Reader
 from tests.store.records import make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import KEY
@@ -94,7 +94,7 @@ async def test_a_quiet_stream_is_kept_alive(bridge: Bridge, monkeypatch: pytest.
 async def test_a_reader_that_is_too_slow_is_let_go(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with listening(bridge) as response:
-        for n in range(WAITING_EVENTS + 1):
+        for n in range(MAX_QUEUED_EVENTS + 1):
             bridge.events(CallStarted(make_record(f"call-{n}")))
         assert await response.content.read() == b"", "the stream ends"
     assert "too slow" in caplog.text
@@ -102,7 +102,7 @@ async def test_a_reader_that_is_too_slow_is_let_go(bridge: Bridge, caplog: pytes
 
 async def test_readers_that_are_quick_enough_stay(bridge: Bridge) -> None:
     async with listening(bridge) as response:
-        for n in range(3 * WAITING_EVENTS):
+        for n in range(3 * MAX_QUEUED_EVENTS):
             bridge.events(CallStarted(make_record(f"call-{n}")))
             _, call = await next_event(response)
             assert call["id"] == f"call-{n}"
@@ -147,7 +147,7 @@ async def test_a_stream_ends_once_its_key_is_taken_away(bridge: Bridge) -> None:
 
 async def test_one_reader_too_many_takes_the_place_of_the_oldest() -> None:
     feed = EventFeed()
-    readers = [feed.reader("acme", "billing") for _ in range(READERS_OF_A_PROJECT + 1)]
+    readers = [feed.reader("acme", "billing") for _ in range(MAX_READERS_PER_PROJECT + 1)]
     entered = [reader.__enter__() for reader in readers]
     feed(CallStarted(make_record()))
     assert [notice async for notice in entered[0]] == []

@@ -96,7 +96,7 @@ async def test_a_call_without_a_handoff_is_404_as_one_that_never_was(bridge: Bri
         await bridge.get(f"handoff_state?{query}")
         for query in ("id=call-1", "shared_id=contact-1", "id=live", "shared_id=contact-2", "id=none", "shared_id=none")
     ]
-    assert answers == [(404, {"error_message": "no handoff of such a call is known", "code": "not_found"})] * 6
+    assert answers == [(404, {"error_message": "no such handoff", "code": "not_found"})] * 6
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_a_store_that_cannot_be_read_is_500_without_details(bridge: Bridge
     status, body = await bridge.get("handoff_state?id=call-1")
     assert status == 500
     assert body == {
-        "error_message": "the record store does not work at the moment; try again",
+        "error_message": "the record store is unavailable; try again",
         "code": "store_unavailable",
     }
 
@@ -143,7 +143,7 @@ async def test_an_erased_record_is_gone_wherever_it_is_asked_for(bridge: Bridge)
     assert (await bridge.get(bridge.pop_links.make(record).removeprefix("http://127.0.0.1:8080"), key=None))[0] == 404
     assert await bridge.get("calls") == (200, {"calls": []})
     status, body = await bridge.delete("handoff_state?id=call-1")
-    assert (status, body) == (404, {"error_message": "no record of such a call is known", "code": "not_found"})
+    assert (status, body) == (404, {"error_message": "no such record", "code": "not_found"})
 
 
 async def test_a_shared_id_erases_all_records_that_have_it_and_no_other(bridge: Bridge) -> None:
@@ -168,7 +168,7 @@ async def test_the_record_of_a_call_that_is_up_is_not_erased(bridge: Bridge, que
     bridge.directory.add(record)
     status, body = await bridge.delete(f"handoff_state?{query}")
     assert status == 409
-    assert "still up" in body["error_message"]
+    assert "in progress" in body["error_message"]
     assert await bridge.store.get("acme", "billing", "live") == record
 
 

@@ -136,7 +136,7 @@ def nested() -> str:
     ],
 )
 def test_a_link_that_is_not_ours_is_refused(bad: str) -> None:
-    with pytest.raises(InvalidLink, match="no link of this service"):
+    with pytest.raises(InvalidLink, match="link is not valid"):
         LINKS.verify(bad)
 
 
@@ -162,7 +162,7 @@ async def test_a_link_to_a_record_that_is_gone_is_404(bridge: Bridge) -> None:
 async def test_a_bad_link_is_403_in_the_shape_of_errors(bridge: Bridge) -> None:
     for bad in (altered(), nested(), "%00", "x"):
         status, body = await bridge.get(f"/pop/{bad}", key=None)
-        assert (status, body) == (403, {"error_message": "this is no link of this service", "code": "invalid_link"})
+        assert (status, body) == (403, {"error_message": "this link is not valid", "code": "invalid_link"})
 
 
 async def test_a_screen_pop_may_stand_in_the_frames_that_the_configuration_names(bridge: Bridge) -> None:

@@ -243,7 +243,7 @@ async def test_a_source_with_many_connections_takes_none_of_another(
 
 
 async def test_one_key_cannot_hold_more_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "MAX_OF_A_KEY", 3)
+    monkeypatch.setattr(slots, "MAX_PER_KEY", 3)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     wire.bridge.directory.add(make_record())
     slow = [await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{") for _ in range(3)]
@@ -340,7 +340,7 @@ async def test_a_head_that_could_be_read_in_two_ways_is_400_and_nothing_after_it
     status, answered, body = await line.answer()
     assert status == 400
     assert json.loads(body) == {
-        "error_message": "this is no HTTP request that can be read",
+        "error_message": "this is not a valid HTTP request",
         "code": "invalid_request",
     }
     assert (answered["content-type"], answered["server"]) == ("application/json", "sipbridge")

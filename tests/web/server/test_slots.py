@@ -13,15 +13,15 @@ from sipbridge.web.server.slots import Slots
 
 
 def test_what_all_keys_may_hold_leaves_connections_for_probes_and_pop_links() -> None:
-    assert slots.MAX_OF_A_KEY < slots.MAX_OF_A_CLIENT < slots.MAX_OF_ALL <= MAX_CONNECTIONS - 64
+    assert slots.MAX_PER_KEY < slots.MAX_PER_CLIENT < slots.MAX_TOTAL <= MAX_CONNECTIONS - 64
 
 
 @pytest.mark.parametrize(
     ("keys", "clients", "most", "words"),
     [
-        (1, 1, slots.MAX_OF_A_KEY, "with this key"),
-        (1000, 1, slots.MAX_OF_A_CLIENT, "of this account"),
-        (1000, 1000, slots.MAX_OF_ALL, "by all keys"),
+        (1, 1, slots.MAX_PER_KEY, "with this key"),
+        (1000, 1, slots.MAX_PER_CLIENT, "of this account"),
+        (1000, 1000, slots.MAX_TOTAL, "with all keys"),
     ],
 )
 def test_beyond_a_limit_a_request_is_refused_until_one_ends(keys: int, clients: int, most: int, words: str) -> None:
@@ -40,7 +40,7 @@ def test_beyond_a_limit_a_request_is_refused_until_one_ends(keys: int, clients: 
 def test_other_keys_and_clients_are_served_meanwhile() -> None:
     taken = Slots()
     with ExitStack() as stack:
-        for _ in range(slots.MAX_OF_A_KEY):
+        for _ in range(slots.MAX_PER_KEY):
             stack.enter_context(taken.hold("greedy", "acme"))
         stack.enter_context(taken.hold("other", "acme"))
         stack.enter_context(taken.hold("third", "globex"))
@@ -48,6 +48,6 @@ def test_other_keys_and_clients_are_served_meanwhile() -> None:
 
 def test_a_slot_is_given_back_when_serving_fails() -> None:
     taken = Slots()
-    for _ in range(slots.MAX_OF_ALL + 1):
+    for _ in range(slots.MAX_TOTAL + 1):
         with pytest.raises(ZeroDivisionError), taken.hold("key", "client"):
             raise ZeroDivisionError
