@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 
 
-async def first_of(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
+async def wait_any(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
     """Return when one of them is done, or after `timeout` seconds; none is cancelled, none is looked at.
 
     `asyncio.wait` does the same with sets and checks that cost ten times as much.
@@ -37,8 +37,8 @@ async def first_of(*awaited: asyncio.Future[Any], timeout: float | None = None) 
             future.remove_done_callback(wake)
 
 
-class Unless:
-    """`async with Unless(done, error):` runs its body in this task, cut short by `error` once `done` is done.
+class interrupt_on:  # noqa: N801 (used like a verb, as contextlib.suppress)
+    """`async with interrupt_on(done, error):` runs its body in this task, cut short by `error` once `done` is done.
 
     The same trick as `asyncio.timeout`: the body is cancelled, and the cancellation comes out as the error.
     """
@@ -53,7 +53,7 @@ class Unless:
             raise self._error
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("Unless needs a task")
+            raise RuntimeError("interrupt_on needs a task")
         self._task: asyncio.Task[Any] | None = task
         self._done.add_done_callback(self._interrupt)
         return self
@@ -76,10 +76,10 @@ class Unless:
             self._task.cancel()
 
 
-async def settle(task: asyncio.Future[Any]) -> None:
+async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
     """Cancel a task that is not done, and wait until it is; what it raises is not wanted any more."""
     task.cancel()
-    await first_of(task)
+    await wait_any(task)
     if not task.cancelled():
         task.exception()  # looked at, so that asyncio does not complain that nobody did
 
@@ -125,4 +125,4 @@ class BackgroundTasks:
     async def wait(self) -> None:
         """Wait until the tasks that run now are done."""
         for task in list(self._tasks):
-            await first_of(task)
+            await wait_any(task)

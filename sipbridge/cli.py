@@ -113,7 +113,7 @@ def check(file: Path) -> int:
 
     Says that FILE is valid and what it holds, or everything that is wrong with it.
     """
-    from sipbridge.app.preflight import find_warnings, read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import find_all_warnings, read_config  # noqa: PLC0415 (route-test does without)
 
     config = read_config(file)
     click.echo(f"{file}: valid")
@@ -123,7 +123,7 @@ def check(file: Path) -> int:
         for project_id, project in client.projects.items():
             destinations = ", ".join(project.handoff.destinations)
             click.echo(f"    project {project_id}: {project.agent.type} agent, hands off to {destinations}")
-    for warning in find_warnings(config):
+    for warning in find_all_warnings(config):
         line = config.remarks.line_of(warning)
         click.echo(f"{file}{f':{line}' if line else ''}: warning: {warning}")
     return 0

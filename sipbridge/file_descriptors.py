@@ -1,8 +1,8 @@
 """The budget of file descriptors: as many as the process may have, the last of them reserved for calls in progress.
 
 The kernel gives out the lowest number that is free (POSIX, open(2)). So if no new call and no new connection keeps a
-descriptor from `first_kept()` on, those stay free for what a call in progress may still need: the agent's socket, the
-Signal, the store.
+descriptor from `reserved_from()` on, those stay free for what a call in progress may still need: the agent's socket,
+the Signal, the store.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def shortage(calls: int, per_call: int) -> str | None:
     return f"open files: the limit of {hard} carries {carried} calls, sip.max_calls is {calls}; {remedy}"
 
 
-def first_kept() -> int:
+def reserved_from() -> int:
     """Return the lowest reserved descriptor: the last eighth of them is reserved, at most 512."""
     return limit() - _reserved(limit())
 
 
-def is_kept(descriptor: int) -> bool:
+def is_reserved(descriptor: int) -> bool:
     """Return True for a reserved descriptor, which nothing new may keep."""
-    return descriptor >= first_kept()
+    return descriptor >= reserved_from()
 
 
 def limit() -> int:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sipbridge.aio import BackgroundTasks, Unless, first_of, resolve_futures, settle
+from sipbridge.aio import BackgroundTasks, cancel_and_wait, interrupt_on, resolve_futures, wait_any
 
 
 async def test_the_first_that_is_done_ends_the_wait() -> None:
     loop = asyncio.get_running_loop()
     slow, quick = loop.create_future(), loop.create_future()
     loop.call_soon(quick.set_result, None)
-    await first_of(slow, quick)
+    await wait_any(slow, quick)
     assert quick.done()
     assert not slow.done()
 
@@ -23,7 +23,7 @@ async def test_what_is_waited_for_is_neither_cancelled_nor_raised() -> None:
     loop = asyncio.get_running_loop()
     slow, failed = loop.create_future(), loop.create_future()
     failed.set_exception(ValueError("looked at by the one who asks"))
-    await first_of(slow, failed)
+    await wait_any(slow, failed)
     assert not slow.cancelled()
     with pytest.raises(ValueError, match="looked at"):
         failed.result()
@@ -31,7 +31,7 @@ async def test_what_is_waited_for_is_neither_cancelled_nor_raised() -> None:
 
 async def test_the_wait_ends_with_its_time() -> None:
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    await first_of(never, timeout=0)
+    await wait_any(never, timeout=0)
     assert not never.done()
 
 
@@ -48,7 +48,7 @@ async def test_settling_returns_when_the_task_has_cleaned_up() -> None:
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    await settle(task)
+    await cancel_and_wait(task)
     assert clean
     assert task.cancelled()
 
@@ -62,7 +62,7 @@ async def test_what_a_task_raises_while_it_is_settled_is_not_wanted() -> None:
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    await settle(task)
+    await cancel_and_wait(task)
     assert task.done()
 
 
@@ -72,7 +72,7 @@ async def test_a_task_that_is_done_is_left_as_it_is() -> None:
 
     task = asyncio.create_task(work())
     await task
-    await settle(task)
+    await cancel_and_wait(task)
     assert task.result() == 7
 
 
@@ -85,8 +85,8 @@ async def test_a_task_that_failed_before_leaves_no_complaint_behind() -> None:
         raise ValueError("nobody asks")
 
     task = asyncio.create_task(work())
-    await first_of(task)
-    await settle(task)
+    await wait_any(task)
+    await cancel_and_wait(task)
     del task
     gc.collect()
     assert complaints == []
@@ -104,7 +104,7 @@ async def test_being_cancelled_while_settling_is_passed_on() -> None:
 
     task = asyncio.create_task(slow_to_go())
     await asyncio.sleep(0)
-    settling = asyncio.create_task(settle(task))
+    settling = asyncio.create_task(cancel_and_wait(task))
     await reached.wait()
     settling.cancel()
     let_go.set()
@@ -132,7 +132,7 @@ async def _no_cancellation_is_left() -> bool:
 
 async def test_a_body_that_ends_in_time_is_left_alone() -> None:
     done = _future()
-    async with Unless(done, Gone()):
+    async with interrupt_on(done, Gone()):
         await asyncio.sleep(0)
     done.set_result(None)
     assert await _no_cancellation_is_left()
@@ -142,7 +142,7 @@ async def test_a_body_is_cut_short_by_the_error() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_result, None)
     with pytest.raises(Gone):
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             await asyncio.Event().wait()
     assert await _no_cancellation_is_left()
 
@@ -152,7 +152,7 @@ async def test_where_it_is_done_before_the_body_never_begins() -> None:
     done.set_result(None)
     began = False
     with pytest.raises(Gone):
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             began = True
     assert not began
     assert await _no_cancellation_is_left()
@@ -162,14 +162,14 @@ async def test_a_future_that_failed_cuts_short_as_well() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_exception, ValueError("why is not asked"))
     with pytest.raises(Gone):
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             await asyncio.Event().wait()
     assert done.exception()
 
 
 async def test_an_error_of_the_body_is_its_own() -> None:
     with pytest.raises(ValueError, match="of the body"):
-        async with Unless(_future(), Gone()):
+        async with interrupt_on(_future(), Gone()):
             raise ValueError("of the body")
 
 
@@ -184,14 +184,14 @@ async def test_an_error_in_the_clean_up_of_a_body_cut_short_is_its_own() -> None
             raise ValueError("in the clean-up")
 
     with pytest.raises(ValueError, match="in the clean-up"):
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             await body()
     assert await _no_cancellation_is_left()
 
 
 async def test_a_time_limit_around_it_stays_a_time_limit() -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.001), Unless(_future(), Gone()):
+        async with asyncio.timeout(0.001), interrupt_on(_future(), Gone()):
             await asyncio.Event().wait()
     assert await _no_cancellation_is_left()
 
@@ -200,7 +200,7 @@ async def test_a_task_that_is_cancelled_from_outside_too_stays_cancelled() -> No
     done = _future()
 
     async def work() -> None:
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -219,7 +219,7 @@ async def test_what_is_done_in_the_moment_that_the_body_ends_leaves_nothing_behi
     loop.call_soon(body.set_result, None)
     loop.call_soon(done.set_result, None)
     with contextlib.suppress(Gone):
-        async with Unless(done, Gone()):
+        async with interrupt_on(done, Gone()):
             await body
     assert await _no_cancellation_is_left()
 

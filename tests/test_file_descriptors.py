@@ -29,7 +29,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(limits: list[int]) -> None:
 @pytest.mark.parametrize(("limit", "kept"), [(200, 25), (1024, 128), (4096, 512), (1_048_576, 512)])
 def test_an_eighth_is_kept_and_512_at_most(limits: list[int], limit: int, kept: int) -> None:
     limits[0] = limit
-    assert file_descriptors.first_kept() == limit - kept
+    assert file_descriptors.reserved_from() == limit - kept
 
 
 @pytest.mark.parametrize(("calls", "per_call"), [(500, 6), (200, 3), (2709, 6), (300, 4)])
@@ -52,4 +52,4 @@ def test_where_not_one_call_can_be_carried_there_is_no_start(limits: list[int]) 
 
 def test_those_at_the_end_are_kept(limits: list[int]) -> None:
     limits[0] = 200
-    assert [file_descriptors.is_kept(each) for each in (3, 174, 175, 199)] == [False, False, True, True]
+    assert [file_descriptors.is_reserved(each) for each in (3, 174, 175, 199)] == [False, False, True, True]

@@ -32,7 +32,7 @@ class _Version:
     clips: frozenset[str]
 
 
-class Readings:
+class LiveConfig:
     """Makes the versions, and frees what none of them uses any more.
 
     `start` has the first configuration, but neither agents nor anything else that belongs to a version: `load` makes

@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sipbridge import config as configuration
 from sipbridge import file_descriptors
 from sipbridge.config import (
     Config,
     PromptAgentConfig,
     all_projects,
-    descriptors_a_call,
+    descriptors_per_call,
     dotted,
+    find_unsupported,
+    find_warnings,
     load_config,
-    unsupported,
     write_problem,
 )
 from sipbridge.connection_errors import explain_listen_error
@@ -50,7 +50,7 @@ def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """Find what would keep a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
-    yield from unsupported(config)
+    yield from find_unsupported(config)
     yield from _log_level(environ)
     yield from _too_many_calls(config)
     yield from _too_few_descriptors(config)
@@ -60,10 +60,10 @@ def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _addresses(config)
 
 
-def find_warnings(config: Config) -> list[str]:
+def find_all_warnings(config: Config) -> list[str]:
     """Find what works and is probably not meant, in the file or on this machine."""
-    shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_a_call(config))
-    return [*([shortage] if shortage else []), *configuration.warnings(config)]
+    shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
+    return [*([shortage] if shortage else []), *find_warnings(config)]
 
 
 def _place(file: Path, config: Config, problem: str) -> str:
@@ -93,7 +93,7 @@ def _too_many_calls(config: Config) -> Iterator[str]:
 
 def _too_few_descriptors(config: Config) -> Iterator[str]:
     try:
-        file_descriptors.shortage(config.sip.max_calls, descriptors_a_call(config))
+        file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
     except StartupError as error:
         yield str(error)
 

@@ -17,9 +17,9 @@ import uvloop
 
 from sipbridge import __version__, file_descriptors
 from sipbridge.aio import BackgroundTasks
-from sipbridge.app.live_config import Readings
-from sipbridge.app.preflight import find_warnings
-from sipbridge.app.systemd import Supervisor
+from sipbridge.app.live_config import LiveConfig
+from sipbridge.app.preflight import find_all_warnings
+from sipbridge.app.systemd import SystemdNotifier
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
 from sipbridge.calls.context import Surroundings
@@ -58,7 +58,7 @@ def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read()
-            _log_warnings(find_warnings(config))
+            _log_warnings(find_all_warnings(config))
             file_descriptors.raise_limit()
             uvloop.run(Service(config, read).run())
         except SipbridgeError as error:
@@ -105,7 +105,7 @@ class Service:
         self._stop_signals = 0
         self._reloading = asyncio.Lock()
         self._background = BackgroundTasks()
-        self._supervisor = Supervisor(os.environ)
+        self._systemd = SystemdNotifier(os.environ)
 
     async def run(self) -> None:
         """Live from start to stop."""
@@ -143,10 +143,10 @@ class Service:
             admission=self._admission,
             pop_url=self._pop_links.make,
         )
-        self._readings = Readings(start, self._trunk, client, resolver)
-        stack.push_async_callback(self._readings.close)
+        self._live_config = LiveConfig(start, self._trunk, client, resolver)
+        stack.push_async_callback(self._live_config.close)
         deps = WebDeps(
-            config=lambda: self._readings.latest.config,
+            config=lambda: self._live_config.latest.config,
             directory=self._registry,
             store=store,
             metrics_page=self._metrics.page,
@@ -164,7 +164,7 @@ class Service:
             runner, (host, port) = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
             stack.push_async_callback(runner.cleanup)
             listening += f" admin http://{authority(host, port)}"
-        await self._readings.load()
+        await self._live_config.load()
         # The trunk opens last and closes first: a call finds everything it needs.
         stack.push_async_callback(self._trunk.stop)
         addresses = await self._trunk.start()
@@ -172,13 +172,13 @@ class Service:
         self._background.start(self._watch_threads(store))
         self._background.start(self._recover(left))
         # Not before all is open: a start that fails must not complain of tokens that it gave up.
-        self._warm_up(self._readings.latest.centres.values())
+        self._warm_up(self._live_config.latest.centres.values())
         _spare_the_collector()
         click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
-        self._supervisor.ready()
+        self._systemd.ready()
 
     async def _recover(self, left: Sequence[Unfinished]) -> None:
-        with self._readings.in_use() as version:
+        with self._live_config.in_use() as version:
             await recover(left, version)
 
     def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
@@ -206,7 +206,7 @@ class Service:
     async def _look_at_threads(self, store: RecordStore) -> None:
         lag_seconds, shortage = await self._trunk.measure_lag()
         self._readiness.turned(shortage)
-        self._supervisor.alive()
+        self._systemd.alive()
         self._metrics.set_sip_thread_lag(lag_seconds)
         self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
         self._metrics.set_pjsip_pools_in_use(self._trunk.pools_in_use())
@@ -245,21 +245,23 @@ class Service:
             return report
 
     async def _apply(self, read: Config) -> ReloadReport:
-        before = self._readings.latest.centres
-        warnings = await asyncio.to_thread(find_warnings, read)
-        waiting = await self._readings.reload(read)
-        latest = self._readings.latest
+        before = self._live_config.latest.centres
+        warnings = await asyncio.to_thread(find_all_warnings, read)
+        waiting = await self._live_config.reload(read)
+        latest = self._live_config.latest
         self._warm_up(centre for client, centre in latest.centres.items() if centre is not before.get(client))
         for key in waiting:
-            logger.warning("%s: changed, which takes effect with a restart", key, extra={"event": "config_waits"})
+            logger.warning(
+                "%s: changed, which takes effect with a restart", key, extra={"event": "config_restart_required"}
+            )
         _log_warnings(warnings)
         await self._free_unused()
         return ReloadReport(tuple(waiting), tuple(warnings))
 
     async def _free_unused(self) -> None:
         """Free what belongs to versions whose last call is over."""
-        if await self._readings.free_unused(call.around for call in self._calls.values()):
-            self._metrics.keep_projects(self._readings.projects)
+        if await self._live_config.free_unused(call.around for call in self._calls.values()):
+            self._metrics.keep_projects(self._live_config.projects)
 
     async def _reload_when_told(self) -> None:
         try:
@@ -304,9 +306,9 @@ class Service:
 
     async def _drain(self) -> None:
         """Take no more calls, let those in progress end, hand off the rest, wait for the last."""
-        drain_seconds = self._readings.latest.config.drain_seconds
+        drain_seconds = self._live_config.latest.config.drain_seconds
         self._admission.draining = True
-        self._supervisor.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
+        self._systemd.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
         # Who came through the gate a moment ago is a call, too: nobody would end it once the SIP thread has stopped.
         await self._trunk.caught_up()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 
-class Supervisor:
+class SystemdNotifier:
     """The service manager that started us, if one did. Nothing here raises or blocks."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sipbridge.aio import BackgroundTasks, Unless
+from sipbridge.aio import BackgroundTasks, interrupt_on
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import Surroundings
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
@@ -122,9 +122,9 @@ class Call:
             return INTERNAL_ERROR
         return read_leg_end(self.leg.ended.result())
 
-    def while_there(self) -> Unless:
+    def while_there(self) -> interrupt_on:
         """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""
-        return Unless(self.leg.ended, LegGone("the caller has hung up"))
+        return interrupt_on(self.leg.ended, LegGone("the caller has hung up"))
 
     async def store(self, *, urgent: bool = True) -> bool:
         """Write the record; false where that failed, for whatever reason, or took too long: no call waits for it."""

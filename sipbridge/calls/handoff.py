@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from sipbridge.aio import settle
+from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
@@ -44,7 +44,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         return _finish(call, plan, began, None, abandon(call))
     finally:
         if speech is not None:
-            await settle(speech)
+            await cancel_and_wait(speech)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
     if signal is SignalResult.DUPLICATE:
         # The script has its Signal; which of its calls goes on is not known.
@@ -99,7 +99,7 @@ async def _play_out(call: Call) -> None:
     finally:
         # It has said what it had to say: it neither speaks nor hears on while the caller is given away.
         if call.talking is not None:
-            await settle(call.talking)
+            await cancel_and_wait(call.talking)
     if call.record.handoff is not None:
         call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.model import EndedBy, LegEnd
 
@@ -52,7 +52,7 @@ async def _journal_before_bye(call: Call) -> None:
     call.leg_end_due = False
     journal = call.around.journal
     journal.hung_up(call.record.call_id, call.record.ended_by or "bridge", call.moment(), notify)
-    await first_of(written, call.leg.ended, timeout=JOURNAL_SECONDS)
+    await wait_any(written, call.leg.ended, timeout=JOURNAL_SECONDS)
 
 
 def _journal_before_response(call: Call, written: Callable[[], None]) -> bool:

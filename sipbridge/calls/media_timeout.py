@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.ports import Leg
 from sipbridge.errors import LegGone
 
@@ -25,7 +25,7 @@ async def falls_silent(leg: Leg, seconds: float, *, from_the_start: bool = False
     look = min(_LONGEST_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, seconds / 4))
     heard, packets, quiet = from_the_start, 0, 0.0
     while quiet < seconds:
-        await first_of(leg.ended, timeout=_until_next(look))
+        await wait_any(leg.ended, timeout=_until_next(look))
         if leg.ended.done():
             return False
         try:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sipbridge.aio import Unless
+from sipbridge.aio import interrupt_on
 from sipbridge.calls.ports import Dialler, Headers, Leg, Referee
 from sipbridge.config import (
     same_host,
@@ -88,7 +88,7 @@ class Attempt:
         if self.patience_seconds is not None:
             timer = asyncio.get_running_loop().call_later(self.patience_seconds, give_up)
         try:
-            async with Unless(silent, DialFailed(_REQUEST_TIMEOUT, "no response")):
+            async with interrupt_on(silent, DialFailed(_REQUEST_TIMEOUT, "no response")):
                 yield
         finally:
             if timer is not None:

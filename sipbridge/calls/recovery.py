@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.call import now
 from sipbridge.calls.context import Surroundings
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
@@ -167,7 +167,7 @@ async def _signal_contact(
         async with turns:
             sending = asyncio.ensure_future(Signal(around, record, parameters).send())
             try:
-                await first_of(sending)
+                await wait_any(sending)
             finally:
                 # Where the bridge is stopped meanwhile as well: what became of it decides what the next start does.
                 result = await sending

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from traceback import clear_frames
 
-from sipbridge.aio import first_of, settle
+from sipbridge.aio import cancel_and_wait, wait_any
 from sipbridge.calls.call import INVALID_HANDOFF, Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
@@ -62,7 +62,7 @@ async def run_call(call: Call) -> None:
     call.ending = True
     with _whatever_fails(call):
         if call.talking is not None:
-            await settle(call.talking)
+            await cancel_and_wait(call.talking)
             call.talking = None
         await call.let_agent_go()
     await _end(call, outcome)
@@ -110,7 +110,7 @@ async def _converse(call: Call) -> HandoffPlan | Ending:
         # It was still ringing when the others were handed off.
         _decide_for_all(call, "draining")
     try:
-        await first_of(talking, call.decided, call.leg.ended)
+        await wait_any(talking, call.decided, call.leg.ended)
         if call.decided.done():
             # The agent goes on speaking: what it has begun is played out first.
             return call.decided.result()
@@ -123,7 +123,7 @@ async def _converse(call: Call) -> HandoffPlan | Ending:
         if call.decided.done():
             call.talking = talking
         else:
-            await settle(talking)
+            await cancel_and_wait(talking)
 
 
 def _key_pressed(call: Call, digit: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
@@ -72,7 +72,7 @@ async def _release(call: Call, signal: SignalResult | None, unsignalled: Taken) 
     waits = signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN)
     if waits:
         grace = call.project_config.handoff.release_grace_seconds
-        await first_of(call.leg.ended, timeout=grace)
+        await wait_any(call.leg.ended, timeout=grace)
     by_peer = call.leg.ended.done() and call.leg.ended.result().by_peer
     await hang_up(call)
     if signal is SignalResult.ACCEPTED:
@@ -152,7 +152,7 @@ async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
         leg = await one.dial(plan.headers, call.record.caller)
         try:
             async with one.responds_in_time(leg):
-                await first_of(leg.answered, call.drained)
+                await wait_any(leg.answered, call.drained)
             if leg.answered.done():
                 leg.answered.result()
                 return leg
@@ -170,7 +170,7 @@ async def _until_parted(call: Call, leg: Leg) -> None:
     silence = call.project_config.media_timeout_seconds
     watches = [asyncio.ensure_future(falls_silent(each, silence)) for each in (call.leg, leg) if silence is not None]
     try:
-        await first_of(leg.ended, call.leg.ended, call.drained, *watches, timeout=call.project_config.max_call_seconds)
+        await wait_any(leg.ended, call.leg.ended, call.drained, *watches, timeout=call.project_config.max_call_seconds)
     finally:
         for watch in watches:
             watch.cancel()

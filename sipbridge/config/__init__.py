@@ -19,7 +19,7 @@ from sipbridge.config.handoff import (
     ReleaseDestination,
 )
 from sipbridge.config.header_names import NAME_CHARACTER, STANDARD_HEADERS, is_header_name, is_passable_header
-from sipbridge.config.lint import unsupported, warnings
+from sipbridge.config.lint import find_unsupported, find_warnings
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
     AdminConfig,
@@ -49,7 +49,7 @@ from sipbridge.config.sip_uris import (
     with_srtp,
     with_transport,
 )
-from sipbridge.config.sizes import descriptors_a_call
+from sipbridge.config.sizes import descriptors_per_call
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
 __all__ = [
@@ -88,8 +88,10 @@ __all__ = [
     "authority",
     "certificate_problems",
     "check_called",
-    "descriptors_a_call",
+    "descriptors_per_call",
     "dotted",
+    "find_unsupported",
+    "find_warnings",
     "hash_secret",
     "hop_of",
     "is_hash",
@@ -103,9 +105,7 @@ __all__ = [
     "same_host",
     "sip_transport",
     "split_srtp",
-    "unsupported",
     "user_of",
-    "warnings",
     "with_srtp",
     "with_transport",
     "write_problem",

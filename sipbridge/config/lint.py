@@ -17,14 +17,14 @@ from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import all_projects
 from sipbridge.config.sip_uris import sip_transport, split_srtp
-from sipbridge.config.sizes import ports_a_call
+from sipbridge.config.sizes import ports_per_call
 
 _EVERYBODY = ipaddress.IPv4Network("0.0.0.0/0")
 # Of a certificate: what is left of it when somebody has to act.
 _RENEWAL = timedelta(days=30)
 
 
-def unsupported(config: Config) -> list[str]:
+def find_unsupported(config: Config) -> list[str]:
     """Name what the configuration asks for and this release does not do yet: with any of it, no start."""
     return [f"{key} is not supported in this release; {instead}" for key, instead in _unsupported(config)]
 
@@ -34,7 +34,7 @@ def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
         yield "store.url: Redis", "write sqlite:///PATH"
 
 
-def warnings(config: Config) -> list[str]:
+def find_warnings(config: Config) -> list[str]:
     """Name what works and is probably not meant, or is less safe than it looks."""
     return list(_warnings(config))
 
@@ -127,7 +127,7 @@ def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:
 
 def _too_few_ports(config: Config) -> Iterator[str]:
     first, last = config.sip.rtp_ports
-    needed = ports_a_call(config) * config.sip.max_calls
+    needed = ports_per_call(config) * config.sip.max_calls
     if last - first + 1 < needed:
         yield f"sip.rtp_ports: holds {last - first + 1} ports; sip.max_calls needs up to {needed} of them"
 

@@ -10,12 +10,12 @@ from sipbridge.config.projects import all_projects
 _PER_LEG = 2  # RTP and RTCP, a socket and a port each
 
 
-def ports_a_call(config: Config) -> int:
+def ports_per_call(config: Config) -> int:
     """Return how many UDP ports a call takes at most."""
     return max(_PER_LEG * _legs(project) for _, project in all_projects(config))
 
 
-def descriptors_a_call(config: Config) -> int:
+def descriptors_per_call(config: Config) -> int:
     """Return how many file descriptors a call takes at most."""
     return max(
         _PER_LEG * _legs(project) + isinstance(project.agent, WebsocketAgentConfig)

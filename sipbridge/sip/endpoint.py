@@ -11,7 +11,7 @@ from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.sip.pjsip_errors import errno_of, explain
-from sipbridge.sip.resources import LEGS_A_CALL
+from sipbridge.sip.resources import LEGS_PER_CALL
 from sipbridge.sip.tls_files import Copies, Credentials
 
 # Slots beyond those: dialogs that are ending still hold theirs.
@@ -32,13 +32,13 @@ _KEPT_POOL_BYTES = 64 * 1024 * 1024
 # TCP and TLS connections that others hold open: a trunk and its SIP agents need some, each costs 30 kB and a file.
 _MOST_CONNECTIONS = 2000
 _LEAST_CONNECTIONS = 50
-_SOCKETS_A_LEG = 2
+_SOCKETS_PER_LEG = 2
 
 
 def built_max_calls() -> int:
     """How many callers this build of PJSIP carries, each with all the legs that a call may have."""
     legs: int = pj.builtMaxLegs()
-    return (legs - SPARE_SLOTS) // LEGS_A_CALL
+    return (legs - SPARE_SLOTS) // LEGS_PER_CALL
 
 
 # The kernel's own default holds some 90 INVITEs, a tenth of a second of a busy trunk, and drops what comes then. It
@@ -59,7 +59,7 @@ class PjsipEndpoint:
         listening = next(iter(config.listen)).host
         self._bound = _bound(listening)
         self.host = config.public_address or self._bound or "127.0.0.1"
-        self._slots = LEGS_A_CALL * config.max_calls + SPARE_SLOTS
+        self._slots = LEGS_PER_CALL * config.max_calls + SPARE_SLOTS
 
     def open(self, gate: pj.RequestGate) -> None:
         """Open it all. Raises `StartupError` naming the address that stands in the way, or `ConfigError`."""
@@ -67,7 +67,7 @@ class PjsipEndpoint:
         self.endpoint.libCreate()
         try:
             pj.keepFreedPools(_KEPT_POOL_BYTES)
-            pj.keepDescriptors(file_descriptors.first_kept())
+            pj.keepDescriptors(file_descriptors.reserved_from())
             self.endpoint.libInit(self._endpoint_config())
             pj.takeCallbacks()
             pj.keepToTransport()
@@ -213,7 +213,7 @@ def _crypto(suite: str) -> pj.SrtpCrypto:
 
 def _most_connections(slots: int) -> int:
     """As many as leave the files for the audio of all legs, and some for everything else."""
-    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (file_descriptors.limit() - _SOCKETS_A_LEG * slots) // 2))
+    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (file_descriptors.limit() - _SOCKETS_PER_LEG * slots) // 2))
 
 
 def _bound(host: str) -> str:

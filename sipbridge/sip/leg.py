@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import AudioListener, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
@@ -95,7 +95,7 @@ class SipLeg:
         """Blind transfer; returns what became of it."""
         self._referred = self._loop.create_future()
         self._thread.post(partial(self._table.refer, self.number, uri, dict(headers)))
-        await first_of(self._referred, self.ended, timeout=timeout_seconds)
+        await wait_any(self._referred, self.ended, timeout=timeout_seconds)
         if self._referred.done():
             return self._referred.result()
         peer_hung_up = self.ended.done() and self.ended.result().by_peer
@@ -172,7 +172,7 @@ class SipLeg:
         return await self._thread.run(command)
 
     async def _or_gone(self, news: asyncio.Future[None]) -> None:
-        await first_of(news, self.ended)
+        await wait_any(news, self.ended)
         # What came first counts: an ACK is an ACK, though a BYE is hard on its heels.
         if not news.done() or news.exception() is not None:
             raise LegGone("the far end has hung up")

@@ -13,7 +13,7 @@ from sipbridge.errors import DialFailed
 logger = logging.getLogger(__name__)
 
 # A caller's leg, a SIP agent's, and that of a desk that rings while the agent waits for its NOTIFY.
-LEGS_A_CALL = 3
+LEGS_PER_CALL = 3
 NO_PLACES = "legs that nothing is heard of hold the places of new ones"
 _LACKS = {
     pj.RoomThere: None,
@@ -32,7 +32,7 @@ class Room:
 
     def __init__(self, account: int) -> None:
         self._account = account
-        kept = file_descriptors.first_kept()
+        kept = file_descriptors.reserved_from()
         # A caller has the fewest, an agent or a desk for one that is there some more; Signals and records have all.
         self._for_callers = kept
         self._for_others = kept + (file_descriptors.limit() - kept) // 2
@@ -40,7 +40,7 @@ class Room:
 
     def lack_for_call(self) -> str | None:
         """Say what lacks for another call. Where it is nothing, the next leg that PJSUA opens has its ports."""
-        places = pj.freeCalls() >= LEGS_A_CALL
+        places = pj.freeCalls() >= LEGS_PER_CALL
         return self._warn(self._look(self._account, self._for_callers) if places else NO_PLACES)
 
     def must_have_leg(self, account: int) -> None:
@@ -49,8 +49,8 @@ class Room:
         if lack is not None:
             raise DialFailed(_SERVICE_UNAVAILABLE, lack)
 
-    def _look(self, account: int, first_kept: int) -> str | None:
-        return _LACKS[pj.roomForLeg(account, first_kept)]
+    def _look(self, account: int, reserved_from: int) -> str | None:
+        return _LACKS[pj.roomForLeg(account, reserved_from)]
 
     def _warn(self, lack: str | None) -> str | None:
         now = time.monotonic()

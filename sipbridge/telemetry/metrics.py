@@ -84,7 +84,7 @@ class Metrics:
         self._recovered = counter(
             "sipbridge_calls_recovered_total", "Calls of a run that crashed, made good.", "client", "result", "reason"
         )
-        self._readings = counter("sipbridge_config_readings_total", "Configurations read while running.", "result")
+        self._readings = counter("sipbridge_config_reloads_total", "Configurations read while running.", "result")
         self._handoffs = counter(
             "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
         )

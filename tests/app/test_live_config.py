@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from sipbridge.app.live_config import Readings
+from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission
 from sipbridge.calls.context import Surroundings
 from sipbridge.calls.registry import CallRegistry
@@ -76,7 +76,9 @@ class Bridge:
             admission=self.admission,
             pop_url=pop_url,
         )
-        self.versions = Readings(start, cast("SipTrunk", self.trunk), cast("HttpClient", None), cast("Resolver", None))
+        self.versions = LiveConfig(
+            start, cast("SipTrunk", self.trunk), cast("HttpClient", None), cast("Resolver", None)
+        )
 
     def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
         return make_config(agent={"type": "prompt", "audio": str(self.wav)}, **project)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.app.preflight import find_problems, find_warnings, read_config
+from sipbridge.app.preflight import find_all_warnings, find_problems, read_config
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError
 from tests.config.files import tree
@@ -127,7 +127,9 @@ def test_too_few_descriptors_for_one_call_are_a_problem_and_for_all_calls_a_warn
     assert problem.startswith("open files: the limit of 70 is too low for a single call; raise it to ")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 120))
     assert _problems(tmp_path) == []
-    assert find_warnings(config)[0].startswith("open files: the limit of 120 carries 20 calls, sip.max_calls is 100; ")
+    assert find_all_warnings(config)[0].startswith(
+        "open files: the limit of 120 carries 20 calls, sip.max_calls is 100; "
+    )
 
 
 def test_a_problem_of_the_machine_has_the_line_of_its_key(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.app.systemd import Supervisor
+from sipbridge.app.systemd import SystemdNotifier
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def listening(address: str) -> Iterator[socket.socket]:
 def test_it_tells_when_calls_are_taken_and_that_the_bridge_is_alive(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address) as systemd:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address})
+        supervisor = SystemdNotifier({"NOTIFY_SOCKET": address})
         supervisor.ready()
         supervisor.alive()
         assert [systemd.recv(100), systemd.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
@@ -30,25 +30,25 @@ def test_it_tells_when_calls_are_taken_and_that_the_bridge_is_alive(tmp_path: Pa
 def test_it_asks_for_the_time_that_a_stop_takes(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address) as systemd:
-        Supervisor({"NOTIFY_SOCKET": address}).stopping(within_seconds=95.5)
+        SystemdNotifier({"NOTIFY_SOCKET": address}).stopping(within_seconds=95.5)
         assert systemd.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=95500000"
 
 
 def test_a_socket_of_the_abstract_namespace_is_reached(tmp_path: Path) -> None:
     address = f"@{tmp_path.name}-notify"
     with listening(address) as systemd:
-        Supervisor({"NOTIFY_SOCKET": address}).ready()
+        SystemdNotifier({"NOTIFY_SOCKET": address}).ready()
         assert systemd.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "/nowhere/notify"}], ids=["none", "gone"])
 def test_without_a_service_manager_nothing_goes_wrong(environ: dict[str, str]) -> None:
-    Supervisor(environ).ready()
+    SystemdNotifier(environ).ready()
 
 
 def test_a_service_manager_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address):
-        supervisor = Supervisor({"NOTIFY_SOCKET": address})
+        supervisor = SystemdNotifier({"NOTIFY_SOCKET": address})
         for _ in range(1000):  # over what its queue takes (net.unix.max_dgram_qlen)
             supervisor.alive()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.aio import settle
+from sipbridge.aio import cancel_and_wait
 from sipbridge.calls import recovery
 from sipbridge.calls.events import CallRecovered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState
@@ -160,7 +160,7 @@ async def test_a_client_whose_cxone_is_down_keeps_no_others_callers_waiting() ->
         async with asyncio.timeout(recovery.PAUSE_SECONDS / 2):
             await world.journal.until("journal.signalled accepted")
     finally:
-        await settle(recovering)
+        await cancel_and_wait(recovering)
 
 
 async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_end(
@@ -174,7 +174,7 @@ async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_e
     waiting = _record(world, call_id="its turn has not come")
     recovering = asyncio.create_task(recover([Unfinished(call, {}), Unfinished(waiting, {})], world.call.around))
     await world.journal.until("centre.signal")
-    stopping = asyncio.create_task(settle(recovering))
+    stopping = asyncio.create_task(cancel_and_wait(recovering))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not stopping.done()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.config import warnings
+from sipbridge.config import find_warnings
 
 from .files import client, faults, load, project, tree, with_handoff, with_project
 
@@ -52,5 +52,5 @@ def test_what_others_call_and_http_may_have_ipv6_addresses(tmp_path: Path) -> No
 
 
 def test_a_trusted_network_that_can_never_match_gets_a_warning(tmp_path: Path) -> None:
-    found = warnings(load(tmp_path, tree(sip={"trusted_sources": ["192.0.2.0/24", "2001:db8::/32"]})))
+    found = find_warnings(load(tmp_path, tree(sip={"trusted_sources": ["192.0.2.0/24", "2001:db8::/32"]})))
     assert "sip.trusted_sources: SIP uses IPv4 only in this release, and no IPv6 network matches" in found[0]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sipbridge.config import Config, hash_secret, unsupported, warnings
+from sipbridge.config import Config, find_unsupported, find_warnings, hash_secret
 from tests.harness.certificates import Authority, tls_settings
 
 from .files import load, tree, with_handoff, with_project
@@ -19,13 +19,13 @@ QUIET: dict[str, Any] = {"http": {"public_url": "https://pop.example.com", "pop_
 
 def test_a_plain_configuration_is_supported_and_gets_no_warning(tmp_path: Path) -> None:
     config = load(tmp_path, {**tree(), **QUIET})
-    assert unsupported(config) == []
-    assert warnings(config) == []
+    assert find_unsupported(config) == []
+    assert find_warnings(config) == []
 
 
 def test_what_this_release_does_not_do_is_named(tmp_path: Path) -> None:
     content = tree(store={"url": "redis://a:6379/0"})
-    assert [line.split(": ")[0] for line in unsupported(load(tmp_path, content))] == ["store.url"]
+    assert [line.split(": ")[0] for line in find_unsupported(load(tmp_path, content))] == ["store.url"]
 
 
 def behind_tls(folder: Path, *, srtp: str = "disabled", expires: datetime | None = None) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def test_tls_and_srtp_are_supported(tmp_path: Path) -> None:
     desk = {"default": "desk", "destinations": {"desk": {"method": "invite", "uri": "sip:a@b;transport=tls;srtp"}}}
     content = {**with_project(agent=agent, handoff=desk), **QUIET}
     config = load(tmp_path, {**content, "sip": {**behind_tls(tmp_path, srtp="optional"), "listen": ["tls://a:0"]}})
-    assert unsupported(config) == []
-    assert warnings(config) == []
+    assert find_unsupported(config) == []
+    assert find_warnings(config) == []
 
 
 def test_keys_of_srtp_that_travel_unencrypted_get_a_warning(tmp_path: Path) -> None:
@@ -53,20 +53,20 @@ def test_keys_of_srtp_that_travel_unencrypted_get_a_warning(tmp_path: Path) -> N
         agent={"type": "sip", "uri": uris}, handoff={"default": "desk", "destinations": destinations}
     )
     assert [
-        line.split(": ")[0] for line in warnings(load(tmp_path, {**content, **QUIET, "sip": behind_tls(tmp_path)}))
+        line.split(": ")[0] for line in find_warnings(load(tmp_path, {**content, **QUIET, "sip": behind_tls(tmp_path)}))
     ] == [
         f"{PROJECT}.agent.uri[0]",
         f"{PROJECT}.agent.uri[1]",
         f"{PROJECT}.handoff.destinations.desk.uri",
     ]
-    (found,) = warnings(load(tmp_path, {**tree(), **QUIET, "sip": behind_tls(tmp_path, srtp="mandatory")}))
+    (found,) = find_warnings(load(tmp_path, {**tree(), **QUIET, "sip": behind_tls(tmp_path, srtp="mandatory")}))
     assert found.startswith("sip.srtp: keys of calls over tcp and udp travel unencrypted")
 
 
 def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
     for days, expected in ((60, []), (10, ["sip.tls.certificate_file"])):
         sip = behind_tls(tmp_path, expires=datetime.now(UTC) + timedelta(days=days))
-        found = warnings(load(tmp_path, {**tree(), **QUIET, "sip": sip}))
+        found = find_warnings(load(tmp_path, {**tree(), **QUIET, "sip": sip}))
         assert [line.split(": ")[0] for line in found] == expected
 
 
@@ -93,7 +93,7 @@ def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
 )
 def test_what_is_probably_not_meant_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
     Authority(tmp_path)
-    (found,) = warnings(load(tmp_path, {**content, **QUIET}))
+    (found,) = find_warnings(load(tmp_path, {**content, **QUIET}))
     assert found.startswith(f"{place}: ")
 
 
@@ -117,8 +117,8 @@ def test_each_leg_that_a_call_may_have_at_once_needs_two_ports(
 ) -> None:
     last = 20_000 + 2 * legs * 500 - 1
     content = {**with_project(**changes), **QUIET}
-    assert warnings(load(tmp_path, {**content, "sip": {"rtp_ports": [20_000, last]}})) == []
-    (found,) = warnings(load(tmp_path, {**content, "sip": {"rtp_ports": [20_000, last - 2]}}))
+    assert find_warnings(load(tmp_path, {**content, "sip": {"rtp_ports": [20_000, last]}})) == []
+    (found,) = find_warnings(load(tmp_path, {**content, "sip": {"rtp_ports": [20_000, last - 2]}}))
     assert found.startswith("sip.rtp_ports: ")
     assert f"needs up to {2 * legs * 500} of them" in found
 
@@ -133,39 +133,39 @@ def test_each_leg_that_a_call_may_have_at_once_needs_two_ports(
 )
 def test_a_websocket_agent_that_needs_no_warning(tmp_path: Path, agent: dict[str, Any]) -> None:
     Authority(tmp_path)
-    assert warnings(load(tmp_path, {**with_project(agent=agent), **QUIET})) == []
+    assert find_warnings(load(tmp_path, {**with_project(agent=agent), **QUIET})) == []
 
 
 def test_a_speech_program_that_is_there_needs_no_warning(tmp_path: Path) -> None:
     (tmp_path / "say.sh").touch(0o755)
     for command in ("sh -c true", "./say.sh", [sys.executable, "say.py"]):
-        assert warnings(load(tmp_path, {**with_project(tts_command=command), **QUIET})) == []
+        assert find_warnings(load(tmp_path, {**with_project(tts_command=command), **QUIET})) == []
 
 
 def test_credentials_in_the_clear_get_a_warning_unless_they_stay_on_this_machine(tmp_path: Path) -> None:
     content = {**tree(), **QUIET}
     content["clients"]["acme"]["cxone"] |= {"issuer": "http://127.0.0.1:9100", "api_url": "http://api.example.com"}
-    (found,) = warnings(load(tmp_path, content))
+    (found,) = find_warnings(load(tmp_path, content))
     assert found.startswith("clients.acme.cxone.api_url: credentials travel unencrypted")
 
 
 def test_pop_links_get_warnings_where_a_signal_carries_one(tmp_path: Path) -> None:
-    assert [line.split(": ")[0] for line in warnings(load(tmp_path, tree()))] == [
+    assert [line.split(": ")[0] for line in find_warnings(load(tmp_path, tree()))] == [
         "http.public_url",
         "http.pop_link_secret",
     ]
-    assert warnings(load(tmp_path, with_handoff(signal={"p1": "x"}))) == []
+    assert find_warnings(load(tmp_path, with_handoff(signal={"p1": "x"}))) == []
 
 
 def test_a_listener_for_admin_that_others_reach_gets_a_warning(tmp_path: Path) -> None:
     far = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "0.0.0.0:8081"}})
-    assert [line for line in warnings(load(tmp_path, far)) if line.startswith("http.admin.listen: ")]
+    assert [line for line in find_warnings(load(tmp_path, far)) if line.startswith("http.admin.listen: ")]
     near = tree(http={"admin": {"keys": ["a-long-key-of-admin"], "listen": "127.0.0.1:8081"}})
-    assert not [line for line in warnings(load(tmp_path, near)) if line.startswith("http.admin")]
+    assert not [line for line in find_warnings(load(tmp_path, near)) if line.startswith("http.admin")]
 
 
 def _about(config: Config, key: str) -> list[str]:
-    return [line for line in warnings(config) if line.startswith(f"{key}: ")]
+    return [line for line in find_warnings(config) if line.startswith(f"{key}: ")]
 
 
 def test_a_variable_without_braces_gets_a_warning(tmp_path: Path) -> None:
@@ -199,11 +199,11 @@ def test_a_destination_named_like_the_end_of_a_conversation_gets_a_warning(tmp_p
 )
 def test_a_value_that_ends_at_a_comment_gets_a_warning(tmp_path: Path, written: str) -> None:
     config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
-    (found,) = [line for line in warnings(config) if "where a comment begins" in line]
+    (found,) = [line for line in find_warnings(config) if "where a comment begins" in line]
     assert config.remarks.line_of(found) == 2
 
 
 @pytest.mark.parametrize("written", ["drain_seconds: 30 # seconds", 'drain_seconds: "30" #s', "store: # one\n  {}"])
 def test_an_ordinary_comment_gets_none(tmp_path: Path, written: str) -> None:
     config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
-    assert not [line for line in warnings(config) if "where a comment begins" in line]
+    assert not [line for line in find_warnings(config) if "where a comment begins" in line]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sipbridge.config import Config, descriptors_a_call
-from sipbridge.config.sizes import ports_a_call
+from sipbridge.config import Config, descriptors_per_call
+from sipbridge.config.sizes import ports_per_call
 
 PROMPT: dict[str, Any] = {"type": "prompt"}
 SIP: dict[str, Any] = {"type": "sip", "uri": "sip:bot@127.0.0.1"}
@@ -33,4 +33,4 @@ def make(*agents: dict[str, Any], destination: dict[str, Any] = RELEASE, routes:
     ],
 )
 def test_a_call_takes_as_much_as_the_most_costly_project_has_it(config: Config, ports: int, descriptors: int) -> None:
-    assert (ports_a_call(config), descriptors_a_call(config)) == (ports, descriptors)
+    assert (ports_per_call(config), descriptors_per_call(config)) == (ports, descriptors)

@@ -67,7 +67,7 @@ class Books:
         errors = round(self.metrics.value("sipbridge_store_errors_total"))
         yield Row("records that could not be written", {"metrics": errors, "due": 0})
         yield Row("internal errors", {"log": self.internal_errors, "due": 0})
-        read = round(self.metrics.value("sipbridge_config_readings_total", result="success"))
+        read = round(self.metrics.value("sipbridge_config_reloads_total", result="success"))
         yield Row("configurations read anew", {"sent": self.reloads, "metrics": read})
 
     def _invites(self) -> Iterator[Row]:

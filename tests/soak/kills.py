@@ -32,7 +32,7 @@ NUMBER = "+19995550001"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
 # What a call does and by which scenario: about half of them are being handed off at any moment of the second one.
 SCENARIOS = {"release": "release_many", "refer": "load_handoff", "ending": "release_many"}
-CALLS, CALLS_A_SECOND = 51, 102
+CALLS, CALLS_PER_SECOND = 51, 102
 SPEAKS_SECONDS = 1
 SIGNAL_SECONDS = 0.15
 LATEST_KILL_SECONDS = 2.5
@@ -143,7 +143,7 @@ def _one_round(victim: _Victim, cxone: Simulator, folder: Path, mark: str, chanc
 def _place_calls(bridge: Bridge, project: str, folder: Path, mark: str) -> Sipp:
     keys = {"token": token(project), "contact_id": f"{mark}-{project}"}
     share = len(SCENARIOS)
-    options = ["-m", str(CALLS // share), "-r", str(CALLS_A_SECOND // share), "-l", str(CALLS), "-trace_msg"]
+    options = ["-m", str(CALLS // share), "-r", str(CALLS_PER_SECOND // share), "-l", str(CALLS), "-trace_msg"]
     return Sipp(SCENARIOS[project], folder, remote=bridge.sip, number=NUMBER, keys=keys, options=options)
 
 

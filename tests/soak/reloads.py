@@ -28,7 +28,7 @@ from .footprint import Footprint
 
 NUMBER = "+19995550001"
 ADMIN = {"x-api-key": "key-of-the-operator"}
-CALLS_A_SECOND = 5
+CALLS_PER_SECOND = 5
 # Recordings read and played, tokens fetched, calls handed off: half a minute of rest gives back what they took.
 REST_SECONDS = 40.0
 GROWTH_MB = 3.0
@@ -101,7 +101,7 @@ def _call(running: Bridge, number: int) -> None:
 
 def _callers(running: Bridge, folder: Path) -> Sipp:
     keys = {"token": token("release"), "contact_id": "all-the-time"}
-    options = ["-m", "1000000", "-r", str(CALLS_A_SECOND), "-l", "100"]
+    options = ["-m", "1000000", "-r", str(CALLS_PER_SECOND), "-l", "100"]
     return Sipp("release_many", folder, remote=running.sip, number=NUMBER, keys=keys, options=options)
 
 

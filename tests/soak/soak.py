@@ -27,7 +27,7 @@ from .footprint import Footprint
 from .site import CLIENT, SoakSite, soak_site
 from .streams import Placed, Traffic
 
-CALLS_A_SECOND = 8.0
+CALLS_PER_SECOND = 8.0
 FAULTS_A_SECOND = 2.0
 PROGRESS_SECONDS = 30.0
 # A transaction is kept for 32 s (RFC 3261, 17.1.1.2: Timer D), an idle connection to CXone for 15 to 30.
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Soak, print what came of it; 1 where something is left or differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=CALLS_A_SECOND, help="calls a second, of all kinds")
+    parser.add_argument("--rate", type=float, default=CALLS_PER_SECOND, help="calls a second, of all kinds")
     parser.add_argument("--seed", type=int, default=1, help="of the faults and of what agents do")
     options = parser.parse_args(arguments)
     allow_many_sockets()

@@ -5,12 +5,12 @@ from pathlib import Path
 from tests.bench.overload import measure
 
 # More than two cores carry.
-CALLS_A_SECOND, SECONDS = 700, 3
+CALLS_PER_SECOND, SECONDS = 700, 3
 T1_MS = 500  # then an INVITE is retransmitted (RFC 3261, 17.1.1.1)
 
 
 def test_in_an_overload_admitted_calls_finish_and_the_rest_get_503(tmp_path: Path) -> None:
-    overload = measure(tmp_path, CALLS_A_SECOND, SECONDS, probe_seconds=0).overload
+    overload = measure(tmp_path, CALLS_PER_SECOND, SECONDS, probe_seconds=0).overload
     assert overload.refused > 0 or overload.finished == overload.calls
     assert overload.unanswered == 0
     assert overload.admitted == overload.counted_200 == overload.handed_off

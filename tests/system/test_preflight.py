@@ -136,7 +136,7 @@ def _refused(trunk: Site) -> list[str]:
     before = len(log.read_text())
     count = trunk.count()
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-    assert count.shows(1, "sipbridge_config_readings_total", result="client_error")
+    assert count.shows(1, "sipbridge_config_reloads_total", result="client_error")
 
     def lines() -> list[str]:
         messages = [json.loads(line)["message"] for line in log.read_text()[before:].splitlines()]

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from sipbridge.sip.endpoint import SPARE_SLOTS
-from sipbridge.sip.resources import LEGS_A_CALL
+from sipbridge.sip.resources import LEGS_PER_CALL
 from tests.harness.programs.simulator import Simulator
 
 from .contact_call import ContactCall
 from .site import Site, site
 
 MAX_CALLS = 30
-SLOTS = LEGS_A_CALL * MAX_CALLS + SPARE_SLOTS
+SLOTS = LEGS_PER_CALL * MAX_CALLS + SPARE_SLOTS
 
 
 def test_a_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:

@@ -30,7 +30,7 @@ def _reload(trunk: Site, text: str, outcome: str) -> None:
     count = trunk.count()
     (trunk.folder / "bridge.yaml").write_text(text)
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-    assert count.shows(1, "sipbridge_config_readings_total", result=outcome)
+    assert count.shows(1, "sipbridge_config_reloads_total", result=outcome)
 
 
 def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(

@@ -62,7 +62,7 @@ CONTRACT = {
     "sipbridge_media_stray_packets_total": set(),
     "sipbridge_dialog_strangers_total": set(),
     "sipbridge_calls_recovered_total": {"client", "result", "reason"},
-    "sipbridge_config_readings_total": {"result"},
+    "sipbridge_config_reloads_total": {"result"},
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sipbridge.agents.sip.conversation import SipConversation, was_there
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.aio import BackgroundTasks, first_of
+from sipbridge.aio import BackgroundTasks, wait_any
 from sipbridge.calls.model import Identity
 from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
@@ -103,12 +103,12 @@ def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
 
 async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
     """Join the two, before the answer where there is something to be heard. Raises `DialFailed` or `LegGone`."""
-    await first_of(agent_leg.answered, agent_leg.early)
+    await wait_any(agent_leg.answered, agent_leg.early)
     early = not agent_leg.answered.done()
     if early:
         await leg.join(agent_leg)
         await leg.send_early_media()
-        await first_of(agent_leg.answered)
+        await wait_any(agent_leg.answered)
     agent_leg.answered.result()
     if not early:
         await leg.join(agent_leg)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from sipbridge.agents.presence import took_call
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.aio import first_of
+from sipbridge.aio import wait_any
 from sipbridge.calls.media_timeout import falls_silent
 from sipbridge.calls.model import LegEnd
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
@@ -73,7 +73,7 @@ class SipConversation:
     async def close(self, handoff: HandoffRecord | None) -> None:
         """Send the NOTIFY that a REFER is owed, then BYE. Both keep their order on their way to the SIP thread."""
         self._referrals.finish(handoff)
-        await first_of(self._let_go(self._agent_leg), timeout=CLOSE_SECONDS)
+        await wait_any(self._let_go(self._agent_leg), timeout=CLOSE_SECONDS)
 
     def _relay(self, digit: str) -> None:
         if self._talking:
@@ -83,7 +83,7 @@ class SipConversation:
     async def _agent_gone(self) -> None:
         """Return when the agent's leg has ended. Raises `AgentLost` where it sends no RTP for too long."""
         if self._silence_timeout is None:
-            await first_of(self._agent_leg.ended)
+            await wait_any(self._agent_leg.ended)
         elif await falls_silent(self._agent_leg, self._silence_timeout, from_the_start=True):
             raise AgentLost("silent: no RTP came from it")
 

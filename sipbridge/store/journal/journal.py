@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sipbridge.aio import first_of, resolve_futures
+from sipbridge.aio import resolve_futures, wait_any
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports import Headers, SignalResult, Unfinished
 from sipbridge.errors import StartupError
@@ -128,7 +128,7 @@ class FileJournal:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._lazy.append(_Write(entry, done, synced))
         self._flush()
-        await first_of(done, timeout=PATIENCE_SECONDS)
+        await wait_any(done, timeout=PATIENCE_SECONDS)
         return done.done() and done.result()
 
     def _soon(self, entry: Entry) -> None:

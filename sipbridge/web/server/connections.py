@@ -56,7 +56,7 @@ class Connection(web.RequestHandler):
     def has_reserved_descriptor(self) -> bool:
         """True if its file descriptor is one of those reserved for calls in progress."""
         socket = self.transport.get_extra_info("socket") if self.transport is not None else None
-        return socket is not None and file_descriptors.is_kept(socket.fileno())
+        return socket is not None and file_descriptors.is_reserved(socket.fileno())
 
     def is_overdue(self, now: float) -> bool:
         """True if the peer has exceeded the time for its head or for reading."""

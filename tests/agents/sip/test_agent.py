@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sipbridge.aio import Unless
+from sipbridge.aio import interrupt_on
 from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
 from tests.agents.sip.support import IDENTITY, Scene, soon
 from tests.fakes import FakeLeg
@@ -185,7 +185,7 @@ async def test_a_time_out_counts_as_408() -> None:
 
 
 async def _connect_while_there(scene: Scene) -> None:
-    async with Unless(scene.caller.ended, LegGone("the caller has hung up")):
+    async with interrupt_on(scene.caller.ended, LegGone("the caller has hung up")):
         await scene.agent.connect(IDENTITY, scene.caller)
 
 

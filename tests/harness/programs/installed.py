@@ -122,7 +122,7 @@ class Installed:
 
         def read() -> bool:
             metrics = Metrics(fetch(f"http://{self._http}/metrics").body.decode())
-            return metrics.value("sipbridge_config_readings_total", result="success") == 1
+            return metrics.value("sipbridge_config_reloads_total", result="success") == 1
 
         wait_for(read, "the configuration to be read anew")
         _say("reloaded")

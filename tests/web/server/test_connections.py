@@ -200,7 +200,7 @@ async def test_where_descriptors_are_scarce_the_new_one_goes_and_leaves_a_place_
     first, second = await wire.line(), await wire.line()
     assert await first.goes_on()
     assert await second.goes_on()
-    monkeypatch.setattr(file_descriptors, "first_kept", lambda: 3)
+    monkeypatch.setattr(file_descriptors, "reserved_from", lambda: 3)
     assert await (await wire.line()).is_closed()
     assert await first.is_closed()
     monkeypatch.undo()
