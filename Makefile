@@ -18,11 +18,12 @@ demo: setup ## Run calls from a SIP trunk through bridge and agent to a simulate
 test: setup ## Run all tests, the SIPp scenarios against the real program among them
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: setup ## Check format, style, types and import walls
+lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.prose
 
 bench: setup ## Measure calls a second, processor time a call and memory on this machine
 	@$(BIN)/python -m tests.bench.handoffs

@@ -1,0 +1,168 @@
+"""Findings of the wording rules in files, and what is exempt from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.prose.rules import MOST_WORDS, RULES, Kind
+from tests.prose.texts import Text, long_lines, texts
+
+ROOT = Path(__file__).parents[2]
+# All that the rules cover: pages, the package, and the tests' names, docstrings and comments.
+SCOPE = ("README.md", "CHANGELOG.md", "docs", "sipbridge", "tests")
+# The rules quote the wording that they forbid.
+NOT_CHECKED = ("docs/glossary.md", "tests/prose")
+# Still in the old wording, so that `make lint` does not check them yet. Remove a line when its files are clean.
+NOT_YET: tuple[str, ...] = (
+    "CHANGELOG.md",
+    "README.md",
+    "docs/agents.md",
+    "docs/architecture.md",
+    "docs/benchmark.md",
+    "docs/building.md",
+    "docs/configuration.md",
+    "docs/cxone-setup.md",
+    "docs/handoff.md",
+    "docs/http-api.md",
+    "docs/metrics.md",
+    "docs/operations.md",
+    "docs/simulator.md",
+    "docs/testing.md",
+    "docs/threat-model.md",
+    "sipbridge/agents",
+    "sipbridge/aio.py",
+    "sipbridge/app",
+    "sipbridge/calls",
+    "sipbridge/cli.py",
+    "sipbridge/config",
+    "sipbridge/cxone",
+    "sipbridge/dns.py",
+    "sipbridge/errors.py",
+    "sipbridge/handoffs",
+    "sipbridge/simulators",
+    "sipbridge/sip",
+    "sipbridge/speech",
+    "sipbridge/store",
+    "sipbridge/telemetry",
+    "sipbridge/telephony",
+    "sipbridge/wav.py",
+    "sipbridge/web",
+    "tests/agents",
+    "tests/app",
+    "tests/bench",
+    "tests/calls",
+    "tests/config",
+    "tests/cxone",
+    "tests/demo",
+    "tests/fakes",
+    "tests/fuzz",
+    "tests/handoffs",
+    "tests/harness",
+    "tests/interop",
+    "tests/operations",
+    "tests/simulators",
+    "tests/sip",
+    "tests/soak",
+    "tests/speech",
+    "tests/store",
+    "tests/system",
+    "tests/telemetry",
+    "tests/test_aio.py",
+    "tests/test_architecture.py",
+    "tests/test_cli.py",
+    "tests/test_dns.py",
+    "tests/test_file_descriptors.py",
+    "tests/web",
+)
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """A sentence that a rule flags although it is right, with the reason."""
+
+    path: str
+    contains: str
+    why: str
+
+
+EXEMPT: tuple[Exemption, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A piece of text that breaks a rule."""
+
+    path: str
+    line: int
+    kind: Kind
+    rule: str
+    found: str
+    write: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.kind.value}: {self.rule}: “{self.found}” → {self.write}"
+
+
+def check(paths: Iterable[Path], *, exempt: Iterable[Exemption] = EXEMPT) -> list[Finding]:
+    """Return the findings in files and folders, in the order of their lines."""
+    exemptions = tuple(exempt)
+    paths = tuple(paths)
+    found = [
+        finding
+        for file in files(paths)
+        for text in texts(file)
+        if not any(exempts(exemption, text) for exemption in exemptions)
+        for finding in findings(text)
+    ]
+    found += [
+        Finding(_relative(file), line, Kind.PAGE, "long line", words, "one sentence per line, or at most 100 columns")
+        for file in files(paths)
+        for line, words in long_lines(file)
+    ]
+    return sorted(found, key=lambda finding: (finding.path, finding.line))
+
+
+def findings(text: Text) -> Iterator[Finding]:
+    """Yield what breaks a rule in one text."""
+    path = _relative(text.path)
+    for rule in RULES:
+        if text.kind in rule.kinds:
+            for match in rule.regex.finditer(text.words):
+                context = text.words[max(0, match.start() - 20) : match.end() + 20]
+                yield Finding(path, text.line, text.kind, rule.name, f"…{context}…", rule.write)
+    if text.kind is Kind.PAGE and not text.table:
+        for sentence in text.sentences():
+            if (count := len(sentence.split())) > MOST_WORDS:
+                words = " ".join(sentence.split()[:6])
+                yield Finding(
+                    path, text.line, text.kind, "long sentence", f"{words}… ({count} words)", f"at most {MOST_WORDS}"
+                )
+
+
+def files(paths: Iterable[Path]) -> list[Path]:
+    """Return the Python and Markdown files of the paths that the rules apply to."""
+    below = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return [
+        file for file in below if file.suffix in {".py", ".md"} and not _under(_relative(file.resolve()), NOT_CHECKED)
+    ]
+
+
+def clean_files() -> list[Path]:
+    """Return the files that must have no finding."""
+    return [file for file in files(ROOT / path for path in SCOPE) if not _under(_relative(file), NOT_YET)]
+
+
+def exempts(exemption: Exemption, text: Text) -> bool:
+    """Return True if the exemption is for this text."""
+    return exemption.path == _relative(text.path) and exemption.contains in text.words
+
+
+def _relative(path: Path) -> str:
+    return os.path.relpath(path, ROOT)
+
+
+def _under(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
