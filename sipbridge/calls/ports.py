@@ -162,6 +162,16 @@ class Leg(Protocol):
         """Press a key: RFC 4733 where the far end takes it, else INFO."""
 
 
+class Backpressure(Protocol):
+    """The load of the SIP stack. Queried on the SIP thread, for each new INVITE."""
+
+    def overloaded(self) -> bool:
+        """True if calls in progress have to wait, so that no new call may be admitted."""
+
+    def shortage(self) -> str | None:
+        """Return what is missing for one more call with all its legs; None if nothing is."""
+
+
 class Dialler(Protocol):
     """Makes outgoing legs."""
 

@@ -48,8 +48,8 @@ class Readiness:
             return "full"
         if self._shortage is not None:
             return f"full: {self._shortage}"
-        if self._admission.overloaded_lately:
-            return "calls in progress are kept waiting"
+        if self._admission.overloaded_recently:
+            return "overloaded: calls in progress have to wait"
         if self._clock() - self._turned_at > STALLED_SECONDS:
             return "the SIP thread or the event loop is stalled"
         return None

@@ -11,6 +11,7 @@ from sipbridge_pjsip import pjsua2 as pj
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.model import Invite
+from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
 from sipbridge.sip.messages import host_names, read_invite, read_request
@@ -41,6 +42,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     def __init__(
         self,
         admission: Admission,
+        load: Backpressure,
         readiness: Readiness,
         codecs: Collection[str],
         rejected: Callable[[InviteAnswered], None],
@@ -50,6 +52,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._admission = admission
+        self._load = load
         self._readiness = readiness
         self._codecs = codecs
         self._rejected = rejected
@@ -159,7 +162,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         if fault := request.messageFault():
             invite = replace(invite, malformed=request.messageFaultText(), malformed_status=fault)
         try:
-            self._admitted[request.ticket()] = (self._admission.admit(invite), message)
+            self._admitted[request.ticket()] = (self._admission.admit(invite, self._load), message)
         except (UntrustedSource, RateExceeded) as refusal:
             # A transaction each, kept for 32 s, is what a flood would use up.
             self._refuse(request, invite, refusal, stateless=True)

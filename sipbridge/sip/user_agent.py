@@ -161,6 +161,7 @@ class SipTrunk:
     def _open(self) -> None:
         self._gate = Gate(
             self._admission,
+            self,
             self._readiness,
             self._config.codecs,
             self._rejected,
@@ -172,8 +173,15 @@ class SipTrunk:
         self._pjsip.open(self._gate)
         self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
         self._table = LegTable(self._thread, self._pjsip.accounts, self._room, self._clips)
-        self._admission.lack = self._room.lack_for_call
-        self._admission.overloaded = Overload(self._thread.loop_lag, pj.bytesWaiting)
+        self._overload = Overload(self._thread.loop_lag, pj.bytesWaiting)
+
+    def overloaded(self) -> bool:
+        """True if calls in progress have to wait."""
+        return self._overload()
+
+    def shortage(self) -> str | None:
+        """Return what is missing for one more call with all its legs; None if nothing is."""
+        return self._room.lack_for_call()
 
     def _close(self) -> None:
         self._pjsip.close(self._gate)

@@ -22,7 +22,7 @@ from sipbridge.errors import ConfigError, StartupError
 from sipbridge.sip.tls_files import Copies
 from sipbridge.sip.user_agent import SipTrunk
 from sipbridge.wav import Pcm
-from tests.calls.world import make_config, make_invite, pop_url
+from tests.calls.world import admit, make_config, make_invite, pop_url
 from tests.fakes import FakeStore, Journal, RecordingObserver
 
 
@@ -95,7 +95,7 @@ class Bridge:
         self.wav.write_bytes(header + len(data).to_bytes(4, "little") + data)
 
     def admit(self) -> tuple[Surroundings, str]:
-        admitted = self.admission.admit(make_invite())
+        admitted = admit(self.admission, make_invite())
         return admitted.version, admitted.identity.call_id
 
 

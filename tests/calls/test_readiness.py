@@ -4,7 +4,8 @@ import pytest
 
 from sipbridge.calls.readiness import STALLED_SECONDS, Readiness
 from sipbridge.errors import CapacityReached
-from tests.calls.world import admission_of, make_config, make_invite
+from tests.calls.world import admission_of, admit, make_config, make_invite
+from tests.fakes import FakeBackpressure
 
 MOMENT = 0.001
 
@@ -42,13 +43,13 @@ def test_a_bridge_is_ready_once_its_threads_have_turned() -> None:
 
 
 def test_a_bridge_that_drains_is_not_ready_whatever_else_is_wrong(bridge: Bridge) -> None:
-    bridge.admission.admit(make_invite())
+    admit(bridge.admission, make_invite())
     bridge.admission.draining = True
     assert bridge.obstacle() == ("draining", 30)
 
 
 def test_a_full_bridge_is_not_ready_until_a_call_ends(bridge: Bridge) -> None:
-    admitted = bridge.admission.admit(make_invite())
+    admitted = admit(bridge.admission, make_invite())
     assert bridge.obstacle() == ("full", 5)
     bridge.admission.release(admitted.identity.call_id)
     assert bridge.obstacle() is None
@@ -71,11 +72,10 @@ def test_a_thread_that_has_not_turned_for_seconds_is_stalled_until_it_does(bridg
 
 
 def test_a_bridge_that_has_just_rejected_a_call_by_overload_is_not_ready(bridge: Bridge) -> None:
-    bridge.admission.overloaded = lambda: True
     assert bridge.obstacle() is None
     with pytest.raises(CapacityReached):
-        bridge.admission.admit(make_invite())
-    assert bridge.obstacle() == ("calls in progress are kept waiting", 5)
+        admit(bridge.admission, make_invite(), FakeBackpressure(is_overloaded=True))
+    assert bridge.obstacle() == ("overloaded: calls in progress have to wait", 5)
     bridge.now += 2
     bridge.readiness.turned(None)
     assert bridge.obstacle() is None

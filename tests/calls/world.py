@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from sipbridge.calls.admission import Admission
+from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
 from sipbridge.calls.context import Surroundings
 from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState, Invite
+from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.config import Config
@@ -22,6 +23,7 @@ from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
 from tests.fakes import (
     FakeAgent,
+    FakeBackpressure,
     FakeCallJournal,
     FakeCentre,
     FakeConversation,
@@ -92,6 +94,11 @@ def admission_of(config: Config, clock: Callable[[], float] = time.monotonic) ->
     return admission
 
 
+def admit(admission: Admission, invite: Invite, load: Backpressure | None = None) -> Admitted:
+    """Admit an INVITE, with no load unless given."""
+    return admission.admit(invite, load or FakeBackpressure())
+
+
 def shorten_store_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the time that a call has for its store."""
     for module in ("call", "handoff", "session"):
@@ -140,7 +147,7 @@ class World:
             pop_url=pop_url,
         )
         self.admission.use(around)
-        self.call = Call(self.admission.admit(make_invite()), self.leg)
+        self.call = Call(admit(self.admission, make_invite()), self.leg)
         self.task: asyncio.Task[None] | None = None
 
     @property

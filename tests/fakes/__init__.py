@@ -2,6 +2,7 @@
 
 from tests.fakes.agent import FakeAgent, FakeConversation
 from tests.fakes.audio import FakeAudioStream
+from tests.fakes.backpressure import FakeBackpressure
 from tests.fakes.call import FakeLiveCall
 from tests.fakes.call_journal import FakeCallJournal
 from tests.fakes.centre import FakeCentre
@@ -14,6 +15,7 @@ from tests.fakes.store import FakeStore
 __all__ = [
     "FakeAgent",
     "FakeAudioStream",
+    "FakeBackpressure",
     "FakeCallJournal",
     "FakeCentre",
     "FakeConversation",

@@ -10,6 +10,7 @@ from sipbridge.calls.admission import Admission
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import Config
 from sipbridge.sip.gate import Gate
+from tests.fakes import FakeBackpressure
 
 CXONE = {"client_id": "a", "client_secret": "b", "access_key_id": "c", "access_key_secret": "d"}
 HANDOFF = {"default": "care", "destinations": {"care": {"method": "release"}}}
@@ -27,7 +28,7 @@ def admission() -> Admission:
 
 
 def make(admission: Admission) -> Gate:
-    return Gate(admission, Readiness(admission), ("PCMU",), fail, fail, fail, fail)
+    return Gate(admission, FakeBackpressure(), Readiness(admission), ("PCMU",), fail, fail, fail, fail)
 
 
 def test_a_source_is_trusted_as_admission_says(admission: Admission) -> None:

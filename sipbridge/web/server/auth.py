@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 
 from aiohttp import web
 
-from sipbridge.calls.admission import SourceRates
 from sipbridge.calls.ports import CallDirectory
 from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
+from sipbridge.rate_limit import RateLimiter
 from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
 from sipbridge.web.server.slots import Slots
 from sipbridge.web.server.sources import source_of
@@ -47,9 +47,9 @@ class Authenticator:
         self._admin_from_anywhere = admin_from_anywhere
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._requests: SourceRates | None = None
+        self._requests: RateLimiter | None = None
         self._per_second = 0
-        self._guesses = SourceRates(WRONG_KEYS_PER_SECOND, clock)
+        self._guesses = RateLimiter(WRONG_KEYS_PER_SECOND, clock)
         self._remembered: dict[str, None] = {}  # hashes of address and valid key, the least recently used first
         self._log_due = clock()
         self._slots = Slots()
@@ -93,7 +93,7 @@ class Authenticator:
         if not key:
             raise InvalidApiKey(f"send a key in the header {KEY_HEADER}")
         source = source_of(request.remote)
-        if self._hashed(source, key) not in self._remembered and not self._guesses.take(source):
+        if self._hashed(source, key) not in self._remembered and not self._guesses.allows(source):
             self._log_guesses(source)
             raise TooManyRequests("too many wrong keys from this address; wait a second")
         return key
@@ -102,21 +102,21 @@ class Authenticator:
         source = source_of(request.remote)
         known = self._hashed(source, key)
         if known not in self._remembered:
-            self._guesses.give_back(source)
+            self._guesses.refund(source)
         # Removed and added again, so that the first entry is the least recently used one.
         self._remembered.pop(known, None)
         self._remembered[known] = None
         if len(self._remembered) > _MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        if not self._rates.take(self._hashed(key)):
+        if not self._rates.allows(self._hashed(key)):
             raise TooManyRequests("more requests with this key than http.max_requests_per_second; wait a second")
 
     @property
-    def _rates(self) -> SourceRates:
+    def _rates(self) -> RateLimiter:
         """The rates of valid keys, reset if the configured limit has changed."""
         per_second = self._config().http.max_requests_per_second
         if self._requests is None or self._per_second != per_second:
-            self._per_second, self._requests = per_second, SourceRates(per_second, self._clock)
+            self._per_second, self._requests = per_second, RateLimiter(per_second, self._clock)
         return self._requests
 
     def _belongs_to_a_project(self, key: str) -> bool:
