@@ -1,4 +1,4 @@
-"""`make bench`: what the bridge carries on this machine, beside what SIPp alone would (docs/benchmark.md).
+"""`make bench`: what the bridge carries on this machine, compared with SIPp alone (docs/benchmark.md).
 
 SIPp is the trunk and the simulator is CXone; both share the machine with the bridge.
 """
@@ -30,11 +30,11 @@ REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"
 MAX_CALLS = 2000
 HELD_CALLS_PER_SECOND = 100
 WARM_UP_RATE, WARM_UP_SECONDS = 50, 4
-SETTLE_SECONDS = 2  # of a hold, before processor time is taken
+SETTLE_SECONDS = 2  # seconds of the hold before processor time is measured
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write the file. A limit that is missed is printed, and no error."""
+    """Measure, print the table, write the file. A missed limit is printed, and does not fail the run."""
     options = _options(arguments)
     allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-bench-") as name:
@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.handoffs", description="Measure the bridge.")
     rates = lambda text: [int(rate) for rate in text.split(",")]  # noqa: E731 (argparse wants a callable)
-    parser.add_argument("--rates", type=rates, default=[50, 100, 200, 400], metavar="N,N", help="handoffs a second")
-    parser.add_argument("--seconds", type=int, default=15, help="of each rate")
-    parser.add_argument("--held", type=int, default=1000, help="calls held at once; 0 for none")
-    parser.add_argument("--held-seconds", type=int, default=20, help="with all of them up")
+    parser.add_argument("--rates", type=rates, default=[50, 100, 200, 400], metavar="N,N", help="handoffs per second")
+    parser.add_argument("--seconds", type=int, default=15, help="duration at each rate")
+    parser.add_argument("--held", type=int, default=1000, help="number of held calls; 0 for none")
+    parser.add_argument("--held-seconds", type=int, default=20, help="how long all of them are held")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="the file for all figures")
     return parser.parse_args(arguments)
 
@@ -96,7 +96,7 @@ class _Bench:
             self.folder / "warm-up", bridge.program.pid
         )
         for rate in self.options.rates:
-            self._say(f"handoffs at {rate} a second")
+            self._say(f"handoffs at {rate} per second")
             bridge.wait_for_metric(0, "sipbridge_calls_active")
             before = bridge.metrics()
             result = self._load(bridge.sip, rate, self.options.seconds).run(
@@ -108,7 +108,7 @@ class _Bench:
 
     def _floor(self, sipp: Sipp) -> None:
         for rate in self.options.rates:
-            self._say(f"SIPp alone at {rate} a second")
+            self._say(f"SIPp alone at {rate} per second")
             load = self._load(f"127.0.0.1:{sipp.port}", rate, self.options.seconds)
             self.report.floor.append(load.run(self.folder / f"floor-{rate}", sipp.program.pid))
 

@@ -1,4 +1,4 @@
-"""What the benchmark found, and how it is shown."""
+"""The results of the benchmark, and their presentation."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 from .load import LoadResult, Quantiles
 
-CPU_MS_PER_HANDOFF = 2.4  # at 200 a second
-SETUP_P95_MS = 10  # at 200 a second
+CPU_MS_PER_HANDOFF = 2.4  # at 200 per second
+SETUP_P95_MS = 10  # at 200 per second
 MB_AT_REST = 150
 MB_PER_HELD_CALL = 0.2
 _NO_FAILURE_RATE = 400
 _LIMITS_RATE = 200
 _HEADING = """\
                    failed   failed            INVITE to 200     ACK to REFER         CPU
-             a s   (SIPp) (metric)  resent   p50   p95   p99   p50   p95   p99    a call
+           per s   (SIPp) (metric)  resent   p50   p95   p99   p50   p95   p99  per call
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Handoffs:
-    """Handoffs at one rate: what SIPp saw, and how many the bridge's own metrics miss."""
+    """Handoffs at one rate: what SIPp measured, and how many of them the bridge's metrics miss."""
 
     load: LoadResult
     failed_by_metrics: int
@@ -30,7 +30,7 @@ class Handoffs:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Calls held with audio: memory in megabytes, processor in percent of one core while all are up."""
+    """Calls held with audio: memory in megabytes, processor time in percent of one core while all are held."""
 
     calls: int
     failed: int
@@ -42,7 +42,7 @@ class Held:
 
 @dataclass
 class Report:
-    """All of it; `floor` is the same load against SIPp, answering by rote."""
+    """All results; `floor` is the same load on a SIPp that sends fixed responses."""
 
     cores: int
     handoffs: list[Handoffs] = field(default_factory=list)
@@ -51,9 +51,9 @@ class Report:
 
 
 def print_report(report: Report) -> None:
-    """Print the table, and which limits were met."""
+    """Print the table, and the limits that were met or missed."""
     write = sys.stdout.write
-    write(f"\nWhole handoffs, times in milliseconds; SIPp and the simulator share the {report.cores} cores\n\n")
+    write(f"\nComplete handoffs, times in milliseconds; SIPp and the simulator share the {report.cores} cores\n\n")
     write(_HEADING)
     for each in report.handoffs:
         write(_row("sipbridge", each.load, str(each.failed_by_metrics)))
@@ -63,7 +63,7 @@ def print_report(report: Report) -> None:
     if held:
         write(
             f"\n{held.calls} calls held with audio: {held.failed} failed, INVITE to 200 p95 {held.setup.p95:g} ms, "
-            f"{held.rss_at_rest_mb:.0f} MB at rest, {held.rss_per_call_mb:.3f} MB a call, "
+            f"{held.rss_at_rest_mb:.0f} MB at rest, {held.rss_per_call_mb:.3f} MB per call, "
             f"{held.cpu_percent_of_a_core:.0f} % of a core\n"
         )
     write("\n")
@@ -80,7 +80,7 @@ def _row(who: str, load: LoadResult, failed_by_metrics: str) -> str:
 
 
 def _limits(report: Report) -> Iterator[tuple[bool, str]]:
-    """Hold the report to the limits, as far as it has what they are about."""
+    """Compare the report with the limits that apply to it."""
     for each in report.handoffs:
         load = each.load
         if load.rate == _NO_FAILURE_RATE:
@@ -88,10 +88,13 @@ def _limits(report: Report) -> Iterator[tuple[bool, str]]:
             yield failed == 0, f"no failure at {load.rate}/s: {failed} of {load.calls}"
         if load.rate == _LIMITS_RATE:
             cpu, setup = load.cpu_ms_per_call, load.setup.p95
-            yield cpu <= CPU_MS_PER_HANDOFF, f"{CPU_MS_PER_HANDOFF} ms CPU a handoff at {load.rate}/s: {cpu:.2f}"
+            yield cpu <= CPU_MS_PER_HANDOFF, f"{CPU_MS_PER_HANDOFF} ms CPU per handoff at {load.rate}/s: {cpu:.2f}"
             yield setup <= SETUP_P95_MS, f"INVITE to 200 p95 of {SETUP_P95_MS} ms at {load.rate}/s: {setup:g}"
     held = report.held
     if held:
         yield held.failed == 0, f"no failure of {held.calls} held calls: {held.failed}"
-        yield held.rss_per_call_mb <= MB_PER_HELD_CALL, f"{MB_PER_HELD_CALL} MB a held call: {held.rss_per_call_mb:.3f}"
+        yield (
+            held.rss_per_call_mb <= MB_PER_HELD_CALL,
+            f"{MB_PER_HELD_CALL} MB per held call: {held.rss_per_call_mb:.3f}",
+        )
         yield held.rss_at_rest_mb <= MB_AT_REST, f"{MB_AT_REST} MB at rest: {held.rss_at_rest_mb:.0f}"

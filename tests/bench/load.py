@@ -1,4 +1,4 @@
-"""Runs SIPp with many calls, and reads what it measured."""
+"""Runs SIPp with many calls, and reads its measurements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Quantiles:
 
     @classmethod
     def of(cls, values: list[float]) -> Quantiles:
-        """Nearest-rank percentiles of all values; not a number where there are none."""
+        """Return nearest-rank percentiles of all values; NaN if there are none."""
         ordered = sorted(values)
 
         def rank(percent: int) -> float:
@@ -33,7 +33,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """One level of load, as the caller's side saw it, and what the process that took it needed."""
+    """One level of load, measured at the caller's side, and the processor time of the process that served it."""
 
     rate: int
     calls: int
@@ -44,13 +44,13 @@ class LoadResult:
     cpu_ms_per_call: float
 
     def as_json(self) -> dict[str, Any]:
-        """As the report's file has it."""
+        """The values for the report's file."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Calls of one scenario at a rate (a second) to `remote`, each held for `hold_seconds`."""
+    """Calls of one scenario at a rate (per second) to `remote`, each held for `hold_seconds`."""
 
     scenario: str
     remote: str
@@ -71,7 +71,7 @@ class Load:
         return Sipp(self.scenario, folder, remote=self.remote, number=self.number, keys=self.keys, options=options)
 
     def run(self, folder: Path, pid: int) -> LoadResult:
-        """Run it to its end; `pid` is the process that takes the calls."""
+        """Run to the end; `pid` is the process that serves the calls."""
         before = cpu_ms(pid)
         with self.start(folder) as sipp:
             sipp.wait(self.calls / self.rate + self.hold_seconds + 60)
@@ -95,7 +95,7 @@ class Load:
 
 
 def response_times(folder: Path) -> dict[str, list[float]]:
-    """Milliseconds of every call that SIPp measured, by the number that its scenario gave the response time."""
+    """Return the milliseconds of every call that SIPp measured, by the response time's number in the scenario."""
     times: dict[str, list[float]] = {}
     for file in folder.glob("*_rtt.csv"):
         with file.open() as lines:

@@ -1,6 +1,6 @@
-"""`make bench-media`: what a call with audio costs the bridge, and what the audio suffers (docs/benchmark.md).
+"""`make bench-media`: the cost of a call with audio to the bridge, and the quality of the audio (docs/benchmark.md).
 
-Callers and agents are processes of ours that speak and hear stamped frames; SIPp does the signalling.
+Callers and agents are processes of the benchmark that send and receive stamped frames; SIPp does the signalling.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ NUMBER = "+19995550001"
 KINDS = ("sip", "websocket")
 CALLS_PER_SECOND = 25
 AGENTS_FIRST_STREAM = 10_000
-SETTLE_SECONDS = 2.0  # after the last call is up, and at rest before the first
-AFTER_SECONDS = 4.0  # that the first call outlasts the measurement
+SETTLE_SECONDS = 2.0  # after the last call is answered, and before the first call
+AFTER_SECONDS = 4.0  # for the first call to outlast the measurement
 MAX_CALLS = 500
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write the file. A limit that is missed is printed, and no error."""
+    """Measure, print the table, write the file. A missed limit is printed, and does not fail the run."""
     options = _options(arguments)
     allow_many_sockets()
     report = Report(cores=os.cpu_count() or 0, seconds=options.seconds)
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.media", description="Measure calls with audio.")
     counts = lambda text: [int(count) for count in text.split(",")]  # noqa: E731 (argparse wants a callable)
-    parser.add_argument("--calls", type=counts, default=[50, 100, 150], metavar="N,N", help="calls at once")
-    parser.add_argument("--seconds", type=float, default=30, help="with all of them up")
+    parser.add_argument("--calls", type=counts, default=[50, 100, 150], metavar="N,N", help="simultaneous calls")
+    parser.add_argument("--seconds", type=float, default=30, help="how long all of them are in progress")
     parser.add_argument("--kinds", type=_kinds, default=list(KINDS), metavar="KIND,KIND", help=" or ".join(KINDS))
     parser.add_argument("--output", type=Path, default=Path("build/bench-media.json"), help="the file for all figures")
     return parser.parse_args(arguments)
@@ -74,7 +74,7 @@ def _kinds(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Usage:
-    """Processor time so far: of the bridge, of what plays the callers, of what plays the agents, of the machine."""
+    """Processor time so far: of the bridge, the callers' processes, the agents' process, and the machine."""
 
     at_ns: int
     ms: tuple[float, float, float]
@@ -86,14 +86,14 @@ class _Usage:
         return cls(time.time_ns(), (bridge, callers, agents), MachineTime.now())
 
     def percent(self, until: _Usage) -> list[float]:
-        """Of one core, until then."""
+        """The percentage of one core until then."""
         elapsed_ms = (until.at_ns - self.at_ns) / 1e6
         return [100 * (after - before) / elapsed_ms for before, after in zip(self.ms, until.ms, strict=True)]
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """One level, with a bridge of its own: memory at rest is that of a fresh process."""
+    """Measure one level with a bridge of its own, so that memory at rest is that of a fresh process."""
 
     folder: Path
     cxone: Simulator
@@ -111,7 +111,7 @@ class _Bench:
             return self._run(running, callers, agents, answering)
 
     def _answering(self, agents: Load, stack: ExitStack) -> list[Sipp]:
-        """Start what answers the bridge's INVITEs, where agents speak SIP."""
+        """Start SIPp as the SIP agents' signalling, if the agents speak SIP."""
         if self.kind != "sip":
             return []
         options = ("-timer_resol", "1", "-buff_size", "4194304")
@@ -150,7 +150,7 @@ class _Bench:
             time.sleep(self.seconds)
             after = _Usage.now(*groups)
             if not bridge.program.is_running:
-                raise bridge.program.error("ended with calls up")
+                raise bridge.program.error("ended with calls in progress")
             rss_now = rss_mb(pid)
             sipp.wait(hold + 60)
         at_callers, at_agents = callers.stop(), agents.stop()

@@ -1,8 +1,9 @@
 """A process that is one side of many calls' audio: callers or SIP agents (RTP on one port), or WebSocket agents.
 
-`python -m tests.bench.media_load rtp|websocket --first-stream N --output FILE`. It says where it listens, speaks
-stamped frames in every call, and on SIGTERM writes what it sent and heard. Reading is left for then: a frame that comes
-is noted with its time, and that is all.
+`python -m tests.bench.media_load rtp
+websocket --first-stream N --output FILE`. It prints its address, sends stamped
+frames in every call, and on SIGTERM writes what it sent and received. Until then it only stores each received frame
+with its time; decoding would cost time during the measurement.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _FRAME_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one side of the calls sent, by stream, and heard; and packets that the kernel dropped as it was too slow."""
+    """The frames that one side sent, by stream, and received; and packets that the kernel dropped."""
 
     sent: dict[int, list[int]]
     heard: list[Heard]
@@ -41,7 +42,7 @@ class Side:
 
     @classmethod
     def read(cls, file: Path) -> Side:
-        """Read what the process has written."""
+        """Read the process's output file."""
         content = orjson.loads(file.read_bytes())
         sent = {int(stream): times for stream, times in content["sent"].items()}
         heard = [Heard(Stamp(*stamp), at_ns, whole) for *stamp, at_ns, whole in content["heard"]]
@@ -49,7 +50,7 @@ class Side:
 
     @property
     def unevenness_ms(self) -> float:
-        """How late it was itself with its frames, of 99 % of them: against the most punctual one of the stream."""
+        """How late the process itself sent 99 % of its frames, relative to the most punctual frame of each stream."""
         late = []
         for times in self.sent.values():
             offsets = [at_ns - number * _FRAME_NS for number, at_ns in enumerate(times)]
@@ -59,7 +60,7 @@ class Side:
 
 
 class Load:
-    """The process, running; `where` is its port or its URL."""
+    """The running process; `where` is its port or its URL."""
 
     def __init__(self, program: Program, where: str, file: Path) -> None:
         self.program = program
@@ -67,7 +68,7 @@ class Load:
         self._file = file
 
     def stop(self) -> Side:
-        """End it; returns what it sent and heard."""
+        """End it; return what it sent and received."""
         self.program.terminate()
         if self.program.wait(60) != 0:
             raise self.program.error("failed")
@@ -76,7 +77,7 @@ class Load:
 
 @contextmanager
 def media_load(kind: str, folder: Path, name: str, first_stream: int) -> Iterator[Load]:
-    """Run a side, `rtp` or `websocket`; its streams are numbered from `first_stream` on."""
+    """Run one side, `rtp` or `websocket`; its streams are numbered from `first_stream`."""
     file = folder / f"{name}.json"
     options = [kind, "--first-stream", str(first_stream), "--output", str(file)]
     command = [sys.executable, "-m", "tests.bench.media_load", *options]
@@ -109,14 +110,14 @@ class _Recorder:
 
 
 def main() -> None:
-    """Be one side until SIGTERM."""
+    """Run one side until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.media_load", description=__doc__)
     parser.add_argument("kind", choices=["rtp", "websocket"])
     parser.add_argument("--first-stream", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     recorder = _Recorder(options.first_stream)
-    # Nothing here makes cycles; the collector would only stop the audio for a look at all that was kept.
+    # No code here makes reference cycles; the collector would only interrupt the audio.
     gc.disable()
     _take_precedence()
     dropped = (_be_rtp if options.kind == "rtp" else _be_websocket)(recorder)
@@ -124,7 +125,7 @@ def main() -> None:
 
 
 def _take_precedence() -> None:
-    """Go before all else on the machine, where we may: callers and agents have machines of their own in earnest."""
+    """Take priority on this machine, if permitted: real callers and agents have machines of their own."""
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 

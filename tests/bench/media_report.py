@@ -1,4 +1,4 @@
-"""What the benchmark of audio found, and how it is shown."""
+"""The results of the audio benchmark, and their presentation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _AUDIO_HEADING = """\
 """
 _COST_HEADING = """\
                    bridge, % of a core         MB of memory    others, % of a core   machine, % of all cores
-           calls   idle   busy   a call     idle     a call     callers    agents    in use  stolen   other
+           calls   idle   busy  per call    idle   per call     callers    agents    in use  stolen   other
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of all calls: frames of 20 ms, delays in milliseconds."""
+    """One direction of all calls: frames of 20 ms, delays in milliseconds."""
 
     sent: int
     lost: int
@@ -39,7 +39,7 @@ class Way:
 
     @classmethod
     def of(cls, quality: Quality) -> Way:
-        """Sum it up."""
+        """Summarise the quality."""
         return cls(
             quality.sent,
             quality.lost,
@@ -53,25 +53,25 @@ class Way:
 
     @property
     def lost_percent(self) -> float:
-        """Of the frames sent."""
+        """Percentage of the frames sent."""
         return 100 * self.lost / max(1, self.sent)
 
     @property
     def late_percent(self) -> float:
-        """Of the frames sent."""
+        """Percentage of the frames sent."""
         return 100 * self.late / max(1, self.sent)
 
     @property
     def altered_percent(self) -> float:
-        """Of the frames sent."""
+        """Percentage of the frames sent."""
         return 100 * self.altered / max(1, self.sent)
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """So many calls at once with audio both ways; processor time in percent of one core, the machine's of all.
+    """Simultaneous calls with audio in both directions; processor time in percent of one core, the machine's of all.
 
-    The machine's `other` is what neither the bridge nor its callers and agents used.
+    The machine's `other` is the time that neither the bridge nor its callers and agents used.
     """
 
     kind: str
@@ -93,13 +93,13 @@ class Level:
 
     @property
     def cpu_percent_a_call(self) -> float:
-        """Of one core, the idle bridge's own part and all."""
+        """In percent of one core, without the idle bridge's own part."""
         return self.bridge_percent / self.calls
 
 
 @dataclass
 class Report:
-    """All of it."""
+    """All results."""
 
     cores: int
     seconds: float
@@ -107,12 +107,12 @@ class Report:
 
 
 def print_report(report: Report) -> None:
-    """Print the tables, which limits were met, and where the machine was the limit."""
+    """Print the tables, the limits that were met or missed, and where the machine was the limit."""
     write = sys.stdout.write
-    write(f"\nCalls with audio both ways for {report.seconds:g} s, delays in milliseconds\n\n{_AUDIO_HEADING}")
+    write(f"\nCalls with audio in both directions for {report.seconds:g} s, delays in milliseconds\n\n{_AUDIO_HEADING}")
     for level in report.levels:
         write(_audio_row(level))
-    write(f"\nWhat they cost; callers and agents share the {report.cores} cores\n\n{_COST_HEADING}")
+    write(f"\nTheir cost; callers and agents share the {report.cores} cores\n\n{_COST_HEADING}")
     for level in report.levels:
         write(_cost_row(level))
     write("\n")
@@ -144,7 +144,7 @@ def _cost_row(level: Level) -> str:
 def _limits(level: Level) -> Iterator[tuple[bool, str]]:
     name = f"{level.calls} {_NAMES[level.kind]}"
     cpu, most = level.cpu_percent_a_call, CPU_PERCENT_A_CALL[level.kind]
-    yield cpu <= most, f"{most} % of a core a call, {name}: {cpu:.3f}"
+    yield cpu <= most, f"{most} % of a core per call, {name}: {cpu:.3f}"
     ways = (level.to_agent, level.to_caller)
     if level.calls == _AUDIO_LIMIT_CALLS:
         worst = max(way.lost_percent + way.late_percent for way in ways)
@@ -162,7 +162,7 @@ def _notes(report: Report) -> Iterator[str]:
     for level in report.levels:
         name = f"{level.calls} {_NAMES[level.kind]}"
         if level.machine_busy_percent > _SATURATED_PERCENT:
-            other = f"{level.machine_other_percent:.0f} % by what is no part of this"
+            other = f"{level.machine_other_percent:.0f} % by other programs"
             yield f"the machine was the limit with {name}: {level.machine_busy_percent:.0f} % of it was in use, {other}"
         if level.generators_dropped:
             yield f"callers or agents were too slow with {name} and lost {level.generators_dropped} packets themselves"

@@ -1,4 +1,4 @@
-"""`make overload`: what becomes of calls when three times as many come as the machine can carry.
+"""`make overload`: the fate of calls when three times as many arrive as the machine can carry.
 
 SIPp is the trunk and the simulator is CXone; both share the machine with the bridge.
 """
@@ -27,11 +27,11 @@ from .pressure import Pressure
 PROJECT = "overload"
 FIRST_RATE, STEP, LAST_RATE = 60, 1.4, 2000
 TIMES = 3
-CARRIED_P95_MS = 500  # a call that waits longer has been sent again (RFC 3261, T1): the machine is at its end
+CARRIED_P95_MS = 500  # an INVITE that waits longer is retransmitted (RFC 3261, T1): the machine is at its limit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the file; 1 where a limit is missed."""
+    """Measure, print, write the file; return 1 if a limit is missed."""
     options = _options(arguments)
     allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-overload-") as name:
@@ -44,20 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description="Offer more than is possible.")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description="Offer too many calls.")
     parser.add_argument(
-        "--rate", type=int, help="calls a second to offer; three times what is found possible unless given"
+        "--rate", type=int, help="calls to offer per second; by default three times the rate that the machine carries"
     )
-    parser.add_argument("--seconds", type=int, default=20, help="how long they come")
+    parser.add_argument("--seconds", type=int, default=20, help="duration of the overload")
     parser.add_argument(
-        "--probe-seconds", type=int, default=4, help="of each rate that is tried to find what is possible"
+        "--probe-seconds", type=int, default=4, help="duration at each rate while the carried rate is searched"
     )
     parser.add_argument("--output", type=Path, default=Path("build/overload.json"), help="the file for all figures")
     return parser.parse_args(arguments)
 
 
 def measure(folder: Path, rate: int | None, seconds: int, probe_seconds: int) -> Report:
-    """Find what is possible, unless a rate is given, and offer more."""
+    """Find the rate that the machine carries, unless a rate is given, and offer more."""
     with simulator(folder) as cxone:
         projects = {PROJECT: project_settings(PROJECT, REFER)}
         settings = bridge_settings(
@@ -72,10 +72,10 @@ def measure(folder: Path, rate: int | None, seconds: int, probe_seconds: int) ->
 
 
 def _find_rate(bridge: Bridge, folder: Path, seconds: int) -> int:
-    """The highest rate tried at which every call was handed off, and soon answered."""
+    """Return the highest tried rate at which every call was answered in time and handed off."""
     carried, rate = 0, float(FIRST_RATE)
     while rate <= LAST_RATE:
-        sys.stderr.write(f"{rate:.0f} a second …\n")
+        sys.stderr.write(f"{rate:.0f} per second …\n")
         result = _load("load_handoff", bridge, round(rate), seconds).run(
             folder / f"probe-{rate:.0f}", bridge.program.pid
         )
@@ -88,7 +88,7 @@ def _find_rate(bridge: Bridge, folder: Path, seconds: int) -> int:
 
 
 def _overload(bridge: Bridge, folder: Path, rate: int, seconds: int) -> Overload:
-    sys.stderr.write(f"{rate} a second for {seconds} s …\n")
+    sys.stderr.write(f"{rate} per second for {seconds} s …\n")
     before = bridge.metrics()
     load = _load("load_overload", bridge, rate, seconds)
     spent = cpu_ms(bridge.program.pid)

@@ -1,4 +1,4 @@
-"""What became of the calls of an overload, and how it is shown."""
+"""The fate of the calls of an overload, and its presentation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ADMITTED, _REFUSED = "1", "2"  # response times of sipp_scenarios/load_overload
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """Calls offered, as the trunk saw them; where the bridge gave way, as the kernel did; and what its metrics say."""
+    """The offered calls in the trunk's view, the bridge's load in the kernel's view, and the bridge's metrics."""
 
     rate: int
     calls: int
     admitted: int
-    finished: int  # of those
+    finished: int  # of the admitted ones
     refused: int
     unanswered: int
     retransmissions: int
@@ -77,19 +77,19 @@ class Overload:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`carried` is the rate that the machine was found to carry; None where a rate was given."""
+    """`carried` is the rate that the machine was found to carry; None if a rate was given."""
 
     carried: int | None
     overload: Overload
 
 
 def print_report(report: Report) -> bool:
-    """Print what happened, and which limits were met; returns whether all were."""
+    """Print the results, and the limits that were met or missed; return True if all were met."""
     write, it = sys.stdout.write, report.overload
     carried = "" if report.carried is None else f" (carried without a failure: {report.carried})"
-    write(f"\n{it.calls} calls at {it.rate} a second{carried}\n\n")
+    write(f"\n{it.calls} calls at {it.rate} per second{carried}\n\n")
     write(
-        f"  let in    {it.admitted:>6}   finished {it.finished}, by the metrics {it.handed_off} of {it.counted_200}\n"
+        f"  admitted  {it.admitted:>6}   finished {it.finished}, by the metrics {it.handed_off} of {it.counted_200}\n"
     )
     write(f"  503       {it.refused:>6}   by the metrics {it.counted_503}\n")
     write(f"  neither   {it.unanswered:>6}\n")
@@ -97,9 +97,10 @@ def print_report(report: Report) -> bool:
     write(f"  INVITE to 503: p50 {it.refusal.p50:g}, p95 {it.refusal.p95:g}, p99 {it.refusal.p99:g}, ")
     write(f"slowest {it.slowest_refusal_ms:g} ms\n")
     write(
-        f"  SIPp sent {it.retransmissions} messages again; processor time a call offered: {it.cpu_ms_per_call:.2f} ms\n"
+        f"  SIPp retransmitted {it.retransmissions} messages; "
+        f"processor time per offered call: {it.cpu_ms_per_call:.2f} ms\n"
     )
-    write(f"  SIP socket: {it.socket_bytes_waiting} bytes waited at most, {it.datagrams_dropped} datagrams dropped\n")
+    write(f"  SIP socket: at most {it.socket_bytes_waiting} bytes waiting, {it.datagrams_dropped} datagrams dropped\n")
     threads = sorted(it.thread_percent.items(), key=lambda each: -each[1])
     write(f"  threads, % of a core: {', '.join(f'{name} {percent:.0f}' for name, percent in threads)}\n\n")
     limits = list(_limits(it))
@@ -109,7 +110,7 @@ def print_report(report: Report) -> bool:
 
 
 def _limits(it: Overload) -> Iterator[tuple[bool, str]]:
-    yield it.finished == it.admitted, f"every call that was let in finishes: {it.finished} of {it.admitted}"
-    yield it.unanswered == 0, f"none is left unanswered: {it.unanswered}"
+    yield it.finished == it.admitted, f"every admitted call finishes: {it.finished} of {it.admitted}"
+    yield it.unanswered == 0, f"every INVITE gets a final response: {it.unanswered} without one"
     slow = it.refusal.p99
     yield not slow > REFUSED_P99_MS, f"503 within {REFUSED_P99_MS} ms for 99 %: {slow:g}"

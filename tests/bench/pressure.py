@@ -1,4 +1,4 @@
-"""Where a process gives way under load: its threads' processor time, and datagrams that its sockets lost."""
+"""Where a process reaches its limits under load: its threads' processor time, and datagrams that its sockets lost."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _USER_TIME, _SYSTEM_TIME = 11, 12  # as in usage.py
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A UDP socket as the kernel sees it: bytes that wait to be read, datagrams that found no room (proc(5))."""
+    """A UDP socket in the kernel's view: bytes waiting to be read, and datagrams dropped when it was full (proc(5))."""
 
     waiting: int
     dropped: int
 
     @classmethod
     def at(cls, port: int) -> Socket:
-        """Look at the one with that local port."""
+        """Read the state of the socket with that local port."""
         for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
             fields = line.split()
             if int(fields[1].rpartition(":")[2], 16) == port:
@@ -48,7 +48,7 @@ def thread_seconds(pid: int) -> dict[str, float]:
 
 @dataclass
 class Pressure:
-    """Watches a process and its UDP socket for as long as the block lasts."""
+    """Samples a process and its UDP socket until the block ends."""
 
     pid: int
     port: int

@@ -1,4 +1,4 @@
-"""The caller of `make demo`: listens to the greeting, speaks, listens to the echo, presses a key."""
+"""The caller of `make demo`: listens to the greeting, speaks, listens to the echo, sends a DTMF digit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .timeline import CALLER, Step
 
 KEY = "0"
 SPOKEN_FRAMES = 50  # one second
-ENOUGH_FRAMES = 40  # jitter buffers may drop some on a machine that is busy with other things
+ENOUGH_FRAMES = 40  # jitter buffers may drop some on a busy machine
 OVERDUE_NS = 1_000_000_000
 WAIT_SECONDS = 10.0
 
 
 class Caller:
-    """One caller, with the audio of a call; what is done and heard goes to `steps`."""
+    """One caller with the audio of a call; its actions and observations go to `steps`."""
 
     def __init__(self, audio: RtpStream, agent: Program, steps: list[Step]) -> None:
         self._steps = steps
@@ -34,21 +34,21 @@ class Caller:
         self._agent = agent
 
     def talk(self) -> None:
-        """Hold the conversation. Raises `TimeoutError` where nothing comes, `ProgramError` where the agent ended."""
+        """Hold the conversation. Raises `TimeoutError` if audio is missing, `ProgramError` if the agent ended."""
         self._listen("greeting", GREETING)
         # Its mark has come back to the agent, and the echo begins.
         self._agent.line_with("greeting played", WAIT_SECONDS)
         self._speak()
-        self._note(time.time_ns(), "key", f"→ presses {KEY}")
+        self._note(time.time_ns(), "key", f"→ sends DTMF digit {KEY}")
         self._audio.press(KEY)
 
     def listen_to_farewell(self) -> None:
-        """Take note of the agent's last words, which are played before the call leaves it. Raises `TimeoutError`."""
+        """Record the agent's last words, which play before the call leaves it. Raises `TimeoutError`."""
         self._listen("farewell", FAREWELL)
 
     def _listen(self, name: str, words: bytes) -> None:
         at_ns = wait_for(lambda: heard_at(words, self._audio.audio), f"the agent's {name}", WAIT_SECONDS)
-        self._note(at_ns, name, f"← hears the {name}, whole: {len(words) / RATE:.1f} s")
+        self._note(at_ns, name, f"← receives the whole {name}: {len(words) / RATE:.1f} s")
 
     def _speak(self) -> None:
         stamps = Stamps(stream=1)
@@ -63,12 +63,12 @@ class Caller:
         self._note(
             echo[-1].at_ns,
             "echo",
-            f"← hears the echo: {whole} of {quality.sent} frames to the last bit, "
-            f"{quality.delay_ms(50):.0f} ms after they were said, at most {quality.delay_ms(100):.0f}",
+            f"← receives the echo: {whole} of {quality.sent} frames bit for bit, "
+            f"{quality.delay_ms(50):.0f} ms after they were sent, at most {quality.delay_ms(100):.0f}",
         )
 
     def _echo_is_over(self, said_ns: int) -> bool:
-        """Whether the last frame is there, or enough of them and what is missing is overdue."""
+        """True if the last frame has arrived, or enough frames have and the missing ones are overdue."""
         numbers = {heard.stamp.number for heard in self._audio.stamps()}
         overdue = time.time_ns() > said_ns + OVERDUE_NS
         return SPOKEN_FRAMES - 1 in numbers or (overdue and len(numbers) >= ENOUGH_FRAMES)
@@ -79,7 +79,7 @@ class Caller:
 
 
 def heard_at(words: bytes, packets: Sequence[tuple[int, bytes]]) -> int | None:
-    """Tell when the last byte of these words came, in nanoseconds; None where they did not come whole."""
+    """Return when the last byte of these words arrived, in nanoseconds; None if they did not arrive complete."""
     place = _plain(b"".join(audio for _, audio in packets)).find(_plain(words))
     if place < 0:
         return None
@@ -88,5 +88,5 @@ def heard_at(words: bytes, packets: Sequence[tuple[int, bytes]]) -> int | None:
 
 
 def _plain(audio: bytes) -> bytes:
-    """Mu-law has two zeros, of which a mixer gives back one (ITU-T G.711)."""
+    """Map the two zeros of mu-law to one: a mixer returns only one of them (ITU-T G.711)."""
     return audio.replace(b"\x7f", b"\xff")

@@ -1,4 +1,4 @@
-"""`make demo`: a caller talks to an agent, which hands them off, and CXone takes them; and its story."""
+"""`make demo`: a caller talks to an agent, the agent hands off, and CXone takes the call; then the timeline of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a terminal makes text bold or dim; nothing where the output is no terminal."""
+    """The escape sequences for bold and dim text; empty if the output is not a terminal."""
 
     bold: str = ""
     dim: str = ""
@@ -53,12 +53,12 @@ class Style:
 
     @classmethod
     def of_output(cls) -> Style:
-        """The style that standard output can show."""
+        """Return the style for standard output."""
         return cls("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else cls()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 where every step was seen."""
+    """Run the demo; return 0 if every step was observed."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave bridge, agent and simulator running until Ctrl-C")
     options = parser.parse_args(arguments)
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complete = _check(steps, trouble, style)
         _print_state(project, style)
         if options.keep:
-            _say("\nBridge, agent and simulator go on until Ctrl-C: the command above works in another terminal.")
+            _say("\nBridge, agent and simulator run until Ctrl-C: the command above works in another terminal.")
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
         else:
             hint = "They have stopped. To keep them running:\n  .venv/bin/python -m tests.demo.demo --keep"
@@ -100,7 +100,7 @@ def _agent(folder: Path) -> Program:
 def _call(
     folder: Path, bridge: Bridge, cxone: Simulator, project: Project, agent: Program, port: RtpPort
 ) -> tuple[list[Step], str]:
-    """Place the call; returns what happened in order, and what did not go as it should."""
+    """Place the call; return the steps in order, and what went wrong."""
     keys = {"token": TOKEN, "contact_id": CONTACT, "main_contact_id": MAIN_CONTACT, "rtp_port": str(port.port)}
     steps: list[Step] = []
     trouble = ""
@@ -125,7 +125,7 @@ def _call(
 
 
 def _order(step: Step) -> tuple[bool, float, int]:
-    """Some notes have whole milliseconds only: within one, and for the end, things come as they must have."""
+    """Sort the steps. Some times have whole milliseconds only: equal times keep the only possible order."""
     return step.name == "call.ended", int(step.at.timestamp() * 1000), EXPECTED.index(step.name)
 
 
@@ -139,20 +139,20 @@ def _print_steps(steps: Sequence[Step], style: Style) -> None:
 
 
 def _check(steps: Sequence[Step], trouble: str, style: Style) -> bool:
-    """Tell whether everything expected was seen, and what was not."""
+    """Print missing steps and errors; return True if there are none."""
     seen = {step.name for step in steps}
     missing = [name for name in EXPECTED if name not in seen]
     if trouble:
-        _say(f"\n{style.bold}It did not go as it should:{style.plain}\n{trouble}")
+        _say(f"\n{style.bold}The demo failed:{style.plain}\n{trouble}")
     if missing:
-        _say(f"\n{style.bold}Not seen:{style.plain} {', '.join(missing)}")
+        _say(f"\n{style.bold}Missing steps:{style.plain} {', '.join(missing)}")
     return not missing and not trouble
 
 
 def _print_state(project: Project, style: Style) -> None:
-    """Print what a screen-pop gets, and how to get it."""
+    """Print the screen-pop data, and how to fetch it."""
     url = f"{project.url}/handoff_state?shared_id={CONTACT}"
-    _say(f"\n{style.bold}What the human agent's screen-pop is told{style.plain}\n")
+    _say(f"\n{style.bold}Data for the human agent's screen-pop{style.plain}\n")
     _say(f"  curl -s -H 'x-api-key: {KEY}' '{url}'\n")
     _say(json.dumps(project.handoff_state(CONTACT).json(), indent=2, ensure_ascii=False))
 

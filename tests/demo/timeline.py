@@ -1,4 +1,4 @@
-"""A call as a person would tell it, put together from everybody's notes."""
+"""The timeline of a call, merged from the logs of all programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRUNK, CALLER, BRIDGE, AGENT, CXONE = "trunk", "caller", "bridge", "agent", "CXo
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happened. `name` is what the demo expects to see, once or more."""
+    """One event. `name` is what the demo expects to observe, once or more."""
 
     at: datetime
     name: str
@@ -27,7 +27,7 @@ class Step:
 
 
 def of_sip(messages: Iterable[Message]) -> Iterator[Step]:
-    """What went over the trunk; answers only where they tell something."""
+    """The SIP messages on the trunk; only those responses that say something new."""
     for message in messages:
         told = _told(message)
         if told:
@@ -43,7 +43,7 @@ def _told(message: Message) -> tuple[str, str] | None:
         return (str(message.status), answer) if message.method in ("INVITE", "REFER") else None
     told = {
         "INVITE": f"INVITE {_user(message.start_line.split()[1])}, from {_user(message.header('From'))}",
-        "ACK": "ACK: both can be heard",
+        "ACK": "ACK: audio flows in both directions",
         "REFER": f"REFER to {message.header('Refer-To').strip('<>')}, X-Queue {message.header('X-Queue')}",
         "NOTIFY": f"NOTIFY {message.body.strip().removeprefix('SIP/2.0 ')}",
         "BYE": "BYE",
@@ -56,26 +56,26 @@ def _user(uri: str) -> str:
 
 
 def of_events(events: Iterable[Event]) -> Iterator[Step]:
-    """What the API's event stream told."""
+    """The events of the API's event stream."""
     for event in events:
         call = event.data
         handoff = call["handoff"] or {}
         if event.name == "call.started":
-            text = f"takes the call for contact {call['contact_id']}, of main contact {call['main_contact_id']}"
+            text = f"accepts the call for contact {call['contact_id']}, main contact {call['main_contact_id']}"
             yield Step(_time(call["started_at"]), event.name, BRIDGE, text)
         elif event.name == "handoff.started":
-            text = f"asks for the handoff: to {handoff['destination']}, reason {handoff['reason']}"
+            text = f"requests the handoff: to {handoff['destination']}, reason {handoff['reason']}"
             yield Step(_time(handoff["handoff_at"]), event.name, AGENT, text)
         elif event.name == "handoff.finished":
             confirmed = "confirmed" if handoff["confirmed"] else "not confirmed"
             yield Step(_time(handoff["finished_at"]), event.name, BRIDGE, f"{handoff['state']}, {confirmed}")
         elif event.name == "call.ended":
-            text = f"call over, ended by the {call['ended_by']}: {call['result']}"
+            text = f"call ended by the {call['ended_by']}: {call['result']}"
             yield Step(_time(call["ended_at"]), event.name, BRIDGE, text)
 
 
 def of_log(log: Path, call_id: str) -> Iterator[Step]:
-    """What else stands in the bridge's log about the call."""
+    """Further events of the call in the bridge's log."""
     for line in log.read_text().splitlines():
         if not line.startswith("{"):
             continue
@@ -83,14 +83,14 @@ def of_log(log: Path, call_id: str) -> Iterator[Step]:
         if entry.get("call_id") != call_id:
             continue
         if entry["event"] == "AgentConnected":
-            text = f"{entry['agent_type']} agent of project {entry['project']}, client {entry['client']}, is there"
+            text = f"{entry['agent_type']} agent of project {entry['project']}, client {entry['client']}, is connected"
             yield Step(_time(entry["time"]), "agent", AGENT, text)
         elif (entry["event"], entry.get("stage")) == ("HandoffStage", "store"):
-            yield Step(_time(entry["time"]), "stored", BRIDGE, "record stored: a screen-pop would find it from here on")
+            yield Step(_time(entry["time"]), "stored", BRIDGE, "record stored: a screen-pop finds it from now on")
 
 
 def of_signals(signals: Iterable[dict[str, Any]]) -> Iterator[Step]:
-    """What CXone's script got."""
+    """The Signals that CXone's script received."""
     for signal in signals:
         text = f"Signal for contact {signal['contact_id']}"
         yield Step(_time(signal["at"]), "signal", CXONE, text, tuple(sorted(signal["parameters"].items())))

@@ -13,7 +13,7 @@ from tests.harness.programs.pipecat_peer import PipecatAgent
 from tests.harness.programs.simulator import Simulator, simulator
 
 TUNE_SECONDS = 3.0
-SPEECH_RATE = 24_000  # what speech synthesis gives
+SPEECH_RATE = 24_000  # the usual rate of speech synthesis
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,12 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def need(peer: str, *, installed: bool) -> None:
-    """Skip a test where its peer could not be installed; continuous integration has all of them."""
+    """Skip a test if its peer could not be installed; continuous integration has all peers."""
     if installed:
         return
     if os.environ.get("CI"):
-        pytest.fail(f"{peer} is not installed, and no test is skipped in CI: run make setup and see what it says")
-    pytest.skip(f"{peer} is not installed; make setup does it where it can")
+        pytest.fail(f"{peer} is not installed, and no test is skipped in CI: run make setup and read its output")
+    pytest.skip(f"{peer} is not installed; make setup installs it if it can")
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +39,14 @@ def cxone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def baresip() -> None:
-    """For tests that run it: 1.0, as Debian 12 has it. What differs in Debian 13's 1.1 stands in docs/testing.md."""
+    """For tests that run it: 1.0, the version of Debian 12. Differences in Debian 13's 1.1: docs/testing.md."""
     found = version()
     need(f"baresip 1.0 (found: {found or 'none'})", installed=found.startswith("1.0."))
 
 
 @pytest.fixture(scope="module")
 def pipecat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipecatAgent]:
-    """The agent made of Pipecat's parts, with a tune to play."""
+    """The agent built from Pipecat's parts, with a tune to play."""
     need("Pipecat", installed=pipecat_peer.PYTHON.exists())
     folder = tmp_path_factory.mktemp("pipecat")
     tune = write_wav(folder / "tune.wav", sweep(TUNE_SECONDS, SPEECH_RATE), SPEECH_RATE)

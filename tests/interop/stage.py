@@ -1,4 +1,4 @@
-"""A bridge whose agents and callers are programs of others, and its CXone."""
+"""A bridge whose agents and callers are third-party programs, and its CXone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.harness.web.metrics import Metrics
 
 NUMBERS = {"peers": "+19995550081", "talking": "+19995550082", "referring": "+19995550083", "streaming": "+19995550084"}
 BARESIP, BARESIP_TCP, PIPECAT = "baresip", "baresip_tcp", "pipecat"
-# There and back. It takes 80 ms, and 160 with baresip's own buffers, on a machine at rest; where this one halts for a
-# moment, an echo keeps the delay that it caused.
+# For both directions. It takes 80 ms, and 160 with baresip's own buffers, on an idle machine. If the machine stalls,
+# an echo keeps the delay that this caused.
 DELAY_P50_MS = 800
 _TRIES = 4
 _TEST_SECONDS = 60
@@ -37,7 +37,7 @@ _contacts = itertools.count(115_600_000_001)
 
 @dataclass(frozen=True)
 class TracedCall:
-    """A call as the bridge's API and its CXone know it."""
+    """A call in the view of the bridge's API and CXone."""
 
     project: Project
     contact_id: str
@@ -48,31 +48,31 @@ class TracedCall:
         return self.project.live_call(self.contact_id)
 
     def is_live(self) -> bool:
-        """Whether it is talking now."""
+        """True if the call is answered and has not ended."""
         return [call["state"] for call in self.project.calls(self.contact_id)] == ["talking"]
 
     def hang_up(self) -> None:
-        """End it by the API."""
+        """End the call through the API."""
         answer = self.project.ask(f"calls/{self.answered()}/hangup", "POST")
         assert answer.status // 100 == 2, answer.body
 
     def end(self) -> None:
-        """Have the API end it, unless something else does or did."""
+        """End the call through the API when the block ends, unless it has ended before."""
         for call in self.project.calls(self.contact_id):
             self.project.ask(f"calls/{call['id']}/hangup", "POST")
 
     def record(self) -> dict[str, Any]:
-        """Return the record once the call is over."""
+        """Return the record once the call has ended."""
         return self.project.ended_call(self.contact_id)
 
     def signals(self) -> list[dict[str, str]]:
-        """Return the parameters of the Signals that CXone got."""
+        """Return the parameters of the Signals that CXone received."""
         return [signal["parameters"] for signal in self.cxone.signals(self.contact_id, wait_for=1)]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A caller from the trunk: SIPp's signalling, our audio."""
+    """A caller from the trunk: signalling by SIPp, audio by the test."""
 
     sipp: Sipp
     call: TracedCall
@@ -85,13 +85,13 @@ class Caller:
         return self.port.stream()
 
     def has(self, status: int) -> bool:
-        """Whether a response of that status has come."""
+        """True if a response of that status has arrived."""
         return bool(self.sipp.received(status))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The running bridge. SIP agents are called at `agent_port`, a human at `human_port`."""
+    """The running bridge. SIP agents are called at `agent_port`, a desk at `human_port`."""
 
     bridge: Bridge
     cxone: Simulator
@@ -104,7 +104,7 @@ class Stage:
     def caller(
         self, project: str, scenario: str = "media_caller", *, payload_type: int = PCMU, pause_seconds: float = 0
     ) -> Iterator[Caller]:
-        """Place a call to a project of `peers`; where a test leaves it up, the API ends it."""
+        """Place a call to a project of `peers`; if it is still up when the block ends, the API ends it."""
         contact_id = str(next(_contacts))
         call = self.call_of("peers", project, contact_id)
         with self.rtp.port(payload_type) as port:
@@ -127,12 +127,12 @@ class Stage:
         return TracedCall(self.bridge.project(client, project, key(project)), contact_id, self.cxone)
 
     def number(self, client: str, transport: str = "udp") -> str:
-        """Where a caller reaches a client."""
+        """The SIP URI under which a caller reaches a client."""
         host = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
         return f"sip:{NUMBERS[client]}@{host};transport={transport}"
 
     def count(self) -> Callable[..., None]:
-        """Count from here on: what is returned waits until a counter has grown by 1."""
+        """Count from now on: the returned function waits until a counter has grown by 1."""
         before: Metrics = self.bridge.metrics()
 
         def grown(name: str, **labels: str) -> None:
@@ -144,7 +144,7 @@ class Stage:
 @contextmanager
 def stage(folder: Path, cxone: Simulator, pipecat_url: str = "ws://127.0.0.1:9/") -> Iterator[Stage]:
     """Run a bridge for all peers."""
-    # Not side by side: baresip takes the next port, too.
+    # Not neighbours: baresip uses the next port, too.
     agent_port, _, human_port = kept_port(), kept_port(), kept_port()
     settings = bridge_settings(folder, _clients(cxone.url, agent_port, human_port, pipecat_url))
     with RtpLoop() as rtp, bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
@@ -168,9 +168,9 @@ def _clients(cxone_url: str, agent_port: int, human_port: int, pipecat_url: str)
 
 
 def open_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
-    """A project for baresip as a caller: of version 1.0 it can add no header, so that it shows no token.
+    """A project for baresip as a caller: version 1.0 cannot add headers, so that it shows no token.
 
-    The header that the contact id is read from is configurable; SIP's own Call-ID, 16 hex digits of baresip's, is one.
+    The header of the contact id is configurable; SIP's own Call-ID, which is 16 hex digits from baresip, can be one.
     """
     open_door = {"auth_token": None, "headers": {"contact_id": "Call-ID"}}
     return {**project_settings(name, *destination, **settings), **open_door}
@@ -179,25 +179,25 @@ def open_project(name: str, *destination: Settings, **settings: Any) -> Settings
 def recording(file: Path, frames: int, stream: int) -> Path:
     """Write stamped frames, their time that of the writing, and silence for as long as a test may last.
 
-    baresip hangs up when it has said all.
+    baresip hangs up at the end of the file.
     """
     said = b"".join(itertools.islice(Stamps(stream), frames)) + MULAW_SILENCE * RATE * _TEST_SECONDS
     return write_wav(file, as_linear(said))
 
 
 def numbers(heard: Sequence[Heard], stream: int) -> list[int]:
-    """The numbers of a stream's stamped frames, as they came."""
+    """The numbers of a stream's stamped frames, in order of arrival."""
     return [each.stamp.number for each in heard if each.stamp.stream == stream]
 
 
 def hears_on(audio: RtpStream, stream: int, frames: int = 50) -> None:
-    """Return once so many more frames of a stream have come. Raises `TimeoutError`."""
+    """Return once this many more frames of a stream have arrived. Raises `TimeoutError`."""
     enough = len(numbers(audio.stamps(), stream)) + frames
     wait_for(lambda: len(numbers(audio.stamps(), stream)) >= enough, f"{frames} more frames of stream {stream}")
 
 
 def longest_run(heard: Sequence[int]) -> int:
-    """How many numbers follow each other without a gap, at best."""
+    """The length of the longest sequence without a gap."""
     longest = run = 0
     for before, number in itertools.pairwise([-1, *heard]):
         run = run + 1 if number == before + 1 else 1
@@ -206,10 +206,10 @@ def longest_run(heard: Sequence[int]) -> int:
 
 
 def assert_in_order(heard: Sequence[int], run: int) -> None:
-    """None early, and so many in a row without a gap.
+    """True if no frame is early and enough follow each other without a gap.
 
-    Not all: peers begin in the middle of a word, and where a sender is held up for longer than a jitter buffer waits,
-    what it then sends late is dropped, as it should be. The frame before is heard twice then (PJMEDIA's concealment).
+    Not all frames arrive: peers begin within a frame, and if a sender is delayed for longer than the jitter buffer
+    waits, its late frames are dropped, as they should be. PJMEDIA's concealment then plays the frame before twice.
     """
     once = [number for number, _ in itertools.groupby(heard)]
     assert once == sorted(set(once)), [pair for pair in itertools.pairwise(once) if pair[0] > pair[1]]
@@ -217,7 +217,7 @@ def assert_in_order(heard: Sequence[int], run: int) -> None:
 
 
 def echoed(audio: RtpStream, *, alaw: bool = False, frames: int = 50) -> Quality:
-    """Say stamped frames and hear them echoed, again where some were late on the way; returns how that went."""
+    """Send stamped frames and receive their echo, again if some were late; return the quality."""
     for _ in range(_TRIES):
         quality = _echoed(audio, Stamps(next(_streams)), frames, alaw=alaw)
         if not quality.lost and not quality.repeated:
@@ -241,7 +241,7 @@ def _echoed(audio: RtpStream, stamps: Stamps, frames: int, *, alaw: bool) -> Qua
 
 
 def assert_whole(quality: Quality) -> None:
-    """All of it, once, in order, and soon enough to talk."""
+    """True if the echo is complete, in order, and fast enough for a conversation."""
     assert (quality.lost, quality.repeated, quality.out_of_order) == (0, 0, 0), quality
     assert quality.delay_ms(50) < DELAY_P50_MS, quality.delay_ms(50)
 

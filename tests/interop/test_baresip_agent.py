@@ -1,4 +1,4 @@
-"""baresip as the agent that a caller talks to."""
+"""baresip as the agent of a call."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def echo(place: Stage, tmp_path: Path) -> Iterator[Baresip]:
 
 @pytest.fixture
 def talker(place: Stage, tmp_path: Path) -> Iterator[Baresip]:
-    """An agent that answers at once and talks without end."""
+    """An agent that answers at once and plays a recording without end."""
     says = recording(tmp_path / "says.wav", ENDLESS_FRAMES, TO_CALLER)
     with Baresip(tmp_path, "agent", says=says, port=place.agent_port) as running:
         yield running
 
 
 def still_talk(caller: Caller, agent: Baresip) -> None:
-    """After a re-INVITE baresip 1.0 neither echoes nor records any more; what it gets shows in its events."""
+    """Check audio after a hold: baresip 1.0 then no longer echoes or records, and its events show what arrives."""
     hears_on(caller.audio, TO_CALLER)
     caller.audio.press("5")
     assert agent.event("CALL_DTMF_START")["param"] == "5"
@@ -76,42 +76,42 @@ def test_the_caller_is_answered_when_the_agent_answers(place: Stage, tmp_path: P
         wait_for(lambda: caller.has(200), "the answer")
 
 
-def test_each_hears_the_other_whole_and_in_order(place: Stage, tmp_path: Path) -> None:
+def test_audio_arrives_complete_and_in_order_in_both_directions(place: Stage, tmp_path: Path) -> None:
     says = recording(tmp_path / "says.wav", SPOKEN_FRAMES, TO_CALLER)
     with Baresip(tmp_path, "agent", says=says, port=place.agent_port) as agent:
         with place.caller(BARESIP) as caller:
             audio = caller.audio
             audio.say(itertools.islice(Stamps(TO_AGENT), SPOKEN_FRAMES))
-            wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), TO_CALLER), "the agent's last word")
-            wait_for(lambda: audio.has_said_all, "the caller's last word")
+            wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), TO_CALLER), "the agent's last frame")
+            wait_for(lambda: audio.has_said_all, "the caller's last frame")
         agent.event("CALL_CLOSED")
     assert_in_order(numbers(audio.stamps(), TO_CALLER), RUN)
     assert_in_order(numbers(list(find_stamps([(0, agent.heard())])), TO_AGENT), RUN)
 
 
 @pytest.mark.parametrize("project", [BARESIP, BARESIP_TCP])
-def test_what_the_agent_echoes_comes_back_whole_and_soon(place: Stage, echo: Baresip, project: str) -> None:
+def test_the_agents_echo_comes_back_complete_and_in_time(place: Stage, echo: Baresip, project: str) -> None:
     with place.caller(project) as caller:
         assert_whole(echoed(caller.audio))
     assert echo.event("CALL_ESTABLISHED")["direction"] == "incoming"
 
 
-def test_a_caller_that_speaks_alaw_is_echoed_by_an_agent_that_speaks_mulaw(place: Stage, echo: Baresip) -> None:
+def test_an_alaw_caller_is_echoed_by_a_mulaw_agent(place: Stage, echo: Baresip) -> None:
     with place.caller(BARESIP, payload_type=PCMA) as caller:
         assert_whole(echoed(caller.audio, alaw=True))
         assert {packet.payload_type for packet in caller.audio.packets} == {PCMA}
     echo.event("CALL_CLOSED")
 
 
-def test_keys_reach_the_other_once_each(place: Stage, echo: Baresip) -> None:
+def test_dtmf_digits_reach_the_other_side_once_each(place: Stage, echo: Baresip) -> None:
     with place.caller(BARESIP) as caller:
         caller.audio.press("15#")
         assert [echo.event("CALL_DTMF_START")["param"] for _ in range(3)] == ["1", "5", "#"]
         echo.press("70*")
-        wait_for(lambda: caller.audio.keys() == "70*", "the agent's keys")
+        wait_for(lambda: caller.audio.keys() == "70*", "the agent's DTMF digits")
 
 
-def test_audio_goes_on_after_the_agent_had_the_call_on_hold(place: Stage, talker: Baresip) -> None:
+def test_audio_goes_on_after_the_agent_held_the_call(place: Stage, talker: Baresip) -> None:
     with place.caller(BARESIP) as caller:
         hears_on(caller.audio, TO_CALLER)
         talker.hold()
@@ -125,7 +125,7 @@ def test_audio_goes_on_after_the_agent_had_the_call_on_hold(place: Stage, talker
         caller.call.record()
 
 
-def test_audio_goes_on_after_the_caller_was_on_hold(place: Stage, echo: Baresip) -> None:
+def test_audio_goes_on_after_the_caller_held_the_call(place: Stage, echo: Baresip) -> None:
     with place.caller(BARESIP, "media_hold", pause_seconds=1) as caller:
         assert_whole(echoed(caller.audio))
         wait_for(lambda: len(caller.sipp.received(200)) >= 3, "hold and resume")
@@ -133,7 +133,7 @@ def test_audio_goes_on_after_the_caller_was_on_hold(place: Stage, echo: Baresip)
     echo.event("CALL_CLOSED")
 
 
-def test_the_agents_refer_hands_off_and_it_is_told_how_that_went(place: Stage, echo: Baresip) -> None:
+def test_the_agents_refer_hands_off_and_its_notify_reports_the_outcome(place: Stage, echo: Baresip) -> None:
     grown = place.count()
     with place.caller(BARESIP) as caller:
         caller.call.answered()
@@ -141,7 +141,7 @@ def test_the_agents_refer_hands_off_and_it_is_told_how_that_went(place: Stage, e
         echo.traced("SIP/2.0 202")
         echo.traced("NOTIFY sip:")
         echo.traced("Subscription-State: terminated")
-        echo.traced("SIP/2.0 202")  # in its body: CXone took the Signal, and nobody can know more
+        echo.traced("SIP/2.0 202")  # in its body: CXone accepted the Signal, and more is not known
         echo.event("CALL_CLOSED")
     record = caller.call.record()
     assert caller.call.signals() == [{"p1": "sales", "p2": "10000003", "p3": "sales"}]
@@ -150,12 +150,12 @@ def test_the_agents_refer_hands_off_and_it_is_told_how_that_went(place: Stage, e
     grown("sipbridge_handoffs_total", project=BARESIP, method="release", reason="unconfirmed")
 
 
-def test_a_refer_to_where_it_may_not_is_refused(place: Stage, echo: Baresip) -> None:
+def test_a_refer_to_a_target_that_is_not_allowed_is_rejected(place: Stage, echo: Baresip) -> None:
     with place.caller(BARESIP) as caller:
         assert_whole(echoed(caller.audio))
         echo.transfer("sip:+15550911@192.0.2.1")
         assert echo.event("TRANSFER_FAILED")["param"] == "403 Forbidden"
-        # Refused, baresip hangs up of its own accord. The caller it wanted a human for gets one.
+        # baresip hangs up on its own after the rejection. The caller for whom it asked for a human gets one.
         record = caller.call.record()
     assert (record["handoff"]["requested_by"], record["handoff"]["reason"]) == ("bridge", "invalid_handoff")
 
@@ -169,7 +169,7 @@ def test_the_agent_ends_the_conversation_by_hanging_up(place: Stage, echo: Bares
     assert caller.call.signals() == [{"p1": "End"}]
 
 
-def test_the_agent_hears_of_it_when_the_call_is_ended(place: Stage, echo: Baresip) -> None:
+def test_the_agent_gets_a_bye_when_the_call_is_ended(place: Stage, echo: Baresip) -> None:
     with place.caller(BARESIP) as caller:
         caller.call.hang_up()
         assert echo.event("CALL_CLOSED")["param"] == "Connection reset by peer"

@@ -1,4 +1,4 @@
-"""baresip as the caller, by way of the trunk, to agents and to a human who are baresip, too."""
+"""baresip as the caller on the trunk; agents and the desk are baresip, too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
 
 @dataclass(frozen=True)
 class Talk:
-    """Caller and agent, who talk without end."""
+    """Caller and agent, both of which play recordings without end."""
 
     caller: Baresip
     agent: Baresip
@@ -40,7 +40,7 @@ class Talk:
 
 @contextmanager
 def dialled(place: Stage, caller: Baresip, client: str, transport: str = "udp") -> Iterator[TracedCall]:
-    """Have a client's only project called; its contact is the Call-ID that baresip makes up."""
+    """Call a client with a single project; the contact is the Call-ID that baresip generates."""
     caller.dial(place.number(client, transport))
     contact_id = caller.traced("Call-ID: ").removeprefix("Call-ID: ").strip()
     yield place.call_of(client, client, contact_id)
@@ -62,10 +62,10 @@ def talk(place: Stage, folder: Path, transport: str = "udp") -> Iterator[Talk]:
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_caller_and_agent_hear_each_other_in_order(place: Stage, tmp_path: Path, transport: str) -> None:
+def test_audio_arrives_in_order_in_both_directions(place: Stage, tmp_path: Path, transport: str) -> None:
     with talk(place, tmp_path, transport) as each:
         sides = each.caller, each.agent
-        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "what the other says")
+        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "audio at both sides")
         each.caller.hang_up()
         each.agent.event("CALL_CLOSED")
         record = each.call.record()
@@ -74,7 +74,7 @@ def test_caller_and_agent_hear_each_other_in_order(place: Stage, tmp_path: Path,
         assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
 
 
-def test_keys_reach_the_other_once_each(place: Stage, tmp_path: Path) -> None:
+def test_dtmf_digits_reach_the_other_side_once_each(place: Stage, tmp_path: Path) -> None:
     with talk(place, tmp_path) as each:
         for presser, other, keys in ((each.caller, each.agent, "15#"), (each.agent, each.caller, "70*")):
             presser.press(keys)
@@ -84,7 +84,7 @@ def test_keys_reach_the_other_once_each(place: Stage, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("holder", ["caller", "agent"])
-def test_the_call_goes_on_after_either_had_it_on_hold(place: Stage, tmp_path: Path, holder: str) -> None:
+def test_the_call_goes_on_after_either_side_held_it(place: Stage, tmp_path: Path, holder: str) -> None:
     with talk(place, tmp_path) as each:
         holding = getattr(each, holder)
         holding.hold()
@@ -100,7 +100,7 @@ def test_the_call_goes_on_after_either_had_it_on_hold(place: Stage, tmp_path: Pa
         each.call.record()
 
 
-def test_a_caller_is_transferred_to_a_human_by_refer(place: Stage, tmp_path: Path) -> None:
+def test_a_caller_is_transferred_to_a_desk_by_refer(place: Stage, tmp_path: Path) -> None:
     grown = place.count()
     with (
         Baresip(tmp_path, "human", port=place.human_port) as human,

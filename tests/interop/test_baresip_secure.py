@@ -1,4 +1,4 @@
-"""baresip over TLS and SRTP: as agent, as caller, and as one who is refused."""
+"""baresip over TLS and SRTP: as agent, as caller, and as a rejected peer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FRAMES = 3000  # a minute: longer than any of these calls
 OF_CALLER, OF_AGENT = 60_005, 60_006
 RUN = 100  # 2 s
 UNSERVED = "agent_caller_unserved"
-# Projects, each with an agent at the same place.
+# Projects, each with an agent at the same address.
 AGENTS = {
     "secure": "sip:agent@127.0.0.1:{port};transport=tls;srtp",
     "sips": "sips:agent@127.0.0.1:{port};srtp=mandatory",
@@ -56,7 +56,7 @@ Offers = Literal["srtp", "srtp-mand"]
 
 @dataclass(frozen=True)
 class SecureStage:
-    """A stage behind TLS, whose `authority` all trust; `peer` is what baresip shows."""
+    """A stage behind TLS, whose `authority` all trust; `peer` is baresip's own certificate."""
 
     stage: Stage
     authority: Authority
@@ -66,9 +66,9 @@ class SecureStage:
     def agent(
         self, folder: Path, *, srtp: Offers | None = "srtp-mand", shows: Pair | None = None, says: Path | None = None
     ) -> Baresip:
-        """Run the agent; it echoes unless it has something to say."""
+        """Run the agent; it echoes unless it has a recording to play."""
         shows = shows or self.peer
-        # Over TLS it listens at the port above its own.
+        # Over TLS it listens on the port above its own.
         port = self.stage.agent_port - 1
         return Baresip(folder, "agent", says=says, port=port, transport="tls", certificate=shows, srtp=srtp)
 
@@ -82,20 +82,20 @@ class SecureStage:
         shows: Pair | None = None,
         says: Path | None = None,
     ) -> Iterator[tuple[Baresip, TracedCall]]:
-        """Have baresip call a client; its contact is the Call-ID that it makes up."""
+        """Call a client from baresip; the contact is the Call-ID that it generates."""
         with Baresip(folder, "caller", says=says, transport="tls", certificate=shows, srtp=srtp) as caller:
             caller.dial(f"sip:{NUMBERS[client]}@{self.stage.bridge.sip_tls};transport=tls")
             contact_id = caller.traced("Call-ID: ").removeprefix("Call-ID: ").strip()
             yield caller, self.stage.call_of(client, client, contact_id)
 
     def log(self) -> str:
-        """What the bridge has logged."""
+        """The bridge's log so far."""
         return (self.stage.folder / "bridge.log").read_text()
 
 
 @contextmanager
 def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureStage]:
-    """Run a bridge that asks for certificates, with agents over TLS and a trunk over both."""
+    """Run a bridge that asks for certificates, with agents over TLS and a trunk over UDP and TLS."""
     authority = Authority(folder)
     own, peer = authority.issue("bridge"), authority.issue("peer")
     agent_port, _ = kept_port() + 1, kept_port()
@@ -129,14 +129,14 @@ def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureSt
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    """Where there is no SRTP on the trunk."""
+    """A stage without SRTP on the trunk."""
     with secure_stage(tmp_path_factory.mktemp("secure"), cxone, "disabled") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    """Where SRTP is mandatory on the trunk."""
+    """A stage with mandatory SRTP on the trunk."""
     with secure_stage(tmp_path_factory.mktemp("strict"), cxone, "mandatory") as running:
         yield running
 
@@ -148,7 +148,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterat
     ("project", "takes"),
     [("secure", "srtp-mand"), ("sips", "srtp-mand"), ("optional", "srtp"), ("optional", None), ("plain", None)],
 )
-def test_what_an_agent_echoes_comes_back_whole_to_a_caller_in_plain_rtp(
+def test_an_srtp_agents_echo_comes_back_complete_to_a_caller_in_plain_rtp(
     place: SecureStage, tmp_path: Path, project: str, takes: Offers | None
 ) -> None:
     with place.agent(tmp_path, srtp=takes) as agent, place.stage.caller(project) as caller:
@@ -156,20 +156,20 @@ def test_what_an_agent_echoes_comes_back_whole_to_a_caller_in_plain_rtp(
             agent.traced("SRTP is Enabled")
         assert_whole(echoed(caller.audio))
         agent.press("70*")
-        wait_for(lambda: caller.audio.keys() == "70*", "the agent's keys")
+        wait_for(lambda: caller.audio.keys() == "70*", "the agent's DTMF digits")
 
 
-def test_an_agent_that_must_have_srtp_is_not_called_without(place: SecureStage, tmp_path: Path) -> None:
+def test_an_agent_that_requires_srtp_is_not_reached_without_it(place: SecureStage, tmp_path: Path) -> None:
     with place.agent(tmp_path, srtp="srtp-mand"), place.stage.caller("plain", UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the refusal")
+        wait_for(lambda: caller.has(480), "the rejection")
 
 
-def test_an_agent_that_has_no_srtp_is_not_reached_where_it_must_have(place: SecureStage, tmp_path: Path) -> None:
+def test_an_agent_without_srtp_is_not_reached_if_srtp_is_mandatory(place: SecureStage, tmp_path: Path) -> None:
     with place.agent(tmp_path, srtp=None), place.stage.caller("secure", UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the refusal")
+        wait_for(lambda: caller.has(480), "the rejection")
 
 
-def test_audio_goes_on_after_an_agent_had_the_call_on_hold(place: SecureStage, tmp_path: Path) -> None:
+def test_audio_goes_on_after_an_agent_held_the_call(place: SecureStage, tmp_path: Path) -> None:
     says = recording(tmp_path / "says.wav", FRAMES, OF_AGENT)
     with place.agent(tmp_path, says=says) as agent, place.stage.caller("secure") as caller:
         hears_on(caller.audio, OF_AGENT)
@@ -185,7 +185,7 @@ def test_audio_goes_on_after_an_agent_had_the_call_on_hold(place: SecureStage, t
         caller.call.record()
 
 
-def test_requests_to_an_agent_stay_on_the_connection_that_its_name_was_checked_on(
+def test_requests_to_an_agent_stay_on_the_connection_with_the_verified_certificate(
     place: SecureStage, tmp_path: Path
 ) -> None:
     # Its Contact is 127.0.0.1, which this certificate does not name.
@@ -206,7 +206,7 @@ def test_requests_to_an_agent_stay_on_the_connection_that_its_name_was_checked_o
         ("named", "address only", "its certificate is for another name"),
     ],
 )
-def test_an_agent_that_cannot_show_who_it_is_is_not_reached(
+def test_an_agent_without_a_valid_certificate_is_not_reached(
     place: SecureStage, tmp_path: Path, project: str, fault: str, said: str
 ) -> None:
     shows = {
@@ -218,14 +218,16 @@ def test_an_agent_that_cannot_show_who_it_is_is_not_reached(
     }[fault]()
     before = len(place.log())
     with place.agent(tmp_path, shows=shows), place.stage.caller(project, UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the refusal")
-    wait_for(lambda: f"port {place.stage.agent_port}: {said}" in place.log()[before:], "the log's word of it")
+        wait_for(lambda: caller.has(480), "the rejection")
+    wait_for(lambda: f"port {place.stage.agent_port}: {said}" in place.log()[before:], "the log line")
 
 
 # ---------------------------------------------------------------- a caller
 
 
-def test_a_caller_and_an_agent_hear_each_other_in_order(strict: SecureStage, tmp_path: Path) -> None:
+def test_audio_of_a_tls_caller_and_an_agent_arrives_in_order_in_both_directions(
+    strict: SecureStage, tmp_path: Path
+) -> None:
     caller_says = recording(tmp_path / "caller.wav", FRAMES, OF_CALLER)
     agent_says = recording(tmp_path / "agent.wav", FRAMES, OF_AGENT)
     with (
@@ -233,7 +235,7 @@ def test_a_caller_and_an_agent_hear_each_other_in_order(strict: SecureStage, tmp
         strict.caller(tmp_path, "talking", shows=strict.peer, says=caller_says) as (caller, call),
     ):
         sides = caller, agent
-        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "what the other says")
+        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "audio at both sides")
         for presser, other, keys in ((caller, agent, "15#"), (agent, caller, "70*")):
             presser.press(keys)
             assert [other.event("CALL_DTMF_START")["param"] for _ in keys] == list(keys)
@@ -245,7 +247,7 @@ def test_a_caller_and_an_agent_hear_each_other_in_order(strict: SecureStage, tmp
         assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
 
 
-def test_a_caller_echoes_what_a_websocket_agent_says(strict: SecureStage, tmp_path: Path) -> None:
+def test_a_caller_echoes_the_audio_of_a_websocket_agent(strict: SecureStage, tmp_path: Path) -> None:
     with strict.caller(tmp_path, "streaming", shows=strict.peer) as (caller, call):
         caller.traced("SRTP is Enabled")
         agent = strict.websocket_agent.next_call()
@@ -262,30 +264,30 @@ def test_a_desk_is_invited_over_tls_and_srtp(strict: SecureStage, tmp_path: Path
         strict.caller(tmp_path, "referring", shows=strict.peer) as (caller, call),
     ):
         desk.event("CALL_ESTABLISHED")
-        wait_for(lambda: caller.has_heard(RUN), "what the desk says")
+        wait_for(lambda: caller.has_heard(RUN), "the desk's audio")
         caller.hang_up()
         desk.event("CALL_CLOSED")
         assert call.record()["handoff"]["state"] == "handoff_completed"
     assert_in_order(numbers(list(find_stamps([(0, caller.heard())])), OF_AGENT), RUN // 2)
 
 
-def test_a_caller_in_plain_rtp_is_refused_where_srtp_is_mandatory(strict: SecureStage, tmp_path: Path) -> None:
+def test_a_caller_in_plain_rtp_is_rejected_if_srtp_is_mandatory(strict: SecureStage, tmp_path: Path) -> None:
     with strict.caller(tmp_path, "streaming", srtp=None, shows=strict.peer) as (caller, _):
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 
-def test_a_caller_in_srtp_is_refused_where_there_is_none(place: SecureStage, tmp_path: Path) -> None:
+def test_a_caller_in_srtp_is_rejected_if_the_trunk_has_no_srtp(place: SecureStage, tmp_path: Path) -> None:
     with place.caller(tmp_path, "streaming", shows=place.peer) as (caller, _):
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 
 @pytest.mark.parametrize("shown", ["nothing", "a stranger's"])
-def test_a_caller_that_cannot_show_who_it_is_does_not_get_in(place: SecureStage, tmp_path: Path, shown: str) -> None:
+def test_a_caller_without_a_valid_certificate_is_rejected(place: SecureStage, tmp_path: Path, shown: str) -> None:
     shows = Authority(tmp_path, "other").issue("caller") if shown == "a stranger's" else None
     said = "the certificate is untrusted" if shows else "peer did not return a certificate"
     before, invites = len(place.log()), place.stage.bridge.metrics()
     with place.caller(tmp_path, "streaming", shows=shows) as (caller, call):
-        wait_for(lambda: f"failed: {said}" in place.log()[before:], "the log's word of it")
+        wait_for(lambda: f"failed: {said}" in place.log()[before:], "the log line")
         assert call.project.calls(call.contact_id) == []
-        caller.program.kill()  # asked to end it would go on ringing for half a minute
+        caller.program.kill()  # baresip would ring for half a minute after a request to end
     assert place.stage.bridge.metrics().since(invites, "sipbridge_invites_total") == 0

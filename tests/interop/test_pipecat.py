@@ -21,7 +21,7 @@ from .stage import DELAY_P50_MS, PIPECAT, Caller, Stage, assert_in_order, assert
 
 SILENCE = b"\xff" * 160
 MS = 1_000_000
-CLEAR_MS, SLACK_MS = 40, 160  # what the bridge promises, and the way to it and back on a busy machine
+CLEAR_MS, SLACK_MS = 40, 160  # the bridge's promise, and the way to the agent and back on a busy machine
 SPOKEN_FRAMES, RUN = 150, 75
 OF_CALLER = 60_005
 
@@ -43,13 +43,13 @@ def heard_by(audio: RtpStream) -> bytes:
 
 
 def started(pipecat: PipecatAgent, caller: Caller) -> Report:
-    """Return what Pipecat found out at the start of this call; what it reports then is of this call."""
+    """Return what Pipecat detected at the start of this call; its later reports belong to this call."""
     while (start := pipecat.report("start"))["parameters"]["contact_id"] != caller.call.contact_id:
         pass
     return start
 
 
-def test_pipecat_takes_us_for_twilio(pipecat: PipecatAgent, caller: Caller) -> None:
+def test_pipecat_recognises_the_protocol_as_twilio(pipecat: PipecatAgent, caller: Caller) -> None:
     call_id = caller.call.answered()
     start = started(pipecat, caller)
     assert start["provider"] == "twilio"
@@ -65,32 +65,32 @@ def test_pipecat_takes_us_for_twilio(pipecat: PipecatAgent, caller: Caller) -> N
 
 
 @pytest.mark.parametrize("alaw", [False, True], ids=["PCMU", "PCMA"])
-def test_what_it_echoes_comes_back_whole_and_soon(place: Stage, pipecat: PipecatAgent, alaw: bool) -> None:  # noqa: FBT001
+def test_its_echo_comes_back_complete_and_in_time(place: Stage, pipecat: PipecatAgent, alaw: bool) -> None:  # noqa: FBT001
     with place.caller(PIPECAT, payload_type=PCMA if alaw else 0) as caller:
         started(pipecat, caller)
         assert_whole(echoed(caller.audio, alaw=alaw))
     pipecat.report("closed")
 
 
-def test_its_frames_are_what_the_caller_said_bit_by_bit_and_soon(place: Stage, pipecat: PipecatAgent) -> None:
+def test_its_frames_are_the_callers_bit_for_bit_and_in_time(place: Stage, pipecat: PipecatAgent) -> None:
     stamps = Stamps(OF_CALLER)
     with place.caller(PIPECAT) as caller:
         started(pipecat, caller)
         audio = caller.audio
         audio.say(itertools.islice(stamps, SPOKEN_FRAMES))
-        wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), OF_CALLER), "the echo of the caller's last word")
+        wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), OF_CALLER), "the echo of the caller's last frame")
     heard = pipecat.heard().stamps()
     assert_in_order(numbers(heard, OF_CALLER), RUN)
     assert judge(stamps.sent, heard).delay_ms(50) < DELAY_P50_MS / 2
 
 
-def test_keys_reach_it_once_each(pipecat: PipecatAgent, caller: Caller) -> None:
+def test_dtmf_digits_reach_it_once_each(pipecat: PipecatAgent, caller: Caller) -> None:
     started(pipecat, caller)
     caller.audio.press("59#")
     assert pipecat.keys(3) == "59#"
 
 
-def test_what_it_says_at_another_rate_is_heard_to_the_end_and_then_marked(
+def test_its_audio_at_another_rate_plays_to_the_end_and_then_its_mark_returns(
     pipecat: PipecatAgent, caller: Caller
 ) -> None:
     started(pipecat, caller)
@@ -99,7 +99,7 @@ def test_what_it_says_at_another_rate_is_heard_to_the_end_and_then_marked(
     pipecat.report("key")
     mark = pipecat.unhandled("mark")
     heard = [MULAW[code] for code in heard_by(audio)]
-    # A resampler keeps back some milliseconds.
+    # A resampler holds back some milliseconds.
     whole = sweep(TUNE_SECONDS)[:-160]
     found = find(whole, heard)
     assert found.likeness > 0.98
@@ -121,11 +121,11 @@ def test_an_interruption_silences_it_at_once(pipecat: PipecatAgent, caller: Call
     wait_for(lambda: audio.audio[-1][0] > cleared_ns + 300 * MS, "300 ms more")
     after = [at_ns for at_ns, payload in audio.audio if payload != SILENCE and at_ns > cleared_ns]
     assert max(after, default=0) - cleared_ns < (CLEAR_MS + SLACK_MS) * MS
-    # It has fallen silent, and is still there.
+    # It has fallen silent, and is still connected.
     assert_whole(echoed(audio))
 
 
-def test_it_hands_off_with_a_message_of_its_transport(place: Stage, pipecat: PipecatAgent) -> None:
+def test_it_hands_off_with_a_transport_message(place: Stage, pipecat: PipecatAgent) -> None:
     grown = place.count()
     with place.caller(PIPECAT) as caller:
         call_id = caller.call.answered()
@@ -152,7 +152,7 @@ def test_it_ends_the_conversation_by_closing_its_socket(place: Stage, pipecat: P
     assert caller.call.signals() == [{"p1": "End"}]
 
 
-def test_it_is_told_when_the_call_is_ended(pipecat: PipecatAgent, caller: Caller) -> None:
+def test_it_receives_the_end_of_the_call(pipecat: PipecatAgent, caller: Caller) -> None:
     caller.call.hang_up()
     started(pipecat, caller)
     pipecat.unhandled("stop")

@@ -28,7 +28,7 @@ SEED = int(os.environ.get("SCHEMATHESIS_SEED", "1"))
 
 
 @pytest.mark.timeout((SECONDS or 0) + 240)
-def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cxone: Simulator) -> None:
+def test_the_api_conforms_to_its_openapi_document_under_any_request(tmp_path: Path, cxone: Simulator) -> None:
     need("Schemathesis", installed=schemathesis.COMMAND.exists())
     clip = tmp_path / "clip.wav"
     write_silence(clip, (SECONDS or 0) + 200)
@@ -38,16 +38,16 @@ def test_the_api_is_as_its_document_says_whatever_it_is_asked(tmp_path: Path, cx
     with bridge(settings, tmp_path) as running:
         call(running, tmp_path, ENDED, hold_seconds=0.2).check()
         with call(running, tmp_path, LIVE, hold_seconds=(SECONDS or 0) + 180):
-            # A machine that is busy with other things may turn some away.
+            # A busy machine may reject some.
             running.wait_for_metric(LIVE + ENDED, "sipbridge_invites_total", seconds=30)
             api = running.project("fuzzed", "fuzzed", key("fuzzed"))
             calls = [call["id"] for call in api.ask("calls?limit=200").json()["calls"]]
             assert len(calls) > LIVE // 2
             asking = Asking("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
             verdict = examine(running, asking, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
-        # What is left of the calls need not end in order: their caller is gone.
+        # The remaining calls need not end in order: their caller is gone.
         running.program.kill()
-        logger.info("%d requests made up", verdict.cases)
+        logger.info("%d requests generated", verdict.cases)
         assert not verdict.faults, verdict.faults
         assert verdict.cases > 500
     assert '"level":"ERROR"' not in running.program.log.read_text()

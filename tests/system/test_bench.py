@@ -40,4 +40,4 @@ def test_the_audio_benchmark_measures_both_directions_and_writes_all_figures(
         assert 0 < way["delay_p50_ms"] <= way["delay_p99_ms"]
     assert level["bridge_percent"] > 0
     assert level["rss_per_call_mb"] > 0
-    assert "a call" in capsys.readouterr().out
+    assert "per call" in capsys.readouterr().out

@@ -15,11 +15,11 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
     for part in (
         "INVITE +19995550001",
         "180 Ringing",
-        "websocket agent of project billing, client demo, is there",
-        "hears the greeting, whole: 1.2 s",
-        "presses 0",
-        "asks for the handoff: to sales, reason asked_for_human",
-        "hears the farewell, whole: 0.9 s",
+        "websocket agent of project billing, client demo, is connected",
+        "receives the whole greeting: 1.2 s",
+        "sends DTMF digit 0",
+        "requests the handoff: to sales, reason asked_for_human",
+        "receives the whole farewell: 0.9 s",
         "p1  sales",
         "p3  asked_for_human",
         "NOTIFY 200 OK",
@@ -29,7 +29,7 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
     assert '"handoff_state": "handoff_completed"' in told
     assert '"echoed_seconds": ' in told
     assert "curl -s -H 'x-api-key: demo-api-key' 'http://127.0.0.1:" in told
-    echo = re.search(r"hears the echo: (\d+) of 50 frames to the last bit, (\d+) ms after they were said", told)
+    echo = re.search(r"receives the echo: (\d+) of 50 frames bit for bit, (\d+) ms after they were sent", told)
     assert echo
     assert int(echo[1]) >= 40
 
@@ -41,7 +41,7 @@ def test_a_demo_whose_agent_does_not_hand_off_lists_the_missing_steps(
     monkeypatch.setattr(demo, "HANDOFF_SECONDS", 1)
     assert demo.main([]) == 1
     told = capsys.readouterr().out
-    assert "hears the echo" in told
-    assert "It did not go as it should:" in told
+    assert "receives the echo" in told
+    assert "The demo failed:" in told
     missing = "handoff.started, farewell, stored, signal, REFER, 202, NOTIFY, handoff.finished, BYE, call.ended"
-    assert f"Not seen: {missing}\n" in told
+    assert f"Missing steps: {missing}\n" in told
