@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sipbridge.app.wiring import clip_name, make_agents, make_centres, make_speakers, read_recordings
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.config import Config, ProjectKey, all_projects, merge_reloadable
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
@@ -28,7 +28,7 @@ _LINGERING = 10
 class _Version:
     """A version, and the recordings that it plays."""
 
-    around: Surroundings
+    context: CallContext
     clips: frozenset[str]
 
 
@@ -39,23 +39,23 @@ class LiveConfig:
     those. Belongs to the event loop; a load and a reload must not overlap.
     """
 
-    def __init__(self, start: Surroundings, trunk: SipTrunk, http: HttpClient, resolver: Resolver) -> None:
+    def __init__(self, start: CallContext, trunk: SipTrunk, http: HttpClient, resolver: Resolver) -> None:
         self._trunk = trunk
         self._http = http
         self._resolver = resolver
         self._kept = [_Version(start, frozenset())]
-        self._held: list[Surroundings] = []
-        self._freed: list[weakref.ref[Surroundings]] = []
+        self._held: list[CallContext] = []
+        self._freed: list[weakref.ref[CallContext]] = []
 
     @property
-    def latest(self) -> Surroundings:
+    def latest(self) -> CallContext:
         """The version under which calls are admitted."""
-        return self._kept[-1].around
+        return self._kept[-1].context
 
     @property
     def projects(self) -> set[ProjectKey]:
         """The projects of all versions that are kept."""
-        return {key for version in self._kept for key, _ in all_projects(version.around.config)}
+        return {key for version in self._kept for key, _ in all_projects(version.context.config)}
 
     async def load(self) -> None:
         """Make the first version. Raises `StartupError` or `ConfigError`."""
@@ -81,26 +81,26 @@ class LiveConfig:
         return waiting
 
     @contextmanager
-    def in_use(self) -> Iterator[Surroundings]:
+    def in_use(self) -> Iterator[CallContext]:
         """Keep the latest version for something other than a call."""
-        around = self.latest
-        self._held.append(around)
+        context = self.latest
+        self._held.append(context)
         try:
-            yield around
+            yield context
         finally:
-            self._held.remove(around)
+            self._held.remove(context)
 
-    async def free_unused(self, ending: Iterable[Surroundings] = ()) -> bool:
+    async def free_unused(self, ending: Iterable[CallContext] = ()) -> bool:
         """Free what no call uses, and nothing else; true if there was any.
 
         `ending` are the versions of calls that may have given back their slots, but are not over yet.
         """
         used = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
-        gone = [version for version in self._kept if version.around not in used]
-        self._kept = [version for version in self._kept if version.around in used]
+        gone = [version for version in self._kept if version.context not in used]
+        self._kept = [version for version in self._kept if version.context in used]
         await self._free(gone)
         self._freed = [each for each in self._freed if each() is not None]
-        self._freed += [weakref.ref(version.around) for version in gone]
+        self._freed += [weakref.ref(version.context) for version in gone]
         if len(self._freed) > _LINGERING:
             gc.collect()
         return bool(gone)
@@ -112,7 +112,7 @@ class LiveConfig:
 
     def _switch(self, version: _Version) -> None:
         self._kept.append(version)
-        version.around.admission.use(version.around)
+        version.context.admission.use(version.context)
 
     async def _make(self, config: Config, undo: ExitStack) -> _Version:
         before = self.latest
@@ -124,23 +124,23 @@ class LiveConfig:
                 await self._trunk.load_clip(clips[path], pcm)
                 undo.callback(self._trunk.drop_clip, clips[path])
         agents = await asyncio.to_thread(make_agents, config, self._trunk, self._resolver, clips)
-        around = replace(
+        context = replace(
             before,
             config=config,
             agents=agents,
             speakers=make_speakers(config, self._trunk, before),
             centres=make_centres(config, self._http, before.observe, before),
         )
-        return _Version(around, frozenset(clips.values()))
+        return _Version(context, frozenset(clips.values()))
 
     async def _free(self, gone: list[_Version], *, all_of_it: bool = False) -> None:
         kept = [] if all_of_it else self._kept
         clips = {name for version in kept for name in version.clips}
-        speakers = {speaker for version in kept for speaker in version.around.speakers.values()}
-        centres = {centre for version in kept for centre in version.around.centres.values()}
+        speakers = {speaker for version in kept for speaker in version.context.speakers.values()}
+        centres = {centre for version in kept for centre in version.context.centres.values()}
         for name in {name for version in gone for name in version.clips} - clips:
             self._trunk.drop_clip(name)
-        for speaker in {speaker for version in gone for speaker in version.around.speakers.values()} - speakers:
+        for speaker in {speaker for version in gone for speaker in version.context.speakers.values()} - speakers:
             speaker.close()
-        for centre in {centre for version in gone for centre in version.around.centres.values()} - centres:
+        for centre in {centre for version in gone for centre in version.context.centres.values()} - centres:
             await centre.close()

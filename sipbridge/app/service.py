@@ -22,7 +22,7 @@ from sipbridge.app.preflight import find_all_warnings
 from sipbridge.app.systemd import SystemdNotifier
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged
 from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
@@ -130,7 +130,7 @@ class Service:
         self._trunk = SipTrunk(
             self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._observe
         )
-        start = Surroundings(
+        start = CallContext(
             config=self._config,
             agents={},
             speakers={},
@@ -260,7 +260,7 @@ class Service:
 
     async def _free_unused(self) -> None:
         """Free what belongs to versions whose last call is over."""
-        if await self._live_config.free_unused(call.around for call in self._calls.values()):
+        if await self._live_config.free_unused(call.context for call in self._calls.values()):
             self._metrics.keep_projects(self._live_config.projects)
 
     async def _reload_when_told(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.agents.websocket import Trust, trust_authorities
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.config import (
     Config,
@@ -63,7 +63,7 @@ def _make_agent(
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
-def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings) -> Mapping[tuple[str, str], Speaker]:
+def make_speakers(config: Config, trunk: SipTrunk, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
     """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
     speakers: dict[tuple[str, str], Speaker] = {}
     earlier = dict(all_projects(before.config))
@@ -78,7 +78,7 @@ def make_speakers(config: Config, trunk: SipTrunk, before: Surroundings) -> Mapp
 
 
 def make_centres(
-    config: Config, http: HttpClient, observe: Observer, before: Surroundings
+    config: Config, http: HttpClient, observe: Observer, before: CallContext
 ) -> Mapping[str, ContactCentre]:
     """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
     centres: dict[str, ContactCentre] = {}

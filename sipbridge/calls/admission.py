@@ -18,7 +18,7 @@ from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedS
 from sipbridge.rate_limit import MAX_SOURCES, RateLimiter
 
 if TYPE_CHECKING:
-    from sipbridge.calls.context import Surroundings
+    from sipbridge.calls.context import CallContext
 
 # `overloaded_recently` is true for this long after an overload has rejected an INVITE.
 _RECENT_SECONDS = 2.0
@@ -28,7 +28,7 @@ _RECENT_SECONDS = 2.0
 class Admitted:
     """An admitted INVITE: its caller, its client and project, and its configuration version."""
 
-    version: Surroundings
+    version: CallContext
     invite: Invite
     identity: Identity
     client_config: ClientConfig
@@ -42,14 +42,14 @@ class Admission:
         self._config = config
         self._clock = clock
         self._rates = RateLimiter(config.sip.max_calls_per_second, clock)
-        self._version: Surroundings | None = None
+        self._version: CallContext | None = None
         # The version of each call in progress. A dict rather than counters: each step is atomic between threads.
-        self._active: dict[str, Surroundings] = {}
+        self._active: dict[str, CallContext] = {}
         self.draining = False
         self._overloaded_at = -_RECENT_SECONDS
         self.trusts = lru_cache(maxsize=MAX_SOURCES)(self._trusts)
 
-    def use(self, version: Surroundings) -> None:
+    def use(self, version: CallContext) -> None:
         """Admit under this configuration version from the next INVITE on. Before the first, none is admitted."""
         config = version.config
         per_second = config.sip.max_calls_per_second
@@ -59,7 +59,7 @@ class Admission:
         self.trusts = lru_cache(maxsize=MAX_SOURCES)(self._trusts)
         self._version = version
 
-    def versions_in_use(self) -> set[Surroundings]:
+    def versions_in_use(self) -> set[CallContext]:
         """Return the versions under which calls in progress were admitted."""
         return set(list(self._active.values()))  # noqa: C414 (a list in one step, as the SIP thread may add to it)
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from sipbridge.aio import BackgroundTasks, interrupt_on
 from sipbridge.calls.admission import Admitted
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
-from sipbridge.calls.events import AgentFault, StoreFailed
+from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
 from sipbridge.config import ClientConfig, ProjectConfig, matches_any
@@ -40,7 +40,7 @@ class Call:
         self.project_config: ProjectConfig = admitted.project_config
         self.leg = leg
         # The version under which it was admitted, however many there are since.
-        self.around: Surroundings = admitted.version
+        self.context: CallContext = admitted.version
         self.decided: asyncio.Future[HandoffPlan | Ending] = asyncio.get_running_loop().create_future()
         # Done once the bridge drains: what is joined to a destination ends.
         self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,17 +87,17 @@ class Call:
     @property
     def agent(self) -> Agent:
         """The project's agent."""
-        return self.around.agents[self.identity.client, self.identity.project]
+        return self.context.agents[self.identity.client, self.identity.project]
 
     @property
     def speaker(self) -> Speaker | None:
         """What turns the project's texts into speech, if anything does."""
-        return self.around.speakers.get((self.identity.client, self.identity.project))
+        return self.context.speakers.get((self.identity.client, self.identity.project))
 
     @property
     def centre(self) -> ContactCentre:
         """The client's CXone."""
-        return self.around.centres[self.identity.client]
+        return self.context.centres[self.identity.client]
 
     def moment(self, at: float | None = None) -> datetime:
         """Return a moment of this call, that of `at` (seconds of `time.monotonic`) or the present one.
@@ -106,6 +106,10 @@ class Call:
         a year.
         """
         return self.record.started_at + timedelta(seconds=(time.monotonic() if at is None else at) - self.began)
+
+    def emit(self, event: CallEvent) -> None:
+        """Pass an event to the observers."""
+        self.context.observe(event)
 
     def note(self, **changes: object) -> None:
         """Change the record."""
@@ -130,16 +134,16 @@ class Call:
         """Write the record; false where that failed, for whatever reason, or took too long: no call waits for it."""
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                await self.around.store.put(self.record, urgent=urgent)
+                await self.context.store.put(self.record, urgent=urgent)
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
-            self.around.observe(StoreFailed(self.record, str(error) or "the store did not answer in time"))
+            self.emit(StoreFailed(self.record, str(error) or "the store did not answer in time"))
             return False
         return True
 
     async def journalled(self, entry: Awaitable[bool]) -> None:
         """Have something journalled; where that fails the call goes on, and only a crash would cost it more."""
         if not await entry:
-            self.around.observe(StoreFailed(self.record, "the call could not be journalled"))
+            self.emit(StoreFailed(self.record, "the call could not be journalled"))
 
     async def let_agent_go(self) -> None:
         """Let the agent go, and tell it how the handoff went; once or more often."""
@@ -173,7 +177,7 @@ class Call:
         plan = self.check_handoff(request)
         self._add_turns(request.transcript)
         shared_id = request.shared_id or self.record.shared_id
-        self.around.registry.share_as(self, shared_id)
+        self.context.registry.share_as(self, shared_id)
         self.note(
             state=CallState.HANDING_OFF,
             handoff=HandoffRecord(
@@ -221,12 +225,12 @@ class Call:
 
     def note_fault(self, fault: str, message: str) -> None:
         """Have it counted and logged that the agent sent what cannot be used."""
-        self.around.observe(AgentFault(self.record, self.project_config.agent.type, fault, message))
+        self.emit(AgentFault(self.record, self.project_config.agent.type, fault, message))
 
     def note_refused_handoff(self, fault: str, why: str) -> None:
         """Take note that a handoff was refused to the agent: should it end the conversation now, see `end`."""
         self._refused_at = time.monotonic()
-        self.around.observe(AgentFault(self.record, self.project_config.agent.type, fault, why, why))
+        self.emit(AgentFault(self.record, self.project_config.agent.type, fault, why, why))
 
     def _add_turns(self, turns: tuple[Turn, ...]) -> None:
         if len(self.record.transcript) + len(turns) > MAX_TURNS:

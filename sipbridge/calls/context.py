@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Surroundings:
+class CallContext:
     """One configuration version: the first four are its own, the rest is the same for all versions.
 
     `agents` and `speakers` are by client and project, `centres` by client.

@@ -32,7 +32,7 @@ _DONE = Outcome(Result.SUCCESS, "done")
 async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
     """Give the caller back to CXone for a human, in the contract's order. Never raises `LegGone`."""
     began = time.monotonic()
-    call.around.observe(HandoffStarted(call.record))
+    call.emit(HandoffStarted(call.record))
     speech = _prepare_speech(call, plan)
     try:
         await _play_out(call)
@@ -53,7 +53,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
 
     def finish(transferred: Transfer) -> Outcome:
         if _is_open(call):
-            call.around.observe(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
+            call.emit(HandoffStage(call.record, "transfer", time.monotonic() - started, transferred.outcome))
         return _finish(call, plan, began, signal, transferred)
 
     async def joined(transferred: Transfer) -> None:
@@ -101,7 +101,7 @@ async def _play_out(call: Call) -> None:
         if call.talking is not None:
             await cancel_and_wait(call.talking)
     if call.record.handoff is not None:
-        call.around.observe(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
+        call.emit(HandoffStage(call.record, "play_out", time.monotonic() - started, outcome))
 
 
 def _prepare_speech(call: Call, plan: HandoffPlan) -> asyncio.Future[str | None] | None:
@@ -126,7 +126,7 @@ async def _speak(call: Call, speech: asyncio.Future[str | None] | None) -> None:
                 await call.leg.play(clip)
     except TimeoutError:
         outcome = Outcome(Result.CLIENT_ERROR, "cut_off")
-    call.around.observe(HandoffStage(call.record, "utterance", time.monotonic() - started, outcome))
+    call.emit(HandoffStage(call.record, "utterance", time.monotonic() - started, outcome))
 
 
 async def _store_record(call: Call) -> None:
@@ -134,7 +134,7 @@ async def _store_record(call: Call) -> None:
     started = time.monotonic()
     stored = await call.store()
     outcome = _DONE if stored else Outcome(Result.SERVER_ERROR, "store_failed")
-    call.around.observe(HandoffStage(call.record, "store", time.monotonic() - started, outcome))
+    call.emit(HandoffStage(call.record, "store", time.monotonic() - started, outcome))
 
 
 async def _post_transcript(call: Call) -> None:
@@ -143,7 +143,7 @@ async def _post_transcript(call: Call) -> None:
     started = time.monotonic()
     posted = await call.centre.post_transcript(call.record, escalated=True)
     outcome = _DONE if posted else Outcome(Result.UPSTREAM_ERROR, "transcript_failed")
-    call.around.observe(HandoffStage(call.record, "transcript", time.monotonic() - started, outcome))
+    call.emit(HandoffStage(call.record, "transcript", time.monotonic() - started, outcome))
 
 
 def _must_be_there(call: Call) -> None:
@@ -154,9 +154,9 @@ def _must_be_there(call: Call) -> None:
 async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> SignalResult:
     """Fill in the templates and signal. Not cut short by the caller's BYE: CXone may already act on it."""
     config = call.project_config.handoff
-    parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.around.pop_url)
+    parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.context.pop_url)
     call.note_handoff(parameters=parameters)
-    signal = Signal(call.around, call.record, parameters)
+    signal = Signal(call.context, call.record, parameters)
     started = time.monotonic()
     try:
         return await signal.send()
@@ -167,11 +167,11 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
         call.note_handoff(signal=signal.result.value)
         outcome = SIGNAL_OUTCOMES[signal.result]
         withheld = signal.result is SignalResult.DUPLICATE
-        call.around.observe(
+        call.emit(
             SignalWithheld(call.record, purpose) if withheld else SignalSent(call.record, purpose, outcome, seconds)
         )
         if plan:
-            call.around.observe(HandoffStage(call.record, "signal", seconds, outcome))
+            call.emit(HandoffStage(call.record, "signal", seconds, outcome))
 
 
 def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | None, transferred: Transfer) -> Outcome:
@@ -185,7 +185,7 @@ def _finish(call: Call, plan: HandoffPlan, began: float, signal: SignalResult | 
             transfer=transferred.story,
             finished_at=call.moment(),
         )
-        call.around.observe(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
+        call.emit(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began))
         # The agent hears how it went, and is free while the caller may still talk to a human through us.
         call.in_the_background(call.let_agent_go())
     return outcome
@@ -201,7 +201,7 @@ def cut_short(call: Call, outcome: Outcome) -> None:
     state = HandoffState.COMPLETED if taken else HandoffState.FAILED
     call.note_handoff(state=state, confirmed=False, finished_at=call.moment())
     seconds = (call.moment() - handoff.handoff_at).total_seconds()
-    call.around.observe(HandoffFinished(call.record, handoff.method, outcome, seconds))
+    call.emit(HandoffFinished(call.record, handoff.method, outcome, seconds))
 
 
 def _is_open(call: Call) -> bool:

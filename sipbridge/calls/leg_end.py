@@ -50,7 +50,7 @@ async def _journal_before_bye(call: Call) -> None:
             loop.call_soon_threadsafe(_resolve, written)
 
     call.leg_end_due = False
-    journal = call.around.journal
+    journal = call.context.journal
     journal.hung_up(call.record.call_id, call.record.ended_by or "bridge", call.moment(), notify)
     await wait_any(written, call.leg.ended, timeout=JOURNAL_SECONDS)
 
@@ -60,7 +60,7 @@ def _journal_before_response(call: Call, written: Callable[[], None]) -> bool:
     if call.signalled or not call.leg_end_due:
         return False
     call.leg_end_due = False
-    call.around.journal.hung_up(call.record.call_id, call.record.ended_by or "caller", call.moment(), written)
+    call.context.journal.hung_up(call.record.call_id, call.record.ended_by or "caller", call.moment(), written)
     return True
 
 
@@ -69,7 +69,7 @@ def _journal_after_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
     leg_end = ended.result()
     if call.leg_end_due:
         call.leg_end_due = False
-        call.around.journal.hung_up(call.record.call_id, ended_by(call, leg_end), call.moment(leg_end.at))
+        call.context.journal.hung_up(call.record.call_id, ended_by(call, leg_end), call.moment(leg_end.at))
 
 
 def _resolve(written: asyncio.Future[None]) -> None:

@@ -16,7 +16,7 @@ _SHORTEST_LOOK_SECONDS = 0.05
 _TOGETHER_SECONDS = 0.25
 
 
-async def falls_silent(leg: Leg, seconds: float, *, from_the_start: bool = False) -> bool:
+async def media_timed_out(leg: Leg, seconds: float, *, from_the_start: bool = False) -> bool:
     """Return True once no RTP has come for `seconds`, False when the leg ends before.
 
     Silence counts from the first packet on, or from now on where one was due `from_the_start`; never while none is due

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sipbridge.aio import interrupt_on
-from sipbridge.calls.ports import Dialler, Headers, Leg, Referee
+from sipbridge.calls.ports import Dialler, Headers, Leg, ReferHandler
 from sipbridge.config import (
     same_host,
     sip_transport,
@@ -63,7 +63,7 @@ class Attempt:
     patience_seconds: float | None
     sources: tuple[str, ...] = ()
 
-    async def dial(self, headers: Headers, caller: str, referee: Referee | None = None) -> Leg:
+    async def dial(self, headers: Headers, caller: str, refer_handler: ReferHandler | None = None) -> Leg:
         """Send the INVITE. Raises `DialFailed`."""
         return await self.dialler.dial(
             self.uri,
@@ -72,7 +72,7 @@ class Attempt:
             caller,
             sources=self.sources,
             credentials=self.credentials,
-            referee=referee,
+            refer_handler=refer_handler,
         )
 
     @asynccontextmanager

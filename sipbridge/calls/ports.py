@@ -52,17 +52,17 @@ class Referral:
     headers: Headers
 
 
-class Verdict(NamedTuple):
+class ReferDecision(NamedTuple):
     """The response to a REFER: its SIP status, and why it is refused in words that hold nothing of the request."""
 
     sip_status: int
     why: str = ""
 
 
-class Referee(Protocol):
+class ReferHandler(Protocol):
     """Judges the REFERs of a far end, and carries out what it let pass."""
 
-    def judge(self, referral: Referral) -> Verdict:
+    def decide(self, referral: Referral) -> ReferDecision:
         """Say how to answer, 202 or why not. At once, on the SIP thread: it may look, and change nothing."""
 
     def rejected(self, why: str) -> None:
@@ -187,13 +187,13 @@ class Dialler(Protocol):
         *,
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
-        referee: Referee | None = None,
+        refer_handler: ReferHandler | None = None,
     ) -> Leg:
         """Send an INVITE to one of the targets; the leg's `answered` tells the rest.
 
         Raises `DialFailed` where no INVITE could be sent. What comes in its dialog is taken from `sources` (targets,
-        addresses, networks) and from what the far end names as its own. Without a referee each REFER of the far end
-        gets 403. Cancelled, it leaves no leg behind.
+        addresses, networks) and from what the far end names as its own. Without a
+        `refer_handler` each REFER of the far end gets 403. Cancelled, it leaves no leg behind.
         """
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.call import now
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.parameters import signal_parameters
@@ -38,7 +38,7 @@ TRIES = 12
 PAUSE_SECONDS = 5.0
 
 
-async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
+async def recover(left: Sequence[Unfinished], context: CallContext) -> None:
     """Make good what an earlier run left open. What is not done when this is cancelled waits for the next start."""
     level = logging.WARNING if left else logging.INFO
     extra = {"event": "recovery_began", "calls": len(left)}
@@ -50,7 +50,7 @@ async def recover(left: Sequence[Unfinished], around: Surroundings) -> None:
     async def make_good(call: Unfinished) -> None:
         try:
             client = call.record.client
-            await _recover(call, around, _Turn(turns[client], contacts[client, call.record.contact_id]))
+            await _recover(call, context, _Turn(turns[client], contacts[client, call.record.contact_id]))
         except Exception:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
             logger.exception("a call could not be made good", extra=extra)
@@ -76,23 +76,23 @@ class _Turn(NamedTuple):
     contact: _Contact
 
 
-async def _recover(call: Unfinished, around: Surroundings, turn: _Turn) -> None:
+async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
     record = call.record
     if record.state is not CallState.ENDED:
         # The store may know more: what the agent sent with its handoff, or that all was over but for the journal.
-        known = await _stored(record, around)
+        known = await _stored(record, context)
         if known is not None and known.state is CallState.ENDED:
-            around.journal.stored(record.call_id)
+            context.journal.stored(record.call_id)
             return
-        record, outcome, erased = await _make_good(_merged(record, known), call, around, turn)
-        around.observe(CallRecovered(record, outcome))
+        record, outcome, erased = await _make_good(_merged(record, known), call, context, turn)
+        context.observe(CallRecovered(record, outcome))
         if erased:
-            around.journal.stored(record.call_id)
+            context.journal.stored(record.call_id)
             return
-    if await _put(record, around):
-        around.journal.stored(record.call_id)
+    if await _put(record, context):
+        context.journal.stored(record.call_id)
     else:
-        around.journal.unstored(record)
+        context.journal.unstored(record)
 
 
 def _merged(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
@@ -111,8 +111,8 @@ class _Good(NamedTuple):
     erased: bool = False
 
 
-async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings, turn: _Turn) -> _Good:
-    client = around.config.clients.get(record.client)
+async def _make_good(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Good:
+    client = context.config.clients.get(record.client)
     project = client.projects.get(record.project) if client else None
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
@@ -129,13 +129,13 @@ async def _make_good(record: CallRecord, call: Unfinished, around: Surroundings,
     record = _handing_off(record, plan)
     if not plan.signal:
         return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal"))
-    shown = await _put(record, around)
-    parameters = signal_parameters(project.handoff, record, plan, call.headers, around.pop_url)
+    shown = await _put(record, context)
+    parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
     record = _with_handoff(record, parameters=parameters)
-    result = await _signal(record, project, parameters, around, turn)
+    result = await _signal(record, project, parameters, context, turn)
     outcome = SIGNAL_OUTCOMES[result]
     # It takes a minute where CXone is not there, and what was erased in it must not come back.
-    erased = shown and await _is_gone(record, around)
+    erased = shown and await _is_gone(record, context)
     return _Good(_closed(record, result, outcome.result), outcome, erased)
 
 
@@ -143,14 +143,14 @@ async def _signal(
     record: CallRecord,
     project: ProjectConfig,
     parameters: dict[str, str],
-    around: Surroundings,
+    context: CallContext,
     turn: _Turn,
 ) -> SignalResult:
     """Signal, unless another call of the contact has done so; again where it certainly did not arrive."""
     async with turn.contact.lock:
         if turn.contact.signalled:
             return SignalResult.DUPLICATE
-        result = await _signal_contact(record, project, parameters, around, turn.client)
+        result = await _signal_contact(record, project, parameters, context, turn.client)
         turn.contact.signalled = result is not SignalResult.UNDELIVERED
         return result
 
@@ -159,13 +159,13 @@ async def _signal_contact(
     record: CallRecord,
     project: ProjectConfig,
     parameters: dict[str, str],
-    around: Surroundings,
+    context: CallContext,
     turns: asyncio.Semaphore,
 ) -> SignalResult:
     began = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
         async with turns:
-            sending = asyncio.ensure_future(Signal(around, record, parameters).send())
+            sending = asyncio.ensure_future(Signal(context, record, parameters).send())
             try:
                 await wait_any(sending)
             finally:
@@ -175,7 +175,7 @@ async def _signal_contact(
         if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
             break
         await asyncio.sleep(PAUSE_SECONDS)
-    around.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
+    context.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
     return result
 
 
@@ -222,25 +222,25 @@ def _with_handoff(record: CallRecord, **changes: object) -> CallRecord:
     return record.model_copy(update={"handoff": handoff.model_copy(update=changes)}) if handoff else record
 
 
-async def _stored(record: CallRecord, around: Surroundings) -> CallRecord | None:
+async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None:
     try:
-        return await around.store.get(record.client, record.project, record.call_id)
+        return await context.store.get(record.client, record.project, record.call_id)
     except StoreError as error:
-        around.observe(StoreFailed(record, str(error)))
+        context.observe(StoreFailed(record, str(error)))
         return None
 
 
-async def _is_gone(record: CallRecord, around: Surroundings) -> bool:
+async def _is_gone(record: CallRecord, context: CallContext) -> bool:
     try:
-        return await around.store.get(record.client, record.project, record.call_id) is None
+        return await context.store.get(record.client, record.project, record.call_id) is None
     except StoreError:
         return False
 
 
-async def _put(record: CallRecord, around: Surroundings) -> bool:
+async def _put(record: CallRecord, context: CallContext) -> bool:
     try:
-        await around.store.put(record)
+        await context.store.put(record)
     except StoreError as error:
-        around.observe(StoreFailed(record, str(error)))
+        context.observe(StoreFailed(record, str(error)))
         return False
     return True

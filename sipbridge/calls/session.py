@@ -16,7 +16,7 @@ from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIM
 from sipbridge.calls.events import AgentConnected, CallAnswered, CallEnded, CallStarted, ContactShared, InviteAnswered
 from sipbridge.calls.handoff import cut_short, hand_off, say_goodbye
 from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
-from sipbridge.calls.media_timeout import falls_silent
+from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.ports import SignalResult
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
@@ -33,11 +33,11 @@ _SERVER_ERROR = 500
 
 async def run_call(call: Call) -> None:
     """Live a call. Never raises: whatever fails, the caller's leg ends, CXone takes over, the record says so."""
-    call.around.registry.add(call)
+    call.context.registry.add(call)
     try:
-        call.around.observe(CallStarted(call.record))
-        if call.around.registry.others_of_contact(call.record.call_id):
-            call.around.observe(ContactShared(call.record))
+        call.emit(CallStarted(call.record))
+        if call.context.registry.others_of_contact(call.record.call_id):
+            call.emit(ContactShared(call.record))
         await _reach_agent(call)
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await hang_up(call, AgentUnavailable.sip_status)
@@ -78,37 +78,37 @@ async def _reach_agent(call: Call) -> None:
         async with call.while_there():
             call.conversation = await call.agent.connect(call.identity, call.leg)
     except AgentUnavailable as error:
-        call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
+        call.emit(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
         logger.warning("no agent: %s", error, extra={"event": "agent_unavailable", **call.log_fields})
         return
-    call.around.observe(AgentConnected(call.record, agent_type, Outcome(Result.SUCCESS, "connected")))
+    call.emit(AgentConnected(call.record, agent_type, Outcome(Result.SUCCESS, "connected")))
 
 
 async def _answer(call: Call) -> None:
     # Before the caller is answered: from here on a crash is made good at the next start.
-    await call.journalled(call.around.journal.begin(call.record, call.identity.headers))
-    if call.around.registry.is_signalled(call.record.call_id):
+    await call.journalled(call.context.journal.begin(call.record, call.identity.headers))
+    if call.context.registry.is_signalled(call.record.call_id):
         # While it rang.
-        call.around.journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
+        call.context.journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
     watch_leg(call)
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of nothing else we send.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.note(state=CallState.TALKING, answered_at=call.moment())
     _observe_response(call, _OK, "answered")
-    call.around.observe(CallAnswered(call.record, setup_seconds))
+    call.emit(CallAnswered(call.record, setup_seconds))
 
 
 async def _converse(call: Call) -> HandoffPlan | Ending:
     """Let the two talk until somebody decides how it goes on: the agent, the API, the clock. Raises `LegGone`."""
     clock = asyncio.get_running_loop().call_later(
-        call.project_config.max_call_seconds, _decide_for_all, call, "max_call_seconds"
+        call.project_config.max_call_seconds, _hand_off_to_default, call, "max_call_seconds"
     )
     talking = asyncio.ensure_future(_talk(call))
-    listening = asyncio.ensure_future(_listen(call))
+    listening = asyncio.ensure_future(_watch_media(call))
     call.leg.on_digit(partial(_key_pressed, call))
     if call.drained.done():
         # It was still ringing when the others were handed off.
-        _decide_for_all(call, "draining")
+        _hand_off_to_default(call, "draining")
     try:
         await wait_any(talking, call.decided, call.leg.ended)
         if call.decided.done():
@@ -131,7 +131,7 @@ def _key_pressed(call: Call, digit: str) -> None:
     if call.decided.done():
         return
     if digit == call.project_config.handoff.dtmf_key:
-        _decide_for_all(call, "dtmf", requested_by="dtmf")
+        _hand_off_to_default(call, "dtmf", requested_by="dtmf")
     elif call.conversation is not None:
         call.conversation.press(digit)
 
@@ -139,19 +139,19 @@ def _key_pressed(call: Call, digit: str) -> None:
 async def _talk(call: Call) -> None:
     """Run the agent and carry its decision over into the call's."""
     if call.conversation is None:
-        _decide_for_all(call, AgentUnavailable.reason)
+        _hand_off_to_default(call, AgentUnavailable.reason)
         return
     try:
         end = await call.conversation.run(call)
     except AgentLost as error:
         logger.warning("the agent is lost: %s", error, extra={"event": "agent_lost", **call.log_fields})
-        _decide_for_all(call, "agent_lost")
+        _hand_off_to_default(call, "agent_lost")
         return
     except Exception:
         if call.leg.ended.done():
             raise LegGone("the caller has hung up") from None
         logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
-        _decide_for_all(call, "agent_lost")
+        _hand_off_to_default(call, "agent_lost")
         return
     try:
         if end.handoff is None:
@@ -166,22 +166,22 @@ async def _talk(call: Call) -> None:
             error,
             extra={"event": "handoff_refused", "call_id": call.record.call_id},
         )
-        _decide_for_all(call, INVALID_HANDOFF)
+        _hand_off_to_default(call, INVALID_HANDOFF)
 
 
-async def _listen(call: Call) -> None:
+async def _watch_media(call: Call) -> None:
     """Decide as the project says once the caller's audio has stopped."""
     seconds = call.project_config.media_timeout_seconds
-    if seconds is None or not await falls_silent(call.leg, seconds):
+    if seconds is None or not await media_timed_out(call.leg, seconds):
         return
     if call.project_config.on_media_timeout == "handoff":
-        _decide_for_all(call, MEDIA_TIMEOUT.reason)
+        _hand_off_to_default(call, MEDIA_TIMEOUT.reason)
         return
     with suppress(HandoffConflict):
         call.end(MEDIA_TIMEOUT)
 
 
-def _decide_for_all(call: Call, reason: str, *, requested_by: str = "bridge") -> None:
+def _hand_off_to_default(call: Call, reason: str, *, requested_by: str = "bridge") -> None:
     """Hand off to the default destination, if nothing else was decided."""
     try:
         call.request_handoff(HandoffRequest(reason=reason), requested_by=requested_by)
@@ -194,7 +194,7 @@ async def _end(call: Call, outcome: Outcome) -> None:
 
     Whatever fails, the call is not among those in progress after this, and its slot is free.
     """
-    around = call.around
+    context = call.context
     with _whatever_fails(call):
         # An INVITE with no final response yet must not get a 2xx for its last.
         await hang_up(call, 200 if call.leg.answered.done() else _SERVER_ERROR)
@@ -207,15 +207,15 @@ async def _end(call: Call, outcome: Outcome) -> None:
         leg_end = LegEnd(by_peer=False, sip_status=_SERVER_ERROR, at=time.monotonic())
     with _whatever_fails(call):
         _close_record(call, outcome, leg_end)
-    around.admission.release(call.record.call_id)
+    context.admission.release(call.record.call_id)
     with _whatever_fails(call):
         if await call.store(urgent=False):
-            around.journal.stored(call.record.call_id)
+            context.journal.stored(call.record.call_id)
         else:
-            around.journal.unstored(call.record)
-    around.registry.remove(call)
+            context.journal.unstored(call.record)
+    context.registry.remove(call)
     with _whatever_fails(call):
-        around.observe(CallEnded(call.record, outcome, leg_end.at - call.began))
+        call.emit(CallEnded(call.record, outcome, leg_end.at - call.began))
 
 
 def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
@@ -234,7 +234,7 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
 
 def _observe_response(call: Call, sip_status: int, reason: str) -> None:
     record = call.record
-    call.around.observe(
+    call.emit(
         InviteAnswered(
             sip_status,
             reason,

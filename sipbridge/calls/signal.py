@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import SignalResult
@@ -30,9 +30,9 @@ SIGNAL_OUTCOMES = {
 class Signal:
     """One Signal for a record that holds its parameters. `result` is what is known of it at any moment."""
 
-    def __init__(self, around: Surroundings, record: CallRecord, parameters: Mapping[str, str]) -> None:
+    def __init__(self, context: CallContext, record: CallRecord, parameters: Mapping[str, str]) -> None:
         self.result = SignalResult.UNDELIVERED
-        self._around = around
+        self._context = context
         self._record = record
         self._parameters = parameters
         # Ids of the calls whose Signal this one takes the place of.
@@ -40,32 +40,32 @@ class Signal:
 
     async def send(self) -> SignalResult:
         """Send it. Raises only if it is cancelled; `result` is right then as well."""
-        registry = self._around.registry
+        registry = self._context.registry
         if registry.is_signalled(self._record.call_id):
             self.result = SignalResult.DUPLICATE
             return self.result
         self._withheld = registry.others_of_contact(self._record.call_id)
         registry.mark_signalled(self._withheld)
-        centre = self._around.centres[self._record.client]
+        centre = self._context.centres[self._record.client]
         try:
             self.result = await centre.signal(self._record.contact_id, self._parameters, self._note)
         finally:
-            self._around.journal.signalled(self._record.call_id, self.result)
+            self._context.journal.signalled(self._record.call_id, self.result)
             if self.result is SignalResult.UNDELIVERED:
                 registry.unmark_signalled(self._withheld)
                 self._journal_withheld(self.result)
         return self.result
 
     async def _note(self, result: SignalResult) -> None:
-        journal = self._around.journal
+        journal = self._context.journal
         if result is not SignalResult.UNKNOWN:
             journal.signalled(self._record.call_id, result)
         elif not await journal.signalling(self._record):
             # It is sent all the same: only a crash within the next seconds would cost more.
-            self._around.observe(StoreFailed(self._record, "the Signal could not be journalled"))
+            self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
         self._journal_withheld(SignalResult.DUPLICATE if result is SignalResult.UNKNOWN else result)
         self.result = result
 
     def _journal_withheld(self, result: SignalResult) -> None:
         for call_id in self._withheld:
-            self._around.journal.signalled(call_id, result)
+            self._context.journal.signalled(call_id, result)

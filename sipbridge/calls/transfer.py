@@ -14,7 +14,7 @@ from sipbridge.calls.call import Call
 from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.leg_end import hang_up
-from sipbridge.calls.media_timeout import falls_silent
+from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
 from sipbridge.errors import DialFailed, LegGone
@@ -162,13 +162,13 @@ async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
         call.in_the_background(leg.hang_up())
         return None
 
-    return await call_out(call.around.dialler, callee, attempt)
+    return await call_out(call.context.dialler, callee, attempt)
 
 
 async def _until_parted(call: Call, leg: Leg) -> None:
     """Return when one of the two hangs up or falls silent, when the bridge drains, or at `max_call_seconds`."""
     silence = call.project_config.media_timeout_seconds
-    watches = [asyncio.ensure_future(falls_silent(each, silence)) for each in (call.leg, leg) if silence is not None]
+    watches = [asyncio.ensure_future(media_timed_out(each, silence)) for each in (call.leg, leg) if silence is not None]
     try:
         await wait_any(leg.ended, call.leg.ended, call.drained, *watches, timeout=call.project_config.max_call_seconds)
     finally:
@@ -190,5 +190,5 @@ def abandon(call: Call) -> Transfer:
 
 
 def _done(call: Call, method: str, transfer: Transfer, sip_status: int, began: float) -> Transfer:
-    call.around.observe(TransferDone(call.record, method, transfer.outcome, sip_status, time.monotonic() - began))
+    call.emit(TransferDone(call.record, method, transfer.outcome, sip_status, time.monotonic() - began))
     return transfer

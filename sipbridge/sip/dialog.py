@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sipbridge_pjsip import pjsua2 as pj
 
-from sipbridge.calls.ports import Referee
+from sipbridge.calls.ports import ReferHandler
 
 if TYPE_CHECKING:
     from sipbridge.sip.leg import SipLeg
@@ -25,7 +25,7 @@ class Dialog:
     answered: bool = False
     confirmed: bool = False
     answered_at: float = 0.0
-    referee: Referee | None = None
+    refer_handler: ReferHandler | None = None
     player: pj.ClipPlayer | None = None
     playing: int = 0
     stream: pj.AudioPort | None = None

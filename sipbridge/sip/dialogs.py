@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import Referee
+from sipbridge.calls.ports import ReferHandler
 from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.errors import LegGone
 from sipbridge.sip.dialog import Dialog
@@ -62,7 +62,7 @@ class LegTable:
         headers: dict[str, str],
         local_uri: str,
         credentials: Credentials | None,
-        referee: Referee | None,
+        refer_handler: ReferHandler | None,
     ) -> None:
         """Send an INVITE to a target, with `local_uri` for its From. Raises `DialFailed` if resources are short.
 
@@ -79,7 +79,7 @@ class LegTable:
         slot = _sent(
             partial(pj.callDial, account, uri, target, list(map(_host, sources)), local_uri, headers, user, password)
         )
-        self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, referee=referee)
+        self._by_leg[leg.number] = self._by_slot[slot] = Dialog(leg, slot, outgoing=True, refer_handler=refer_handler)
 
     def progress(self, number: int, sip_status: int) -> None:
         """Send a provisional answer: 180, or 183 with SDP."""
@@ -180,15 +180,15 @@ class LegTable:
             dialog.stream = None
 
     def judge_refer(self, slot: int, request: pj.GateRequest) -> None:
-        """Answer a REFER of a far end: as its referee says, 403 where it has none."""
+        """Answer a REFER of a far end: as its refer_handler says, 403 where it has none."""
         dialog = self._by_slot.get(slot)
-        if dialog is None or dialog.referee is None:
+        if dialog is None or dialog.refer_handler is None:
             request.refuse(_FORBIDDEN, "")
             return
         referral = read_referral(request.message())
-        sip_status, why = dialog.referee.judge(referral)
+        sip_status, why = dialog.refer_handler.decide(referral)
         if sip_status < 300:  # noqa: PLR2004 (a 2xx)
-            self._thread.tell(partial(dialog.leg.referral_accepted, request.ticket(), dialog.referee, referral))
+            self._thread.tell(partial(dialog.leg.referral_accepted, request.ticket(), dialog.refer_handler, referral))
         else:
             request.refuse(sip_status, "")
             if why:
@@ -226,13 +226,13 @@ class LegTable:
             self._pass_on(dialog, kind, number, text)
 
     def _pass_on(self, dialog: Dialog, kind: int, number: int, text: str) -> None:
-        """Notify the leg, or the referee, of what concerns no one else."""
+        """Notify the leg, or the refer_handler, of what concerns no one else."""
         if kind == pj.EventTrying:
             self._thread.tell(dialog.leg.response_came)
         elif kind == pj.EventDigit:
             self._thread.tell(partial(dialog.leg.key_pressed, chr(number)))
-        elif kind == pj.EventReferUnserved and dialog.referee is not None:
-            self._thread.tell(partial(dialog.referee.rejected, text))
+        elif kind == pj.EventReferUnserved and dialog.refer_handler is not None:
+            self._thread.tell(partial(dialog.refer_handler.rejected, text))
 
     def _media_changed(self, dialog: Dialog) -> None:
         dialog.connect()

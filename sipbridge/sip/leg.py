@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import AudioListener, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
+from sipbridge.calls.ports import AudioListener, Headers, Leg, ReferHandler, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump, LegAudio
 
@@ -231,10 +231,10 @@ class SipLeg:
         else:
             self._listener(digit)
 
-    def referral_accepted(self, ticket: int, referee: Referee, referral: Referral) -> None:
+    def referral_accepted(self, ticket: int, refer_handler: ReferHandler, referral: Referral) -> None:
         """A REFER was answered 202."""
         self._ticket = ticket
-        referee.accepted(referral)
+        refer_handler.accepted(referral)
 
     def dialog_ended(self, end: LegEnd, contacts: tuple[str, ...]) -> None:
         """The dialog is over."""

@@ -13,7 +13,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
-from sipbridge.calls.ports import Headers, Referee
+from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.dns import Resolver
@@ -139,12 +139,14 @@ class SipTrunk:
         *,
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
-        referee: Referee | None = None,
+        refer_handler: ReferHandler | None = None,
     ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
         leg = SipLeg(self._loop, self._thread, self._table, self._pump, target)
         local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
-        command = partial(self._table.dial, leg, uri, target, sources, dict(headers), local_uri, credentials, referee)
+        command = partial(
+            self._table.dial, leg, uri, target, sources, dict(headers), local_uri, credentials, refer_handler
+        )
         try:
             await self._thread.run(command)
         except LegGone as error:

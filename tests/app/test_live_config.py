@@ -13,7 +13,7 @@ import pytest
 
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config, TlsConfig
 from sipbridge.cxone import HttpClient
@@ -63,7 +63,7 @@ class Bridge:
         self.trunk = Trunk()
         self.admission = Admission(self.config(**project))
         nothing: Any = None
-        start = Surroundings(
+        start = CallContext(
             config=self.config(**project),
             agents={},
             speakers={},
@@ -94,7 +94,7 @@ class Bridge:
         )
         self.wav.write_bytes(header + len(data).to_bytes(4, "little") + data)
 
-    def admit(self) -> tuple[Surroundings, str]:
+    def admit(self) -> tuple[CallContext, str]:
         admitted = admit(self.admission, make_invite())
         return admitted.version, admitted.identity.call_id
 
@@ -231,7 +231,7 @@ async def test_the_projects_of_all_versions_that_are_kept_are_known(bridge: Brid
 async def test_versions_that_only_a_cycle_keeps_do_not_pile_up(bridge: Bridge) -> None:
     gc.disable()
     try:
-        made: list[weakref.ref[Surroundings]] = []
+        made: list[weakref.ref[CallContext]] = []
         for seconds in range(2, 40):
             await bridge.versions.reload(bridge.config(max_call_seconds=seconds))
             cycle: list[object] = [bridge.versions.latest]

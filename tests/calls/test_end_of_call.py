@@ -81,7 +81,7 @@ async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part:
     elif part == "journal":
         world.call_journal.stored = fail  # type: ignore[method-assign]
     elif part == "observer":
-        world.call.around = replace(world.call.around, observe=fail)
+        world.call.context = replace(world.call.context, observe=fail)
     elif part == "leg":
         world.leg.hang_up = fail  # type: ignore[method-assign]
     else:

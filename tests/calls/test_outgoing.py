@@ -8,7 +8,7 @@ import pytest
 
 from sipbridge.calls import outgoing
 from sipbridge.calls.outgoing import Attempt, Callee, call_out, redirected
-from sipbridge.calls.ports import Headers, Referee
+from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.errors import DialFailed
 from sipbridge.telephony.credentials import Credentials
 from tests.fakes import FakeLeg, Journal
@@ -41,10 +41,10 @@ class Line:
         *,
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
-        referee: Referee | None = None,
+        refer_handler: ReferHandler | None = None,
     ) -> FakeLeg:
         self.dialled.append((uri, target, credentials))
-        self.said = (headers, caller, referee)
+        self.said = (headers, caller, refer_handler)
         self.sources = sources
         leg, fate = FakeLeg(Journal()), self.fates.get(target, "answers")
         if fate == "answers":

@@ -41,7 +41,7 @@ def _asked_for() -> HandoffRecord:
 
 async def _recovered(world: World, call: Unfinished) -> CallRecord:
     world.call_journal.open[call.record.call_id] = None
-    await recover([call], world.call.around)
+    await recover([call], world.call.context)
     assert world.call_journal.open == {}
     record = world.store.written[-1]
     assert (record.state, record.reason, record.ended_by) == (CallState.ENDED, RESTARTED, "bridge")
@@ -145,17 +145,17 @@ async def test_a_signal_that_did_not_arrive_is_sent_again_for_a_while(monkeypatc
 
 async def test_a_client_whose_cxone_is_down_keeps_no_others_callers_waiting() -> None:
     world = World()
-    around = world.call.around
+    context = world.call.context
     healthy, down = world.centre, FakeCentre(world.journal)
     down.answer = SignalResult.UNDELIVERED
-    clients = {**around.config.clients, "down": around.config.clients["acme"]}
-    around = replace(
-        around,
-        config=around.config.model_copy(update={"clients": clients}),
+    clients = {**context.config.clients, "down": context.config.clients["acme"]}
+    context = replace(
+        context,
+        config=context.config.model_copy(update={"clients": clients}),
         centres={"acme": healthy, "down": down},
     )
     calls = [Unfinished(_record(world, call_id=f"down-{n}", client="down"), {}) for n in range(recovery.AT_ONCE + 5)]
-    recovering = asyncio.create_task(recover([*calls, Unfinished(_record(world), {})], around))
+    recovering = asyncio.create_task(recover([*calls, Unfinished(_record(world), {})], context))
     try:
         async with asyncio.timeout(recovery.PAUSE_SECONDS / 2):
             await world.journal.until("journal.signalled accepted")
@@ -172,7 +172,7 @@ async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_e
     answers = world.journal.hold("centre.signal")
     call = _record(world)
     waiting = _record(world, call_id="its turn has not come")
-    recovering = asyncio.create_task(recover([Unfinished(call, {}), Unfinished(waiting, {})], world.call.around))
+    recovering = asyncio.create_task(recover([Unfinished(call, {}), Unfinished(waiting, {})], world.call.context))
     await world.journal.until("centre.signal")
     stopping = asyncio.create_task(cancel_and_wait(recovering))
     for _ in range(10):
@@ -187,7 +187,7 @@ async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None
     world = World()
     over = _record(world, state=CallState.ENDED, reason="handed_off")
     await world.store.put(over)
-    await recover([Unfinished(_record(world), {})], world.call.around)
+    await recover([Unfinished(_record(world), {})], world.call.context)
     assert world.store.written == [over]
     assert world.centre.signals == []
 
@@ -195,7 +195,7 @@ async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None
 async def test_a_record_that_the_store_had_not_taken_is_put_again() -> None:
     world = World()
     over = _record(world, state=CallState.ENDED, reason="handed_off")
-    await recover([Unfinished(over, {})], world.call.around)
+    await recover([Unfinished(over, {})], world.call.context)
     assert world.store.written == [over]
     assert world.centre.signals == []
 
@@ -203,7 +203,7 @@ async def test_a_record_that_the_store_had_not_taken_is_put_again() -> None:
 async def test_a_store_that_fails_keeps_no_contact_from_its_signal_and_the_journal_keeps_the_record() -> None:
     world = World()
     world.store.failing = StoreError("locked")
-    await recover([Unfinished(_record(world), {})], world.call.around)
+    await recover([Unfinished(_record(world), {})], world.call.context)
     assert len(world.centre.signals) == 1
     assert [record.state for record in world.call_journal.unstored_records] == [CallState.ENDED]
 
@@ -214,7 +214,7 @@ async def test_what_is_erased_while_its_contact_is_signalled_does_not_come_back(
     await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
     world.call_journal.open[talking.call_id] = None
     world.journal.when("centre.signal", world.store.written.clear)
-    await recover([Unfinished(talking, {})], world.call.around)
+    await recover([Unfinished(talking, {})], world.call.context)
     assert len(world.centre.signals) == 1
     assert world.store.written == []
     assert world.call_journal.open == {}
@@ -224,7 +224,7 @@ async def test_one_call_that_cannot_be_made_good_keeps_no_other_from_it() -> Non
     world = World()
     world.journal.when("store.put handoff_initiated", _fail)
     calls = [Unfinished(_record(world, call_id=name), {}) for name in ("call-1", "call-2")]
-    await recover(calls, world.call.around)
+    await recover(calls, world.call.context)
     assert len(world.centre.signals) == 1
 
 
@@ -240,7 +240,7 @@ async def test_a_contact_whose_call_was_over_is_not_signalled() -> None:
     began = _record(world)
     over = began.model_copy(update={"ended_by": "caller", "ended_at": began.started_at + timedelta(seconds=7)})
     world.call_journal.open[began.call_id] = None
-    await recover([Unfinished(over, {})], world.call.around)
+    await recover([Unfinished(over, {})], world.call.context)
     assert world.centre.signals == []
     record = world.store.written[-1]
     assert (record.state, record.ended_by, record.reason) == (CallState.ENDED, "caller", "caller_hung_up")
@@ -254,7 +254,7 @@ async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_faile
     began = _record(world)
     await world.store.put(began.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
     over = began.model_copy(update={"ended_by": "caller", "ended_at": datetime.now(UTC)})
-    await recover([Unfinished(over, {})], world.call.around)
+    await recover([Unfinished(over, {})], world.call.context)
     assert world.centre.signals == []
     handoff = world.store.written[-1].handoff
     assert handoff is not None
@@ -276,7 +276,7 @@ async def test_cxones_bye_after_the_signal_that_it_took_confirms_the_handoff(
     call = _record(world, handoff=handoff, ended_by=ended_by, ended_at=ended_at)
     in_store = handoff.model_copy(update={"parameters": {}})
     await world.store.put(call.model_copy(update={"handoff": in_store, "ended_by": None, "ended_at": None}))
-    await recover([Unfinished(call, {}, SignalResult.ACCEPTED)], world.call.around)
+    await recover([Unfinished(call, {}, SignalResult.ACCEPTED)], world.call.context)
     kept = world.store.written[-1].handoff
     assert kept is not None
     assert (kept.state, kept.confirmed) == (HandoffState.COMPLETED, confirmed)
@@ -286,7 +286,7 @@ async def test_cxones_bye_after_the_signal_that_it_took_confirms_the_handoff(
 async def test_two_calls_of_one_contact_get_one_signal() -> None:
     world = World()
     calls = [Unfinished(_record(world, call_id=call_id), {}) for call_id in ("one", "two")]
-    await recover(calls, world.call.around)
+    await recover(calls, world.call.context)
     assert len(world.centre.signals) == 1
     signals = {record.call_id: record.handoff.signal for record in world.store.written if record.handoff}
     assert sorted(signals.values()) == ["accepted", "duplicate"]
@@ -294,5 +294,5 @@ async def test_two_calls_of_one_contact_get_one_signal() -> None:
 
 async def test_a_call_whose_contact_was_signalled_through_another_is_not_signalled() -> None:
     world = World()
-    await recover([Unfinished(_record(world), {}, SignalResult.DUPLICATE)], world.call.around)
+    await recover([Unfinished(_record(world), {}, SignalResult.DUPLICATE)], world.call.context)
     assert world.centre.signals == []

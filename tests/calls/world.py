@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.call import Call
-from sipbridge.calls.context import Surroundings
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState, Invite
 from sipbridge.calls.ports import Backpressure
@@ -81,10 +81,10 @@ def make_invite(*, source: str = "127.0.0.1", malformed: str | None = None, **he
     return Invite("sip-id@trunk", source, 5060, "udp", (NUMBER,), "+15550100", kept, malformed)
 
 
-def version_of(config: Config, admission: Admission | None = None) -> Surroundings:
+def version_of(config: Config, admission: Admission | None = None) -> CallContext:
     """A configuration version of which nothing but the configuration is asked."""
     nothing: Any = None
-    return Surroundings(config, {}, {}, {}, nothing, nothing, nothing, nothing, nothing, admission or nothing, pop_url)
+    return CallContext(config, {}, {}, {}, nothing, nothing, nothing, nothing, nothing, admission or nothing, pop_url)
 
 
 def admission_of(config: Config, clock: Callable[[], float] = time.monotonic) -> Admission:
@@ -133,7 +133,7 @@ class World:
         config = make_config(sip=None, handoff=handoff, **project)
         self.admission = Admission(config)
         self.call_journal = FakeCallJournal(self.journal)
-        around = Surroundings(
+        context = CallContext(
             config=config,
             agents={("acme", "billing"): self.agent},
             speakers={("acme", "billing"): self.speaker} if "tts_command" in project else {},
@@ -146,7 +146,7 @@ class World:
             admission=self.admission,
             pop_url=pop_url,
         )
-        self.admission.use(around)
+        self.admission.use(context)
         self.call = Call(admit(self.admission, make_invite()), self.leg)
         self.task: asyncio.Task[None] | None = None
 

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import AudioListener, Dialler, Headers, Leg, Referee, ReferOutcome, Referral, ReferResult
+from sipbridge.calls.ports import (
+    AudioListener,
+    Dialler,
+    Headers,
+    Leg,
+    ReferHandler,
+    ReferOutcome,
+    Referral,
+    ReferResult,
+)
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.telephony.credentials import Credentials
 from tests.fakes.audio import FakeAudioStream
@@ -33,7 +42,7 @@ class FakeLeg:
         self.refers: list[tuple[str, Headers, float]] = []
         self.hang_ups: list[int] = []
         self.joined: Leg | None = None
-        self.referee: Referee | None = None
+        self.refer_handler: ReferHandler | None = None
         self.notified: list[tuple[int, str]] = []
         self.digits = ""
         self.packets: int | None = 0
@@ -166,11 +175,11 @@ class FakeLeg:
     def far_end_refers(self, refer_to: str, **headers: str) -> int:
         """A REFER comes; `X_Handoff_Reason="…"` is a header of it. Returns how it is answered."""
         referral = Referral(refer_to, {name.replace("_", "-"): value for name, value in headers.items()})
-        if self.referee is None:
+        if self.refer_handler is None:
             return 403
-        status = self.referee.judge(referral).sip_status
+        status = self.refer_handler.decide(referral).sip_status
         if status < 300:
-            self.referee.accepted(referral)
+            self.refer_handler.accepted(referral)
         return status
 
     def _end(
@@ -220,7 +229,7 @@ class FakeDialler:
         *,
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
-        referee: Referee | None = None,
+        refer_handler: ReferHandler | None = None,
     ) -> FakeLeg:
         assert target == f"target of {uri}"
         self.credentials = credentials
@@ -229,7 +238,7 @@ class FakeDialler:
         await self._journal.reach("dial")
         if self.failing is not None:
             raise self.failing
-        self.leg.referee = referee
+        self.leg.refer_handler = refer_handler
         return self.leg
 
 

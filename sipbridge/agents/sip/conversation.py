@@ -11,7 +11,7 @@ from sipbridge.agents.presence import took_call
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.aio import wait_any
-from sipbridge.calls.media_timeout import falls_silent
+from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import LegEnd
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
 from sipbridge.errors import AgentLost, LegGone
@@ -84,7 +84,7 @@ class SipConversation:
         """Return when the agent's leg has ended. Raises `AgentLost` where it sends no RTP for too long."""
         if self._silence_timeout is None:
             await wait_any(self._agent_leg.ended)
-        elif await falls_silent(self._agent_leg, self._silence_timeout, from_the_start=True):
+        elif await media_timed_out(self._agent_leg, self._silence_timeout, from_the_start=True):
             raise AgentLost("silent: no RTP came from it")
 
 

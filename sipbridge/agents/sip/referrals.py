@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from sipbridge.agents.sip.handoff_headers import read_refer
-from sipbridge.calls.ports import Leg, LiveCall, Referral, Verdict
+from sipbridge.calls.ports import Leg, LiveCall, ReferDecision, Referral
 from sipbridge.config import HandoffConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
 from sipbridge.handoffs.destinations import make_plan
@@ -24,7 +24,7 @@ _SERVICE_UNAVAILABLE = (503, "Service Unavailable")
 
 
 class Referrals:
-    """Implements `calls.ports.Referee` for one agent's leg, from before it answers.
+    """Implements `calls.ports.ReferHandler` for one agent's leg, from before it answers.
 
     An agent may send REFER as soon as it has answered, which is before the caller is. Such a one is kept, and asked
     for as soon as the conversation begins.
@@ -48,27 +48,27 @@ class Referrals:
         """Take note of the agent's leg: it cannot be had before the INVITE, and a REFER may come before we go on."""
         self._leg = leg
 
-    def judge(self, referral: Referral) -> Verdict:
+    def decide(self, referral: Referral) -> ReferDecision:
         """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
         self.asked = True
         try:
             request = read_refer(referral, self._config.destinations)
             if self._owing:
-                return Verdict(_REQUEST_PENDING[0])
+                return ReferDecision(_REQUEST_PENDING[0])
             if self._call is not None:
                 self._call.check_handoff(request)
             else:
                 make_plan(self._config, request)
         except HandoffConflict:
-            return Verdict(_REQUEST_PENDING[0])
+            return ReferDecision(_REQUEST_PENDING[0])
         except HandoffInvalid as error:
             self._note_from_afar("refer_refused", str(error))
-            return Verdict(_FORBIDDEN[0], str(error))
+            return ReferDecision(_FORBIDDEN[0], str(error))
         except ValueError as error:
             self._note_from_afar("bad_refer", str(error))
-            return Verdict(_BAD_REQUEST[0], str(error))
+            return ReferDecision(_BAD_REQUEST[0], str(error))
         self._owing = True
-        return Verdict(_ACCEPTED[0])
+        return ReferDecision(_ACCEPTED[0])
 
     def rejected(self, why: str) -> None:
         """Note the refusal: in whatever form the agent asked, its caller wants a human."""

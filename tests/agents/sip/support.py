@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Dialler, Headers, Referee
+from sipbridge.calls.ports import Agent, Dialler, Headers, ReferHandler
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
 from sipbridge.telephony.credentials import Credentials
@@ -47,14 +47,14 @@ class LineOfLegs:
         *,
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
-        referee: Referee | None = None,
+        refer_handler: ReferHandler | None = None,
     ) -> FakeLeg:
         self.dialled.append((uri, headers, caller))
         self.attempts.append((uri, target, credentials))
         self.sources = sources
         name = f"agent{len(self.dialled)}"
         leg = FakeLeg(self._journal, name)
-        leg.referee = referee
+        leg.refer_handler = refer_handler
         await self._journal.reach(f"{name}.dial")
         if uri in self.failing:
             raise self.failing[uri]

@@ -106,8 +106,8 @@ async def test_an_agent_that_could_never_speak_may_ask_for_a_human() -> None:
 async def test_an_agent_that_hangs_up_after_a_refer_that_is_not_served_is_not_lost() -> None:
     talk = Talk()
     running = await talk.begin()
-    assert talk.agent_leg.referee is not None
-    talk.agent_leg.referee.rejected("Require names an extension that is not supported")
+    assert talk.agent_leg.refer_handler is not None
+    talk.agent_leg.refer_handler.rejected("Require names an extension that is not supported")
     talk.agent_leg.far_end_hangs_up(heard=False)
     assert await running == ConversationEnd(None)
     assert talk.call.refusals == ["Require names an extension that is not supported"]

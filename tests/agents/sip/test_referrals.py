@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.calls.ports import Referee, Referral
+from sipbridge.calls.ports import ReferHandler, Referral
 from sipbridge.errors import HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.handoffs.request import HandoffRequest
@@ -32,7 +32,7 @@ def call() -> FakeLiveCall:
 async def referrals(leg: FakeLeg) -> Referrals:
     made = Referrals(HANDOFF)
     made.attach(leg)
-    leg.referee = made
+    leg.refer_handler = made
     return made
 
 
@@ -92,7 +92,7 @@ async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLi
         noted_by.append(threading.get_ident())
 
     call.note_refused_handoff = note  # type: ignore[method-assign]
-    answer = await asyncio.to_thread(referrals.judge, Referral("nonsense", {}))
+    answer = await asyncio.to_thread(referrals.decide, Referral("nonsense", {}))
     await _noted()
     assert answer.sip_status == 400
     assert noted_by == [threading.get_ident()]
@@ -103,7 +103,7 @@ async def test_it_may_be_judged_when_the_loop_is_gone() -> None:
         return Referrals(HANDOFF)
 
     orphan = await asyncio.to_thread(asyncio.run, make())
-    assert orphan.judge(Referral("nonsense", {})).sip_status == 400
+    assert orphan.decide(Referral("nonsense", {})).sip_status == 400
 
 
 # ------------------------------------------------------------ before the conversation
@@ -164,8 +164,8 @@ async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
-    assert referrals.judge(Referral(SALES, {})).sip_status == 202
-    assert referrals.judge(Referral(SALES, {})).sip_status == 491
+    assert referrals.decide(Referral(SALES, {})).sip_status == 202
+    assert referrals.decide(Referral(SALES, {})).sip_status == 491
     referrals.accepted(Referral(SALES, {}))
     assert len(call.requests) == 1
     referrals.finish(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
@@ -197,7 +197,7 @@ async def test_one_that_somebody_was_quicker_than_is_told_so(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
-    assert referrals.judge(Referral(SALES, {})).sip_status == 202
+    assert referrals.decide(Referral(SALES, {})).sip_status == 202
     call.refusing = HandoffConflict("the API was quicker")
     referrals.accepted(Referral(SALES, {}))
     referrals.finish(make_handoff())
@@ -231,5 +231,5 @@ async def test_without_a_refer_nobody_is_notified(leg: FakeLeg, call: FakeLiveCa
     assert leg.notified == []
 
 
-def _implements(referrals: Referrals) -> Referee:
+def _implements(referrals: Referrals) -> ReferHandler:
     return referrals
