@@ -1,4 +1,4 @@
-"""Where call records outlive the process: one Protocol (`calls.ports.RecordStore`), one module a database."""
+"""Storage that outlives the process: call records (`calls.ports.RecordStore`) and the journal of calls in progress."""
 
 from sipbridge.store.opening import open_journal, open_store
 

@@ -1,4 +1,4 @@
-"""From the configured URL to a store."""
+"""Opens the store and the journal that the configuration names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sipbridge.store.sqlite.store import SqliteStore
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
-    """Open the journal of calls; return it, and the calls that an earlier run left open. Raises `StartupError`."""
+    """Open the journal; return it and the calls that an earlier run left unfinished. Raises `StartupError`."""
     journal = FileJournal(config.journal_path)
     return journal, journal.unfinished()
 
@@ -22,5 +22,5 @@ def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = N
     """Open the store of `store.url`; for `on_settled` see `SqliteStore`. Raises `StartupError` if it cannot be used."""
     path = config.sqlite_path
     if path is None:
-        raise StartupError("store.url: this version opens sqlite:///PATH only")
+        raise StartupError("store.url: not supported in this release; use sqlite:///PATH")
     return SqliteStore(path, retention=timedelta(hours=config.retention_hours), on_settled=on_settled)

@@ -161,5 +161,5 @@ def count_open(journal: Path) -> int:
     """Count the calls that a journal holds open."""
     calls = OpenCalls()
     for line in journal.read_bytes().splitlines():
-        calls.read(line)
+        calls.add_line(line)
     return len(calls.unfinished())

@@ -71,7 +71,7 @@ async def test_erased_text_is_not_in_the_files_where_all_of_a_shared_id_goes(pat
 async def test_a_reader_in_another_process_delays_it_and_no_put(
     path: Path, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
     await fill(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
@@ -147,7 +147,7 @@ async def test_a_damaged_file_that_was_moved_aside_is_kept_no_longer(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
-    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
     old, young = (path.with_name(f"calls.db.corrupt-{name}") for name in ("20260101T000000.0Z", "20260102T000000.0Z"))
     for file in (old, young):
         file.touch()
@@ -163,8 +163,8 @@ async def test_a_clock_that_is_set_by_a_year_erases_nothing(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
-    monkeypatch.setattr(retention, "LEAST_PURGE_SECONDS", 0.02)
-    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(retention, "MIN_PURGE_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
     right = time.time
     store = reopen()
     await store.put(make_record("before"))

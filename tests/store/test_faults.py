@@ -33,7 +33,7 @@ PAGE = 4096
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.02)
-    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.2)
 
 
@@ -154,7 +154,7 @@ async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
             await asyncio.sleep(0.01)
     await said(caplog, "records lost: 2")
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
-        "more records wait than memory may hold: the oldest are lost from now on"
+        "too many unwritten records in memory: dropping the oldest"
     ]
 
 
@@ -164,7 +164,9 @@ async def test_closing_tries_for_a_while_and_says_what_is_lost(
     async with failing(store, path), asyncio.timeout(30):
         await store.close()
     assert _names(path) == []
-    assert "without records that it did not take: 1 (the store could not be written: database is locked)" in caplog.text
+    assert (
+        "records unwritten when the store closed: 1 (the store could not be written: database is locked)" in caplog.text
+    )
 
 
 async def test_closing_writes_what_waits_once_it_can(path: Path, store: RecordStore) -> None:
@@ -231,12 +233,12 @@ async def test_a_file_damaged_while_in_use_is_moved_aside_and_what_is_whole_carr
         while not corrupt_files(path):  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.01)
     await put_at_last(store, "after")
-    await said(caplog, "carried over")
+    await said(caplog, "copied into the new database")
     found = {record.call_id for record in await store.list_calls("acme", "billing", limit=1000)}
     assert found <= {*before, "after"}
     assert "after" in found
     assert len(found) > 250
-    assert [r.levelname for r in caplog.records if "is corrupt and was moved aside" in r.getMessage()] == ["ERROR"]
+    assert [r.levelname for r in caplog.records if "database corrupt; moved aside" in r.getMessage()] == ["ERROR"]
 
 
 async def test_a_file_that_is_damaged_at_the_start_is_moved_aside(
@@ -248,11 +250,11 @@ async def test_a_file_that_is_damaged_at_the_start_is_moved_aside(
     cut_in_half(path)
     second = reopen()
     await put_at_last(second, "after")
-    await said(caplog, "carried over")
+    await said(caplog, "copied into the new database")
     found = {record.call_id for record in await second.list_calls("acme", "billing", limit=1000)}
     assert "after" in found
     assert found <= {*before, "after"}
-    assert "the database is corrupt and was moved aside" in caplog.text
+    assert "database corrupt; moved aside" in caplog.text
 
 
 async def test_a_file_overwritten_with_something_else_while_in_use_is_moved_aside(

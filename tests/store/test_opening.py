@@ -36,7 +36,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StartupError, match="schema version 99, this sipbridge reads 1"):
+    with pytest.raises(StartupError, match="schema version 99, but this sipbridge needs 1"):
         open_store(config(path))
 
 
@@ -60,5 +60,5 @@ def test_a_bridge_that_could_not_open_its_file_keeps_nobody_off_it(path: Path) -
 
 
 def test_redis_is_refused() -> None:
-    with pytest.raises(StartupError, match="this version opens sqlite:///PATH only"):
+    with pytest.raises(StartupError, match="not supported in this release; use sqlite:///PATH"):
         open_store(StoreConfig(url="redis://127.0.0.1:6379/0"))

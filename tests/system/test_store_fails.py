@@ -109,4 +109,4 @@ def test_a_bridge_whose_database_stays_locked_stops_in_time(tmp_path: Path, cxon
         trunk.call("release").went_as_written().record()
         trunk.bridge.program.terminate()
         assert trunk.bridge.program.wait(15) == 0
-        assert "without records that it did not take: 1" in trunk.bridge.program.log.read_text()
+        assert "records unwritten when the store closed: 1" in trunk.bridge.program.log.read_text()

@@ -1,15 +1,15 @@
-"""The entries of the journal of calls, each a line of JSON; and the calls that they leave open.
+"""The entries of the journal, each a line of JSON, and the calls that they leave open.
 
 | `what` | with | meaning |
 |---|---|---|
 | `began` | `record`, `headers` | the caller is about to be answered |
 | `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
-| `signalled` | `result` | what is known of the Signal; `undelivered` takes `signalling` back |
+| `signalled` | `result` | the result of the Signal; `undelivered` revokes `signalling` |
 | `hung_up` | `by`, `at`; since release 0.2.0 | the caller's leg has ended |
 | `ended` | `record` | the call is over, and the store does not have its record |
 | `stored` | | the call is over, and the store has its record |
 
-Entries that are not known, of a later release, are left alone.
+Unknown entries, written by a later release, are kept and ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """One entry: what happened to which call, and the line that says so."""
+    """One entry: the event, the call, and the line in the file."""
 
     what: str
     call_id: str
@@ -48,7 +48,7 @@ def signalling(record: CallRecord) -> Entry:
 
 
 def signalled(call_id: str, result: SignalResult) -> Entry:
-    """What is known of the Signal."""
+    """The result of the Signal."""
     return _entry("signalled", call_id, result=result.value)
 
 
@@ -68,29 +68,29 @@ def stored(call_id: str) -> Entry:
 
 
 def _entry(what: str, call_id: str, **more: object) -> Entry:
-    # Not orjson: it takes no integers over 64 bits and no lone surrogates, and reads the former as floats.
+    # Not orjson: it rejects lone surrogates and integers over 64 bits, and reads the latter as floats.
     line = json.dumps({"what": what, "call": call_id, **more}, separators=(",", ":"))
     return Entry(what, call_id, line.encode() + b"\n")
 
 
 class OpenCalls:
-    """What a journal says, entry by entry: the calls that are not over."""
+    """The calls that the entries so far leave open. `size` is the length of their entries in bytes."""
 
     def __init__(self) -> None:
         self._lines: dict[str, list[bytes]] = {}
         self.size = 0
 
-    def read(self, line: bytes) -> bool:
-        """Take in a line of a file, with or without its line end; false if it was cut short or mangled."""
+    def add_line(self, line: bytes) -> bool:
+        """Add a line of a file, with or without its line end; return False if it is incomplete or corrupt."""
         line = line.rstrip(b"\n")
         found = _read(line)
         if found is None:
             return False
-        self.take(Entry(found["what"], found["call"], line + b"\n"))
+        self.add(Entry(found["what"], found["call"], line + b"\n"))
         return True
 
-    def take(self, entry: Entry) -> None:
-        """Take in an entry."""
+    def add(self, entry: Entry) -> None:
+        """Add an entry."""
         what, call_id, line = entry
         if what in ("stored", "ended"):
             self.size -= sum(map(len, self._lines.pop(call_id, ())))
@@ -99,11 +99,11 @@ class OpenCalls:
             self.size += len(line)
 
     def lines(self) -> bytes:
-        """The entries of the calls that are open."""
+        """Return the entries of the open calls."""
         return b"".join(line for lines in self._lines.values() for line in lines)
 
     def unfinished(self) -> list[Unfinished]:
-        """The calls that are open."""
+        """Return the open calls."""
         found = (_unfinished(lines) for lines in self._lines.values())
         return [each for each in found if each is not None]
 
@@ -125,20 +125,20 @@ def _unfinished(lines: list[bytes]) -> Unfinished | None:
             call = _after(call, entry)
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
         extra = {"event": "journal_failed"}
-        # No traceback: it would quote the entry.
-        logger.error("an entry of the journal cannot be read; its call is left out", extra=extra)  # noqa: TRY400
+        # Without a traceback, which would quote the entry.
+        logger.error("journal entry not readable; its call is not recovered", extra=extra)  # noqa: TRY400
         return None
     return call
 
 
 def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
-    """Return the call as it is after an entry."""
+    """Return the call after an entry."""
     if entry["what"] == "signalling":
         record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
         return replace(call, record=record, signal=SignalResult.UNKNOWN)
     if entry["what"] == "signalled":
         result = SignalResult(entry["result"])
-        # One that certainly did not arrive leaves the contact as it was.
+        # A Signal that certainly did not arrive left the contact unchanged.
         return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
     if entry["what"] == "hung_up":
         end = {"ended_by": entry["by"], "ended_at": datetime.fromisoformat(entry["at"])}

@@ -1,4 +1,4 @@
-"""Records that are not written yet: for some milliseconds as a rule, for as long as it takes where the store fails."""
+"""Records that are not written yet: usually for a few milliseconds, or for as long as the store fails."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from sipbridge.store.sqlite.rows import Row
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 50_000
-MAX_CHARACTERS = 256_000_000  # of their texts: a transcript may be long
-BATCH = 2_000  # in one transaction
+MAX_CHARACTERS = 256_000_000  # of all records: a transcript may be long
+BATCH = 2_000  # rows per transaction
 
 Waiter = asyncio.Future[None]
 
 
 class Entry(NamedTuple):
-    """The newest row of a call, and those who wait for it to be written."""
+    """The newest row of a call, and the futures to resolve when it is written."""
 
     number: int
     row: Row
-    waiters: list[Waiter]  # the last put's first
+    waiters: list[Waiter]  # that of the last put first
 
     @property
     def was_given_up(self) -> bool:
-        """Whether nobody waits any more for the last put."""
+        """True if nothing waits for the last put any more."""
         return not self.waiters or self.waiters[0].done()
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """One who wants the records that match erased, as far as they were put before it. Tells how many there were."""
+    """A request to erase the matching records that were put before it. `done` gets the number of calls erased."""
 
     number: int
     client: str
@@ -48,20 +48,23 @@ class Erasure:
     done: asyncio.Future[int]
 
     def matches(self, row: Row) -> bool:
-        """Whether that row is meant."""
+        """True if the row has to be erased."""
         return (row.client, row.project, getattr(row, self.column)) == (self.client, self.project, self.value)
 
 
 @dataclass(slots=True)
 class WriteBatch:
-    """What the writer does next: first the erasures, then the rows, oldest first."""
+    """The writer's next work: first the erasures, then the rows, oldest first."""
 
     erasures: Sequence[Erasure] = ()
     entries: list[Entry] = field(default_factory=list)
 
 
 class Backlog:
-    """Rows by call, in the order of their last put, and erasures. All methods may be called from any thread."""
+    """Rows by call, in the order of their last put, and erasures. All methods may be called from any thread.
+
+    `dropped` counts the rows that were dropped because the backlog was full.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,14 +78,14 @@ class Backlog:
         return len(self._entries)
 
     def add(self, row: Row, waiter: Waiter | None = None) -> None:
-        """Keep a row in the place of an older one of its call. Over the bounds the oldest is dropped."""
+        """Add a row, which replaces an older one of its call. If the backlog is full, drop the oldest row."""
         with self._lock:
             self._number += 1
             older = self._entries.pop(row.call_id, None)
             waiters = [waiter] if waiter else []
             self._characters += len(row.body)
             if older:
-                # They are told when the newer row is written, which has all that theirs had.
+                # Resolved when the newer row is written, as it contains everything that theirs did.
                 waiters += [each for each in older.waiters if not each.done()]
                 self._characters -= len(older.row.body)
             self._entries[row.call_id] = Entry(self._number, row, waiters)
@@ -90,31 +93,31 @@ class Backlog:
                 self._drop_oldest()
 
     def erase(self, client: str, project: str, column: str, value: str, done: asyncio.Future[int]) -> None:
-        """Have records erased."""
+        """Queue an erasure."""
         with self._lock:
             self._number += 1
             self._erasures.append(Erasure(self._number, client, project, column, value, done))
 
-    def take(self) -> WriteBatch:
-        """Return what is to be done now. Erasures are then the caller's; rows stay until `discard`."""
+    def next_batch(self) -> WriteBatch:
+        """Return the next work. Erasures are removed from the backlog; rows stay in it until `discard`."""
         with self._lock:
             erasures, self._erasures = self._erasures, []
             return WriteBatch(erasures, list(islice(self._entries.values(), BATCH)))
 
     def discard(self, entries: Iterable[Entry]) -> None:
-        """Forget rows, written or erased, but for those calls that have a newer one meanwhile."""
+        """Remove rows that were written or erased, except if the call has got a newer row."""
         with self._lock:
             for entry in entries:
                 if self._entries.get(entry.row.call_id) is entry:
-                    self._forget(entry)
+                    self._remove(entry)
 
     def matching(self, erasure: Erasure) -> list[Entry]:
-        """Return the rows that are to be erased."""
+        """Return the rows that an erasure affects."""
         with self._lock:
             entries = list(self._entries.values())
         return [entry for entry in entries if entry.number < erasure.number and erasure.matches(entry.row)]
 
-    def find(self, call_id: str) -> Row | None:
+    def row_of(self, call_id: str) -> Row | None:
         """Return the row of a call."""
         entry = self._entries.get(call_id)
         return entry.row if entry else None
@@ -126,21 +129,21 @@ class Backlog:
         return {e.row.call_id: e.row for e in entries if (e.row.client, e.row.project) == (client, project)}
 
     def waiters(self) -> list[Waiter]:
-        """Return all who wait."""
+        """Return the futures of all puts."""
         with self._lock:
             return [waiter for entry in self._entries.values() for waiter in entry.waiters]
 
-    def _forget(self, entry: Entry) -> None:
+    def _remove(self, entry: Entry) -> None:
         del self._entries[entry.row.call_id]
         self._characters -= len(entry.row.body)
 
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._entries.values()))
-        self._forget(oldest)
+        self._remove(oldest)
         if not self.dropped:
             logger.error(
-                "more records wait than memory may hold: the oldest are lost from now on",
+                "too many unwritten records in memory: dropping the oldest",
                 extra={"event": "records_lost", "call_id": oldest.row.call_id},
             )
         self.dropped += 1
-        resolve_futures(oldest.waiters, StoreError("the record was dropped: too many wait to be written"))
+        resolve_futures(oldest.waiters, StoreError("record dropped: too many are waiting to be written"))

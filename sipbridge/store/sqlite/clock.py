@@ -1,4 +1,4 @@
-"""How old records are, though the clock of the machine may be set while we run."""
+"""The age of records, even if the system clock is changed while the bridge runs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import timedelta
 
 logger = logging.getLogger(__name__)
 
-SLACK_SECONDS = 60.0  # less is drift and slewing, which are followed
+SLACK_SECONDS = 60.0  # a smaller change is drift or slewing and is followed at once
 
 _MICROSECONDS = 1_000_000
 
 
 class Clock:
-    """The wall clock, held against one that nobody sets.
+    """The wall clock, compared with a monotonic one.
 
-    A step of the wall clock is believed once it has lasted for `doubt`: until then `earliest` and `latest` give both
-    opinions. Stamp with `latest`, and erase by `earliest`: then no step erases what is young. With `doubt` as long as
-    records are kept, a step that is believed erases nothing either that is not old by both clocks.
+    A step of the wall clock is accepted once it has lasted for `doubt`. Until then `earliest` and `latest` are the
+    times with and without the step. Stamp with `latest` and erase by `earliest`, so that a step erases nothing young.
+    If `doubt` is the retention time, an accepted step erases only what is old by both clocks.
     """
 
     def __init__(self, doubt: timedelta) -> None:
@@ -36,7 +36,7 @@ class Clock:
         return round(max(time.time(), _steady() + self._offset) * _MICROSECONDS)
 
     def watch(self) -> None:
-        """See whether the wall clock was set; to be called every few seconds."""
+        """Check for a step of the wall clock. Call it every few seconds."""
         steady = _steady()
         offset = time.time() - steady
         if abs(offset - self._offset) <= SLACK_SECONDS:
@@ -45,7 +45,7 @@ class Clock:
             self._stepped_to, self._stepped_at = offset, steady
             step = round(offset - self._offset)
             logger.warning(
-                "the clock was set by %+d s; if it stays so, records are erased by it after %g s",
+                "system clock changed by %+d s; if it stays changed, retention follows it after %g s",
                 step,
                 self._doubt_seconds,
                 extra={"event": "clock_stepped", "seconds": step},
@@ -55,5 +55,5 @@ class Clock:
 
 
 def _steady() -> float:
-    """Seconds that only go forward, a suspended machine's included."""
+    """Return monotonic seconds, which include the time that the machine was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""The database file as its one writer has it, and what is done when it is damaged, or taken away."""
+"""The database file as its one writer uses it, and what happens when it is corrupt, deleted or replaced."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sipbridge.store.sqlite.schema import connect_reader, connect_writer
 
 logger = logging.getLogger(__name__)
 
-BUSY_SECONDS = 1.0  # how long a put waits for another process that locks the file: the caller waits with it
+BUSY_SECONDS = 1.0  # how long a put waits for another process that locks the file; the caller waits too
 SUFFIXES = ("", "-wal", "-shm")
 
 Identity = tuple[tuple[int, int] | None, ...]
 
 
 class Damaged(sqlite3.DatabaseError):
-    """The file holds what no SQLite wrote."""
+    """The integrity check of the file failed."""
 
 
 class Database:
-    """The file and the connection that writes it. After the start all of it belongs to one thread.
+    """The file and the connection that writes it. After the start it belongs to one thread.
 
-    `generation` grows when other connections are to be made anew.
+    `generation` increases when readers must reconnect.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable at the end."""
+        """Run the body in one transaction, which is durable at the end."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -63,13 +63,13 @@ class Database:
             raise
 
     def put(self, new: Iterable[rows.Row]) -> None:
-        """Write rows, over older ones of the same calls."""
+        """Write rows; each replaces an older row of the same call."""
         with self.transaction() as connection:
             connection.executemany(rows.PUT, new)
 
     def erase(self, client: str, project: str, criteria: Iterable[tuple[str, str]]) -> set[str]:
-        """Delete the rows of a project that have one of these values in one of these columns; return their calls."""
-        self.rescue_all()  # else what is erased might come after
+        """Delete the rows of a project that match any (column, value) pair; return their call ids."""
+        self.rescue_all()  # a row that is carried over later would not be erased
         with self.transaction() as connection:
             erased = {
                 call_id
@@ -80,30 +80,30 @@ class Database:
         self.clear_log()
         return erased
 
-    def note_erased(self) -> None:
-        """Have the write-ahead log cleared, which still has what was deleted."""
+    def mark_erased(self) -> None:
+        """Request that the write-ahead log be cleared, as it still contains the deleted rows."""
         self._log_holds_erased = True
 
     def clear_log(self) -> None:
-        """Empty the write-ahead log of what was erased, as soon as no reader needs it."""
+        """Clear erased rows from the write-ahead log, as soon as no reader needs it."""
         if self._log_holds_erased:
             self._log_holds_erased = not self._empty_log()
 
-    # Where the file is no longer what it was
+    # ------------------------------------------------------------ a file that was deleted, replaced or is corrupt
 
-    def keep(self) -> None:
-        """See that what is written can be found again: go over to a new file where ours was deleted or replaced."""
+    def follow_path(self) -> None:
+        """Switch to a new file if ours was deleted or replaced, so that what is written can be found again."""
         found = self._identify()
         if found == self._identity:
             return
         if found != self._seen:
             logger.error(
-                "the database was deleted or replaced while in use; its records are carried over",
+                "database deleted or replaced while in use; copying its records",
                 extra={"event": "store_replaced", "path": str(self.path)},
             )
             self._seen = found
         if found[0] == self._identity[0]:
-            # The log alone is gone: what is in it goes into the file.
+            # Only the log was deleted: move its contents into the file.
             if not self._empty_log():
                 raise sqlite3.OperationalError("the write-ahead log was deleted while another process reads it")
             old, self._connection = self._connection, connect_writer(self.path, busy_seconds=BUSY_SECONDS)
@@ -111,29 +111,29 @@ class Database:
         else:
             for suffix, ours, there in zip(SUFFIXES[1:], self._identity[1:], found[1:], strict=True):
                 if there is not None and there == ours:
-                    # By its name SQLite would take it for the new file's.
+                    # SQLite would use it as the log of the new file, because of its name.
                     self._beside(suffix).unlink()
-            self._go_over()
-        self._now_as_found()
+            self._switch_file()
+        self._update_identity()
 
     def is_in_place(self) -> bool:
-        """Whether what was just written is in the file that has the name."""
+        """True if the file with the configured path is the one that was just written."""
         return self._identify() == self._identity
 
     def set_aside(self, damage: sqlite3.DatabaseError) -> None:
-        """Move the damaged file aside, make a new one, and have carried over what can still be read."""
+        """Move the corrupt file aside, create a new one, and queue the copy of the rows that can still be read."""
         self._move_aside(damage)
-        self._go_over()
-        self._now_as_found()
+        self._switch_file()
+        self._update_identity()
 
     def check(self) -> None:
-        """Raise `Damaged` where the file is."""
+        """Raise `Damaged` if the file is corrupt."""
         for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise Damaged(finding)
 
     def rescue(self) -> bool:
-        """Carry some rows over from files that were given up; return whether there may be more."""
+        """Copy some rows from abandoned files; return True if there may be more."""
         if not self._rescues:
             return False
         rescue = self._rescues[0]
@@ -141,12 +141,12 @@ class Database:
             more = rescue.step(connection)
         if not more:
             self._rescues.popleft().close()
-            text = "records were carried over into the new database: %d"
+            text = "records copied into the new database: %d"
             logger.warning(text, rescue.carried, extra={"event": "store_carried_over", "records": rescue.carried})
         return bool(self._rescues)
 
     def rescue_all(self) -> None:
-        """Carry everything over."""
+        """Copy all rows from abandoned files."""
         while self.rescue():
             pass
 
@@ -158,8 +158,8 @@ class Database:
             self._connection.close()
 
     def _empty_log(self) -> bool:
-        """Bring the write-ahead log into the file and leave it empty; false where a reader still needs it."""
-        # No put waits for that reader, who may be another process.
+        """Checkpoint and truncate the write-ahead log; return False if a reader still needs it."""
+        # The timeout is short, so that no put waits for that reader, which may be another process.
         self._connection.execute("PRAGMA busy_timeout = 20")
         try:
             busy: int = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -167,7 +167,7 @@ class Database:
             self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
         return not busy
 
-    def _go_over(self) -> None:
+    def _switch_file(self) -> None:
         try:
             fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
         except sqlite3.DatabaseError as error:
@@ -175,11 +175,11 @@ class Database:
                 raise
             self._move_aside(error)
             fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
-        # It has the old file still, whatever name that has now.
+        # The old connection still has the old file open, whatever its name is now.
         self._rescues.append(Rescue(self._connection))
         self._connection = fresh
 
-    def _now_as_found(self) -> None:
+    def _update_identity(self) -> None:
         self._identity = self._seen = self._identify()
         self.generation += 1
 
@@ -189,7 +189,7 @@ class Database:
             with suppress(FileNotFoundError):
                 self._beside(suffix).rename(aside.with_name(aside.name + suffix))
         logger.error(
-            "the database is corrupt and was moved aside, and a new one is made: %s",
+            "database corrupt; moved aside and replaced by a new one: %s",
             damage,
             extra={"event": "store_corrupt", "path": str(self.path), "moved_to": str(aside)},
         )
@@ -203,7 +203,7 @@ class Database:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is at fault, and no other try will do."""
+    """True if the file is corrupt, so that a retry cannot help."""
     return isinstance(error, Damaged) or _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -221,10 +221,10 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def open_database(path: Path) -> Database:
-    """Open a database at the start. Raises `StartupError` where it cannot be used."""
+    """Open a database at the start. Raises `StartupError` if it cannot be used."""
     try:
         return Database(path)
     except OSError as error:
         raise StartupError(f"store.url: {path} cannot be written: {error.strerror}") from error
     except sqlite3.Error as error:
-        raise StartupError(f"store.url: {path} cannot be used: {error}; mend or free it, or name another") from error
+        raise StartupError(f"store.url: {path} cannot be used: {error}; repair it, or name another file") from error

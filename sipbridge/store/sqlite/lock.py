@@ -1,4 +1,4 @@
-"""One bridge a database: who opens it holds a lock for as long as it lives, and the kernel takes it back."""
+"""One process per database: it holds a file lock until it ends, and the kernel releases the lock after a crash."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sipbridge.errors import StartupError
 
 
 class FileLock:
-    """The lock on `PATH.lock`, which stays when it is let go: a file that others may wait for must not be deleted."""
+    """The lock on `PATH.lock`. The file stays after a release, as another process may have opened it already."""
 
     def __init__(self, path: Path) -> None:
-        """Take it. Raises `StartupError` where another process has it, and `OSError`."""
-        # Of its own: closing any descriptor of the database itself would let go of SQLite's locks (POSIX).
+        """Acquire it. Raises `StartupError` if another process holds it, and `OSError`."""
+        # A separate file: closing any descriptor of the database itself would release SQLite's locks (POSIX).
         file = path.with_name(f"{path.name}.lock")
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -29,5 +29,5 @@ class FileLock:
         os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""Reads the database, on threads of its own, and with it what waits to be written."""
+"""Reads records, on its own threads, from the database and from the backlog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Reader:
-    """Finds records. Methods raise `StoreError`; `suspect` is called where the file seems damaged."""
+    """Finds records. Methods raise `StoreError`. `suspect` is called if the file seems corrupt."""
 
     def __init__(self, source: database.Database, backlog: Backlog, suspect: Callable[[], None]) -> None:
         self._database = source
@@ -35,15 +35,15 @@ class Reader:
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
-        row = self._backlog.find(call_id)
+        row = self._backlog.row_of(call_id)
         if row is not None:
             return rows.to_record(row.body) if (row.client, row.project) == (client, project) else None
         return await self._on_thread(lambda: _newest(self._select(rows.GET, client, project, call_id)))
 
     async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
-        """Return the record with that shared id that started last; of those that wait, where the file fails."""
+        """Return the newest record with that shared id. If the file cannot be read, look in the backlog only."""
 
-        def find() -> CallRecord | None:
+        def read() -> CallRecord | None:
             waiting = self._backlog.of_project(client, project)
             found = [_found(row) for row in waiting.values() if row.shared_id == shared_id]
             try:
@@ -53,32 +53,32 @@ class Reader:
                     raise
             return _newest(found)
 
-        return await self._on_thread(find)
+        return await self._on_thread(read)
 
     async def list_calls(self, client: str, project: str, *, limit: int, until: int) -> list[CallRecord]:
         """Return records of a project, newest first, started before `until` (microseconds since 1970)."""
 
-        def find() -> list[CallRecord]:
+        def read() -> list[CallRecord]:
             waiting = self._backlog.of_project(client, project)
             found = [_found(row) for row in waiting.values() if row.started_at < until]
             found += self._select(rows.LIST, client, project, until, but=waiting, limit=limit)
             return [rows.to_record(each.body) for each in _newest_first(found)[:limit]]
 
-        return await self._on_thread(find)
+        return await self._on_thread(read)
 
     def close(self) -> None:
-        """Let what is being read be read, and close. Blocks."""
+        """Finish the reads in progress and close. Blocks."""
         self._threads.shutdown()
         while self._connections:
             self._connections.pop().close()
 
-    async def _on_thread(self, find: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, find)
+    async def _on_thread(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     def _select(
         self, statement: str, *parameters: str | int, but: Container[str] = (), limit: int = 1
     ) -> list[rows.Found]:
-        """Return the first rows but for calls that have a newer one."""
+        """Return the first rows, except those of the calls in `but`, which have a newer row."""
         found: list[rows.Found] = []
         try:
             with closing(self._connection().execute(statement, parameters)) as cursor:
@@ -94,7 +94,7 @@ class Reader:
         return found
 
     def _connection(self) -> sqlite3.Connection:
-        """Return this thread's own connection, so that a long list keeps nobody else waiting."""
+        """Return this thread's own connection, so that a long query delays no other."""
         generation = self._database.generation
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is not None and self._local.generation == generation:

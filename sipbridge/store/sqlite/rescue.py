@@ -1,4 +1,4 @@
-"""What can still be read of a database that was given up is carried over into the new one."""
+"""Copies what can still be read of an abandoned database into the new one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sqlite3
 
 from sipbridge.store.sqlite import rows
 
-ROWS = 500  # at a time, between puts
+ROWS = 500  # per step, between puts
 
 
 class Rescue:
-    """The rows of a `source`, which is damaged or no longer has a name, on their way."""
+    """The copy of the rows of a `source` that is corrupt or was deleted. `carried` counts the rows copied so far."""
 
     def __init__(self, source: sqlite3.Connection) -> None:
         self._source = source
@@ -19,9 +19,9 @@ class Rescue:
         self.carried = 0
 
     def step(self, target: sqlite3.Connection) -> bool:
-        """Carry some rows over, inside a transaction; return whether there may be more.
+        """Copy some rows, inside a transaction; return True if there may be more.
 
-        A row that the target has is newer there. Raises `sqlite3.Error` of the target alone.
+        A row that the target already has is newer and is kept. Raises `sqlite3.Error` for errors of the target only.
         """
         found, damaged = self._read()
         target.executemany(rows.PUT_BACK, [row for _, *row in found])
@@ -29,21 +29,21 @@ class Rescue:
         if found:
             self._last, self._stride = found[-1][0], 1
         if damaged:
-            # Over the damage, whose size is not known.
+            # Skip the damage, whose size is unknown.
             self._last += self._stride
             self._stride *= 2
             return self._last < rows.END_OF_TIME
         return len(found) == ROWS
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()
 
     def _read(self) -> tuple[list[tuple[int, *tuple[str | int, ...]]], bool]:
         found = []
         try:
             for row in self._source.execute(rows.RESCUE, (self._last, ROWS)):
-                found.append(row)  # noqa: PERF402 (those before an error are kept)
+                found.append(row)  # noqa: PERF402 (rows before an error are kept)
         except (sqlite3.Error, OverflowError):
             return found, True
         return found, False

@@ -1,4 +1,4 @@
-"""When records are too old to be kept."""
+"""Erases records that are older than the retention time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sipbridge.store.sqlite import rows
 from sipbridge.store.sqlite.clock import Clock
 from sipbridge.store.sqlite.database import Database
 
-PURGE_SECONDS = 3600.0  # more often where records are kept for less than four hours
-LEAST_PURGE_SECONDS = 0.5
-PURGE_ROWS = 500  # at a time, between puts
+PURGE_SECONDS = 3600.0  # more often if records are kept for less than four hours
+MIN_PURGE_SECONDS = 0.5
+PURGE_ROWS = 500  # per step, between puts
 
 
 class Retention:
-    """Erases rows whose last put is longer ago than `keep`, and damaged files of that age."""
+    """Erases rows whose last put is longer ago than `keep`, and corrupt files of that age."""
 
     def __init__(self, keep: timedelta) -> None:
         self.clock = Clock(keep)
         self._keep_seconds = keep.total_seconds()
-        self._every_seconds = max(LEAST_PURGE_SECONDS, min(PURGE_SECONDS, self._keep_seconds / 4))
+        self._every_seconds = max(MIN_PURGE_SECONDS, min(PURGE_SECONDS, self._keep_seconds / 4))
         self._due_at = time.monotonic()
-        self._looked = False
+        self._started = False
 
     def purge_if_due(self, database: Database) -> bool:
-        """Erase some, where it is time; return whether there may be more."""
+        """Erase some rows if it is time; return True if there may be more."""
         self.clock.watch()
         if time.monotonic() < self._due_at:
             return False
@@ -42,10 +42,10 @@ class Retention:
         return more
 
     def _would_empty_at_start(self, database: Database, oldest: int) -> bool:
-        """Whether all rows are too old, at the first look: then the clock may not have been set yet, and we wait."""
-        if self._looked:
+        """True at the first purge if all rows are too old: the clock may not be set yet, so the purge has to wait."""
+        if self._started:
             return False
-        self._looked = True
+        self._started = True
         with database.transaction() as connection:
             newest: int | None = connection.execute(rows.NEWEST).fetchone()[0]
         return newest is not None and newest < oldest
@@ -55,7 +55,7 @@ class Retention:
             connection.execute(rows.BRING_TO_NOW, {"now": self.clock.latest()})
             erased = connection.execute(rows.DELETE_OLD, (oldest, PURGE_ROWS)).rowcount
         if erased:
-            database.note_erased()
+            database.mark_erased()
         return erased == PURGE_ROWS
 
 

@@ -1,4 +1,4 @@
-"""Records as rows and back."""
+"""Conversion of records to rows and back, and the SQL statements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sipbridge.errors import StoreError
 
 
 class Row(NamedTuple):
-    """A row of the table `calls`, its columns in their order (`schema`)."""
+    """A row of the table `calls`, with the columns in the order of `schema`."""
 
     call_id: str
     client: str
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What reading gives of a row."""
+    """The columns that a query returns."""
 
     call_id: str
     started_at: int
@@ -48,14 +48,14 @@ SELECT call_id, started_at, body FROM calls
 WHERE client = ? AND project = ? AND started_at < ? ORDER BY started_at DESC
 """
 DELETE = {
-    column: f"DELETE FROM calls WHERE client = ? AND project = ? AND {column} = ? RETURNING call_id"  # noqa: S608 (no stranger's text)
+    column: f"DELETE FROM calls WHERE client = ? AND project = ? AND {column} = ? RETURNING call_id"  # noqa: S608 (fixed text only)
     for column in ("call_id", "shared_id")
 }
 NEWEST = "SELECT max(updated_at) FROM calls"
 DELETE_OLD = "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE updated_at < ? LIMIT ?)"
-# The clock was ahead when they were written.
+# For rows that were written while the clock was ahead.
 BRING_TO_NOW = "UPDATE calls SET updated_at = :now WHERE updated_at > :now"
-# Of a damaged file, what is whole.
+# The intact rows of a corrupt file.
 RESCUE = """
 SELECT rowid, call_id, client, project, shared_id, state, started_at, updated_at, body FROM calls
 WHERE rowid > ? AND json_valid(body) AND typeof(started_at) = 'integer' AND typeof(updated_at) = 'integer'
@@ -73,16 +73,16 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970, exactly."""
+    """Return the exact number of microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def to_row(record: CallRecord, updated_at: int) -> Row:
-    """Make the row of a record. Raises `StoreError` where its text cannot be written as UTF-8."""
+    """Convert a record. Raises `StoreError` if its text cannot be encoded as UTF-8."""
     try:
         body = record.model_dump_json()
     except ValueError as error:  # lone surrogates
-        raise StoreError(f"call {record.call_id} holds text that cannot be stored") from error
+        raise StoreError(f"call {record.call_id} contains text that is not valid Unicode") from error
     return Row(
         record.call_id,
         record.client,
@@ -96,9 +96,9 @@ def to_row(record: CallRecord, updated_at: int) -> Row:
 
 
 def to_record(body: str) -> CallRecord:
-    """Read a record back. Raises `StoreError` where it is none, without quoting it."""
+    """Parse a record. Raises `StoreError`, which does not quote it, if it is not valid."""
     try:
-        # Not model_validate_json: it stops at a nesting that agents may reach in `data`, and that can be written.
+        # Not model_validate_json: its nesting limit is lower than that of `data`, which agents may use up.
         return CallRecord.model_validate(json.loads(body))
     except (ValidationError, ValueError, RecursionError):
-        raise StoreError("a stored record cannot be read: the file was changed by something else") from None
+        raise StoreError("stored record not valid: another program has changed the database") from None

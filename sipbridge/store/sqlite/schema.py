@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, and how a file comes to have them."""
+"""The tables of the SQLite store, and the connections to its file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sipbridge.errors import StartupError
 
 SCHEMA_VERSION = 1
 
-# `body` is the record; the columns beside it are what rows are found by. Times are microseconds since 1970, UTC.
+# `body` is the record; the other columns are for queries. Times are microseconds since 1970, UTC.
 _TABLES = """
 CREATE TABLE calls (
     call_id    TEXT PRIMARY KEY,
@@ -28,11 +28,11 @@ CREATE INDEX calls_by_update ON calls (updated_at);
 
 
 def connect_writer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
-    """Open the file for writing, made and given its tables if need be.
+    """Open the file for writing; create the file and its tables if they do not exist.
 
-    Raises `StartupError` for tables of another version, else `OSError` or `sqlite3.Error`.
+    Raises `StartupError` for tables of another version, and `OSError` or `sqlite3.Error`.
     """
-    path.touch(mode=0o600)  # records hold numbers; SQLite gives its -wal and -shm files the same mode
+    path.touch(mode=0o600)  # records contain phone numbers; SQLite gives its -wal and -shm files the same mode
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)
@@ -50,9 +50,9 @@ def connect_reader(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL waits for the disk at each commit, so that a record outlives a loss of power too; commits are made in groups.
+    # FULL syncs the disk at each commit, so that a record survives a loss of power; puts are committed in groups.
     connection.execute("PRAGMA synchronous = FULL")
-    # What is erased is overwritten: records are erased because nobody may read them any more.
+    # Overwrite what is deleted: an erased record must not be readable in the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -67,8 +67,8 @@ def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
         return
     if version != 0:
         raise StartupError(
-            f"store.url: {path} has schema version {version}, this sipbridge reads {SCHEMA_VERSION};"
-            " use the sipbridge that wrote it, or another file"
+            f"store.url: {path} has schema version {version}, but this sipbridge needs {SCHEMA_VERSION};"
+            " use the release that wrote it, or name another file"
         )
     for statement in _TABLES.split(";"):
         connection.execute(statement)

@@ -1,7 +1,7 @@
 """The store of one node: a SQLite file, one thread that writes it and two that read it.
 
-Puts that wait together are committed together: the disk is waited for once, however many calls end at that moment.
-Where the file cannot be written, records wait in memory until it can be, and are found there meanwhile.
+Pending puts are committed together, so that many calls that end at once need one disk sync. While the file cannot be
+written, records wait in memory and are found there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SETTLED_DELAY_SECONDS = 1.0
 
 
 class SqliteStore:
-    """A `RecordStore` in a file. Raises `StartupError` where the file cannot be used, or another process has it.
+    """A `RecordStore` in a file. Raises `StartupError` if the file cannot be used or is in use by another process.
 
     Belongs to one event loop. Rows whose last put is older than `retention` are deleted at the start and hourly.
-    `on_settled` is told of each call that is over whose record was erased, or written though its last put had failed.
+    `on_settled` gets the call id of each ended call whose record was erased, or was written after its put had failed.
     """
 
     def __init__(self, path: Path, *, retention: timedelta, on_settled: Callable[[str], None] | None = None) -> None:
@@ -49,22 +49,22 @@ class SqliteStore:
         self._on_settled = notify_on_loop(on_settled)
         self._writer = Writer(database, self._backlog, self._retention, self._on_settled)
         self._reader = Reader(database, self._backlog, self._writer.suspect)
-        self._nudge_due = False
+        self._wake_scheduled = False
         self._closed = False
 
     @property
     def waiting(self) -> int:
-        """How many records are not written yet."""
+        """Number of records that are not written yet."""
         return len(self._backlog)
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
-        """Write the record, over an older one of the same call; durable on return.
+        """Write the record, which replaces an older one of the same call. It is durable on return.
 
-        One that is not urgent rides with the next that is, or goes after `LAZY_SECONDS`: each commit wakes a thread and
-        the disk, which cost more than the row. Where this raises `StoreError` because the file cannot be written, the
-        record waits in memory.
+        A put that is not urgent is committed with the next urgent one or after `LAZY_SECONDS`, since a commit wakes a
+        thread and the disk and costs more than the row. If this raises `StoreError` because the file cannot be written,
+        the record waits in memory.
         """
-        self._must_be_open()
+        self._check_open()
         row = rows.to_row(record, self._retention.clock.latest())
         failure = self._writer.failure
         if failure is not None:
@@ -75,61 +75,61 @@ class SqliteStore:
         self._backlog.add(row, done)
         if urgent:
             self._writer.wake()
-        elif not self._nudge_due:
-            self._nudge_due = True
-            loop.call_later(LAZY_SECONDS, self._nudge)
+        elif not self._wake_scheduled:
+            self._wake_scheduled = True
+            loop.call_later(LAZY_SECONDS, self._wake_writer)
         try:
             await done
         except (asyncio.CancelledError, StoreError):
-            # Written all the same, by a writer that did not know yet that this gives up?
+            # The writer may have written it before it learned that this put gives up.
             if (
                 record.state is CallState.ENDED
                 and not self._backlog.dropped
-                and self._backlog.find(row.call_id) is not row
+                and self._backlog.row_of(row.call_id) is not row
             ):
                 self._on_settled([row.call_id])
             raise
 
-    def _nudge(self) -> None:
-        # First the flag: a put from here on asks for a nudge of its own, so that none is left behind.
-        self._nudge_due = False
+    def _wake_writer(self) -> None:
+        # The flag first: a put from now on schedules its own wake, so that none is missed.
+        self._wake_scheduled = False
         self._writer.wake()
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
-        self._must_be_open()
+        self._check_open()
         return await self._reader.get(client, project, call_id)
 
     async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
-        """Return the record with that shared id that started last."""
-        self._must_be_open()
+        """Return the newest record with that shared id."""
+        self._check_open()
         return await self._reader.get_shared(client, project, shared_id)
 
     async def list_calls(
         self, client: str, project: str, *, limit: int, before: datetime | None = None
     ) -> list[CallRecord]:
-        """Return records of a project, newest first, started before `before`."""
-        self._must_be_open()
+        """Return records of a project that started before `before`, newest first."""
+        self._check_open()
         until = rows.microseconds(before) if before else rows.END_OF_TIME
         return await self._reader.list_calls(client, project, limit=limit, until=until)
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:
-        """Erase the record of a call, so that the file no longer has its text; false where there is none."""
+        """Erase the record of a call and overwrite its text in the file; return False if there is none."""
         return bool(await self._erase(client, project, "call_id", call_id))
 
     async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
-        """Erase the records with that shared id in the same way; return how many there were."""
+        """Erase the records with that shared id in the same way; return their number."""
         return await self._erase(client, project, "shared_id", shared_id)
 
     async def _erase(self, client: str, project: str, column: str, value: str) -> int:
-        self._must_be_open()
+        self._check_open()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._backlog.erase(client, project, column, value, done)
         self._writer.wake()
         return await done
 
     async def close(self) -> None:
-        """Write what waits, for as long as that may take at the end, and close."""
+        """Write the pending records within a time limit, and close."""
         if self._closed:
             return
         self._closed = True
@@ -140,7 +140,7 @@ class SqliteStore:
         self._reader.close()
         self._lock.release()
 
-    def _must_be_open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
 

@@ -180,7 +180,7 @@ async def test_what_a_full_disk_did_not_take_is_made_up_for_with_no_other_call(
 
 
 def test_what_is_no_file_is_refused_and_not_replaced() -> None:
-    with pytest.raises(StartupError, match="is no file"):
+    with pytest.raises(StartupError, match="is not a regular file"):
         FileJournal(Path("/dev/null"))
 
 
@@ -196,7 +196,7 @@ def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
     hangs = threading.Event()
     monkeypatch.setattr(journal_module, "_write_whole", lambda *_: hangs.wait())
     assert not await reopen().begin(make_record(), HEADERS)

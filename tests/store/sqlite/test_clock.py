@@ -58,7 +58,7 @@ def test_a_step_makes_nothing_older_and_nothing_younger(
     machine.wall += step
     it.watch()
     assert (seconds(it.earliest()), seconds(it.latest())) == (min(0, step), max(0, step))
-    assert f"the clock was set by {step:+.0f} s" in caplog.text
+    assert f"system clock changed by {step:+.0f} s" in caplog.text
     machine.passes(HOUR)
     machine.wall -= step
     it.watch()
