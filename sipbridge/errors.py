@@ -45,16 +45,26 @@ from typing import ClassVar, Literal
 class SipbridgeError(Exception):
     """Base of all of them."""
 
+    @property
+    def problems(self) -> list[str]:
+        """One line per fault."""
+        return [str(self)]
+
 
 class ConfigError(SipbridgeError):
     """A configuration that cannot be used.
 
-    `problems` holds one line a fault, each naming the file, the key path and what would be right.
+    `problems` holds one line per fault, each with the file, the key path, what is wrong and what would be right.
     """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self._problems = problems
+
+    @property
+    def problems(self) -> list[str]:
+        """One line per fault."""
+        return self._problems
 
 
 class StartupError(SipbridgeError):

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sipbridge.app.wiring import clip_name, make_agents, make_centres, make_speakers, read_recordings
+from sipbridge.app.config_version import clip_name, make_agents, make_centres, make_speakers, read_recordings
 from sipbridge.calls.context import CallContext
 from sipbridge.config import Config, ProjectKey, all_projects, merge_reloadable
 from sipbridge.cxone import HttpClient

@@ -1,4 +1,4 @@
-"""The program: builds the parts, serves, drains, stops. The only place that knows them all."""
+"""The life of a bridge: start, serve, drain, stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -16,35 +16,28 @@ import click
 import uvloop
 
 from sipbridge import __version__, file_descriptors
-from sipbridge.aio import BackgroundTasks
-from sipbridge.app.live_config import LiveConfig
+from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings
+from sipbridge.app.reloader import Reloader, log_warnings
 from sipbridge.app.systemd import SystemdNotifier
-from sipbridge.calls.admission import Admission, Admitted
+from sipbridge.app.wiring import Bridge, Core, open_bridge
+from sipbridge.calls.admission import Admitted
 from sipbridge.calls.call import Call
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.events import CallEvent, ConfigRead, DrainChanged
-from sipbridge.calls.ports import ContactCentre, Leg, Observer, RecordStore, Unfinished
-from sipbridge.calls.readiness import Readiness
+from sipbridge.calls.events import DrainChanged
+from sipbridge.calls.ports import Leg
 from sipbridge.calls.recovery import recover
-from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
-from sipbridge.config import Config, authority
-from sipbridge.cxone import HttpClient
-from sipbridge.dns import Resolver
+from sipbridge.config import Config
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
-from sipbridge.handoffs.outcome import Outcome, Result
-from sipbridge.sip.user_agent import SipTrunk, pjsip_version
-from sipbridge.store import open_journal, open_store
-from sipbridge.telemetry import CallLog, LogFormat, Metrics, configure_logging, level_from
-from sipbridge.web import EventFeed, PopLinks, ReloadReport, WebDeps, make_admin_app, make_app, start_web
+from sipbridge.telemetry import LogFormat, configure_logging, level_from
+from sipbridge.web import ReloadReport
 
 logger = logging.getLogger(__name__)
 
-LAG_INTERVAL_SECONDS = 1.0
-# After draining's hand-offs: for Signals, transfers and BYEs that are under way.
+# After the handoffs of a drain: for Signals, transfers and BYEs in progress.
 LAST_CALLS_SECONDS = 25.0
-# And then for the record of the last call, and to close what is open.
+# After that: for the record of the last call, and to close what is open.
 CLOSING_SECONDS = 10.0
 
 
@@ -58,12 +51,12 @@ def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read()
-            _log_warnings(find_all_warnings(config))
+            log_warnings(find_all_warnings(config))
             file_descriptors.raise_limit()
             uvloop.run(Service(config, read).run())
         except SipbridgeError as error:
-            if log_format == "json":  # a terminal shows the error itself, as any command's
-                for problem in _problems(error):
+            if log_format == "json":  # a terminal shows the error itself, as that of any command
+                for problem in error.problems:
                     logger.error("start failed: %s", problem, extra={"event": "start_failed"})  # noqa: TRY400 (the line says it all)
             raise
         logger.info("stopped", extra={"event": "stopped"})
@@ -73,121 +66,50 @@ def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
 def _log_level() -> str:
     try:
         return level_from(os.environ)
-    except StartupError:  # found again by `read`, with every other problem
+    except StartupError:  # `read` finds it again, with every other problem
         return "INFO"
 
 
-def _problems(error: SipbridgeError) -> list[str]:
-    return error.problems if isinstance(error, ConfigError) else [str(error)]
-
-
-def _log_warnings(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        logger.warning("%s", warning, extra={"event": "config_warning"})
-
-
 class Service:
-    """One bridge: start, serve, reload, drain, stop."""
+    """One bridge, from its start to its stop. Implements `web.AdminControls`."""
 
     def __init__(self, config: Config, read: Callable[[], Config]) -> None:
-        self._config = config
-        self._read = read
-        self._admission = Admission(config)
-        self._readiness = Readiness(self._admission)
-        self._registry = CallRegistry()
-        self._metrics = Metrics(pjsip_version=pjsip_version())
-        self._feed = EventFeed()
-        self._observe = _fan_out((self._metrics, CallLog(), self._feed))
-        self._pop_links = PopLinks.from_config(config.http)
-        self._calls: dict[asyncio.Task[None], Call] = {}
         self.since = datetime.now(UTC)
-        self._stop_asked = asyncio.Event()
-        self._stop_signals = 0
-        self._reloading = asyncio.Lock()
-        self._background = BackgroundTasks()
+        self._read = read
+        self._core = Core(config)
         self._systemd = SystemdNotifier(os.environ)
+        self._calls: dict[asyncio.Task[None], Call] = {}
+        self._stopping = asyncio.Event()
+        self._stop_signals = 0
+        # Held by the start and by each reload, so that a reload requested meanwhile waits.
+        self._configuring = asyncio.Lock()
 
     async def run(self) -> None:
-        """Live from start to stop."""
+        """Start, serve until a stop is requested, drain, stop."""
         async with AsyncExitStack() as stack:
-            # A reload that is asked for meanwhile comes after.
-            async with self._reloading:
-                await self._start(stack)
-            await self._stop_asked.wait()
+            async with self._configuring:
+                self._bridge = await self._start(stack)
+            await self._stopping.wait()
             await self._drain()
 
-    async def _start(self, stack: AsyncExitStack) -> None:
-        self._watch_signals()
-        journal, left = open_journal(self._config.store)
-        stack.push_async_callback(journal.close)
-        store = open_store(self._config.store, on_settled=journal.stored)
-        stack.push_async_callback(store.close)
-        resolver = Resolver(asyncio.get_running_loop().time)
-        stack.push_async_callback(resolver.close)
-        resolver.open()
-        client = await stack.enter_async_context(HttpClient(resolver))
-        stack.push_async_callback(self._end_background)
-        self._trunk = SipTrunk(
-            self._config.sip, resolver, self._admission, self._readiness, self._take_call, self._observe
+    async def _start(self, stack: AsyncExitStack) -> Bridge:
+        self._handle_signals()
+        core = self._core
+        bridge = await open_bridge(core, self._take_call, self, stack)
+        self._reloader = Reloader(
+            self._read, bridge.live_config, self._versions_in_use, core.observe, core.metrics, core.background
         )
-        start = CallContext(
-            config=self._config,
-            agents={},
-            speakers={},
-            centres={},
-            store=store,
-            journal=journal,
-            dialler=self._trunk,
-            observe=self._observe,
-            registry=self._registry,
-            admission=self._admission,
-            pop_url=self._pop_links.make,
-        )
-        self._live_config = LiveConfig(start, self._trunk, client, resolver)
-        stack.push_async_callback(self._live_config.close)
-        deps = WebDeps(
-            config=lambda: self._live_config.latest.config,
-            directory=self._registry,
-            store=store,
-            metrics_page=self._metrics.page,
-            readiness=self._readiness.reason,
-            events=self._feed,
-            pop_links=self._pop_links,
-            admin_controls=self,
-            count_request=self._metrics.count_request,
-        )
-        http, admin = self._config.http.listen, self._config.http.admin.listen
-        runner, (host, port) = await start_web(make_app(deps), http.host, http.port)
-        stack.push_async_callback(runner.cleanup)
-        listening = f"http http://{authority(host, port)}"
-        if admin:
-            runner, (host, port) = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
-            stack.push_async_callback(runner.cleanup)
-            listening += f" admin http://{authority(host, port)}"
-        await self._live_config.load()
-        # The trunk opens last and closes first: a call finds everything it needs.
-        stack.push_async_callback(self._trunk.stop)
-        addresses = await self._trunk.start()
-        await self._look_at_threads(store)
-        self._background.start(self._watch_threads(store))
-        self._background.start(self._recover(left))
-        # Not before all is open: a start that fails must not complain of tokens that it gave up.
-        self._warm_up(self._live_config.latest.centres.values())
-        _spare_the_collector()
-        click.echo(f"sipbridge {__version__} ready: sip {' '.join(addresses)} {listening}")
+        health = HealthMonitor(bridge.user_agent, bridge.store, core.readiness, core.metrics, self._systemd)
+        await health.check()
+        core.background.start(health.run())
+        core.background.start(self._reloader.run())
+        core.background.start(_recover(bridge))
+        # Not before everything is open: a start that fails must not complain of tokens that it gave up.
+        self._reloader.warm_up(bridge.live_config.latest.centres.values())
+        _relieve_collector()
+        click.echo(f"sipbridge {__version__} ready: {bridge.addresses}")
         self._systemd.ready()
-
-    async def _recover(self, left: Sequence[Unfinished]) -> None:
-        with self._live_config.in_use() as version:
-            await recover(left, version)
-
-    def _warm_up(self, centres: Iterable[ContactCentre]) -> None:
-        for centre in centres:
-            self._background.start(centre.warm_up())
-
-    async def _end_background(self) -> None:
-        self._background.cancel()
-        await self._background.wait()
+        return bridge
 
     # ------------------------------------------------------------ serving
 
@@ -197,73 +119,44 @@ class Service:
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
 
-    async def _watch_threads(self, store: RecordStore) -> None:
-        while True:
-            await asyncio.sleep(LAG_INTERVAL_SECONDS)
-            await self._look_at_threads(store)
-            await self._free_unused()
+    def _versions_in_use(self) -> list[CallContext]:
+        return [call.context for call in self._calls.values()]
 
-    async def _look_at_threads(self, store: RecordStore) -> None:
-        lag_seconds, shortage = await self._trunk.measure_lag()
-        self._readiness.turned(shortage)
-        self._systemd.alive()
-        self._metrics.set_sip_thread_lag(lag_seconds)
-        self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
-        self._metrics.set_pjsip_pools_in_use(self._trunk.pools_in_use())
-        self._metrics.set_media_counts(*self._trunk.audio_counts())
-        self._metrics.set_dialog_strangers(self._trunk.strangers())
-        self._metrics.set_store_pending_records(store.waiting)
-
-    # ------------------------------------------------------------ what whoever runs it may ask
+    # ------------------------------------------------------------ admin controls
 
     @property
     def draining(self) -> bool:
-        """Whether no more calls are taken."""
-        return self._stop_asked.is_set()
+        """True while the bridge takes no new calls."""
+        return self._stopping.is_set()
 
     @property
     def calls(self) -> int:
-        """How many are in progress."""
-        return self._admission.active
+        """Number of calls in progress."""
+        return self._core.admission.active
 
     def drain(self) -> None:
-        """Begin to drain; again, it changes nothing."""
-        self._stop_asked.set()
-
-    # ------------------------------------------------------------ a new reading of the configuration
+        """Begin to drain. Idempotent."""
+        self._stopping.set()
 
     async def reload(self) -> ReloadReport:
-        """Read the configuration again, for new calls. Raises `ConfigError`, and changes nothing then."""
-        async with self._reloading:
-            try:
-                config = await asyncio.to_thread(self._read)
-                report = await self._apply(config)
-            except (ConfigError, StartupError) as error:
-                self._observe(ConfigRead(Outcome(Result.CLIENT_ERROR, "bad_configuration")))
-                raise ConfigError(_problems(error)) from None
-            self._observe(ConfigRead(Outcome(Result.SUCCESS, "read")))
-            return report
+        """Reload the configuration. Raises `ConfigError`; then nothing has changed."""
+        async with self._configuring:
+            return await self._reloader.reload()
 
-    async def _apply(self, read: Config) -> ReloadReport:
-        before = self._live_config.latest.centres
-        warnings = await asyncio.to_thread(find_all_warnings, read)
-        waiting = await self._live_config.reload(read)
-        latest = self._live_config.latest
-        self._warm_up(centre for client, centre in latest.centres.items() if centre is not before.get(client))
-        for key in waiting:
-            logger.warning(
-                "%s: changed, which takes effect with a restart", key, extra={"event": "config_restart_required"}
-            )
-        _log_warnings(warnings)
-        await self._free_unused()
-        return ReloadReport(tuple(waiting), tuple(warnings))
+    # ------------------------------------------------------------ signals
 
-    async def _free_unused(self) -> None:
-        """Free what belongs to versions whose last call is over."""
-        if await self._live_config.free_unused(call.context for call in self._calls.values()):
-            self._metrics.keep_projects(self._live_config.projects)
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
+        # The command blocked it: one that came before there was a handler arrives now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
-    async def _reload_when_told(self) -> None:
+    def _on_reload_signal(self) -> None:
+        self._core.background.start(self._reload_and_log())
+
+    async def _reload_and_log(self) -> None:
         try:
             await self.reload()
         except ConfigError as error:
@@ -272,77 +165,60 @@ class Service:
         except Exception:
             logger.exception("not reloaded", extra={"event": "internal_error"})
 
-    # ------------------------------------------------------------ draining and stopping
-
-    def _watch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
-        # One that came before there was anybody to hear it was kept back until now.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-    def _ask_to_reload(self) -> None:
-        self._background.start(self._reload_when_told())
-
-    def _ask_to_stop(self) -> None:
-        """Drain at the first signal, end at the second. A drain that the API began goes on at the first."""
+    def _on_stop_signal(self) -> None:
+        """Drain at the first signal, end all calls at the second. The first does not hasten a drain of the API."""
         self._stop_signals += 1
-        self._stop_asked.set()
+        self._stopping.set()
         if self._stop_signals == 2:  # noqa: PLR2004 (the one that ends all calls)
             logger.warning("second stop signal: ending %d calls", self.calls, extra={"event": "stop_forced"})
-        self._cut_short_if_told()
+        if self._stop_forced:
+            self._end_calls()
 
-    def _cut_short_if_told(self) -> None:
-        if self._stop_signals > 1:
-            self._cut_short()
+    @property
+    def _stop_forced(self) -> bool:
+        return self._stop_signals > 1
 
-    def _cut_short(self) -> None:
-        """End all calls; one that is ending is left alone, for its record."""
+    # ------------------------------------------------------------ draining
+
+    async def _drain(self) -> None:
+        """Take no new calls, let those in progress end, hand off the rest, wait for the last."""
+        drain_seconds = self._bridge.live_config.latest.config.drain_seconds
+        self._core.admission.draining = True
+        self._systemd.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
+        self._core.observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
+        # An INVITE that was admitted a moment ago is a call too. Once the SIP thread has stopped, nothing would end it.
+        await self._bridge.user_agent.caught_up()
+        if self._stop_forced:
+            self._end_calls()
+        await self._wait_for_calls(drain_seconds)
+        for call in self._core.registry.all():
+            call.drain()
+        await self._wait_for_calls(LAST_CALLS_SECONDS)
+        self._end_calls()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    async def _wait_for_calls(self, seconds: float) -> None:
+        if self._calls:
+            await asyncio.wait(set(self._calls), timeout=seconds)
+
+    def _end_calls(self) -> None:
+        """Cancel all calls except those that are ending, which still write their record."""
         for task, call in self._calls.items():
             if not call.ending:
                 call.ending = True
                 task.cancel()
 
-    async def _drain(self) -> None:
-        """Take no more calls, let those in progress end, hand off the rest, wait for the last."""
-        drain_seconds = self._live_config.latest.config.drain_seconds
-        self._admission.draining = True
-        self._systemd.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
-        self._observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
-        # Who came through the gate a moment ago is a call, too: nobody would end it once the SIP thread has stopped.
-        await self._trunk.caught_up()
-        self._cut_short_if_told()
-        await self._calls_over(drain_seconds)
-        for call in self._registry.all():
-            call.drain()
-        await self._calls_over(LAST_CALLS_SECONDS)
-        self._cut_short()
-        await asyncio.gather(*self._calls, return_exceptions=True)
 
-    async def _calls_over(self, seconds: float) -> None:
-        if self._calls:
-            await asyncio.wait(set(self._calls), timeout=seconds)
+async def _recover(bridge: Bridge) -> None:
+    with bridge.live_config.in_use() as version:
+        await recover(bridge.unfinished, version)
 
 
-def _spare_the_collector() -> None:
-    """Keep the cyclic collector off what lives as long as the process, and let it run seldom.
+def _relieve_collector() -> None:
+    """Exempt what lasts as long as the process from the cyclic collector, and have it run seldom.
 
-    At its defaults it took 15 % of the processor time of a call; calls leave next to no cycles behind.
+    With its defaults it took 15 % of the processor time of a call. Calls leave next to no cycles behind.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _fan_out(observers: tuple[Observer, ...]) -> Observer:
-    """One observer that tells several; what one of them raises harms neither the call nor the others."""
-
-    def observe(event: CallEvent) -> None:
-        for observer in observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("an observer failed", extra={"event": "internal_error"})
-
-    return observe

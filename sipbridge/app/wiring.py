@@ -1,91 +1,135 @@
-"""The clients of one configuration version: their agents, their voices, their CXone."""
+"""The parts of a bridge, and how they are put together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from hashlib import blake2b
-from pathlib import Path
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
-from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
-from sipbridge.agents.websocket import Trust, trust_authorities
+from sipbridge.aio import BackgroundTasks
+from sipbridge.app.live_config import LiveConfig
+from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
-from sipbridge.config import (
-    Config,
-    ProjectConfig,
-    PromptAgentConfig,
-    SipAgentConfig,
-    WebsocketAgentConfig,
-    all_projects,
-)
-from sipbridge.cxone import CxoneClient, HttpClient
+from sipbridge.calls.events import CallEvent
+from sipbridge.calls.ports import Leg, Observer, RecordStore, Unfinished
+from sipbridge.calls.readiness import Readiness
+from sipbridge.calls.registry import CallRegistry
+from sipbridge.config import Config, authority
+from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
-from sipbridge.speech import CommandSpeaker
-from sipbridge.wav import Pcm, read_wav
+from sipbridge.sip.user_agent import SipTrunk, pjsip_version
+from sipbridge.store import open_journal, open_store
+from sipbridge.telemetry import CallLog, Metrics
+from sipbridge.web import AdminControls, EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
 
-if TYPE_CHECKING:
-    from sipbridge.sip.user_agent import SipTrunk
-
-
-def read_recordings(config: Config) -> dict[Path, Pcm]:
-    """Read what prompts play. Takes a while, so not on the loop. Raises `StartupError`."""
-    paths = {
-        project.agent.audio
-        for _, project in all_projects(config)
-        if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
-    }
-    return {path: read_wav(path) for path in paths}
+logger = logging.getLogger(__name__)
 
 
-def clip_name(path: Path, pcm: Pcm) -> str:
-    """Name a recording by its content: another under the same path is another clip, and calls go on with theirs."""
-    return f"{path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate}"
+class Core:
+    """The parts that only keep state: there before anything is opened."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.admission = Admission(config)
+        self.readiness = Readiness(self.admission)
+        self.registry = CallRegistry()
+        self.metrics = Metrics(pjsip_version=pjsip_version())
+        self.event_feed = EventFeed()
+        self.observe = _fan_out((self.metrics, CallLog(), self.event_feed))
+        self.pop_links = PopLinks.from_config(config.http)
+        self.background = BackgroundTasks()
 
 
-def make_agents(
-    config: Config, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]
-) -> Mapping[tuple[str, str], Agent]:
-    """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
-    trust = cache(trust_authorities)
-    return {key: _make_agent(project, trunk, resolver, clips, trust) for key, project in all_projects(config)}
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The parts that are open. `unfinished` are the calls that an earlier run left, `addresses` those in use."""
+
+    user_agent: SipTrunk
+    live_config: LiveConfig
+    store: RecordStore
+    unfinished: Sequence[Unfinished]
+    addresses: str
 
 
-def _make_agent(
-    project: ProjectConfig, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
-) -> Agent:
-    agent = project.agent
-    if isinstance(agent, SipAgentConfig):
-        return SipAgent(agent, trunk, project.handoff)
-    if isinstance(agent, WebsocketAgentConfig):
-        return WebsocketAgent(agent, resolver, trust)
-    return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
+async def open_bridge(
+    core: Core, on_call: Callable[[Leg, Admitted], None], controls: AdminControls, stack: AsyncExitStack
+) -> Bridge:
+    """Open everything; `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
+    config = core.config
+    journal, unfinished = open_journal(config.store)
+    stack.push_async_callback(journal.close)
+    store = open_store(config.store, on_settled=journal.stored)
+    stack.push_async_callback(store.close)
+    resolver = Resolver(asyncio.get_running_loop().time)
+    stack.push_async_callback(resolver.close)
+    resolver.open()
+    http = await stack.enter_async_context(HttpClient(resolver))
+    stack.push_async_callback(_end_background, core.background)
+    user_agent = SipTrunk(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
+    start = CallContext(
+        config=config,
+        agents={},
+        speakers={},
+        centres={},
+        store=store,
+        journal=journal,
+        dialler=user_agent,
+        observe=core.observe,
+        registry=core.registry,
+        admission=core.admission,
+        pop_url=core.pop_links.make,
+    )
+    live_config = LiveConfig(start, user_agent, http, resolver)
+    stack.push_async_callback(live_config.close)
+    web = await _open_web(core, live_config, store, controls, stack)
+    await live_config.load()
+    # The user agent opens last and closes first: a call finds everything that it needs.
+    stack.push_async_callback(user_agent.stop)
+    sip = await user_agent.start()
+    return Bridge(user_agent, live_config, store, unfinished, f"sip {' '.join(sip)} {web}")
 
 
-def make_speakers(config: Config, trunk: SipTrunk, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
-    """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
-    speakers: dict[tuple[str, str], Speaker] = {}
-    earlier = dict(all_projects(before.config))
-    for key, project in all_projects(config):
-        if project.tts_command is None:
-            continue
-        if key in before.speakers and earlier[key].tts_command == project.tts_command:
-            speakers[key] = before.speakers[key]
-        else:
-            speakers[key] = CommandSpeaker(project.tts_command, trunk.load_clip, trunk.drop_clip)
-    return speakers
+async def _open_web(
+    core: Core, live_config: LiveConfig, store: RecordStore, controls: AdminControls, stack: AsyncExitStack
+) -> str:
+    """Open the HTTP listeners; return their addresses as the ready line shows them."""
+    deps = WebDeps(
+        config=lambda: live_config.latest.config,
+        directory=core.registry,
+        store=store,
+        metrics_page=core.metrics.page,
+        readiness=core.readiness.reason,
+        events=core.event_feed,
+        pop_links=core.pop_links,
+        admin_controls=controls,
+        count_request=core.metrics.count_request,
+    )
+    http, admin = core.config.http.listen, core.config.http.admin.listen
+    listener, address = await start_web(make_app(deps), http.host, http.port)
+    stack.push_async_callback(listener.cleanup)
+    shown = f"http http://{authority(*address)}"
+    if admin:
+        listener, address = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
+        stack.push_async_callback(listener.cleanup)
+        shown += f" admin http://{authority(*address)}"
+    return shown
 
 
-def make_centres(
-    config: Config, http: HttpClient, observe: Observer, before: CallContext
-) -> Mapping[str, ContactCentre]:
-    """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
-    centres: dict[str, ContactCentre] = {}
-    for client, settings in config.clients.items():
-        earlier = before.config.clients.get(client)
-        if client in before.centres and earlier and earlier.cxone == settings.cxone:
-            centres[client] = before.centres[client]
-        else:
-            centres[client] = CxoneClient(client, settings.cxone, http, observe)
-    return centres
+async def _end_background(background: BackgroundTasks) -> None:
+    background.cancel()
+    await background.wait()
+
+
+def _fan_out(observers: tuple[Observer, ...]) -> Observer:
+    """Return one observer that notifies several. If one raises, neither the call nor the others notice."""
+
+    def observe(event: CallEvent) -> None:
+        for observer in observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer failed", extra={"event": "internal_error"})
+
+    return observe

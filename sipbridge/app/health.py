@@ -1,0 +1,44 @@
+"""The health of the process: how late its threads are, and what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sipbridge.app.systemd import SystemdNotifier
+from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.readiness import Readiness
+from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.telemetry import Metrics
+
+CHECK_INTERVAL_SECONDS = 1.0
+
+
+class HealthMonitor:
+    """Measures the SIP thread and the event loop, for `/readyz`, the metrics and systemd's watchdog."""
+
+    def __init__(
+        self, user_agent: SipTrunk, store: RecordStore, readiness: Readiness, metrics: Metrics, systemd: SystemdNotifier
+    ) -> None:
+        self._user_agent = user_agent
+        self._store = store
+        self._readiness = readiness
+        self._metrics = metrics
+        self._systemd = systemd
+
+    async def run(self) -> None:
+        """Check each second until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+            await self.check()
+
+    async def check(self) -> None:
+        """Have the SIP thread answer once, and publish what it and the loop hold."""
+        lag_seconds, shortage = await self._user_agent.measure_lag()
+        self._readiness.turned(shortage)
+        self._systemd.alive()
+        self._metrics.set_sip_thread_lag(lag_seconds)
+        self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
+        self._metrics.set_pjsip_pools_in_use(self._user_agent.pools_in_use())
+        self._metrics.set_media_counts(*self._user_agent.audio_counts())
+        self._metrics.set_dialog_strangers(self._user_agent.strangers())
+        self._metrics.set_store_pending_records(self._store.waiting)

@@ -1,0 +1,102 @@
+"""What the health check publishes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from sipbridge.app import health
+from sipbridge.app.health import HealthMonitor
+from sipbridge.app.systemd import SystemdNotifier
+from sipbridge.calls.admission import Admission
+from sipbridge.calls.readiness import Readiness
+from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.telemetry import Metrics
+from tests.calls.world import make_config
+from tests.fakes import FakeStore, Journal
+
+
+class UserAgent:
+    """A SIP side that is late by 0.25 s, with a shortage or without."""
+
+    shortage: str | None = None
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.checked_thrice = asyncio.Event()
+
+    async def measure_lag(self) -> tuple[float, str | None]:
+        self.checks += 1
+        if self.checks == 3:
+            self.checked_thrice.set()
+        return 0.25, self.shortage
+
+    def pools_in_use(self) -> int:
+        return 7
+
+    def audio_counts(self) -> tuple[int, int, int, int]:
+        return 1, 2, 3, 4
+
+    def strangers(self) -> int:
+        return 5
+
+
+class Systemd(SystemdNotifier):
+    """Counts signs of life."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.signs = 0
+
+    def alive(self) -> None:
+        self.signs += 1
+
+
+class Scene:
+    """A monitor and all that it publishes to."""
+
+    def __init__(self) -> None:
+        self.user_agent = UserAgent()
+        self.readiness = Readiness(Admission(make_config()))
+        self.metrics = Metrics(pjsip_version="2.15")
+        self.systemd = Systemd()
+        agent: Any = self.user_agent
+        self.monitor = HealthMonitor(
+            cast("SipTrunk", agent), FakeStore(Journal()), self.readiness, self.metrics, self.systemd
+        )
+
+
+async def test_the_first_check_makes_the_bridge_ready_and_each_is_a_sign_of_life() -> None:
+    scene = Scene()
+    assert scene.readiness.reason() == "starting"
+    await scene.monitor.check()
+    assert scene.readiness.reason() is None
+    assert scene.systemd.signs == 1
+
+
+async def test_a_shortage_on_the_sip_side_is_why_no_call_is_taken() -> None:
+    scene = Scene()
+    scene.user_agent.shortage = "no RTP ports"
+    await scene.monitor.check()
+    assert scene.readiness.reason() == "full: no RTP ports"
+
+
+async def test_what_the_threads_hold_goes_into_the_metrics() -> None:
+    scene = Scene()
+    await scene.monitor.check()
+    page = scene.metrics.page().decode()
+    assert "sipbridge_sip_thread_lag_seconds 0.25" in page
+    assert "sipbridge_pjsip_pools_in_use 7.0" in page
+    assert "sipbridge_store_pending_records 0.0" in page
+
+
+async def test_it_checks_again_and_again_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_INTERVAL_SECONDS", 0.001)
+    scene = Scene()
+    task = asyncio.create_task(scene.monitor.run())
+    await asyncio.wait_for(scene.user_agent.checked_thrice.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
