@@ -1,4 +1,4 @@
-"""Mutations of bodies, as of SDP."""
+"""Mutations of bodies, such as SDP."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _sdp_piece(chance: random.Random, lines: Lines) -> Lines:
 
 
 @_on_body
-def _body_of_junk(chance: random.Random, lines: Lines) -> Lines:  # noqa: ARG001 (as its like)
+def _body_of_junk(chance: random.Random, lines: Lines) -> Lines:  # noqa: ARG001 (same signature as the others)
     return [chance.randbytes(chance.choice((1, 50, 3000)))]
 
 

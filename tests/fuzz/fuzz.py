@@ -1,4 +1,4 @@
-"""`make fuzz`: hostile messages by the ten thousand, while calls are in progress that must not notice.
+"""`make fuzz`: tens of thousands of hostile messages, which must not disturb the calls in progress.
 
 `python -m tests.fuzz.fuzz [--messages N] [--seed N] [--folder DIR] [--rest SECONDS]`
 """
@@ -40,18 +40,18 @@ BATCH = 25
 _SETTLE_SECONDS = 100.0
 _LOOK_SECONDS = 10.0
 _POOLS = 20  # more than before: a REFER's subscription may last ten minutes
-_SAMPLES = 5  # of memory, on the way
+_SAMPLES = 5  # of memory, during the run
 _OF_ITSELF = re.compile(r'"event":"internal_error"|Traceback|Assert|core dumped|"level":"ERROR"')
 
 
 class FuzzFailedError(Exception):
-    """The bridge did not live through it; the message names the file with the last messages."""
+    """The bridge failed; the message names the file with the last messages sent."""
 
 
 def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None], rest_seconds: float = 0) -> FuzzReport:
-    """Run the bridge, hold calls through it, and send it so many mutants. Raises `FuzzFailedError`.
+    """Run the bridge, hold calls through it, and send it this many mutants. Raises `FuzzFailedError`.
 
-    After a rest memory is looked at once more: what is not needed is given back within two minutes.
+    Memory is measured once more after a rest: the bridge releases what it no longer needs within two minutes.
     """
     report = FuzzReport()
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None], res
         callers = stack.enter_context(media_load("rtp", folder, "callers", 0))
         agents = stack.enter_context(media_load("websocket", folder, "agents", 100))
         mutator = Mutator(seed)
-        # The peer must know the bridge's port and the bridge the peer's: that of the peer's UDP socket comes first.
+        # The peer must know the bridge's port and the bridge the peer's, so the peer's UDP socket is opened first.
         placeholder = socket.socket(type=socket.SOCK_DGRAM)
         placeholder.bind(("127.0.0.1", 0))
         port = placeholder.getsockname()[1]
@@ -76,11 +76,11 @@ def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None], res
         at_rest = _Held.by(running)
         with _bystanders(running, folder, callers) as held:
             pid = running.program.pid
-            before = wait_for(lambda: _Held.by(running).beyond(at_rest), "the metrics to know of the bystanders")
+            before = wait_for(lambda: _Held.by(running).beyond(at_rest), "the bystanders' calls in the metrics")
             report.memory_mb.append(rss_mb(pid))
             _send(report, running, peer, messages, folder, say)
             peer.close()
-            say("waiting for all but the bystanders to end")
+            say("waiting for all calls but the bystanders' to end")
             after = _settle(running, peer, before)
             report.memory_mb.append(rss_mb(pid))
             report.files = before.files, after.files
@@ -92,7 +92,7 @@ def fuzz(messages: int, seed: int, folder: Path, say: Callable[[str], None], res
             for call_id in held:
                 answer = running.project("fuzz", "bystander", key("bystander")).ask(f"calls/{call_id}/hangup", "POST")
                 if answer.status // 100 != 2:
-                    raise FuzzFailedError(f"a bystander's call cannot be ended: {answer.body!r}")
+                    raise FuzzFailedError(f"the API cannot end a bystander's call: {answer.body!r}")
         running.wait_for_metric(0, "sipbridge_calls_active")
         report.audio = _audio(callers, agents)
         report.kinds, report.statuses = mutator.counts, dict(peer.statuses)
@@ -119,7 +119,7 @@ _GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeti
 
 @contextmanager
 def _bystanders(running: Bridge, folder: Path, callers: Load) -> Iterator[list[str]]:
-    """Hold calls with audio both ways; gives their ids. SIPp checks, at the end, that each gets its BYE."""
+    """Hold calls with audio in both directions; yield their ids. SIPp checks that each gets its BYE at the end."""
     project = running.project("fuzz", "bystander", key("bystander"))
     keys = {"token": token("bystander"), "contact_id": "1", "main_contact_id": "1", "payload_type": "0"}
     options = some_calls(BYSTANDERS)
@@ -167,12 +167,12 @@ def _last_words(running: Bridge, sent: list[bytes], folder: Path) -> str:
     file = folder / "last-messages.bin"
     file.write_bytes(b"\n-----8<-----\n".join(sent))
     state = "hangs" if running.program.is_running else f"has ended ({running.program.wait()})"
-    return f"the bridge {state}; what it was sent last: {file}; its log: {running.program.log}"
+    return f"the bridge {state}; the last messages sent: {file}; its log: {running.program.log}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What the bridge holds: calls that are up, files and sockets that are open, PJSIP's pools in use."""
+    """What the bridge holds: calls in progress, open files and sockets, PJSIP's pools in use."""
 
     calls: int
     files: int
@@ -195,7 +195,7 @@ class _Held:
 
 
 def _settle(running: Bridge, peer: HostilePeer, before: _Held) -> _Held:
-    """Wait until calls, memory for them, and the sockets of others are as before; return what is held then."""
+    """Wait until calls, their memory and the sockets of others are as before; return what is held then."""
 
     def settled() -> _Held | None:
         peer.listen()
@@ -203,7 +203,7 @@ def _settle(running: Bridge, peer: HostilePeer, before: _Held) -> _Held:
         return held if held.is_no_more_than(before) else None
 
     def hung_up() -> _Held | None:
-        # Again and again: one may have been on its way to its agent.
+        # Repeated, because a call may have been on its way to its agent.
         for name in _NAMES:
             _hang_up_all(running.project("fuzz", name, key(name)))
         with suppress(TimeoutError):
@@ -217,7 +217,7 @@ def _settle(running: Bridge, peer: HostilePeer, before: _Held) -> _Held:
 
 
 def _hang_up_all(project: Project) -> None:
-    """End what is left: some calls have been set up in words that the peer cannot end them in."""
+    """End the remaining calls: mutants have set up some with headers in which the peer cannot end them."""
     page = project.ask("calls?limit=200").json()["calls"]
     while page:
         for call in page:
@@ -229,7 +229,7 @@ def _hang_up_all(project: Project) -> None:
 
 def _audio(callers: Load, agents: Load) -> Quality:
     ours, theirs = callers.stop(), agents.stop()
-    # Of the bystanders alone: the first to have called, and to have been called.
+    # Of the bystanders only: the first to have called, and to have been called.
     total = judge_all({stream: sent for stream, sent in ours.sent.items() if stream < BYSTANDERS}, theirs.heard)
     total.add(
         judge_all({stream: sent for stream, sent in theirs.sent.items() if stream < 100 + BYSTANDERS}, ours.heard)
@@ -238,12 +238,12 @@ def _audio(callers: Load, agents: Load) -> Quality:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run and print; 1 where the bridge did not take it."""
+    """Run and print; return 1 if the bridge failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.fuzz", description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; kept")
-    parser.add_argument("--rest", type=float, default=130, metavar="SECONDS", help="before memory is looked at last")
+    parser.add_argument("--rest", type=float, default=130, metavar="SECONDS", help="pause before the last measurement")
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="sipbridge-fuzz-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Mutations of headers, and how a message is taken apart and put together for all others."""
+"""Mutations of headers, and the functions that split and join a message for all other mutations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .hostile_values import HEADERS, NUMBERS, PARAMETERS, PIECES, URIS, VALUES
 Lines = list[bytes]
 Kinds = tuple[Callable[[random.Random, bytes], bytes], ...]
 
-# What decides whether the message gets in, and to whom.
+# These headers decide whether the message is admitted, and to whom it goes.
 _IDENTITY = re.compile(rb"(X-Auth-Token|X-InContact-|From|To|Call-ID|CSeq|Via|f|t|i|v)\b", re.IGNORECASE)
 _LENGTH = re.compile(rb"^(Content-Length|l)[ \t]*:.*$", re.IGNORECASE | re.MULTILINE)
 _NUMBER = re.compile(rb"\d+")
@@ -25,7 +25,7 @@ def split(message: bytes) -> tuple[bytes, Lines, bytes]:
 
 
 def join(chance: random.Random, start: bytes, lines: Lines, body: bytes) -> bytes:
-    """Put together, mostly with the right Content-Length: over TCP a wrong one ends all that comes behind it."""
+    """Join the parts, mostly with the right Content-Length: over TCP a wrong one ends everything after it."""
     head = b"\r\n".join([start, *lines])
     if chance.random() < 0.93:
         head = _LENGTH.sub(lambda found: b"%s: %d" % (found[1], len(body)), head)
@@ -33,7 +33,7 @@ def join(chance: random.Random, start: bytes, lines: Lines, body: bytes) -> byte
 
 
 def _place(chance: random.Random, lines: Lines) -> int:
-    """A line to be changed; rarely one of those that name call and caller."""
+    """Choose a line to change; rarely one that identifies the call and the caller."""
     places = [place for place, line in enumerate(lines) if not _IDENTITY.match(line)]
     return chance.choice(places) if places and chance.random() < 0.8 else chance.randrange(len(lines))
 

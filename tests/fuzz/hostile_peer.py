@@ -1,7 +1,8 @@
-"""A SIP peer that sends mutants of our scenarios' messages, deep into calls that it has set up for that.
+"""A SIP peer that sends mutants of the scenarios' messages within calls that it has set up for the purpose.
 
-It calls the bridge and is called by it (as a SIP agent); what it is asked in those calls it answers, so that they get
-on to where the next mutant hits. All of it over one UDP socket and one TCP connection, in the caller's thread.
+It calls the bridge and is called by it (as a SIP agent). It responds to the bridge's requests in those calls, so that
+they progress to the states that the next mutants test. It uses one UDP socket, one TCP connection and the caller's
+thread.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _COPIED = ("Via", "From", "To", "Call-ID", "CSeq", "Record-Route")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to call: a number, and the token of a project."""
+    """A number to call, and the token of a project."""
 
     number: str
     token: str
@@ -41,7 +42,7 @@ class Target:
 
 @dataclass
 class HostileDialog:
-    """A dialog with the bridge, and what the scenarios' messages are filled with to belong to it."""
+    """A dialog with the bridge, and the values that make a scenario's message part of it."""
 
     values: dict[str, str]
     over_tcp: bool
@@ -52,7 +53,7 @@ class HostileDialog:
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """A message of the bridge's, as far as it matters here."""
+    """The parts of a message from the bridge that matter here."""
 
     start: str
     headers: dict[str, str]
@@ -77,12 +78,12 @@ class _Received:
         return (self.headers.get("CSeq", "").split() or [""])[-1]
 
     def copied(self) -> dict[str, str]:
-        """The headers that an answer copies, whole lines."""
+        """The header lines that a response copies."""
         return {f"{name}": f"{name}: {self.headers[name]}" for name in _COPIED if name in self.headers}
 
 
 class HostilePeer:
-    """Sends to the bridge at `udp` and `tcp` (`HOST:PORT`) as `mutator` says, in calls to `targets`."""
+    """Sends to the bridge at `udp` and `tcp` (`HOST:PORT`) as `mutator` decides, in calls to `targets`."""
 
     def __init__(self, mutator: Mutator, udp: str, tcp: str, targets: list[Target], port: int = 0) -> None:
         self.statuses: Counter[int] = Counter()
@@ -110,13 +111,13 @@ class HostilePeer:
 
     @property
     def port(self) -> int:
-        """Where it can be called, over UDP."""
+        """The host and port under which it can be called over UDP."""
         return int(self._udp.getsockname()[1])
 
     # ------------------------------------------------------------ mutants
 
     def send_mutants(self, count: int) -> list[bytes]:
-        """Send so many, all over UDP or all over TCP; returns what was sent."""
+        """Send this many mutants, all over UDP or all over TCP; return what was sent."""
         over_tcp = self._mutator.odds(0.5)
         mutants = [self._mutator.mutant(self._good(over_tcp=over_tcp)) for _ in range(count)]
         if over_tcp:
@@ -127,14 +128,14 @@ class HostilePeer:
         return mutants
 
     def call(self, *, over_tcp: bool) -> None:
-        """Make a good call, to be kept for mutants to come."""
+        """Set up a good call for later mutants."""
         template = self._mutator.pick(
             [each for each in self._calls[False] if each.scenario in {"update", "hold_resume", "info"}]
         )
         self._send(template.fill(self._fresh(over_tcp=over_tcp)), over_tcp=over_tcp)
 
     def _good(self, *, over_tcp: bool) -> bytes:
-        """The next message that a mutant is made of."""
+        """Return the next message to mutate."""
         share = self._mutator.odds
         dialogs = [each for each in self._dialogs if each.over_tcp == over_tcp]
         if dialogs and share(0.5):
@@ -155,7 +156,7 @@ class HostilePeer:
         return _in_place_of(message, dialog.parties)
 
     def _fresh(self, *, over_tcp: bool) -> dict[str, str]:
-        """What a message of a new call is filled with."""
+        """Return the values for a message of a new call."""
         number = next(self._numbers)
         target = self._mutator.pick(self._targets)
         host, port = self._remote_tcp if over_tcp else self._remote
@@ -187,10 +188,10 @@ class HostilePeer:
             "cseq": "1",
         }
 
-    # ------------------------------------------------------------ what the bridge says
+    # ------------------------------------------------------------ messages from the bridge
 
     def listen(self) -> None:
-        """Take in what has come, and answer it."""
+        """Read what has arrived, and respond."""
         with suppress(BlockingIOError):
             while True:
                 try:
@@ -217,7 +218,7 @@ class HostilePeer:
             self._answer(message, "200 OK", "")
 
     def _acknowledge_provisional(self, message: _Received) -> None:
-        """Send PRACK (RFC 3262), good or not: no scenario of ours has one."""
+        """Send PRACK (RFC 3262), good or not: none of our scenarios has one."""
         dialog = self._dialog_of(message)
         if dialog is not None:
             template = next(each for each in self._inside[False] if each.method == "UPDATE" and "v=0" not in each.text)
@@ -227,7 +228,7 @@ class HostilePeer:
             self._send(self._mutator.mutant(prack) if self._mutator.odds(0.5) else prack, over_tcp=message.over_tcp)
 
     def _confirm(self, message: _Received) -> None:
-        """Acknowledge our call's answer, and keep it if it is a good one; else it is over."""
+        """Acknowledge the answer to our call. Keep the call if the answer is good; otherwise it is over."""
         dialog = self._dialog_of(message)
         if dialog is None:
             return
@@ -237,7 +238,7 @@ class HostilePeer:
             self._keep(dialog)
 
     def _dialog_of(self, message: _Received) -> HostileDialog | None:
-        """The dialog that an answer to our INVITE belongs to."""
+        """Return the dialog that a response to our INVITE belongs to."""
         identity = re.fullmatch(r"fuzz-(\d+)", message.headers.get("Call-ID", ""))
         tag = _TAG.search(message.headers.get("To", ""))
         target = _URI.search(message.headers.get("Contact", ""))
@@ -252,7 +253,7 @@ class HostilePeer:
         }
         number = (message.headers.get("CSeq", "").split() or ["1"])[0]
         following = itertools.count(int(number) + 1 if number.isdecimal() else 2)
-        # As the bridge has understood them, whatever it was that we had written.
+        # As the bridge has understood them, whatever we had written.
         parties = {name: text for name, text in message.headers.items() if name in {"From", "To"}}
         return HostileDialog(values, message.over_tcp, called=False, parties=parties, requests=following)
 
@@ -274,7 +275,7 @@ class HostilePeer:
         self._send(self._request(dialog, template), over_tcp=dialog.over_tcp)
 
     def _be_called(self, invite: _Received) -> None:
-        """Be an agent that answers strangely, and mostly takes the call in the end."""
+        """Respond as an agent with strange responses, and in most cases answer the call in the end."""
         number = str(next(self._numbers))
         values = {**self._fresh(over_tcp=False), "call_number": number}
         headers = invite.copied()
@@ -362,14 +363,14 @@ class HostilePeer:
             yield head.lstrip() + b"\r\n\r\n" + rest[:length]
 
     def close(self) -> None:
-        """End the calls that are left, and all of it."""
+        """End the remaining calls, and the connections."""
         while self._dialogs:
             self._end(self._dialogs.popleft())
         self.listen()
         self._disconnect()
 
     def release(self) -> None:
-        """Give the port back."""
+        """Close the socket."""
         self._udp.close()
 
 
@@ -382,13 +383,13 @@ def _pick(*, method: str, in_dialog: bool) -> tuple[Template, ...]:
 
 
 def _inside(*, called: bool) -> tuple[Template, ...]:
-    """Requests in a dialog: of one that the bridge has called, or of one that has called it."""
+    """Return True for requests in a dialog that the bridge has set up, or that was set up with it."""
     requests = (each for each in templates() if not each.is_response and each.is_in_dialog)
     return tuple(each for each in requests if ("[$caller]" in each.text) == called)
 
 
 def _in_place_of(message: bytes, headers: dict[str, str]) -> bytes:
-    """The message with these headers in the place of its own."""
+    """Return the message with these headers replacing its own."""
     for name, value in headers.items():
         head, found, rest = message.partition(f"\r\n{name}: ".encode())
         if found:

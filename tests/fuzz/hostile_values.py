@@ -1,4 +1,4 @@
-"""What a hostile peer writes where the bridge expects something else: the mutator's vocabulary."""
+"""Values that a hostile peer writes in a message: the mutator's vocabulary."""
 
 from __future__ import annotations
 

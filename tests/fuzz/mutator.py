@@ -1,7 +1,7 @@
-"""Makes hostile messages out of good ones: the same seed and the same messages give the same bytes.
+"""Makes hostile messages from good ones: the same seed and the same messages give the same bytes.
 
-Most mutants keep what the bridge looks at first (the number, the token, the contact id, the dialog's tags), since one
-that is refused at the door tries nothing behind it.
+Most mutants keep the parts that the bridge checks first (the number, the token, the contact id, the dialog's tags),
+since a message that is rejected early tests nothing behind the first check.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MAX_BYTES = 60_000
 
 
 class Mutator:
-    """A source of mutants. `counts` tells how many it has made, by kind of mutation."""
+    """A source of mutants. `counts` has the number of mutations by kind."""
 
     def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 (it shall be the same each time)
+        self._chance = random.Random(seed)  # noqa: S311 (no secret, and the same each time)
         self.counts: dict[str, int] = {}
 
     def mutant(self, message: bytes) -> bytes:
-        """Return the message with one to three things wrong with it."""
+        """Return the message with one to three mutations."""
         for _ in range(self._chance.choice((1, 1, 1, 2, 2, 3))):
             kinds = self._chance.choices((HEADER_KINDS, BODY_KINDS, RAW_KINDS, START_KINDS), (48, 32, 12, 8))[0]
             if kinds is BODY_KINDS and message.endswith(b"\r\n\r\n"):
@@ -38,7 +38,7 @@ class Mutator:
         return message[:_MAX_BYTES]
 
     def pieces(self, messages: Sequence[bytes]) -> list[bytes]:
-        """Return the bytes of some messages as they may come over a stream: cut in odd places, or all at once."""
+        """Return the bytes of some messages as a stream may deliver them: cut in odd places, or all at once."""
         text = b"".join(messages)
         if self._chance.random() < 0.3:
             return [text]
@@ -46,9 +46,9 @@ class Mutator:
         return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
 
     def odds(self, share: float) -> bool:
-        """Toss a coin that shows true so often."""
+        """Return True with this probability."""
         return self._chance.random() < share
 
     def pick(self, among: Sequence[T]) -> T:
-        """Pick one."""
+        """Choose one."""
         return self._chance.choice(among)

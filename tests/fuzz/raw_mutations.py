@@ -1,4 +1,4 @@
-"""Mutations of the start line, and of a message's bytes whatever they mean."""
+"""Mutations of the start line, and of a message's bytes regardless of their meaning."""
 
 from __future__ import annotations
 

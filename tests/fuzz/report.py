@@ -1,4 +1,4 @@
-"""What a run of the fuzzer has shown."""
+"""The results of a run of the fuzzer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.harness.media.quality import Quality, percentile
 
 @dataclass
 class FuzzReport:
-    """Memory in megabytes: before, at each fifth of the messages, afterwards, rested; times in milliseconds.
+    """Memory in megabytes: before, at each fifth of the messages, afterwards, and rested; times in milliseconds.
 
-    `files` are those that were open before and afterwards, `pools` PJSIP's that were in use, `complaints` lines of the
-    bridge's log about a fault of its own.
+    `files` are the numbers of open files before and afterwards, `pools` those of PJSIP's pools in use, `complaints`
+    lines of the bridge's log about a fault of its own.
     """
 
     messages: int = 0

@@ -1,4 +1,4 @@
-"""The hostile peer's own tools: mutants are the same for the same seed, and most get past the door."""
+"""The hostile peer's tools: the same seed gives the same mutants, and most of them pass the first checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert some_mutants(1) != some_mutants(2)
 
 
-def test_the_scenarios_have_messages_of_every_kind() -> None:
+def test_the_scenarios_contain_messages_of_every_kind() -> None:
     methods = {each.method for each in templates()}
     assert {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "UPDATE", "200"} <= methods
 
 
-def test_a_filled_message_is_whole() -> None:
+def test_a_filled_message_is_complete() -> None:
     for template in templates():
         head, _, body = template.fill(VALUES).partition(b"\r\n\r\n")
         assert not re.search(rb"\[[a-z]", head)
@@ -34,7 +34,7 @@ def test_a_filled_message_is_whole() -> None:
             assert re.search(rb"^(Content-Length|l): %d\r?$" % len(body), head, re.MULTILINE)
 
 
-def test_most_mutants_keep_what_gets_them_past_the_door() -> None:
+def test_most_mutants_keep_the_parts_that_are_checked_first() -> None:
     mutator = Mutator(1)
     invites = [each.fill(VALUES) for each in templates() if each.method == "INVITE" and "[token]" in each.text]
     mutants = [mutator.mutant(invite) for invite in invites * 20]
@@ -45,14 +45,14 @@ def test_most_mutants_keep_what_gets_them_past_the_door() -> None:
     )
 
 
-def test_every_kind_of_mutation_happens() -> None:
+def test_every_kind_of_mutation_occurs() -> None:
     mutator = Mutator(1)
     for template in templates() * 10:
         mutator.mutant(template.fill(VALUES))
     assert len(mutator.counts) > 30
 
 
-def test_a_stream_is_cut_into_pieces_and_nothing_is_lost() -> None:
+def test_a_stream_is_cut_into_pieces_without_loss() -> None:
     mutator = Mutator(1)
     messages = some_mutants(1)
     assert all(b"".join(mutator.pieces(messages)) == b"".join(messages) for _ in range(20))

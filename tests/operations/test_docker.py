@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be judged without building it (`.ci/image` builds it and calls through it)."""
+"""The Dockerfile, as far as it can be checked without building it (`.ci/image` builds it and calls through it)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
 IGNORED = (ROOT / "config" / "deploy" / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
 
 
-def test_the_process_is_not_root_and_is_drained_by_a_stop() -> None:
+def test_the_process_is_not_root_and_a_stop_drains_it() -> None:
     assert re.findall(r"^USER (.+)$", LAST_STAGE, re.MULTILINE) == ["sipbridge"]
     assert re.findall(r"^STOPSIGNAL (.+)$", LAST_STAGE, re.MULTILINE) == ["SIGTERM"]
 
 
-def test_it_is_built_by_the_script_of_make_setup() -> None:
+def test_the_image_is_built_by_the_script_of_make_setup() -> None:
     assert "config/setup --release" in DOCKERFILE
     assert "config/setup" in (ROOT / "Makefile").read_text()
 
 
-def test_no_secret_can_get_into_a_layer() -> None:
-    # Only what is named reaches the builder, and nothing is handed over by argument or environment.
+def test_no_secret_can_enter_a_layer() -> None:
+    # Only the listed files reach the builder, and no value is passed by argument or environment.
     assert "*" in IGNORED
     allowed = [line[1:] for line in IGNORED if line.startswith("!")]
     assert [path for path in allowed if not (ROOT / path).exists()] == []
@@ -34,7 +34,7 @@ def test_no_secret_can_get_into_a_layer() -> None:
     ]
 
 
-def test_what_is_installed_is_what_was_tested() -> None:
+def test_the_image_installs_the_tested_versions() -> None:
     runtime, everything = (_pinned(f"{name}.lock") for name in ("runtime", "requirements"))
     assert runtime.items() <= everything.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

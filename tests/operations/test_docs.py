@@ -1,4 +1,4 @@
-"""The documents for operators name what the program has, and all of it."""
+"""The operators' documents name the program's metrics and events correctly and completely."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 THREATS = (DOCS / "threat-model.md").read_text(encoding="utf-8")
-# Of the agents' protocol, which has events too; and programs that are no bridge.
+# Events of the agents' protocol, and programs other than the bridge.
 NO_LOGS = ("agents/websocket", "simulators")
 
 
-def test_every_metric_that_is_named_exists() -> None:
+def test_every_documented_metric_exists() -> None:
     named = set(re.findall(r"\b(?:sipbridge|process)_[a-z_]+\b(?!\.[ch]pp)", OPERATIONS + THREATS)) - {
         "sipbridge_pjsip"
     }
     assert named - _series() == set()
 
 
-def test_the_table_of_events_has_every_event_and_no_other() -> None:
+def test_the_table_of_events_is_complete_and_correct() -> None:
     table = re.findall(r"^\| (`[a-z_`, ]+) \| (?:info|warning|error)", OPERATIONS, re.MULTILINE)
     listed = {name for cell in table for name in re.findall(r"`([a-z_]+)`", cell)}
     assert listed == _events()
 
 
-def test_every_event_that_a_query_looks_for_exists() -> None:
+def test_every_event_in_a_query_exists() -> None:
     sought = set(re.findall(r'\.event == "([a-z_]+)"', OPERATIONS))
     assert sought
     assert sought - _events() == set()
 
 
 @pytest.mark.parametrize("page", ["operations.md", "threat-model.md"])
-def test_what_is_linked_to_is_there(page: str) -> None:
+def test_every_link_has_a_target(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         path, _, anchor = link.partition("#")
@@ -48,7 +48,7 @@ def test_what_is_linked_to_is_there(page: str) -> None:
             assert anchor in _anchors(target.read_text(encoding="utf-8")), link
 
 
-def test_every_test_that_the_threat_model_names_is_there() -> None:
+def test_every_test_in_the_threat_model_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)`", THREATS)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -67,6 +67,6 @@ def _events() -> set[str]:
 
 
 def _anchors(text: str) -> set[str]:
-    """What GitHub makes of headings."""
+    """Return the anchors that GitHub makes of the headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

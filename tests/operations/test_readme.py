@@ -1,7 +1,7 @@
 """The README's path from a clone to a service, run word for word.
 
-As root, in a mount namespace whose /etc, /opt, /usr/local and /var/lib are overlays: nothing of this machine changes.
-In place of systemd the command of the unit is run; `.ci/service` boots a real one.
+It runs as root, in a mount namespace whose /etc, /opt, /usr/local and /var/lib are overlays: the machine is not
+changed. Instead of systemd, the test runs the command of the unit; `.ci/service` boots a real systemd.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def blocks(kind: str) -> list[str]:
 
 
 @needs_root
-@pytest.mark.timeout(900)  # PJSIP is compiled if the Python of this system is another than that of .venv
+@pytest.mark.timeout(900)  # PJSIP is compiled if this system's Python differs from that of .venv
 def test_the_path_from_a_clone_to_a_service_works_word_for_word(tmp_path: Path) -> None:
     install, check, start = blocks("sh")
     (secrets,) = blocks("bash")
@@ -79,7 +79,7 @@ def test_the_path_from_a_clone_to_a_service_works_word_for_word(tmp_path: Path) 
     assert '"message":"stopped"' in _text(tmp_path / "err")
 
 
-def test_the_example_is_valid_with_the_variables_that_its_head_lists() -> None:
+def test_the_example_is_valid_with_the_variables_in_its_header() -> None:
     head = (ROOT / "config" / "example.yaml").read_text(encoding="utf-8").partition("\nsip:")[0]
     commands = re.findall(r"^#   ((?:export|sipbridge) .*)$", head, re.MULTILINE)
     assert commands[-1].startswith("sipbridge check")

@@ -1,4 +1,4 @@
-"""Every word that tells an operator how something went is explained in a document."""
+"""Every word for an outcome that an operator reads is explained in a document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sipbridge.handoffs.outcome import Result
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md")
-# Constructors and methods that take such a word, and where it stands among their arguments.
+# Constructors and methods that take such a word, and its position among their arguments.
 TAKE_WORDS = {"Outcome": 1, "Ending": 2, "Hangup": 1, "ConversationEnd": 1, "note_fault": 0, "note_refused_handoff": 0}
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -23,7 +23,7 @@ WORD = re.compile(r"[a-z][a-z0-9_]*")
 def test_every_word_for_an_outcome_is_documented() -> None:
     documented = {word for page in PAGES for word in _quoted(ROOT / "docs" / page)}
     words = {*_words_of_values(), *_words_in_code()}
-    assert len(words) > 50  # they were found
+    assert len(words) > 50  # the search works
     assert words - documented == set()
 
 

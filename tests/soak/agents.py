@@ -1,4 +1,4 @@
-"""Those who talk in a soak: a WebSocket agent of changing mood, callers' audio that stops, an operator at the API."""
+"""The speakers of a soak: a WebSocket agent of random behaviour, callers' audio that stops, an operator at the API."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tests.harness.worker import Worker
 
 _SPEAKS_FRAMES = 25
 _ECHO_SECONDS = 1.0  # of each call; then the caller's RTP stops
-_FORGOTTEN_SECONDS = 2.0  # a far end that was quiet for so long is another call
+_FORGOTTEN_SECONDS = 2.0  # a far end that was silent for this long is another call
 _LOOK_SECONDS = 0.2
 _ERRS = _HANGS_UP = 0.2
 
 
 class MoodyCall(AgentCall):
-    """One connection; what it does, its agent says."""
+    """One connection; the agent decides its actions."""
 
     def drop(self) -> None:
-        """Lose the TCP connection, with no close frame."""
+        """Drop the TCP connection without a close frame."""
         if self._transport:
             self._transport.disconnect(graceful=False)
 
 
 class MoodyAgent(MediaAgent):
-    """Hands off, ends the call, talks nonsense or loses its connection, by chance; each call ends in a second or so."""
+    """Hands off, ends the call, sends nonsense or drops its connection, at random, each within seconds."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(self._begin)
@@ -42,7 +42,7 @@ class MoodyAgent(MediaAgent):
         self._dropped: set[str] = set()
 
     async def serve(self, on_ready: Callable[[str], None]) -> None:
-        """Take calls until `stop`; `on_ready` is told the URL."""
+        """Accept calls until `stop`; `on_ready` gets the URL."""
         self._loop = asyncio.get_running_loop()
         server = await ws_create_server(self._take, "127.0.0.1", 0)
         try:
@@ -55,10 +55,10 @@ class MoodyAgent(MediaAgent):
         return MoodyCall(request, self._started)
 
     def _begin(self, call: AgentCall) -> None:
-        # Not kept: a soak has thousands.
+        # Not stored: a soak has thousands.
         self.calls.clear()
         moods: list[Callable[[AgentCall], None]] = [_hand_off, _speak_and_hand_off, _talk_nonsense, AgentCall.hang_up]
-        # Connected anew, it drops no second time.
+        # Connected again, it does not drop a second time.
         mood = self._chance.choice(moods if _contact_of(call) in self._dropped else [*moods, self._drop])
         asyncio.get_running_loop().call_later(self._chance.uniform(0.1, 0.6), mood, call)
 
@@ -98,7 +98,7 @@ def _talk_nonsense(call: AgentCall) -> None:
 
 
 class RtpEcho(Worker):
-    """The audio of callers: what they hear comes back, for a second of each call; then it stops."""
+    """The callers' audio: it is echoed for a second of each call; then it stops."""
 
     def __init__(self) -> None:
         super().__init__("echo", self._echo, lambda: 0)
@@ -127,7 +127,7 @@ class RtpEcho(Worker):
 
 
 class Operator(Worker):
-    """Somebody at the HTTP API who hands off the calls of the project `api`, or hangs up, and errs at times."""
+    """A client of the HTTP API that hands off the calls of the project `api`, or hangs up, and sometimes errs."""
 
     def __init__(self, bridge: Bridge, client: str, seed: int) -> None:
         super().__init__("operator", self._look, lambda: _LOOK_SECONDS)

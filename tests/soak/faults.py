@@ -1,4 +1,4 @@
-"""What goes wrong in a soak: faults by chance, from a seed, while calls come."""
+"""The faults of a soak: at random, from a seed, during calls."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tests.harness.worker import Worker
 
 from .site import SoakSite
 
-# What CXone may do (docs/simulator.md). None makes it take a Signal twice, or not at all without saying so. No token is
-# refused to us: a Signal answered 401 would then be refused for good, which no count of the simulator's tells.
+# Possible faults of CXone (docs/simulator.md). None makes it accept a Signal twice, or ignore one without an error. Our
+# token is never rejected: a Signal with response 401 would then be refused for good, which no count of the simulator
+# shows.
 CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("signal", {"status": 429, "retry_after": 1}),
     ("signal", {"status": 429, "retry_after": 30}),
@@ -54,13 +55,13 @@ HTTP_GARBAGE = (
     b"POST /v1/acme/api/calls/x/handoff HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
 )
-# A Signal that met an expired token, and then waited for the new one, is over by then: its time is 3 s.
+# A Signal that met an expired token, and then waited for the new one, has ended by then: its time is 3 s.
 TOKEN_SECONDS = 5.0
 CXONE_WEIGHT, OTHERS_WEIGHT, RELOAD_WEIGHT = 10, 2, 1
 
 
 class Faults(Worker):
-    """Does something wrong about every `every_seconds`; counts what."""
+    """Causes a fault about every `every_seconds`, and counts them."""
 
     def __init__(self, site: SoakSite, seed: int, every_seconds: float) -> None:
         self._site = site
@@ -83,16 +84,16 @@ class Faults(Worker):
 
     def _spoil_cxone(self) -> str:
         if self._site.cxone.faults():
-            # One at a time: a Signal that met two might be refused twice, and nobody could tell by the counts.
-            return "CXone: still at fault"
+            # One at a time: a Signal that met two might be refused twice, and the counts would not show it.
+            return "CXone: still failing"
         endpoint, fault = self._chance.choice(CXONE_FAULTS)
         if endpoint == "token" or "expire_tokens" in fault:
             if time.monotonic() < self._expires_from:
-                return "CXone: still at fault"
+                return "CXone: still failing"
             self._expires_from = time.monotonic() + TOKEN_SECONDS
         self._site.cxone.fail(endpoint, **fault)
         if endpoint == "token":
-            # Else nobody asks for one until the hour is over.
+            # Otherwise the bridge requests no token until the hour is over.
             self._site.cxone.fail("signal", expire_tokens=True)
         return f"CXone: {endpoint}"
 

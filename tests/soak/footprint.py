@@ -1,4 +1,4 @@
-"""What a bridge holds: what must be the same again once the calls are over."""
+"""The resources that a bridge holds, which must return to the same level after the calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _REFERRED_POOLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Calls and tasks by its own metrics, the rest by the kernel (proc(5)); memory in megabytes (10^6 bytes).
+    """Calls and tasks from the bridge's metrics, the rest from the kernel (proc(5)); memory in megabytes (10^6 bytes).
 
-    `pooled` are connections to CXone, kept for the next Signal; with none for 15 to 30 s they are given up. `pools` are
-    PJSIP's, of memory; one that a REFER subscribed in may be kept for ten minutes.
+    `pooled` are connections to CXone, kept for the next Signal; they are closed after 15 to 30 s without one. `pools`
+    are PJSIP's memory pools; a REFER's subscription may keep one for ten minutes.
     """
 
     calls: int
@@ -31,9 +31,9 @@ class Footprint:
 
     @classmethod
     def of(cls, bridge: Bridge, cxone: Simulator) -> Footprint:
-        """Look at it now."""
+        """Measure now."""
         pid = bridge.program.pid
-        # Before the question that is a connection itself.
+        # Before the request for the metrics, which is a connection itself.
         links = _links(pid)
         metrics = bridge.metrics()
         sockets = {link for link in links if link.startswith("socket:")}
@@ -54,7 +54,7 @@ class Footprint:
         return f"{counts}, {self.files} files, {self.threads} threads, {self.pools} pools, {self.rss_mb:.1f} MB"
 
     def is_within(self, earlier: Footprint, *, pool: bool = True) -> bool:
-        """Whether nothing is there that was not there earlier, memory left out."""
+        """True if nothing is held that was not held earlier, except memory."""
         return (
             self.calls <= earlier.calls
             and self.tasks <= earlier.tasks
@@ -77,6 +77,6 @@ def _links(pid: int) -> list[str]:
 
 
 def _connections(port: int) -> set[str]:
-    """The sockets connected to a TCP port, as links to open files name them (proc(5), /proc/net/tcp)."""
+    """The sockets connected to a TCP port, as the links of open files name them (proc(5), /proc/net/tcp)."""
     lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return {f"socket:[{fields[9]}]" for fields in lines if fields[2].endswith(f":{port:04X}")}

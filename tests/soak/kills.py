@@ -1,8 +1,8 @@
-"""`make kills`: kill the bridge with calls up, again and again, and see what the next start makes of it.
+"""`make kills`: kill the bridge during calls, again and again, and check how the next start recovers them.
 
-Each round brings up calls that are about to hand off, with a CXone that takes its time, kills the process (SIGKILL) at
-a random moment, starts it again on the same files and compares: the calls that SIPp saw answered, the records of the
-bridge, the Signals that CXone took.
+Each round places calls that are about to hand off, with a slow CXone, kills the process (SIGKILL) at a random moment,
+starts it again on the same files and compares: the calls that SIPp saw answered, the records of the bridge, the Signals
+that CXone received.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.harness.waiting import wait_for
 
 NUMBER = "+19995550001"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
-# What a call does and by which scenario: about half of them are being handed off at any moment of the second one.
+# The scenarios of the calls, by project. About half of the second one's calls are in a handoff at any moment.
 SCENARIOS = {"release": "release_many", "refer": "load_handoff", "ending": "release_many"}
 CALLS, CALLS_PER_SECOND = 51, 102
 SPEAKS_SECONDS = 1
@@ -45,7 +45,7 @@ class KillError(AssertionError):
 
 @dataclass
 class Tally:
-    """What all rounds came to. `outcomes` counts the answered calls by how the next start found them."""
+    """The results of all rounds. `outcomes` counts the answered calls by how the next start found them."""
 
     kills: int = 0
     answered: int = 0
@@ -57,7 +57,7 @@ class Tally:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill so many times; exit 1 at the first call that is not as it should be."""
+    """Kill the bridge this many times; exit with 1 at the first call that was not recovered correctly."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:  # noqa: ANN401 (takes a line)
-    """Do so many rounds. Raises `KillError`."""
+    """Run this many rounds. Raises `KillError`."""
     tally = Tally()
     chance = random.Random(seed)  # noqa: S311 (no secret)
     with simulator(folder) as cxone:
@@ -102,12 +102,12 @@ class _Victim:
             self.bridge = self._running.enter_context(running_bridge(self._config, log, {}))
 
     def kill(self) -> None:
-        """End it with no chance to say anything."""
+        """Kill it with SIGKILL."""
         self.bridge.program.kill()
         self._running.close()
 
     def has_recovered(self) -> bool:
-        """Whether it has made good what it found at its start."""
+        """True if it has finished the recovery of its start."""
         return "recovery_ended" in self.bridge.program.log.read_text()
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ def _one_round(victim: _Victim, cxone: Simulator, folder: Path, mark: str, chanc
     began = time.monotonic()
     calls = {project: _place_calls(victim.bridge, project, folder, mark) for project in SCENARIOS}
     try:
-        # The moment itself is what is tried: no event to wait for.
+        # The moment itself is the test: there is no event to wait for.
         time.sleep(chance.uniform(0.1, LATEST_KILL_SECONDS) - (time.monotonic() - began))
         victim.kill()
     finally:
@@ -148,7 +148,7 @@ def _place_calls(bridge: Bridge, project: str, folder: Path, mark: str) -> Sipp:
 
 
 def _answered_contacts(sipp: Sipp) -> list[str]:
-    """The contacts of the calls whose 200 came."""
+    """The contacts of the calls whose 200 arrived."""
     messages = sipp.messages
     contact_of = {
         m.header("Call-ID"): m.header("X-InContact-ContactId") for m in messages if m.sent and m.method == "INVITE"
@@ -168,7 +168,7 @@ def _records(project: Project, mark: str) -> dict[str, dict[str, Any]]:
 
 
 def _judge(contact: str, records: dict[str, dict[str, Any]], signals: int) -> str:
-    """Say how an answered call was found; raises where it was lost."""
+    """Return how the next start found an answered call. Raises `KillError` if the call was lost."""
     record = records.get(contact)
     if record is None:
         raise KillError(f"{contact} was answered and has no record")

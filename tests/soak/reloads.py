@@ -1,8 +1,8 @@
-"""`make reloads`: reload the configuration again and again with calls going on, and see what the bridge holds after it.
+"""`make reloads`: reload the configuration again and again during calls, and compare the resources in use.
 
-Each reload brings other clients, other projects and other recordings under the same paths, and calls them. Exit 1 if
-the bridge holds more at the end than after half of the reloads: until then memory grows into what calls, and versions
-that wait for the collector, take at their most.
+Each reload brings other clients, other projects and other recordings under the same paths, and calls them. It exits
+with 1 if the bridge holds more at the end than after half of the reloads: until then memory grows to the peak of the
+calls and of the configuration versions that wait for the collector.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .footprint import Footprint
 NUMBER = "+19995550001"
 ADMIN = {"x-api-key": "key-of-the-operator"}
 CALLS_PER_SECOND = 5
-# Recordings read and played, tokens fetched, calls handed off: half a minute of rest gives back what they took.
+# Prompts played, tokens requested, calls handed off: half a minute of rest releases their resources.
 REST_SECONDS = 40.0
 GROWTH_MB = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reload so many times; exit 1 if anything has grown."""
+    """Reload this many times; exit with 1 if anything has grown."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.reloads", description=__doc__)
     parser.add_argument("--reloads", type=int, default=1000)
     options = parser.parse_args(arguments)
@@ -63,18 +63,18 @@ def run(folder: Path, reloads: int) -> int:
             series = [line for line in running.metrics_page().splitlines() if 'client="other-' in line]
     grown = warm is not None and (end.rss_mb > warm.rss_mb + GROWTH_MB or not _is_no_more(end, warm))
     many = [line for line in series if f'client="other-{reloads}' not in line]
-    sys.stdout.write(f"metric series of clients that are no more: {len(many)}\n")
+    sys.stdout.write(f"metric series of removed clients: {len(many)}\n")
     sys.stdout.write("it has GROWN\n" if grown or many else "nothing has grown\n")
     return 1 if grown or many else 0
 
 
 def _is_no_more(end: Footprint, warm: Footprint) -> bool:
-    # Of calls that go on all the time there are now more, now fewer.
+    # The number of calls in progress varies.
     return end.files <= warm.files and end.threads <= warm.threads + 2 and end.pools <= warm.pools + 200
 
 
 def _rested(running: Bridge, cxone: Simulator) -> Footprint:
-    """Look at it when what is kept for a while has gone."""
+    """Measure when short-lived resources have been released."""
     time.sleep(REST_SECONDS)
     return Footprint.of(running, cxone)
 
@@ -95,7 +95,7 @@ def _call(running: Bridge, number: int) -> None:
         )
         with RawCall(running.sip, _number(number).encode(), lines.encode()) as call:
             if call.place().status != 200:
-                raise AssertionError(f"{name} was answered {call.status}")
+                raise AssertionError(f"{name} got response {call.status}")
             call.end()
 
 
@@ -110,7 +110,7 @@ def _number(number: int) -> str:
 
 
 def _settings(folder: Path, cxone: Simulator, number: int) -> Settings:
-    """One client that stays, with a recording that changes; and one that no other reload has."""
+    """One client that stays, with a prompt that changes; and one that no other reload has."""
     clip = folder / "clip.wav"
     write_silence(clip, 1 + number % 3)
     agent = {"type": "prompt", "audio": str(clip)}

@@ -1,4 +1,4 @@
-"""The bridge of a soak, and all that stands around it: CXone, agents, desks."""
+"""The bridge of a soak and its surroundings: CXone, agents, desks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .streams import NUMBER, STREAMS, Placed, end_called, stat_options
 
 CLIENT = "acme"
 TALK_SECONDS = 3
-LONG_TALK_SECONDS = 5  # the bridge is to notice before that the caller's RTP has stopped
+LONG_TALK_SECONDS = 5  # the bridge must notice before this that the caller's RTP has stopped
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
-# Those who are called: the stream whose calls they take, and what they do.
+# The called parties: the stream whose calls they answer, and their scenario.
 PARTIES = {
     "desk": "desk_answers",
     "desk-busy": "desk_busy",
@@ -39,7 +39,7 @@ PARTIES = {
 
 @dataclass(frozen=True)
 class SoakSite:
-    """Everything, running."""
+    """All programs, running."""
 
     bridge: Bridge
     cxone: Simulator
@@ -55,15 +55,15 @@ class SoakSite:
         return file
 
     def footprint(self) -> Footprint:
-        """What the bridge holds now."""
+        """The resources that the bridge holds now."""
         return Footprint.of(self.bridge, self.cxone)
 
     def taken(self) -> list[Placed]:
-        """End those who are called, and return what their SIPp says of the calls they took."""
+        """End the called parties, and return SIPp's counts of their calls."""
         return [end_called(stream, self.parties[stream.name]) for stream in STREAMS if stream.name in self.parties]
 
     def reload(self) -> None:
-        """Have the bridge read its configuration anew."""
+        """Reload the bridge's configuration."""
         os.kill(self.bridge.program.pid, signal.SIGHUP)
 
 
@@ -116,7 +116,7 @@ def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[s
     projects["websocket-404"] = project_settings(
         "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{kept_port()}/".replace("http", "ws")}
     )
-    # Longer than its SIPp takes to hang up, by whatever the machine may be late.
+    # Longer than SIPp takes to hang up on a slow machine.
     projects["taken"]["handoff"]["release_grace_seconds"] = 5
     projects["ending"] = project_settings("ending", agent={"type": "prompt", "then": "hangup"})
     for project in projects.values():

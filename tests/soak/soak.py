@@ -1,8 +1,8 @@
-"""`make soak`: calls of every kind for as long as wanted, with faults by chance; then nothing may be left of them.
+"""`make soak`: calls of every kind for any length of time, with random faults; then nothing may be left of them.
 
-SIPp is the trunk, the SIP agents and the desks; the simulator is CXone. When the last call is over, calls in progress,
-asyncio tasks, sockets, files, threads and memory must be back where a warm-up left them, and what SIPp, the simulator,
-the metrics and the store have counted must agree, to the call.
+SIPp is the trunk, the SIP agents and the desks; the simulator is CXone. After the last call, the calls in progress,
+asyncio tasks, sockets, files, threads and memory must be at the level that a warm-up left, and the counts of SIPp, the
+simulator, the metrics and the store must agree exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
 from .agents import Operator
-from .books import Books, Row, count_open, read_records
+from .counts import Counts, Row, count_open, read_records
 from .faults import Faults
 from .footprint import Footprint
 from .site import CLIENT, SoakSite, soak_site
@@ -33,15 +33,15 @@ PROGRESS_SECONDS = 30.0
 # A transaction is kept for 32 s (RFC 3261, 17.1.1.2: Timer D), an idle connection to CXone for 15 to 30.
 SETTLE_SECONDS, SHORTLY_SECONDS, BACK_SECONDS = 40.0, 2.0, 90.0
 MOST_GROWTH_MB = 5.0
-# A soak of this length is a long one. Before, memory still grows into what the calls at their most at once, and all
-# that may go wrong, take; and to wait for pooled connections to be given up would take longer than the calls.
+# The length of a long soak. In a shorter one, memory still grows to the peak of simultaneous calls and faults, and
+# waiting for pooled connections to close would take longer than the calls.
 LONG_SECONDS = 1800.0
 _LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a soak has shown; `is_long` is whether memory and pooled connections count."""
+    """The results of a soak; with `is_long`, memory and pooled connections count."""
 
     rows: list[Row]
     before: Footprint
@@ -52,26 +52,26 @@ class Verdict:
 
     @property
     def has_grown(self) -> bool:
-        """Whether there is more memory in use than there should be."""
+        """True if memory has grown more than it may."""
         return self.is_long and self.after.rss_mb > self.before.rss_mb + MOST_GROWTH_MB
 
     @property
     def is_clean(self) -> bool:
-        """Whether all counts agree, and nothing is left."""
+        """True if all counts agree, and nothing is left."""
         return all(row.agrees for row in self.rows) and not self.has_left_something and not self.has_grown
 
     @property
     def has_left_something(self) -> bool:
-        """Whether anything but memory is held that was not before."""
+        """True if anything but memory is held that was not held before."""
         return not self.after.is_within(self.before, pool=self.is_long)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak, print what came of it; 1 where something is left or differs."""
+    """Soak, and print the results; return 1 if something is left or counts differ."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=CALLS_PER_SECOND, help="calls a second, of all kinds")
-    parser.add_argument("--seed", type=int, default=1, help="of the faults and of what agents do")
+    parser.add_argument("--rate", type=float, default=CALLS_PER_SECOND, help="calls per second, of all kinds")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults and the agents' behaviour")
     options = parser.parse_args(arguments)
     allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-soak-") as name:
@@ -81,12 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def soak(folder: Path, seconds: float, *, rate: float, seed: int, say: Callable[[str], None]) -> Verdict:
-    """Warm up for a quarter of the time, at most ten minutes; look once nothing changes any more; go on; look again."""
+    """Warm up for a quarter of the time, at most ten minutes; measure at rest; run; measure again."""
     is_long = seconds >= LONG_SECONDS
     with soak_site(folder, seed) as site, Operator(site.bridge, CLIENT, seed):
         with Faults(site, seed, 1 / FAULTS_A_SECOND) as faults:
             placed, errors = _calls(site, folder, "w", rate, min(seconds / 4, 600.0), say)
-        say("warmed up; waiting for what is left of it to go …")
+        say("warmed up; waiting for its calls to end …")
         before = _settled(site, SETTLE_SECONDS if is_long else SHORTLY_SECONDS)
         say(f"at rest: {before}")
         with Faults(site, seed + 1, 1 / FAULTS_A_SECOND) as more:
@@ -94,12 +94,12 @@ def soak(folder: Path, seconds: float, *, rate: float, seed: int, say: Callable[
         after = _back_within(site, before, pool=is_long)
         say(f"at rest: {after}")
         done = faults.done + more.done
-        books = _books(site, placed + rest, done["SIGHUP"])
-        return Verdict(list(books.rows()), before, after, is_long, done, errors + more_errors)
+        counts = _counts(site, placed + rest, done["SIGHUP"])
+        return Verdict(list(counts.rows()), before, after, is_long, done, errors + more_errors)
 
 
 def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
-    """Return what is left once nothing has changed for so long; at the latest after `BACK_SECONDS`."""
+    """Return what is held once nothing has changed for this long; at the latest after `BACK_SECONDS`."""
     deadline = time.monotonic() + BACK_SECONDS
     last, since = site.footprint(), time.monotonic()
     while time.monotonic() - since < unchanged_seconds and time.monotonic() < deadline:
@@ -112,7 +112,7 @@ def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
 
 
 def _back_within(site: SoakSite, earlier: Footprint, *, pool: bool) -> Footprint:
-    """Return what is left once it is no more than earlier; at the latest after `BACK_SECONDS`."""
+    """Return what is held once it is no more than earlier; at the latest after `BACK_SECONDS`."""
     deadline = time.monotonic() + BACK_SECONDS
     while not (now := site.footprint()).is_within(earlier, pool=pool) and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
@@ -122,7 +122,7 @@ def _back_within(site: SoakSite, earlier: Footprint, *, pool: bool) -> Footprint
 def _calls(
     site: SoakSite, folder: Path, name: str, rate: float, seconds: float, say: Callable[[str], None]
 ) -> tuple[list[Placed], str]:
-    """Place calls of every kind; returns what SIPp says of them when the last is over."""
+    """Place calls of every kind; return SIPp's counts when the last one has ended."""
     traffic = Traffic(folder, name, site.bridge.sip, site.rtp.port, rate=rate, seconds=seconds)
     began = time.monotonic()
     said = 0.0
@@ -131,18 +131,18 @@ def _calls(
             if passed - said >= PROGRESS_SECONDS:
                 said = passed
                 ended = site.bridge.metrics().value("sipbridge_calls_total")
-                say(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls over, {site.footprint()}")
+                say(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls ended, {site.footprint()}")
             time.sleep(0.2)
         return traffic.results(), traffic.errors()
     finally:
         traffic.stop()
 
 
-def _books(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Books:
+def _counts(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Counts:
     site.bridge.wait_for_metric(0, "sipbridge_calls_active", 30)
-    with suppress(TimeoutError):  # what is left the books tell
+    with suppress(TimeoutError):  # the counts report what is left
         wait_for(lambda: count_open(site.journal) == 0, "the journal to close the last call", 5)
-    return Books(
+    return Counts(
         placed=placed,
         taken=site.taken(),
         metrics=site.bridge.metrics(),
@@ -156,11 +156,11 @@ def _books(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Books:
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Print the books, what is left, and what went wrong on purpose."""
+    """Print the counts, the resources, and the deliberate faults."""
     write = sys.stdout.write
-    write("\nWhat was counted\n\n" + "".join(f"{row}\n" for row in verdict.rows))
+    write("\nCounts\n\n" + "".join(f"{row}\n" for row in verdict.rows))
     left = "SOMETHING IS LEFT" if verdict.has_left_something else "nothing is left"
-    write(f"\nWhat is held: {left}{', and memory HAS GROWN' if verdict.has_grown else ''}\n\n")
+    write(f"\nResources: {left}{', and memory HAS GROWN' if verdict.has_grown else ''}\n\n")
     write(f"  at rest   {verdict.before}\n  after     {verdict.after}\n")
     faults = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.faults.items()))
     write(f"\n  faults: {faults}\n")

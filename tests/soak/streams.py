@@ -1,4 +1,4 @@
-"""The calls of a soak: what kinds there are, how each ends, and the SIPp that places them, one process a kind."""
+"""The calls of a soak: their kinds, how each ends, and the SIPp processes that place them, one per kind."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _STAT = "stat.csv"
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Calls of one kind. `code` is the final answer to the INVITE; `weight` its share of all calls.
+    """Calls of one kind. `code` is the final response to the INVITE; `weight` its share of all calls.
 
-    `leaves_record` is whether the bridge makes a call of it. `echoes` is whether the caller sends RTP: what it hears.
-    `number` is what it dials, `token` what it shows in the place of its project's.
+    With `leaves_record` the bridge stores a record of it; with `echoes` the caller echoes the RTP that it receives.
+    `number` is the dialled number, `token` the one shown instead of its project's.
     """
 
     name: str
@@ -63,7 +63,7 @@ STREAMS = (
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What SIPp says of one stream's calls; `prefix` begins the contact id of each, and of no other."""
+    """SIPp's counts of one stream; `prefix` begins the contact ids of its calls, and of no others."""
 
     stream: Stream
     prefix: str
@@ -106,11 +106,11 @@ class Traffic:
 
     @property
     def is_over(self) -> bool:
-        """Whether every call has been placed and has ended."""
+        """True if every call has been placed and has ended."""
         return not any(sipp.program.is_running for _, _, sipp in self._running)
 
     def results(self) -> list[Placed]:
-        """Wait for the last call, and tell how all went."""
+        """Wait for the last call, and return the counts of all streams."""
         placed = []
         for stream, prefix, sipp in self._running:
             sipp.wait(self._seconds + 90)
@@ -118,11 +118,11 @@ class Traffic:
         return placed
 
     def errors(self) -> str:
-        """What SIPp found wrong with calls, of each stream."""
+        """SIPp's errors, by stream."""
         return "\n".join(f"{stream.name}: {sipp.errors[-2000:]}" for stream, _, sipp in self._running if sipp.wait())
 
     def stop(self) -> None:
-        """End what still runs."""
+        """End the running processes."""
         for _, _, sipp in self._running:
             if sipp.program.is_running:
                 sipp.program.kill()
@@ -137,19 +137,19 @@ def with_contact_of_its_own(scenario: str, folder: Path) -> str:
 
 
 def stat_options(folder: Path) -> list[str]:
-    """SIPp's options to count its calls into the folder."""
+    """SIPp's options to write its counts into the folder."""
     return ["-trace_stat", "-fd", "1", "-stf", str(folder / _STAT)]
 
 
 def end_called(stream: Stream, sipp: Sipp) -> Placed:
-    """Have a SIPp that takes calls end, and return what it counted."""
-    os.kill(sipp.program.pid, signal.SIGUSR1)  # to its calls' ends
+    """End a SIPp that answers calls, and return its counts."""
+    os.kill(sipp.program.pid, signal.SIGUSR1)  # at the end of its calls
     sipp.wait()
     return Placed(stream, "", *_read_counts(sipp.folder))
 
 
 def _read_counts(folder: Path) -> tuple[int, int]:
-    """Calls made or taken, and those that went as written."""
+    """Calls placed or answered, and those that went as the scenario says."""
     with (folder / _STAT).open() as lines:
         *_, last = csv.DictReader(lines, delimiter=";")
     return int(last["TotalCallCreated"]), int(last["SuccessfulCall(C)"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.books import Row
+from tests.soak.counts import Row
 from tests.soak.soak import soak
 
 

@@ -1,4 +1,4 @@
-"""The books of a soak: what SIPp, the simulator, the metrics and the store each counted, and whether they agree."""
+"""The counts of a soak: what SIPp, the simulator, the metrics and the store each counted, and whether they agree."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from .streams import Placed
 Record = Mapping[str, Any]
 Labels = tuple[str, ...]
 
-# What the simulator answered, by what a Signal then was (contract, section 4). 401, 429 and 503 are tried again.
+# The simulator's responses, by the resulting state of a Signal (contract, section 4). 401, 429 and 503 are retried.
 _ARRIVED = ("200", "202", "500", "reset")
 _REFUSED = ("302", "404")
-# Calls that end with no handoff, and are told to CXone by `end_signal`.
+# Calls that end without a handoff, and are reported to CXone by `end_signal`.
 _SAID_GOODBYE = ("agent_ended", "prompt_ended", "hung_up_by_api", "media_timeout")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing, counted by several who must agree."""
+    """One quantity, counted by several sources that must agree."""
 
     what: str
     counts: Mapping[str, int]
 
     @property
     def agrees(self) -> bool:
-        """Whether all counted the same."""
+        """True if all counts are the same."""
         return len(set(self.counts.values())) == 1
 
     def __str__(self) -> str:
@@ -44,38 +44,38 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Books:
-    """All that was counted, from the bridge's start to the end of the last call."""
+class Counts:
+    """All counts, from the bridge's start to the end of the last call."""
 
     placed: Sequence[Placed]
-    taken: Sequence[Placed]  # by those who were called
+    taken: Sequence[Placed]  # by the called parties
     metrics: Metrics
     records: Sequence[Record]
     signals: Sequence[Record]
-    requests: Mapping[str, int]  # for Signals, by the simulator's answer
+    requests: Mapping[str, int]  # for Signals, by the simulator's response
     open_calls: int
     reloads: int
     internal_errors: int
 
     def rows(self) -> Iterator[Row]:
-        """Hold each count against the others."""
+        """Compare each count with the others."""
         yield from self._invites()
         yield from self._calls()
         yield from self._outcomes()
         yield from self._signals()
-        yield Row("calls that the journal holds open", {"journal": self.open_calls, "due": 0})
+        yield Row("open calls in the journal", {"journal": self.open_calls, "due": 0})
         errors = round(self.metrics.value("sipbridge_store_errors_total"))
         yield Row("records that could not be written", {"metrics": errors, "due": 0})
         yield Row("internal errors", {"log": self.internal_errors, "due": 0})
         read = round(self.metrics.value("sipbridge_config_reloads_total", result="success"))
-        yield Row("configurations read anew", {"sent": self.reloads, "metrics": read})
+        yield Row("configuration reloads", {"sent": self.reloads, "metrics": read})
 
     def _invites(self) -> Iterator[Row]:
         answered: Counter[Labels] = Counter()
         for placed in self.placed:
             answered[(str(placed.stream.code),)] += placed.succeeded
         counted = self.metrics.by("sipbridge_invites_total", "code")
-        yield from compare("INVITEs by final answer", {"SIPp": answered, "metrics": counted})
+        yield from compare("INVITEs by final response", {"SIPp": answered, "metrics": counted})
 
     def _calls(self) -> Iterator[Row]:
         recorded = Counter(record["contact_id"].rpartition("-")[0] + "-" for record in self.records)
@@ -84,12 +84,12 @@ class Books:
         for stream in dict.fromkeys(placed.stream for placed in self.placed):
             mine = [placed for placed in self.placed if placed.stream == stream]
             made, went = sum(each.calls for each in mine), sum(each.succeeded for each in mine)
-            counts = {"SIPp": made, "as written": went}
+            counts = {"SIPp": made, "as the scenario says": went}
             due = made if stream.leaves_record else 0
             counts |= {"records": sum(recorded[each.prefix] for each in mine) + made - due}
             counts |= {"metrics": ended[(stream.name,)] + made - due}
             if party := taken.get(stream.name):
-                counts |= {"called party": party.calls, "as written there": party.succeeded}
+                counts |= {"called party": party.calls, "as its scenario says": party.succeeded}
             yield Row(f"calls: {stream.name}", counts)
 
     def _outcomes(self) -> Iterator[Row]:
@@ -114,7 +114,7 @@ class Books:
 
     def _signals(self) -> Iterator[Row]:
         contacts = Counter(signal["contact_id"] for signal in self.signals)
-        yield Row("Signals taken, and contacts signalled", {"Signals": contacts.total(), "contacts": len(contacts)})
+        yield Row("Signals accepted, and contacts signalled", {"Signals": contacts.total(), "contacts": len(contacts)})
         by_signal: dict[str, set[str]] = {}
         for record in self.records:
             if record["handoff"]:
@@ -129,13 +129,13 @@ class Books:
             if record["handoff"] is None and record["reason"] in _SAID_GOODBYE
         }
         accounted = accepted | by_signal.get("unknown", set()) | goodbyes
-        yield Row("at CXone, and nothing in the records", {"simulator": len(contacts.keys() - accounted), "due": 0})
+        yield Row("at CXone, and not in the records", {"simulator": len(contacts.keys() - accounted), "due": 0})
         tried = sum(len(found) for signal, found in by_signal.items() if signal != "none") + len(goodbyes)
         by_result = self.metrics.by("sipbridge_signals_total", "result")
         yield Row("Signals tried", {"records": tried, "metrics": by_result.total()})
         arrived = by_result[("success",)] + by_result[("indeterminate",)]
         yield Row(
-            "arrived, or nobody knows",
+            "arrived, or not known",
             {"simulator": sum(self.requests.get(a, 0) for a in _ARRIVED), "metrics": arrived},
         )
         refused = sum(self.requests.get(answer, 0) for answer in _REFUSED)
@@ -143,7 +143,7 @@ class Books:
 
 
 def compare(what: str, counted: Mapping[str, Counter[Labels]]) -> Iterator[Row]:
-    """One row for all kinds together, and one for each kind that is not counted alike."""
+    """Yield one row for all kinds together, and one for each kind with different counts."""
     yield Row(what, {who: counts.total() for who, counts in counted.items()})
     for kind in sorted({kind for counts in counted.values() for kind in counts}, key=str):
         row = Row(f"{what}: {kind}", {who: counts[kind] for who, counts in counted.items()})
@@ -152,13 +152,13 @@ def compare(what: str, counted: Mapping[str, Counter[Labels]]) -> Iterator[Row]:
 
 
 def read_records(store: Path) -> list[Record]:
-    """Read every record of a SQLite store, beside the bridge that has it open."""
+    """Read every record of a SQLite store while the bridge has it open."""
     with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as connection:
         return [json.loads(body) for (body,) in connection.execute("SELECT body FROM calls")]
 
 
 def count_open(journal: Path) -> int:
-    """Count the calls that a journal holds open."""
+    """Count the open calls in a journal."""
     calls = OpenCalls()
     for line in journal.read_bytes().splitlines():
         calls.add_line(line)
