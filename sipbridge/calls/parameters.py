@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.config import HandoffConfig, ParameterName
+from sipbridge.config import HandoffConfig
 from sipbridge.handoffs.destinations import HandoffPlan
+from sipbridge.handoffs.parameters import fill_in, handoff_values, placeholders
 
 
 def signal_parameters(
@@ -17,32 +17,37 @@ def signal_parameters(
     headers: Mapping[str, str],
     pop_url: Callable[[CallRecord], str],
 ) -> dict[str, str]:
-    """Fill in p1 to p9 of a handoff, or of the end where there is none; an empty one is not sent, an agent's own wins.
+    """Fill in the templates of a handoff, or of the end of the call if there is no plan.
 
     `headers` are those that the project passes to its agent.
     """
     templates = config.signal if plan else config.end_signal
-    wanted = frozenset(name for template in templates.values() for name in template.names)
-    values = template_values(record, plan, headers, wanted, pop_url)
-    rendered: dict[ParameterName, str] = {name: template.render(values) for name, template in templates.items()}
-    own = plan.request.parameters if plan else {}
-    return {name: text for name, text in sorted({**rendered, **own}.items()) if text}
+    values = template_values(record, plan, headers, placeholders(templates.values()), pop_url)
+    return fill_in(templates.items(), values, plan.request.parameters.items() if plan else ())
 
 
 def template_values(
     record: CallRecord,
     plan: HandoffPlan | None,
     headers: Mapping[str, str],
-    wanted: frozenset[str],
+    used: frozenset[str],
     pop_url: Callable[[CallRecord], str],
 ) -> dict[str, str]:
-    """Everything that a signal template may name, for this call. A link is only signed where one is wanted."""
+    """Return the values of all placeholders for this call. A pop link is signed only if it is `used`."""
     data = record.handoff.data if record.handoff else {}
+    if plan is None:
+        shared = handoff_values(used, reason=record.reason, data=data)
+    else:
+        shared = handoff_values(
+            used,
+            destination=plan.destination,
+            skill=plan.skill,
+            reason=plan.reason,
+            utterance=plan.request.utterance,
+            data=data,
+        )
     return {
-        "destination": plan.destination if plan else "",
-        "skill": plan.skill if plan else "",
-        "reason": plan.reason if plan else record.reason,
-        "utterance": plan.request.utterance if plan else "",
+        **shared,
         "handoff_id": record.call_id,
         "call_id": record.call_id,
         "contact_id": record.contact_id,
@@ -51,12 +56,6 @@ def template_values(
         "dialled": record.dialled,
         "client": record.client,
         "project": record.project,
-        "pop_url": pop_url(record) if "pop_url" in wanted else "",
-        "data_json": _text(data) if data and "data_json" in wanted else "",
-        **{f"data.{name}": _text(value) for name, value in data.items() if f"data.{name}" in wanted},
+        "pop_url": pop_url(record) if "pop_url" in used else "",
         **{f"headers.{name}": value for name, value in headers.items()},
     }
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""What calls and chats share of a handoff: its request, its destination, its parameters, its record."""
+"""What calls and chats share of a handoff: its request, destination, parameters and record."""

@@ -1,4 +1,4 @@
-"""Where an agent may send a caller by a `route` of its own: the project's `allowed_routes`."""
+"""The patterns of `allowed_routes`: the URIs that an agent may give as `route`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-# What every parser reads alike. No brackets, blanks, quotes, commas or headers, which could end the URI inside a header
-# field; no password; of all escapes the one that a telephone has a key for, since others hide an @ or a line break.
+# URIs that every parser reads in the same way. No brackets, blanks, quotes, commas or headers, which could end the URI
+# inside a header field; no password; of the escapes only %23 (#), since others could hide an @ or a line break.
 _PARAMETERS = r"(?:;[a-z0-9._-]+(?:=[a-z0-9._-]+)?)*"
 _ROUTE = re.compile(
     r"sips?:(?:(?:[a-z0-9+.*_~!$&'()=-]|%23)+@)?(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
@@ -15,18 +15,18 @@ _ROUTE = re.compile(
     + r"|tel:[0-9+.()*-]+"
     + _PARAMETERS
 )
-# RFC 3261, 19.1.1: another address than the host, another request than an INVITE, a multicast.
+# RFC 3261, 19.1.1: they select another address than the host, another method than INVITE, or multicast.
 _STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
-# RFC 3966, 4; RFC 4694, 4; RFC 4904, 5: another number, carrier or trunk than the number says.
+# RFC 3966, 4; RFC 4694, 4; RFC 4904, 5: they select another number, carrier or trunk than the number does.
 _REROUTING = re.compile(r";(phone-context|rn|cic|tgrp|trunk-context)(?![a-z0-9._-])")
-# Of a pattern: a host, and what stands behind it: a port, parameters.
+# The host of a pattern, and the port and parameters after it.
 _HOST = re.compile(r"(\[[^]]*\]?[^:;]*|[^:;]*)(.*)", re.DOTALL)
 _DIGITS = re.compile(r"[0-9.]+\*")
 
 
 def route_allowed(route: str, patterns: Iterable[str]) -> bool:
-    """Whether a URI matches one of the patterns, in any case."""
-    # The Kelvin sign is no ASCII, and its lower case is.
+    """True if a URI matches one of the patterns. Case does not matter."""
+    # The Kelvin sign, for one, is not ASCII, but its lower case is.
     if not route.isascii():
         return False
     route = route.lower()
@@ -36,7 +36,7 @@ def route_allowed(route: str, patterns: Iterable[str]) -> bool:
 
 
 def _matches(pattern: str, route: str) -> bool:
-    """Whether it matches, both in lower case. What reroutes a number a star does not stand for."""
+    """True if the pattern matches; both are in lower case. A star never matches a parameter that reroutes a number."""
     return _compiled(pattern).fullmatch(route) is not None and set(_REROUTING.findall(route)) <= set(
         _REROUTING.findall(pattern)
     )
@@ -44,11 +44,11 @@ def _matches(pattern: str, route: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A star matches anything, but in a host only what is of one kind with what stands there.
+    """Compile a pattern. A star matches any text, but in a host only characters of the same kind as those beside it.
 
-    `sip:*@10.0.0.1*` would else let in `sip:x@10.0.0.1.example.net`: a star that follows a host's name stands for its
-    port and parameters. `sip:*@*.example.net` would let in `sip:x@example.org;y=.example.net`: a star before it stands
-    for names. After digits and dots it stands for more of them.
+    After a host name it matches a port and parameters: else `sip:*@10.0.0.1*` would allow `sip:x@10.0.0.1.example.net`.
+    Before a host name it matches names: else `sip:*@*.example.net` would allow `sip:x@example.org;y=.example.net`.
+    After digits and dots it matches more of them.
     """
     user, at, address = pattern.rpartition("@")
     if not at:
@@ -62,7 +62,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _star(text: str, meaning: str) -> str:
-    """Write a text as a pattern; what follows a star is looked for once, so that many stars take no longer."""
+    """Return the regular expression of a text. Atomic groups search once after each star: many stars take no longer."""
     first, *rest = (re.escape(part) for part in text.split("*"))
     if not rest:
         return first

@@ -1,4 +1,4 @@
-"""What a handoff will do: the agent's wish, checked against what the project allows."""
+"""The plan of a handoff: the request, checked against the project's destinations and routes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEFAULT_ANSWER_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class HandoffPlan:
-    """A handoff that can be carried out. `uri` is empty for `release`."""
+    """A valid handoff. `uri` is empty for `release`."""
 
     destination: str
     skill: str
@@ -44,11 +44,11 @@ class HandoffPlan:
 
 
 def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
-    """Check a wish against the project's destinations and routes. Raises `HandoffInvalid` with what is wrong."""
+    """Return the plan for a request. Raises `HandoffInvalid` if the project does not allow it."""
     name = request.destination or config.default
     destination = config.destinations.get(name)
     if destination is None:
-        raise HandoffInvalid(f"destination is not defined; defined are {', '.join(sorted(config.destinations))}")
+        raise HandoffInvalid(f"unknown destination; use one of {', '.join(sorted(config.destinations))}")
     uri, headers, answer_timeout = "", {}, _DEFAULT_ANSWER_SECONDS
     if isinstance(destination, ReferDestination | InviteDestination):
         uri, headers = destination.uri, dict(destination.headers)
@@ -56,19 +56,19 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         answer_timeout = destination.answer_timeout_seconds
     method = request.method or destination.method
     if request.route:
-        uri = _routed(request.route, uri, config)
+        uri = _resolve_route(request.route, uri, config)
         method = "refer" if method == "release" else method
     if method != "release" and not uri:
-        raise HandoffInvalid(f"{method} needs a URI: the destination has none, so give a route")
+        raise HandoffInvalid(f"{method} needs a URI, but the destination has none; give a route")
     _check_uri(method, uri)
-    own = _called(destination, uri)
+    own = _own_destination(destination, uri)
     return HandoffPlan(
         destination=name,
         skill=destination.skill,
         reason=request.reason or name,
         method=method,
         uri="" if method == "release" else uri,
-        headers=_merged(headers, request.sip_headers),
+        headers=_merge(headers, request.sip_headers),
         signal=destination.signal,
         answer_timeout_seconds=answer_timeout,
         request=request,
@@ -78,35 +78,35 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
 
 
 def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | None:
-    """Return the credentials of an agent or a destination, if it has some."""
+    """Return the credentials of an agent or a destination; None if it has none."""
     if config.username is None or config.password is None:
         return None
     return Credentials(config.username, config.password.get_secret_value())
 
 
-def _called(destination: Destination, uri: str) -> InviteDestination | None:
-    """Return the destination if its own host is called: a route may name another."""
+def _own_destination(destination: Destination, uri: str) -> InviteDestination | None:
+    """Return the destination if the URI has its host; None if a route selects another host."""
     if not isinstance(destination, InviteDestination) or not same_host(uri, destination.uri):
         return None
     return destination
 
 
-def _merged(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Let the agent's own headers win, in whatever case either is written."""
+def _merge(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Merge the headers; the agent's own win. Case does not matter."""
     taken = {name.lower() for name in own}
     return {**{name: value for name, value in configured.items() if name.lower() not in taken}, **own}
 
 
-def _routed(route: str, uri: str, config: HandoffConfig) -> str:
-    """A route as a URI: a bare number takes the place of the user in the destination's."""
+def _resolve_route(route: str, uri: str, config: HandoffConfig) -> str:
+    """Return the URI of a route. A bare number replaces the user part of the destination's URI."""
     if _NUMBER.fullmatch(route):
         scheme_and_user, at, host = uri.rpartition("@")
         if not at:
-            raise HandoffInvalid("route is a number, and the destination has no URI to put it in")
+            raise HandoffInvalid("route is a number, but the destination has no URI; give a SIP URI")
         # RFC 3261, 25.1: a hash must be escaped in a user part.
         route = f"{scheme_and_user.split(':')[0]}:{route.replace('#', '%23')}@{host}"
     if not route_allowed(route, config.allowed_routes):
-        raise HandoffInvalid("route is not among the project's allowed_routes")
+        raise HandoffInvalid("route matches none of the project's allowed_routes")
     return route
 
 

@@ -1,4 +1,4 @@
-"""How a call, a chat or a part of one ends."""
+"""The outcome of a call, a chat or a part of one: a result and a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """How something ended, seen from the bridge. The `result` label of every metric."""
+    """The result of an operation, from the bridge's point of view. The `result` label of every metric."""
 
     SUCCESS = "success"
     CLIENT_ERROR = "client_error"
@@ -18,7 +18,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call or a part of one ended: a result, and a short lower-case reason from a small fixed set."""
+    """A result, and a short lower-case reason from a small fixed set."""
 
     result: Result
     reason: str

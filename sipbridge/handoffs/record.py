@@ -1,4 +1,4 @@
-"""The record of a handoff, and of what was said before it."""
+"""The record of a handoff, and the turns of the conversation before it."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
-def _written_out(value: object) -> object:
-    # pydantic would take seconds since 1970 as well, and a text of digits for them.
+def _only_rfc_3339(value: object) -> object:
+    # pydantic would accept seconds since 1970 as well, also as text.
     if not isinstance(value, datetime) and not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", str(value)):
-        raise ValueError("must be a time as RFC 3339 writes it")
+        raise ValueError("must be an RFC 3339 time, like 2026-01-31T12:00:00Z")
     return value
 
 
 def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
-    except OverflowError:  # in UTC it would be before the year 1, or after 9999
+    except OverflowError:  # before the year 1 in UTC, or after 9999
         return _FIRST if value.year == 1 else _LAST
 
 
-# RFC 3339 as it comes from outside; UTC here.
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
-# What others call the two: OpenAI, PolyAI, CXone.
+# An RFC 3339 time in a request; kept in UTC.
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_only_rfc_3339), AfterValidator(_in_utc)]
+# The names that OpenAI, PolyAI and CXone use.
 _ROLES = {"user": "caller", "customer": "caller", "assistant": "agent"}
 
 
-def _our_role(value: object) -> object:
+def _to_role(value: object) -> object:
     return _ROLES.get(value, value) if isinstance(value, str) else value
 
 
 Role = Annotated[
     Literal["agent", "caller"],
-    BeforeValidator(_our_role, json_schema_input_type=Literal["agent", "caller", "assistant", "user", "customer"]),
+    BeforeValidator(_to_role, json_schema_input_type=Literal["agent", "caller", "assistant", "user", "customer"]),
 ]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
@@ -55,7 +55,7 @@ class Turn(BaseModel):
 
 
 class HandoffState(StrEnum):
-    """Where a handoff stands: the value of `handoff_state`."""
+    """The state of a handoff: the value of `handoff_state`."""
 
     INITIATED = "handoff_initiated"
     COMPLETED = "handoff_completed"
@@ -63,11 +63,11 @@ class HandoffState(StrEnum):
 
 
 class HandoffRecord(BaseModel):
-    """A handoff as it is stored and shown.
+    """A handoff, as it is stored and as the API shows it.
 
-    `confirmed` is true where CXone or the destination showed that it took the caller, false where it only accepted
-    the Signal or the transfer, and null while that is open. `signal` is one of `accepted`, `refused`,
-    `undelivered`, `unknown`, `duplicate` and `none`; `transfer` is what became of the destination's method.
+    `confirmed` is true if CXone or the destination showed that it took the caller, false if it only accepted the Signal
+    or the transfer or if the handoff failed, and null while the handoff is in progress. `signal` is the result of the
+    Signal, or `none`; `transfer` is the result of the destination's method.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""What is wrong with a request, in our words: those of pydantic change with its releases, and some quote the input."""
+"""Validation errors of requests in our own words: pydantic's change with its releases, and some quote the input."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic_core import ErrorDetails, from_json
 _FAULTS_SHOWN = 5
 _FAULT_CHARACTERS = 200
 
-_OTHERWISE = "cannot be used"
+_OTHERWISE = "is not valid"
 _OBJECT = "must be an object"
 _LIST = "must be a list"
-_TIME = "must be a time as RFC 3339 writes it"
+_TIME = "must be an RFC 3339 time, like 2026-01-31T12:00:00Z"
 _WHOLE_NUMBER = "must be a whole number"
-# By pydantic's name of the fault, with what its context holds.
+# By pydantic's error type; the braces name fields of its context.
 _TEXTS = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
     "invalid_key": "must be text",
     "string_type": "must be text",
-    "string_unicode": "must be text that UTF-8 can write",
-    "string_pattern_mismatch": "has characters that are not allowed there",
+    "string_unicode": "must be text that UTF-8 can encode",
+    "string_pattern_mismatch": "has characters that are not allowed here",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "too_short": "must have at least {min_length} entries",
@@ -54,27 +54,27 @@ _TEXTS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be under {lt}",
     "less_than_equal": "must be at most {le}",
-    "recursion_loop": "is nested too deep",
+    "recursion_loop": "is nested too deeply",
 }
 
 
 def read_json(text: str | bytes | bytearray) -> object:
-    """Read JSON. Raises `ValueError`: "is not JSON that can be read (line 1, column 5)".
+    """Parse JSON. Raises `ValueError`: "is not valid JSON (line 1, column 5)".
 
-    By pydantic's own parser, which stops at 200 levels of nesting and at 4,300 digits.
+    The parser is pydantic's, which accepts up to 200 levels of nesting and numbers of up to 4,300 digits.
     """
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        place = re.search(r"line ([0-9]+) column ([0-9]+)", str(error))
-        where = f" (line {place[1]}, column {place[2]})" if place else ""
-        raise ValueError(f"is not JSON that can be read{where}") from None
+        found = re.search(r"line ([0-9]+) column ([0-9]+)", str(error))
+        position = f" (line {found[1]}, column {found[2]})" if found else ""
+        raise ValueError(f"is not valid JSON{position}") from None
 
 
 def name_faults(error: ValidationError, whole: str = "") -> str:
-    """Name the fields of a request and what is wrong with them, for its sender; never what was sent there.
+    """Return the faults of a request's fields for its sender. The text never quotes the input.
 
-    `whole` is a name for the request itself, for a fault that is not a field's.
+    `whole` names the request itself, for a fault that belongs to no field.
     """
     lines = []
     for fault in error.errors(include_url=False, include_input=False)[:_FAULTS_SHOWN]:
@@ -86,14 +86,14 @@ def name_faults(error: ValidationError, whole: str = "") -> str:
 
 
 def name_first_fault(error: ValidationError, fields: Collection[str]) -> str:
-    """Say what is wrong with a request, for the log: a key of it may be anything, and is not named."""
+    """Return the first fault for the log, which names only known fields: other keys are input."""
     fault = error.errors(include_url=False, include_input=False)[0]
     field = str(fault["loc"][0]) if fault["loc"] else ""
     return f"{field if field in fields else 'a field'} {describe_fault(fault)}"
 
 
 def describe_fault(fault: ErrorDetails) -> str:
-    """Say what is wrong with one field: "must be text"."""
+    """Return the fault of one field: "must be text"."""
     context = fault.get("ctx", {})
     if fault["type"] == "value_error":
         return str(context["error"])

@@ -11,7 +11,7 @@ from sipbridge.handoffs.outcome import Result
 
 from .world import World
 
-WHY = "destination is not defined; defined are care"
+WHY = "unknown destination; use one of care"
 
 
 async def refused() -> World:

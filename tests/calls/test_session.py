@@ -352,7 +352,7 @@ async def test_a_bad_request_is_refused_and_the_call_goes_on() -> None:
     world = World()
     await world.talking()
     before = world.record
-    with pytest.raises(HandoffInvalid, match="destination is not defined"):
+    with pytest.raises(HandoffInvalid, match="unknown destination"):
         world.ask(destination="nowhere", shared_id="else", transcript=[{"role": "agent", "text": "hello"}])
     assert world.record is before
     assert world.registry.find_shared("acme", "billing", CONTACT) is world.call

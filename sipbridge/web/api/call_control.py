@@ -9,18 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sipbridge.calls.ports import LiveCall
 from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound, RequestRefused
+from sipbridge.handoffs.polyai import PolyaiFunctionResult
 from sipbridge.handoffs.record import HandoffState, Turn
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.web.api.operation import NO_SUCH_CALL, Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import CallAccepted, HandoffAccepted
 from sipbridge.web.deps import WebDeps
-
-
-class PolyaiFunctionResult(BaseModel):
-    """The result of a PolyAI function (docs.poly.ai): `handoff` has a `type`, a `reason` and an object of that name."""
-
-    utterance: str | None = None
-    handoff: dict[str, Any]
 
 
 class Turns(BaseModel):

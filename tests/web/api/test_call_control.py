@@ -111,7 +111,7 @@ async def test_a_wrong_handoff_is_422_and_names_the_field_without_its_value(
 async def test_a_body_that_is_not_json_is_400(bridge: Bridge, path: str, body: bytes) -> None:
     status, answer = await bridge.post(f"calls/call-1/{path}", body=body)
     assert status == 400
-    assert answer["error_message"].startswith("the body is not JSON that can be read")
+    assert answer["error_message"].startswith("the body is not valid JSON")
 
 
 @pytest.mark.usefixtures("call")
@@ -202,7 +202,7 @@ async def test_wrong_turns_are_422(bridge: Bridge, call: FakeCall, body: bytes, 
         ({"destination": "Mr Doe"}, "destination: this project has no such destination"),
         ({"reason": 7}, "reason must be text"),
         ({"John Doe": 1}, "a field is not a known field"),
-        (b"no JSON", "the body is not JSON that can be read (line 1, column 1)"),
+        (b"no JSON", "the body is not valid JSON (line 1, column 1)"),
     ],
     ids=["destination", "type", "unknown field", "no JSON"],
 )
