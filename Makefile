@@ -1,22 +1,29 @@
-# `make` alone tells what there is. Everything but `help`, `lock` and `clean` first makes .venv ready.
+# `make` alone lists the targets. All of them but `help` and `clean` first make .venv ready.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-media kills reloads soak overload fuzz run lock clean
+.PHONY: help setup demo test unit format lint bench bench-media kills reloads soak overload fuzz run lock clean
 
-help: ## Show what there is
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 
-setup: ## Make .venv ready: system packages, Python packages, PJSIP (docs/building.md)
+setup: ## Prepare .venv: system packages, Python packages, PJSIP (docs/building.md)
 	@$(PYTHON) config/setup
 
-demo: setup ## Run calls from a SIP trunk through bridge and agent to a simulated CXone, on this machine
+demo: setup ## Run a call from a SIP trunk through bridge and agent to a simulated CXone, on this machine
 	@$(BIN)/python -m tests.demo.demo
 
-test: setup ## Run all tests, the SIPp scenarios against the real program among them
+test: setup ## Run all tests, with SIPp scenarios against the running program
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+unit: setup ## Run the tests that do not start the program
+	@$(BIN)/python -m pytest -n 2 -m "not program"
+
+format: setup ## Format the code, and correct the style errors that can be corrected
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/ruff format --check .
@@ -25,32 +32,32 @@ lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.prose
 
-bench: setup ## Measure calls a second, processor time a call and memory on this machine
+bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine
 	@$(BIN)/python -m tests.bench.handoffs
 
-bench-media: setup ## Measure calls with audio: processor time a call, frames lost or late, delay, memory
+bench-media: setup ## Measure calls with audio: processor time per call, lost and late frames, delay, memory
 	@$(BIN)/python -m tests.bench.media
 
-kills: setup ## Kill the bridge with calls up, again and again: make kills KILLS=100
+kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)
 
-reloads: setup ## Reload with other clients and calls going on, again and again: make reloads RELOADS=1000
+reloads: setup ## Reload repeatedly with changed clients and calls in progress: make reloads RELOADS=1000
 	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)
 
-soak: setup ## Run calls of every kind with faults by chance, and look what is left of them: make soak MINUTES=60
+soak: setup ## Run calls of every kind with random faults, and check for leaks: make soak MINUTES=60
 	@$(BIN)/python -m tests.soak.soak --minutes $(or $(MINUTES),60)
 
-overload: setup ## Offer three times as many calls as this machine carries, and see what becomes of them
+overload: setup ## Offer three times as many calls as this machine carries, and check how they end
 	@$(BIN)/python -m tests.bench.overload
 
-fuzz: setup ## Send hostile messages while calls are up: make fuzz MESSAGES=100000 SEED=1
+fuzz: setup ## Send hostile messages while calls are in progress: make fuzz MESSAGES=100000 SEED=1
 	@$(BIN)/python -m tests.fuzz.fuzz --messages $(or $(MESSAGES),100000) --seed $(or $(SEED),1)
 
 run: setup ## Run the service: make run CONFIG=my.yaml
-	@$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
+	@$(if $(CONFIG),,$(error name a configuration file: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
 
-# With what builds the package itself, so that setup needs no build isolation (editables: hatchling's, for --editable).
-lock: setup ## Renew the lock files in config/
+# Includes the build requirements of the package, so that setup needs no build isolation (editables: hatchling's, for --editable).
+lock: setup ## Renew the lock files in config/locks/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables")' \
 	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --universal --upgrade --generate-hashes \
@@ -63,6 +70,6 @@ lock: setup ## Renew the lock files in config/
 	@$(BIN)/uv pip compile config/locks/peers.in --excludes config/locks/peers.without --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/peers.lock
 
-clean: ## Remove .venv and what tools left behind (PJSIP stays in the cache)
+clean: ## Remove .venv and the files of tools (PJSIP stays in the cache)
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,23 @@ def test_a_new_room_needs_its_place(copy: Path) -> None:
     done = _lint(copy)
     assert done.returncode == 1, done.stdout
     assert "annexe" in done.stdout
+
+
+def test_the_layers_are_drawn_once_as_the_contract_lists_them() -> None:
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+    drawings = [page for page, text in pages.items() if "\n__main__\n" in text]
+    assert drawings == [ROOT / "docs" / "architecture.md"]
+    drawing = pages[drawings[0]].partition("## Layers")[2].partition("```\n")[2].partition("```")[0]
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (each for each in config["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
+    assert drawing.replace("│", "|").splitlines() == contract["layers"]
+
+
+def test_the_list_of_packages_has_each_of_them() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listing = page.partition("## Packages")[2].partition("```\n")[2].partition("```")[0]
+    entries = {path.name for path in (ROOT / "sipbridge").glob("[a-z]*") if path.name != "py.typed"}
+    assert [name for name in entries if name not in listing] == []
 
 
 def test_nothing_but_the_sip_adapter_needs_pjsua2_to_be_imported() -> None:

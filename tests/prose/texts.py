@@ -19,7 +19,8 @@ BLOCK = re.compile(r"^\s*(?:[-*] |\d+\. |#+ |\||>)")
 # Comments that tools read.
 PRAGMA = re.compile(r"#\s*(?:noqa|type:|ruff:|mypy:|pragma|!)")
 LOGGERS = {"debug", "info", "warning", "error", "exception", "critical"}
-FULL_STOP = re.compile(r"(?<=[.!?:])\s+(?=[^\sa-z])")
+FULL_STOP = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!vs\.)\s+")
+COLON = re.compile(r"(?<=[:])\s+")
 WIDTH = 100
 
 
@@ -35,7 +36,7 @@ class Text:
 
     def sentences(self) -> list[str]:
         """Return the sentences of the text. A colon ends one, as a list or an example follows it."""
-        return _sentences(self.words)
+        return [part for sentence in _sentences(self.words) for part in COLON.split(sentence) if part]
 
 
 def texts(path: Path) -> Iterator[Text]:
@@ -54,9 +55,7 @@ def long_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(_lines(path), 1):
         if FENCE.match(line):
             fenced = not fenced
-        elif (
-            not fenced and not line.lstrip().startswith("|") and len(line) > WIDTH and len(_sentences(plain(line))) > 1
-        ):
+        elif not fenced and not line.lstrip().startswith("|") and _is_long(line):
             yield number, line[:40]
 
 
@@ -64,6 +63,11 @@ def plain(text: str) -> str:
     """Return text without Markdown's code and link targets, on one line."""
     without_code = CODE.sub("CODE", text)
     return " ".join(LINK.sub(r"\1", without_code).split())
+
+
+def _is_long(line: str) -> bool:
+    """Return True if a line without its link targets is too wide and a sentence ends in it."""
+    return len(LINK.sub(r"\1", line)) > WIDTH and len(_sentences(plain(line))) > 1
 
 
 def _sentences(words: str) -> list[str]:
