@@ -1,4 +1,4 @@
-"""Talking to CXone: discovery, tokens, Signals and transcripts of one client."""
+"""Requests to CXone: discovery, tokens, Signals and transcripts of one client."""
 
 from sipbridge.cxone.client import CxoneClient
 from sipbridge.cxone.http.client import HttpClient

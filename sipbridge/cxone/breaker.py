@@ -1,4 +1,4 @@
-"""Stops asking a CXone that is down, so that callers go to a human without waiting for it."""
+"""A circuit breaker: while CXone is down, callers go to a human agent without waiting for it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 _FAILURES_TO_OPEN = 5
 _OPEN_SECONDS = 10.0
-_MAX_OPEN_SECONDS = 300.0  # a Retry-After of a day would outlive the trouble; a probe every five minutes hurts nobody
+_MAX_OPEN_SECONDS = 300.0  # a Retry-After of a day may be far too long; one probe every five minutes does no harm
 
 logger = logging.getLogger(__name__)
 
 
 class Breaker:
-    """A circuit breaker of one client.
+    """The circuit breaker of one client.
 
-    Five failures in a row open it. While it is open nothing passes but, every 10 s or what CXone asked to wait, one
-    probe; what the probe finds closes it or keeps it open. A probe that never reports is followed by the next.
+    Five failures in a row open it. While it is open, it admits one probe every 10 s, or at the interval that CXone
+    asked for. The result of the probe closes it or keeps it open. A probe without a result is followed by the next.
     """
 
     def __init__(self, client: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,11 +28,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds requests back."""
+        """True while it holds requests back."""
         return self._failures >= _FAILURES_TO_OPEN
 
     def admits(self) -> bool:
-        """Whether a request may go out now; where it is the probe, the next one is 10 s away."""
+        """Return True if a request may be sent now. If that is a probe, the next one is admitted after 10 s."""
         if not self.is_open:
             return True
         now = self._clock()
@@ -41,14 +41,14 @@ class Breaker:
         self._probe_at = now + _OPEN_SECONDS
         return True
 
-    def answered(self) -> None:
-        """Note that CXone answered, whatever it said."""
+    def record_response(self) -> None:
+        """Record that CXone responded, with whatever status."""
         if self.is_open:
-            logger.info("CXone answers again", extra={"event": "cxone_breaker_closed", "client": self._client})
+            logger.info("CXone responds again", extra={"event": "cxone_breaker_closed", "client": self._client})
         self._failures = 0
 
-    def failed(self, retry_after: float | None = None) -> None:
-        """Note that CXone was not there, or asked to be left alone for `retry_after` seconds."""
+    def record_failure(self, retry_after: float | None = None) -> None:
+        """Record that CXone did not respond, or asked for a pause of `retry_after` seconds."""
         was_open = self.is_open
         self._failures += 1
         if not self.is_open:
@@ -57,7 +57,7 @@ class Breaker:
         self._probe_at = max(self._probe_at, self._clock() + pause)
         if not was_open:
             logger.warning(
-                "CXone does not answer: Signals are held back for %.0f s",
+                "CXone does not respond: Signals held back for %.0f s",
                 pause,
                 extra={"event": "cxone_breaker_opened", "client": self._client},
             )

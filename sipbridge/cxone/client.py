@@ -1,4 +1,4 @@
-"""CXone of one client, as calls see it."""
+"""The CXone API of one client, as calls use it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class CxoneClient:
-    """A `ContactCentre`. The HTTP client is shared by all of the bridge's and stays its maker's; nothing else is.
+    """A `ContactCentre`. Clients share the HTTP client, which the caller closes, and nothing else.
 
-    `budget_seconds` is the most that a Signal takes in all, tokens and repeats included, `transcript_seconds` the same
-    of a transcript. `clock` is monotonic and in seconds; it times tokens and the breaker.
+    `budget_seconds` limits the total time of a Signal, tokens and retries included, `transcript_seconds` that of a
+    transcript. `clock` returns monotonic seconds; tokens and the breaker use it.
     """
 
     def __init__(
@@ -53,31 +53,31 @@ class CxoneClient:
         )
 
     async def warm_up(self) -> None:
-        """Fetch a token and what it takes, so that the first call need not wait; a failure is logged and no more."""
+        """Fetch a token, so that the first call need not wait for it. A failure is only logged."""
         try:
             await self._tokens.get()
         except CxoneError as error:
             extra = {"event": "cxone_not_ready", "client": self._client}
-            logger.warning("CXone cannot be used yet: %s", error, extra=extra)
+            logger.warning("CXone not usable yet: %s", error, extra=extra)
 
     async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
-        """Signal the contact's script, at most once, within the time budget. Never raises."""
+        """Signal the contact's script at most once, within the time budget. Never raises."""
         try:
             return await self._signaller.send(contact_id, parameters, note)
-        except Exception:  # a fault of ours must not cost the caller the call
+        except Exception:  # an internal error must not end the call
             extra = {"event": "cxone_signal_fault", "client": self._client, "contact_id": contact_id}
-            logger.exception("Signal not known to have been sent", extra=extra)
+            logger.exception("internal error: unknown whether the Signal was sent", extra=extra)
             return SignalResult.UNKNOWN
 
     async def post_transcript(self, record: CallRecord, *, escalated: bool) -> bool:
-        """Post the record's transcript for its main contact; true where CXone took it. Never raises."""
+        """Post the record's transcript for its main contact; return True if CXone accepted it. Never raises."""
         try:
             return await self._transcripts.post(record, escalated=escalated)
-        except Exception:  # the same
+        except Exception:  # as above
             extra = {"event": "cxone_transcript_fault", "client": self._client, "contact_id": record.main_contact_id}
-            logger.exception("transcript not known to have been posted", extra=extra)
+            logger.exception("internal error: unknown whether the transcript was posted", extra=extra)
             return False
 
     async def close(self) -> None:
-        """Stop what goes on by itself. The HTTP client stays open: it is its maker's."""
+        """Stop the background work. The HTTP client stays open: the caller closes it."""
         await self._tokens.close()

@@ -1,4 +1,4 @@
-"""The conversation's transcript, posted to CXone's transcript service (TMS) for the human who takes over.
+"""The conversation's transcript, posted to CXone's transcript service (TMS) for the human agent.
 
 Source: no published specification; the fields are those that integrations in production send to
 `POST /aai/tms/transcripts/post`.
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class TranscriptPoster:
-    """Posts the transcripts of one client, each once: a second post shows the same words twice."""
+    """Posts the transcripts of one client, each once: a second post would show the same text twice."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class TranscriptPoster:
         self._timeout = timeout_seconds
 
     async def post(self, record: CallRecord, *, escalated: bool) -> bool:
-        """Post the record's transcript for its main contact, within the time limit; true where CXone took it.
+        """Post the record's transcript for its main contact within the time limit; return True if CXone accepted it.
 
-        False, and nothing posted, where nothing was said, the main contact is not known, or CXone is down anyway.
+        Post nothing and return False if nothing was said, the main contact is unknown, or CXone is down.
         """
         lines = transcript_lines(record)
         if not lines or not record.main_contact_id.strip() or self._breaker.is_open:
@@ -62,22 +62,22 @@ class TranscriptPoster:
             async with asyncio.timeout(self._timeout):
                 status = await self._send(body)
         except (CxoneError, TimeoutError) as error:
-            answer = str(error) or "no answer in time"
+            detail = str(error) or "no response in time"
         else:
             if status in _ACCEPTED:
                 return True
-            answer = str(status)
+            detail = str(status)
         extra = {"event": "cxone_transcript", "client": self._client, "contact_id": record.main_contact_id}
-        logger.warning("transcript not taken: %s", answer, extra=extra)
+        logger.warning("transcript not accepted: %s", detail, extra=extra)
         return False
 
     async def _send(self, body: bytes) -> int:
         access = await self._tokens.get()
-        answer = await self._http.post(access.api_url, _PATH, access.json_headers, body, self._timeout)
-        # 401 only: a 403 may as well say that the tenant has no TMS, and would cost a token each call.
-        if answer.status == 401:  # noqa: PLR2004 (Unauthorized, by its number as all over HTTP)
+        response = await self._http.post(access.api_url, _PATH, access.json_headers, body, self._timeout)
+        # 401 only: a 403 may also mean that the tenant has no TMS, and would then need a new token per call.
+        if response.status == 401:  # noqa: PLR2004 (401 Unauthorized)
             self._tokens.drop(access)
-        return answer.status
+        return response.status
 
     def _body(self, record: CallRecord, lines: list[dict[str, str]], *, escalated: bool) -> dict[str, Any]:
         return {
@@ -98,9 +98,9 @@ class TranscriptPoster:
 
 
 def transcript_lines(record: CallRecord) -> list[dict[str, str]]:
-    """The turns as TMS wants them; those without words are left out.
+    """Return the turns in the format of TMS, without those that have no text.
 
-    A turn that nobody timed gets the time of the one before it, the first that of the call's answer.
+    A turn without a time gets the time of the turn before it, or of the call's answer if it is the first.
     """
     lines = []
     at = record.answered_at or record.started_at
@@ -119,5 +119,5 @@ def transcript_lines(record: CallRecord) -> list[dict[str, str]]:
 
 
 def _utc_without_zone(at: datetime) -> str:
-    """`YYYY-MM-DDTHH:MM:SS.mmm`."""
+    """Return `YYYY-MM-DDTHH:MM:SS.mmm`."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

@@ -22,7 +22,7 @@ class ReloadReport:
 
 
 class AdminControls(Protocol):
-    """What an administrator may ask of the bridge."""
+    """The commands of an administrator to the bridge."""
 
     @property
     def since(self) -> datetime:

@@ -12,25 +12,25 @@ from .support import Clock, Simulator, unnoted
 def opened(clock: Clock, retry_after: float | None = None) -> Breaker:
     breaker = Breaker("acme", clock=clock)
     for _ in range(5):
-        breaker.failed(retry_after)
+        breaker.record_failure(retry_after)
     return breaker
 
 
 def test_it_opens_at_the_fifth_failure_in_a_row(clock: Clock) -> None:
     breaker = Breaker("acme", clock=clock)
     for _ in range(4):
-        breaker.failed()
+        breaker.record_failure()
     assert breaker.admits()
-    breaker.failed()
+    breaker.record_failure()
     assert not breaker.admits()
 
 
 def test_an_answer_in_between_starts_the_count_anew(clock: Clock) -> None:
     breaker = Breaker("acme", clock=clock)
     for _ in range(4):
-        breaker.failed()
-    breaker.answered()
-    breaker.failed()
+        breaker.record_failure()
+    breaker.record_response()
+    breaker.record_failure()
     assert breaker.admits()
 
 
@@ -47,7 +47,7 @@ def test_a_good_probe_closes_it(clock: Clock) -> None:
     breaker = opened(clock)
     clock.advance(10)
     assert breaker.admits()
-    breaker.answered()
+    breaker.record_response()
     assert breaker.admits()
     assert breaker.admits()
 
@@ -56,7 +56,7 @@ def test_a_failed_probe_keeps_it_open_for_ten_seconds_more(clock: Clock) -> None
     breaker = opened(clock)
     clock.advance(10)
     assert breaker.admits()
-    breaker.failed()
+    breaker.record_failure()
     clock.advance(9.9)
     assert not breaker.admits()
     clock.advance(0.2)

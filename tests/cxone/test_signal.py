@@ -276,8 +276,8 @@ async def test_nothing_of_the_caller_and_no_secret_is_logged(
     assert [record.getMessage() for record in caplog.records if record.name == "sipbridge.cxone.signal"] == [
         "Signal refused: 400",
         "Signal undelivered: 503",
-        "Signal unknown: 127.0.0.1 gave no answer (ConnectionResetError)",
-        "Signal unknown: 127.0.0.1 gave no answer (TimeoutError)",
+        "Signal unknown: no response from 127.0.0.1 (ConnectionResetError)",
+        "Signal unknown: no response from 127.0.0.1 (TimeoutError)",
     ]
     for secret in ("very-private", "demo-secret", "demo-key-secret", "Bearer"):
         assert secret not in caplog.text

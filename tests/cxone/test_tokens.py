@@ -78,7 +78,7 @@ async def test_renewal_makes_nobody_wait(
 ) -> None:
     first = await tokens.get()
     clock.advance(3001)
-    assert tokens.at_hand() is first
+    assert tokens.current() is first
     assert await tokens.get() is first
     await recorder.until(2)
     assert await tokens.get() is not first
@@ -106,7 +106,7 @@ async def test_while_renewal_fails_the_old_token_is_used_and_renewal_tried_again
 async def test_an_expired_token_is_not_used(tokens: TokenSource, simulator: Simulator, clock: Clock) -> None:
     first = await tokens.get()
     clock.advance(3600)
-    assert tokens.at_hand() is None
+    assert tokens.current() is None
     await simulator.fault("token", status=500)
     with pytest.raises(CxoneError):
         await tokens.get()
@@ -310,7 +310,7 @@ async def test_closing_frees_who_waits(tokens: TokenSource, simulator: Simulator
     waiter = asyncio.create_task(tokens.get())
     await asyncio.sleep(0)
     await tokens.close()
-    with pytest.raises(CxoneError, match="shutting down"):
+    with pytest.raises(CxoneError, match="bridge is stopping"):
         await waiter
 
 
@@ -328,4 +328,4 @@ async def test_warm_up_only_warns_where_cxone_is_not_there(
     started_at = time.monotonic()
     await make_centre(issuer=f"http://{refusing_address}").warm_up()
     assert time.monotonic() - started_at < 5
-    assert "CXone cannot be used yet" in caplog.text
+    assert "CXone not usable yet" in caplog.text

@@ -1,8 +1,8 @@
-"""How CXone is spoken to over HTTP: one client for all tenants, with just what CXone needs and limits on the rest.
+"""The HTTP client for CXone, shared by all tenants: only what CXone needs, with limits on the rest.
 
-A client of its own, as the Signal is on the path of every handoff and what became of it must be told exactly:
-`CxoneNotReached` says that no byte of the request went out, any other `CxoneError` that CXone may have it. With
-aiohttp's a Signal took twice the processor time, and endless interim answers (1xx) held up the event loop for seconds.
+It is not aiohttp's because every handoff sends a Signal, and its result must be known exactly: `CxoneNotReached` means
+that no byte of the request was sent, any other `CxoneError` that CXone may have received it. With aiohttp's client a
+Signal took twice the processor time, and endless interim responses (1xx) blocked the event loop for seconds.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from sipbridge import __version__
 from sipbridge.config import authority
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.cxone.http.connection import Connection, NoResponse, Response
-from sipbridge.cxone.http.urls import Place, place_of
+from sipbridge.cxone.http.urls import Target, target_of
 from sipbridge.dns import Resolver
 from sipbridge.errors import CxoneError, CxoneNotReached, NameNotResolved
 
-_CONNECTIONS_PER_PLACE = 500  # 400 Signals a second at CXone's slowest usual second each, and some
-# Before usual load balancers (60 s): a request into a connection that is being closed could not be sent again.
+_CONNECTIONS_PER_ORIGIN = 500  # for 400 Signals per second, of which CXone may take a second each, and some reserve
+# Shorter than usual load balancers (60 s): a request on a connection that is being closed could not be repeated.
 _IDLE_SECONDS = 15.0
-# Without Accept CXone's answer can be "No known way to render data". No compression: no small answer grows large.
+# Without Accept, CXone may respond "No known way to render data". Without compression, no response grows when read.
 _FIXED_HEADERS = f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sipbridge/{__version__}\r\n"
 
 
 class Announcement(NamedTuple):
-    """What is awaited around the first byte of a request.
+    """Callbacks that are awaited before the first byte of a request is sent.
 
-    `sending` when there is a connection and the byte is about to go out, `not_sent` if the connection has closed
-    meanwhile and another is to be opened.
+    `sending`: the connection is open and the byte is about to be sent. `not_sent`: the connection has closed meanwhile,
+    and another one is opened.
     """
 
     sending: Callable[[], Awaitable[None]]
@@ -42,24 +42,24 @@ class Announcement(NamedTuple):
 
 
 class _Pool:
-    """The connections to one place."""
+    """The connections to one origin."""
 
     def __init__(self) -> None:
-        self.turns = asyncio.Semaphore(_CONNECTIONS_PER_PLACE)
+        self.slots = asyncio.Semaphore(_CONNECTIONS_PER_ORIGIN)
         self._idle: dict[Connection, None] = {}
         self._open: set[Connection] = set()
 
-    def connection(self) -> Connection:
-        """Make one that is about to be opened."""
-        return Connection(self._ended)
+    def make_connection(self) -> Connection:
+        """Make the protocol of a connection that is about to be opened."""
+        return Connection(self._released)
 
-    def opened(self, connection: Connection) -> None:
-        """Know of it until it ends; one whose TLS handshake fails never ends."""
+    def add(self, connection: Connection) -> None:
+        """Add an open connection, until it ends. One whose TLS handshake failed would never end."""
         if connection.is_free:
             self._open.add(connection)
 
-    def take(self) -> Connection | None:
-        """The connection used last, so that those too many grow old."""
+    def pop_idle(self) -> Connection | None:
+        """Return the connection that was used last, so that surplus connections time out."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.is_free:
@@ -71,7 +71,7 @@ class _Pool:
         for connection in list(self._open):
             connection.abort()
 
-    def _ended(self, connection: Connection) -> None:
+    def _released(self, connection: Connection) -> None:
         if connection.is_free:
             connection.linger(_IDLE_SECONDS)
             self._idle[connection] = None
@@ -81,9 +81,9 @@ class _Pool:
 
 
 class HttpClient:
-    """HTTP/1.1 (CXone's `/auth/token` has failed over HTTP/2), certificates checked. Needs a running loop.
+    """An HTTP/1.1 client that verifies certificates. CXone's `/auth/token` failed over HTTP/2. Needs a running loop.
 
-    No cookies, so that nothing passes from one tenant to another; no redirects, no proxies, nothing of the environment.
+    No cookies, which could pass from one tenant to another; no redirects, no proxies, no settings of the environment.
     """
 
     def __init__(self, resolver: Resolver) -> None:
@@ -93,15 +93,15 @@ class HttpClient:
         self._pools: defaultdict[tuple[str, int, bool], _Pool] = defaultdict(_Pool)
 
     async def get(self, url: str, seconds: float) -> Response:
-        """Ask for something that is small. Raises `CxoneError`."""
-        return await self._send("GET", place_of(url), "", {}, b"", seconds, with_body=True)
+        """Send a GET and return the response with its body. Raises `CxoneError`."""
+        return await self._send("GET", target_of(url), "", {}, b"", seconds, with_body=True)
 
     async def post_form(
         self, url: str, form: Mapping[str, str], headers: Mapping[str, str], seconds: float
     ) -> Response:
-        """Send a form, and return the answer with its body. Raises `CxoneError`."""
+        """Post a form and return the response with its body. Raises `CxoneError`."""
         headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        return await self._send("POST", place_of(url), "", headers, urlencode(form).encode(), seconds, with_body=True)
+        return await self._send("POST", target_of(url), "", headers, urlencode(form).encode(), seconds, with_body=True)
 
     async def post(
         self,
@@ -112,22 +112,22 @@ class HttpClient:
         seconds: float,
         announcement: Announcement | None = None,
     ) -> Response:
-        """Send something to the URL that base and path make together, and return the answer's head.
+        """Post to the URL `base` + `path` and return the head of the response.
 
-        Raises `CxoneNotReached` where nothing was sent, and `CxoneError` where no answer came.
+        Raises `CxoneNotReached` if nothing was sent, and `CxoneError` if there was no response.
         """
-        return await self._send("POST", place_of(base), path, headers, body, seconds, announcement, with_body=False)
+        return await self._send("POST", target_of(base), path, headers, body, seconds, announcement, with_body=False)
 
     async def close(self) -> None:
-        """Close all connections, and what is under way on them."""
+        """Close all connections, with the requests in progress."""
         for pool in self._pools.values():
             pool.close()
-        await asyncio.sleep(0)  # the turn of the loop in which their sockets are closed
+        await asyncio.sleep(0)  # the iteration of the loop that closes their sockets
 
     async def _send(
         self,
         method: str,
-        place: Place,
+        target: Target,
         path: str,
         headers: Mapping[str, str],
         body: bytes,
@@ -139,31 +139,31 @@ class HttpClient:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         head = (
-            f"{method} {place.path + path or '/'} HTTP/1.1\r\nHost: {place.authority}\r\n"
+            f"{method} {target.path + path or '/'} HTTP/1.1\r\nHost: {target.authority}\r\n"
             f"{_FIXED_HEADERS}{lines}{length}\r\n"
         )
         deadline = self._loop.time() + seconds
-        pool = self._pools[place.host, place.port, place.tls]
-        await self._turn(place, pool, deadline - seconds / 2)
+        pool = self._pools[target.host, target.port, target.tls]
+        await self._acquire_slot(target, pool, deadline - seconds / 2)
         try:
-            connection = pool.take() or await self._connect(place, pool, deadline - seconds / 2)
+            connection = pool.pop_idle() or await self._connect(target, pool, deadline - seconds / 2)
             if announcement is not None:
-                connection = await self._announced(connection, announcement, place, pool, deadline)
+                connection = await self._announced(connection, announcement, target, pool, deadline)
             return await connection.exchange(head.encode("ascii") + body, deadline, with_body=with_body)
         except NoResponse as error:
-            raise CxoneError(f"{place.host} gave no answer ({error})") from error
+            raise CxoneError(f"no response from {target.host} ({error})") from error
         finally:
-            pool.turns.release()
+            pool.slots.release()
 
     async def _announced(
         self,
         connection: Connection,
         announcement: Announcement,
-        place: Place,
+        target: Target,
         pool: _Pool,
         deadline: float,
     ) -> Connection:
-        """Announce the request, and return a connection that is still open after that. Raises `CxoneNotReached`."""
+        """Announce the request and return a connection that is open after that. Raises `CxoneNotReached`."""
         latest = (self._loop.time() + deadline) / 2
         while True:
             try:
@@ -177,34 +177,34 @@ class HttpClient:
             if connection.is_free:
                 return connection
             await announcement.not_sent()
-            connection = await self._connect(place, pool, latest)
+            connection = await self._connect(target, pool, latest)
 
-    async def _turn(self, place: Place, pool: _Pool, deadline: float) -> None:
-        if not pool.turns.locked():  # as nearly always: spares a timer
-            await pool.turns.acquire()
+    async def _acquire_slot(self, target: Target, pool: _Pool, deadline: float) -> None:
+        if not pool.slots.locked():  # the usual case, without the cost of a timer
+            await pool.slots.acquire()
             return
         try:
             async with asyncio.timeout_at(deadline):
-                await pool.turns.acquire()
+                await pool.slots.acquire()
         except TimeoutError as error:
-            raise CxoneNotReached(f"no connection to {authority(place.host, place.port)} is free") from error
+            raise CxoneNotReached(f"no connection to {authority(target.host, target.port)} is free") from error
 
-    async def _connect(self, place: Place, pool: _Pool, deadline: float) -> Connection:
+    async def _connect(self, target: Target, pool: _Pool, deadline: float) -> Connection:
         try:
             async with asyncio.timeout_at(deadline):
-                socket = await self._resolver.connect(place.host, place.port)
+                socket = await self._resolver.connect(target.host, target.port)
                 _, connection = await self._loop.create_connection(
-                    pool.connection,
+                    pool.make_connection,
                     sock=socket,
-                    ssl=self._tls if place.tls else None,
-                    server_hostname=place.host if place.tls else None,
+                    ssl=self._tls if target.tls else None,
+                    server_hostname=target.host if target.tls else None,
                 )
         except NameNotResolved as error:
             raise CxoneNotReached(str(error)) from error
-        except OSError as error:  # ssl.SSLError and TimeoutError are some
+        except OSError as error:  # includes ssl.SSLError and TimeoutError
             why = explain_connection_error(error)
-            raise CxoneNotReached(f"no connection to {authority(place.host, place.port)}: {why}") from error
-        pool.opened(connection)
+            raise CxoneNotReached(f"no connection to {authority(target.host, target.port)}: {why}") from error
+        pool.add(connection)
         return connection
 
     async def __aenter__(self) -> Self:

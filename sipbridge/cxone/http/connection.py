@@ -1,4 +1,4 @@
-"""One connection to CXone, which carries one request at a time, and the answers that come over it."""
+"""One connection to CXone, which carries one request at a time, and its responses."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import httptools
 from sipbridge.errors import CxoneError
 
 MAX_BODY_BYTES = 64 * 1024
-_MAX_BYTES = 3 * MAX_BODY_BYTES  # of an answer as it comes: head, body, and what chunks and 1xx add
-_MAX_INTERIM_ANSWERS = 8
+_MAX_BYTES = 3 * MAX_BODY_BYTES  # of a response on the wire: head, body, chunk framing and 1xx
+_MAX_INTERIM_RESPONSES = 8
 _DRAIN_SECONDS = 0.25
 _KEPT_HEADERS = (b"content-type", b"keep-alive", b"retry-after")
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer: its status, its body as far as it was asked for, and the headers of use, names in lower case."""
+    """An HTTP response: status, the headers that are used (names in lower case), and the body if it was requested."""
 
     status: int
     headers: dict[bytes, str]
@@ -33,27 +33,27 @@ class Response:
 
     @property
     def retry_after(self) -> float | None:
-        """How long it asks to wait, in seconds."""
+        """The pause that it asks for, in seconds."""
         return retry_after_seconds(self.headers.get(b"retry-after"))
 
     @property
     def is_html(self) -> bool:
-        """Whether it is a page for people, as gateways and sign-in portals send."""
+        """True if it is an HTML page, which gateways and sign-in portals send."""
         return self.headers.get(b"content-type", "").lower().startswith(("text/html", "application/xhtml"))
 
     def json_object(self, source: str) -> dict[str, Any]:
-        """The body as a JSON object. Raises `CxoneError` that names the source."""
+        """Return the body as a JSON object. Raises `CxoneError`, which names the source."""
         value = read_lenient_json(self.body)
         if not isinstance(value, dict):
-            raise CxoneError(f"{source} answered something else than a JSON object")
+            raise CxoneError(f"the response of {source} is not a JSON object")
         return value
 
 
 def read_lenient_json(text: bytes) -> object:
-    """Return what a text of JSON holds, None if it is not JSON.
+    """Parse JSON leniently; return None if the text is not JSON.
 
-    Lenient: a byte order mark may stand before it (RFC 8259, 8.1), and fields that are not read here may hold bytes
-    that are not UTF-8, NaN or half a character. The standard library's parser accepts all of these.
+    A byte order mark may precede it (RFC 8259, 8.1), and unused fields may contain bytes that are not UTF-8, NaN or a
+    lone surrogate. The standard library's parser accepts all of these.
     """
     try:
         return json.loads(text.decode("utf-8-sig", "replace"))
@@ -62,39 +62,39 @@ def read_lenient_json(text: bytes) -> object:
 
 
 class NoResponse(Exception):
-    """The request went out and no answer came of it; the message says why in a word or two."""
+    """The request was sent and got no response. The message says why in a few words."""
 
 
 class Connection(asyncio.Protocol):
-    """An open connection (HTTP/1.1, RFC 9112). `ended` is called with it each time that it may be free for the next.
+    """An open connection (HTTP/1.1, RFC 9112). `on_released` gets it whenever it may be free for the next request.
 
-    Whatever comes is limited: an answer over the limits, one that is not HTTP, or a byte that nobody asked for ends the
-    connection. Bodies are taken as they are: one that is compressed against our wish is not blown up.
+    A response over the limits, one that is not HTTP, or an unsolicited byte closes the connection. Bodies are not
+    decompressed, even if CXone compresses one unasked.
     """
 
-    def __init__(self, ended: Callable[[Connection], None]) -> None:
+    def __init__(self, on_released: Callable[[Connection], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._ended = ended
+        self._on_released = on_released
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._begin(with_body=False)
+        self._reset(with_body=False)
 
     @property
     def is_free(self) -> bool:
-        """Whether it is open, and nothing is under way on it."""
+        """True if it is open and no request is in progress on it."""
         return self._transport is not None and self._parser is None and not self._transport.is_closing()
 
     async def exchange(self, request: bytes, deadline: float, *, with_body: bool) -> Response:
-        """Send a request and return its answer, at its head unless the body is wanted. Raises `NoResponse`.
+        """Send a request and return its response; without `with_body`, as soon as its head is complete.
 
-        `deadline` is of the loop's clock. A body that is not wanted is read after that, so that the connection can be
-        used again; where that takes over 64 KB or a quarter second, it is closed instead.
+        Raises `NoResponse`. `deadline` is a time of the loop. A body that was not requested is read afterwards, so that
+        the connection can be reused. If that exceeds 64 KB or a quarter second, the connection is closed instead.
         """
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = self._loop.create_future()
-        self._begin(with_body=with_body)
+        self._reset(with_body=with_body)
         self._set_timer(self._loop.call_at(deadline, self._fail, "TimeoutError"))
         cast("asyncio.Transport", self._transport).write(request)
         try:
@@ -104,10 +104,10 @@ class Connection(asyncio.Protocol):
             raise
 
     def linger(self, seconds: float) -> None:
-        """Close it if it is not used within so many seconds, or as many as CXone said it keeps it."""
-        told = re.search(r"timeout=([0-9]{1,4})", self._headers.get(b"keep-alive", ""))
-        if told:  # a second early: a request into a connection that is being closed could not be sent again
-            seconds = min(seconds, int(told[1]) - 1.0)
+        """Close it if it is not used within that time, or within the time that CXone's Keep-Alive header states."""
+        keep_alive = re.search(r"timeout=([0-9]{1,4})", self._headers.get(b"keep-alive", ""))
+        if keep_alive:  # a second earlier: a request on a connection that is being closed could not be repeated
+            seconds = min(seconds, int(keep_alive[1]) - 1.0)
         self._set_timer(self._loop.call_later(max(seconds, 0.0), self.abort))
 
     def abort(self) -> None:
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _begin(self, *, with_body: bool) -> None:
+    def _reset(self, *, with_body: bool) -> None:
         self._with_body = with_body
         self._status = self._received = self._interim = 0
         self._headers: dict[bytes, str] = {}
@@ -133,58 +133,58 @@ class Connection(asyncio.Protocol):
             self._waiter.set_exception(NoResponse(why))
         self.abort()
 
-    def _give(self, body: bytes = b"") -> None:
+    def _deliver(self, body: bytes = b"") -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(Response(self._status, self._headers, body))
 
     # ------------------------------------------------------------ called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, which is also how an answer without a length ends (RFC 9112, section 6.3, point 8)."""
+        """End. The close also ends a response without a length (RFC 9112, section 6.3, point 8)."""
         self._transport = None
         if self._status and not self._is_framed and exc is None:
-            self._give(bytes(self._body))
+            self._deliver(bytes(self._body))
         self._fail(type(exc).__name__ if exc else "connection closed")
-        self._ended(self)
+        self._on_released(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes of an answer."""
+        """Parse some bytes of a response."""
         if self._parser is None:
-            self.abort()  # nobody asked for it
+            self.abort()  # unsolicited
             return
         self._received += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("no HTTP that can be used")
+            self._fail("not valid HTTP")
             return
         if self._received > _MAX_BYTES:
-            self._fail(f"over {_MAX_BYTES} bytes")
+            self._fail(f"more than {_MAX_BYTES} bytes")
         elif self._is_complete:
             self._complete()
 
     def _complete(self) -> None:
-        self._give(bytes(self._body))
+        self._deliver(bytes(self._body))
         self._parser = None
         if self._is_kept:
             self._set_timer(None)
-            self._ended(self)
+            self._on_released(self)
         else:
             self.abort()
 
-    # ------------------------------------------------------------ called by the parser; what they raise ends its work
+    # ------------------------------------------------------------ called by the parser; an exception stops it
 
     def on_message_begin(self) -> None:
-        """Refuse an answer behind the answer."""
+        """Reject a second response to one request."""
         if self._is_complete:
-            raise ValueError("more than was asked for")
+            raise ValueError("second response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep what is of use."""
+        """Keep the headers that are used."""
         name = name.lower()
         if name in _KEPT_HEADERS:
             self._headers[name] = value.decode("latin-1").strip()
@@ -192,42 +192,42 @@ class Connection(asyncio.Protocol):
             self._is_framed = True
 
     def on_headers_complete(self) -> None:
-        """Tell of the answer, unless it is an interim one (1xx) or its body is wanted, too."""
+        """Deliver the response, unless it is an interim one (1xx) or its body was requested."""
         parser = cast("httptools.HttpResponseParser", self._parser)
         status = parser.get_status_code()
         if status < 200:  # noqa: PLR2004 (RFC 9110, section 15.2)
             self._interim += 1
-            if self._interim > _MAX_INTERIM_ANSWERS:
-                raise ValueError("too many interim answers")
+            if self._interim > _MAX_INTERIM_RESPONSES:
+                raise ValueError("too many interim responses")
             self._headers.clear()
             return
         self._status = status
         if not self._with_body:
-            self._give()
+            self._deliver()
             self._set_timer(self._loop.call_later(_DRAIN_SECONDS, self.abort))
 
     def on_body(self, part: bytes) -> None:
-        """Keep a part of the body, where it is wanted."""
+        """Keep a part of the body."""
         if len(self._body) + len(part) > MAX_BODY_BYTES:
-            raise ValueError("too long")
+            raise ValueError("body too long")
         self._body += part
 
     def on_message_complete(self) -> None:
-        """Note the end of the answer. Only here the parser still knows whether the connection is kept."""
+        """Record the end of the response. Only here does the parser know if the connection is kept open."""
         if self._status:
             self._is_complete = True
             self._is_kept = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
 
 
 def retry_after_seconds(value: str | None) -> float | None:
-    """Read `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). None where it says nothing usable."""
+    """Parse `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). Return None if it is not valid."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
     with suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(value)
-        if date.tzinfo is None:  # "-0000": UTC that does not say so (RFC 5322, section 3.3)
+        if date.tzinfo is None:  # "-0000" means UTC (RFC 5322, section 3.3)
             date = date.replace(tzinfo=UTC)
         return max(0.0, (date - datetime.now(UTC)).total_seconds())
     return None

@@ -1,4 +1,4 @@
-"""Which URLs that CXone names are used: what our credentials may be sent to."""
+"""Checks of the URLs that CXone names: our credentials are sent to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sipbridge.config import is_loopback
 from sipbridge.errors import CxoneError
 
-# Where NICE serves CXone. Endpoints lie in other domains than their issuer: https://api-c57.nice-incontact.com of
+# The domains of CXone. Endpoints may be in another domain than their issuer: https://api-c57.nice-incontact.com for
 # https://cxone.niceincontact.com.
 _NICE_DOMAINS = ("niceincontact.com", "nice-incontact.com", "nicecxone.com", "nicecxone-gov.com")
 _PORTS = {"http": 80, "https": 443}
@@ -19,8 +19,8 @@ _NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where requests go: a host and a port, with TLS or without; `path` is what the URL has behind them."""
+class Target:
+    """The target of requests: host, port and TLS, and the `path` with the query of the URL."""
 
     host: str
     port: int
@@ -29,51 +29,51 @@ class Place:
 
     @property
     def authority(self) -> str:
-        """What the `Host` header has (RFC 9110, section 7.2)."""
+        """The value of the `Host` header (RFC 9110, section 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
 
 
 @lru_cache(maxsize=1024)
-def place_of(url: str) -> Place:
-    """Take an http(s) URL apart. Raises `ValueError` for what is none, has a user, a fragment or odd characters."""
+def target_of(url: str) -> Target:
+    """Split an http(s) URL. Raises `ValueError` if it is not valid or has a user or a fragment."""
     if not (url.isascii() and url.isprintable()) or " " in url:
-        raise ValueError("characters that belong in no URL")
+        raise ValueError("characters that a URL must not contain")
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in _PORTS or "@" in parts.netloc or parts.fragment or parts.port == 0:
-        raise ValueError("no http(s) URL")
+        raise ValueError("not an http(s) URL")
     if not _NAME.fullmatch(host):
         ip_address(host)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path
-    return Place(host, parts.port or _PORTS[parts.scheme], parts.scheme == "https", path)
+    return Target(host, parts.port or _PORTS[parts.scheme], parts.scheme == "https", path)
 
 
 def usable_url(url: object, what: str, *, issuer: str) -> str:
-    """Check a URL that was given us, without its last slash: https, or http where no secret meets a stranger.
+    """Check a configured or discovered URL and return it without its last slash. Raises `CxoneError`.
 
-    Plain http is for loopback, and for an issuer that is plain http itself. Raises `CxoneError`.
+    It must be https. Plain http is allowed for loopback, and if the issuer itself is plain http.
     """
     try:
-        place = place_of(url if isinstance(url, str) else "")
+        target = target_of(url if isinstance(url, str) else "")
     except ValueError:
-        raise CxoneError(f"{what} is no http(s) URL") from None
-    if "?" in place.path:
-        raise CxoneError(f"{what} has a query, and more is to come behind it")
-    if not place.tls and not issuer.startswith("http://") and not is_loopback(place.host):
-        raise CxoneError(f"{what} is plain http, and the issuer is not: secrets are not sent in the clear")
+        raise CxoneError(f"{what} is not a valid http(s) URL") from None
+    if "?" in target.path:
+        raise CxoneError(f"{what} has a query; a path must be appended to it")
+    if not target.tls and not issuer.startswith("http://") and not is_loopback(target.host):
+        raise CxoneError(f"{what} is plain http, but the issuer is https; secrets are not sent unencrypted")
     return str(url).rstrip("/")
 
 
 def url_of_cxone(url: object, what: str, *, issuer: str, instead: str) -> str:
-    """Check a URL that CXone itself named, as `usable_url` does, and that it leads to CXone.
+    """Check a URL that CXone named, as `usable_url` does, and that its host belongs to CXone. Raises `CxoneError`.
 
-    That is the issuer's host or one below it, or a domain of NICE's: our access key, our token and what callers said go
-    there, so an answer that somebody has tampered with must not send them to a stranger. `instead` is what to do where
-    it is right all the same. Raises `CxoneError`.
+    The host must be the issuer's, a subdomain of it, or in a domain of NICE's. Our access key, our token and what
+    callers said are sent there, so a forged response must not redirect them. `instead` says what to do if the URL is
+    correct all the same.
     """
     usable = usable_url(url, what, issuer=issuer)
-    host, trusted = place_of(usable).host, (place_of(issuer).host, *_NICE_DOMAINS)
+    host, trusted = target_of(usable).host, (target_of(issuer).host, *_NICE_DOMAINS)
     if not any(host == domain or host.endswith(f".{domain}") for domain in trusted):
-        raise CxoneError(f"{what} leads to {host}, which is neither the issuer's nor NICE's: {instead}")
+        raise CxoneError(f"{what} names {host}, which is neither the issuer's nor NICE's; {instead}")
     return usable

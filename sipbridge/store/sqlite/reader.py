@@ -1,4 +1,4 @@
-"""Reads records, on its own threads, from the database and from the backlog."""
+"""Read records, on separate threads, from the database and from the backlog."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CLOSE_SECONDS = 3.0  # for the rows that are still pending at the end
 
 
 class Writer:
-    """Writes the rows of a backlog into a database. While that fails, `failure` says why.
+    """The thread that writes the rows of a backlog into a database. While that fails, `failure` says why.
 
     `on_settled` gets the ids of calls whose last record was erased, or was written after its put had given up.
     """

@@ -38,7 +38,7 @@ class PopTarget:
 
 
 class PopLinks:
-    """Makes and verifies links `PUBLIC_URL/pop/TOKEN`. The token is a signed JWT (RFC 7519) that names a call."""
+    """Pop links `PUBLIC_URL/pop/TOKEN`. The token is a signed JWT (RFC 7519) that names a call."""
 
     def __init__(self, public_url: str, secret: str, seconds: float) -> None:
         self._prefix = f"{public_url.rstrip('/')}/pop/"

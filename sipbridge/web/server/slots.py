@@ -16,7 +16,7 @@ MAX_TOTAL = 448
 
 
 class Slots:
-    """Counts the requests with keys that are being served, event streams included. Belongs to one event loop."""
+    """The requests with keys that are being served, event streams included. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._held: Counter[tuple[str, str]] = Counter()

@@ -217,7 +217,7 @@ def _mutated(sound: bytes, generator: random.Random) -> bytes:
 async def test_nobody_waits_longer_than_his_time_for_a_free_connection(
     http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sipbridge.cxone.http.client._CONNECTIONS_PER_PLACE", 1)
+    monkeypatch.setattr("sipbridge.cxone.http.client._CONNECTIONS_PER_ORIGIN", 1)
     async with serving(b"HTTP/1.1 200 OK\r\n") as server:
         first = asyncio.create_task(http.get(server.url, 1))
         await asyncio.sleep(0.05)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.cxone.http.urls import place_of, url_of_cxone, usable_url
+from sipbridge.cxone.http.urls import target_of, url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
 
 NICE = "https://cxone.niceincontact.com"
@@ -94,4 +94,4 @@ def test_they_go_to_no_stranger(url: str, issuer: str) -> None:
     ],
 )
 def test_the_host_header_names_a_port_where_it_is_not_the_usual_one(url: str, authority: str) -> None:
-    assert place_of(url).authority == authority
+    assert target_of(url).authority == authority
