@@ -23,7 +23,6 @@ NOT_YET: tuple[str, ...] = (
     "docs/building.md",
     "docs/configuration.md",
     "docs/cxone-setup.md",
-    "docs/handoff.md",
     "docs/http-api.md",
     "docs/metrics.md",
     "docs/operations.md",
