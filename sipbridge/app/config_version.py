@@ -26,7 +26,7 @@ from sipbridge.speech import CommandSpeaker
 from sipbridge.wav import Pcm, read_wav
 
 if TYPE_CHECKING:
-    from sipbridge.sip.user_agent import SipTrunk
+    from sipbridge.sip.user_agent import UserAgent
 
 
 def read_recordings(config: Config) -> dict[Path, Pcm]:
@@ -45,7 +45,7 @@ def clip_name(path: Path, pcm: Pcm) -> str:
 
 
 def make_agents(
-    config: Config, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str]
+    config: Config, trunk: UserAgent, resolver: Resolver, clips: Mapping[Path, str]
 ) -> Mapping[tuple[str, str], Agent]:
     """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
@@ -53,7 +53,7 @@ def make_agents(
 
 
 def _make_agent(
-    project: ProjectConfig, trunk: SipTrunk, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
+    project: ProjectConfig, trunk: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
 ) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
@@ -63,7 +63,7 @@ def _make_agent(
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
-def make_speakers(config: Config, trunk: SipTrunk, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
+def make_speakers(config: Config, trunk: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
     """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
     speakers: dict[tuple[str, str], Speaker] = {}
     earlier = dict(all_projects(before.config))

@@ -7,7 +7,7 @@ import asyncio
 from sipbridge.app.systemd import SystemdNotifier
 from sipbridge.calls.ports import RecordStore
 from sipbridge.calls.readiness import Readiness
-from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.sip.user_agent import UserAgent
 from sipbridge.telemetry import Metrics
 
 CHECK_INTERVAL_SECONDS = 1.0
@@ -17,7 +17,7 @@ class HealthMonitor:
     """Measures the SIP thread and the event loop, for `/readyz`, the metrics and systemd's watchdog."""
 
     def __init__(
-        self, user_agent: SipTrunk, store: RecordStore, readiness: Readiness, metrics: Metrics, systemd: SystemdNotifier
+        self, user_agent: UserAgent, store: RecordStore, readiness: Readiness, metrics: Metrics, systemd: SystemdNotifier
     ) -> None:
         self._user_agent = user_agent
         self._store = store

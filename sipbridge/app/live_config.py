@@ -17,7 +17,7 @@ from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 
 if TYPE_CHECKING:
-    from sipbridge.sip.user_agent import SipTrunk
+    from sipbridge.sip.user_agent import UserAgent
 
 # Libraries leave cycles of exceptions behind, which keep a version until the collector comes, and it runs seldom
 # (service). With more than so many it is called; it stops the loop for some milliseconds.
@@ -39,7 +39,7 @@ class LiveConfig:
     those. Belongs to the event loop; a load and a reload must not overlap.
     """
 
-    def __init__(self, start: CallContext, trunk: SipTrunk, http: HttpClient, resolver: Resolver) -> None:
+    def __init__(self, start: CallContext, trunk: UserAgent, http: HttpClient, resolver: Resolver) -> None:
         self._trunk = trunk
         self._http = http
         self._resolver = resolver

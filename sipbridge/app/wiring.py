@@ -19,7 +19,7 @@ from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config, authority
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
-from sipbridge.sip.user_agent import SipTrunk, pjsip_version
+from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.telemetry import CallLog, Metrics
 from sipbridge.web import AdminControls, EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
@@ -46,7 +46,7 @@ class Core:
 class Bridge:
     """The parts that are open. `unfinished` are the calls that an earlier run left, `addresses` those in use."""
 
-    user_agent: SipTrunk
+    user_agent: UserAgent
     live_config: LiveConfig
     store: RecordStore
     unfinished: Sequence[Unfinished]
@@ -67,7 +67,7 @@ async def open_bridge(
     resolver.open()
     http = await stack.enter_async_context(HttpClient(resolver))
     stack.push_async_callback(_end_background, core.background)
-    user_agent = SipTrunk(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
+    user_agent = UserAgent(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
     start = CallContext(
         config=config,
         agents={},

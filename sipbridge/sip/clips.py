@@ -1,4 +1,4 @@
-"""Recordings, ready to play: 8 kHz, mono, 16 bit, one copy in memory for all calls."""
+"""Recordings, ready to be played: 8 kHz, mono, 16 bit, one copy in memory for all calls."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ CLOCK_RATE = 8000
 
 
 def make_clip(pcm: Pcm) -> pj.Clip:
-    """Bring a recording to the conference's rate. Takes a while for a long one; on any thread."""
+    """Convert a recording to the conference's rate. A long one takes a while; any thread may do it."""
     samples = pcm.samples if pcm.rate == CLOCK_RATE else pj.resample(pcm.samples, pcm.rate, CLOCK_RATE)
     return pj.Clip(samples)

@@ -1,4 +1,4 @@
-"""Opens PJSIP: limits, transports, codecs, the accounts that calls use."""
+"""PJSIP's endpoint: its limits, transports, codecs, and the accounts of calls."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from sipbridge.config import ListenUrl, SipConfig, SrtpUse
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.sip.pjsip_errors import errno_of, explain
+from sipbridge.sip.pjsip_functions import SetupFunctions
 from sipbridge.sip.resources import LEGS_PER_CALL
-from sipbridge.sip.tls_files import Copies, Credentials
+from sipbridge.sip.tls_files import TlsFileCopies, TlsFiles
 
-# Slots beyond those: dialogs that are ending still hold theirs.
+# Additional slots: dialogs that are ending still occupy theirs.
 SPARE_SLOTS = 64
 _PTIME_MILLISECONDS = 20
 _TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
@@ -23,90 +24,94 @@ _SRTP: dict[SrtpUse, int] = {
     "optional": pj.PJMEDIA_SRTP_OPTIONAL,
     "mandatory": pj.PJMEDIA_SRTP_MANDATORY,
 }
-# With the whole tag of 80 bits (RFC 4568, 6.2; RFC 6188, 7), which every peer has. The shorter one guards less.
+# With the full tag of 80 bits (RFC 4568, 6.2; RFC 6188, 7), which every peer supports.
 _CRYPTO_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80")
-# Its own lines are left out: each message that cannot be read would make one, quoted in full, numbers, token and all.
+# PJSIP's own log is off: it would quote every unreadable message in full, with its numbers and tokens.
 _SILENT = 0
-# A call takes and gives back a dozen pools; past this much, what is free goes back to the system.
-_KEPT_POOL_BYTES = 64 * 1024 * 1024
-# TCP and TLS connections that others hold open: a trunk and its SIP agents need some, each costs 30 kB and a file.
-_MOST_CONNECTIONS = 2000
-_LEAST_CONNECTIONS = 50
+# A call uses and frees a dozen pools; free pools beyond this size go back to the system.
+_CACHED_POOL_BYTES = 64 * 1024 * 1024
+# TCP and TLS connections that peers open: a trunk and its SIP agents need some; each costs 30 kB and a descriptor.
+_MAX_CONNECTIONS = 2000
+_MIN_CONNECTIONS = 50
 _SOCKETS_PER_LEG = 2
 
 
 def built_max_calls() -> int:
-    """How many callers this build of PJSIP carries, each with all the legs that a call may have."""
-    legs: int = pj.builtMaxLegs()
-    return (legs - SPARE_SLOTS) // LEGS_PER_CALL
+    """Return how many calls this build of PJSIP carries, each with all its legs."""
+    return (pj.builtMaxLegs() - SPARE_SLOTS) // LEGS_PER_CALL
 
 
-# The kernel's own default holds some 90 INVITEs, a tenth of a second of a busy trunk, and drops what comes then. It
-# gives as much of this as net.core.rmem_max allows, twice. The option lives as long as the module: PJSUA2 keeps a
-# pointer into it.
+# The kernel's default buffer holds about 90 INVITEs, 0.1 s of a busy trunk, and drops what exceeds it. The kernel
+# grants this size up to net.core.rmem_max, and doubles it. A module constant: PJSUA2 keeps a pointer into the option.
 _RECEIVE_BUFFER = pj.SockOpt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
 
 
 class PjsipEndpoint:
-    """PJSIP, opened for a configuration. Everything here runs on the SIP thread."""
+    """PJSIP, opened for a configuration. Everything here runs on the SIP thread.
 
-    def __init__(self, config: SipConfig) -> None:
+    `account_ids` are PJSUA's numbers of the accounts, by their use of SRTP. `addresses` are those it listens on, and
+    `host` is what our URIs name. `tls_files` is None without a tls:// address.
+    """
+
+    def __init__(self, config: SipConfig, native: SetupFunctions = pj) -> None:
         self._config = config
-        self.endpoint = pj.Endpoint()
-        self.accounts: dict[SrtpUse, pj.Account] = {}
-        self.credentials: Credentials | None = None
+        self._native = native
+        self._endpoint = native.Endpoint()
+        # PJSUA2 removes an account when its Python object goes.
+        self._accounts: list[pj.Account] = []
+        self.account_ids: dict[SrtpUse, int] = {}
+        self.tls_files: TlsFiles | None = None
         self.addresses: list[str] = []
-        listening = next(iter(config.listen)).host
-        self._bound = _bound(listening)
-        self.host = config.public_address or self._bound or "127.0.0.1"
+        self._bound_address = _bound_address(next(iter(config.listen)).host)
+        self.host = config.public_address or self._bound_address or "127.0.0.1"
         self._slots = LEGS_PER_CALL * config.max_calls + SPARE_SLOTS
 
     def open(self, gate: pj.RequestGate) -> None:
-        """Open it all. Raises `StartupError` naming the address that stands in the way, or `ConfigError`."""
-        pj.setLogLevel(_SILENT)
-        self.endpoint.libCreate()
+        """Open everything. Raises `StartupError`, which names the address that cannot be opened, or `ConfigError`."""
+        self._native.setLogLevel(_SILENT)
+        self._endpoint.libCreate()
         try:
-            pj.keepFreedPools(_KEPT_POOL_BYTES)
-            pj.keepDescriptors(file_descriptors.reserved_from())
-            self.endpoint.libInit(self._endpoint_config())
-            pj.takeCallbacks()
-            pj.keepToTransport()
-            pj.resolveNames()
-            pj.openWaker()
-            pj.watchDescriptions()
-            pj.watchSources()
-            pj.watchConnections(_most_connections(self._slots))
+            self._native.keepFreedPools(_CACHED_POOL_BYTES)
+            self._native.keepDescriptors(file_descriptors.reserved_from())
+            self._endpoint.libInit(self._endpoint_config())
+            self._native.takeCallbacks()
+            self._native.keepToTransport()
+            self._native.resolveNames()
+            self._native.openWaker()
+            self._native.watchDescriptions()
+            self._native.watchSources()
+            self._native.watchConnections(_max_connections(self._slots))
             gate.open()
-            pj.watchResponses()
-            pj.holdByes()
+            self._native.watchResponses()
+            self._native.holdByes()
             for url in self._config.listen:
                 self._listen(url)
-            self.endpoint.libStart()
-            pj.startMediaClock()
+            self._endpoint.libStart()
+            self._native.startMediaClock()
             self._choose_codecs()
             self._open_accounts()
-            pj.keepFromDns()
+            self._native.keepFromDns()
         except pj.Error as error:
             raise StartupError(f"PJSIP could not be started: {explain(error)}") from None
 
-    def renew(self, copies: Copies) -> None:
-        """Use these copies for every connection from now on."""
-        if self.credentials is not None:
-            self.credentials.use(copies)
-            pj.renewCredentials()
+    def replace_tls_files(self, copies: TlsFileCopies) -> None:
+        """Use these copies for every new connection."""
+        if self.tls_files is not None:
+            self.tls_files.replace(copies)
+            self._native.renewCredentials()
 
     def close(self, gate: pj.RequestGate) -> None:
-        """Close it all, BYE to every call that is left."""
-        if self.endpoint.libGetState() == pj.PJSUA_STATE_NULL:
+        """Close everything; send BYE in the calls that remain."""
+        if self._endpoint.libGetState() == pj.PJSUA_STATE_NULL:
             return
-        pj.stopMediaClock()
-        pj.closeWaker()
-        pj.resolveNoMore()
-        pj.stopHoldingByes()
-        self.endpoint.libDestroy()
+        self._native.stopMediaClock()
+        self._native.closeWaker()
+        self._native.resolveNoMore()
+        self._native.stopHoldingByes()
+        self._endpoint.libDestroy()
         gate.close()
-        if self.credentials is not None:
-            self.credentials.close()
+        if self.tls_files is not None:
+            self.tls_files.close()
 
     def _endpoint_config(self) -> pj.EpConfig:
         config = pj.EpConfig()
@@ -120,10 +125,10 @@ class PjsipEndpoint:
         config.medConfig.channelCount = 1
         config.medConfig.audioFramePtime = _PTIME_MILLISECONDS
         config.medConfig.ptime = _PTIME_MILLISECONDS
-        # Also for what plays to a caller, who has one leg less then. Each port has 8 bytes of room for every other.
+        # Also for clip players and streams, whose caller has one leg less then. A port costs 8 bytes per other port.
         config.medConfig.maxMediaPorts = self._slots
         config.medConfig.ecTailLen = 0
-        # A contact centre's recorder takes a stream that stops for a call that died.
+        # No silence suppression: a contact centre's recorder takes a stream that stops for a dead call.
         config.medConfig.noVad = True
         config.logConfig.level = _SILENT
         config.logConfig.consoleLevel = _SILENT
@@ -134,88 +139,89 @@ class PjsipEndpoint:
         try:
             index = self._open_tls(url) if url.transport == "tls" else self._open_transport(url)
         except pj.Error as error:
-            why = explain_listen_error(errno_of(error)) or explain(error)
-            raise StartupError(f"sip.listen: {url} cannot be opened: {why}") from None
-        port = self.endpoint.transportGetInfo(index).localName.rpartition(":")[2]
+            cause = explain_listen_error(errno_of(error)) or explain(error)
+            raise StartupError(f"sip.listen: {url} cannot be opened: {cause}") from None
+        port = self._endpoint.transportGetInfo(index).localName.rpartition(":")[2]
         self.addresses.append(f"{url.transport}://{url.host}:{port}")
 
     def _open_tls(self, url: ListenUrl) -> int:
-        if self.credentials is None:
-            self.credentials = Credentials(self._config.tls)
+        if self.tls_files is None:
+            self.tls_files = TlsFiles(self._config.tls)
         listener = pj.TlsListener()
-        listener.host = _bound(url.host)
+        listener.host = _bound_address(url.host)
         listener.port = url.port
         listener.publicAddress = self._config.public_address or ""
-        listener.certificateFile = self.credentials.certificate_file
-        listener.privateKeyFile = self.credentials.private_key_file
-        listener.authoritiesFile = self.credentials.authorities_file
-        listener.authoritiesDirectory = self.credentials.authorities_directory
+        listener.certificateFile = self.tls_files.certificate_file
+        listener.privateKeyFile = self.tls_files.private_key_file
+        listener.authoritiesFile = self.tls_files.authorities_file
+        listener.authoritiesDirectory = self.tls_files.authorities_directory
         listener.requireClientCertificate = self._config.tls.require_client_certificate
-        number: int = pj.openTls(listener)
-        return number
+        return self._native.openTls(listener)
 
     def _open_transport(self, url: ListenUrl) -> int:
         transport = pj.TransportConfig()
         transport.port = url.port
-        transport.boundAddress = _bound(url.host)
+        transport.boundAddress = _bound_address(url.host)
         if self._config.public_address:
             transport.publicAddress = self._config.public_address
         if url.transport == "udp":
             transport.sockOptParams.sockOpts.append(_RECEIVE_BUFFER)
-        number: int = self.endpoint.transportCreate(_TRANSPORTS[url.transport], transport)
-        return number
+        return self._endpoint.transportCreate(_TRANSPORTS[url.transport], transport)
 
     def _choose_codecs(self) -> None:
         wanted = {f"{name}/8000": rank for rank, name in enumerate(reversed(self._config.codecs), start=1)}
-        for codec in self.endpoint.codecEnum2():
+        for codec in self._endpoint.codecEnum2():
             name = "/".join(codec.codecId.split("/")[:2])
-            if name == "G722/16000":  # RFC 3551, 4.5.2: its RTP clock is called 8000
+            if name == "G722/16000":  # RFC 3551, 4.5.2: its RTP clock rate is 8000
                 name = "G722/8000"
-            self.endpoint.codecSetPriority(codec.codecId, 127 + wanted[name] if name in wanted else 0)
+            self._endpoint.codecSetPriority(codec.codecId, 127 + wanted[name] if name in wanted else 0)
 
     def _open_accounts(self) -> None:
-        """Open an account for each use of SRTP, which PJSUA decides by account; the trunk's is the default."""
+        """Open an account for each use of SRTP, a property of PJSUA's accounts. The trunk's is the default account."""
         for use in _SRTP:
-            account = self.accounts[use] = pj.Account()
+            account = self._native.Account()
             account.create(self._account_config(use), use == self._config.srtp)
+            self._accounts.append(account)
+            self.account_ids[use] = account.getId()
 
     def _account_config(self, srtp: SrtpUse) -> pj.AccountConfig:
         account = pj.AccountConfig()
         account.idUri = f"<sip:sipbridge@{self.host}>"
         account.regConfig.registerOnAdd = False
-        # Reliable provisional answers and session timers for those who ask (RFC 3262, RFC 4028).
+        # Reliable provisional responses and session timers for peers that ask for them (RFC 3262, RFC 4028).
         account.callConfig.prackUse = pj.PJSUA_100REL_OPTIONAL
         account.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
         first, last = self._config.rtp_ports
         media = account.mediaConfig
         media.transportConfig.port = first
         media.transportConfig.portRange = last - first
-        media.transportConfig.boundAddress = self._bound
+        media.transportConfig.boundAddress = self._bound_address
         if self._config.public_address:
             media.transportConfig.publicAddress = self._config.public_address
         media.srtpUse = _SRTP[srtp]
-        # Whether keys may travel over what is not TLS is the operator's to say (sipbridge/config/lint.py).
+        # The operator decides if keys may be sent without TLS (sipbridge/config/lint.py).
         media.srtpSecureSignaling = 0
         media.srtpOpt.keyings = pj.IntVector([pj.PJMEDIA_SRTP_KEYING_SDES])
         media.srtpOpt.cryptos = pj.SrtpCryptoVector(list(map(_crypto, _CRYPTO_SUITES)))
         media.streamKaEnabled = False
-        # One codec an answer: nothing to renegotiate with the trunk.
+        # An answer has one codec anyway: no renegotiation with the trunk.
         media.lockCodecEnabled = False
         return account
 
 
 def _crypto(suite: str) -> pj.SrtpCrypto:
-    """A suite, with a key that PJMEDIA makes for each leg."""
+    """Return a crypto suite, whose key PJMEDIA makes for each leg."""
     crypto = pj.SrtpCrypto()
     crypto.name = suite
     return crypto
 
 
-def _most_connections(slots: int) -> int:
-    """As many as leave the files for the audio of all legs, and some for everything else."""
-    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, (file_descriptors.limit() - _SOCKETS_PER_LEG * slots) // 2))
+def _max_connections(slots: int) -> int:
+    """Return how many connections leave enough descriptors for the audio of all legs and for everything else."""
+    free = file_descriptors.limit() - _SOCKETS_PER_LEG * slots
+    return max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, free // 2))
 
 
-def _bound(host: str) -> str:
-    """PJSUA's word for all interfaces is none at all."""
-    return "" if host == "0.0.0.0" else host  # noqa: S104 (what the operator wrote)
+def _bound_address(host: str) -> str:
+    """Return the address to bind, in PJSUA's form: empty for all interfaces."""
+    return "" if host == "0.0.0.0" else host  # noqa: S104 (of the configuration)

@@ -1,4 +1,4 @@
-"""The gate in front of PJSUA: decides about every request outside a dialog, before a call is made of it."""
+"""The gate in front of PJSUA: it admits or rejects the requests from which PJSUA would make calls."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
+from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.messages import host_names, read_invite, read_request
 from sipbridge.sip.offers import offers_codec
+from sipbridge.sip.responses import add_warning
 
 logger = logging.getLogger(__name__)
 
 _BAD_REQUEST = 400
 _BAD_EXTENSION = 420
 _NOT_ACCEPTABLE_HERE = 488
-# What an INVITE may require (RFC 3262, RFC 4028).
+# The extensions that an INVITE may require (RFC 3262, RFC 4028).
 _EXTENSIONS = {"100rel", "timer"}
-# What PJSUA refuses by itself: SDP that it cannot read, no codec in common, a session timer that is too short
-# (RFC 4028, 6), an extension that it lacks or that the trunk does (RFC 3261, 21.4.15 and 21.4.16).
-_REFUSED_BY_PJSUA = {
+# What PJSUA rejects on its own: SDP that it cannot read, no common codec, a session timer that is too short
+# (RFC 4028, 6), an extension that either side does not support (RFC 3261, 21.4.15 and 21.4.16).
+_REJECTED_BY_PJSUA = {
     400: "malformed",
     415: "malformed",
     420: "extension",
@@ -36,8 +38,11 @@ _REFUSED_BY_PJSUA = {
 }
 
 
-class Gate(pj.RequestGate):  # type: ignore[misc]
-    """Runs on the SIP thread. An INVITE that was let in comes back by its ticket, as a call or turned down."""
+class Gate(pj.RequestGate):
+    """Decides about requests, on the SIP thread.
+
+    An INVITE that it admitted comes back with its ticket: as a call (`claim`), or rejected by PJSUA.
+    """
 
     def __init__(
         self,
@@ -46,9 +51,8 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         readiness: Readiness,
         codecs: Collection[str],
         rejected: Callable[[InviteAnswered], None],
-        judge_refer: Callable[[int, pj.GateRequest], None],
-        name_expected: Callable[[str], None],
-        hold_bye: Callable[[int, int], bool],
+        dialogs: DialogTable,
+        expect_name: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._admission = admission
@@ -56,51 +60,53 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         self._readiness = readiness
         self._codecs = codecs
         self._rejected = rejected
-        self._judge_refer = judge_refer
-        self._name_expected = name_expected
-        self._hold_bye = hold_bye
-        # With the message: if PJSUA rejects it, the offer shows why.
+        self._dialogs = dialogs
+        self._expect_name = expect_name
+        # By ticket, with the message: if PJSUA rejects it, the offer shows why.
         self._admitted: dict[int, tuple[Admitted, bytes]] = {}
 
     def onConnection(self, source: str) -> bool:  # noqa: N802 (called from C++)
-        """Decide if a source may open a connection, or speak for a caller. An exception would end the process."""
+        """Return true if a source may open a connection or speak for a caller.
+
+        An exception out of this method, or another that C++ calls, would end the process.
+        """
         try:
             return self._admission.trusts(source)
         except Exception:
-            logger.exception("a source could not be judged", extra={"event": "internal_error"})
+            logger.exception("deciding about a source failed", extra={"event": "internal_error"})
             return False
 
     def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
-        """Let a request in or refuse it."""
+        """Admit or reject a request outside a dialog."""
         try:
-            self._judge(request)
+            self._decide(request)
         except Exception:
-            logger.exception("a request could not be judged", extra={"event": "internal_error"})
+            logger.exception("deciding about a request failed", extra={"event": "internal_error"})
             request.refuse(500, "")
 
     def onRefer(self, slot: int, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
-        """Let a REFER in a dialog be judged."""
+        """Accept or reject a REFER in a dialog."""
         try:
-            self._judge_refer(slot, request)
+            self._dialogs.decide_refer(slot, request)
         except Exception:
-            logger.exception("a REFER could not be judged", extra={"event": "internal_error"})
+            logger.exception("deciding about a REFER failed", extra={"event": "internal_error"})
             request.refuse(500, "")
 
     def onBye(self, slot: int, ticket: int) -> bool:  # noqa: N802 (called from C++)
-        """Have a caller's BYE held until its end is noted, or answered at once."""
+        """Return true if a caller's BYE is to be held until the end of the call has been noted."""
         try:
-            return self._hold_bye(slot, ticket)
+            return self._dialogs.holds_bye(slot, ticket)
         except Exception:
-            logger.exception("a BYE could not be noted", extra={"event": "internal_error"})
+            logger.exception("noting a BYE failed", extra={"event": "internal_error"})
             return False
 
-    def take(self, ticket: int) -> Admitted | None:
-        """The INVITE that was let in by this ticket."""
+    def claim(self, ticket: int) -> Admitted | None:
+        """Return the INVITE that was admitted with this ticket, once."""
         admitted, _ = self._admitted.pop(ticket, (None, b""))
         return admitted
 
-    def turned_down(self, ticket: int, sip_status: int) -> None:
-        """PJSUA refused what we had let in."""
+    def rejected_by_pjsua(self, ticket: int, sip_status: int) -> None:
+        """Release an INVITE that was admitted, and that PJSUA rejected; report the rejection."""
         admitted, message = self._admitted.pop(ticket, (None, b""))
         if admitted is None:
             return
@@ -118,31 +124,31 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         )
 
     def _reason(self, sip_status: int, message: bytes) -> str:
-        """Say why PJSUA rejected what we had admitted."""
+        """Return the reason word for PJSUA's rejection of an INVITE."""
         if sip_status == _NOT_ACCEPTABLE_HERE and offers_codec(message, self._codecs):
             return "srtp_mismatch"
-        return _REFUSED_BY_PJSUA.get(sip_status, "internal_error")
+        return _REJECTED_BY_PJSUA.get(sip_status, "internal_error")
 
-    def sweep(self) -> None:
-        """Give back the places of those that PJSUA dropped without a word; after each turn's events."""
+    def release_unclaimed(self) -> None:
+        """Release the INVITEs that PJSUA dropped without an event. To be called after the events of each turn."""
         for ticket in list(self._admitted):
-            self.turned_down(ticket, 500)
+            self.rejected_by_pjsua(ticket, 500)
 
-    def _judge(self, request: pj.GateRequest) -> None:
+    def _decide(self, request: pj.GateRequest) -> None:
         if request.method() == "INVITE":
-            self._judge_invite(request)
+            self._decide_invite(request)
         elif not self._admission.trusts(request.sourceAddress()):
             request.refuseStateless(403)
         elif fault := request.messageFault():
             request.refuse(fault, "")
             add_warning(request, request.messageFaultText())
         elif fault := request.methodFault():
-            # PJSUA would take messages, subscriptions and registrations.
+            # PJSUA would serve MESSAGE, SUBSCRIBE and REGISTER.
             request.refuse(fault, "")
         else:
-            self._judge_options(request)
+            self._decide_options(request)
 
-    def _judge_options(self, request: pj.GateRequest) -> None:
+    def _decide_options(self, request: pj.GateRequest) -> None:
         read = read_request(request.message())
         unsupported = read.required - _EXTENSIONS
         if read.malformed is not None:
@@ -156,7 +162,7 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
             # The response is the one that an INVITE would get (RFC 3261, 11.2).
             _reject(request, obstacle)
 
-    def _judge_invite(self, request: pj.GateRequest) -> None:
+    def _decide_invite(self, request: pj.GateRequest) -> None:
         source, message = request.sourceAddress(), request.message()
         invite = read_invite(message, source, request.sourcePort(), request.transport())
         if fault := request.messageFault():
@@ -164,16 +170,16 @@ class Gate(pj.RequestGate):  # type: ignore[misc]
         try:
             self._admitted[request.ticket()] = (self._admission.admit(invite, self._load), message)
         except (UntrustedSource, RateExceeded) as refusal:
-            # A transaction each, kept for 32 s, is what a flood would use up.
-            self._refuse(request, invite, refusal, stateless=True)
+            # A flood would use up the transactions, which are kept for 32 s each.
+            self._reject_invite(request, invite, refusal, stateless=True)
         except InviteRefused as refusal:
-            self._refuse(request, invite, refusal)
+            self._reject_invite(request, invite, refusal)
         else:
-            # Where our own requests of this call will go (RFC 3261, 12.1.1).
+            # The hosts that our requests in this dialog will go to (RFC 3261, 12.1.1).
             for name in host_names(invite.headers.getall("Contact", []) + invite.headers.getall("Record-Route", [])):
-                self._name_expected(name)
+                self._expect_name(name)
 
-    def _refuse(
+    def _reject_invite(
         self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
     ) -> None:
         _reject(request, refusal, stateless=stateless)
@@ -198,9 +204,3 @@ def _reject(request: pj.GateRequest, refusal: InviteRefused, *, stateless: bool 
         request.refuse(refusal.sip_status, "")
     if refusal.retry_after_seconds is not None:
         request.addHeader("Retry-After", str(refusal.retry_after_seconds))
-
-
-def add_warning(request: pj.GateRequest, text: str) -> None:
-    """Say in the refusal of a request what is wrong with it. `text` is ours, and holds nothing of the request."""
-    # RFC 3261, 20.43: 399 is for a text that a person reads.
-    request.addHeader("Warning", f'399 sipbridge "{text.replace(chr(34), chr(39))}"')

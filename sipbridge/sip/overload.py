@@ -1,8 +1,8 @@
-"""Whether the bridge is behind with the calls that it has: then it takes no new ones, and so catches up.
+"""Overload: calls in progress are kept waiting. The bridge then rejects new calls, and so catches up.
 
-Two queues can grow. What the SIP thread has read waits for the event loop; what it has not read waits in the SIP
-socket, INVITEs and the BYEs of calls in progress alike, until the kernel drops what finds no room. A refusal costs a
-tenth of a call, so that the thread comes to the end of its queue even when several times too many calls are offered.
+Two queues can grow. What the SIP thread has read waits for the event loop. What it has not read waits in the SIP
+socket, new INVITEs and the BYEs of calls in progress alike, until the kernel drops what exceeds the buffer. A rejection
+costs a tenth of a call, so the thread drains its queue even when several times too many calls are offered.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# An event loop that is later than this with the news of calls does not keep up.
+# An event loop that handles events later than this does not keep up.
 LOOP_SECONDS = 0.05
-# Some 30 messages, a hundredth of a second or two of the SIP thread's time.
+# About 30 messages, which the SIP thread handles in 0.01 to 0.02 s.
 SOCKET_BYTES = 64 * 1024
-# For so long both may be: calls that come all at once, or a machine that stood still for a moment, are no overload.
+# Either may last for this long: calls that arrive together, or a machine that paused for a moment, are no overload.
 PATIENCE_SECONDS = 0.15
-# With no INVITE for so long, what the one before it saw says nothing any more.
+# The last check says nothing if no INVITE has come for this long.
 FORGOTTEN_SECONDS = 0.5
-# After a refusal patience is gone for so long: else the queue would grow long again each time that it was worked off.
+# After a rejection there is no patience for this long: the queue would grow long again each time that it was drained.
 ALERT_SECONDS = 2.0
 
 
 class Overload:
-    """Asked at each new INVITE, on the SIP thread. `loop_lag` is in seconds, `bytes_waiting` as `pj.bytesWaiting`."""
+    """Called for each new INVITE, on the SIP thread. `loop_lag` is in seconds, `bytes_waiting` as `pj.bytesWaiting`."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class Overload:
         self._bytes_waiting = bytes_waiting
         self._clock = clock
         self._behind_since: float | None = None
-        self._alert_until = self._looked_at = clock()
+        self._alert_until = self._checked_at = clock()
 
     def __call__(self) -> bool:
-        """Whether calls in progress are being kept waiting, and not just for a moment."""
+        """Return true if calls in progress have been kept waiting for longer than a moment."""
         now = self._clock()
-        forgotten, self._looked_at = now - self._looked_at > FORGOTTEN_SECONDS, now
+        forgotten, self._checked_at = now - self._checked_at > FORGOTTEN_SECONDS, now
         if not self._is_behind():
             self._behind_since = None
             return False

@@ -1,4 +1,4 @@
-"""PJSIP's errors in words of ours."""
+"""Explanations of PJSIP's errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sipbridge_pjsip import pjsua2 as pj
 _SYSTEM = 120_000
 _SYSTEM_END = 170_000
 
-# What PJLIB, PJSIP and OpenSSL say (errno.c, sip_errno.c, ssl_sock_common.c), in lower case.
+# The texts of PJLIB, PJSIP and OpenSSL (errno.c, sip_errno.c, ssl_sock_common.c), in lower case.
 _WORDS = {
     "end of file": "the peer closed the connection",
     "unexpected eof while reading": "the peer closed the connection during the handshake",
@@ -27,7 +27,7 @@ _WORDS = {
     "unsuitable transport selected": "no address of sip.listen can send to it",
     "transport not available for use": "its connection is closed",
     "object no longer exists": "its connection is closed",
-    "ssl certificate verification error": "its certificate is refused; the line tls_failed says why",
+    "ssl certificate verification error": "its certificate is not accepted; the log line tls_failed says why",
     "the server identity does not match to any identities specified in the certificate": (
         "its certificate is for another name"
     ),
@@ -36,24 +36,24 @@ _WORDS = {
 
 
 def errno_of(error: pj.Error) -> int | None:
-    """Return the errno of an error of the system's, None for one of PJSIP's own."""
+    """Return the errno of a system error, None for one of PJSIP's own."""
     return error.status - _SYSTEM if _SYSTEM <= error.status < _SYSTEM_END else None
 
 
 def explain(error: pj.Error) -> str:
-    """Say what failed: the system's words for its errors, ours for PJSIP's own."""
+    """Explain an error: in the system's words or, for one of PJSIP's own, in ours."""
     number = errno_of(error)
     return put_in_words(str(error.reason)) if number is None else os.strerror(number).lower()
 
 
 def put_in_words(text: str) -> str:
-    """Return an error text of PJSIP, OpenSSL or the system as clauses: no symbols, our words if we have some."""
+    """Return an error text of PJSIP, OpenSSL or the system as clauses without symbols, in our words if we have some."""
     return "; ".join(map(_clause, text.split("; ")))
 
 
 def _clause(text: str) -> str:
-    said = re.sub(r"\s*[(\[][A-Z][A-Z_0-9]+[)\]]", "", text).strip()
-    ours = _WORDS.get(said.lower())
+    clause = re.sub(r"\s*[(\[][A-Z][A-Z_0-9]+[)\]]", "", text).strip()
+    ours = _WORDS.get(clause.lower())
     if ours is not None:
         return ours
-    return said if said[:2].isupper() else said[:1].lower() + said[1:]
+    return clause if clause[:2].isupper() else clause[:1].lower() + clause[1:]

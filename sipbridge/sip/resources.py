@@ -1,4 +1,4 @@
-"""Whether this machine has what another leg takes: a place of PJSUA's, ports for its audio, file descriptors."""
+"""The resources that another leg needs: a slot of PJSUA, RTP ports, file descriptors. On the SIP thread."""
 
 from __future__ import annotations
 
@@ -9,52 +9,55 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge import file_descriptors
 from sipbridge.errors import DialFailed
+from sipbridge.sip.pjsip_functions import ResourceFunctions
 
 logger = logging.getLogger(__name__)
 
-# A caller's leg, a SIP agent's, and that of a desk that rings while the agent waits for its NOTIFY.
+# The caller's leg, a SIP agent's, and that of a desk that rings while the agent waits for its NOTIFY.
 LEGS_PER_CALL = 3
-NO_PLACES = "legs that nothing is heard of hold the places of new ones"
-_LACKS = {
+NO_SLOTS = "legs whose peers do not respond hold the slots of new ones"
+_SHORTAGES = {
     pj.RoomThere: None,
     pj.RoomNoPorts: "no two ports of sip.rtp_ports are free",
-    pj.RoomNoDescriptors: "the file descriptors that are left are kept for the calls that are up",
+    pj.RoomNoDescriptors: "the remaining file descriptors are reserved for calls in progress",
 }
-_WARN_SECONDS = 10.0
+_WARNING_SECONDS = 10.0
 _SERVICE_UNAVAILABLE = 503
 
 
-class Room:
-    """Asked before each leg, on the SIP thread. What lacks is logged, not more often than each 10 s.
+class MediaResources:
+    """Checks the resources before each leg, and logs a shortage at most every 10 s.
 
-    PJSUA takes the ports of each of its accounts in turn; `account` is that of callers.
+    PJSUA gives each of its accounts RTP ports separately; `account` is the callers' account.
     """
 
-    def __init__(self, account: int) -> None:
+    def __init__(self, account: int, native: ResourceFunctions) -> None:
         self._account = account
-        kept = file_descriptors.reserved_from()
-        # A caller has the fewest, an agent or a desk for one that is there some more; Signals and records have all.
-        self._for_callers = kept
-        self._for_others = kept + (file_descriptors.limit() - kept) // 2
-        self._warned_at = -_WARN_SECONDS
+        self._native = native
+        reserved_from = file_descriptors.reserved_from()
+        # Callers may use the fewest descriptors, agents and desks of calls in progress more, Signals and records all.
+        self._limit_for_callers = reserved_from
+        self._limit_for_others = reserved_from + (file_descriptors.limit() - reserved_from) // 2
+        self._logged_at = -_WARNING_SECONDS
 
-    def lack_for_call(self) -> str | None:
-        """Say what lacks for another call. Where it is nothing, the next leg that PJSUA opens has its ports."""
-        places = pj.freeCalls() >= LEGS_PER_CALL
-        return self._warn(self._look(self._account, self._for_callers) if places else NO_PLACES)
+    def shortage(self) -> str | None:
+        """Return what another call lacks. If it lacks nothing, the next leg that PJSUA opens gets its ports."""
+        if self._native.freeCalls() < LEGS_PER_CALL:
+            return self._log(NO_SLOTS)
+        return self._log(self._shortage_for_leg(self._account, self._limit_for_callers))
 
-    def must_have_leg(self, account: int) -> None:
-        """Raise `DialFailed` where another leg of ours, by that account, cannot have audio."""
-        lack = self._warn(self._look(account, self._for_others))
-        if lack is not None:
-            raise DialFailed(_SERVICE_UNAVAILABLE, lack)
+    def require_for_leg(self, account: int) -> None:
+        """Raise `DialFailed` if another outgoing leg of that account cannot have audio."""
+        shortage = self._log(self._shortage_for_leg(account, self._limit_for_others))
+        if shortage is not None:
+            raise DialFailed(_SERVICE_UNAVAILABLE, shortage)
 
-    def _look(self, account: int, reserved_from: int) -> str | None:
-        return _LACKS[pj.roomForLeg(account, reserved_from)]
+    def _shortage_for_leg(self, account: int, descriptor_limit: int) -> str | None:
+        return _SHORTAGES[self._native.roomForLeg(account, descriptor_limit)]
 
-    def _warn(self, lack: str | None) -> str | None:
+    def _log(self, shortage: str | None) -> str | None:
         now = time.monotonic()
-        if lack is not None and now - self._warned_at >= _WARN_SECONDS:
-            self._warned_at = now
-            logger.warning("no room for another leg: %s", lack, extra={"event": "resources_exhausted"})
-        return lack
+        if shortage is not None and now - self._logged_at >= _WARNING_SECONDS:
+            self._logged_at = now
+            logger.warning("no resources for another leg: %s", shortage, extra={"event": "resources_exhausted"})
+        return shortage

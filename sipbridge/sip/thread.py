@@ -1,53 +1,63 @@
-"""The one thread that may touch pjsua2, and the way between it and the event loop."""
+"""The one thread that may call PJSIP, and the way between it and the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
-
-from sipbridge_pjsip import pjsua2 as pj
+from typing import Any, NamedTuple, TypeVar
 
 from sipbridge.aio import resolve_futures
+from sipbridge.sip.pjsip_functions import ThreadFunctions
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Kind, PJSUA's slot, number, status, text, final: see the struct of that name in native/native.hpp.
-CallEvent = tuple[int, int, int, int, str, bool]
-
-# How long the poll sleeps where nothing happens. Commands and finished clips wake it.
+# How long the poll sleeps if nothing happens. Commands and finished clips wake it.
 POLL_MILLISECONDS = 50
-# What the first event of a turn waits for others. At 200 calls a second it saves a fifth of the processor time.
+# How long the first event of a turn waits for others. At 200 calls per second this saves a fifth of the processor time.
 GATHER_MILLISECONDS = 1
 
 
-class SipThread:
-    """Runs PJSIP's poll, gives what happened to `handle`, and does the commands that others send it.
+class CallEvent(NamedTuple):
+    """An event of PJSIP; `EventKind` in native/native.hpp says what the fields hold for each kind."""
 
-    Other threads reach it by `run` and `post`. What it has to say to the loop it gathers with `tell` and hands over
-    once a turn, since every hand-over costs a system call and a wake-up.
+    kind: int
+    slot: int
+    number: int
+    status: int
+    text: str
+    final: bool
+
+
+class SipThread:
+    """Runs PJSIP's poll, passes its events to `handle`, and executes the commands of other threads.
+
+    Other threads use `run` and `post`. Callbacks for the event loop are collected by `notify_loop` and handed over once
+    per turn, because every hand-over costs a system call and a wake-up.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Callable[[list[CallEvent]], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, handle: Callable[[list[CallEvent]], None], native: ThreadFunctions
+    ) -> None:
         self._loop = loop
         self._handle = handle
+        self._native = native
         self._commands: deque[Callable[[], None]] = deque()
-        self._news: list[Callable[[], None]] = []
-        # When what the loop has yet to run was handed over, oldest first.
+        self._callbacks: list[Callable[[], None]] = []
+        # The times at which the batches that the loop has not run yet were handed over, oldest first.
         self._handed_over: deque[float] = deque()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
     async def start(self, open_endpoint: Callable[[], None], close_endpoint: Callable[[], None]) -> None:
-        """Start the thread; returns when the endpoint is open, or raises what opening it raised."""
+        """Start the thread. Return when the endpoint is open, or raise what `open_endpoint` raised."""
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(
             target=self._main, args=(open_endpoint, close_endpoint, opened), name="sip", daemon=True
@@ -56,7 +66,7 @@ class SipThread:
         await opened
 
     async def stop(self) -> None:
-        """Stop the thread; returns when PJSIP is down."""
+        """Stop the thread. Return when PJSIP is down."""
         if self._thread is None:
             return
         self.post(self._stop)
@@ -68,38 +78,38 @@ class SipThread:
     # ------------------------------------------------------------ from other threads
 
     def run(self, command: Callable[[], T]) -> asyncio.Future[T]:
-        """Run a command on the SIP thread; the future has its result or its exception."""
-        answer: asyncio.Future[T] = self._loop.create_future()
-        self.post(partial(self._answer, command, answer))
-        return answer
+        """Execute a command on the SIP thread. The future gets its result or its exception."""
+        done: asyncio.Future[T] = self._loop.create_future()
+        self.post(partial(self._run, command, done))
+        return done
 
     def post(self, command: Callable[[], None]) -> None:
-        """Run a command on the SIP thread, and don't wait for it."""
+        """Execute a command on the SIP thread, without waiting for it."""
         self._commands.append(command)
-        pj.wakeSipThread()
+        self._native.wakeSipThread()
 
-    def _answer(self, command: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+    def _run(self, command: Callable[[], Any], done: asyncio.Future[Any]) -> None:
         try:
             result = command()
-        except Exception as error:  # noqa: BLE001 (it is raised where the command came from)
-            self.tell(partial(_fail, answer, error))
-            # The error's traceback leads to this frame, and the future to the error: a cycle for the collector.
-            del answer
+        except Exception as error:  # noqa: BLE001 (the future raises it)
+            self.notify_loop(partial(_fail, done, error))
+            # The traceback of the error refers to this frame, and the future to the error: a reference cycle.
+            del done
             return
-        self.tell(partial(_resolve, answer, result))
+        self.notify_loop(partial(_resolve, done, result))
 
     # ------------------------------------------------------------ on the SIP thread
 
     def loop_lag(self) -> float:
-        """Seconds for which the event loop has not come to what was handed over to it."""
+        """Return for how many seconds the oldest batch of callbacks has waited for the event loop."""
         try:
             return time.monotonic() - self._handed_over[0]
-        except IndexError:  # it has come to all of it
+        except IndexError:  # none waits
             return 0.0
 
-    def tell(self, news: Callable[[], None]) -> None:
-        """Run this on the event loop, after all that was told before."""
-        self._news.append(news)
+    def notify_loop(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the event loop, after all earlier ones."""
+        self._callbacks.append(callback)
 
     def _main(
         self,
@@ -109,7 +119,7 @@ class SipThread:
     ) -> None:
         try:
             open_endpoint()
-        except Exception as error:  # noqa: BLE001 (it is raised in start)
+        except Exception as error:  # noqa: BLE001 (start raises it)
             close_endpoint()
             resolve_futures([opened], error)
             return
@@ -120,7 +130,9 @@ class SipThread:
         self._hand_over()
 
     def _turn(self) -> None:
-        self._handle(pj.pollEvents(POLL_MILLISECONDS, GATHER_MILLISECONDS))
+        self._handle(
+            [CallEvent._make(event) for event in self._native.pollEvents(POLL_MILLISECONDS, GATHER_MILLISECONDS)]
+        )
         while self._commands:
             try:
                 self._commands.popleft()()
@@ -129,33 +141,28 @@ class SipThread:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._news:
-            news, self._news = self._news, []
+        if self._callbacks:
+            callbacks, self._callbacks = self._callbacks, []
             self._handed_over.append(time.monotonic())
-            # A loop that is closed has nobody left to tell.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._take_over, news)
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._run_callbacks, callbacks)
 
     # ------------------------------------------------------------ on the event loop
 
-    def _take_over(self, news: list[Callable[[], None]]) -> None:
-        _run_all(news)
+    def _run_callbacks(self, callbacks: list[Callable[[], None]]) -> None:
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("a callback of the SIP thread failed", extra={"event": "internal_error"})
         self._handed_over.popleft()
 
 
-def _run_all(news: list[Callable[[], None]]) -> None:
-    for item in news:
-        try:
-            item()
-        except Exception:
-            logger.exception("news from the SIP thread failed", extra={"event": "internal_error"})
+def _resolve(done: asyncio.Future[Any], result: object) -> None:
+    if not done.done():
+        done.set_result(result)
 
 
-def _resolve(answer: asyncio.Future[Any], result: object) -> None:
-    if not answer.done():
-        answer.set_result(result)
-
-
-def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)

@@ -1,4 +1,4 @@
-"""The SIP side as the rest of the program sees it: start, take calls, make calls, stop."""
+"""The SIP user agent: the interface of this package to the rest of the program."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
-from sipbridge.config import SipConfig, TlsConfig
+from sipbridge.config import SipConfig, TlsConfig, split_srtp, with_transport
 from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
 from sipbridge.sip.connection_log import ConnectionLog
-from sipbridge.sip.dialogs import LegTable
+from sipbridge.sip.dialog import Dialog, DialogContext, OutgoingInvite
+from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.name_table import Lookups
 from sipbridge.sip.overload import Overload
-from sipbridge.sip.resources import Room
+from sipbridge.sip.pjsip_functions import Pjsip
+from sipbridge.sip.resources import MediaResources
 from sipbridge.sip.targets import Locator
 from sipbridge.sip.thread import CallEvent, SipThread
-from sipbridge.sip.tls_files import Copies
+from sipbridge.sip.tls_files import TlsFileCopies
 from sipbridge.telephony.credentials import Credentials
 from sipbridge.wav import Pcm
 
 logger = logging.getLogger(__name__)
 
 
-class SipTrunk:
-    """Implements `calls.ports.Dialler`, and gives every admitted call to `on_call`.
+class UserAgent:
+    """Implements `calls.ports.Dialler` and `Backpressure`, and passes every admitted call to `on_call`.
 
-    `on_call` and `on_rejected` run on the event loop; the latter is notified of INVITEs of which no call was made.
+    `on_call` and `on_rejected` run on the event loop. `on_rejected` is notified of INVITEs that were rejected.
     """
 
     def __init__(
@@ -51,6 +53,9 @@ class SipTrunk:
         readiness: Readiness,
         on_call: Callable[[SipLeg, Admitted], None],
         on_rejected: Callable[[InviteAnswered], None],
+        *,
+        native: Pjsip = pj,
+        make_endpoint: Callable[[SipConfig], PjsipEndpoint] = PjsipEndpoint,
     ) -> None:
         self._config = config
         self._resolver = resolver
@@ -58,20 +63,24 @@ class SipTrunk:
         self._readiness = readiness
         self._on_call = on_call
         self._on_rejected = on_rejected
+        self._native = native
+        self._make_endpoint = make_endpoint
         self._connection_log = ConnectionLog(admission.trusts)
-        # By name; the one copy in memory of what several calls may play.
+        # By name, one copy in memory for all calls.
         self._clips: dict[str, pj.Clip] = {}
 
     async def start(self) -> list[str]:
-        """Open everything; returns the addresses in use. Raises `StartupError`."""
+        """Open everything; return the addresses that it listens on. Raises `StartupError`."""
         self._loop = asyncio.get_running_loop()
-        self._thread = SipThread(self._loop, self._handle)
-        self._pump = AudioPump(self._loop)
+        self._thread = SipThread(self._loop, self._handle_all, self._native)
+        self._pump = AudioPump(self._loop, self._native)
+        self._dialogs = DialogTable()
+        self._context = DialogContext(self._thread, self._dialogs, self._clips, self._native)
         locator = Locator(self._resolver, {url.transport for url in self._config.listen})
         self._lookups = Lookups(self._resolver, locator, self._thread)
         await self._thread.start(self._open, self._close)
         self._pump.start()
-        return self._pjsip.addresses
+        return self._endpoint.addresses
 
     async def stop(self) -> None:
         """Close everything."""
@@ -79,55 +88,52 @@ class SipTrunk:
         self._lookups.close()
         await self._thread.stop()
 
-    async def read_certificates(self, tls: TlsConfig) -> Copies:
-        """Copy what the files of `sip.tls` hold now, for `use_certificates`; nothing without a tls:// address.
+    async def read_certificates(self, tls: TlsConfig) -> TlsFileCopies:
+        """Copy the files of `sip.tls` into memory, for `use_certificates`; none without a tls:// address.
 
-        Raises `ConfigError` with what is wrong.
+        Raises `ConfigError` with all problems.
         """
-        credentials = self._pjsip.credentials
-        return Copies() if credentials is None else await asyncio.to_thread(credentials.read, tls)
+        tls_files = self._endpoint.tls_files
+        return TlsFileCopies() if tls_files is None else await asyncio.to_thread(tls_files.read, tls)
 
-    async def use_certificates(self, copies: Copies) -> None:
-        """Have new TLS connections, in and out, use them. Connections and calls go on."""
-        await self._thread.run(partial(self._pjsip.renew, copies))
+    async def use_certificates(self, copies: TlsFileCopies) -> None:
+        """Use these copies for new TLS connections, in both directions. Connections and calls go on."""
+        await self._thread.run(partial(self._endpoint.replace_tls_files, copies))
 
     async def load_clip(self, name: str, pcm: Pcm) -> None:
-        """Make a recording ready to be played under this name. Also before the start."""
-        # No matter for the SIP thread: it looks one up when it is to be played.
+        """Load a recording, to be played under this name. Also before the start."""
+        # Safe outside the SIP thread, which looks a clip up when it plays it.
         self._clips[name] = await asyncio.to_thread(make_clip, pcm)
 
     def drop_clip(self, name: str) -> None:
-        """Forget a recording; who plays it plays it to its end."""
+        """Drop a recording. Calls that are playing it play it to its end."""
         self._clips.pop(name, None)
 
     def audio_counts(self) -> tuple[int, int, int, int]:
-        """Underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
-        counts: tuple[int, int, int, int] = pj.audioCounts()
-        return counts
+        """Return the underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
+        return self._native.audioCounts()
 
     def strangers(self) -> int:
-        """Requests and responses in dialogs that were not taken, as their source may not speak for the far end."""
-        count: int = pj.strangers()
-        return count
+        """Return how many messages within dialogs were ignored because their source may not speak for the far end."""
+        return self._native.strangers()
 
     def pools_in_use(self) -> int:
-        """Memory pools of PJSIP that somebody holds."""
-        count: int = pj.poolsInUse()
-        return count
+        """Return how many memory pools of PJSIP are in use."""
+        return self._native.poolsInUse()
 
     async def measure_lag(self) -> tuple[float, str | None]:
-        """Return the seconds that the SIP thread takes to answer, and what it lacks for another call."""
-        asked = time.monotonic()
-        lack = await self._thread.run(self._room.lack_for_call)
-        return time.monotonic() - asked, lack
+        """Return the SIP thread's delay in seconds, and the resources that another call lacks, if any."""
+        began = time.monotonic()
+        shortage = await self._thread.run(self._resources.shortage)
+        return time.monotonic() - began, shortage
 
     async def caught_up(self) -> None:
-        """Return once `on_call` has had every INVITE that was let in before this was asked."""
-        # They are told in the turn in which they came, and before what a command of that turn has to say.
-        await self._thread.run(_nothing)
+        """Return when `on_call` has had every INVITE that was admitted before."""
+        # A turn of the SIP thread notifies the loop of its events first, then of the results of its commands.
+        await self._thread.run(_do_nothing)
 
     async def locate(self, uri: str) -> list[str]:
-        """Where to call a SIP URI, best first (RFC 3263). Raises `DialFailed`."""
+        """Return the targets of a SIP URI, best first (RFC 3263). Raises `DialFailed`."""
         return [str(target) for target in await self._lookups.locate(uri)]
 
     async def dial(
@@ -141,22 +147,44 @@ class SipTrunk:
         credentials: Credentials | None = None,
         refer_handler: ReferHandler | None = None,
     ) -> SipLeg:
-        """Send an INVITE, with the caller's number in From. Raises `DialFailed`; cancelled, it leaves no leg behind."""
-        leg = SipLeg(self._loop, self._thread, self._table, self._pump, target)
-        local_uri = f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._pjsip.host}>"
-        command = partial(
-            self._table.dial, leg, uri, target, sources, dict(headers), local_uri, credentials, refer_handler
-        )
+        """Send an INVITE, with the caller's number in From. Raises `DialFailed`; if cancelled, it leaves no leg."""
+        invite = self._make_invite(uri, target, headers, caller, sources, credentials)
+        dialog = Dialog(self._context, refer_handler)
+        leg = SipLeg(self._loop, self._thread, dialog, self._pump, target)
         try:
-            await self._thread.run(command)
+            await self._thread.run(partial(self._dial, dialog, invite, leg))
         except LegGone as error:
-            # RFC 3261, 8.1.3.1: as if the response were this.
+            # RFC 3261, 8.1.3.1: like a 503 response.
             raise DialFailed(503, f"no INVITE to {target}: {error}") from None
         except asyncio.CancelledError:
-            # The INVITE may be on its way; this comes after it.
-            self._thread.post(partial(self._table.hang_up, leg.number, 487, "", {}))
+            # The INVITE may have been sent already; this command follows it.
+            self._thread.post(partial(dialog.hang_up, 487, "", {}))
             raise
         return leg
+
+    def _make_invite(
+        self,
+        uri: str,
+        target: str,
+        headers: Headers,
+        caller: str,
+        sources: Sequence[str],
+        credentials: Credentials | None,
+    ) -> OutgoingInvite:
+        # A parameter of the URI says if the audio is SRTP.
+        uri, srtp = split_srtp(uri)
+        transport = target.partition(":")[0]
+        return OutgoingInvite(
+            account=self._endpoint.account_ids[srtp],
+            # DNS may have chosen the transport. The URI must name it, because our Contact follows the URI.
+            uri=with_transport(uri, None if transport == "udp" else transport),
+            target=target,
+            sources=sources,
+            local_uri=f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._endpoint.host}>",
+            headers=dict(headers),
+            username=credentials.username if credentials else "",
+            password=credentials.password if credentials else "",
+        )
 
     # ------------------------------------------------------------ on the SIP thread
 
@@ -166,77 +194,74 @@ class SipTrunk:
             self,
             self._readiness,
             self._config.codecs,
-            self._rejected,
-            self._judge_refer,
-            self._name_expected,
-            self._hold_bye,
+            self._report_rejection,
+            self._dialogs,
+            self._expect_name,
         )
-        self._pjsip = PjsipEndpoint(self._config)
-        self._pjsip.open(self._gate)
-        self._room = Room(self._pjsip.accounts[self._config.srtp].getId())
-        self._table = LegTable(self._thread, self._pjsip.accounts, self._room, self._clips)
-        self._overload = Overload(self._thread.loop_lag, pj.bytesWaiting)
+        self._endpoint = self._make_endpoint(self._config)
+        self._endpoint.open(self._gate)
+        self._resources = MediaResources(self._endpoint.account_ids[self._config.srtp], self._native)
+        self._overload = Overload(self._thread.loop_lag, self._native.bytesWaiting)
 
     def overloaded(self) -> bool:
-        """True if calls in progress have to wait."""
+        """Return true if calls in progress have to wait."""
         return self._overload()
 
     def shortage(self) -> str | None:
-        """Return what is missing for one more call with all its legs; None if nothing is."""
-        return self._room.lack_for_call()
+        """Return what another call with all its legs lacks, None if nothing."""
+        return self._resources.shortage()
 
     def _close(self) -> None:
-        self._pjsip.close(self._gate)
+        self._endpoint.close(self._gate)
 
-    def _handle(self, events: list[CallEvent]) -> None:
+    def _dial(self, dialog: Dialog, invite: OutgoingInvite, leg: SipLeg) -> None:
+        self._resources.require_for_leg(invite.account)
+        dialog.dial(invite, leg)
+
+    def _handle_all(self, events: list[CallEvent]) -> None:
         for event in events:
             try:
-                self._handle_one(*event)
+                self._handle(event)
             except Exception:
-                logger.exception("an event of PJSIP's could not be handled", extra={"event": "internal_error"})
-        self._gate.sweep()
+                logger.exception("handling an event of PJSIP failed", extra={"event": "internal_error"})
+        self._gate.release_unclaimed()
 
-    def _handle_one(self, kind: int, slot: int, number: int, status: int, text: str, final: bool) -> None:  # noqa: FBT001 (an event's fields)
+    def _handle(self, event: CallEvent) -> None:
+        kind, slot, number, status, text, _ = event
         if kind == pj.EventIncoming:
-            self._take_on(slot, number)
+            self._receive_call(slot, number)
         elif kind in self._connection_log.kinds:
-            self._thread.tell(partial(self._connection_log.note, kind, number, status, text))
+            self._thread.notify_loop(partial(self._connection_log.log, event))
         elif kind == pj.EventTurnedDown:
-            self._gate.turned_down(number, status)
+            self._gate.rejected_by_pjsua(number, status)
         elif kind == pj.EventName:
-            self._thread.tell(partial(self._lookups.find_addresses, text))
+            self._thread.notify_loop(partial(self._lookups.find_addresses, text))
         elif kind == pj.EventResolve:
-            self._thread.tell(partial(self._lookups.find_targets, number, status, text))
+            self._thread.notify_loop(partial(self._lookups.find_targets, number, status, text))
         else:
-            self._table.handle(kind, slot, number, status, text, final)
+            self._dialogs.handle(event)
 
-    def _take_on(self, slot: int, ticket: int) -> None:
-        admitted = self._gate.take(ticket)
+    def _receive_call(self, slot: int, ticket: int) -> None:
+        admitted = self._gate.claim(ticket)
         if admitted is None:
-            pj.callHangup(slot, 500, "", {})
+            self._native.callHangup(slot, 500, "", {})
             return
-        leg = SipLeg(self._loop, self._thread, self._table, self._pump)
-        self._table.adopt(leg, slot)
-        self._thread.tell(partial(self._on_call, leg, admitted))
+        dialog = Dialog(self._context)
+        leg = SipLeg(self._loop, self._thread, dialog, self._pump)
+        dialog.adopt(slot, leg)
+        self._thread.notify_loop(partial(self._on_call, leg, admitted))
 
-    def _judge_refer(self, slot: int, request: pj.GateRequest) -> None:
-        self._table.judge_refer(slot, request)
+    def _expect_name(self, name: str) -> None:
+        self._thread.notify_loop(partial(self._lookups.expect, name))
 
-    def _name_expected(self, name: str) -> None:
-        self._thread.tell(partial(self._lookups.expect, name))
-
-    def _hold_bye(self, slot: int, ticket: int) -> bool:
-        return self._table.hold_bye(slot, ticket)
-
-    def _rejected(self, event: InviteAnswered) -> None:
-        self._thread.tell(partial(self._on_rejected, event))
+    def _report_rejection(self, event: InviteAnswered) -> None:
+        self._thread.notify_loop(partial(self._on_rejected, event))
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     return
 
 
 def pjsip_version() -> str:
-    """The version of PJSIP that is built in."""
-    version: str = pj.builtVersion()
-    return version
+    """Return the version of PJSIP that is compiled in."""
+    return pj.builtVersion()

@@ -12,7 +12,7 @@ from sipbridge.app.health import HealthMonitor
 from sipbridge.app.systemd import SystemdNotifier
 from sipbridge.calls.admission import Admission
 from sipbridge.calls.readiness import Readiness
-from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.sip.user_agent import UserAgent
 from sipbridge.telemetry import Metrics
 from tests.calls.world import make_config
 from tests.fakes import FakeStore, Journal
@@ -64,7 +64,7 @@ class Scene:
         self.systemd = Systemd()
         agent: Any = self.user_agent
         self.monitor = HealthMonitor(
-            cast("SipTrunk", agent), FakeStore(Journal()), self.readiness, self.metrics, self.systemd
+            cast("UserAgent", agent), FakeStore(Journal()), self.readiness, self.metrics, self.systemd
         )
 
 

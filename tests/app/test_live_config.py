@@ -19,8 +19,8 @@ from sipbridge.config import Config, TlsConfig
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, StartupError
-from sipbridge.sip.tls_files import Copies
-from sipbridge.sip.user_agent import SipTrunk
+from sipbridge.sip.tls_files import TlsFileCopies
+from sipbridge.sip.user_agent import UserAgent
 from sipbridge.wav import Pcm
 from tests.calls.world import admit, make_config, make_invite, pop_url
 from tests.fakes import FakeStore, Journal, RecordingObserver
@@ -41,13 +41,13 @@ class Trunk:
     def drop_clip(self, name: str) -> None:
         del self.clips[name]
 
-    async def read_certificates(self, _: TlsConfig) -> Copies:
+    async def read_certificates(self, _: TlsConfig) -> TlsFileCopies:
         await asyncio.sleep(0)
         if self.refusing:
             raise self.refusing
-        return Copies()
+        return TlsFileCopies()
 
-    async def use_certificates(self, _: Copies) -> None:
+    async def use_certificates(self, _: TlsFileCopies) -> None:
         self.certificates += 1
 
     def samples(self) -> set[bytes]:
@@ -77,7 +77,7 @@ class Bridge:
             pop_url=pop_url,
         )
         self.versions = LiveConfig(
-            start, cast("SipTrunk", self.trunk), cast("HttpClient", None), cast("Resolver", None)
+            start, cast("UserAgent", self.trunk), cast("HttpClient", None), cast("Resolver", None)
         )
 
     def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)

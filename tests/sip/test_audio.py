@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from sipbridge_pjsip import pjsua2 as pj
@@ -57,7 +58,7 @@ def test_a_stream_that_was_forgotten_takes_nothing_and_harms_nobody(stream: int)
 
 def test_only_bytes_are_audio(stream: int) -> None:
     with pytest.raises(TypeError):
-        pj.audioWrite(stream, "text")
+        pj.audioWrite(stream, cast("bytes", "text"))
 
 
 def test_nothing_was_heard_where_no_clock_runs(stream: int) -> None:

@@ -4,36 +4,66 @@ import pytest
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.sip.connection_log import ConnectionLog
+from sipbridge.sip.thread import CallEvent
 
 TRUSTED = "192.0.2.1"
+STRANGER = "198.51.100.1"
 
 
-def _trusts(address: str) -> bool:
-    return address == TRUSTED
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> ConnectionLog:
+    caplog.set_level("INFO")
+    return ConnectionLog(lambda address: address == TRUSTED)
+
+
+def event(kind: int, number: int, text: str, status: int = 0) -> CallEvent:
+    return CallEvent(kind, -1, number, status, text, final=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (pj.EventTlsFailed, f"TLS connection to {TRUSTED}, port 5061, failed: the peer closed the connection"),
+        (pj.EventTlsRefused, f"inbound TLS from {TRUSTED}, port 5061, failed: the peer closed the connection"),
+        (pj.EventConnectionClosed, f"connection from {TRUSTED}, port 5061, closed: End of file (PJ_EEOF)"),
+    ],
+)
+async def test_a_connection_is_logged_with_its_peer_and_cause(
+    log: ConnectionLog, caplog: pytest.LogCaptureFixture, kind: int, message: str
+) -> None:
+    assert kind in log.kinds
+    log.log(event(kind, 5061, f"{TRUSTED}\nEnd of file (PJ_EEOF)"))
+    assert [record.getMessage() for record in caplog.records] == [message]
 
 
 @pytest.mark.parametrize("kind", [pj.EventTlsFailed, pj.EventTlsRefused, pj.EventConnectionClosed])
-async def test_a_flood_of_connections_fills_no_disk(kind: int, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    log = ConnectionLog(_trusts)
+async def test_a_flood_of_connections_is_logged_in_part(
+    log: ConnectionLog, caplog: pytest.LogCaptureFixture, kind: int
+) -> None:
     for port in range(1000):
-        log.note(kind, port, 0, f"{TRUSTED}\nEnd of file (PJ_EEOF)")
+        log.log(event(kind, port, f"{TRUSTED}\nEnd of file (PJ_EEOF)"))
     assert len(caplog.records) == 20
 
 
-async def test_handshakes_of_others_are_not_written(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    log = ConnectionLog(_trusts)
-    log.note(pj.EventTlsRefused, 5061, 0, "198.51.100.1\nEnd of file (PJ_EEOF)")
-    log.note(pj.EventTlsRefused, 5061, 0, f"{TRUSTED}\nEnd of file (PJ_EEOF)")
-    assert [record.getMessage() for record in caplog.records] == [
-        f"inbound TLS from {TRUSTED}, port 5061, failed: the peer closed the connection"
+async def test_handshakes_of_untrusted_addresses_are_not_logged(
+    log: ConnectionLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.log(event(pj.EventTlsRefused, 5061, f"{STRANGER}\nEnd of file (PJ_EEOF)"))
+    assert caplog.records == []
+
+
+async def test_what_the_native_layer_has_counted_is_logged_with_its_count(
+    log: ConnectionLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.log(event(pj.EventUnreadable, 7, TRUSTED))
+    log.log(event(pj.EventStranger, 8, f"{TRUSTED}\nINVITE", status=200))
+    log.log(event(pj.EventStranger, 9, f"{TRUSTED}\nBYE"))
+    fields = [
+        (getattr(record, "event", ""), getattr(record, "sip_message", ""), getattr(record, "count", 0))
+        for record in caplog.records
     ]
-
-
-async def test_what_the_native_layer_has_summed_up_is_written_with_its_count(caplog: pytest.LogCaptureFixture) -> None:
-    log = ConnectionLog(_trusts)
-    log.note(pj.EventUnreadable, 7, 0, TRUSTED)
-    log.note(pj.EventStranger, 8, 200, f"{TRUSTED}\nINVITE")
-    fields = [(getattr(record, "event", ""), getattr(record, "count", 0)) for record in caplog.records]
-    assert fields == [("sip_unreadable", 7), ("dialog_stranger", 8)]
+    assert fields == [
+        ("sip_unreadable", "", 7),
+        ("dialog_stranger", "a 200 response to INVITE", 8),
+        ("dialog_stranger", "BYE", 9),
+    ]

@@ -1,27 +1,365 @@
+"""A leg on the event loop, and its dialog on a real SIP thread, which polls a fake of PJSIP."""
+
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
+import pytest
+from sipbridge_pjsip import pjsua2 as pj
+
+from sipbridge.calls.model import LegEnd, LegFailure
+from sipbridge.calls.ports import Leg, ReferDecision, ReferOutcome, Referral, ReferResult
+from sipbridge.errors import DialFailed, LegGone
+from sipbridge.sip import leg as module
 from sipbridge.sip.audio import AudioPump
-from sipbridge.sip.dialogs import LegTable
+from sipbridge.sip.dialog import Dialog, DialogContext, DialogListener, OutgoingInvite
+from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.leg import MAX_EARLY_DIGITS, SipLeg
-from sipbridge.sip.thread import SipThread
+from sipbridge.sip.thread import CallEvent, SipThread
+from tests.fakes import FakeLeg, Journal
+from tests.fakes.pjsip import FakePjsip, FakeRequest
+
+SLOT = 7
+INVITE = OutgoingInvite(0, "sip:agent@example.com", "tcp://192.0.2.1:5060", [], "<sip:caller@example.com>", {})
 
 
-async def test_digits_that_come_before_the_listener_are_kept_for_it() -> None:
-    """A caller may press one with the ACK, before the conversation has begun."""
-    nothing = object()
-    loop = asyncio.get_running_loop()
-    leg = SipLeg(loop, cast("SipThread", nothing), cast("LegTable", nothing), cast("AudioPump", nothing))
+class Stack:
+    """A SIP thread with the dialogs of legs."""
+
+    def __init__(self, pjsip: FakePjsip) -> None:
+        self.pjsip = pjsip
+        self.loop = asyncio.get_running_loop()
+        self.table = DialogTable()
+        self.thread = SipThread(self.loop, self._handle, pjsip)
+        self.pump = AudioPump(self.loop, pjsip)
+        self.context = DialogContext(self.thread, self.table, {"hello": pj.Clip(b"\0\0")}, pjsip)
+
+    def _handle(self, events: list[CallEvent]) -> None:
+        for event in events:
+            self.table.handle(event)
+
+    async def incoming(self, slot: int = SLOT) -> SipLeg:
+        dialog = Dialog(self.context)
+        leg = SipLeg(self.loop, self.thread, dialog, self.pump)
+        await self.thread.run(lambda: dialog.adopt(slot, leg))
+        return leg
+
+    async def outgoing(self) -> SipLeg:
+        dialog = Dialog(self.context)
+        leg = SipLeg(self.loop, self.thread, dialog, self.pump, INVITE.target)
+        await self.thread.run(lambda: dialog.dial(INVITE, leg))
+        return leg
+
+    async def settle(self) -> None:
+        """Wait until the SIP thread has handled everything that has happened and been posted."""
+        for _ in range(2):
+            await self.thread.run(lambda: None)
+
+    def end(self, *, status: int = 200, text: str = "", by_peer: bool = True) -> None:
+        self.pjsip.happen(pj.EventEnded, SLOT, status=status, text=text, final=by_peer)
+
+
+@pytest.fixture
+async def stack(pjsip: FakePjsip) -> AsyncIterator[Stack]:
+    stack = Stack(pjsip)
+    await stack.thread.start(lambda: None, lambda: None)
+    yield stack
+    await stack.thread.stop()
+
+
+async def test_answering_returns_the_seconds_from_invite_to_200(stack: Stack) -> None:
+    leg = await stack.incoming()
+    leg.began = time.monotonic() - 3
+    answering = asyncio.ensure_future(leg.answer({"X-Id": "1"}))
+    await stack.settle()
+    assert not answering.done()
+    stack.pjsip.happen(pj.EventConfirmed, SLOT)
+    assert await answering == pytest.approx(3, abs=0.5)
+    assert stack.pjsip.sent == [("response", SLOT, 200, {"X-Id": "1"})]
+
+
+async def test_ringing_and_early_media_are_180_and_183(stack: Stack) -> None:
+    leg = await stack.incoming()
+    await leg.ring()
+    await leg.send_early_media()
+    assert [sent[2] for sent in stack.pjsip.sent] == [180, 183]
+
+
+async def test_an_ack_counts_even_if_a_bye_follows_at_once(stack: Stack) -> None:
+    leg = await stack.incoming()
+    answering = asyncio.ensure_future(leg.answer({}))
+    await stack.settle()
+    stack.pjsip.happen(pj.EventConfirmed, SLOT)
+    stack.end()
+    await answering
+    assert (await leg.ended).by_peer
+
+
+async def test_a_caller_who_hangs_up_before_the_ack_ends_the_leg(stack: Stack) -> None:
+    leg = await stack.incoming()
+    answering = asyncio.ensure_future(leg.answer({}))
+    await stack.settle()
+    stack.end(status=487)
+    with pytest.raises(LegGone, match="the leg has ended"):
+        await answering
+
+
+async def test_hanging_up_returns_when_the_dialog_is_over(stack: Stack) -> None:
+    leg = await stack.incoming()
+    await leg.hang_up(486, {"X-Id": "1"}, "Busy")
+    assert leg.ended.result().sip_status == 486
+    await leg.hang_up()
+    await stack.settle()
+    assert stack.pjsip.sent == [("end", SLOT, 486, "Busy", {"X-Id": "1"})]
+
+
+async def test_commands_of_a_leg_that_has_ended_raise(stack: Stack) -> None:
+    leg, other = await stack.incoming(), await stack.incoming(slot=8)
+    stack.end()
+    await leg.ended
+    commands: list[Callable[[], object]] = [
+        leg.ring,
+        leg.send_early_media,
+        leg.packets_received,
+        leg.fall_silent,
+        lambda: leg.answer({}),
+        lambda: leg.play("hello"),
+        lambda: leg.join(other),
+        lambda: other.join(leg),
+        lambda: leg.open_audio(lambda _audio, _played: None),
+    ]
+    for command in commands:
+        awaitable = command()
+        assert asyncio.iscoroutine(awaitable)
+        with pytest.raises(LegGone, match="the leg has ended"):
+            await awaitable
+    await leg.part()
+    leg.send_digit("1")
+    await stack.settle()
+    assert stack.pjsip.sent == []
+    assert stack.pjsip.streams == {}
+
+
+# -------------------------------------------------------------------- outgoing legs
+
+
+async def test_an_outgoing_leg_is_answered_by_the_2xx(stack: Stack) -> None:
+    leg = await stack.outgoing()
+    for kind in (pj.EventTrying, pj.EventMedia, pj.EventConfirmed):
+        stack.pjsip.happen(kind, SLOT)
+    await asyncio.gather(leg.responded, leg.early, leg.answered)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "by_peer", "message"),
+    [
+        (486, "", True, "not answered: 486"),
+        (503, "Connection refused", False, "no connection to tcp://192.0.2.1:5060: connection refused"),
+        (408, "Request Timeout", False, f"{LegFailure.REQUEST_FAILED}: 408"),
+    ],
+)
+async def test_an_outgoing_leg_that_is_not_answered_says_why(
+    stack: Stack,
+    status: int,
+    text: str,
+    by_peer: bool,  # noqa: FBT001 (a case)
+    message: str,
+) -> None:
+    leg = await stack.outgoing()
+    stack.end(status=status, text=text, by_peer=by_peer)
+    with pytest.raises(DialFailed) as raised:
+        await leg.answered
+    assert (str(raised.value), raised.value.sip_status) == (message, status)
+
+
+async def test_a_redirected_leg_has_the_contacts(stack: Stack) -> None:
+    leg = await stack.outgoing()
+    stack.end(status=302, text="Contact: <sip:other@example.com>\r\n")
+    with pytest.raises(DialFailed) as raised:
+        await leg.answered
+    assert raised.value.contacts == ("sip:other@example.com",)
+
+
+# -------------------------------------------------------------------- REFER
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "result"),
+    [
+        (pj.EventReferEnded, 200, ReferResult.ACCEPTED),
+        (pj.EventReferEnded, 486, ReferResult.FAILED),
+        (pj.EventReferEnded, 0, ReferResult.NO_NOTIFY),
+        (pj.EventReferRejected, 405, ReferResult.REFUSED),
+    ],
+)
+async def test_the_outcome_of_a_refer_is_what_the_far_end_said(
+    stack: Stack, kind: int, status: int, result: ReferResult
+) -> None:
+    leg = await stack.incoming()
+    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {"X-Id": "1"}, 5))
+    await stack.settle()
+    ((_, slot, number, refer_to, headers),) = stack.pjsip.sent
+    assert (slot, refer_to, headers) == (SLOT, "<sip:desk@example.com>", {"X-Id": "1"})
+    assert isinstance(number, int)
+    stack.pjsip.happen(kind, number=number, status=status)
+    assert await referring == ReferOutcome(result, status)
+
+
+async def test_a_bye_before_the_notify_and_silence_are_outcomes_too(stack: Stack) -> None:
+    leg = await stack.incoming()
+    assert await leg.refer("sip:desk@example.com", {}, 0.01) == ReferOutcome(ReferResult.NO_NOTIFY, 0)
+    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5))
+    await stack.settle()
+    stack.end()
+    assert await referring == ReferOutcome(ReferResult.PEER_HUNG_UP, 0)
+
+
+async def test_a_refer_of_the_far_end_gets_its_notify(stack: Stack) -> None:
+    class Handler:
+        accepted_referrals: list[Referral]
+
+        def decide(self, referral: Referral) -> ReferDecision:
+            return ReferDecision(202 if referral.refer_to else 400)
+
+        def rejected(self, why: str) -> None:
+            raise AssertionError(why)
+
+        def accepted(self, referral: Referral) -> None:
+            leg.notify(200, "OK")
+            assert referral.refer_to == "<sip:desk@example.com>"
+
+    dialog = Dialog(stack.context, Handler())
+    leg = SipLeg(stack.loop, stack.thread, dialog, stack.pump)
+    await stack.thread.run(lambda: dialog.adopt(SLOT, leg))
+    request = FakeRequest(b"REFER sip:bridge SIP/2.0\r\nRefer-To: <sip:desk@example.com>\r\n\r\n", ticket=12)
+    await stack.thread.run(lambda: stack.table.decide_refer(SLOT, request))
+    await stack.settle()
+    assert stack.pjsip.sent == [("NOTIFY", 12, 200, "OK")]
+
+
+# -------------------------------------------------------------------- audio
+
+
+async def test_playing_returns_when_the_last_sample_has_been_sent(stack: Stack) -> None:
+    leg = await stack.incoming()
+    playing = asyncio.ensure_future(leg.play("hello"))
+    await stack.settle()
+    assert not playing.done()
+    stack.pjsip.happen(pj.EventClipDone, number=stack.pjsip.ports[0].token)
+    await playing
+
+
+async def test_a_cancelled_wait_stops_the_clip(stack: Stack) -> None:
+    leg = await stack.incoming()
+    playing = asyncio.ensure_future(leg.play("hello"))
+    await stack.settle()
+    playing.cancel()
+    with suppress(asyncio.CancelledError):
+        await playing
+    await stack.settle()
+    stack.pjsip.audio = {SLOT: 11}
+    stack.pjsip.happen(pj.EventMedia, SLOT)
+    await stack.settle()
+    assert stack.pjsip.connected == set()
+
+
+async def test_joined_legs_hear_each_other_until_they_part(stack: Stack) -> None:
+    leg, other = await stack.incoming(), await stack.incoming(slot=8)
+    stack.pjsip.audio = {SLOT: 11, 8: 12}
+    await leg.join(other)
+    assert stack.pjsip.connected == {(11, 12), (12, 11)}
+    await other.part()
+    assert stack.pjsip.connected == set()
+    foreign: Leg = FakeLeg(Journal())
+    with pytest.raises(TypeError, match="another SIP leg"):
+        await leg.join(foreign)
+
+
+async def test_an_audio_stream_is_closed_with_its_leg(stack: Stack) -> None:
+    leg = await stack.incoming()
+    stack.pjsip.audio = {SLOT: 11}
+    audio = await leg.open_audio(lambda _audio, _played: None)
+    port = stack.pjsip.ports[0].getPortId()
+    assert stack.pjsip.connected == {(11, port), (port, 11)}
+    assert audio.write(b"abc") == 3
+    stack.end()
+    await leg.ended
+    assert stack.pjsip.streams == {}
+    assert audio.write(b"de") == 5, "counted, and discarded"
+
+
+async def test_a_far_end_that_speaks_has_not_fallen_silent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.1)
+    leg = await stack.incoming()
+    stack.pjsip.audio, stack.pjsip.levels = {SLOT: 11}, {11: module.AUDIBLE}
+    waiting = asyncio.ensure_future(leg.fall_silent())
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    stack.pjsip.levels = {11: module.AUDIBLE - 1}
+    await waiting
+
+
+async def test_packets_are_none_while_none_are_due(stack: Stack) -> None:
+    leg = await stack.incoming()
+    assert await leg.packets_received() is None
+    stack.pjsip.packets = 12
+    assert await leg.packets_received() == 12
+
+
+# -------------------------------------------------------------------- DTMF, BYE
+
+
+async def test_digits_are_sent_and_received(stack: Stack) -> None:
+    leg = await stack.incoming()
     pressed: list[str] = []
-    for digit in "12":
-        leg.key_pressed(digit)
+    stack.pjsip.happen(pj.EventDigit, SLOT, ord("1"))
+    await stack.settle()
     leg.on_digit(pressed.append)
-    leg.key_pressed("3")
-    assert pressed == ["1", "2", "3"]
-    flooded = SipLeg(loop, cast("SipThread", nothing), cast("LegTable", nothing), cast("AudioPump", nothing))
+    stack.pjsip.happen(pj.EventDigit, SLOT, ord("2"))
+    leg.send_digit("#")
+    await stack.settle()
+    assert pressed == ["1", "2"], "those before the listener, too: a caller may press one with the ACK"
+    assert stack.pjsip.sent == [("digit", SLOT, "#")]
+
+
+async def test_a_flood_of_digits_before_the_listener_is_limited(stack: Stack) -> None:
+    leg = await stack.incoming()
+    pressed: list[str] = []
     for _ in range(10 * MAX_EARLY_DIGITS):
-        flooded.key_pressed("0")
-    flooded.on_digit(pressed.append)
-    assert len(pressed) == 3 + MAX_EARLY_DIGITS
+        leg.dtmf_digit_received("0")
+    leg.on_digit(pressed.append)
+    assert len(pressed) == MAX_EARLY_DIGITS
+
+
+async def test_a_bye_is_held_while_its_listener_notes_it(stack: Stack) -> None:
+    leg = await stack.incoming()
+    assert not await stack.thread.run(lambda: stack.table.holds_bye(SLOT, 4))
+    released: list[Callable[[], None]] = []
+
+    def note(release: Callable[[], None]) -> bool:
+        released.append(release)
+        return True
+
+    leg.before_bye(note)
+    assert await stack.thread.run(lambda: stack.table.holds_bye(SLOT, 4))
+    released[0]()
+    await stack.settle()
+    assert stack.pjsip.sent == [("pass BYE", 4)]
+
+
+async def test_a_leg_that_has_ended_keeps_no_listener(stack: Stack) -> None:
+    leg = await stack.incoming()
+    pressed: list[str] = []
+    leg.on_digit(pressed.append)
+    leg.before_bye(lambda _: True)
+    stack.end()
+    end: LegEnd = await leg.ended
+    leg.dtmf_digit_received("1")
+    assert (pressed, leg.holds_bye(lambda: None), end.by_peer) == ([], False, True)
+
+
+def _implements(leg: SipLeg) -> tuple[Leg, DialogListener]:
+    return leg, leg

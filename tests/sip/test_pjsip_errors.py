@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import errno
-from types import SimpleNamespace
 
 import pytest
+from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.sip.pjsip_errors import explain, put_in_words
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "said"),
+    ("status", "reason", "explanation"),
     [
         (120_000 + errno.EADDRINUSE, "Address already in use (PJ_X)", "address already in use"),
         (120_000 + errno.EPIPE, "Broken pipe", "broken pipe"),
@@ -17,19 +17,21 @@ from sipbridge.sip.pjsip_errors import explain, put_in_words
         (70_007, "Too many objects of the specified type (PJ_ETOOMANY)", "too many at once"),
     ],
 )
-def test_a_status_of_pjsip_is_put_in_words(status: int, reason: str, said: str) -> None:
-    assert explain(SimpleNamespace(status=status, reason=reason)) == said
+def test_an_error_of_pjsip_is_explained(status: int, reason: str, explanation: str) -> None:
+    error = pj.Error()
+    error.status, error.reason = status, reason
+    assert explain(error) == explanation
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "clause"),
     [
         ("Connection refused", "connection refused"),
         ("End of file (PJ_EEOF)", "the peer closed the connection"),
         ("wrong version number", "the peer does not speak TLS"),
         (
             "SSL certificate verification error [PJSIP_TLS_ECERTVERIF]",
-            "its certificate is refused; the line tls_failed says why",
+            "its certificate is not accepted; the log line tls_failed says why",
         ),
         (
             "The certificate is untrusted; The certificate has been revoked",
@@ -39,5 +41,5 @@ def test_a_status_of_pjsip_is_put_in_words(status: int, reason: str, said: str) 
         ("", ""),
     ],
 )
-def test_a_text_becomes_a_clause_without_symbols(text: str, said: str) -> None:
-    assert put_in_words(text) == said
+def test_an_error_text_becomes_a_clause_without_symbols(text: str, clause: str) -> None:
+    assert put_in_words(text) == clause

@@ -132,7 +132,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
         yield Site(stack.enter_context(bridge(settings, folder)), folder, ports)
 
 
-REFUSED = "its certificate is refused; the line tls_failed says why"
+REFUSED = "its certificate is not accepted; the log line tls_failed says why"
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_the_log_states_the_agents_address_and_why_the_connection_failed(site: S
 )
 def test_an_outgoing_tls_connection_that_fails_has_a_log_line_of_its_own(site: Site, project: str, why: str) -> None:
     site.why(project)
-    assert f"no TLS with 127.0.0.1, port {site.ports[project]}: {why}" in "\n".join(site.log())
+    assert f"TLS connection to 127.0.0.1, port {site.ports[project]}, failed: {why}" in "\n".join(site.log())

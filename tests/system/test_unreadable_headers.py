@@ -175,7 +175,7 @@ def test_a_message_that_cannot_get_a_response_is_logged(trunk: Site) -> None:
     text = re.sub(rb"Call-ID: [^\r]*\r\n", b"", options(("127.0.0.1", 9), "nameless"))
     assert Stranger(trunk.bridge).answers_to(text) == ()
     wait_for(
-        lambda: "no response to a SIP message that could not be read" in trunk.bridge.program.log.read_text(),
+        lambda: "unreadable SIP message from" in trunk.bridge.program.log.read_text(),
         "its log line",
     )
 

@@ -1,0 +1,88 @@
+"""The audio of one call in PJMEDIA's conference. Everything here runs on the SIP thread."""
+
+from __future__ import annotations
+
+from sipbridge_pjsip import pjsua2 as pj
+
+from sipbridge.sip.pjsip_functions import ConferencePort, MediaFunctions
+
+_NO_AUDIO = -1
+
+
+class DialogMedia:
+    """What the audio of the call in a PJSUA slot is connected to: a clip, a stream, the audio of another call."""
+
+    def __init__(self, slot: int, native: MediaFunctions) -> None:
+        self._slot = slot
+        self._native = native
+        self._player: ConferencePort | None = None
+        self._stream: ConferencePort | None = None
+        self.peer: DialogMedia | None = None
+
+    def connect(self) -> None:
+        """Make all connections for which audio exists. To be repeated after each offer and answer; idempotent."""
+        audio = self.conference_slot()
+        if audio == _NO_AUDIO:
+            return
+        connect = self._native.connectSlots
+        if self._player is not None:
+            connect(self._player.getPortId(), audio)
+        if self._stream is not None:
+            connect(audio, self._stream.getPortId())
+            connect(self._stream.getPortId(), audio)
+        if self.peer is not None and (peer := self.peer.conference_slot()) != _NO_AUDIO:
+            connect(audio, peer)
+            connect(peer, audio)
+
+    def play(self, clip: pj.Clip, token: int) -> None:
+        """Play a clip once, instead of the present one; EventClipDone carries the token."""
+        self.stop_playing()
+        self._player = self._native.ClipPlayer(clip, token)
+        self.connect()
+
+    def stop_playing(self) -> None:
+        """Stop the clip, if there is one."""
+        self._player = None
+
+    def open_stream(self, stream: int) -> None:
+        """Connect an audio stream both ways."""
+        self._stream = self._native.AudioPort(stream)
+        self.connect()
+
+    def close_stream(self) -> None:
+        """Disconnect the audio stream."""
+        self._stream = None
+
+    def join(self, other: DialogMedia) -> None:
+        """Connect the audio of two calls both ways. PJMEDIA moves it from here on."""
+        self.part()
+        other.part()
+        self.peer, other.peer = other, self
+        self.connect()
+
+    def part(self) -> None:
+        """Undo `join`."""
+        peer = self.peer
+        if peer is None:
+            return
+        self.peer = peer.peer = None
+        audio, other = self.conference_slot(), peer.conference_slot()
+        if _NO_AUDIO not in (audio, other):
+            self._native.disconnectSlots(audio, other)
+            self._native.disconnectSlots(other, audio)
+
+    def level(self) -> int:
+        """Return the loudness of the far end in the last 20 ms, 0 to 255 (native/media.hpp)."""
+        audio = self.conference_slot()
+        return 0 if audio == _NO_AUDIO else self._native.slotLevel(audio)
+
+    def close(self) -> None:
+        """Release everything, at the end of the call. Its connections ended with its conference slot."""
+        self._player = self._stream = None
+        if self.peer is not None:
+            self.peer.peer = None
+            self.peer = None
+
+    def conference_slot(self) -> int:
+        """Return the conference slot of the audio, -1 for none. Never keep it: it may be another call's soon."""
+        return self._native.callAudio(self._slot)

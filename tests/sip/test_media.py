@@ -1,0 +1,117 @@
+"""The conference slots that the audio of calls is connected to. PJMEDIA may give a free slot to another call."""
+
+from __future__ import annotations
+
+import pytest
+from sipbridge_pjsip import pjsua2 as pj
+
+from sipbridge.sip.media import DialogMedia
+from tests.fakes.pjsip import FakePjsip
+
+CLIP = pj.Clip(b"\0\0")
+
+
+def test_two_calls_are_connected_when_both_have_audio(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    caller.join(agent)
+    assert pjsip.connected == set()
+    pjsip.audio = {1: 11}
+    caller.connect()
+    assert pjsip.connected == set()
+    pjsip.audio = {1: 11, 2: 12}
+    agent.connect()
+    assert pjsip.connected == {(11, 12), (12, 11)}
+
+
+def test_a_slot_that_another_call_has_now_is_not_touched(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.audio = {1: 11, 2: 12}
+    caller.join(agent)
+    # The agent resumes and hangs up at once, and another call gets its slot before the events of either are handled.
+    pjsip.audio, pjsip.connected = {1: 11, 3: 12}, set()
+    agent.connect()
+    caller.connect()
+    agent.part()
+    assert pjsip.connected == set()
+
+
+def test_parting_undoes_joining(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.audio = {1: 11, 2: 12}
+    caller.join(agent)
+    caller.part()
+    assert pjsip.connected == set()
+    caller.connect()
+    agent.connect()
+    assert pjsip.connected == set()
+
+
+def test_joining_a_call_to_another_parts_it_from_the_first(pjsip: FakePjsip) -> None:
+    caller, agent, desk = DialogMedia(1, pjsip), DialogMedia(2, pjsip), DialogMedia(3, pjsip)
+    pjsip.audio = {1: 11, 2: 12, 3: 13}
+    caller.join(agent)
+    caller.join(desk)
+    assert pjsip.connected == {(11, 13), (13, 11)}
+    agent.connect()
+    assert pjsip.connected == {(11, 13), (13, 11)}
+
+
+def test_the_peer_of_a_call_that_has_ended_is_joined_to_none(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.audio = {1: 11, 2: 12}
+    caller.join(agent)
+    pjsip.audio, pjsip.connected = {1: 11}, set()
+    agent.close()
+    caller.connect()
+    assert caller.peer is None
+    assert pjsip.connected == set()
+
+
+def test_a_clip_is_connected_again_after_another_offer_and_answer(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    pjsip.audio = {1: 11}
+    caller.play(CLIP, 5)
+    (player,) = pjsip.ports
+    assert player.token == 5
+    pjsip.audio, pjsip.connected = {1: 12}, set()
+    caller.connect()
+    assert pjsip.connected == {(player.getPortId(), 12)}
+    pjsip.connected = set()
+    caller.stop_playing()
+    caller.connect()
+    assert pjsip.connected == set()
+
+
+def test_a_stream_is_connected_both_ways(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    caller.open_stream(3)
+    assert pjsip.connected == set()
+    pjsip.audio = {1: 11}
+    caller.connect()
+    port = pjsip.ports[0].getPortId()
+    assert pjsip.connected == {(11, port), (port, 11)}
+    pjsip.connected = set()
+    caller.close_stream()
+    caller.connect()
+    assert pjsip.connected == set()
+
+
+def test_the_level_of_a_call_without_audio_is_0(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    pjsip.levels = {-1: 99, 11: 20}
+    assert caller.level() == 0
+    pjsip.audio = {1: 11}
+    assert caller.level() == 20
+
+
+@pytest.mark.parametrize("playing", [True, False])
+def test_nothing_is_connected_after_the_end(pjsip: FakePjsip, playing: bool) -> None:  # noqa: FBT001 (a case)
+    caller = DialogMedia(1, pjsip)
+    pjsip.audio = {1: 11}
+    if playing:
+        caller.play(CLIP, 5)
+    caller.open_stream(3)
+    caller.close()
+    pjsip.connected = set()
+    caller.connect()
+    assert pjsip.connected == set()
