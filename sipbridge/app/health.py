@@ -17,7 +17,12 @@ class HealthMonitor:
     """Measures the SIP thread and the event loop, for `/readyz`, the metrics and systemd's watchdog."""
 
     def __init__(
-        self, user_agent: UserAgent, store: RecordStore, readiness: Readiness, metrics: Metrics, systemd: SystemdNotifier
+        self,
+        user_agent: UserAgent,
+        store: RecordStore,
+        readiness: Readiness,
+        metrics: Metrics,
+        systemd: SystemdNotifier,
     ) -> None:
         self._user_agent = user_agent
         self._store = store

@@ -18,7 +18,7 @@ from tests.calls.world import make_config
 from tests.fakes import FakeStore, Journal
 
 
-class UserAgent:
+class FakeUserAgent:
     """A SIP side that is late by 0.25 s, with a shortage or without."""
 
     shortage: str | None = None
@@ -58,7 +58,7 @@ class Scene:
     """A monitor and all that it publishes to."""
 
     def __init__(self) -> None:
-        self.user_agent = UserAgent()
+        self.user_agent = FakeUserAgent()
         self.readiness = Readiness(Admission(make_config()))
         self.metrics = Metrics(pjsip_version="2.15")
         self.systemd = Systemd()
