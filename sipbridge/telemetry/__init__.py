@@ -1,4 +1,4 @@
-"""What operators see of the bridge: metrics and logs, both made from the events of calls."""
+"""Metrics and logs, both made from the events of calls."""
 
 from sipbridge.telemetry.call_log import CallLog
 from sipbridge.telemetry.log_lines import LogFormat

@@ -1,6 +1,7 @@
-"""The log of calls: one line a call, one a refused INVITE or a failure, all else at debug.
+"""The call log: one line per call, per rejected INVITE and per failure; everything else at debug level.
 
-At info and above stand ids, fixed words and times; no number, parameter, data, utterance, transcript or secret.
+Lines at info and above have ids, fixed words and times only: no phone number, parameter, data, utterance, transcript
+or secret.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from sipbridge.log_sampling import BurstLimit
 
 logger = logging.getLogger("sipbridge.call")
 
-MAX_STRANGER_CHARACTERS = 128  # of a text that whoever sent an INVITE, or an agent, has chosen
+MAX_FOREIGN_CHARACTERS = 128  # of a text that the sender of an INVITE, or an agent, has chosen
 
 
 class CallLog:
-    """An `Observer` that logs. Called on the event loop.
+    """An `Observer` that logs. It is called on the event loop.
 
-    Lines that a flood or a broken store would repeat are limited to `lines` in `window_seconds` per reason, client and
+    Lines that a flood or a failing store would repeat are limited to `lines` in `window_seconds` per reason, client and
     project. INVITEs that were rejected before their client was known share one limit per reason.
     """
 
@@ -75,7 +76,7 @@ class CallLog:
             "event": "invite_refused",
             "code": event.sip_status,
             "reason": event.reason,
-            "sip_call_id": event.sip_call_id[:MAX_STRANGER_CHARACTERS],
+            "sip_call_id": event.sip_call_id[:MAX_FOREIGN_CHARACTERS],
             "source": event.source_address,
             "call_id": event.call_id,
             "client": event.client,
@@ -84,7 +85,7 @@ class CallLog:
         logger.info("invite refused", extra=fields)
 
     def _agent_fault(self, event: AgentFault) -> None:
-        # Its message may quote what the agent sent: that is for debug.
+        # Without its message, which may quote what the agent sent and is logged at debug level only.
         if self._allows(f"agent fault: {event.fault}", event.record):
             fields = {"event": "agent_fault", "agent_type": event.agent_type, "fault": event.fault}
             if event.reason:
@@ -136,9 +137,9 @@ class CallLog:
             logger.warning("record not stored", extra=fields)
 
     def _config_read(self, event: ConfigRead) -> None:
-        # What is wrong with a bad one is logged by whoever read it.
+        # The errors of a configuration that is not valid are logged where it is read.
         if event.outcome.result is Result.SUCCESS:
-            logger.info("configuration read anew", extra={"event": "config_read"})
+            logger.info("configuration reloaded", extra={"event": "config_read"})
 
     def _drain_changed(self, event: DrainChanged) -> None:
         fields: dict[str, Any] = {"event": "drain_changed", "draining": event.draining}
@@ -164,7 +165,7 @@ def _log_detail(event: CallEvent) -> None:
         if hasattr(event, name):
             fields[name] = getattr(event, name)
     if isinstance(event, AgentFault):
-        fields["detail"] = event.message[:MAX_STRANGER_CHARACTERS]
+        fields["detail"] = event.message[:MAX_FOREIGN_CHARACTERS]
     if outcome:
         fields |= {"result": outcome.result.value, "reason": outcome.reason}
     logger.debug("call event", extra=fields)
@@ -173,7 +174,7 @@ def _log_detail(event: CallEvent) -> None:
 def _ids(record: CallRecord) -> dict[str, Any]:
     return {
         "call_id": record.call_id,
-        "sip_call_id": record.sip_call_id[:MAX_STRANGER_CHARACTERS],
+        "sip_call_id": record.sip_call_id[:MAX_FOREIGN_CHARACTERS],
         "client": record.client,
         "project": record.project,
         "contact_id": record.contact_id,

@@ -1,4 +1,4 @@
-"""Counters that are counted elsewhere: in threads that cannot stop for a metric."""
+"""Metrics whose values other threads count, because those threads must not wait for a metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 
 class ExternalCounters(Collector):
-    """Shows the totals that it was told last, 0 until then. `texts` are the metrics' names and what each counts."""
+    """Counters that show the totals set last, and 0 before. `texts` maps each metric's name to its help text."""
 
     def __init__(self, texts: Mapping[str, str], registry: CollectorRegistry) -> None:
         self._texts = texts
@@ -18,12 +18,12 @@ class ExternalCounters(Collector):
         registry.register(self)
 
     def set(self, *totals: int) -> None:
-        """Take new totals since the start, in the order of the texts."""
-        # At once, so that no page shows some old and some new.
+        """Set the totals since the start, in the order of `texts`."""
+        # One assignment, so that no page shows a mix of old and new totals.
         self._totals = dict(zip(self._texts, totals, strict=True))
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Give the registry what it shows, on whatever thread makes the page."""
+        """Yield the metrics. The registry calls this on any thread."""
         totals = self._totals
         for name, text in self._texts.items():
             yield CounterMetricFamily(name, text, value=totals[name])

@@ -1,4 +1,4 @@
-"""Labelled metrics that stay quick and few."""
+"""Labelled metrics: a cache of their children, and a limit on label values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_WORDS = 100
 
 
 class LabelCache(Generic[M]):
-    """The children of a labelled metric; `labels()` of the library is slow and is called once for each."""
+    """The children of a labelled metric. The library's `labels()` is slow and is called once per child."""
 
     __slots__ = ("_children", "_metric")
 
@@ -30,17 +30,16 @@ class LabelCache(Generic[M]):
         return child
 
     def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
-        """Drop the children whose label values are not wanted any more."""
+        """Remove the children whose label values are no longer wanted."""
         for labels in [labels for labels in self._children if not wanted(labels)]:
             del self._children[labels]
             self._metric.remove(*labels)
 
 
 class LabelGuard:
-    """Keeps a label to short lower-case words, and to `MAX_WORDS` of them.
+    """A limit on the values of a label: short lower-case words, at most `MAX_WORDS` of them.
 
-    Reasons are fixed words of the code. Should one ever be made of what a stranger sent, it becomes `other` here
-    instead of a time series each.
+    Reasons are identifiers. If one is ever made of received text, it becomes `other` here and no series of its own.
     """
 
     __slots__ = ("_known",)
@@ -48,8 +47,8 @@ class LabelGuard:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def known(self, word: str) -> str:
-        """Return the word, or `other`."""
+    def limit(self, word: str) -> str:
+        """Return the word if it is allowed, else `other`."""
         if word in self._known:
             return word
         if len(self._known) < MAX_WORDS and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):

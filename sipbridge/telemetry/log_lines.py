@@ -1,4 +1,4 @@
-"""What a log line looks like: JSON for programs, text for a terminal."""
+"""The formats of log lines: JSON for programs, text for a terminal."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 LogFormat = Literal["json", "text"]
 
-# What a plain record has; the rest are extras.
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# The attributes of every record; all others are extras.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _NEEDS_QUOTES = re.compile(r"[^!#-\[\]-~]")
 
 
 def formatter_of(log_format: LogFormat) -> logging.Formatter:
-    """Make what writes lines of that kind."""
+    """Return the formatter of a log format."""
     return JsonLine() if log_format == "json" else TextLine()
 
 
 class TextLine(logging.Formatter):
     """`11:52:07.123 INFO    call ended  event=call_ended result=success`: local time, level, message, extras.
 
-    A value with blanks, quotes or control characters is quoted as JSON: a line stays one line. A traceback follows it.
+    A value with blanks, quotes or control characters is quoted as JSON, so that an entry stays one line. A traceback
+    follows on its own lines.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one line."""
+        """Format one line."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.getMessage())
-        extras = [f"{name}={_shown(value)}" for name, value in vars(record).items() if name not in _PLAIN]
+        extras = [f"{name}={_text_of(value)}" for name, value in vars(record).items() if name not in _STANDARD]
         line = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {record.levelname:7} {message}"
         if extras:
             line += f"  {' '.join(extras)}"
@@ -41,13 +42,13 @@ class TextLine(logging.Formatter):
         return line.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=repr)
     return json.dumps(text) if not text or _NEEDS_QUOTES.search(text) else text
 
 
 class JsonLine(OrjsonFormatter):
-    """`time` (RFC 3339, UTC), `level`, `logger`, `message`, then whatever the line has as extras."""
+    """A JSON object: `time` (RFC 3339, UTC), `level`, `logger`, `message`, then the extras."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -56,12 +57,12 @@ class JsonLine(OrjsonFormatter):
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 (the library's name and signature)
-        """Write the time as RFC 3339 in UTC."""
+        """Format the time as RFC 3339 in UTC."""
         moment = datetime.fromtimestamp(record.created, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Write any line at all: orjson refuses lone surrogates and large numbers."""
+        """Format a line even if orjson rejects it, as it does lone surrogates and large numbers."""
         try:
             return super().jsonify_log_record(log_data)
         except TypeError:

@@ -1,4 +1,4 @@
-"""Log lines, written by a thread of their own so that no call ever waits for a terminal, a pipe or a disk."""
+"""Log lines, written by a separate thread, so that no call waits for a terminal, a pipe or a disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sipbridge.telemetry.log_lines import LogFormat, formatter_of
 
 QUEUED_LINES = 10_000
 STOP_SECONDS = 2.0
-GATHER_SECONDS = 0.05  # what the first line of a batch waits for others
+GATHER_SECONDS = 0.05  # how long the first line of a batch waits for others
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ _Queue = queue.Queue[logging.LogRecord | None]
 
 
 def configure_logging(level: str, stream: TextIO | None = None, log_format: LogFormat = "json") -> LogOutput:
-    """Send the root logger's lines to a stream, standard error unless given, and return what stops that.
+    """Send the root logger's lines to a stream, by default standard error. `close` of the result stops that.
 
-    `level` is a name such as `INFO`. Raises `ValueError` for one that is none.
+    `level` is a name such as `INFO`. Raises `ValueError` if it is not a valid level.
     """
     if level.upper() not in logging.getLevelNamesMapping():
-        raise ValueError(f"no log level: {level!r}; use DEBUG, INFO, WARNING or ERROR")
+        raise ValueError(f"{level!r} is not a valid log level; use DEBUG, INFO, WARNING or ERROR")
     return LogOutput(level.upper(), stream or sys.stderr, formatter_of(log_format))
 
 
@@ -45,7 +45,7 @@ def level_from(environ: Mapping[str, str]) -> str:
 
 
 class LogOutput:
-    """The root logger's way to a stream, until `close`. At most `QUEUED_LINES` wait; more are dropped and counted."""
+    """The root logger's output to a stream, until `close`. Lines beyond `QUEUED_LINES` are dropped and counted."""
 
     def __init__(self, level: str, stream: TextIO, formatter: logging.Formatter) -> None:
         lines: _Queue = queue.Queue(QUEUED_LINES)
@@ -58,7 +58,7 @@ class LogOutput:
         self._writer.start()
 
     def close(self) -> None:
-        """Write what waits, for at most some seconds where the stream is stuck, and let the root logger go."""
+        """Detach from the root logger and write the queued lines; give up after some seconds if the stream is stuck."""
         root = logging.getLogger()
         root.removeHandler(self._enqueuer)
         root.setLevel(self._level_before)
@@ -72,7 +72,7 @@ class LogOutput:
 
 
 class _Enqueuer(QueueHandler):
-    """Puts lines into the queue, or counts them where it is full."""
+    """The log handler, which queues lines, or counts them if the queue is full."""
 
     queue: _Queue
 
@@ -82,7 +82,7 @@ class _Enqueuer(QueueHandler):
         self._counting = threading.Lock()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Leave all formatting to the writing thread."""
+        """Leave all formatting to the writer thread."""
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -92,15 +92,15 @@ class _Enqueuer(QueueHandler):
             with self._counting:
                 self._dropped += 1
 
-    def take_dropped(self) -> int:
-        """Return how many lines were dropped since the last time."""
+    def reset_dropped(self) -> int:
+        """Return the number of lines dropped since the last call."""
         with self._counting:
             dropped, self._dropped = self._dropped, 0
         return dropped
 
 
 class _Writer(QueueListener):
-    """Writes lines, and says where some are missing."""
+    """The thread that writes lines, and logs how many were dropped."""
 
     queue: _Queue
     _thread: threading.Thread | None
@@ -114,7 +114,7 @@ class _Writer(QueueListener):
         self._taken: deque[logging.LogRecord | None] = deque()
 
     def dequeue(self, block: bool) -> logging.LogRecord | None:  # type: ignore[override] # noqa: FBT001 (the library's signature; None ends)
-        """Take lines by the batch: a thread that wakes for each costs as much as the line."""
+        """Get lines in batches: waking the thread costs as much as a line."""
         if not self._taken:
             self._write_out()
             self._taken.append(self.queue.get(block))
@@ -123,25 +123,25 @@ class _Writer(QueueListener):
             with suppress(queue.Empty):
                 while True:
                     self._taken.append(self.queue.get_nowait())
-            self._tell_of_dropped()
+            self._log_dropped()
         return self._taken.popleft()
 
     def _write_out(self) -> None:
-        text = self._lines.take()
+        text = self._lines.pop_text()
         if text:
-            # A stream that is closed or full has nobody to complain to.
+            # If the stream is closed or full, there is nothing to report that to.
             with suppress(OSError, ValueError):
                 self._stream.write(text)
                 self._stream.flush()
 
-    def _tell_of_dropped(self) -> None:
-        dropped = self._source.take_dropped()
+    def _log_dropped(self) -> None:
+        dropped = self._source.reset_dropped()
         if dropped:
             text, extra = "log lines were dropped", {"dropped": dropped}
             self.handle(logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None, extra=extra))
 
     def stop(self) -> None:
-        """End the thread, but don't wait for a stream that is stuck (the library's own `stop` would, for ever)."""
+        """End the thread without waiting for a stuck stream; the library's own `stop` would wait for ever."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -154,7 +154,7 @@ class _Writer(QueueListener):
 
 
 class _Lines(logging.Handler):
-    """Gathers formatted lines."""
+    """Collects formatted lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class _Lines(logging.Handler):
         except Exception:  # noqa: BLE001 (as every handler of logging does)
             self.handleError(record)
 
-    def take(self) -> str:
-        """Return what was gathered, each line ended."""
+    def pop_text(self) -> str:
+        """Return the collected lines, each with a line end, and start again."""
         lines, self._formatted = self._formatted, []
         return "".join(f"{line}\n" for line in lines)

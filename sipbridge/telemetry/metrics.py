@@ -34,31 +34,31 @@ from sipbridge.calls.events import (
 from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelCache, LabelGuard
 
-# Seconds. A prompt answers within milliseconds, a desk that rings after many seconds; a Signal has 3.
+# Seconds. A prompt answers within milliseconds, a ringing desk after many seconds; a Signal may take 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 CALL_BUCKETS = (1, 5, 10, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200)
 STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 60)
 SIGNAL_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
 MEDIA = {
-    "sipbridge_media_underruns_total": "Times that a WebSocket agent's audio ran out in the middle of speech.",
-    "sipbridge_media_overruns_total": "Times that audio was dropped because nobody took it in time.",
-    "sipbridge_media_late_frames_total": "Turns of the media clock and frames of callers over 20 ms late.",
-    "sipbridge_media_stray_packets_total": "RTP packets discarded, as they came from elsewhere than the far end.",
+    "sipbridge_media_underruns_total": "Times that a WebSocket agent's audio ran out during speech.",
+    "sipbridge_media_overruns_total": "Times that audio was dropped because it was not read in time.",
+    "sipbridge_media_late_frames_total": "Ticks of the media clock and frames of callers more than 20 ms late.",
+    "sipbridge_media_stray_packets_total": "RTP packets discarded because they did not come from the far end.",
 }
 DIALOGS = {
-    "sipbridge_dialog_strangers_total": "Messages in dialogs not taken, as their source may not speak for the far end.",
+    "sipbridge_dialog_strangers_total": "Messages in dialogs discarded because of an untrusted source.",
 }
 
 
 class Metrics:
-    """An `Observer` that counts. Called on one thread; `page` and the setters may be called from any."""
+    """An `Observer` that counts. It is called on one thread; any thread may call `page` and the setters."""
 
     def __init__(self, *, pjsip_version: str) -> None:
-        # The library's `_created` series double the page and tell what `process_start_time_seconds` tells.
+        # The library's `_created` series double the page and repeat `process_start_time_seconds`.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        build = Info("sipbridge_build", "What runs here.", registry=registry)
+        build = Info("sipbridge_build", "Versions of sipbridge, PJSIP and Python.", registry=registry)
         build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
 
         self._counters: list[tuple[tuple[str, ...], LabelCache[Counter]]] = []
@@ -71,51 +71,57 @@ class Metrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, buckets=buckets, registry=registry)
 
-        self._words = LabelGuard()
+        self._label_guard = LabelGuard()
         self._active = Gauge("sipbridge_calls_active", "Calls in progress.", registry=registry)
         self._draining = Gauge("sipbridge_draining", "1 while no new calls are taken.", registry=registry)
         self._lag = Gauge(
-            "sipbridge_sip_thread_lag_seconds", "How late the SIP thread came to a command.", registry=registry
+            "sipbridge_sip_thread_lag_seconds", "Delay of a command to the SIP thread.", registry=registry
         )
-        self._tasks = Gauge("sipbridge_event_loop_tasks", "Tasks of the event loop.", registry=registry)
-        self._pools = Gauge("sipbridge_pjsip_pools_in_use", "Memory pools of PJSIP in use.", registry=registry)
-        self._invites = counter("sipbridge_invites_total", "New INVITEs, by final answer.", "code")
+        self._tasks = Gauge("sipbridge_event_loop_tasks", "Tasks on the event loop.", registry=registry)
+        self._pools = Gauge("sipbridge_pjsip_pools_in_use", "PJSIP memory pools in use.", registry=registry)
+        self._invites = counter("sipbridge_invites_total", "New INVITEs, by final response.", "code")
         self._calls = counter("sipbridge_calls_total", "Calls ended.", "client", "project", "result", "reason")
         self._recovered = counter(
-            "sipbridge_calls_recovered_total", "Calls of a run that crashed, made good.", "client", "result", "reason"
+            "sipbridge_calls_recovered_total", "Calls of a crashed run, recovered.", "client", "result", "reason"
         )
         self._readings = counter("sipbridge_config_reloads_total", "Configurations read while running.", "result")
         self._handoffs = counter(
             "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
         )
-        self._signals = counter("sipbridge_signals_total", "Signals tried.", "client", "result")
-        self._withheld = counter("sipbridge_signals_withheld_total", "Signals whose contact had its Signal.", "client")
-        self._shared = counter("sipbridge_shared_contacts_total", "Calls of a contact with another one up.", "client")
-        self._tokens = counter("sipbridge_token_requests_total", "Access tokens asked for.", "client", "result")
-        self._transfers = counter("sipbridge_transfers_total", "Transfer methods carried out.", "method", "result")
+        self._signals = counter("sipbridge_signals_total", "Signals attempted.", "client", "result")
+        self._withheld = counter(
+            "sipbridge_signals_withheld_total", "Signals not sent: contact already had one.", "client"
+        )
+        self._shared = counter("sipbridge_shared_contacts_total", "Calls of a contact with another call.", "client")
+        self._tokens = counter("sipbridge_token_requests_total", "Access tokens requested.", "client", "result")
+        self._transfers = counter("sipbridge_transfers_total", "Transfers attempted.", "method", "result")
         self._agents = counter(
-            "sipbridge_agent_connects_total", "Attempts to reach an agent.", "client", "project", "type", "result"
+            "sipbridge_agent_connects_total", "Attempts to connect to an agent.", "client", "project", "type", "result"
         )
         self._faults = counter(
-            "sipbridge_agent_faults_total", "What agents did wrong in calls.", "client", "project", "type", "fault"
+            "sipbridge_agent_faults_total", "Errors of agents during calls.", "client", "project", "type", "fault"
         )
-        self._utterances = counter("sipbridge_utterances_total", "Utterances to be spoken before a transfer.", "result")
-        self._requests = counter("sipbridge_http_requests_total", "HTTP requests answered.", "operation", "code")
+        self._utterances = counter("sipbridge_utterances_total", "Utterances requested before a transfer.", "result")
+        self._requests = counter("sipbridge_http_requests_total", "HTTP requests.", "operation", "code")
         self._media = ExternalCounters(MEDIA, registry)
         self._dialogs = ExternalCounters(DIALOGS, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
         )
-        self._waiting = Gauge(
-            "sipbridge_store_pending_records", "Records in memory that are not written yet.", registry=registry
+        self._pending_records = Gauge(
+            "sipbridge_store_pending_records", "Records that are not written yet.", registry=registry
         )
-        self._durations = histogram("sipbridge_call_duration_seconds", "From INVITE to the end.", CALL_BUCKETS)
-        self._setups = histogram("sipbridge_setup_seconds", "From INVITE to 200.", SETUP_BUCKETS)
-        self._signal_seconds = histogram("sipbridge_signal_seconds", "A Signal, retries included.", SIGNAL_BUCKETS)
+        self._durations = histogram(
+            "sipbridge_call_duration_seconds", "Time from INVITE to the call's end.", CALL_BUCKETS
+        )
+        self._setups = histogram("sipbridge_setup_seconds", "Time from INVITE to 200.", SETUP_BUCKETS)
+        self._signal_seconds = histogram(
+            "sipbridge_signal_seconds", "Time of a Signal and its retries.", SIGNAL_BUCKETS
+        )
         self._stages = LabelCache(
             Histogram(
                 "sipbridge_handoff_seconds",
-                "A stage of a handoff; `total` is all of it.",
+                "Time of each stage of a handoff; `total` is the whole handoff.",
                 ["stage"],
                 buckets=STAGE_BUCKETS,
                 registry=registry,
@@ -148,35 +154,35 @@ class Metrics:
             handle(event)
 
     def set_sip_thread_lag(self, seconds: float) -> None:
-        """Note how late the SIP thread came to a command."""
+        """Set the delay of the last command to the SIP thread."""
         self._lag.set(seconds)
 
     def set_event_loop_tasks(self, tasks: int) -> None:
-        """Note how many tasks the event loop has."""
+        """Set the number of tasks on the event loop."""
         self._tasks.set(tasks)
 
     def set_pjsip_pools_in_use(self, pools: int) -> None:
-        """Note how many of PJSIP's memory pools are in use."""
+        """Set the number of PJSIP memory pools in use."""
         self._pools.set(pools)
 
     def set_media_counts(self, underruns: int, overruns: int, late: int, stray: int) -> None:
-        """Take the totals since the start of what went wrong with audio."""
+        """Set the totals of audio errors since the start."""
         self._media.set(underruns, overruns, late, stray)
 
     def set_dialog_strangers(self, count: int) -> None:
-        """Take the total since the start of messages in dialogs that came from strangers."""
+        """Set the total of messages in dialogs from untrusted sources since the start."""
         self._dialogs.set(count)
 
     def count_request(self, operation: str, http_status: int) -> None:
-        """Count an HTTP request that was answered; `operation` is one of the API's."""
+        """Count an HTTP request; `operation` is one of the API's, or `none`."""
         self._requests(operation, str(http_status)).inc()
 
     def set_store_pending_records(self, count: int) -> None:
-        """Note how many records are not written yet."""
-        self._waiting.set(count)
+        """Set the number of records that are not written yet."""
+        self._pending_records.set(count)
 
     def keep_projects(self, projects: Collection[tuple[str, str]]) -> None:
-        """Drop the series of all other clients and projects: no configuration version has them any more."""
+        """Drop the series of all other clients and projects, which no configuration version has any more."""
         clients = {client for client, _ in projects}
         for names, children in self._counters:
             if "project" in names:
@@ -185,11 +191,11 @@ class Metrics:
                 children.keep(partial(_is_of_clients, clients, names.index("client")))
 
     def page(self) -> bytes:
-        """Return what Prometheus scrapes, in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
+        """Return all metrics in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
         return prometheus_client.generate_latest(self._registry)
 
     def _invite_answered(self, event: InviteAnswered) -> None:
-        # An agent's or a destination's answer may be passed on, so the code is not always ours.
+        # The response of an agent or a destination may be passed on, so the code is not always ours.
         self._invites(str(event.sip_status) if 200 <= event.sip_status <= 699 else "other").inc()  # noqa: PLR2004 (RFC 3261, 21)
 
     def _call_started(self, _: CallStarted) -> None:
@@ -201,7 +207,7 @@ class Metrics:
 
     def _agent_fault(self, event: AgentFault) -> None:
         record = event.record
-        self._faults(record.client, record.project, event.agent_type, self._words.known(event.fault)).inc()
+        self._faults(record.client, record.project, event.agent_type, self._label_guard.limit(event.fault)).inc()
 
     def _call_answered(self, event: CallAnswered) -> None:
         self._setups.observe(event.setup_seconds)
@@ -226,18 +232,18 @@ class Metrics:
 
     def _handoff_finished(self, event: HandoffFinished) -> None:
         record, outcome = event.record, event.outcome
-        reason = self._words.known(outcome.reason)
+        reason = self._label_guard.limit(outcome.reason)
         self._handoffs(record.client, record.project, event.method, outcome.result, reason).inc()
         self._stages("total").observe(event.seconds)
 
     def _call_ended(self, event: CallEnded) -> None:
         record, outcome = event.record, event.outcome
         self._active.dec()
-        self._calls(record.client, record.project, outcome.result, self._words.known(outcome.reason)).inc()
+        self._calls(record.client, record.project, outcome.result, self._label_guard.limit(outcome.reason)).inc()
         self._durations.observe(event.duration_seconds)
 
     def _call_recovered(self, event: CallRecovered) -> None:
-        self._recovered(event.record.client, event.outcome.result, self._words.known(event.outcome.reason)).inc()
+        self._recovered(event.record.client, event.outcome.result, self._label_guard.limit(event.outcome.reason)).inc()
 
     def _token_requested(self, event: TokenRequested) -> None:
         self._tokens(event.client, event.result).inc()
