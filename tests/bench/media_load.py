@@ -86,7 +86,7 @@ def media_load(kind: str, folder: Path, name: str, first_stream: int) -> Iterato
 
 
 class _Recorder:
-    """Gives every call its stamps, and keeps the calls."""
+    """All calls of one side, each with stamps of its own."""
 
     def __init__(self, first_stream: int) -> None:
         self._numbers = itertools.count(first_stream)

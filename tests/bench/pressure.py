@@ -1,4 +1,4 @@
-"""Where a process reaches its limits under load: its threads' processor time, and datagrams that its sockets lost."""
+"""The limits that a process reaches under load: its threads' processor time, and datagrams lost by its sockets."""
 
 from __future__ import annotations
 

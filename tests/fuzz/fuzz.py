@@ -172,7 +172,7 @@ def _last_words(running: Bridge, sent: list[bytes], folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What the bridge holds: calls in progress, open files and sockets, PJSIP's pools in use."""
+    """The resources that the bridge holds: calls in progress, open files and sockets, PJSIP's pools in use."""
 
     calls: int
     files: int

@@ -83,7 +83,7 @@ class _Received:
 
 
 class HostilePeer:
-    """Sends to the bridge at `udp` and `tcp` (`HOST:PORT`) as `mutator` decides, in calls to `targets`."""
+    """A sender to the bridge at `udp` and `tcp` (`HOST:PORT`) as `mutator` decides, in calls to `targets`."""
 
     def __init__(self, mutator: Mutator, udp: str, tcp: str, targets: list[Target], port: int = 0) -> None:
         self.statuses: Counter[int] = Counter()

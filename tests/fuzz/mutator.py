@@ -1,4 +1,4 @@
-"""Makes hostile messages from good ones: the same seed and the same messages give the same bytes.
+"""A mutator that makes hostile messages from good ones: the same seed and the same messages give the same bytes.
 
 Most mutants keep the parts that the bridge checks first (the number, the token, the contact id, the dialog's tags),
 since a message that is rejected early tests nothing behind the first check.

@@ -1,1 +1,1 @@
-"""Runs the real programs (bridge, simulator, SIPp) on loopback, for tests, demo and benchmark."""
+"""Helpers that run the real programs (bridge, simulator, SIPp) on loopback, for tests, demo and benchmarks."""

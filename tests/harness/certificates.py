@@ -1,4 +1,4 @@
-"""Certificates as files, of authorities made for a test."""
+"""Certificates as files, from authorities that a test creates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate and its key, in files of their own and in one, `both`."""
+    """A certificate and its key, in separate files and together in one, `both`."""
 
     certificate: Path
     key: Path
@@ -20,7 +20,7 @@ class Pair:
 
 
 class Authority:
-    """Issues certificates into a folder; its own is in `file`."""
+    """A certificate authority; it issues certificates into a folder, its own is in `file`."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Authority:
         common_name: str | None = None,
         rsa: bool = False,
     ) -> Pair:
-        """Issue a certificate for host names or addresses, those of loopback unless told."""
+        """Issue a certificate for host names or addresses, by default those of loopback."""
         issued = self._ca.issue_cert(
             *(identities or ("127.0.0.1", "localhost")),
             common_name=common_name,
@@ -54,14 +54,14 @@ class Authority:
 
 
 def encrypt(key: Path) -> None:
-    """Put a passphrase on a key."""
+    """Encrypt a key with a passphrase."""
     pem, secret = serialization.Encoding.PEM, serialization.BestAvailableEncryption(b"passphrase")
     loaded = serialization.load_pem_private_key(key.read_bytes(), None)
     key.write_bytes(loaded.private_bytes(pem, serialization.PrivateFormat.PKCS8, secret))
 
 
 def tls_settings(pair: Pair, authority: Authority | None = None, *, require: bool = False) -> dict[str, object]:
-    """What `sip.tls` says of them."""
+    """The settings of `sip.tls` that name these files."""
     return {
         "certificate_file": str(pair.certificate),
         "private_key_file": str(pair.key),

@@ -1,4 +1,4 @@
-"""The loopback address of IPv6, which some containers lack."""
+"""The IPv6 loopback address, which some containers do not have."""
 
 from __future__ import annotations
 

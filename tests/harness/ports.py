@@ -1,7 +1,7 @@
-"""Free ports, for programs that must be told one (SIPp); all else binds port 0.
+"""Free ports, for programs that need a fixed one (SIPp); all others bind port 0.
 
-They lie below the range that the kernel hands out itself, and each process starts looking at another place, so that
-parallel runs rarely try the same. Whoever is told a port must still cope with losing it.
+They are below the range that the kernel assigns from, and each process begins its search at another port, so that
+parallel runs rarely try the same one. A program may still lose its port, and its test must handle that.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 _FIRST, _COUNT = 10_000, 8_000  # up to 17,999; RTP ranges of bridges under test lie above
 _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
 
-# For SIPp's audio, RTP and RTCP of two streams; below 8,888, from where each SIPp takes a port to be controlled by.
+# For SIPp's audio, RTP and RTCP of two streams; below 8,888, where each SIPp looks for its control port.
 _AUDIO_FIRST, _AUDIO_COUNT, _AUDIO_PORTS = 6_000, 2_800, 4
 
-# For who is called all through a test or many, and does not always listen: nobody else is given these meanwhile.
+# For called parties that serve one test or many, and do not always listen: no other program gets these meanwhile.
 _KEPT_FIRST, _KEPT_COUNT = 9_000, 1_000
 
 _offsets = itertools.count(os.getpid() * 997)
@@ -32,12 +32,12 @@ def free_port() -> int:
 
 
 def kept_port() -> int:
-    """Return a port that is free, and that `free_port` gives to nobody: for one that others know, and call."""
+    """Return a free port that `free_port` does not assign to others: for a called party with a known port."""
     return _next_free(_kept_offsets, _KEPT_FIRST, _KEPT_COUNT)
 
 
 def audio_port() -> int:
-    """Return an even port for SIPp's audio: it and those behind it are free at this moment."""
+    """Return an even port for SIPp's audio: it and the next ones are free at this moment."""
     for offset in itertools.islice(_audio_offsets, _AUDIO_COUNT // _AUDIO_PORTS):
         first = _AUDIO_FIRST + offset % _AUDIO_COUNT
         if all(map(_is_free, range(first, first + _AUDIO_PORTS))):
@@ -46,13 +46,13 @@ def audio_port() -> int:
 
 
 def rtp_range() -> list[int]:
-    """Return first and last port of a range for a bridge's audio. Two bridges may get the same and share it."""
+    """Return the first and last port of a range for a bridge's audio, which two bridges may share."""
     first = _RTP_FIRST + next(_ranges) % 12 * _RTP_SIZE
     return [first, first + _RTP_SIZE - 1]
 
 
 def free_range(pairs: int) -> list[int]:
-    """Return first and last port of a range of so many pairs, even and odd, that are free at this moment."""
+    """Return the first and last port of a range of this many pairs, even and odd, that are free at this moment."""
     size = 2 * pairs
     for offset in itertools.islice(_offsets, _COUNT):
         first = _FIRST + offset * size % _COUNT

@@ -14,7 +14,7 @@ Settings = dict[str, Any]
 
 
 def bridge_settings(folder: Path, clients: Mapping[str, Settings], *, sip: Mapping[str, Any] | None = None) -> Settings:
-    """A bridge on free ports of loopback that keeps its records in the folder."""
+    """A bridge on free loopback ports that stores its records in the folder."""
     return {
         "sip": {
             "listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"],
@@ -47,7 +47,7 @@ def client_settings(number: str, cxone_url: str, projects: Mapping[str, Settings
 
 
 def project_settings(name: str, destination: Mapping[str, Any] | None = None, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
-    """A project that hands off to one destination, at once unless `agent` says otherwise; see `token` and `key`."""
+    """A project that hands off to one destination, at once unless `agent` differs; see `token` and `key`."""
     return {
         "auth_token": token(name),
         "api_keys": [key(name)],
@@ -63,7 +63,7 @@ def project_settings(name: str, destination: Mapping[str, Any] | None = None, **
 
 
 def token(project: str) -> str:
-    """The token that reaches a project."""
+    """The token of a project."""
     return f"token-of-{project}"
 
 

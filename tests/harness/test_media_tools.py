@@ -1,4 +1,4 @@
-"""The tools that judge audio, judged: by audio that is known to be whole, and by audio that is known not to be."""
+"""The tools that measure audio quality, tested with complete and with damaged audio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMES = 25
 
 
 def heard(number: int, delay_ms: float = 5, stream: int = 1) -> Heard:
-    """A frame of a stream that was sent at 20 ms a frame from time 0."""
+    """Return a frame of a stream that was sent at 20 ms per frame from time 0."""
     sent_ns = number * 20 * MS
     return Heard(Stamp(stream, number, sent_ns), sent_ns + round(delay_ms * MS))
 
@@ -41,7 +41,7 @@ def test_g711_has_the_values_of_the_standard() -> None:
     ]
 
 
-def test_every_frame_is_unique_and_tells_its_stream_number_and_time() -> None:
+def test_every_frame_is_unique_and_contains_its_stream_number_and_time() -> None:
     stamps = Stamps(7)
     frames = list(itertools.islice(stamps, 100))
     assert {len(frame) for frame in frames} == {160}
@@ -49,7 +49,7 @@ def test_every_frame_is_unique_and_tells_its_stream_number_and_time() -> None:
     assert [read(frame) for frame in frames] == [Stamp(7, n, at_ns) for n, at_ns in enumerate(stamps.sent)]
 
 
-def test_a_stamp_is_made_of_samples_that_survive_alaw_and_a_linear_mixer() -> None:
+def test_a_stamp_consists_of_samples_that_survive_alaw_and_a_linear_mixer() -> None:
     frame = next(Stamps(0xFFFF))
     assert frame.translate(MULAW_TO_ALAW).translate(ALAW_TO_MULAW) == frame
     digits = b"0123456789abcdef"
@@ -57,7 +57,7 @@ def test_a_stamp_is_made_of_samples_that_survive_alaw_and_a_linear_mixer() -> No
     assert b"\x7f" not in frame
 
 
-def test_one_wrong_bit_is_no_stamp() -> None:
+def test_a_frame_with_one_wrong_bit_has_no_stamp() -> None:
     frame = next(Stamps(1))
     for place in (0, 31, 100, 159):
         wrong = bytearray(frame)
@@ -66,7 +66,7 @@ def test_one_wrong_bit_is_no_stamp() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 1, 32, 80, 159])
-def test_stamps_are_found_wherever_they_begin(shift: int) -> None:
+def test_stamps_are_found_at_any_offset(shift: int) -> None:
     frames = list(itertools.islice(Stamps(3), 20))
     audio = b"\xff" * (800 + shift) + b"".join(frames[:10]) + b"\xff" * 400 + b"".join(frames[10:]) + b"\xff" * 200
     pieces = [(at, audio[at : at + 160]) for at in range(0, len(audio), 160)]
@@ -89,13 +89,13 @@ def test_a_frame_that_is_cut_or_blended_is_found_and_is_not_whole() -> None:
     assert [each.stamp.number for each in found if each.whole] == [0, 1, 3, 6]
 
 
-def test_a_whole_stream_is_judged_whole() -> None:
+def test_a_complete_stream_is_reported_as_complete() -> None:
     quality = judge(SENT, [heard(number) for number in range(10)])
     assert (quality.sent, quality.lost, quality.repeated, quality.out_of_order, quality.late) == (10, 0, 0, 0, 0)
     assert quality.delay_ms(50) == quality.delay_ms(99) == 5
 
 
-def test_frames_that_are_lost_repeated_out_of_order_or_late_are_each_counted() -> None:
+def test_lost_repeated_reordered_and_late_frames_are_counted() -> None:
     came = [
         *(heard(0), heard(1), heard(2, delay_ms=25.1), heard(2, delay_ms=25.2)),
         *(heard(4), heard(6), heard(5, delay_ms=26), heard(7, delay_ms=25)),
@@ -106,30 +106,30 @@ def test_frames_that_are_lost_repeated_out_of_order_or_late_are_each_counted() -
     assert quality.delay_ms(99) == 26
 
 
-def test_a_frame_that_came_in_part_is_altered_and_not_lost() -> None:
+def test_a_frame_that_arrived_in_part_is_altered_and_not_lost() -> None:
     came = [heard(number) for number in range(9)] + [replace(heard(9), whole=False)]
     quality = judge(SENT, came)
     assert (quality.lost, quality.altered, quality.is_whole) == (0, 1, False)
     assert judge(SENT, [*came[:9], heard(9)]).is_whole
 
 
-def test_a_stamp_that_was_never_sent_is_none() -> None:
+def test_a_stamp_that_was_never_sent_is_ignored() -> None:
     came = [heard(number) for number in range(9)] + [Heard(Stamp(1, 9, 4711), 4712)]
     assert judge(SENT, came).lost == 1
 
 
-def test_only_what_was_sent_in_the_span_counts() -> None:
+def test_only_frames_sent_in_the_span_count() -> None:
     quality = judge(SENT, [heard(number) for number in (0, 1, 4, 9)], 40 * MS, 120 * MS)
     assert (quality.sent, quality.lost) == (4, 3)
 
 
-def test_a_stream_that_never_arrived_is_lost_whole_and_others_are_judged_by_themselves() -> None:
+def test_a_stream_that_never_arrived_is_lost_and_does_not_affect_others() -> None:
     came = [heard(number, delay_ms=100, stream=2) for number in range(10)] + [heard(n, stream=3) for n in range(10)]
     quality = judge_all({1: SENT, 2: SENT, 3: SENT}, came)
     assert (quality.sent, quality.lost, quality.late) == (30, 10, 0)
 
 
-def test_a_sound_is_found_in_another_and_another_is_not() -> None:
+def test_a_sound_is_found_in_another_and_a_different_one_is_not() -> None:
     sound = [MULAW[code] for code in noise(0.2)]
     through_alaw = [ALAW[code] for code in noise(0.2).translate(MULAW_TO_ALAW)]
     other = [MULAW[code] for code in noise(0.6, seed=2)]
@@ -145,7 +145,7 @@ def rtp() -> Iterator[RtpLoop]:
         yield loop
 
 
-def test_two_peers_hear_each_other_whole(rtp: RtpLoop) -> None:
+def test_audio_between_two_peers_arrives_complete(rtp: RtpLoop) -> None:
     stamps, answers = Stamps(1), Stamps(2)
     with rtp.port() as one, rtp.port(on_stream=lambda each: each.say(itertools.islice(answers, FRAMES))) as other:
         assert (one.port % 2, other.port % 2) == (0, 0)
@@ -162,7 +162,7 @@ def test_two_peers_hear_each_other_whole(rtp: RtpLoop) -> None:
         assert {p.payload_type for p in packets} == {0}
 
 
-def test_a_peer_is_silent_when_it_has_nothing_to_say_and_speaks_alaw_where_told(rtp: RtpLoop) -> None:
+def test_a_peer_without_queued_frames_sends_silence_in_its_law(rtp: RtpLoop) -> None:
     with rtp.port(PCMA) as one, rtp.port() as other:
         one.call(("127.0.0.1", other.port))
         there = other.stream()
@@ -170,14 +170,14 @@ def test_a_peer_is_silent_when_it_has_nothing_to_say_and_speaks_alaw_where_told(
         assert {(p.payload_type, p.payload) for p in there.packets} == {(8, b"\xd5" * 160)}
 
 
-def test_a_key_is_pressed_once_amid_the_audio(rtp: RtpLoop) -> None:
+def test_a_dtmf_digit_is_sent_once_within_the_audio(rtp: RtpLoop) -> None:
     with rtp.port() as one, rtp.port() as other:
         here = one.call(("127.0.0.1", other.port))
         here.say(itertools.islice(Stamps(1), 3))
         here.press("5#A")
         there = other.stream()
         wait_for(lambda: here.has_said_all and len(there.stamps()) == 3, "all of it")
-        wait_for(lambda: there.keys() == "5#A", "the keys")
+        wait_for(lambda: there.keys() == "5#A", "the DTMF digits")
         events = [p for p in there.packets if p.payload_type == 101]
         assert [p.marker for p in events] == [n % 7 == 0 for n in range(21)]
         assert len({p.timestamp for p in events}) == 3
@@ -196,7 +196,7 @@ def test_many_streams_share_a_port(rtp: RtpLoop) -> None:
 
 
 class Bridge(WSListener):
-    """The side that Twilio plays, just enough of it."""
+    """A minimal client of Media Streams, in the role of Twilio."""
 
     def __init__(self) -> None:
         self.audio: list[tuple[int, bytes]] = []
@@ -212,7 +212,7 @@ class Bridge(WSListener):
                 self.messages.append(message)
 
 
-def test_the_agent_hears_speaks_and_hangs_up() -> None:
+def test_the_agent_receives_audio_sends_audio_and_hangs_up() -> None:
     stamps = Stamps(1)
 
     async def bridge(url: str, listener: Bridge) -> None:

@@ -1,4 +1,4 @@
-"""What an object keeps, for tests that say what it must not."""
+"""The texts that an object references, for tests that check for secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 
 
 def texts_within(root: object) -> set[str]:
-    """Return every text that can be reached from an object, but by way of code."""
+    """Return every text that is reachable from an object, except through code."""
     seen: dict[int, object] = {}
     waiting = [root]
     while waiting:

@@ -1,4 +1,4 @@
-"""The one way to wait for what cannot tell us itself that it has happened."""
+"""The one function that polls, for conditions without an event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def wait_for(probe: Callable[[], T | None], what: str, seconds: float = 10.0) -> T:
-    """Return what `probe` gives once it gives something true. Raises `TimeoutError`, naming `what`."""
+    """Return the result of `probe` once it is true. Raises `TimeoutError`, naming `what`."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         if time.monotonic() > deadline:

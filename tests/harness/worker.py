@@ -1,4 +1,4 @@
-"""Something that is done beside the test, again and again."""
+"""A background thread that repeats an action during a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Worker:
-    """Does `turn` in a thread, `pause` seconds before each, while a block lasts; its end raises what that raised."""
+    """Repeats `turn` in a thread, `pause` seconds before each, until the block ends; the block raises its exception."""
 
     def __init__(self, name: str, turn: Callable[[], object], pause: Callable[[], float]) -> None:
         self._turn = turn

@@ -45,7 +45,7 @@ def test_the_api_conforms_to_its_openapi_document_under_any_request(tmp_path: Pa
             assert len(calls) > LIVE // 2
             asking = Asking("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
             verdict = examine(running, asking, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
-        # The remaining calls need not end in order: their caller is gone.
+        # The remaining calls need not end in order: their caller has ended.
         running.program.kill()
         logger.info("%d requests generated", verdict.cases)
         assert not verdict.faults, verdict.faults

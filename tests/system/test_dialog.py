@@ -43,7 +43,7 @@ def test_a_re_invite_after_the_bye_is_rejected(trunk: Site) -> None:
     assert count.shows(1, "sipbridge_invites_total", code="200")
 
 
-def test_options_gets_a_response_and_is_no_call(trunk: Site) -> None:
+def test_options_gets_a_response_and_does_not_count_as_a_call(trunk: Site) -> None:
     count = trunk.count()
     call = trunk.call("options").went_as_written()
     assert call.left_no_record()

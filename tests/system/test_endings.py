@@ -1,4 +1,4 @@
-"""Which side ended a call, and why, if PJSIP sends the BYE on its own."""
+"""The side that ended a call, and the reason, if PJSIP sends the BYE on its own."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_a_ping_gets_its_pong_at_once(streams: SecureSite, kind: str, said: list
         while len(heard) < len(expected):
             heard += line.socket.recv(9)
         assert heard == expected
-        # A single CRLF is no ping: the next thing received is the response to the next message.
+        # A single CRLF gets no pong: the next thing received is the response to the next message.
         line.socket.sendall(PONG)
         assert line.options() == 200
 

@@ -51,7 +51,7 @@ def test_a_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, st
     ("scenario", "story"),
     [("refer_no_notify", "refer_no_notify"), ("refer_bye_before_notify", "refer_peer_hung_up")],
 )
-def test_a_refer_without_a_final_notify_is_no_success(trunk: Site, scenario: str, story: str) -> None:
+def test_a_refer_without_a_final_notify_does_not_count_as_a_success(trunk: Site, scenario: str, story: str) -> None:
     count = trunk.count()
     call = trunk.call(scenario, "refer").went_as_written(40)
     handoff = call.record()["handoff"]
@@ -97,7 +97,7 @@ ENDS: dict[str, tuple[bytes, bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_subscription_that_ends_without_a_final_status_ends_the_waiting_and_is_no_success(
+def test_a_subscription_that_ends_without_a_final_status_ends_the_waiting_without_a_success(
     trunk: Site, end: str
 ) -> None:
     count = trunk.count()

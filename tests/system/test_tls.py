@@ -139,7 +139,7 @@ def test_requests_to_an_agent_use_the_connection_of_its_invite(tmp_path: Path, c
                 agent.answer("BYE")
 
 
-def test_a_call_ends_although_its_connection_is_gone(site: SecureSite) -> None:
+def test_a_call_ends_although_its_connection_was_lost(site: SecureSite) -> None:
     with site.line() as line:
         answer, contact_id = site.invite(line, offer(9))
         assert answer.status == 200

@@ -1,6 +1,6 @@
-"""CXones that misbehave on the wire, below what the simulator's faults can do.
+"""CXones that misbehave on the wire, in ways that the simulator's faults cannot.
 
-A rogue stands before the simulator and passes requests on, but for the endpoints that it spoils with a `Trick`.
+A rogue is a proxy in front of the simulator; on the endpoints that it spoils it applies a `Trick`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ENDPOINTS = {
 
 
 def says(*parts: bytes, seconds_between: float = 0.05) -> Trick:
-    """Send these, one after the other, and close."""
+    """Send these pieces, one after the other, and close."""
 
     async def trick(writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -44,7 +44,7 @@ def says(*parts: bytes, seconds_between: float = 0.05) -> Trick:
 
 
 def hangs(said: bytes = b"") -> Trick:
-    """Send so much, and then nothing for ever."""
+    """Send this much, and then nothing."""
 
     async def trick(writer: asyncio.StreamWriter) -> None:
         writer.write(said)
@@ -54,7 +54,7 @@ def hangs(said: bytes = b"") -> Trick:
 
 
 def resets(said: bytes = b"") -> Trick:
-    """Send so much, and reset the connection: lingering for no time makes the kernel send RST in the place of FIN."""
+    """Send this much, and reset the connection: with a linger time of 0 the kernel sends RST instead of FIN."""
 
     async def trick(writer: asyncio.StreamWriter) -> None:
         writer.write(said)
@@ -66,7 +66,7 @@ def resets(said: bytes = b"") -> Trick:
 
 
 def goes_on(head: bytes, again: bytes) -> Trick:
-    """Send a head, and then the same for as long as anybody takes it."""
+    """Send a header, and then repeat a body for as long as the client reads."""
 
     async def trick(writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -78,7 +78,7 @@ def goes_on(head: bytes, again: bytes) -> Trick:
 
 
 def answer(status: int, body: bytes | str = b"", **headers: str) -> bytes:
-    """An HTTP/1.1 answer; header names are written with underscores. `Content-Length` fits the body unless given."""
+    """Return an HTTP/1.1 response, by default with the right `Content-Length`; `_` in header names becomes `-`."""
     body = body.encode() if isinstance(body, str) else body
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -87,7 +87,7 @@ def answer(status: int, body: bytes | str = b"", **headers: str) -> bytes:
 
 
 class Rogue:
-    """One of them: where it listens, how often each endpoint was asked, and the credentials that came."""
+    """One rogue: its URL, the requests per endpoint, and the credentials that it received."""
 
     def __init__(self, upstream: str, tricks: Mapping[str, Trick]) -> None:
         self.asked: Counter[str] = Counter()
@@ -98,21 +98,25 @@ class Rogue:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str) -> asyncio.Server:
-        """Take requests from now on."""
+        """Accept requests from now on."""
         server = await asyncio.start_server(self._take, host, 0, limit=_STREAM_LIMIT)
         self.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
         return server
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(serving)  # a task that hangs, and that nothing refers to, would be collected
+        self._serving.add(serving)  # without a reference, a task that hangs would be garbage collected
         serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._answer(reader, writer)
             writer.close()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):  # the last ends the block of `rogues`
+        except (
+            OSError,
+            asyncio.IncompleteReadError,
+            asyncio.CancelledError,
+        ):  # the block of `rogues` ends after the last one
             writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -141,7 +145,7 @@ class Rogue:
 
 
 class Rogues:
-    """All of them, on a thread of their own."""
+    """All rogues, on a thread of their own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, upstream: str) -> None:
         self._loop = loop
@@ -149,13 +153,13 @@ class Rogues:
         self._servers: list[asyncio.Server] = []
 
     def open(self, tricks: Mapping[str, Trick], host: str = "127.0.0.1") -> Rogue:
-        """Start one that spoils endpoints (named as the simulator does); `connection` spoils what comes before HTTP."""
+        """Start one with tricks by endpoint (the simulator's names); `connection` is a trick before any HTTP."""
         rogue = Rogue(self._upstream, tricks)
         self._servers.append(self._do(rogue.listen(host)))
         return rogue
 
     def close(self) -> None:
-        """Let go of all connections and ports."""
+        """Close all connections and ports."""
         self._do(_cancel_all())
         for server in self._servers:
             self._loop.call_soon_threadsafe(server.close)
@@ -166,7 +170,7 @@ class Rogues:
 
 @contextmanager
 def rogues(upstream: str) -> Iterator[Rogues]:
-    """Have rogues before the simulator at that URL, until the end of the block."""
+    """Run rogues in front of the simulator at that URL until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="rogues", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Recordings for agents that shall only wait."""
+"""Recordings for agents that only wait."""
 
 from __future__ import annotations
 

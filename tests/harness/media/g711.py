@@ -1,6 +1,6 @@
-"""Mu-law and A-law as tables (ITU-T G.711), and a known sound that can be found again in another.
+"""Mu-law and A-law as tables (ITU-T G.711), and noise that can be found again in received audio.
 
-Written apart from the bridge's own, so that it can be judged by it.
+Independent of the bridge's code, so that it can verify it.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ ALAW_TO_MULAW = bytes(_nearest(MULAW, sample) for sample in ALAW)
 
 
 def noise(seconds: float, seed: int = 1) -> bytes:
-    """Return mu-law noise, the same for the same seed: like nothing but itself, and no sample of it silence."""
-    chance = random.Random(seed)  # noqa: S311 (no secret: it shall be the same each time)
+    """Return mu-law noise, the same for the same seed: similar only to itself, and no sample of it silence."""
+    chance = random.Random(seed)  # noqa: S311 (no secret, and the same each time)
     return bytes(chance.choices(_NOISE_CODES, k=round(seconds * RATE)))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a sound begins in another, in samples, and how alike they are: 1 for the same, 0 for no likeness."""
+    """The position of a sound in another, in samples, and their likeness: 1 for identical, 0 for unrelated sounds."""
 
     offset: int
     likeness: float
 
 
 def find(sound: Sequence[int], heard: Sequence[int]) -> Found:
-    """Find the best match of linear samples, by normalised cross-correlation; whole where `heard` has the room."""
+    """Find the best match of linear samples by normalised cross-correlation."""
     probe = sound[:_PROBE_SAMPLES]
     places = range(max(1, len(heard) - len(probe) + 1))
     offset = max(places, key=lambda place: sum(map(mul, probe, heard[place : place + len(probe)])))

@@ -1,7 +1,7 @@
-"""A WebSocket agent under a test's command: it speaks Twilio Media Streams as the side that Twilio connects to.
+"""A WebSocket agent that a test controls: the server side of Twilio Media Streams.
 
-https://www.twilio.com/docs/voice/media-streams/websocket-messages. What comes is kept as it came, and read later: so
-that many calls at once cost little.
+https://www.twilio.com/docs/voice/media-streams/websocket-messages. Messages are stored unparsed and read later, so
+that many simultaneous calls cost little.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Message = dict[str, Any]
 
 
 class AgentCall(WSListener):
-    """One connection. Everything may be called from any thread; times are those of `time.time_ns`."""
+    """One connection. Any thread may call any method; times are those of `time.time_ns`."""
 
     def __init__(self, request: WSUpgradeRequest, on_start: Callable[[AgentCall], None]) -> None:
         self.headers = request.headers
@@ -45,11 +45,11 @@ class AgentCall(WSListener):
         self._timer: asyncio.TimerHandle | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Note the connection."""
+        """Store the connection."""
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Note a message and when it came."""
+        """Store a message and its arrival time."""
         now = time.time_ns()
         if frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(WSCloseCode.OK)
@@ -63,7 +63,7 @@ class AgentCall(WSListener):
             self._on_start(self)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows says so)
-        """Note the end."""
+        """Record the end."""
         self._transport = None
         self.is_closed = True
 
@@ -72,38 +72,38 @@ class AgentCall(WSListener):
         self._loop.call_soon_threadsafe(self._send_audio, audio)
 
     def say(self, frames: Iterable[bytes]) -> None:
-        """Send a frame each 20 ms from now on, in place of what was being sent so; each is taken when it is due."""
+        """Send a frame every 20 ms from now on, instead of earlier frames; each is taken when it is due."""
         self._loop.call_soon_threadsafe(self._begin_frames, iter(frames))
 
     def mark(self, name: str) -> None:
-        """Ask to be told when what was said so far has been played."""
+        """Send a mark, which comes back when the audio before it has been played."""
         self.send({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": name}})
 
     def clear(self) -> None:
-        """Have what is queued dropped (barge-in)."""
+        """Drop the queued audio (barge-in)."""
         self.send({"event": "clear", "streamSid": self.stream_sid})
 
     def hand_off(self, **handoff: object) -> None:
-        """Ask for a handoff."""
+        """Request a handoff."""
         self.send({"event": "handoff", "streamSid": self.stream_sid, "handoff": handoff})
 
     def hang_up(self) -> None:
-        """Close the socket, as an agent does that is done."""
+        """Close the socket, which ends the conversation."""
         self._loop.call_soon_threadsafe(self._close)
 
     def send(self, message: Message | bytes) -> None:
-        """Send a message; bytes as they are."""
+        """Send a message; bytes are sent unchanged."""
         text = message if isinstance(message, bytes) else orjson.dumps(message)
         self._loop.call_soon_threadsafe(self._send, text)
 
     def events(self, kind: str) -> list[tuple[int, Message]]:
-        """The messages of a kind that came so far, and when."""
+        """The received messages of a kind, with their arrival times."""
         marker = f'"{kind}"'.encode()
         found = ((at_ns, orjson.loads(text)) for at_ns, text in list(self.received) if marker in text)
         return [(at_ns, message) for at_ns, message in found if message["event"] == kind]
 
     def wait_for(self, kind: str, count: int = 1, seconds: float = 10.0) -> list[tuple[int, Message]]:
-        """Return the messages of a kind once there are so many. Raises `TimeoutError`."""
+        """Return the messages of a kind once there are this many. Raises `TimeoutError`."""
 
         def enough() -> list[tuple[int, Message]] | None:
             found = self.events(kind)
@@ -113,20 +113,20 @@ class AgentCall(WSListener):
 
     @property
     def audio(self) -> list[tuple[int, bytes]]:
-        """The mu-law that came, and when each message did."""
+        """The received mu-law, with the arrival time of each message."""
         return [(at_ns, base64.b64decode(message["media"]["payload"])) for at_ns, message in self.events("media")]
 
     def stamps(self) -> list[Heard]:
-        """The stamped frames that came."""
+        """The received stamped frames."""
         return list(find_stamps(self.audio))
 
     def keys(self) -> str:
-        """The keys that the caller pressed."""
+        """The caller's DTMF digits."""
         return "".join(message["dtmf"]["digit"] for _, message in self.events("dtmf"))
 
     @property
     def marks(self) -> dict[str, int]:
-        """When each mark came back, by name."""
+        """The arrival time of each returned mark, by name."""
         return {message["mark"]["name"]: at_ns for at_ns, message in self.events("mark")}
 
     def _begin_frames(self, frames: Iterator[bytes]) -> None:
@@ -158,9 +158,9 @@ class AgentCall(WSListener):
 
 
 class MediaAgent:
-    """Takes calls on a free port of loopback, in a thread of its own (as a context manager) or the caller's (`serve`).
+    """Accepts calls on a free loopback port, in a thread of its own (as a context manager) or the caller's (`serve`).
 
-    `on_start` is told of each call once its `start` is there, in that thread.
+    `on_start` is called with each call after its `start` message, in that thread.
     """
 
     def __init__(self, on_start: Callable[[AgentCall], None] | None = None) -> None:
@@ -172,7 +172,7 @@ class MediaAgent:
         self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
 
     async def serve(self, on_ready: Callable[[str], None]) -> None:
-        """Take calls until `stop`; `on_ready` is told the URL."""
+        """Accept calls until `stop`; `on_ready` gets the URL."""
         self._loop = asyncio.get_running_loop()
         server = await ws_create_server(lambda request: AgentCall(request, self._started), "127.0.0.1", 0)
         try:
@@ -182,12 +182,12 @@ class MediaAgent:
             server.close()
 
     def stop(self) -> None:
-        """Let `serve` return. From any thread."""
+        """Make `serve` return. May be called from any thread."""
         if self._loop:
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def next_call(self, seconds: float = 10.0) -> AgentCall:
-        """Return a call that was not returned yet, the oldest first. Raises `TimeoutError`."""
+        """Return a call that was not returned before, the oldest first. Raises `TimeoutError`."""
         wait_for(lambda: bool(self.calls), "a call to the agent", seconds)
         return self.calls.pop(0)
 

@@ -1,4 +1,4 @@
-"""What became of stamped frames on their way: lost, repeated, out of order, late, and how long they took."""
+"""The fate of stamped frames: lost, repeated, out of order, late, altered, and their delays."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LATE_MS = 20.0
 
 @dataclass
 class Quality:
-    """Of one way of a call, or of many taken together.
+    """The quality of one direction of a call, or the sum of many.
 
-    A frame of which any part arrived as it was said is not lost; where not all of it did, it is altered.
-    A frame is late when it took over 20 ms more than the median of its own stream: what a listener whose buffer holds
-    one frame would have missed. Delays are in milliseconds, those of frames that arrived, in no order.
+    A frame of which any part arrived unchanged is not lost; if another part did not, the frame is altered. A frame is
+    late if its delay exceeds the median of its own stream by 20 ms: a listener with a buffer of one frame would have
+    missed it. Delays are in milliseconds, for the frames that arrived, in no particular order.
     """
 
     sent: int = 0
@@ -32,15 +32,15 @@ class Quality:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all came, once each, in order, and as it was said; however late."""
+        """True if all frames arrived once, in order and unchanged, however late."""
         return not (self.lost or self.repeated or self.out_of_order or self.altered)
 
     def delay_ms(self, percent: float) -> float:
-        """Nearest-rank percentile of the delays; not a number where nothing arrived."""
+        """Return the nearest-rank percentile of the delays; NaN if no frame arrived."""
         return percentile(self.delays_ms, percent)
 
     def add(self, other: Quality) -> None:
-        """Take another stream in."""
+        """Add another stream."""
         self.sent += other.sent
         self.lost += other.lost
         self.repeated += other.repeated
@@ -51,7 +51,7 @@ class Quality:
 
 
 def judge(sent: Sequence[int], heard: Iterable[Heard], begin_ns: int = 0, end_ns: int = 1 << 63) -> Quality:
-    """Judge one stream: when each of its frames was sent, and those that arrived; as far as sent in a span of time."""
+    """Compare the send times of a stream's frames, within a span of time, with the frames that arrived."""
     due = {number for number, at_ns in enumerate(sent) if begin_ns <= at_ns < end_ns}
     arrived = sorted((each for each in heard if _is_sent(each, sent, due)), key=lambda each: each.at_ns)
     numbers = [each.stamp.number for each in arrived]
@@ -69,14 +69,14 @@ def judge(sent: Sequence[int], heard: Iterable[Heard], begin_ns: int = 0, end_ns
 
 
 def _is_sent(heard: Heard, sent: Sequence[int], due: set[int]) -> bool:
-    """Tell a stamp of this stream from one of another's, and from one that was altered and still reads as a stamp."""
+    """Return True for a stamp of this stream; False for another stream's, and for an altered one that parses."""
     return heard.stamp.number in due and sent[heard.stamp.number] == heard.stamp.sent_ns
 
 
 def judge_all(
     sent: Mapping[int, Sequence[int]], heard: Iterable[Heard], begin_ns: int = 0, end_ns: int = 1 << 63
 ) -> Quality:
-    """Judge many streams, by their numbers, and take them together."""
+    """Compare many streams, by their numbers, and add up the results."""
     by_stream: dict[int, list[Heard]] = defaultdict(list)
     for each in heard:
         by_stream[each.stamp.stream].append(each)
@@ -87,6 +87,6 @@ def judge_all(
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value of the nearest rank; not a number where there are none."""
+    """Return the nearest-rank value; NaN if there are no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.nan

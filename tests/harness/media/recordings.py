@@ -1,4 +1,4 @@
-"""WAV files of 16-bit mono samples, and mu-law that has been made linear and back without losing a bit."""
+"""WAV files of 16-bit mono samples, and lossless conversion between mu-law and linear samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOUDNESS = 8000
 
 
 def write_wav(file: Path, samples: array[int], rate: int = RATE) -> Path:
-    """Write a recording; returns its path."""
+    """Write a recording; return its path."""
     with wave.open(str(file), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
@@ -26,7 +26,7 @@ def write_wav(file: Path, samples: array[int], rate: int = RATE) -> Path:
 
 
 def read_wav(file: Path) -> array[int]:
-    """Read a recording. Raises `ValueError` where it is not mono of 16 bit at 8 kHz."""
+    """Read a recording. Raises `ValueError` unless it is mono with 16 bits at 8 kHz."""
     with wave.open(str(file), "rb") as read:
         if read.getparams()[:3] != (1, 2, RATE):
             raise ValueError(f"{file}: {read.getparams()}")
@@ -34,7 +34,7 @@ def read_wav(file: Path) -> array[int]:
 
 
 def linear(data: bytes) -> array[int]:
-    """Read samples as WAV files and Pipecat's frames have them."""
+    """Unpack samples from the format of WAV files and of Pipecat's frames."""
     return _little_endian(array("h", data))
 
 
@@ -44,12 +44,12 @@ def as_linear(mulaw: bytes) -> array[int]:
 
 
 def as_mulaw(samples: array[int]) -> bytes:
-    """Return the mu-law that expands to just these samples; silence for any that it cannot say."""
+    """Return the mu-law that expands to exactly these samples; silence for samples that mu-law cannot represent."""
     return bytes(_CODES.get(sample, 0xFF) for sample in samples)
 
 
 def sweep(seconds: float, rate: int = RATE) -> array[int]:
-    """Return a tone that rises through the band of a telephone: the same sound at every rate."""
+    """Return a tone that rises through the telephone band: the same sound at every sample rate."""
     low, high = _SWEEP_HZ
     rise = (high - low) / seconds / 2
     places = (place / rate for place in range(round(seconds * rate)))

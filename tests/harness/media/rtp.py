@@ -1,4 +1,4 @@
-"""Key presses as RTP (RFC 4733), sent to where an SDP says."""
+"""DTMF digits as RTP events (RFC 4733), sent to the address in an SDP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DURATION_FRAMES = 5
 
 
 def media_address(sdp: str) -> tuple[str, int]:
-    """Return where an SDP wants its audio."""
+    """Return the address and port of the audio in an SDP."""
     connection = re.search(r"^c=IN IP4 (\S+)", sdp, re.MULTILINE)
     audio = re.search(r"^m=audio (\d+)", sdp, re.MULTILINE)
     if connection is None or audio is None:
@@ -24,7 +24,7 @@ def media_address(sdp: str) -> tuple[str, int]:
 
 
 def key_events(key: str) -> Iterator[bytes]:
-    """Return the payloads of one press, a packet each: growing duration, then the end three times."""
+    """Return the payloads of one press, one per packet: growing duration, then the end three times."""
     for frame in range(1, _DURATION_FRAMES + 3):
         end = frame >= _DURATION_FRAMES
         duration = min(frame, _DURATION_FRAMES) * _FRAME
@@ -32,7 +32,7 @@ def key_events(key: str) -> Iterator[bytes]:
 
 
 def press_keys(keys: str, to: tuple[str, int]) -> None:
-    """Send digits, `*`, `#` or `A` to `D`, all at once, as a stream of their own."""
+    """Send digits, `*`, `#` or `A` to `D`, all at once, in a stream of their own."""
     with socket.socket(type=socket.SOCK_DGRAM) as out:
         sequence = 0
         for place, key in enumerate(keys):

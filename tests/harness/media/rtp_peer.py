@@ -1,7 +1,7 @@
-"""The audio of a caller or of a SIP agent, for which SIPp does the signalling: RTP (RFC 3550) on ports of our own.
+"""The audio of a caller or of a SIP agent, while SIPp does the signalling: RTP (RFC 3550) on ports of the test.
 
-One loop serves all ports, in ticks of 2 ms: it reads what came and sends the frames that are due, those of the streams
-spread over the 20 ms. When a packet came, the kernel notes; so no packet has to wake us.
+One loop serves all ports, in ticks of 2 ms: it reads received packets and sends the frames that are due, with the
+streams spread over the 20 ms. The kernel records the arrival time of each packet, so that none needs to wake the loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """An RTP packet that came; `at_ns` is the kernel's time of its arrival, as `time.time_ns` counts."""
+    """A received RTP packet; `at_ns` is the kernel's time of its arrival, as `time.time_ns` counts."""
 
     at_ns: int
     payload_type: int
@@ -52,15 +52,15 @@ class Packet:
 
     @classmethod
     def parse(cls, at_ns: int, data: bytes) -> Packet:
-        """Read a packet without extension or contributing sources (RFC 3550, 5.1)."""
+        """Parse a packet without extension or contributing sources (RFC 3550, 5.1)."""
         _, second, sequence, timestamp, source = _HEADER.unpack_from(data)
         return cls(at_ns, second & 0x7F, second >= 0x80, sequence, timestamp, source, data[_HEADER.size :])
 
 
 class RtpStream:
-    """One call's audio at a port: silence to `remote` until there is something to say.
+    """One call's audio on a port: silence to `remote` unless there are frames to send.
 
-    `key_payload_type` is what SDP calls telephone-event. While it is `muted` nothing at all is sent.
+    `key_payload_type` is the payload type of telephone-event in the SDP. While it is `muted` it sends no packets.
     """
 
     def __init__(self, port: RtpPort, remote: Address) -> None:
@@ -79,27 +79,27 @@ class RtpStream:
         self._source = next(_sources)
 
     def say(self, frames: Iterable[bytes]) -> None:
-        """Say frames of 20 ms after what is being said; each is taken when it is due."""
+        """Queue frames of 20 ms; each is taken from the iterable when it is due."""
         self._saying.append(iter(frames))
 
     def press(self, keys: str) -> None:
-        """Press keys (RFC 4733), in place of the audio meanwhile."""
+        """Queue DTMF digits (RFC 4733), which replace the audio while they last."""
         for key in keys:
             for place, event in enumerate(rtp.key_events(key)):
                 self._pressing.append((0x80 if place == 0 else 0, self.key_payload_type, event))
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything has been sent."""
+        """True if a packet has been sent."""
         return self._sequence > 0
 
     @property
     def has_said_all(self) -> bool:
-        """Whether all that was to be said or pressed has been sent."""
+        """True if all queued frames and digits have been sent."""
         return not self._saying and not self._pressing
 
     def send_frame(self) -> None:
-        """Send what is due now."""
+        """Send the packet that is due now."""
         if self.muted:
             return
         if self._pressing:
@@ -123,22 +123,22 @@ class RtpStream:
 
     @property
     def packets(self) -> list[Packet]:
-        """All that came so far, in the order of arrival."""
+        """All received packets, in order of arrival."""
         return [Packet.parse(at_ns, data) for at_ns, data in self.received]
 
     @property
     def audio(self) -> list[tuple[int, bytes]]:
-        """The audio that came, with the time of each packet; mu-law or A-law as it came."""
+        """The received audio, with the arrival time of each packet; mu-law or A-law, not converted."""
         return [(packet.at_ns, packet.payload) for packet in self.packets if packet.payload_type in {PCMU, PCMA}]
 
     def stamps(self) -> list[Heard]:
-        """The stamped frames that came, whatever their law."""
+        """The received stamped frames, in either law."""
         if self._payload_type == PCMA:
             return list(find_stamps((at_ns, audio.translate(ALAW_TO_MULAW)) for at_ns, audio in self.audio))
         return list(find_stamps(self.audio))
 
     def keys(self) -> str:
-        """The keys that were pressed, each once, by the end of its event (RFC 4733, 2.5.1.4)."""
+        """The received DTMF digits, each once, by the end of its event (RFC 4733, 2.5.1.4)."""
         ends = {
             packet.timestamp: rtp.KEYS[packet.payload[0]]
             for packet in self.packets
@@ -148,9 +148,9 @@ class RtpStream:
 
 
 class RtpPort:
-    """An even port of loopback for the audio of one call or of many: each far end gets a stream once it sends.
+    """An even loopback port for the audio of one call or many: each far end gets a stream with its first packet.
 
-    With `srtp` all that passes is encrypted.
+    With `srtp` all packets are encrypted.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class RtpPort:
     ) -> None:
         self.payload_type = payload_type
         self.streams: dict[Address, RtpStream] = {}
-        self.dropped = 0  # by the kernel, as we did not read in time
+        self.dropped = 0  # by the kernel, because the loop did not read in time
         self._loop = loop
         self._on_stream = on_stream
         self._socket = _bind_even_port()
@@ -168,11 +168,11 @@ class RtpPort:
         self.port: int = self._socket.getsockname()[1]
 
     def stream(self, seconds: float = 10.0) -> RtpStream:
-        """Return the only stream once something came. Raises `TimeoutError`."""
+        """Return the only stream once a packet has arrived. Raises `TimeoutError`."""
         return wait_for(lambda: next(iter(self.streams.values()), None), f"audio on port {self.port}", seconds)
 
     def call(self, remote: Address) -> RtpStream:
-        """Send to a far end before anything came from it."""
+        """Send to a far end before its first packet."""
         stream = self.streams[remote] = RtpStream(self, remote)
         if self._on_stream:
             self._on_stream(stream)
@@ -180,7 +180,7 @@ class RtpPort:
         return stream
 
     def read(self) -> None:
-        """Take all packets that are there."""
+        """Read all waiting packets."""
         streams = self.streams
         while True:
             try:
@@ -200,12 +200,12 @@ class RtpPort:
             self._socket.sendto(encrypted, remote)
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the port."""
         self._socket.close()
 
 
 class RtpLoop:
-    """Serves ports, in a thread (as a context manager) or in the caller's (`run`)."""
+    """The loop that serves ports, in a thread (as a context manager) or in the caller's (`run`)."""
 
     def __init__(self) -> None:
         self._ports: tuple[RtpPort, ...] = ()
@@ -222,7 +222,7 @@ class RtpLoop:
         on_stream: Callable[[RtpStream], None] | None = None,
         srtp: Srtp | None = None,
     ) -> Iterator[RtpPort]:
-        """Open a port; `on_stream` is told of each new stream, in the loop's thread."""
+        """Open a port; `on_stream` is called with each new stream, in the loop's thread."""
         port = RtpPort(self, payload_type, on_stream, srtp)
         self._ports = (*self._ports, port)
         try:
@@ -235,11 +235,11 @@ class RtpLoop:
                 port.close()
 
     def take(self, stream: RtpStream) -> None:
-        """Send for a stream from now on, each 20 ms, in the next of the slots."""
+        """Send for a stream every 20 ms from now on, in the next slot."""
         next(self._next_slot).append(stream)
 
     def run(self) -> None:
-        """Tick until `stop`; a tick that comes late is made up for by the next ones."""
+        """Tick until `stop`; ticks after a late one catch up."""
         due = time.monotonic_ns()
         for slot in itertools.cycle(self._slots):
             if self._stopping:
@@ -255,7 +255,7 @@ class RtpLoop:
                 time.sleep(left / 1e9)
 
     def stop(self) -> None:
-        """Let `run` return."""
+        """Make `run` return."""
         self._stopping = True
 
     def __enter__(self) -> Self:
@@ -271,7 +271,7 @@ _sources = itertools.count(0x5EED_0000)
 
 
 def _bind_even_port() -> socket.socket:
-    """Bind a free even port: RTP's are even, the odd one above is RTCP's (RFC 3550, 11)."""
+    """Bind a free even port for RTP; the odd one above is RTCP's (RFC 3550, 11)."""
     tries: list[socket.socket] = []
     try:
         while True:

@@ -1,4 +1,4 @@
-"""SRTP (RFC 3711) with keys from SDP (RFC 4568), for the ends of a call whose SDP a test writes itself."""
+"""SRTP (RFC 3711) with keys from SDP (RFC 4568), for the far ends of a call whose SDP a test writes itself."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _KEY_BYTES = 30  # key and salt
 
 @dataclass(frozen=True)
 class Key:
-    """What one end encrypts with."""
+    """The key with which one end encrypts."""
 
     secret: bytes = field(default_factory=lambda: os.urandom(_KEY_BYTES))
 
     def attribute(self, tag: int = 1, suite: str = SUITE) -> str:
-        """The value of `a=crypto`."""
+        """Return the value of `a=crypto`."""
         return f"{tag} {suite} inline:{base64.b64encode(self.secret).decode()}"
 
     @classmethod
     def of(cls, sdp: str) -> Key:
-        """Read the key of an answer."""
+        """Read the key in an answer."""
         found = re.search(rf"^a=crypto:\d+ {SUITE} inline:([A-Za-z0-9+/=]+)", sdp, re.MULTILINE)
         assert found, sdp
         return cls(base64.b64decode(found[1]))
 
     def session(self, kind: int) -> Session:
-        """Begin to encrypt (`Policy.SSRC_ANY_OUTBOUND`) or decrypt (`Policy.SSRC_ANY_INBOUND`) with it."""
+        """Create a session that encrypts (`Policy.SSRC_ANY_OUTBOUND`) or decrypts (`SSRC_ANY_INBOUND`)."""
         return Session(Policy(key=self.secret, ssrc_type=kind, srtp_profile=Policy.SRTP_PROFILE_AES128_CM_SHA1_80))
 
 
 class Srtp:
-    """Both ways of a port. Until it has keys nothing passes."""
+    """Encryption and decryption of a port. Without keys no packet passes."""
 
     def __init__(self) -> None:
         self.refused = 0  # packets that were not encrypted with the far end's key
@@ -53,7 +53,7 @@ class Srtp:
         return self._sending.protect(packet) if self._sending else None
 
     def unprotect(self, packet: bytes) -> bytes | None:
-        """Decrypt; None where the packet is not the far end's."""
+        """Decrypt; return None if the packet is not the far end's."""
         if self._receiving is None:
             return None
         try:

@@ -1,7 +1,7 @@
-"""Audio that says itself where it belongs: each frame of 20 ms is a stamp with its stream, its number and its time.
+"""Audio that identifies itself: each frame of 20 ms is a stamp with its stream, its number and its time.
 
-A stamp is written as hexadecimal digits, five times in a frame. As mu-law these 16 bytes are ordinary samples: none is
-the negative zero (0x7F) that a linear mixer cannot give back, and all of them survive A-law and back.
+A stamp is written as hexadecimal digits, five times per frame. As mu-law these 16 bytes are ordinary samples: none is
+the negative zero (0x7F), which a linear mixer cannot reproduce, and all of them survive A-law and back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAGIC_BEGINS = [_MAGIC_TEXT[:size] for size in range(1, len(_MAGIC_TEXT))]
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Of one frame; `sent_ns` is the time of `time.time_ns` when it was made, just before it was sent."""
+    """The stamp of one frame; `sent_ns` is the time of `time.time_ns` when it was made, just before it was sent."""
 
     stream: int
     number: int
@@ -33,7 +33,7 @@ class Stamp:
 
 
 class Stamps(Iterator[bytes]):
-    """The frames of a stream, without end, each made when it is taken; `sent[n]` tells when frame `n` was."""
+    """An endless stream of frames, each made when it is taken; `sent[n]` is the time of frame `n`."""
 
     def __init__(self, stream: int) -> None:
         self.stream = stream
@@ -47,7 +47,7 @@ class Stamps(Iterator[bytes]):
 
 
 def read(frame: bytes) -> Stamp | None:
-    """Return the stamp of a frame; None where it is not one, to the last bit."""
+    """Return the stamp of a frame; None unless every bit of it is right."""
     text = frame[:_TEXT_BYTES]
     return _read_text(text) if text * _REPEATS == frame else None
 
@@ -64,10 +64,10 @@ def _read_text(text: bytes) -> Stamp | None:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A frame that arrived, and when: `at_ns` is that of what brought its last byte.
+    """A received frame; `at_ns` is the arrival time of its last byte.
 
-    It is not `whole` where only a part of it is as it was said: so comes a frame that a jitter buffer has blended with
-    what it made up for the one before.
+    It is not `whole` if only a part of it is unchanged: a jitter buffer blends a frame with the samples that it made up
+    for the frame before.
     """
 
     stamp: Stamp
@@ -76,7 +76,7 @@ class Heard:
 
 
 def find_stamps(pieces: Iterable[tuple[int, bytes]]) -> Iterator[Heard]:
-    """Return the stamped frames in what arrived (times and audio), also where they straddle two pieces of audio."""
+    """Return the stamped frames in received audio (times and pieces), also those that span two pieces."""
     for stamp, copies in itertools.groupby(_copies(pieces), key=lambda copy: copy.stamp):
         parts = list(copies)
         yield Heard(stamp, parts[-1].at_ns, sum(part.count for part in parts) == _REPEATS)
@@ -84,7 +84,7 @@ def find_stamps(pieces: Iterable[tuple[int, bytes]]) -> Iterator[Heard]:
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """The text of a stamp, so many times in a row."""
+    """The text of a stamp, this many times in a row."""
 
     stamp: Stamp
     at_ns: int

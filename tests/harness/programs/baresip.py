@@ -1,7 +1,7 @@
-"""baresip, a SIP agent or caller that we did not write, as a program of its own without a sound card.
+"""baresip, a third-party SIP agent or caller, run as a program without a sound card.
 
-It says a recording or echoes, records what it hears, and is commanded over its control socket (module ctrl_tcp: JSON in
-netstrings, https://github.com/baresip/baresip/blob/main/modules/ctrl_tcp/ctrl_tcp.c).
+It plays a recording or echoes, records what it receives, and is controlled over its control socket (module ctrl_tcp:
+JSON in netstrings, https://github.com/baresip/baresip/blob/main/modules/ctrl_tcp/ctrl_tcp.c).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.harness.ports import free_port, rtp_range
 
 from .program import Program, ProgramError
 
-ECHO = "aubridge,echo"  # source and player of one name are each other's
+ECHO = "aubridge,echo"  # a source and a player of the same name are connected
 _NOWHERE = "aubridge,nowhere"
 _TRIES = 5
 _START_SECONDS = 20.0
@@ -65,11 +65,11 @@ Event = dict[str, Any]
 
 
 class Baresip:
-    """One running baresip with one account, `user`, that takes calls on `port` or on a free one.
+    """One running baresip with one account, `user`, that accepts calls on `port` or on a free one.
 
-    Its files and its log are in a folder of the user's name. `says` is a WAV file of 8 kHz, None for one that echoes.
-    One that does not `answers` rings until it is told to accept. With `transport` TLS it shows `certificate`, and takes
-    calls on the port above. `srtp` is its word for what it offers and takes: `srtp-mand` RTP/SAVP alone, `srtp` keys
+    Its files and its log are in a folder named after the user. `says` is a WAV file of 8 kHz; with None it echoes.
+    Unless it `answers`, it rings until `accept`. With `transport` TLS it presents `certificate`, and accepts calls on
+    the port above. `srtp` is baresip's setting for its offers and answers: `srtp-mand` is RTP/SAVP only, `srtp` keys
     with RTP/AVP (RFC 8643).
     """
 
@@ -101,12 +101,12 @@ class Baresip:
         raise ProgramError(f"baresip found no free ports\n{self._folder}")
 
     def _started(self) -> bool:
-        """Start on other ports; tell whether they were free and are ours."""
+        """Start on other ports; return True if they were free and are used by this process."""
         self.port = self._fixed_port or free_port()
-        # Beside its port for SIP it takes the next one, for TLS.
+        # Besides its port for SIP it uses the next one, for TLS.
         control_port = next(port for port in iter(free_port, None) if port != self.port + 1)
         self._configure(control_port)
-        # Its output is wanted line by line, as it comes: the trace of the SIP messages.
+        # Line-buffered output: the trace of the SIP messages is read as it is written.
         command: list[str | Path] = ["stdbuf", "--output=L", _executable(), "-f", self._folder, "-s"]
         self.program = Program(command, self._folder / "log")
         try:
@@ -140,7 +140,7 @@ class Baresip:
 
     @property
     def uri(self) -> str:
-        """Where it takes calls."""
+        """The SIP URI under which it accepts calls."""
         return f"sip:{self.user}@127.0.0.1:{self._sip_port};transport={self._transport}"
 
     @property
@@ -148,7 +148,7 @@ class Baresip:
         return self.port + (self._transport == "tls")
 
     def command(self, name: str, parameters: str = "") -> str:
-        """Have it do something (its menu's long commands); returns what it says to that."""
+        """Run a command (the long names of its menu); return the output."""
         return self._control.command(name, parameters)
 
     def dial(self, uri: str) -> None:
@@ -156,7 +156,7 @@ class Baresip:
         self.command("dial", uri)
 
     def accept(self) -> None:
-        """Answer the call that rings."""
+        """Answer the ringing call."""
         self.command("accept")
 
     def hang_up(self) -> None:
@@ -164,11 +164,11 @@ class Baresip:
         self.command("hangup")
 
     def hold(self) -> None:
-        """Put the far end on hold."""
+        """Put the call on hold."""
         self.command("hold")
 
     def resume(self) -> None:
-        """Take the far end back."""
+        """Resume the call."""
         self.command("resume")
 
     def transfer(self, uri: str) -> None:
@@ -176,27 +176,27 @@ class Baresip:
         self.command("transfer", uri)
 
     def press(self, keys: str) -> None:
-        """Press keys, one after the other."""
+        """Send DTMF digits, one after the other."""
         for key in keys:
             self.command("sndcode", key)
 
     def event(self, kind: str, seconds: float = 10.0) -> Event:
-        """Return its next event of a kind, such as `CALL_ESTABLISHED`; others before it are skipped."""
+        """Return its next event of a kind, such as `CALL_ESTABLISHED`; earlier events are skipped."""
         try:
             return self._control.event(kind, seconds)
         except TimeoutError:
             raise self.program.error(f"had no event {kind} within {seconds:g} s") from None
 
     def traced(self, line: str, seconds: float = 10.0) -> str:
-        """Return the next line of its SIP trace, sent or received, that holds some text."""
+        """Return the next line of its SIP trace, sent or received, that contains some text."""
         return self.program.line_with(line, seconds)
 
     def has_heard(self, frames: int) -> bool:
-        """Whether so much has been recorded of what it hears: frames of 20 ms."""
+        """Return True if this many frames of 20 ms have been recorded."""
         return sum(file.stat().st_size for file in self._recordings.glob("*-dec.wav")) >= frames * 2 * FRAME_BYTES
 
     def heard(self) -> bytes:
-        """Return what it heard as mu-law, once its calls are over."""
+        """Return the received audio as mu-law, once its calls have ended."""
         return b"".join(as_mulaw(read_wav(file)) for file in sorted(self._recordings.glob("*-dec.wav")))
 
     def __enter__(self) -> Self:
@@ -208,7 +208,7 @@ class Baresip:
 
 
 class Control:
-    """The control socket. baresip tells one connection of its events, from when it is there."""
+    """The control socket. baresip sends its events to one connection, from the moment that it is open."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_START_SECONDS)
@@ -219,7 +219,7 @@ class Control:
         self._reader.start()
 
     def command(self, name: str, parameters: str, seconds: float = 10.0) -> str:
-        """Send a command; returns its output. Raises `ValueError` where it was refused, `queue.Empty`."""
+        """Send a command; return its output. Raises `ValueError` if it failed, `queue.Empty` on a timeout."""
         message = json.dumps({"command": name, "params": parameters}).encode()
         self._socket.sendall(b"%d:%b," % (len(message), message))
         answer = self._answers.get(timeout=seconds)
@@ -229,7 +229,7 @@ class Control:
         return text
 
     def is_of(self, account: str) -> bool:
-        """Whether the other end is a baresip with that account."""
+        """Return True if the other end is a baresip with that account."""
         try:
             return account in self.command("reginfo", "")
         except (OSError, queue.Empty):
@@ -247,7 +247,7 @@ class Control:
                 return event
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._reader.join()
         self._socket.close()
@@ -264,7 +264,7 @@ class Control:
 
 
 def version() -> str:
-    """Return the version of the baresip that is installed; empty where none is."""
+    """Return the version of the installed baresip; empty if it is not installed."""
     if shutil.which("baresip") is None:
         return ""
     said = subprocess.run([_executable(), "-h"], capture_output=True, text=True, check=False).stdout  # noqa: S603 (found)
@@ -280,5 +280,5 @@ def _executable() -> str:
 
 
 def _modules() -> Path:
-    """Where Debian has its modules: in /usr/lib, or in the architecture's own folder there."""
+    """Return the folder of Debian's modules: in /usr/lib, or in the architecture's folder there."""
     return next(path for pattern in ("", "*/") for path in Path("/usr/lib").glob(f"{pattern}baresip/modules"))

@@ -1,4 +1,4 @@
-"""The bridge as a program of its own, and what can be asked of it from outside."""
+"""The bridge as a program, and its HTTP interface."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDED = "ended"
 
 
 class Bridge:
-    """A running bridge: where it listens, what it says of itself."""
+    """A running bridge, with the addresses from its ready line."""
 
     def __init__(self, program: Program, ready: str) -> None:
         self.program = program
@@ -42,7 +42,7 @@ class Bridge:
         return Metrics(self.metrics_page())
 
     def metrics_page(self) -> str:
-        """Read the metrics as they are written."""
+        """Read the metrics as text."""
         return fetch(f"{self.http}/metrics").body.decode()
 
     def wait_for_metric(self, value: float, name: str, seconds: float = 10.0, **labels: str) -> None:
@@ -84,7 +84,7 @@ class Project:
         return wait_for(talking, f"an answered call of contact {contact_id}")
 
     def ended_call(self, contact_id: str, seconds: float = 10.0) -> dict[str, Any]:
-        """Return the contact's call in full once it is over."""
+        """Return the contact's call in full once it has ended."""
 
         def ended() -> dict[str, Any] | None:
             found = next((call for call in self.calls(contact_id) if call["state"] == ENDED), None)
@@ -93,7 +93,7 @@ class Project:
         return wait_for(ended, f"the end of the call of contact {contact_id}", seconds)
 
     def handoff_state(self, shared_id: str) -> Answer:
-        """Ask for a handoff as a screen-pop does."""
+        """Request a handoff's state as a screen-pop does."""
         return self.ask(f"handoff_state?{urlencode({'shared_id': shared_id})}")
 
 
@@ -109,7 +109,7 @@ def bridge(
 ) -> Iterator[Bridge]:
     """Run a bridge with a configuration; its file and its log are in the folder.
 
-    `names` resolves names for it; `within` is a command that makes surroundings for it and then becomes it.
+    `names` is its name server; `within` is a command that prepares an environment and then executes the bridge.
     """
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
@@ -119,7 +119,7 @@ def bridge(
 
 
 def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
-    """What starts a program so that it sees a `resolv.conf` of its own: in a mount namespace (unshare(1))."""
+    """Return the command that runs a program with a `resolv.conf` of its own, in a mount namespace (unshare(1))."""
     file = folder / "resolv.conf"
     file.write_text(f"nameserver 127.0.0.1:{names.port}\n")  # c-ares reads the port, too
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -131,6 +131,6 @@ def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
 def running_bridge(
     config: Path, log: Path, environ: Mapping[str, str], within: Sequence[str | Path] = ()
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration file, and more variables in its environment; `within` starts it."""
+    """Run a bridge with a configuration file, and more environment variables; `within` starts it."""
     with Program([*within, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))

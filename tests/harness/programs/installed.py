@@ -1,11 +1,11 @@
-"""Try a bridge that is installed: in a container, or as a unit of systemd (`.ci/image`, `.ci/service`).
+"""Test an installed bridge: in a container, or as a unit of systemd (`.ci/image`, `.ci/service`).
 
     python -m tests.harness.programs.installed FOLDER [--restarts] -- COMMAND ...
 
-Writes FOLDER/bridge.yaml with its secrets in files of their own, runs the command, which starts the bridge with that
-folder as /etc/sipbridge and this machine's network, and places calls: one that is handed off; with `--restarts` one
-that it is killed under and one that it is frozen under, whose contacts must hear of it from the next, and a reload; one
-that is up when the command gets SIGTERM.
+Writes FOLDER/bridge.yaml and its secrets as files, and runs the command, which starts the bridge with that folder as
+/etc/sipbridge and with this machine's network. Then it places calls: one that is handed off; with `--restarts` one
+during which the bridge is killed and one during which it is frozen, whose contacts the next start must signal, and a
+reload in between; and one that is in progress when the command gets SIGTERM.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SHOWN = ("Uid", "CapEff", "NoNewPrivs", "Seccomp")
 
 
 class Installed:
-    """The bridge behind a command."""
+    """The bridge that a command runs."""
 
     def __init__(self, folder: Path, cxone: Simulator, command: list[str]) -> None:
         self._folder = folder
@@ -77,7 +77,7 @@ class Installed:
         return f"file:secrets/{name}"
 
     def await_ready(self) -> None:
-        """Return once it takes calls. Raises `TimeoutError`, or `ProgramError` where the command ended."""
+        """Return once it accepts calls. Raises `TimeoutError`, or `ProgramError` if the command ended."""
 
         def ready() -> bool:
             if not self._program.is_running:
@@ -95,7 +95,7 @@ class Installed:
         return Sipp("release", self._folder.parent, remote=self._sip, number=NUMBER, keys=keys)
 
     def hand_off(self) -> None:
-        """Let a call be handed off."""
+        """Place a call that is handed off."""
         with self.call("release", "1001") as caller:
             caller.check()
         record = self._api["release"].ended_call("1001")
@@ -103,7 +103,7 @@ class Installed:
         self._expect_signal("1001", "care")
 
     def be_lost(self, how: signal.Signals, contact_id: str) -> None:
-        """Kill or freeze the process under a call."""
+        """Kill or freeze the process during a call."""
         with self.call("waiting", contact_id):
             self._api["waiting"].live_call(contact_id)
             before = self.process()
@@ -111,10 +111,10 @@ class Installed:
             wait_for(lambda: self.process(default=before) != before, "another process", START_SECONDS)
             self.await_ready()
             self._expect_signal(contact_id, "bridge_restarted")
-        _say(f"started again after {how.name}; the contact of the call that was up heard of it")
+        _say(f"started again after {how.name}; the contact of the call in progress was signalled")
 
     def be_reloaded(self) -> None:
-        """Have systemd, the parent of the process, reload it."""
+        """Reload it through systemd, the parent of the process."""
         stat = Path(f"/proc/{self.process()}/stat").read_text()
         parent = stat.rpartition(")")[2].split()[1]  # proc(5): state, then ppid
         command = ["nsenter", "--target", parent, "--mount", "--pid", "systemctl", "reload", "sipbridge"]
@@ -124,21 +124,21 @@ class Installed:
             metrics = Metrics(fetch(f"http://{self._http}/metrics").body.decode())
             return metrics.value("sipbridge_config_reloads_total", result="success") == 1
 
-        wait_for(read, "the configuration to be read anew")
+        wait_for(read, "the reload")
         _say("reloaded")
 
     def stop(self) -> None:
-        """Stop the command under a call, which is handed off."""
+        """Stop the command during a call, which is handed off."""
         with self.call("waiting", "1004") as caller:
             self._api["waiting"].live_call("1004")
             self._program.terminate()
             caller.check()
             self._expect_signal("1004", "draining")
             code = self._program.wait(STOP_SECONDS)
-        _say(f"stopped, and the call that was up was handed off; the command's exit code is {code}")
+        _say(f"stopped, and the call in progress was handed off; the command's exit code is {code}")
 
     def process(self, default: int | None = None) -> int:
-        """The process id of the bridge, as this machine counts. Raises `LookupError` unless there is a default."""
+        """Return the bridge's process id on this machine, or the default. Raises `LookupError` without either."""
         for pid in _processes():
             with suppress(OSError):  # it has ended
                 if CONFIG in Path(f"/proc/{pid}/cmdline").read_text() and self._listens(pid):
@@ -148,7 +148,7 @@ class Installed:
         return default
 
     def _listens(self, pid: int) -> bool:
-        """Whether a process that serves /etc/sipbridge is ours: others may be up on this machine."""
+        """Return True if a process that uses /etc/sipbridge is ours: others may run on this machine."""
         sockets = set()
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):  # it has been closed
@@ -158,7 +158,7 @@ class Installed:
         return any(wanted in line and f"socket:[{line.split()[9]}]" in sockets for line in lines)
 
     def show(self) -> None:
-        """Print what the process may do."""
+        """Print the limits and privileges of the process."""
         folder = Path(f"/proc/{self.process()}")
         status = re.findall(rf"^((?:{'|'.join(_SHOWN)}):.*)$", (folder / "status").read_text(), re.MULTILINE)
         limits = re.findall(
@@ -191,9 +191,9 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Try a bridge that is installed.")
+    parser = argparse.ArgumentParser(description="Test an installed bridge.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--restarts", action="store_true", help="its supervisor starts it again")
+    parser.add_argument("--restarts", action="store_true", help="a service manager restarts it")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     with simulator(options.folder.parent) as cxone:

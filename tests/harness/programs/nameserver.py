@@ -1,4 +1,4 @@
-"""A name server on loopback (RFC 1035), that can also keep silent."""
+"""A name server on loopback (RFC 1035) that can also stay silent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO_SUCH_NAME = 3
 
 @dataclass
 class Zone:
-    """What there is to know: addresses of hosts, SRV and NAPTR records of names, and those to be silent about."""
+    """The zone: addresses of hosts, SRV and NAPTR records of names, and names to be silent about."""
 
     hosts: dict[str, str | list[str]] = field(default_factory=dict)
     services: dict[str, list[tuple[int, int, int, str]]] = field(default_factory=dict)  # priority, weight, port, host
@@ -30,7 +30,7 @@ class Zone:
     ttl: int = 0
 
     def records(self, name: str, kind: int) -> list[bytes]:
-        """The data of the records of that kind."""
+        """Return the data of the records of that kind."""
         if kind in (_A, _AAAA):
             addresses = self.hosts.get(name, [])
             parsed = map(ip_address, [addresses] if isinstance(addresses, str) else addresses)
@@ -47,12 +47,12 @@ class Zone:
         return []
 
     def knows(self, name: str) -> bool:
-        """Whether there is such a name."""
+        """Return True if the name exists."""
         return name in self.hosts or name in self.services or name in self.pointers
 
 
 class Nameserver:
-    """It answers for the names of its zone, says of others that there is none, and is silent for those in `silent`."""
+    """Responds for the names of its zone, with NXDOMAIN for others, and not at all for those in `silent`."""
 
     def __init__(self, zone: Zone) -> None:
         self.zone = zone
@@ -64,7 +64,7 @@ class Nameserver:
         self.port: int = self.socket.getsockname()[1]
 
     def serve(self) -> None:
-        """Answer until an empty datagram comes."""
+        """Respond until an empty datagram arrives."""
         while True:
             query, asker = self.socket.recvfrom(4096)
             if not query:
@@ -104,7 +104,7 @@ def _strings(*texts: str) -> bytes:
 def nameserver(
     known: Mapping[str, str | list[str]], silent: set[str] | None = None, **more: object
 ) -> Iterator[Nameserver]:
-    """Run one until the end of the block; `more` is the rest of its zone."""
+    """Run a name server until the block ends; `more` is the rest of its zone."""
     server = Nameserver(Zone(dict(known), silent=silent or set(), **more))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.serve, name="nameserver", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A small disk of its own for a program, which a test can make fail: mount and user namespaces of Linux."""
+"""A small disk for one program, which a test can make fail, in mount and user namespaces of Linux."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .program import Program
 
-# Without its right to pass over the modes of folders, which it has in a namespace of its own.
+# Without the capability to ignore the modes of folders, which root has in its own namespace.
 _MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec setpriv --bounding-set=-dac_override "$@"'
 _LOCK = """
 import sqlite3, sys
@@ -40,7 +40,7 @@ for (body,) in sqlite3.connect(sys.argv[1]).execute("SELECT body FROM calls"):
 
 
 class OwnDisk:
-    """A file system at a folder, which only the program that runs within it sees."""
+    """A file system mounted on a folder, visible only to the program that runs within it."""
 
     def __init__(self, folder: Path, *, size: str = "3m") -> None:
         folder.mkdir()
@@ -59,7 +59,7 @@ class OwnDisk:
         self._program: Program | None = None
 
     def belongs_to(self, program: Program) -> None:
-        """Say which program runs within it."""
+        """Set the program that runs within it."""
         self._program = program
 
     @property
@@ -69,12 +69,12 @@ class OwnDisk:
         return self._program
 
     def path(self, name: str) -> Path:
-        """Return a file of it, as seen from outside."""
+        """Return the path of one of its files, as seen from outside."""
         return Path(f"/proc/{self.program.pid}/root{self.folder / name}")
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Leave no byte free."""
+        """Fill the disk to the last byte."""
         filler = self.path("filler")
         try:
             with filler.open("wb", buffering=0) as file:
@@ -86,7 +86,7 @@ class OwnDisk:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Let no file be made, renamed or deleted."""
+        """Prevent files from being created, renamed or deleted."""
         self.path("").chmod(0o500)
         try:
             yield
@@ -95,7 +95,7 @@ class OwnDisk:
 
     @contextmanager
     def failing_writes(self) -> Iterator[None]:
-        """Make each write fail that lets a file grow: an error of the disk (EIO) for SQLite."""
+        """Make each write fail that extends a file: SQLite sees a disk error (EIO)."""
         old = resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (0, old[1]))
         try:
@@ -105,7 +105,7 @@ class OwnDisk:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Have another process write the database, and not come to an end."""
+        """Keep a write transaction of another process open on the database."""
         command = self._inside(_LOCK, name)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:  # noqa: S603 (our own)
             assert locker.stdout is not None
@@ -116,11 +116,11 @@ class OwnDisk:
                 locker.communicate("")
 
     def checkpoint(self, name: str) -> None:
-        """Move what a database's write-ahead log has into its file, and leave no room in the log for more."""
+        """Checkpoint a database's write-ahead log into its file, and truncate the log."""
         subprocess.run(self._inside(_CHECKPOINT, name), check=True)  # noqa: S603 (our own)
 
     def overwrite(self, name: str) -> None:
-        """Write something else over all of a database, in place."""
+        """Overwrite all of a database, in place."""
         self.checkpoint(name)
         subprocess.run(self._inside(_OVERWRITE, name), check=True)  # noqa: S603 (our own)
 

@@ -1,8 +1,8 @@
-"""A WebSocket agent made of Pipecat's parts, run by the Python of .venv/peers: see `pipecat_peer`.
+"""A WebSocket agent built from Pipecat's parts, run by the Python of .venv/peers: see `pipecat_peer`.
 
-Each message to and from the bridge passes `TwilioFrameSerializer`, and Pipecat finds out by itself that it talks to
-Twilio, as in https://docs.pipecat.ai/guides/telephony/twilio-websockets. No models: it echoes, and keys tell it what
-else to do, such as to play the WAV file that is its argument. What it sees it prints, a line of JSON each.
+Each message to and from the bridge passes `TwilioFrameSerializer`, and Pipecat itself detects that its peer is Twilio,
+as in https://docs.pipecat.ai/guides/telephony/twilio-websockets. It has no models: it echoes, and DTMF digits trigger
+other actions, such as playing the WAV file in its argument. It prints its observations, one line of JSON each.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-RATE = 8000  # of the pipeline's input: with Twilio's own nothing is resampled
+RATE = 8000  # of the pipeline's input: with Twilio's own rate no audio is resampled
 PLAY, HAND_OFF, CLEAR, HANG_UP = "1", "2", "*", "0"
 HANDOFF = {"destination": "sales", "reason": "asked_for_human", "data": {"order": "A-7"}}
 
 
 class Socket:
-    """What Pipecat wants of FastAPI's WebSocket."""
+    """The parts of FastAPI's WebSocket that Pipecat uses."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self._connection = connection
 
     async def iter_text(self) -> AsyncIterator[str]:
-        """Give messages until the socket is closed."""
+        """Yield messages until the socket is closed."""
         with suppress(ConnectionClosed):
             while True:
                 yield await self._connection.recv(decode=True)
@@ -68,7 +68,7 @@ class Call:
         )
 
     async def run(self) -> None:
-        """Talk until the socket is closed."""
+        """Run the conversation until the socket is closed."""
         rates = FrameProcessorSetup(
             clock=SystemClock(), task_manager=TaskManager(), pipeline_worker=None, audio_in_sample_rate=RATE
         )
@@ -112,31 +112,31 @@ class Call:
         message = {"event": event, "streamSid": self._stream_sid, event: content}
         await self._send(OutputTransportMessageUrgentFrame(message))
 
-    async def _send(self, frame: Any) -> None:  # noqa: ANN401 (Pipecat has no types for those who lack it)
+    async def _send(self, frame: Any) -> None:  # noqa: ANN401 (Pipecat is not typed here)
         message = await self._serializer.serialize(frame)
         if message is None:
             report("unsent", frame=type(frame).__name__)
         else:
-            # What came before it was closed is still to be read.
+            # Messages that arrived before the close are still to be read.
             with suppress(ConnectionClosed):
                 await self._connection.send(message)
 
 
 async def take(connection: ServerConnection, tune: OutputAudioRawFrame) -> None:
-    """Learn who calls, and talk."""
+    """Read the details of the call, and run the conversation."""
     provider, call = await parse_telephony_websocket(Socket(connection))
     report("start", provider=provider, stream_sid=call["stream_id"], call_sid=call["call_id"], parameters=call["body"])
     await Call(connection, call["stream_id"], call["call_id"], tune).run()
 
 
 def report(event: str, **content: object) -> None:
-    """Tell the test, with the time of `time.time_ns`."""
+    """Report an event to the test, with the time of `time.time_ns`."""
     line = json.dumps({"event": event, "at_ns": time.time_ns(), **content})
     print(line, flush=True)  # noqa: T201 (the test reads it)
 
 
 def read_tune(file: str) -> OutputAudioRawFrame:
-    """Read a WAV file of 16 bit at any rate, as speech synthesis would give it."""
+    """Read a WAV file of 16 bits at any rate, as speech synthesis would return it."""
     with wave.open(file, "rb") as read:
         return OutputAudioRawFrame(read.readframes(read.getnframes()), read.getframerate(), read.getnchannels())
 

@@ -1,4 +1,4 @@
-"""Runs the agent made of Pipecat's parts (`pipecat_agent`) in its own environment, and reads what it reports."""
+"""Runs the agent built from Pipecat's parts (`pipecat_agent`) in its own environment, and reads its reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .program import Program
 
 PYTHON = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "python"
 
-# Keys that it obeys; they stand in pipecat_agent.py, which cannot be imported here.
+# DTMF digits that it obeys; they are copied from pipecat_agent.py, which cannot be imported here.
 PLAY, HAND_OFF, CLEAR, HANG_UP = "1", "2", "*", "0"
 
 Report = dict[str, Any]
@@ -24,23 +24,23 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeardAudio:
-    """Linear samples of 16 bit that Pipecat made of the bridge's messages, and when it had each piece."""
+    """Linear samples of 16 bits that Pipecat made from the bridge's messages, with the time of each piece."""
 
     pieces: list[tuple[int, bytes]]
 
     def stamps(self) -> list[Heard]:
-        """The stamped frames among them."""
+        """The stamped frames in it."""
         return list(find_stamps((at_ns, as_mulaw(linear(pcm))) for at_ns, pcm in self.pieces))
 
 
 class PipecatAgent:
-    """The running agent. Reports are read in their order; those before the one asked for are skipped.
+    """The running agent. Reports are read in order; those before the requested one are skipped.
 
-    `tune` is a WAV file that it plays on a key.
+    `tune` is a WAV file that it plays on a DTMF digit.
     """
 
     def __init__(self, folder: Path, tune: Path) -> None:
-        # -P: the files beside the program are no modules of its.
+        # -P: the files beside the program are not importable.
         command: list[str | Path] = [PYTHON, "-P", Path(__file__).with_name("pipecat_agent.py"), tune]
         self.program = Program(command, folder / "pipecat.log", environ={"LOGURU_LEVEL": "INFO"})
         self.url = f"ws://127.0.0.1:{self.report('ready')['port']}/"
@@ -51,18 +51,18 @@ class PipecatAgent:
         return report
 
     def keys(self, count: int) -> str:
-        """Return the next keys that the caller pressed."""
+        """Return the caller's next DTMF digits."""
         return "".join(self.report("key")["key"] for _ in range(count))
 
     def unhandled(self, event: str) -> Report:
         """Return the report of the next `message` of an event that Pipecat has no frame for."""
-        # A call that is hung up first plays out what the agent says, for up to 10 s.
+        # When a call is hung up, the agent's queued audio plays first, for up to 10 s.
         while (report := self.report("unhandled", 20))["message"]["event"] != event:
             pass
         return report
 
     def heard(self) -> HeardAudio:
-        """Return all that it heard in a call, once its socket is closed."""
+        """Return all audio that it received in a call, once its socket is closed."""
         pieces = self.report("closed")["heard"]
         return HeardAudio([(at_ns, base64.b64decode(audio)) for at_ns, audio in pieces])
 

@@ -1,4 +1,4 @@
-"""A program that runs beside us: started, waited for, stopped by its own process id."""
+"""A program that runs beside the test: started, waited for, stopped by its own process id."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SHOWN_CHARACTERS = 4_000
 
 
 class ProgramError(Exception):
-    """A program ended or kept silent where it should not; the message ends with the last of its log."""
+    """A program ended or stayed silent unexpectedly; the message ends with the last lines of its log."""
 
 
 class Program:
-    """One process. What it prints on standard output can be waited for; standard error goes to the file `log`.
+    """One process. A test can wait for lines of its standard output; standard error goes to the file `log`.
 
-    `output` holds the lines of standard output so far.
+    `output` has the lines of standard output so far.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Program:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """True if it has not ended yet."""
         return self._process.poll() is None
 
     def line_with(self, word: str, seconds: float = 60.0) -> str:
-        """Return the next line of its output that holds a word. Raises `ProgramError` if it ends or is late."""
+        """Return the next line of its output that contains a word. Raises `ProgramError` if it ends or is late."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -75,7 +75,7 @@ class Program:
                 return line
 
     def terminate(self) -> None:
-        """Ask it to end (SIGTERM)."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
@@ -94,13 +94,13 @@ class Program:
         return self.wait()
 
     def kill(self) -> None:
-        """End it at once, if it still runs."""
+        """Kill it, if it still runs."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
 
     def error(self, message: str) -> ProgramError:
-        """Make an error about it that shows the last of its log."""
+        """Return an error about it that shows the last of its log."""
         text = self.log.read_text(errors="replace")[-_SHOWN_CHARACTERS:]
         return ProgramError(f"{self.name} (process {self.pid}) {message}\n{self.log}:\n{text}")
 

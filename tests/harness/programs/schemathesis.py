@@ -1,4 +1,4 @@
-"""Schemathesis, which asks an HTTP API all that its OpenAPI document allows, and much that it does not."""
+"""Schemathesis, which sends an HTTP API all requests that its OpenAPI document allows, and many that it does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .bridge import Bridge
 COMMAND = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "schemathesis"
 _END_SECONDS = 100.0
 
-# Statuses beside Schemathesis's own that its checks take for right, each where the document cannot say more:
-# one of two parameters must be given; destinations, routes and room in a transcript are the project's or the call's
-# own; and a list that is too long may be too large as well.
+# Statuses that its checks accept besides its own, each because the document cannot be more precise: one of two
+# parameters is required; destinations, routes and the space left in a transcript belong to the project or the call;
+# and a list that is too long may also be too large.
 _SETTINGS = """
 seed = {seed}
 continue-on-failure = true
@@ -54,7 +54,7 @@ enabled = false
 
 @dataclass(frozen=True)
 class Asking:
-    """Whose API is asked about, with what keys, and about which calls. It is not drained."""
+    """The project to test, its keys, and its calls. It is not drained."""
 
     client: str
     project: str
@@ -65,14 +65,14 @@ class Asking:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it: how many requests were made up, and Schemathesis's report where it found fault."""
+    """The result: the number of generated requests, and Schemathesis's report if it found a fault."""
 
     cases: int
     faults: str
 
 
 def examine(bridge: Bridge, asking: Asking, folder: Path, *, examples: int, seconds: int | None, seed: int) -> Verdict:
-    """Ask for every operation with at least so many requests; with `seconds`, go on for so long. Every check is on."""
+    """Test every operation with at least this many requests; with `seconds`, for this long. Every check is on."""
     settings = folder / "schemathesis.toml"
     settings.write_text(_SETTINGS.format(seed=seed, **asking.__dict__ | {"calls": json.dumps(list(asking.calls))}))
     command: list[str | Path] = [
@@ -89,6 +89,6 @@ def examine(bridge: Bridge, asking: Asking, folder: Path, *, examples: int, seco
         command, cwd=folder, capture_output=True, text=True, timeout=(seconds or 0) + _END_SECONDS, check=False
     )
     cases = re.search(r"(\d+) generated", done.stdout)
-    # Long lines quote what was sent.
+    # Long lines quote the request.
     lines = [line[:500] for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return Verdict(int(cases[1]) if cases else 0, "" if done.returncode == 0 else "\n".join(lines))

@@ -1,4 +1,4 @@
-"""The CXone simulator as a program of its own."""
+"""The CXone simulator as a program."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ class Simulator:
         self.url = url
 
     def signals(self, contact_id: str, *, wait_for: int = 0, seconds: float = 10) -> list[dict[str, Any]]:
-        """Return the Signals that came for a contact, once there are `wait_for` or the time is over."""
+        """Return the Signals for a contact, once there are `wait_for` or the time is over."""
         query = urlencode({"contact_id": contact_id, "wait_for": wait_for, "timeout": seconds})
         answer = fetch(f"{self.url}/simulator/signals?{query}", timeout_seconds=seconds + 5)
         signals: list[dict[str, Any]] = answer.json()["signals"]
         return signals
 
     def all_signals(self) -> list[dict[str, Any]]:
-        """Return the Signals that came, for whichever contact."""
+        """Return the Signals for all contacts."""
         signals: list[dict[str, Any]] = fetch(f"{self.url}/simulator/signals").json()["signals"]
         return signals
 
     def requests(self) -> dict[str, dict[str, int]]:
-        """Return how often each endpoint gave each answer."""
+        """Return the number of each response, by endpoint."""
         counts: dict[str, dict[str, int]] = fetch(f"{self.url}/simulator/requests").json()
         return counts
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the faults that nothing has run into yet."""
+        """Return the faults that no request has met yet."""
         faults: list[dict[str, Any]] = fetch(f"{self.url}/simulator/faults").json()["faults"]
         return faults
 
     def fail(self, endpoint: str, **fault: Any) -> None:  # noqa: ANN401 (JSON)
-        """Make an endpoint go wrong (docs/simulator.md)."""
+        """Make an endpoint fail (docs/simulator.md)."""
         answer = fetch(f"{self.url}/simulator/faults", "POST", body={"endpoint": endpoint, **fault})
         if answer.status != 201:
             raise ValueError(answer.body.decode())
@@ -54,7 +54,7 @@ class Simulator:
 @contextmanager
 def simulator(folder: Path) -> Iterator[Simulator]:
     """Run a simulator on a free port; its log is in the folder."""
-    # Quiet: a soak asks for more lines than anyone reads, and each takes time of the machine that is measured.
+    # Quiet: a soak makes many requests, and a log line for each would cost time of the measured machine.
     with Program([SIPBRIDGE, "simulate", "--quiet", "--listen", "127.0.0.1:0"], folder / "simulator.log") as program:
         ready = program.line_with("ready")
         found = re.search(r"http://127\.0\.0\.1:\d+", ready)

@@ -27,19 +27,19 @@ _runs = itertools.count(1)
 
 
 class SippError(Exception):
-    """A scenario did not go as written; the message tells what SIPp saw."""
+    """A scenario did not go as written; the message has SIPp's errors."""
 
 
 def some_calls(count: int = 1, *, hold_seconds: float = 0) -> list[str]:
-    """SIPp's options for calls whose messages are of interest: so many at once, a `<pause/>` taking `hold_seconds`."""
+    """Return SIPp's options for calls whose messages are logged: this many at once, a `<pause/>` of `hold_seconds`."""
     return ["-m", str(count), "-r", "1000", "-d", str(round(hold_seconds * 1000)), "-trace_msg"]
 
 
 class Sipp:
-    """A run of SIPp: a caller where there is a `remote` (`HOST:PORT`), else a called party that waits on `port`.
+    """A run of SIPp: a caller if there is a `remote` (`HOST:PORT`), otherwise a called party that waits on `port`.
 
-    `keys` fill the `[names]` of the scenario; `options` are SIPp's own, `some_calls()` unless given. `folder` is where
-    the scenario's recordings are looked for, and takes the logs.
+    `keys` fill the `[names]` of the scenario; `options` are SIPp's own, by default `some_calls()`. `folder` has the
+    scenario's recordings, and receives the logs.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Sipp:
             raise SippError("SIPp is not installed; Debian's package sip-tester has it")
         self.port = self._fixed_port or free_port()
         log = self.folder / f"{self.scenario}-{next(_runs)}.log"
-        # By itself SIPp names it by its process id, which may have been another's before.
+        # By default SIPp names the log by its process id, which may have been another's before.
         self._message_log = log.with_suffix(".messages.log")
         ports = ["-p", str(self.port), "-mp", str(audio_port())]
         command = [executable, *self._arguments, *ports, "-message_file", str(self._message_log)]
         self.program = Program(command, log, environ={"TERM": "dumb"}, cwd=self.folder)
 
     def await_port(self) -> Self:
-        """Return once it takes calls; where it lost its port to somebody else, on another one."""
+        """Return once it accepts calls; on another port if it lost its own to another program."""
         for _ in range(_BIND_TRIES):
             wait_for(lambda: _is_bound(self.port) or not self.program.is_running, f"SIPp on port {self.port}")
             if self.program.is_running:
@@ -89,14 +89,14 @@ class Sipp:
         raise SippError(f"{self.scenario}: found no port\n{self.errors}")
 
     def check(self, seconds: float = 30.0) -> Self:
-        """Return once the scenario is through. Raises `SippError` where it did not go as written."""
+        """Return once the scenario has ended. Raises `SippError` if it did not go as written."""
         code = self.wait(seconds)
         if code != ALL_SUCCEEDED:
             raise SippError(f"{self.scenario}: SIPp ended with exit code {code}\n{self.errors[-_SHOWN_CHARACTERS:]}")
         return self
 
     def wait(self, seconds: float = 30.0) -> int:
-        """Return SIPp's exit code; where it lost its port before it did anything, that of another try."""
+        """Return SIPp's exit code; if it lost its port before it began, that of another try."""
         for _ in range(_BIND_TRIES):
             code = self.program.wait(seconds)
             if code != CANNOT_BIND:
@@ -110,12 +110,12 @@ class Sipp:
         return read_messages(self._message_log)
 
     def received(self, status_or_method: int | str) -> list[Message]:
-        """Return the responses with a status, or the requests with a method, that came to SIPp."""
+        """Return the responses with a status, or the requests with a method, that SIPp received."""
         return [m for m in self.messages if not m.sent and (m.status or m.method) == status_or_method]
 
     @property
     def errors(self) -> str:
-        """What SIPp found wrong."""
+        """SIPp's errors."""
         return self.program.log.read_text(errors="replace")
 
     def __enter__(self) -> Self:
@@ -127,5 +127,5 @@ class Sipp:
 
 
 def _is_bound(port: int) -> bool:
-    """Tell whether a UDP socket of this machine has the port (proc(5), /proc/net/udp)."""
+    """Return True if a UDP socket of this machine has the port (proc(5), /proc/net/udp)."""
     return any(line.split()[1].endswith(f":{port:04X}") for line in Path("/proc/net/udp").read_text().splitlines()[1:])

@@ -1,4 +1,4 @@
-"""The wall clock of a program under test: it may be set, and the monotonic one is left alone, as where NTP sets it."""
+"""The wall clock of a program under test: it may be set, while the monotonic clock goes on, as when NTP sets it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class WallClock:
         self.within = ("env", f"LD_PRELOAD={library}", f"WALL_CLOCK={self._file}")
 
     def set_to(self, hours: float) -> None:
-        """Set it by so many hours from what is right."""
+        """Set it this many hours off."""
         with self._file.open("r+b") as file:  # in place: the program has it mapped
             file.write(round(hours * 3600).to_bytes(8, "little", signed=True))

@@ -1,4 +1,4 @@
-"""A SIP agent or desk over UDP, message by message: it challenges, redirects, refuses or is silent, as it is told."""
+"""A SIP agent or desk over UDP, message by message, that challenges, redirects, rejects or stays silent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 
 
 class RawAgent:
-    """Answers every request with `respond`, an INVITE's 200 with an SDP; its Contact says `contact`."""
+    """Responds to every request with `respond`, to an INVITE's 200 with an SDP; its Contact has `contact`."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
@@ -40,31 +40,31 @@ class RawAgent:
 
     @property
     def address(self) -> str:
-        """Where it is, as a SIP URI has it."""
+        """Its host and port, as in a SIP URI."""
         return f"{self.host}:{self.port}"
 
     def received(self, method: str) -> list[Message]:
-        """The requests of that method so far, those that were sent again left out."""
+        """The requests of that method so far, without retransmissions."""
         return [message for message in list(self._requests) if message.method == method]
 
     def wait_for(self, method: str, count: int = 1) -> list[Message]:
-        """Return its requests of that method once there are so many."""
+        """Return its requests of that method once there are this many."""
         wait_for(lambda: len(self.received(method)) >= count, f"{count} {method} at the agent")
         return self.received(method)
 
     def forget(self) -> None:
-        """Forget what came, answer every call, and say where it is by address."""
+        """Forget the requests so far, answer every call, and use the address as Contact."""
         self.contact = self.address
         self.respond = lambda _: (200, [])
         self._requests.clear()
         self._again.clear()
 
     def answer(self, invite: Message) -> None:
-        """Answer an INVITE that had no final response, with 200."""
+        """Send 200 to an INVITE that had no final response."""
         self._socket.sendto(self._written(invite, 200, []), self._source)
 
     def repeated(self, method: str) -> int:
-        """How often a request of that method came again."""
+        """Return the number of retransmitted requests of that method."""
         return self._again.count(method)
 
     def _serve(self) -> None:
@@ -109,7 +109,7 @@ class RawAgent:
 
 
 class Guard:
-    """Lets in who knows the password (RFC 7616), by `status` 401 or 407; each nonce is good for `uses` requests."""
+    """Digest authentication (RFC 7616) with `status` 401 or 407; each nonce is valid for `uses` requests."""
 
     def __init__(
         self, user: str, password: str, *, status: int = 401, uses: int = 100, algorithms: str = "MD5"
@@ -152,7 +152,7 @@ class Guard:
     def _right(self, method: str, fields: dict[str, str]) -> bool:
         if fields.get("nonce") not in self._nonces or fields.get("username") != self.user:
             return False
-        # The first algorithm is the one that is wanted (RFC 8760, 2.4).
+        # The first algorithm is the preferred one (RFC 8760, 2.4).
         if fields.get("algorithm", "MD5") != self.algorithms[0]:
             return False
         hashed = _HASHES[self.algorithms[0]]

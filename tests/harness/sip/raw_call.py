@@ -1,4 +1,4 @@
-"""A call from the trunk, message by message, with headers as they are given: what SIPp would not send."""
+"""A call from the trunk, message by message, with any header: messages that SIPp would not send."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ a=rtpmap:101 telephone-event/8000\r
 
 
 class RawCall:
-    """One INVITE over UDP and, where it was answered, its dialog until `end` or the bridge's BYE.
+    """One INVITE over UDP and, if it is answered, its dialog until `end` or the bridge's BYE.
 
-    `headers` are lines as they go over the wire, each with its line end; From is among them. `number` is the
-    Request-URI's user part, `contact` the host in our Contact, `local` our address. `spoil` is done to the INVITE.
-    `heard` is all that came.
+    `headers` are complete lines, each with its line end; From is among them. `number` is the user part of the Request-
+    URI, `contact` the host in our Contact, `local` our address. `spoil` alters the INVITE. `heard` has all received
+    messages.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class RawCall:
         self.status = 0
 
     def place(self, offer: bytes | None = None, answer: bytes = b"") -> Self:
-        """Send the INVITE; returns with the final answer, acknowledged, or with status 0 where none comes.
+        """Send the INVITE; return once its final response is acknowledged, or with status 0 if there is none.
 
-        `answer` is the SDP of the ACK, which is due if the INVITE has no offer.
+        `answer` is the SDP of the ACK, which is required if the INVITE has no offer.
         """
         self.invite(offer)
         if self.wait_for_answer():
@@ -75,11 +75,11 @@ class RawCall:
         return self
 
     def invite(self, offer: bytes | None = None) -> None:
-        """Send the INVITE alone."""
+        """Send the INVITE only."""
         self._send(b"INVITE", 1, OFFER if offer is None else offer, spoil=self._spoil)
 
     def wait_for_answer(self) -> int:
-        """Return the next final answer's status, 0 where none comes; it is not acknowledged."""
+        """Return the next final response's status, 0 if there is none; it is not acknowledged."""
         self.status = 0
         while self.status < _FINAL:
             try:
@@ -96,7 +96,7 @@ class RawCall:
         return self.status
 
     def cancel(self, headers: bytes = b"") -> int:
-        """Send CANCEL of the INVITE, with further header lines; returns the status of its response."""
+        """Send CANCEL of the INVITE, with further header lines; return the status of its response."""
         now = self._target, self._to
         self._target, self._to = self._begun
         self._send(b"CANCEL", 1, headers=headers)
@@ -110,11 +110,11 @@ class RawCall:
         self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
 
     def forged(self, method: bytes, number: int) -> bytes:
-        """A request of this dialog with that number in its sequence, for somebody else to send."""
+        """Return a request of this dialog with that CSeq number, for another sender."""
         return self._written(method, number)
 
     def be_called(self, headers: bytes = b"") -> Self:
-        """Answer the bridge's INVITE instead, with these header lines; returns with its ACK."""
+        """Answer the bridge's INVITE instead, with these header lines; return after its ACK."""
         invite = self.take(b"INVITE")
         lines = dict(re.findall(rb"^(From|To|Call-ID|Contact): *(.*\r\n)", invite, re.MULTILINE))
         tagged = lines[b"To"].rstrip() + b";tag=raw\r\n"
@@ -126,25 +126,25 @@ class RawCall:
         return self
 
     def wait_seconds(self, seconds: float) -> None:
-        """Wait so long, from now on, for each message."""
+        """Wait this long for each message from now on."""
         self._socket.settimeout(seconds)
 
     def press(self, key: bytes) -> None:
-        """Send a key by INFO; returns once that is answered."""
+        """Send a DTMF digit by INFO; return after its response."""
         self.inform(b"Signal=%s\r\nDuration=160\r\n" % key, b"Content-Type: application/dtmf-relay\r\n")
 
     def inform(self, body: bytes, headers: bytes) -> bytes:
-        """Send an INFO, with header lines of its own; returns the response."""
+        """Send an INFO, with header lines of its own; return the response."""
         return self.request(b"INFO", body, b"", headers)
 
     def take_refer(self, answer: bytes = b"202 Accepted", headers: bytes = b"") -> bytes:
-        """Wait for the bridge's REFER and answer it; returns the REFER."""
+        """Wait for the bridge's REFER and respond to it; return the REFER."""
         refer = self.take(b"REFER")
         self.respond(refer, answer, headers)
         return refer
 
     def take_bye(self) -> None:
-        """Return when the bridge's BYE has come."""
+        """Return when the bridge's BYE has arrived."""
         self.take(b"BYE")
 
     def notify(
@@ -154,24 +154,24 @@ class RawCall:
         state: bytes = b"terminated;reason=noresource",
         event: bytes = b"refer",
     ) -> bytes:
-        """Say what became of the REFER, by default for good (RFC 3515, 2.4.5); returns the response."""
+        """Report the outcome of the REFER, by default as final (RFC 3515, 2.4.5); return the response."""
         return self.request(b"NOTIFY", outcome, kind, b"Event: %s\r\nSubscription-State: %s\r\n" % (event, state))
 
     def answer_bye(self) -> bytes:
-        """Answer the bridge's BYE with 200, when it comes; returns it."""
+        """Wait for the bridge's BYE and respond with 200; return the BYE."""
         request = self.take(b"BYE")
         self.respond(request, b"200 OK")
         return request
 
     def ask(self, method: bytes, spoil: Callable[[bytes], bytes]) -> int:
-        """Send a request in the dialog, spoiled; returns the status of its final answer, 0 where none comes."""
+        """Send an altered request in the dialog; return the status of its final response, 0 if there is none."""
         try:
             return int(self.request(method, spoil=spoil).split()[1])
         except TimeoutError:
             return 0
 
     def end(self) -> None:
-        """Send BYE; returns once that is answered."""
+        """Send BYE; return after its response."""
         self.request(b"BYE")
 
     def request(
@@ -182,7 +182,7 @@ class RawCall:
         headers: bytes = b"",
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> bytes:
-        """Send a request in the dialog; returns its final response, acknowledged where it is one to INVITE."""
+        """Send a request in the dialog; return its final response, acknowledged if it is one to INVITE."""
         self._sent += 1
         self._send(method, self._sent, body, kind, headers, spoil=spoil)
         of_this = b"CSeq: %d %s\r\n" % (self._sent, method)
@@ -199,14 +199,14 @@ class RawCall:
         return message
 
     def take(self, *methods: bytes) -> bytes:
-        """Return the bridge's next request of those methods; others before it are dropped."""
+        """Return the bridge's next request of those methods; earlier ones are dropped."""
         while True:
             message = self._requests.pop(0) if self._requests else self._receive()
             if message.split()[0] in methods:
                 return message
 
     def respond(self, request: bytes, status: bytes, headers: bytes = b"", body: bytes = b"") -> None:
-        """Answer a request of the bridge's, with a status and its reason."""
+        """Respond to a request of the bridge, with a status and its reason."""
         copied = b"".join(line + b"\r\n" for line in request.split(b"\r\n") if line.startswith(_COPIED))
         contact = b"Contact: <sip:raw@127.0.0.1:%d>\r\n" % self._port
         content = b"Content-Type: application/sdp\r\n" if body else b""
@@ -233,7 +233,7 @@ class RawCall:
         within: bool = False,
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """Send a request. An ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
+        """Send a request. The ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
         self._socket.send(spoil(self._written(method, number, body, kind, headers, within=within)))
 
     def _written(

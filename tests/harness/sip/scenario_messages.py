@@ -1,4 +1,4 @@
-"""The messages of our own SIPp scenarios, without SIPp: what a trunk, an agent or a desk sends, to be filled in."""
+"""The messages of our SIPp scenarios, without SIPp: templates of what a trunk, an agent or a desk sends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Template:
 
     @property
     def is_response(self) -> bool:
-        """Whether it answers a request."""
+        """True for a response."""
         return self.text.startswith("SIP/2.0")
 
     @property
@@ -35,14 +35,14 @@ class Template:
 
     @property
     def is_in_dialog(self) -> bool:
-        """Whether it belongs to a dialog that is there already."""
+        """True if it belongs to an established dialog."""
         return "[peer_tag_param]" in self.text or "[$caller]" in self.text
 
     def fill(self, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> bytes:
-        """Return the message as it goes over the wire.
+        """Return the complete message.
 
-        `values` fill the keywords, those that are missing come out empty; `headers` are those of the message that this
-        one answers (`[last_Via:]`), a line or more each.
+        `values` fill the keywords, missing ones become empty; `headers` are those of the message that this one responds
+        to (`[last_Via:]`), one or more lines each.
         """
 
         def value(found: re.Match[str]) -> str:
@@ -61,7 +61,7 @@ class Template:
 
 @cache
 def templates() -> tuple[Template, ...]:
-    """All messages of all scenarios, in the order of their files."""
+    """Return all messages of all scenarios, in the order of their files."""
     return tuple(
         Template(file.stem, text)
         for file in sorted(SCENARIOS.glob("*.xml"))

@@ -1,4 +1,4 @@
-"""Reads the SIP messages that SIPp has logged (`-trace_msg`)."""
+"""A parser for SIPp's message log (`-trace_msg`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class Message:
-    """One SIP message, when it passed (local time) and whether SIPp sent it."""
+    """One SIP message, its time (local) and True in `sent` if SIPp sent it."""
 
     at: datetime
     sent: bool
@@ -28,7 +28,7 @@ class Message:
 
     @cached_property
     def method(self) -> str:
-        """The method of a request, or that of the request that a response answers."""
+        """The method of a request, or of the request that a response belongs to."""
         return self.start_line.split()[0] if self.status == 0 else self.header("CSeq").split()[-1]
 
     @cached_property
@@ -38,18 +38,18 @@ class Message:
 
     @cached_property
     def body(self) -> str:
-        """What stands behind the headers."""
+        """The body, after the headers."""
         return self.text.partition("\n\n")[2]
 
     def header(self, name: str) -> str:
-        """Return the first value of a header, in whichever case its name is; empty where there is none."""
+        """Return the first value of a header, its name in any case; empty if it is missing."""
         head = self.text.partition("\n\n")[0]
         found = re.search(rf"^{re.escape(name)}\s*:[ \t]*(.*)$", head, re.IGNORECASE | re.MULTILINE)
         return found[1].strip() if found else ""
 
 
 def read_messages(log: Path) -> list[Message]:
-    """Return the messages of a log, oldest first; none where SIPp wrote none."""
+    """Return the messages of a log, oldest first; none if SIPp wrote no log."""
     if not log.exists():
         return []
     text = log.read_text(errors="replace").replace("\r\n", "\n")

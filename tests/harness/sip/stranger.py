@@ -1,4 +1,4 @@
-"""A bare SIP peer: sends bytes as they are, and tells what came back."""
+"""A bare SIP peer: it sends given bytes, and returns the responses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FINAL = 200
 
 
 def address_of(where: str) -> tuple[str, int]:
-    """Take `HOST:PORT` apart."""
+    """Split `HOST:PORT`."""
     host, _, port = where.rpartition(":")
     return host, int(port)
 
 
 def options(local: tuple[str, int], branch: str, *, transport: str = "UDP") -> bytes:
-    """Return an OPTIONS whose answer can be told from all others by its branch."""
+    """Return an OPTIONS whose response can be identified by its branch."""
     host, port = local
     lines = [
         "OPTIONS sip:ping@127.0.0.1 SIP/2.0",
@@ -43,7 +43,7 @@ def options(local: tuple[str, int], branch: str, *, transport: str = "UDP") -> b
 
 
 class Pinger:
-    """Asks by OPTIONS over UDP whether the bridge still answers, and how soon; `source` is the address to ask from."""
+    """A sender of OPTIONS over UDP that measures the bridge's response time; `source` is its address."""
 
     def __init__(self, where: str, source: str = "127.0.0.1") -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
@@ -53,7 +53,7 @@ class Pinger:
         self._number = 0
 
     def ping(self) -> float | None:
-        """Return the milliseconds that the answer took; None where there is none."""
+        """Return the response time in milliseconds; None without a response."""
         began = time.monotonic()
         try:
             self._ask()
@@ -62,7 +62,7 @@ class Pinger:
         return (time.monotonic() - began) * 1000
 
     def response(self) -> tuple[int, str]:
-        """Return the status of the answer, and its Retry-After."""
+        """Return the status of the response, and its Retry-After."""
         answer = self._ask()
         retry_after = re.search(rb"^Retry-After: (.*)\r$", answer, re.MULTILINE)
         return int(_STATUS.findall(answer)[0]), retry_after[1].decode() if retry_after else ""
@@ -83,13 +83,13 @@ class Pinger:
 
 
 class Stranger:
-    """Somebody who sends single messages to a bridge."""
+    """A sender of single messages to a bridge."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
     def answers_to(self, message: bytes, *, over_tcp: bool = False) -> tuple[int, ...]:
-        """Send some bytes; returns the final statuses that came for them, once the bridge has done with them."""
+        """Send some bytes; return their final statuses, once the bridge has processed them."""
         heard = self._over_tcp(message) if over_tcp else self._over_udp(message)
         statuses = tuple(int(status) for status in _STATUS.findall(heard))
         return tuple(status for status in statuses if status >= _FINAL)
@@ -98,7 +98,7 @@ class Stranger:
         with socket.socket(type=socket.SOCK_DGRAM) as udp, Pinger(self._bridge.sip) as pinger:
             udp.bind(("127.0.0.1", 0))
             udp.sendto(message, address_of(self._bridge.sip))
-            # Datagrams are read in turn: once this one is answered, so is the other.
+            # Datagrams are read in order: after the response to this one, the other has been processed too.
             assert pinger.ping() is not None
             udp.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
             return self._all_of(udp)
@@ -113,14 +113,14 @@ class Stranger:
                 return b"".join(heard)
 
     def _over_tcp(self, message: bytes) -> bytes:
-        """Send it alone on a connection, with a question behind it: what is not answered by then is not at all."""
+        """Send it on a connection of its own, followed by an OPTIONS, whose response would come after all others."""
         with socket.create_connection(address_of(self._bridge.sip_tcp), timeout=_SECONDS) as tcp:
             tcp.sendall(message)
             with Pinger(self._bridge.sip) as pinger:
                 assert pinger.ping() is not None
             heard = b""
             tcp.settimeout(_SILENCE_SECONDS)
-            # It may have been closed, or wait for more of the message.
+            # The connection may be closed, or the bridge may wait for the rest of the message.
             with suppress(OSError):
                 tcp.sendall(b"\r\n\r\n" + options(tcp.getsockname(), _BEHIND, transport="TCP"))
                 while _BEHIND.encode() not in heard and (data := tcp.recv(65_535)):

@@ -1,4 +1,4 @@
-"""A caller over TLS or TCP: the SIP of one connection, written and read here, as Debian's SIPp has no TLS."""
+"""A caller over TLS or TCP: the SIP of one connection, implemented here because Debian's SIPp has no TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _branches = itertools.count(1)
 
 
 def offer(port: int, profile: str = "RTP/AVP", crypto: tuple[str, ...] = (), direction: str = "sendrecv") -> str:
-    """An offer of G.711 mu-law and keys (RFC 4733) at a port of loopback."""
+    """An offer of G.711 mu-law and DTMF events (RFC 4733) at a loopback port."""
     lines = [
         "v=0",
         f"o=- 1 {next(_branches)} IN IP4 127.0.0.1",
@@ -37,20 +37,20 @@ def offer(port: int, profile: str = "RTP/AVP", crypto: tuple[str, ...] = (), dir
 
 
 class SipLine:
-    """Messages over one connection, ours or one that came."""
+    """Messages over one connection, opened by us or by the bridge."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._connected = connected
         self._unread = b""
 
     def respond(self, request: Message, headers: Mapping[str, str] | None = None, body: str = "") -> None:
-        """Answer 200."""
+        """Send 200."""
         lines = {name: request.header(name) for name in ("Via", "From", "To", "Call-ID", "CSeq")} | dict(headers or {})
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._send(f"SIP/2.0 200 OK\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}")
 
     def answer(self, method: str) -> Message:
-        """Wait for a request of that method and answer 200 to it and to any before it; returns it."""
+        """Wait for a request of that method and send 200 to it and to any before it; return it."""
         while True:
             request = self.receive()
             if request.status:
@@ -60,10 +60,10 @@ class SipLine:
                 return request
 
     def receive(self) -> Message:
-        """Return the next message. Raises `ConnectionError` where the far end closes."""
+        """Return the next message. Raises `ConnectionError` if the far end closes."""
         while True:
             head, found, rest = self._unread.partition(b"\r\n\r\n")
-            message = Message(datetime.now(), sent=False, text=_text(head, b""))  # noqa: DTZ005 (as SIPp's log has it)
+            message = Message(datetime.now(), sent=False, text=_text(head, b""))  # noqa: DTZ005 (like SIPp's log)
             length = int(message.header("Content-Length") or 0) if found else 0
             if found and len(rest) >= length:
                 self._unread = rest[length:]
@@ -83,7 +83,7 @@ class SipLine:
 
 
 class StreamCaller(SipLine):
-    """One connection and at most one dialog on it. `contact` is where it says that it can be reached."""
+    """One connection and at most one dialog on it. `contact` is the host and port in its Contact."""
 
     transport = "TCP"
 
@@ -97,34 +97,34 @@ class StreamCaller(SipLine):
         self._cseq = 0
 
     def come_back(self, connected: socket.socket) -> None:
-        """Go on with the dialog over another connection."""
+        """Continue the dialog over another connection."""
         self.socket.close()
         self.socket = self._connected = connected
         self._unread = b""
 
     def options(self) -> int:
-        """Send OPTIONS; returns the status of the answer."""
+        """Send OPTIONS; return the status of the response."""
         self._cseq += 1
         self._send(self.request("OPTIONS", self._target, self._cseq))
         return self.receive().status
 
     def invite(self, number: str, headers: Mapping[str, str], sdp: str, *, late: str = "") -> Message:
-        """Call; returns the final response, acknowledged: with `late`, the answer to an offer of the bridge's."""
+        """Call; return the final response, acknowledged: with `late`, with the answer to an offer of the bridge."""
         self._to = f"<sip:{number}@bridge.test>"
         return self._invite(self._target.replace("sip:", f"sip:{number}@"), headers, sdp, late)
 
     def reinvite(self, sdp: str, *, late: str = "") -> Message:
-        """Make another offer in the dialog; returns the final response, acknowledged."""
+        """Send a re-INVITE with another offer; return the final response, acknowledged."""
         return self._invite(self._target, {}, sdp, late)
 
     def update(self, sdp: str) -> Message:
-        """Make another offer by UPDATE (RFC 3311); returns the response."""
+        """Send another offer by UPDATE (RFC 3311); return the response."""
         self._cseq += 1
         self._send(self.request("UPDATE", self._target, self._cseq, self._describing({}), sdp))
         return self.receive()
 
     def bye(self) -> int:
-        """Hang up; returns the status of the answer."""
+        """Hang up; return the status of the response."""
         self._cseq += 1
         self._send(self.request("BYE", self._target, self._cseq))
         return self.receive().status
@@ -145,7 +145,7 @@ class StreamCaller(SipLine):
     def request(
         self, method: str, uri: str, cseq: int, headers: Mapping[str, str] | None = None, body: str = ""
     ) -> str:
-        """Return a request of the dialog, or outside it until there is one."""
+        """Return a request of the dialog, or one outside it if there is none yet."""
         lines = {
             "Via": f"SIP/2.0/{self.transport} 127.0.0.1:9;branch=z9hG4bK{next(_branches)}-{self.call_id};rport",
             "Max-Forwards": "70",

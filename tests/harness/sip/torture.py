@@ -1,4 +1,4 @@
-"""The torture messages of RFC 4475, as bytes, with what the bridge answers to each (torture.txt)."""
+"""The torture messages of RFC 4475, as bytes, with the expected response to each (torture.txt)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Torture:
-    """One message: its section, its name there, its bytes, and the statuses that it gets over UDP and over TCP."""
+    """One message: its section, its name there, its bytes, and the expected statuses over UDP and over TCP."""
 
     section: str
     name: str
@@ -30,12 +30,12 @@ class Torture:
     tcp: tuple[int, ...]
 
     def once_more(self) -> bytes:
-        """The message with branches and a Call-ID that no other has: else many would be retransmissions of another."""
+        """The message with branches and a Call-ID of its own: otherwise many would be retransmissions of another."""
         return _OF_ITS_OWN.sub(rb"\g<1>.%d" % next(_numbers), self.message)
 
 
 def torture_messages() -> list[Torture]:
-    """All of them, in the RFC's order."""
+    """Return all messages, in the RFC's order."""
     text = _FILE.read_text(encoding="ascii")
     headings = list(_HEADING.finditer(text))
     ends = [each.start() for each in headings[1:]] + [len(text)]
@@ -52,12 +52,12 @@ def torture_messages() -> list[Torture]:
 
 
 def _bytes(text: str) -> bytes:
-    """From the RFC's notation to what goes over the wire. The blank line before the next heading is not part of it."""
+    """Convert the RFC's notation to bytes. The blank line before the next heading is not part of it."""
     text = _ONE_LINE.sub(lambda found: found[1].replace("\n", ""), text)
     text = _REPEAT.sub(lambda found: found[2] * int(found[1]), text)
     head, blank, body = text.partition("\n\n")
     if blank and body:
-        # Behind a body there is only the blank line of this file; without a body that line is the message's own.
+        # After a body there is only the blank line of this file; without a body that line is the message's own.
         text = head + blank + body.removesuffix("\n")
     message = text.replace("\n", "\r\n").encode("ascii")
     return _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), message)

@@ -1,4 +1,4 @@
-"""The API's server-sent events, read as they come (WHATWG HTML, 9.2)."""
+"""A client of the API's server-sent events (WHATWG HTML, 9.2)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its name, and the JSON that came with it."""
+    """One event: its name, and its JSON."""
 
     name: str
     data: dict[str, Any]
 
 
 class EventStream:
-    """A subscription, from the moment that it is made until it is closed."""
+    """A subscription, from its creation until it is closed."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -34,7 +34,7 @@ class EventStream:
         self._reader.start()
 
     def until(self, name: str, seconds: float) -> list[Event]:
-        """Return what comes up to an event of that name, or for as long as nothing more comes."""
+        """Return the events up to one of that name, or until none arrives for this long."""
         events: list[Event] = []
         while not events or events[-1].name != name:
             try:
@@ -59,7 +59,7 @@ class EventStream:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # Wakes the thread out of its read; only then may the response be closed under it.
+        # Wakes the thread from its read; only then may the response be closed.
         if self._connection.sock is not None:
             self._connection.sock.shutdown(socket.SHUT_RDWR)
         self._reader.join()

@@ -1,4 +1,4 @@
-"""Just enough of an HTTP client: JSON there and back, on loopback."""
+"""A minimal HTTP client for JSON on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Answer:
     status: int
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 (whatever JSON came)
+    def json(self) -> Any:  # noqa: ANN401 (any JSON)
         """Read the body as JSON."""
         return json.loads(self.body)
 
@@ -30,7 +30,7 @@ def fetch(
     body: object = None,
     timeout_seconds: float = 15.0,
 ) -> Answer:
-    """Send a request, `body` as JSON. Raises `OSError` where nobody answers."""
+    """Send a request, `body` as JSON. Raises `OSError` if the connection fails."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_seconds)
     try:

@@ -10,7 +10,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 class Metrics:
-    """One reading of `/metrics`."""
+    """One scrape of `/metrics`."""
 
     def __init__(self, page: str) -> None:
         self._samples: dict[str, dict[Labels, float]] = {}
@@ -19,12 +19,12 @@ class Metrics:
                 self._samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
 
     def value(self, name: str, **labels: str) -> float:
-        """Sum the samples of a name that have all these labels; 0 where there is none."""
+        """Return the sum of the samples of a name that have all these labels; 0 if there are none."""
         wanted = frozenset(labels.items())
         return sum(value for has, value in self._samples.get(name, {}).items() if wanted <= has)
 
     def by(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
-        """Sum the samples of a name by the values of these labels; one that lacks a label has the empty string."""
+        """Return the sums of the samples of a name by the values of these labels; a missing label counts as empty."""
         sums: Counter[tuple[str, ...]] = Counter()
         for has, value in self._samples.get(name, {}).items():
             values = dict(has)
@@ -32,5 +32,5 @@ class Metrics:
         return sums
 
     def since(self, earlier: Metrics, name: str, **labels: str) -> float:
-        """Tell by how much a counter has grown."""
+        """Return how much a counter has grown."""
         return self.value(name, **labels) - earlier.value(name, **labels)
