@@ -67,7 +67,7 @@ def plain(text: str) -> str:
 
 def _is_long(line: str) -> bool:
     """Return True if a line without its link targets is too wide and a sentence ends in it."""
-    return len(LINK.sub(r"\1", line)) > WIDTH and len(_sentences(plain(line))) > 1
+    return len(LINK.sub(r"\1", line)) > WIDTH and len(_sentences(BLOCK.sub("", plain(line)))) > 1
 
 
 def _sentences(words: str) -> list[str]:
