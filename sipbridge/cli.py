@@ -19,6 +19,7 @@ from sipbridge.config import (
     SAFE_CHARACTERS,
     Config,
     HostPort,
+    all_projects,
     hash_secret,
     is_hash,
     load_config,
@@ -155,9 +156,8 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
     """Show the token under whichever name a project looks for it."""
     headers: CIMultiDict[str] = CIMultiDict()
     if token is not None:
-        for client in config.clients.values():
-            for project in client.projects.values():
-                headers[project.headers.auth_token] = token
+        for _, project in all_projects(config):
+            headers[project.headers.auth_token] = token
     return CIMultiDictProxy(headers)
 
 

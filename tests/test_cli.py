@@ -76,7 +76,7 @@ def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        f"{bad}: clients: is missing; it must be given",
+        f"{bad}: clients: is missing; it is required",
         f"{bad}:2: drain_second: is an unknown key; did you mean drain_seconds?",
         f"{bad}:1: sip.max_calls: is too small; it must be over 0",
     ]

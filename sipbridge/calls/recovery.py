@@ -112,8 +112,7 @@ class _Good(NamedTuple):
 
 
 async def _make_good(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Good:
-    client = context.config.clients.get(record.client)
-    project = client.projects.get(record.project) if client else None
+    project = context.config.find_project(record.client, record.project)
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Good(_closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before"))

@@ -1,4 +1,4 @@
-"""The configuration contract: the file's keys as frozen models, and `load_config` that reads and checks them."""
+"""The configuration: the file's keys as frozen models, and `load_config`, which reads and checks them."""
 
 from sipbridge.config.addresses import HostPort, ListenUrl, authority, is_loopback
 from sipbridge.config.agents import (

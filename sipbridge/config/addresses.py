@@ -1,4 +1,4 @@
-"""Addresses to listen on, and what addresses are made of. No message shows the text that it is about."""
+"""Addresses to listen on, and their parts. No error text shows the value that it is about."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NO_IPV6 = "has an IPv6 address; SIP and RTP use IPv4 only in this release, so wr
 
 
 class ParsedText(str):
-    """Text that was checked when read, and knows its parts."""
+    """A text that was checked when it was read, with its parts as properties."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check and wrap. Raises `ValueError`."""
+        """Return the text as this type. Raises `ValueError`."""
         raise NotImplementedError
 
     @classmethod
@@ -34,17 +34,17 @@ class ParsedText(str):
 
 
 class ListenUrl(ParsedText):
-    """`udp://HOST:PORT`, `tcp://…` or `tls://…`; port 0 takes a free one."""
+    """`udp://HOST:PORT`, `tcp://…` or `tls://…`. Port 0 is any free port."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check and wrap. Raises `ValueError`."""
+        """Return the text as this type. Raises `ValueError`."""
         right = "write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT"
         parts = split_url(text, right)
         if parts.scheme not in ("udp", "tcp", "tls") or not _is_bare(parts) or parts.port is None:
-            raise ValueError(f"is no listen address; {right}")
+            raise ValueError(f"is not a valid listen address; {right}")
         check_host(parts.hostname, right)
         check_ipv4(parts.hostname or "")
         return cls(text)
@@ -56,48 +56,48 @@ class ListenUrl(ParsedText):
 
     @property
     def host(self) -> str:
-        """The address or host name, without the brackets of IPv6."""
+        """The address or host name, without the brackets of an IPv6 address."""
         return urlsplit(self).hostname or ""
 
     @property
     def port(self) -> int:
-        """The port; 0 takes a free one."""
+        """The port. 0 is any free port."""
         return urlsplit(self).port or 0
 
 
 class HostPort(ParsedText):
-    """`HOST:PORT` of an HTTP listener; port 0 takes a free one."""
+    """`HOST:PORT` of an HTTP listener. Port 0 is any free port."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check and wrap. Raises `ValueError`."""
+        """Return the text as this type. Raises `ValueError`."""
         right = "write HOST:PORT, like 127.0.0.1:8080"
         parts = split_url(f"//{text}", right)
         if not _is_bare(parts) or parts.port is None:
-            raise ValueError(f"is no listen address; {right}")
+            raise ValueError(f"is not a valid listen address; {right}")
         check_host(parts.hostname, right)
         return cls(text)
 
     @property
     def host(self) -> str:
-        """The address or host name, without the brackets of IPv6."""
+        """The address or host name, without the brackets of an IPv6 address."""
         return urlsplit(f"//{self}").hostname or ""
 
     @property
     def port(self) -> int:
-        """The port; 0 takes a free one."""
+        """The port. 0 is any free port."""
         return urlsplit(f"//{self}").port or 0
 
 
 def split_url(url: str, right: str) -> SplitResult:
-    """Split a URL, its port checked too. Raises `ValueError` with a message that does not show it."""
+    """Split a URL and check its port. Raises `ValueError` with a text that does not show the URL."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 (reading it is the check of its range)
     except ValueError:
-        raise ValueError(f"is no URL or has a port over 65535; {right}") from None
+        raise ValueError(f"is not a valid URL, or its port is over 65535; {right}") from None
     return parts
 
 
@@ -106,11 +106,11 @@ def _is_bare(parts: SplitResult) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Whether a text is an IP address or a host name."""
+    """True if the text is an IP address or a host name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        # All digits and dots is an address with a slip, not a name.
+        # Digits and dots alone are a mistyped address, not a name.
         return bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
     return True
 
@@ -132,11 +132,11 @@ def check_ipv4(host: str) -> None:
 
 
 def authority(host: str, port: int) -> str:
-    """Return host and port as a URL has them: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    """Join host and port as in a URL: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_host(host: str | None, right: str) -> None:
-    """Raise `ValueError` unless this is an address or a host name; `right` says what to write."""
+    """Raise `ValueError` unless this is an address or a host name. `right` says what to write instead."""
     if not host or not is_host(host):
-        raise ValueError(f"has no usable host; {right}")
+        raise ValueError(f"has no valid host; {right}")

@@ -1,4 +1,4 @@
-"""`agent`: the program that talks to the caller."""
+"""`agent`: the voice AI program that talks to the caller."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNATURE_HEADER = "X-Twilio-Signature"
 
 
 class PromptAgentConfig(Section):
-    """Plays a recording, then hands off or hangs up; with no recording at once."""
+    """An agent that plays a recording, if there is one, and then hands off or hangs up."""
 
     type: Literal["prompt"]
     audio: ReadableFile | None = None
@@ -35,11 +35,11 @@ class PromptAgentConfig(Section):
 
 
 class SipAgentConfig(Section):
-    """Takes calls on a SIP URI; of several, the next is tried where one is not reached.
+    """An agent that takes calls on a SIP URI. If one of several URIs is not reached, the next one is tried.
 
-    `transport` is None where the URI says it. Silence is no RTP from an agent that is not on hold. `username` and
-    `password` answer its challenges (RFC 3261, 22); `load_config` has seen to it that there are both or none.
-    Besides the agent's addresses, `trusted_sources` may send requests within its calls.
+    `transport` applies to URIs that name none; None leaves the choice to DNS. An agent is silent if it sends no RTP and
+    is not on hold. `username` and `password` answer its challenges (RFC 3261, 22); `load_config` ensures that there are
+    both or neither. Besides the agent's addresses, `trusted_sources` may send requests within its calls.
     """
 
     type: Literal["sip"]
@@ -54,12 +54,12 @@ class SipAgentConfig(Section):
 
 
 class WebsocketAgentConfig(Section):
-    """Speaks Twilio Media Streams; `headers` go with the HTTP upgrade, `parameters` into `customParameters`.
+    """An agent that speaks Twilio Media Streams over a WebSocket.
 
-    `signature_token` signs the upgrade as Twilio does (`X-Twilio-Signature`), None for no signature.
-
-    `ca_file` is the authority that a `wss` agent's certificate is checked against, None for those of the system.
-    Silence is no message from the agent and nothing queued to be played.
+    `headers` are sent with the HTTP upgrade, `parameters` in `customParameters`. `signature_token` signs the upgrade as
+    Twilio does (`X-Twilio-Signature`); None sends no signature. `ca_file` holds the authority that the certificate of a
+    `wss` agent is checked against; None uses those of the system. An agent is silent if it sends no message while
+    nothing that it sent is still queued for playing.
     """
 
     type: Literal["websocket"]
@@ -75,7 +75,7 @@ class WebsocketAgentConfig(Section):
     @classmethod
     def _one_signature(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and SIGNATURE_HEADER.lower() in map(str.lower, info.data.get("headers", {})):
-            raise ValueError(f"writes {SIGNATURE_HEADER}, which agent.headers has too; give one of them")
+            raise ValueError(f"sets {SIGNATURE_HEADER}, which is in agent.headers too; keep one of them")
         return value
 
 

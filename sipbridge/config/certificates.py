@@ -1,4 +1,4 @@
-"""What certificate files hold: whether they can be used, and for how long."""
+"""Checks of certificate files: if they can be used, and for how long."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from sipbridge.config.models import Config, TlsConfig
 
 _SECTION = ("sip", "tls")
-# ssl's names of a certificate and a key that are not of one pair, and of one pair that is not even of one kind.
-_NO_PAIR = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+# The ssl module's reasons for a certificate and a key that do not match, of the same type and of different types.
+_MISMATCH = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
 def authority_problems(config: Config) -> Iterator[Problem]:
-    """Find agents whose `ca_file` names no authority."""
+    """Find agents whose `ca_file` holds no authority."""
     for key, project in all_projects(config):
         agent = project.agent
         if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
@@ -30,7 +30,7 @@ def authority_problems(config: Config) -> Iterator[Problem]:
 
 
 def certificate_problems(tls: TlsConfig) -> Iterator[Problem]:
-    """Find what is wrong with the files, as far as a handshake would show it."""
+    """Find everything in the files that would make a TLS handshake fail."""
     if tls.ca_file is not None and not _holds_certificate(tls.ca_file):
         yield Problem((*_SECTION, "ca_file"), "holds no certificate; give a PEM file of the authorities")
     certificate, key = tls.certificate_file, tls.private_key_file
@@ -78,24 +78,25 @@ def _holds_certificate(file: Path) -> bool:
 
 
 def _refuse_to_ask() -> NoReturn:
-    """Stand where ssl would ask for a passphrase at the terminal."""
+    """Raise `ValueError` instead of asking for a passphrase at the terminal, as ssl would."""
     raise ValueError("is encrypted; give a key without a passphrase, in a file that only the bridge can read")
 
 
 def _key_problem(error: OSError | ValueError) -> Problem:
     if not isinstance(error, OSError):
         text = str(error)
-    elif isinstance(error, ssl.SSLError) and error.reason in _NO_PAIR:
-        text = "does not belong to the certificate in sip.tls.certificate_file; give the key that it was made with"
+    elif isinstance(error, ssl.SSLError) and error.reason in _MISMATCH:
+        text = "does not belong to the certificate in sip.tls.certificate_file; give the key of that certificate"
     else:
         text = "holds no private key that can be used; give a PEM file"
     return Problem((*_SECTION, "private_key_file"), text)
 
 
 def _expiry(server: ssl.SSLContext, certificate: Path) -> datetime:
-    """Shake hands with a client that trusts this very certificate, which so looks at its dates and its purpose.
+    """Return when a certificate expires; raise `ssl.SSLError` if its dates or its purpose are wrong.
 
-    The standard library reads a certificate in no other way. Raises `ssl.SSLError`.
+    The standard library parses no certificate outside a handshake. So a client that trusts exactly this certificate
+    shakes hands with the server, in memory.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -106,7 +107,7 @@ def _expiry(server: ssl.SSLContext, certificate: Path) -> datetime:
         client.wrap_bio(to_client, to_server),
         server.wrap_bio(to_server, to_client, server_side=True),
     )
-    # Hello, the server's certificate, the client's end of it.
+    # The client's hello, the server's certificate, the client's verification of it.
     for end in (*ends, ends[0]):
         with suppress(ssl.SSLWantReadError):
             end.do_handshake()

@@ -1,6 +1,6 @@
 """Rules that span several keys.
 
-They look at the plain tree and not at the models, so that a fault elsewhere in the file hides none of theirs.
+They check the plain tree, not the models, so that they report their problems even if the file has others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROJECT: tuple[Hashable, ...] = ("clients", ..., "projects", ...)
 
 
 def cross_check(tree: object) -> Iterator[Problem]:
-    """Find every fault that lies between keys."""
+    """Find every problem that spans several keys."""
     yield from _numbers_given_twice(tree)
     yield from _tokens_shared(tree)
     yield from _tokens_null(tree)
@@ -36,19 +36,19 @@ def _numbers_given_twice(tree: object) -> Iterator[Problem]:
     for path, number in select(tree, "clients", ..., "pseudo_numbers", ...):
         if isinstance(number, str) and first.setdefault(number_key(number), path) != path:
             there = dotted(first[number_key(number)])
-            yield Problem(path, f"is the number of {there} too; give a number to one client, once")
+            yield Problem(path, f"is also the number of {there}; give each number once, to one client")
 
 
 def _tokens_shared(tree: object) -> Iterator[Problem]:
     for client, projects in select(tree, "clients", ..., "projects"):
         tokens = [(client + path, token) for path, token in select(projects, ..., "auth_token")]
         for path, first in _repeated(tokens):
-            yield Problem(path, f"is the token of {dotted(first)} too; give each project of a client its own")
+            yield Problem(path, f"is also the token of {dotted(first)}; give each project of a client its own")
 
 
 def _tokens_null(tree: object) -> Iterator[Problem]:
     for client, projects in select(tree, "clients", ..., "projects"):
-        if not isinstance(projects, Mapping) or len(projects) < 2:  # noqa: PLR2004 (several: the word itself)
+        if not isinstance(projects, Mapping) or len(projects) < 2:  # noqa: PLR2004 (several)
             continue
         for path, token in select(projects, ..., "auth_token"):
             if token is None:
@@ -58,13 +58,13 @@ def _tokens_null(tree: object) -> Iterator[Problem]:
 def _keys_shared(tree: object) -> Iterator[Problem]:
     keys = itertools.chain(select(tree, *_PROJECT, "api_keys", ...), select(tree, "http", "admin", "keys", ...))
     for path, first in _repeated(keys):
-        yield Problem(path, f"is the key at {dotted(first)} too; a key stands for one project or for http.admin, once")
+        yield Problem(path, f"is also the key at {dotted(first)}; give each key once, to one project or to http.admin")
 
 
 def _repeated(secrets: Iterable[tuple[KeyPath, object]]) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Pair each secret that came before with its first place, plain or hashed.
+    """Pair the path of each repeated secret, plain or hashed, with the path where the secret is first.
 
-    Two hashes of one secret under different salts cannot be told from those of two secrets.
+    Two hashes of one secret with different salts are not recognised: they look like hashes of two secrets.
     """
     first: dict[str, KeyPath] = {}
     hashed: dict[str, HashedSecret] = {}
@@ -94,7 +94,7 @@ def _destinations_not_defined(tree: object) -> Iterator[Problem]:
 
 
 def short_secrets(tree: object) -> Iterator[Problem]:
-    """Find plain tokens and keys that are short enough to be guessed. Not an error: a test may want one."""
+    """Find plain tokens and keys that are short enough to be guessed. They are allowed, for tests."""
     places = ((*_PROJECT, "auth_token"), (*_PROJECT, "api_keys", ...), ("http", "admin", "keys", ...))
     for path, text in itertools.chain.from_iterable(select(tree, *steps) for steps in places):
         if isinstance(text, str) and text and not is_hash(text) and len(text) < SAFE_CHARACTERS:
@@ -102,10 +102,10 @@ def short_secrets(tree: object) -> Iterator[Problem]:
 
 
 def nearest(name: str, known: Iterable[object]) -> str:
-    """Say what would be right in the place of an unknown name."""
+    """Return what to write instead of an unknown name."""
     names = sorted(str(each) for each in known)
     close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
+    return f"did you mean {close[0]}?" if close else f"the known ones are {', '.join(names)}"
 
 
 def _tls_without_certificate(tree: object) -> Iterator[Problem]:
@@ -136,7 +136,7 @@ def transports_missing(tree: object) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _credentials_in_half(tree: object) -> Iterator[Problem]:
-    """Digest credentials are a username and a password (RFC 3261, 22.4)."""
+    """Find digest credentials with only one of username and password (RFC 3261, 22.4)."""
     callees = itertools.chain(select(tree, *_PROJECT, "agent"), select(tree, *_PROJECT, "handoff", "destinations", ...))
     for path, callee in callees:
         for key, other in (("username", "password"), ("password", "username")):
@@ -149,7 +149,7 @@ def _given(settings: object, key: str) -> bool:
 
 
 def _uris_called(tree: object) -> Iterator[tuple[KeyPath, str, object]]:
-    """Find the URIs that we call, each with the transport of one that names none."""
+    """Find the URIs that we call, each with the transport to use if the URI names none."""
     for project, agent in select(tree, *_PROJECT, "agent"):
         transport = next((value for _, value in select(agent, "transport") if value is not None), "udp")
         for path, uri in (*select(agent, "uri"), *select(agent, "uri", ...)):

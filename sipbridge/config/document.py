@@ -1,4 +1,4 @@
-"""The configuration file as YAML: its plain tree, the line of each key, and what its writing shows."""
+"""The configuration file as YAML: its plain tree, the line of each key, and what only the text shows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import yaml
 from sipbridge.config.problems import KeyPath, Problem
 from sipbridge.errors import ConfigError
 
-# A comment that nearly was a value: ` #` with text directly behind it, or nothing at all.
+# A comment that may have been meant as part of the value: ` #` followed directly by text or by the end of the line.
 _SUSPICIOUS_COMMENT = re.compile(r"[ \t]+#(?:[^\s#]|$)")
 
-# Each alias counts as what it stands for: ten lines of aliases of aliases can stand for more than the memory holds.
+# Each alias counts as what it stands for: ten lines of aliases of aliases can expand to more than the memory holds.
 MAX_ENTRIES = 250_000
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file that is YAML.
+    """A parsed YAML file.
 
-    `lines` holds the line of each key and list entry, from 1. `repeated` are keys given twice. `cut_short` are keys
-    whose plain value ends at a `#` that may have been meant as part of it.
+    `lines` holds the line of each key and list entry, counted from 1. `repeated` are problems of keys that the file has
+    twice. `cut_short` are keys whose plain value ends at a `#` that may have been meant as part of the value.
     """
 
     tree: object
@@ -34,7 +34,7 @@ class Document:
     cut_short: tuple[KeyPath, ...]
 
     def line_of(self, path: KeyPath) -> int | None:
-        """Return the line of a key, or of the nearest key above it; None for the file as a whole."""
+        """Return the line of a key, or else of the nearest key that contains it; None for the whole file."""
         while path:
             if path in self.lines:
                 return self.lines[path]
@@ -43,7 +43,7 @@ class Document:
 
 
 def read_document(path: Path) -> Document:
-    """Parse the file. Raises `ConfigError` if it is not YAML; the error gives line and column."""
+    """Parse the file. Raises `ConfigError` with line and column if it is not YAML."""
     text = _text_of(path)
     try:
         loader = yaml.SafeLoader(text)
@@ -65,8 +65,8 @@ def read_document(path: Path) -> Document:
         raise ConfigError([_syntax_line(path, where, what)]) from None
     except yaml.reader.ReaderError as error:
         raise ConfigError([_syntax_line(path, "", f"character {error.position} is not allowed")]) from None
-    except (ValueError, RecursionError):  # a date like 2024-99-99, an anchor within itself
-        raise ConfigError([_syntax_line(path, "", "a value cannot be made of what stands there")]) from None
+    except (ValueError, RecursionError):  # a date like 2024-99-99, an anchor that contains itself
+        raise ConfigError([_syntax_line(path, "", "a value is not valid for its YAML type")]) from None
     lines: dict[KeyPath, int] = {}
     for key, line, _ in keys:
         lines.setdefault(key, line)
@@ -81,11 +81,13 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise ConfigError([Problem((), f"cannot be read: {error.strerror}; give a readable file").line(path)]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem((), f"byte {error.start} is not UTF-8; save it as UTF-8").line(path)]) from None
+        raise ConfigError(
+            [Problem((), f"byte {error.start} is not valid UTF-8; save the file as UTF-8").line(path)]
+        ) from None
 
 
 def _syntax_line(path: Path, where: str, what: str) -> str:
-    # PyYAML quotes names of anchors and tags: a secret beginning with * or ! would show.
+    # PyYAML quotes the names of anchors and tags, which would show a secret that begins with * or !.
     shown = re.sub(r" '[^'<]{2,}'", "", what)
     return Problem((), f"is not YAML: {shown}; quote texts with special characters and check the indentation").line(
         Path(f"{path}{where}")
@@ -93,9 +95,9 @@ def _syntax_line(path: Path, where: str, what: str) -> str:
 
 
 def _walk(node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Iterator[tuple[KeyPath, int, yaml.Node]]:
-    """List every key and list entry: its path, its line, its value."""
+    """Yield the path, the line and the value of every key and list entry."""
     if node in above:
-        raise yaml.MarkedYAMLError(problem="an alias stands within its own anchor", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(problem="an alias is inside its own anchor", problem_mark=node.start_mark)
     above = (*above, node)
     entries: list[tuple[object, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.SequenceNode):
@@ -111,7 +113,7 @@ def _repeated(keys: list[tuple[KeyPath, int, yaml.Node]]) -> Iterator[Problem]:
     first: dict[KeyPath, int] = {}
     for path, line, _ in keys:
         if path in first:
-            yield Problem(path, f"is given in line {first[path]} and in line {line}; keep one")
+            yield Problem(path, f"is in line {first[path]} and in line {line}; keep one")
         first.setdefault(path, line)
 
 

@@ -1,4 +1,4 @@
-"""Pydantic's errors in our words: the key path of the file, what is wrong, what would be right, and never the value."""
+"""Pydantic's errors as problems: the key path in the file, what is wrong and what would be right, never the value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sipbridge.config.models import Config
 from sipbridge.config.problems import KeyPath, Problem
 
 _TEXTS = {
-    "missing": "is missing; it must be given",
+    "missing": "is missing; it is required",
     "string_type": "is not text; put it in quotes",
-    "string_unicode": "holds characters that UTF-8 cannot write; take them out",
-    "string_pattern_mismatch": "is not written as it must be; see docs/configuration.md",
+    "string_unicode": "holds characters that UTF-8 cannot encode; remove them",
+    "string_pattern_mismatch": "has the wrong format; see docs/configuration.md",
     "int_type": "is not a whole number; write one",
     "int_parsing": "is not a whole number; write one",
     "int_parsing_size": "is too large; write a smaller number",
@@ -25,12 +25,12 @@ _TEXTS = {
     "float_type": "is not a number; write one",
     "float_parsing": "is not a number; write one",
     "finite_number": "is not a finite number; write one",
-    "bool_type": "is neither true nor false; write one of them",
-    "bool_parsing": "is neither true nor false; write one of them",
+    "bool_type": "is neither true nor false; write one of the two",
+    "bool_parsing": "is neither true nor false; write one of the two",
     "greater_than": "is too small; it must be over {gt}",
     "greater_than_equal": "is too small; it must be at least {ge}",
     "less_than_equal": "is too large; it must be at most {le}",
-    "literal_error": "is none of the known values; write {expected}",
+    "literal_error": "is not a known value; write {expected}",
     "invalid_key": "is a key that is not text; put it in quotes",
     "tuple_type": "is not a list; write [ENTRY, …]",
     "dict_type": "is not a mapping; write KEY: VALUE below it",
@@ -41,22 +41,24 @@ _TEXTS = {
     "too_long": "has too many entries; give at most {max_length}",
     "string_too_short": "is too short; give at least {min_length} characters",
     "string_too_long": "is too long; give at most {max_length} characters",
-    "union_tag_invalid": "is none of the known kinds; write {expected_tags}",
-    "union_tag_not_found": "is missing; it tells the kind of this mapping",
+    "union_tag_invalid": "is not a known type; write {expected_tags}",
+    "union_tag_not_found": "is missing; it selects the type of this mapping",
 }
-# What a pattern means, by the name of the key that it is for.
+# The error text of each pattern, by the key that the pattern applies to.
 _PATTERNS = {
-    "api_version": "is no version; write it like v30.0",
-    "pseudo_numbers": "is no number; write digits, with + and separators if you like, in quotes",
+    "api_version": "is not a valid version; write it like v30.0",
+    "pseudo_numbers": "is not a valid number; write digits in quotes, with + and separators if you like",
 }
-_IDENTIFIER = "is no usable id; use at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
+_IDENTIFIER = (
+    "is not a valid id; use at most 64 letters, digits, dots, hyphens and underscores, the first a letter or digit"
+)
 
 
 def explain(error: ValidationError) -> Iterator[Problem]:
-    """Translate what pydantic found in `Config`."""
+    """Translate the errors that pydantic found in a `Config`."""
     found = error.errors(include_url=False, include_input=False)
     for details in found:
-        # A list whose entries are all bad counts as empty too, which is no fault of its own.
+        # Pydantic also reports a list as too short if all of its entries are invalid.
         depth = len(details["loc"])
         if details["type"] == "too_short" and any(
             other["loc"][:depth] == details["loc"] and len(other["loc"]) > depth for other in found
@@ -78,7 +80,7 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
         return Problem(path, next((_PATTERNS[str(step)] for step in path if str(step) in _PATTERNS), _IDENTIFIER))
     if details["loc"][-1] == "[key]" and kind == "string_type":
         return Problem(path, "is a key that is not text; put it in quotes")
-    if kind in ("too_short", "too_long") and context.get("field_type") == "Value":  # text behind a check of ours
+    if kind in ("too_short", "too_long") and context.get("field_type") == "Value":  # text that a check of ours precedes
         kind = f"string_{kind}"
     if kind == "string_too_short" and context["min_length"] == 1:
         return Problem(path, "is empty; give it a value")
@@ -87,9 +89,9 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
 
 
 def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] | None]:
-    """Turn pydantic's location into the key path, and find the model that the last key belongs to.
+    """Convert pydantic's location to the key path, and find the model that the last key belongs to.
 
-    Pydantic adds the tag of a tagged union and `[key]` for a fault of a key itself: neither stands in the file.
+    Pydantic adds the tag of a tagged union, and `[key]` for an error of a key itself. Neither is a key of the file.
     """
     path: list[object] = []
     here: Any = Config
@@ -108,7 +110,7 @@ def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] |
 
 
 def _below(annotation: Any, step: int | str) -> Any:  # noqa: ANN401 (an annotation can be anything)
-    """Find the annotation one step further down the location."""
+    """Return the annotation one step further down the location."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, UnionType):  # X | None
@@ -122,7 +124,7 @@ def _below(annotation: Any, step: int | str) -> Any:  # noqa: ANN401 (an annotat
 
 
 def _variants(annotation: Any) -> dict[str, type[BaseModel]]:  # noqa: ANN401 (an annotation can be anything)
-    """Find the models of a tagged union by their tags; nothing for any other annotation."""
+    """Return the models of a tagged union by their tags, or nothing for any other annotation."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) not in (Union, UnionType):

@@ -1,7 +1,7 @@
-"""The kinds of value that the configuration is made of.
+"""The types of the values in the configuration.
 
-Each check raises `ValueError` with "what is wrong; what would be right", and never shows the value: it may be a secret
-that landed under the wrong key.
+Each check raises `ValueError` with "what is wrong; what would be right". No text shows the value, which may be a secret
+under the wrong key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sipbridge.config.header_names import (
 )
 from sipbridge.config.sip_uris import check_called, split_srtp
 
-BASE = "base"  # key of pydantic's validation context: the folder that relative paths start from
+BASE = "base"  # key of pydantic's validation context: the folder that relative paths are relative to
 
 _SIP_URI = re.compile(r'sips?:(?:[^@\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^\s<>"]*)?')
 _TEL_URI = re.compile(r'tel:\+?[0-9().-]+(?:;[^\s<>"]*)?')
@@ -44,7 +44,7 @@ _CSP_SOURCE = re.compile(
     r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
 )
 _NO_HEADER_NAME = "is not a valid header name; use letters, digits, hyphens, dots and underscores"
-# Written by the SIP stack, or steering it: a second one of ours would break the message (RFC 3261, 20).
+# The SIP stack writes these or acts on them. A second one of ours would break the message (RFC 3261, 20).
 _STACK_HEADERS = frozenset(
     {
         "accept",
@@ -87,7 +87,7 @@ _STACK_HEADERS = frozenset(
     }
 )
 
-# Written by the WebSocket handshake (RFC 6455, 4.1), or framing a body that it does not have.
+# The WebSocket handshake writes these (RFC 6455, 4.1), or they frame a body, which it does not have.
 _UPGRADE_HEADERS = frozenset(
     {
         "connection",
@@ -102,7 +102,7 @@ _UPGRADE_HEADERS = frozenset(
 )
 
 
-# Every number has a maximum: larger ones overflow floats, dates and timers, some of them only in the middle of a call.
+# Every number has a maximum: larger ones overflow floats, dates and timers, some of them only during a call.
 _MAX_COUNT = 1_000_000
 _MAX_SECONDS = 365 * 24 * 3600
 _MAX_HOURS = 10 * 365 * 24
@@ -110,14 +110,14 @@ _MAX_BITS = 64
 
 
 class Section(BaseModel):
-    """A mapping of the configuration: frozen, with no unknown keys, and silent about its input in errors."""
+    """A mapping of the configuration: frozen, without unknown keys, and without its input in error texts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("is true or false; write a number")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+        raise ValueError("is true or false; write a number")  # noqa: TRY004 (pydantic reports a ValueError as an error of the field)
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:  # a float might not hold it
         raise ValueError("is too large; write a smaller number")
     return value
@@ -126,7 +126,7 @@ def _number(value: object) -> object:
 def check_line(value: str) -> str:
     """Return the text if it is one line. Raises `ValueError` for a control character."""
     if re.search(r"[\x00-\x1f\x7f]", value):
-        raise ValueError("holds a line break or a control character; write one line of text")
+        raise ValueError("holds a line break or another control character; write one line of text")
     return value
 
 
@@ -141,9 +141,9 @@ def _network(value: object) -> object:
         try:
             return ipaddress.ip_network(value)
         except ValueError:
-            raise ValueError("is no network; write CIDR with no host bits set, like 203.0.113.0/24") from None
+            raise ValueError("is not a valid network; write CIDR without host bits, like 203.0.113.0/24") from None
     if not isinstance(value, IPv4Network | IPv6Network):
-        raise ValueError("is no network; write CIDR in quotes, like '203.0.113.0/24'")  # noqa: TRY004 (as above)
+        raise ValueError("is not a valid network; write CIDR in quotes, like '203.0.113.0/24'")  # noqa: TRY004 (as above)
     return value
 
 
@@ -153,7 +153,7 @@ def _base_url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         parts = split_url(value, right)
         if parts.scheme not in schemes or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError(f"is no base URL; {right}, with no user, query or fragment")
+            raise ValueError(f"is not a valid base URL; {right}, without user, query and fragment")
         check_host(parts.hostname, right)
         return value.rstrip("/")
 
@@ -164,35 +164,37 @@ def _websocket_url(value: str) -> str:
     right = "write ws://HOST/PATH or wss://HOST/PATH"
     parts = split_url(value, right)
     if parts.scheme not in ("ws", "wss") or parts.fragment or re.search(r"\s", value):
-        raise ValueError(f"is no WebSocket URL; {right}")
+        raise ValueError(f"is not a valid WebSocket URL; {right}")
     check_host(parts.hostname, right)
     return value
 
 
 def _sip_uri(value: str) -> str:
     if not _SIP_URI.fullmatch(value):
-        raise ValueError("is no SIP URI; write sip:USER@HOST:PORT without angle brackets")
+        raise ValueError("is not a valid SIP URI; write sip:USER@HOST:PORT without angle brackets")
     check_called(value)
     return value
 
 
 def _refer_uri(value: str) -> str:
     if not _SIP_URI.fullmatch(value) and not _TEL_URI.fullmatch(value):
-        raise ValueError("is no SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
+        raise ValueError("is not a valid SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
     if split_srtp(value)[1] != "disabled":
-        raise ValueError("asks for SRTP of a call that CXone makes; leave ;srtp out, or write method: invite")
+        raise ValueError("requests SRTP for a call that CXone makes; remove ;srtp, or write method: invite")
     return value
 
 
 def _route_pattern(value: str) -> str:
     if not re.fullmatch(r'(?:sips?|tel):[^\s<>"]+', value):
-        raise ValueError("is no route pattern; begin with sip:, sips: or tel:, with * for any characters, no blanks")
+        raise ValueError(
+            "is not a valid route pattern; begin with sip:, sips: or tel:, use * for any characters and no blanks"
+        )
     return value
 
 
 def _digest_user(value: str) -> str:
     if re.search(r'["\\]', check_line(value)):
-        raise ValueError("holds a quotation mark or a backslash, which a header cannot carry as it is")
+        raise ValueError("holds a quotation mark or a backslash, which a header cannot carry unescaped; remove it")
     return value
 
 
@@ -204,7 +206,7 @@ def _header_name(value: str) -> str:
 
 def _own_sip_header(value: str) -> str:
     if _header_name(value).lower() in _STACK_HEADERS:
-        raise ValueError("is a header that the SIP stack writes; use another, best an X- header")
+        raise ValueError("is a header that the SIP stack writes; use another, preferably an X- header")
     return value
 
 
@@ -221,25 +223,29 @@ def _header_pattern(value: str) -> str:
         return value
     if not _HEADER_PATTERN.fullmatch(value):
         others = ", ".join(STANDARD_HEADERS.values())
-        raise ValueError(f"is not a pattern of X- headers; begin with X-, with * for any characters, or name {others}")
+        raise ValueError(
+            f"is not a pattern of X- headers; begin with X- and use * for any characters, or name one of {others}"
+        )
     return value
 
 
 def _caller_header(value: object) -> object:
-    """Return one of the two names as it is written here, whatever its case."""
+    """Return one of the two names in its usual spelling, whatever its case."""
     names = {name.lower(): name for name in ("From", "P-Asserted-Identity")}
     return names.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _frame_source(value: str) -> str:
     if not _CSP_SOURCE.fullmatch(value):
-        raise ValueError("is no source of a Content-Security-Policy; write 'self', 'none' or https://*.example.com")
+        raise ValueError(
+            "is not a valid source of a Content-Security-Policy; write 'self', 'none' or https://*.example.com"
+        )
     return value
 
 
 def _origin(value: str) -> str:
-    """Return an origin as browsers send it (RFC 6454, 6.2): lower case, without the scheme's own port."""
-    right = "write https://HOST, with its port if it has one, or '*' for any page"
+    """Return an origin as browsers send it (RFC 6454, 6.2): in lower case, without the default port of the scheme."""
+    right = "write https://HOST, with a port if needed, or '*' for any page"
     if value == "*":
         return value
     parts = split_url(value, right)
@@ -266,11 +272,11 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _dtmf_key(value: object) -> object:
-    key = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if key not in tuple("0123456789*#ABCD"):
-        raise ValueError("is no key of a telephone; write one of 0 to 9, *, # or A to D")
-    return key
+def _dtmf_digit(value: object) -> object:
+    digit = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if digit not in tuple("0123456789*#ABCD"):
+        raise ValueError("is not a DTMF digit; write one of 0 to 9, *, # or A to D")
+    return digit
 
 
 def _command(value: object) -> object:
@@ -279,14 +285,14 @@ def _command(value: object) -> object:
     try:
         return tuple(shlex.split(value))
     except ValueError:
-        raise ValueError("has a quote that is not closed; write the program and its arguments") from None
+        raise ValueError("has an unclosed quote; write the program and its arguments") from None
 
 
 def _program_under_base(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     program, *arguments = value
     if not program:
         raise ValueError("names no program; write the program and its arguments")
-    # A name without a slash is looked for in PATH, as a shell does.
+    # A name without a slash is looked up in PATH, as in a shell.
     return (str(_under_base(Path(program), info)) if "/" in program else program, *arguments)
 
 
@@ -316,7 +322,7 @@ SipHeaders = dict[Annotated[str, AfterValidator(_own_sip_header)], Line]
 FrameSource = Annotated[str, AfterValidator(_frame_source)]
 Origin = Annotated[str, AfterValidator(_origin)]
 CallerHeader = Annotated[Literal["From", "P-Asserted-Identity"], BeforeValidator(_caller_header)]
-DtmfKey = Annotated[str, BeforeValidator(_dtmf_key)]
+DtmfDigit = Annotated[str, BeforeValidator(_dtmf_digit)]
 Command = Annotated[
     tuple[Line, ...], BeforeValidator(_command), Field(min_length=1), AfterValidator(_program_under_base)
 ]

@@ -1,4 +1,4 @@
-"""`handoff`: where callers may be given to, and what the Signal tells CXone."""
+"""`handoff`: the destinations of callers, and the parameters of the Signal to CXone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from sipbridge.config.fields import (
     DigestUser,
-    DtmfKey,
+    DtmfDigit,
     Line,
     Name,
     Network,
@@ -32,13 +32,13 @@ class _Destination(Section):
 
 
 class ReleaseDestination(_Destination):
-    """The Studio script takes the caller on; our leg only ends."""
+    """The Studio script continues with the caller, and our leg ends."""
 
     method: Literal["release"]
 
 
 class ReferDestination(_Destination):
-    """Blind transfer: CXone is asked to send the caller to the URI."""
+    """Blind transfer: CXone transfers the caller to the URI."""
 
     method: Literal["refer"]
     uri: ReferUri
@@ -46,7 +46,7 @@ class ReferDestination(_Destination):
 
 
 class InviteDestination(_Destination):
-    """We call the URI and join the two legs; `username`, `password`, `trusted_sources` as for a SIP agent."""
+    """We call the URI and join the two legs. `username`, `password` and `trusted_sources` are as for a SIP agent."""
 
     method: Literal["invite"]
     uri: SipUri
@@ -74,9 +74,9 @@ def _default_end_signal() -> dict[ParameterName, SignalTemplate]:
 
 
 class HandoffConfig(Section):
-    """How a project hands callers to humans. `load_config` has seen to it that `default` is defined.
+    """How a project hands callers off to human agents. `load_config` ensures that `default` is defined.
 
-    `dtmf_key` is the key with which a caller asks for one; None where no key does.
+    `dtmf_key` is the DTMF digit with which a caller requests one; None if there is no such digit.
     """
 
     default: Name
@@ -86,4 +86,4 @@ class HandoffConfig(Section):
     end_signal: dict[ParameterName, SignalTemplate] = Field(default_factory=_default_end_signal)
     release_grace_seconds: SecondsOrZero = 5
     post_transcript: bool = False
-    dtmf_key: DtmfKey | None = None
+    dtmf_key: DtmfDigit | None = None

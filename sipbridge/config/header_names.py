@@ -1,4 +1,4 @@
-"""The names of header fields: one rule for those that are read, passed on and written."""
+"""The names of header fields: one rule for those that are read, passed to agents and written."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _HTTP_NAME_CHARACTER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]"
 _NAME = re.compile(f"{NAME_CHARACTER}+")
 _HTTP_NAME = re.compile(f"{_HTTP_NAME_CHARACTER}+")
 
-# Headers that are not X- headers and may go to an agent all the same, if a project names them (RFC 7433, RFC 5806,
-# RFC 7044, RFC 3325), by their names in lower case. Commas separate several values of each (RFC 3261, 7.3.1).
+# Headers besides X- headers that a project may pass to its agent (RFC 7433, RFC 5806, RFC 7044, RFC 3325), by name in
+# lower case. Commas separate several values of each (RFC 3261, 7.3.1).
 STANDARD_HEADERS = {name.lower(): name for name in ("User-to-User", "Diversion", "History-Info", "P-Asserted-Identity")}
 
 
 def is_header_name(name: str) -> bool:
-    """True if SIP lets a header have this name."""
+    """True if this is a valid name of a SIP header."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_x_header(name: str) -> bool:
-    """True if it is the name of an X- header."""
+    """True if this is the name of an X- header."""
     return name[:2] in ("X-", "x-") and len(name) > 2 and is_header_name(name)  # noqa: PLR2004 (the prefix)
 
 
 def is_standard_header(name: str) -> bool:
-    """True if it is the name of one of `STANDARD_HEADERS`, in any case."""
+    """True if this is the name of one of `STANDARD_HEADERS`, in any case."""
     return name.lower() in STANDARD_HEADERS
 
 
 def is_passable_header(name: str) -> bool:
-    """True if a header with this name may go to an agent."""
+    """True if a header with this name may be passed to an agent."""
     return is_x_header(name) or is_standard_header(name)
 
 
 def is_http_header_name(name: str) -> bool:
-    """True if HTTP lets a header have this name."""
+    """True if this is a valid name of an HTTP header."""
     return _HTTP_NAME.fullmatch(name) is not None

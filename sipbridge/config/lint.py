@@ -1,4 +1,4 @@
-"""What a valid configuration should still be told about."""
+"""Warnings about a valid configuration, and what this release does not support."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sipbridge.config.projects import all_projects
 from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_per_call
 
-_EVERYBODY = ipaddress.IPv4Network("0.0.0.0/0")
-# Of a certificate: what is left of it when somebody has to act.
+_ANY_SOURCE = ipaddress.IPv4Network("0.0.0.0/0")
+# The remaining validity of a certificate at which to warn.
 _RENEWAL = timedelta(days=30)
 
 
 def find_unsupported(config: Config) -> list[str]:
-    """Name what the configuration asks for and this release does not do yet: with any of it, no start."""
+    """Return what the configuration uses and this release does not support; with any of it, no bridge starts."""
     return [f"{key} is not supported in this release; {instead}" for key, instead in _unsupported(config)]
 
 
@@ -35,81 +35,81 @@ def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def find_warnings(config: Config) -> list[str]:
-    """Name what works and is probably not meant, or is less safe than it looks."""
+    """Return what works but is probably not intended, or is less safe than it looks."""
     return list(_warnings(config))
 
 
 def _warnings(config: Config) -> Iterator[str]:
     yield from config.remarks.warnings
-    if any(network == _EVERYBODY for network in config.sip.trusted_sources):
-        yield "sip.trusted_sources: everybody is trusted; name the networks of the trunk"
+    if any(network == _ANY_SOURCE for network in config.sip.trusted_sources):
+        yield "sip.trusted_sources: every source is trusted; name the networks of the trunk"
     if any(network.version == 6 for network in config.sip.trusted_sources):  # noqa: PLR2004 (IPv6)
-        yield "sip.trusted_sources: SIP uses IPv4 only in this release, and no IPv6 network matches; take it out"
-    yield from _keys_in_the_clear(config.sip)
-    yield from _ending_certificate(config.sip.tls)
+        yield "sip.trusted_sources: SIP uses IPv4 only in this release, so an IPv6 network never matches; remove it"
+    yield from _unencrypted_srtp_keys(config.sip)
+    yield from _expiring_certificate(config.sip.tls)
     yield from _too_few_ports(config)
     yield from _pop_links(config)
     if "*" in config.http.allowed_origins:
-        yield "http.allowed_origins: any web page that has a key may use the API; name the origins of yours"
+        yield "http.allowed_origins: any web page that has a key may use the API; name your own origins"
     admin = config.http.admin.listen
     if admin and not _is_local(f"//{admin}"):
         yield "http.admin.listen: its key travels unencrypted from other machines; write 127.0.0.1:PORT"
     for client_id, client in config.clients.items():
         for key in ("issuer", "api_url"):
-            if _is_clear_and_far(getattr(client.cxone, key)):
+            if _is_unencrypted_and_remote(getattr(client.cxone, key)):
                 yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
     for project_key, project in all_projects(config):
-        for warning in _of_project(project):
+        for warning in _project_warnings(project):
             yield f"{dotted(project_key.path)}.{warning}"
 
 
-def _keys_in_the_clear(sip: SipConfig) -> Iterator[str]:
-    """SDES puts the keys into SDP (RFC 4568): who reads the signalling reads the audio.
+def _unencrypted_srtp_keys(sip: SipConfig) -> Iterator[str]:
+    """Warn if SDES keys in SDP (RFC 4568) travel over an unencrypted transport, from which the audio can be decrypted.
 
-    No error: the network may be encrypted below, and SRTP still proves whom a packet is from.
+    This is only a warning: the network itself may be encrypted, and SRTP still authenticates the sender of each packet.
     """
     clear = sorted({url.transport for url in sip.listen} - {"tls"})
     if sip.srtp != "disabled" and clear:
         yield f"sip.srtp: keys of calls over {' and '.join(clear)} travel unencrypted; listen on tls:// only"
 
 
-def _ending_certificate(tls: TlsConfig) -> Iterator[str]:
+def _expiring_certificate(tls: TlsConfig) -> Iterator[str]:
     end = valid_until(tls)
     if end is not None and end - datetime.now(UTC) < _RENEWAL:
         yield f"sip.tls.certificate_file: expires on {end:%Y-%m-%d}; renew it"
 
 
-def _of_project(project: ProjectConfig) -> Iterator[str]:
+def _project_warnings(project: ProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
-        yield "auth_token: null lets in every call to the client's numbers; give a token"
+        yield "auth_token: null admits every call to the client's numbers; give a token"
     for key, uri, transport in _uris_called(project):
         if split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls":
-            yield f"{key}: keys of its SRTP travel unencrypted; add ;transport=tls"
+            yield f"{key}: its SRTP keys travel unencrypted; add ;transport=tls"
     if isinstance(project.agent, WebsocketAgentConfig):
-        yield from _of_websocket(project.agent)
+        yield from _websocket_warnings(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
-        yield "tts_command: its program is not found here, so no utterance would be spoken; install it or give its path"
-    yield from _named_like_an_end(project.handoff)
+        yield "tts_command: its program is not on this machine, so no utterance is spoken; install it, or give its path"
+    yield from _destinations_named_like_end_signal(project.handoff)
     for position, pattern in enumerate(project.handoff.allowed_routes):
         host = pattern.rpartition("@")[2] if "@" in pattern else "*"
         if pattern.startswith("tel:"):
             continue
         if not host.strip("*."):
-            yield f"handoff.allowed_routes[{position}]: names no host, so it allows any; write sip:*@HOST"
+            yield f"handoff.allowed_routes[{position}]: names no host, so it allows any host; write sip:*@HOST"
         elif host.endswith(".*") and re.search("[A-Za-z]", host):
-            yield f"handoff.allowed_routes[{position}]: allows any domain under the star; write the host's whole name"
+            yield f"handoff.allowed_routes[{position}]: allows any domain for the star; write the full host name"
 
 
-def _named_like_an_end(handoff: HandoffConfig) -> Iterator[str]:
-    """Find destinations that a Studio script takes for the end of a conversation."""
+def _destinations_named_like_end_signal(handoff: HandoffConfig) -> Iterator[str]:
+    """Find destinations that a Studio script mistakes for the end of a conversation."""
     ends = {template.text.casefold(): parameter for parameter, template in handoff.end_signal.items()}
     for name in handoff.destinations:
         if parameter := ends.get(name.casefold()):
-            yield f"handoff.destinations.{name}: has the value of end_signal.{parameter}; a script takes it for the end"
+            yield f"handoff.destinations.{name}: is the value of end_signal.{parameter} too; rename it"
 
 
 def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]]:
-    """Find the URIs that we call, with their keys, and the transport of one that names none."""
+    """Find the URIs that we call, each with its key and the transport to use if the URI names none."""
     if isinstance(project.agent, SipAgentConfig):
         for position, uri in enumerate(project.agent.uri):
             yield f"agent.uri[{position}]", uri, project.agent.transport
@@ -118,10 +118,10 @@ def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]
             yield f"handoff.destinations.{name}.uri", destination.uri, None
 
 
-def _of_websocket(agent: WebsocketAgentConfig) -> Iterator[str]:
+def _websocket_warnings(agent: WebsocketAgentConfig) -> Iterator[str]:
     if agent.ca_file is not None and urlsplit(agent.url).scheme == "ws":
-        yield "agent.ca_file: ws:// shows no certificate to check; write wss:// in agent.url"
-    if (agent.headers or agent.signature_token) and _is_clear_and_far(agent.url):
+        yield "agent.ca_file: has no effect, as ws:// has no certificate; write wss:// in agent.url"
+    if (agent.headers or agent.signature_token) and _is_unencrypted_and_remote(agent.url):
         yield "agent.url: credentials travel unencrypted in the headers; write wss://"
 
 
@@ -136,12 +136,12 @@ def _pop_links(config: Config) -> Iterator[str]:
     if not any("pop_url" in template.names for _, p in all_projects(config) for template in p.handoff.signal.values()):
         return
     if _is_local(config.http.public_url):
-        yield "http.public_url: a desktop cannot open the {pop_url} of a Signal there; write the address it reaches"
+        yield "http.public_url: a desktop cannot open a {pop_url} at this address; write one that it can reach"
     if config.http.pop_link_secret is None:
-        yield "http.pop_link_secret: null, so {pop_url} links die with a restart; give a long random text"
+        yield "http.pop_link_secret: null, so {pop_url} links stop working after a restart; give a long random text"
 
 
-def _is_clear_and_far(url: str | None) -> bool:
+def _is_unencrypted_and_remote(url: str | None) -> bool:
     return url is not None and urlsplit(url).scheme in ("http", "ws") and not _is_local(url)
 
 

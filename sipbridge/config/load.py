@@ -1,4 +1,4 @@
-"""From the file to the configuration, or to everything that is wrong with it."""
+"""The loader: from the file to the configuration, or to every problem of the file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from sipbridge.errors import ConfigError
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read and check the configuration file.
 
-    Raises `ConfigError` with every fault at once, one line each: `FILE:LINE: key.path: what is wrong; what would be
-    right`. No line shows a value that could be a secret.
+    Raises `ConfigError` with every problem, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
+    No line shows a value that could be a secret.
     """
     document = read_document(path)
     base = path.absolute().parent
     written = document.tree
     if not isinstance(written, dict):
-        raise ConfigError([Problem((), "is no mapping; write at least the key clients").line(path)])
-    # Read even where it is left out: its default is a path, which is relative to this file like any other.
+        raise ConfigError([Problem((), "is not a mapping; write at least the key clients").line(path)])
+    # Added if it is missing: its default is a path, which is relative to this file like any other.
     written.setdefault("store", {})
     resolved = resolve(written, base, environ)
     problems = [*document.repeated, *resolved.problems, *cross_check(resolved.tree)]
@@ -47,21 +47,21 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         problems += [*certificate_problems(config.sip.tls), *authority_problems(config)]
         if not problems:
             return config
-    told = {_explained(problem, resolved) for problem in problems}
-    raise ConfigError([problem.line(path, document.line_of(problem.path)) for problem in sorted(told, key=_place)])
+    explained = {_explained(problem, resolved) for problem in problems}
+    raise ConfigError([problem.line(path, document.line_of(problem.path)) for problem in sorted(explained, key=_place)])
 
 
 def _remarks(document: Document, resolved: Resolved) -> Iterator[Problem]:
-    """Find what is valid YAML and probably not meant: visible in the writing alone."""
+    """Find text that is valid YAML but probably not intended. The values alone do not show it."""
     for path in document.cut_short:
         yield Problem(path, "ends where a comment begins; put the value in quotes if the # is part of it")
     for path in resolved.unbraced:
-        yield Problem(path, "holds a $NAME without braces, which stays as it is; write ${NAME} for a variable")
+        yield Problem(path, "holds a $NAME without braces, which is not replaced; write ${NAME} for a variable")
     yield from short_secrets(resolved.tree)
 
 
 def _explained(problem: Problem, resolved: Resolved) -> Problem:
-    """Name the variable or file that an empty value came from, which is what has to change."""
+    """Name the variable or file that an empty value came from, since that is what has to change."""
     # A text may stand for a list of one, whose entry then has the problem.
     for path in (problem.path, problem.path[:-1]):
         if origin := resolved.empty.get(path):

@@ -1,4 +1,4 @@
-"""The configuration, as `load_config` returns it. Attribute names are the keys of the file."""
+"""The configuration as `load_config` returns it. Attribute names are the keys of the file."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ REMARKS = "remarks"  # key of pydantic's validation context: the `Remarks` about
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """What the writing of the file shows and its values do not.
+    """The facts about a file that its values do not show.
 
-    `warnings` read like those of `find_warnings`; `lines` holds the line of each key, by its dotted path.
+    `warnings` have the form of those of `find_warnings`. `lines` holds the line of each key, by its dotted path.
     """
 
     warnings: tuple[str, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def line_of(self, warning: str) -> int | None:
-        """Return the line of the key that a warning begins with; None if the file leaves it out."""
+        """Return the line of the key that a warning begins with; None if the key is not in the file."""
         key = warning.partition(": ")[0]
         return self.lines.get(key)
 
 
 class TlsConfig(Section):
-    """`sip.tls`: who we are, and whom we trust."""
+    """`sip.tls`: our certificate, and the authorities that we trust."""
 
     certificate_file: ReadableFile | None = None
     private_key_file: ReadableFile | None = None
@@ -79,12 +79,12 @@ class TlsConfig(Section):
     @classmethod
     def _needs_ca(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic calls it)
         if value and info.data.get("ca_file", ...) is None:
-            raise ValueError("needs an authority to check certificates against; give sip.tls.ca_file")
+            raise ValueError("needs an authority that certificates are checked against; give sip.tls.ca_file")
         return value
 
 
 class SipConfig(Section):
-    """`sip`: the trunk side."""
+    """`sip`: the trunk."""
 
     listen: Annotated[tuple[ListenUrl, ...], Field(min_length=1)] = (
         ListenUrl("udp://0.0.0.0:5060"),
@@ -105,7 +105,9 @@ class SipConfig(Section):
         # RTP takes the even port and RTCP the odd one above it (RFC 3550, 11).
         first, last = value
         if first > last or first % 2 or not last % 2:
-            raise ValueError("is no range of port pairs; give an even first and a higher odd last, like [20000, 29999]")
+            raise ValueError(
+                "is not a valid range of port pairs; give an even first and a higher odd last port, like [20000, 29999]"
+            )
         return value
 
     @field_validator("codecs", "listen")
@@ -113,12 +115,12 @@ class SipConfig(Section):
     def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         fixed = [entry for entry in value if not entry.endswith(":0")]
         if len(fixed) != len(set(fixed)):
-            raise ValueError("holds an entry twice; give each once")
+            raise ValueError("has an entry twice; give each once")
         return value
 
 
 class AdminConfig(Section):
-    """`http.admin`: who may drain, reload and look. Without keys nobody may; `listen` is None for `http.listen`."""
+    """`http.admin`: access to drain, reload and status. None without keys. `listen` None uses `http.listen`."""
 
     keys: tuple[ApiKey, ...] = ()
     listen: HostPort | None = None
@@ -127,14 +129,14 @@ class AdminConfig(Section):
     @classmethod
     def _needs_keys(cls, value: HostPort | None, info: ValidationInfo) -> HostPort | None:
         if value and not info.data.get("keys", ...):
-            raise ValueError("is for nobody without keys; give http.admin.keys")
+            raise ValueError("has no effect without keys; give http.admin.keys")
         return value
 
 
 class HttpConfig(Section):
-    """`http`: the API, and what its links and pages are made with. The rate is that of one key.
+    """`http`: the API, its links and its pages. The rate is per key.
 
-    `allowed_origins` are those of web pages that may call the API; `*` is any.
+    `allowed_origins` are the origins of web pages that may call the API; `*` is any.
     """
 
     listen: HostPort = HostPort("127.0.0.1:8080")
@@ -160,9 +162,9 @@ class HttpConfig(Section):
 
 
 class StoreConfig(Section):
-    """`store`: where records are kept. A relative SQLite path has become absolute in `url`.
+    """`store`: the database of records. A relative SQLite path is absolute in `url`.
 
-    `journal` is where the calls in progress are noted, for a start after a crash; None where it stands beside SQLite's
+    `journal` is the file of the calls in progress, which a start after a crash reads. None puts it beside the SQLite
     file, see `journal_path`.
     """
 
@@ -178,9 +180,9 @@ class StoreConfig(Section):
             return value
         path = value.removeprefix(SQLITE_PREFIX)
         if not path or path == value or "?" in path:
-            raise ValueError("is no store; write sqlite:///PATH or redis://HOST:PORT/DB")
+            raise ValueError("is not a valid store; write sqlite:///PATH or redis://HOST:PORT/DB")
         if path == ":memory:":
-            raise ValueError("would forget its records with the process; write sqlite:///PATH")
+            raise ValueError("would lose its records when the process ends; write sqlite:///PATH")
         base: Path | None = (info.context or {}).get(BASE)
         return f"{SQLITE_PREFIX}{base / path}" if base else value
 
@@ -190,7 +192,7 @@ class StoreConfig(Section):
         # The journal replaces its file again and again: the records would be gone.
         taken = _database_files(info.data.get("url", ""))
         if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
-            raise ValueError("is a file of store.url's; name another, or leave it out")
+            raise ValueError("is a file of the database in store.url; name another, or remove the key")
         return value
 
     @property
@@ -200,7 +202,7 @@ class StoreConfig(Section):
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The database file, or None where the store is no SQLite."""
+        """The database file; None if the store is not SQLite."""
         return Path(self.url.removeprefix(SQLITE_PREFIX)) if self.url.startswith(SQLITE_PREFIX) else None
 
     @property
@@ -215,7 +217,7 @@ def _database_files(url: str) -> tuple[Path, ...]:
 
 
 class CxoneConfig(Section):
-    """`cxone`: the client's tenant. `api_url` is None where the tenant is asked for it."""
+    """`cxone`: the client's tenant. `api_url` None discovers it."""
 
     issuer: HttpUrl = "https://cxone.niceincontact.com"
     api_url: HttpUrl | None = None
@@ -229,7 +231,7 @@ class CxoneConfig(Section):
 
 
 class HeaderNames(Section):
-    """`headers`: which headers of the INVITE mean what. They match in any case."""
+    """`headers`: the headers of the INVITE that the bridge reads, by their meaning. They match in any case."""
 
     auth_token: HeaderName = "X-Auth-Token"  # noqa: S105 (the name of a header)
     contact_id: HeaderName = "X-InContact-ContactId"
@@ -241,20 +243,20 @@ class HeaderNames(Section):
     @classmethod
     def _not_the_token(cls, value: str, info: ValidationInfo) -> str:
         if value.lower() == str(info.data.get("auth_token")).lower():
-            raise ValueError("is the header of the token too; give it one of its own")
+            raise ValueError("is also the header of the token; give another")
         return value
 
     @cached_property
     def passed(self) -> re.Pattern[str]:
-        """Matches the lower-case names of the headers that go to the agent."""
+        """A pattern of the lower-case names of the headers that are passed to the agent."""
         return re.compile("|".join(translate(pattern.lower()) for pattern in self.pass_to_agent) or r"(?!)")
 
 
 class ProjectConfig(Section):
-    """One voice agent of a client. `auth_token` is None where the client has but this one project and no token.
+    """One voice agent of a client. `auth_token` may be None if this is the only project of the client.
 
-    `media_timeout_seconds` is how long a caller's RTP may be away, None where for ever. `tts_command` reads text on its
-    standard input and writes a WAV to its standard output; None where nothing does.
+    `media_timeout_seconds` is how long a caller's RTP may be missing; None is forever. `tts_command` reads text from
+    its standard input and writes a WAV to its standard output; None speaks nothing.
     """
 
     auth_token: AuthToken | None
@@ -283,7 +285,7 @@ class ClientConfig(Section):
 
 
 class Config(Section):
-    """The whole file. What spans several keys (numbers, tokens, destinations) is checked by `load_config` alone."""
+    """The whole file. Only `load_config` checks the rules that span several keys (numbers, tokens, destinations)."""
 
     sip: SipConfig = SipConfig()
     http: HttpConfig = HttpConfig()
@@ -293,19 +295,24 @@ class Config(Section):
     _remarks: Remarks = PrivateAttr(default_factory=Remarks)
 
     def model_post_init(self, context: Mapping[str, object] | None, /) -> None:
-        """Keep what was seen in the file."""
+        """Keep the remarks about the file."""
         remarks = (context or {}).get(REMARKS)
         if isinstance(remarks, Remarks):
             self._remarks = remarks
 
     @property
     def remarks(self) -> Remarks:
-        """What was seen in the file it was read from."""
+        """The remarks about the file that this was read from."""
         return self._remarks
 
     def client_of(self, number: str) -> tuple[str, ClientConfig] | None:
-        """The client, with its id, that a number belongs to, however the number is written."""
+        """Return the client that a number belongs to, with its id; the separators of the number do not matter."""
         return self._clients_by_number.get(number_key(number))
+
+    def find_project(self, client: str, project: str) -> ProjectConfig | None:
+        """Return a project by the ids of its client and its own; None if there is no such project."""
+        found = self.clients.get(client)
+        return found.projects.get(project) if found else None
 
     @cached_property
     def routing_headers(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""All projects of a configuration, whatever client has them."""
+"""All projects of a configuration, across its clients."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ProjectKey(NamedTuple):
 
     @property
     def path(self) -> KeyPath:
-        """Where the project stands in the file."""
+        """The key path of the project in the file."""
         return ("clients", self.client, "projects", self.project)
 
 
 def all_projects(config: Config) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
-    """Go through all projects, in the order of the file."""
+    """Yield all projects, in the order of the file."""
     for client_id, client in config.clients.items():
         for project_id, project in client.projects.items():
             yield ProjectKey(client_id, project_id), project

@@ -21,7 +21,7 @@ _TLS_OPENED_ONCE = ("require_client_certificate",)
 
 
 class Merged(NamedTuple):
-    """What a reload leads to.
+    """The result of a merge.
 
     `config` is the configuration of new calls, `restart_required` the keys whose change waits for a restart, and
     `tls_files` the files of `sip.tls` to read again: those that wait are left out, and the loaded ones stay in use.

@@ -37,7 +37,7 @@ _OPEN_NAME = re.compile(rf"data\..+|headers\.[Xx]-{NAME_CHARACTER}+")
 
 
 class SignalTemplate:
-    """A text with names in braces, read once so that it renders quickly.
+    """A text with names in braces, parsed once so that it renders quickly.
 
     `{{` and `}}` are literal braces. Raises `ValueError` for broken braces and unknown names.
     """
@@ -53,7 +53,7 @@ class SignalTemplate:
     def render(self, values: Mapping[str, str]) -> str:
         """Fill in the values: `{"destination": …, "data.order": …, "headers.X-Queue": …}`.
 
-        The names of headers match in any case. A name that the values lack is the empty string.
+        Header names match in any case. A name without a value becomes the empty string.
         """
         if self._has_headers:
             folded = {name.lower(): value for name, value in values.items() if name.startswith(_HEADERS)}
@@ -80,12 +80,12 @@ class SignalTemplate:
         if isinstance(value, cls):
             return value
         if not isinstance(value, str):
-            raise ValueError("is not text; put it in quotes")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+            raise ValueError("is not text; put it in quotes")  # noqa: TRY004 (pydantic reports a ValueError as an error of the field)
         return cls(value)
 
 
 def _parse(text: str) -> tuple[tuple[tuple[bool, str], ...], list[str]]:
-    """Split into literals and look-up keys, told apart by the flag; and list the names as they are written."""
+    """Split into literals and lookup keys, for which the flag is True; also return the names as they are written."""
     parts: list[tuple[bool, str]] = []
     names: list[str] = []
     end = 0
@@ -95,7 +95,7 @@ def _parse(text: str) -> tuple[tuple[tuple[bool, str], ...], list[str]]:
         name = token[1]
         if name is None:
             if len(token[0]) == 1:
-                raise ValueError(f"has a lone `{token[0]}`; write {{name}}, or {{{{ and }}}} for literal braces")
+                raise ValueError(f"has an unpaired `{token[0]}`; write {{name}}, or {{{{ and }}}} for literal braces")
             parts.append((False, token[0][0]))
             continue
         _check_name(name)
@@ -112,6 +112,8 @@ def _check_name(name: str) -> None:
         return
     near = difflib.get_close_matches(name, NAMES, n=1)
     right = (
-        f"did you mean {{{near[0]}}}?" if near else f"known are {', '.join(sorted(NAMES))}, data.NAME, headers.X-NAME"
+        f"did you mean {{{near[0]}}}?"
+        if near
+        else f"the known names are {', '.join(sorted(NAMES))}, data.NAME, headers.X-NAME"
     )
     raise ValueError(f"has the unknown name {{{name}}}; {right}")

@@ -1,4 +1,4 @@
-"""What the parameters of a SIP URI ask for (RFC 3261, 19.1.1): a transport, and SRTP by a parameter of our own."""
+"""The parameters of a SIP URI (RFC 3261, 19.1.1): its transport, and SRTP by a parameter of our own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sipbridge.config.addresses import NO_IPV6
 SrtpUse = Literal["disabled", "optional", "mandatory"]
 
 _WISHES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
-_IPV6 = re.compile(r"(?:^|^sips?:|;maddr=)\[", re.IGNORECASE)  # a reference to it, as host or in its place
+_IPV6 = re.compile(r"(?:^|^sips?:|;maddr=)\[", re.IGNORECASE)  # an address in brackets, as the host or instead of it
 _HOST = re.compile(r"(?:sips?:)?([^:;]*)(?::([0-9]+))?(.*)", re.IGNORECASE | re.DOTALL)
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 
 
 def sip_transport(uri: str) -> str | None:
-    """Return the transport that a SIP URI names, in lower case; None where it names none."""
+    """Return the transport that a SIP URI names, in lower case; None if it names none."""
     if uri.lower().startswith("sips:"):
         return "tls"
     found = re.search(r";transport=([^;]+)", _split(uri)[1].lower())
@@ -24,9 +24,9 @@ def sip_transport(uri: str) -> str | None:
 
 
 def split_srtp(uri: str) -> tuple[str, SrtpUse]:
-    """Take `;srtp` off a SIP URI: returns it as others may see it, and what it asks for; alone it is `mandatory`.
+    """Split `;srtp` off a SIP URI: return the URI as others may see it, and the use of SRTP; `;srtp` is `mandatory`.
 
-    Raises `ValueError` where it asks for something else, or twice.
+    Raises `ValueError` for another value, or for two of them.
     """
     user, address, headers = _split(uri)
     found = list(_SRTP.finditer(address))
@@ -35,12 +35,12 @@ def split_srtp(uri: str) -> tuple[str, SrtpUse]:
     wish = found[0][1]
     use = _WISHES.get("mandatory" if wish is None else wish.lower())
     if use is None or len(found) > 1:
-        raise ValueError("has no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
+        raise ValueError("has no valid srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
     return user + _SRTP.sub("", address) + headers, use
 
 
 def with_srtp(uri: str, use: SrtpUse) -> str:
-    """Have a SIP URI without the parameter ask for a use of SRTP."""
+    """Add a use of SRTP to a SIP URI without one."""
     if use == "disabled":
         return uri
     address, mark, headers = uri.partition("?")
@@ -48,9 +48,9 @@ def with_srtp(uri: str, use: SrtpUse) -> str:
 
 
 def check_called(uri: str) -> SrtpUse:
-    """Return the use of SRTP that a URI asks of a call of ours.
+    """Return the use of SRTP in a call of ours to this URI.
 
-    Raises `ValueError` for a URI that we cannot call: an IPv6 address, or an `srtp` parameter that is none.
+    Raises `ValueError` for a URI that we cannot call: an IPv6 address, or an invalid `srtp` parameter.
     """
     if _IPV6.search(_split(uri)[1]):
         raise ValueError(NO_IPV6)
@@ -58,9 +58,9 @@ def check_called(uri: str) -> SrtpUse:
 
 
 def user_of(uri: str) -> str:
-    """Return the user part of a SIP URI, without its password and still escaped; of a tel URI its number.
+    """Return the user part of a SIP URI, still escaped and without the password, or the number of a tel URI.
 
-    A SIP URI's keeps the parameters of a number (`+1555;npdi`). It is empty if there is none.
+    The user part keeps the parameters of a number (`+1555;npdi`). It is empty if there is none.
     """
     scheme, _, rest = uri.partition(":")
     if scheme.lower() == "tel":
@@ -70,7 +70,7 @@ def user_of(uri: str) -> str:
 
 
 def with_transport(uri: str, transport: str | None) -> str:
-    """Add the transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
+    """Add a transport to a SIP URI that names none (RFC 3261, 19.1.1)."""
     if transport is None or sip_transport(uri) is not None:
         return uri
     address, mark, headers = uri.partition("?")
@@ -78,22 +78,22 @@ def with_transport(uri: str, transport: str | None) -> str:
 
 
 def hop_of(uri: str) -> tuple[str, int, str]:
-    """Return where the requests to a SIP URI go: host, port, 0 where it names none, and transport, "" for none."""
+    """Return the next hop of requests to a SIP URI: host, port (0 if none is named) and transport ("" if none)."""
     found = _HOST.fullmatch(_split(uri)[1])
     if found is None:
         return "", 0, ""
     host, port, parameters = found.groups()
-    maddr = re.search(r";maddr=([^;]+)", parameters, re.IGNORECASE)  # in the host's place (RFC 3261, 19.1.1)
+    maddr = re.search(r";maddr=([^;]+)", parameters, re.IGNORECASE)  # instead of the host (RFC 3261, 19.1.1)
     return maddr[1] if maddr else host, int(port or 0), sip_transport(uri) or ""
 
 
 def same_host(uri: str, other: str) -> bool:
-    """True if two SIP URIs name one host, on whatever port."""
+    """True if two SIP URIs name the same host, on any port."""
     return hop_of(uri)[0].lower().rstrip(".") == hop_of(other)[0].lower().rstrip(".")
 
 
 def _split(uri: str) -> tuple[str, str, str]:
-    """Split into what is before the host, host with parameters, and headers, separators included."""
+    """Split into user part, host with parameters, and headers, including separators."""
     before, mark, headers = uri.partition("?")
     user, at, address = before.rpartition("@")
     return user + at, address, mark + headers

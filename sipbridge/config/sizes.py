@@ -1,4 +1,4 @@
-"""What the calls of a configuration take of the machine."""
+"""The resources of the machine that the calls of a configuration need."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _PER_LEG = 2  # RTP and RTCP, a socket and a port each
 
 
 def ports_per_call(config: Config) -> int:
-    """Return how many UDP ports a call takes at most."""
+    """Return the number of UDP ports that one call needs at most."""
     return max(_PER_LEG * _legs(project) for _, project in all_projects(config))
 
 
 def descriptors_per_call(config: Config) -> int:
-    """Return how many file descriptors a call takes at most."""
+    """Return the number of file descriptors that one call needs at most."""
     return max(
         _PER_LEG * _legs(project) + isinstance(project.agent, WebsocketAgentConfig)
         for _, project in all_projects(config)
@@ -24,9 +24,9 @@ def descriptors_per_call(config: Config) -> int:
 
 
 def _legs(project: ProjectConfig) -> int:
-    """Count a call's legs while a destination rings: a SIP agent hears of the end, so it stays until then."""
+    """Count the legs of a call while a destination rings. A SIP agent stays until it is notified of the outcome."""
     agent = isinstance(project.agent, SipAgentConfig)
-    # With a route, a handoff may ask for `invite` whatever the destinations say.
+    # With a route, a handoff may request `invite` whatever the destinations are.
     calls_out = bool(project.handoff.allowed_routes) or any(
         isinstance(destination, InviteDestination) for destination in project.handoff.destinations.values()
     )

@@ -1,4 +1,4 @@
-"""From what the file says to what it means: `${NAME}` and `file:PATH` replaced by what they name."""
+"""The replacement of `${NAME}` and `file:PATH` by the variables and files that they name."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sipbridge.config.problems import KeyPath, Problem
 
 _FILE_PREFIX = "file:"
 _VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
-# As a shell writes it; here it is plain text.
+# A variable in a shell; here it is plain text.
 _UNBRACED = re.compile(r"(?<!\$)\$[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Unresolved:
-    """Stands in the tree where a variable or a file is missing, so that the rest can still be checked."""
+    """The value of a missing variable or file in the tree, so that the rest can still be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A tree with variables and files put in.
+    """A tree with variables and files replaced by their content.
 
-    What is missing became `Unresolved` and a problem. `empty` holds the source of each value that is empty;
-    `empty_variables` the first variable without a value in each text that has more than it. `unbraced` are values with
-    a `$NAME`, which stays as it is.
+    A missing one is `Unresolved` in the tree, and a problem. `empty` holds the source of each empty value, and
+    `empty_variables` the first empty variable in each text that uses one. `unbraced` are the texts with a `$NAME`,
+    which is not replaced.
     """
 
     tree: object
@@ -38,7 +38,7 @@ class Resolved:
 
 
 def resolve(tree: object, base: Path, environ: Mapping[str, str]) -> Resolved:
-    """Put in variables and files."""
+    """Replace variables and files by their content."""
     found = Resolved(None, [], {}, {}, [])
 
     def walk(node: object, path: KeyPath) -> object:
@@ -66,14 +66,14 @@ def resolve(tree: object, base: Path, environ: Mapping[str, str]) -> Resolved:
 
 def _resolved(text: str, base: Path, environ: Mapping[str, str]) -> str:
     filled = _VARIABLE.sub(lambda found: _variable(found, environ), text)
-    # Judged by what the file says: the value of a variable cannot make us read a file.
+    # Decided by the text of the file: the value of a variable cannot make the bridge read a file.
     return _file_text(base / filled.removeprefix(_FILE_PREFIX)) if text.startswith(_FILE_PREFIX) else filled
 
 
 def _origin(text: str) -> str:
-    """Say where an empty value came from."""
+    """Return the source of an empty value, as the subject of a sentence."""
     if text.startswith(_FILE_PREFIX):
-        return "the file that is named here"
+        return "the file named here"
     return f"the environment variable {_VARIABLE.findall(text)[0][0]}"
 
 
@@ -90,16 +90,16 @@ def _file_text(path: Path) -> str:
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError:
-        raise ValueError(f"the file {path} is not UTF-8 text; give a text file") from None
+        raise ValueError(f"the file {path} is not valid UTF-8; give a text file") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"the file {path} cannot be read: {explain_file_error(error)}; give a readable file") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def select(tree: object, *steps: Hashable) -> Iterator[tuple[KeyPath, object]]:
-    """Find what a key path names, with its full path; `...` steps into every entry of a mapping or list.
+    """Yield the values that a key path names, each with its full path; `...` matches every entry of a mapping or list.
 
-    What has another shape than the path expects is passed over: it is reported where the models are checked.
+    A value of another shape than the path expects is skipped: the check of the models reports it.
     """
     if not steps:
         yield (), tree

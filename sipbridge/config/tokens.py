@@ -1,4 +1,4 @@
-"""Tokens and keys that callers show to us. Only a digest of each is kept."""
+"""Tokens of INVITEs and keys of HTTP requests. Only a digest of each is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-MAX_SECRET_BYTES = 256  # a longer token is refused on the trunk
+MAX_SECRET_BYTES = 256  # an INVITE with a longer token is rejected
 SAFE_CHARACTERS = 16  # a shorter secret can be guessed
 
 _HASH_PREFIX = "sha256:"
@@ -20,13 +20,13 @@ _MASK = "**********"
 
 
 class HashedSecret:
-    """A secret that can be recognised and not read back.
+    """A secret that can be recognised but not read back.
 
-    Made from plain text or from a hash, `sha256:<salt hex>:<hex digest of HMAC-SHA256(salt, secret)>`. It is checked
-    for each INVITE on the SIP thread, so the hash is a fast one and no key derivation that takes milliseconds on
-    purpose; that is enough for long random strings, which cannot be guessed, and is not for words that people choose.
+    Made from plain text or from a hash, `sha256:<salt hex>:<hex digest of HMAC-SHA256(salt, secret)>`. The SIP thread
+    checks it for each INVITE, so the hash is fast, unlike a key derivation, which takes milliseconds on purpose. A fast
+    hash protects long random strings, which cannot be guessed, but not words that people choose.
 
-    Raises `ValueError` for a text that can be neither a secret nor a hash; the message never shows the text.
+    Raises `ValueError` for a text that is neither a valid secret nor a valid hash. The error does not show the text.
     """
 
     __slots__ = ("_digest", "_salt")
@@ -35,7 +35,7 @@ class HashedSecret:
         if text.startswith(_HASH_PREFIX):
             parts = _HASH.fullmatch(text)
             if not parts:
-                raise ValueError("is not a hash that can be read; make one with `sipbridge hash-token`")
+                raise ValueError("is not a valid hash; make one with `sipbridge hash-token`")
             self._salt, self._digest = bytes.fromhex(parts[1]), bytes.fromhex(parts[2])
         else:
             check_plain(text)
@@ -43,7 +43,7 @@ class HashedSecret:
             self._digest = _digest(self._salt, text)
 
     def matches(self, candidate: str) -> bool:
-        """Whether this is the secret; takes as long for a wrong one as for the right one."""
+        """Return True for the secret. A wrong candidate takes as long as the right one."""
         return hmac.compare_digest(self._digest, _digest(self._salt, candidate))
 
     def __repr__(self) -> str:
@@ -60,51 +60,51 @@ class HashedSecret:
         if isinstance(value, cls):
             return value
         if not isinstance(value, str):
-            raise ValueError("is not text; put it in quotes")  # noqa: TRY004 (pydantic reports a ValueError as a fault of the field)
+            raise ValueError("is not text; put it in quotes")  # noqa: TRY004 (pydantic reports a ValueError as an error of the field)
         return cls(value)
 
 
 class AuthToken(HashedSecret):
-    """What an INVITE must show to reach a project."""
+    """The token of an INVITE to a project."""
 
     __slots__ = ()
 
 
 class ApiKey(HashedSecret):
-    """What an HTTP request must show to read and steer a project's calls."""
+    """The key of an HTTP request that reads or controls the calls of a project."""
 
     __slots__ = ()
 
 
 def matches_any(known: Iterable[HashedSecret], candidate: str) -> bool:
-    """Whether it is one of these; each is compared, so that the time does not tell which."""
+    """Return True for one of these. Each is compared, so that the time does not reveal which one it is."""
     return any([secret.matches(candidate) for secret in known])  # noqa: C419 (a generator would stop at the first)
 
 
 def is_hash(text: str) -> bool:
-    """Whether a text is a hash made by `hash_secret`."""
+    """Return True for a hash made by `hash_secret`."""
     return _HASH.fullmatch(text) is not None
 
 
 def hash_secret(text: str) -> str:
-    """Hash a secret for the configuration file, under a new salt. Raises `ValueError` as `check_plain` does."""
+    """Return the hash of a secret for the configuration file, with a new salt. Raises `ValueError` as `check_plain`."""
     check_plain(text)
     salt = secrets.token_bytes(16)
     return f"{_HASH_PREFIX}{salt.hex()}:{_digest(salt, text).hex()}"
 
 
 def check_plain(text: str) -> None:
-    """Raise `ValueError` unless the text survives a trip in a SIP or HTTP header unchanged."""
+    """Raise `ValueError` unless a SIP or HTTP header carries the text unchanged."""
     if not text:
         raise ValueError("is empty; give a long random text")
     if text.startswith(_HASH_PREFIX):
-        raise ValueError("is a hash already; give the secret itself")
+        raise ValueError("is already a hash; give the secret itself")
     if not (text.isascii() and text.isprintable()) or text != text.strip():
-        raise ValueError("cannot travel in a header; use printable ASCII with no blank at either end")
+        raise ValueError("cannot be sent in a header; use printable ASCII without a blank at either end")
     if len(text) > MAX_SECRET_BYTES:
         raise ValueError(f"is too long; use at most {MAX_SECRET_BYTES} characters")
 
 
 def _digest(salt: bytes, text: str) -> bytes:
-    # surrogatepass: bytes that are no UTF-8 reach us as lone surrogates, and must be a wrong token, not an error.
+    # surrogatepass: bytes that are not UTF-8 arrive as lone surrogates. They are a wrong token, not an error.
     return hmac.digest(salt, text.encode("utf-8", "surrogatepass"), "sha256")

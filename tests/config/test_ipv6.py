@@ -53,4 +53,4 @@ def test_what_others_call_and_http_may_have_ipv6_addresses(tmp_path: Path) -> No
 
 def test_a_trusted_network_that_can_never_match_gets_a_warning(tmp_path: Path) -> None:
     found = find_warnings(load(tmp_path, tree(sip={"trusted_sources": ["192.0.2.0/24", "2001:db8::/32"]})))
-    assert "sip.trusted_sources: SIP uses IPv4 only in this release, and no IPv6 network matches" in found[0]
+    assert "sip.trusted_sources: SIP uses IPv4 only in this release, so an IPv6 network never matches" in found[0]

@@ -70,13 +70,13 @@ def test_an_unknown_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
     assert found == f"{PROJECT}.handoff.destinations.care.skil: is an unknown key; did you mean skill?"
     (found,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b", "zzz": 1}))
     assert found.endswith(
-        "known here: answer_timeout_seconds, headers, password, silence_timeout_seconds, transport, trusted_sources, "
-        "type, uri, username"
+        "the known ones are answer_timeout_seconds, headers, password, silence_timeout_seconds, transport, "
+        "trusted_sources, type, uri, username"
     )
 
 
 def test_missing_sections_are_told(tmp_path: Path) -> None:
-    assert faults(tmp_path, {"sip": {}}) == ["clients: is missing; it must be given"]
+    assert faults(tmp_path, {"sip": {}}) == ["clients: is missing; it is required"]
     assert faults(tmp_path, {"clients": {}}) == ["clients: has too few entries; give at least 1"]
     assert faults(tmp_path, tree(sip=None)) == ["sip: is not a mapping; write KEY: VALUE below it"]
 
@@ -96,7 +96,7 @@ def test_a_key_with_a_line_break_makes_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", ["+19995550001", "1 (999) 555.0001", "[1]999-555-0001"])
 def test_a_number_belongs_to_one_client_once(tmp_path: Path, other: str) -> None:
     clients = {"acme": client(), "zeta": client(pseudo_numbers=["3", other])}
-    right = "is the number of clients.acme.pseudo_numbers[0] too; give a number to one client, once"
+    right = "is also the number of clients.acme.pseudo_numbers[0]; give each number once, to one client"
     assert faults(tmp_path, tree(clients=clients)) == [f"clients.zeta.pseudo_numbers[1]: {right}"]
     alone = tree(clients={"acme": client(pseudo_numbers=["+19995550001", other])})
     assert faults(tmp_path, alone) == [f"clients.acme.pseudo_numbers[1]: {right}"]
@@ -113,7 +113,7 @@ def test_two_projects_of_a_client_have_two_tokens(tmp_path: Path, one: str, othe
     content = _two_projects({"auth_token": one}, {"auth_token": other})
     assert faults(tmp_path, content, {"T": "the-token"}) == [
         (
-            "clients.acme.projects.two.auth_token: is the token of clients.acme.projects.one.auth_token too;"
+            "clients.acme.projects.two.auth_token: is also the token of clients.acme.projects.one.auth_token;"
             " give each project of a client its own"
         )
     ]
@@ -131,13 +131,13 @@ def test_a_key_stands_for_one_project_of_all_clients(tmp_path: Path, one: str, o
         "zeta": client(pseudo_numbers=["3"], projects={"sales": project(api_keys=[other])}),
     }
     (found,) = faults(tmp_path, tree(clients=clients))
-    assert found.startswith(f"clients.zeta.projects.sales.api_keys[0]: is the key at {PROJECT}.api_keys[1] too; ")
+    assert found.startswith(f"clients.zeta.projects.sales.api_keys[0]: is also the key at {PROJECT}.api_keys[1]; ")
 
 
 def test_a_key_for_admin_opens_no_project(tmp_path: Path) -> None:
     content = with_project(api_keys=["key"]) | {"http": {"admin": {"keys": ["own", hash_secret("key")]}}}
     (found,) = faults(tmp_path, content)
-    assert found.startswith(f"http.admin.keys[1]: is the key at {PROJECT}.api_keys[0] too; ")
+    assert found.startswith(f"http.admin.keys[1]: is also the key at {PROJECT}.api_keys[0]; ")
 
 
 def test_no_token_is_allowed_for_a_client_with_one_project_alone(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_no_token_is_allowed_for_a_client_with_one_project_alone(tmp_path: Path)
 def test_a_token_is_not_left_out_by_mistake(tmp_path: Path) -> None:
     content = with_project()
     del content["clients"]["acme"]["projects"]["billing"]["auth_token"]
-    assert faults(tmp_path, content) == [f"{PROJECT}.auth_token: is missing; it must be given"]
+    assert faults(tmp_path, content) == [f"{PROJECT}.auth_token: is missing; it is required"]
 
 
 def test_destinations_are_defined(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_destinations_are_defined(tmp_path: Path) -> None:
         f"{PROJECT}.handoff.default: 'car' is not defined; did you mean care?"
     ]
     assert faults(tmp_path, with_project(agent={"type": "prompt", "destination": "zzz"})) == [
-        f"{PROJECT}.agent.destination: 'zzz' is not defined; known here: care"
+        f"{PROJECT}.agent.destination: 'zzz' is not defined; the known ones are care"
     ]
 
 

@@ -82,7 +82,7 @@ def test_bad_listen_addresses(tmp_path: Path, url: str) -> None:
 def test_one_port_may_be_given_once_but_port_zero_often(tmp_path: Path) -> None:
     assert len(load(tmp_path, tree(sip={"listen": ["udp://a:0", "udp://a:0"]})).sip.listen) == 2
     (found,) = faults(tmp_path, tree(sip={"listen": ["udp://a:5060", "udp://a:5060"]}))
-    assert found == "sip.listen: holds an entry twice; give each once"
+    assert found == "sip.listen: has an entry twice; give each once"
 
 
 def test_sources_are_networks(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_sources_are_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ports", [[20001, 30000], [20000, 20000], [30000, 20001], [20000, 29998]])
 def test_rtp_ports_are_pairs_beginning_even(tmp_path: Path, ports: list[int]) -> None:
     (found,) = faults(tmp_path, tree(sip={"rtp_ports": ports}))
-    assert found.startswith("sip.rtp_ports: is no range of port pairs; give an even first")
+    assert found.startswith("sip.rtp_ports: is not a valid range of port pairs; give an even first")
 
 
 @pytest.mark.parametrize("ports", [[20000], [20000, 20001, 20002], [0, 9], [20000, 65537], "20000-29999", 5])
@@ -339,7 +339,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("journal", ["sipbridge.db", "./sipbridge.db", "sipbridge.db-wal", "sipbridge.db.lock"])
 def test_the_journal_is_no_file_of_the_databases(tmp_path: Path, journal: str) -> None:
     (found,) = faults(tmp_path, tree(store={"journal": journal}))
-    assert found.startswith("store.journal: is a file of store.url's; ")
+    assert found.startswith("store.journal: is a file of the database in store.url; ")
 
 
 def test_an_absolute_store_and_redis_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_pseudo_number_has_digits(tmp_path: Path, number: object) -> None:
 
 @pytest.mark.parametrize("identifier", ["", "a b", "a/b", "..", "-a", "x" * 65])
 def test_ids_fit_into_a_path(tmp_path: Path, identifier: str) -> None:
-    assert any("is no usable id" in found for found in faults(tmp_path, tree(clients={identifier: client()})))
+    assert any("is not a valid id" in found for found in faults(tmp_path, tree(clients={identifier: client()})))
 
 
 def test_the_configuration_cannot_be_changed(tmp_path: Path) -> None:
@@ -402,9 +402,9 @@ def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("http", "fault"),
     [
-        ({"admin": {"listen": "127.0.0.1:8081"}}, "http.admin.listen: is for nobody without keys; "),
+        ({"admin": {"listen": "127.0.0.1:8081"}}, "http.admin.listen: has no effect without keys; "),
         ({"listen": "127.0.0.1:1", "admin": {"keys": ["k"], "listen": "127.0.0.1:1"}}, "http.admin: has the address "),
-        ({"admin": {"keys": ["caf\xe9"]}}, "http.admin.keys[0]: cannot travel in a header; "),
+        ({"admin": {"keys": ["caf\xe9"]}}, "http.admin.keys[0]: cannot be sent in a header; "),
         ({"max_requests_per_second": 0}, "http.max_requests_per_second: is too small; "),
     ],
 )
@@ -444,7 +444,7 @@ def test_what_is_not_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
 def test_a_websocket_agent_has_one_signature(tmp_path: Path) -> None:
     agent = {"type": "websocket", "url": "ws://a", "headers": {"x-twilio-signature": "s"}, "signature_token": "t"}
     (found,) = faults(tmp_path, with_project(agent=agent))
-    assert "agent.signature_token: writes X-Twilio-Signature, which agent.headers has too" in found
+    assert "agent.signature_token: sets X-Twilio-Signature, which is in agent.headers too" in found
 
 
 @pytest.mark.parametrize("name", ["User-to-User", "diversion", "HISTORY-INFO", "P-Asserted-Identity", "X-*"])
@@ -455,14 +455,14 @@ def test_standard_headers_may_be_passed_by_name(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("name", ["Via", "P-Asserted-*", "*", "Diversion*", "From"])
 def test_other_headers_are_not_passed(tmp_path: Path, name: str) -> None:
     (found,) = faults(tmp_path, with_project(headers={"pass_to_agent": [name]}))
-    assert "or name User-to-User, Diversion, History-Info, P-Asserted-Identity" in found
+    assert "or name one of User-to-User, Diversion, History-Info, P-Asserted-Identity" in found
 
 
 def test_the_caller_is_in_from_or_asserted(tmp_path: Path) -> None:
     config = load(tmp_path, with_project(headers={"caller": "p-asserted-identity"}))
     assert config.clients["acme"].projects["billing"].headers.caller == "P-Asserted-Identity"
     (found,) = faults(tmp_path, with_project(headers={"caller": "X-Caller"}))
-    assert "headers.caller: is none of the known values; write 'From' or 'P-Asserted-Identity'" in found
+    assert "headers.caller: is not a known value; write 'From' or 'P-Asserted-Identity'" in found
 
 
 HUGE = 10**400
@@ -517,5 +517,5 @@ def test_every_number_of_a_project_has_a_maximum(tmp_path: Path, changes: dict[s
 @pytest.mark.parametrize(("key", "value"), [("url", "sqlite:///a\0b"), ("journal", "a\0b")])
 def test_no_path_of_the_store_has_a_control_character(tmp_path: Path, key: str, value: str) -> None:
     assert faults(tmp_path, tree(store={key: value})) == [
-        f"store.{key}: holds a line break or a control character; write one line of text"
+        f"store.{key}: holds a line break or another control character; write one line of text"
     ]

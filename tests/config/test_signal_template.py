@@ -61,7 +61,7 @@ def test_names_tells_what_a_template_uses() -> None:
 
 @pytest.mark.parametrize("text", ["{", "}", "a { b", "{reason", "reason}", "{a{b}", "}{", "{{{"])
 def test_broken_braces_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"has a lone|unknown name"):
+    with pytest.raises(ValueError, match=r"has an unpaired|unknown name"):
         SignalTemplate(text)
 
 

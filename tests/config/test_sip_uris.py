@@ -42,16 +42,16 @@ def test_the_parameter_for_srtp_is_ours_and_is_taken_off(uri: str, sent: str, us
 
 @pytest.mark.parametrize("parameters", [";srtp=", ";srtp=disabled", ";srtp=yes", ";srtp;srtp", ";srtp=optional;srtp"])
 def test_another_wish_is_a_fault(tmp_path: Path, parameters: str) -> None:
-    with pytest.raises(ValueError, match="no usable srtp parameter; write ;srtp=mandatory or ;srtp=optional, once"):
+    with pytest.raises(ValueError, match="no valid srtp parameter; write ;srtp=mandatory or ;srtp=optional, once"):
         split_srtp(f"sip:a@b{parameters}")
     (fault,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": f"sip:a@b{parameters}"}))
-    assert "has no usable srtp parameter" in fault
+    assert "has no valid srtp parameter" in fault
 
 
 def test_a_call_that_cxone_makes_is_not_ours_to_encrypt(tmp_path: Path) -> None:
     destinations = {"care": {"method": "refer", "uri": "sip:a@b;srtp"}}
     (fault,) = faults(tmp_path, with_handoff(destinations=destinations))
-    assert "asks for SRTP of a call that CXone makes" in fault
+    assert "requests SRTP for a call that CXone makes" in fault
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_every_missing_variable_and_file_names_its_key(tmp_path: Path) -> None:
 def test_a_folder_or_bytes_for_a_file_are_faults(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     found = faults(tmp_path, with_project(auth_token="file:.", api_keys=["file:bytes"]))
-    assert "is not UTF-8 text" in found[0]
+    assert "is not valid UTF-8" in found[0]
     assert "Is a directory" in found[1]
 
 
@@ -108,22 +108,22 @@ def test_what_yaml_cannot_read_is_one_line_that_shows_no_value(tmp_path: Path, t
 
 @pytest.mark.parametrize("text", ["", "- a\n", "text", "# nothing"])
 def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text: str) -> None:
-    assert faults(tmp_path, text) == ["is no mapping; write at least the key clients"]
+    assert faults(tmp_path, text) == ["is not a mapping; write at least the key clients"]
 
 
 def test_a_key_given_twice_names_both_lines_wherever_it_stands(tmp_path: Path) -> None:
     text = "drain_seconds: 1\ndrain_seconds: 2\nsip: {max_calls: 1, max_calls: 2}\n"
     found = faults(tmp_path, text)
-    assert "drain_seconds: is given in line 1 and in line 2; keep one" in found
-    assert "sip.max_calls: is given in line 3 and in line 3; keep one" in found
-    assert "clients: is missing; it must be given" in found
+    assert "drain_seconds: is in line 1 and in line 2; keep one" in found
+    assert "sip.max_calls: is in line 3 and in line 3; keep one" in found
+    assert "clients: is missing; it is required" in found
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
         load_config(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"a: \xfc")
-    with pytest.raises(ConfigError, match="byte 3 is not UTF-8"):
+    with pytest.raises(ConfigError, match="byte 3 is not valid UTF-8"):
         load_config(tmp_path / "latin.yaml")
 
 
@@ -145,7 +145,7 @@ def test_an_empty_variable_is_named(tmp_path: Path, content: dict[str, Any]) -> 
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("\n")
     (found,) = faults(tmp_path, with_project(auth_token="file:token"))
-    assert found.endswith("auth_token: the file that is named here is empty; give it a value")
+    assert found.endswith("auth_token: the file named here is empty; give it a value")
 
 
 def test_a_fault_gives_the_line_of_its_key_or_of_the_one_above(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_lengths_are_told_in_characters(tmp_path: Path) -> None:
 def test_a_variable_that_leaves_a_text_unusable_because_it_is_empty_is_named(tmp_path: Path) -> None:
     content = tree(http={"public_url": "http://${HOST}:1"})
     (found,) = faults(tmp_path, content, {"HOST": ""})
-    assert found.startswith("http.public_url: has no usable host; ")
+    assert found.startswith("http.public_url: has no valid host; ")
     assert found.endswith(" (the environment variable HOST is empty)")
 
 

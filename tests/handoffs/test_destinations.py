@@ -79,7 +79,7 @@ def test_srtp_is_only_for_calls_that_the_bridge_makes() -> None:
     assert _plan(destination="sales", route=route, method="invite").uri == route
     with pytest.raises(HandoffInvalid, match="asks for SRTP of a call that CXone makes"):
         _plan(destination="sales", route=route, method="refer")
-    with pytest.raises(HandoffInvalid, match="no usable srtp parameter"):
+    with pytest.raises(HandoffInvalid, match="no valid srtp parameter"):
         _plan(destination="sales", route="sip:other@127.0.0.1;srtp=maybe", method="invite")
 
 

@@ -33,7 +33,6 @@ NOT_YET: tuple[str, ...] = (
     "sipbridge/app",
     "sipbridge/calls",
     "sipbridge/cli.py",
-    "sipbridge/config",
     "sipbridge/cxone",
     "sipbridge/dns.py",
     "sipbridge/errors.py",

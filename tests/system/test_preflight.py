@@ -80,7 +80,7 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
     ),
     "public address": (_set("sip.public_address", "no-such-host.invalid"), "sip.public_address: has no IPv4 address"),
     "retention": (_set("store.retention_hours", 1e12), "store.retention_hours: is too large"),
-    "path with NUL": (_set("store.url", "sqlite:///a\0b"), "store.url: holds a line break or a control character"),
+    "path with NUL": (_set("store.url", "sqlite:///a\0b"), "store.url: holds a line break or another control"),
     "path too long": (_set("store.url", "sqlite:///" + "a" * 300), "store.url: /"),
     "lock": (
         lambda settings, folder: settings["store"].update(url=f"sqlite:///{_folder(folder, 'own.db.lock')[:-5]}"),

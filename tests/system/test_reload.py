@@ -61,7 +61,7 @@ def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
     [
         ("clients: [", "check the indentation"),
         ("clients: {}\n", "clients"),
-        ("", "is no mapping"),
+        ("", "is not a mapping"),
     ],
 )
 def test_an_invalid_file_changes_nothing_and_its_error_is_logged(

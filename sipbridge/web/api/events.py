@@ -32,8 +32,7 @@ async def stream_events(context: RequestContext[Empty, Empty]) -> web.StreamResp
 
 def _is_still_authorized(context: RequestContext[Empty, Empty]) -> bool:
     """True if the key is still one of the project's. A stream outlives reloads; access with a revoked key must not."""
-    client = context.deps.config().clients.get(context.client)
-    project = client.projects.get(context.project) if client else None
+    project = context.deps.config().find_project(context.client, context.project)
     return project is not None and matches_any(project.api_keys, context.request.headers.get(KEY_HEADER, ""))
 
 

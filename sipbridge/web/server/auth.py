@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from aiohttp import web
 
 from sipbridge.calls.ports import CallDirectory
-from sipbridge.config import Config, is_loopback, matches_any
+from sipbridge.config import Config, all_projects, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
 from sipbridge.rate_limit import RateLimiter
 from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
@@ -63,8 +63,7 @@ class Authenticator:
         path = request.match_info
         client_id, project_id = path["account_id"], path["project_id"]
         call = self._directory.find(client_id, project_id, path.get("call_id", ""))
-        client = self._config().clients.get(client_id)
-        project = client.projects.get(project_id) if client else None
+        project = self._config().find_project(client_id, project_id)
         allowed = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
         if not allowed and not self._belongs_to_a_project(key):
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
@@ -120,10 +119,7 @@ class Authenticator:
         return self._requests
 
     def _belongs_to_a_project(self, key: str) -> bool:
-        clients = self._config().clients.values()
-        return matches_any(
-            (known for client in clients for project in client.projects.values() for known in project.api_keys), key
-        )
+        return matches_any((known for _, project in all_projects(self._config()) for known in project.api_keys), key)
 
     def _hashed(self, *parts: str) -> str:
         """Hash with a secret of this process, so that no plain key is kept."""

@@ -59,7 +59,7 @@ REFUSALS = [
     ("add_turns", 415, {"headers": {"Content-Encoding": "gzip"}, "body": b"{}"}),
     ("add_turns", 422, {"body": b"{}"}),
     ("readyz", 503, {"obstacle": "draining"}),
-    ("reload", 422, {"problems": ["bridge.yaml: clients: is missing; it must be given"]}),
+    ("reload", 422, {"problems": ["bridge.yaml: clients: is missing; it is required"]}),
 ]
 BY_NAME = {operation.name: operation for operation in ALL}
 
