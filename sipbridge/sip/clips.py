@@ -10,6 +10,10 @@ CLOCK_RATE = 8000
 
 
 def make_clip(pcm: Pcm) -> pj.Clip:
-    """Convert a recording to the conference's rate. A long one takes a while; any thread may do it."""
-    samples = pcm.samples if pcm.rate == CLOCK_RATE else pj.resample(pcm.samples, pcm.rate, CLOCK_RATE)
-    return pj.Clip(samples)
+    """Make a clip of a recording. A long one takes a while; any thread may do it."""
+    return pj.Clip(convert(pcm))
+
+
+def convert(pcm: Pcm) -> bytes:
+    """Return the samples of a recording at the conference's rate."""
+    return pcm.samples if pcm.rate == CLOCK_RATE else pj.resample(pcm.samples, pcm.rate, CLOCK_RATE)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import ReferHandler, Referral
+from sipbridge.calls.ports import ReferHandler
 from sipbridge.errors import LegGone
+from sipbridge.sip.dialog_listener import DialogListener
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.ending import read_failure
 from sipbridge.sip.media import DialogMedia
 from sipbridge.sip.messages import read_bye, read_contacts, read_referral
+from sipbridge.sip.outgoing_invite import OutgoingInvite
 from sipbridge.sip.pjsip_errors import explain, put_in_words
 from sipbridge.sip.pjsip_functions import CallFunctions
 from sipbridge.sip.responses import add_warning
@@ -30,57 +32,6 @@ _REDIRECTION = 3  # 3xx
 _FORBIDDEN = 403
 _NOT_ACCEPTABLE_HERE = 488
 _INTERNAL_ERROR = 500
-
-
-class DialogListener(Protocol):
-    """Receives the events of a dialog, on the event loop unless a method says otherwise."""
-
-    def response_received(self) -> None:
-        """The far end has responded to our INVITE, with any status."""
-
-    def media_negotiated(self) -> None:
-        """Offer and answer of our INVITE are complete, before or with its final response."""
-
-    def confirmed(self, answered_at: float) -> None:
-        """The ACK came, or the far end's 2xx. We sent our 200 at `answered_at` (monotonic), if we sent one."""
-
-    def dtmf_digit_received(self, digit: str) -> None:
-        """The far end pressed a DTMF digit."""
-
-    def clip_finished(self) -> None:
-        """The last sample of the clip has been sent."""
-
-    def refer_rejected(self, sip_status: int) -> None:
-        """The far end responded to our REFER with a final failure."""
-
-    def refer_ended(self, sip_status: int) -> None:
-        """A NOTIFY gave the final status of our REFER; 0 if none can come any more."""
-
-    def referral_accepted(self, ticket: int, refer_handler: ReferHandler, referral: Referral) -> None:
-        """A REFER of the far end got 202; the ticket is for `Dialog.notify`."""
-
-    def dialog_ended(self, end: LegEnd, contacts: tuple[str, ...]) -> None:
-        """The dialog is over. `contacts` are those of a 3xx, best first."""
-
-    def holds_bye(self, release: Callable[[], None]) -> bool:
-        """Return true if the far end's BYE is to be held until `release` is called. On the SIP thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingInvite:
-    """An INVITE to a target, such as `tcp://10.0.0.1:5060`.
-
-    `sources` are the targets, addresses and networks that may speak for the far end. `account` is PJSUA's number.
-    """
-
-    account: int
-    uri: str
-    target: str
-    sources: Sequence[str]
-    local_uri: str
-    headers: dict[str, str]
-    username: str = ""
-    password: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +82,7 @@ class Dialog:
                 invite.account,
                 invite.uri,
                 invite.target,
-                [_host(source) for source in invite.sources],
+                invite.sources,
                 invite.local_uri,
                 invite.headers,
                 invite.username,
@@ -362,11 +313,6 @@ class Dialog:
 
     def _notify(self, callback: Callable[[], None]) -> None:
         self._thread.notify_loop(callback)
-
-
-def _host(source: str) -> str:
-    """Return the address of a target; return an address or a network as it is."""
-    return source.partition("://")[2].rpartition(":")[0] or source
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from urllib.parse import quote
 
 from sipbridge_pjsip import pjsua2 as pj
 
@@ -15,18 +14,19 @@ from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
-from sipbridge.config import SipConfig, TlsConfig, split_srtp, with_transport
+from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
 from sipbridge.sip.connection_log import ConnectionLog
-from sipbridge.sip.dialog import Dialog, DialogContext, OutgoingInvite
+from sipbridge.sip.dialog import Dialog, DialogContext
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.endpoint import PjsipEndpoint
 from sipbridge.sip.gate import Gate
 from sipbridge.sip.leg import SipLeg
 from sipbridge.sip.name_table import Lookups
+from sipbridge.sip.outgoing_invite import OutgoingInvite, caller_uri, make_invite
 from sipbridge.sip.overload import Overload
 from sipbridge.sip.pjsip_functions import Pjsip
 from sipbridge.sip.resources import MediaResources
@@ -148,7 +148,8 @@ class UserAgent:
         refer_handler: ReferHandler | None = None,
     ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; if cancelled, it leaves no leg."""
-        invite = self._make_invite(uri, target, headers, caller, sources, credentials)
+        local_uri, accounts = caller_uri(caller, self._endpoint.host), self._endpoint.account_ids
+        invite = make_invite(uri, target, local_uri, headers, sources, credentials, accounts)
         dialog = Dialog(self._context, refer_handler)
         leg = SipLeg(self._loop, self._thread, dialog, self._pump, target)
         try:
@@ -161,30 +162,6 @@ class UserAgent:
             self._thread.post(partial(dialog.hang_up, 487, "", {}))
             raise
         return leg
-
-    def _make_invite(
-        self,
-        uri: str,
-        target: str,
-        headers: Headers,
-        caller: str,
-        sources: Sequence[str],
-        credentials: Credentials | None,
-    ) -> OutgoingInvite:
-        # A parameter of the URI says if the audio is SRTP.
-        uri, srtp = split_srtp(uri)
-        transport = target.partition(":")[0]
-        return OutgoingInvite(
-            account=self._endpoint.account_ids[srtp],
-            # DNS may have chosen the transport. The URI must name it, because our Contact follows the URI.
-            uri=with_transport(uri, None if transport == "udp" else transport),
-            target=target,
-            sources=sources,
-            local_uri=f"<sip:{quote(caller or 'anonymous', safe='+')}@{self._endpoint.host}>",
-            headers=dict(headers),
-            username=credentials.username if credentials else "",
-            password=credentials.password if credentials else "",
-        )
 
     # ------------------------------------------------------------ on the SIP thread
 

@@ -15,9 +15,11 @@ from sipbridge.calls.ports import Leg, ReferDecision, ReferOutcome, Referral, Re
 from sipbridge.errors import DialFailed, LegGone
 from sipbridge.sip import leg as module
 from sipbridge.sip.audio import AudioPump
-from sipbridge.sip.dialog import Dialog, DialogContext, DialogListener, OutgoingInvite
+from sipbridge.sip.dialog import Dialog, DialogContext
+from sipbridge.sip.dialog_listener import DialogListener
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.leg import MAX_EARLY_DIGITS, SipLeg
+from sipbridge.sip.outgoing_invite import OutgoingInvite
 from sipbridge.sip.thread import CallEvent, SipThread
 from tests.fakes import FakeLeg, Journal
 from tests.fakes.pjsip import FakePjsip, FakeRequest
