@@ -1,1 +1,1 @@
-"""Programs to test and demonstrate against. They share nothing with what they test."""
+"""Programs for tests and demonstrations. They share no code with the bridge."""

@@ -161,12 +161,12 @@ async def test_it_tells_what_happens_in_a_line_each(bridge: Bridge, capsys: Outp
         await asyncio.sleep(0)
         out += capsys.readouterr().out
     assert out.splitlines() == [
-        "call 1: connected, told project",
+        "call 1: connected, customParameters: project",
         "call 1: greeting played",
-        "call 1: a key",
-        "call 1: a key",
-        "call 1: a key",
-        "call 1: handoff asked for",
+        "call 1: DTMF digit",
+        "call 1: DTMF digit",
+        "call 1: DTMF digit",
+        "call 1: handoff requested",
         "call 1: handoff accepted",
         "call 1: stop",
         "call 1: socket closed, code 1000",

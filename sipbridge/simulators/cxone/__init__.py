@@ -1,4 +1,4 @@
-"""A CXone to test against: its token, configuration, Signal and transcript endpoints, and faults on request."""
+"""A simulated CXone: token, configuration, Signal and transcript endpoints, and faults on request."""
 
 from sipbridge.simulators.cxone.models import DEMO_TENANT, Tenant
 from sipbridge.simulators.cxone.server import main, make_app, running_simulator

@@ -1,4 +1,4 @@
-"""The simulator's own endpoints, under `/simulator`: what came, and what shall go wrong."""
+"""The simulator's own endpoints, under `/simulator`: recorded requests, and faults to inject."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sipbridge.simulators.cxone.models import Fault
 
 
 class SignalQuery(BaseModel):
-    """The query of `GET /simulator/signals`: which, how many to wait for, and how long (seconds)."""
+    """The query of `GET /simulator/signals`: the contact, the number to wait for, and the time limit in seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,7 +22,7 @@ class SignalQuery(BaseModel):
 
 
 def routes() -> list[web.RouteDef]:
-    """All of them."""
+    """Return the routes."""
     return [
         web.get("/simulator/signals", list_signals),
         web.delete("/simulator/signals", clear_signals),
@@ -36,7 +36,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def list_signals(request: web.Request) -> web.Response:
-    """List what came; with `wait_for`, once so many are there or when `timeout` is over, whichever is first."""
+    """List the received Signals; with `wait_for`, when that many have arrived or `timeout` has passed."""
     try:
         query = SignalQuery.model_validate(dict(request.query))
     except ValidationError as error:
@@ -48,24 +48,24 @@ async def list_signals(request: web.Request) -> web.Response:
 
 
 async def clear_signals(request: web.Request) -> web.Response:
-    """Forget the Signals."""
+    """Delete the recorded Signals."""
     request.app[STATE].clear_signals()
     return web.Response(status=204)
 
 
 async def list_transcripts(request: web.Request) -> web.Response:
-    """List the transcripts that came, of one contact (`?contact_id=`) or of all."""
+    """List the received transcripts, of one contact (`?contact_id=`) or of all."""
     transcripts = request.app[STATE].transcripts(request.query.get("contact_id"))
     return json_response({"count": len(transcripts), "transcripts": [each.as_json() for each in transcripts]})
 
 
 async def count_requests(request: web.Request) -> web.Response:
-    """Tell how often each endpoint gave each answer."""
+    """Return how often each endpoint gave each response."""
     return json_response(request.app[STATE].requests())
 
 
 async def list_faults(request: web.Request) -> web.Response:
-    """List the faults still to come."""
+    """List the queued faults."""
     faults = request.app[STATE].faults()
     return json_response({"faults": [fault.model_dump(mode="json", exclude_defaults=True) for fault in faults]})
 
@@ -81,12 +81,12 @@ async def add_fault(request: web.Request) -> web.Response:
 
 
 async def clear_faults(request: web.Request) -> web.Response:
-    """Behave again."""
+    """Delete the queued faults."""
     request.app[STATE].clear_faults()
     return web.Response(status=204)
 
 
 async def clear(request: web.Request) -> web.Response:
-    """Forget everything but the tokens."""
+    """Delete everything except the tokens."""
     request.app[STATE].clear()
     return web.Response(status=204)

@@ -1,4 +1,4 @@
-"""CXone's own endpoints, as far as a voice handoff uses them.
+"""The endpoints of CXone that a voice handoff uses.
 
 Sources: NICE's developer pages on access keys, `openid-configuration` and `cxone-configuration`, the published
 specification of `POST /interactions/{contactId}/signal`, and for the transcript the fields that public integrations
@@ -26,7 +26,7 @@ from sipbridge.simulators.cxone.state import SignalRecord, State
 STATE = web.AppKey("state", State)
 
 _CONTACT_ID = re.compile(r"[A-Za-z0-9-]{1,32}")
-_PLACEHOLDER_CONTACT_ID = "100000000000"  # stands for "no contact" in Studio scripts: there is never such a contact
+_PLACEHOLDER_CONTACT_ID = "100000000000"  # means "no contact" in Studio scripts; no contact has it
 _SIGNAL_PATH = (
     "/{api:(?i:inContactAPI)}/{services:(?i:services)}/{version}"
     "/{interactions:(?i:interactions)}/{contact_id}/{signal:(?i:signal)}"
@@ -35,7 +35,7 @@ _VERSION = re.compile(r"v\d{1,3}\.\d{1,3}", re.IGNORECASE)
 
 
 class Refused(Exception):
-    """A request that CXone would refuse: the status, and a word on why."""
+    """A request that CXone would reject: the status and the reason."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
         super().__init__(description)
@@ -43,16 +43,16 @@ class Refused(Exception):
         self.error = error
 
     def response(self) -> web.Response:
-        """The answer that says so."""
+        """Return the error response."""
         return json_response({"error": self.error, "error_description": str(self)}, status=self.status)
 
 
 def json_response(body: object, status: int = 200) -> web.Response:
-    """Answer with JSON."""
+    """Make a JSON response."""
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
-# By pydantic's name of the fault.
+# By pydantic's error type.
 _FAULTS = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
@@ -60,7 +60,7 @@ _FAULTS = {
     "json_invalid": "must be JSON",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "is not written as it must be",
+    "string_pattern_mismatch": "has the wrong format",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "int_type": "must be a whole number",
@@ -79,18 +79,18 @@ _FAULTS = {
 
 
 def explain(error: ValidationError) -> str:
-    """Say in one line what is wrong with a request, without repeating what was sent."""
+    """Return one line that says what is wrong with a request, without quoting it."""
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         field = ".".join(str(part) for part in fault["loc"] if part != "[key]") or "body"
         context = fault.get("ctx", {})
-        text = str(context["error"]) if fault["type"] == "value_error" else _FAULTS.get(fault["type"], "cannot be used")
+        text = str(context["error"]) if fault["type"] == "value_error" else _FAULTS.get(fault["type"], "is not valid")
         lines.append(f"{field}: {text.format(**context)}")
     return "; ".join(lines)
 
 
 def routes() -> list[web.RouteDef]:
-    """The routes, each named after its endpoint. The path of a Signal is taken in any case, as CXone does."""
+    """Return the routes, each named after its endpoint. The path of a Signal is not case-sensitive, as in CXone."""
     return [
         web.get("/.well-known/openid-configuration", openid_configuration, name=Endpoint.DISCOVERY),
         web.post("/auth/token", token, name=Endpoint.TOKEN),
@@ -101,13 +101,13 @@ def routes() -> list[web.RouteDef]:
 
 
 async def openid_configuration(request: web.Request) -> web.Response:
-    """Tell where tokens are given."""
+    """Return the URL of the token endpoint."""
     origin = str(request.url.origin())
     return json_response({"issuer": origin, "token_endpoint": f"{origin}/auth/token"})
 
 
 async def token(request: web.Request) -> web.Response:
-    """Give a token for an access key (`grant_type=password`, client authenticated by Basic)."""
+    """Issue a token for an access key (`grant_type=password`, Basic authentication of the client)."""
     state = request.app[STATE]
     form = await request.post()
     if form.get("grant_type") != "password":
@@ -143,7 +143,7 @@ def _basic_credentials(request: web.Request) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         colon = ""
     if scheme.lower() != "basic" or not colon:
-        raise Refused(401, "invalid_client", "send client_id and client_secret as Basic authorization")
+        raise Refused(401, "invalid_client", "send client_id and client_secret in Basic authentication")
     return client_id, secret
 
 
@@ -158,18 +158,18 @@ def _tenant_of_key(state: State, client: tuple[str, str], form: Mapping[str, Any
     raise Refused(400, "invalid_grant", "no such access key for this client")
 
 
-def _same(given: tuple[str, str], right: tuple[str, str]) -> bool:
-    return hmac.compare_digest("\n".join(given).encode(), "\n".join(right).encode())
+def _same(given: tuple[str, str], expected: tuple[str, str]) -> bool:
+    return hmac.compare_digest("\n".join(given).encode(), "\n".join(expected).encode())
 
 
 async def cxone_configuration(request: web.Request) -> web.Response:
-    """Tell where a tenant's API is: here."""
+    """Return the URL of a tenant's API, which is this server."""
     tenant_id = request.query.get("tenantId", "")
     for tenant in request.app[STATE].tenants:
         if tenant.tenant_id == tenant_id:
             origin = str(request.url.origin())
             return json_response({"api_endpoint": origin, "area": tenant.area, "domain": request.url.host})
-    raise Refused(404, "unknown_tenant", "tenantId is missing or not known")
+    raise Refused(404, "unknown_tenant", "tenantId is missing or unknown")
 
 
 def _authorize(request: web.Request) -> Tenant:
@@ -181,7 +181,7 @@ def _authorize(request: web.Request) -> Tenant:
 
 
 async def signal_contact(request: web.Request) -> web.Response:
-    """Take a Signal: p1 to p9 as a JSON object or in the query. 202, as the published specification has it."""
+    """Accept a Signal: p1 to p9 as a JSON object or in the query. 202, as in the published specification."""
     tenant = _authorize(request)
     contact_id, version = request.match_info["contact_id"], request.match_info["version"]
     if not _VERSION.fullmatch(version):
@@ -220,7 +220,7 @@ def _query_parameters(request: web.Request) -> dict[str, str]:
 
 
 async def post_transcript(request: web.Request) -> web.Response:
-    """Take a transcript, held to the documented fields."""
+    """Accept a transcript with the documented fields."""
     tenant = _authorize(request)
     try:
         post = TranscriptPost.model_validate_json(await request.read())

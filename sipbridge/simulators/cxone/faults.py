@@ -1,4 +1,4 @@
-"""The middleware through which every request to CXone's endpoints goes: it counts them, and spoils some."""
+"""The middleware of CXone's endpoints: it counts requests and injects faults."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sipbridge.simulators.cxone.state import State
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ENDPOINTS = {endpoint.value: endpoint for endpoint in Endpoint}
-_REPLACES_THE_ENDPOINT = 300  # statuses from here on are answered without asking the endpoint
+_FIRST_REPLACING_STATUS = 300  # a fault with this or a higher status responds instead of the endpoint
 
 
 @web.middleware
 async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer as the endpoint does, or as a queued fault wants it."""
+    """Respond as the endpoint does, or as a queued fault says."""
     endpoint = _ENDPOINTS.get(request.match_info.route.name or "")
     if endpoint is None:
         return await handler(request)
     state = request.app[STATE]
     fault = await _fault_for(request, state, endpoint) if state.expects_fault(endpoint) else None
     if fault is None:
-        response = await _ask(handler, request)
+        response = await _call_endpoint(handler, request)
     else:
-        state.announce(f"{endpoint.value} spoiled by a fault")
+        state.announce(f"{endpoint.value}: fault injected")
         if fault.reset == "before":
             return _reset(request, state, endpoint)
         response = await _faulty_response(fault, handler, request)
@@ -52,10 +52,10 @@ async def _fault_for(request: web.Request, state: State, endpoint: Endpoint) -> 
         except orjson.JSONDecodeError:
             body = None
         contact_id = body.get("contactId") if isinstance(body, dict) else None
-    return state.take_fault(endpoint, contact_id)
+    return state.next_fault(endpoint, contact_id)
 
 
-async def _ask(handler: Handler, request: web.Request) -> web.StreamResponse:
+async def _call_endpoint(handler: Handler, request: web.Request) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refused:
@@ -64,11 +64,11 @@ async def _ask(handler: Handler, request: web.Request) -> web.StreamResponse:
 
 
 async def _faulty_response(fault: Fault, handler: Handler, request: web.Request) -> web.StreamResponse:
-    if fault.status is not None and fault.status >= _REPLACES_THE_ENDPOINT:
+    if fault.status is not None and fault.status >= _FIRST_REPLACING_STATUS:
         response: web.StreamResponse = _replacement(fault, fault.status)
     else:
-        response = await _ask(handler, request)
-        if response.status < _REPLACES_THE_ENDPOINT and (fault.status is not None or fault.content is not None):
+        response = await _call_endpoint(handler, request)
+        if response.status < _FIRST_REPLACING_STATUS and (fault.status is not None or fault.content is not None):
             response = _replacement(fault, fault.status or response.status)
     if fault.retry_after is not None:
         response.headers["Retry-After"] = str(fault.retry_after)
@@ -82,7 +82,7 @@ def _replacement(fault: Fault, status: int) -> web.Response:
 async def _cut(
     fault: Fault, response: web.StreamResponse, request: web.Request, state: State, endpoint: Endpoint
 ) -> web.StreamResponse:
-    """Say half of what the answer has, and after the latency close the connection."""
+    """Send half of the response, and close the connection after the latency."""
     state.count(endpoint, "cut")
     content = response.body if isinstance(response, web.Response) else None
     body = content if isinstance(content, bytes) and content else b"{}"
@@ -90,19 +90,19 @@ async def _cut(
     head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Type: {response.content_type}\r\n{length}"
     transport = request.transport
     if transport is not None:
-        said = head.removesuffix(length) + length[:8] if fault.cut == "head" else f"{head}\r\n"
-        transport.write(said.encode() + (b"" if fault.cut == "head" else body[: len(body) // 2]))
+        sent = head.removesuffix(length) + length[:8] if fault.cut == "head" else f"{head}\r\n"
+        transport.write(sent.encode() + (b"" if fault.cut == "head" else body[: len(body) // 2]))
         await asyncio.sleep(fault.latency_seconds)
         transport.close()
-    return web.Response()  # goes nowhere: aiohttp sees that the connection is closed
+    return web.Response()  # never sent, as the connection is closed
 
 
 def _reset(request: web.Request, state: State, endpoint: Endpoint) -> web.StreamResponse:
-    """Close the connection with a TCP reset: lingering for no time makes the kernel send RST in the place of FIN."""
+    """Close the connection with a TCP reset: with a linger time of zero the kernel sends RST instead of FIN."""
     state.count(endpoint, "reset")
     transport = request.transport
     if transport is not None:
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
-    return web.Response()  # goes nowhere: aiohttp sees that the connection is closed
+    return web.Response()  # never sent, as the connection is closed

@@ -1,4 +1,4 @@
-"""What the simulator accepts: tenants, faults, Signal parameters and transcripts."""
+"""The models of the simulator: tenants, faults, Signal parameters and transcripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Endpoint(StrEnum):
-    """The endpoints of CXone that are simulated; each can be made to fail on its own."""
+    """The simulated endpoints of CXone. Each can have its own faults."""
 
     DISCOVERY = "discovery"  # GET /.well-known/openid-configuration
     TOKEN = "token"  # noqa: S105 (the name of an endpoint, not a secret)  POST /auth/token
@@ -23,7 +23,7 @@ class Endpoint(StrEnum):
 
 
 class Tenant(BaseModel):
-    """A customer of CXone and the credentials that speak for it."""
+    """A tenant of CXone and its credentials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,20 +40,24 @@ DEMO_TENANT = Tenant(
     tenant_id="demo-tenant",
     business_unit="4599999",
     client_id="demo-client",
-    client_secret="demo-secret",  # noqa: S106 (published on purpose: it opens nothing but the simulator)
+    client_secret="demo-secret",  # noqa: S106 (published on purpose: it is valid for the simulator only)
     access_key_id="demo-key",
     access_key_secret="demo-key-secret",  # noqa: S106 (the same)
 )
 
 
 class Fault(BaseModel):
-    """How the next `times` requests to an endpoint go wrong; `times: null` lasts until cleared.
+    """A fault of the next `times` requests to an endpoint; `times: null` lasts until it is deleted.
 
-    A `status` of 300 or more is answered in the place of the endpoint, as a gateway would: nothing is recorded. Other
-    faults let the endpoint do its work and spoil the answer: `latency_seconds` delays it, `body` replaces it, as do
-    `body_bytes` of padding, each as `content_type`; `reset` closes the TCP connection without one (`before`: nor is
-    anything recorded); with `cut` it stops in the middle of its head or its body, and `latency_seconds` later the
-    connection is closed. `expire_tokens` makes every token issued so far invalid before the request is looked at.
+    With a `status` of 300 or more, the fault responds instead of the endpoint, as a gateway would, and nothing is
+    recorded. Other faults let the endpoint do its work and change the response:
+
+    - `latency_seconds` delays it.
+    - `body` replaces its body, `body_bytes` does so with padding; both are sent as `content_type`.
+    - `reset` closes the TCP connection without a response; with `before`, nothing is recorded either.
+    - `cut` stops in the middle of the head or the body and closes the connection after `latency_seconds`.
+    - `expire_tokens` invalidates all tokens issued so far, before the request is handled.
+
     `contact_id` limits a fault to one contact.
     """
 
@@ -77,19 +81,19 @@ class Fault(BaseModel):
         effects = (self.status, self.body, self.body_bytes, self.reset, self.cut)
         if not (any(effect is not None for effect in effects) or self.latency_seconds or self.expire_tokens):
             raise ValueError(
-                "says nothing to do: give status, latency_seconds, reset, cut, expire_tokens, body or body_bytes"
+                "has no effect; set status, latency_seconds, reset, cut, expire_tokens, body or body_bytes"
             )
         if self.body is not None and self.body_bytes is not None:
-            raise ValueError("body and body_bytes say two things; give one of them")
+            raise ValueError("body and body_bytes exclude each other; set one of them")
         if self.cut is not None and self.reset is not None:
-            raise ValueError("cut and reset say two things; give one of them")
+            raise ValueError("cut and reset exclude each other; set one of them")
         if self.contact_id is not None and self.endpoint not in (Endpoint.SIGNAL, Endpoint.TRANSCRIPT):
-            raise ValueError("contact_id goes with the endpoints signal and transcript only")
+            raise ValueError("contact_id applies to the endpoints signal and transcript only")
         return self
 
     @property
     def content(self) -> bytes | None:
-        """What is answered in the place of the endpoint's body; None where that stays."""
+        """The body that replaces the endpoint's, or None."""
         if self.body_bytes is not None:
             return b"x" * self.body_bytes
         return None if self.body is None else self.body.encode()
@@ -111,7 +115,7 @@ class TranscriptLine(BaseModel):
 
 
 class SessionDetails(BaseModel):
-    """How the self-service session went, and what was said in it."""
+    """The result of the self-service session, and its transcript."""
 
     model_config = ConfigDict(strict=True)
 

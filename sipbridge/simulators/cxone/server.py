@@ -1,4 +1,4 @@
-"""Builds the simulator and runs it."""
+"""Build the simulator and run it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sipbridge.simulators.cxone.faults import inject_faults
 from sipbridge.simulators.cxone.models import DEMO_TENANT, Tenant
 from sipbridge.simulators.cxone.state import State
 
-_MAX_BODY_BYTES = 16 * 1024 * 1024  # room for a fault that answers with megabytes
-_SHUTDOWN_SECONDS = 0.1  # answers that a fault delays are not waited for
+_MAX_BODY_BYTES = 16 * 1024 * 1024  # enough for a fault whose body has megabytes
+_SHUTDOWN_SECONDS = 0.1  # does not wait for responses that a fault delays
 
 
-def _say_nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     return
 
 
@@ -30,11 +30,11 @@ def make_app(
     tenants: Sequence[Tenant] = (DEMO_TENANT,),
     *,
     token_seconds: int = 3600,
-    announce: Callable[[str], None] = _say_nothing,
+    announce: Callable[[str], None] = _ignore,
 ) -> web.Application:
-    """Build the simulator for these tenants; its tokens are good for `token_seconds`.
+    """Build the simulator for these tenants; its tokens are valid for `token_seconds`.
 
-    `announce` gets a line for each token, Signal, transcript and rejected request.
+    `announce` gets a line per token, Signal, transcript and rejected request.
     """
     app = web.Application(middlewares=[inject_faults], client_max_size=_MAX_BODY_BYTES)
     app[endpoints.STATE] = State(tenants, token_seconds=token_seconds, announce=announce)
@@ -51,9 +51,9 @@ async def running_simulator(
     host: str = "127.0.0.1",
     port: int = 0,
     ssl_context: ssl.SSLContext | None = None,
-    announce: Callable[[str], None] = _say_nothing,
+    announce: Callable[[str], None] = _ignore,
 ) -> AsyncIterator[str]:
-    """Serve the simulator and give its base URL; port 0 takes a free one. Raises `OSError` where it cannot listen."""
+    """Serve the simulator and yield its base URL; port 0 takes a free one. Raises `OSError` if it cannot listen."""
     app = make_app(tenants, token_seconds=token_seconds, announce=announce)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
@@ -67,12 +67,12 @@ async def running_simulator(
 
 
 def main(host: str, port: int, *, quiet: bool = False) -> int:
-    """Run the simulator until SIGINT or SIGTERM; returns the exit code.
+    """Run the simulator until SIGINT or SIGTERM; return the exit code.
 
-    It prints a line for each token, Signal, transcript and rejected request unless `quiet`.
+    Unless `quiet`, it prints a line per token, Signal, transcript and rejected request.
     """
     try:
-        uvloop.run(_serve(host, port, _say_nothing if quiet else _print_line))
+        uvloop.run(_serve(host, port, _ignore if quiet else _print_line))
     except OSError as error:
         sys.stderr.write(f"cannot listen on {host}:{port}: {error.strerror or error}\n")
         return 1
@@ -80,7 +80,7 @@ def main(host: str, port: int, *, quiet: bool = False) -> int:
 
 
 def _print_line(text: str) -> None:
-    # The reader of a pipe may be gone; the simulator goes on for the bridge.
+    # The reader of a pipe may have exited; the bridge still needs the simulator.
     with suppress(OSError):
         sys.stdout.write(f"{datetime.now().astimezone():%H:%M:%S} {text}\n")
         sys.stdout.flush()

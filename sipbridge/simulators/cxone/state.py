@@ -1,4 +1,4 @@
-"""What the simulator remembers: tokens it gave, requests it got, faults still to come."""
+"""The state of the simulator: issued tokens, received requests, queued faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_RECORDS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class SignalRecord:
-    """A Signal that was accepted."""
+    """An accepted Signal."""
 
     contact_id: str
     parameters: dict[ParameterName, str]
@@ -29,7 +29,7 @@ class SignalRecord:
     at: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """As `GET /simulator/signals` shows it."""
+        """Return the form that `GET /simulator/signals` shows."""
         return {
             "contact_id": self.contact_id,
             "parameters": self.parameters,
@@ -42,7 +42,7 @@ class SignalRecord:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptRecord:
-    """A transcript that was accepted, as it was posted."""
+    """An accepted transcript, as it was posted."""
 
     contact_id: str
     body: dict[str, Any]
@@ -50,13 +50,13 @@ class TranscriptRecord:
     at: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """As `GET /simulator/transcripts` shows it."""
+        """Return the form that `GET /simulator/transcripts` shows."""
         return {"contact_id": self.contact_id, "tenant": self.tenant, "at": self.at, "body": self.body}
 
 
 @dataclass(slots=True)
 class _Waiter:
-    """Somebody who waits for so many Signals more."""
+    """A request that waits for `missing` more Signals."""
 
     contact_id: str | None
     missing: int
@@ -64,9 +64,9 @@ class _Waiter:
 
 
 class State:
-    """All of it. One event loop uses it; nothing here blocks or awaits but `wait_for_signals`.
+    """The whole state. It belongs to one event loop; only `wait_for_signals` awaits.
 
-    `announce` gets a line of text for each token, Signal, transcript and rejected request.
+    `announce` gets a line of text per token, Signal, transcript and rejected request.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class State:
         self._waiters: list[_Waiter] = []
 
     def issue_token(self, tenant: Tenant) -> str:
-        """Make an access token that is good for `token_seconds`."""
+        """Issue an access token that is valid for `token_seconds`."""
         now = self._clock()
         self._tokens = {token: issued for token, issued in self._tokens.items() if issued[1] > now}
         token = secrets.token_urlsafe(32)
@@ -99,14 +99,14 @@ class State:
         return token
 
     def tenant_of(self, token: str) -> Tenant | None:
-        """Whose token it is, while it is good."""
+        """Return the tenant of a token while it is valid."""
         tenant, expires_at = self._tokens.get(token, (None, 0.0))
         return tenant if self._clock() < expires_at else None
 
     def add_signal(self, record: SignalRecord) -> None:
-        """Keep a Signal and wake who waits for it."""
+        """Record a Signal and wake the requests that wait for it."""
         self._signals.append(record)
-        # As JSON: a value may hold blanks, quotes or control characters.
+        # As JSON, since a value may contain blanks, quotes or control characters.
         given = " ".join(f"{name}={json.dumps(value)}" for name, value in record.parameters.items())
         self.announce(f"Signal for contact {record.contact_id}: {given or 'no parameters'}")
         for waiter in self._waiters:
@@ -116,11 +116,11 @@ class State:
                     waiter.done.set()
 
     def signals(self, contact_id: str | None = None) -> list[SignalRecord]:
-        """The Signals that came, oldest first, of one contact or of all."""
+        """Return the received Signals of one contact or of all, oldest first."""
         return [record for record in self._signals if contact_id in (None, record.contact_id)]
 
     async def wait_for_signals(self, count: int, contact_id: str | None, timeout_seconds: float) -> None:
-        """Return once so many Signals are there, or when the time is over."""
+        """Wait until that many Signals have arrived, or the time is over."""
         waiter = _Waiter(contact_id, count - len(self.signals(contact_id)))
         if waiter.missing <= 0:
             return
@@ -134,57 +134,57 @@ class State:
             self._waiters.remove(waiter)
 
     def clear_signals(self) -> None:
-        """Forget the Signals."""
+        """Delete the Signals."""
         self._signals.clear()
 
     def add_transcript(self, contact_id: str, body: dict[str, Any], tenant: Tenant) -> None:
-        """Keep a transcript."""
+        """Record a transcript."""
         self.announce(f"transcript for contact {contact_id}")
         self._transcripts.append(TranscriptRecord(contact_id, body, tenant.tenant_id, datetime.now(UTC)))
 
     def transcripts(self, contact_id: str | None = None) -> list[TranscriptRecord]:
-        """The transcripts that came, oldest first, of one contact or of all."""
+        """Return the received transcripts of one contact or of all, oldest first."""
         return [record for record in self._transcripts if contact_id in (None, record.contact_id)]
 
-    def count(self, endpoint: Endpoint, answer: str) -> None:
-        """Count a request by what it was answered: a status, or `reset`."""
-        self._requests[endpoint][answer] += 1
+    def count(self, endpoint: Endpoint, response: str) -> None:
+        """Count a request by its response: a status, `reset` or `cut`."""
+        self._requests[endpoint][response] += 1
 
     def requests(self) -> dict[str, dict[str, int]]:
-        """How often each endpoint gave each answer."""
-        return {endpoint.value: dict(answers) for endpoint, answers in self._requests.items()}
+        """Return how often each endpoint gave each response."""
+        return {endpoint.value: dict(responses) for endpoint, responses in self._requests.items()}
 
     def add_fault(self, fault: Fault) -> None:
         """Queue a fault behind those of its endpoint."""
         self._faults.append(fault)
 
     def faults(self) -> list[Fault]:
-        """The faults still to come, each with the times it has left."""
+        """Return the queued faults, each with its remaining times."""
         return list(self._faults)
 
     def clear_faults(self) -> None:
-        """Behave again."""
+        """Delete the queued faults."""
         self._faults.clear()
 
     def expects_fault(self, endpoint: Endpoint) -> bool:
-        """Whether any fault of that endpoint is queued."""
+        """True if a fault of that endpoint is queued."""
         return any(fault.endpoint is endpoint for fault in self._faults)
 
-    def take_fault(self, endpoint: Endpoint, contact_id: str | None) -> Fault | None:
-        """The fault that this request runs into, if any; it has one time less left."""
-        for place, fault in enumerate(self._faults):
+    def next_fault(self, endpoint: Endpoint, contact_id: str | None) -> Fault | None:
+        """Return the fault of this request, if any, and reduce its remaining times by one."""
+        for index, fault in enumerate(self._faults):
             if fault.endpoint is endpoint and fault.contact_id in (None, contact_id):
                 if fault.times == 1:
-                    del self._faults[place]
+                    del self._faults[index]
                 elif fault.times is not None:
-                    self._faults[place] = fault.model_copy(update={"times": fault.times - 1})
+                    self._faults[index] = fault.model_copy(update={"times": fault.times - 1})
                 if fault.expire_tokens:
                     self._tokens.clear()
                 return fault
         return None
 
     def clear(self) -> None:
-        """Forget requests, records and faults; tokens stay good, so that who uses them notices nothing."""
+        """Delete requests, records and faults. Tokens stay valid, so that their users are not affected."""
         self._signals.clear()
         self._transcripts.clear()
         self._requests.clear()

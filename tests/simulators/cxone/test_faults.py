@@ -154,7 +154,7 @@ async def test_an_answer_that_stops_may_leave_the_connection_open(http: aiohttp.
         ("[]", "body"),
         ("{}", "endpoint"),
         ('{"endpoint": "other", "status": 500}', "endpoint"),
-        ('{"endpoint": "signal"}', "says nothing to do"),
+        ('{"endpoint": "signal"}', "has no effect"),
         ('{"endpoint": "signal", "status": 99}', "status"),
         ('{"endpoint": "signal", "status": 500, "times": 0}', "times"),
         ('{"endpoint": "signal", "reset": "sometime"}', "reset"),
