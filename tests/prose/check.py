@@ -24,7 +24,6 @@ NOT_YET: tuple[str, ...] = (
     "docs/cxone-setup.md",
     "docs/http-api.md",
     "docs/metrics.md",
-    "docs/operations.md",
     "docs/simulator.md",
     "docs/testing.md",
     "docs/threat-model.md",
