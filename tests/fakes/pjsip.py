@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sipbridge_pjsip import pjsua2 as pj
 
@@ -48,6 +48,7 @@ class FakePjsip:
         self.unheard = 0
         self._received: list[tuple[int, bytes, int]] = []
         self._events: deque[Event] = deque()
+        self._polls: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
         self._reader, self._writer = os.pipe()
 
@@ -58,6 +59,11 @@ class FakePjsip:
     ) -> None:
         """Queue an event for the next poll."""
         self._events.append((kind, slot, number, status, text, final))
+        self._woken.set()
+
+    def on_poll(self, action: Callable[[], None]) -> None:
+        """Do something in the next poll, on the SIP thread, where PJSIP's callbacks run."""
+        self._polls.append(action)
         self._woken.set()
 
     def receive_audio(self, stream: int, audio: bytes, played: int = 0) -> None:
@@ -80,6 +86,8 @@ class FakePjsip:
         assert gatherMilliseconds <= milliseconds
         self._woken.wait(milliseconds / 1000)
         self._woken.clear()
+        while self._polls:
+            self._polls.popleft()()
         events = []
         while self._events:
             events.append(self._events.popleft())
