@@ -8,17 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from sipbridge.calls.context import CallContext
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.routing import identify
 from sipbridge.config import ClientConfig, Config, ProjectConfig
 from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource
 from sipbridge.rate_limit import MAX_SOURCES, RateLimiter
-
-if TYPE_CHECKING:
-    from sipbridge.calls.context import CallContext
 
 # `overloaded_recently` is true for this long after an overload has rejected an INVITE.
 _RECENT_SECONDS = 2.0
@@ -36,7 +33,10 @@ class Admitted:
 
 
 class Admission:
-    """Admits or rejects new INVITEs. `admit` and `trusts` run on the SIP thread; the rest may run on any thread."""
+    """Admits or rejects new INVITEs, and implements `CallSlots`.
+
+    `admit` and `trusts` run on the SIP thread; the rest may run on any thread.
+    """
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config

@@ -1,10 +1,10 @@
-"""One call in progress: its record, its leg, and what others may ask of it while it runs."""
+"""One call in progress: its record, its leg, and the commands that agents and the API may send it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sipbridge.aio import BackgroundTasks, interrupt_on
@@ -14,50 +14,50 @@ from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read
 from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
+from sipbridge.calls.transcript import Transcript
 from sipbridge.config import ClientConfig, ProjectConfig, matches_any
-from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.errors import HandoffConflict, LegGone
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
-from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
+from sipbridge.handoffs.lifecycle import start_handoff
+from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
 
-# A conversation of an hour has a few hundred turns.
-MAX_TURNS = 2_000
-MAX_TRANSCRIPT_CHARACTERS = 1_000_000
-# A store that hangs must keep neither the caller waiting nor the call's place.
+# A store that hangs must delay neither the caller nor the release of the call's slot.
 STORE_SECONDS = 1.5
-# After a refused handoff: an agent that ends the conversation within this time wanted a human and no end.
+# An agent that ends the conversation this soon after a refused handoff wanted a human agent for its caller.
 REFUSED_SECONDS = 10.0
 INVALID_HANDOFF = "invalid_handoff"
 
 
 class Call:
-    """Implements `calls.ports.LiveCall`. `session.run_call` lives it; the rest of the world steers it from here."""
+    """Implements `calls.registry.RegisteredCall`. `session.run_call` runs it; agents and the API send it commands."""
 
     def __init__(self, admitted: Admitted, leg: Leg) -> None:
         identity = admitted.identity
         self.identity: Identity = identity
         self.client_config: ClientConfig = admitted.client_config
         self.project_config: ProjectConfig = admitted.project_config
+        self.source_address = admitted.invite.source_address
         self.leg = leg
-        # The version under which it was admitted, however many there are since.
+        # The version under which the call was admitted. Reloads do not change it.
         self.context: CallContext = admitted.version
+        # The end of the conversation: a handoff or not. Set once, by the first request.
         self.decided: asyncio.Future[HandoffPlan | Ending] = asyncio.get_running_loop().create_future()
-        # Done once the bridge drains: what is joined to a destination ends.
+        # Done once the bridge drains: a caller who is joined to a destination must leave it.
         self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Until it is let go.
+        # The conversation with the agent, until the agent is released.
         self.conversation: Conversation | None = None
-        # The agent, where it still speaks after something was decided.
+        # The agent's task, if the agent still speaks after the end of the conversation was decided.
         self.talking: asyncio.Future[None] | None = None
-        # True once CXone may have its Signal.
+        # True once CXone may have the Signal.
         self.signalled = False
         # True while the journal has the call and lacks the end of its leg.
         self.leg_end_due = False
-        # Nothing cuts it short any more: its record is being closed.
+        # True once the record is being closed, which nothing may interrupt.
         self.ending = False
-        self._background = BackgroundTasks()
-        self._characters_said = 0
-        # When a handoff was last refused to the agent, in seconds of `time.monotonic`.
-        self._refused_at = float("-inf")
+        # Steps that only the end of the call waits for.
+        self.background = BackgroundTasks()
+        self.began_at = time.monotonic()
         self.record = CallRecord(
             call_id=identity.call_id,
             sip_call_id=identity.sip_call_id,
@@ -70,12 +70,13 @@ class Call:
             state=CallState.RINGING,
             started_at=now(),
         )
-        self.began = time.monotonic()
-        self.source_address = admitted.invite.source_address
+        self._transcript = Transcript()
+        # When a handoff was last refused to the agent, in seconds of `time.monotonic`.
+        self._refused_at = float("-inf")
 
     @property
     def log_fields(self) -> Mapping[str, str]:
-        """Whose call it is, for a log line of its own."""
+        """The fields that identify the call in a log line."""
         record = self.record
         return {
             "call_id": record.call_id,
@@ -91,7 +92,7 @@ class Call:
 
     @property
     def speaker(self) -> Speaker | None:
-        """What turns the project's texts into speech, if anything does."""
+        """The project's speech synthesis; None if it has none."""
         return self.context.speakers.get((self.identity.client, self.identity.project))
 
     @property
@@ -99,104 +100,85 @@ class Call:
         """The client's CXone."""
         return self.context.centres[self.identity.client]
 
-    def moment(self, at: float | None = None) -> datetime:
-        """Return a moment of this call, that of `at` (seconds of `time.monotonic`) or the present one.
-
-        Counted from the start: whoever sets the machine's clock in mid-call makes nothing of the call take no time, or
-        a year.
-        """
-        return self.record.started_at + timedelta(seconds=(time.monotonic() if at is None else at) - self.began)
-
     def emit(self, event: CallEvent) -> None:
         """Pass an event to the observers."""
         self.context.observe(event)
 
-    def note(self, **changes: object) -> None:
-        """Change the record."""
+    def timestamp(self, at: float | None = None) -> datetime:
+        """Return the time of `at` (seconds of `time.monotonic`), or the present time.
+
+        It is counted from the start of the call, so that a change of the machine's clock changes no duration.
+        """
+        return self.record.started_at + timedelta(seconds=(time.monotonic() if at is None else at) - self.began_at)
+
+    def update(self, **changes: object) -> None:
+        """Change fields of the record."""
         self.record = self.record.model_copy(update=changes)
 
-    def note_handoff(self, **changes: object) -> None:
-        """Change the handoff of the record."""
+    def update_handoff(self, **changes: object) -> None:
+        """Change fields of the record's handoff, if there is one."""
         if self.record.handoff is not None:
-            self.note(handoff=self.record.handoff.model_copy(update=changes))
+            self.update(handoff=self.record.handoff.model_copy(update=changes))
 
-    def leg_ending(self) -> Ending:
-        """Return what has ended the call after `LegGone`: the caller's leg, or a command that PJSIP would not send."""
+    def interruption(self) -> Ending:
+        """Return how the call ends after `LegGone`: the leg has ended, or PJSIP did not send a command."""
         if not self.leg.ended.done():
             return INTERNAL_ERROR
         return read_leg_end(self.leg.ended.result())
 
-    def while_there(self) -> interrupt_on:
-        """`async with call.while_there():` a step that is cut short by `LegGone` when the caller goes."""
+    def unless_ended(self) -> interrupt_on:
+        """`async with call.unless_ended():` interrupts its body with `LegGone` when the caller's leg ends."""
         return interrupt_on(self.leg.ended, LegGone("the caller has hung up"))
 
     async def store(self, *, urgent: bool = True) -> bool:
-        """Write the record; false where that failed, for whatever reason, or took too long: no call waits for it."""
+        """Write the record; return False if that failed or took too long, as no call waits for its store."""
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 await self.context.store.put(self.record, urgent=urgent)
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
-            self.emit(StoreFailed(self.record, str(error) or "the store did not answer in time"))
+            self.emit(StoreFailed(self.record, str(error) or "the store took too long"))
             return False
         return True
 
-    async def journalled(self, entry: Awaitable[bool]) -> None:
-        """Have something journalled; where that fails the call goes on, and only a crash would cost it more."""
-        if not await entry:
-            self.emit(StoreFailed(self.record, "the call could not be journalled"))
-
-    async def let_agent_go(self) -> None:
-        """Let the agent go, and tell it how the handoff went; once or more often."""
+    async def release_agent(self) -> None:
+        """Close the conversation and notify the agent of the handoff's outcome. May be called more than once."""
         conversation, self.conversation = self.conversation, None
         if conversation is not None:
             await conversation.close(self.record.handoff)
 
-    def in_the_background(self, step: Coroutine[object, object, None]) -> None:
-        """Do what nobody waits for now; the call's end does."""
-        self._background.start(step)
-
-    async def background_over(self) -> None:
-        """Wait for what goes on in the background."""
-        await self._background.wait()
-
-    # ------------------------------------------------------------ what others may ask
+    # ------------------------------------------------------------ commands of agents and the API
 
     def accepts_key(self, candidate: str) -> bool:
-        """Whether this is an API key of its project, by the settings that the call began with."""
+        """True if this is an API key of the project, by the configuration version of the call."""
         return matches_any(self.project_config.api_keys, candidate)
 
     def check_handoff(self, request: HandoffRequest) -> HandoffPlan:
-        """Raise `HandoffConflict` or `HandoffInvalid` where this cannot be. From any thread: it only looks."""
-        self._must_be_undecided()
+        """Return the plan. Raises `HandoffConflict` or `HandoffInvalid`. Changes nothing; may run on any thread."""
+        self._check_undecided()
         if self.record.answered_at is None:
             raise HandoffConflict("the call is not answered yet")
         return make_plan(self.project_config.handoff, request)
 
     def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
-        """Hand off: the first to ask wins. Raises `HandoffConflict` or `HandoffInvalid`."""
+        """Hand off. The first request wins. Raises `HandoffConflict` or `HandoffInvalid`."""
         plan = self.check_handoff(request)
-        self._add_turns(request.transcript)
+        self.add_turns(request.transcript)
         shared_id = request.shared_id or self.record.shared_id
         self.context.registry.share_as(self, shared_id)
-        self.note(
-            state=CallState.HANDING_OFF,
-            handoff=HandoffRecord(
-                state=HandoffState.INITIATED,
-                shared_id=shared_id,
-                destination=plan.destination,
-                method=plan.method,
-                reason=plan.reason,
-                requested_by=requested_by,
-                utterance=request.utterance,
-                data=request.data,
-                handoff_at=self.moment(),
-            ),
+        handoff = start_handoff(
+            plan,
+            shared_id=shared_id,
+            requested_by=requested_by,
+            at=self.timestamp(),
+            utterance=request.utterance,
+            data=request.data,
         )
+        self.update(state=CallState.HANDING_OFF, handoff=handoff)
         self.decided.set_result(plan)
         return self.record
 
     def drain(self) -> None:
-        """Hand off; where a handoff is under way already, see that it ends with the caller away from us."""
+        """Hand off; if a handoff is in progress, make sure that the call ends with it."""
         try:
             self.request_handoff(HandoffRequest(reason="draining"), requested_by="bridge")
         except HandoffConflict:
@@ -204,46 +186,36 @@ class Call:
                 self.drained.set_result(None)
 
     def request_hangup(self) -> None:
-        """End the conversation with no handoff. Raises `HandoffConflict`."""
+        """End the conversation without a handoff. Raises `HandoffConflict`."""
         self.end(HUNG_UP_BY_API)
 
     def end(self, ending: Ending) -> None:
-        """End the conversation with no handoff, if nothing else was decided before. Raises `HandoffConflict`.
+        """End the conversation without a handoff. Raises `HandoffConflict` if its end is decided already.
 
-        An agent that does so right after a handoff was refused to it has given up on us: its caller asked for a human,
-        and goes to the default destination.
+        An agent that does so right after a refused handoff wanted a human agent: its caller goes to the default
+        destination.
         """
-        self._must_be_undecided()
+        self._check_undecided()
         if ending.by in ("agent", "api") and time.monotonic() - self._refused_at < REFUSED_SECONDS:
             self.request_handoff(HandoffRequest(reason=INVALID_HANDOFF), requested_by="bridge")
         else:
             self.decided.set_result(ending)
 
     def add_turns(self, turns: Iterable[Turn]) -> None:
-        """Add to the transcript. Raises `HandoffInvalid` where it would grow past all use."""
-        self._add_turns(tuple(turns))
+        """Append to the transcript. Raises `HandoffInvalid` if it would be too long."""
+        self._transcript.add(turns, self.timestamp())
+        self.update(transcript=self._transcript.turns)
 
     def note_fault(self, fault: str, message: str) -> None:
-        """Have it counted and logged that the agent sent what cannot be used."""
+        """Count and log a message of the agent that is not valid."""
         self.emit(AgentFault(self.record, self.project_config.agent.type, fault, message))
 
     def note_refused_handoff(self, fault: str, why: str) -> None:
-        """Take note that a handoff was refused to the agent: should it end the conversation now, see `end`."""
+        """Count and log a handoff that was refused to the agent; `end` says what follows from it."""
         self._refused_at = time.monotonic()
         self.emit(AgentFault(self.record, self.project_config.agent.type, fault, why, why))
 
-    def _add_turns(self, turns: tuple[Turn, ...]) -> None:
-        if len(self.record.transcript) + len(turns) > MAX_TURNS:
-            raise HandoffInvalid(f"transcript would be over {MAX_TURNS} turns")
-        characters = self._characters_said + sum(len(turn.text) for turn in turns)
-        if characters > MAX_TRANSCRIPT_CHARACTERS:
-            raise HandoffInvalid(f"transcript would be over {MAX_TRANSCRIPT_CHARACTERS} characters")
-        self._characters_said = characters
-        if turns:
-            stamped = tuple(turn if turn.at else turn.model_copy(update={"at": self.moment()}) for turn in turns)
-            self.note(transcript=self.record.transcript + stamped)
-
-    def _must_be_undecided(self) -> None:
+    def _check_undecided(self) -> None:
         if self.leg.ended.done():
             raise HandoffConflict("the call has ended")
         if self.decided.done():
@@ -254,5 +226,5 @@ class Call:
 
 
 def now() -> datetime:
-    """The time, for records."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)

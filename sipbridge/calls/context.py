@@ -1,23 +1,33 @@
-"""What calls share: all that one configuration version is made of."""
+"""What calls share: everything that one configuration version is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import Agent, CallJournal, ContactCentre, Dialler, Observer, RecordStore, Speaker
+from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config
 
-if TYPE_CHECKING:
-    from sipbridge.calls.admission import Admission
-    from sipbridge.calls.registry import CallRegistry
+
+class CallSlots(Protocol):
+    """The slots of calls in progress, each with the configuration version that the call was admitted under."""
+
+    def use(self, version: CallContext) -> None:
+        """Admit under this version from the next INVITE on."""
+
+    def versions_in_use(self) -> set[CallContext]:
+        """Return the versions of the calls in progress."""
+
+    def release(self, call_id: str) -> None:
+        """Free the slot of a call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class CallContext:
-    """One configuration version: the first four are its own, the rest is the same for all versions.
+    """One configuration version. `config` to `centres` are its own; all versions share the rest.
 
     `agents` and `speakers` are by client and project, `centres` by client.
     """
@@ -31,5 +41,5 @@ class CallContext:
     dialler: Dialler
     observe: Observer
     registry: CallRegistry
-    admission: Admission
+    admission: CallSlots
     pop_url: Callable[[CallRecord], str]

@@ -1,4 +1,4 @@
-"""Noticing that a far end sends no audio any more."""
+"""The media timeout: the detection of a peer that sends no audio any more."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from sipbridge.aio import wait_any
 from sipbridge.calls.ports import Leg
 from sipbridge.errors import LegGone
 
-# A look is a question to the SIP thread. Alone it takes 0.13 ms of processor time, most of it for the hand-over between
-# the threads, and 5 us together with others. So looks wait for a quarter of a second that is the same for all calls:
-# those of 1,000 calls take some 0.2 % of a core.
-_LONGEST_LOOK_SECONDS = 5.0
-_SHORTEST_LOOK_SECONDS = 0.05
-_TOGETHER_SECONDS = 0.25
+# A poll asks the SIP thread for the packet count. Alone it takes 0.13 ms of processor time, most of it to switch
+# threads, and 5 us together with others. So polls are aligned to the same quarter of a second for all calls: those of
+# 1,000 calls take some 0.2 % of a core.
+_LONGEST_POLL_SECONDS = 5.0
+_SHORTEST_POLL_SECONDS = 0.05
+_ALIGNED_SECONDS = 0.25
 
 
 async def media_timed_out(leg: Leg, seconds: float, *, from_the_start: bool = False) -> bool:
-    """Return True once no RTP has come for `seconds`, False when the leg ends before.
+    """Return True once no RTP has come for `seconds`, False if the leg ends before.
 
-    Silence counts from the first packet on, or from now on where one was due `from_the_start`; never while none is due
-    (on hold, RFC 3264, 8.4). It is counted in looks, so that a pause of ours is not taken for one of the far end's.
+    The time counts from the first packet, or from now if packets are due `from_the_start`, but never while none are due
+    (on hold, RFC 3264, 8.4). It is counted in polls, so that a pause of ours is not taken for one of the peer's.
     """
-    look = min(_LONGEST_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, seconds / 4))
+    poll = min(_LONGEST_POLL_SECONDS, max(_SHORTEST_POLL_SECONDS, seconds / 4))
     heard, packets, quiet = from_the_start, 0, 0.0
     while quiet < seconds:
-        await wait_any(leg.ended, timeout=_until_next(look))
+        await wait_any(leg.ended, timeout=_seconds_to_next(poll))
         if leg.ended.done():
             return False
         try:
@@ -37,13 +37,13 @@ async def media_timed_out(leg: Leg, seconds: float, *, from_the_start: bool = Fa
         elif now != packets:
             heard, packets, quiet = True, now, 0.0
         elif heard:
-            quiet += look
+            quiet += poll
     return True
 
 
-def _until_next(look: float) -> float:
-    """Return the seconds until a look that is due in about `look` seconds, together with those of other calls."""
-    if look < 2 * _TOGETHER_SECONDS:
-        return look
+def _seconds_to_next(poll: float) -> float:
+    """Return the seconds to a poll that is due in about `poll` seconds, aligned with those of other calls."""
+    if poll < 2 * _ALIGNED_SECONDS:
+        return poll
     now = asyncio.get_running_loop().time()
-    return round((now + look) / _TOGETHER_SECONDS) * _TOGETHER_SECONDS - now
+    return round((now + poll) / _ALIGNED_SECONDS) * _ALIGNED_SECONDS - now

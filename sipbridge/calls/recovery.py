@@ -1,7 +1,7 @@
-"""After a crash or a loss of power: whoever was talking to an agent then is signalled to a human, once.
+"""The recovery after a crash or a loss of power: each contact that was in a conversation is signalled once.
 
 The dialogs of those calls are gone, so the Signal is all that can be done, and all that is needed: the Studio script
-that holds the caller goes on from there.
+that holds the caller goes on from there. Which contacts are signalled follows from the promise in signal.py.
 """
 
 from __future__ import annotations
@@ -11,80 +11,98 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.call import now
 from sipbridge.calls.context import CallContext
+from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.outcomes import (
+    HUNG_UP_BEFORE,
+    NO_SIGNAL,
+    PROJECT_GONE,
+    SIGNAL_OUTCOMES,
+    SIGNALLED_BEFORE,
+    TOO_OLD,
+)
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
-from sipbridge.calls.signal import SIGNAL_OUTCOMES, Signal
+from sipbridge.calls.signal import Signal
 from sipbridge.config import ProjectConfig
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
+from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress, start_handoff
 from sipbridge.handoffs.outcome import Outcome, Result
-from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
 
 logger = logging.getLogger(__name__)
 
 RESTARTED = "bridge_restarted"
+# Signals in progress per client, so that a client whose CXone is down delays no other client's callers.
 AT_ONCE = 20
-# The network may come up after us.
+# The network may come up later than the bridge.
 TRIES = 12
 PAUSE_SECONDS = 5.0
 
 
-async def recover(left: Sequence[Unfinished], context: CallContext) -> None:
-    """Make good what an earlier run left open. What is not done when this is cancelled waits for the next start."""
-    level = logging.WARNING if left else logging.INFO
-    extra = {"event": "recovery_began", "calls": len(left)}
-    logger.log(level, "calls that the last run left open: %d", len(left), extra=extra)
-    # Of each client: one whose CXone is down keeps no other's callers waiting.
-    turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+async def recover(unfinished: Sequence[Unfinished], context: CallContext) -> None:
+    """Recover the calls that an earlier run left open. If this is cancelled, the next start does the rest."""
+    level = logging.WARNING if unfinished else logging.INFO
+    extra = {"event": "recovery_began", "calls": len(unfinished)}
+    logger.log(level, "recovery began: %d calls were left open", len(unfinished), extra=extra)
+    clients: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
     contacts: defaultdict[tuple[str, str], _Contact] = defaultdict(_Contact)
 
-    async def make_good(call: Unfinished) -> None:
+    async def recover_one(call: Unfinished) -> None:
         try:
             client = call.record.client
-            await _recover(call, context, _Turn(turns[client], contacts[client, call.record.contact_id]))
+            await _recover(call, context, _Turn(clients[client], contacts[client, call.record.contact_id]))
         except Exception:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
-            logger.exception("a call could not be made good", extra=extra)
+            logger.exception("a call could not be recovered", extra=extra)
 
     async with asyncio.TaskGroup() as recovering:
-        for call in left:
-            recovering.create_task(make_good(call))
-    logger.info("calls made good: %d", len(left), extra={"event": "recovery_ended", "calls": len(left)})
+        for call in unfinished:
+            recovering.create_task(recover_one(call))
+    extra = {"event": "recovery_ended", "calls": len(unfinished)}
+    logger.info("recovery ended: %d calls", len(unfinished), extra=extra)
 
 
 @dataclass(slots=True)
 class _Contact:
-    """A contact, of which several calls may have been up: it is signalled through one of them."""
+    """A contact, of which several calls may have been in progress. It is signalled through one of them."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     signalled: bool = False
 
 
 class _Turn(NamedTuple):
-    """What a call waits for before its contact is signalled: few at once of a client, one at a time of a contact."""
+    """The limits that a Signal waits for: few at once per client, one at a time per contact."""
 
     client: asyncio.Semaphore
     contact: _Contact
 
 
+class _Recovered(NamedTuple):
+    """A record in its final state and the outcome of its recovery. `erased` if the record was erased meanwhile."""
+
+    record: CallRecord
+    outcome: Outcome
+    erased: bool = False
+
+
 async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
     record = call.record
     if record.state is not CallState.ENDED:
-        # The store may know more: what the agent sent with its handoff, or that all was over but for the journal.
-        known = await _stored(record, context)
-        if known is not None and known.state is CallState.ENDED:
+        # The store may know more: the agent's data, or that the call had ended in every respect but the journal.
+        stored = await _stored(record, context)
+        if stored is not None and stored.state is CallState.ENDED:
             context.journal.stored(record.call_id)
             return
-        record, outcome, erased = await _make_good(_merged(record, known), call, context, turn)
+        record, outcome, erased = await _settle(_merge(record, stored), call, context, turn)
         context.observe(CallRecovered(record, outcome))
         if erased:
             context.journal.stored(record.call_id)
@@ -95,123 +113,112 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
         context.journal.unstored(record)
 
 
-def _merged(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
-    """Return the store's record, with what only the journal knows: the end of the leg, the Signal's parameters."""
+def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
+    """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters."""
     if stored is None:
         return journalled
     record = stored.model_copy(update={"ended_at": journalled.ended_at, "ended_by": journalled.ended_by})
     return _with_handoff(record, parameters=journalled.handoff.parameters) if journalled.handoff else record
 
 
-class _Good(NamedTuple):
-    """A record in its final state, what was done for its contact, and whether somebody erased it meanwhile."""
-
-    record: CallRecord
-    outcome: Outcome
-    erased: bool = False
-
-
-async def _make_good(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Good:
+async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered:
+    """Signal the contact unless that is impossible or too late, and close the record."""
     project = context.config.find_project(record.client, record.project)
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
-        return _Good(_closed(record, call.signal, sent.result), Outcome(sent.result, "signalled_before"))
+        return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
-        # Its contact went on, or is gone.
-        reason = "caller_hung_up" if record.ended_by == "caller" else RESTARTED
-        return _Good(_closed(record, None, Result.SUCCESS, reason), Outcome(Result.SUCCESS, "hung_up_before"))
+        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else RESTARTED
+        return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
     if project is None:
-        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "project_gone"))
+        return _unsignalled(record, PROJECT_GONE)
     if (now() - record.started_at).total_seconds() > project.max_call_seconds:
-        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "too_old"))
+        return _unsignalled(record, TOO_OLD)
     plan = make_plan(project.handoff, HandoffRequest(reason=RESTARTED))
-    record = _handing_off(record, plan)
+    record = _hand_off(record, plan)
     if not plan.signal:
-        return _Good(_closed(record, None, Result.SERVER_ERROR), Outcome(Result.SERVER_ERROR, "no_signal"))
-    shown = await _put(record, context)
+        return _unsignalled(record, NO_SIGNAL)
+    visible = await _put(record, context)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
     record = _with_handoff(record, parameters=parameters)
     result = await _signal(record, project, parameters, context, turn)
+    # That takes a minute if CXone is down. A record that was erased meanwhile must not come back.
+    erased = visible and await _is_erased(record, context)
     outcome = SIGNAL_OUTCOMES[result]
-    # It takes a minute where CXone is not there, and what was erased in it must not come back.
-    erased = shown and await _is_gone(record, context)
-    return _Good(_closed(record, result, outcome.result), outcome, erased)
+    return _Recovered(_close(record, result, outcome.result), outcome, erased)
+
+
+def _unsignalled(record: CallRecord, outcome: Outcome) -> _Recovered:
+    return _Recovered(_close(record, None, outcome.result), outcome)
 
 
 async def _signal(
-    record: CallRecord,
-    project: ProjectConfig,
-    parameters: dict[str, str],
-    context: CallContext,
-    turn: _Turn,
+    record: CallRecord, project: ProjectConfig, parameters: dict[str, str], context: CallContext, turn: _Turn
 ) -> SignalResult:
-    """Signal, unless another call of the contact has done so; again where it certainly did not arrive."""
+    """Signal the contact, unless that was done through another of its calls."""
     async with turn.contact.lock:
         if turn.contact.signalled:
             return SignalResult.DUPLICATE
-        result = await _signal_contact(record, project, parameters, context, turn.client)
+        result = await _signal_until_delivered(record, project, parameters, context, turn.client)
         turn.contact.signalled = result is not SignalResult.UNDELIVERED
         return result
 
 
-async def _signal_contact(
+async def _signal_until_delivered(
     record: CallRecord,
     project: ProjectConfig,
     parameters: dict[str, str],
     context: CallContext,
-    turns: asyncio.Semaphore,
+    client: asyncio.Semaphore,
 ) -> SignalResult:
-    began = time.monotonic()
+    """Send the Signal, and send it again while it certainly does not arrive."""
+    began_at = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
-        async with turns:
+        async with client:
             sending = asyncio.ensure_future(Signal(context, record, parameters).send())
             try:
                 await wait_any(sending)
             finally:
-                # Where the bridge is stopped meanwhile as well: what became of it decides what the next start does.
+                # Awaited even if the bridge is being stopped: the next start depends on the result.
                 result = await sending
-        waited = time.monotonic() - began
+        waited = time.monotonic() - began_at
         if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
             break
         await asyncio.sleep(PAUSE_SECONDS)
-    context.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began))
+    context.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began_at))
     return result
 
 
-def _handing_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
-    """Give the record the handoff that is about to be; what an agent sent with an earlier one is kept for the human."""
+def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
+    """Start the handoff in the record. What an agent sent with an earlier one is kept for the human agent."""
     before = record.handoff
-    handoff = HandoffRecord(
-        state=HandoffState.INITIATED,
+    handoff = start_handoff(
+        # The dialog is gone, so nothing but the Signal can move the caller.
+        replace(plan, method="release"),
         shared_id=record.shared_id,
-        destination=plan.destination,
-        method="release",
-        reason=plan.reason,
         requested_by="bridge",
+        at=now(),
         utterance=before.utterance if before else "",
         data=before.data if before else {},
-        handoff_at=now(),
     )
     return record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
 
 
-def _closed(record: CallRecord, signal: SignalResult | None, result: Result, reason: str = RESTARTED) -> CallRecord:
-    """Give the record its final state. A Signal that CXone took confirms a handoff if CXone's BYE was seen after it."""
-    if record.handoff is not None and record.handoff.state is HandoffState.INITIATED:
-        taken = signal is SignalResult.ACCEPTED
-        record = _with_handoff(
-            record,
-            state=HandoffState.COMPLETED if taken else HandoffState.FAILED,
-            signal=signal.value if signal else "none",
-            confirmed=taken and record.handoff.method == "release" and record.ended_by == "caller",
-            finished_at=now(),
-        )
+def _close(record: CallRecord, signal: SignalResult | None, result: Result, reason: str = RESTARTED) -> CallRecord:
+    """Give the record its final state. CXone's BYE after an accepted Signal confirms a `release`."""
+    handoff = record.handoff
+    if handoff is not None and is_in_progress(handoff):
+        accepted = signal is SignalResult.ACCEPTED
+        confirmed = accepted and handoff.method == "release" and record.ended_by == "caller"
+        handoff = finish_handoff(handoff, completed=accepted, confirmed=confirmed, at=now())
+        handoff = handoff.model_copy(update={"signal": signal.value if signal else "none"})
     update = {
         "state": CallState.ENDED,
         "ended_at": record.ended_at or now(),
         "ended_by": record.ended_by or "bridge",
         "result": result,
         "reason": reason,
+        "handoff": handoff,
     }
     return record.model_copy(update=update)
 
@@ -229,7 +236,7 @@ async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None
         return None
 
 
-async def _is_gone(record: CallRecord, context: CallContext) -> bool:
+async def _is_erased(record: CallRecord, context: CallContext) -> bool:
     try:
         return await context.store.get(record.client, record.project, record.call_id) is None
     except StoreError:

@@ -1,11 +1,13 @@
-"""The Signal of a call, journalled before its first byte goes out.
+"""The Signal of a call, and the promise that all code about Signals keeps.
 
-This is where the bridge keeps its promise that a contact is signalled at most once per outcome, and that no contact is
-forgotten: the journal says `signalling` from the moment at which CXone may have the Signal, neither earlier nor later.
-A start after a crash signals those contacts of which it does not say so.
+A contact is signalled at most once per outcome, no contact is forgotten, and both hold across a crash. The journal says
+`signalling` exactly from the moment at which CXone may have the Signal, and `hung_up` before CXone can know that the
+caller's leg has ended ([leg_end.py](leg_end.py)). The next start signals the contacts for which the journal says
+neither ([recovery.py](recovery.py)).
 
-Two live calls may show one contact. While both are up the contact is signalled once: a Signal of one call withholds
-that of each other call of the contact that is up when it is sent, and for good. A call that begins later is a new one.
+Two live calls may have the same contact. While both are in progress the contact is signalled once: the Signal of one
+call withholds, for good, that of every other call of the contact that is in progress when it is sent. A call that
+begins later is a new one.
 """
 
 from __future__ import annotations
@@ -16,30 +18,21 @@ from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import SignalResult
-from sipbridge.handoffs.outcome import Outcome, Result
-
-SIGNAL_OUTCOMES = {
-    SignalResult.ACCEPTED: Outcome(Result.SUCCESS, "accepted"),
-    SignalResult.REFUSED: Outcome(Result.CLIENT_ERROR, "signal_refused"),
-    SignalResult.UNDELIVERED: Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"),
-    SignalResult.UNKNOWN: Outcome(Result.INDETERMINATE, "signal_unknown"),
-    SignalResult.DUPLICATE: Outcome(Result.SUCCESS, "contact_signalled"),
-}
 
 
 class Signal:
-    """One Signal for a record that holds its parameters. `result` is what is known of it at any moment."""
+    """One Signal for a record that has its parameters. `result` is its result as far as it is known at any moment."""
 
     def __init__(self, context: CallContext, record: CallRecord, parameters: Mapping[str, str]) -> None:
         self.result = SignalResult.UNDELIVERED
         self._context = context
         self._record = record
         self._parameters = parameters
-        # Ids of the calls whose Signal this one takes the place of.
+        # The ids of the calls whose Signal this one withholds.
         self._withheld: list[str] = []
 
     async def send(self) -> SignalResult:
-        """Send it. Raises only if it is cancelled; `result` is right then as well."""
+        """Send the Signal. Raises only if it is cancelled; `result` is right then too."""
         registry = self._context.registry
         if registry.is_signalled(self._record.call_id):
             self.result = SignalResult.DUPLICATE
@@ -61,7 +54,7 @@ class Signal:
         if result is not SignalResult.UNKNOWN:
             journal.signalled(self._record.call_id, result)
         elif not await journal.signalling(self._record):
-            # It is sent all the same: only a crash within the next seconds would cost more.
+            # Send it anyway: only a crash within the next seconds would cost more.
             self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
         self._journal_withheld(SignalResult.DUPLICATE if result is SignalResult.UNKNOWN else result)
         self.result = result

@@ -1,4 +1,4 @@
-"""How the caller leaves us: `release`, `refer` and `invite`, and the fall back to `release`."""
+"""The transfer of the caller: `release`, `refer` and `invite`, and the fallback to `release`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.leg_end import hang_up
 from sipbridge.calls.media_timeout import media_timed_out
+from sipbridge.calls.outcomes import (
+    INVITE_ANSWERED,
+    INVITE_NO_ANSWER,
+    INVITE_REFUSED,
+    REFER_NOT_SENT,
+    REFER_OUTCOMES,
+    RELEASED,
+    RELEASED_BY_PEER,
+)
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
 from sipbridge.errors import DialFailed, LegGone
@@ -27,124 +36,138 @@ _REQUEST_TIMEOUT = 408
 logger = logging.getLogger(__name__)
 
 
-class Taken(Enum):
-    """Whether somebody took the caller."""
+class Confirmation(Enum):
+    """What is known of whether the caller was taken."""
 
-    YES = "yes"  # it showed: a 2xx by NOTIFY, an answered INVITE, CXone's BYE after the Signal
-    MAYBE = "maybe"  # it was accepted, and nobody can know more
-    NO = "no"
+    CONFIRMED = "confirmed"  # a 2xx by NOTIFY, an answered INVITE, or CXone's BYE after the Signal
+    UNCONFIRMED = "unconfirmed"  # it was accepted, and no more can be known
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What became of a transfer. `story` tells it in a few fixed words, for the record."""
+    """The result of a transfer. `detail` is `transfer` of the record: fixed words, with a fallback after a comma."""
 
-    taken: Taken
+    confirmation: Confirmation
     outcome: Outcome
-    story: str
+    detail: str
+
+    @classmethod
+    def of(cls, confirmation: Confirmation, outcome: Outcome) -> Transfer:
+        """Return a transfer whose detail is the reason of its outcome."""
+        return cls(confirmation, outcome, outcome.reason)
 
 
-Joined = Callable[[Transfer], Awaitable[None]]
+OnJoined = Callable[[Transfer], Awaitable[None]]
 
 
-async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, joined: Joined) -> Transfer:
-    """Carry out the destination's method. Never raises; on return the caller has left or is about to get BYE.
+async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, on_joined: OnJoined) -> Transfer:
+    """Carry out the destination's method. Never raises; on return the caller's leg has ended or is about to.
 
-    `joined` is told when `invite` has brought the two together, which is when that handoff is done.
+    `on_joined` is called when `invite` has joined the two legs, which finishes that handoff.
     """
     if plan.method == "release":
-        return await _release(call, signal, Taken.MAYBE if signal is None else Taken.NO)
-    attempt = await (_refer(call, plan) if plan.method == "refer" else _invite(call, plan, joined))
-    if attempt.taken is not Taken.NO or call.leg.ended.done():
+        return await _release(call, signal, Confirmation.UNCONFIRMED if signal is None else Confirmation.FAILED)
+    attempt = await (_refer(call, plan) if plan.method == "refer" else _invite(call, plan, on_joined))
+    if attempt.confirmation is not Confirmation.FAILED or call.leg.ended.done():
         return attempt
-    # Nobody took the caller there: the Studio script takes over, as it does for `release`.
-    fallback = await _release(call, signal, Taken.NO)
-    return Transfer(fallback.taken, attempt.outcome, f"{attempt.story}, {fallback.story}")
+    # The destination did not take the caller: the Studio script goes on, as it does for `release`.
+    fallback = await _release(call, signal, Confirmation.FAILED)
+    return Transfer(fallback.confirmation, attempt.outcome, f"{attempt.detail}, {fallback.detail}")
 
 
-async def _release(call: Call, signal: SignalResult | None, unsignalled: Taken) -> Transfer:
+def abandon(call: Call) -> Transfer:
+    """Return the transfer of a handoff whose caller's leg ended before the method was done."""
+    ending = call.interruption()
+    result = Result.CLIENT_ERROR if ending is CALLER_HUNG_UP else ending.result
+    return Transfer.of(Confirmation.FAILED, Outcome(result, ending.reason))
+
+
+_RELEASE_RESULTS = {
+    Confirmation.CONFIRMED: Result.SUCCESS,
+    Confirmation.UNCONFIRMED: Result.INDETERMINATE,
+    Confirmation.FAILED: Result.UPSTREAM_ERROR,
+}
+
+
+async def _release(call: Call, signal: SignalResult | None, unsignalled: Confirmation) -> Transfer:
     """Leave the caller to the script that was signalled: wait for CXone's BYE, then send ours.
 
-    Where the Signal certainly did nothing there is nothing to wait for: BYE at once, which makes the script send the
-    caller to a human.
+    If the Signal certainly had no effect, BYE goes out at once, and makes the script send the caller to a human agent.
     """
-    began = time.monotonic()
-    waits = signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN)
-    if waits:
-        grace = call.project_config.handoff.release_grace_seconds
-        await wait_any(call.leg.ended, timeout=grace)
+    began_at = time.monotonic()
+    if signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN):
+        await wait_any(call.leg.ended, timeout=call.project_config.handoff.release_grace_seconds)
     by_peer = call.leg.ended.done() and call.leg.ended.result().by_peer
     await hang_up(call)
     if signal is SignalResult.ACCEPTED:
-        taken = Taken.YES if by_peer else Taken.MAYBE
+        confirmation = Confirmation.CONFIRMED if by_peer else Confirmation.UNCONFIRMED
     elif signal is SignalResult.UNKNOWN:
-        taken = Taken.MAYBE if by_peer else Taken.NO
+        confirmation = Confirmation.UNCONFIRMED if by_peer else Confirmation.FAILED
     else:
-        taken = unsignalled
-    story = "released_by_peer" if by_peer else "released"
-    result = {Taken.YES: Result.SUCCESS, Taken.MAYBE: Result.INDETERMINATE, Taken.NO: Result.UPSTREAM_ERROR}[taken]
-    return _done(call, "release", Transfer(taken, Outcome(result, story), story), 0, began)
+        confirmation = unsignalled
+    outcome = Outcome(_RELEASE_RESULTS[confirmation], RELEASED_BY_PEER if by_peer else RELEASED)
+    return _done(call, "release", Transfer.of(confirmation, outcome), 0, began_at)
 
 
-_REFERRED = {
-    ReferResult.ACCEPTED: (Taken.YES, Result.SUCCESS),
-    ReferResult.REFUSED: (Taken.NO, Result.UPSTREAM_ERROR),
-    ReferResult.FAILED: (Taken.NO, Result.UPSTREAM_ERROR),
-    ReferResult.NO_NOTIFY: (Taken.MAYBE, Result.INDETERMINATE),
-    ReferResult.PEER_HUNG_UP: (Taken.MAYBE, Result.INDETERMINATE),
+_REFER_CONFIRMATIONS = {
+    ReferResult.ACCEPTED: Confirmation.CONFIRMED,
+    ReferResult.NO_NOTIFY: Confirmation.UNCONFIRMED,
+    ReferResult.PEER_HUNG_UP: Confirmation.UNCONFIRMED,
+    ReferResult.REFUSED: Confirmation.FAILED,
+    ReferResult.FAILED: Confirmation.FAILED,
 }
 
 
 async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
-    """Ask CXone to send the caller on (RFC 5589, 6: blind transfer). 202 alone says nothing."""
-    began = time.monotonic()
+    """Transfer the caller by REFER (RFC 5589, 6: blind transfer). 202 alone confirms nothing."""
+    began_at = time.monotonic()
     try:
         end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
     except LegGone:
-        # It was never sent: the caller was gone, or PJSIP would not.
-        gone = abandon(call) if call.leg.ended.done() else _not_taken("refer_not_sent")
-        return _done(call, "refer", gone, 0, began)
-    taken, result = _REFERRED[end.result]
-    if taken is not Taken.NO:
+        # The REFER was not sent: the leg has ended, or PJSIP refused the command.
+        failed = abandon(call) if call.leg.ended.done() else Transfer.of(Confirmation.FAILED, REFER_NOT_SENT)
+        return _done(call, "refer", failed, 0, began_at)
+    transferred = Transfer.of(_REFER_CONFIRMATIONS[end.result], REFER_OUTCOMES[end.result])
+    if transferred.confirmation is not Confirmation.FAILED:
         await hang_up(call)
-    story = f"refer_{end.result.value}"
-    return _done(call, "refer", Transfer(taken, Outcome(result, story), story), end.sip_status, began)
+    return _done(call, "refer", transferred, end.sip_status, began_at)
 
 
-async def _invite(call: Call, plan: HandoffPlan, joined: Joined) -> Transfer:
-    """Call the destination and join the two; stay in the path until either ends."""
-    began = time.monotonic()
+async def _invite(call: Call, plan: HandoffPlan, on_joined: OnJoined) -> Transfer:
+    """Call the destination and join the two legs; return when either ends."""
+    began_at = time.monotonic()
     leg: Leg | None = None
     try:
-        async with call.while_there():
-            leg = await _reach(call, plan)
+        async with call.unless_ended():
+            leg = await _call_destination(call, plan)
         if leg is None:
-            return _done(call, "invite", _not_taken("invite_no_answer"), 0, began)
+            return _done(call, "invite", Transfer.of(Confirmation.FAILED, INVITE_NO_ANSWER), 0, began_at)
         await call.leg.join(leg)
-        answered = Transfer(Taken.YES, Outcome(Result.SUCCESS, "invite_answered"), "invite_answered")
-        await joined(_done(call, "invite", answered, 200, began))
-        await _until_parted(call, leg)
+        answered = Transfer.of(Confirmation.CONFIRMED, INVITE_ANSWERED)
+        await on_joined(_done(call, "invite", answered, 200, began_at))
+        await _wait_for_end(call, leg)
     except DialFailed as error:
-        story = "invite_no_answer" if error.sip_status == _REQUEST_TIMEOUT else "invite_refused"
+        outcome = INVITE_NO_ANSWER if error.sip_status == _REQUEST_TIMEOUT else INVITE_REFUSED
         if error.sip_status in CHALLENGES:
             record = call.record
             extra = {"event": "credentials_refused", "client": record.client, "project": record.project}
             logger.warning("the destination was not reached: %s", error, extra=extra)
-        return _done(call, "invite", _not_taken(story), error.sip_status, began)
+        return _done(call, "invite", Transfer.of(Confirmation.FAILED, outcome), error.sip_status, began_at)
     except LegGone:
-        # The caller left while the destination rang, or the destination while the two were being joined.
-        gone = abandon(call) if call.leg.ended.done() else _not_taken("invite_refused")
-        return _done(call, "invite", gone, 0, began)
+        # The caller hung up while the destination rang, or the destination while the two were being joined.
+        failed = abandon(call) if call.leg.ended.done() else Transfer.of(Confirmation.FAILED, INVITE_REFUSED)
+        return _done(call, "invite", failed, 0, began_at)
     else:
         return answered
     finally:
         if leg is not None:
-            # Not awaited: the caller is to be dealt with.
-            call.in_the_background(leg.hang_up())
+            # Not awaited: the caller comes first.
+            call.background.start(leg.hang_up())
 
 
-async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
-    """The leg of the destination once it has answered, None where the bridge drains. Raises `DialFailed`."""
+async def _call_destination(call: Call, plan: HandoffPlan) -> Leg | None:
+    """Return the destination's leg once it has answered, None if the bridge drains. Raises `DialFailed`."""
     routes = call.project_config.handoff.allowed_routes
     callee = Callee(plan.uri, plan.answer_timeout_seconds, routes, plan.credentials, plan.sources)
 
@@ -157,38 +180,27 @@ async def _reach(call: Call, plan: HandoffPlan) -> Leg | None:
                 leg.answered.result()
                 return leg
         except BaseException:
-            call.in_the_background(leg.hang_up())
+            call.background.start(leg.hang_up())
             raise
-        call.in_the_background(leg.hang_up())
+        call.background.start(leg.hang_up())
         return None
 
     return await call_out(call.context.dialler, callee, attempt)
 
 
-async def _until_parted(call: Call, leg: Leg) -> None:
-    """Return when one of the two hangs up or falls silent, when the bridge drains, or at `max_call_seconds`."""
-    silence = call.project_config.media_timeout_seconds
-    watches = [asyncio.ensure_future(media_timed_out(each, silence)) for each in (call.leg, leg) if silence is not None]
+async def _wait_for_end(call: Call, leg: Leg) -> None:
+    """Return when either leg ends or its media times out, when the bridge drains, or after `max_call_seconds`."""
+    timeout = call.project_config.media_timeout_seconds
+    watches = [asyncio.ensure_future(media_timed_out(each, timeout)) for each in (call.leg, leg) if timeout is not None]
     try:
         await wait_any(leg.ended, call.leg.ended, call.drained, *watches, timeout=call.project_config.max_call_seconds)
     finally:
         for watch in watches:
             watch.cancel()
     if leg.ended.done() and leg.ended.result().by_peer and not call.leg.ended.done():
-        call.note(ended_by="destination")
+        call.update(ended_by="destination")
 
 
-def _not_taken(story: str) -> Transfer:
-    return Transfer(Taken.NO, Outcome(Result.UPSTREAM_ERROR, story), story)
-
-
-def abandon(call: Call) -> Transfer:
-    """Return what becomes of a handoff whose caller is gone before the method is done."""
-    ending = call.leg_ending()
-    result = Result.CLIENT_ERROR if ending is CALLER_HUNG_UP else ending.result
-    return Transfer(Taken.NO, Outcome(result, ending.reason), ending.reason)
-
-
-def _done(call: Call, method: str, transfer: Transfer, sip_status: int, began: float) -> Transfer:
-    call.emit(TransferDone(call.record, method, transfer.outcome, sip_status, time.monotonic() - began))
-    return transfer
+def _done(call: Call, method: str, transferred: Transfer, sip_status: int, began_at: float) -> Transfer:
+    call.emit(TransferDone(call.record, method, transferred.outcome, sip_status, time.monotonic() - began_at))
+    return transferred

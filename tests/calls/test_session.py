@@ -361,7 +361,7 @@ async def test_a_bad_request_is_refused_and_the_call_goes_on() -> None:
 
 
 async def test_a_transcript_grows_no_larger_than_a_conversation_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.calls.call.MAX_TRANSCRIPT_CHARACTERS", 10)
+    monkeypatch.setattr("sipbridge.calls.transcript.MAX_CHARACTERS", 10)
     world = World()
     await world.talking()
     world.call.add_turns([Turn(role="agent", text="12345"), Turn(role="caller", text="6789")])
@@ -385,7 +385,7 @@ async def test_turns_are_stamped_and_kept_in_their_order() -> None:
 
 
 async def test_a_transcript_beyond_all_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.calls.call.MAX_TURNS", 2)
+    monkeypatch.setattr("sipbridge.calls.transcript.MAX_TURNS", 2)
     world = World()
     await world.talking()
     turns = [Turn(role="agent", text="again")] * 2
