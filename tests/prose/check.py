@@ -20,7 +20,6 @@ NOT_YET: tuple[str, ...] = (
     "CHANGELOG.md",
     "docs/benchmark.md",
     "docs/building.md",
-    "docs/configuration.md",
     "docs/cxone-setup.md",
     "docs/http-api.md",
     "docs/metrics.md",
