@@ -16,7 +16,7 @@ def opened(clock: Clock, retry_after: float | None = None) -> Breaker:
     return breaker
 
 
-def test_it_opens_at_the_fifth_failure_in_a_row(clock: Clock) -> None:
+def test_the_breaker_opens_at_the_fifth_failure_in_a_row(clock: Clock) -> None:
     breaker = Breaker("acme", clock=clock)
     for _ in range(4):
         breaker.record_failure()
@@ -25,7 +25,7 @@ def test_it_opens_at_the_fifth_failure_in_a_row(clock: Clock) -> None:
     assert not breaker.admits()
 
 
-def test_an_answer_in_between_starts_the_count_anew(clock: Clock) -> None:
+def test_a_response_in_between_resets_the_count(clock: Clock) -> None:
     breaker = Breaker("acme", clock=clock)
     for _ in range(4):
         breaker.record_failure()
@@ -34,7 +34,7 @@ def test_an_answer_in_between_starts_the_count_anew(clock: Clock) -> None:
     assert breaker.admits()
 
 
-def test_after_ten_seconds_one_probe_passes(clock: Clock) -> None:
+def test_one_probe_is_admitted_after_ten_seconds(clock: Clock) -> None:
     breaker = opened(clock)
     clock.advance(9.9)
     assert not breaker.admits()
@@ -43,7 +43,7 @@ def test_after_ten_seconds_one_probe_passes(clock: Clock) -> None:
     assert not breaker.admits()
 
 
-def test_a_good_probe_closes_it(clock: Clock) -> None:
+def test_a_successful_probe_closes_the_breaker(clock: Clock) -> None:
     breaker = opened(clock)
     clock.advance(10)
     assert breaker.admits()
@@ -52,7 +52,7 @@ def test_a_good_probe_closes_it(clock: Clock) -> None:
     assert breaker.admits()
 
 
-def test_a_failed_probe_keeps_it_open_for_ten_seconds_more(clock: Clock) -> None:
+def test_a_failed_probe_keeps_the_breaker_open_for_ten_seconds_more(clock: Clock) -> None:
     breaker = opened(clock)
     clock.advance(10)
     assert breaker.admits()
@@ -63,7 +63,7 @@ def test_a_failed_probe_keeps_it_open_for_ten_seconds_more(clock: Clock) -> None
     assert breaker.admits()
 
 
-def test_a_probe_that_never_reports_is_followed_by_another(clock: Clock) -> None:
+def test_a_probe_without_a_result_is_followed_by_another(clock: Clock) -> None:
     breaker = opened(clock)
     clock.advance(10)
     assert breaker.admits()
@@ -72,9 +72,7 @@ def test_a_probe_that_never_reports_is_followed_by_another(clock: Clock) -> None
 
 
 @pytest.mark.parametrize(("retry_after", "open_for"), [(3, 10), (42, 42), (86_400, 300)])
-def test_it_stays_open_for_what_cxone_asks_to_wait_within_reason(
-    clock: Clock, retry_after: float, open_for: float
-) -> None:
+def test_the_breaker_respects_retry_after_within_a_limit(clock: Clock, retry_after: float, open_for: float) -> None:
     breaker = opened(clock, retry_after)
     clock.advance(open_for - 0.1)
     assert not breaker.admits()
@@ -82,7 +80,7 @@ def test_it_stays_open_for_what_cxone_asks_to_wait_within_reason(
     assert breaker.admits()
 
 
-async def test_while_it_is_open_signals_are_undelivered_at_once(
+async def test_signals_are_undelivered_at_once_while_the_breaker_is_open(
     make_centre: MakeCentre, simulator: Simulator, clock: Clock
 ) -> None:
     centre = make_centre()
@@ -97,7 +95,7 @@ async def test_while_it_is_open_signals_are_undelivered_at_once(
     assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
-async def test_retry_after_of_a_busy_cxone_keeps_signals_back_for_so_long(
+async def test_the_retry_after_of_a_busy_cxone_holds_signals_back(
     make_centre: MakeCentre, simulator: Simulator, clock: Clock
 ) -> None:
     centre = make_centre()
@@ -111,7 +109,7 @@ async def test_retry_after_of_a_busy_cxone_keeps_signals_back_for_so_long(
     assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
-async def test_a_signal_that_waits_to_be_repeated_gives_up_when_it_opens(
+async def test_a_signal_that_waits_for_a_retry_gives_up_when_the_breaker_opens(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     centre = make_centre()
@@ -123,7 +121,7 @@ async def test_a_signal_that_waits_to_be_repeated_gives_up_when_it_opens(
     assert await simulator.requests("signal") == {"504": 4, "503": 1}
 
 
-async def test_no_token_counts_as_a_failure_and_an_open_breaker_asks_for_none(
+async def test_a_missing_token_counts_as_a_failure_and_an_open_breaker_requests_none(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     centre = make_centre()
@@ -134,7 +132,7 @@ async def test_no_token_counts_as_a_failure_and_an_open_breaker_asks_for_none(
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
-async def test_refusals_and_faults_of_a_script_do_not_open_it(
+async def test_refusals_and_script_errors_do_not_open_the_breaker(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     centre = make_centre()
@@ -144,7 +142,7 @@ async def test_refusals_and_faults_of_a_script_do_not_open_it(
     assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
 
 
-async def test_one_client_s_breaker_is_not_another_s(make_centre: MakeCentre, refusing_address: str) -> None:
+async def test_each_client_has_its_own_breaker(make_centre: MakeCentre, refusing_address: str) -> None:
     broken = make_centre("broken", api_url=f"http://{refusing_address}")
     for _ in range(2):
         await broken.signal("1", {}, unnoted)

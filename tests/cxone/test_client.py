@@ -12,7 +12,7 @@ from .support import Simulator, unnoted
 from .test_transcript import TURNS, record
 
 
-async def test_it_is_a_contact_centre(make_centre: MakeCentre) -> None:
+async def test_the_client_is_a_contact_centre(make_centre: MakeCentre) -> None:
     centre: ContactCentre = make_centre()
     assert await centre.signal("1", {"p1": "End"}, unnoted) is SignalResult.ACCEPTED
     assert await centre.post_transcript(record(*TURNS), escalated=False)
@@ -24,7 +24,7 @@ async def test_cxone_may_have_an_ipv6_address(make_centre: MakeCentre) -> None:
         assert await make_centre(issuer=url).signal("1", {"p1": "End"}, unnoted) is SignalResult.ACCEPTED
 
 
-async def test_a_fault_of_ours_is_logged_and_never_raised(
+async def test_an_internal_error_is_logged_and_not_raised(
     make_centre: MakeCentre, http: HttpClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     centre = make_centre()
@@ -41,7 +41,7 @@ async def test_a_fault_of_ours_is_logged_and_never_raised(
     assert "very-private" not in caplog.text
 
 
-async def test_what_cxone_says_to_the_transcript_does_not_touch_the_signal(
+async def test_the_response_to_a_transcript_does_not_affect_signals(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     centre = make_centre()

@@ -40,7 +40,9 @@ async def test_a_configured_api_url_needs_no_id_token(simulator: Simulator, http
     assert await simulator.requests("configuration") == {}
 
 
-async def test_answers_are_kept_for_half_an_hour(discovery: Discovery, simulator: Simulator, clock: Clock) -> None:
+async def test_discovered_urls_are_cached_for_half_an_hour(
+    discovery: Discovery, simulator: Simulator, clock: Clock
+) -> None:
     await discovery.token_endpoint()
     clock.advance(1799)
     await discovery.token_endpoint()
@@ -50,7 +52,7 @@ async def test_answers_are_kept_for_half_an_hour(discovery: Discovery, simulator
     assert await simulator.requests("discovery") == {"200": 2}
 
 
-async def test_failures_are_not_kept(discovery: Discovery, simulator: Simulator) -> None:
+async def test_failures_are_not_cached(discovery: Discovery, simulator: Simulator) -> None:
     await simulator.fault("discovery", status=500)
     with pytest.raises(CxoneError, match="responded with 500"):
         await discovery.token_endpoint()
@@ -60,7 +62,7 @@ async def test_failures_are_not_kept(discovery: Discovery, simulator: Simulator)
 @pytest.mark.parametrize(
     "body", ["<html>Sorry</html>", "{}", '{"token_endpoint": 5}', '{"token_endpoint": "ftp://a/b"}', "x" * 70_000]
 )
-async def test_an_answer_without_a_token_endpoint_is_refused(
+async def test_a_response_without_a_token_endpoint_is_refused(
     discovery: Discovery, simulator: Simulator, body: str
 ) -> None:
     await simulator.fault("discovery", body=body)
@@ -90,18 +92,18 @@ async def test_a_redirect_is_not_followed(discovery: Discovery, simulator: Simul
         "..",
     ],
 )
-async def test_an_id_token_that_does_not_say_where_to_ask_is_refused(discovery: Discovery, token: str | None) -> None:
+async def test_an_id_token_without_issuer_or_tenant_is_refused(discovery: Discovery, token: str | None) -> None:
     with pytest.raises(CxoneError):
         await discovery.api_url(token)
 
 
-async def test_an_unknown_tenant_is_said_so(discovery: Discovery, simulator: Simulator) -> None:
+async def test_an_unknown_tenant_is_an_error(discovery: Discovery, simulator: Simulator) -> None:
     with pytest.raises(CxoneError, match="responded with 404"):
         await discovery.api_url(id_token(iss=simulator.url, tenantId="who? & what"))
 
 
 @pytest.mark.parametrize("endpoint", ["https://stranger.example", "http://127.0.0.2:9100", "https://api/?to="])
-async def test_our_token_goes_to_no_stranger_that_an_answer_names(
+async def test_the_token_is_not_sent_to_a_foreign_host_that_a_response_names(
     discovery: Discovery, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault("configuration", body=orjson.dumps({"api_endpoint": endpoint}).decode())
@@ -110,7 +112,7 @@ async def test_our_token_goes_to_no_stranger_that_an_answer_names(
 
 
 @pytest.mark.parametrize("endpoint", ["https://stranger.example/auth/token", "http://127.0.0.2:9100/auth/token"])
-async def test_our_access_key_goes_to_no_stranger_that_an_answer_names(
+async def test_the_access_key_is_not_sent_to_a_foreign_host_that_a_response_names(
     discovery: Discovery, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault("discovery", body=orjson.dumps({"token_endpoint": endpoint}).decode())
@@ -118,6 +120,6 @@ async def test_our_access_key_goes_to_no_stranger_that_an_answer_names(
         await discovery.token_endpoint()
 
 
-async def test_an_issuer_that_an_id_token_names_is_not_asked_where_it_is_a_stranger(discovery: Discovery) -> None:
+async def test_a_foreign_issuer_in_an_id_token_gets_no_request(discovery: Discovery) -> None:
     with pytest.raises(CxoneError, match="neither the issuer's nor NICE's"):
         await discovery.api_url(id_token(iss="https://stranger.example", tenantId="demo-tenant"))

@@ -18,7 +18,7 @@ CONTACT = "4711000123"
 PARAMETERS = {"p1": "Escalate", "p2": "10000002", "p9": "https://bridge.example/pop?a=1&b=ü"}
 
 
-async def test_parameters_travel_in_the_body_by_default(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_parameters_are_sent_in_the_body_by_default(make_centre: MakeCentre, simulator: Simulator) -> None:
     assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["contact_id"] == CONTACT
@@ -26,9 +26,7 @@ async def test_parameters_travel_in_the_body_by_default(make_centre: MakeCentre,
     assert signal["in"] == "body"
 
 
-async def test_parameters_travel_in_the_query_where_the_configuration_says_so(
-    make_centre: MakeCentre, simulator: Simulator
-) -> None:
+async def test_parameters_are_sent_in_the_query_if_configured(make_centre: MakeCentre, simulator: Simulator) -> None:
     parameters = PARAMETERS | {"p3": "a b+c%20d/é"}
     assert await make_centre(parameters_in="query").signal(CONTACT, parameters, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
@@ -37,14 +35,14 @@ async def test_parameters_travel_in_the_query_where_the_configuration_says_so(
 
 
 @pytest.mark.parametrize("where", ["body", "query"])
-async def test_a_signal_may_carry_nothing(make_centre: MakeCentre, simulator: Simulator, where: str) -> None:
+async def test_a_signal_may_have_no_parameters(make_centre: MakeCentre, simulator: Simulator, where: str) -> None:
     assert await make_centre(parameters_in=where).signal(CONTACT, {}, unnoted) is SignalResult.ACCEPTED
     [signal] = await simulator.signals()
     assert signal["parameters"] == {}
 
 
 @pytest.mark.parametrize("where", ["body", "query"])
-async def test_text_that_is_no_unicode_is_sent_with_question_marks(
+async def test_lone_surrogates_are_sent_as_question_marks(
     make_centre: MakeCentre, simulator: Simulator, where: str
 ) -> None:
     centre = make_centre(parameters_in=where)
@@ -58,13 +56,15 @@ async def test_the_contact_id_is_trimmed(make_centre: MakeCentre, simulator: Sim
     assert [signal["contact_id"] for signal in await simulator.signals()] == [CONTACT]
 
 
-async def test_the_contact_id_cannot_leave_its_place_in_the_path(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_the_contact_id_is_escaped_in_the_path(make_centre: MakeCentre, simulator: Simulator) -> None:
     assert await make_centre().signal("1/../2?x#y", PARAMETERS, unnoted) is SignalResult.REFUSED
     assert await simulator.requests("signal") == {"404": 1}
 
 
 @pytest.mark.parametrize("contact_id", ["", "  ", "100000000000"])
-async def test_no_contact_is_not_signalled(make_centre: MakeCentre, simulator: Simulator, contact_id: str) -> None:
+async def test_a_missing_contact_is_not_signalled(
+    make_centre: MakeCentre, simulator: Simulator, contact_id: str
+) -> None:
     assert await make_centre().signal(contact_id, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {}
 
@@ -86,7 +86,7 @@ async def test_a_refusal_is_final_and_redirects_are_not_followed(
 
 
 @pytest.mark.parametrize("status", [206, 500, 501, 502, 504])
-async def test_what_may_have_reached_the_script_is_unknown_and_not_repeated(
+async def test_a_signal_that_may_have_arrived_is_unknown_and_not_repeated(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
@@ -95,7 +95,7 @@ async def test_what_may_have_reached_the_script_is_unknown_and_not_repeated(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_token_is_replaced_and_the_signal_sent_once_more(
+async def test_a_refused_token_is_replaced_and_the_signal_repeated(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
@@ -105,7 +105,7 @@ async def test_a_refused_token_is_replaced_and_the_signal_sent_once_more(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_fresh_token_is_a_refusal(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
+async def test_a_refused_new_token_is_a_refusal(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("signal", status=status, times=None)
     assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.REFUSED
     assert await simulator.requests("signal") == {str(status): 2}
@@ -121,7 +121,7 @@ async def test_tokens_that_expire_early_cost_no_signal(make_centre: MakeCentre, 
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_busy_cxone_is_asked_again(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
+async def test_a_signal_to_a_busy_cxone_is_repeated(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("signal", status=status)
     assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
     assert await simulator.requests("signal") == {str(status): 1, "202": 1}
@@ -152,12 +152,12 @@ async def test_a_retry_after_beyond_the_budget_is_not_waited_for(
     assert await simulator.requests("signal") == {"503": 1}
 
 
-async def test_nonsense_in_retry_after_is_overlooked(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_an_invalid_retry_after_is_ignored(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("signal", status=503, retry_after="when we are done")
     assert await make_centre().signal(CONTACT, PARAMETERS, unnoted) is SignalResult.ACCEPTED
 
 
-async def test_a_cxone_that_stays_busy_gets_the_signal_no_more_when_the_budget_is_used_up(
+async def test_a_signal_to_a_busy_cxone_is_not_repeated_after_the_budget(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     await simulator.fault("signal", status=503, times=None)
@@ -193,14 +193,14 @@ async def test_after_a_reset_the_signal_is_not_sent_again(
     assert len(await simulator.signals(contact_id=CONTACT)) == (1 if reset == "after" else 0)
 
 
-async def test_a_server_that_says_nothing_leaves_it_unknown(make_centre: MakeCentre) -> None:
+async def test_a_silent_server_leaves_the_signal_unknown(make_centre: MakeCentre) -> None:
     async with silent_server() as address:
         centre = make_centre(api_url=f"http://{address}", budget_seconds=1.0)
         await centre.warm_up()
         assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNKNOWN
 
 
-async def test_without_a_connection_it_is_tried_again_and_then_undelivered(
+async def test_a_signal_without_a_connection_is_repeated_and_then_undelivered(
     make_centre: MakeCentre, refusing_address: str
 ) -> None:
     centre = make_centre(api_url=f"http://{refusing_address}", budget_seconds=1.0)
@@ -210,7 +210,7 @@ async def test_without_a_connection_it_is_tried_again_and_then_undelivered(
     assert 0.5 < time.monotonic() - started_at < 2.5
 
 
-async def test_a_tls_handshake_that_hangs_has_sent_nothing(make_centre: MakeCentre) -> None:
+async def test_a_hanging_tls_handshake_leaves_the_signal_undelivered(make_centre: MakeCentre) -> None:
     async with silent_server() as address:
         centre = make_centre(api_url=f"https://{address}", budget_seconds=2.0)
         await centre.warm_up()
@@ -219,21 +219,23 @@ async def test_a_tls_handshake_that_hangs_has_sent_nothing(make_centre: MakeCent
         assert time.monotonic() - started_at < 3
 
 
-async def test_a_tls_handshake_that_fails_has_sent_nothing(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_a_failed_tls_handshake_leaves_the_signal_undelivered(
+    make_centre: MakeCentre, simulator: Simulator
+) -> None:
     api_url = simulator.url.replace("http:", "https:")
     centre = make_centre(api_url=api_url, budget_seconds=1.0)
     await centre.warm_up()
     assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
 
 
-async def test_a_host_name_that_does_not_resolve_has_got_nothing(make_centre: MakeCentre) -> None:
+async def test_an_unresolved_host_leaves_the_signal_undelivered(make_centre: MakeCentre) -> None:
     centre = make_centre(api_url="https://nowhere.invalid", budget_seconds=1.0)
     await centre.warm_up()
     assert await centre.signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
 
 
 @pytest.mark.parametrize("body", ["<html>Sorry</html>", "x" * 10_000_000, "\x00\x01 {"])
-async def test_the_body_of_an_answer_does_not_matter(make_centre: MakeCentre, simulator: Simulator, body: str) -> None:
+async def test_the_body_of_a_response_does_not_matter(make_centre: MakeCentre, simulator: Simulator, body: str) -> None:
     await simulator.fault("signal", status=200, body=body)
     await simulator.fault("signal", status=400, body=body)
     centre = make_centre()
@@ -250,7 +252,7 @@ async def test_the_budget_covers_a_slow_token(make_centre: MakeCentre, simulator
     assert await simulator.requests("signal") == {}
 
 
-async def test_a_try_is_not_begun_with_hardly_any_time_left(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_no_attempt_starts_with_too_little_time_left(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("token", latency_seconds=0.45)
     assert await make_centre(budget_seconds=0.6).signal(CONTACT, PARAMETERS, unnoted) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {}
@@ -265,7 +267,7 @@ async def test_many_signals_at_once_each_arrive_once(make_centre: MakeCentre, si
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_nothing_of_the_caller_and_no_secret_is_logged(
+async def test_no_caller_data_and_no_secret_is_logged(
     make_centre: MakeCentre, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -295,7 +297,7 @@ class _Notes:
         self.noted.append((result, sum((await self._simulator.requests("signal")).values())))
 
 
-async def test_it_is_noted_right_before_the_first_byte_when_all_else_is_there(
+async def test_a_signal_is_journalled_right_before_its_first_byte(
     make_centre: MakeCentre, simulator: Simulator
 ) -> None:
     await simulator.fault("token", latency_seconds=0.5)
@@ -308,7 +310,7 @@ async def test_it_is_noted_right_before_the_first_byte_when_all_else_is_there(
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
-async def test_a_try_that_certainly_did_not_arrive_is_taken_back_before_the_next(
+async def test_an_undelivered_attempt_is_revoked_before_the_next(
     make_centre: MakeCentre, simulator: Simulator, status: int
 ) -> None:
     await simulator.fault("signal", status=status)
@@ -317,7 +319,7 @@ async def test_a_try_that_certainly_did_not_arrive_is_taken_back_before_the_next
     assert notes.noted == [(SignalResult.UNKNOWN, 0), (SignalResult.UNDELIVERED, 1), (SignalResult.UNKNOWN, 1)]
 
 
-async def test_what_is_never_sent_is_never_noted(make_centre: MakeCentre, refusing_address: str) -> None:
+async def test_a_signal_that_is_not_sent_is_not_journalled(make_centre: MakeCentre, refusing_address: str) -> None:
     noted: list[SignalResult] = []
 
     async def note(result: SignalResult) -> None:
@@ -328,7 +330,7 @@ async def test_what_is_never_sent_is_never_noted(make_centre: MakeCentre, refusi
     assert SignalResult.UNKNOWN not in noted
 
 
-async def test_a_connection_that_closes_while_it_is_noted_is_replaced_and_the_note_taken_back_meanwhile(
+async def test_a_connection_that_closes_during_the_journal_write_is_replaced_after_a_revocation(
     make_centre: MakeCentre, simulator: Simulator, http: HttpClient
 ) -> None:
     """While the other connection is opened, a crash leaves a contact that can be signalled."""
@@ -346,7 +348,7 @@ async def test_a_connection_that_closes_while_it_is_noted_is_replaced_and_the_no
     assert len(await simulator.signals()) == 2
 
 
-async def test_connections_that_all_close_while_it_is_noted_leave_the_signal_unsent(
+async def test_a_signal_is_not_sent_if_every_connection_closes_during_the_journal_write(
     make_centre: MakeCentre, simulator: Simulator, http: HttpClient
 ) -> None:
     centre = make_centre(budget_seconds=0.5)
@@ -360,9 +362,7 @@ async def test_connections_that_all_close_while_it_is_noted_leave_the_signal_uns
     assert await simulator.signals() == []
 
 
-async def test_a_note_that_takes_too_long_leaves_the_signal_unsent(
-    make_centre: MakeCentre, simulator: Simulator
-) -> None:
+async def test_a_slow_journal_write_leaves_the_signal_unsent(make_centre: MakeCentre, simulator: Simulator) -> None:
     centre = make_centre(budget_seconds=0.5)
     await centre.warm_up()
 

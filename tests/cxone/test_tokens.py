@@ -46,15 +46,13 @@ async def test_a_token_comes_with_the_address_of_the_api(tokens: TokenSource, si
     assert access.token not in repr(access)
 
 
-async def test_who_asks_at_once_shares_one_request(tokens: TokenSource, simulator: Simulator) -> None:
+async def test_concurrent_requests_share_one_token_request(tokens: TokenSource, simulator: Simulator) -> None:
     accesses = await asyncio.gather(*(tokens.get() for _ in range(100)))
     assert len({access.token for access in accesses}) == 1
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_a_waiter_that_gives_up_leaves_the_request_to_the_others(
-    tokens: TokenSource, simulator: Simulator
-) -> None:
+async def test_a_cancelled_waiter_does_not_cancel_the_token_request(tokens: TokenSource, simulator: Simulator) -> None:
     await simulator.fault("token", latency_seconds=0.3)
     waiters = [asyncio.create_task(tokens.get()) for _ in range(2)]
     with pytest.raises(TimeoutError):
@@ -73,7 +71,7 @@ async def test_a_token_is_kept_until_ten_minutes_before_its_end(
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_renewal_makes_nobody_wait(
+async def test_renewal_delays_no_request(
     tokens: TokenSource, simulator: Simulator, clock: Clock, recorder: Recorder
 ) -> None:
     first = await tokens.get()
@@ -85,7 +83,7 @@ async def test_renewal_makes_nobody_wait(
     assert await simulator.requests("token") == {"200": 2}
 
 
-async def test_while_renewal_fails_the_old_token_is_used_and_renewal_tried_again_later(
+async def test_the_old_token_is_used_while_renewal_fails_and_is_retried(
     tokens: TokenSource, simulator: Simulator, clock: Clock, recorder: Recorder
 ) -> None:
     first = await tokens.get()
@@ -155,7 +153,7 @@ async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "access_key_id", "access_key_secret"])
-async def test_wrong_credentials_are_asked_about_once_and_are_our_fault(
+async def test_wrong_credentials_are_tried_once_and_are_a_client_error(
     make_centre: MakeCentre, simulator: Simulator, recorder: Recorder, wrong: str
 ) -> None:
     assert await make_centre(**{wrong: "wrong"}).signal("1", {}, unnoted) is SignalResult.UNDELIVERED
@@ -175,14 +173,14 @@ async def test_the_message_says_what_to_check_and_no_secret(
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": 1}, {"reset": "before"}])
-async def test_a_token_endpoint_in_passing_trouble_is_asked_again(
+async def test_a_token_request_is_repeated_after_a_transient_failure(
     tokens: TokenSource, simulator: Simulator, fault: dict[str, object]
 ) -> None:
     await simulator.fault("token", **fault)
     assert (await tokens.get()).token
 
 
-async def test_a_token_endpoint_that_asks_to_wait_is_left_alone_for_so_long(
+async def test_the_retry_after_of_the_token_endpoint_is_respected(
     tokens: TokenSource, simulator: Simulator, clock: Clock
 ) -> None:
     await simulator.fault("token", status=503, retry_after=30)
@@ -208,7 +206,7 @@ async def test_a_token_endpoint_that_asks_to_wait_is_left_alone_for_so_long(
         '{"access_token": "a", "pad": "' + 70_000 * "x" + '"}',
     ],
 )
-async def test_an_answer_that_holds_no_token_is_an_upstream_error(
+async def test_a_response_without_a_token_is_an_upstream_error(
     tokens: TokenSource, simulator: Simulator, recorder: Recorder, body: str
 ) -> None:
     await simulator.fault("token", body=body, times=None)
@@ -246,7 +244,7 @@ def payload_alone(token: str) -> str:
         ({"pad": "\ud800"}, 3600),
     ],
 )
-async def test_odd_fields_do_not_cost_the_token(
+async def test_odd_fields_do_not_invalidate_the_token(
     tokens: TokenSource, simulator: Simulator, clock: Clock, change: Response, lives: float
 ) -> None:
     body = json.dumps({"access_token": "t", "id_token": simulator_id_token(simulator), **change})
@@ -266,7 +264,7 @@ async def test_odd_fields_do_not_cost_the_token(
         lambda token: f"???.{token.split('.')[1]}.???",
     ],
 )
-async def test_of_an_id_token_only_its_payload_is_read(
+async def test_only_the_payload_of_an_id_token_is_read(
     tokens: TokenSource, simulator: Simulator, spoil: Callable[[str], str]
 ) -> None:
     await simulator.fault(
@@ -276,7 +274,7 @@ async def test_of_an_id_token_only_its_payload_is_read(
 
 
 @pytest.mark.parametrize("given", [None, "", 7, {"a": 1}, "no.jwt"])
-async def test_an_id_token_that_is_not_needed_costs_nothing(
+async def test_an_id_token_that_is_not_needed_is_not_read(
     simulator: Simulator, http: HttpClient, recorder: Recorder, given: object
 ) -> None:
     await simulator.fault("token", body=json.dumps({"access_token": "t", "id_token": given}))
@@ -286,7 +284,7 @@ async def test_an_id_token_that_is_not_needed_costs_nothing(
 
 @pytest.mark.parametrize("content_type", ["text/plain", "text/html", "application/json"])
 @pytest.mark.parametrize(("before", "behind"), [("\ufeff", ""), ("\ufeff \r\n", "\r\n"), ("", "\n\n")])
-async def test_a_byte_order_mark_and_blanks_around_json_are_passed_over(
+async def test_a_byte_order_mark_and_blanks_around_json_are_ignored(
     tokens: TokenSource, simulator: Simulator, before: str, behind: str, content_type: str
 ) -> None:
     answers = {
@@ -305,7 +303,7 @@ def simulator_id_token(simulator: Simulator) -> str:
     return jwt.encode(claims, "a key that nobody checks, of 32 bytes", algorithm="HS256")
 
 
-async def test_closing_frees_who_waits(tokens: TokenSource, simulator: Simulator) -> None:
+async def test_closing_ends_the_requests_that_wait(tokens: TokenSource, simulator: Simulator) -> None:
     await simulator.fault("token", latency_seconds=60)
     waiter = asyncio.create_task(tokens.get())
     await asyncio.sleep(0)
@@ -314,7 +312,7 @@ async def test_closing_frees_who_waits(tokens: TokenSource, simulator: Simulator
         await waiter
 
 
-async def test_warm_up_spares_the_first_call_the_token(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_warm_up_fetches_the_token_before_the_first_call(make_centre: MakeCentre, simulator: Simulator) -> None:
     centre = make_centre()
     await centre.warm_up()
     assert await simulator.requests("token") == {"200": 1}
@@ -322,7 +320,7 @@ async def test_warm_up_spares_the_first_call_the_token(make_centre: MakeCentre, 
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_warm_up_only_warns_where_cxone_is_not_there(
+async def test_warm_up_only_warns_if_cxone_is_unreachable(
     make_centre: MakeCentre, refusing_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     started_at = time.monotonic()

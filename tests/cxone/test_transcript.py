@@ -47,7 +47,7 @@ def record(*turns: Turn, main_contact_id: str = " 9000 ", handoff_reason: str | 
     )
 
 
-async def test_the_post_holds_what_tms_expects_field_for_field(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_the_post_has_the_fields_that_tms_expects(make_centre: MakeCentre, simulator: Simulator) -> None:
     assert await make_centre().post_transcript(record(*TURNS, handoff_reason="asked_for_human"), escalated=True)
     [posted] = await simulator.transcripts()
     assert posted["body"] == {
@@ -79,7 +79,7 @@ async def test_the_post_holds_what_tms_expects_field_for_field(make_centre: Make
     }
 
 
-async def test_a_conversation_that_ended_by_itself_is_contained(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_a_conversation_without_a_handoff_is_contained(make_centre: MakeCentre, simulator: Simulator) -> None:
     assert await make_centre().post_transcript(record(*TURNS), escalated=False)
     [posted] = await simulator.transcripts()
     details = posted["body"]["selfServiceSessionDetails"]
@@ -90,7 +90,7 @@ async def test_a_conversation_that_ended_by_itself_is_contained(make_centre: Mak
 @pytest.mark.parametrize(
     "nothing", [record(), record(Turn(role="agent", text=" ")), record(*TURNS, main_contact_id=" ")]
 )
-async def test_nothing_to_post_is_not_posted(
+async def test_an_empty_transcript_is_not_posted(
     make_centre: MakeCentre, simulator: Simulator, nothing: CallRecord
 ) -> None:
     assert not await make_centre().post_transcript(nothing, escalated=True)
@@ -107,9 +107,7 @@ async def test_a_post_that_fails_is_not_repeated(make_centre: MakeCentre, simula
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_a_refused_token_is_replaced_for_the_signal_to_come(
-    make_centre: MakeCentre, simulator: Simulator
-) -> None:
+async def test_a_refused_token_is_replaced_for_the_next_signal(make_centre: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("transcript", expire_tokens=True)
     centre = make_centre()
     assert not await centre.post_transcript(record(*TURNS), escalated=True)
@@ -118,7 +116,7 @@ async def test_a_refused_token_is_replaced_for_the_signal_to_come(
 
 
 @pytest.mark.parametrize("endpoint", ["token", "transcript"])
-async def test_a_slow_cxone_is_given_its_time_and_no_more(
+async def test_a_slow_cxone_is_given_up_at_the_time_limit(
     make_centre: MakeCentre, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault(endpoint, latency_seconds=60)
@@ -134,7 +132,7 @@ async def test_a_reset_is_not_repeated(make_centre: MakeCentre, simulator: Simul
     assert await simulator.requests("transcript") == {"reset": 1}
 
 
-async def test_a_cxone_that_is_down_is_not_asked(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_nothing_is_posted_while_the_breaker_is_open(make_centre: MakeCentre, simulator: Simulator) -> None:
     centre = make_centre()
     await simulator.fault("signal", status=504, times=5)
     for _ in range(5):

@@ -75,14 +75,14 @@ async def bridge(url: str) -> AsyncIterator[Bridge]:
         yield Bridge(socket)
 
 
-async def test_it_greets_and_asks_to_be_told_when_that_has_been_played(bridge: Bridge) -> None:
+async def test_the_agent_greets_and_sends_a_mark(bridge: Bridge) -> None:
     await bridge.start()
     assert await bridge.audio() == GREETING
     assert await bridge.next("mark") == {"name": "greeting"}
 
 
 @pytest.mark.parametrize("words", [GREETING, FAREWELL], ids=["greeting", "farewell"])
-def test_what_it_says_is_to_be_heard_and_does_not_click(words: bytes) -> None:
+def test_its_notes_are_audible_and_do_not_click(words: bytes) -> None:
     levels = [MULAW[byte] for byte in words]
     assert max(levels) > 7000
     assert min(levels) < -7000
@@ -92,7 +92,7 @@ def test_what_it_says_is_to_be_heard_and_does_not_click(words: bytes) -> None:
     assert abs(levels[-1]) < 100
 
 
-async def test_it_echoes_what_comes_after_the_greeting_and_nothing_before(bridge: Bridge) -> None:
+async def test_the_agent_echoes_audio_after_the_greeting_only(bridge: Bridge) -> None:
     await bridge.start()
     await bridge.hear(bytes(160))
     await bridge.audio()
@@ -102,7 +102,7 @@ async def test_it_echoes_what_comes_after_the_greeting_and_nothing_before(bridge
     assert [await bridge.audio() for _ in range(3)] == [bytes([number]) * 160 for number in range(1, 4)]
 
 
-async def test_it_says_goodbye_and_then_asks_for_the_handoff_when_the_word_was_pressed(bridge: Bridge) -> None:
+async def test_the_digit_sequence_triggers_a_goodbye_and_then_the_handoff(bridge: Bridge) -> None:
     await bridge.past_greeting()
     await bridge.hear(bytes(160))
     await bridge.audio()
@@ -111,14 +111,14 @@ async def test_it_says_goodbye_and_then_asks_for_the_handoff_when_the_word_was_p
     assert await bridge.next("handoff") == {**HANDOFF, "data": {"echoed_seconds": 0.02}}
 
 
-async def test_other_keys_are_no_handoff(bridge: Bridge) -> None:
+async def test_other_digits_trigger_no_handoff(bridge: Bridge) -> None:
     await bridge.past_greeting()
     await bridge.press("4#3")
     await bridge.hear(b"x" * 160)
     assert await bridge.audio() == b"x" * 160
 
 
-async def test_it_is_quiet_once_it_has_asked_and_echoes_again_where_that_was_refused(bridge: Bridge) -> None:
+async def test_the_echo_stops_at_the_request_and_resumes_if_it_is_refused(bridge: Bridge) -> None:
     await bridge.past_greeting()
     await bridge.press(KEYS)
     await bridge.audio()
@@ -129,14 +129,14 @@ async def test_it_is_quiet_once_it_has_asked_and_echoes_again_where_that_was_ref
     assert await bridge.audio() == b"again" * 32
 
 
-async def test_it_takes_no_offence_at_what_it_does_not_know(bridge: Bridge) -> None:
+async def test_unknown_events_are_ignored(bridge: Bridge) -> None:
     await bridge.past_greeting()
     await bridge.send("weather", {"sun": "shines"})
     await bridge.hear(b"x" * 160)
     assert await bridge.audio() == b"x" * 160
 
 
-async def test_every_caller_has_a_word_of_keys_of_their_own(bridge: Bridge, url: str) -> None:
+async def test_each_caller_has_a_separate_digit_sequence(bridge: Bridge, url: str) -> None:
     async with ClientSession() as session, session.ws_connect(url) as other_socket:
         other = Bridge(other_socket)
         await bridge.past_greeting()
@@ -148,7 +148,7 @@ async def test_every_caller_has_a_word_of_keys_of_their_own(bridge: Bridge, url:
             assert await one.audio() == b"x" * 160
 
 
-async def test_it_tells_what_happens_in_a_line_each(bridge: Bridge, capsys: Output) -> None:
+async def test_each_event_prints_one_line(bridge: Bridge, capsys: Output) -> None:
     await bridge.past_greeting()
     await bridge.press(KEYS)
     await bridge.audio()
@@ -174,7 +174,7 @@ async def test_it_tells_what_happens_in_a_line_each(bridge: Bridge, capsys: Outp
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_program_says_where_it_is_and_goes_on_a_signal(number: signal.Signals) -> None:
+async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.Signals) -> None:
     program = await asyncio.create_subprocess_exec(*RUN, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert program.stdout is not None
     line = (await program.stdout.readline()).decode()
@@ -189,7 +189,7 @@ async def test_the_program_says_where_it_is_and_goes_on_a_signal(number: signal.
     assert (program.returncode, errors) == (0, b"")
 
 
-def test_an_address_in_use_is_said_in_one_line(capsys: Output) -> None:
+def test_an_address_in_use_is_one_line_of_error(capsys: Output) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         assert main("127.0.0.1", port, KEYS, HANDOFF) == 1

@@ -61,14 +61,14 @@ async def test_erased_text_is_not_in_the_files(path: Path, store: RecordStore) -
     assert len(await store.list_calls("acme", "billing", limit=100)) == 20
 
 
-async def test_erased_text_is_not_in_the_files_where_all_of_a_shared_id_goes(path: Path, store: RecordStore) -> None:
+async def test_text_erased_by_shared_id_is_not_in_the_files(path: Path, store: RecordStore) -> None:
     await fill(store)
     assert await store.delete_shared("acme", "billing", "contact-1") == 40
     assert SECRET.encode() not in bytes_in(path)
     assert await store.delete_shared("acme", "billing", "contact-1") == 0
 
 
-async def test_a_reader_in_another_process_delays_it_and_no_put(
+async def test_a_reader_in_another_process_delays_the_erasure_and_no_put(
     path: Path, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
@@ -83,7 +83,7 @@ async def test_a_reader_in_another_process_delays_it_and_no_put(
     await no_longer(lambda: SECRET.encode() in bytes_in(path))
 
 
-async def test_only_that_project_is_asked(store: RecordStore) -> None:
+async def test_an_erasure_affects_its_project_only(store: RecordStore) -> None:
     await store.put(make_record())
     assert not await store.delete("acme", "sales", "call-1")
     assert not await store.delete("other", "billing", "call-1")
@@ -91,7 +91,7 @@ async def test_only_that_project_is_asked(store: RecordStore) -> None:
     assert await store.get("acme", "billing", "call-1")
 
 
-async def test_a_put_on_its_way_does_not_bring_it_back(path: Path, store: RecordStore) -> None:
+async def test_a_pending_put_does_not_restore_an_erased_record(path: Path, store: RecordStore) -> None:
     await store.put(make_record())
     on_its_way = [asyncio.create_task(store.put(secret_record(), urgent=urgent)) for urgent in (False, True)]
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_a_put_on_its_way_does_not_bring_it_back(path: Path, store: Record
     assert SECRET.encode() not in bytes_in(path)
 
 
-async def test_a_record_put_after_it_stays(store: RecordStore) -> None:
+async def test_a_record_put_after_the_erasure_stays(store: RecordStore) -> None:
     erasing = asyncio.create_task(store.delete_shared("acme", "billing", "contact-1"))
     await asyncio.sleep(0)
     await store.put(make_record("new"))
@@ -109,7 +109,7 @@ async def test_a_record_put_after_it_stays(store: RecordStore) -> None:
     assert await store.get("acme", "billing", "new")
 
 
-async def test_an_older_version_under_another_shared_id_goes_with_it(
+async def test_an_older_version_with_another_shared_id_is_erased_too(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GATHER_SECONDS", 0.1)
@@ -121,7 +121,7 @@ async def test_an_older_version_under_another_shared_id_goes_with_it(
     assert await store.get("acme", "billing", "call-1") is None
 
 
-async def test_where_the_file_cannot_be_written_nothing_is_said_to_be_erased(
+async def test_an_erasure_fails_if_the_file_cannot_be_written(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.02)
@@ -134,7 +134,7 @@ async def test_where_the_file_cannot_be_written_nothing_is_said_to_be_erased(
     assert await store.get("acme", "billing", "call-1")
 
 
-async def test_records_that_are_too_old_leave_the_files(path: Path) -> None:
+async def test_records_that_are_too_old_are_erased_from_the_files(path: Path) -> None:
     store = SqliteStore(path, retention=timedelta(seconds=1))
     await store.put(secret_record())
     assert SECRET.encode() in bytes_in(path)
@@ -143,7 +143,7 @@ async def test_records_that_are_too_old_leave_the_files(path: Path) -> None:
     await store.close()
 
 
-async def test_a_damaged_file_that_was_moved_aside_is_kept_no_longer(
+async def test_a_corrupt_file_that_was_moved_aside_is_deleted_with_age(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
@@ -159,7 +159,7 @@ async def test_a_damaged_file_that_was_moved_aside_is_kept_no_longer(
 
 
 @pytest.mark.parametrize("years", [1, -1])
-async def test_a_clock_that_is_set_by_a_year_erases_nothing(
+async def test_a_clock_changed_by_a_year_erases_nothing(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)

@@ -90,7 +90,7 @@ async def failing(store: RecordStore, path: Path) -> AsyncIterator[None]:
         yield
 
 
-async def test_what_a_locked_file_does_not_take_is_written_later_in_order(path: Path, store: RecordStore) -> None:
+async def test_puts_to_a_locked_file_are_written_later_in_order(path: Path, store: RecordStore) -> None:
     await store.put(make_record("before"))
     async with failing(store, path):
         await put_in_vain(store, "b")
@@ -101,7 +101,7 @@ async def test_what_a_locked_file_does_not_take_is_written_later_in_order(path: 
     assert _names(path)[-1] == "after"
 
 
-async def test_no_put_waits_for_a_file_that_is_known_to_fail(
+async def test_no_put_waits_while_the_file_fails(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 1.0)
@@ -111,7 +111,7 @@ async def test_no_put_waits_for_a_file_that_is_known_to_fail(
             await put_in_vain(store, f"call-{n}")
 
 
-async def test_what_waits_is_found(path: Path, store: RecordStore) -> None:
+async def test_pending_records_are_found(path: Path, store: RecordStore) -> None:
     await store.put(make_record("old", handoff=make_handoff()))
     async with failing(store, path):
         ended = make_record("new", state=CallState.ENDED, started_at=START.replace(hour=13), handoff=make_handoff())
@@ -141,7 +141,7 @@ async def test_a_full_disk_loses_nothing(path: Path, writer: Writer, store: Reco
     await names_in(path, "before", "much")
 
 
-async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
+async def test_a_full_backlog_drops_the_oldest_record_and_logs_it(
     path: Path, store: RecordStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(backlog, "MAX_RECORDS", 3)
@@ -158,7 +158,7 @@ async def test_over_the_bound_the_oldest_is_lost_and_that_is_said(
     ]
 
 
-async def test_closing_tries_for_a_while_and_says_what_is_lost(
+async def test_closing_retries_and_logs_what_is_lost(
     path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with failing(store, path), asyncio.timeout(30):
@@ -169,7 +169,7 @@ async def test_closing_tries_for_a_while_and_says_what_is_lost(
     )
 
 
-async def test_closing_writes_what_waits_once_it_can(path: Path, store: RecordStore) -> None:
+async def test_closing_writes_pending_records_once_the_file_recovers(path: Path, store: RecordStore) -> None:
     async with failing(store, path):
         closing_store = asyncio.create_task(store.close())
         await asyncio.sleep(0.05)
@@ -221,7 +221,7 @@ async def fill(store: RecordStore) -> set[str]:
     return set(names)
 
 
-async def test_a_file_damaged_while_in_use_is_moved_aside_and_what_is_whole_carried_over(
+async def test_a_file_corrupted_while_in_use_is_moved_aside_and_its_intact_rows_copied(
     path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = await fill(store)
@@ -241,7 +241,7 @@ async def test_a_file_damaged_while_in_use_is_moved_aside_and_what_is_whole_carr
     assert [r.levelname for r in caplog.records if "database corrupt; moved aside" in r.getMessage()] == ["ERROR"]
 
 
-async def test_a_file_that_is_damaged_at_the_start_is_moved_aside(
+async def test_a_corrupt_file_is_moved_aside_at_the_start(
     path: Path, reopen: OpenStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = reopen()
@@ -288,7 +288,7 @@ TAKEN_AWAY = {
 
 
 @pytest.mark.parametrize("names", TAKEN_AWAY.values(), ids=TAKEN_AWAY)
-async def test_a_file_deleted_while_in_use_is_made_anew_with_all_that_was_in_it(
+async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_records(
     path: Path, reopen: OpenStore, names: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     store = reopen()
@@ -304,13 +304,13 @@ async def test_a_file_deleted_while_in_use_is_made_anew_with_all_that_was_in_it(
     assert set(_names(path)) == {"before", "after", "later"}
 
 
-async def test_a_file_deleted_while_nothing_happens_is_noticed(path: Path, store: RecordStore) -> None:
+async def test_a_file_deleted_while_idle_is_detected(path: Path, store: RecordStore) -> None:
     await store.put(make_record("before"))
     os.unlink(path)  # noqa: PTH108 (Path's own is taken for one that blocks)
     await names_in(path, "before")
 
 
-async def test_a_file_put_in_the_place_of_ours_is_used_and_gets_our_records(
+async def test_a_file_that_replaces_ours_is_used_and_gets_our_records(
     path: Path, store: RecordStore, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.db"
@@ -323,7 +323,7 @@ async def test_a_file_put_in_the_place_of_ours_is_used_and_gets_our_records(
     await names_in(path, "after", "before")
 
 
-async def test_a_folder_that_is_gone_for_a_while_loses_nothing(
+async def test_a_temporarily_missing_folder_loses_nothing(
     path: Path,
     tmp_path: Path,
     reopen: OpenStore,
@@ -343,7 +343,7 @@ async def test_a_folder_that_is_gone_for_a_while_loses_nothing(
     assert caplog.text.count("deleted or replaced") == 1
 
 
-async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_all(
+async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
@@ -361,7 +361,7 @@ async def test_who_gave_a_record_up_is_told_that_it_was_written_or_erased_after_
     await store.close()
 
 
-async def test_who_gives_a_record_up_at_the_moment_it_is_written_is_told_so(
+async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)

@@ -16,23 +16,23 @@ def config(path: Path) -> StoreConfig:
     return StoreConfig(url=f"sqlite:///{path}")
 
 
-def test_a_new_file_is_made_for_its_owner_alone(path: Path) -> None:
+def test_a_new_file_is_readable_by_its_owner_only(path: Path) -> None:
     asyncio.run(open_store(config(path)).close())
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named_in_the_error(path: Path) -> None:
     path.write_bytes(b"not a database, by any means" * 100)
     with pytest.raises(StartupError, match=r"^store\.url: .*calls\.db cannot be used: file is not a database"):
         open_store(config(path))
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"store\.url: .*gone/calls\.db cannot be written: No such file"):
         open_store(config(tmp_path / "gone" / "calls.db"))
 
 
-def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+def test_a_file_of_a_newer_version_is_not_changed(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -40,7 +40,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
         open_store(config(path))
 
 
-def test_a_file_that_another_bridge_has_is_refused_until_that_one_has_ended(path: Path) -> None:
+def test_a_file_in_use_is_refused_until_the_other_bridge_ends(path: Path) -> None:
     first = open_store(config(path))
     refused = rf"store\.url: .*calls\.db is in use by another sipbridge \(process {os.getpid()}\); stop it, or name"
     for _ in range(2):
@@ -50,7 +50,7 @@ def test_a_file_that_another_bridge_has_is_refused_until_that_one_has_ended(path
     asyncio.run(open_store(config(path)).close())
 
 
-def test_a_bridge_that_could_not_open_its_file_keeps_nobody_off_it(path: Path) -> None:
+def test_a_failed_open_releases_the_lock(path: Path) -> None:
     path.write_bytes(b"not a database, by any means" * 100)
     for _ in range(2):
         with pytest.raises(StartupError, match="file is not a database"):

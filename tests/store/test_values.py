@@ -90,9 +90,7 @@ def _record(number: int, request: HandoffRequest) -> CallRecord:
     return make_record(f"call-{number}", handoff=handoff, transcript=request.transcript, state=CallState.HANDING_OFF)
 
 
-async def test_what_is_accepted_comes_back_from_journal_store_and_api_as_it_was(
-    store: RecordStore, tmp_path: Path
-) -> None:
+async def test_accepted_values_are_unchanged_in_journal_store_and_api(store: RecordStore, tmp_path: Path) -> None:
     chance = random.Random(20261128)  # noqa: S311 (the same cases each time)
     requests = [request for _ in range(CASES) if (request := _accepted(chance))]
     assert CASES / 10 < len(requests) < CASES, "some are refused, and some are not"
@@ -129,7 +127,7 @@ def _exactly(record: CallRecord) -> str:
 
 
 @pytest.mark.parametrize("value", [{"a": "\ud800"}, {"\udfff": 1}, {"a": [{"b": "x\udc00"}]}])
-def test_half_a_character_is_refused_wherever_it_is(value: dict[str, Any]) -> None:
+def test_a_lone_surrogate_is_refused_everywhere(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="lone surrogate"):
         HandoffRequest(data=value)
     with pytest.raises(ValidationError, match="lone surrogate"):
@@ -137,12 +135,12 @@ def test_half_a_character_is_refused_wherever_it_is(value: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**4300], ids=["inf", "nan", "long"])
-def test_a_number_that_json_has_not_is_refused(number: float) -> None:
+def test_a_number_that_json_cannot_express_is_refused(number: float) -> None:
     with pytest.raises(ValidationError, match="number"):
         HandoffRequest(data={"a": [number]})
 
 
-async def test_what_should_never_be_in_a_record_is_journalled_if_it_is(store: RecordStore, tmp_path: Path) -> None:
+async def test_invalid_values_in_a_record_are_journalled(store: RecordStore, tmp_path: Path) -> None:
     """The store would not take it; the journal is what is left then."""
     record = make_record(handoff=make_handoff(utterance="half \ud800"), state=CallState.ENDED)
     with pytest.raises(StoreError):

@@ -63,7 +63,7 @@ def infos(lines: Lines) -> list[logging.LogRecord]:
     return lines.records
 
 
-async def test_a_call_is_one_line_that_tells_its_outcome(infos: list[logging.LogRecord]) -> None:
+async def test_a_call_is_one_line_with_its_outcome(infos: list[logging.LogRecord]) -> None:
     log = CallLog()
     for event in whole_call():
         log(event)
@@ -103,7 +103,7 @@ async def test_no_number_text_or_data_of_a_call_is_logged(caplog: pytest.LogCapt
     assert not [secret for secret in SECRETS if secret in everything]
 
 
-async def test_debug_tells_every_event(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_event_is_logged_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "sipbridge.call")
     log = CallLog()
     for event in whole_call():
@@ -119,24 +119,24 @@ async def test_debug_tells_every_event(caplog: pytest.LogCaptureFixture) -> None
     }
 
 
-async def test_a_call_without_a_handoff_has_no_words_on_one(infos: list[logging.LogRecord]) -> None:
+async def test_a_call_without_a_handoff_has_no_handoff_fields(infos: list[logging.LogRecord]) -> None:
     CallLog()(CallEnded(ENDED.model_copy(update={"handoff": None}), OK, 1.0))
     assert not [name for name in fields(infos[0]) if name.startswith("handoff")]
 
 
-async def test_a_refused_invite_is_a_line_with_reason_and_code(infos: list[logging.LogRecord]) -> None:
+async def test_a_rejected_invite_is_a_line_with_reason_and_code(infos: list[logging.LogRecord]) -> None:
     CallLog()(InviteAnswered(404, "unknown_number", "x" * 5000, "127.0.0.9"))
     [line] = infos
     assert {"reason": "unknown_number", "code": 404, "source": "127.0.0.9"}.items() <= fields(line).items()
     assert len(fields(line)["sip_call_id"]) == 128, "a stranger's text does not fill the disk"
 
 
-async def test_an_accepted_invite_is_no_line(infos: list[logging.LogRecord]) -> None:
+async def test_an_admitted_invite_is_not_logged(infos: list[logging.LogRecord]) -> None:
     CallLog()(InviteAnswered(200, "answered", "x", "127.0.0.1", "call-1"))
     assert infos == []
 
 
-async def test_a_flood_is_cut_and_counted_by_reason(lines: Lines) -> None:
+async def test_a_flood_is_limited_and_counted_per_reason(lines: Lines) -> None:
     log = CallLog(lines=3, window_seconds=0.02)
     for _ in range(100):
         log(InviteAnswered(403, "untrusted_source", "x", "127.0.0.1"))
@@ -174,7 +174,7 @@ async def test_a_flood_of_one_client_hides_no_line_of_another(lines: Lines, make
     assert (fields(summary)["client"], fields(summary)["suppressed"]) == ("acme", 7)
 
 
-async def test_after_the_window_lines_are_written_again(lines: Lines) -> None:
+async def test_lines_are_written_again_after_the_window(lines: Lines) -> None:
     log = CallLog(lines=1, window_seconds=0.01)
     refused = InviteAnswered(403, "untrusted_source", "x", "127.0.0.1")
     log(refused)
@@ -195,7 +195,7 @@ async def test_an_agents_fault_warns_with_the_call_and_without_what_it_sent(info
     assert "eels" not in repr(fields(line))
 
 
-async def test_debug_tells_what_was_wrong_with_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_agents_fault_has_its_detail_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "sipbridge.call")
     CallLog()(QUOTING)
     [detail] = [fields(record) for record in caplog.records if record.levelno == logging.DEBUG]
@@ -204,7 +204,7 @@ async def test_debug_tells_what_was_wrong_with_it(caplog: pytest.LogCaptureFixtu
     assert len(detail["detail"]) == 128
 
 
-async def test_an_agent_that_errs_at_every_frame_does_not_hide_another_fault(lines: Lines) -> None:
+async def test_a_repeated_fault_does_not_hide_another_fault(lines: Lines) -> None:
     log = CallLog(lines=2, window_seconds=0.02)
     for _ in range(50):
         log(QUOTING)
@@ -215,7 +215,7 @@ async def test_an_agent_that_errs_at_every_frame_does_not_hide_another_fault(lin
     assert count.getMessage() == "more lines like these: agent fault: bad_audio"
 
 
-async def test_a_failing_store_warns_but_not_for_each_call(infos: list[logging.LogRecord]) -> None:
+async def test_a_failing_store_warns_but_not_per_call(infos: list[logging.LogRecord]) -> None:
     log = CallLog(lines=2)
     for _ in range(10):
         log(StoreFailed(ENDED, "the store could not be written: database is locked"))
@@ -223,7 +223,7 @@ async def test_a_failing_store_warns_but_not_for_each_call(infos: list[logging.L
     assert fields(infos[0])["detail"] == "the store could not be written: database is locked"
 
 
-async def test_each_answer_to_a_request_for_a_token_is_logged(infos: list[logging.LogRecord]) -> None:
+async def test_each_result_of_a_token_request_is_logged(infos: list[logging.LogRecord]) -> None:
     log = CallLog()
     log(TokenRequested("acme", Result.SUCCESS, 0.1))
     log(TokenRequested("acme", Result.CLIENT_ERROR, 0.1))
@@ -232,7 +232,7 @@ async def test_each_answer_to_a_request_for_a_token_is_logged(infos: list[loggin
     assert {"levelname": "WARNING", "client": "acme", "result": "client_error"}.items() <= fields(refused).items()
 
 
-async def test_a_drain_says_how_many_calls_are_left_and_for_how_long(infos: list[logging.LogRecord]) -> None:
+async def test_a_drain_logs_the_calls_in_progress_and_the_time_limit(infos: list[logging.LogRecord]) -> None:
     CallLog()(DrainChanged(draining=True, calls=3, wait_seconds=30))
     CallLog()(DrainChanged(draining=True))
     some, none = (line.getMessage() for line in infos)

@@ -43,13 +43,13 @@ def test_a_text_with_line_breaks_is_still_one_line(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("odd", ["\ud800", 2**200, {1, 2}])
-def test_what_json_has_no_word_for_is_logged_all_the_same(stream: io.StringIO, odd: object) -> None:
+def test_values_that_json_cannot_express_are_logged(stream: io.StringIO, odd: object) -> None:
     with configure_logging("INFO", stream):
         logger.info("odd", extra={"odd": odd})
     assert lines(stream)[0]["message"] == "odd"
 
 
-def test_a_traceback_stands_in_the_line(stream: io.StringIO) -> None:
+def test_a_traceback_is_part_of_the_line(stream: io.StringIO) -> None:
     with configure_logging("INFO", stream):
         try:
             int("boom")
@@ -59,7 +59,7 @@ def test_a_traceback_stands_in_the_line(stream: io.StringIO) -> None:
     assert "ValueError: invalid literal" in line["exc_info"]
 
 
-def test_the_level_holds_and_is_undone(stream: io.StringIO) -> None:
+def test_the_level_applies_until_close(stream: io.StringIO) -> None:
     before = logging.getLogger().level
     with configure_logging("warning", stream):
         logger.info("quiet")
@@ -68,12 +68,12 @@ def test_the_level_holds_and_is_undone(stream: io.StringIO) -> None:
     assert logging.getLogger().level == before
 
 
-def test_a_level_that_is_none_is_refused() -> None:
+def test_an_invalid_level_is_refused() -> None:
     with pytest.raises(ValueError, match="'LOUD' is not a valid log level"):
         configure_logging("LOUD")
 
 
-def test_the_environment_gives_the_level() -> None:
+def test_the_environment_sets_the_level() -> None:
     assert level_from({}) == "INFO"
     assert level_from({"SIPBRIDGE_LOG_LEVEL": ""}) == "INFO"
     assert level_from({"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) == "DEBUG"
@@ -95,7 +95,7 @@ class StuckStream(io.StringIO):
         return super().write(text)
 
 
-def test_a_stuck_stream_holds_nobody_up_and_what_was_dropped_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stuck_stream_delays_no_thread_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "QUEUED_LINES", 10)
     stream = StuckStream()
     with configure_logging("INFO", stream):

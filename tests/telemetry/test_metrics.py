@@ -110,7 +110,7 @@ def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str)
     assert {frozenset(labels) for labels, _ in found} == {frozenset(CONTRACT[name])}
 
 
-def test_a_call_with_a_handoff_is_counted_once_everywhere(metrics: Metrics) -> None:
+def test_a_call_with_a_handoff_is_counted_once_in_each_metric(metrics: Metrics) -> None:
     for event in whole_call():
         metrics(event)
     who = {"client": "acme", "project": "billing", "result": "success", "reason": "handed_off"}
@@ -126,7 +126,7 @@ def test_a_call_with_a_handoff_is_counted_once_everywhere(metrics: Metrics) -> N
     assert value(metrics, "sipbridge_calls_active") == 0
 
 
-def test_each_stage_of_a_handoff_is_timed_and_the_whole(metrics: Metrics) -> None:
+def test_each_stage_of_a_handoff_and_the_total_are_timed(metrics: Metrics) -> None:
     for event in whole_call():
         metrics(event)
     sums = {labels["stage"]: value for labels, value in samples(metrics, "sipbridge_handoff_seconds_sum")}
@@ -147,7 +147,7 @@ def test_calls_are_active_from_start_to_end(metrics: Metrics) -> None:
     assert value(metrics, "sipbridge_calls_active") == 1
 
 
-def test_a_refused_invite_is_counted_by_its_code(metrics: Metrics) -> None:
+def test_a_rejected_invite_is_counted_by_its_code(metrics: Metrics) -> None:
     for code in (403, 403, 503):
         metrics(InviteAnswered(code, "whatever", "id", "127.0.0.1"))
     assert value(metrics, "sipbridge_invites_total", code="403") == 2
@@ -155,24 +155,24 @@ def test_a_refused_invite_is_counted_by_its_code(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 100, 700, 123456])
-def test_a_code_that_is_no_final_answer_is_other(metrics: Metrics, code: int) -> None:
+def test_a_code_that_is_not_a_final_response_is_other(metrics: Metrics, code: int) -> None:
     metrics(InviteAnswered(code, "whatever", "id", "127.0.0.1"))
     assert value(metrics, "sipbridge_invites_total", code="other") == 1
 
 
-def test_the_reason_of_a_handoff_is_ours_and_not_the_agents(metrics: Metrics) -> None:
+def test_the_reason_label_of_a_handoff_is_ours_and_not_the_agents(metrics: Metrics) -> None:
     metrics(HandoffFinished(ENDED, "refer", NO_ANSWER, 1.0))
     assert value(metrics, "sipbridge_handoffs_total", method="refer", result="upstream_error", reason="no_answer") == 1
     assert b"eels" not in metrics.page()
 
 
 @pytest.mark.parametrize("reason", ["", "Full of eels", "x" * 41, "+15550001", "a\n"])
-def test_a_reason_that_is_no_word_is_other(metrics: Metrics, reason: str) -> None:
+def test_a_reason_that_is_not_a_word_is_other(metrics: Metrics, reason: str) -> None:
     metrics(CallEnded(ENDED, Outcome(Result.SUCCESS, reason), 1.0))
     assert value(metrics, "sipbridge_calls_total", reason="other") == 1
 
 
-def test_reasons_stay_few_whatever_comes(metrics: Metrics) -> None:
+def test_the_number_of_reasons_is_limited(metrics: Metrics) -> None:
     for n in range(MAX_WORDS + 50):
         metrics(CallEnded(ENDED, Outcome(Result.SUCCESS, f"reason_{n}"), 1.0))
     assert len(samples(metrics, "sipbridge_calls_total")) == MAX_WORDS + 1
@@ -190,7 +190,7 @@ def test_faults_of_agents_are_counted_by_kind(metrics: Metrics) -> None:
     assert b"eels" not in metrics.page()
 
 
-def test_utterances_are_counted_by_result_and_no_other_stage_is(metrics: Metrics) -> None:
+def test_only_the_utterance_stage_counts_as_an_utterance(metrics: Metrics) -> None:
     metrics(HandoffStage(ENDED, "utterance", 2.0, Outcome(Result.SUCCESS, "done")))
     metrics(HandoffStage(ENDED, "utterance", 3.0, Outcome(Result.SERVER_ERROR, "speech_failed")))
     metrics(HandoffStage(ENDED, "play_out", 1.0, OK))
@@ -198,7 +198,7 @@ def test_utterances_are_counted_by_result_and_no_other_stage_is(metrics: Metrics
     assert value(metrics, "sipbridge_utterances_total", result="server_error") == 1
 
 
-def test_media_counts_are_the_totals_that_were_told_last(metrics: Metrics) -> None:
+def test_media_counts_are_the_totals_set_last(metrics: Metrics) -> None:
     names = [f"sipbridge_media_{name}_total" for name in ("underruns", "overruns", "late_frames", "stray_packets")]
     assert [value(metrics, name) for name in names] == [0, 0, 0, 0]
     metrics.set_media_counts(3, 2, 1, 0)
@@ -207,7 +207,7 @@ def test_media_counts_are_the_totals_that_were_told_last(metrics: Metrics) -> No
     assert b"# TYPE sipbridge_media_underruns_total counter" in metrics.page()
 
 
-def test_series_of_clients_and_projects_that_are_no_more_are_dropped(metrics: Metrics) -> None:
+def test_series_of_removed_clients_and_projects_are_dropped(metrics: Metrics) -> None:
     for client, project in (("acme", "billing"), ("acme", "gone"), ("gone", "billing")):
         record = make_record(client=client, project=project)
         metrics(CallEnded(record, OK, 1.0))
@@ -235,12 +235,12 @@ def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:
     assert value(metrics, "sipbridge_draining") == 0
 
 
-def test_the_build_is_named(metrics: Metrics) -> None:
+def test_the_build_info_has_the_versions(metrics: Metrics) -> None:
     build = {"version": __version__, "pjsip": "2.17", "python": platform.python_version()}
     assert samples(metrics, "sipbridge_build_info") == [(build, 1.0)]
 
 
-def test_two_bridges_in_a_process_count_apart(metrics: Metrics) -> None:
+def test_two_bridges_in_a_process_count_separately(metrics: Metrics) -> None:
     metrics(StoreFailed(ENDED, "x"))
     assert value(Metrics(pjsip_version="2.17"), "sipbridge_store_errors_total") == 0
 

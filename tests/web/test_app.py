@@ -17,7 +17,7 @@ PATHS = ["/healthz", "/pop/x", "/v1/acme/billing/calls", "/nowhere", "/openapi.j
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_every_answer_guards_the_browser(bridge: Bridge, path: str) -> None:
+async def test_every_response_has_the_security_headers(bridge: Bridge, path: str) -> None:
     async with bridge.session.get(bridge.base + path) as response:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -26,18 +26,18 @@ async def test_every_answer_guards_the_browser(bridge: Bridge, path: str) -> Non
         assert "frame-ancestors" in response.headers["Content-Security-Policy"]
 
 
-async def test_an_unknown_path_is_404_in_the_shape_of_errors(bridge: Bridge) -> None:
+async def test_an_unknown_path_is_404_as_json(bridge: Bridge) -> None:
     for path in ("/", "/nowhere", "/v1/acme/billing/nothing", "/v1//calls", "/%00", "/v1/acme/billing/calls//"):
         assert await bridge.get(path) == (404, {"error_message": "no such path", "code": "not_found"})
 
 
-async def test_a_wrong_method_is_405_and_told_the_right_one(bridge: Bridge) -> None:
+async def test_a_wrong_method_is_405_and_names_the_right_one(bridge: Bridge) -> None:
     async with bridge.session.delete(bridge.url("calls")) as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET,HEAD")
         assert await response.json() == {"error_message": "use GET or HEAD here", "code": "method_not_allowed"}
 
 
-async def test_a_fault_of_ours_is_500_and_neither_answer_nor_log_quotes_it(
+async def test_an_internal_error_is_500_and_is_quoted_nowhere(
     bridge: Bridge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = "+15550001 said something"
@@ -57,7 +57,9 @@ async def test_a_fault_of_ours_is_500_and_neither_answer_nor_log_quotes_it(
     assert "5550001" not in repr(line.__dict__)
 
 
-async def test_no_request_is_logged_with_its_path_or_key(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_log_line_has_the_path_or_the_key_of_a_request(
+    bridge: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     await bridge.get("/pop/secret-link", KEY)
     await bridge.get("handoff_state?shared_id=secret-contact")
@@ -69,7 +71,7 @@ async def test_no_request_is_logged_with_its_path_or_key(bridge: Bridge, caplog:
     "head",
     [b"GARBAGE", b"GET /healthz HTTP/1.1\r\nA: " + b"secret" * 5000, b"GET /secret-\xff HTTP/1.1\r\nx-api-key: secret"],
 )
-async def test_bytes_that_are_no_http_are_400_and_not_logged(
+async def test_bytes_that_are_not_http_are_400_and_not_logged(
     bridge: Bridge, caplog: pytest.LogCaptureFixture, head: bytes
 ) -> None:
     host, _, port = bridge.base.removeprefix("http://").partition(":")
@@ -80,7 +82,7 @@ async def test_bytes_that_are_no_http_are_400_and_not_logged(
     assert not [record for record in caplog.records if record.levelno >= logging.INFO]
 
 
-async def test_many_requests_at_once_are_answered_each_with_its_own(bridge: Bridge) -> None:
+async def test_concurrent_requests_each_get_their_own_response(bridge: Bridge) -> None:
     await asyncio.gather(*(bridge.store.put(make_record(f"call-{n}")) for n in range(100)))
     answers = await asyncio.gather(*(bridge.get(f"calls/call-{n}") for n in range(100)))
     assert [body["id"] for _, body in answers] == [f"call-{n}" for n in range(100)]
@@ -92,7 +94,7 @@ async def test_an_address_in_use_is_named(bridge: Bridge) -> None:
         await start_web(make_app(bridge.deps()), host, int(port))
 
 
-async def test_every_answer_is_counted_by_its_operation(bridge: Bridge) -> None:
+async def test_every_response_is_counted_by_operation(bridge: Bridge) -> None:
     await bridge.get("calls")
     await bridge.get("calls/none", "wrong")
     await bridge.post("calls")

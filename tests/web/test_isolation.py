@@ -100,7 +100,7 @@ async def what_comes(response: aiohttp.ClientResponse) -> str:
 @pytest.mark.parametrize(
     ("key", "status"), [(None, 401), ("wrong", 401), (ADMIN_KEY, 401), (KEY, 403), (OTHER_KEY, 403)]
 )
-async def test_anothers_key_is_answered_alike_whatever_there_is(
+async def test_the_response_to_another_projects_key_does_not_depend_on_what_exists(
     bridge: Bridge, route: Route, key: str | None, status: int
 ) -> None:
     before = bridge.directory.calls[0].record
@@ -115,7 +115,7 @@ async def test_anothers_key_is_answered_alike_whatever_there_is(
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
-async def test_the_own_key_shows_nothing_of_anothers_calls(bridge: Bridge, route: Route) -> None:
+async def test_a_projects_key_shows_no_call_of_another_project(bridge: Bridge, route: Route) -> None:
     answers = {
         await ask(bridge, route, KEY, f"{call_id}-{MARK}", project="billing") for call_id in ("live", "ended", "none")
     }
@@ -127,7 +127,7 @@ async def test_the_own_key_shows_nothing_of_anothers_calls(bridge: Bridge, route
     assert await bridge.store.get("acme", "sales", f"ended-{MARK}")
 
 
-async def test_a_stream_tells_of_its_own_project_alone(bridge: Bridge) -> None:
+async def test_a_stream_has_events_of_its_own_project_only(bridge: Bridge) -> None:
     async with bridge.session.get(bridge.url("events"), headers={"x-api-key": KEY}) as response:
         bridge.events(CallStarted(bridge.directory.calls[0].record))
         bridge.events(CallStarted(make_record("ours")))
@@ -136,7 +136,7 @@ async def test_a_stream_tells_of_its_own_project_alone(bridge: Bridge) -> None:
     assert MARK not in "".join(lines)
 
 
-async def test_the_own_key_shows_ones_own(bridge: Bridge) -> None:
+async def test_a_projects_key_shows_its_own_calls(bridge: Bridge) -> None:
     """The mark would be seen where it may be: else the tests above could not fail."""
     shown = [await ask(bridge, route, SALES_KEY, f"ended-{MARK}") for route in ROUTES if route.method == "GET"]
     assert [status for status, _ in shown] == [200] * len(shown)

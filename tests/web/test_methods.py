@@ -49,7 +49,7 @@ async def ask(bridge: Bridge, method: str, path: str, key: str) -> tuple[int, di
         return response.status, told, body
 
 
-async def test_head_is_answered_as_get_is_without_a_body(bridge: Bridge) -> None:
+async def test_head_gets_the_response_of_get_without_a_body(bridge: Bridge) -> None:
     for obstacle in (None, "draining"):
         bridge.obstacle = obstacle
         for path, key in paths(bridge).items():
@@ -70,7 +70,7 @@ async def test_nothing_follows_a_response_to_head(bridge: Bridge) -> None:
     assert heads[5:] == [b'{"status":"ok"}']
 
 
-async def test_head_of_the_stream_takes_no_place_of_a_reader(bridge: Bridge) -> None:
+async def test_head_of_the_stream_adds_no_reader(bridge: Bridge) -> None:
     async with bridge.session.head(bridge.url("events"), headers={"x-api-key": KEY}) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
     assert not bridge.events._readers  # noqa: SLF001 (nothing else tells)
@@ -89,7 +89,7 @@ async def test_a_slash_at_the_end_is_the_same_resource(bridge: Bridge) -> None:
         assert await ask(bridge, "GET", f"{where}/{mark}{query}", key) == expected, path
 
 
-async def test_a_slash_at_the_end_steers_as_well(bridge: Bridge) -> None:
+async def test_a_slash_at_the_end_works_for_call_control(bridge: Bridge) -> None:
     call = bridge.directory.add(make_record("live"))
     assert (await bridge.post("calls/live/turns/", body={"role": "agent", "text": "Hello"}))[0] == 202
     assert (await bridge.post("calls/live/handoff/"))[0] == 202

@@ -75,7 +75,7 @@ async def serving(*answers: bytes) -> AsyncIterator[Server]:
         server.close()
 
 
-async def test_a_request_says_what_cxone_wants_and_no_more(http: HttpClient) -> None:
+async def test_a_request_has_the_headers_that_cxone_needs_only(http: HttpClient) -> None:
     async with serving() as server:
         await http.post(f"{server.url}/base", "/path?p1=a", {"Authorization": "Bearer t"}, b"", 3)
     host = server.url.removeprefix("http://").encode()
@@ -90,7 +90,7 @@ async def test_a_request_says_what_cxone_wants_and_no_more(http: HttpClient) -> 
     }
 
 
-async def test_a_connection_is_used_again(http: HttpClient) -> None:
+async def test_a_connection_is_reused(http: HttpClient) -> None:
     async with serving() as server:
         for _ in range(5):
             assert (await http.get(server.url, 3)).body == b"{}"
@@ -99,7 +99,7 @@ async def test_a_connection_is_used_again(http: HttpClient) -> None:
         assert server.connections == 1
 
 
-async def test_a_handshake_that_fails_leaves_nothing_behind(http: HttpClient) -> None:
+async def test_a_failed_handshake_leaves_no_connection(http: HttpClient) -> None:
     before = connections_in_memory()
     async with serving(b"") as server:  # which speaks no TLS
         for _ in range(5):
@@ -122,7 +122,7 @@ def connections_in_memory() -> int:
     ],
     ids=["close", "HTTP/1.0", "kept for a second, which is none for us"],
 )
-async def test_a_connection_that_cxone_will_close_is_not(http: HttpClient, last: bytes) -> None:
+async def test_a_connection_that_cxone_will_close_is_not_reused(http: HttpClient, last: bytes) -> None:
     async with serving(last) as server:
         await http.get(server.url, 3)
         await asyncio.wait_for(server.closed.wait(), 3)
@@ -130,7 +130,7 @@ async def test_a_connection_that_cxone_will_close_is_not(http: HttpClient, last:
         assert server.connections == 2
 
 
-async def test_what_nobody_asked_for_ends_the_connection(http: HttpClient) -> None:
+async def test_an_unsolicited_byte_closes_the_connection(http: HttpClient) -> None:
     async with serving() as server:
         await http.get(server.url, 3)
         server.say(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"evil":1}')
@@ -139,7 +139,7 @@ async def test_what_nobody_asked_for_ends_the_connection(http: HttpClient) -> No
         assert server.connections == 2
 
 
-async def test_an_answer_behind_the_answer_is_not_taken_for_the_next(http: HttpClient) -> None:
+async def test_a_second_response_is_not_used_for_the_next_request(http: HttpClient) -> None:
     async with serving(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil") as server:
         await http.post(server.url, "/x", {}, b"", 3)
         await asyncio.wait_for(server.closed.wait(), 3)
@@ -156,7 +156,7 @@ async def test_an_answer_behind_the_answer_is_not_taken_for_the_next(http: HttpC
     ],
     ids=["chunks", "interim answer", "no content", "left compressed"],
 )
-async def test_these_are_read(http: HttpClient, answer: bytes, body: bytes) -> None:
+async def test_valid_responses_are_parsed(http: HttpClient, answer: bytes, body: bytes) -> None:
     async with serving(answer) as server:
         found = await http.get(server.url, 3)
         assert (found.body, found.retry_after) == (body, None)
@@ -186,14 +186,14 @@ async def test_a_body_without_a_length_ends_with_the_connection(http: HttpClient
         b"\x16\x03\x01\x02\x00",
     ],
 )
-async def test_these_are_not(http: HttpClient, answer: bytes) -> None:
+async def test_invalid_responses_are_errors(http: HttpClient, answer: bytes) -> None:
     async with serving(answer) as server:
         with pytest.raises(CxoneError) as caught:
             await http.get(server.url, 1)
         assert not isinstance(caught.value, CxoneNotReached)
 
 
-async def test_any_bytes_at_all_are_an_answer_or_none(http: HttpClient) -> None:
+async def test_any_bytes_give_a_response_or_an_error(http: HttpClient) -> None:
     generator = random.Random(7)  # noqa: S311 (for a test)
     sound = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
@@ -214,9 +214,7 @@ def _mutated(sound: bytes, generator: random.Random) -> bytes:
     return bytes(answer)
 
 
-async def test_nobody_waits_longer_than_his_time_for_a_free_connection(
-    http: HttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_wait_for_a_free_connection_has_a_limit(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.cxone.http.client._CONNECTIONS_PER_ORIGIN", 1)
     async with serving(b"HTTP/1.1 200 OK\r\n") as server:
         first = asyncio.create_task(http.get(server.url, 1))
@@ -228,7 +226,7 @@ async def test_nobody_waits_longer_than_his_time_for_a_free_connection(
         assert (await http.get(server.url, 3)).status == 200
 
 
-async def test_who_gives_up_leaves_no_connection_behind(http: HttpClient) -> None:
+async def test_a_cancelled_request_leaves_no_connection(http: HttpClient) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\n") as server:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -236,7 +234,7 @@ async def test_who_gives_up_leaves_no_connection_behind(http: HttpClient) -> Non
         await asyncio.wait_for(server.closed.wait(), 3)
 
 
-async def test_a_certificate_is_checked(http: HttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_certificates_are_verified(http: HttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     options = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "certificate.pem"]
     subprocess.run([*command.split(), *options], cwd=tmp_path, check=True, capture_output=True)  # noqa: ASYNC221, S603 (our own)
@@ -268,11 +266,11 @@ async def test_a_certificate_is_checked(http: HttpClient, tmp_path: Path, monkey
         "Mon, 01 Jan 2024 99:00:00 GMT",
     ],
 )
-def test_nonsense_in_retry_after_says_nothing(value: str | None) -> None:
+def test_an_invalid_retry_after_is_none(value: str | None) -> None:
     assert retry_after_seconds(value) is None
 
 
-def test_a_moment_that_has_passed_is_now() -> None:
+def test_a_retry_after_in_the_past_is_zero() -> None:
     assert retry_after_seconds("Mon, 01 Jan 2024 00:00:00 GMT") == 0.0
 
 

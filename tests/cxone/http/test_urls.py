@@ -19,7 +19,7 @@ NICE = "https://cxone.niceincontact.com"
         ("http://api.example", "http://issuer.example"),
     ],
 )
-def test_these_urls_are_used(url: str, issuer: str) -> None:
+def test_valid_urls_are_accepted(url: str, issuer: str) -> None:
     assert usable_url(f"{url}/", "it", issuer=issuer) == url
 
 
@@ -48,7 +48,7 @@ def test_these_urls_are_used(url: str, issuer: str) -> None:
         "https://b\u00fccher.example",
     ],
 )
-def test_these_are_not(url: object) -> None:
+def test_invalid_urls_are_refused(url: object) -> None:
     with pytest.raises(CxoneError):
         usable_url(url, "it", issuer="https://issuer.example")
 
@@ -64,7 +64,7 @@ def test_these_are_not(url: object) -> None:
         ("http://127.0.0.1:9200", "http://127.0.0.1:9100"),
     ],
 )
-def test_our_secrets_go_to_the_issuer_and_to_nice(url: str, issuer: str) -> None:
+def test_secrets_are_sent_to_the_issuer_and_to_nice(url: str, issuer: str) -> None:
     assert url_of_cxone(f"{url}/", "it", issuer=issuer, instead="") == url
 
 
@@ -79,7 +79,7 @@ def test_our_secrets_go_to_the_issuer_and_to_nice(url: str, issuer: str) -> None
         ("http://127.0.0.2:9100", "http://127.0.0.1:9100"),
     ],
 )
-def test_they_go_to_no_stranger(url: str, issuer: str) -> None:
+def test_secrets_are_sent_to_no_other_host(url: str, issuer: str) -> None:
     with pytest.raises(CxoneError):
         url_of_cxone(url, "it", issuer=issuer, instead="")
 
@@ -93,5 +93,5 @@ def test_they_go_to_no_stranger(url: str, issuer: str) -> None:
         ("http://[::1]:9100", "[::1]:9100"),
     ],
 )
-def test_the_host_header_names_a_port_where_it_is_not_the_usual_one(url: str, authority: str) -> None:
+def test_the_host_header_has_the_port_if_it_is_not_the_default(url: str, authority: str) -> None:
     assert target_of(url).authority == authority

@@ -36,7 +36,7 @@ async def test_signals_are_listed_in_order_of_all_contacts_or_of_one(
     assert await listed(http, contact_id="3") == []
 
 
-async def test_a_list_waits_until_so_many_signals_are_there(
+async def test_a_list_waits_for_the_requested_number_of_signals(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await signal(http, bearer, "1")
@@ -46,12 +46,14 @@ async def test_a_list_waits_until_so_many_signals_are_there(
     assert await waiting == ["1", "1", "1"]
 
 
-async def test_a_list_does_not_wait_for_what_is_there(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_a_list_does_not_wait_for_signals_that_have_arrived(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
     await signal(http, bearer, "1")
     assert await listed(http, wait_for="1", timeout="600") == ["1"]
 
 
-async def test_a_list_that_waits_in_vain_shows_what_there_is(
+async def test_a_list_returns_what_has_arrived_at_its_timeout(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await signal(http, bearer, "1")
@@ -59,13 +61,13 @@ async def test_a_list_that_waits_in_vain_shows_what_there_is(
 
 
 @pytest.mark.parametrize("query", ["wait_for=many", "wait_for=-1", "timeout=forever", "contact=1"])
-async def test_a_query_that_makes_no_sense_is_refused(http: aiohttp.ClientSession, query: str) -> None:
+async def test_an_invalid_query_is_refused(http: aiohttp.ClientSession, query: str) -> None:
     async with http.get(f"/simulator/signals?{query}") as answer:
         assert answer.status == 400
         assert query.partition("=")[0] in (await answer.json())["error_message"]
 
 
-async def test_signals_can_be_forgotten(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_signals_can_be_deleted(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await signal(http, bearer)
     async with http.delete("/simulator/signals") as answer:
         assert answer.status == 204
@@ -73,7 +75,9 @@ async def test_signals_can_be_forgotten(http: aiohttp.ClientSession, bearer: dic
     assert (await counts(http))["signal"] == {"202": 1}
 
 
-async def test_requests_are_counted_by_endpoint_and_answer(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_requests_are_counted_by_endpoint_and_response(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
     await signal(http, bearer)
     await signal(http, {})
     await signal(http, bearer, "100000000000")

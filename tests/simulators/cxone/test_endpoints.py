@@ -123,7 +123,7 @@ async def test_a_signal_in_the_query_is_accepted_and_listed(
 
 
 @pytest.mark.parametrize("path", [SIGNAL.lower(), SIGNAL.upper(), SIGNAL.replace("v30.0", "v18.0")])
-async def test_the_path_of_a_signal_is_taken_in_any_case_and_version(
+async def test_the_path_of_a_signal_may_have_any_case_and_version(
     http: aiohttp.ClientSession, bearer: dict[str, str], path: str
 ) -> None:
     async with http.post(path, headers=bearer) as answer:
@@ -133,14 +133,14 @@ async def test_the_path_of_a_signal_is_taken_in_any_case_and_version(
 @pytest.mark.parametrize(
     "contact_id", ["100000000000", "%204711", "47%2F11", "4711%20", "contact_1", "x" * 33, "%C3%A9"]
 )
-async def test_there_is_no_such_contact(http: aiohttp.ClientSession, bearer: dict[str, str], contact_id: str) -> None:
+async def test_an_unknown_contact_is_404(http: aiohttp.ClientSession, bearer: dict[str, str], contact_id: str) -> None:
     async with http.post(SIGNAL.replace("4711000123", contact_id), headers=bearer) as answer:
         assert answer.status == 404
     assert await signals_of(http) == []
 
 
 @pytest.mark.parametrize("version", ["30", "v30", "latest", "v30.0.1"])
-async def test_there_is_no_such_version(http: aiohttp.ClientSession, bearer: dict[str, str], version: str) -> None:
+async def test_an_unknown_version_is_404(http: aiohttp.ClientSession, bearer: dict[str, str], version: str) -> None:
     async with http.post(SIGNAL.replace("v30.0", version), headers=bearer) as answer:
         assert answer.status == 404
 
@@ -148,7 +148,7 @@ async def test_there_is_no_such_version(http: aiohttp.ClientSession, bearer: dic
 @pytest.mark.parametrize(
     "body", ["[]", "null", "{", '"p1"', '{"p10": "x"}', '{"p0": "x"}', '{"P1": "x"}', '{"p1": 1}', '{"p1": null}']
 )
-async def test_a_body_that_is_no_signal_is_refused_with_a_reason(
+async def test_an_invalid_signal_body_is_refused_with_a_reason(
     http: aiohttp.ClientSession, bearer: dict[str, str], body: str
 ) -> None:
     async with http.post(SIGNAL, data=body, headers=bearer) as answer:
@@ -158,7 +158,7 @@ async def test_a_body_that_is_no_signal_is_refused_with_a_reason(
 
 
 @pytest.mark.parametrize("query", ["p10=x", "other=x", "p1=a&p1=b"])
-async def test_a_query_that_is_no_signal_is_refused(
+async def test_an_invalid_signal_query_is_refused(
     http: aiohttp.ClientSession, bearer: dict[str, str], query: str
 ) -> None:
     async with http.post(f"{SIGNAL}?{query}", headers=bearer) as answer:
@@ -172,14 +172,14 @@ async def test_body_and_query_together_are_refused(http: aiohttp.ClientSession, 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer stranger", "Basic abc"])
 @pytest.mark.parametrize("path", [SIGNAL, "/aai/tms/transcripts/post"])
-async def test_without_a_good_token_nothing_is_taken(
+async def test_without_a_valid_token_nothing_is_accepted(
     http: aiohttp.ClientSession, authorization: str, path: str
 ) -> None:
     async with http.post(path, json={}, headers={"Authorization": authorization}) as answer:
         assert answer.status == 401
 
 
-def test_a_token_is_good_until_its_time_is_over() -> None:
+def test_a_token_is_valid_until_it_expires() -> None:
     now = 0.0
     state = State([DEMO_TENANT], token_seconds=60, clock=lambda: now)
     first = state.issue_token(DEMO_TENANT)
@@ -191,7 +191,7 @@ def test_a_token_is_good_until_its_time_is_over() -> None:
     assert state.tenant_of(second) is DEMO_TENANT
 
 
-async def test_a_token_speaks_for_its_own_tenant(http: aiohttp.ClientSession) -> None:
+async def test_a_token_is_valid_for_its_own_tenant(http: aiohttp.ClientSession) -> None:
     headers = {"Authorization": f"Bearer {await token_of(http, SECOND_TENANT)}"}
     async with http.post(SIGNAL, headers=headers) as answer:
         assert answer.status == 202
@@ -210,7 +210,7 @@ async def test_a_transcript_is_accepted_and_listed(http: aiohttp.ClientSession, 
 
 
 @pytest.mark.parametrize("missing", sorted(TRANSCRIPT))
-async def test_a_transcript_that_lacks_a_field_is_refused_by_its_name(
+async def test_a_missing_field_of_a_transcript_is_named(
     http: aiohttp.ClientSession, bearer: dict[str, str], missing: str
 ) -> None:
     body = {name: value for name, value in TRANSCRIPT.items() if name != missing}
@@ -229,7 +229,7 @@ async def test_a_transcript_that_lacks_a_field_is_refused_by_its_name(
         ("utcDateTime", "2025-01-02T03:04:05.678Z"),
     ],
 )
-async def test_a_line_that_tms_could_not_read_is_refused(
+async def test_an_invalid_transcript_line_is_refused(
     http: aiohttp.ClientSession, bearer: dict[str, str], field: str, value: object
 ) -> None:
     body = copy.deepcopy(TRANSCRIPT)

@@ -20,7 +20,7 @@ async def faults(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
         return found
 
 
-async def test_a_status_is_answered_in_the_place_of_the_endpoint(
+async def test_a_status_replaces_the_response_of_the_endpoint(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await fault(http, status=503, retry_after=7, body="busy")
@@ -30,7 +30,7 @@ async def test_a_status_is_answered_in_the_place_of_the_endpoint(
     assert (await counts(http))["signal"] == {"503": 1}
 
 
-async def test_a_good_status_replaces_that_of_a_good_answer_only(
+async def test_a_success_status_replaces_only_a_success_status(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await fault(http, status=204, times=2)
@@ -39,7 +39,7 @@ async def test_a_good_status_replaces_that_of_a_good_answer_only(
     assert await listed(http) == ["1"]
 
 
-async def test_a_fault_is_over_after_its_times(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_a_fault_ends_after_its_times(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await fault(http, status=500, times=2)
     assert await signal(http, bearer) == 500
     assert await faults(http) == [{"endpoint": "signal", "status": 500}]
@@ -64,7 +64,9 @@ async def test_faults_queue_in_order_each_for_its_endpoint(http: aiohttp.ClientS
         assert answer.status == 404
 
 
-async def test_a_fault_of_one_contact_spares_the_others(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_a_fault_of_one_contact_does_not_affect_others(
+    http: aiohttp.ClientSession, bearer: dict[str, str]
+) -> None:
     await fault(http, status=500, contact_id="2")
     await fault(http, "transcript", status=502, contact_id="2")
     assert [await signal(http, bearer, contact_id) for contact_id in ("1", "2", "2")] == [202, 500, 202]
@@ -75,7 +77,7 @@ async def test_a_fault_of_one_contact_spares_the_others(http: aiohttp.ClientSess
     assert statuses == [400, 400, 400, 502]
 
 
-async def test_latency_delays_the_answer_and_not_the_record(
+async def test_latency_delays_the_response_and_not_the_record(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await fault(http, latency_seconds=0.2)
@@ -95,7 +97,7 @@ async def test_latency_delays_the_answer_and_not_the_record(
 
 
 @pytest.mark.parametrize(("reset", "recorded"), [("before", []), ("after", ["1"])])
-async def test_a_reset_closes_the_connection_without_an_answer(
+async def test_a_reset_closes_the_connection_without_a_response(
     http: aiohttp.ClientSession, bearer: dict[str, str], reset: str, recorded: list[str]
 ) -> None:
     await fault(http, reset=reset)
@@ -111,7 +113,7 @@ async def test_expired_tokens_are_refused_from_then_on(http: aiohttp.ClientSessi
     assert [await signal(http, bearer) for _ in range(2)] == [401, 401]
 
 
-async def test_a_body_replaces_that_of_the_answer(http: aiohttp.ClientSession) -> None:
+async def test_a_body_replaces_that_of_the_response(http: aiohttp.ClientSession) -> None:
     await fault(http, "discovery", body="<html>")
     async with http.get("/.well-known/openid-configuration") as answer:
         assert (answer.status, await answer.text()) == (200, "<html>")
@@ -123,7 +125,7 @@ async def test_a_body_may_be_large_and_of_any_type(http: aiohttp.ClientSession) 
         assert (answer.status, answer.content_type, len(await answer.read())) == (200, "text/html", 10_000_000)
 
 
-async def test_an_answer_may_stop_in_its_head(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
+async def test_a_response_may_stop_in_its_head(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await fault(http, cut="head")
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await signal(http, bearer)
@@ -131,7 +133,7 @@ async def test_an_answer_may_stop_in_its_head(http: aiohttp.ClientSession, beare
     assert (await counts(http))["signal"] == {"cut": 1}
 
 
-async def test_an_answer_may_stop_in_its_body(http: aiohttp.ClientSession) -> None:
+async def test_a_response_may_stop_in_its_body(http: aiohttp.ClientSession) -> None:
     await fault(http, "discovery", cut="body")
     async with http.get("/.well-known/openid-configuration") as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
@@ -140,7 +142,7 @@ async def test_an_answer_may_stop_in_its_body(http: aiohttp.ClientSession) -> No
 
 
 @pytest.mark.parametrize("place", ["head", "body"])
-async def test_an_answer_that_stops_may_leave_the_connection_open(http: aiohttp.ClientSession, place: str) -> None:
+async def test_a_cut_response_may_leave_the_connection_open(http: aiohttp.ClientSession, place: str) -> None:
     await fault(http, "discovery", cut=place, latency_seconds=600)
     with pytest.raises(TimeoutError):
         async with http.get("/.well-known/openid-configuration", timeout=aiohttp.ClientTimeout(total=0.2)) as answer:
@@ -167,9 +169,7 @@ async def test_an_answer_that_stops_may_leave_the_connection_open(http: aiohttp.
         ('{"endpoint": "token", "status": 500, "contact_id": "1"}', "contact_id"),
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused_and_named(
-    http: aiohttp.ClientSession, body: str, named: str
-) -> None:
+async def test_an_invalid_fault_is_refused_with_a_reason(http: aiohttp.ClientSession, body: str, named: str) -> None:
     async with http.post("/simulator/faults", data=body) as answer:
         assert answer.status == 400
         assert named in (await answer.json())["error_message"]

@@ -17,7 +17,7 @@ RUN = "import sys; from sipbridge.simulators.cxone import main; sys.exit(main('1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_program_says_where_it_is_and_stops_on_a_signal(number: signal.Signals) -> None:
+async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.Signals) -> None:
     program = await asyncio.create_subprocess_exec(sys.executable, "-c", RUN, stdout=asyncio.subprocess.PIPE)
     assert program.stdout is not None
     line = (await program.stdout.readline()).decode()
@@ -49,7 +49,7 @@ async def test_each_token_signal_and_rejected_request_is_announced() -> None:
     assert token not in "".join(said)
 
 
-def test_an_address_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_in_use_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         assert main("127.0.0.1", port) == 1

@@ -49,18 +49,18 @@ def left_in(path: Path) -> list[Unfinished]:
     return found
 
 
-async def test_a_new_journal_leaves_nothing_open(reopen: Open, path: Path) -> None:
+async def test_a_new_journal_has_no_open_calls(reopen: Open, path: Path) -> None:
     assert reopen().unfinished() == []
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_call_that_began_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+async def test_a_begun_call_is_written_when_begin_returns(reopen: Open, path: Path) -> None:
     record = make_record()
     assert await reopen().begin(record, HEADERS)
     assert left_in(path) == [Unfinished(record, HEADERS, None)]
 
 
-async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: Open, path: Path) -> None:
+async def test_a_begun_signal_is_written_when_signalling_returns(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     assert await journal.signalling(make_record())
@@ -75,7 +75,7 @@ async def test_a_signal_that_was_begun_is_there_as_soon_as_that_returns(reopen: 
         (SignalResult.UNDELIVERED, None),
     ],
 )
-async def test_what_became_of_a_signal_is_kept(reopen: Open, result: SignalResult, found: SignalResult | None) -> None:
+async def test_the_result_of_a_signal_is_kept(reopen: Open, result: SignalResult, found: SignalResult | None) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     await journal.signalling(make_record())
@@ -84,7 +84,7 @@ async def test_what_became_of_a_signal_is_kept(reopen: Open, result: SignalResul
     assert [call.signal for call in reopen().unfinished()] == [found]
 
 
-async def test_a_call_whose_record_is_stored_is_forgotten_and_leaves_no_trace(reopen: Open, path: Path) -> None:
+async def test_a_stored_call_is_removed_from_the_file(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     journal.stored("call-1")
@@ -92,7 +92,7 @@ async def test_a_call_whose_record_is_stored_is_forgotten_and_leaves_no_trace(re
     assert path.read_bytes() == b""
 
 
-async def test_a_record_that_the_store_did_not_take_is_kept_whole(reopen: Open) -> None:
+async def test_a_record_that_was_not_stored_is_kept_completely(reopen: Open) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     ended = make_record(state=CallState.ENDED, handoff=make_handoff(data={"a": ["ü", None]}))
@@ -101,7 +101,7 @@ async def test_a_record_that_the_store_did_not_take_is_kept_whole(reopen: Open) 
     assert [call.record for call in reopen().unfinished()] == [ended]
 
 
-async def test_a_line_that_was_cut_short_or_mangled_costs_no_other_call(reopen: Open, path: Path) -> None:
+async def test_an_incomplete_or_corrupt_line_affects_no_other_call(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record("call-1"), HEADERS)
     await journal.begin(make_record("call-2"), HEADERS)
@@ -115,9 +115,7 @@ async def test_a_line_that_was_cut_short_or_mangled_costs_no_other_call(reopen: 
 @pytest.mark.parametrize(
     "end", [b'{"what":"stored","ca', b"\0" * 512, b"no JSON", b'{"what":"stored","call":"call-1"}', b"[1]\n"]
 )
-async def test_what_is_noted_after_an_end_that_was_torn_off_is_found_again(
-    reopen: Open, path: Path, end: bytes
-) -> None:
+async def test_entries_after_an_incomplete_line_are_readable(reopen: Open, path: Path, end: bytes) -> None:
     path.write_bytes(end)
     journal = reopen()
     assert await journal.begin(make_record("call-2"), HEADERS)
@@ -125,7 +123,7 @@ async def test_what_is_noted_after_an_end_that_was_torn_off_is_found_again(
     assert [(call.record.call_id, call.signal) for call in left_in(path)] == [("call-2", SignalResult.UNKNOWN)]
 
 
-async def test_the_file_stays_small_and_keeps_what_is_open(
+async def test_the_file_stays_small_and_keeps_open_calls(
     reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
@@ -141,7 +139,7 @@ async def test_the_file_stays_small_and_keeps_what_is_open(
     assert [call.record.call_id for call in left_in(path)] == ["stays"]
 
 
-async def test_a_file_that_was_deleted_is_made_anew_with_all_that_is_open(reopen: Open, path: Path) -> None:
+async def test_a_deleted_file_is_rewritten_with_all_open_calls(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record("call-1"), HEADERS)
     path.unlink()
@@ -149,7 +147,7 @@ async def test_a_file_that_was_deleted_is_made_anew_with_all_that_is_open(reopen
     assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2"]
 
 
-async def test_a_disk_that_is_full_is_told_and_made_up_for_when_it_is_not(reopen: Open, path: Path) -> None:
+async def test_a_full_disk_is_logged_and_entries_are_written_later(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record("call-1"), HEADERS)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -162,7 +160,7 @@ async def test_a_disk_that_is_full_is_told_and_made_up_for_when_it_is_not(reopen
     assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2", "call-3"]
 
 
-async def test_what_a_full_disk_did_not_take_is_made_up_for_with_no_other_call(
+async def test_entries_that_a_full_disk_rejected_are_written_without_another_call(
     reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
@@ -179,23 +177,23 @@ async def test_what_a_full_disk_did_not_take_is_made_up_for_with_no_other_call(
             await asyncio.sleep(0.02)
 
 
-def test_what_is_no_file_is_refused_and_not_replaced() -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_and_not_replaced() -> None:
     with pytest.raises(StartupError, match="is not a regular file"):
         FileJournal(Path("/dev/null"))
 
 
-async def test_a_journal_belongs_to_one_bridge(reopen: Open) -> None:
+async def test_a_journal_is_locked_by_one_bridge(reopen: Open) -> None:
     reopen()
     with pytest.raises(StartupError, match="in use by another sipbridge"):
         reopen()
 
 
-def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"store.journal: .* cannot be written"):
         FileJournal(tmp_path / "nowhere" / "calls.journal")
 
 
-async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_disk_delays_no_caller_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
     hangs = threading.Event()
     monkeypatch.setattr(journal_module, "_write_whole", lambda *_: hangs.wait())
@@ -203,7 +201,7 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_long(reopen: Open, mon
     hangs.set()
 
 
-async def test_the_end_of_the_callers_leg_is_there_once_it_says_so(reopen: Open, path: Path) -> None:
+async def test_the_end_of_the_callers_leg_is_written_before_the_callback(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
@@ -215,7 +213,7 @@ async def test_the_end_of_the_callers_leg_is_there_once_it_says_so(reopen: Open,
     assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
 
 
-async def test_who_waits_for_the_end_to_be_written_is_told_even_if_it_cannot_be(
+async def test_the_callback_runs_even_if_the_end_cannot_be_written(
     reopen: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = reopen()
@@ -233,7 +231,7 @@ def _fails(_file: int, _data: bytes) -> None:
     raise OSError(errno.ENOSPC, "no space")
 
 
-async def test_a_try_that_did_not_arrive_is_taken_back_at_once(
+async def test_an_undelivered_signal_is_written_at_once(
     reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "LAZY_SECONDS", 60.0)
@@ -247,7 +245,7 @@ async def test_a_try_that_did_not_arrive_is_taken_back_at_once(
     assert [call.signal for call in left_in(path)] == [None]
 
 
-async def test_the_parameters_of_a_signal_that_was_begun_are_kept(reopen: Open) -> None:
+async def test_the_parameters_of_a_begun_signal_are_kept(reopen: Open) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     signalled = make_record(handoff=make_handoff(parameters={"p1": "care"}))

@@ -20,7 +20,7 @@ from tests.store.conftest import OpenStore, Writer
 from tests.store.records import START, make_handoff, make_record
 
 
-async def test_a_record_comes_back_as_it_was_put(store: RecordStore) -> None:
+async def test_a_record_is_read_as_it_was_put(store: RecordStore) -> None:
     record = make_record(
         handoff=make_handoff(data={"order": 12, "nested": {"a": [1, None, "ü\x00"]}}, parameters={"p1": "care"}),
         transcript=(Turn(role="caller", text="Hello?", at=START),),
@@ -29,7 +29,7 @@ async def test_a_record_comes_back_as_it_was_put(store: RecordStore) -> None:
     assert await store.get("acme", "billing", "call-1") == record
 
 
-async def test_data_nested_as_deep_as_agents_may_send_it_comes_back(store: RecordStore) -> None:
+async def test_data_nested_to_the_limit_is_stored(store: RecordStore) -> None:
     deep: object = "core"
     for _ in range(200):
         deep = [deep]
@@ -45,20 +45,20 @@ async def test_a_later_put_replaces_an_earlier_one(store: RecordStore) -> None:
     assert record.state is CallState.ENDED
 
 
-async def test_the_latest_put_of_a_call_wins_though_it_was_in_no_hurry(store: RecordStore) -> None:
+async def test_the_latest_put_of_a_call_is_written_even_if_not_urgent(store: RecordStore) -> None:
     started, ended = make_record(), make_record(state=CallState.ENDED)
     await asyncio.gather(store.put(started), store.put(ended, urgent=False))
     assert await store.get("acme", "billing", "call-1") == ended
 
 
-async def test_a_put_in_no_hurry_is_written_with_no_other_to_ride_with(store: RecordStore) -> None:
+async def test_a_put_that_is_not_urgent_is_written_without_another(store: RecordStore) -> None:
     async with asyncio.timeout(5):
         await store.put(make_record("call-1"), urgent=False)
         await store.put(make_record("call-2"), urgent=False)
     assert await store.get("acme", "billing", "call-2") == make_record("call-2")
 
 
-async def test_a_project_sees_its_own_calls_alone(store: RecordStore) -> None:
+async def test_a_project_sees_its_own_calls_only(store: RecordStore) -> None:
     await store.put(make_record(handoff=make_handoff()))
     for client, project in (("acme", "sales"), ("other", "billing")):
         assert await store.get(client, project, "call-1") is None
@@ -74,7 +74,7 @@ async def test_of_two_calls_with_a_shared_id_the_newest_is_found(store: RecordSt
     assert record.call_id == "new"
 
 
-async def test_the_shared_id_that_the_agent_gives_takes_the_place_of_the_contact_id(store: RecordStore) -> None:
+async def test_the_agents_shared_id_replaces_the_contact_id(store: RecordStore) -> None:
     await store.put(make_record())
     await store.put(make_record(handoff=make_handoff(shared_id="crm-7")))
     assert await store.get_shared("acme", "billing", "contact-1") is None
@@ -90,20 +90,20 @@ async def test_calls_are_listed_newest_first_and_in_pages(store: RecordStore) ->
     assert [record.call_id for record in rest] == ["call-1", "call-0"]
 
 
-async def test_puts_that_wait_together_are_committed_together(writer: Writer, store: RecordStore) -> None:
+async def test_pending_puts_are_committed_together(writer: Writer, store: RecordStore) -> None:
     before = writer.statements.count("COMMIT")
     await asyncio.gather(*(store.put(make_record(f"call-{n}")) for n in range(1000)))
     assert 1 <= writer.statements.count("COMMIT") - before <= 20
     assert len(await store.list_calls("acme", "billing", limit=2000)) == 1000
 
 
-async def test_commits_wait_for_the_disk(writer: Writer, store: RecordStore) -> None:
+async def test_commits_sync_the_disk(writer: Writer, store: RecordStore) -> None:
     await store.put(make_record())
     assert writer.connection
     assert writer.connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
-async def test_a_cancelled_put_disturbs_no_other(store: RecordStore) -> None:
+async def test_a_cancelled_put_affects_no_other(store: RecordStore) -> None:
     cancelled = asyncio.create_task(store.put(make_record("call-1")))
     other = asyncio.create_task(store.put(make_record("call-2")))
     await asyncio.sleep(0)
@@ -112,14 +112,14 @@ async def test_a_cancelled_put_disturbs_no_other(store: RecordStore) -> None:
     assert await store.get("acme", "billing", "call-2")
 
 
-async def test_text_that_is_no_unicode_fails_that_put_alone(store: RecordStore) -> None:
+async def test_text_that_is_not_unicode_fails_only_that_put(store: RecordStore) -> None:
     with pytest.raises(StoreError, match="text that is not valid Unicode"):
         await store.put(make_record("broken", handoff=make_handoff(data={"x": "\ud800"})))
     await store.put(make_record("whole"))
     assert await store.get("acme", "billing", "whole")
 
 
-async def test_a_body_that_something_else_wrote_is_an_error_that_does_not_quote_it(
+async def test_a_body_written_by_another_program_is_an_error_that_does_not_quote_it(
     path: Path, store: RecordStore
 ) -> None:
     await store.put(make_record())
@@ -140,7 +140,7 @@ async def test_closing_writes_what_is_queued(reopen: OpenStore) -> None:
     assert len(await reopen().list_calls("acme", "billing", limit=200)) == 100
 
 
-async def test_a_closed_store_says_so(store: RecordStore) -> None:
+async def test_a_closed_store_raises_an_error(store: RecordStore) -> None:
     await store.close()
     await store.close()
     with pytest.raises(StoreError, match="closed"):
@@ -166,7 +166,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_record_outlives_a_process_that_is_killed(path: Path, reopen: OpenStore) -> None:
+async def test_a_record_survives_a_killed_process(path: Path, reopen: OpenStore) -> None:
     record = make_record(handoff=make_handoff())
     arguments = [sys.executable, "-c", PUT_AND_LINGER, str(path), record.model_dump_json()]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603, ASYNC220 (this test's own program; nothing else runs meanwhile)
@@ -185,7 +185,7 @@ async def age(path: Path, store: RecordStore, hours: dict[str, float]) -> None:
         connection.close()
 
 
-async def test_old_records_are_gone_after_a_start(
+async def test_old_records_are_erased_at_the_start(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_ROWS", 2)
@@ -195,7 +195,7 @@ async def test_old_records_are_gone_after_a_start(
     assert await names_when_purged(reopen()) == {"fresh"}
 
 
-async def test_where_all_records_are_old_at_a_start_the_clock_has_time_to_be_set(
+async def test_the_first_purge_waits_if_all_records_are_old(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = reopen()
@@ -209,7 +209,7 @@ async def test_where_all_records_are_old_at_a_start_the_clock_has_time_to_be_set
     assert await names_when_purged(reopen()) == {"put after the first look"}
 
 
-async def test_old_records_go_while_the_store_is_open(
+async def test_old_records_are_erased_while_the_store_is_open(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)

@@ -28,19 +28,19 @@ async def served(bridge: Bridge, *, admin: bool = False) -> AsyncIterator[str]:
         await listener.cleanup()
 
 
-async def test_a_drain_is_begun_and_may_be_asked_for_again(bridge: Bridge) -> None:
+async def test_a_drain_starts_and_may_be_requested_again(bridge: Bridge) -> None:
     for _ in range(2):
         assert await bridge.post("/v1/admin/drain", ADMIN_KEY) == (202, {"state": "draining", "calls": 2})
         assert bridge.admin_controls.draining
 
 
-async def test_a_reload_is_made(bridge: Bridge) -> None:
+async def test_a_reload_reports_its_result(bridge: Bridge) -> None:
     expected = {"reloaded": True, "restart_required": ["sip.max_calls"], "warnings": ["sip.srtp: keys travel"]}
     assert await bridge.post("/v1/admin/reload", ADMIN_KEY) == (200, expected)
     assert bridge.admin_controls.reloads == 1
 
 
-async def test_a_reload_of_a_bad_file_names_everything_that_is_wrong(bridge: Bridge) -> None:
+async def test_a_reload_of_an_invalid_file_lists_all_its_errors(bridge: Bridge) -> None:
     bridge.admin_controls.problems = [
         "bridge.yaml: clients.acme: is wrong; mend it",
         "bridge.yaml: sip: is missing; give it",
@@ -49,24 +49,24 @@ async def test_a_reload_of_a_bad_file_names_everything_that_is_wrong(bridge: Bri
     assert (status, body["error_message"].splitlines()) == (422, bridge.admin_controls.problems)
 
 
-async def test_the_status_tells_how_the_bridge_stands(bridge: Bridge) -> None:
+async def test_the_status_has_version_calls_and_draining(bridge: Bridge) -> None:
     expected = {"version": __version__, "draining": False, "calls": 2, "since": "2026-03-01T12:00:00Z"}
     assert await bridge.get("/v1/admin/status", ADMIN_KEY) == (200, expected)
 
 
 @pytest.mark.parametrize(("method", "name"), OPERATIONS)
-async def test_only_a_key_for_admin_opens_it(bridge: Bridge, method: str, name: str) -> None:
+async def test_admin_needs_an_admin_key(bridge: Bridge, method: str, name: str) -> None:
     for key in (None, "wrong", KEY):
         status, _ = await bridge.ask(method, f"/v1/admin/{name}", key, None)
         assert status == 401
     assert (bridge.admin_controls.draining, bridge.admin_controls.reloads) == (False, 0)
 
 
-async def test_a_key_for_admin_opens_no_project(bridge: Bridge) -> None:
+async def test_an_admin_key_is_not_valid_for_a_project(bridge: Bridge) -> None:
     assert (await bridge.get("calls", ADMIN_KEY))[0] == 401
 
 
-async def test_without_keys_there_is_no_admin(bridge: Bridge) -> None:
+async def test_admin_is_404_without_admin_keys(bridge: Bridge) -> None:
     bridge.config = make_config(admin={})
     async with served(bridge):
         for method, name in OPERATIONS:
@@ -77,7 +77,7 @@ async def test_without_keys_there_is_no_admin(bridge: Bridge) -> None:
         assert not [path for path in (await bridge.get("/openapi.json"))[1]["paths"] if "admin" in path]
 
 
-async def test_with_a_listener_of_its_own_it_is_there_and_nowhere_else(bridge: Bridge) -> None:
+async def test_an_admin_listener_serves_admin_and_the_api_does_not(bridge: Bridge) -> None:
     bridge.config = make_config(admin={"keys": [ADMIN_KEY], "listen": "127.0.0.1:1"})
     async with served(bridge):
         assert (await bridge.get("/v1/admin/status", ADMIN_KEY))[0] == 404
@@ -110,7 +110,7 @@ async def test_a_client_called_admin_has_its_own_paths(bridge: Bridge) -> None:
         ("192.0.2.1", True, True),
     ],
 )
-def test_the_apis_listener_takes_admin_from_this_machine_alone(remote: str, from_anywhere: bool, allowed: bool) -> None:  # noqa: FBT001 (a table of cases)
+def test_the_api_accepts_admin_requests_from_this_machine_only(remote: str, from_anywhere: bool, allowed: bool) -> None:  # noqa: FBT001 (a table of cases)
     config = make_config()
     authenticator = Authenticator(lambda: config, FakeDirectory(), admin_from_anywhere=from_anywhere)
     headers = {"x-api-key": ADMIN_KEY, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
@@ -119,7 +119,7 @@ def test_the_apis_listener_takes_admin_from_this_machine_alone(remote: str, from
         authenticator.authorize_admin(request)
 
 
-async def test_a_page_of_another_origin_can_ask_for_nothing(bridge: Bridge) -> None:
+async def test_a_page_of_another_origin_cannot_call_admin(bridge: Bridge) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     async with bridge.session.options(f"{bridge.base}/v1/admin/drain", headers=headers) as response:
         assert response.status == 405

@@ -38,13 +38,13 @@ async def test_everything_in_a_handoff_is_optional(bridge: Bridge, call: FakeCal
     assert len(call.requests) == 1
 
 
-async def test_null_in_any_field_is_as_if_it_were_left_out(bridge: Bridge, call: FakeCall) -> None:
+async def test_null_in_any_field_equals_a_missing_field(bridge: Bridge, call: FakeCall) -> None:
     body: dict[str, object] = dict.fromkeys(HandoffRequest.model_fields)
     assert (await bridge.post("calls/call-1/handoff", body=body))[0] == 202
     assert call.requests[0][0] == HandoffRequest()
 
 
-async def test_roles_of_others_are_taken_and_shown_as_ours(bridge: Bridge, call: FakeCall) -> None:
+async def test_foreign_roles_are_accepted_and_shown_as_ours(bridge: Bridge, call: FakeCall) -> None:
     roles = ["user", "customer", "assistant", "caller", "agent"]
     turns = [{"role": role, "text": "Hello", "at": None} for role in roles]
     assert (await bridge.post("calls/call-1/turns", body={"turns": turns}))[0] == 202
@@ -52,7 +52,7 @@ async def test_roles_of_others_are_taken_and_shown_as_ours(bridge: Bridge, call:
     assert [turn.role for turn in call.turns] == ["caller", "caller", "agent", "caller", "agent", "caller"]
 
 
-async def test_what_polyai_functions_return_hands_off(bridge: Bridge, call: FakeCall) -> None:
+async def test_the_result_of_a_polyai_function_hands_off(bridge: Bridge, call: FakeCall) -> None:
     body = {
         "utterance": "Bye",
         "handoff": {"type": "cxone", "reason": "asked", "cxone": {"signal": {"params": {"p1": "x"}}}},
@@ -115,7 +115,7 @@ async def test_a_body_that_is_not_json_is_400(bridge: Bridge, path: str, body: b
 
 
 @pytest.mark.usefixtures("call")
-async def test_many_faults_make_a_short_message(bridge: Bridge) -> None:
+async def test_many_errors_make_a_short_message(bridge: Bridge) -> None:
     _, answer = await bridge.post("calls/call-1/handoff", body={"x" * 500 + str(n): 1 for n in range(1000)})
     assert len(answer["error_message"]) < 1200
     assert answer["error_message"].endswith("and 995 more")
@@ -129,7 +129,7 @@ async def test_a_body_over_a_megabyte_is_413(bridge: Bridge) -> None:
 
 @pytest.mark.usefixtures("call")
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "unheard-of"])
-async def test_a_compressed_body_is_refused_and_not_unpacked(bridge: Bridge, encoding: str) -> None:
+async def test_a_compressed_body_is_refused_and_not_decompressed(bridge: Bridge, encoding: str) -> None:
     headers = {"x-api-key": "billing-key-0123456789", "Content-Encoding": encoding}
     url = bridge.url("calls/call-1/handoff")
     async with bridge.session.post(url, data=BOMB, headers=headers) as response:
@@ -137,7 +137,7 @@ async def test_a_compressed_body_is_refused_and_not_unpacked(bridge: Bridge, enc
 
 
 @pytest.mark.usefixtures("call")
-async def test_data_as_deep_as_a_body_may_be_is_shown_again(bridge: Bridge) -> None:
+async def test_data_nested_to_the_limit_is_returned(bridge: Bridge) -> None:
     deep = "[" * 197 + "]" * 197
     status, _ = await bridge.post("calls/call-1/handoff", body=f'{{"data":{{"deep":{deep}}}}}'.encode())
     assert status == 202
@@ -149,7 +149,7 @@ async def test_data_as_deep_as_a_body_may_be_is_shown_again(bridge: Bridge) -> N
 
 
 @pytest.mark.parametrize("action", ["handoff", "hangup"])
-async def test_a_call_that_is_handed_off_or_over_is_409(bridge: Bridge, action: str) -> None:
+async def test_a_call_that_is_handed_off_or_has_ended_is_409(bridge: Bridge, action: str) -> None:
     bridge.directory.add(make_record("live", handoff=make_handoff()))
     await bridge.store.put(make_record("over"))
     for call_id in ("live", "over"):
@@ -158,7 +158,7 @@ async def test_a_call_that_is_handed_off_or_over_is_409(bridge: Bridge, action: 
 
 
 @pytest.mark.parametrize("action", ["handoff", "hangup", "turns"])
-async def test_a_call_that_is_not_there_is_404(bridge: Bridge, action: str) -> None:
+async def test_an_unknown_call_is_404(bridge: Bridge, action: str) -> None:
     bridge.directory.add(make_record("theirs", project="sales"))
     for call_id in ("theirs", "none", "%00"):
         status, _ = await bridge.post(
@@ -173,7 +173,7 @@ async def test_a_call_is_hung_up(bridge: Bridge, call: FakeCall) -> None:
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-async def test_turns_are_added_alone_or_in_a_list(bridge: Bridge, call: FakeCall, *, wrapped: bool) -> None:
+async def test_turns_are_added_singly_or_as_a_list(bridge: Bridge, call: FakeCall, *, wrapped: bool) -> None:
     turn = {"role": "agent", "text": "Hello"}
     answer = await bridge.post("calls/call-1/turns", body={"turns": [turn, turn]} if wrapped else turn)
     assert answer == (202, {"id": "call-1"})
@@ -206,7 +206,7 @@ async def test_wrong_turns_are_422(bridge: Bridge, call: FakeCall, body: bytes, 
     ],
     ids=["destination", "type", "unknown field", "no JSON"],
 )
-async def test_the_call_knows_why_a_handoff_was_refused(
+async def test_the_call_records_why_a_handoff_was_refused(
     bridge: Bridge, call: FakeCall, body: bytes | dict[str, object], why: str
 ) -> None:
     status, _ = await bridge.post("calls/call-1/handoff", body=body)
@@ -217,9 +217,7 @@ async def test_the_call_knows_why_a_handoff_was_refused(
     assert "Doe" not in noted
 
 
-async def test_a_handoff_that_comes_too_late_or_with_a_bad_key_is_no_refused_wish(
-    bridge: Bridge, call: FakeCall
-) -> None:
+async def test_a_late_or_unauthorized_handoff_is_not_recorded_as_refused(bridge: Bridge, call: FakeCall) -> None:
     call.record = make_record(handoff=make_handoff())
     assert (await bridge.post("calls/call-1/handoff", body={}))[0] == 409
     assert call.refusals == []

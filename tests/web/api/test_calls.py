@@ -26,7 +26,7 @@ async def test_live_and_ended_calls_are_in_one_list_newest_first(bridge: Bridge)
     assert await ids(bridge) == ["live-4", "ended-3", "live-2", "ended-1"]
 
 
-async def test_pages_leave_nothing_out(bridge: Bridge) -> None:
+async def test_pages_have_every_call(bridge: Bridge) -> None:
     for minute in range(10):
         record = make_record(f"call-{minute}", started_at=START + timedelta(minutes=minute))
         await bridge.store.put(record)
@@ -40,7 +40,7 @@ async def test_pages_leave_nothing_out(bridge: Bridge) -> None:
     assert seen == [f"call-{minute}" for minute in reversed(range(10))]
 
 
-async def test_a_live_call_stands_for_its_stored_record(bridge: Bridge) -> None:
+async def test_a_live_call_replaces_its_stored_record(bridge: Bridge) -> None:
     await bridge.store.put(make_record())
     bridge.directory.add(make_record(state=CallState.HANDING_OFF, handoff=make_handoff()))
     _, body = await bridge.get("calls")
@@ -65,14 +65,14 @@ async def test_another_projects_calls_are_not_listed(bridge: Bridge) -> None:
         "before=2026-03-01T12:00",
     ],
 )
-async def test_a_bad_page_is_400(bridge: Bridge, query: str) -> None:
+async def test_an_invalid_page_is_400(bridge: Bridge, query: str) -> None:
     status, body = await bridge.get(f"calls?{query}")
     assert status == 400
     assert body["error_message"].startswith(query.partition("=")[0])
 
 
 @pytest.mark.parametrize("before", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-async def test_the_ends_of_time_are_dates_too(bridge: Bridge, before: str) -> None:
+async def test_the_first_and_the_last_date_are_accepted(bridge: Bridge, before: str) -> None:
     assert await ids(bridge, f"?before={quote(before)}") == []
 
 
@@ -128,6 +128,6 @@ async def test_a_call_is_shown_with_its_transcript_and_handoff(bridge: Bridge) -
 
 
 @pytest.mark.parametrize("call_id", ["none", "a" * 65, "%00", "..%2Fcalls", "call-1%0A", "%FF", "é"])
-async def test_a_call_that_is_not_there_is_404(bridge: Bridge, call_id: str) -> None:
+async def test_an_unknown_call_is_404(bridge: Bridge, call_id: str) -> None:
     await bridge.store.put(make_record())
     assert (await bridge.get(f"calls/{call_id}"))[0] == 404

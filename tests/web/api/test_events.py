@@ -48,7 +48,7 @@ async def next_event(response: aiohttp.ClientResponse) -> tuple[str, Any]:
     return fields["event"], json.loads(fields["data"])
 
 
-async def test_calls_and_handoffs_are_told_in_order(bridge: Bridge) -> None:
+async def test_events_of_calls_and_handoffs_arrive_in_order(bridge: Bridge) -> None:
     record = make_record(handoff=make_handoff(), caller="+15550002")
     async with listening(bridge) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
@@ -76,7 +76,7 @@ async def test_calls_and_handoffs_are_told_in_order(bridge: Bridge) -> None:
     assert "data" not in told[0][1]["handoff"]
 
 
-async def test_another_projects_events_are_not_told(bridge: Bridge) -> None:
+async def test_another_projects_events_are_not_sent(bridge: Bridge) -> None:
     async with listening(bridge) as response:
         bridge.events(CallStarted(make_record("theirs", project="sales")))
         bridge.events(CallStarted(make_record("theirs too", client="other")))
@@ -91,7 +91,7 @@ async def test_a_quiet_stream_is_kept_alive(bridge: Bridge, monkeypatch: pytest.
         assert await response.content.readline() == b": ping\r\n"
 
 
-async def test_a_reader_that_is_too_slow_is_let_go(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reader_that_is_too_slow_is_disconnected(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with listening(bridge) as response:
         for n in range(MAX_QUEUED_EVENTS + 1):
@@ -100,7 +100,7 @@ async def test_a_reader_that_is_too_slow_is_let_go(bridge: Bridge, caplog: pytes
     assert "too slow" in caplog.text
 
 
-async def test_readers_that_are_quick_enough_stay(bridge: Bridge) -> None:
+async def test_readers_that_keep_up_stay_connected(bridge: Bridge) -> None:
     async with listening(bridge) as response:
         for n in range(3 * MAX_QUEUED_EVENTS):
             bridge.events(CallStarted(make_record(f"call-{n}")))
@@ -108,7 +108,7 @@ async def test_readers_that_are_quick_enough_stay(bridge: Bridge) -> None:
             assert call["id"] == f"call-{n}"
 
 
-async def test_a_reader_that_goes_is_forgotten(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_disconnects_is_removed(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = asyncio.Event()
     enter = EventFeed.reader
 
@@ -134,7 +134,7 @@ async def test_stopping_ends_the_streams(bridge: Bridge) -> None:
         assert await response.content.read() == b"", "nor does a new one stay"
 
 
-async def test_a_stream_ends_once_its_key_is_taken_away(bridge: Bridge) -> None:
+async def test_a_stream_ends_when_its_key_is_revoked(bridge: Bridge) -> None:
     async with listening(bridge) as response:
         bridge.events(CallStarted(make_record("before")))
         _, call = await next_event(response)
@@ -145,7 +145,7 @@ async def test_a_stream_ends_once_its_key_is_taken_away(bridge: Bridge) -> None:
     assert call["id"] == "before"
 
 
-async def test_one_reader_too_many_takes_the_place_of_the_oldest() -> None:
+async def test_one_reader_too_many_disconnects_the_oldest() -> None:
     feed = EventFeed()
     readers = [feed.reader("acme", "billing") for _ in range(MAX_READERS_PER_PROJECT + 1)]
     entered = [reader.__enter__() for reader in readers]

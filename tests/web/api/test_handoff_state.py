@@ -38,7 +38,7 @@ async def test_a_stored_handoff_is_found_by_id_and_by_shared_id(bridge: Bridge) 
     assert await bridge.get("handoff_state?shared_id=contact-1") == (200, expected)
 
 
-async def test_the_shared_id_wins_over_the_id(bridge: Bridge) -> None:
+async def test_the_shared_id_takes_precedence_over_the_id(bridge: Bridge) -> None:
     await bridge.store.put(make_record("a", handoff=make_handoff(shared_id="crm-a")))
     await bridge.store.put(make_record("b", handoff=make_handoff(shared_id="crm-b")))
     _, body = await bridge.get("handoff_state?id=a&shared_id=crm-b")
@@ -52,7 +52,7 @@ async def test_the_newest_of_two_calls_of_a_contact_is_shown(bridge: Bridge) -> 
     assert body["id"] == "new"
 
 
-async def test_a_call_in_progress_is_newer_than_its_stored_record(bridge: Bridge) -> None:
+async def test_a_call_in_progress_takes_precedence_over_its_stored_record(bridge: Bridge) -> None:
     await bridge.store.put(make_record(handoff=make_handoff()))
     bridge.directory.add(make_record(handoff=make_handoff(state=HandoffState.COMPLETED)))
     for query in ("id=call-1", "shared_id=contact-1"):
@@ -60,7 +60,7 @@ async def test_a_call_in_progress_is_newer_than_its_stored_record(bridge: Bridge
         assert body["data"]["handoff_state"] == "handoff_completed"
 
 
-async def test_what_the_agent_sent_is_flat_and_ours_wins(bridge: Bridge) -> None:
+async def test_the_agents_data_is_flat_and_our_keys_replace_its_keys(bridge: Bridge) -> None:
     data = {
         "nested": DEEP,
         "list": ["ü", 1],
@@ -89,7 +89,7 @@ async def test_what_the_agent_sent_is_flat_and_ours_wins(bridge: Bridge) -> None
         assert type(shown[key]) is type(data[key])
 
 
-async def test_a_call_without_a_handoff_is_404_as_one_that_never_was(bridge: Bridge) -> None:
+async def test_a_call_without_a_handoff_is_404_like_an_unknown_one(bridge: Bridge) -> None:
     await bridge.store.put(make_record())
     bridge.directory.add(make_record("live", contact_id="contact-2"))
     answers = [
@@ -111,7 +111,7 @@ async def test_a_call_without_a_handoff_is_404_as_one_that_never_was(bridge: Bri
         ("shared_id=" + "x" * 257, "shared_id: "),
     ],
 )
-async def test_a_query_that_names_no_call_is_400_and_not_echoed(bridge: Bridge, query: str, message: str) -> None:
+async def test_a_query_without_a_call_is_400_and_not_quoted(bridge: Bridge, query: str, message: str) -> None:
     status, body = await bridge.get(f"handoff_state?{query}")
     assert status == 400
     assert body["error_message"].startswith(message)
@@ -119,7 +119,7 @@ async def test_a_query_that_names_no_call_is_400_and_not_echoed(bridge: Bridge, 
 
 
 @pytest.mark.parametrize("shared_id", ["%00", "%FF%FE", "%ED%A0%80", "'; DROP TABLE calls; --", "%E2%80%AE"])
-async def test_an_odd_shared_id_is_merely_unknown(bridge: Bridge, shared_id: str) -> None:
+async def test_an_odd_shared_id_is_unknown(bridge: Bridge, shared_id: str) -> None:
     status, _ = await bridge.get(f"handoff_state?shared_id={quote(shared_id, safe='%')}")
     assert status == 404
 
@@ -134,7 +134,7 @@ async def test_a_store_that_cannot_be_read_is_500_without_details(bridge: Bridge
     }
 
 
-async def test_an_erased_record_is_gone_wherever_it_is_asked_for(bridge: Bridge) -> None:
+async def test_an_erased_record_is_404_everywhere(bridge: Bridge) -> None:
     record = make_record(handoff=make_handoff())
     await bridge.store.put(record)
     assert await bridge.delete("handoff_state?id=call-1") == (204, None)
@@ -162,7 +162,7 @@ async def test_a_record_without_a_handoff_is_erased_as_well(bridge: Bridge) -> N
 
 
 @pytest.mark.parametrize("query", ["id=live", "shared_id=contact-2"])
-async def test_the_record_of_a_call_that_is_up_is_not_erased(bridge: Bridge, query: str) -> None:
+async def test_the_record_of_a_call_in_progress_is_not_erased(bridge: Bridge, query: str) -> None:
     record = make_record("live", contact_id="contact-2", handoff=make_handoff(shared_id="contact-2"))
     await bridge.store.put(record)
     bridge.directory.add(record)
@@ -173,14 +173,14 @@ async def test_the_record_of_a_call_that_is_up_is_not_erased(bridge: Bridge, que
 
 
 @pytest.mark.parametrize(("query", "status"), [("", 400), ("id=", 400), ("id=%00", 400), ("shared_id=none", 404)])
-async def test_what_names_no_record_erases_none(bridge: Bridge, query: str, status: int) -> None:
+async def test_a_query_that_matches_no_record_erases_none(bridge: Bridge, query: str, status: int) -> None:
     await bridge.store.put(make_record())
     assert (await bridge.delete(f"handoff_state?{query}"))[0] == status
     assert await bridge.store.get("acme", "billing", "call-1")
 
 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 401), (SALES_KEY, 403)])
-async def test_nobody_erases_records_of_another_project(bridge: Bridge, key: str | None, status: int) -> None:
+async def test_records_of_another_project_are_not_erased(bridge: Bridge, key: str | None, status: int) -> None:
     await bridge.store.put(make_record())
     for query in ("id=call-1", "id=none"):
         assert (await bridge.delete(f"handoff_state?{query}", key))[0] == status

@@ -109,7 +109,7 @@ def test_the_document_is_openapi_3_1() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
 
 
-async def test_the_document_is_served_as_it_was_made(bridge: Bridge) -> None:
+async def test_the_document_is_served_unchanged(bridge: Bridge) -> None:
     assert await bridge.get("/openapi.json", key=None) == (200, DOCUMENT)
 
 
@@ -136,7 +136,7 @@ def test_the_document_has_every_path_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-async def test_each_operation_answers_as_declared(bridge: Bridge, name: str) -> None:
+async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     call = "live" if operation.method == "POST" else "stored"
     query = "?id=stored" if name.endswith("_handoff_state") else ""
@@ -193,7 +193,7 @@ async def test_each_refusal_is_declared(
 
 
 @pytest.mark.parametrize("name", [name for name, operation in BY_NAME.items() if operation.needs_key])
-async def test_operations_that_need_a_key_declare_what_a_wrong_one_gets(bridge: Bridge, name: str) -> None:
+async def test_operations_with_keys_declare_the_error_of_a_wrong_key(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     seen = []
     for key in ("wrong", SALES_KEY, *["guess"] * (2 * WRONG_KEYS_PER_SECOND)):
@@ -205,7 +205,7 @@ async def test_operations_that_need_a_key_declare_what_a_wrong_one_gets(bridge: 
     assert 429 in seen[2:]
 
 
-def test_no_refusal_is_declared_that_no_test_brings_about() -> None:
+def test_every_declared_refusal_is_tested() -> None:
     declared = {
         (name, int(status))
         for name, operation in BY_NAME.items()

@@ -28,19 +28,19 @@ def segment(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_a_link_is_under_the_public_url_and_names_its_call() -> None:
+def test_a_link_starts_with_the_public_url_and_names_its_call() -> None:
     url = LINKS.make(make_record())
     assert url.startswith("https://bridge.example/pop/")
     assert LINKS.verify(token(url)) == PopTarget("acme", "billing", "call-1")
 
 
-def test_an_expired_link_says_so() -> None:
+def test_an_expired_link_has_its_own_message() -> None:
     url = PopLinks("https://bridge.example", POP_SECRET, seconds=-1).make(make_record())
     with pytest.raises(InvalidLink, match="expired"):
         LINKS.verify(token(url))
 
 
-def test_a_link_ends_with_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_expires_on_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
     made = token(LINKS.make(make_record()))
     claims = jwt.decode(made, options={"verify_signature": False})
@@ -49,7 +49,7 @@ def test_a_link_ends_with_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
         LINKS.verify(signed(good_claims(exp=int(datetime.now(UTC).timestamp()))))
 
 
-async def test_what_an_agent_said_is_data_to_a_browser_and_no_page(bridge: Bridge) -> None:
+async def test_an_agents_text_cannot_become_html(bridge: Bridge) -> None:
     record = make_record(handoff=make_handoff(utterance="<script>alert(1)</script>", data={"<b>": "</script>"}))
     await bridge.store.put(record)
     path = "/pop/" + token(bridge.pop_links.make(record))
@@ -135,12 +135,12 @@ def nested() -> str:
         "x" * 5000,
     ],
 )
-def test_a_link_that_is_not_ours_is_refused(bad: str) -> None:
+def test_a_forged_link_is_refused(bad: str) -> None:
     with pytest.raises(InvalidLink, match="link is not valid"):
         LINKS.verify(bad)
 
 
-def test_without_a_secret_links_are_of_this_process_alone() -> None:
+def test_links_without_a_secret_are_valid_in_this_process_only() -> None:
     one, other = PopLinks.from_config(HttpConfig()), PopLinks.from_config(HttpConfig())
     made = token(one.make(make_record()))
     assert one.verify(made)
@@ -155,17 +155,17 @@ async def test_a_link_shows_its_handoff_without_a_key(bridge: Bridge) -> None:
     assert await bridge.get(path, key=None) == await bridge.get("handoff_state?id=call-1")
 
 
-async def test_a_link_to_a_record_that_is_gone_is_404(bridge: Bridge) -> None:
+async def test_a_link_to_a_deleted_record_is_404(bridge: Bridge) -> None:
     assert (await bridge.get("/pop/" + token(bridge.pop_links.make(make_record())), key=None))[0] == 404
 
 
-async def test_a_bad_link_is_403_in_the_shape_of_errors(bridge: Bridge) -> None:
+async def test_an_invalid_link_is_403_as_json(bridge: Bridge) -> None:
     for bad in (altered(), nested(), "%00", "x"):
         status, body = await bridge.get(f"/pop/{bad}", key=None)
         assert (status, body) == (403, {"error_message": "this link is not valid", "code": "invalid_link"})
 
 
-async def test_a_screen_pop_may_stand_in_the_frames_that_the_configuration_names(bridge: Bridge) -> None:
+async def test_a_screen_pop_may_be_framed_by_the_configured_origins(bridge: Bridge) -> None:
     async with bridge.session.get(f"{bridge.base}/pop/x") as response:
         policy = response.headers["Content-Security-Policy"]
     assert policy == "default-src 'none'; frame-ancestors 'self' https://*.nicecxone.com"

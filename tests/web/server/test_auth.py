@@ -22,7 +22,7 @@ async def stored(bridge: Bridge) -> None:
 @pytest.mark.parametrize(
     ("key", "status"), [(None, 401), ("wrong", 401), ("caf\xe9", 401), (SALES_KEY, 403), (OTHER_KEY, 403)]
 )
-async def test_a_wrong_key_is_401_and_anothers_403_whatever_the_path(
+async def test_a_wrong_key_is_401_and_another_projects_key_403_on_any_path(
     bridge: Bridge, path: str, key: str | None, status: int
 ) -> None:
     found, body = await bridge.get(path, key)
@@ -30,25 +30,25 @@ async def test_a_wrong_key_is_401_and_anothers_403_whatever_the_path(
     assert body["code"] == {401: "invalid_api_key", 403: "wrong_project"}[status]
 
 
-async def test_neither_says_whether_the_call_exists(bridge: Bridge) -> None:
+async def test_neither_status_reveals_if_the_call_exists(bridge: Bridge) -> None:
     for key in ("wrong", SALES_KEY):
         assert await bridge.get("calls/call-1", key) == await bridge.get("calls/none", key)
 
 
 @pytest.mark.parametrize("project", ["/v1/nobody/billing", "/v1/acme/nothing", "/v1/%00/%FF"])
-async def test_an_unknown_project_looks_like_anothers(bridge: Bridge, project: str) -> None:
+async def test_an_unknown_project_looks_like_another_clients(bridge: Bridge, project: str) -> None:
     for key in ("wrong", OTHER_KEY):
         unknown = await bridge.get(f"{project}/calls", key)
         assert unknown == await bridge.get("/v1/acme/sales/calls", key)
 
 
-async def test_the_key_of_the_project_lets_in(bridge: Bridge) -> None:
+async def test_the_key_of_the_project_is_accepted(bridge: Bridge) -> None:
     status, _ = await bridge.get("calls/call-1", KEY)
     assert status == 200
 
 
 @pytest.mark.parametrize("action", ["handoff", "hangup", "turns"])
-async def test_no_call_is_steered_without_the_key(bridge: Bridge, action: str) -> None:
+async def test_call_control_needs_the_key(bridge: Bridge, action: str) -> None:
     call = bridge.directory.add(make_record("live"))
     for key, status in (("wrong", 401), (SALES_KEY, 403)):
         assert (await bridge.post(f"calls/live/{action}", key, body=b"{broken"))[0] == status
@@ -64,7 +64,7 @@ async def test_a_call_in_progress_keeps_the_keys_that_it_began_with(bridge: Brid
         assert (await bridge.get(path, "key-of-yesterday"))[0] == 401
 
 
-async def test_keys_are_those_of_the_configuration_as_it_is_now(bridge: Bridge) -> None:
+async def test_keys_are_those_of_the_current_configuration(bridge: Bridge) -> None:
     bridge.config = bridge.config.model_copy(update={"clients": {"acme": bridge.config.clients["other"]}})
     assert (await bridge.get("calls", KEY))[0] == 401
     assert (await bridge.get("calls", OTHER_KEY))[0] == 200
@@ -100,7 +100,7 @@ class Asker:
         return 200
 
 
-def test_a_key_may_ask_so_often_in_a_second() -> None:
+def test_a_key_is_limited_to_its_requests_per_second() -> None:
     asker = Asker(per_second=3)
     assert [asker.ask(KEY) for _ in range(5)] == [200, 200, 200, 429, 429]
     assert asker.ask(SALES_KEY, project="sales") == 200, "another key has its own"
@@ -109,19 +109,19 @@ def test_a_key_may_ask_so_often_in_a_second() -> None:
     assert [asker.ask(KEY) for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_a_key_that_asks_for_anothers_is_counted_as_well() -> None:
+def test_requests_for_another_project_count_as_well() -> None:
     asker = Asker(per_second=2)
     assert [asker.ask(SALES_KEY) for _ in range(4)] == [403, 403, 429, 429]
 
 
-def test_another_rate_holds_as_soon_as_it_is_read() -> None:
+def test_a_changed_rate_applies_after_the_reload() -> None:
     asker = Asker(per_second=1)
     assert [asker.ask(KEY) for _ in range(2)] == [200, 429]
     asker.config = make_config(max_requests_per_second=2)
     assert [asker.ask(KEY) for _ in range(3)] == [200, 200, 429]
 
 
-def test_guessing_is_slow_for_each_address() -> None:
+def test_guesses_are_limited_per_address() -> None:
     asker = Asker()
     guesses = [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)]
     assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429] * WRONG_KEYS_PER_SECOND
@@ -130,7 +130,7 @@ def test_guessing_is_slow_for_each_address() -> None:
     assert asker.ask("guess") == 401
 
 
-def test_addresses_of_one_ipv6_network_guess_together() -> None:
+def test_addresses_of_one_ipv6_network_share_the_limit_on_guesses() -> None:
     asker = Asker()
     guesses = [asker.ask(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(WRONG_KEYS_PER_SECOND + 1)]
     assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429]
@@ -140,21 +140,21 @@ def test_addresses_of_one_ipv6_network_guess_together() -> None:
     assert asker.ask("guess", source="192.0.2.9") == 429, "the same address, over a socket of IPv4"
 
 
-def test_the_right_key_among_too_many_guesses_is_not_told_from_them() -> None:
+def test_a_valid_key_among_too_many_guesses_gets_429_too() -> None:
     asker = Asker()
     for n in range(2 * WRONG_KEYS_PER_SECOND):
         asker.ask(f"guess-{n}")
     assert asker.ask(KEY) == 429
 
 
-def test_a_key_in_use_gets_through_while_others_guess_from_its_address() -> None:
+def test_a_key_in_use_works_while_others_guess_from_its_address() -> None:
     asker = Asker(per_second=100)
     assert asker.ask(KEY) == 200
     assert [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)][-1] == 429
     assert asker.ask(KEY) == 200
 
 
-def test_guesses_are_logged_once_in_a_while_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
+def test_guesses_are_logged_at_intervals_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
     asker = Asker()
     for n in range(500):
         asker.ask(f"guess-{n}")
@@ -162,13 +162,13 @@ def test_guesses_are_logged_once_in_a_while_and_never_quoted(caplog: pytest.LogC
     assert (line.getMessage(), line.__dict__["source"]) == ("too many wrong keys from one address", "192.0.2.1")
 
 
-def test_no_key_is_kept_as_it_was_shown() -> None:
+def test_keys_are_kept_as_hashes_only() -> None:
     asker = Asker()
     asker.ask(KEY)
     assert KEY not in texts_within(vars(asker.authenticator))
 
 
-async def test_too_many_are_told_when_to_come_again(bridge: Bridge) -> None:
+async def test_too_many_requests_get_a_retry_after(bridge: Bridge) -> None:
     bridge.config = make_config(max_requests_per_second=1)
     answers = [await ask(bridge) for _ in range(5)]
     assert answers[0] == (200, None)
@@ -180,7 +180,7 @@ async def ask(bridge: Bridge) -> tuple[int, str | None]:
         return response.status, response.headers.get("Retry-After")
 
 
-async def test_health_and_metrics_are_held_to_no_rate(bridge: Bridge) -> None:
+async def test_health_and_metrics_have_no_rate_limit(bridge: Bridge) -> None:
     bridge.config = make_config(max_requests_per_second=1)
     for path in ("/healthz", "/readyz", "/openapi.json") * 20:
         assert (await bridge.get(path, key="guess"))[0] == 200

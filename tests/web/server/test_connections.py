@@ -94,14 +94,14 @@ class Wire:
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost", HANDOFF])
-async def test_a_head_that_is_not_complete_in_time_is_not_waited_for(
+async def test_an_incomplete_head_closes_the_connection_at_its_deadline(
     wire: Wire, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
     assert await (await wire.line(begun)).is_closed()
 
 
-async def test_a_head_that_trickles_in_gains_no_time(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_head_does_not_extend_its_deadline(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
     line = await wire.line(HEALTH)
     assert await line.status() == 200
@@ -116,9 +116,7 @@ async def test_a_head_that_trickles_in_gains_no_time(wire: Wire, monkeypatch: py
     trickling.cancel()
 
 
-async def test_a_connection_that_is_kept_may_be_quiet_between_requests(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_kept_connection_may_be_idle_between_requests(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
     line = await wire.line()
     for _ in range(3):
@@ -126,7 +124,7 @@ async def test_a_connection_that_is_kept_may_be_quiet_between_requests(
         await asyncio.sleep(0.15)
 
 
-async def test_a_body_that_does_not_come_in_time_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_body_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_parsing, "BODY_SECONDS", 0.1)
     monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
     wire.bridge.directory.add(make_record())
@@ -136,7 +134,9 @@ async def test_a_body_that_does_not_come_in_time_is_408(wire: Wire, monkeypatch:
     assert not wire.bridge.directory.calls[0].requests
 
 
-async def test_who_does_not_take_the_answer_is_let_go(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_does_not_read_its_response_is_disconnected(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.1)
     wire.bridge.metrics = bytes(30_000_000)
     line = await wire.line(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -148,7 +148,7 @@ async def test_who_does_not_take_the_answer_is_let_go(wire: Wire, monkeypatch: p
         await line.reader.readexactly(30_000_000)
 
 
-async def test_who_does_not_take_the_answer_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+async def test_a_peer_that_does_not_read_its_response_does_not_delay_the_stop(tmp_path: Path) -> None:
     store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
     async with aiohttp.ClientSession() as session:
         bridge = Bridge(make_config(), store, session, metrics=bytes(30_000_000))
@@ -164,7 +164,7 @@ async def test_who_does_not_take_the_answer_does_not_hold_up_the_stop(tmp_path: 
     await store.close()
 
 
-async def test_who_listens_to_events_and_does_not_read_costs_next_to_nothing(wire: Wire) -> None:
+async def test_an_event_reader_that_does_not_read_costs_little_memory(wire: Wire) -> None:
     request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
     line = await wire.line(request)
     await line.reader.readuntil(b"\r\n\r\n")
@@ -179,7 +179,7 @@ async def test_who_listens_to_events_and_does_not_read_costs_next_to_nothing(wir
 # ------------------------------------------------------------ numbers
 
 
-async def test_for_one_connection_too_many_the_one_that_is_idle_longest_goes(
+async def test_one_connection_too_many_closes_the_one_that_is_idle_longest(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
@@ -194,7 +194,7 @@ async def test_for_one_connection_too_many_the_one_that_is_idle_longest_goes(
     assert await first.goes_on()
 
 
-async def test_where_descriptors_are_scarce_the_new_one_goes_and_leaves_a_place_for_the_next(
+async def test_a_reserved_descriptor_closes_the_new_connection_and_frees_one_for_the_next(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await wire.line(), await wire.line()
@@ -219,7 +219,9 @@ async def test_thousands_of_idle_connections_leave_the_api_reachable(
     assert len(open_) <= 50
 
 
-async def test_where_all_are_being_served_the_new_one_goes(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_new_connection_is_closed_if_all_others_are_being_served(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
     streams = [await wire.line(request) for _ in range(3)]
@@ -231,7 +233,7 @@ async def test_where_all_are_being_served_the_new_one_goes(wire: Wire, monkeypat
         assert b"call.started" in await stream.reader.readuntil(b"call.started")
 
 
-async def test_a_source_with_many_connections_takes_none_of_another(
+async def test_a_source_with_many_connections_displaces_none_of_another(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
@@ -242,7 +244,7 @@ async def test_a_source_with_many_connections_takes_none_of_another(
     assert await quiet.goes_on()
 
 
-async def test_one_key_cannot_hold_more_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_key_cannot_use_more_connections_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "MAX_PER_KEY", 3)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     wire.bridge.directory.add(make_record())
@@ -256,7 +258,7 @@ async def test_one_key_cannot_hold_more_than_its_share(wire: Wire, monkeypatch: 
     assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() != 429
 
 
-async def test_a_key_that_is_none_holds_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invalid_key_holds_no_slot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     for _ in range(10):
         line = await wire.line(HANDOFF.replace(KEY.encode(), b"wrong") + b"Content-Length: 10\r\n\r\n{")
@@ -264,7 +266,7 @@ async def test_a_key_that_is_none_holds_nothing(wire: Wire, monkeypatch: pytest.
         assert await (await wire.line(HEALTH)).status() == 200
 
 
-async def test_requests_that_are_sent_ahead_are_answered_in_turn_and_not_piled_up(wire: Wire) -> None:
+async def test_pipelined_requests_are_served_in_order_and_not_buffered(wire: Wire) -> None:
     line = await wire.line(HEALTH * 2000)
     assert {await line.status() for _ in range(2000)} == {200}
 
@@ -272,19 +274,19 @@ async def test_requests_that_are_sent_ahead_are_answered_in_turn_and_not_piled_u
 # ------------------------------------------------------------ sizes
 
 
-async def test_a_body_that_is_announced_too_large_is_not_waited_for(wire: Wire) -> None:
+async def test_a_content_length_over_the_limit_is_rejected_at_once(wire: Wire) -> None:
     line = await wire.line(HANDOFF + b"Content-Length: 1000001\r\n\r\n")
     assert await line.status() == 413
 
 
-async def test_a_body_of_chunks_may_be_no_larger(wire: Wire) -> None:
+async def test_the_body_limit_applies_to_chunked_bodies(wire: Wire) -> None:
     line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n")
     for _ in range(12):
         line.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
     assert await line.status() == 413
 
 
-async def test_a_bomb_of_chunks_is_not_unpacked(wire: Wire) -> None:
+async def test_a_compressed_chunked_body_is_not_decompressed(wire: Wire) -> None:
     bomb = gzip.compress(bytes(50_000_000), compresslevel=1)
     line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n")
     line.send(b"%x\r\n" % len(bomb) + bomb + b"\r\n0\r\n\r\n")
@@ -333,9 +335,7 @@ SMUGGLED = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
         b"B\xe9d: x\r\n",
     ],
 )
-async def test_a_head_that_could_be_read_in_two_ways_is_400_and_nothing_after_it_is_read(
-    wire: Wire, headers: bytes
-) -> None:
+async def test_an_ambiguous_head_is_400_and_nothing_after_it_is_read(wire: Wire, headers: bytes) -> None:
     line = await wire.line(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
     status, answered, body = await line.answer()
     assert status == 400
@@ -350,7 +350,7 @@ async def test_a_head_that_could_be_read_in_two_ways_is_400_and_nothing_after_it
 
 
 @pytest.mark.parametrize("size", [b"-1", b"0x5", b"fffffffffffffffff", b"5;", b"zz"])
-async def test_chunks_that_cannot_be_read_end_the_connection(wire: Wire, size: bytes) -> None:
+async def test_invalid_chunks_close_the_connection(wire: Wire, size: bytes) -> None:
     wire.bridge.directory.add(make_record())
     line = await wire.line(
         HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n{}   \r\n0\r\n\r\n" + SMUGGLED
@@ -364,13 +364,13 @@ async def test_chunks_that_cannot_be_read_end_the_connection(wire: Wire, size: b
     "upgrade",
     [b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"],
 )
-async def test_an_upgrade_is_not_made(wire: Wire, upgrade: bytes) -> None:
+async def test_an_upgrade_is_ignored(wire: Wire, upgrade: bytes) -> None:
     line = await wire.line(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
     assert await line.status() == 200
     assert await line.goes_on()
 
 
-async def test_what_is_expected_of_us_is_promised_or_left_alone(wire: Wire) -> None:
+async def test_expect_100_continue_gets_100(wire: Wire) -> None:
     wire.bridge.directory.add(make_record())
     line = await wire.line(HANDOFF + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
     assert await line.status() == 100
@@ -378,7 +378,7 @@ async def test_what_is_expected_of_us_is_promised_or_left_alone(wire: Wire) -> N
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/nowhere"])
-async def test_an_expectation_that_is_not_known_is_417_in_the_shape_of_every_error(wire: Wire, path: bytes) -> None:
+async def test_an_unknown_expectation_is_417_as_json(wire: Wire, path: bytes) -> None:
     line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: c0ffee\r\n\r\n")
     status, headers, body = await line.answer()
     assert (status, headers["content-type"], headers["server"]) == (417, "application/json", "sipbridge")
@@ -392,7 +392,7 @@ async def test_an_expectation_that_is_not_known_is_417_in_the_shape_of_every_err
 
 
 @pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE", b"PUT", b"PATCH", b"PROPFIND", b"POST"])
-async def test_a_method_that_a_path_does_not_have_is_405_and_told_which_it_has(wire: Wire, method: bytes) -> None:
+async def test_an_unsupported_method_is_405_with_allow(wire: Wire, method: bytes) -> None:
     line = await wire.line(method + b" /healthz HTTP/1.1\r\nHost: x\r\nx-secret: c0ffee\r\n\r\n")
     head = await line.reader.readuntil(b"\r\n\r\n")
     assert b" 405 " in head
@@ -418,14 +418,14 @@ async def test_a_method_that_a_path_does_not_have_is_405_and_told_which_it_has(w
         b"/" + b"a/" * 3000,
     ],
 )
-async def test_a_path_of_nothing_is_nothing(wire: Wire, path: bytes) -> None:
+async def test_an_odd_path_is_400_or_404(wire: Wire, path: bytes) -> None:
     line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     status, headers, _ = await line.answer()
     assert status in (400, 404)
     assert "location" not in headers
 
 
-async def test_queries_of_any_bytes_are_read(wire: Wire) -> None:
+async def test_queries_with_any_bytes_are_parsed(wire: Wire) -> None:
     wire.bridge.config = make_config(max_requests_per_second=1000)
     for value in (b"%ED%A0%80", b"%00", b"%FF", b"%", b"a" * 257, b"1&id=2&id=3", b"%F0%9F%98%80", b"'%20OR%201=1--"):
         path = b"/v1/acme/billing/handoff_state?shared_id=" + value

@@ -49,7 +49,7 @@ def cors_of(headers: CIMultiDictProxy[str]) -> dict[str, str]:
         ("/pop/x", "GET, HEAD"),
     ],
 )
-async def test_a_preflight_is_answered_without_a_key(open_to_crm: Bridge, path: str, methods: str) -> None:
+async def test_a_preflight_needs_no_key(open_to_crm: Bridge, path: str, methods: str) -> None:
     status, headers = await headers_of(open_to_crm, "OPTIONS", path, PREFLIGHT)
     assert status == 204
     assert cors_of(headers) == {
@@ -125,13 +125,13 @@ async def test_a_star_allows_any_page_and_no_credentials(bridge: Bridge) -> None
     assert "Access-Control-Allow-Credentials" not in headers
 
 
-async def test_off_by_default(bridge: Bridge) -> None:
+async def test_cors_is_off_by_default(bridge: Bridge) -> None:
     for method, expected in (("OPTIONS", 405), ("GET", 200)):
         status, headers = await headers_of(bridge, method, "calls", PREFLIGHT | {"x-api-key": KEY})
         assert (status, cors_of(headers)) == (expected, {})
 
 
-async def test_options_that_is_no_preflight_and_paths_that_are_not_there_are_as_ever(open_to_crm: Bridge) -> None:
+async def test_other_options_requests_and_unknown_paths_are_unchanged(open_to_crm: Bridge) -> None:
     assert (await headers_of(open_to_crm, "OPTIONS", "calls", {"Origin": CRM}))[0] == 405
     assert (await headers_of(open_to_crm, "OPTIONS", "/nowhere", PREFLIGHT))[0] == 404
 
@@ -145,7 +145,7 @@ async def admin(open_to_crm: Bridge) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/v1/admin/status", "/v1/admin/status/", "/v1/admin/%73tatus"])
-async def test_admin_is_for_no_web_page(open_to_crm: Bridge, admin: str, path: str) -> None:
+async def test_no_web_page_may_call_admin(open_to_crm: Bridge, admin: str, path: str) -> None:
     for base in (open_to_crm.base, admin):
         for method, expected in (("GET", 200), ("OPTIONS", 405)):
             async with aiohttp.ClientSession() as session:
@@ -154,7 +154,7 @@ async def test_admin_is_for_no_web_page(open_to_crm: Bridge, admin: str, path: s
                     assert (response.status, cors_of(response.headers)) == (expected, {})
 
 
-async def test_a_reload_changes_who_may(open_to_crm: Bridge) -> None:
+async def test_a_reload_changes_the_allowed_origins(open_to_crm: Bridge) -> None:
     open_to_crm.config = make_config(allowed_origins=["https://new.example.com"])
     _, headers = await headers_of(open_to_crm, "GET", "/healthz", {"Origin": CRM})
     assert cors_of(headers) == {"Vary": "Origin"}

@@ -26,7 +26,7 @@ def _classes(parent: type[RequestRefused]) -> Iterator[type[RequestRefused]]:
         yield from _classes(child)
 
 
-def test_every_code_stands_in_the_documents_with_its_statuses() -> None:
+def test_every_code_is_documented_with_its_statuses() -> None:
     table = API_PAGE.read_text().partition("## Errors")[2].partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `(\w+)` \| ([0-9, ]+) \|", table, re.MULTILINE))
     assert set(documented) == CODES
@@ -42,7 +42,7 @@ FIELDS = ("destination", "reason", "utterance", "route", "method", "sip_headers"
 
 
 @pytest.mark.parametrize("field", [*FIELDS, "transcript", "handoff", "unheard_of"])
-async def test_no_fault_of_a_handoff_is_told_in_pydantics_words(bridge: Bridge, field: str) -> None:
+async def test_no_error_of_a_handoff_has_pydantics_text(bridge: Bridge, field: str) -> None:
     bridge.directory.add(make_record())
     for value in BAD_VALUES:
         _, answer = await bridge.post("calls/call-1/handoff", body={field: value})
@@ -50,7 +50,7 @@ async def test_no_fault_of_a_handoff_is_told_in_pydantics_words(bridge: Bridge, 
 
 
 @pytest.mark.parametrize("field", ["role", "text", "at"])
-async def test_no_fault_of_a_turn_is_told_in_pydantics_words(bridge: Bridge, field: str) -> None:
+async def test_no_error_of_a_turn_has_pydantics_text(bridge: Bridge, field: str) -> None:
     bridge.directory.add(make_record())
     for value in [*BAD_VALUES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01 x"]:
         turn = {"role": "agent", "text": "Hello", field: value}
@@ -60,7 +60,7 @@ async def test_no_fault_of_a_turn_is_told_in_pydantics_words(bridge: Bridge, fie
 
 
 @pytest.mark.parametrize("query", ["limit=x", "limit=0", "limit=201", "limit=1.5", "before=x", "before=2026-01-01T00"])
-async def test_no_fault_of_a_query_is_told_in_pydantics_words(bridge: Bridge, query: str) -> None:
+async def test_no_error_of_a_query_has_pydantics_text(bridge: Bridge, query: str) -> None:
     status, answer = await bridge.get(f"calls?{query}")
     assert (status, answer["code"]) == (400, "invalid_request")
     check_words(answer)
@@ -74,7 +74,7 @@ def check_words(answer: dict[str, Any]) -> None:
     assert not re.search(r"[Ii]nput|should|Value error|[Ee]xtra|required|valid |cannot be used", message), message
 
 
-async def test_the_words_say_what_would_be_right(bridge: Bridge) -> None:
+async def test_an_error_says_what_the_value_must_be(bridge: Bridge) -> None:
     bridge.directory.add(make_record())
     body: dict[str, Any] = {
         "destination": 7,

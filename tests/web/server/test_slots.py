@@ -12,7 +12,7 @@ from sipbridge.web.server.errors import TooManyRequests
 from sipbridge.web.server.slots import Slots
 
 
-def test_what_all_keys_may_hold_leaves_connections_for_probes_and_pop_links() -> None:
+def test_all_keys_together_leave_connections_for_probes_and_pop_links() -> None:
     assert slots.MAX_PER_KEY < slots.MAX_PER_CLIENT < slots.MAX_TOTAL <= MAX_CONNECTIONS - 64
 
 
@@ -24,7 +24,7 @@ def test_what_all_keys_may_hold_leaves_connections_for_probes_and_pop_links() ->
         (1000, 1000, slots.MAX_TOTAL, "with all keys"),
     ],
 )
-def test_beyond_a_limit_a_request_is_refused_until_one_ends(keys: int, clients: int, most: int, words: str) -> None:
+def test_a_request_over_a_limit_is_refused_until_one_ends(keys: int, clients: int, most: int, words: str) -> None:
     taken = Slots()
     with ExitStack() as stack:
         for number in range(most):
@@ -46,7 +46,7 @@ def test_other_keys_and_clients_are_served_meanwhile() -> None:
         stack.enter_context(taken.hold("third", "globex"))
 
 
-def test_a_slot_is_given_back_when_serving_fails() -> None:
+def test_a_slot_is_released_when_the_handler_fails() -> None:
     taken = Slots()
     for _ in range(slots.MAX_TOTAL + 1):
         with pytest.raises(ZeroDivisionError), taken.hold("key", "client"):
