@@ -1,1 +1,1 @@
-"""The life of a call: admission, routing, conversation, handoff. Plain asyncio; knows SIP and HTTP only by Protocol."""
+"""The life of a call: admission, routing, conversation, handoff. Plain asyncio; SIP and HTTP only by Protocol."""

@@ -51,7 +51,7 @@ class Call:
         self.talking: asyncio.Future[None] | None = None
         # True once CXone may have the Signal.
         self.signalled = False
-        # True while the journal has the call and lacks the end of its leg.
+        # True while the journal has the call but not the end of its leg.
         self.leg_end_due = False
         # True once the record is being closed, which nothing may interrupt.
         self.ending = False

@@ -1,4 +1,4 @@
-"""What calls share: everything that one configuration version is made of."""
+"""The shared context of calls: all parts of one configuration version."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a call ends without a handoff: who ends it, with which result, and why.
+"""The endings of calls without a handoff: who ended the call, with which result and reason.
 
-The table of docs/handoff.md has the same rows (tests/calls/test_endings.py). A call that was handed off ends with the
-handoff's outcome; whose BYE it was then says who ended it.
+docs/handoff.md has the same table (tests/calls/test_handoff_tables.py). A call that was handed off ends with the
+outcome of its handoff, and `ended_by` says which side sent BYE.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sipbridge.handoffs.outcome import Outcome, Result
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One way for a call to end. `by` and `reason` are words of the record."""
+    """One way for a call to end. `by` and `reason` are values of the record."""
 
     by: EndedBy
     result: Result
@@ -22,7 +22,7 @@ class Ending:
 
     @property
     def outcome(self) -> Outcome:
-        """The result and the reason alone."""
+        """The result and the reason."""
         return Outcome(self.result, self.reason)
 
 
@@ -35,7 +35,7 @@ AGENT_UNAVAILABLE = Ending("bridge", Result.UPSTREAM_ERROR, "agent_unavailable")
 MEDIA_TIMEOUT = Ending("bridge", Result.UPSTREAM_ERROR, "media_timeout")
 SHUT_DOWN = Ending("bridge", Result.SERVER_ERROR, "shut_down")
 INTERNAL_ERROR = Ending("bridge", Result.SERVER_ERROR, "internal_error")
-# What PJSIP ends without being asked, as nothing can come of it any more.
+# Ended by PJSIP on its own.
 BROKEN = {failure: Ending("bridge", Result.UPSTREAM_ERROR, failure.value) for failure in LegFailure}
 
 ENDINGS = (
@@ -53,7 +53,7 @@ ENDINGS = (
 
 
 def read_leg_end(end: LegEnd) -> Ending:
-    """Return what the end of the caller's leg means for a call that it cut short."""
+    """Return the ending of a call that the end of the caller's leg interrupted."""
     if end.by_peer:
         return CALLER_HUNG_UP if end.answered else CANCELLED
     return INTERNAL_ERROR if end.failure is None else BROKEN[end.failure]

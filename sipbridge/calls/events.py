@@ -1,4 +1,4 @@
-"""Everything that happens to calls, as frozen values. Metrics, logs and the event stream are made from these alone."""
+"""The events of calls, as frozen values. Metrics, logs and the event stream are made from these alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sipbridge.handoffs.outcome import Outcome, Result
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """A new INVITE got its final response. `call_id` is None if no call came of it.
+    """A new INVITE got its final response. `call_id` is None if it did not become a call.
 
     `client` and `project` are empty if it was rejected before they were known.
     """
@@ -26,14 +26,14 @@ class InviteAnswered:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """An INVITE was let in and has its client, project and contact."""
+    """An INVITE was admitted, and its client, project and contact are known."""
 
     record: CallRecord
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConnected:
-    """The agent was reached, or not. `agent_type` is `prompt`, `sip` or `websocket`."""
+    """The agent was connected, or could not be. `agent_type` is `prompt`, `sip` or `websocket`."""
 
     record: CallRecord
     agent_type: str
@@ -42,9 +42,9 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentFault:
-    """The agent sent what cannot be used, or does not do its part; the call goes on. `fault` is one fixed word.
+    """The agent sent a message that is not valid, or breaks its protocol; the call goes on. `fault` is a fixed word.
 
-    `message` may quote what was sent; `reason` is of our own words alone, of a handoff that was refused.
+    `message` may quote the agent. `reason` says why a handoff was refused, and quotes nothing.
     """
 
     record: CallRecord
@@ -56,7 +56,7 @@ class AgentFault:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """The caller's leg has its 200 and its ACK. `setup_seconds` runs from INVITE to 200."""
+    """The caller was answered, and the ACK has arrived. `setup_seconds` is the time from INVITE to 200."""
 
     record: CallRecord
     setup_seconds: float
@@ -71,7 +71,7 @@ class HandoffStarted:
 
 @dataclass(frozen=True, slots=True)
 class HandoffStage:
-    """A step of a handoff is over: `play_out`, `utterance`, `store`, `transcript`, `signal` or `transfer`."""
+    """A stage of a handoff ended: `play_out`, `utterance`, `store`, `transcript`, `signal` or `transfer`."""
 
     record: CallRecord
     stage: str
@@ -81,7 +81,7 @@ class HandoffStage:
 
 @dataclass(frozen=True, slots=True)
 class SignalSent:
-    """A Signal was tried. `purpose` is `handoff` or `end`."""
+    """A Signal was sent, or could not be. `purpose` is `handoff`, `end` or `restart`."""
 
     record: CallRecord
     purpose: str
@@ -91,14 +91,14 @@ class SignalSent:
 
 @dataclass(frozen=True, slots=True)
 class ContactShared:
-    """A call has begun whose contact has another live call."""
+    """A call began whose contact has another call in progress."""
 
     record: CallRecord
 
 
 @dataclass(frozen=True, slots=True)
 class SignalWithheld:
-    """A Signal was not sent: its contact was signalled through another live call. `purpose` is `handoff` or `end`."""
+    """A Signal was not sent: its contact was signalled through another call. `purpose` is `handoff` or `end`."""
 
     record: CallRecord
     purpose: str
@@ -106,7 +106,7 @@ class SignalWithheld:
 
 @dataclass(frozen=True, slots=True)
 class TransferDone:
-    """A transfer method ended. `sip_status` is 0 where none tells."""
+    """A transfer method ended. `sip_status` is 0 if no response reported its result."""
 
     record: CallRecord
     method: str
@@ -117,7 +117,7 @@ class TransferDone:
 
 @dataclass(frozen=True, slots=True)
 class HandoffFinished:
-    """A handoff has its final state."""
+    """A handoff reached its final state."""
 
     record: CallRecord
     method: str
@@ -127,7 +127,7 @@ class HandoffFinished:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The call is over and its record final."""
+    """A call ended, and its record is final."""
 
     record: CallRecord
     outcome: Outcome
@@ -136,7 +136,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallRecovered:
-    """A call that a crash had cut off is made good as far as can be; its record is final."""
+    """A call that a crash had interrupted was recovered as far as possible, and its record is final."""
 
     record: CallRecord
     outcome: Outcome
@@ -144,7 +144,7 @@ class CallRecovered:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequested:
-    """CXone was asked for an access token."""
+    """An access token was requested from CXone."""
 
     client: str
     result: Result
@@ -153,7 +153,7 @@ class TokenRequested:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """A record could not be written; the call goes on without it."""
+    """A record could not be written; the call goes on."""
 
     record: CallRecord
     message: str
@@ -161,16 +161,16 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRead:
-    """The configuration was read anew while running; refused, it changed nothing."""
+    """The configuration was reloaded, or the reload was refused and changed nothing."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class DrainChanged:
-    """The bridge began to drain, or is done with it.
+    """The bridge began to drain, or has drained.
 
-    `calls` are in progress; what is left of them after `wait_seconds` is handed off.
+    `calls` are in progress; those that remain after `wait_seconds` are handed off.
     """
 
     draining: bool

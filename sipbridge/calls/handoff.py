@@ -34,7 +34,7 @@ from sipbridge.handoffs.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 PLAY_OUT_SECONDS = 10.0
-# A text may be pages long; a caller who asked for a human agent does not listen to pages.
+# A text may be pages long, but a caller who waits for a human agent does not listen to pages.
 UTTERANCE_SECONDS = 60.0
 
 

@@ -1,4 +1,4 @@
-"""What the parts of a call tell each other: frozen values, no behaviour beyond reading them."""
+"""The values that the modules of a call exchange: frozen, with properties at most."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Turn
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """A new INVITE, read and not yet judged.
+    """A new INVITE, parsed and not yet checked.
 
     `dialled` holds the user parts of the Request-URI and of To, in that order, percent-escapes decoded;
-    `caller` that of From, and `asserted` those of P-Asserted-Identity (RFC 3325). `malformed` says what makes the
-    message unusable, if anything does; `malformed_status` is the SIP status that says so.
+    `caller` that of From, and `asserted` those of P-Asserted-Identity (RFC 3325). `malformed` says why the
+    message is unusable, if it is; `malformed_status` is the SIP status that rejects it.
     """
 
     sip_call_id: str
@@ -37,7 +37,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is calling whom, and which contact of CXone holds the leg. Fixed for the life of a call.
+    """The caller, the dialled number, and the CXone contact that holds the leg. It never changes during a call.
 
     `headers` are those that the project passes to its agent.
     """
@@ -54,7 +54,7 @@ class Identity:
 
 
 class CallState(StrEnum):
-    """Where a call stands."""
+    """The state of a call."""
 
     RINGING = "ringing"
     TALKING = "talking"
@@ -66,7 +66,7 @@ EndedBy = Literal["caller", "agent", "destination", "bridge", "api"]
 
 
 class CallRecord(BaseModel):
-    """A call as it is stored and shown; each change makes a new one."""
+    """A call, as it is stored and as the API shows it. Each change makes a new record."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,12 +90,12 @@ class CallRecord(BaseModel):
 
     @property
     def shared_id(self) -> str:
-        """The id that CXone and the CRM know the call by: the contact id unless the agent gave another."""
+        """The id by which CXone and the CRM find the call: the contact id unless the agent set another."""
         return self.handoff.shared_id if self.handoff else self.contact_id
 
 
 class LegFailure(StrEnum):
-    """Why a leg was ended by PJSIP itself, and neither by its far end nor by a command of ours."""
+    """The reason for which PJSIP ended a leg on its own, without its peer or a command of ours."""
 
     NO_ACK = "no_ack"  # our 200 got no ACK
     UNUSABLE_ANSWER = "unusable_answer"  # the SDP answer agrees on no audio, or is missing
@@ -108,9 +108,9 @@ class LegFailure(StrEnum):
 class LegEnd:
     """Why a leg ended: by whom, with which SIP status (200 for BYE), and when (seconds of `time.monotonic`).
 
-    `headers` are the X- headers of the far end's BYE. `failure` is set if PJSIP ended the leg itself. `heard` is
-    true if the far end has sent audio, `audio_due` if its SDP has ever let it send some. Both are known only if it was
-    the far end that ended the leg. `answered` is true if our 200 had been sent, with or without its ACK. `detail` says
+    `headers` are the X- headers of the peer's BYE. `failure` is set if PJSIP ended the leg on its own. `heard` is true
+    if the peer has sent audio, `audio_due` if its SDP ever allowed it to. Both are known only if the peer ended the
+    leg. `answered` is true if our 200 had been sent, with or without its ACK. `detail` says
     why a message could not be sent.
     """
 

@@ -1,4 +1,4 @@
-"""The outcomes of the parts of a call: each word stands here once. `endings.py` has those of whole calls.
+"""The outcomes of the parts of a call, each word once. `endings.py` has those of whole calls.
 
 docs/handoff.md explains the same words (tests/calls/test_handoff_tables.py).
 """

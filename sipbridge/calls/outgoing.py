@@ -1,4 +1,4 @@
-"""Calling a SIP URI: its targets in turn (RFC 3263, 4.3), then where a 3xx points, until one answers."""
+"""Outgoing calls: the targets of a SIP URI in turn (RFC 3263, 4.3), then those of a 3xx, until one answers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sipbridge.errors import DialFailed
 from sipbridge.handoffs.allowed_routes import route_allowed
 from sipbridge.telephony.credentials import Credentials
 
-# A target that has not responded by then, three INVITEs by UDP, is given up if there is another (RFC 3261, 17.1.1.2).
+# After this time without a response (three INVITEs over UDP) the next target is tried (RFC 3261, 17.1.1.2).
 UNRESPONSIVE_SECONDS = 3.0
 
 _REQUEST_TIMEOUT = 408
-CHALLENGES = (401, 407)  # a far end that wants credentials, or others
-# The request may go to the next target: no response, a connection that failed, or this response (RFC 3263, 4.3).
+CHALLENGES = (401, 407)  # the peer wants credentials, or other credentials
+# No response, a failed connection, or 503: the next target is tried (RFC 3263, 4.3).
 _NEXT_TARGET = (_REQUEST_TIMEOUT, 503)
 
 T = TypeVar("T")
@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """Whom to call, and within what time: `seconds` from the lookup of the name to the answer.
+    """A URI to call, and the time limit: `seconds` from the DNS lookup to the answer.
 
-    `routes` are patterns of the URIs to which a 3xx may point. The credentials are for the host of `uri`. Besides the
-    addresses of whom we call, the networks in `sources` may speak for the far end.
+    `routes` are patterns of the URIs to which a 3xx may redirect. The credentials are for the host of `uri`. Messages
+    of the dialog are accepted from the targets and from the networks in `sources`.
     """
 
     uri: str
@@ -51,9 +51,9 @@ class Callee:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One INVITE to make: `patience_seconds` is how long a response of any kind may take, None as long as there is.
+    """One INVITE to send. `patience_seconds` limits the time to its first response; None means no limit of its own.
 
-    `sources` may speak for the far end: targets, addresses and networks.
+    Messages of the dialog are accepted from `sources`: targets, addresses and networks.
     """
 
     dialler: Dialler
@@ -77,7 +77,7 @@ class Attempt:
 
     @asynccontextmanager
     async def responds_in_time(self, leg: Leg) -> AsyncIterator[None]:
-        """`async with attempt.responds_in_time(leg):` what `DialFailed` cuts short if the far end does not respond."""
+        """`async with attempt.responds_in_time(leg):` raises `DialFailed` in its body if the peer does not respond."""
         silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def give_up() -> None:
@@ -96,9 +96,9 @@ class Attempt:
 
 
 async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
-    """Attempt the targets until one answers; a 3xx is followed once. Raises `DialFailed`, or what `attempt` does.
+    """Try the targets until one answers; follow a 3xx once. Raises `DialFailed`, or what `attempt` raises.
 
-    An attempt that raises has left no leg behind.
+    An `attempt` that raises must leave no leg.
     """
     try:
         async with asyncio.timeout(callee.seconds) as limit:
@@ -134,15 +134,15 @@ async def _in_turn(
         except DialFailed as error:
             if error.sip_status not in _NEXT_TARGET:
                 raise
-            logger.info("no answer at a target (%s): the next is tried", error, extra={"event": "next_target"})
+            logger.info("no answer from a target (%s), trying the next", error, extra={"event": "next_target"})
     return await attempt(Attempt(dialler, callee.uri, targets[-1], callee.credentials, None, sources))
 
 
 def redirected(callee: Callee, contacts: Iterable[str]) -> str | None:
-    """The first Contact of a 3xx that may be called, as we call it; None where there is none (RFC 3261, 8.1.3.4).
+    """Return the URI of the first Contact of a 3xx that may be called; None if there is none (RFC 3261, 8.1.3.4).
 
-    It must match `routes`. The use of SRTP is the called URI's, and so is the transport if the Contact names none. What
-    began over TLS stays there: the keys of SRTP go along with the INVITE.
+    It must match `routes`. SRTP is used as for the called URI; so is the transport if the Contact names none. A call
+    over TLS stays on TLS, because the INVITE carries the SRTP keys.
     """
     called, srtp = split_srtp(callee.uri)
     transport = sip_transport(called)
@@ -163,5 +163,5 @@ def redirected(callee: Callee, contacts: Iterable[str]) -> str | None:
 
 def _challenged(callee: Callee) -> str:
     if callee.credentials is None:
-        return "it wants credentials; set username and password"
-    return "it refuses the credentials; check username and password"
+        return "credentials are required; set username and password"
+    return "the credentials were refused; check username and password"

@@ -1,4 +1,4 @@
-"""The readiness for a new call: one judgement, for `/readyz` and for OPTIONS alike."""
+"""The readiness for a new call, for `/readyz` and for OPTIONS alike."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from sipbridge.calls.admission import Admission
 from sipbridge.errors import CapacityReached, Draining, InviteRefused
 
-# The event loop and the SIP thread turn together each second. So long after the last time one of them is stalled.
+# Both the event loop and the SIP thread report each second. If they have not for this long, one of them is stalled.
 STALLED_SECONDS = 4.0
 
 
 class Readiness:
-    """Asked from any thread: it only reads what others have noted, and never waits for them."""
+    """The state that the event loop and the SIP thread last reported. May be read on any thread, and never blocks."""
 
     def __init__(self, admission: Admission, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._admission = admission
@@ -22,22 +22,22 @@ class Readiness:
         self._shortage: str | None = None
 
     def turned(self, shortage: str | None) -> None:
-        """Note that the event loop and the SIP thread both turn, and what the latter lacks for another call.
+        """Record that the event loop and the SIP thread both run, and what is missing for one more call.
 
-        The first time ends the start.
+        The first report ends the start.
         """
         self._shortage = shortage
         self._turned_at = self._clock()
 
     def obstacle(self) -> InviteRefused | None:
-        """Return what a new INVITE would be rejected with, whatever it asks for; None if it may be admitted."""
+        """Return the error with which any new INVITE would be rejected; None if one may be admitted."""
         if self._admission.draining:
             return Draining("draining")
         shortage = self._no_capacity()
         return None if shortage is None else CapacityReached(shortage)
 
     def reason(self) -> str | None:
-        """Return why no new call would be taken; None if one would."""
+        """Return why no new call would be admitted; None if one may be."""
         obstacle = self.obstacle()
         return None if obstacle is None else str(obstacle)
 

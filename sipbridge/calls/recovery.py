@@ -1,7 +1,8 @@
 """The recovery after a crash or a loss of power: each contact that was in a conversation is signalled once.
 
-The dialogs of those calls are gone, so the Signal is all that can be done, and all that is needed: the Studio script
-that holds the caller goes on from there. Which contacts are signalled follows from the promise in signal.py.
+The dialogs of those calls no longer exist, so the Signal is all that can be done. It is also all that is needed: the
+Studio script that holds the caller goes on from there. Which contacts are signalled follows from the promise in
+signal.py.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
     """Start the handoff in the record. What an agent sent with an earlier one is kept for the human agent."""
     before = record.handoff
     handoff = start_handoff(
-        # The dialog is gone, so nothing but the Signal can move the caller.
+        # The dialog no longer exists: nothing but the Signal can move the caller.
         replace(plan, method="release"),
         shared_id=record.shared_id,
         requested_by="bridge",

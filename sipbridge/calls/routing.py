@@ -1,6 +1,6 @@
-"""Which client, project and contact an INVITE is for.
+"""The routing of an INVITE to its client, project and contact.
 
-All of it runs on the SIP thread for every INVITE: pure, and a matter of microseconds. Refusals never name a number,
+These are pure functions that run on the SIP thread for every INVITE, within microseconds. Errors never quote a number,
 a token or an id.
 """
 
@@ -19,18 +19,18 @@ from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, Unknow
 MAX_HEADER_BYTES = 256
 
 _CONTACT_ID = re.compile(r"[A-Za-z0-9-]{1,32}")
-# Headers that we write for agents, and they for us.
+# Headers that the bridge writes for agents, and agents for the bridge.
 _OURS = ("x-sipbridge-", "x-handoff-")
-# What a word in `Privacy` withholds (RFC 3325, 9.3; RFC 7044, 10.1.2).
+# The header that each value of `Privacy` withholds (RFC 3325, 9.3; RFC 7044, 10.1.2).
 _WITHHELD_BY = {"p-asserted-identity": "id", "history-info": "history"}
 _ANONYMOUS = "anonymous"  # RFC 3323, 4.1.1.3
-# What CXone writes where a call has no contact yet; signalling it reaches somebody else's script, or nobody's.
+# CXone writes this id while a call has no contact yet. A Signal to it would reach another script or none.
 _PLACEHOLDER = "100000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a call belongs. `dialled` is the user part that was the client's pseudo number, as it came."""
+    """The client and project of a call. `dialled` is the user part that has the client's pseudo number, as received."""
 
     client: str
     project: str
@@ -40,7 +40,7 @@ class Route:
 
 
 def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, ProjectConfig]:
-    """Judge an INVITE in the contract's order: form, number, token, contact id.
+    """Identify a call, checked in the contract's order: form, number, token, contact id.
 
     Raises `MalformedInvite`, `UnknownNumber`, `TokenRefused` or `BadContactId`.
     """
@@ -66,9 +66,9 @@ def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, Cl
 
 
 def check_wellformed(config: Config, invite: Invite) -> None:
-    """Raise `MalformedInvite` or one of its kin (`malformed_refusal`) for what cannot be acted on whosever call it is.
+    """Raise `MalformedInvite` or a related error (`malformed_refusal`) for an INVITE that no project could use.
 
-    The project is not known yet, so the token and contact id headers of all projects are looked at.
+    The project is not known yet, so the token and contact id headers of all projects are checked.
     """
     if invite.malformed is not None:
         raise malformed_refusal(invite.malformed_status, invite.malformed)
@@ -77,8 +77,8 @@ def check_wellformed(config: Config, invite: Invite) -> None:
         if values is None:
             continue
         if len(values) > 1 and len({value.strip() for value in values}) > 1:
-            raise MalformedInvite("a contact id or token header came several times with different values")
-        # A byte that was no UTF-8 is one character here, and counts as one.
+            raise MalformedInvite("a contact id or token header occurs several times with different values")
+        # A byte that is not UTF-8 is one character here, and counts as one.
         if any(len(value.strip().encode("utf-8", "replace")) > MAX_HEADER_BYTES for value in values):
             raise MalformedInvite(f"a contact id or token header is over {MAX_HEADER_BYTES} bytes")
 
@@ -95,18 +95,18 @@ def route(config: Config, dialled: Sequence[str], headers: CIMultiDictProxy[str]
 
 
 def find_client(config: Config, dialled: Sequence[str]) -> tuple[str, str, ClientConfig]:
-    """Find the first of the user parts that is a pseudo number: it, and the client's id. Raises `UnknownNumber`."""
+    """Return the first user part that is a pseudo number, and its client with its id. Raises `UnknownNumber`."""
     for number in dialled:
         found = config.client_of(number)
         if found:
             return number, *found
-    raise UnknownNumber("the dialled number is no client's pseudo number; add it to the client's pseudo_numbers")
+    raise UnknownNumber("no client has the dialled number; add it to the client's pseudo_numbers")
 
 
 def find_project(client: ClientConfig, headers: CIMultiDictProxy[str]) -> tuple[str, ProjectConfig]:
-    """Find the project whose token its own header carries. Raises `TokenRefused`.
+    """Return the project whose token is in the header of that project. Raises `TokenRefused`.
 
-    Every project is compared, found or not, so that the time taken tells nothing.
+    The token is compared with that of every project, so that the time taken reveals nothing.
     """
     found: tuple[str, ProjectConfig] | None = None
     for project_id, project in client.projects.items():
@@ -120,9 +120,9 @@ def find_project(client: ClientConfig, headers: CIMultiDictProxy[str]) -> tuple[
 
 
 def read_contact_id(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> tuple[str, str]:
-    """Read the ids of the contact and of its main contact. Raises `BadContactId`.
+    """Return the ids of the contact and of its main contact. Raises `BadContactId`.
 
-    A main contact id that is missing, unusable or given in two versions is taken to be the contact id.
+    The contact id replaces a main contact id that is missing, not valid, or given with two values.
     """
     contact_id = headers.get(project.headers.contact_id, "").strip()
     if not _is_contact_id(contact_id):
@@ -139,10 +139,10 @@ def _is_contact_id(text: str) -> bool:
 
 
 def read_caller(project: ProjectConfig, invite: Invite) -> str:
-    """Return the caller's number: that of From, or the one that the trunk asserts, if the project says so.
+    """Return the caller's number: that of From, or the one that the trunk asserts if the project is configured so.
 
-    A caller who wants it withheld is known by From alone: an agent need not belong to those that trust each other
-    with asserted identities (RFC 3325, 7).
+    If the caller wants privacy, only From is used: the agent may be outside the trust domain of asserted identities
+    (RFC 3325, 7).
     """
     if project.headers.caller == "From" or "id" in _withheld(invite.headers):
         return invite.caller
@@ -150,15 +150,15 @@ def read_caller(project: ProjectConfig, invite: Invite) -> str:
 
 
 def _withheld(headers: CIMultiDictProxy[str]) -> set[str]:
-    """Return what the caller wants withheld, in the words of `Privacy` (RFC 3323, 4.2)."""
+    """Return the values of `Privacy` (RFC 3323, 4.2)."""
     return {value.strip().lower() for values in headers.getall("Privacy", ()) for value in re.split("[;,]", values)}
 
 
 def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
-    """Pick the headers that the project passes on, the first value of X- headers; never the one with the token.
+    """Return the headers that the project passes to its agent; of repeated X- headers the first value.
 
-    Nor those with which a caller could pass for another, or give the agent the words of its own handoff; nor what the
-    caller wants withheld.
+    Never passed are the token, the headers that the bridge and agents write for each other, and those that the caller
+    wants withheld.
     """
     names = project.headers
     withheld = _withheld(headers)
@@ -169,6 +169,6 @@ def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Map
         if folded not in seen and names.passed.match(folded) and not folded.startswith(_OURS):
             seen.add(folded)
             standard = STANDARD_HEADERS.get(folded)
-            # Plain text: a JSON encoder may not take the multidict's own kind for a key.
+            # A plain str: a JSON encoder may refuse the multidict's own type as a key.
             passed[standard or str(name)] = ", ".join(headers.getall(name)) if standard else value
     return passed

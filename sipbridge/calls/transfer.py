@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Confirmation(Enum):
-    """What is known of whether the caller was taken."""
+    """True, unknown or false: the destination took the caller."""
 
     CONFIRMED = "confirmed"  # a 2xx by NOTIFY, an answered INVITE, or CXone's BYE after the Signal
     UNCONFIRMED = "unconfirmed"  # it was accepted, and no more can be known

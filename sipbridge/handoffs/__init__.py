@@ -1,1 +1,1 @@
-"""What calls and chats share of a handoff: its request, destination, parameters and record."""
+"""The parts of a handoff that calls and chats share: request, destination, parameters and record."""
