@@ -1,4 +1,4 @@
-"""Waiting for one of several things, and for one thing to be over. On the path of every call, so made cheap."""
+"""Helpers for asyncio. They are on the path of every call, so they are cheap."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ T = TypeVar("T")
 
 
 async def wait_any(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
-    """Return when one of them is done, or after `timeout` seconds; none is cancelled, none is looked at.
+    """Return when one of the futures is done, or after `timeout` seconds. None is cancelled; no result is retrieved.
 
-    `asyncio.wait` does the same with sets and checks that cost ten times as much.
+    `asyncio.wait` does the same, with sets and checks that cost ten times as much.
     """
     if any(future.done() for future in awaited):
         return
     loop = asyncio.get_running_loop()
-    news: asyncio.Future[None] = loop.create_future()
+    woken: asyncio.Future[None] = loop.create_future()
 
     def wake(_done: object = None) -> None:
-        if not news.done():
-            news.set_result(None)
+        if not woken.done():
+            woken.set_result(None)
 
     timer = None if timeout is None else loop.call_later(timeout, wake)
     for future in awaited:
         future.add_done_callback(wake)
     try:
-        await news
+        await woken
     finally:
         if timer is not None:
             timer.cancel()
@@ -38,9 +38,9 @@ async def wait_any(*awaited: asyncio.Future[Any], timeout: float | None = None) 
 
 
 class interrupt_on:  # noqa: N801 (used like a verb, as contextlib.suppress)
-    """`async with interrupt_on(done, error):` runs its body in this task, cut short by `error` once `done` is done.
+    """`async with interrupt_on(done, error):` runs its body in this task, and raises `error` as soon as `done` is done.
 
-    The same trick as `asyncio.timeout`: the body is cancelled, and the cancellation comes out as the error.
+    It works like `asyncio.timeout`: the body is cancelled, and the cancellation becomes the error.
     """
 
     def __init__(self, done: asyncio.Future[Any], error: Exception) -> None:
@@ -65,23 +65,23 @@ class interrupt_on:  # noqa: N801 (used like a verb, as contextlib.suppress)
         self._done.remove_done_callback(self._interrupt)
         if not self._interrupted or task is None:
             return
-        # Somebody else may have cancelled the task as well: then it stays cancelled.
+        # If something else has cancelled the task as well, it stays cancelled.
         if task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise self._error
 
     def _interrupt(self, _done: object) -> None:
-        # A callback that was already on its way when the body ended finds no task.
+        # A callback that was already scheduled when the body ended finds no task.
         if self._task is not None:
             self._interrupted = True
             self._task.cancel()
 
 
 async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
-    """Cancel a task that is not done, and wait until it is; what it raises is not wanted any more."""
+    """Cancel a task and wait until it is done. Its exception is ignored."""
     task.cancel()
     await wait_any(task)
     if not task.cancelled():
-        task.exception()  # looked at, so that asyncio does not complain that nobody did
+        task.exception()  # retrieved, so that asyncio does not log it
 
 
 def resolve_futures(futures: Sequence[asyncio.Future[T]], result: T | Exception) -> None:

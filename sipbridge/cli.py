@@ -1,4 +1,4 @@
-"""The commands. Each is thin; an error is one line on standard error, exit 2 for usage, 1 otherwise."""
+"""The commands. An error is one line on standard error, with exit code 2 for wrong usage and 1 otherwise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sipbridge.config import (
 )
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 
-_TELEPHONE_KEYS = "0123456789*#ABCD"
+_DTMF_DIGITS = "0123456789*#ABCD"
 
 ConfigPath = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 def reads_config(command: Callable[Concatenate[Path, P], R]) -> Callable[P, R]:
-    """Take the configuration file as FILE or as `--config FILE`: one of the two, for every command that reads it."""
+    """Give a command the configuration file as FILE or as `--config FILE`, exactly one of the two."""
 
     @wraps(command)
     def with_file(*args: P.args, **options: P.kwargs) -> R:
@@ -76,7 +76,7 @@ def _fail(message: str, *, code: int) -> int:
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sipbridge", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Hand callers over between NICE CXone and voice-AI agents."""
+    """Hand callers off between NICE CXone and voice AI agents."""
 
 
 @cli.command()
@@ -85,17 +85,17 @@ def cli() -> None:
     type=click.Choice(["auto", "json", "text"]),
     default="auto",
     show_default=True,
-    help="How log lines look on standard error; auto is text on a terminal, else json.",
+    help="The format of log lines on standard error; auto is text on a terminal, json otherwise.",
 )
 @reads_config
 def run(file: Path, log_format: str) -> int:
-    """Run the bridge until SIGINT (Ctrl-C) or SIGTERM; a second one ends the calls that are left at once."""
-    # By itself it would end us: whoever changes the file while we start means the next reading.
+    """Run the bridge until SIGINT (Ctrl-C) or SIGTERM. A second signal ends the remaining calls at once."""
+    # Its default action ends the process. During the start it requests a reload, which then follows.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does not need it)
 
     try:
-        from sipbridge.app.service import main as run_service  # noqa: PLC0415 (pjsua2 is loaded by the one command that needs it)
+        from sipbridge.app.service import main as run_service  # noqa: PLC0415 (only this command needs PJSIP)
     except ModuleNotFoundError as error:
         if error.name != "sipbridge_pjsip":
             raise
@@ -110,11 +110,11 @@ def run(file: Path, log_format: str) -> int:
 @cli.command()
 @reads_config
 def check(file: Path) -> int:
-    """Check a configuration: would a bridge run by it, on this machine and as this user?
+    """Check that a bridge can run with a configuration on this machine, as this user.
 
-    Says that FILE is valid and what it holds, or everything that is wrong with it.
+    Prints the clients and projects of FILE and warnings, or everything that is wrong with it.
     """
-    from sipbridge.app.preflight import find_all_warnings, read_config  # noqa: PLC0415 (route-test does without)
+    from sipbridge.app.preflight import find_all_warnings, read_config  # noqa: PLC0415 (route-test does not need it)
 
     config = read_config(file)
     click.echo(f"{file}: valid")
@@ -131,13 +131,13 @@ def check(file: Path) -> int:
 
 
 @cli.command("route-test")
-@click.option("--number", required=True, metavar="N", help="The dialled number, or its user part of a SIP URI.")
+@click.option("--number", required=True, metavar="N", help="The dialled number, or the user part of a SIP URI.")
 @click.option("--token", metavar="T", help="The token that the INVITE would carry.")
 @reads_config
 def route_test(file: Path, number: str, token: str | None) -> int:
-    """Try where a call would go.
+    """Show which project a call would reach.
 
-    Says which client and project a call to N with token T would reach, or why none.
+    Prints the client and the project of a call to N with token T, or why there is none.
     """
     if token is not None and is_hash(token):
         raise click.UsageError(
@@ -153,7 +153,7 @@ def route_test(file: Path, number: str, token: str | None) -> int:
 
 
 def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
-    """Show the token under whichever name a project looks for it."""
+    """Return headers with the token under the header name of every project."""
     headers: CIMultiDict[str] = CIMultiDict()
     if token is not None:
         for _, project in all_projects(config):
@@ -162,31 +162,41 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
 
 
 @cli.command()
-@click.option("--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="Where to answer.")
+@click.option(
+    "--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="The address to listen on."
+)
 @click.option("--quiet", is_flag=True, help="Print no line per token, Signal and transcript.")
 def simulate(listen: str, *, quiet: bool) -> int:
-    """Play CXone, to test against. Prints each token, Signal, transcript and rejected request."""
+    """Simulate CXone for tests. Prints each token, Signal, transcript and rejected request."""
     address = _address(listen)
-    from sipbridge.simulators.cxone import main as run_simulator  # noqa: PLC0415 (the bridge itself has no use for it)
+    from sipbridge.simulators.cxone import main as run_simulator  # noqa: PLC0415 (only this command needs it)
 
     return run_simulator(address.host, address.port, quiet=quiet)
 
 
 @cli.command()
-@click.option("--listen", default="127.0.0.1:9200", show_default=True, metavar="HOST:PORT", help="Where to answer.")
-@click.option("--keys", default="0", show_default=True, metavar="KEYS", help="What a caller presses to get a human.")
-@click.option("--destination", metavar="NAME", help="Where the caller is handed to, unless to the default.")
-@click.option("--reason", metavar="WORD", help="The reason that the handoff gives.")
-@click.option("--utterance", metavar="TEXT", help="The last words before the handoff.")
+@click.option(
+    "--listen", default="127.0.0.1:9200", show_default=True, metavar="HOST:PORT", help="The address to listen on."
+)
+@click.option(
+    "--keys",
+    default="0",
+    show_default=True,
+    metavar="KEYS",
+    help="The DTMF digits with which a caller requests a human agent.",
+)
+@click.option("--destination", metavar="NAME", help="The destination of the handoff, if not the default.")
+@click.option("--reason", metavar="WORD", help="The reason of the handoff.")
+@click.option("--utterance", metavar="TEXT", help="The last words to the caller before the handoff.")
 def agent(listen: str, keys: str, **handoff: str | None) -> int:
-    """Play a voice agent, to try a bridge with.
+    """Run a small voice agent to try a bridge with.
 
-    Speaks Twilio Media Streams over a WebSocket: greets the caller, echoes, and hands off once KEYS were pressed.
+    Speaks Twilio Media Streams over a WebSocket: greets the caller, echoes, and hands off after the DTMF digits KEYS.
     """
     address = _address(listen)
-    if not keys or set(keys) - set(_TELEPHONE_KEYS):
-        raise click.BadParameter(f"the value is no word of the keys {_TELEPHONE_KEYS}.", param_hint="--keys")
-    from sipbridge.simulators.echo_agent import main as run_agent  # noqa: PLC0415 (the bridge itself has no use for it)
+    if not keys or set(keys) - set(_DTMF_DIGITS):
+        raise click.BadParameter(f"the value is not made of the DTMF digits {_DTMF_DIGITS}.", param_hint="--keys")
+    from sipbridge.simulators.echo_agent import main as run_agent  # noqa: PLC0415 (only this command needs it)
 
     given = {name: text for name, text in handoff.items() if text is not None}
     return run_agent(address.host, address.port, keys, given)
@@ -201,11 +211,11 @@ def _address(listen: str) -> HostPort:
 
 @cli.command("hash-token")
 @click.argument("token", required=False)
-@click.option("--generate", is_flag=True, help="Make a new random token and print it with its hash.")
+@click.option("--generate", is_flag=True, help="Generate a random token and print it with its hash.")
 def hash_token(token: str | None, *, generate: bool) -> int:
     """Hash a token or key.
 
-    Reads TOKEN, else a line of standard input, and prints what auth_token or api_keys may hold in its place.
+    Reads TOKEN, or a line of standard input, and prints the hash, which auth_token and api_keys accept instead of it.
     """
     if generate:
         if token is not None:

@@ -1,4 +1,4 @@
-"""Why an address could not be listened on or connected to, in words of ours: theirs may quote what the far end sent."""
+"""Texts for errors of listeners and connections. Those of libraries may quote what the peer sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LISTEN_ERRORS = {
 
 
 def explain_connection_error(error: OSError) -> str:
-    """Say in a few words why TCP or TLS failed, as a clause without subject."""
+    """Return why TCP or TLS failed, as a short clause."""
     match error:
         case TimeoutError():
             return "no connection in time"
@@ -23,9 +23,9 @@ def explain_connection_error(error: OSError) -> str:
         case ssl.SSLError():
             return f"TLS failed: {error.reason}"
         case _:
-            return os.strerror(error.errno).lower() if error.errno else "no address of it could be connected"
+            return os.strerror(error.errno).lower() if error.errno else "none of its addresses could be connected"
 
 
 def explain_listen_error(number: int | None) -> str | None:
-    """Say by its errno why an address could not be listened on, and what to do; None if it is another error."""
+    """Return why an address could not be listened on, and what to do; None for an errno that is not known here."""
     return _LISTEN_ERRORS.get(number or 0)

@@ -1,9 +1,9 @@
-"""Every error that sipbridge raises on purpose.
+"""The errors that sipbridge raises on purpose.
 
     SipbridgeError
     ├── ConfigError                  a configuration that cannot be used
     ├── StartupError                 an address in use, a limit of the build, a store that cannot be opened
-    ├── InviteRefused                a new INVITE that gets no call      SIP    metric reason
+    ├── InviteRefused                a new INVITE that is rejected        SIP    metric reason
     │   ├── UntrustedSource                                              403    untrusted_source
     │   ├── RateExceeded                                                 503    rate_exceeded
     │   ├── Draining                                                     503    draining
@@ -23,18 +23,18 @@
     │   ├── NotFound                                                     404    not_found
     │   ├── HandoffConflict                                              409    conflict
     │   └── HandoffInvalid                                               422    invalid_handoff
-    ├── LegGone                      the far end of a leg hung up while we wanted something of it
+    ├── LegGone                      a leg that ended while a command for it was in progress
     ├── DialFailed                   an outgoing leg that was not answered
-    ├── NameNotResolved              a host's name that has no address, or whose lookup takes too long
-    ├── AgentLost                    an agent that is gone, or is silent for too long, in mid-call
+    ├── NameNotResolved              a host name that has no address, or whose lookup takes too long
+    ├── AgentLost                    an agent that disconnected during a call, or is silent for too long
     ├── StoreError                   a record that could not be written or read
-    └── CxoneError                   CXone could not be asked, or answered what cannot be used
+    └── CxoneError                   no response of CXone, or one that cannot be used
         └── CxoneNotReached          nothing was sent to it
 
-The refusals that only the HTTP API knows (a link that has expired, a body too large) stand in `web.refusals`.
+Errors that only the HTTP API raises (an expired link, a body that is too large) are in `web.server.errors`.
 
-The reason is a short lower-case word that stands alike in metrics, logs and records; the message says what happened,
-to what, and what to do about it. Neither holds a secret, a number or a parameter.
+The reason is a short lower-case word, the same in metrics, logs and records. The message says what happened, to what,
+and what to do about it. Neither contains a secret, a number or a parameter.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from typing import ClassVar, Literal
 
 
 class SipbridgeError(Exception):
-    """Base of all of them."""
+    """The base of all errors."""
 
     @property
     def problems(self) -> list[str]:
-        """One line per fault."""
+        """One line per problem."""
         return [str(self)]
 
 
 class ConfigError(SipbridgeError):
     """A configuration that cannot be used.
 
-    `problems` holds one line per fault, each with the file, the key path, what is wrong and what would be right.
+    `problems` holds one line per problem, each with the file, the key path, what is wrong and what would be right.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -63,7 +63,7 @@ class ConfigError(SipbridgeError):
 
     @property
     def problems(self) -> list[str]:
-        """One line per fault."""
+        """One line per problem."""
         return self._problems
 
 
@@ -72,9 +72,9 @@ class StartupError(SipbridgeError):
 
 
 class InviteRefused(SipbridgeError):
-    """A new INVITE gets this final response and no call is made of it.
+    """A new INVITE is rejected with this final response.
 
-    `client` and `project` are those that it was for, as far as they were known by then.
+    `client` and `project` are those that it was for, as far as they are known.
     """
 
     sip_status: ClassVar[int]
@@ -100,7 +100,7 @@ class RateExceeded(InviteRefused):
 
 
 class Draining(InviteRefused):
-    """The bridge finishes the calls it has and takes no more."""
+    """The bridge takes no new calls and lets those in progress end."""
 
     sip_status = 503
     reason = "draining"
@@ -108,7 +108,7 @@ class Draining(InviteRefused):
 
 
 class CapacityReached(InviteRefused):
-    """`sip.max_calls` calls are up."""
+    """All call slots are in use, or resources for another call are missing."""
 
     sip_status = 503
     reason = "capacity"
@@ -116,14 +116,14 @@ class CapacityReached(InviteRefused):
 
 
 class MalformedInvite(InviteRefused):
-    """SIP that a parser accepts and we cannot act on; the message says what is wrong with it."""
+    """SIP that the parser accepts but the bridge cannot act on. The message says what is wrong."""
 
     sip_status = 400
     reason = "malformed"
 
 
 class UnsupportedUri(MalformedInvite):
-    """The Request-URI is of a scheme that is not served (RFC 3261, 8.2.2.1)."""
+    """The scheme of the Request-URI is not supported (RFC 3261, 8.2.2.1)."""
 
     sip_status = 416
 
@@ -135,14 +135,14 @@ class UnsupportedVersion(MalformedInvite):
 
 
 class MessageTooLarge(InviteRefused):
-    """An INVITE over a connection that is longer than SIP has to take (RFC 3261, 18.1.1)."""
+    """An INVITE over a connection that is longer than SIP requires us to accept (RFC 3261, 18.1.1)."""
 
     sip_status = 513
     reason = "too_large"
 
 
 def malformed_refusal(sip_status: int, message: str) -> InviteRefused:
-    """Return the error for an INVITE that cannot be acted on, by the status that says so."""
+    """Return the error for an INVITE that the bridge cannot act on, by its status."""
     for kind in (UnsupportedUri, UnsupportedVersion, MessageTooLarge):
         if kind.sip_status == sip_status:
             return kind(message)
@@ -150,7 +150,7 @@ def malformed_refusal(sip_status: int, message: str) -> InviteRefused:
 
 
 class UnknownNumber(InviteRefused):
-    """The dialled number is no client's pseudo number."""
+    """The dialled number is not the pseudo number of a client."""
 
     sip_status = 404
     reason = "unknown_number"
@@ -177,7 +177,7 @@ class AgentUnavailable(InviteRefused):
     reason = "agent_unavailable"
 
 
-# What programs may go by, of an HTTP error; docs/http-api.md lists them.
+# The codes of HTTP errors, which programs may rely on; docs/http-api.md lists them.
 ErrorCode = Literal[
     "admin_not_local",
     "conflict",
@@ -201,9 +201,9 @@ ErrorCode = Literal[
 
 
 class RequestRefused(SipbridgeError):
-    """An HTTP request gets this status and `{"error_message", "code"}` with the message.
+    """An HTTP request is refused with this status and a body of `error_message`, the message, and `code`.
 
-    `summary` is for the log if the message names keys of the request, which may be anything.
+    `summary` is the text for the log if the message quotes keys of the request, which can be anything.
     """
 
     http_status: ClassVar[int]
@@ -215,56 +215,55 @@ class RequestRefused(SipbridgeError):
 
 
 class BadRequest(RequestRefused):
-    """Something of the request is missing or cannot be read."""
+    """A part of the request is missing or cannot be read."""
 
     http_status = 400
     code = "invalid_request"
 
 
 class InvalidApiKey(RequestRefused):
-    """No `x-api-key`, or one that no project has."""
+    """The request has no `x-api-key`, or one that no project has."""
 
     http_status = 401
     code = "invalid_api_key"
 
 
 class KeyOfAnotherProject(RequestRefused):
-    """A good key, for another project than the path names."""
+    """The key is valid, but for another project than the path names."""
 
     http_status = 403
     code = "wrong_project"
 
 
 class NotFound(RequestRefused):
-    """No such call, handoff or path."""
+    """There is no such call, handoff or path."""
 
     http_status = 404
     code = "not_found"
 
 
 class HandoffConflict(RequestRefused):
-    """The call is already handed off, or has ended."""
+    """The call has already been handed off, or has ended."""
 
     http_status = 409
     code = "conflict"
 
 
 class HandoffInvalid(RequestRefused):
-    """A handoff that cannot be carried out as asked: the message says which part."""
+    """The handoff cannot be carried out as requested. The message says why."""
 
     http_status = 422
     code = "invalid_handoff"
 
 
 class LegGone(SipbridgeError):
-    """The far end of a leg hung up, or the leg never came to be."""
+    """The leg has ended, or was never established."""
 
 
 class DialFailed(SipbridgeError):
     """An outgoing leg was not answered.
 
-    `sip_status` is the final response, 408 where none came in time; `contacts` are the URIs to which a 3xx points, best
-    first.
+    `sip_status` is the final response, or 408 if none came in time. `contacts` are the URIs of a 3xx, best first.
     """
 
     def __init__(self, sip_status: int, message: str, contacts: tuple[str, ...] = ()) -> None:
@@ -274,11 +273,11 @@ class DialFailed(SipbridgeError):
 
 
 class NameNotResolved(SipbridgeError):
-    """A host's name has no address, or its lookup takes too long."""
+    """A host name has no address, or its lookup takes too long."""
 
 
 class AgentLost(SipbridgeError):
-    """The agent went in mid-call without a word, or gives no sign of life."""
+    """The agent disconnected during a call without a reason, or is silent for too long."""
 
 
 class StoreError(SipbridgeError):
@@ -286,8 +285,8 @@ class StoreError(SipbridgeError):
 
 
 class CxoneError(SipbridgeError):
-    """CXone could not be asked, or its answer cannot be used."""
+    """CXone did not respond, or its response cannot be used."""
 
 
 class CxoneNotReached(CxoneError):
-    """No connection (no address, TCP or TLS failed, none was free), so that no byte of the request went out."""
+    """No byte of the request was sent: there is no address, TCP or TLS failed, or no connection was free."""

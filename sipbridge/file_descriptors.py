@@ -24,7 +24,7 @@ def raise_limit() -> None:
 
 
 def shortage(calls: int, per_call: int) -> str | None:
-    """Return a warning if the hard limit carries fewer than `calls`; None if it carries them.
+    """Return a warning if the hard limit carries fewer than `calls`; None if it carries them all.
 
     Raises `StartupError` if it does not carry a single one.
     """
@@ -46,7 +46,7 @@ def reserved_from() -> int:
 
 
 def is_reserved(descriptor: int) -> bool:
-    """Return True for a reserved descriptor, which nothing new may keep."""
+    """True for a reserved descriptor, which no new call and no new connection may keep."""
     return descriptor >= reserved_from()
 
 

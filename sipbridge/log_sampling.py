@@ -1,4 +1,4 @@
-"""A limit on log lines that say the same, so that a flood of packets cannot fill a disk."""
+"""A limit on log lines of one kind, so that a flood of packets cannot fill a disk."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 
 
 class BurstLimit:
-    """At most `count` lines of a kind per window and owner; when the window is over, the log says how many more came.
+    """At most `count` lines of a kind per window and owner. At the end of a window, the log says how many were dropped.
 
     `owner` are fields such as the client and the project, so that one client's flood hides no other client's lines.
-    Belongs to one event loop. Kinds and owners must be few: identifiers, never a text from outside.
+    Used on one event loop. Kinds and owners must be few: identifiers, never text from a peer.
     """
 
     def __init__(self, logger: logging.Logger, count: int = 20, window_seconds: float = 1.0) -> None:
@@ -20,7 +20,7 @@ class BurstLimit:
         self._seen: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
 
     def allows(self, kind: str, **owner: str) -> bool:
-        """True if one more line of that kind and owner may be written now."""
+        """Return True if one more line of this kind and owner may be written now, and count it."""
         key = kind, frozenset(owner.items())
         seen = self._seen.get(key, 0)
         self._seen[key] = seen + 1

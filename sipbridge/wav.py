@@ -1,4 +1,4 @@
-"""Reads recordings: WAV files of any common rate, mono or stereo, into 16-bit mono samples."""
+"""The reader of recordings: WAV files of any common rate, mono or stereo, become 16-bit mono samples."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MAX_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Pcm:
-    """Mono audio: 16-bit signed samples in the machine's order, `rate` a second."""
+    """Mono audio: 16-bit signed samples in the machine's byte order, `rate` per second."""
 
     samples: bytes
     rate: int
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The duration."""
         return len(self.samples) / 2 / self.rate
 
 
 def read_wav(path: Path) -> Pcm:
-    """Read a WAV file. Raises `StartupError` that says what about it cannot be used, and how to convert it."""
+    """Read a WAV file. Raises `StartupError` with what is wrong with it, and how to convert it."""
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate, frames = file.getparams()[:4]
@@ -40,7 +40,7 @@ def read_wav(path: Path) -> Pcm:
             data = file.readframes(frames)
     except (wave.Error, EOFError, OSError, RuntimeError) as error:
         raise StartupError(
-            f"{path}: no WAV file that can be played ({error}); convert it: sox FILE -b 16 -e signed-integer out.wav"
+            f"{path}: not a playable WAV file ({error}); convert it: sox FILE -b 16 -e signed-integer out.wav"
         ) from None
     samples = _to_16_bit(data, width)
     if channels == 2:  # noqa: PLR2004 (stereo)
@@ -51,7 +51,7 @@ def read_wav(path: Path) -> Pcm:
 
 
 def _to_16_bit(data: bytes, width: int) -> array[int]:
-    """Keep the upper 16 bits of every sample; 8-bit WAV is unsigned, all else signed and little-endian."""
+    """Keep the upper 16 bits of every sample. 8-bit WAV is unsigned; all others are signed and little-endian."""
     count = len(data) // width
     data = data[: count * width]
     if width == 1:

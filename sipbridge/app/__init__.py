@@ -1,1 +1,1 @@
-"""The program: builds the parts, serves, reloads, drains, stops. The only package that knows them all."""
+"""The program: it builds the parts, serves, reloads, drains and stops. Only this package knows all the others."""

@@ -1,4 +1,4 @@
-"""The clients of one configuration version: their agents, their voices, their CXone."""
+"""The parts of one configuration version: agents, text-to-speech and CXone clients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def read_recordings(config: Config) -> dict[Path, Pcm]:
-    """Read what prompts play. Takes a while, so not on the loop. Raises `StartupError`."""
+    """Read the recordings of prompt agents. Slow, so never call it on the loop. Raises `StartupError`."""
     paths = {
         project.agent.audio
         for _, project in all_projects(config)
@@ -40,31 +40,31 @@ def read_recordings(config: Config) -> dict[Path, Pcm]:
 
 
 def clip_name(path: Path, pcm: Pcm) -> str:
-    """Name a recording by its content: another under the same path is another clip, and calls go on with theirs."""
+    """Return a name for the content of a recording, so that calls keep their clip after the file has changed."""
     return f"{path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate}"
 
 
-def make_agents(
-    config: Config, trunk: UserAgent, resolver: Resolver, clips: Mapping[Path, str]
+def build_agents(
+    config: Config, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str]
 ) -> Mapping[tuple[str, str], Agent]:
-    """Make the agent of each project. Reads authorities from files: not on the loop. Raises `StartupError`."""
+    """Build the agent of each project. Reads CA files, so never call it on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
-    return {key: _make_agent(project, trunk, resolver, clips, trust) for key, project in all_projects(config)}
+    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in all_projects(config)}
 
 
-def _make_agent(
-    project: ProjectConfig, trunk: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
+def _build_agent(
+    project: ProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
 ) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
-        return SipAgent(agent, trunk, project.handoff)
+        return SipAgent(agent, user_agent, project.handoff)
     if isinstance(agent, WebsocketAgentConfig):
         return WebsocketAgent(agent, resolver, trust)
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
-def make_speakers(config: Config, trunk: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
-    """Make the voice of each project that has one; one whose command is as `before` is kept, with what it has ready."""
+def build_speakers(config: Config, user_agent: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
+    """Build the text-to-speech of each project. If its command is that of `before`, keep it, with its cached audio."""
     speakers: dict[tuple[str, str], Speaker] = {}
     earlier = dict(all_projects(before.config))
     for key, project in all_projects(config):
@@ -73,14 +73,14 @@ def make_speakers(config: Config, trunk: UserAgent, before: CallContext) -> Mapp
         if key in before.speakers and earlier[key].tts_command == project.tts_command:
             speakers[key] = before.speakers[key]
         else:
-            speakers[key] = CommandSpeaker(project.tts_command, trunk.load_clip, trunk.drop_clip)
+            speakers[key] = CommandSpeaker(project.tts_command, user_agent.load_clip, user_agent.drop_clip)
     return speakers
 
 
-def make_centres(
+def build_centres(
     config: Config, http: HttpClient, observe: Observer, before: CallContext
 ) -> Mapping[str, ContactCentre]:
-    """Make the CXone of each client; one whose settings are as `before` is kept, with its token."""
+    """Build the CXone client of each client. If its settings are those of `before`, keep it, with its token."""
     centres: dict[str, ContactCentre] = {}
     for client, settings in config.clients.items():
         earlier = before.config.clients.get(client)

@@ -1,4 +1,4 @@
-"""The health of the process: how late its threads are, and what they hold."""
+"""The health of the process: the lag of its threads, and the resources that they hold."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HealthMonitor:
             await self.check()
 
     async def check(self) -> None:
-        """Have the SIP thread answer once, and publish what it and the loop hold."""
+        """Measure the response time of the SIP thread, and publish the resources of both threads."""
         lag_seconds, shortage = await self._user_agent.measure_lag()
         self._readiness.turned(shortage)
         self._systemd.alive()

@@ -1,4 +1,4 @@
-"""The configuration versions: the latest, under which calls are admitted, and those that calls still use."""
+"""The configuration versions: the latest one, which new calls use, and those that earlier calls still use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sipbridge.app.config_version import clip_name, make_agents, make_centres, make_speakers, read_recordings
+from sipbridge.app.config_version import build_agents, build_centres, build_speakers, clip_name, read_recordings
 from sipbridge.calls.context import CallContext
 from sipbridge.config import Config, ProjectKey, all_projects, merge_reloadable
 from sipbridge.cxone import HttpClient
@@ -19,28 +19,28 @@ from sipbridge.dns import Resolver
 if TYPE_CHECKING:
     from sipbridge.sip.user_agent import UserAgent
 
-# Libraries leave cycles of exceptions behind, which keep a version until the collector comes, and it runs seldom
-# (service). With more than so many it is called; it stops the loop for some milliseconds.
-_LINGERING = 10
+# Exceptions of libraries leave reference cycles, which keep a version in memory until the garbage collector runs, and
+# it runs seldom (service.py). With more freed versions in memory than this, run it; it stops the loop for milliseconds.
+_MAX_UNCOLLECTED = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Version:
-    """A version, and the recordings that it plays."""
+    """A version, and the names of the recordings that it plays."""
 
     context: CallContext
     clips: frozenset[str]
 
 
 class LiveConfig:
-    """Makes the versions, and frees what none of them uses any more.
+    """Builds the versions, and frees what no version uses any more.
 
-    `start` has the first configuration, but neither agents nor anything else that belongs to a version: `load` makes
-    those. Belongs to the event loop; a load and a reload must not overlap.
+    `start` has the first configuration, but no agents and nothing else that belongs to a version; `load` builds those.
+    Used on the event loop only. A load and a reload must not overlap.
     """
 
-    def __init__(self, start: CallContext, trunk: UserAgent, http: HttpClient, resolver: Resolver) -> None:
-        self._trunk = trunk
+    def __init__(self, start: CallContext, user_agent: UserAgent, http: HttpClient, resolver: Resolver) -> None:
+        self._user_agent = user_agent
         self._http = http
         self._resolver = resolver
         self._kept = [_Version(start, frozenset())]
@@ -49,40 +49,40 @@ class LiveConfig:
 
     @property
     def latest(self) -> CallContext:
-        """The version under which calls are admitted."""
+        """The version that new calls use."""
         return self._kept[-1].context
 
     @property
     def projects(self) -> set[ProjectKey]:
-        """The projects of all versions that are kept."""
+        """The projects of all versions that are in memory."""
         return {key for version in self._kept for key, _ in all_projects(version.context.config)}
 
     async def load(self) -> None:
-        """Make the first version. Raises `StartupError` or `ConfigError`."""
+        """Build the first version. Raises `StartupError` or `ConfigError`."""
         with ExitStack() as undo:
-            version = await self._make(self.latest.config, undo)
+            version = await self._build(self.latest.config, undo)
             undo.pop_all()
-        self._switch(version)
+        self._use(version)
 
     async def reload(self, read: Config) -> list[str]:
-        """Admit under another configuration from now on; return the keys whose change waits for a restart.
+        """Use another configuration for new calls; return the keys whose change waits for a restart.
 
         Raises `StartupError` or `ConfigError`; then nothing has changed.
         """
         config, waiting, tls_files = await asyncio.to_thread(merge_reloadable, self.latest.config, read)
-        # All that may fail comes first, and is undone if something later fails.
+        # Everything that can fail is done first, and is undone if a later step fails.
         with ExitStack() as undo:
-            version = await self._make(config, undo)
-            certificates = await self._trunk.read_certificates(tls_files)
+            version = await self._build(config, undo)
+            certificates = await self._user_agent.read_certificates(tls_files)
             undo.callback(certificates.close)
-            await self._trunk.use_certificates(certificates)
+            await self._user_agent.use_certificates(certificates)
             undo.pop_all()
-        self._switch(version)
+        self._use(version)
         return waiting
 
     @contextmanager
     def in_use(self) -> Iterator[CallContext]:
-        """Keep the latest version for something other than a call."""
+        """Hold the latest version for a use other than a call."""
         context = self.latest
         self._held.append(context)
         try:
@@ -91,56 +91,56 @@ class LiveConfig:
             self._held.remove(context)
 
     async def free_unused(self, ending: Iterable[CallContext] = ()) -> bool:
-        """Free what no call uses, and nothing else; true if there was any.
+        """Free the versions that are not in use; return True if there were any.
 
-        `ending` are the versions of calls that may have given back their slots, but are not over yet.
+        `ending` are the versions of calls that may have released their slots but have not finished yet.
         """
         used = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
-        gone = [version for version in self._kept if version.context not in used]
+        unused = [version for version in self._kept if version.context not in used]
         self._kept = [version for version in self._kept if version.context in used]
-        await self._free(gone)
+        await self._free(unused)
         self._freed = [each for each in self._freed if each() is not None]
-        self._freed += [weakref.ref(version.context) for version in gone]
-        if len(self._freed) > _LINGERING:
+        self._freed += [weakref.ref(version.context) for version in unused]
+        if len(self._freed) > _MAX_UNCOLLECTED:
             gc.collect()
-        return bool(gone)
+        return bool(unused)
 
     async def close(self) -> None:
-        """Free all of it."""
-        gone, self._kept = self._kept, self._kept[-1:]
-        await self._free(gone, all_of_it=True)
+        """Free all versions."""
+        versions, self._kept = self._kept, self._kept[-1:]
+        await self._free(versions, including_latest=True)
 
-    def _switch(self, version: _Version) -> None:
+    def _use(self, version: _Version) -> None:
         self._kept.append(version)
         version.context.admission.use(version.context)
 
-    async def _make(self, config: Config, undo: ExitStack) -> _Version:
+    async def _build(self, config: Config, undo: ExitStack) -> _Version:
         before = self.latest
         recordings = await asyncio.to_thread(read_recordings, config)
         clips = {path: clip_name(path, pcm) for path, pcm in recordings.items()}
         loaded = {name for version in self._kept for name in version.clips}
         for path, pcm in recordings.items():
             if clips[path] not in loaded:
-                await self._trunk.load_clip(clips[path], pcm)
-                undo.callback(self._trunk.drop_clip, clips[path])
-        agents = await asyncio.to_thread(make_agents, config, self._trunk, self._resolver, clips)
+                await self._user_agent.load_clip(clips[path], pcm)
+                undo.callback(self._user_agent.drop_clip, clips[path])
+        agents = await asyncio.to_thread(build_agents, config, self._user_agent, self._resolver, clips)
         context = replace(
             before,
             config=config,
             agents=agents,
-            speakers=make_speakers(config, self._trunk, before),
-            centres=make_centres(config, self._http, before.observe, before),
+            speakers=build_speakers(config, self._user_agent, before),
+            centres=build_centres(config, self._http, before.observe, before),
         )
         return _Version(context, frozenset(clips.values()))
 
-    async def _free(self, gone: list[_Version], *, all_of_it: bool = False) -> None:
-        kept = [] if all_of_it else self._kept
+    async def _free(self, versions: list[_Version], *, including_latest: bool = False) -> None:
+        kept = [] if including_latest else self._kept
         clips = {name for version in kept for name in version.clips}
         speakers = {speaker for version in kept for speaker in version.context.speakers.values()}
         centres = {centre for version in kept for centre in version.context.centres.values()}
-        for name in {name for version in gone for name in version.clips} - clips:
-            self._trunk.drop_clip(name)
-        for speaker in {speaker for version in gone for speaker in version.context.speakers.values()} - speakers:
+        for name in {name for version in versions for name in version.clips} - clips:
+            self._user_agent.drop_clip(name)
+        for speaker in {speaker for version in versions for speaker in version.context.speakers.values()} - speakers:
             speaker.close()
-        for centre in {centre for version in gone for centre in version.context.centres.values()} - centres:
+        for centre in {centre for version in versions for centre in version.context.centres.values()} - centres:
             await centre.close()

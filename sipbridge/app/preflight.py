@@ -1,6 +1,6 @@
-"""The judgement, before anything is opened, whether a bridge would run with a configuration on this machine.
+"""The checks, before anything is opened, that a bridge can run with a configuration on this machine.
 
-`check`, the start and each reload read the file by the one function here, so they refuse the same files with the same
+`check`, the start and each reload read the file with the one function here, so they refuse the same files with the same
 words.
 """
 
@@ -37,9 +37,9 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not opened)
 
 
 def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the configuration file and judge whether a bridge would run with it here.
+    """Read the configuration file and check that a bridge can run with it on this machine.
 
-    Raises `ConfigError` with every fault, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
+    Raises `ConfigError` with every problem, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
     """
     config = load_config(file, environ)
     problems = list(find_problems(config, environ))
@@ -49,7 +49,7 @@ def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
-    """Find what would keep a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
+    """Find what prevents a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
     yield from find_unsupported(config)
     yield from _log_level(environ)
     yield from _too_many_calls(config)
@@ -61,7 +61,7 @@ def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def find_all_warnings(config: Config) -> list[str]:
-    """Find what works and is probably not meant, in the file or on this machine."""
+    """Return what works but is probably not intended, in the file or on this machine."""
     shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
     return [*([shortage] if shortage else []), *find_warnings(config)]
 
@@ -123,11 +123,13 @@ def _public_address(config: Config) -> Iterator[str]:
         yield "sip.public_address: has no IPv4 address in DNS; write the address, or a name that has one"
 
 
-_Resolved = tuple[socket.AddressFamily, tuple[Any, ...]]  # the address as sockets of the family have it, host first
+_Resolved = tuple[
+    socket.AddressFamily, tuple[Any, ...]
+]  # the family, and a socket address whose first item is the host
 
 
 class _Address(NamedTuple):
-    """An address to listen on: its key, and the socket addresses that its host stands for."""
+    """An address to listen on: its key, and the socket addresses that its host resolves to."""
 
     key: str
     kind: socket.SocketKind
@@ -148,7 +150,7 @@ def _addresses(config: Config) -> Iterator[str]:
 def _listening(config: Config) -> Iterator[_Address]:
     for position, url in enumerate(config.sip.listen):
         kind = socket.SOCK_DGRAM if url.transport == "udp" else socket.SOCK_STREAM
-        # PJSIP is built for IPv4, and takes the first address of a name.
+        # PJSIP is built for IPv4, and uses the first address of a name.
         resolved = _resolve(url.host, url.port, kind, socket.AF_INET)[:1]
         yield _Address(f"sip.listen[{position}]", kind, url.port, resolved)
     for key, http in (("http.listen", config.http.listen), ("http.admin.listen", config.http.admin.listen)):
@@ -172,10 +174,10 @@ def _cannot_listen(address: _Address) -> str | None:
     for family, resolved in address.resolved:
         try:
             probe = socket.socket(family, address.kind)
-        except OSError:  # a machine without IPv6: the listener passes over it, too
+        except OSError:  # a machine without IPv6: the listener skips the address too
             continue
         with probe:
-            if address.kind == socket.SOCK_STREAM:  # as the listeners do: connections of an earlier run may linger
+            if address.kind == socket.SOCK_STREAM:  # as the listeners do, for connections of an earlier run
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(resolved)
@@ -186,7 +188,7 @@ def _cannot_listen(address: _Address) -> str | None:
 
 
 def _collide(one: _Address, other: _Address) -> bool:
-    """Return True if the two cannot listen side by side; a wildcard is every address of its family."""
+    """True if the two cannot both be opened. A wildcard covers every address of its family."""
     if not one.port or (one.kind, one.port) != (other.kind, other.port):
         return False
     return any(

@@ -1,4 +1,4 @@
-"""Reloads: read the configuration again, use it for new calls, and free what the last call of an old version leaves."""
+"""Reloads: the configuration is read again for new calls, and versions that no call uses are freed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FREE_INTERVAL_SECONDS = 1.0
 
 
 class Reloader:
-    """Applies configurations, one at a time. `read` reads and judges the file; `in_use` are the versions of calls."""
+    """Applies reloads, one at a time. `read` reads and checks the file; `in_use` returns the versions of calls."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Reloader:
         return report
 
     async def _apply(self, read: Config) -> ReloadReport:
-        # All that may fail comes before the version is in use.
+        # Everything that can fail comes before the version is in use.
         warnings = await asyncio.to_thread(find_all_warnings, read)
         before = self._live_config.latest.centres
         waiting = await self._live_config.reload(read)
@@ -68,23 +68,23 @@ class Reloader:
         return ReloadReport(tuple(waiting), tuple(warnings))
 
     def warm_up(self, centres: Iterable[ContactCentre]) -> None:
-        """Get a token of each CXone, so that the first call does not wait for one."""
+        """Get a token from each CXone tenant, so that the first call does not wait for one."""
         for centre in centres:
             self._background.start(centre.warm_up())
 
     async def free_unused(self) -> None:
-        """Free the versions whose last call is over, and the metric series of projects that are gone with them."""
+        """Free the versions that no call uses, and the metric series of projects that no version has."""
         if await self._live_config.free_unused(self._in_use()):
             self._metrics.keep_projects(self._live_config.projects)
 
     async def run(self) -> None:
-        """Free what is unused, each second until cancelled."""
+        """Free unused versions each second until cancelled."""
         while True:
             await asyncio.sleep(FREE_INTERVAL_SECONDS)
             await self.free_unused()
 
 
 def log_warnings(warnings: Iterable[str]) -> None:
-    """Log what is probably not meant in a configuration."""
+    """Log the warnings about a configuration."""
     for warning in warnings:
         logger.warning("%s", warning, extra={"event": "config_warning"})

@@ -44,7 +44,7 @@ CLOSING_SECONDS = 10.0
 def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
     """Run the bridge until it is asked to stop; return the exit code. Raises `StartupError` or `ConfigError`.
 
-    `read` reads and judges the configuration: now, and again at each reload.
+    `read` reads and checks the configuration: at the start, and again at each reload.
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -66,7 +66,7 @@ def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
 def _log_level() -> str:
     try:
         return level_from(os.environ)
-    except StartupError:  # `read` finds it again, with every other problem
+    except StartupError:  # `read` reports it, with every other problem
         return "INFO"
 
 
@@ -104,7 +104,7 @@ class Service:
         core.background.start(health.run())
         core.background.start(self._reloader.run())
         core.background.start(_recover(bridge))
-        # Not before everything is open: a start that fails must not complain of tokens that it gave up.
+        # Only when everything is open: a start that fails must not log token requests that it cancelled.
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
         click.echo(f"sipbridge {__version__} ready: {bridge.addresses}")
@@ -150,7 +150,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
-        # The command blocked it: one that came before there was a handler arrives now.
+        # `cli.run` blocked it, so one that arrived before there was a handler is delivered now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _on_reload_signal(self) -> None:

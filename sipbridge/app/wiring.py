@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Core:
-    """The parts that only keep state: there before anything is opened."""
+    """The parts that only keep state. They exist before anything is opened."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -44,7 +44,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """The parts that are open. `unfinished` are the calls that an earlier run left, `addresses` those in use."""
+    """The parts that are open. `unfinished` are calls of an earlier run; `addresses` is for the ready line."""
 
     user_agent: UserAgent
     live_config: LiveConfig
@@ -56,7 +56,7 @@ class Bridge:
 async def open_bridge(
     core: Core, on_call: Callable[[Leg, Admitted], None], controls: AdminControls, stack: AsyncExitStack
 ) -> Bridge:
-    """Open everything; `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
+    """Open everything. `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
     config = core.config
     journal, unfinished = open_journal(config.store)
     stack.push_async_callback(journal.close)
