@@ -1,8 +1,8 @@
-"""The one resolver of the process: names to addresses, services (SRV) and service pointers (NAPTR).
+"""The resolver and DNS cache of the process: addresses, SRV records and NAPTR records of host names.
 
-SIP, WebSocket agents and CXone share it, so that each name is looked up once. c-ares does it, which reads `/etc/hosts`
-and needs no thread per name. What it does not find, the system is asked for (`getaddrinfo`), since there are names that
-only the system knows: of mDNS, of a container's runtime, of a module of NSS.
+SIP, WebSocket agents and CXone share it, so that each name is looked up once. It uses c-ares, which reads `/etc/hosts`
+and needs no thread per name. Names that c-ares does not find are looked up with `getaddrinfo`, since only the system
+knows some of them: those of mDNS, of a container runtime, of an NSS module.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from sipbridge.errors import NameNotResolved
 
-# Who asks waits no longer, whatever the limit of its own; the lookup itself goes on, and what it finds is kept.
+# A requester waits no longer than this. The lookup itself continues, and its result is cached.
 LOOKUP_SECONDS = 5.0
-STALE_PATIENCE_SECONDS = 0.5  # where there is an address from an earlier lookup
+STALE_PATIENCE_SECONDS = 0.5  # if an earlier lookup found an address
 MIN_FRESH_SECONDS = 10.0
 MAX_FRESH_SECONDS = 300.0
-NO_RECORD_SECONDS = 60.0  # for a name that has no SRV or NAPTR records, as most have none
+NO_RECORD_SECONDS = 60.0  # for a name without SRV or NAPTR records, which is usual
 FAILED_SECONDS = 5.0  # until a name that failed is looked up again
-MAX_NAMES = 2000  # in memory; the one that was used the longest time ago goes first
-MAX_LOOKUPS = 500  # under way; beyond it, names without an address fail at once
-MAX_SYSTEM_THREADS = 128  # one for each name that c-ares does not find, as long as getaddrinfo takes
+MAX_NAMES = 2000  # in memory; the least recently used one is dropped first
+MAX_LOOKUPS = 500  # in progress; beyond it, names without a cached address fail at once
+MAX_SYSTEM_THREADS = 128  # one per name that c-ares does not find, for as long as getaddrinfo takes
 _MAX_NAME_LENGTH = 253  # RFC 1035, 2.3.4
-_SERVER_SECONDS = 2.0  # c-ares for one name server, and once more for the next
+_SERVER_SECONDS = 2.0  # for c-ares to wait for one name server, and again for the next
 _SERVER_TRIES = 2
 _SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5
 
@@ -65,7 +65,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class _Found(Generic[T]):
-    """What a name stands for, and how long that is good."""
+    """The result of a lookup, and how many seconds it is valid."""
 
     value: T
     ttl: float
@@ -73,7 +73,7 @@ class _Found(Generic[T]):
 
 @dataclass(slots=True)
 class _Known(Generic[T]):
-    """What is known of a name: `value` is None where no lookup succeeded yet."""
+    """A cache entry: the last result, None if no lookup has succeeded, and when to look up again."""
 
     value: T | None
     until: float
@@ -90,19 +90,19 @@ SystemLookup: TypeAlias = Callable[[str], Addresses]
 
 
 def ask_system(name: str) -> Addresses:
-    """Ask the system, which may take long. Raises `OSError` or `ValueError`."""
+    """Look up a name with the system's resolver, which may take long. Raises `OSError` or `ValueError`."""
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class Resolver:
-    """Resolves names, and remembers. Everything here runs on the event loop.
+    """Resolves host names and caches the results. Everything here runs on the event loop.
 
-    - However many ask for a name at once, there is one lookup, and it goes on when who asked gives up.
-    - An answer is good for its TTL, within bounds. After that the name is looked up again; if nothing comes in half a
-      second or the lookup fails, the last answer is used (RFC 8767).
-    - A failure is good for some seconds: a name server that is silent costs the next who asks nothing.
-    - No name waits for another: what is under way has no queue.
+    - Simultaneous requests for a name share one lookup, which continues if the requesters give up.
+    - A result is valid for its TTL, within bounds. After that the name is looked up again. If that fails or takes more
+      than half a second, the last result is used (RFC 8767).
+    - A failure is valid for some seconds, so that a silent name server does not delay the next request.
+    - No name waits for another: lookups are not queued.
     """
 
     def __init__(
@@ -119,31 +119,31 @@ class Resolver:
         self._system = _System(system)
 
     def open(self) -> None:
-        """Take the file descriptors that lookups need now, and not with the first lookup, when none may be left."""
+        """Open the file descriptors for lookups now: at the first lookup there may be none left."""
         self._cares()
 
     async def addresses(self, name: str) -> Addresses:
-        """The numeric addresses of a name, best first; an address is itself. Raises `NameNotResolved`."""
+        """Return the numeric addresses of a name, best first, or the address if it is one. Raises `NameNotResolved`."""
         return (name,) if _is_address(name) else await self._addresses.find(name)
 
     async def services(self, name: str) -> tuple[Service, ...]:
-        """The SRV records of a name such as `_sip._udp.example.com`, in no order, or none. Raises `NameNotResolved`."""
+        """Return the SRV records of a name such as `_sip._udp.example.com`, unordered. Raises `NameNotResolved`."""
         return await self._services.find(name)
 
     async def pointers(self, name: str) -> tuple[Pointer, ...]:
-        """The NAPTR records of a name, in no order, or none. Raises `NameNotResolved`."""
+        """Return the NAPTR records of a name, unordered. Raises `NameNotResolved`."""
         return await self._pointers.find(name)
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """Open a TCP connection to the first of a host's addresses that takes it (RFC 8305).
+        """Open a TCP connection to the first address of a host that accepts one (RFC 8305).
 
-        Raises `NameNotResolved` or `OSError`; how long it may take is for the caller to say.
+        Raises `NameNotResolved` or `OSError`. The requester limits the time.
         """
         targets = [_target(address, port) for address in await self.addresses(host)]
         return await start_connection(targets, happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS, interleave=1)
 
     async def close(self) -> None:
-        """Give up the lookups that are under way."""
+        """Cancel the lookups in progress."""
         for cache in (self._addresses, self._services, self._pointers):
             await cache.close()
         if self._channel is not None:
@@ -167,7 +167,7 @@ class Resolver:
         return _Found(addresses, min(node.ttl for node in found.nodes))
 
     async def _records(self, name: str, kind: str) -> Sequence[pycares.DNSRecord]:
-        """The answer's records; that there are none is an answer, too. Raises `DNSError` where none came."""
+        """Return the records of a DNS answer, which may have none. Raises `DNSError` without an answer."""
         try:
             return (await self._cares().query_dns(name, kind)).answer
         except aiodns.error.DNSError as error:
@@ -198,7 +198,7 @@ class Resolver:
 
 
 class _Cache(Generic[T]):
-    """What is known of names, for one kind of record."""
+    """The cache for one type of record."""
 
     def __init__(self, kind: str, clock: Callable[[], float], look_up: Callable[[str], Awaitable[_Found[T]]]) -> None:
         self._kind = kind
@@ -208,13 +208,13 @@ class _Cache(Generic[T]):
         self._lookups: dict[str, _Lookup[T]] = {}
 
     async def find(self, name: str) -> T:
-        """What the name stands for. Raises `NameNotResolved`."""
+        """Return the records of a name. Raises `NameNotResolved`."""
         name = name.lower().rstrip(".")
         if not 0 < len(name) <= _MAX_NAME_LENGTH:
-            raise NameNotResolved("a host's name is empty or too long")
+            raise NameNotResolved("a host name is empty or too long")
         known = self._known.pop(name, None)
         if known is not None:
-            self._known[name] = known  # used last
+            self._known[name] = known  # the most recently used one
         value = known.value if known else None
         if known is None or self._clock() >= known.until:
             lookup = self._lookups.get(name) or self._begin(name)
@@ -225,7 +225,7 @@ class _Cache(Generic[T]):
         return value
 
     async def close(self) -> None:
-        """Give up the lookups that are under way."""
+        """Cancel the lookups in progress."""
         tasks = [lookup.task for lookup in self._lookups.values()]
         for task in tasks:
             task.cancel()
@@ -240,7 +240,7 @@ class _Cache(Generic[T]):
         return lookup
 
     async def _wait(self, lookup: _Lookup[T], *, stale: bool) -> bool:
-        """Wait for a lookup, no longer than it is worth; returns whether it has succeeded."""
+        """Wait for a lookup for a limited time; return True if it has succeeded."""
         left = lookup.began + (STALE_PATIENCE_SECONDS if stale else LOOKUP_SECONDS) - self._clock()
         if not lookup.task.done() and left > 0:
             await asyncio.wait([lookup.task], timeout=left)
@@ -257,21 +257,21 @@ class _Cache(Generic[T]):
             known = _Known(found.value, self._clock() + min(max(found.ttl, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS))
         elif known.value is not None:
             extra = {"event": "name_stale", "host": name}
-            logger.warning("no %s from DNS: the last one known is used", self._kind, extra=extra)
+            logger.warning("no %s from DNS: using the last known one", self._kind, extra=extra)
         self._known[name] = known
         if len(self._known) > MAX_NAMES:
-            del self._known[self._least_needed()]
+            del self._known[self._least_useful()]
 
-    def _least_needed(self) -> str:
-        """A name that failed, else the one that was used the longest time ago."""
+    def _least_useful(self) -> str:
+        """Return a name whose lookup failed, or else the least recently used one."""
         oldest = next(iter(self._known))
         return next((name for name, known in self._known.items() if known.value is None), oldest)
 
 
 class _System:
-    """Asks the system on threads of its own, one for each name at most: getaddrinfo cannot be given up.
+    """Lookups with the system's resolver, each on a thread, since getaddrinfo cannot be cancelled.
 
-    They are daemons, so that none keeps the program from ending.
+    There is at most one thread per name. Threads are daemons, so that none delays the end of the process.
     """
 
     def __init__(self, look_up: SystemLookup) -> None:
@@ -279,9 +279,9 @@ class _System:
         self._busy: set[str] = set()
 
     async def find(self, name: str) -> Addresses:
-        """Ask for a name. Raises what the system raises, or `NameNotResolved` where too many are asked for."""
+        """Look up a name. Raises the system's error, or `NameNotResolved` if too many lookups are in progress."""
         if len(self._busy) >= MAX_SYSTEM_THREADS:
-            raise NameNotResolved(f"the name {name} could not be resolved: too many others are being looked up")
+            raise NameNotResolved(f"the name {name} could not be resolved: too many other lookups are in progress")
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Addresses] = loop.create_future()
         self._busy.add(name)
@@ -292,9 +292,9 @@ class _System:
         result: Addresses | Exception
         try:
             result = self._look_up(name)
-        except (OSError, ValueError) as error:  # a name that cannot be encoded is one
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
             result = error
-        with suppress(RuntimeError):  # of a loop that is closed
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._done, name, found, result)
 
     def _done(self, name: str, found: asyncio.Future[Addresses], result: Addresses | Exception) -> None:

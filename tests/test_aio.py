@@ -10,7 +10,7 @@ import pytest
 from sipbridge.aio import BackgroundTasks, cancel_and_wait, interrupt_on, resolve_futures, wait_any
 
 
-async def test_the_first_that_is_done_ends_the_wait() -> None:
+async def test_wait_any_returns_when_the_first_future_is_done() -> None:
     loop = asyncio.get_running_loop()
     slow, quick = loop.create_future(), loop.create_future()
     loop.call_soon(quick.set_result, None)
@@ -19,7 +19,7 @@ async def test_the_first_that_is_done_ends_the_wait() -> None:
     assert not slow.done()
 
 
-async def test_what_is_waited_for_is_neither_cancelled_nor_raised() -> None:
+async def test_wait_any_neither_cancels_nor_raises() -> None:
     loop = asyncio.get_running_loop()
     slow, failed = loop.create_future(), loop.create_future()
     failed.set_exception(ValueError("looked at by the one who asks"))
@@ -29,13 +29,13 @@ async def test_what_is_waited_for_is_neither_cancelled_nor_raised() -> None:
         failed.result()
 
 
-async def test_the_wait_ends_with_its_time() -> None:
+async def test_wait_any_returns_after_its_timeout() -> None:
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     await wait_any(never, timeout=0)
     assert not never.done()
 
 
-async def test_settling_returns_when_the_task_has_cleaned_up() -> None:
+async def test_cancel_and_wait_returns_when_the_task_has_cleaned_up() -> None:
     clean = False
 
     async def work() -> None:
@@ -53,7 +53,7 @@ async def test_settling_returns_when_the_task_has_cleaned_up() -> None:
     assert task.cancelled()
 
 
-async def test_what_a_task_raises_while_it_is_settled_is_not_wanted() -> None:
+async def test_cancel_and_wait_ignores_an_exception_of_the_cancelled_task() -> None:
     async def work() -> None:
         try:
             await asyncio.Event().wait()
@@ -66,7 +66,7 @@ async def test_what_a_task_raises_while_it_is_settled_is_not_wanted() -> None:
     assert task.done()
 
 
-async def test_a_task_that_is_done_is_left_as_it_is() -> None:
+async def test_cancel_and_wait_does_not_change_a_finished_task() -> None:
     async def work() -> int:
         return 7
 
@@ -76,13 +76,13 @@ async def test_a_task_that_is_done_is_left_as_it_is() -> None:
     assert task.result() == 7
 
 
-async def test_a_task_that_failed_before_leaves_no_complaint_behind() -> None:
-    """What a settled task raised is not wanted: asyncio must not log that nobody retrieved it."""
+async def test_asyncio_logs_no_exception_of_a_task_that_had_failed_before() -> None:
+    """asyncio logs exceptions that are never retrieved; this one is."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     async def work() -> None:
-        raise ValueError("nobody asks")
+        raise ValueError("not retrieved")
 
     task = asyncio.create_task(work())
     await wait_any(task)
@@ -92,7 +92,7 @@ async def test_a_task_that_failed_before_leaves_no_complaint_behind() -> None:
     assert complaints == []
 
 
-async def test_being_cancelled_while_settling_is_passed_on() -> None:
+async def test_a_cancellation_of_cancel_and_wait_itself_is_raised() -> None:
     reached, let_go = asyncio.Event(), asyncio.Event()
 
     async def slow_to_go() -> None:
@@ -104,50 +104,50 @@ async def test_being_cancelled_while_settling_is_passed_on() -> None:
 
     task = asyncio.create_task(slow_to_go())
     await asyncio.sleep(0)
-    settling = asyncio.create_task(cancel_and_wait(task))
+    cancelling = asyncio.create_task(cancel_and_wait(task))
     await reached.wait()
-    settling.cancel()
+    cancelling.cancel()
     let_go.set()
-    await asyncio.wait([settling, task])
-    assert settling.cancelled()
+    await asyncio.wait([cancelling, task])
+    assert cancelling.cancelled()
 
 
-# ---------------------------------------------------------------- a step that is cut short
+# ---------------------------------------------------------------- an interrupted body
 
 
 class Gone(Exception):
-    """What the body is cut short by."""
+    """The error that interrupts the body."""
 
 
 def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
 
 
-async def _no_cancellation_is_left() -> bool:
+async def _no_cancellation_is_pending() -> bool:
     task = asyncio.current_task()
     assert task is not None
     await asyncio.sleep(0)
     return task.cancelling() == 0
 
 
-async def test_a_body_that_ends_in_time_is_left_alone() -> None:
+async def test_a_body_that_ends_first_is_not_interrupted() -> None:
     done = _future()
     async with interrupt_on(done, Gone()):
         await asyncio.sleep(0)
     done.set_result(None)
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
-async def test_a_body_is_cut_short_by_the_error() -> None:
+async def test_a_body_is_interrupted_by_the_error() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_result, None)
     with pytest.raises(Gone):
         async with interrupt_on(done, Gone()):
             await asyncio.Event().wait()
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
-async def test_where_it_is_done_before_the_body_never_begins() -> None:
+async def test_if_the_future_is_already_done_the_body_never_begins() -> None:
     done = _future()
     done.set_result(None)
     began = False
@@ -155,10 +155,10 @@ async def test_where_it_is_done_before_the_body_never_begins() -> None:
         async with interrupt_on(done, Gone()):
             began = True
     assert not began
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
-async def test_a_future_that_failed_cuts_short_as_well() -> None:
+async def test_a_failed_future_interrupts_too() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_exception, ValueError("why is not asked"))
     with pytest.raises(Gone):
@@ -167,13 +167,13 @@ async def test_a_future_that_failed_cuts_short_as_well() -> None:
     assert done.exception()
 
 
-async def test_an_error_of_the_body_is_its_own() -> None:
+async def test_an_error_of_the_body_is_raised_unchanged() -> None:
     with pytest.raises(ValueError, match="of the body"):
         async with interrupt_on(_future(), Gone()):
             raise ValueError("of the body")
 
 
-async def test_an_error_in_the_clean_up_of_a_body_cut_short_is_its_own() -> None:
+async def test_an_error_in_the_cleanup_of_an_interrupted_body_is_raised_unchanged() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_result, None)
 
@@ -186,17 +186,17 @@ async def test_an_error_in_the_clean_up_of_a_body_cut_short_is_its_own() -> None
     with pytest.raises(ValueError, match="in the clean-up"):
         async with interrupt_on(done, Gone()):
             await body()
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
-async def test_a_time_limit_around_it_stays_a_time_limit() -> None:
+async def test_a_timeout_around_it_stays_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001), interrupt_on(_future(), Gone()):
             await asyncio.Event().wait()
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
-async def test_a_task_that_is_cancelled_from_outside_too_stays_cancelled() -> None:
+async def test_a_task_that_is_also_cancelled_from_outside_stays_cancelled() -> None:
     done = _future()
 
     async def work() -> None:
@@ -213,7 +213,7 @@ async def test_a_task_that_is_cancelled_from_outside_too_stays_cancelled() -> No
     assert task.cancelled()
 
 
-async def test_what_is_done_in_the_moment_that_the_body_ends_leaves_nothing_behind() -> None:
+async def test_a_future_that_is_done_as_the_body_ends_leaves_no_cancellation() -> None:
     done, body = _future(), _future()
     loop = asyncio.get_running_loop()
     loop.call_soon(body.set_result, None)
@@ -221,7 +221,7 @@ async def test_what_is_done_in_the_moment_that_the_body_ends_leaves_nothing_behi
     with contextlib.suppress(Gone):
         async with interrupt_on(done, Gone()):
             await body
-    assert await _no_cancellation_is_left()
+    assert await _no_cancellation_is_pending()
 
 
 # ---------------------------------------------------------------- futures resolved by another thread
@@ -244,7 +244,7 @@ async def test_a_thread_gives_futures_an_exception() -> None:
             await future
 
 
-def test_the_futures_of_a_closed_loop_are_left_alone() -> None:
+def test_the_futures_of_a_closed_loop_are_not_resolved() -> None:
     loop = asyncio.new_event_loop()
     future: asyncio.Future[None] = loop.create_future()
     loop.close()

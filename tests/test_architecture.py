@@ -1,4 +1,4 @@
-"""The walls between the rooms stand in pyproject.toml; here it is shown that they hold, and that they are walls."""
+"""The import contracts in pyproject.toml: the package keeps them, and they find an import that breaks them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Check the walls of the package in that folder; the command looks for it where it is run."""
+    """Check the contracts of the package in a folder, which must be the working directory of the command."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 (our own tool)
 
@@ -26,13 +26,13 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_no_import_goes_through_a_wall() -> None:
+def test_no_import_breaks_a_contract() -> None:
     done = _lint(ROOT)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
-    ("room", "imported"),
+    ("package", "imported"),
     [
         ("calls/call.py", "sipbridge.web"),
         ("calls/call.py", "sipbridge.wav"),
@@ -48,16 +48,16 @@ def test_no_import_goes_through_a_wall() -> None:
         ("errors.py", "sipbridge.aio"),
     ],
 )
-def test_an_import_through_a_wall_is_found(copy: Path, room: str, imported: str) -> None:
-    file = copy / "sipbridge" / room
+def test_an_import_that_breaks_a_contract_is_found(copy: Path, package: str, imported: str) -> None:
+    file = copy / "sipbridge" / package
     file.write_text(f"{file.read_text(encoding='utf-8')}\n\nimport {imported}\n", encoding="utf-8")
     done = _lint(copy)
     assert done.returncode == 1, done.stdout
     assert imported.split(".")[1 if "." in imported else 0] in done.stdout.partition("Broken contracts")[2]
 
 
-def test_a_new_room_needs_its_place(copy: Path) -> None:
-    (copy / "sipbridge" / "annexe.py").write_text('"""Nobody said where."""\n', encoding="utf-8")
+def test_a_new_package_needs_a_layer(copy: Path) -> None:
+    (copy / "sipbridge" / "annexe.py").write_text('"""A package without a layer."""\n', encoding="utf-8")
     done = _lint(copy)
     assert done.returncode == 1, done.stdout
     assert "annexe" in done.stdout
@@ -81,12 +81,12 @@ def test_the_list_of_packages_has_each_of_them() -> None:
 
 
 def test_nothing_but_the_sip_adapter_needs_pjsua2_to_be_imported() -> None:
-    rooms = sorted(path.stem for path in (ROOT / "sipbridge").glob("[a-z]*") if path.stem not in ("app", "py"))
+    packages = sorted(path.stem for path in (ROOT / "sipbridge").glob("[a-z]*") if path.stem not in ("app", "py"))
     program = f"""
 import importlib, sys
 sys.modules["sipbridge_pjsip"] = None
-for room in {rooms!r}:
-    importlib.import_module("sipbridge." + room)
+for package in {packages!r}:
+    importlib.import_module("sipbridge." + package)
 importlib.import_module("sipbridge.sip.messages")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 (as above)

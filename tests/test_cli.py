@@ -42,7 +42,7 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """Stand in for the service, which needs pjsua2; collects what it is called with."""
+    """Replace the service, which needs PJSIP; collect the configurations that it is called with."""
     called: list[Config] = []
     module = ModuleType("sipbridge.app.service")
 
@@ -71,7 +71,7 @@ def test_the_example_is_valid_and_its_secrets_stay_hidden(example: Path, capsys:
     assert "s3cret" not in out
 
 
-def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output) -> None:
+def test_check_prints_one_line_per_problem(bad: Path, capsys: Output) -> None:
     assert main(["check", str(bad)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -82,7 +82,7 @@ def test_check_tells_every_fault_in_a_line_of_its_own(bad: Path, capsys: Output)
     ]
 
 
-def test_check_refuses_what_this_release_does_not_do(example: Path, tmp_path: Path, capsys: Output) -> None:
+def test_check_refuses_what_this_release_does_not_support(example: Path, tmp_path: Path, capsys: Output) -> None:
     shared = tmp_path / "shared.yaml"
     shared.write_text(example.read_text().replace("sqlite:///sipbridge.db", "redis://127.0.0.1/0"))
     assert main(["check", str(shared)]) == 1
@@ -94,7 +94,7 @@ def test_check_refuses_what_this_release_does_not_do(example: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", ["+19995550001", "1 (999) 555.0001"])
-def test_route_test_tells_client_and_project(example: Path, capsys: Output, number: str) -> None:
+def test_route_test_prints_client_and_project(example: Path, capsys: Output, number: str) -> None:
     assert main(["route-test", str(example), "--number", number, "--token", SECRETS["ACME_BILLING_TOKEN"]]) == 0
     assert capsys.readouterr().out == "client acme, project billing\n"
 
@@ -107,7 +107,7 @@ def test_route_test_tells_client_and_project(example: Path, capsys: Output, numb
         (["--number", "+19995550001"], "403 token_refused"),
     ],
 )
-def test_route_test_tells_why_there_is_no_route(example: Path, capsys: Output, arguments: list[str], why: str) -> None:
+def test_route_test_prints_why_there_is_no_route(example: Path, capsys: Output, arguments: list[str], why: str) -> None:
     assert main(["route-test", str(example), *arguments]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -115,7 +115,7 @@ def test_route_test_tells_why_there_is_no_route(example: Path, capsys: Output, a
     assert err.count("\n") == 1
 
 
-def test_route_test_says_that_it_was_given_a_hash(example: Path, capsys: Output) -> None:
+def test_route_test_refuses_a_hash(example: Path, capsys: Output) -> None:
     token = hash_secret(SECRETS["ACME_BILLING_TOKEN"])
     assert main(["route-test", str(example), "--number", "+19995550001", "--token", token]) == 2
     assert "is a hash; give the token" in capsys.readouterr().err
@@ -132,7 +132,7 @@ def test_warnings_give_the_line_of_the_file(example: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("given", [["{}"], ["--config", "{}"]])
 @pytest.mark.parametrize("command", ["check", "run", "route-test"])
-def test_every_command_takes_the_file_both_ways(
+def test_every_command_accepts_the_file_as_argument_and_as_option(
     example: Path, service: list[Config], command: str, given: list[str]
 ) -> None:
     arguments = [word.format(example) for word in given]
@@ -143,18 +143,18 @@ def test_every_command_takes_the_file_both_ways(
 
 
 @pytest.mark.parametrize("given", [[], ["{}", "--config", "{}"]])
-def test_a_file_is_given_once(example: Path, capsys: Output, given: list[str]) -> None:
+def test_the_file_must_be_given_exactly_once(example: Path, capsys: Output, given: list[str]) -> None:
     assert main(["check", *(word.format(example) for word in given)]) == 2
     assert "FILE or --config FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["hash-token"]])
-def test_help_is_short_too(capsys: Output, command: list[str]) -> None:
+def test_help_has_a_short_option(capsys: Output, command: list[str]) -> None:
     assert main([*command, "-h"]) == 0
     assert capsys.readouterr().out.startswith("Usage: sipbridge")
 
 
-def test_run_hands_the_configuration_to_the_service(example: Path, service: list[Config]) -> None:
+def test_run_passes_the_configuration_to_the_service(example: Path, service: list[Config]) -> None:
     assert main(["run", "--config", str(example)]) == 3
     assert list(service[0].clients) == ["acme"]
 
@@ -165,7 +165,7 @@ def test_run_does_not_start_with_a_bad_configuration(bad: Path, service: list[Co
     assert service == []
 
 
-def test_a_start_that_fails_is_one_line(
+def test_a_failed_start_prints_one_line(
     example: Path, service: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     def fail(*_: object) -> int:
@@ -177,7 +177,7 @@ def test_a_start_that_fails_is_one_line(
     assert service == []
 
 
-def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulate_listens_on_the_given_address(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, int, bool]] = []
     module = ModuleType("sipbridge.simulators.cxone")
     module.main = lambda host, port, quiet: called.append((host, port, quiet)) or 0  # type: ignore[attr-defined,func-returns-value]
@@ -188,7 +188,7 @@ def test_simulate_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert called == [("127.0.0.1", 9100, False), ("::1", 0, True)]
 
 
-def test_agent_listens_where_it_is_told_and_asks_for_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_passes_its_address_and_its_options_to_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[object, ...]] = []
     module = ModuleType("sipbridge.simulators.echo_agent")
     module.main = lambda *arguments: called.append(arguments) or 0  # type: ignore[attr-defined,func-returns-value]
@@ -261,7 +261,7 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
         ["hash-token", "sha256:00:00"],
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], capsys: Output) -> None:
+def test_wrong_usage_prints_one_line_and_exits_with_2(arguments: list[str], capsys: Output) -> None:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -269,7 +269,7 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], capsys: Output
     assert err.count("\n") == 1
 
 
-def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:
+def test_the_module_runs_like_the_command(tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: S603 (our own program)
         [sys.executable, "-m", "sipbridge", "check", str(tmp_path / "none.yaml")],
         capture_output=True,

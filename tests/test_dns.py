@@ -28,7 +28,7 @@ POINTERS = {"example.test": [(50, 10, "SIP+D2U", "_sip._udp.example.test")]}
 
 
 class System:
-    """What the system's own resolver knows; those in `hanging` wait until `go`."""
+    """The system's resolver. Lookups of names in `hanging` wait until `go`."""
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, ...]] = {}
@@ -65,14 +65,14 @@ def server() -> Iterator[Nameserver]:
 
 @pytest.fixture
 async def resolver(server: Nameserver, clock: Clock, system: System) -> AsyncIterator[Resolver]:
-    # Without a cache of c-ares's own: what is remembered is what is tested.
+    # Without c-ares's own cache, since ours is tested.
     channel = aiodns.DNSResolver(["127.0.0.1"], udp_port=server.port, timeout=0.3, tries=1)
     resolver = Resolver(clock, channel, system)
     yield resolver
     await resolver.close()
 
 
-async def test_a_name_stands_for_its_addresses(resolver: Resolver) -> None:
+async def test_a_name_resolves_to_its_addresses(resolver: Resolver) -> None:
     assert await resolver.addresses("several.test") == ("127.0.0.2", "127.0.0.3")
 
 
@@ -82,19 +82,19 @@ async def test_an_address_is_not_looked_up(resolver: Resolver, server: Nameserve
     assert server.asked == {}
 
 
-async def test_case_and_a_last_dot_make_no_other_name(resolver: Resolver, server: Nameserver) -> None:
+async def test_names_that_differ_in_case_or_a_final_dot_are_the_same(resolver: Resolver, server: Nameserver) -> None:
     await resolver.addresses("cxone.test")
     asked = server.asked.total()
     assert await resolver.addresses("CXone.TEST.") == ("127.0.0.7",)
     assert server.asked.total() == asked
 
 
-async def test_a_name_that_is_none_is_not_resolved(resolver: Resolver) -> None:
+async def test_an_invalid_name_is_not_resolved(resolver: Resolver) -> None:
     with pytest.raises(NameNotResolved, match=r"nowhere\.test could not be resolved"):
         await resolver.addresses("nowhere.test")
 
 
-async def test_services_and_pointers_are_read(resolver: Resolver) -> None:
+async def test_srv_and_naptr_records_are_parsed(resolver: Resolver) -> None:
     assert set(await resolver.services("_sip._udp.example.test")) == {
         Service(10, 1, "a.test", 5070),
         Service(20, 2, "b.test", 5080),
@@ -102,16 +102,16 @@ async def test_services_and_pointers_are_read(resolver: Resolver) -> None:
     assert await resolver.pointers("example.test") == (Pointer(50, 10, "s", "SIP+D2U", "_sip._udp.example.test"),)
 
 
-async def test_that_there_are_no_records_is_an_answer_that_is_kept(resolver: Resolver, server: Nameserver) -> None:
+async def test_an_answer_without_records_is_cached(resolver: Resolver, server: Nameserver) -> None:
     for _ in range(3):
         assert await resolver.services("_sip._tcp.cxone.test") == ()
     assert server.asked["_sip._tcp.cxone.test"] == 1
 
 
-# ------------------------------------------------------------ how long an answer is good
+# ------------------------------------------------------------ how long an answer is valid
 
 
-async def test_an_answer_is_good_for_its_time_to_live(resolver: Resolver, server: Nameserver, clock: Clock) -> None:
+async def test_an_answer_is_valid_for_its_time_to_live(resolver: Resolver, server: Nameserver, clock: Clock) -> None:
     server.zone.ttl = 40
     await resolver.addresses("cxone.test")
     asked = server.asked.total()
@@ -120,7 +120,7 @@ async def test_an_answer_is_good_for_its_time_to_live(resolver: Resolver, server
     assert server.asked.total() == asked
 
 
-async def test_however_short_that_is_it_is_good_for_some_seconds_and_then_asked_again(
+async def test_an_answer_with_a_short_time_to_live_is_valid_for_some_seconds_and_then_refreshed(
     resolver: Resolver, server: Nameserver, clock: Clock
 ) -> None:
     await resolver.addresses("cxone.test")
@@ -151,7 +151,7 @@ async def test_the_last_address_is_used_while_dns_fails(
     assert [vars(record).get("event") for record in caplog.records] == ["name_stale"]
 
 
-async def test_a_failure_is_good_for_some_seconds(
+async def test_a_failure_is_cached_for_some_seconds(
     resolver: Resolver, server: Nameserver, system: System, clock: Clock
 ) -> None:
     for _ in range(3):
@@ -163,10 +163,10 @@ async def test_a_failure_is_good_for_some_seconds(
     assert await resolver.addresses("nowhere.test") == ("127.0.0.5",)
 
 
-# ------------------------------------------------------------ names that hang
+# ------------------------------------------------------------ lookups that hang
 
 
-async def test_a_name_that_hangs_holds_up_no_other(
+async def test_a_lookup_that_hangs_does_not_delay_another(
     resolver: Resolver, server: Nameserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -179,7 +179,7 @@ async def test_a_name_that_hangs_holds_up_no_other(
     await asyncio.gather(*hanging, return_exceptions=True)
 
 
-async def test_those_who_ask_at_once_share_one_lookup_and_giving_up_leaves_it_to_the_others(
+async def test_simultaneous_requests_share_one_lookup_that_survives_a_cancelled_request(
     resolver: Resolver, server: Nameserver
 ) -> None:
     server.silent.add("cxone.test")
@@ -194,7 +194,7 @@ async def test_those_who_ask_at_once_share_one_lookup_and_giving_up_leaves_it_to
     assert len({str(each) for each in system_asked}) == 1
 
 
-async def test_a_lookup_has_a_time_limit_after_which_nobody_waits_for_it(
+async def test_no_request_waits_for_a_lookup_past_its_time_limit(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
@@ -210,7 +210,7 @@ async def test_a_lookup_has_a_time_limit_after_which_nobody_waits_for_it(
     assert system.asked["dead.test"] == 1
 
 
-async def test_what_a_late_lookup_finds_is_kept(
+async def test_the_result_of_a_late_lookup_is_cached(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
@@ -232,12 +232,12 @@ async def test_what_a_late_lookup_finds_is_kept(
 # ------------------------------------------------------------ names that only the system knows
 
 
-async def test_the_system_is_asked_for_what_dns_does_not_know(resolver: Resolver, system: System) -> None:
+async def test_a_name_that_dns_does_not_know_is_looked_up_by_the_system(resolver: Resolver, system: System) -> None:
     system.known["printer.local"] = ("127.0.0.6",)
     assert await resolver.addresses("printer.local") == ("127.0.0.6",)
 
 
-async def test_names_that_hang_in_the_system_have_a_thread_each_and_there_is_a_limit(
+async def test_each_system_lookup_that_hangs_has_its_thread_up_to_a_limit(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dns, "MAX_SYSTEM_THREADS", 3)
@@ -255,7 +255,7 @@ async def test_names_that_hang_in_the_system_have_a_thread_each_and_there_is_a_l
     await asyncio.gather(*asking, return_exceptions=True)
 
 
-async def test_no_more_names_are_remembered_than_there_is_room_for_and_failures_go_first(
+async def test_the_cache_has_a_maximum_size_and_drops_failures_first(
     resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dns, "MAX_NAMES", 3)
@@ -268,7 +268,7 @@ async def test_no_more_names_are_remembered_than_there_is_room_for_and_failures_
     assert server.asked["cxone.test"] == asked
 
 
-async def test_the_name_that_was_not_used_for_longest_is_forgotten(
+async def test_the_least_recently_used_name_is_dropped(
     resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dns, "MAX_NAMES", 2)
@@ -284,7 +284,7 @@ async def test_the_name_that_was_not_used_for_longest_is_forgotten(
 # ------------------------------------------------------------ connecting
 
 
-async def test_a_connection_goes_to_the_first_address_that_takes_it(resolver: Resolver) -> None:
+async def test_a_connection_goes_to_the_first_address_that_accepts_it(resolver: Resolver) -> None:
     with socket.create_server(("127.0.0.3", 0)) as listener:
         port = listener.getsockname()[1]
         with await resolver.connect("several.test", port) as connected:

@@ -10,7 +10,7 @@ from sipbridge.errors import StartupError
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The soft and the hard limit, of nobody in earnest."""
+    """The soft and the hard limit, not those of this process."""
     now = [256, 1024]
 
     def change(_what: int, to: tuple[int, int]) -> None:
@@ -27,13 +27,13 @@ def test_the_soft_limit_is_raised_to_the_hard_one(limits: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(200, 25), (1024, 128), (4096, 512), (1_048_576, 512)])
-def test_an_eighth_is_kept_and_512_at_most(limits: list[int], limit: int, kept: int) -> None:
+def test_an_eighth_is_reserved_but_at_most_512(limits: list[int], limit: int, kept: int) -> None:
     limits[0] = limit
     assert file_descriptors.reserved_from() == limit - kept
 
 
 @pytest.mark.parametrize(("calls", "per_call"), [(500, 6), (200, 3), (2709, 6), (300, 4)])
-def test_the_limit_that_is_asked_for_is_the_lowest_that_will_do(limits: list[int], calls: int, per_call: int) -> None:
+def test_the_warning_names_the_lowest_limit_that_suffices(limits: list[int], calls: int, per_call: int) -> None:
     warning = file_descriptors.shortage(calls, per_call)
     assert warning is None or f"sip.max_calls is {calls}" in warning
     needed = 1024 if warning is None else int(warning.partition("raise it to ")[2].partition(" ")[0])
@@ -44,12 +44,12 @@ def test_the_limit_that_is_asked_for_is_the_lowest_that_will_do(limits: list[int
         assert file_descriptors.shortage(calls, per_call) is not None
 
 
-def test_where_not_one_call_can_be_carried_there_is_no_start(limits: list[int]) -> None:
+def test_a_limit_too_low_for_one_call_is_an_error(limits: list[int]) -> None:
     limits[1] = 76
     with pytest.raises(StartupError, match="limit of 76 is too low for a single call; raise it to"):
         file_descriptors.shortage(500, 6)
 
 
-def test_those_at_the_end_are_kept(limits: list[int]) -> None:
+def test_the_highest_descriptors_are_reserved(limits: list[int]) -> None:
     limits[0] = 200
     assert [file_descriptors.is_reserved(each) for each in (3, 174, 175, 199)] == [False, False, True, True]

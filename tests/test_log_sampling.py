@@ -8,7 +8,7 @@ import pytest
 from sipbridge.log_sampling import BurstLimit
 
 
-async def test_lines_past_the_limit_are_counted_for_each_kind(caplog: pytest.LogCaptureFixture) -> None:
+async def test_lines_over_the_limit_are_counted_per_kind(caplog: pytest.LogCaptureFixture) -> None:
     limit = BurstLimit(logging.getLogger("test"), count=2, window_seconds=0.02)
     assert [limit.allows("one") for _ in range(5)] == [True, True, False, False, False]
     assert limit.allows("other")

@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "greeting.wav"
 
 
-def test_sixteen_bits_mono_come_out_as_they_are(file: Path) -> None:
+def test_16_bit_mono_is_unchanged(file: Path) -> None:
     pcm = read_wav(_wav(file, struct.pack("<5h", 0, 1, -1, 32767, -32768)))
     assert _samples(pcm.samples) == (0, 1, -1, 32767, -32768)
     assert pcm.rate == 8000
@@ -63,7 +63,9 @@ def test_common_rates_are_kept(file: Path, rate: int) -> None:
 @pytest.mark.parametrize(
     ("channels", "rate", "seconds"), [(3, 8000, 1), (1, 7999, 1), (1, 96001, 1), (1, 8000, MAX_SECONDS + 1)]
 )
-def test_what_cannot_be_played_is_refused_with_what_could(file: Path, channels: int, rate: int, seconds: int) -> None:
+def test_an_unplayable_format_is_an_error_with_playable_ones(
+    file: Path, channels: int, rate: int, seconds: int
+) -> None:
     _wav(file, bytes(2 * channels * rate * seconds), channels=channels, rate=rate)
     with pytest.raises(StartupError, match=r"mono or stereo at 8,000 to 96,000 Hz") as refused:
         read_wav(file)
@@ -75,7 +77,7 @@ def test_the_longest_recording_is_played(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"no wave at all, and long enough to be one", b"ID3" + bytes(100)])
-def test_no_wav_file_is_refused_with_how_to_convert_it(file: Path, content: bytes) -> None:
+def test_a_file_that_is_not_wav_is_an_error_that_says_how_to_convert_it(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(StartupError, match=r"convert it: sox"):
         read_wav(file)
@@ -86,18 +88,18 @@ def test_a_missing_file_is_a_startup_error(file: Path) -> None:
         read_wav(file)
 
 
-def test_a_recording_of_nothing_is_refused(file: Path) -> None:
+def test_an_empty_recording_is_an_error(file: Path) -> None:
     with pytest.raises(StartupError, match="holds no audio"):
         read_wav(_wav(file, b""))
 
 
-def test_a_file_cut_short_plays_what_it_has(file: Path) -> None:
+def test_a_truncated_file_plays_the_samples_that_it_has(file: Path) -> None:
     whole = _wav(file, struct.pack("<4h", 1, 2, 3, 4)).read_bytes()
     file.write_bytes(whole[:-3])
     assert _samples(read_wav(file).samples) == (1, 2)
 
 
-def test_a_broken_file_never_fails_but_as_a_startup_error(file: Path) -> None:
+def test_a_corrupt_file_raises_only_a_startup_error(file: Path) -> None:
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as made:
         made.setnchannels(2)

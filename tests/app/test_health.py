@@ -1,4 +1,4 @@
-"""What the health check publishes."""
+"""The health check and its publications."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes import FakeStore, Journal
 
 
 class FakeUserAgent:
-    """A SIP side that is late by 0.25 s, with a shortage or without."""
+    """A user agent with a lag of 0.25 s, with or without a shortage."""
 
     shortage: str | None = None
 
@@ -44,18 +44,18 @@ class FakeUserAgent:
 
 
 class Systemd(SystemdNotifier):
-    """Counts signs of life."""
+    """A notifier that counts watchdog notifications."""
 
     def __init__(self) -> None:
         super().__init__({})
-        self.signs = 0
+        self.notifications = 0
 
     def alive(self) -> None:
-        self.signs += 1
+        self.notifications += 1
 
 
 class Scene:
-    """A monitor and all that it publishes to."""
+    """A monitor, and everything that it publishes to."""
 
     def __init__(self) -> None:
         self.user_agent = FakeUserAgent()
@@ -68,22 +68,22 @@ class Scene:
         )
 
 
-async def test_the_first_check_makes_the_bridge_ready_and_each_is_a_sign_of_life() -> None:
+async def test_the_first_check_makes_the_bridge_ready_and_each_notifies_the_watchdog() -> None:
     scene = Scene()
     assert scene.readiness.reason() == "starting"
     await scene.monitor.check()
     assert scene.readiness.reason() is None
-    assert scene.systemd.signs == 1
+    assert scene.systemd.notifications == 1
 
 
-async def test_a_shortage_on_the_sip_side_is_why_no_call_is_taken() -> None:
+async def test_a_shortage_of_the_sip_side_makes_the_bridge_not_ready() -> None:
     scene = Scene()
     scene.user_agent.shortage = "no RTP ports"
     await scene.monitor.check()
     assert scene.readiness.reason() == "full: no RTP ports"
 
 
-async def test_what_the_threads_hold_goes_into_the_metrics() -> None:
+async def test_lag_and_resources_are_in_the_metrics() -> None:
     scene = Scene()
     await scene.monitor.check()
     page = scene.metrics.page().decode()
@@ -92,7 +92,7 @@ async def test_what_the_threads_hold_goes_into_the_metrics() -> None:
     assert "sipbridge_store_pending_records 0.0" in page
 
 
-async def test_it_checks_again_and_again_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_checks_repeat_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "CHECK_INTERVAL_SECONDS", 0.001)
     scene = Scene()
     task = asyncio.create_task(scene.monitor.run())

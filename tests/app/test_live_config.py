@@ -1,4 +1,4 @@
-"""The configuration versions: what a reload makes, and what is freed."""
+"""The configuration versions: what a reload builds, and what is freed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.calls.world import admit, make_config, make_invite, pop_url
 from tests.fakes import FakeStore, Journal, RecordingObserver
 
 
-class Trunk:
-    """What versions want of the SIP side: clips and certificates."""
+class FakeUserAgent:
+    """The user agent as versions use it: clips and certificates."""
 
     def __init__(self) -> None:
         self.clips: dict[str, Pcm] = {}
@@ -55,12 +55,12 @@ class Trunk:
 
 
 class Bridge:
-    """Versions of a bridge that reads `greeting.wav`."""
+    """The configuration versions of a bridge that plays `greeting.wav`."""
 
     def __init__(self, folder: Path, **project: Any) -> None:  # noqa: ANN401 (keys of a project)
         self.wav = folder / "greeting.wav"
         self.record(1)
-        self.trunk = Trunk()
+        self.user_agent = FakeUserAgent()
         self.admission = Admission(self.config(**project))
         nothing: Any = None
         start = CallContext(
@@ -77,7 +77,7 @@ class Bridge:
             pop_url=pop_url,
         )
         self.versions = LiveConfig(
-            start, cast("UserAgent", self.trunk), cast("HttpClient", None), cast("Resolver", None)
+            start, cast("UserAgent", self.user_agent), cast("HttpClient", None), cast("Resolver", None)
         )
 
     def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
@@ -106,7 +106,7 @@ async def bridge(tmp_path: Path) -> Bridge:
     return bridge
 
 
-async def test_before_the_first_is_loaded_nothing_is_admitted_and_after_it_all_is_there(tmp_path: Path) -> None:
+async def test_the_first_version_has_every_part_once_it_is_loaded(tmp_path: Path) -> None:
     bridge = Bridge(tmp_path)
     assert bridge.admission.active == 0
     await bridge.versions.load()
@@ -114,34 +114,34 @@ async def test_before_the_first_is_loaded_nothing_is_admitted_and_after_it_all_i
     assert version is bridge.versions.latest
     assert set(version.agents) == {("acme", "billing")}
     assert set(version.centres) == {"acme"}
-    assert len(bridge.trunk.clips) == 1
+    assert len(bridge.user_agent.clips) == 1
 
 
-async def test_a_call_keeps_its_version_however_many_reloads_follow_at_once(bridge: Bridge) -> None:
+async def test_a_call_keeps_its_version_across_any_number_of_reloads(bridge: Bridge) -> None:
     version, call_id = bridge.admit()
     for level in range(2, 6):
         bridge.record(level)
         await bridge.versions.reload(bridge.config(max_call_seconds=level))
         await bridge.versions.free_unused()
     assert bridge.admission.versions_in_use() == {version}
-    assert bridge.trunk.samples() == {b"\1\0", b"\5\0"}, "that of the call, and the latest"
+    assert bridge.user_agent.samples() == {b"\1\0", b"\5\0"}, "the clip of the call, and the latest"
     bridge.admission.release(call_id)
     assert await bridge.versions.free_unused()
-    assert bridge.trunk.samples() == {b"\5\0"}
+    assert bridge.user_agent.samples() == {b"\5\0"}
     assert not await bridge.versions.free_unused()
 
 
-async def test_a_recording_that_has_not_changed_is_one_clip_for_all_versions(bridge: Bridge) -> None:
+async def test_versions_share_the_clip_of_an_unchanged_recording(bridge: Bridge) -> None:
     bridge.admit()
-    before = dict(bridge.trunk.clips)
+    before = dict(bridge.user_agent.clips)
     await bridge.versions.reload(bridge.config(max_call_seconds=7))
     await bridge.versions.free_unused()
-    assert bridge.trunk.clips == before
+    assert bridge.user_agent.clips == before
 
 
 @pytest.mark.parametrize("fault", ["recording", "authorities", "certificates"])
-async def test_a_reload_that_is_refused_changes_nothing_at_all(bridge: Bridge, tmp_path: Path, fault: str) -> None:
-    before, clips = bridge.versions.latest, dict(bridge.trunk.clips)
+async def test_a_refused_reload_changes_nothing(bridge: Bridge, tmp_path: Path, fault: str) -> None:
+    before, clips = bridge.versions.latest, dict(bridge.user_agent.clips)
     bridge.record(2)
     config = bridge.config(max_call_seconds=7)
     if fault == "recording":
@@ -150,17 +150,17 @@ async def test_a_reload_that_is_refused_changes_nothing_at_all(bridge: Bridge, t
         (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         config = _with_project(config, _websocket(tmp_path / "ca.pem"))
     else:
-        bridge.trunk.refusing = ConfigError(["sip.tls.certificate_file: cannot be read"])
+        bridge.user_agent.refusing = ConfigError(["sip.tls.certificate_file: cannot be read"])
     with pytest.raises((StartupError, ConfigError)):
         await bridge.versions.reload(config)
     assert bridge.versions.latest is before
-    assert bridge.trunk.clips == clips
-    assert bridge.trunk.certificates == 0
+    assert bridge.user_agent.clips == clips
+    assert bridge.user_agent.certificates == 0
     assert bridge.admit()[0] is before
 
 
 def _with_project(config: Config, project: Mapping[str, Any]) -> Config:
-    """Add a project that is made after those with recordings."""
+    """Add a project whose agent is built after those with recordings."""
     other = make_config(auth_token="another", **project).clients["acme"].projects["billing"]
     acme = config.clients["acme"]
     client = acme.model_copy(update={"projects": {**acme.projects, "other": other}})
@@ -171,7 +171,7 @@ def _websocket(ca_file: Path) -> Mapping[str, Any]:
     return {"agent": {"type": "websocket", "url": "wss://127.0.0.1:1/", "ca_file": str(ca_file)}}
 
 
-async def test_what_no_version_uses_is_closed_and_what_one_uses_is_not(bridge: Bridge) -> None:
+async def test_a_cxone_client_is_closed_when_no_version_uses_it(bridge: Bridge) -> None:
     version, call_id = bridge.admit()
     closed: list[str] = []
 
@@ -193,7 +193,7 @@ async def test_what_no_version_uses_is_closed_and_what_one_uses_is_not(bridge: B
     assert closed == ["centre"]
 
 
-async def test_a_voice_is_closed_with_its_last_version(tmp_path: Path) -> None:
+async def test_a_speaker_is_closed_with_its_last_version(tmp_path: Path) -> None:
     bridge = Bridge(tmp_path, tts_command=["true"])
     await bridge.versions.load()
     speaker = bridge.versions.latest.speakers["acme", "billing"]
@@ -208,16 +208,16 @@ async def test_a_voice_is_closed_with_its_last_version(tmp_path: Path) -> None:
     assert closed == ["speaker"]
 
 
-async def test_what_is_no_call_keeps_a_version_too(bridge: Bridge) -> None:
+async def test_a_version_in_use_by_other_work_than_a_call_is_not_freed(bridge: Bridge) -> None:
     with bridge.versions.in_use() as version:
         await bridge.versions.reload(bridge.config(max_call_seconds=7))
-        assert await bridge.versions.free_unused(), "that of the start, which has nothing"
+        assert await bridge.versions.free_unused(), "the version of the start, which has no parts"
         assert not await bridge.versions.free_unused()
         assert bridge.versions.latest is not version
     assert await bridge.versions.free_unused()
 
 
-async def test_the_projects_of_all_versions_that_are_kept_are_known(bridge: Bridge, tmp_path: Path) -> None:
+async def test_projects_are_those_of_all_versions_in_memory(bridge: Bridge, tmp_path: Path) -> None:
     _, call_id = bridge.admit()
     (tmp_path / "ca.pem").touch()
     await bridge.versions.reload(_with_project(bridge.config(), {"agent": {"type": "prompt"}}))
@@ -228,7 +228,7 @@ async def test_the_projects_of_all_versions_that_are_kept_are_known(bridge: Brid
     bridge.admission.release(call_id)
 
 
-async def test_versions_that_only_a_cycle_keeps_do_not_pile_up(bridge: Bridge) -> None:
+async def test_versions_in_reference_cycles_do_not_accumulate(bridge: Bridge) -> None:
     gc.disable()
     try:
         made: list[weakref.ref[CallContext]] = []

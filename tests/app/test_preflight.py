@@ -1,4 +1,4 @@
-"""What keeps a bridge from running on this machine, found before anything is opened."""
+"""Problems that prevent a bridge from running on this machine, found before anything is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.config.files import tree
 
 
 def _problems(folder: Path, environ: Mapping[str, str] | None = None, **sections: Mapping[str, Any]) -> list[str]:
-    """Judge a configuration that listens on free ports unless it says otherwise."""
+    """Check a configuration, which listens on free ports by default."""
     sip = {"listen": ["udp://127.0.0.1:0"], "max_calls": 5, **sections.pop("sip", {})}
     http = {"listen": "127.0.0.1:0", **sections.pop("http", {})}
     store = {"url": f"sqlite:///{folder}/calls.db", **sections.pop("store", {})}
@@ -66,13 +66,11 @@ def test_two_addresses_that_resolve_to_one_collide(
         (["udp://localhost:0", "udp://127.0.0.1:0"], "127.0.0.1:0"),
     ],
 )
-def test_addresses_that_can_be_listened_on_side_by_side_do_not_collide(
-    tmp_path: Path, sip: list[str], http: str
-) -> None:
+def test_addresses_that_can_both_be_opened_do_not_collide(tmp_path: Path, sip: list[str], http: str) -> None:
     assert _problems(tmp_path, sip={"listen": sip}, http={"listen": http}) == []
 
 
-def test_a_machine_without_ipv6_listens_on_the_ipv4_address_of_a_name(
+def test_on_a_machine_without_ipv6_only_the_ipv4_address_of_a_name_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = socket.socket
@@ -99,13 +97,13 @@ def test_a_public_address_must_resolve(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock"])
-def test_what_sqlite_and_the_lock_keep_beside_the_database_must_be_files(tmp_path: Path, suffix: str) -> None:
+def test_the_files_beside_the_database_must_not_be_directories(tmp_path: Path, suffix: str) -> None:
     beside = tmp_path / f"calls.db{suffix}"
     beside.mkdir()
     assert _problems(tmp_path) == [f"store.url: {beside} is not a file; remove it, or name another"]
 
 
-def test_the_journal_must_be_a_file(tmp_path: Path) -> None:
+def test_the_journal_must_not_be_a_directory(tmp_path: Path) -> None:
     journal = tmp_path / "calls.db.journal"
     journal.mkdir()
     assert _problems(tmp_path) == [f"store.journal: {journal} is not a file; remove it, or name another"]

@@ -1,4 +1,4 @@
-"""Reloads: what they report, and that a refused one changes nothing."""
+"""Reloads: their reports; a refused one changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .test_live_config import Bridge
 
 
 class Scene:
-    """A bridge whose next file is `file`, or that fails to read it."""
+    """A bridge whose next configuration is `file`; if that is an error, reading raises it."""
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge

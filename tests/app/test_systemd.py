@@ -18,7 +18,7 @@ def listening(address: str) -> Iterator[socket.socket]:
         yield channel
 
 
-def test_it_tells_when_calls_are_taken_and_that_the_bridge_is_alive(tmp_path: Path) -> None:
+def test_ready_and_alive_are_sent_to_systemd(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address) as systemd:
         supervisor = SystemdNotifier({"NOTIFY_SOCKET": address})
@@ -27,7 +27,7 @@ def test_it_tells_when_calls_are_taken_and_that_the_bridge_is_alive(tmp_path: Pa
         assert [systemd.recv(100), systemd.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
 
 
-def test_it_asks_for_the_time_that_a_stop_takes(tmp_path: Path) -> None:
+def test_a_stop_requests_the_time_that_it_needs(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address) as systemd:
         SystemdNotifier({"NOTIFY_SOCKET": address}).stopping(within_seconds=95.5)
@@ -42,13 +42,13 @@ def test_a_socket_of_the_abstract_namespace_is_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "/nowhere/notify"}], ids=["none", "gone"])
-def test_without_a_service_manager_nothing_goes_wrong(environ: dict[str, str]) -> None:
+def test_without_a_service_manager_nothing_is_raised(environ: dict[str, str]) -> None:
     SystemdNotifier(environ).ready()
 
 
-def test_a_service_manager_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_service_manager_that_does_not_read_never_blocks(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with listening(address):
         supervisor = SystemdNotifier({"NOTIFY_SOCKET": address})
-        for _ in range(1000):  # over what its queue takes (net.unix.max_dgram_qlen)
+        for _ in range(1000):  # more than its queue holds (net.unix.max_dgram_qlen)
             supervisor.alive()

@@ -1,4 +1,4 @@
-"""Configuration files for the tests of this folder, written to disk and read as a user's are."""
+"""Configuration files for these tests, written to disk and read like those of a user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CXONE = {
 
 
 def project(**changes: object) -> dict[str, Any]:
-    """The smallest project there is, with changes."""
+    """The smallest possible project, with changes."""
     return {
         "auth_token": "token-of-billing",
         "agent": {"type": "prompt"},
@@ -33,7 +33,7 @@ def project(**changes: object) -> dict[str, Any]:
 
 
 def client(**changes: object) -> dict[str, Any]:
-    """The smallest client there is, with changes."""
+    """The smallest possible client, with changes."""
     return {
         "pseudo_numbers": ["+19995550001"],
         "cxone": copy.deepcopy(_CXONE),
@@ -43,7 +43,7 @@ def client(**changes: object) -> dict[str, Any]:
 
 
 def tree(**changes: object) -> dict[str, Any]:
-    """The smallest configuration there is, with changes."""
+    """The smallest possible configuration, with changes."""
     return {"clients": {"acme": client()}, **changes}
 
 
@@ -58,14 +58,14 @@ def with_handoff(**changes: object) -> dict[str, Any]:
 
 
 def load(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> Config:
-    """Write the content, YAML text or what it stands for, and load it."""
+    """Write the content, as YAML text or as a tree, and load it."""
     file = folder / "bridge.yaml"
     file.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return load_config(file, environ or {})
 
 
-def faults(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> list[str]:
-    """The problems of a bad file, without the name of the file and the line number."""
+def config_problems(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the problems of an invalid file, without the file name and the line numbers."""
     with pytest.raises(ConfigError) as caught:
         load(folder, content, environ)
     for problem in caught.value.problems:

@@ -9,7 +9,7 @@ from sipbridge.config import certificate_problems
 from sipbridge.config.certificates import valid_until
 from tests.harness.certificates import Authority, Pair, encrypt, tls_settings
 
-from .files import faults, load, tree
+from .files import config_problems, load, tree
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -27,10 +27,10 @@ def pair(authority: Authority) -> Pair:
 
 def problems(folder: Path, pair: Pair, authority: Authority | None = None) -> list[str]:
     sip = {"listen": ["tls://127.0.0.1:0"], "tls": tls_settings(pair, authority)}
-    return faults(folder, tree(sip=sip))
+    return config_problems(folder, tree(sip=sip))
 
 
-def test_files_that_fit_together(tmp_path: Path, authority: Authority) -> None:
+def test_matching_files_have_no_problem(tmp_path: Path, authority: Authority) -> None:
     expires = NOW + 90 * DAY
     sip = {"tls": tls_settings(authority.issue("own", expires=expires), authority, require=True)}
     tls = load(tmp_path, tree(sip=sip)).sip.tls
@@ -38,11 +38,11 @@ def test_files_that_fit_together(tmp_path: Path, authority: Authority) -> None:
     assert valid_until(tls) == expires
 
 
-def test_without_a_certificate_there_is_no_end(tmp_path: Path) -> None:
+def test_without_a_certificate_there_is_no_expiry(tmp_path: Path) -> None:
     assert valid_until(load(tmp_path, tree()).sip.tls) is None
 
 
-def test_a_certificate_whose_file_is_gone_has_no_end(tmp_path: Path, authority: Authority, pair: Pair) -> None:
+def test_a_certificate_whose_file_is_missing_has_no_expiry(tmp_path: Path, authority: Authority, pair: Pair) -> None:
     tls = load(tmp_path, tree(sip={"tls": tls_settings(pair, authority)})).sip.tls
     assert tls.certificate_file is not None
     tls.certificate_file.unlink()
@@ -50,7 +50,7 @@ def test_a_certificate_whose_file_is_gone_has_no_end(tmp_path: Path, authority: 
 
 
 @pytest.mark.parametrize("content", ["", "no PEM\n"])
-def test_what_holds_no_certificate(tmp_path: Path, authority: Authority, pair: Pair, content: str) -> None:
+def test_a_file_without_a_certificate(tmp_path: Path, authority: Authority, pair: Pair, content: str) -> None:
     authority.file.write_text(content)
     assert problems(tmp_path, pair, authority) == [
         "sip.tls.ca_file: holds no certificate; give a PEM file of the authorities"
@@ -64,13 +64,13 @@ def test_what_holds_no_certificate(tmp_path: Path, authority: Authority, pair: P
 @pytest.mark.parametrize(
     ("begins", "ends", "fault"), [(-9, -1, "certificate has expired"), (1, 9, "certificate is not yet valid")]
 )
-def test_a_certificate_is_valid_today(tmp_path: Path, authority: Authority, begins: int, ends: int, fault: str) -> None:
+def test_an_invalid_date(tmp_path: Path, authority: Authority, begins: int, ends: int, fault: str) -> None:
     pair = authority.issue("own", begins=NOW + begins * DAY, expires=NOW + ends * DAY)
     assert problems(tmp_path, pair) == [f"sip.tls.certificate_file: cannot be used: {fault}; renew it"]
 
 
 @pytest.mark.parametrize("rsa", [False, True])
-def test_a_key_belongs_to_its_certificate(tmp_path: Path, authority: Authority, pair: Pair, *, rsa: bool) -> None:
+def test_a_key_of_another_certificate(tmp_path: Path, authority: Authority, pair: Pair, *, rsa: bool) -> None:
     other = authority.issue("other", rsa=rsa)
     (problem,) = problems(tmp_path, Pair(pair.certificate, other.key, pair.both))
     assert problem.startswith(
@@ -78,14 +78,14 @@ def test_a_key_belongs_to_its_certificate(tmp_path: Path, authority: Authority, 
     )
 
 
-def test_a_key_that_is_none(tmp_path: Path, pair: Pair) -> None:
+def test_a_file_without_a_key(tmp_path: Path, pair: Pair) -> None:
     pair.key.write_text("")
     assert problems(tmp_path, pair) == [
         "sip.tls.private_key_file: holds no private key that can be used; give a PEM file"
     ]
 
 
-def test_a_key_that_is_encrypted_is_not_asked_about(tmp_path: Path, pair: Pair) -> None:
+def test_an_encrypted_key_requests_no_passphrase(tmp_path: Path, pair: Pair) -> None:
     encrypt(pair.key)
     (problem,) = problems(tmp_path, pair)
     assert problem.startswith("sip.tls.private_key_file: is encrypted; give a key without a passphrase")

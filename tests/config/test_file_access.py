@@ -1,4 +1,4 @@
-"""Files that a configuration names: every way in which the system refuses one is a problem in words."""
+"""Files that a configuration names: each error of the system is a problem with a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOO_LONG = "a" * 256
 
 
 def _refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the system refuse to look at any file, as it does for one in a folder of another user."""
+    """Make the system deny access to all files, as in a folder of another user."""
 
     def stat(_self: Path, **_: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied")
@@ -50,7 +50,7 @@ def test_a_file_in_a_folder_of_another_user_is_a_problem(tmp_path: Path, monkeyp
     assert write_problem(file) == f"{file} cannot be used: Permission denied; {right}"
 
 
-def test_a_new_file_and_one_that_is_there_can_be_written(tmp_path: Path) -> None:
+def test_a_new_file_and_an_existing_one_can_be_written(tmp_path: Path) -> None:
     file = tmp_path / "calls.db"
     assert write_problem(file) is None
     file.touch()

@@ -1,4 +1,4 @@
-"""SIP and RTP use IPv4 only: whatever asks for IPv6 there is refused where the file is read, for all commands alike."""
+"""SIP and RTP use IPv4 only: every command refuses IPv6 addresses for them when it reads the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.config import find_warnings
 
-from .files import client, faults, load, project, tree, with_handoff, with_project
+from .files import client, config_problems, load, project, tree, with_handoff, with_project
 
 PROJECT = "clients.acme.projects.billing"
 REFUSED = "has an IPv6 address; SIP and RTP use IPv4 only in this release, so write an IPv4 address"
@@ -34,10 +34,10 @@ def _desk(method: str, uri: str) -> dict[str, Any]:
     ],
 )
 def test_an_ipv6_address_of_sip_is_refused(tmp_path: Path, content: dict[str, Any], place: str) -> None:
-    assert faults(tmp_path, content) == [f"{place}: {REFUSED}"]
+    assert config_problems(tmp_path, content) == [f"{place}: {REFUSED}"]
 
 
-def test_what_others_call_and_http_may_have_ipv6_addresses(tmp_path: Path) -> None:
+def test_http_and_uris_that_others_call_may_have_ipv6_addresses(tmp_path: Path) -> None:
     cxone = client()["cxone"] | {"issuer": "http://[::1]:9100", "api_url": "https://[2001:db8::1]"}
     desk = {"default": "desk", "destinations": {"desk": {"method": "refer", "uri": "sip:desk@[2001:db8::1]"}}}
     agent = {"type": "websocket", "url": "ws://[::1]:9200/media"}

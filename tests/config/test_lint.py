@@ -23,13 +23,13 @@ def test_a_plain_configuration_is_supported_and_gets_no_warning(tmp_path: Path) 
     assert find_warnings(config) == []
 
 
-def test_what_this_release_does_not_do_is_named(tmp_path: Path) -> None:
+def test_what_this_release_does_not_support_is_named(tmp_path: Path) -> None:
     content = tree(store={"url": "redis://a:6379/0"})
     assert [line.split(": ")[0] for line in find_unsupported(load(tmp_path, content))] == ["store.url"]
 
 
 def behind_tls(folder: Path, *, srtp: str = "disabled", expires: datetime | None = None) -> dict[str, Any]:
-    """A `sip` section that listens for all transports."""
+    """A `sip` section that listens on all transports."""
     pair = Authority(folder).issue("own", expires=expires)
     return {"listen": ["udp://a:0", "tcp://a:0", "tls://a:0"], "srtp": srtp, "tls": tls_settings(pair)}
 
@@ -43,7 +43,7 @@ def test_tls_and_srtp_are_supported(tmp_path: Path) -> None:
     assert find_warnings(config) == []
 
 
-def test_keys_of_srtp_that_travel_unencrypted_get_a_warning(tmp_path: Path) -> None:
+def test_srtp_keys_over_an_unencrypted_transport_get_a_warning(tmp_path: Path) -> None:
     uris = ["sip:a@b;srtp", "sip:a@b;srtp;transport=tcp", "sip:a@b;srtp;transport=tls", "sip:a@b"]
     destinations = {
         "desk": {"method": "invite", "uri": "sip:a@b;srtp=optional"},
@@ -63,7 +63,7 @@ def test_keys_of_srtp_that_travel_unencrypted_get_a_warning(tmp_path: Path) -> N
     assert found.startswith("sip.srtp: keys of calls over tcp and udp travel unencrypted")
 
 
-def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
+def test_a_certificate_that_expires_soon_gets_a_warning(tmp_path: Path) -> None:
     for days, expected in ((60, []), (10, ["sip.tls.certificate_file"])):
         sip = behind_tls(tmp_path, expires=datetime.now(UTC) + timedelta(days=days))
         found = find_warnings(load(tmp_path, {**tree(), **QUIET, "sip": sip}))
@@ -91,7 +91,7 @@ def test_a_certificate_that_ends_soon_gets_a_warning(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_probably_not_meant_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
+def test_what_is_probably_not_intended_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
     Authority(tmp_path)
     (found,) = find_warnings(load(tmp_path, {**content, **QUIET}))
     assert found.startswith(f"{place}: ")
@@ -131,25 +131,25 @@ def test_each_leg_that_a_call_may_have_at_once_needs_two_ports(
         {"type": "websocket", "url": "ws://agent.example.com"},
     ],
 )
-def test_a_websocket_agent_that_needs_no_warning(tmp_path: Path, agent: dict[str, Any]) -> None:
+def test_a_safe_websocket_agent_gets_no_warning(tmp_path: Path, agent: dict[str, Any]) -> None:
     Authority(tmp_path)
     assert find_warnings(load(tmp_path, {**with_project(agent=agent), **QUIET})) == []
 
 
-def test_a_speech_program_that_is_there_needs_no_warning(tmp_path: Path) -> None:
+def test_an_installed_speech_program_gets_no_warning(tmp_path: Path) -> None:
     (tmp_path / "say.sh").touch(0o755)
     for command in ("sh -c true", "./say.sh", [sys.executable, "say.py"]):
         assert find_warnings(load(tmp_path, {**with_project(tts_command=command), **QUIET})) == []
 
 
-def test_credentials_in_the_clear_get_a_warning_unless_they_stay_on_this_machine(tmp_path: Path) -> None:
+def test_unencrypted_credentials_get_a_warning_unless_they_stay_on_this_machine(tmp_path: Path) -> None:
     content = {**tree(), **QUIET}
     content["clients"]["acme"]["cxone"] |= {"issuer": "http://127.0.0.1:9100", "api_url": "http://api.example.com"}
     (found,) = find_warnings(load(tmp_path, content))
     assert found.startswith("clients.acme.cxone.api_url: credentials travel unencrypted")
 
 
-def test_pop_links_get_warnings_where_a_signal_carries_one(tmp_path: Path) -> None:
+def test_pop_links_get_warnings_if_a_signal_has_one(tmp_path: Path) -> None:
     assert [line.split(": ")[0] for line in find_warnings(load(tmp_path, tree()))] == [
         "http.public_url",
         "http.pop_link_secret",
@@ -157,7 +157,7 @@ def test_pop_links_get_warnings_where_a_signal_carries_one(tmp_path: Path) -> No
     assert find_warnings(load(tmp_path, with_handoff(signal={"p1": "x"}))) == []
 
 
-def test_a_listener_for_admin_that_others_reach_gets_a_warning(tmp_path: Path) -> None:
+def test_an_admin_listener_that_other_machines_can_reach_gets_a_warning(tmp_path: Path) -> None:
     far = tree(http={"admin": {"keys": ["key-of-admin"], "listen": "0.0.0.0:8081"}})
     assert [line for line in find_warnings(load(tmp_path, far)) if line.startswith("http.admin.listen: ")]
     near = tree(http={"admin": {"keys": ["a-long-key-of-admin"], "listen": "127.0.0.1:8081"}})
@@ -204,6 +204,6 @@ def test_a_value_that_ends_at_a_comment_gets_a_warning(tmp_path: Path, written: 
 
 
 @pytest.mark.parametrize("written", ["drain_seconds: 30 # seconds", 'drain_seconds: "30" #s', "store: # one\n  {}"])
-def test_an_ordinary_comment_gets_none(tmp_path: Path, written: str) -> None:
+def test_an_ordinary_comment_gets_no_warning(tmp_path: Path, written: str) -> None:
     config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
     assert not [line for line in find_warnings(config) if "where a comment begins" in line]

@@ -18,7 +18,7 @@ from sipbridge.config import (
 )
 from tests.harness.certificates import Authority, tls_settings
 
-from .files import client, faults, load, project, tree, with_handoff, with_project
+from .files import client, config_problems, load, project, tree, with_handoff, with_project
 
 
 def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert (handoff.dtmf_key, billing.tts_command) == (None, None)
 
 
-def test_listen_addresses_know_their_parts(tmp_path: Path) -> None:
+def test_listen_addresses_have_transport_host_and_port(tmp_path: Path) -> None:
     listen = load(tmp_path, tree(sip={"listen": ["udp://192.0.2.1:5060", "tcp://sip.example.com:0"]})).sip.listen
     assert [(url.transport, url.host, url.port) for url in listen] == [
         ("udp", "192.0.2.1", 5060),
@@ -73,32 +73,32 @@ def test_listen_addresses_know_their_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["udp://0.0.0.0", "sctp://0.0.0.0:1", "udp://:5060", "udp://a:70000", "udp://a:1/x", "udp://1.2.3:5", "5060"]
 )
-def test_bad_listen_addresses(tmp_path: Path, url: str) -> None:
-    (found,) = faults(tmp_path, tree(sip={"listen": [url]}))
+def test_invalid_listen_addresses_are_refused(tmp_path: Path, url: str) -> None:
+    (found,) = config_problems(tmp_path, tree(sip={"listen": [url]}))
     assert found.startswith("sip.listen[0]: ")
     assert "write udp://HOST:PORT" in found
 
 
-def test_one_port_may_be_given_once_but_port_zero_often(tmp_path: Path) -> None:
+def test_an_address_is_given_once_except_with_port_zero(tmp_path: Path) -> None:
     assert len(load(tmp_path, tree(sip={"listen": ["udp://a:0", "udp://a:0"]})).sip.listen) == 2
-    (found,) = faults(tmp_path, tree(sip={"listen": ["udp://a:5060", "udp://a:5060"]}))
+    (found,) = config_problems(tmp_path, tree(sip={"listen": ["udp://a:5060", "udp://a:5060"]}))
     assert found == "sip.listen: has an entry twice; give each once"
 
 
-def test_sources_are_networks(tmp_path: Path) -> None:
+def test_trusted_sources_are_networks(tmp_path: Path) -> None:
     found = load(tmp_path, tree(sip={"trusted_sources": ["203.0.113.7", "2001:db8::/32"]})).sip.trusted_sources
     assert found == (IPv4Network("203.0.113.7/32"), IPv6Network("2001:db8::/32"))
 
 
 @pytest.mark.parametrize("ports", [[20001, 30000], [20000, 20000], [30000, 20001], [20000, 29998]])
-def test_rtp_ports_are_pairs_beginning_even(tmp_path: Path, ports: list[int]) -> None:
-    (found,) = faults(tmp_path, tree(sip={"rtp_ports": ports}))
+def test_rtp_ports_are_pairs_with_an_even_first_port(tmp_path: Path, ports: list[int]) -> None:
+    (found,) = config_problems(tmp_path, tree(sip={"rtp_ports": ports}))
     assert found.startswith("sip.rtp_ports: is not a valid range of port pairs; give an even first")
 
 
 @pytest.mark.parametrize("ports", [[20000], [20000, 20001, 20002], [0, 9], [20000, 65537], "20000-29999", 5])
 def test_rtp_ports_are_two_ports(tmp_path: Path, ports: object) -> None:
-    assert all(found.startswith("sip.rtp_ports") for found in faults(tmp_path, tree(sip={"rtp_ports": ports})))
+    assert all(found.startswith("sip.rtp_ports") for found in config_problems(tmp_path, tree(sip={"rtp_ports": ports})))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_rtp_ports_are_two_ports(tmp_path: Path, ports: object) -> None:
     ],
 )
 def test_a_bad_value_of_the_service_names_its_key(tmp_path: Path, section: str, key: str, value: object) -> None:
-    (found,) = faults(tmp_path, tree(**{section: {key: value}}))
+    (found,) = config_problems(tmp_path, tree(**{section: {key: value}}))
     assert found.startswith(f"{section}.{key}")
     assert "; " in found
 
@@ -157,7 +157,7 @@ def test_a_bad_value_of_the_service_names_its_key(tmp_path: Path, section: str, 
 def test_a_bad_value_of_the_tenant_names_its_key(tmp_path: Path, key: str, value: object) -> None:
     content = client()
     content["cxone"][key] = value
-    (found,) = faults(tmp_path, tree(clients={"acme": content}))
+    (found,) = config_problems(tmp_path, tree(clients={"acme": content}))
     assert found.startswith(f"clients.acme.cxone.{key}: ")
     assert "; " in found
 
@@ -197,7 +197,7 @@ def test_a_bad_value_of_the_tenant_names_its_key(tmp_path: Path, key: str, value
     ],
 )
 def test_a_bad_value_of_a_project_names_its_key(tmp_path: Path, key: str, value: object, place: str) -> None:
-    (found,) = faults(tmp_path, with_project(**{key: value}))
+    (found,) = config_problems(tmp_path, with_project(**{key: value}))
     assert found.startswith(f"clients.acme.projects.billing.{key}{place}")
     assert "; " in found
 
@@ -219,7 +219,7 @@ def test_a_bad_value_of_a_project_names_its_key(tmp_path: Path, key: str, value:
     ],
 )
 def test_a_bad_destination_names_its_key(tmp_path: Path, destination: object, place: str) -> None:
-    (found,) = faults(tmp_path, with_handoff(destinations={"care": destination}))
+    (found,) = config_problems(tmp_path, with_handoff(destinations={"care": destination}))
     assert found.startswith(f"clients.acme.projects.billing.handoff.destinations.care.{place}: ")
 
 
@@ -241,11 +241,11 @@ def test_a_bad_destination_names_its_key(tmp_path: Path, destination: object, pl
     ],
 )
 def test_a_bad_value_of_a_handoff_names_its_key(tmp_path: Path, key: str, value: object, place: str) -> None:
-    (found,) = faults(tmp_path, with_handoff(**{key: value}))
+    (found,) = config_problems(tmp_path, with_handoff(**{key: value}))
     assert found.startswith(f"clients.acme.projects.billing.handoff.{key}{place}: ")
 
 
-def test_agents_and_destinations_are_told_apart(tmp_path: Path) -> None:
+def test_the_type_of_agents_and_destinations_selects_their_model(tmp_path: Path) -> None:
     (tmp_path / "hello.wav").write_bytes(b"RIFF")
     projects = {
         "prompt": project(auth_token="one", agent={"type": "prompt", "audio": "hello.wav"}),
@@ -288,7 +288,7 @@ def test_one_sip_uri_needs_no_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "agent", [{"type": "sip", "uri": "sip:a@b"}, {"type": "websocket", "url": "ws://127.0.0.1:8765"}]
 )
-def test_an_agent_may_be_silent_for_ever(tmp_path: Path, agent: dict[str, Any]) -> None:
+def test_an_agent_may_be_silent_forever(tmp_path: Path, agent: dict[str, Any]) -> None:
     content = with_project(agent={**agent, "silence_timeout_seconds": None})
     found = load(tmp_path, content).clients["acme"].projects["billing"].agent
     assert not isinstance(found, PromptAgentConfig)
@@ -304,7 +304,7 @@ def test_an_agent_may_be_silent_for_ever(tmp_path: Path, agent: dict[str, Any]) 
         ("/opt/piper --model=a/b.onnx", ("/opt/piper", "--model=a/b.onnx")),
     ],
 )
-def test_a_command_is_a_list_or_is_split_as_a_shell_would(
+def test_a_command_is_a_list_or_is_split_like_in_a_shell(
     tmp_path: Path, written: object, command: tuple[str, ...]
 ) -> None:
     config = load(tmp_path, with_project(tts_command=written))
@@ -312,7 +312,7 @@ def test_a_command_is_a_list_or_is_split_as_a_shell_would(
 
 
 @pytest.mark.parametrize(("written", "key"), [(0, "0"), (9, "9"), ("*", "*"), ("#", "#"), ("D", "D")])
-def test_a_dtmf_key_may_be_written_as_a_number(tmp_path: Path, written: object, key: str) -> None:
+def test_a_dtmf_digit_may_be_written_as_a_number(tmp_path: Path, written: object, key: str) -> None:
     handoff = load(tmp_path, with_handoff(dtmf_key=written)).clients["acme"].projects["billing"].handoff
     assert handoff.dtmf_key == key
 
@@ -337,18 +337,18 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("journal", ["sipbridge.db", "./sipbridge.db", "sipbridge.db-wal", "sipbridge.db.lock"])
-def test_the_journal_is_no_file_of_the_databases(tmp_path: Path, journal: str) -> None:
-    (found,) = faults(tmp_path, tree(store={"journal": journal}))
+def test_the_journal_must_not_be_a_file_of_the_database(tmp_path: Path, journal: str) -> None:
+    (found,) = config_problems(tmp_path, tree(store={"journal": journal}))
     assert found.startswith("store.journal: is a file of the database in store.url; ")
 
 
-def test_an_absolute_store_and_redis_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_an_absolute_store_path_and_a_redis_url_are_unchanged(tmp_path: Path) -> None:
     assert load(tmp_path, tree(store={"url": "sqlite:////var/lib/x.db"})).store.sqlite_path == Path("/var/lib/x.db")
     redis = load(tmp_path, tree(store={"url": "redis://localhost:6379/0"})).store
     assert (redis.url, redis.sqlite_path) == ("redis://localhost:6379/0", None)
 
 
-def test_a_client_is_found_by_its_number_however_written(tmp_path: Path) -> None:
+def test_a_client_is_found_by_its_number_with_any_separators(tmp_path: Path) -> None:
     clients = {
         "acme": client(pseudo_numbers=["+1 (999) 555-0001", "19995550002"]),
         "zeta": client(pseudo_numbers=["3"]),
@@ -363,13 +363,15 @@ def test_a_client_is_found_by_its_number_however_written(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", ["", "+", "alice", "sip:+1999@x", 19995550001])
 def test_a_pseudo_number_has_digits(tmp_path: Path, number: object) -> None:
-    (found,) = faults(tmp_path, tree(clients={"acme": client(pseudo_numbers=[number])}))
+    (found,) = config_problems(tmp_path, tree(clients={"acme": client(pseudo_numbers=[number])}))
     assert found.startswith("clients.acme.pseudo_numbers[0]: ")
 
 
 @pytest.mark.parametrize("identifier", ["", "a b", "a/b", "..", "-a", "x" * 65])
-def test_ids_fit_into_a_path(tmp_path: Path, identifier: str) -> None:
-    assert any("is not a valid id" in found for found in faults(tmp_path, tree(clients={identifier: client()})))
+def test_an_id_that_does_not_fit_into_a_path_is_refused(tmp_path: Path, identifier: str) -> None:
+    assert any(
+        "is not a valid id" in found for found in config_problems(tmp_path, tree(clients={identifier: client()}))
+    )
 
 
 def test_the_configuration_cannot_be_changed(tmp_path: Path) -> None:
@@ -378,7 +380,7 @@ def test_the_configuration_cannot_be_changed(tmp_path: Path) -> None:
         config.drain_seconds = 5  # type: ignore[misc]
 
 
-def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
+def test_no_model_shows_a_secret(tmp_path: Path) -> None:
     content = with_project(
         auth_token="s3cret-token",
         api_keys=["s3cret-key"],
@@ -408,12 +410,12 @@ def test_no_secret_shows_in_the_models(tmp_path: Path) -> None:
         ({"max_requests_per_second": 0}, "http.max_requests_per_second: is too small; "),
     ],
 )
-def test_an_admin_that_cannot_be_is_named(tmp_path: Path, http: dict[str, Any], fault: str) -> None:
-    (found,) = faults(tmp_path, tree(http=http))
+def test_invalid_admin_settings_are_refused(tmp_path: Path, http: dict[str, Any], fault: str) -> None:
+    (found,) = config_problems(tmp_path, tree(http=http))
     assert found.startswith(fault)
 
 
-def test_listeners_on_any_free_port_are_two(tmp_path: Path) -> None:
+def test_two_listeners_may_both_have_port_zero(tmp_path: Path) -> None:
     http = {"listen": "127.0.0.1:0", "admin": {"keys": ["key-of-admin"], "listen": "127.0.0.1:0"}}
     assert load(tmp_path, tree(http=http)).http.admin.listen == "127.0.0.1:0"
 
@@ -428,7 +430,7 @@ def test_listeners_on_any_free_port_are_two(tmp_path: Path) -> None:
         ("*", "*"),
     ],
 )
-def test_an_origin_is_read_as_browsers_send_it(tmp_path: Path, written: str, read: str) -> None:
+def test_an_origin_is_normalised_to_the_form_that_browsers_send(tmp_path: Path, written: str, read: str) -> None:
     assert load(tmp_path, tree(http={"allowed_origins": [written]})).http.allowed_origins == (read,)
 
 
@@ -436,14 +438,14 @@ def test_an_origin_is_read_as_browsers_send_it(tmp_path: Path, written: str, rea
     "origin", ["crm.example.com", "https://", "https://a/b", "https://*.a.net", "https://u@a", "null", "https://a?b"]
 )
 def test_what_is_not_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
-    (found,) = faults(tmp_path, tree(http={"allowed_origins": [origin]}))
+    (found,) = config_problems(tmp_path, tree(http={"allowed_origins": [origin]}))
     assert "http.allowed_origins[0]: " in found
     assert "write https://HOST" in found
 
 
 def test_a_websocket_agent_has_one_signature(tmp_path: Path) -> None:
     agent = {"type": "websocket", "url": "ws://a", "headers": {"x-twilio-signature": "s"}, "signature_token": "t"}
-    (found,) = faults(tmp_path, with_project(agent=agent))
+    (found,) = config_problems(tmp_path, with_project(agent=agent))
     assert "agent.signature_token: sets X-Twilio-Signature, which is in agent.headers too" in found
 
 
@@ -454,14 +456,14 @@ def test_standard_headers_may_be_passed_by_name(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", ["Via", "P-Asserted-*", "*", "Diversion*", "From"])
 def test_other_headers_are_not_passed(tmp_path: Path, name: str) -> None:
-    (found,) = faults(tmp_path, with_project(headers={"pass_to_agent": [name]}))
+    (found,) = config_problems(tmp_path, with_project(headers={"pass_to_agent": [name]}))
     assert "or name one of User-to-User, Diversion, History-Info, P-Asserted-Identity" in found
 
 
-def test_the_caller_is_in_from_or_asserted(tmp_path: Path) -> None:
+def test_the_caller_header_is_from_or_p_asserted_identity(tmp_path: Path) -> None:
     config = load(tmp_path, with_project(headers={"caller": "p-asserted-identity"}))
     assert config.clients["acme"].projects["billing"].headers.caller == "P-Asserted-Identity"
-    (found,) = faults(tmp_path, with_project(headers={"caller": "X-Caller"}))
+    (found,) = config_problems(tmp_path, with_project(headers={"caller": "X-Caller"}))
     assert "headers.caller: is not a known value; write 'From' or 'P-Asserted-Identity'" in found
 
 
@@ -486,8 +488,8 @@ def test_every_number_of_the_service_has_a_maximum(tmp_path: Path, key: str, max
         return tree(**({section: {name: value}} if section else {name: value}))
 
     assert load(tmp_path, content(maximum))
-    assert faults(tmp_path, content(maximum + 1)) == [f"{key}: is too large; it must be at most {maximum}"]
-    assert faults(tmp_path, content(HUGE)) == [f"{key}: is too large; write a smaller number"]
+    assert config_problems(tmp_path, content(maximum + 1)) == [f"{key}: is too large; it must be at most {maximum}"]
+    assert config_problems(tmp_path, content(HUGE)) == [f"{key}: is too large; write a smaller number"]
 
 
 @pytest.mark.parametrize(
@@ -510,12 +512,12 @@ def test_every_number_of_the_service_has_a_maximum(tmp_path: Path, key: str, max
     ],
 )
 def test_every_number_of_a_project_has_a_maximum(tmp_path: Path, changes: dict[str, Any]) -> None:
-    (found,) = faults(tmp_path, with_project(**changes))
+    (found,) = config_problems(tmp_path, with_project(**changes))
     assert "_seconds: is too large; " in found
 
 
 @pytest.mark.parametrize(("key", "value"), [("url", "sqlite:///a\0b"), ("journal", "a\0b")])
 def test_no_path_of_the_store_has_a_control_character(tmp_path: Path, key: str, value: str) -> None:
-    assert faults(tmp_path, tree(store={key: value})) == [
+    assert config_problems(tmp_path, tree(store={key: value})) == [
         f"store.{key}: holds a line break or another control character; write one line of text"
     ]

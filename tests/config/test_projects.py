@@ -7,7 +7,7 @@ from sipbridge.config import ProjectKey, all_projects
 from .files import client, load, project, tree
 
 
-def test_all_projects_come_in_the_order_of_the_file_each_with_its_place(tmp_path: Path) -> None:
+def test_all_projects_are_in_the_order_of_the_file_with_their_key_path(tmp_path: Path) -> None:
     zeta = client(pseudo_numbers=["2"], projects={"b": project(auth_token="one"), "a": project(auth_token="two")})
     config = load(tmp_path, tree(clients={"zeta": zeta, "acme": client()}))
     found = list(all_projects(config))

@@ -14,7 +14,7 @@ def _with(config: Config, section: str, **changes: Any) -> Config:  # noqa: ANN4
     return config.model_copy(update={section: getattr(config, section).model_copy(update=changes)})
 
 
-def test_clients_and_what_guards_the_door_are_merge_reloadable() -> None:
+def test_clients_and_admission_limits_apply_at_once() -> None:
     running = make_config()
     read = make_config(auth_token="another", sip={"trusted_sources": ["192.0.2.0/24"], "max_calls_per_second": 7})
     config, waiting, _ = merge_reloadable(running, read)
@@ -24,7 +24,7 @@ def test_clients_and_what_guards_the_door_are_merge_reloadable() -> None:
     assert config.sip.max_calls_per_second == 7
 
 
-def test_what_is_opened_once_stays_and_is_named() -> None:
+def test_what_is_opened_once_waits_for_a_restart_and_is_named() -> None:
     running = make_config()
     read = _with(_with(running, "sip", max_calls=7, codecs=("PCMA",)), "store", retention_hours=1)
     config, waiting, _ = merge_reloadable(running, read)
@@ -32,7 +32,7 @@ def test_what_is_opened_once_stays_and_is_named() -> None:
     assert (config.sip, config.store) == (running.sip, running.store)
 
 
-def test_every_key_of_these_sections_is_either_taken_over_or_waits() -> None:
+def test_every_key_of_these_sections_either_applies_at_once_or_waits() -> None:
     """A new key is neither forgotten nor silently ignored."""
     taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second", "allowed_origins"}
     running = make_config()
@@ -42,7 +42,7 @@ def test_every_key_of_these_sections_is_either_taken_over_or_waits() -> None:
             assert merge_reloadable(running, changed)[1] == [f"{section}.{key}"]
 
 
-def test_certificates_apply_at_once_where_there_were_some() -> None:
+def test_certificates_apply_at_once_if_there_were_some() -> None:
     own, other = Path("own.pem"), Path("other.pem")
     none = make_config()
     running = _with(none, "sip", tls=TlsConfig.model_construct(certificate_file=own, private_key_file=own))
@@ -56,7 +56,7 @@ def test_certificates_apply_at_once_where_there_were_some() -> None:
 
 
 def test_tls_files_that_wait_for_a_restart_are_not_read_again() -> None:
-    """The file may name none, and those that were loaded may be deleted."""
+    """The file may name none, and the loaded ones may have been deleted."""
     own = Path("own.pem")
     none = make_config()
     running = _with(none, "sip", tls=TlsConfig.model_construct(certificate_file=own, private_key_file=own, ca_file=own))
@@ -72,7 +72,7 @@ def _listening(*listen: str, **project: Any) -> Config:  # noqa: ANN401 (keys of
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 @pytest.mark.parametrize("kind", ["agent", "destination"])
-def test_what_is_called_over_a_transport_that_waits_for_a_restart_is_refused(transport: str, kind: str) -> None:
+def test_a_uri_called_over_a_transport_that_waits_for_a_restart_is_refused(transport: str, kind: str) -> None:
     uri = f"sip:bot@127.0.0.1;transport={transport}"
     project: dict[str, Any] = {"agent": {"type": "sip", "uri": uri}}
     place = "agent.uri[0]"
@@ -87,7 +87,7 @@ def test_what_is_called_over_a_transport_that_waits_for_a_restart_is_refused(tra
     assert caught.value.problems == [f"clients.acme.projects.billing.{place}: {why}"]
 
 
-def test_what_is_called_over_a_transport_that_is_open_until_a_restart_is_not_refused() -> None:
+def test_a_uri_called_over_a_transport_that_is_open_until_a_restart_is_not_refused() -> None:
     over_tcp = {"agent": {"type": "sip", "uri": "sip:bot@127.0.0.1;transport=tcp"}}
     running = _listening("udp://127.0.0.1:5060", "tcp://127.0.0.1:5060")
     read = _listening("tcp://127.0.0.1:5060", **over_tcp)
@@ -104,7 +104,7 @@ def test_what_is_called_over_a_transport_that_is_open_until_a_restart_is_not_ref
         (((), None), (("new",), "127.0.0.1:1"), None, ["http.admin.listen", "http.admin.keys"]),
     ],
 )
-def test_admin_keys_change_at_once_where_there_were_any_and_the_listener_waits(
+def test_admin_keys_change_at_once_if_there_were_any_and_the_listener_waits(
     running: tuple[tuple[str, ...], str | None],
     read: tuple[tuple[str, ...], str | None],
     keys: str | None,

@@ -10,7 +10,7 @@ from .files import load, with_project
 PLAIN = "a-secret-of-nobody-else"
 
 
-def test_no_token_or_key_is_kept_as_it_was_written(tmp_path: Path) -> None:
+def test_no_token_or_key_is_kept_in_plain_text(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"auth_token": f"{PLAIN}-token", "api_keys": ["${KEY}", f"file:{tmp_path / 'key'}"]}
     (tmp_path / "key").write_text(f"{PLAIN}-in-a-file\n")
     settings = with_project(**changes)

@@ -28,7 +28,7 @@ def test_names_are_filled_in(text: str, rendered: str) -> None:
     assert SignalTemplate(text).render(values) == rendered
 
 
-def test_values_are_not_read_as_templates() -> None:
+def test_values_are_not_parsed_as_templates() -> None:
     assert SignalTemplate("{reason}").render({"reason": "{skill}", "skill": "42"}) == "{skill}"
 
 
@@ -54,7 +54,7 @@ def test_every_name_of_the_contract_is_known() -> None:
     assert len(NAMES) == 14
 
 
-def test_names_tells_what_a_template_uses() -> None:
+def test_names_are_those_that_a_template_uses() -> None:
     template = SignalTemplate("{reason} {{skill}} {data.order} {headers.X-Queue} {reason}")
     assert template.names == {"reason", "data.order", "headers.X-Queue"}
 
@@ -71,7 +71,7 @@ def test_unknown_names_are_refused(name: str) -> None:
         SignalTemplate(f"{{{name}}}")
 
 
-def test_a_slip_gets_the_nearest_name() -> None:
+def test_a_misspelled_name_gets_the_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"did you mean \{destination\}\?"):
         SignalTemplate("{destinaton}")
 

@@ -6,7 +6,7 @@ import pytest
 
 from sipbridge.config import hop_of, same_host, sip_transport, split_srtp, with_transport
 
-from .files import faults, with_handoff, with_project
+from .files import config_problems, with_handoff, with_project
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,21 @@ def test_the_transport_that_a_uri_names(uri: str, transport: str | None) -> None
         ("sips:[::1]:5061;srtp", "sips:[::1]:5061", "mandatory"),
     ],
 )
-def test_the_parameter_for_srtp_is_ours_and_is_taken_off(uri: str, sent: str, use: str) -> None:
+def test_the_srtp_parameter_is_removed_before_the_uri_is_sent(uri: str, sent: str, use: str) -> None:
     assert split_srtp(uri) == (sent, use)
 
 
 @pytest.mark.parametrize("parameters", [";srtp=", ";srtp=disabled", ";srtp=yes", ";srtp;srtp", ";srtp=optional;srtp"])
-def test_another_wish_is_a_fault(tmp_path: Path, parameters: str) -> None:
+def test_an_invalid_srtp_parameter_is_refused(tmp_path: Path, parameters: str) -> None:
     with pytest.raises(ValueError, match="no valid srtp parameter; write ;srtp=mandatory or ;srtp=optional, once"):
         split_srtp(f"sip:a@b{parameters}")
-    (fault,) = faults(tmp_path, with_project(agent={"type": "sip", "uri": f"sip:a@b{parameters}"}))
+    (fault,) = config_problems(tmp_path, with_project(agent={"type": "sip", "uri": f"sip:a@b{parameters}"}))
     assert "has no valid srtp parameter" in fault
 
 
-def test_a_call_that_cxone_makes_is_not_ours_to_encrypt(tmp_path: Path) -> None:
+def test_the_srtp_parameter_is_refused_for_calls_that_cxone_makes(tmp_path: Path) -> None:
     destinations = {"care": {"method": "refer", "uri": "sip:a@b;srtp"}}
-    (fault,) = faults(tmp_path, with_handoff(destinations=destinations))
+    (fault,) = config_problems(tmp_path, with_handoff(destinations=destinations))
     assert "requests SRTP for a call that CXone makes" in fault
 
 
@@ -67,7 +67,7 @@ def test_a_call_that_cxone_makes_is_not_ours_to_encrypt(tmp_path: Path) -> None:
         ("sip:[::1]:5070", "tcp", "sip:[::1]:5070;transport=tcp"),
     ],
 )
-def test_the_transport_is_added_where_the_uri_names_none(uri: str, transport: str | None, dialled: str) -> None:
+def test_the_transport_is_added_if_the_uri_names_none(uri: str, transport: str | None, dialled: str) -> None:
     assert with_transport(uri, transport) == dialled
 
 
@@ -82,11 +82,11 @@ def test_the_transport_is_added_where_the_uri_names_none(uri: str, transport: st
         ("sip:a;maddr=c.test@b.test?X-A=b:1", ("b.test", 0, "")),
     ],
 )
-def test_where_the_requests_to_a_uri_go(uri: str, hop: tuple[str, int, str]) -> None:
+def test_the_next_hop_of_a_uri(uri: str, hop: tuple[str, int, str]) -> None:
     assert hop_of(uri) == hop
 
 
-def test_a_host_is_one_whatever_the_port_and_the_case() -> None:
+def test_the_same_host_with_another_port_or_case_is_the_same() -> None:
     assert same_host("sip:a@B.test:5070", "sips:c@b.test")
     assert not same_host("sip:a@b.test", "sip:a@b.test.evil.test")
     assert not same_host("sip:a@b.test;maddr=c.test", "sip:a@b.test")

@@ -32,5 +32,5 @@ def make(*agents: dict[str, Any], destination: dict[str, Any] = RELEASE, routes:
         (make(PROMPT, SIP, WEBSOCKET), 4, 4),
     ],
 )
-def test_a_call_takes_as_much_as_the_most_costly_project_has_it(config: Config, ports: int, descriptors: int) -> None:
+def test_a_call_needs_as_much_as_in_the_most_costly_project(config: Config, ports: int, descriptors: int) -> None:
     assert (ports_per_call(config), descriptors_per_call(config)) == (ports, descriptors)

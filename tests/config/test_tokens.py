@@ -13,20 +13,20 @@ class Holder(BaseModel):
     keys: tuple[ApiKey, ...] = ()
 
 
-def test_plain_text_matches_itself_alone() -> None:
+def test_plain_text_matches_only_itself() -> None:
     token = AuthToken(SECRET)
     assert token.matches(SECRET)
     assert not token.matches(SECRET + "x")
     assert not token.matches("")
 
 
-def test_a_hash_matches_what_it_was_made_of() -> None:
+def test_a_hash_matches_its_secret() -> None:
     token = AuthToken(hash_secret(SECRET))
     assert token.matches(SECRET)
     assert not token.matches(SECRET.upper())
 
 
-def test_a_hash_is_no_token_itself() -> None:
+def test_a_hash_does_not_match_itself() -> None:
     hashed = hash_secret(SECRET)
     assert not AuthToken(hashed).matches(hashed)
 
@@ -36,7 +36,7 @@ def test_each_hash_has_its_own_salt() -> None:
 
 
 @pytest.mark.parametrize("candidate", ["\udcff\udc80", "\ud800", "üñ", "x" * 100_000])
-def test_anything_off_the_wire_is_merely_wrong(candidate: str) -> None:
+def test_any_received_text_is_compared_without_an_error(candidate: str) -> None:
     assert not AuthToken(SECRET).matches(candidate)
 
 
@@ -50,13 +50,13 @@ def test_the_secret_is_never_shown() -> None:
 @pytest.mark.parametrize(
     "text", ["", " padded ", "line\nbreak", "ümlaut", "x" * 257, "sha256:zz:zz", "sha256:00:00", "sha256:"]
 )
-def test_what_cannot_be_a_token_is_refused_without_showing_it(text: str) -> None:
+def test_an_invalid_token_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ValueError, match="; ") as caught:
         AuthToken(text)
     assert not text.strip() or text not in str(caught.value)
 
 
-def test_a_token_that_is_no_text_is_refused() -> None:
+def test_a_token_that_is_not_text_is_refused() -> None:
     with pytest.raises(ValidationError, match="put it in quotes"):
         Holder.model_validate({"token": 12345})
 
@@ -67,6 +67,6 @@ def test_a_validated_token_validates_again() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " x", "sha256:00"])
-def test_what_cannot_be_a_token_gets_no_hash(text: str) -> None:
+def test_an_invalid_token_gets_no_hash(text: str) -> None:
     with pytest.raises(ValueError, match="; "):
         hash_secret(text)
