@@ -1,1 +1,1 @@
-"""The PJSIP adapter: the one package that imports `sipbridge_pjsip`; only the SIP thread touches it."""
+"""The PJSIP adapter. Only this package imports the native module, and only its SIP thread calls PJSIP."""

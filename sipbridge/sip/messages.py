@@ -1,7 +1,7 @@
-"""Reads requests as they came over the wire.
+"""Parses requests as they came over the wire.
 
-PJSIP has accepted the message by then; what it gives us is the text (RFC 3261, 7.3): header names in any case, folded
-lines, compact forms, several values. All requests are read by `read_request`.
+PJSIP has accepted the message before, but passes on its text only (RFC 3261, 7.3): header names in any case, folded
+lines, compact forms, several values. `read_request` parses all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Referral
 from sipbridge.config import is_header_name, user_of
 
-# IANA's registry of SIP parameters, header fields (RFC 3261, 7.3.3, and others).
+# The compact forms in IANA's registry of SIP header fields (RFC 3261, 7.3.3, and others).
 _COMPACT = {
     "a": "Accept-Contact",
     "b": "Referred-By",
@@ -42,14 +42,14 @@ _COMPACT = {
     "y": "Identity",
 }
 
-# Those that RFC 3261 (7.3.1, 20) has once, of those that decide what a request is.
+# Headers that may appear once (RFC 3261, 7.3.1, 20) and that decide how a request is handled.
 _SINGLE = ("Call-ID", "Content-Length", "Content-Type", "CSeq", "From", "Max-Forwards", "To")
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-# Not str.splitlines: it ends lines at characters that SIP lets into a value, such as a displayed name.
+# Not str.splitlines, which also splits at characters that SIP allows in a value, such as a display name.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-# A line that begins with blanks goes on with the one before it; line end and blanks are one blank (RFC 3261, 7.3.1).
-# The pattern looks at each of many blanks once.
+# A line that begins with white space continues the one before it; line end and white space count as one space
+# (RFC 3261, 7.3.1). Possessive quantifiers keep the time linear.
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:(?:\r\n?|\n)[ \t]++)+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
@@ -62,7 +62,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's head, and what is wrong with the request, if anything is."""
+    """The head of a request. `malformed` is the fault of the request, None if it has none."""
 
     method: str
     uri: str
@@ -71,15 +71,15 @@ class Request:
 
     @property
     def required(self) -> set[str]:
-        """The extensions without which its sender wants no answer (RFC 3261, 20.32)."""
+        """The extensions that its sender requires (RFC 3261, 20.32)."""
         values = ",".join(self.headers.getall("Require", ())).split(",")
         return {value.strip() for value in values if value.strip()}
 
 
 def read_request(message: bytes) -> Request:
-    """Read a request. Never raises.
+    """Parse a request. Never raises.
 
-    Bytes that are no UTF-8 come out as replacement characters, so that no value leaves here that cannot be written on.
+    Bytes that are not UTF-8 become replacement characters, so that every value can be encoded again.
     """
     end = _HEAD_END.search(message)
     head = message[: end.start()] if end else message
@@ -87,13 +87,13 @@ def read_request(message: bytes) -> Request:
     headers = _headers(lines[1:])
     words = [*lines[0].split(), "", ""]
     method, uri = words[0], words[1]
-    # Cut on its way: what is missing may be headers, the body, and that there is one.
+    # Without a blank line the message was truncated: headers may be missing, and the body.
     fault = _fault(method, headers, len(message) - end.end()) if end else "the head has no blank line at its end"
     return Request(method, uri, headers, fault)
 
 
 def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:
-    """Read an INVITE. Never raises: what is wrong with the message stands in `malformed`."""
+    """Parse an INVITE. Never raises; a fault of the message is in `malformed`."""
     request = read_request(message)
     headers = request.headers
     return Invite(
@@ -110,13 +110,13 @@ def read_invite(message: bytes, source_address: str, source_port: int, transport
 
 
 def _addresses(values: Iterable[str]) -> Iterator[str]:
-    """Split values of a header that holds addresses; a comma within quotes or brackets separates none."""
+    """Split the values of a header of addresses at its commas, except those within quotes or brackets."""
     for value in values:
         yield from _ADDRESS.findall(value)
 
 
 def read_referral(message: bytes) -> Referral:
-    """Read a REFER. Never raises."""
+    """Parse a REFER. Never raises."""
     headers = read_request(message).headers
     # RFC 3515, 2.4.2: exactly one.
     targets = headers.getall("Refer-To", [])
@@ -124,12 +124,12 @@ def read_referral(message: bytes) -> Referral:
 
 
 def read_bye(message: bytes) -> Mapping[str, str]:
-    """Read the X- headers of a BYE, the first value of each; of no message there are none. Never raises."""
+    """Return the X- headers of a BYE, the first value of each. The message may be empty. Never raises."""
     return _extensions(read_request(message).headers)
 
 
 def read_contacts(text: str) -> tuple[str, ...]:
-    """Read the URIs of a 3xx (native/outgoing.hpp), best first."""
+    """Return the URIs in the text of a 3xx (native/outgoing.hpp), best first."""
     return tuple(re.findall(r"^Contact: <(.*)>\r$", text, re.MULTILINE))
 
 
@@ -152,10 +152,10 @@ def _headers(lines: list[str]) -> CIMultiDictProxy[str]:
 
 
 def user_part(value: str) -> str:
-    """The user part of the SIP or tel URI in a Request-URI or header value, decoded; empty where there is none.
+    """Return the decoded user part of the SIP or tel URI in a Request-URI or header value; empty if there is none.
 
-    A telephone number is without its parameters: of `+1555;npdi` +1555 (RFC 3261, 19.1.6; RFC 3966, 5; RFC 4694). Any
-    other name is as it came: `alice;day=tuesday` is all a name (RFC 3261, 19.1.3).
+    A telephone number is returned without its parameters: +1555 for `+1555;npdi` (RFC 3261, 19.1.6; RFC 3966, 5;
+    RFC 4694). Any other user part is unchanged: `alice;day=tuesday` is one name (RFC 3261, 19.1.3).
     """
     value = _QUOTED.sub("", value)
     found = _IN_BRACKETS.search(value)
@@ -168,7 +168,7 @@ def user_part(value: str) -> str:
 
 
 def _fault(method: str, headers: CIMultiDictProxy[str], body_bytes: int) -> str | None:
-    # PJSIP takes one of several, and need not take the same as we do.
+    # PJSIP uses one of several, perhaps another than we do.
     for name in _SINGLE:
         if len(headers.getall(name, ())) > 1:
             return f"{name} came several times"
@@ -176,18 +176,18 @@ def _fault(method: str, headers: CIMultiDictProxy[str], body_bytes: int) -> str 
         return "CSeq names another method"
     promised = headers.get("Content-Length", "0")
     if not (promised.isascii() and promised.isdigit()):
-        return "Content-Length is no number"
-    # PJSIP takes a datagram that was cut short for a whole message.
+        return "Content-Length is not a number"
+    # PJSIP accepts a truncated datagram as a whole message.
     if body_bytes < int(promised.lstrip("0")[:10] or "0"):
         return "the body is shorter than Content-Length says"
-    # PJSIP would put the new call in the place of another (RFC 3891), past admission and project.
+    # PJSIP would replace another call by the new one (RFC 3891), past admission and across projects.
     if "Replaces" in headers:
-        return "Replaces is not taken on a trunk"
+        return "Replaces is not supported on a trunk"
     return None
 
 
 def host_names(uris: Iterable[str]) -> set[str]:
-    """The hosts of the SIP URIs in some texts, such as header values, that are names and not addresses."""
+    """Return the host names, not addresses, of the SIP URIs in some texts, such as header values."""
     return {host for text in uris for host in _HOST.findall(text) if not _is_address(host)}
 
 

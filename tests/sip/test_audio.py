@@ -1,4 +1,4 @@
-"""The rings between agents and PJMEDIA, as far as they need no clock: tests/sipp hears the rest."""
+"""The native rings between agents and PJMEDIA, without the media clock; the system tests run it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def stream() -> Iterator[int]:
     pj.audioClose(number)
 
 
-def test_a_write_says_how_much_was_ever_written(stream: int) -> None:
+def test_a_write_returns_all_bytes_written_so_far(stream: int) -> None:
     assert pj.audioWrite(stream, LOUD * 160) == 160
     assert pj.audioWrite(stream, b"") == 160
     assert pj.audioWrite(stream, LOUD * 7) == 167
 
 
-def test_what_is_over_the_limit_is_dropped_and_counted(stream: int) -> None:
+def test_audio_beyond_the_limit_is_dropped_and_counted(stream: int) -> None:
     _, before, *_ = pj.audioCounts()
     assert pj.audioWrite(stream, LOUD * (LIMIT + 1)) == LIMIT
     assert pj.audioWrite(stream, LOUD) == LIMIT
@@ -40,7 +40,7 @@ def test_clearing_counts_as_played(stream: int) -> None:
     assert pj.audioWrite(stream, LOUD * 10) == 1010
 
 
-def test_silence_at_the_end_need_not_be_heard(stream: int) -> None:
+def test_silence_at_the_end_is_not_awaited(stream: int) -> None:
     pj.audioWrite(stream, LOUD * 320 + SILENT * 640)
     assert pj.audioUnheard(stream) == 320
     pj.audioWrite(stream, SILENT * 160)
@@ -49,7 +49,7 @@ def test_silence_at_the_end_need_not_be_heard(stream: int) -> None:
     assert pj.audioUnheard(stream) == 320 + 640 + 160 + 1
 
 
-def test_a_stream_that_was_forgotten_takes_nothing_and_harms_nobody(stream: int) -> None:
+def test_a_closed_stream_accepts_nothing(stream: int) -> None:
     pj.audioClose(stream)
     assert pj.audioWrite(stream, LOUD) == 0
     assert pj.audioClear(stream) == 0
@@ -61,6 +61,6 @@ def test_only_bytes_are_audio(stream: int) -> None:
         pj.audioWrite(stream, cast("bytes", "text"))
 
 
-def test_nothing_was_heard_where_no_clock_runs(stream: int) -> None:
+def test_without_the_clock_no_audio_is_received(stream: int) -> None:
     pj.audioDescriptor()
     assert stream not in [number for number, _, _ in pj.takeAudio()]

@@ -19,5 +19,10 @@ from sipbridge.sip.ending import read_failure
         (503, "Service Unavailable", True, LegFailure.TRANSPORT_FAILED),
     ],
 )
-def test_pjsips_cause_is_put_in_a_word(sip_status: int, text: str, acknowledged: bool, failure: LegFailure) -> None:  # noqa: FBT001 (a case)
+def test_the_cause_of_pjsip_becomes_a_failure(
+    sip_status: int,
+    text: str,
+    acknowledged: bool,  # noqa: FBT001 (a case)
+    failure: LegFailure,
+) -> None:
     assert read_failure(sip_status, text, acknowledged=acknowledged) is failure

@@ -1,4 +1,4 @@
-"""Where messages begin and end: what becomes of the bytes of a connection, and of a datagram."""
+"""The bounds of messages, in the bytes of a connection and in a datagram."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def of_datagram(datagram: bytes) -> Seen | None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_messages_are_the_same_however_they_are_cut(seed: int) -> None:
+def test_messages_do_not_depend_on_the_pieces_in_which_they_arrive(seed: int) -> None:
     messages = [request(body=b"v=0\r\n\r\n"), NEXT, request("Content-Type: a/b", body=b"\r\n" * 20), NEXT]
     text = b"\r\n".join(messages)
     cuts = sorted(random.Random(seed).sample(range(len(text)), 40))  # noqa: S311 (the same for the same seed)
@@ -84,13 +84,13 @@ def test_messages_are_the_same_however_they_are_cut(seed: int) -> None:
 @pytest.mark.parametrize(
     "name", ["Content-Length:", "content-length :", "L:", "l \t:", "Content-Length:\r\n\t", "CONTENT-LENGTH:"]
 )
-def test_the_length_of_a_body_is_read_in_every_form_of_its_header(name: str) -> None:
+def test_every_form_of_content_length_is_recognized(name: str) -> None:
     message = request(f"{name} 04 ", length=None) + b"four"
     assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
     assert of_datagram(message + b"more") == ("message", message)
 
 
-def test_a_name_that_only_looks_like_content_length_says_nothing() -> None:
+def test_a_name_that_resembles_content_length_is_ignored() -> None:
     message = request("ContentMLength: 400", "X-Content-Length: 400", "X-A: Content-Length: 400", body=b"four")
     assert taken_apart(message) == [("message", message)]
 
@@ -102,7 +102,7 @@ def test_lines_may_end_with_lf_alone() -> None:
 
 
 @pytest.mark.parametrize("size", [MOST - 1, MOST])
-def test_the_longest_message_is_taken_whole(size: int) -> None:
+def test_a_message_of_the_maximum_length_is_accepted(size: int) -> None:
     message = request("X-Long: " + "a" * (size - len(request("X-Long: "))))
     assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
     body = b"b" * (size - len(NEXT) - 4)
@@ -111,7 +111,7 @@ def test_the_longest_message_is_taken_whole(size: int) -> None:
 
 @pytest.mark.parametrize("size", [MOST, MOST + 1, 100_000, 1_000_000])
 @pytest.mark.parametrize("step", [1_000_000, 4_096])
-def test_a_longer_one_is_refused_and_skipped_and_the_next_is_taken(size: int, step: int) -> None:
+def test_a_longer_message_is_rejected_and_the_next_one_accepted(size: int, step: int) -> None:
     for message in (
         request("X-Long: " + "a" * size),
         request("X-A: b", *["X-More: " + "c" * 90] * (size // 90)),
@@ -122,13 +122,13 @@ def test_a_longer_one_is_refused_and_skipped_and_the_next_is_taken(size: int, st
         assert taken_apart(*pieces) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
 
 
-def test_a_longer_one_is_refused_also_if_it_names_its_call_last() -> None:
+def test_a_longer_message_is_rejected_even_if_its_call_id_comes_last() -> None:
     long = b"INVITE sip:a@b SIP/2.0\r\nX-Long: " + b"a" * 70_000 + b"\r\nX-Other: " + b"Via: b\r\n\t" * 9_000 + b"\r\n"
     text = long + request()[len(b"INVITE sip:a@b SIP/2.0\r\n") :]
     assert taken_apart(text + NEXT) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
 
 
-def test_one_that_names_no_call_is_lost() -> None:
+def test_a_longer_message_without_call_id_gets_no_response() -> None:
     framer = pj.StreamFramer()
     framer.feed(b"OPTIONS sip:a SIP/2.0\r\nX-A: " + b"a" * 100_000)
     assert not list(frames_of(framer))
@@ -156,13 +156,13 @@ def test_a_response_that_is_too_long_is_skipped() -> None:
         (str(17 * 1024 * 1024), 513, TOO_LONG),
     ],
 )
-def test_a_message_whose_end_cannot_be_known_ends_the_connection(length: str | None, status: int, reason: str) -> None:
+def test_a_message_of_unknown_length_ends_the_connection(length: str | None, status: int, reason: str) -> None:
     text = request(length=length)
     assert taken_apart(text + NEXT) == [("refused", (status, reason)), ("end", None)]
     assert taken_apart(RESPONSE + text[text.index(b"CSeq") :] + NEXT) == [("end", None)]
 
 
-def test_several_lengths_that_agree_are_refused_and_the_next_message_is_taken() -> None:
+def test_a_repeated_length_is_rejected_and_the_next_message_accepted() -> None:
     text = request("l: 4", body=b"four") + NEXT
     assert taken_apart(text) == [("refused", (400, "Content-Length came several times")), ("message", NEXT)]
 
@@ -178,11 +178,11 @@ def test_several_lengths_that_agree_are_refused_and_the_next_message_is_taken() 
     ],
     ids=["HTTP", "TLS", "zeros", "a word", "random"],
 )
-def test_what_is_no_sip_ends_the_connection(junk: bytes) -> None:
+def test_bytes_that_are_not_sip_end_the_connection(junk: bytes) -> None:
     assert taken_apart(NEXT + junk) == [("message", NEXT), ("end", None)]
 
 
-def test_a_head_without_end_is_answered_and_then_ends_the_connection() -> None:
+def test_an_endless_head_gets_a_response_and_ends_the_connection() -> None:
     text = request()[:-2] + b"X-A: b\r\n" * 3_000_000
     assert taken_apart(text) == [("refused", (513, TOO_LONG)), ("end", None)]
 
@@ -193,13 +193,13 @@ def test_two_line_ends_between_messages_are_a_ping(pieces: list[bytes]) -> None:
     assert taken_apart(NEXT, *pieces, NEXT) == [("message", NEXT), ("ping", None), ("message", NEXT)]
 
 
-def test_each_two_are_one_and_a_single_one_is_none() -> None:
+def test_every_two_line_ends_are_a_ping_and_a_single_one_is_none() -> None:
     assert taken_apart(b"\r\n" * 7) == [("ping", None)] * 3
     assert taken_apart(b"\r\n", NEXT, b"\r\n", NEXT) == [("message", NEXT)] * 2
     assert taken_apart(b"\r\r\r\r") == []
 
 
-def test_a_message_that_does_not_go_on_is_answered_if_its_head_allows_it() -> None:
+def test_an_unfinished_message_gets_a_response_if_its_head_allows_it() -> None:
     for begun in (request()[:-2], request(body=b"four")[:-1]):
         framer = pj.StreamFramer()
         framer.feed(begun)
@@ -214,14 +214,14 @@ def test_a_message_that_does_not_go_on_is_answered_if_its_head_allows_it() -> No
 
 
 @pytest.mark.parametrize("cut", [2, 4, 20])
-def test_a_datagram_whose_head_does_not_end_is_refused(cut: int) -> None:
+def test_a_datagram_with_an_unfinished_head_is_rejected(cut: int) -> None:
     fault = ("refused", (400, "the head has no blank line at its end"))
     assert of_datagram(request("X-Long: " + "a" * 100)[:-cut]) == fault
     assert of_datagram(request()[:60]) is None
     assert of_datagram(RESPONSE) is None
 
 
-def test_a_datagram_is_judged_by_its_content_length() -> None:
+def test_the_content_length_of_a_datagram_is_checked() -> None:
     whole = request(body=b"v=0\r\n")
     assert of_datagram(b"\r\n\r\n" + whole + b"\r\n\r\n") == ("message", whole)
     assert of_datagram(whole[:-1]) == ("refused", (400, "the body is shorter than Content-Length says"))

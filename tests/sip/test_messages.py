@@ -24,7 +24,7 @@ def _read(*lines: str, **changes: object) -> Invite:
     return read_invite(_message(*lines, **changes), "10.0.0.2", 5060, "udp")  # type: ignore[arg-type]  # the keywords of _message
 
 
-def test_an_invite_is_read() -> None:
+def test_the_fields_of_an_invite_are_parsed() -> None:
     invite = _read(
         'From: "A caller" <sip:+15550100@10.0.0.2>;tag=1',
         "To: <sip:bridge@10.0.0.1>",
@@ -55,14 +55,14 @@ def test_compact_forms_stand_for_their_headers(compact: str, name: str) -> None:
     assert _read(f"{compact}: 0").headers.getall(name)[-1] == "0"
 
 
-def test_compact_forms_are_used_for_what_is_read_out() -> None:
+def test_an_invite_may_use_compact_forms() -> None:
     message = b"INVITE sip:1@h SIP/2.0\r\ni: id-1\r\nf: <sip:2@h>\r\nt: <sip:3@h>\r\nl: 5\r\n\r\nbody"
     invite = read_invite(message, "10.0.0.2", 5060, "tcp")
     assert (invite.sip_call_id, invite.caller, invite.dialled) == ("id-1", "2", ("1", "3"))
     assert invite.malformed is not None
 
 
-def test_folded_lines_are_one() -> None:
+def test_folded_lines_are_joined() -> None:
     assert _read("X-Long: one\r\n two\r\n\t three", "X-Next: 4").headers["X-Long"] == "one two three"
 
 
@@ -72,12 +72,12 @@ def test_a_line_may_be_folded_anywhere_and_often(end: str) -> None:
     assert (invite.headers["X-Long"], invite.headers["X-Next"]) == ("one two", "4")
 
 
-def test_many_blanks_are_read_in_no_time() -> None:
+def test_much_white_space_takes_no_time() -> None:
     assert _read(f"X-Blank: a{' ' * 60_000}b{chr(9) * 60_000}").headers["X-Blank"].startswith("a  ")
 
 
-def test_a_header_has_a_name_of_rfc_3261() -> None:
-    """RFC 3261, 25.1: a token. What has another is no header, and goes nowhere."""
+def test_a_line_whose_name_is_not_a_token_is_no_header() -> None:
+    """RFC 3261, 25.1. Such a line is not passed on."""
     names = ["X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"]
     invite = _read(
         *(f"{name}: 1" for name in names), "X A: 1", "X-A@b: 1", "X-\u00fc: 1", ": 1", "X-(a): 1", "X-no-colon"
@@ -85,12 +85,12 @@ def test_a_header_has_a_name_of_rfc_3261() -> None:
     assert [name for name in invite.headers if name.startswith("X")] == names
 
 
-def test_bare_line_feeds_end_lines_too() -> None:
+def test_a_bare_line_feed_ends_a_line() -> None:
     invite = _read("X-One: 1", "X-Two: 2", end="\n", body=b"v=0")
     assert (invite.headers["X-One"], invite.headers["X-Two"]) == ("1", "2")
 
 
-def test_blanks_around_names_and_values_are_dropped() -> None:
+def test_white_space_around_names_and_values_is_dropped() -> None:
     assert _read("X-InContact-ContactId \t:   123 \t").headers["X-InContact-ContactId"] == "123"
 
 
@@ -103,13 +103,13 @@ def test_every_value_of_a_repeated_header_is_kept() -> None:
     assert _read("X-Id: 1", "x-id: 2").headers.getall("X-Id") == ["1", "2"]
 
 
-def test_bytes_that_are_no_utf8_become_what_can_be_written_on() -> None:
+def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
     message = _message("X-Name: M?ller").replace(b"?", b"\xfc")
     value = read_invite(message, "10.0.0.2", 5060, "udp").headers["X-Name"]
     assert value.encode("utf-8").decode() == "M\N{REPLACEMENT CHARACTER}ller"
 
 
-def test_what_stands_in_the_body_is_no_header() -> None:
+def test_a_line_of_the_body_is_no_header() -> None:
     invite = _read("Content-Length: 26", body=b"X-Auth-Token: smuggled\r\n\r\n")
     assert "X-Auth-Token" not in invite.headers
     assert invite.malformed is None
@@ -117,7 +117,7 @@ def test_what_stands_in_the_body_is_no_header() -> None:
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
 def test_only_line_breaks_of_sip_end_a_header(separator: str) -> None:
-    """A caller may choose the name that is displayed: no character of it may begin a header of its own."""
+    """A caller may choose the display name: none of its characters may begin another header."""
     invite = _read(f'From: "A{separator}X-InContact-ContactId: 666" <sip:+15550100@10.0.0.2>;tag=1')
     assert "X-InContact-ContactId" not in invite.headers
 
@@ -164,14 +164,14 @@ def test_the_user_part_of_a_uri(uri: str, user: str) -> None:
         "<sip:+19995550001@10.0.0.1>, <tel:+1666>",
     ],
 )
-def test_a_number_is_without_parameters(value: str) -> None:
-    """RFC 3966, 5: they are no part of it; carriers send them (RFC 4694)."""
+def test_a_number_is_returned_without_parameters(value: str) -> None:
+    """RFC 3966, 5: parameters are not part of the number; carriers send them (RFC 4694)."""
     assert user_part(value) == "+19995550001"
 
 
 @pytest.mark.parametrize("name", ["alice", "anonymous", "alice;day=tuesday", "a.b-c_d", "1a;b"])
-def test_a_name_is_as_it_came(name: str) -> None:
-    """RFC 3261, 19.1.3: a semicolon may be part of one."""
+def test_a_name_is_unchanged(name: str) -> None:
+    """RFC 3261, 19.1.3: a semicolon may be part of a name."""
     assert user_part(f"<sip:{name}@10.0.0.1>;tag=1") == name
 
 
@@ -183,13 +183,13 @@ def test_a_name_is_as_it_came(name: str) -> None:
         r'"a \" <sip:+1666@evil>" <sip:+15550100@10.0.0.2>',
     ],
 )
-def test_a_displayed_name_is_not_taken_for_the_number(value: str) -> None:
+def test_the_display_name_is_not_the_number(value: str) -> None:
     assert _read(f"From: {value}").caller == "+15550100"
 
 
 @pytest.mark.parametrize("escape", ["%0d%0a", "%0A", "%00", "%7f"])
-def test_no_control_character_comes_out_of_an_escape(escape: str) -> None:
-    """Number and caller are written on, into headers of other messages among them."""
+def test_escaped_control_characters_are_dropped(escape: str) -> None:
+    """Number and caller go into headers of other messages."""
     invite = _read(f"From: <sip:1{escape}X-Evil:%201@h>", request=f"sip:1{escape}2@h")
     for text in (invite.caller, *invite.dialled):
         assert text.isprintable(), ascii(text)
@@ -207,47 +207,47 @@ def test_no_control_character_comes_out_of_an_escape(escape: str) -> None:
         ((), ()),
     ],
 )
-def test_asserted_identities_are_read_in_their_order(values: tuple[str, ...], asserted: tuple[str, ...]) -> None:
+def test_asserted_identities_are_parsed_in_order(values: tuple[str, ...], asserted: tuple[str, ...]) -> None:
     assert _read(*(f"P-Asserted-Identity: {value}" for value in values)).asserted == asserted
 
 
-def test_where_the_request_uri_has_no_user_the_one_of_to_is_dialled() -> None:
+def test_without_a_user_in_the_request_uri_that_of_to_was_dialled() -> None:
     assert _read("To: <sip:+19995550001@h>", request="sip:10.0.0.1").dialled == ("+19995550001",)
 
 
 # ---------------------------------------------------------------- faults
 
 
-def test_a_body_as_long_as_promised_is_fine() -> None:
+def test_a_body_of_the_stated_length_is_valid() -> None:
     assert _read("Content-Length: 4", body=b"v=0\n").malformed is None
 
 
-def test_a_longer_body_is_fine() -> None:
+def test_a_longer_body_is_valid() -> None:
     assert _read("Content-Length: 2", body=b"v=0\n").malformed is None
 
 
-def test_a_body_cut_short_is_malformed() -> None:
+def test_a_shorter_body_is_malformed() -> None:
     fault = _read("Content-Length: 5", body=b"v=0\n").malformed
     assert fault is not None
     assert "Content-Length" in fault
 
 
 @pytest.mark.parametrize("value", ["-1", "many", "", "1 2", "\u0664", "0x10"])
-def test_a_content_length_that_is_no_number_is_malformed(value: str) -> None:
-    assert _read(f"Content-Length: {value}").malformed == "Content-Length is no number"
+def test_a_content_length_that_is_not_a_number_is_malformed(value: str) -> None:
+    assert _read(f"Content-Length: {value}").malformed == "Content-Length is not a number"
 
 
 @pytest.mark.parametrize("value", ["9" * 30, "9" * 5000])
-def test_a_content_length_beyond_all_reason_is_malformed(value: str) -> None:
+def test_a_huge_content_length_is_malformed(value: str) -> None:
     assert _read(f"Content-Length: {value}").malformed is not None
 
 
-def test_leading_zeros_do_not_hide_a_body_cut_short() -> None:
+def test_leading_zeros_do_not_hide_a_truncated_body() -> None:
     assert _read(f"Content-Length: {300:012}", body=b"v=0\n").malformed is not None
 
 
 def test_replaces_is_malformed() -> None:
-    """RFC 3891: it would put the new call in the place of another."""
+    """RFC 3891: it would replace another call."""
     fault = _read("Replaces: other@trunk;to-tag=1;from-tag=2").malformed
     assert fault is not None
     assert "Replaces" in fault
@@ -257,14 +257,14 @@ def test_replaces_is_malformed() -> None:
     "message",
     [b"", b"\r\n\r\n", b"INVITE", b"INVITE \r\n", b"\xff\xfe\x00", b"INVITE sip:%@h SIP/2.0\r\n:\r\n : x\r\n\r\n"],
 )
-def test_nothing_that_comes_makes_it_raise(message: bytes) -> None:
+def test_any_bytes_can_be_parsed(message: bytes) -> None:
     assert read_invite(message, "10.0.0.2", 5060, "udp").sip_call_id == ""
 
 
 # ---------------------------------------------------------------- REFER and BYE
 
 
-def test_a_refer_is_read_with_its_x_headers() -> None:
+def test_a_refer_is_parsed_with_its_x_headers() -> None:
     referral = read_referral(
         b"REFER sip:bridge@127.0.0.1 SIP/2.0\r\nr: <sip:sales@127.0.0.1?X-Handoff-Reason=asked>\r\n"
         b'x-handoff-p4: {"a":\r\n 1}\r\nSubject: no\r\nX-Handoff-P4: second\r\n\r\nX-Body: no'
@@ -274,12 +274,12 @@ def test_a_refer_is_read_with_its_x_headers() -> None:
     assert referral.headers["X-Handoff-P4"] == '{"a": 1}'
 
 
-def test_a_refer_of_any_bytes_is_read() -> None:
+def test_a_refer_of_any_bytes_can_be_parsed() -> None:
     assert read_referral(b"\xff\xfe").refer_to == ""
     assert read_referral(b"REFER x SIP/2.0\r\nRefer-To: \xff\r\n\r\n").refer_to == "\ufffd"
 
 
-def test_a_bye_is_read_with_its_x_headers() -> None:
+def test_a_bye_is_parsed_with_its_x_headers() -> None:
     assert read_bye(b"") == {}
     headers = read_bye(
         b"BYE sip:bridge@127.0.0.1 SIP/2.0\r\nX-Handoff-Reason:\r\n asked\r\n\tfor  it\r\nx-handoff-data \t: {}\r\n"
@@ -293,7 +293,7 @@ def test_a_bye_is_read_with_its_x_headers() -> None:
 @pytest.mark.parametrize(
     "twice", ["From: <sip:a@h>", "To: <sip:a@h>", "Max-Forwards: 70", "Content-Type: application/sdp", "l: 0"]
 )
-def test_a_header_that_may_come_once_and_comes_twice_is_malformed(twice: str) -> None:
+def test_repeating_a_header_that_may_appear_once_is_malformed(twice: str) -> None:
     assert _read(twice).malformed is None
     assert "several times" in (_read(twice, twice).malformed or "")
 
@@ -303,7 +303,7 @@ def test_a_cseq_of_another_method_is_malformed() -> None:
     assert "another method" in (_read("CSeq: 1 OPTIONS").malformed or "")
 
 
-def test_what_a_request_requires_is_read_from_all_its_values() -> None:
+def test_the_required_extensions_are_those_of_all_require_headers() -> None:
     request = read_request(b"OPTIONS sip:a@h SIP/2.0\r\nRequire: 100rel, one\r\nrequire:two,\r\n\r\n")
     assert (request.method, request.uri) == ("OPTIONS", "sip:a@h")
     assert request.required == {"100rel", "one", "two"}
@@ -321,5 +321,5 @@ def test_what_a_request_requires_is_read_from_all_its_values() -> None:
         ("*", set()),
     ],
 )
-def test_hosts_are_told_from_addresses(uri: str, names: set[str]) -> None:
+def test_addresses_are_not_host_names(uri: str, names: set[str]) -> None:
     assert host_names([uri]) == names

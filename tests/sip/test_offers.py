@@ -20,5 +20,5 @@ CODECS = ("PCMU", "PCMA")
         ("", False),
     ],
 )
-def test_an_offer_has_one_of_our_codecs_or_not(sdp: str, *, offered: bool) -> None:
+def test_the_codecs_of_an_offer_are_found(sdp: str, *, offered: bool) -> None:
     assert offers_codec(f"INVITE sip:a@b SIP/2.0\r\n\r\nv=0\r\n{sdp}".encode(), CODECS) is offered

@@ -16,7 +16,7 @@ MOMENT = 0.001
 
 @dataclass
 class Queues:
-    """What waits, as a test wants it."""
+    """The lengths of the two queues, and the time."""
 
     lag: float = 0.0
     waiting: int = 0
@@ -26,11 +26,11 @@ class Queues:
         return Overload(lambda: self.lag, lambda: self.waiting, clock=lambda: self.now)
 
 
-def test_where_nothing_waits_calls_are_taken() -> None:
+def test_empty_queues_are_no_overload() -> None:
     assert not Queues().overload()()
 
 
-def test_an_event_loop_that_stays_late_is_overload_until_it_has_caught_up() -> None:
+def test_an_event_loop_that_stays_late_is_an_overload_until_it_has_caught_up() -> None:
     queues = Queues(lag=LOOP_SECONDS + MOMENT)
     overloaded = queues.overload()
     assert not overloaded()
@@ -40,7 +40,7 @@ def test_an_event_loop_that_stays_late_is_overload_until_it_has_caught_up() -> N
     assert not overloaded()
 
 
-def test_a_machine_that_stood_still_for_a_moment_is_not_overloaded() -> None:
+def test_a_machine_that_paused_for_a_moment_is_not_overloaded() -> None:
     queues = Queues()
     overloaded = queues.overload()
     assert not overloaded()
@@ -57,7 +57,7 @@ def test_a_burst_of_calls_is_no_overload() -> None:
     assert not overloaded()
 
 
-def test_one_burst_after_another_is_no_overload_either() -> None:
+def test_two_bursts_with_a_pause_are_no_overload() -> None:
     queues = Queues(waiting=10 * SOCKET_BYTES)
     overloaded = queues.overload()
     assert not overloaded()
@@ -65,7 +65,7 @@ def test_one_burst_after_another_is_no_overload_either() -> None:
     assert not overloaded()
 
 
-def test_a_socket_that_stays_full_is_overload_until_it_has_been_read() -> None:
+def test_a_socket_that_stays_full_is_an_overload_until_it_has_been_read() -> None:
     queues = Queues(waiting=SOCKET_BYTES + 1)
     overloaded = queues.overload()
     assert not overloaded()
@@ -75,7 +75,7 @@ def test_a_socket_that_stays_full_is_overload_until_it_has_been_read() -> None:
     assert not overloaded()
 
 
-def test_after_a_refusal_there_is_no_patience_for_a_while() -> None:
+def test_after_a_rejection_there_is_no_patience_for_a_while() -> None:
     queues = Queues(waiting=SOCKET_BYTES + 1)
     overloaded = queues.overload()
     overloaded()

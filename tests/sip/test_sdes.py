@@ -17,7 +17,7 @@ OTHER = f"9 {AES_128} inline:{SHORT}"
 
 
 def chosen(*keys: str) -> list[str]:
-    """Return the keys that PJSIP is given of an offer with these."""
+    """Return the keys that PJSIP gets of an offer with these."""
     lines = [*audio(4000, "RTP/SAVP"), *(f"a=crypto:{key}" for key in keys)]
     heard = pj.OfferAnswer(1, "PCMU").readOffer(description(lines).encode(), 1).decode()
     return re.findall(r"^a=crypto:(.*?)\r$", heard, re.MULTILINE)
@@ -39,7 +39,7 @@ def chosen(*keys: str) -> list[str]:
         (f"1 {AES_128} inline:{SHORT} -FUTURE=1 WSH=64", f"1 {AES_128} inline:{SHORT}"),
     ],
 )
-def test_a_key_that_can_be_served_is_given_to_pjsip_in_one_form(key: str, given: str) -> None:
+def test_pjsip_gets_a_key_that_can_be_served_in_one_form(key: str, given: str) -> None:
     assert chosen(key, OTHER) == [given]
 
 
@@ -87,11 +87,11 @@ def test_a_key_that_can_be_served_is_given_to_pjsip_in_one_form(key: str, given:
         f"1 F8_128_HMAC_SHA1_80 inline:{SHORT}",
     ],
 )
-def test_a_key_that_cannot_be_served_is_passed_over(key: str) -> None:
+def test_a_key_that_cannot_be_served_is_skipped(key: str) -> None:
     assert chosen(key) == []
     assert chosen(key, OTHER) == [OTHER]
 
 
-def test_keys_with_the_same_tag_are_passed_over() -> None:
+def test_keys_with_the_same_tag_are_skipped() -> None:
     other = f"8 {AES_256} inline:{LONG}"
     assert chosen(OTHER, other, OTHER.replace(SHORT, SHORT[::-1])) == [other]

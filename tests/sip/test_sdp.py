@@ -1,4 +1,4 @@
-"""Session descriptions on their way to PJSIP and from it. No network."""
+"""Session descriptions on their way to PJSIP and from it."""
 
 from __future__ import annotations
 
@@ -30,29 +30,25 @@ class Peer:
         self._direction = "sendrecv"
 
     def offered(self, *lines: str, session: tuple[str, ...] = (), connection: str = "c=IN IP4 127.0.0.1") -> str:
-        """Return the part of an offer that PJSIP is given."""
+        """Return the part of an offer that PJSIP gets."""
         return self.reads(description(lines, session=session, connection=connection))
 
     def reads(self, sdp: str) -> str:
-        """Return the same, of a text."""
+        """Return the part of an offer in text form that PJSIP gets."""
         self._number += 1
-        heard: bytes = self._exchange.readOffer(sdp.encode(), self._number)
-        return heard.decode()
+        return self._exchange.readOffer(sdp.encode(), self._number).decode()
 
     def answers(self, port: int = OWN_PORT, *lines: str) -> str:
-        """Return PJSIP's answer to the last offer as the far end is given it."""
-        said: bytes = self._exchange.writeAnswer(self._own(port, lines), self._number)
-        return said.decode()
+        """Return PJSIP's answer to the last offer as the far end gets it."""
+        return self._exchange.writeAnswer(self._own(port, lines), self._number).decode()
 
     def offers(self, port: int = OWN_PORT, *lines: str) -> str:
-        """Return an offer of PJSIP's as the far end is given it."""
-        said: bytes = self._exchange.writeOffer(self._own(port, lines))
-        return said.decode()
+        """Return an offer of PJSIP as the far end gets it."""
+        return self._exchange.writeOffer(self._own(port, lines)).decode()
 
     def answered(self, *lines: str) -> str:
-        """Return the part of an answer that PJSIP is given."""
-        heard: bytes = self._exchange.readAnswer(description(lines).encode())
-        return heard.decode()
+        """Return the part of an answer that PJSIP gets."""
+        return self._exchange.readAnswer(description(lines).encode()).decode()
 
     def _own(self, port: int, lines: tuple[str, ...]) -> bytes:
         return description((*audio(port), *lines), version=70).encode()
@@ -62,7 +58,7 @@ class Peer:
 
 
 @pytest.mark.parametrize("place", [0, 1, 3, 29])
-def test_audio_is_served_wherever_it_stands(place: int) -> None:
+def test_audio_is_served_in_any_line(place: int) -> None:
     peer = Peer()
     lines: list[tuple[str, ...]] = [VIDEO] * 30
     lines[place] = audio(4000)
@@ -82,7 +78,7 @@ def test_a_rejected_line_repeats_kind_protocol_and_a_format() -> None:
     assert answer.endswith("m=text 0 RTP/AVP 98\r\nm=message 0 TCP/MSRP *\r\n")
 
 
-def test_formats_of_ours_are_found_behind_any_number_of_others() -> None:
+def test_our_formats_are_found_among_any_number_of_others() -> None:
     others = [f"a=rtpmap:{number} CODEC-{number}/16000" for number in range(66, 120)]
     numbers = " ".join(str(number) for number in range(66, 120))
     heard = Peer().offered(f"m=audio 4000 {PLAIN} {numbers} 121 8 0 8 97", *others, "a=rtpmap:121 telephone-event/8000")
@@ -114,7 +110,7 @@ def test_codecs_that_are_not_configured_are_not_served() -> None:
     assert media_lines(heard) == ["audio 4002"]
 
 
-def test_what_pjsip_does_not_use_stays_away_from_it() -> None:
+def test_pjsip_does_not_get_what_it_does_not_use() -> None:
     candidates = [f"a=candidate:{number} 1 UDP 1 10.0.0.1 5000 typ host" for number in range(500)]
     heard = Peer().offered(*audio(4000), "b=AS:64", *candidates, "a=ptime:30", "a=rtcp:4005", "a=mid:1", "a=sendonly")
     wanted = ["a=rtpmap:101 telephone-event/8000", "a=ptime:30", "a=rtcp:4005", "a=sendonly"]
@@ -132,27 +128,27 @@ def test_what_pjsip_does_not_use_stays_away_from_it() -> None:
         ((), ("a=recvonly", "a=sendonly"), "inactive"),
     ],
 )
-def test_a_direction_counts_for_the_lines_that_have_none(
+def test_the_direction_of_the_session_is_that_of_lines_without_one(
     session: tuple[str, ...], own: tuple[str, ...], meant: str
 ) -> None:
     assert directions(Peer().offered(*VIDEO, "a=inactive", *audio(4000), *own, session=session)) == [meant]
 
 
-def test_the_address_is_that_of_the_line_or_else_of_the_session() -> None:
+def test_the_address_is_that_of_the_line_else_of_the_session() -> None:
     assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*VIDEO, *audio(4000), "c=IN IP4 10.0.0.9")
     assert "c=IN IP4 127.0.0.1\r\n" in Peer().offered(*VIDEO, "c=IN IP4 10.0.0.9", *audio(4000))
     assert "c=" not in Peer().offered(*VIDEO, "c=IN IP4 10.0.0.9", *audio(4000), connection="")
 
 
 @pytest.mark.parametrize("written", ["c=in ip4 10.0.0.9", "c=IN  IP4   10.0.0.9 ", "c= IN\tIP4 10.0.0.9"])
-def test_an_address_is_given_to_pjsip_in_one_form(written: str) -> None:
+def test_pjsip_gets_an_address_in_one_form(written: str) -> None:
     assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*audio(4000), connection=written)
     assert "c=IN IP4 10.0.0.9\r\n" in Peer().offered(*audio(4000), written, connection="c=IN IP6 ::1")
     assert "c=IN IP6 ::1\r\n" in Peer().offered(*audio(4000), connection="c=in ip6 ::1")
 
 
 @pytest.mark.parametrize("written", ["c=IN IP4", "c=", "c=TN RFC2543 1"])
-def test_an_address_of_another_form_is_left_to_pjsip(written: str) -> None:
+def test_an_address_of_another_form_reaches_pjsip_unchanged(written: str) -> None:
     assert f"{written}\r\n" in Peer().offered(*audio(4000), connection=written)
 
 
@@ -178,7 +174,7 @@ def test_an_address_of_another_form_is_left_to_pjsip(written: str) -> None:
         ("IN IP4 10.0.0.9", "", None),
     ],
 )
-def test_an_rtcp_port_that_cannot_be_used_is_ignored(connection: str, written: str, given: str | None) -> None:
+def test_an_unusable_rtcp_port_is_ignored(connection: str, written: str, given: str | None) -> None:
     heard = Peer().offered(*audio(4000), f"a=rtcp:{written}", connection=f"c={connection}")
     assert re.findall(r"^a=rtcp:(.*?)\r$", heard, re.MULTILINE) == ([] if given is None else [given])
 
@@ -197,18 +193,18 @@ def test_an_rtcp_port_that_cannot_be_used_is_ignored(connection: str, written: s
         ("t=", None),
     ],
 )
-def test_origin_name_and_time_are_what_the_sender_likes(line: str, written: str | None) -> None:
+def test_origin_name_and_time_may_have_any_form(line: str, written: str | None) -> None:
     offer = description(audio(4000))
     own = [each if each[:2] != line else written for each in offer.splitlines()]
     assert Peer().reads("\r\n".join(each for each in own if each is not None)) == Peer().reads(offer)
 
 
-def test_a_description_without_an_origin_is_left_to_pjsip_so() -> None:
+def test_a_description_without_an_origin_reaches_pjsip_without_one() -> None:
     heard = Peer().reads(description(audio(4000)).replace("o=peer 1 1 IN IP4 127.0.0.1\r\n", ""))
     assert "o=" not in heard
 
 
-def test_of_two_lines_that_differ_by_address_that_of_ipv4_is_served() -> None:
+def test_of_two_lines_that_differ_by_address_the_ipv4_line_is_served() -> None:
     heard = Peer().offered(*audio(4000), "c=IN IP6 ::1", *audio(4002), "c=IN IP4 10.0.0.9")
     assert media_lines(heard) == ["audio 4002"]
 
@@ -231,7 +227,7 @@ S, P = SECURE, PLAIN
         (DISABLED, ("m=audio 1 RTP/AVP 111", *audio(2, "rtp/avp")), 2),
     ],
 )
-def test_of_several_audio_lines_the_best_that_can_be_served_is(srtp: int, lines: tuple[str, ...], served: int) -> None:
+def test_the_best_of_several_audio_lines_is_served(srtp: int, lines: tuple[str, ...], served: int) -> None:
     peer = Peer(srtp)
     assert media_lines(peer.offered(*lines)) == [f"audio {served}"]
     assert kinds(peer.answers()) == (["audio", "-audio"] if served == 1 else ["-audio", "audio"])
@@ -247,7 +243,7 @@ def test_of_several_audio_lines_the_best_that_can_be_served_is(srtp: int, lines:
         (DISABLED, ("m=audio 0 RTP/AVP 0",), "m=audio 0 RTP/AVP 0"),
     ],
 )
-def test_if_none_can_be_served_pjsip_gets_one_to_refuse(srtp: int, lines: tuple[str, ...], given: str) -> None:
+def test_if_no_line_can_be_served_pjsip_gets_one_to_reject(srtp: int, lines: tuple[str, ...], given: str) -> None:
     heard = Peer(srtp).offered(*lines)
     assert given in heard
     assert BAD not in heard
@@ -265,18 +261,18 @@ def test_our_own_offers_keep_the_lines() -> None:
     assert media_lines(peer.answered(*audio(4004))) == []
 
 
-def test_the_lines_are_the_last_answered_offers() -> None:
+def test_the_lines_are_those_of_the_last_answered_offer() -> None:
     peer = Peer()
     peer.offered(*audio(4000))
     peer.answers()
-    peer.offered(*VIDEO, *VIDEO, "m=audio 4000 RTP/AVP 111")  # refused: no answer is written
+    peer.offered(*VIDEO, *VIDEO, "m=audio 4000 RTP/AVP 111")  # rejected: no answer is written
     assert kinds(peer.offers()) == ["audio"]
     peer.offered(*audio(4000), *VIDEO)
     assert kinds(peer.answers()) == ["audio", "-video"]
     assert kinds(peer.answers()) == ["audio", "-video"]  # 183, then 200
 
 
-def test_audio_stays_in_its_line_while_it_can_and_moves_with_the_far_end() -> None:
+def test_audio_stays_in_its_line_unless_the_far_end_moves_it() -> None:
     peer = Peer()
     peer.offered(*VIDEO, *audio(4000))
     peer.answers()
@@ -286,7 +282,7 @@ def test_audio_stays_in_its_line_while_it_can_and_moves_with_the_far_end() -> No
     assert kinds(peer.answers()) == ["audio", "-audio"]
 
 
-def test_audio_at_port_0_is_on_hold_until_it_is_put_back() -> None:
+def test_audio_at_port_0_is_on_hold_until_it_has_a_port_again() -> None:
     peer = Peer(MANDATORY)
     peer.offered(*audio(4000, SECURE), GOOD)
     peer.answers()
@@ -301,14 +297,14 @@ def test_audio_at_port_0_is_on_hold_until_it_is_put_back() -> None:
     assert kinds(peer.answers()) == ["audio", "-video"]
 
 
-def test_a_fax_in_the_place_of_audio_is_refused_as_a_whole() -> None:
+def test_a_fax_instead_of_audio_is_rejected_as_a_whole() -> None:
     peer = Peer()
     peer.offered(*audio(4000))
     peer.answers()
     assert media_lines(peer.offered("m=audio 0 RTP/AVP 0", "m=image 4000 udptl t38")) == ["audio 0"]
 
 
-def test_the_version_grows_by_one_with_each_change_and_not_without_one() -> None:
+def test_the_version_increases_by_one_with_each_change_only() -> None:
     peer = Peer()
     peer.offered(*audio(4000))
     assert version(peer.answers()) == 70
@@ -342,13 +338,13 @@ def test_the_version_grows_by_one_with_each_change_and_not_without_one() -> None
         (DISABLED, ("m=audio 4000 RTP/AVP 111",), 0),
     ],
 )
-def test_an_answer_that_cannot_be_served_is_one_that_declines(srtp: int, lines: tuple[str, ...], port: int) -> None:
+def test_an_answer_that_cannot_be_served_counts_as_declined(srtp: int, lines: tuple[str, ...], port: int) -> None:
     peer = Peer(srtp)
     peer.offers(OWN_PORT, *([GOOD] if srtp else []))
     assert media_lines(peer.answered(*lines)) == [f"audio {port}"]
 
 
-# ---------------------------------------------------------------- hostile ones
+# ---------------------------------------------------------------- hostile descriptions
 
 
 @pytest.mark.parametrize(
@@ -369,17 +365,17 @@ def test_an_answer_that_cannot_be_served_is_one_that_declines(srtp: int, lines: 
         description([*audio(4000), "sendonly"]),
     ],
 )
-def test_what_is_no_description_is_given_to_pjsip_as_none(sdp: str) -> None:
+def test_pjsip_gets_an_invalid_description_as_none(sdp: str) -> None:
     assert Peer().reads(sdp) == "?\r\n"
 
 
-def test_an_offer_whose_answer_would_fit_no_message_is_refused() -> None:
+def test_an_offer_whose_answer_would_exceed_a_message_is_rejected() -> None:
     assert Peer().offered(*["m=a 9 b c"] * 5000, *audio(4000)) != "?\r\n"
     assert Peer().offered(*["m=a 9 b c"] * 5900, *audio(4000)) == "?\r\n"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r"])
-def test_lines_may_end_otherwise_and_the_last_one_not_at_all(end: str) -> None:
+def test_lines_may_have_other_ends_and_the_last_one_none(end: str) -> None:
     offer = description([*audio(4000), "a=sendonly"]).rstrip()
     assert Peer().reads(offer.replace("\r\n", end)) == Peer().reads("\r\n" + offer + "\r\n\r\n")
 
@@ -407,7 +403,7 @@ def test_the_longest_description_takes_milliseconds(lines: list[str]) -> None:
     assert min(seconds() for _ in range(5)) < 0.05
 
 
-def test_spoiled_descriptions_are_read_or_refused() -> None:
+def test_corrupted_descriptions_are_read_or_rejected() -> None:
     chance = random.Random(4566)  # noqa: S311 (the same each time)
     whole = description(
         [*VIDEO, *audio(4000), GOOD, "a=ptime:20", "c=IN IP4 10.0.0.9", "a=sendonly", *audio(0)]

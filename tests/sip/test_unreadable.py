@@ -1,4 +1,4 @@
-"""Messages of which PJSIP cannot read a part: what it is given instead, by the places that it reports."""
+"""Messages that PJSIP cannot parse in part, and what it gets instead, by the positions that it reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def amended(text: bytes, *found: bytes) -> tuple[int, bytes, int, str]:
     ],
     ids=["another scheme", "folded", "empty parameters", "several challenges", "no digest", "a long list"],
 )
-def test_a_needless_header_is_left_out_or_written_so_that_it_can_be_read(header: bytes, instead: bytes) -> None:
+def test_a_dispensable_header_is_dropped_or_made_readable(header: bytes, instead: bytes) -> None:
     kind, text, _, _ = amended(message(header, b"X-Next: 1"), header)
     assert kind == pj.FrameMessage
     name = header.partition(b":")[0].lower()
@@ -39,21 +39,21 @@ def test_a_needless_header_is_left_out_or_written_so_that_it_can_be_read(header:
     assert text == message(*([line] if line else []), b"X-Next: 1")
 
 
-def test_several_headers_of_one_list_are_one_in_which_nothing_is_twice() -> None:
+def test_repeated_list_headers_are_merged_without_duplicates() -> None:
     first, second = b"Require: " + b", ".join([b"timer"] * 32), b"Require: foo"
     _, text, _, _ = amended(message(first, b"X-Next: 1", second), second)
     assert text == message(b"require: timer, foo", b"X-Next: 1")
 
 
 @pytest.mark.parametrize("header", [b"no colon", b"Bad Name: 1", b"Max-Forwards: x", b"m: junk", b"Record-Route: junk"])
-def test_an_invite_is_refused_by_what_a_response_needs(header: bytes) -> None:
+def test_an_invite_with_an_indispensable_unreadable_header_is_rejected(header: bytes) -> None:
     kind, text, status, reason = amended(message(header), header)
     assert (kind, status) == (pj.FrameRefused, 400)
     assert reason
     assert text == message(b"Content-Length: 0").removesuffix(b"v=0")
 
 
-def test_a_bye_is_not_refused_for_a_header() -> None:
+def test_a_bye_is_not_rejected_for_a_header() -> None:
     start, sequence = START.replace(b"INVITE", b"BYE"), b"CSeq: 2 BYE"
     text = message(b"no colon", b"Max-Forwards: x", start=start, sequence=sequence)
     kind, left, _, _ = amended(text, b"Max-Forwards")
@@ -69,14 +69,14 @@ def test_a_bye_is_not_refused_for_a_header() -> None:
         (b"INVITE sip:a@b SIP/3.0", 505),
     ],
 )
-def test_a_request_line_that_cannot_be_read_has_its_status(start: bytes, status: int) -> None:
+def test_an_unreadable_request_line_has_its_status(start: bytes, status: int) -> None:
     kind, text, got, _ = amended(message(start=start), b"INVITE")
     assert (kind, got) == (pj.FrameRefused, status)
     assert text.startswith(b"INVITE sip:unreadable.invalid SIP/2.0\r\n")
 
 
 @pytest.mark.parametrize("name", [b"From", b"To", b"CSeq"])
-def test_what_a_response_copies_has_a_stand_in_with_the_tag(name: bytes) -> None:
+def test_a_header_that_a_response_copies_is_replaced_with_its_tag(name: bytes) -> None:
     text = message().replace(b"<sip:", b'"x;tag=no" <sip: ').replace(b"CSeq: 1", b"CSeq: 9999999999")
     kind, left, status, reason = amended(text, name)
     assert (kind, status, reason) == (pj.FrameRefused, 400, f"{name.decode()} cannot be read")
@@ -89,11 +89,11 @@ def test_what_a_response_copies_has_a_stand_in_with_the_tag(name: bytes) -> None
 
 
 @pytest.mark.parametrize("name", [b"Via", b"Call-ID"])
-def test_without_a_way_back_there_is_no_response(name: bytes) -> None:
+def test_without_a_readable_via_or_call_id_there_is_no_response(name: bytes) -> None:
     assert amended(message(), name)[0] == pj.FrameNone
 
 
-def test_of_a_response_every_header_is_left_out_but_a_status_line_is_needed() -> None:
+def test_a_response_loses_any_header_but_needs_its_status_line() -> None:
     text = message(b"Contact: junk", b"no colon", start=b"SIP/2.0 200 OK")
     assert amended(text, b"Contact")[:2] == (pj.FrameMessage, message(start=b"SIP/2.0 200 OK"))
     assert amended(text, b"SIP/2.0")[0] == pj.FrameNone
@@ -102,6 +102,6 @@ def test_of_a_response_every_header_is_left_out_but_a_status_line_is_needed() ->
 @pytest.mark.parametrize(
     "text", [b"", b"\r\n", b"INVITE", b"INVITE \r\n:\r\n", b"a b SIP/2.0\r\n \r\n:::", b"\xff\x00 \xff"]
 )
-def test_no_text_is_too_odd(text: bytes) -> None:
+def test_any_text_can_be_rewritten(text: bytes) -> None:
     kind, *_ = pj.withoutUnreadable(text, [0, 1, 5, 70_000])
     assert kind in (pj.FrameNone, pj.FrameRefused)
