@@ -39,10 +39,10 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def make_centre(
+async def make_client(
     simulator: Simulator, http: HttpClient, recorder: Recorder, clock: Clock
 ) -> AsyncIterator[MakeCentre]:
-    """Makes centres of the simulator's demo tenant; other keywords change the configuration."""
+    """A factory of clients for the simulator's demo tenant; keywords change the configuration."""
     made: list[CxoneClient] = []
 
     def make(
@@ -54,7 +54,7 @@ async def make_centre(
         transcript_seconds: float = 2.0,
         **changes: object,
     ) -> CxoneClient:
-        centre = CxoneClient(
+        cxone = CxoneClient(
             client,
             config_for(issuer or simulator.url, tenant, **changes),
             http,
@@ -63,17 +63,17 @@ async def make_centre(
             transcript_seconds=transcript_seconds,
             clock=clock,
         )
-        made.append(centre)
-        return centre
+        made.append(cxone)
+        return cxone
 
     yield make
-    for centre in made:
-        await centre.close()
+    for cxone in made:
+        await cxone.close()
 
 
 @pytest.fixture
 def refusing_address() -> Iterator[str]:
-    """An address that refuses connections for as long as the test runs: bound, and nobody listens."""
+    """An address that refuses connections during the test: bound, but without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{held.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What the tests of `sipbridge.cxone` stand on: a simulator to talk to, a clock to turn, an ear for events."""
+"""Helpers for tests of `sipbridge.cxone`: a simulator, a fake clock, a recorder of events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sipbridge.simulators.cxone import DEMO_TENANT, Tenant
 
 
 class Clock:
-    """A monotonic clock that stands still until it is advanced."""
+    """A monotonic clock that only `advance` moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Recorder:
-    """An `Observer` that remembers."""
+    """An `Observer` that records events."""
 
     def __init__(self) -> None:
         self.events: list[CallEvent] = []
@@ -51,12 +51,12 @@ class Recorder:
             await self._changed.wait()
 
 
-async def unnoted(_: SignalResult) -> None:
-    """A `SignalNote` for tests that are about something else."""
+async def ignore_note(_: SignalResult) -> None:
+    """A `SignalNote` that does nothing."""
 
 
 class Simulator:
-    """The simulator's own endpoints, over HTTP."""
+    """A client of the simulator's own endpoints."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -64,32 +64,32 @@ class Simulator:
 
     async def fault(self, endpoint: str, **what: object) -> None:
         body = io.BytesIO(orjson.dumps({"endpoint": endpoint, **what}))
-        async with self._session.post(f"{self.url}/simulator/faults", data=body) as answer:
-            assert answer.status == 201, await answer.text()
+        async with self._session.post(f"{self.url}/simulator/faults", data=body) as response:
+            assert response.status == 201, await response.text()
 
     async def clear_faults(self) -> None:
-        async with self._session.delete(f"{self.url}/simulator/faults") as answer:
-            assert answer.status == 204
+        async with self._session.delete(f"{self.url}/simulator/faults") as response:
+            assert response.status == 204
 
     async def signals(self, **query: str) -> list[dict[str, Any]]:
-        async with self._session.get(f"{self.url}/simulator/signals", params=query) as answer:
-            found: list[dict[str, Any]] = (await answer.json())["signals"]
+        async with self._session.get(f"{self.url}/simulator/signals", params=query) as response:
+            found: list[dict[str, Any]] = (await response.json())["signals"]
             return found
 
     async def transcripts(self) -> list[dict[str, Any]]:
-        async with self._session.get(f"{self.url}/simulator/transcripts") as answer:
-            found: list[dict[str, Any]] = (await answer.json())["transcripts"]
+        async with self._session.get(f"{self.url}/simulator/transcripts") as response:
+            found: list[dict[str, Any]] = (await response.json())["transcripts"]
             return found
 
     async def requests(self, endpoint: str) -> dict[str, int]:
-        """How often that endpoint gave each answer."""
-        async with self._session.get(f"{self.url}/simulator/requests") as answer:
-            counts: dict[str, int] = (await answer.json()).get(endpoint, {})
+        """Return how often that endpoint gave each response."""
+        async with self._session.get(f"{self.url}/simulator/requests") as response:
+            counts: dict[str, int] = (await response.json()).get(endpoint, {})
             return counts
 
 
 def config_for(issuer: str, tenant: Tenant = DEMO_TENANT, **changes: object) -> CxoneConfig:
-    """The configuration that fits a tenant of the simulator."""
+    """Return the configuration for a tenant of the simulator."""
     fitting = {
         "issuer": issuer,
         "client_id": tenant.client_id,
@@ -103,7 +103,7 @@ def config_for(issuer: str, tenant: Tenant = DEMO_TENANT, **changes: object) -> 
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[str]:
-    """A server that takes connections and never says a word; gives its address."""
+    """Run a server that accepts connections and never responds; yield its address."""
     writers: list[asyncio.StreamWriter] = []
 
     async def keep(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,7 @@ from sipbridge.calls.ports import SignalResult
 from sipbridge.cxone.breaker import Breaker
 
 from .conftest import MakeCentre
-from .support import Clock, Simulator, unnoted
+from .support import Clock, Simulator, ignore_note
 
 
 def opened(clock: Clock, retry_after: float | None = None) -> Breaker:
@@ -81,70 +81,70 @@ def test_the_breaker_respects_retry_after_within_a_limit(clock: Clock, retry_aft
 
 
 async def test_signals_are_undelivered_at_once_while_the_breaker_is_open(
-    make_centre: MakeCentre, simulator: Simulator, clock: Clock
+    make_client: MakeCentre, simulator: Simulator, clock: Clock
 ) -> None:
-    centre = make_centre()
+    cxone = make_client()
     await simulator.fault("signal", status=504, times=5)
     for _ in range(5):
-        assert await centre.signal("1", {}, unnoted) is SignalResult.UNKNOWN
-    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+        assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNKNOWN
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"504": 5}
 
     clock.advance(10)
-    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
-    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.ACCEPTED
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.ACCEPTED
 
 
 async def test_the_retry_after_of_a_busy_cxone_holds_signals_back(
-    make_centre: MakeCentre, simulator: Simulator, clock: Clock
+    make_client: MakeCentre, simulator: Simulator, clock: Clock
 ) -> None:
-    centre = make_centre()
+    cxone = make_client()
     await simulator.fault("signal", status=429, retry_after=60, times=5)
     for _ in range(6):
-        assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+        assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     clock.advance(59)
-    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"429": 5}
     clock.advance(1)
-    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.ACCEPTED
 
 
 async def test_a_signal_that_waits_for_a_retry_gives_up_when_the_breaker_opens(
-    make_centre: MakeCentre, simulator: Simulator
+    make_client: MakeCentre, simulator: Simulator
 ) -> None:
-    centre = make_centre()
+    cxone = make_client()
     await simulator.fault("signal", status=504, times=4)
     for _ in range(4):
-        await centre.signal("1", {}, unnoted)
+        await cxone.signal("1", {}, ignore_note)
     await simulator.fault("signal", status=503)
-    assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {"504": 4, "503": 1}
 
 
 async def test_a_missing_token_counts_as_a_failure_and_an_open_breaker_requests_none(
-    make_centre: MakeCentre, simulator: Simulator
+    make_client: MakeCentre, simulator: Simulator
 ) -> None:
-    centre = make_centre()
+    cxone = make_client()
     await simulator.fault("token", status=400, times=None)
     for _ in range(7):
-        assert await centre.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+        assert await cxone.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     assert await simulator.requests("token") == {"400": 5}
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
 async def test_refusals_and_script_errors_do_not_open_the_breaker(
-    make_centre: MakeCentre, simulator: Simulator, status: int
+    make_client: MakeCentre, simulator: Simulator, status: int
 ) -> None:
-    centre = make_centre()
+    cxone = make_client()
     await simulator.fault("signal", status=status, times=8)
     for _ in range(8):
-        await centre.signal("1", {}, unnoted)
-    assert await centre.signal("1", {}, unnoted) is SignalResult.ACCEPTED
+        await cxone.signal("1", {}, ignore_note)
+    assert await cxone.signal("1", {}, ignore_note) is SignalResult.ACCEPTED
 
 
-async def test_each_client_has_its_own_breaker(make_centre: MakeCentre, refusing_address: str) -> None:
-    broken = make_centre("broken", api_url=f"http://{refusing_address}")
+async def test_each_client_has_its_own_breaker(make_client: MakeCentre, refusing_address: str) -> None:
+    broken = make_client("broken", api_url=f"http://{refusing_address}")
     for _ in range(2):
-        await broken.signal("1", {}, unnoted)
-    assert await broken.signal("1", {}, unnoted) is SignalResult.UNDELIVERED
-    assert await make_centre("sound").signal("1", {}, unnoted) is SignalResult.ACCEPTED
+        await broken.signal("1", {}, ignore_note)
+    assert await broken.signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
+    assert await make_client("sound").signal("1", {}, ignore_note) is SignalResult.ACCEPTED

@@ -30,7 +30,7 @@ async def test_the_tenant_of_the_id_token_names_the_api(discovery: Discovery, si
 
 
 async def test_a_tenant_may_be_a_number(discovery: Discovery, simulator: Simulator) -> None:
-    with pytest.raises(CxoneError, match="responded with 404"):  # asked, and not known there
+    with pytest.raises(CxoneError, match="responded with 404"):  # of the simulator
         await discovery.api_url(id_token(iss=simulator.url, tenantId=4599999))
 
 

@@ -18,7 +18,7 @@ from sipbridge.handoffs.outcome import Result
 from sipbridge.simulators.cxone import DEMO_TENANT, running_simulator
 
 from .conftest import MakeCentre
-from .support import Clock, Recorder, Simulator, config_for, unnoted
+from .support import Clock, Recorder, Simulator, config_for, ignore_note
 
 OTHER_TENANT = DEMO_TENANT.model_copy(
     update={
@@ -136,12 +136,12 @@ async def test_only_the_token_in_use_is_dropped(tokens: TokenSource, simulator: 
     assert await simulator.requests("token") == {"200": 2}
 
 
-async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
+async def test_clients_never_share_a_token(make_client: MakeCentre) -> None:
     async with running_simulator([DEMO_TENANT, OTHER_TENANT]) as url, aiohttp.ClientSession() as control:
-        ours, theirs = make_centre("ours", issuer=url), make_centre("theirs", issuer=url, tenant=OTHER_TENANT)
+        ours, theirs = make_client("ours", issuer=url), make_client("theirs", issuer=url, tenant=OTHER_TENANT)
         for _ in range(2):
             results = await asyncio.gather(
-                ours.signal("our-contact", {}, unnoted), theirs.signal("their-contact", {}, unnoted)
+                ours.signal("our-contact", {}, ignore_note), theirs.signal("their-contact", {}, ignore_note)
             )
             assert set(results) == {SignalResult.ACCEPTED}
         signals = await Simulator(url, control).signals()
@@ -154,9 +154,9 @@ async def test_clients_never_share_a_token(make_centre: MakeCentre) -> None:
 
 @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "access_key_id", "access_key_secret"])
 async def test_wrong_credentials_are_tried_once_and_are_a_client_error(
-    make_centre: MakeCentre, simulator: Simulator, recorder: Recorder, wrong: str
+    make_client: MakeCentre, simulator: Simulator, recorder: Recorder, wrong: str
 ) -> None:
-    assert await make_centre(**{wrong: "wrong"}).signal("1", {}, unnoted) is SignalResult.UNDELIVERED
+    assert await make_client(**{wrong: "wrong"}).signal("1", {}, ignore_note) is SignalResult.UNDELIVERED
     [event] = recorder.events
     assert isinstance(event, TokenRequested)
     assert (event.client, event.result) == ("acme", Result.CLIENT_ERROR)
@@ -164,9 +164,9 @@ async def test_wrong_credentials_are_tried_once_and_are_a_client_error(
 
 
 async def test_the_message_says_what_to_check_and_no_secret(
-    make_centre: MakeCentre, caplog: pytest.LogCaptureFixture
+    make_client: MakeCentre, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await make_centre(access_key_secret="not-the-right-one").warm_up()
+    await make_client(access_key_secret="not-the-right-one").warm_up()
     assert "check cxone.access_key_id and cxone.access_key_secret" in caplog.text
     assert "not-the-right-one" not in caplog.text
     assert {vars(record).get("client") for record in caplog.records if record.name.startswith("sipbridge")} == {"acme"}
@@ -287,13 +287,13 @@ async def test_an_id_token_that_is_not_needed_is_not_read(
 async def test_a_byte_order_mark_and_blanks_around_json_are_ignored(
     tokens: TokenSource, simulator: Simulator, before: str, behind: str, content_type: str
 ) -> None:
-    answers = {
+    responses = {
         "discovery": {"token_endpoint": f"{simulator.url}/auth/token"},
         "token": {"access_token": "t", "id_token": simulator_id_token(simulator)},
         "configuration": {"api_endpoint": f" {simulator.url}/ "},
     }
-    for endpoint, answer in answers.items():
-        await simulator.fault(endpoint, body=f"{before}{json.dumps(answer)}{behind}", content_type=content_type)
+    for endpoint, response in responses.items():
+        await simulator.fault(endpoint, body=f"{before}{json.dumps(response)}{behind}", content_type=content_type)
     access = await tokens.get()
     assert (access.token, access.api_url) == ("t", simulator.url)
 
@@ -312,18 +312,18 @@ async def test_closing_ends_the_requests_that_wait(tokens: TokenSource, simulato
         await waiter
 
 
-async def test_warm_up_fetches_the_token_before_the_first_call(make_centre: MakeCentre, simulator: Simulator) -> None:
-    centre = make_centre()
-    await centre.warm_up()
+async def test_warm_up_fetches_the_token_before_the_first_call(make_client: MakeCentre, simulator: Simulator) -> None:
+    cxone = make_client()
+    await cxone.warm_up()
     assert await simulator.requests("token") == {"200": 1}
-    await centre.signal("1", {}, unnoted)
+    await cxone.signal("1", {}, ignore_note)
     assert await simulator.requests("token") == {"200": 1}
 
 
 async def test_warm_up_only_warns_if_cxone_is_unreachable(
-    make_centre: MakeCentre, refusing_address: str, caplog: pytest.LogCaptureFixture
+    make_client: MakeCentre, refusing_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     started_at = time.monotonic()
-    await make_centre(issuer=f"http://{refusing_address}").warm_up()
+    await make_client(issuer=f"http://{refusing_address}").warm_up()
     assert time.monotonic() - started_at < 5
     assert "CXone not usable yet" in caplog.text

@@ -9,7 +9,7 @@ from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
 
 from .conftest import MakeCentre
-from .support import Simulator, unnoted
+from .support import Simulator, ignore_note
 
 STARTED_AT = datetime(2025, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 TURNS = (
@@ -47,8 +47,8 @@ def record(*turns: Turn, main_contact_id: str = " 9000 ", handoff_reason: str | 
     )
 
 
-async def test_the_post_has_the_fields_that_tms_expects(make_centre: MakeCentre, simulator: Simulator) -> None:
-    assert await make_centre().post_transcript(record(*TURNS, handoff_reason="asked_for_human"), escalated=True)
+async def test_the_post_has_the_fields_that_tms_expects(make_client: MakeCentre, simulator: Simulator) -> None:
+    assert await make_client().post_transcript(record(*TURNS, handoff_reason="asked_for_human"), escalated=True)
     [posted] = await simulator.transcripts()
     assert posted["body"] == {
         "vendorId": "sipbridge",
@@ -79,8 +79,8 @@ async def test_the_post_has_the_fields_that_tms_expects(make_centre: MakeCentre,
     }
 
 
-async def test_a_conversation_without_a_handoff_is_contained(make_centre: MakeCentre, simulator: Simulator) -> None:
-    assert await make_centre().post_transcript(record(*TURNS), escalated=False)
+async def test_a_conversation_without_a_handoff_is_contained(make_client: MakeCentre, simulator: Simulator) -> None:
+    assert await make_client().post_transcript(record(*TURNS), escalated=False)
     [posted] = await simulator.transcripts()
     details = posted["body"]["selfServiceSessionDetails"]
     assert details["sessionCompletionType"] == "CONTAINED"
@@ -91,51 +91,51 @@ async def test_a_conversation_without_a_handoff_is_contained(make_centre: MakeCe
     "nothing", [record(), record(Turn(role="agent", text=" ")), record(*TURNS, main_contact_id=" ")]
 )
 async def test_an_empty_transcript_is_not_posted(
-    make_centre: MakeCentre, simulator: Simulator, nothing: CallRecord
+    make_client: MakeCentre, simulator: Simulator, nothing: CallRecord
 ) -> None:
-    assert not await make_centre().post_transcript(nothing, escalated=True)
+    assert not await make_client().post_transcript(nothing, escalated=True)
     assert await simulator.requests("transcript") == {}
 
 
 @pytest.mark.parametrize("status", [302, 400, 403, 429, 500, 503])
-async def test_a_post_that_fails_is_not_repeated(make_centre: MakeCentre, simulator: Simulator, status: int) -> None:
+async def test_a_post_that_fails_is_not_repeated(make_client: MakeCentre, simulator: Simulator, status: int) -> None:
     await simulator.fault("transcript", status=status)
-    centre = make_centre()
-    assert not await centre.post_transcript(record(*TURNS), escalated=True)
+    cxone = make_client()
+    assert not await cxone.post_transcript(record(*TURNS), escalated=True)
     assert await simulator.requests("transcript") == {str(status): 1}
-    assert await centre.post_transcript(record(*TURNS), escalated=True)
+    assert await cxone.post_transcript(record(*TURNS), escalated=True)
     assert await simulator.requests("token") == {"200": 1}
 
 
-async def test_a_refused_token_is_replaced_for_the_next_signal(make_centre: MakeCentre, simulator: Simulator) -> None:
+async def test_a_refused_token_is_replaced_for_the_next_signal(make_client: MakeCentre, simulator: Simulator) -> None:
     await simulator.fault("transcript", expire_tokens=True)
-    centre = make_centre()
-    assert not await centre.post_transcript(record(*TURNS), escalated=True)
-    await centre.signal("4711", {}, unnoted)
+    cxone = make_client()
+    assert not await cxone.post_transcript(record(*TURNS), escalated=True)
+    await cxone.signal("4711", {}, ignore_note)
     assert await simulator.requests("signal") == {"202": 1}
 
 
 @pytest.mark.parametrize("endpoint", ["token", "transcript"])
 async def test_a_slow_cxone_is_given_up_at_the_time_limit(
-    make_centre: MakeCentre, simulator: Simulator, endpoint: str
+    make_client: MakeCentre, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault(endpoint, latency_seconds=60)
     started_at = time.monotonic()
-    assert not await make_centre(transcript_seconds=0.3).post_transcript(record(*TURNS), escalated=True)
+    assert not await make_client(transcript_seconds=0.3).post_transcript(record(*TURNS), escalated=True)
     assert time.monotonic() - started_at < 1.9
 
 
 @pytest.mark.parametrize("reset", ["before", "after"])
-async def test_a_reset_is_not_repeated(make_centre: MakeCentre, simulator: Simulator, reset: str) -> None:
+async def test_a_reset_is_not_repeated(make_client: MakeCentre, simulator: Simulator, reset: str) -> None:
     await simulator.fault("transcript", reset=reset)
-    assert not await make_centre().post_transcript(record(*TURNS), escalated=True)
+    assert not await make_client().post_transcript(record(*TURNS), escalated=True)
     assert await simulator.requests("transcript") == {"reset": 1}
 
 
-async def test_nothing_is_posted_while_the_breaker_is_open(make_centre: MakeCentre, simulator: Simulator) -> None:
-    centre = make_centre()
+async def test_nothing_is_posted_while_the_breaker_is_open(make_client: MakeCentre, simulator: Simulator) -> None:
+    cxone = make_client()
     await simulator.fault("signal", status=504, times=5)
     for _ in range(5):
-        await centre.signal("4711", {}, unnoted)
-    assert not await centre.post_transcript(record(*TURNS), escalated=True)
+        await cxone.signal("4711", {}, ignore_note)
+    assert not await cxone.post_transcript(record(*TURNS), escalated=True)
     assert await simulator.requests("transcript") == {}

@@ -16,16 +16,16 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSCloseCode, WSMsgTy
 from sipbridge.simulators.echo_agent import FAREWELL, GREETING, PATH, EchoAgent, main
 from tests.harness.media.g711 import MULAW
 
-KEYS = "43#"
+DIGITS = "43#"
 HANDOFF = {"destination": "sales", "reason": "asked_for_human"}
 STREAM = "MZ" + "0" * 31 + "1"
-RUN = [sys.executable, "-m", "sipbridge", "agent", "--listen", "127.0.0.1:0", "--keys", KEYS]
+RUN = [sys.executable, "-m", "sipbridge", "agent", "--listen", "127.0.0.1:0", "--keys", DIGITS]
 
 Output = pytest.CaptureFixture[str]
 
 
 class Bridge:
-    """The bridge's side of a socket."""
+    """The bridge's end of a socket."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -40,12 +40,12 @@ class Bridge:
     async def hear(self, audio: bytes) -> None:
         await self.send("media", {"track": "inbound", "payload": base64.b64encode(audio).decode()})
 
-    async def press(self, keys: str) -> None:
-        for key in keys:
-            await self.send("dtmf", {"track": "inbound_track", "digit": key})
+    async def press(self, digits: str) -> None:
+        for digit in digits:
+            await self.send("dtmf", {"track": "inbound_track", "digit": digit})
 
     async def next(self, event: str) -> Any:  # noqa: ANN401 (JSON)
-        """The next message, which is that event: its content."""
+        """Return the content of the next message, which must be that event."""
         message = await self.socket.receive_json(timeout=5)
         assert (message["event"], message["streamSid"]) == (event, STREAM)
         return message[event]
@@ -62,7 +62,7 @@ class Bridge:
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
     """The address of a running agent."""
-    runner = web.AppRunner(EchoAgent(KEYS, HANDOFF).app())
+    runner = web.AppRunner(EchoAgent(DIGITS, HANDOFF).app())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"ws://127.0.0.1:{runner.addresses[0][1]}{PATH}"
@@ -87,7 +87,7 @@ def test_its_notes_are_audible_and_do_not_click(words: bytes) -> None:
     assert max(levels) > 7000
     assert min(levels) < -7000
     steps = max(abs(after - before) for before, after in pairwise(levels))
-    assert steps < 8000  # that of its highest note at its loudest is about 6,200
+    assert steps < 8000  # the highest note at its loudest has about 6,200
     assert abs(levels[0]) < 100
     assert abs(levels[-1]) < 100
 
@@ -106,7 +106,7 @@ async def test_the_digit_sequence_triggers_a_goodbye_and_then_the_handoff(bridge
     await bridge.past_greeting()
     await bridge.hear(bytes(160))
     await bridge.audio()
-    await bridge.press(f"1{KEYS}")
+    await bridge.press(f"1{DIGITS}")
     assert await bridge.audio() == FAREWELL
     assert await bridge.next("handoff") == {**HANDOFF, "data": {"echoed_seconds": 0.02}}
 
@@ -120,7 +120,7 @@ async def test_other_digits_trigger_no_handoff(bridge: Bridge) -> None:
 
 async def test_the_echo_stops_at_the_request_and_resumes_if_it_is_refused(bridge: Bridge) -> None:
     await bridge.past_greeting()
-    await bridge.press(KEYS)
+    await bridge.press(DIGITS)
     await bridge.audio()
     await bridge.next("handoff")
     await bridge.hear(b"quiet" * 32)
@@ -141,8 +141,8 @@ async def test_each_caller_has_a_separate_digit_sequence(bridge: Bridge, url: st
         other = Bridge(other_socket)
         await bridge.past_greeting()
         await other.past_greeting()
-        await bridge.press(KEYS[:-1])
-        await other.press(KEYS[-1])
+        await bridge.press(DIGITS[:-1])
+        await other.press(DIGITS[-1])
         for one in (bridge, other):
             await one.hear(b"x" * 160)
             assert await one.audio() == b"x" * 160
@@ -150,7 +150,7 @@ async def test_each_caller_has_a_separate_digit_sequence(bridge: Bridge, url: st
 
 async def test_each_event_prints_one_line(bridge: Bridge, capsys: Output) -> None:
     await bridge.past_greeting()
-    await bridge.press(KEYS)
+    await bridge.press(DIGITS)
     await bridge.audio()
     await bridge.next("handoff")
     await bridge.send("handoff", {"id": "c1", "state": "handoff_initiated"})
@@ -178,7 +178,7 @@ async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.S
     program = await asyncio.create_subprocess_exec(*RUN, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert program.stdout is not None
     line = (await program.stdout.readline()).decode()
-    found = re.fullmatch(rf"agent ready: (ws://127\.0\.0\.1:\d+{PATH}), hands off on {KEYS}\n", line)
+    found = re.fullmatch(rf"agent ready: (ws://127\.0\.0\.1:\d+{PATH}), hands off on {DIGITS}\n", line)
     assert found, line
     async with ClientSession() as session, session.ws_connect(found[1]) as connected:
         await Bridge(connected).past_greeting()
@@ -192,7 +192,7 @@ async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.S
 def test_an_address_in_use_is_one_line_of_error(capsys: Output) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-        assert main("127.0.0.1", port, KEYS, HANDOFF) == 1
+        assert main("127.0.0.1", port, DIGITS, HANDOFF) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"cannot listen on 127.0.0.1:{port}: ")

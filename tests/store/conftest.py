@@ -18,7 +18,7 @@ OpenStore = Callable[[], RecordStore]
 
 @dataclass
 class Writer:
-    """The store's own writing connection, and the statements it has run."""
+    """The store's write connection and the statements that it has run."""
 
     connection: sqlite3.Connection | None = None
     statements: list[str] = field(default_factory=list)

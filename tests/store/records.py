@@ -1,4 +1,4 @@
-"""Records for tests, of whatever part."""
+"""Records for tests of any package."""
 
 from __future__ import annotations
 

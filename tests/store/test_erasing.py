@@ -1,4 +1,4 @@
-"""What is erased is gone: from what is found, from the file, and from what was still on its way."""
+"""Erased records are removed from query results, from the file and from the backlog."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def secret_record(call_id: str = "call-1") -> CallRecord:
 
 
 def bytes_in(path: Path) -> bytes:
-    """All that the files of the database hold."""
+    """Return the contents of all files of the database."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob("calls.db*")))
 
 
-async def no_longer(probe: Callable[[], bool]) -> None:
-    """Return once it is no longer so."""
+async def until_false(probe: Callable[[], bool]) -> None:
+    """Wait until the probe returns False."""
     async with asyncio.timeout(10):
-        while probe():  # noqa: ASYNC110 (nothing tells of it)
+        while probe():  # noqa: ASYNC110 (there is no notification)
             await asyncio.sleep(0.01)
 
 
 async def fill(store: RecordStore) -> None:
-    """Records around those that are erased, so that pages are shared; each put twice, as a call does."""
+    """Put records around those that are erased, so that they share pages; each twice, as a call does."""
     for n in range(20):
         await asyncio.gather(
             store.put(make_record(f"a-{n}")),
@@ -80,7 +80,7 @@ async def test_a_reader_in_another_process_delays_the_erasure_and_no_put(
             assert await store.delete_shared("acme", "billing", "contact-1") == 40
             await store.put(make_record("after"))
         other.execute("COMMIT")
-    await no_longer(lambda: SECRET.encode() in bytes_in(path))
+    await until_false(lambda: SECRET.encode() in bytes_in(path))
 
 
 async def test_an_erasure_affects_its_project_only(store: RecordStore) -> None:
@@ -138,7 +138,7 @@ async def test_records_that_are_too_old_are_erased_from_the_files(path: Path) ->
     store = SqliteStore(path, retention=timedelta(seconds=1))
     await store.put(secret_record())
     assert SECRET.encode() in bytes_in(path)
-    await no_longer(lambda: SECRET.encode() in bytes_in(path))
+    await until_false(lambda: SECRET.encode() in bytes_in(path))
     assert await store.get("acme", "billing", "call-1") is None
     await store.close()
 
@@ -154,7 +154,7 @@ async def test_a_corrupt_file_that_was_moved_aside_is_deleted_with_age(
     long_ago = old.stat().st_mtime - 25 * 3600
     os.utime(old, (long_ago, long_ago))
     reopen()
-    await no_longer(old.exists)
+    await until_false(old.exists)
     assert young.exists()
 
 
@@ -182,4 +182,4 @@ async def test_a_clock_changed_by_a_year_erases_nothing(
             newest: int = reader.execute("SELECT max(updated_at) FROM calls").fetchone()[0]
         return newest > right() * 1e6
 
-    await no_longer(is_kept_longer)
+    await until_false(is_kept_longer)

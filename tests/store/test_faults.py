@@ -1,4 +1,4 @@
-"""What becomes of records where the file fails: none is lost while the process lives."""
+"""Records while the file fails: none is lost as long as the process runs."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Another process writes, and does not come to an end."""
+    """Hold the database locked, as another process with an open transaction would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
         yield
 
 
 async def names_in(path: Path, *expected: str) -> None:
-    """Return once the file has these calls, and no other, in the order in which they were put."""
+    """Wait until the file has exactly these calls, in the order of their puts."""
     async with asyncio.timeout(30):
-        while _names(path) != list(expected):  # noqa: ASYNC110 (nothing tells of a retry)
+        while _names(path) != list(expected):  # noqa: ASYNC110 (a retry sends no notification)
             await asyncio.sleep(0.01)
 
 
@@ -60,20 +60,20 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-async def said(caplog: pytest.LogCaptureFixture, words: str) -> None:
-    """Return once the log has these words."""
+async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until the log has this text."""
     async with asyncio.timeout(30):
-        while words not in caplog.text:  # noqa: ASYNC110 (the log tells nobody)
+        while words not in caplog.text:  # noqa: ASYNC110 (the log sends no notification)
             await asyncio.sleep(0.01)
 
 
-async def put_in_vain(store: RecordStore, call_id: str, **changes: object) -> None:
+async def put_fails(store: RecordStore, call_id: str, **changes: object) -> None:
     with pytest.raises(StoreError, match="could not be written"):
         await store.put(make_record(call_id, **changes))
 
 
-async def put_at_last(store: RecordStore, call_id: str) -> None:
-    """Put a record once the store takes it again."""
+async def put_until_stored(store: RecordStore, call_id: str) -> None:
+    """Put a record, with retries until the store accepts it."""
     async with asyncio.timeout(30):
         while True:
             with suppress(StoreError):
@@ -84,20 +84,20 @@ async def put_at_last(store: RecordStore, call_id: str) -> None:
 
 @asynccontextmanager
 async def failing(store: RecordStore, path: Path) -> AsyncIterator[None]:
-    """The file is locked, and the store has found out."""
+    """Keep the file locked, after the store has found out."""
     with locked(path):
-        await put_in_vain(store, "finds out")
+        await put_fails(store, "finds out")
         yield
 
 
 async def test_puts_to_a_locked_file_are_written_later_in_order(path: Path, store: RecordStore) -> None:
     await store.put(make_record("before"))
     async with failing(store, path):
-        await put_in_vain(store, "b")
-        await put_in_vain(store, "a")
+        await put_fails(store, "b")
+        await put_fails(store, "a")
         assert _names(path) == ["before"]
     await names_in(path, "before", "finds out", "b", "a")
-    await put_at_last(store, "after")
+    await put_until_stored(store, "after")
     assert _names(path)[-1] == "after"
 
 
@@ -108,17 +108,17 @@ async def test_no_put_waits_while_the_file_fails(
     store = reopen()
     async with failing(store, path), asyncio.timeout(0.5):
         for n in range(100):
-            await put_in_vain(store, f"call-{n}")
+            await put_fails(store, f"call-{n}")
 
 
 async def test_pending_records_are_found(path: Path, store: RecordStore) -> None:
     await store.put(make_record("old", handoff=make_handoff()))
     async with failing(store, path):
         ended = make_record("new", state=CallState.ENDED, started_at=START.replace(hour=13), handoff=make_handoff())
-        await put_in_vain(store, "new", started_at=ended.started_at)
+        await put_fails(store, "new", started_at=ended.started_at)
         with pytest.raises(StoreError):
             await store.put(ended)
-        await put_in_vain(store, "old", handoff=make_handoff(shared_id="crm-7"))
+        await put_fails(store, "old", handoff=make_handoff(shared_id="crm-7"))
         assert await store.get("acme", "billing", "new") == ended
         assert await store.get("other", "billing", "new") is None
         assert await store.get_shared("acme", "billing", "contact-1") == ended
@@ -134,7 +134,7 @@ async def test_pending_records_are_found(path: Path, store: RecordStore) -> None
 
 async def test_a_full_disk_loses_nothing(path: Path, writer: Writer, store: RecordStore) -> None:
     await store.put(make_record("before"))
-    writer.run("PRAGMA max_page_count = 1")  # SQLite takes the pages in use for the limit
+    writer.run("PRAGMA max_page_count = 1")  # SQLite raises the limit to the pages in use
     with pytest.raises(StoreError, match="full"):
         await store.put(make_record("much", transcript=(Turn(role="agent", text="x" * 16_000),)))
     writer.run("PRAGMA max_page_count = 1000000")
@@ -147,12 +147,12 @@ async def test_a_full_backlog_drops_the_oldest_record_and_logs_it(
     monkeypatch.setattr(backlog, "MAX_RECORDS", 3)
     async with failing(store, path):
         for name in ("a", "b", "c", "d"):
-            await put_in_vain(store, name)
+            await put_fails(store, name)
     async with asyncio.timeout(30):
-        # One that was dropped while it was tried once more may have been written all the same.
-        while _names(path)[-3:] != ["b", "c", "d"]:  # noqa: ASYNC110 (nothing tells of a retry)
+        # A record that was dropped during a retry may have been written all the same.
+        while _names(path)[-3:] != ["b", "c", "d"]:  # noqa: ASYNC110 (a retry sends no notification)
             await asyncio.sleep(0.01)
-    await said(caplog, "records lost: 2")
+    await logged(caplog, "records lost: 2")
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         "too many unwritten records in memory: dropping the oldest"
     ]
@@ -182,8 +182,8 @@ def damage(path: Path) -> None:
     overwrite(path, path.stat().st_size // PAGE // 2 * PAGE, b"\xde\xad\xbe\xef" * (PAGE // 4))
 
 
-def bring_in(path: Path) -> None:
-    """Bring all that was written into the file itself."""
+def checkpoint(path: Path) -> None:
+    """Checkpoint the write-ahead log into the file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
@@ -195,8 +195,8 @@ os.pwrite(os.open(sys.argv[1], os.O_WRONLY), bytes.fromhex(sys.argv[3]), int(sys
 
 
 def overwrite(path: Path, place: int, data: bytes) -> None:
-    """Write into a file, from another process: closing it in this one would let go of SQLite's locks."""
-    subprocess.run([sys.executable, "-c", OVERWRITE, path, str(place), data.hex()], check=True)  # noqa: S603 (our own)
+    """Write into a file from another process: closing it in this one would release SQLite's locks."""
+    subprocess.run([sys.executable, "-c", OVERWRITE, path, str(place), data.hex()], check=True)  # noqa: S603 (this test's own program)
 
 
 def corrupt_files(path: Path) -> list[Path]:
@@ -225,15 +225,15 @@ async def test_a_file_corrupted_while_in_use_is_moved_aside_and_its_intact_rows_
     path: Path, store: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = await fill(store)
-    bring_in(path)
+    checkpoint(path)
     damage(path)
     with pytest.raises(StoreError, match="malformed"):
         await store.list_calls("acme", "billing", limit=1000)
     async with asyncio.timeout(30):
-        while not corrupt_files(path):  # noqa: ASYNC110 (nothing tells of it)
+        while not corrupt_files(path):  # noqa: ASYNC110 (there is no notification)
             await asyncio.sleep(0.01)
-    await put_at_last(store, "after")
-    await said(caplog, "copied into the new database")
+    await put_until_stored(store, "after")
+    await logged(caplog, "copied into the new database")
     found = {record.call_id for record in await store.list_calls("acme", "billing", limit=1000)}
     assert found <= {*before, "after"}
     assert "after" in found
@@ -249,8 +249,8 @@ async def test_a_corrupt_file_is_moved_aside_at_the_start(
     await first.close()
     cut_in_half(path)
     second = reopen()
-    await put_at_last(second, "after")
-    await said(caplog, "copied into the new database")
+    await put_until_stored(second, "after")
+    await logged(caplog, "copied into the new database")
     found = {record.call_id for record in await second.list_calls("acme", "billing", limit=1000)}
     assert "after" in found
     assert found <= {*before, "after"}
@@ -261,16 +261,16 @@ async def test_a_file_overwritten_with_something_else_while_in_use_is_moved_asid
     path: Path, store: RecordStore
 ) -> None:
     await store.put(make_record("before"))
-    bring_in(path)
+    checkpoint(path)
     overwrite(path, 0, b"no database, by any means".ljust(PAGE))
-    await put_at_last(store, "after")
-    await put_at_last(store, "later")
+    await put_until_stored(store, "after")
+    await put_until_stored(store, "later")
     assert {"after", "later"} <= set(_names(path))
     assert corrupt_files(path)[0].read_bytes().startswith(b"no database")
 
 
 async def all_names(store: RecordStore, expected: set[str]) -> set[str]:
-    """Return the calls of the store once they are as many as expected, or after a while."""
+    """Wait until the store has the expected calls, or for a while, and return its calls."""
     names: set[str] = set()
     with suppress(TimeoutError):
         async with asyncio.timeout(30):
@@ -293,7 +293,7 @@ async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_records(
 ) -> None:
     store = reopen()
     await store.put(make_record("before"))
-    assert await store.get("acme", "billing", "before")  # a reader has the file open, too
+    assert await store.get("acme", "billing", "before")  # so that a reader has the file open too
     for name in names:
         path.with_name(name).unlink()
     await store.put(make_record("after"))
@@ -306,7 +306,7 @@ async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_records(
 
 async def test_a_file_deleted_while_idle_is_detected(path: Path, store: RecordStore) -> None:
     await store.put(make_record("before"))
-    os.unlink(path)  # noqa: PTH108 (Path's own is taken for one that blocks)
+    os.unlink(path)  # noqa: PTH108 (ruff takes Path's method for a blocking call)
     await names_in(path, "before")
 
 
@@ -330,12 +330,12 @@ async def test_a_temporarily_missing_folder_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "READERS", 1)  # so that the one that reads now is the one that reads then
+    monkeypatch.setattr(reader, "READERS", 1)  # so that the same thread reads before and after
     store = reopen()
     await store.put(make_record("before"))
     assert await store.get("acme", "billing", "before")
     with moved_away(tmp_path):
-        await put_in_vain(store, "meanwhile")
+        await put_fails(store, "meanwhile")
         assert await store.get("acme", "billing", "before"), "the reader has the file still"
         assert await store.get("acme", "billing", "meanwhile")
         await asyncio.sleep(0.1)
@@ -347,17 +347,17 @@ async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
-    told: list[str] = []
-    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=told.append)
+    settled: list[str] = []
+    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     await store.put(make_record("in time", state=CallState.ENDED))
     async with failing(store, path):
-        await put_in_vain(store, "late", state=CallState.ENDED)
+        await put_fails(store, "late", state=CallState.ENDED)
     await names_in(path, "in time", "finds out", "late")
     await store.delete("acme", "billing", "in time")
     async with asyncio.timeout(30):
-        while len(told) < 2:  # noqa: ASYNC110 (it is a list)
+        while len(settled) < 2:  # noqa: ASYNC110 (a list sends no notification)
             await asyncio.sleep(0.01)
-    assert told == ["late", "in time"]
+    assert settled == ["late", "in time"]
     await store.close()
 
 
@@ -365,15 +365,15 @@ async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
-    told: list[str] = []
-    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=told.append)
+    settled: list[str] = []
+    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
     await asyncio.sleep(0)
     _hold_up_the_loop_until_written(store)
     putting.cancel()
     await asyncio.wait([putting])
     async with asyncio.timeout(10):
-        while told != ["late"]:  # noqa: ASYNC110 (it is a list)
+        while settled != ["late"]:  # noqa: ASYNC110 (a list sends no notification)
             await asyncio.sleep(0.01)
     await store.close()
 
@@ -382,4 +382,4 @@ def _hold_up_the_loop_until_written(store: RecordStore) -> None:
     deadline = time.monotonic() + 10
     while store.waiting and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.05)  # for the writer to tell of it
+    time.sleep(0.05)  # so that the writer can notify the loop

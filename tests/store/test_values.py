@@ -1,4 +1,4 @@
-"""Whatever a handoff is asked for with: it is refused, or journalled, stored and shown as it came."""
+"""Values of handoff requests: each is refused, or is unchanged in the journal, the store and the API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sipbridge.web.api.schemas import CallDetail, HandoffStateResponse
 from .records import make_handoff, make_record
 
 CASES = 300
-# JSON texts, as they come over the wire.
+# JSON texts, as received.
 SCALARS = [
     *("0", "-0", "-0.0", "1e400", "-1e400", "1E-400", "1.7976931348623157e308", "0.1", "NaN", "Infinity", "-Infinity"),
     *("9223372036854775808", "-9223372036854775809", "18446744073709551616", "9" * 400, "-" + "9" * 4300, "9" * 4301),
@@ -70,7 +70,7 @@ def _request(chance: random.Random) -> str:
 
 
 def _accepted(chance: random.Random) -> HandoffRequest | None:
-    """Ask as the HTTP API and WebSocket agents do, or with what a lenient parser makes of the same text."""
+    """Parse as the HTTP API and WebSocket agents do; None if the request is refused."""
     text = _request(chance)
     try:
         value = from_json(text, allow_inf_nan=False) if chance.random() < 0.7 else json.loads(text)
@@ -91,7 +91,7 @@ def _record(number: int, request: HandoffRequest) -> CallRecord:
 
 
 async def test_accepted_values_are_unchanged_in_journal_store_and_api(store: RecordStore, tmp_path: Path) -> None:
-    chance = random.Random(20261128)  # noqa: S311 (the same cases each time)
+    chance = random.Random(20261128)  # noqa: S311 (a fixed seed)
     requests = [request for _ in range(CASES) if (request := _accepted(chance))]
     assert CASES / 10 < len(requests) < CASES, "some are refused, and some are not"
     records = [_record(number, request) for number, request in enumerate(requests)]
@@ -122,7 +122,7 @@ async def test_accepted_values_are_unchanged_in_journal_store_and_api(store: Rec
 
 
 def _exactly(record: CallRecord) -> str:
-    # 1 == 1.0 == True.
+    # Because 1 == 1.0 == True.
     return repr(record.model_dump(mode="json"))
 
 
@@ -141,7 +141,7 @@ def test_a_number_that_json_cannot_express_is_refused(number: float) -> None:
 
 
 async def test_invalid_values_in_a_record_are_journalled(store: RecordStore, tmp_path: Path) -> None:
-    """The store would not take it; the journal is what is left then."""
+    """The store would reject the record, so the journal must accept it."""
     record = make_record(handoff=make_handoff(utterance="half \ud800"), state=CallState.ENDED)
     with pytest.raises(StoreError):
         await store.put(record)

@@ -1,4 +1,4 @@
-"""A whole call with a handoff, as the events that it makes."""
+"""The events of a complete call with a handoff."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.store.records import START, make_handoff, make_record
 OK = Outcome(Result.SUCCESS, "handed_off")
 NO_ANSWER = Outcome(Result.UPSTREAM_ERROR, "no_answer")
 
-# What must not be seen at info or above.
+# Must not be logged at info level or above.
 SECRETS = ("+15550001", "+19995550001", "my hovercraft", "Putting you through", "full of eels", "p1-value")
 
 ENDED = make_record(

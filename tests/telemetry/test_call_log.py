@@ -30,7 +30,7 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """A handler that keeps log records."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Lines(logging.Handler):
         self.arrived.set()
 
     async def until(self, event: str) -> None:
-        """Wait for a line of that event to be the last."""
+        """Wait until the last line is of that event."""
         while not self.records or fields(self.records[-1])["event"] != event:
             self.arrived.clear()
             await self.arrived.wait()

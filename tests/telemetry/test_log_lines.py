@@ -35,7 +35,7 @@ def test_a_line_for_a_terminal_has_time_level_message_and_extras(stream: io.Text
 
 @pytest.mark.parametrize("odd", ["two\nlines", "\x1b[31mred", "\ud800", "\u2028", {"a": {1}}], ids=repr)
 def test_hostile_values_stay_on_their_line_and_control_no_terminal(odd: object) -> None:
-    # Not by way of logging: pytest would put the text into its report, which cannot hold half a character.
+    # Not through logging: pytest would put the text into its report, which cannot contain a lone surrogate.
     record = logging.makeLogRecord({"levelname": "INFO", "msg": "sent %s", "args": (odd,), "odd": odd})
     line = TextLine().format(record)
     assert line.isprintable()

@@ -82,7 +82,7 @@ def test_the_environment_sets_the_level() -> None:
 
 
 class StuckStream(io.StringIO):
-    """A terminal that somebody stopped with Ctrl-S."""
+    """A terminal that was stopped with Ctrl-S."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def test_a_stuck_stream_delays_no_thread_and_dropped_lines_are_counted(monkeypat
     with configure_logging("INFO", stream):
         logger.info("the first")
         stream.stuck.wait()
-        for n in range(25):  # ten of them wait, fifteen are dropped
+        for n in range(25):  # ten are queued, fifteen are dropped
             logger.info("line %d", n)
         stream.go_on.set()
     written = lines(stream)

@@ -30,7 +30,7 @@ from tests.store.records import make_record
 
 from .events import ENDED, NO_ANSWER, OK, whole_call
 
-# Contract section 8 and what came to it: name to labels.
+# The metrics of contract section 8 and later ones: name to labels.
 CONTRACT = {
     "sipbridge_invites_total": {"code"},
     "sipbridge_calls_active": set(),

@@ -20,7 +20,7 @@ from .fakes import KEY, FakeAdminControls, FakeDirectory, make_config
 
 @dataclass
 class Bridge:
-    """A running API, and what stands behind it."""
+    """A running API and its dependencies."""
 
     config: Config
     store: RecordStore
@@ -51,18 +51,18 @@ class Bridge:
         )
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
-        return await self.ask("GET", path, key, body)
+        return await self.request("GET", path, key, body)
 
     async def post(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
-        return await self.ask("POST", path, key, body)
+        return await self.request("POST", path, key, body)
 
     async def delete(self, path: str, key: str | None = KEY) -> tuple[int, Any]:
-        return await self.ask("DELETE", path, key, None)
+        return await self.request("DELETE", path, key, None)
 
-    async def ask(self, method: str, path: str, key: str | None, body: object) -> tuple[int, Any]:
-        """Ask, with bytes as they are or else JSON for a body; return the status and the JSON answer.
+    async def request(self, method: str, path: str, key: str | None, body: object) -> tuple[int, Any]:
+        """Send a request with a body of bytes or JSON; return the status and the JSON response.
 
-        A path with no slash before it is the project's.
+        A path without a slash at its start is relative to the project.
         """
         data = io.BytesIO(body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode())
         headers = {"x-api-key": key} if key else {}

@@ -1,4 +1,4 @@
-"""Calls in progress, and the configuration of two clients, for the HTTP API to be tested against."""
+"""Fakes for tests of the HTTP API: calls in progress, and the configuration of two clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POP_SECRET = "a long text that only the operator knows"
 
 
 class FakeCall:
-    """A `LiveCall` that remembers what was asked of it. It knows the destination `care` alone."""
+    """A `LiveCall` that records the requests to it. Its only destination is `care`."""
 
     def __init__(self, record: CallRecord) -> None:
         self.record = record
@@ -82,7 +82,7 @@ class FakeCall:
 
 
 class FakeDirectory:
-    """A `CallDirectory` of the calls that a test puts in."""
+    """A `CallDirectory` of the calls that a test adds."""
 
     def __init__(self) -> None:
         self.calls: list[FakeCall] = []
@@ -106,7 +106,7 @@ class FakeDirectory:
 
 
 class FakeAdminControls:
-    """An `AdminControls` that remembers what was asked of it."""
+    """An `AdminControls` that records the requests to it."""
 
     def __init__(self) -> None:
         self.since = START

@@ -84,8 +84,8 @@ async def test_bytes_that_are_not_http_are_400_and_not_logged(
 
 async def test_concurrent_requests_each_get_their_own_response(bridge: Bridge) -> None:
     await asyncio.gather(*(bridge.store.put(make_record(f"call-{n}")) for n in range(100)))
-    answers = await asyncio.gather(*(bridge.get(f"calls/call-{n}") for n in range(100)))
-    assert [body["id"] for _, body in answers] == [f"call-{n}" for n in range(100)]
+    responses = await asyncio.gather(*(bridge.get(f"calls/call-{n}") for n in range(100)))
+    assert [body["id"] for _, body in responses] == [f"call-{n}" for n in range(100)]
 
 
 async def test_an_address_in_use_is_named(bridge: Bridge) -> None:

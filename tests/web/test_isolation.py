@@ -1,4 +1,4 @@
-"""Nothing of one project shows with another's key: over every route that the application has."""
+"""No route of the application shows data of one project with the key of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.store.records import make_handoff, make_record
 from .conftest import Bridge
 from .fakes import ADMIN_KEY, KEY, OTHER_KEY, SALES_KEY, make_config
 
-# Stands in every text of the calls that are not to be seen.
+# Part of every text of the calls that must not be shown.
 MARK = "of-the-other-project"
 TURN = {"role": "agent", "text": "x"}
 
@@ -33,11 +33,11 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """All routes of a project, from the application's own table: a new one is among them.
+    """Return all routes of a project from the application's own table, so that new routes are included.
 
-    Those with a slash at the end have the handlers of those without.
+    Routes with a slash at the end have the same handlers and are left out.
     """
-    bridge = Bridge(make_config(), None, None)  # type: ignore[arg-type]  # only its routes are looked at
+    bridge = Bridge(make_config(), None, None)  # type: ignore[arg-type]  # only its routes are used
     found = [
         Route(route.method, route.resource.canonical)
         for route in make_app(bridge.deps()).router.routes()
@@ -54,7 +54,7 @@ IDS = [str(route) for route in ROUTES]
 
 @pytest.fixture(autouse=True)
 async def calls(bridge: Bridge) -> None:
-    """A live and an ended call of the project `sales`, which is looked at with the keys of others."""
+    """A live and an ended call of the project `sales`, for requests with the keys of other projects."""
     for call_id in ("live", "ended"):
         record = make_record(
             f"{call_id}-{MARK}",
@@ -73,10 +73,10 @@ async def calls(bridge: Bridge) -> None:
             await bridge.store.put(record)
 
 
-async def ask(
+async def request(
     bridge: Bridge, route: Route, key: str | None, call_id: str, *, project: str = "sales"
 ) -> tuple[int, str]:
-    """Ask for a call in every way that the route has: in its path, by id, by shared id."""
+    """Request a call in every way that the route has: by path, by id, by shared id."""
     path = route.path.format(account_id="acme", project_id=project, call_id=call_id)
     query = {"id": call_id, "shared_id": re.sub("^[a-z]+", "shared", call_id)}
     headers = {"x-api-key": key} if key else {}
@@ -84,11 +84,11 @@ async def ask(
     async with bridge.session.request(
         route.method, bridge.base + path, params=query, headers=headers, data=body
     ) as response:
-        return response.status, await what_comes(response)
+        return response.status, await text_of(response)
 
 
-async def what_comes(response: aiohttp.ClientResponse) -> str:
-    """Read a body, or of a stream what comes at once."""
+async def text_of(response: aiohttp.ClientResponse) -> str:
+    """Return the body, or the first bytes of a stream."""
     try:
         async with asyncio.timeout(0.2 if response.content_type == "text/event-stream" else None):
             return await response.text()
@@ -104,9 +104,9 @@ async def test_the_response_to_another_projects_key_does_not_depend_on_what_exis
     bridge: Bridge, route: Route, key: str | None, status: int
 ) -> None:
     before = bridge.directory.calls[0].record
-    answers = {await ask(bridge, route, key, f"{call_id}-{MARK}") for call_id in ("live", "ended", "none")}
-    answers.add(await ask(bridge, route, key, "none", project="unheard-of"))
-    [(found, body)] = answers
+    responses = {await request(bridge, route, key, f"{call_id}-{MARK}") for call_id in ("live", "ended", "none")}
+    responses.add(await request(bridge, route, key, "none", project="unknown"))
+    [(found, body)] = responses
     assert found == status
     assert MARK not in body
     call = bridge.directory.calls[0]
@@ -116,11 +116,12 @@ async def test_the_response_to_another_projects_key_does_not_depend_on_what_exis
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 async def test_a_projects_key_shows_no_call_of_another_project(bridge: Bridge, route: Route) -> None:
-    answers = {
-        await ask(bridge, route, KEY, f"{call_id}-{MARK}", project="billing") for call_id in ("live", "ended", "none")
+    responses = {
+        await request(bridge, route, KEY, f"{call_id}-{MARK}", project="billing")
+        for call_id in ("live", "ended", "none")
     }
-    assert len(answers) == 1, "a call of another project is answered as one that never was"
-    [(status, body)] = answers
+    assert len(responses) == 1, "a call of another project gets the response of an unknown call"
+    [(status, body)] = responses
     assert status in (200, 404), route
     assert MARK not in body
     assert not bridge.directory.calls[0].requests
@@ -137,7 +138,7 @@ async def test_a_stream_has_events_of_its_own_project_only(bridge: Bridge) -> No
 
 
 async def test_a_projects_key_shows_its_own_calls(bridge: Bridge) -> None:
-    """The mark would be seen where it may be: else the tests above could not fail."""
-    shown = [await ask(bridge, route, SALES_KEY, f"ended-{MARK}") for route in ROUTES if route.method == "GET"]
+    """With the right key the mark is shown; otherwise the tests above could not fail."""
+    shown = [await request(bridge, route, SALES_KEY, f"ended-{MARK}") for route in ROUTES if route.method == "GET"]
     assert [status for status, _ in shown] == [200] * len(shown)
     assert len([body for _, body in shown if MARK in body]) >= 3

@@ -1,4 +1,4 @@
-"""HEAD wherever GET is, and a slash at the end of any path."""
+"""HEAD on every path with GET, and a slash at the end of any path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.store.records import make_handoff, make_record
 from .conftest import Bridge
 from .fakes import ADMIN_KEY, KEY, SALES_KEY
 
-# What changes from one request to the next.
+# Headers and text that differ between two requests.
 _OF_THE_MOMENT = {"Date"}
 
 
@@ -21,7 +21,7 @@ async def stored(bridge: Bridge) -> None:
 
 
 def paths(bridge: Bridge) -> dict[str, str]:
-    """Paths to ask for, by GET, with the key that they need."""
+    """Return the paths with GET, each with the key that it needs."""
     link = bridge.pop_links.make(make_record()).removeprefix(bridge.config.http.public_url)
     project = [
         "handoff_state?id=call-1",
@@ -39,23 +39,23 @@ def paths(bridge: Bridge) -> dict[str, str]:
     return keys | dict.fromkeys(("/healthz", "/readyz", "/metrics", "/openapi.json", "/pop/x", link, "/nowhere"), "")
 
 
-async def ask(bridge: Bridge, method: str, path: str, key: str) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and what came of the body within a moment."""
+async def request(bridge: Bridge, method: str, path: str, key: str) -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the headers, and the part of the body that arrives at once."""
     headers = {"x-api-key": key} if key else {}
     async with bridge.session.request(method, bridge.base + path, headers=headers) as response:
         endless = method == "GET" and response.content_type == "text/event-stream"
         body = b"" if endless else await response.read()
-        told = {name: value for name, value in response.headers.items() if name not in _OF_THE_MOMENT}
-        return response.status, told, body
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_MOMENT}
+        return response.status, headers, body
 
 
 async def test_head_gets_the_response_of_get_without_a_body(bridge: Bridge) -> None:
     for obstacle in (None, "draining"):
         bridge.obstacle = obstacle
         for path, key in paths(bridge).items():
-            status, headers, _ = await ask(bridge, "GET", path, key)
-            headers.pop("Transfer-Encoding", None)  # of a body alone
-            assert await ask(bridge, "HEAD", path, key) == (status, headers, b""), path
+            status, headers, _ = await request(bridge, "GET", path, key)
+            headers.pop("Transfer-Encoding", None)  # only sent with a body
+            assert await request(bridge, "HEAD", path, key) == (status, headers, b""), path
 
 
 async def test_nothing_follows_a_response_to_head(bridge: Bridge) -> None:
@@ -73,20 +73,20 @@ async def test_nothing_follows_a_response_to_head(bridge: Bridge) -> None:
 async def test_head_of_the_stream_adds_no_reader(bridge: Bridge) -> None:
     async with bridge.session.head(bridge.url("events"), headers={"x-api-key": KEY}) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
-    assert not bridge.events._readers  # noqa: SLF001 (nothing else tells)
+    assert not bridge.events._readers  # noqa: SLF001 (not visible otherwise)
 
 
 async def test_head_is_counted_as_get_is(bridge: Bridge) -> None:
-    await ask(bridge, "HEAD", f"{bridge.project}/calls/", KEY)
-    await ask(bridge, "HEAD", "/healthz", "")
+    await request(bridge, "HEAD", f"{bridge.project}/calls/", KEY)
+    await request(bridge, "HEAD", "/healthz", "")
     assert bridge.counted == [("list_calls", 200), ("healthz", 200)]
 
 
 async def test_a_slash_at_the_end_is_the_same_resource(bridge: Bridge) -> None:
     for path, key in paths(bridge).items():
         where, mark, query = path.partition("?")
-        expected = await ask(bridge, "GET", path, key)
-        assert await ask(bridge, "GET", f"{where}/{mark}{query}", key) == expected, path
+        expected = await request(bridge, "GET", path, key)
+        assert await request(bridge, "GET", f"{where}/{mark}{query}", key) == expected, path
 
 
 async def test_a_slash_at_the_end_works_for_call_control(bridge: Bridge) -> None:

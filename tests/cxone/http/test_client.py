@@ -24,13 +24,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Server:
-    """What it was sent, and over how many connections; each request is answered with the next of `answers`."""
+    """A server that records requests and connections, and responds with the next of `responses`."""
 
-    def __init__(self, *answers: bytes) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: bytes) -> None:
+        self.responses = list(responses)
         self.connections = 0
         self.requests: list[bytes] = []
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.closed = asyncio.Event()
         self.url = ""
         self._writers: list[asyncio.StreamWriter] = []
@@ -41,19 +41,19 @@ class Server:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.requests.append(head)
-                self.asked.set()
-                writer.write(self.answers.pop(0) if self.answers else OK)
+                self.requested.set()
+                writer.write(self.responses.pop(0) if self.responses else OK)
         except (asyncio.IncompleteReadError, OSError):
             self.closed.set()
         finally:
             writer.transport.abort()
 
     def say(self, text: bytes) -> None:
-        """Say something over the newest connection that nobody asked for."""
+        """Send unsolicited bytes on the newest connection."""
         self._writers[-1].write(text)
 
     def finish(self) -> None:
-        """Close, once all is sent."""
+        """Close after everything is sent."""
         self._writers[-1].close()
 
     async def hang_up(self) -> None:
@@ -64,15 +64,15 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*answers: bytes) -> AsyncIterator[Server]:
-    answering = Server(*answers)
-    server = await asyncio.start_server(answering.serve, "127.0.0.1", 0)
-    answering.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def serving(*responses: bytes) -> AsyncIterator[Server]:
+    server = Server(*responses)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
-        yield answering
+        yield server
     finally:
-        await answering.hang_up()
-        server.close()
+        await server.hang_up()
+        listener.close()
 
 
 async def test_a_request_has_the_headers_that_cxone_needs_only(http: HttpClient) -> None:
@@ -95,13 +95,13 @@ async def test_a_connection_is_reused(http: HttpClient) -> None:
         for _ in range(5):
             assert (await http.get(server.url, 3)).body == b"{}"
             assert (await http.post(server.url, "/x", {}, b"", 3)).status == 200
-            await asyncio.sleep(0.01)  # for the body that `post` does not wait for
+            await asyncio.sleep(0.01)  # time for the body, which `post` does not wait for
         assert server.connections == 1
 
 
 async def test_a_failed_handshake_leaves_no_connection(http: HttpClient) -> None:
     before = connections_in_memory()
-    async with serving(b"") as server:  # which speaks no TLS
+    async with serving(b"") as server:  # without TLS
         for _ in range(5):
             with pytest.raises(CxoneNotReached):
                 await http.post(server.url.replace("http://", "https://"), "/x", {}, b"", 0.1)
@@ -147,31 +147,31 @@ async def test_a_second_response_is_not_used_for_the_next_request(http: HttpClie
 
 
 @pytest.mark.parametrize(
-    ("answer", "body"),
+    ("response", "body"),
     [
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\n\r\n", b"abc"),
         (b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n" + OK, b"{}"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", b"\x1f\x8b"),
     ],
-    ids=["chunks", "interim answer", "no content", "left compressed"],
+    ids=["chunks", "interim response", "no content", "left compressed"],
 )
-async def test_valid_responses_are_parsed(http: HttpClient, answer: bytes, body: bytes) -> None:
-    async with serving(answer) as server:
+async def test_valid_responses_are_parsed(http: HttpClient, response: bytes, body: bytes) -> None:
+    async with serving(response) as server:
         found = await http.get(server.url, 3)
         assert (found.body, found.retry_after) == (body, None)
 
 
 async def test_a_body_without_a_length_ends_with_the_connection(http: HttpClient) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\n\r\n{}") as server:
-        asking = asyncio.create_task(http.get(server.url, 3))
-        await server.asked.wait()
+        request = asyncio.create_task(http.get(server.url, 3))
+        await server.requested.wait()
         server.finish()
-        assert (await asking).body == b"{}"
+        assert (await request).body == b"{}"
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (MAX_BODY_BYTES + 1, (MAX_BODY_BYTES + 1) * b"x"),
         b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 0\r\n\r\n" % (300_000 * b"x"),
@@ -186,32 +186,32 @@ async def test_a_body_without_a_length_ends_with_the_connection(http: HttpClient
         b"\x16\x03\x01\x02\x00",
     ],
 )
-async def test_invalid_responses_are_errors(http: HttpClient, answer: bytes) -> None:
-    async with serving(answer) as server:
+async def test_invalid_responses_are_errors(http: HttpClient, response: bytes) -> None:
+    async with serving(response) as server:
         with pytest.raises(CxoneError) as caught:
             await http.get(server.url, 1)
         assert not isinstance(caught.value, CxoneNotReached)
 
 
 async def test_any_bytes_give_a_response_or_an_error(http: HttpClient) -> None:
-    generator = random.Random(7)  # noqa: S311 (for a test)
-    sound = (
+    generator = random.Random(7)  # noqa: S311 (for a test only)
+    valid = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
     )
-    answers = [_mutated(sound, generator) for _ in range(300)]
-    async with serving(*answers) as server:
-        for _ in answers:
+    responses = [_mutated(valid, generator) for _ in range(300)]
+    async with serving(*responses) as server:
+        for _ in responses:
             with suppress(CxoneError):
                 await http.get(server.url, 0.05)
-        server.answers.clear()
+        server.responses.clear()
         assert (await http.get(server.url, 3)).body == b"{}"
 
 
-def _mutated(sound: bytes, generator: random.Random) -> bytes:
-    answer = bytearray(sound)
+def _mutated(valid: bytes, generator: random.Random) -> bytes:
+    response = bytearray(valid)
     for _ in range(generator.randint(1, 4)):
-        answer[generator.randrange(len(answer))] = generator.randrange(256)
-    return bytes(answer)
+        response[generator.randrange(len(response))] = generator.randrange(256)
+    return bytes(response)
 
 
 async def test_the_wait_for_a_free_connection_has_a_limit(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ async def test_a_cancelled_request_leaves_no_connection(http: HttpClient) -> Non
 async def test_certificates_are_verified(http: HttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     options = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "certificate.pem"]
-    subprocess.run([*command.split(), *options], cwd=tmp_path, check=True, capture_output=True)  # noqa: ASYNC221, S603 (our own)
+    subprocess.run([*command.split(), *options], cwd=tmp_path, check=True, capture_output=True)  # noqa: ASYNC221, S603 (this test's own program)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     async with running_simulator(host="127.0.0.1", ssl_context=context) as url:
@@ -247,7 +247,7 @@ async def test_certificates_are_verified(http: HttpClient, tmp_path: Path, monke
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         async with HttpClient(Resolver(time.monotonic)) as trusting:
             assert (await trusting.get(by_name, 3)).status == 200
-            with pytest.raises(CxoneNotReached, match="its certificate is not trusted"):  # it is not that of 127.0.0.1
+            with pytest.raises(CxoneNotReached, match="its certificate is not trusted"):  # for another address
                 await trusting.get(f"{url}/.well-known/openid-configuration", 3)
 
 

@@ -21,7 +21,7 @@ SECOND_TENANT = Tenant(
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client whose base URL is a running simulator of two tenants."""
+    """An HTTP client whose base URL is a running simulator of two tenants."""
     async with (
         running_simulator([DEMO_TENANT, SECOND_TENANT]) as url,
         aiohttp.ClientSession(url, headers={"Accept": "application/json"}) as session,
@@ -36,13 +36,13 @@ def basic(credentials: str) -> str:
 async def token_of(http: aiohttp.ClientSession, tenant: Tenant = DEMO_TENANT) -> str:
     form = {"grant_type": "password", "username": tenant.access_key_id, "password": tenant.access_key_secret}
     headers = {"Authorization": basic(f"{tenant.client_id}:{tenant.client_secret}")}
-    async with http.post("/auth/token", data=form, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        token: str = (await answer.json())["access_token"]
+    async with http.post("/auth/token", data=form, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        token: str = (await response.json())["access_token"]
         return token
 
 
 @pytest.fixture
 async def bearer(http: aiohttp.ClientSession) -> dict[str, str]:
-    """Authorization for the demo tenant."""
+    """The authorization header of the demo tenant."""
     return {"Authorization": f"Bearer {await token_of(http)}"}

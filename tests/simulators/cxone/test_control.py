@@ -9,20 +9,20 @@ import pytest
 
 async def signal(http: aiohttp.ClientSession, bearer: dict[str, str], contact_id: str = "1") -> int:
     path = f"/inContactAPI/services/v30.0/interactions/{contact_id}/signal"
-    async with http.post(path, json={"p1": "x"}, headers=bearer) as answer:
-        return answer.status
+    async with http.post(path, json={"p1": "x"}, headers=bearer) as response:
+        return response.status
 
 
 async def listed(http: aiohttp.ClientSession, **query: str) -> list[str]:
-    async with http.get("/simulator/signals", params=query) as answer:
-        found: dict[str, Any] = await answer.json()
+    async with http.get("/simulator/signals", params=query) as response:
+        found: dict[str, Any] = await response.json()
     assert found["count"] == len(found["signals"])
     return [each["contact_id"] for each in found["signals"]]
 
 
 async def counts(http: aiohttp.ClientSession) -> dict[str, dict[str, int]]:
-    async with http.get("/simulator/requests") as answer:
-        found: dict[str, dict[str, int]] = await answer.json()
+    async with http.get("/simulator/requests") as response:
+        found: dict[str, dict[str, int]] = await response.json()
         return found
 
 
@@ -62,15 +62,15 @@ async def test_a_list_returns_what_has_arrived_at_its_timeout(
 
 @pytest.mark.parametrize("query", ["wait_for=many", "wait_for=-1", "timeout=forever", "contact=1"])
 async def test_an_invalid_query_is_refused(http: aiohttp.ClientSession, query: str) -> None:
-    async with http.get(f"/simulator/signals?{query}") as answer:
-        assert answer.status == 400
-        assert query.partition("=")[0] in (await answer.json())["error_message"]
+    async with http.get(f"/simulator/signals?{query}") as response:
+        assert response.status == 400
+        assert query.partition("=")[0] in (await response.json())["error_message"]
 
 
 async def test_signals_can_be_deleted(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await signal(http, bearer)
-    async with http.delete("/simulator/signals") as answer:
-        assert answer.status == 204
+    async with http.delete("/simulator/signals") as response:
+        assert response.status == 204
     assert await listed(http) == []
     assert (await counts(http))["signal"] == {"202": 1}
 
@@ -86,10 +86,10 @@ async def test_requests_are_counted_by_endpoint_and_response(
 
 async def test_everything_but_tokens_can_be_cleared(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await signal(http, bearer)
-    async with http.post("/simulator/faults", json={"endpoint": "signal", "status": 500}) as answer:
-        assert answer.status == 201
-    async with http.delete("/simulator") as answer:
-        assert answer.status == 204
+    async with http.post("/simulator/faults", json={"endpoint": "signal", "status": 500}) as response:
+        assert response.status == 201
+    async with http.delete("/simulator") as response:
+        assert response.status == 204
     assert await counts(http) == {}
     assert await listed(http) == []
     assert await signal(http, bearer) == 202

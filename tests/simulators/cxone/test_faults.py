@@ -10,13 +10,13 @@ from .test_control import counts, listed, signal
 
 
 async def fault(http: aiohttp.ClientSession, endpoint: str = "signal", **what: object) -> None:
-    async with http.post("/simulator/faults", json={"endpoint": endpoint, **what}) as answer:
-        assert answer.status == 201, await answer.text()
+    async with http.post("/simulator/faults", json={"endpoint": endpoint, **what}) as response:
+        assert response.status == 201, await response.text()
 
 
 async def faults(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
-    async with http.get("/simulator/faults") as answer:
-        found: list[dict[str, Any]] = (await answer.json())["faults"]
+    async with http.get("/simulator/faults") as response:
+        found: list[dict[str, Any]] = (await response.json())["faults"]
         return found
 
 
@@ -24,8 +24,8 @@ async def test_a_status_replaces_the_response_of_the_endpoint(
     http: aiohttp.ClientSession, bearer: dict[str, str]
 ) -> None:
     await fault(http, status=503, retry_after=7, body="busy")
-    async with http.post("/inContactAPI/services/v30.0/interactions/1/signal", headers=bearer) as answer:
-        assert (answer.status, answer.headers["Retry-After"], await answer.text()) == (503, "7", "busy")
+    async with http.post("/inContactAPI/services/v30.0/interactions/1/signal", headers=bearer) as response:
+        assert (response.status, response.headers["Retry-After"], await response.text()) == (503, "7", "busy")
     assert await listed(http) == []
     assert (await counts(http))["signal"] == {"503": 1}
 
@@ -50,8 +50,8 @@ async def test_a_fault_ends_after_its_times(http: aiohttp.ClientSession, bearer:
 async def test_a_fault_without_times_lasts_until_cleared(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
     await fault(http, status=500, times=None)
     assert {await signal(http, bearer) for _ in range(5)} == {500}
-    async with http.delete("/simulator/faults") as answer:
-        assert answer.status == 204
+    async with http.delete("/simulator/faults") as response:
+        assert response.status == 204
     assert await signal(http, bearer) == 202
 
 
@@ -60,8 +60,8 @@ async def test_faults_queue_in_order_each_for_its_endpoint(http: aiohttp.ClientS
         await fault(http, status=status)
     await fault(http, "discovery", status=404)
     assert [await signal(http, bearer) for _ in range(3)] == [500, 502, 202]
-    async with http.get("/.well-known/openid-configuration") as answer:
-        assert answer.status == 404
+    async with http.get("/.well-known/openid-configuration") as response:
+        assert response.status == 404
 
 
 async def test_a_fault_of_one_contact_does_not_affect_others(
@@ -72,8 +72,8 @@ async def test_a_fault_of_one_contact_does_not_affect_others(
     assert [await signal(http, bearer, contact_id) for contact_id in ("1", "2", "2")] == [202, 500, 202]
     statuses = []
     for body in ('{"contactId": "1"}', "no json", "[]", '{"contactId": "2"}'):
-        async with http.post("/aai/tms/transcripts/post", data=body, headers=bearer) as answer:
-            statuses.append(answer.status)
+        async with http.post("/aai/tms/transcripts/post", data=body, headers=bearer) as response:
+            statuses.append(response.status)
     assert statuses == [400, 400, 400, 502]
 
 
@@ -115,14 +115,14 @@ async def test_expired_tokens_are_refused_from_then_on(http: aiohttp.ClientSessi
 
 async def test_a_body_replaces_that_of_the_response(http: aiohttp.ClientSession) -> None:
     await fault(http, "discovery", body="<html>")
-    async with http.get("/.well-known/openid-configuration") as answer:
-        assert (answer.status, await answer.text()) == (200, "<html>")
+    async with http.get("/.well-known/openid-configuration") as response:
+        assert (response.status, await response.text()) == (200, "<html>")
 
 
 async def test_a_body_may_be_large_and_of_any_type(http: aiohttp.ClientSession) -> None:
     await fault(http, "discovery", body_bytes=10_000_000, content_type="text/html")
-    async with http.get("/.well-known/openid-configuration") as answer:
-        assert (answer.status, answer.content_type, len(await answer.read())) == (200, "text/html", 10_000_000)
+    async with http.get("/.well-known/openid-configuration") as response:
+        assert (response.status, response.content_type, len(await response.read())) == (200, "text/html", 10_000_000)
 
 
 async def test_a_response_may_stop_in_its_head(http: aiohttp.ClientSession, bearer: dict[str, str]) -> None:
@@ -135,18 +135,18 @@ async def test_a_response_may_stop_in_its_head(http: aiohttp.ClientSession, bear
 
 async def test_a_response_may_stop_in_its_body(http: aiohttp.ClientSession) -> None:
     await fault(http, "discovery", cut="body")
-    async with http.get("/.well-known/openid-configuration") as answer:
-        assert (answer.status, answer.content_type) == (200, "application/json")
+    async with http.get("/.well-known/openid-configuration") as response:
+        assert (response.status, response.content_type) == (200, "application/json")
         with pytest.raises(aiohttp.ClientPayloadError):
-            await answer.read()
+            await response.read()
 
 
 @pytest.mark.parametrize("place", ["head", "body"])
 async def test_a_cut_response_may_leave_the_connection_open(http: aiohttp.ClientSession, place: str) -> None:
     await fault(http, "discovery", cut=place, latency_seconds=600)
     with pytest.raises(TimeoutError):
-        async with http.get("/.well-known/openid-configuration", timeout=aiohttp.ClientTimeout(total=0.2)) as answer:
-            await answer.read()
+        async with http.get("/.well-known/openid-configuration", timeout=aiohttp.ClientTimeout(total=0.2)) as response:
+            await response.read()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_a_cut_response_may_leave_the_connection_open(http: aiohttp.Client
     ],
 )
 async def test_an_invalid_fault_is_refused_with_a_reason(http: aiohttp.ClientSession, body: str, named: str) -> None:
-    async with http.post("/simulator/faults", data=body) as answer:
-        assert answer.status == 400
-        assert named in (await answer.json())["error_message"]
+    async with http.post("/simulator/faults", data=body) as response:
+        assert response.status == 400
+        assert named in (await response.json())["error_message"]
     assert await faults(http) == []

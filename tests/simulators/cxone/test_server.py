@@ -25,8 +25,8 @@ async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.S
     assert found, line
     for credential in ("demo-secret", "demo-key", "demo-key-secret", "4599999"):
         assert credential in line
-    async with aiohttp.ClientSession() as http, http.get(f"{found[1]}/.well-known/openid-configuration") as answer:
-        assert (await answer.json())["issuer"] == found[1]
+    async with aiohttp.ClientSession() as http, http.get(f"{found[1]}/.well-known/openid-configuration") as response:
+        assert (await response.json())["issuer"] == found[1]
     program.send_signal(number)
     assert await program.wait() == 0
     assert await program.stdout.read() == b""
@@ -37,8 +37,8 @@ async def test_each_token_signal_and_rejected_request_is_announced() -> None:
     async with running_simulator(announce=said.append) as url, aiohttp.ClientSession() as http:
         form = {"grant_type": "password", "username": "demo-key", "password": "demo-key-secret"}
         demo = {"Authorization": f"Basic {base64.b64encode(b'demo-client:demo-secret').decode()}"}
-        async with http.post(f"{url}/auth/token", data=form, headers=demo) as answer:
-            token = (await answer.json())["access_token"]
+        async with http.post(f"{url}/auth/token", data=form, headers=demo) as response:
+            token = (await response.json())["access_token"]
         signal_url = f"{url}/inContactAPI/services/v30.0/interactions/4711000123/signal"
         bearer = {"Authorization": f"Bearer {token}"}
         await http.post(signal_url, json={"p1": "sales", "p2": "line\nbreak"}, headers=bearer)

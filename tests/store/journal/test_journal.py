@@ -40,7 +40,7 @@ async def reopen(path: Path) -> AsyncIterator[Open]:
 
 
 def left_in(path: Path) -> list[Unfinished]:
-    """What a start would find now, whatever becomes of the process that writes."""
+    """Return the calls that a start would find now if the writing process crashed."""
     copy = path.with_name("copy")
     copy.write_bytes(path.read_bytes())
     journal = FileJournal(copy)
@@ -134,7 +134,7 @@ async def test_the_file_stays_small_and_keeps_open_calls(
         await journal.begin(make_record(f"call-{number}"), HEADERS)
         journal.stored(f"call-{number}")
     async with asyncio.timeout(10):
-        while path.stat().st_size > alone:  # noqa: ASYNC110 (a file tells nobody when it changes)
+        while path.stat().st_size > alone:  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0.01)
     assert [call.record.call_id for call in left_in(path)] == ["stays"]
 
@@ -173,7 +173,7 @@ async def test_entries_that_a_full_disk_rejected_are_written_without_another_cal
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     async with asyncio.timeout(10):
-        while not left_in(path):  # noqa: ASYNC110 (a file tells nobody when it changes)
+        while not left_in(path):  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0.02)
 
 
@@ -206,7 +206,7 @@ async def test_the_end_of_the_callers_leg_is_written_before_the_callback(reopen:
     await journal.begin(make_record(), HEADERS)
     at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
     written = threading.Event()
-    # On another thread than the loop's.
+    # Not on the loop's thread.
     await asyncio.to_thread(journal.hung_up, "call-1", "caller", at, written.set)
     assert await asyncio.to_thread(written.wait, 10)
     (call,) = left_in(path)
@@ -240,7 +240,7 @@ async def test_an_undelivered_signal_is_written_at_once(
     await journal.signalling(make_record())
     journal.signalled("call-1", SignalResult.UNDELIVERED)
     async with asyncio.timeout(10):
-        while b"undelivered" not in path.read_bytes():  # noqa: ASYNC110 (a file tells nobody when it changes)
+        while b"undelivered" not in path.read_bytes():  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0)
     assert [call.signal for call in left_in(path)] == [None]
 
@@ -255,7 +255,7 @@ async def test_the_parameters_of_a_begun_signal_are_kept(reopen: Open) -> None:
 
 
 async def test_a_journal_of_release_0_1_0_is_read(reopen: Open, path: Path) -> None:
-    """It wrote no record with `signalling`, and no `hung_up`."""
+    """Release 0.1.0 wrote no record with `signalling`, and no `hung_up`."""
     record = make_record().model_dump_json()
     lines = [
         f'{{"what":"began","call":"call-1","record":{record},"headers":{{"X-Line":"gold"}}}}',

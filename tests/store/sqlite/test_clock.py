@@ -12,7 +12,7 @@ YEAR = 365 * 24 * HOUR
 
 
 class Machine:
-    """Its two clocks."""
+    """The two clocks of a machine."""
 
     wall = START
     steady = 1000.0

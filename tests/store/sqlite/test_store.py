@@ -169,7 +169,7 @@ asyncio.run(main())
 async def test_a_record_survives_a_killed_process(path: Path, reopen: OpenStore) -> None:
     record = make_record(handoff=make_handoff())
     arguments = [sys.executable, "-c", PUT_AND_LINGER, str(path), record.model_dump_json()]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603, ASYNC220 (this test's own program; nothing else runs meanwhile)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603, ASYNC220 (this test's own program, and nothing else runs meanwhile)
         assert child.stdout
         assert child.stdout.readline() == "stored\n"
         os.kill(child.pid, signal.SIGKILL)
@@ -177,7 +177,7 @@ async def test_a_record_survives_a_killed_process(path: Path, reopen: OpenStore)
 
 
 async def age(path: Path, store: RecordStore, hours: dict[str, float]) -> None:
-    """Put a record for each name and make its last put so many hours old."""
+    """Put a record per name and set the age of its last put in hours."""
     for call_id, old in hours.items():
         await store.put(make_record(call_id))
         with sqlite3.connect(path) as connection:
@@ -219,7 +219,7 @@ async def test_old_records_are_erased_while_the_store_is_open(
 
 
 async def names_when_purged(store: RecordStore) -> set[str]:
-    """Ask until one is left."""
-    while len(found := await store.list_calls("acme", "billing", limit=10)) > 1:  # noqa: ASYNC110 (nothing tells of a purge)
+    """Wait until one record is left, and return its name."""
+    while len(found := await store.list_calls("acme", "billing", limit=10)) > 1:  # noqa: ASYNC110 (a purge sends no notification)
         await asyncio.sleep(0.01)
     return {record.call_id for record in found}

@@ -18,7 +18,7 @@ OPERATIONS = [("POST", "drain"), ("POST", "reload"), ("GET", "status")]
 
 @asynccontextmanager
 async def served(bridge: Bridge, *, admin: bool = False) -> AsyncIterator[str]:
-    """Serve the bridge's configuration as it is now, by the API's listener or by that for admin."""
+    """Serve the current configuration on the API's listener or on the admin listener."""
     listener, (host, port) = await start_web((make_admin_app if admin else make_app)(bridge.deps()), "127.0.0.1", 0)
     before, bridge.base = bridge.base, f"http://{host}:{port}"
     try:
@@ -57,7 +57,7 @@ async def test_the_status_has_version_calls_and_draining(bridge: Bridge) -> None
 @pytest.mark.parametrize(("method", "name"), OPERATIONS)
 async def test_admin_needs_an_admin_key(bridge: Bridge, method: str, name: str) -> None:
     for key in (None, "wrong", KEY):
-        status, _ = await bridge.ask(method, f"/v1/admin/{name}", key, None)
+        status, _ = await bridge.request(method, f"/v1/admin/{name}", key, None)
         assert status == 401
     assert (bridge.admin_controls.draining, bridge.admin_controls.reloads) == (False, 0)
 
@@ -70,7 +70,7 @@ async def test_admin_is_404_without_admin_keys(bridge: Bridge) -> None:
     bridge.config = make_config(admin={})
     async with served(bridge):
         for method, name in OPERATIONS:
-            assert await bridge.ask(method, f"/v1/admin/{name}", ADMIN_KEY, None) == (
+            assert await bridge.request(method, f"/v1/admin/{name}", ADMIN_KEY, None) == (
                 404,
                 {"error_message": "no such path", "code": "not_found"},
             )

@@ -40,7 +40,7 @@ async def listening(bridge: Bridge) -> AsyncIterator[aiohttp.ClientResponse]:
 
 
 async def next_event(response: aiohttp.ClientResponse) -> tuple[str, Any]:
-    """Read up to the blank line after an event."""
+    """Read one event, up to its blank line."""
     lines = []
     while line := (await response.content.readline()).decode().strip():
         lines.append(line)
@@ -63,17 +63,17 @@ async def test_events_of_calls_and_handoffs_arrive_in_order(bridge: Bridge) -> N
             CallEnded(record, OK, 2.0),
         ):
             bridge.events(event)
-        told = [await next_event(response) for _ in range(5)]
-    assert [name for name, _ in told] == [
+        events = [await next_event(response) for _ in range(5)]
+    assert [name for name, _ in events] == [
         "call.started",
         "call.answered",
         "handoff.started",
         "handoff.finished",
         "call.ended",
     ]
-    assert told[0][1]["caller_number"] == "+15550002"
-    assert told[0][1]["handoff"]["state"] == "handoff_initiated"
-    assert "data" not in told[0][1]["handoff"]
+    assert events[0][1]["caller_number"] == "+15550002"
+    assert events[0][1]["handoff"]["state"] == "handoff_initiated"
+    assert "data" not in events[0][1]["handoff"]
 
 
 async def test_another_projects_events_are_not_sent(bridge: Bridge) -> None:

@@ -92,11 +92,11 @@ async def test_the_agents_data_is_flat_and_our_keys_replace_its_keys(bridge: Bri
 async def test_a_call_without_a_handoff_is_404_like_an_unknown_one(bridge: Bridge) -> None:
     await bridge.store.put(make_record())
     bridge.directory.add(make_record("live", contact_id="contact-2"))
-    answers = [
+    responses = [
         await bridge.get(f"handoff_state?{query}")
         for query in ("id=call-1", "shared_id=contact-1", "id=live", "shared_id=contact-2", "id=none", "shared_id=none")
     ]
-    assert answers == [(404, {"error_message": "no such handoff", "code": "not_found"})] * 6
+    assert responses == [(404, {"error_message": "no such handoff", "code": "not_found"})] * 6
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ GOOD_BODIES: dict[str, list[Any]] = {
     "hand_off": [None, {"destination": "care", "data": {"a": 1}}, {"handoff": {"type": "cxone", "cxone": {}}}],
     "add_turns": [TURN, {"turns": [TURN]}],
 }
-# Operation, status and what brings it about: each refusal that the document declares, and no other.
+# Operation, status and the request that gets it, for every error that the document declares.
 REFUSALS = [
     ("get_handoff_state", 400, {"query": ""}),
     ("get_handoff_state", 404, {"query": "?id=none"}),
@@ -86,8 +86,8 @@ def schema_named(schema: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-async def told(bridge: Bridge, response: aiohttp.ClientResponse) -> tuple[str, str]:
-    """Let something happen, and read the name and the data of the event that tells of it."""
+async def triggered_event(bridge: Bridge, response: aiohttp.ClientResponse) -> tuple[str, str]:
+    """Trigger an event and return its name and data from the stream."""
     bridge.events(CallStarted(make_record("live")))
     lines = [(await response.content.readline()).decode().strip() for _ in range(2)]
     fields = dict(line.split(": ", 1) for line in lines)
@@ -157,7 +157,7 @@ async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) ->
             if response.content_type == "application/json":
                 check(await response.json(), schema)
             elif response.content_type == "text/event-stream":
-                name, data = await told(bridge, response)
+                name, data = await triggered_event(bridge, response)
                 check({"event": name, "data": data}, schema)
                 check(json.loads(data), schema_named(schema, "data")["contentSchema"])
             else:

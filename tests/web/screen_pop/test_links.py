@@ -86,7 +86,7 @@ def without_end() -> str:
 
 
 def signed(claims: dict[str, object], algorithm: str = "HS256") -> str:
-    """A token that the right key signs, as nobody but us can."""
+    """Return a token that is signed with the right key."""
     key: bytes = LINKS.__dict__["_key"]
     with warnings.catch_warnings(action="ignore", category=jwt.warnings.InsecureKeyLengthWarning):
         return jwt.encode(claims, key, algorithm)
@@ -97,7 +97,7 @@ def good_claims(**changes: object) -> dict[str, object]:
 
 
 def of_another_call() -> str:
-    """The signature of one link under the claims of another."""
+    """Return a token with the claims of one link and the signature of another."""
     one, other = token(LINKS.make(make_record())), token(LINKS.make(make_record("call-2")))
     return f"{other.rpartition('.')[0]}.{one.rpartition('.')[2]}"
 

@@ -78,8 +78,8 @@ class Clock:
         return self.now
 
 
-class Asker:
-    """Requests to a authenticator whose clock is ours; tells how each is refused."""
+class Requests:
+    """Requests to an authenticator with a fake clock; `status_of` returns the status of the error, or 200."""
 
     def __init__(self, per_second: int = 3) -> None:
         self.clock = Clock()
@@ -88,11 +88,11 @@ class Asker:
             lambda: self.config, FakeDirectory(), admin_from_anywhere=False, clock=self.clock
         )
 
-    def ask(self, key: str | None, source: str = "192.0.2.1", project: str = "billing") -> int:
+    def status_of(self, key: str | None, source: str = "192.0.2.1", project: str = "billing") -> int:
         headers = {"x-api-key": key} if key is not None else {}
         path = {"account_id": "acme", "project_id": project}
         request = make_mocked_request("GET", "/", headers, match_info=path).clone(remote=source)
-        request._match_info = path  # type: ignore[assignment]  # noqa: SLF001 (clone leaves it out)
+        request._match_info = path  # type: ignore[assignment]  # noqa: SLF001 (`clone` does not copy it)
         try:
             self.authenticator.authorize_project(request)
         except RequestRefused as refusal:
@@ -101,81 +101,81 @@ class Asker:
 
 
 def test_a_key_is_limited_to_its_requests_per_second() -> None:
-    asker = Asker(per_second=3)
-    assert [asker.ask(KEY) for _ in range(5)] == [200, 200, 200, 429, 429]
-    assert asker.ask(SALES_KEY, project="sales") == 200, "another key has its own"
-    assert asker.ask(KEY, source="192.0.2.2") == 429, "wherever it comes from"
+    asker = Requests(per_second=3)
+    assert [asker.status_of(KEY) for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert asker.status_of(SALES_KEY, project="sales") == 200, "another key has its own"
+    assert asker.status_of(KEY, source="192.0.2.2") == 429, "wherever it comes from"
     asker.clock.now += 1
-    assert [asker.ask(KEY) for _ in range(4)] == [200, 200, 200, 429]
+    assert [asker.status_of(KEY) for _ in range(4)] == [200, 200, 200, 429]
 
 
 def test_requests_for_another_project_count_as_well() -> None:
-    asker = Asker(per_second=2)
-    assert [asker.ask(SALES_KEY) for _ in range(4)] == [403, 403, 429, 429]
+    asker = Requests(per_second=2)
+    assert [asker.status_of(SALES_KEY) for _ in range(4)] == [403, 403, 429, 429]
 
 
 def test_a_changed_rate_applies_after_the_reload() -> None:
-    asker = Asker(per_second=1)
-    assert [asker.ask(KEY) for _ in range(2)] == [200, 429]
+    asker = Requests(per_second=1)
+    assert [asker.status_of(KEY) for _ in range(2)] == [200, 429]
     asker.config = make_config(max_requests_per_second=2)
-    assert [asker.ask(KEY) for _ in range(3)] == [200, 200, 429]
+    assert [asker.status_of(KEY) for _ in range(3)] == [200, 200, 429]
 
 
 def test_guesses_are_limited_per_address() -> None:
-    asker = Asker()
-    guesses = [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)]
+    asker = Requests()
+    guesses = [asker.status_of(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)]
     assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429] * WRONG_KEYS_PER_SECOND
-    assert asker.ask("guess", source="192.0.2.2") == 401
+    assert asker.status_of("guess", source="192.0.2.2") == 401
     asker.clock.now += 1
-    assert asker.ask("guess") == 401
+    assert asker.status_of("guess") == 401
 
 
 def test_addresses_of_one_ipv6_network_share_the_limit_on_guesses() -> None:
-    asker = Asker()
-    guesses = [asker.ask(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(WRONG_KEYS_PER_SECOND + 1)]
+    asker = Requests()
+    guesses = [asker.status_of(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(WRONG_KEYS_PER_SECOND + 1)]
     assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429]
-    assert asker.ask("guess", source="2001:db8:0:1::1") == 401, "another /64"
-    mapped = [asker.ask(f"guess-{n}", source="::ffff:192.0.2.9") for n in range(WRONG_KEYS_PER_SECOND)]
+    assert asker.status_of("guess", source="2001:db8:0:1::1") == 401, "another /64"
+    mapped = [asker.status_of(f"guess-{n}", source="::ffff:192.0.2.9") for n in range(WRONG_KEYS_PER_SECOND)]
     assert mapped == [401] * WRONG_KEYS_PER_SECOND
-    assert asker.ask("guess", source="192.0.2.9") == 429, "the same address, over a socket of IPv4"
+    assert asker.status_of("guess", source="192.0.2.9") == 429, "the same address, over a socket of IPv4"
 
 
 def test_a_valid_key_among_too_many_guesses_gets_429_too() -> None:
-    asker = Asker()
+    asker = Requests()
     for n in range(2 * WRONG_KEYS_PER_SECOND):
-        asker.ask(f"guess-{n}")
-    assert asker.ask(KEY) == 429
+        asker.status_of(f"guess-{n}")
+    assert asker.status_of(KEY) == 429
 
 
 def test_a_key_in_use_works_while_others_guess_from_its_address() -> None:
-    asker = Asker(per_second=100)
-    assert asker.ask(KEY) == 200
-    assert [asker.ask(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)][-1] == 429
-    assert asker.ask(KEY) == 200
+    asker = Requests(per_second=100)
+    assert asker.status_of(KEY) == 200
+    assert [asker.status_of(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)][-1] == 429
+    assert asker.status_of(KEY) == 200
 
 
 def test_guesses_are_logged_at_intervals_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
-    asker = Asker()
+    asker = Requests()
     for n in range(500):
-        asker.ask(f"guess-{n}")
+        asker.status_of(f"guess-{n}")
     [line] = caplog.records
     assert (line.getMessage(), line.__dict__["source"]) == ("too many wrong keys from one address", "192.0.2.1")
 
 
 def test_keys_are_kept_as_hashes_only() -> None:
-    asker = Asker()
-    asker.ask(KEY)
+    asker = Requests()
+    asker.status_of(KEY)
     assert KEY not in texts_within(vars(asker.authenticator))
 
 
 async def test_too_many_requests_get_a_retry_after(bridge: Bridge) -> None:
     bridge.config = make_config(max_requests_per_second=1)
-    answers = [await ask(bridge) for _ in range(5)]
-    assert answers[0] == (200, None)
-    assert (429, "1") in answers
+    responses = [await request(bridge) for _ in range(5)]
+    assert responses[0] == (200, None)
+    assert (429, "1") in responses
 
 
-async def ask(bridge: Bridge) -> tuple[int, str | None]:
+async def request(bridge: Bridge) -> tuple[int, str | None]:
     async with bridge.session.get(bridge.url("calls"), headers={"x-api-key": KEY}) as response:
         return response.status, response.headers.get("Retry-After")
 

@@ -1,4 +1,4 @@
-"""Bytes as a hostile client may send them, on real sockets."""
+"""Bytes that a hostile client may send, on real sockets."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class Line:
         self.writer.write(data)
         return self
 
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Read one answer: status, headers in lower case, body."""
+    async def response(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one response: status, headers in lower case, body."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         return int(first.split()[1]), headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
 
     async def status(self) -> int:
-        return (await self.answer())[0]
+        return (await self.response())[0]
 
     async def is_closed(self) -> bool:
-        """Whether the far end has closed, once all that it said is read."""
+        """True if the peer has closed the connection after its last response."""
         try:
             async with asyncio.timeout(5):
                 while await self.reader.read(65536):
@@ -69,7 +69,7 @@ class Line:
             pass
         return True
 
-    async def goes_on(self) -> bool:
+    async def is_open(self) -> bool:
         return await self.send(HEALTH).status() == 200
 
 
@@ -90,7 +90,7 @@ class Wire:
             line.writer.transport.abort()
 
 
-# ------------------------------------------------------------ slowness
+# ------------------------------------------------------------ slow clients
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost", HANDOFF])
@@ -120,7 +120,7 @@ async def test_a_kept_connection_may_be_idle_between_requests(wire: Wire, monkey
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
     line = await wire.line()
     for _ in range(3):
-        assert await line.goes_on()
+        assert await line.is_open()
         await asyncio.sleep(0.15)
 
 
@@ -141,7 +141,7 @@ async def test_a_peer_that_does_not_read_its_response_is_disconnected(
     wire.bridge.metrics = bytes(30_000_000)
     line = await wire.line(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     await line.reader.readexactly(100)
-    line.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+    line.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that can read
     await asyncio.sleep(0.5)
     line.writer.transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises(asyncio.IncompleteReadError):
@@ -156,7 +156,7 @@ async def test_a_peer_that_does_not_read_its_response_does_not_delay_the_stop(tm
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readexactly(100)
-        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that can read
         await asyncio.sleep(0.2)
         async with asyncio.timeout(STOP_SECONDS - 1):
             await listener.cleanup()
@@ -176,7 +176,7 @@ async def test_an_event_reader_that_does_not_read_costs_little_memory(wire: Wire
     assert not [reader for readers in wire.bridge.events.__dict__["_readers"].values() for reader in readers]
 
 
-# ------------------------------------------------------------ numbers
+# ------------------------------------------------------------ many connections
 
 
 async def test_one_connection_too_many_closes_the_one_that_is_idle_longest(
@@ -184,28 +184,28 @@ async def test_one_connection_too_many_closes_the_one_that_is_idle_longest(
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     first, second = await wire.line(), await wire.line()
-    assert await first.goes_on()
-    assert await second.goes_on()
-    assert await first.goes_on()
+    assert await first.is_open()
+    assert await second.is_open()
+    assert await first.is_open()
     for _ in range(3):
-        assert await (await wire.line()).goes_on()
-    assert await (await wire.line()).goes_on()
+        assert await (await wire.line()).is_open()
+    assert await (await wire.line()).is_open()
     assert await second.is_closed()
-    assert await first.goes_on()
+    assert await first.is_open()
 
 
 async def test_a_reserved_descriptor_closes_the_new_connection_and_frees_one_for_the_next(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await wire.line(), await wire.line()
-    assert await first.goes_on()
-    assert await second.goes_on()
+    assert await first.is_open()
+    assert await second.is_open()
     monkeypatch.setattr(file_descriptors, "reserved_from", lambda: 3)
     assert await (await wire.line()).is_closed()
     assert await first.is_closed()
     monkeypatch.undo()
-    assert await (await wire.line()).goes_on()
-    assert await second.goes_on()
+    assert await (await wire.line()).is_open()
+    assert await second.is_open()
 
 
 async def test_thousands_of_idle_connections_leave_the_api_reachable(
@@ -238,10 +238,10 @@ async def test_a_source_with_many_connections_displaces_none_of_another(
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
     quiet = await wire.line()
-    assert await quiet.goes_on()
+    assert await quiet.is_open()
     for _ in range(30):
-        assert await (await wire.line(source="127.0.0.7")).goes_on()
-    assert await quiet.goes_on()
+        assert await (await wire.line(source="127.0.0.7")).is_open()
+    assert await quiet.is_open()
 
 
 async def test_one_key_cannot_use_more_connections_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ async def test_pipelined_requests_are_served_in_order_and_not_buffered(wire: Wir
     assert {await line.status() for _ in range(2000)} == {200}
 
 
-# ------------------------------------------------------------ sizes
+# ------------------------------------------------------------ large requests
 
 
 async def test_a_content_length_over_the_limit_is_rejected_at_once(wire: Wire) -> None:
@@ -308,7 +308,7 @@ async def test_a_head_that_is_too_large_is_400(wire: Wire, head: bytes) -> None:
     assert await line.is_closed()
 
 
-# ------------------------------------------------------------ two readings of one request
+# ------------------------------------------------------------ ambiguous requests
 
 SMUGGLED = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -337,15 +337,15 @@ SMUGGLED = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 )
 async def test_an_ambiguous_head_is_400_and_nothing_after_it_is_read(wire: Wire, headers: bytes) -> None:
     line = await wire.line(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
-    status, answered, body = await line.answer()
+    status, response_headers, body = await line.response()
     assert status == 400
     assert json.loads(body) == {
         "error_message": "this is not a valid HTTP request",
         "code": "invalid_request",
     }
-    assert (answered["content-type"], answered["server"]) == ("application/json", "sipbridge")
-    assert (answered["x-content-type-options"], answered["cache-control"]) == ("nosniff", "no-store")
-    assert answered["content-security-policy"].endswith("frame-ancestors 'none'")
+    assert (response_headers["content-type"], response_headers["server"]) == ("application/json", "sipbridge")
+    assert (response_headers["x-content-type-options"], response_headers["cache-control"]) == ("nosniff", "no-store")
+    assert response_headers["content-security-policy"].endswith("frame-ancestors 'none'")
     assert await line.is_closed()
 
 
@@ -367,7 +367,7 @@ async def test_invalid_chunks_close_the_connection(wire: Wire, size: bytes) -> N
 async def test_an_upgrade_is_ignored(wire: Wire, upgrade: bytes) -> None:
     line = await wire.line(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
     assert await line.status() == 200
-    assert await line.goes_on()
+    assert await line.is_open()
 
 
 async def test_expect_100_continue_gets_100(wire: Wire) -> None:
@@ -380,7 +380,7 @@ async def test_expect_100_continue_gets_100(wire: Wire) -> None:
 @pytest.mark.parametrize("path", [b"/healthz", b"/nowhere"])
 async def test_an_unknown_expectation_is_417_as_json(wire: Wire, path: bytes) -> None:
     line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: c0ffee\r\n\r\n")
-    status, headers, body = await line.answer()
+    status, headers, body = await line.response()
     assert (status, headers["content-type"], headers["server"]) == (417, "application/json", "sipbridge")
     assert json.loads(body) == {
         "error_message": "send no Expect header other than 100-continue",
@@ -420,7 +420,7 @@ async def test_an_unsupported_method_is_405_with_allow(wire: Wire, method: bytes
 )
 async def test_an_odd_path_is_400_or_404(wire: Wire, path: bytes) -> None:
     line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-    status, headers, _ = await line.answer()
+    status, headers, _ = await line.response()
     assert status in (400, 404)
     assert "location" not in headers
 

@@ -138,7 +138,7 @@ async def test_other_options_requests_and_unknown_paths_are_unchanged(open_to_cr
 
 @pytest.fixture
 async def admin(open_to_crm: Bridge) -> AsyncIterator[str]:
-    """The URL of a listener for admin alone."""
+    """The URL of a separate admin listener."""
     listener, (host, port) = await start_web(make_admin_app(open_to_crm.deps()), "127.0.0.1", 0)
     yield f"http://{host}:{port}"
     await listener.cleanup()

@@ -1,4 +1,4 @@
-"""What programs go by in an error: a code of a fixed set, and a message in our own words."""
+"""The errors of the API: a code of a fixed set, and a message of our own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.web.conftest import Bridge
 
 CODES = set(get_args(ErrorCode))
 API_PAGE = Path(__file__).parents[3] / "docs" / "http-api.md"
-# Of no class: of aiohttp's refusals, and of faults of ours.
+# Codes without a class: errors of aiohttp, and internal errors.
 OTHERS = {"method_not_allowed", "store_unavailable", "internal_error"}
 BAD_VALUES: list[Any] = [7, 1.5, True, [], ["x"], {}, {"x": 1}, "", "x" * 70_000, "a\nb", "\x00"]
 
@@ -45,8 +45,8 @@ FIELDS = ("destination", "reason", "utterance", "route", "method", "sip_headers"
 async def test_no_error_of_a_handoff_has_pydantics_text(bridge: Bridge, field: str) -> None:
     bridge.directory.add(make_record())
     for value in BAD_VALUES:
-        _, answer = await bridge.post("calls/call-1/handoff", body={field: value})
-        check_words(answer)
+        _, response = await bridge.post("calls/call-1/handoff", body={field: value})
+        check_words(response)
 
 
 @pytest.mark.parametrize("field", ["role", "text", "at"])
@@ -61,16 +61,16 @@ async def test_no_error_of_a_turn_has_pydantics_text(bridge: Bridge, field: str)
 
 @pytest.mark.parametrize("query", ["limit=x", "limit=0", "limit=201", "limit=1.5", "before=x", "before=2026-01-01T00"])
 async def test_no_error_of_a_query_has_pydantics_text(bridge: Bridge, query: str) -> None:
-    status, answer = await bridge.get(f"calls?{query}")
-    assert (status, answer["code"]) == (400, "invalid_request")
-    check_words(answer)
+    status, response = await bridge.get(f"calls?{query}")
+    assert (status, response["code"]) == (400, "invalid_request")
+    check_words(response)
 
 
-def check_words(answer: dict[str, Any]) -> None:
-    if "error_message" not in answer:
+def check_words(response: dict[str, Any]) -> None:
+    if "error_message" not in response:
         return
-    assert answer["code"] in CODES
-    message = answer["error_message"]
+    assert response["code"] in CODES
+    message = response["error_message"]
     assert not re.search(r"[Ii]nput|should|Value error|[Ee]xtra|required|valid |cannot be used", message), message
 
 
@@ -82,8 +82,8 @@ async def test_an_error_says_what_the_value_must_be(bridge: Bridge) -> None:
         "method": "x",
         "other": 1,
     }
-    _, answer = await bridge.post("calls/call-1/handoff", body=body)
-    assert answer == {
+    _, response = await bridge.post("calls/call-1/handoff", body=body)
+    assert response == {
         "error_message": (
             "destination: must be text; method: must be release, refer or invite;"
             " transcript.0.role: must be agent or caller; transcript.0.text: must not be empty;"

@@ -1,4 +1,4 @@
-"""What one key, one client and all of them may hold at once."""
+"""The limits on concurrent requests: per key, per client and in total."""
 
 from __future__ import annotations
 
