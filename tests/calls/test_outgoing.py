@@ -2,51 +2,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import pytest
 
 from sipbridge.calls import outgoing
 from sipbridge.calls.outgoing import Attempt, Callee, call_out, redirected
-from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.errors import DialFailed
 from sipbridge.telephony.credentials import Credentials
-from tests.fakes import FakeLeg, Journal
+from tests.fakes import FakeDialler, FakeLeg, Journal, OutgoingInvite
 
 URI = "sip:bot@agents.example"
 ROUTES = ("sip:*@elsewhere.example", "sips:*@elsewhere.example*", "sip:*@agents.example*", "sip:*@elsewhere.example;*")
 SECRET = Credentials("bridge", "secret")
 
 
-class Line:
-    """Implements `Dialler`: targets by URI, and what becomes of the leg to each."""
+class Line(FakeDialler):
+    """A dialler whose legs behave as their targets' `fates` say: a status, `answers`, `rings` or `is silent`."""
 
     def __init__(self, **fates: int | str) -> None:
-        self.targets: dict[str, list[str]] = {URI: list(fates)}
+        super().__init__(self._leg_to)
+        self.targets = {URI: list(fates)}
         self.fates: dict[str, int | str] = dict(fates)
         self.contacts: tuple[str, ...] = ()
-        self.dialled: list[tuple[str, str, Credentials | None]] = []
         self.locating = 0.0
 
     async def locate(self, uri: str) -> list[str]:
         await asyncio.sleep(self.locating)
         return self.targets.get(uri, ["other"])
 
-    async def dial(
-        self,
-        uri: str,
-        target: str,
-        headers: Headers,
-        caller: str,
-        *,
-        sources: Sequence[str] = (),
-        credentials: Credentials | None = None,
-        refer_handler: ReferHandler | None = None,
-    ) -> FakeLeg:
-        self.dialled.append((uri, target, credentials))
-        self.said = (headers, caller, refer_handler)
-        self.sources = sources
-        leg, fate = FakeLeg(Journal()), self.fates.get(target, "answers")
+    async def _leg_to(self, invite: OutgoingInvite) -> FakeLeg:
+        leg, fate = FakeLeg(Journal()), self.fates.get(invite.target, "answers")
         if fate == "answers":
             leg.far_end_answers()
         elif fate == "rings":
@@ -68,7 +53,7 @@ class Line:
 
     @property
     def tried(self) -> list[str]:
-        return [target for _, target, _ in self.dialled]
+        return [invite.target for invite in self.invites]
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +111,7 @@ async def test_the_lookup_counts_against_the_time() -> None:
 async def test_all_targets_and_the_configured_networks_may_speak_for_the_far_end() -> None:
     line = Line(one=503, two="answers", three="answers")
     assert await line.call(Callee(URI, 5, sources=("192.0.2.0/24",))) == "two"
-    assert line.sources == ("one", "two", "three", "192.0.2.0/24")
+    assert line.invites[0].sources == ("one", "two", "three", "192.0.2.0/24")
 
 
 # ------------------------------------------------------------ 3xx
@@ -136,12 +121,12 @@ async def test_a_redirection_is_followed_once() -> None:
     line = Line(one=302)
     line.contacts = ("sip:other@elsewhere.example",)
     assert await line.call(Callee(URI, 5, ROUTES)) == "other"
-    assert [uri for uri, _, _ in line.dialled] == [URI, "sip:other@elsewhere.example"]
+    assert [invite.uri for invite in line.invites] == [URI, "sip:other@elsewhere.example"]
     line.fates["other"] = 302
     with pytest.raises(DialFailed) as failed:
         await line.call(Callee(URI, 5, ROUTES))
     assert failed.value.sip_status == 302
-    assert len(line.dialled) == 4
+    assert len(line.invites) == 4
 
 
 async def test_credentials_go_to_the_configured_host_only() -> None:
@@ -150,7 +135,7 @@ async def test_credentials_go_to_the_configured_host_only() -> None:
     await line.call(Callee(URI, 5, ROUTES, SECRET))
     line.contacts = ("sip:other@AGENTS.example:5070",)
     await line.call(Callee(URI, 5, ROUTES, SECRET))
-    assert [credentials for _, _, credentials in line.dialled] == [SECRET, None, SECRET, SECRET]
+    assert [invite.credentials for invite in line.invites] == [SECRET, None, SECRET, SECRET]
 
 
 @pytest.mark.parametrize(

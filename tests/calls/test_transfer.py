@@ -202,7 +202,8 @@ async def test_a_destination_that_answers_is_joined_until_it_ends() -> None:
     world.conversation.hands_off(destination="desk", sip_headers={"X-Ticket": "7"})
     await world.journal.until("caller.join")
     await world.observer.until(HandoffFinished)
-    assert world.dialler.dialled == [(DESK_URI, {"X-Ticket": "7"}, "+15550100")]
+    [invite] = world.dialler.invites
+    assert (invite.uri, invite.headers, invite.caller) == (DESK_URI, {"X-Ticket": "7"}, "+15550100")
     assert world.leg.joined is world.desk
     assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
     assert world.task is not None
@@ -321,7 +322,7 @@ async def test_a_destination_that_refuses_leaves_the_caller_to_the_script(status
 
 async def test_a_destination_that_cannot_be_called_is_a_failure_without_signal() -> None:
     world = World()
-    world.dialler.failing = DialFailed(500, "no INVITE could be sent")
+    world.dialling = DialFailed(500, "no INVITE could be sent")
     await world.hand_off(destination="desk")
     assert _transfers(world)[0] == ("invite", Result.UPSTREAM_ERROR, 500)
     assert _end(world) == (HandoffState.FAILED, False, Outcome(Result.UPSTREAM_ERROR, "invite_refused"))

@@ -19,6 +19,7 @@ from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.config import Config
+from sipbridge.errors import DialFailed
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
 from tests.fakes import (
@@ -32,6 +33,7 @@ from tests.fakes import (
     FakeSpeaker,
     FakeStore,
     Journal,
+    OutgoingInvite,
     RecordingObserver,
 )
 
@@ -124,7 +126,9 @@ class World:
         self.observer = RecordingObserver()
         self.leg = FakeLeg(self.journal)
         self.desk = FakeLeg(self.journal, "desk")
-        self.dialler = FakeDialler(self.journal, self.desk)
+        self.dialler = FakeDialler(self._dial_desk)
+        # Raised if the desk is called.
+        self.dialling: DialFailed | None = None
         self.agent = FakeAgent(self.journal)
         self.speaker = FakeSpeaker(self.journal)
         self.centre = FakeCentre(self.journal)
@@ -149,6 +153,12 @@ class World:
         self.admission.use(context)
         self.call = Call(admit(self.admission, make_invite()), self.leg)
         self.task: asyncio.Task[None] | None = None
+
+    async def _dial_desk(self, _: OutgoingInvite) -> FakeLeg:
+        await self.journal.reach("dial")
+        if self.dialling is not None:
+            raise self.dialling
+        return self.desk
 
     @property
     def conversation(self) -> FakeConversation:

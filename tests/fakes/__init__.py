@@ -6,8 +6,9 @@ from tests.fakes.backpressure import FakeBackpressure
 from tests.fakes.call import FakeLiveCall
 from tests.fakes.call_journal import FakeCallJournal
 from tests.fakes.centre import FakeCentre
+from tests.fakes.dialler import FakeDialler, OutgoingInvite
 from tests.fakes.journal import Journal
-from tests.fakes.leg import FakeDialler, FakeLeg
+from tests.fakes.leg import FakeLeg
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.speaker import FakeSpeaker
 from tests.fakes.store import FakeStore
@@ -25,5 +26,6 @@ __all__ = [
     "FakeSpeaker",
     "FakeStore",
     "Journal",
+    "OutgoingInvite",
     "RecordingObserver",
 ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import (
     AudioListener,
-    Dialler,
     Headers,
     Leg,
     ReferHandler,
@@ -19,7 +18,6 @@ from sipbridge.calls.ports import (
     ReferResult,
 )
 from sipbridge.errors import DialFailed, LegGone
-from sipbridge.telephony.credentials import Credentials
 from tests.fakes.audio import FakeAudioStream
 from tests.fakes.journal import Journal
 
@@ -206,42 +204,6 @@ class FakeLeg:
             raise LegGone("the far end has hung up")
 
 
-class FakeDialler:
-    """Implements `Dialler`: gives out the one leg it was made with, or fails."""
-
-    def __init__(self, journal: Journal, leg: FakeLeg) -> None:
-        self.leg = leg
-        self.failing: DialFailed | None = None
-        self.dialled: list[tuple[str, Headers, str]] = []
-        self.credentials: Credentials | None = None
-        self.sources: Sequence[str] = ()
-        self._journal = journal
-
-    async def locate(self, uri: str) -> list[str]:
-        return [f"target of {uri}"]
-
-    async def dial(
-        self,
-        uri: str,
-        target: str,
-        headers: Headers,
-        caller: str,
-        *,
-        sources: Sequence[str] = (),
-        credentials: Credentials | None = None,
-        refer_handler: ReferHandler | None = None,
-    ) -> FakeLeg:
-        assert target == f"target of {uri}"
-        self.credentials = credentials
-        self.sources = sources
-        self.dialled.append((uri, headers, caller))
-        await self._journal.reach("dial")
-        if self.failing is not None:
-            raise self.failing
-        self.leg.refer_handler = refer_handler
-        return self.leg
-
-
 def _answers_at_once(_: Callable[[], None]) -> bool:
     return False
 
@@ -251,5 +213,5 @@ def _look_at(answered: asyncio.Future[None]) -> None:
         answered.exception()
 
 
-def _implements(leg: FakeLeg, dialler: FakeDialler) -> tuple[Leg, Dialler]:
-    return leg, dialler
+def _implements(leg: FakeLeg) -> Leg:
+    return leg

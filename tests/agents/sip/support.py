@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Dialler, Headers, ReferHandler
+from sipbridge.calls.ports import Agent
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
-from sipbridge.telephony.credentials import Credentials
-from tests.fakes import FakeLeg, Journal
+from tests.fakes import FakeDialler, FakeLeg, Journal, OutgoingInvite
 
 IDENTITY = Identity("call-1", "sip-id", "acme", "billing", "123", "456", "+15550100", "+19995550001", {"X-Lang": "en"})
 DESTINATIONS = ("care", "sales", "Über uns")
@@ -24,40 +23,21 @@ HANDOFF = HandoffConfig.model_validate(
 )
 
 
-class LineOfLegs:
-    """Implements `Dialler`: a new leg each time, `agent1` and so on; where a test says so, none."""
+class LineOfLegs(FakeDialler):
+    """A dialler that makes a new leg for each INVITE: `agent1` and so on. URIs in `failing` get none."""
 
     def __init__(self, journal: Journal) -> None:
+        super().__init__(self._next_leg)
         self.legs: list[FakeLeg] = []
-        self.dialled: list[tuple[str, Headers, str]] = []
-        self.attempts: list[tuple[str, str, Credentials | None]] = []
-        self.targets: dict[str, list[str]] = {}
         self.failing: dict[str, DialFailed] = {}
         self._journal = journal
 
-    async def locate(self, uri: str) -> list[str]:
-        return self.targets.get(uri, ["udp://127.0.0.1:5060"])
-
-    async def dial(
-        self,
-        uri: str,
-        target: str,
-        headers: Headers,
-        caller: str,
-        *,
-        sources: Sequence[str] = (),
-        credentials: Credentials | None = None,
-        refer_handler: ReferHandler | None = None,
-    ) -> FakeLeg:
-        self.dialled.append((uri, headers, caller))
-        self.attempts.append((uri, target, credentials))
-        self.sources = sources
-        name = f"agent{len(self.dialled)}"
+    async def _next_leg(self, invite: OutgoingInvite) -> FakeLeg:
+        name = f"agent{len(self.invites)}"
         leg = FakeLeg(self._journal, name)
-        leg.refer_handler = refer_handler
         await self._journal.reach(f"{name}.dial")
-        if uri in self.failing:
-            raise self.failing[uri]
+        if invite.uri in self.failing:
+            raise self.failing[invite.uri]
         self.legs.append(leg)
         self._journal.note(f"{name}.dialled")
         return leg
@@ -84,5 +64,5 @@ async def soon(awaited: Awaitable[object]) -> None:
     await asyncio.wait_for(awaited, 5)
 
 
-def _implements(agent: SipAgent, line: LineOfLegs) -> tuple[Agent, Dialler]:
-    return agent, line
+def _implements(agent: SipAgent) -> Agent:
+    return agent

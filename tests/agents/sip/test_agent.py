@@ -36,11 +36,11 @@ async def test_the_invite_says_who_calls() -> None:
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     (await scene.leg()).far_end_answers()
     await connecting
-    uri, headers, caller = scene.line.dialled[0]
-    assert uri == "sip:bot@127.0.0.1:5090;transport=tcp"
-    assert caller == IDENTITY.caller
-    assert headers["X-Lang"] == "de"
-    assert headers["X-Sipbridge-Call-Id"] == IDENTITY.call_id
+    invite = scene.line.invites[0]
+    assert invite.uri == "sip:bot@127.0.0.1:5090;transport=tcp"
+    assert invite.caller == IDENTITY.caller
+    assert invite.headers["X-Lang"] == "de"
+    assert invite.headers["X-Sipbridge-Call-Id"] == IDENTITY.call_id
 
 
 async def test_early_media_is_heard_before_the_answer() -> None:
@@ -96,7 +96,7 @@ async def test_the_next_one_is_tried_where_one_refuses() -> None:
     (await scene.leg(1)).far_end_refuses(486)
     (await scene.leg(2)).far_end_answers()
     await connecting
-    assert [uri for uri, _, _ in scene.line.dialled] == [FIRST, SECOND]
+    assert [invite.uri for invite in scene.line.invites] == [FIRST, SECOND]
     assert scene.caller.joined is scene.line.legs[1]
 
 
@@ -197,7 +197,7 @@ async def test_a_caller_who_goes_at_once_is_dialled_for_no_more() -> None:
     scene.caller.far_end_hangs_up()
     with pytest.raises(LegGone):
         await connecting
-    assert scene.line.dialled == []
+    assert scene.line.invites == []
 
 
 @pytest.mark.parametrize(
