@@ -23,7 +23,7 @@
     │   ├── NotFound                                                     404    not_found
     │   ├── HandoffConflict                                              409    conflict
     │   └── HandoffInvalid                                               422    invalid_handoff
-    ├── LegGone                      a leg that ended while a command for it was in progress
+    ├── LegEnded                     a leg that ended while a command for it was in progress
     ├── DialFailed                   an outgoing leg that was not answered
     ├── NameNotResolved              a host name that has no address, or whose lookup takes too long
     ├── AgentLost                    an agent that disconnected during a call, or is silent for too long
@@ -256,7 +256,7 @@ class HandoffInvalid(RequestRefused):
     code = "invalid_handoff"
 
 
-class LegGone(SipbridgeError):
+class LegEnded(SipbridgeError):
     """The leg has ended, or was never established."""
 
 

@@ -16,7 +16,7 @@ from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
 from sipbridge.calls.transcript import Transcript
 from sipbridge.config import ClientConfig, ProjectConfig, matches_any
-from sipbridge.errors import HandoffConflict, LegGone
+from sipbridge.errors import HandoffConflict, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
 from sipbridge.handoffs.lifecycle import start_handoff
 from sipbridge.handoffs.record import Turn
@@ -121,14 +121,14 @@ class Call:
             self.update(handoff=self.record.handoff.model_copy(update=changes))
 
     def interruption(self) -> Ending:
-        """Return how the call ends after `LegGone`: the leg has ended, or PJSIP did not send a command."""
+        """Return how the call ends after `LegEnded`: the leg has ended, or PJSIP did not send a command."""
         if not self.leg.ended.done():
             return INTERNAL_ERROR
         return read_leg_end(self.leg.ended.result())
 
     def unless_ended(self) -> interrupt_on:
-        """`async with call.unless_ended():` interrupts its body with `LegGone` when the caller's leg ends."""
-        return interrupt_on(self.leg.ended, LegGone("the caller has hung up"))
+        """`async with call.unless_ended():` interrupts its body with `LegEnded` when the caller's leg ends."""
+        return interrupt_on(self.leg.ended, LegEnded("the caller has hung up"))
 
     async def store(self, *, urgent: bool = True) -> bool:
         """Write the record; return False if that failed or took too long, as no call waits for its store."""

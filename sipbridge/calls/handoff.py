@@ -26,7 +26,7 @@ from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult
 from sipbridge.calls.signal import Signal
 from sipbridge.calls.transfer import Confirmation, Transfer, abandon, transfer
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress
 from sipbridge.handoffs.outcome import Outcome
@@ -39,7 +39,7 @@ UTTERANCE_SECONDS = 60.0
 
 
 async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
-    """Give the caller back to CXone for a human agent, in the contract's order. Never raises `LegGone`."""
+    """Give the caller back to CXone for a human agent, in the contract's order. Never raises `LegEnded`."""
     began_at = time.monotonic()
     call.emit(HandoffStarted(call.record))
     speech = _prepare_speech(call, plan)
@@ -49,7 +49,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         await _store_record(call)
         await _post_transcript(call)
         _check_leg(call)
-    except LegGone:
+    except LegEnded:
         return _finish(call, plan, began_at, None, abandon(call))
     finally:
         if speech is not None:
@@ -73,7 +73,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
 
 
 async def end_conversation(call: Call, ending: Ending) -> Outcome:
-    """End a conversation without a handoff: `end_signal`, then BYE. Raises `LegGone`.
+    """End a conversation without a handoff: `end_signal`, then BYE. Raises `LegEnded`.
 
     The script takes a BYE without a Signal before it for a failure, so a good end is signalled too.
     """
@@ -112,7 +112,7 @@ async def _play_out(call: Call) -> None:
             await conversation.finish_speaking()
     except TimeoutError:
         outcome = CUT_OFF
-    except LegGone:
+    except LegEnded:
         raise
     except Exception:
         logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
@@ -167,7 +167,7 @@ async def _post_transcript(call: Call) -> None:
 
 def _check_leg(call: Call) -> None:
     if call.leg.ended.done():
-        raise LegGone("the caller has hung up")
+        raise LegEnded("the caller has hung up")
 
 
 async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> SignalResult:

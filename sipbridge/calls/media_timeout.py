@@ -6,7 +6,7 @@ import asyncio
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.ports import Leg
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 
 # A poll asks the SIP thread for the packet count. Alone it takes 0.13 ms of processor time, most of it to switch
 # threads, and 5 us together with others. So polls are aligned to the same quarter of a second for all calls: those of
@@ -30,7 +30,7 @@ async def media_timed_out(leg: Leg, seconds: float, *, from_the_start: bool = Fa
             return False
         try:
             now = await leg.packets_received()
-        except LegGone:
+        except LegEnded:
             continue
         if now is None:
             quiet = 0.0

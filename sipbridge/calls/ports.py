@@ -97,7 +97,7 @@ class AudioStream(Protocol):
 class Leg(Protocol):
     """One SIP dialog of a call.
 
-    Every method may raise `LegGone`. `ended` is done when the dialog has ended, whichever side ended it. `answered` is
+    Every method may raise `LegEnded`. `ended` is done when the dialog has ended, whichever side ended it. `answered` is
     done when the peer of an outgoing leg has sent its 2xx, or when the ACK of our 2xx has arrived; it raises
     `DialFailed` otherwise. `early` is done when the peer of an outgoing leg offers audio before its answer (RFC 3960),
     `responded` when it has sent any response, such as 100.

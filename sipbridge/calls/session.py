@@ -28,7 +28,7 @@ from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.outcomes import CONNECTED
 from sipbridge.calls.ports import SignalResult
-from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.request import HandoffRequest
@@ -58,7 +58,7 @@ async def run_call(call: Call) -> None:
                 outcome = await end_conversation(call, decision)
             else:
                 outcome = await hand_off(call, decision)
-    except LegGone as gone:
+    except LegEnded as gone:
         outcome = call.interruption().outcome
         # Its frames refer to this task, and the task to the error: a cycle that would keep the call in memory.
         clear_frames(gone.__traceback__)
@@ -78,7 +78,7 @@ async def run_call(call: Call) -> None:
 
 
 async def _connect_agent(call: Call) -> None:
-    """Connect the agent while the caller waits. If that fails there is no conversation. Raises `LegGone`."""
+    """Connect the agent while the caller waits. If that fails there is no conversation. Raises `LegEnded`."""
     agent_type = call.project_config.agent.type
     try:
         async with call.unless_ended():
@@ -108,7 +108,7 @@ async def _answer(call: Call) -> None:
 
 
 async def _converse(call: Call) -> HandoffPlan | Ending:
-    """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegGone`."""
+    """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegEnded`."""
     time_limit = asyncio.get_running_loop().call_later(
         call.project_config.max_call_seconds, _hand_off_to_default, call, "max_call_seconds"
     )
@@ -125,7 +125,7 @@ async def _converse(call: Call) -> HandoffPlan | Ending:
             return call.decided.result()
         if talking.done():
             talking.result()
-        raise LegGone("the caller has hung up")
+        raise LegEnded("the caller has hung up")
     finally:
         time_limit.cancel()
         watching.cancel()
@@ -158,7 +158,7 @@ async def _talk(call: Call) -> None:
         return
     except Exception:
         if call.leg.ended.done():
-            raise LegGone("the caller has hung up") from None
+            raise LegEnded("the caller has hung up") from None
         logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
         _hand_off_to_default(call, "agent_lost")
         return

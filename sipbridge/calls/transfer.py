@@ -26,7 +26,7 @@ from sipbridge.calls.outcomes import (
 )
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.ports import Leg, ReferResult, SignalResult
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
 
@@ -124,7 +124,7 @@ async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
     began_at = time.monotonic()
     try:
         end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
-    except LegGone:
+    except LegEnded:
         # The REFER was not sent: the leg has ended, or PJSIP refused the command.
         failed = abandon(call) if call.leg.ended.done() else Transfer.of(Confirmation.FAILED, REFER_NOT_SENT)
         return _done(call, "refer", failed, 0, began_at)
@@ -154,7 +154,7 @@ async def _invite(call: Call, plan: HandoffPlan, on_joined: OnJoined) -> Transfe
             extra = {"event": "credentials_refused", "client": record.client, "project": record.project}
             logger.warning("the destination was not reached: %s", error, extra=extra)
         return _done(call, "invite", Transfer.of(Confirmation.FAILED, outcome), error.sip_status, began_at)
-    except LegGone:
+    except LegEnded:
         # The caller hung up while the destination rang, or the destination while the two were being joined.
         failed = abandon(call) if call.leg.ended.done() else Transfer.of(Confirmation.FAILED, INVITE_REFUSED)
         return _done(call, "invite", failed, 0, began_at)

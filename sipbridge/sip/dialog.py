@@ -13,7 +13,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import ReferHandler
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 from sipbridge.sip.dialog_listener import DialogListener
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.ending import read_failure
@@ -47,7 +47,7 @@ class DialogContext:
 class Dialog:
     """A dialog: live from `adopt` or `dial` until its end.
 
-    At other times the commands that need a live dialog raise `LegGone`; `answer`, `refer`, and those that end or undo
+    At other times the commands that need a live dialog raise `LegEnded`; `answer`, `refer`, and those that end or undo
     something do nothing. PJSUA reuses the slot of a dialog that has ended, so no command uses it then.
     """
 
@@ -76,7 +76,7 @@ class Dialog:
         self._begin(slot, listener)
 
     def dial(self, invite: OutgoingInvite, listener: DialogListener) -> None:
-        """Send an INVITE. Raises `LegGone` if it could not be sent."""
+        """Send an INVITE. Raises `LegEnded` if it could not be sent."""
         with _lost_if_unsent():
             slot = self._native.callDial(
                 invite.account,
@@ -192,7 +192,7 @@ class Dialog:
 
     def _require_live(self) -> None:
         if self._listener is None:
-            raise LegGone("the leg has ended")
+            raise LegEnded("the leg has ended")
 
     # ------------------------------------------------------------ requests of the far end
 
@@ -317,8 +317,8 @@ class Dialog:
 
 @contextmanager
 def _lost_if_unsent() -> Iterator[None]:
-    """Raise `LegGone` if PJSIP could not send a message."""
+    """Raise `LegEnded` if PJSIP could not send a message."""
     try:
         yield
     except pj.Error as error:
-        raise LegGone(f"the request could not be sent: {explain(error)}") from None
+        raise LegEnded(f"the request could not be sent: {explain(error)}") from None

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sipbridge.aio import wait_any
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import AudioListener, Headers, Leg, ReferHandler, ReferOutcome, Referral, ReferResult
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip.audio import AudioPump, LegAudio
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.thread import SipThread
@@ -160,17 +160,17 @@ class SipLeg:
         self._thread.post(partial(self._dialog.send_dtmf_digit, digit))
 
     async def _run(self, command: Callable[[], T]) -> T:
-        """Execute a command of the dialog. Raises `LegGone` if the leg has ended."""
+        """Execute a command of the dialog. Raises `LegEnded` if the leg has ended."""
         if self.ended.done():
-            raise LegGone("the leg has ended")
+            raise LegEnded("the leg has ended")
         return await self._thread.run(command)
 
     async def _wait_for(self, event: asyncio.Future[None]) -> None:
-        """Wait for an event. Raises `LegGone` if the leg ends before."""
+        """Wait for an event. Raises `LegEnded` if the leg ends before."""
         await wait_any(event, self.ended)
         # An ACK counts, even if a BYE has followed it at once.
         if not event.done() or event.exception() is not None:
-            raise LegGone("the leg has ended")
+            raise LegEnded("the leg has ended")
 
     # ------------------------------------------------------------ events of the dialog
 

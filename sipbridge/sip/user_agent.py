@@ -16,7 +16,7 @@ from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.dns import Resolver
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
 from sipbridge.sip.connection_log import ConnectionLog
@@ -154,7 +154,7 @@ class UserAgent:
         leg = SipLeg(self._loop, self._thread, dialog, self._pump, target)
         try:
             await self._thread.run(partial(self._dial, dialog, invite, leg))
-        except LegGone as error:
+        except LegEnded as error:
             # RFC 3261, 8.1.3.1: like a 503 response.
             raise DialFailed(503, f"no INVITE to {target}: {error}") from None
         except asyncio.CancelledError:

@@ -10,7 +10,7 @@ from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Agent, Conversation
 from sipbridge.config import PromptAgentConfig
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 from tests.fakes import FakeLeg, FakeLiveCall, Journal
 
 IDENTITY = Identity("call-1", "sip-id", "acme", "billing", "123", "123", "+15550100", "+19995550001", {})
@@ -69,7 +69,7 @@ async def test_it_has_finished_speaking_at_the_end_of_the_recording(greeting: Pa
     await running
 
 
-@pytest.mark.parametrize("error", [LegGone("gone"), RuntimeError("no such clip")])
+@pytest.mark.parametrize("error", [LegEnded("gone"), RuntimeError("no such clip")])
 async def test_a_recording_that_fails_is_passed_on_and_keeps_nobody_waiting(
     leg: FakeLeg, greeting: Path, error: Exception
 ) -> None:

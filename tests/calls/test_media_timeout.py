@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sipbridge.calls.media_timeout import media_timed_out
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 from tests.fakes import FakeLeg, Journal
 
 SECONDS = 0.2
@@ -76,7 +76,7 @@ async def test_a_count_that_begins_anew_is_a_sign_of_life() -> None:
 
 @pytest.mark.parametrize("ended", [True, False])
 async def test_the_end_of_the_leg_is_no_silence(*, ended: bool) -> None:
-    leg = CountedLeg(LegGone("it is gone"))
+    leg = CountedLeg(LegEnded("it is gone"))
     watching = asyncio.create_task(media_timed_out(leg, SECONDS, from_the_start=True))
     if not ended:
         await asyncio.sleep(3 * SECONDS)

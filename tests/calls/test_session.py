@@ -14,7 +14,7 @@ from sipbridge.calls.events import (
     InviteAnswered,
 )
 from sipbridge.calls.model import CallState
-from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.errors import AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import Turn
 from tests.calls.world import CONTACT, World
@@ -137,9 +137,9 @@ async def test_a_fault_before_the_answer_never_answers_the_invite_with_success(s
 
 
 async def test_an_answer_that_cannot_be_sent_is_no_cancelled_call() -> None:
-    """`LegGone` may also come from a request that PJSIP would not send; the leg is still up then."""
+    """`LegEnded` may also come from a request that PJSIP would not send; the leg is still up then."""
     world = World()
-    world.leg.answering = LegGone("the request could not be sent")
+    world.leg.answering = LegEnded("the request could not be sent")
     world.begin()
     record = await world.over()
     assert all(status >= 400 for status in world.leg.hang_ups)
@@ -234,7 +234,7 @@ async def test_a_call_over_its_time_goes_to_a_human() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("the socket broke"), TimeoutError(), LegGone("the agent's leg is gone")]
+    "error", [RuntimeError("the socket broke"), TimeoutError(), LegEnded("the agent's leg is gone")]
 )
 async def test_an_agent_lost_in_mid_call_leaves_the_caller_to_a_human(error: Exception) -> None:
     world = World()

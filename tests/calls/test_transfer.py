@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.calls.events import HandoffFinished, HandoffStage, TransferDone
 from sipbridge.calls.ports import ReferOutcome, ReferResult, SignalResult
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import DESK_URI, SALES_URI, World
@@ -174,9 +174,9 @@ async def test_a_refer_that_was_accepted_and_no_more_is_not_called_a_success(res
 
 
 async def test_a_refer_that_could_not_be_sent_falls_back_to_release() -> None:
-    """`LegGone` with the leg still up: PJSIP would not send the request."""
+    """`LegEnded` with the leg still up: PJSIP would not send the request."""
     world = World()
-    world.leg.referring = LegGone("the request could not be sent")
+    world.leg.referring = LegEnded("the request could not be sent")
     await world.hand_off(destination="carrier")
     assert world.handoff.state is HandoffState.FAILED
     assert [method for method, _, _ in _transfers(world)] == ["refer", "release"]
@@ -363,7 +363,7 @@ async def test_a_caller_who_leaves_while_the_desk_rings_ends_its_ringing() -> No
 async def test_a_desk_gone_before_it_is_joined_leaves_the_caller_to_the_script() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
-    world.leg.joining = LegGone("the far end has hung up")
+    world.leg.joining = LegEnded("the far end has hung up")
     await world.hand_off(destination="team")
     assert world.handoff.transfer == "invite_refused, released"
     assert world.leg.hang_ups == [200]

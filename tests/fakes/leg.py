@@ -17,7 +17,7 @@ from sipbridge.calls.ports import (
     Referral,
     ReferResult,
 )
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from tests.fakes.audio import FakeAudioStream
 from tests.fakes.journal import Journal
 
@@ -108,7 +108,7 @@ class FakeLeg:
     async def join(self, other: Leg) -> None:
         self._must_be_up()
         if other.ended.done():
-            raise LegGone("the far end has hung up")
+            raise LegEnded("the far end has hung up")
         self.joined = other
         await self._journal.reach(f"{self._name}.join")
         if self.joining is not None:
@@ -201,7 +201,7 @@ class FakeLeg:
 
     def _must_be_up(self) -> None:
         if self.ended.done():
-            raise LegGone("the far end has hung up")
+            raise LegEnded("the far end has hung up")
 
 
 def _answers_at_once(_: Callable[[], None]) -> bool:

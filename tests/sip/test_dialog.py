@@ -11,7 +11,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import ReferDecision, ReferHandler, Referral
-from sipbridge.errors import LegGone
+from sipbridge.errors import LegEnded
 from sipbridge.sip.dialog import Dialog, DialogContext
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.outgoing_invite import OutgoingInvite
@@ -171,7 +171,7 @@ def test_dialling_sends_an_invite(world: World) -> None:
 def test_an_invite_that_cannot_be_sent_leaves_no_dialog(world: World) -> None:
     dialog, listener = Dialog(world.context), Listener()
     world.pjsip.failing = {"INVITE"}
-    with pytest.raises(LegGone, match=r"could not be sent: no address of sip\.listen can send to it"):
+    with pytest.raises(LegEnded, match=r"could not be sent: no address of sip\.listen can send to it"):
         dialog.dial(INVITE, listener)
     dialog.hang_up(487, "", {})
     world.happen(pj.EventTrying)
@@ -201,7 +201,7 @@ def test_a_200_that_cannot_be_sent_ends_the_dialog(world: World) -> None:
 def test_a_provisional_response_that_cannot_be_sent_is_an_error(world: World) -> None:
     dialog, _ = world.incoming()
     world.pjsip.failing = {"response"}
-    with pytest.raises(LegGone, match="the request could not be sent"):
+    with pytest.raises(LegEnded, match="the request could not be sent"):
         dialog.progress(180)
 
 
@@ -230,7 +230,7 @@ def test_commands_after_the_end_send_nothing(world: World) -> None:
         lambda: other.join(dialog),
         lambda: dialog.open_stream(1),
     ):
-        with pytest.raises(LegGone, match="the leg has ended"):
+        with pytest.raises(LegEnded, match="the leg has ended"):
             command()
     dialog.answer({})
     dialog.hang_up(200, "", {})

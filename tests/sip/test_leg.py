@@ -12,7 +12,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
 from sipbridge.calls.ports import Leg, ReferDecision, ReferOutcome, Referral, ReferResult
-from sipbridge.errors import DialFailed, LegGone
+from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip import leg as module
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.dialog import Dialog, DialogContext
@@ -105,7 +105,7 @@ async def test_a_caller_who_hangs_up_before_the_ack_ends_the_leg(stack: Stack) -
     answering = asyncio.ensure_future(leg.answer({}))
     await stack.settle()
     stack.end(status=487)
-    with pytest.raises(LegGone, match="the leg has ended"):
+    with pytest.raises(LegEnded, match="the leg has ended"):
         await answering
 
 
@@ -136,7 +136,7 @@ async def test_commands_of_a_leg_that_has_ended_raise(stack: Stack) -> None:
     for command in commands:
         awaitable = command()
         assert asyncio.iscoroutine(awaitable)
-        with pytest.raises(LegGone, match="the leg has ended"):
+        with pytest.raises(LegEnded, match="the leg has ended"):
             await awaitable
     await leg.part()
     leg.send_digit("1")

@@ -13,7 +13,7 @@ from sipbridge.calls.model import Identity
 from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
 from sipbridge.config import HandoffConfig, SipAgentConfig, with_transport
-from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
+from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
 from sipbridge.handoffs.destinations import credentials_of
 
 _SERVER_ERROR = 500
@@ -43,7 +43,7 @@ class SipAgent:
         self._background = BackgroundTasks()
 
     async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
-        """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegGone`."""
+        """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegEnded`."""
         await leg.ring()
         headers = invite_headers(identity, self._config.headers)
         why = ""
@@ -78,7 +78,7 @@ class SipAgent:
     async def _until_answered(self, leg: Leg, agent_leg: Leg) -> None:
         try:
             await _join_and_wait(leg, agent_leg)
-        except LegGone:
+        except LegEnded:
             if leg.ended.done():
                 raise
             if not agent_leg.answered.done():
@@ -102,7 +102,7 @@ def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
 
 
 async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
-    """Join the two, before the answer where there is something to be heard. Raises `DialFailed` or `LegGone`."""
+    """Join the two, before the answer where there is something to be heard. Raises `DialFailed` or `LegEnded`."""
     await wait_any(agent_leg.answered, agent_leg.early)
     early = not agent_leg.answered.done()
     if early:

@@ -14,7 +14,7 @@ from sipbridge.aio import wait_any
 from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import LegEnd
 from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
-from sipbridge.errors import AgentLost, LegGone
+from sipbridge.errors import AgentLost, LegEnded
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.handoffs.request import HandoffRequest
 
@@ -48,7 +48,7 @@ class SipConversation:
         """Let the two talk until the agent's leg ends. Raises `AgentLost` where that was no BYE, or at long silence."""
         self._talking = True
         try:
-            with suppress(LegGone):
+            with suppress(LegEnded):
                 self._agent_leg.on_digit(self._relay)
             self._referrals.begin(call)
             await self._agent_gone()
@@ -62,12 +62,12 @@ class SipConversation:
 
     async def finish_speaking(self) -> None:
         """Return once the agent pauses, or is gone."""
-        with suppress(LegGone):
+        with suppress(LegEnded):
             await self._agent_leg.fall_silent()
 
     def press(self, digit: str) -> None:
         """Press a key on the agent's leg."""
-        with suppress(LegGone):
+        with suppress(LegEnded):
             self._agent_leg.send_digit(digit)
 
     async def close(self, handoff: HandoffRecord | None) -> None:
@@ -77,7 +77,7 @@ class SipConversation:
 
     def _relay(self, digit: str) -> None:
         if self._talking:
-            with suppress(LegGone):
+            with suppress(LegEnded):
                 self._leg.send_digit(digit)
 
     async def _agent_gone(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from sipbridge.agents.sip.handoff_headers import read_refer
 from sipbridge.calls.ports import Leg, LiveCall, ReferDecision, Referral
 from sipbridge.config import HandoffConfig
-from sipbridge.errors import HandoffConflict, HandoffInvalid, LegGone
+from sipbridge.errors import HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import make_plan
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
@@ -112,7 +112,7 @@ class Referrals:
     def _notify(self, status: tuple[int, str]) -> None:
         self._owing = False
         if self._leg is not None:
-            with suppress(LegGone):
+            with suppress(LegEnded):
                 self._leg.notify(*status)
 
     def _note_from_afar(self, fault: str, why: str) -> None:

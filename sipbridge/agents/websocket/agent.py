@@ -23,7 +23,7 @@ class WebsocketAgent:
         self._opener = Opener(config, resolver, trust)
 
     async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
-        """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegGone`."""
+        """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegEnded`."""
         await leg.ring()
         link = await self._opener.open()
         if link.ended.done():

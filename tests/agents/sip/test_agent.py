@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sipbridge.aio import interrupt_on
-from sipbridge.errors import AgentUnavailable, DialFailed, LegGone
+from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
 from tests.agents.sip.support import IDENTITY, Scene, soon
 from tests.fakes import FakeLeg
 
@@ -72,7 +72,7 @@ async def test_an_agent_that_hangs_up_as_soon_as_it_answered_was_reached() -> No
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()
     scene.journal.when("caller.join", lambda: leg.far_end_hangs_up({"X-Handoff-Destination": "sales"}))
-    scene.caller.joining = LegGone("the other leg is gone")
+    scene.caller.joining = LegEnded("the other leg is gone")
     leg.far_end_answers()
     await connecting
 
@@ -142,7 +142,7 @@ async def test_one_that_goes_while_its_early_media_is_joined_has_failed() -> Non
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     first = await scene.leg(1)
     scene.journal.when("caller.join", lambda: first.far_end_refuses(503))
-    scene.caller.joining = LegGone("the other leg is gone")
+    scene.caller.joining = LegEnded("the other leg is gone")
     first.far_end_offers_audio()
     await scene.journal.until("agent2.dialled")
     scene.caller.joining = None
@@ -154,7 +154,7 @@ async def test_one_that_cannot_be_joined_has_failed() -> None:
     scene = Scene()
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()
-    scene.caller.joining = LegGone("no port is free")
+    scene.caller.joining = LegEnded("no port is free")
     leg.far_end_answers()
     with pytest.raises(AgentUnavailable, match="SIP 500"):
         await connecting
@@ -185,7 +185,7 @@ async def test_a_time_out_counts_as_408() -> None:
 
 
 async def _connect_while_there(scene: Scene) -> None:
-    async with interrupt_on(scene.caller.ended, LegGone("the caller has hung up")):
+    async with interrupt_on(scene.caller.ended, LegEnded("the caller has hung up")):
         await scene.agent.connect(IDENTITY, scene.caller)
 
 
@@ -195,7 +195,7 @@ async def test_a_caller_who_goes_at_once_is_dialled_for_no_more() -> None:
     connecting = asyncio.create_task(_connect_while_there(scene))
     await scene.journal.until("caller.ring")
     scene.caller.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    with pytest.raises(LegEnded):
         await connecting
     assert scene.line.invites == []
 
@@ -218,7 +218,7 @@ async def test_no_agent_is_left_behind_by_a_caller_who_goes_while_they_are_joine
     does(leg)
     await scene.journal.until(step)
     scene.caller.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    with pytest.raises(LegEnded):
         await connecting
     await _until_hung_up(leg)
 
@@ -228,7 +228,7 @@ async def test_an_unanswered_agent_is_let_go_when_the_caller_goes() -> None:
     connecting = asyncio.create_task(_connect_while_there(scene))
     leg = await scene.leg()
     scene.caller.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    with pytest.raises(LegEnded):
         await connecting
     await _until_hung_up(leg)
     assert leg.hang_ups == [200]

@@ -17,7 +17,7 @@ from sipbridge.agents.websocket.protocols.twilio.signature import sign
 from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
-from sipbridge.errors import AgentUnavailable, LegGone, StartupError
+from sipbridge.errors import AgentUnavailable, LegEnded, StartupError
 from tests.harness.ipv6 import needs_ipv6
 
 from .support import FRAME, Site, agent_server, identity
@@ -211,7 +211,7 @@ async def test_an_upgrade_that_comes_after_the_caller_has_gone_is_closed(site: S
 
 async def test_a_caller_who_has_gone_is_not_connected(site: Site) -> None:
     site.leg.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    with pytest.raises(LegEnded):
         await site.connect()
     assert site.server.attempts == 0
 

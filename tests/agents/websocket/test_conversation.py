@@ -12,7 +12,7 @@ from picows import WSMsgType
 from sipbridge.agents import presence
 from sipbridge.agents.websocket import conversation
 from sipbridge.calls.endings import AGENT_ENDED
-from sipbridge.errors import AgentLost, LegGone
+from sipbridge.errors import AgentLost, LegEnded
 
 from .support import FRAME, AgentSocket, Site
 
@@ -361,7 +361,7 @@ async def test_a_conversation_that_never_ran_is_closed_without_a_stop(site: Site
 async def test_a_caller_who_goes_before_the_audio_is_open_leaves_no_socket_behind(site: Site) -> None:
     talking, agent = await site.connect()
     site.leg.far_end_hangs_up()
-    with pytest.raises(LegGone):
+    with pytest.raises(LegEnded):
         await talking.run(site.call)
     assert await agent.closed == 1000
 
