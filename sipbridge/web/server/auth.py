@@ -31,7 +31,7 @@ class Authenticator:
     """Checks the key of each request. Belongs to one event loop.
 
     A valid key is limited to `http.max_requests_per_second`. An address that sends too many wrong keys gets 429 for a
-    while, whatever key it sends, so that guessing is slow. A key that was valid from that address before still works.
+    while, also for a valid key, so that guessing is slow. Only keys it has used with success before still work.
     """
 
     def __init__(
