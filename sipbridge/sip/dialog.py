@@ -58,7 +58,7 @@ class Dialog:
         self._clips = context.clips
         self._native = context.native
         self._refer_handler = refer_handler
-        # Set while the dialog is live. At its end the reference is dropped: leg and dialog refer to each other.
+        # Set while the dialog is live. The leg refers to the dialog, so its end drops what refers to the leg.
         self._listener: DialogListener | None = None
         self._slot = _NO_SLOT
         self._media = DialogMedia(_NO_SLOT, self._native)
@@ -304,7 +304,7 @@ class Dialog:
 
     def _end(self, listener: DialogListener, end: LegEnd, contacts: tuple[str, ...] = ()) -> None:
         """Release everything and notify the listener."""
-        self._listener = None
+        self._listener = self._refer_handler = None
         self._table.remove(self._slot, self)
         self._table.revoke_token(self._refer_token)
         self.stop_playing()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from sipbridge.aio import resolve_futures
 from sipbridge.sip.pjsip_functions import ThreadFunctions
@@ -88,7 +88,7 @@ class SipThread:
         self._commands.append(command)
         self._native.wakeSipThread()
 
-    def _run(self, command: Callable[[], Any], done: asyncio.Future[Any]) -> None:
+    def _run(self, command: Callable[[], T], done: asyncio.Future[T]) -> None:
         try:
             result = command()
         except Exception as error:  # noqa: BLE001 (the future raises it)
@@ -158,11 +158,11 @@ class SipThread:
         self._handed_over.popleft()
 
 
-def _resolve(done: asyncio.Future[Any], result: object) -> None:
+def _resolve(done: asyncio.Future[T], result: T) -> None:
     if not done.done():
         done.set_result(result)
 
 
-def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+def _fail(done: asyncio.Future[T], error: Exception) -> None:
     if not done.done():
         done.set_exception(error)

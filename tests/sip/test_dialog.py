@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -430,6 +431,17 @@ def test_a_refer_that_the_refer_handler_rejects_gets_its_status_and_a_warning(wo
     world.table.decide_refer(SLOT, request)
     assert (request.status, request.headers) == (404, {"Warning": "399 sipbridge \"no 'desk'\""})
     assert listener.events == []
+
+
+def test_a_dialog_that_has_ended_keeps_neither_listener_nor_refer_handler(world: World) -> None:
+    """Both lead to the leg, which refers to the dialog: a cycle would keep the call in memory."""
+    handler = RecordingReferHandler(ReferDecision(202))
+    dialog, listener = world.outgoing(handler)
+    kept: list[weakref.ref[object]] = [weakref.ref(handler), weakref.ref(listener)]
+    dialog.hang_up(200, "", {})
+    world.thread.run_callbacks()
+    del handler, listener
+    assert [each() for each in kept] == [None, None]
 
 
 def test_a_refer_that_was_rejected_before_the_decision_is_reported_to_the_refer_handler(world: World) -> None:
