@@ -1,4 +1,4 @@
-"""What agents and callers do in the middle of a call."""
+"""Agents and callers during a conversation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_an_agent_may_hand_off_and_go_on_speaking() -> None:
     ]
 
 
-async def test_a_handoff_that_cannot_be_is_told_to_the_agent_and_the_call_goes_on() -> None:
+async def test_an_invalid_handoff_is_refused_to_the_agent_and_the_call_goes_on() -> None:
     world = World()
     await world.talking()
     assert world.conversation.call is not None
@@ -43,7 +43,7 @@ async def test_a_handoff_that_cannot_be_is_told_to_the_agent_and_the_call_goes_o
     assert (await world.over()).handoff is None
 
 
-async def test_looking_at_a_handoff_changes_nothing() -> None:
+async def test_checking_a_handoff_changes_nothing() -> None:
     world = World()
     await world.talking()
     before = world.record
@@ -58,7 +58,7 @@ async def test_looking_at_a_handoff_changes_nothing() -> None:
         world.call.check_handoff(HandoffRequest())
 
 
-async def test_what_the_agent_does_wrong_is_observed() -> None:
+async def test_a_fault_of_the_agent_is_an_event() -> None:
     world = World()
     await world.talking()
     world.call.note_fault("bad_json", "a message is no JSON")
@@ -68,7 +68,7 @@ async def test_what_the_agent_does_wrong_is_observed() -> None:
     await world.over()
 
 
-async def test_an_agent_that_is_lost_leaves_its_caller_to_a_human() -> None:
+async def test_the_caller_of_a_lost_agent_goes_to_a_human_agent() -> None:
     world = World()
     await world.talking()
     world.conversation.fails(AgentLost("silent"))
@@ -78,7 +78,7 @@ async def test_an_agent_that_is_lost_leaves_its_caller_to_a_human() -> None:
     assert len(world.centre.signals) == 1
 
 
-async def test_the_agent_hears_how_the_handoff_went() -> None:
+async def test_the_agent_is_notified_of_the_handoffs_outcome() -> None:
     world = World()
     await world.hand_off(destination="carrier")
     (told,) = world.conversation.told
@@ -86,7 +86,7 @@ async def test_the_agent_hears_how_the_handoff_went() -> None:
     assert (told.destination, told.confirmed) == ("carrier", True)
 
 
-async def test_an_agent_whose_caller_hangs_up_hears_of_no_handoff() -> None:
+async def test_an_agent_whose_caller_hangs_up_is_notified_of_no_handoff() -> None:
     world = World()
     await world.talking()
     world.leg.far_end_hangs_up()
@@ -94,7 +94,7 @@ async def test_an_agent_whose_caller_hangs_up_hears_of_no_handoff() -> None:
     assert world.conversation.told == [None]
 
 
-async def test_the_agent_is_free_while_the_caller_talks_to_a_human() -> None:
+async def test_the_agent_is_released_while_the_caller_talks_to_a_human_agent() -> None:
     world = World()
     await world.talking()
     world.desk.far_end_answers()
@@ -109,7 +109,7 @@ async def test_the_agent_is_free_while_the_caller_talks_to_a_human() -> None:
 # ---------------------------------------------------------------- keys
 
 
-async def test_keys_go_to_the_agent() -> None:
+async def test_dtmf_digits_go_to_the_agent() -> None:
     world = World()
     await world.talking()
     for key in "12#":
@@ -119,7 +119,7 @@ async def test_keys_go_to_the_agent() -> None:
     await world.over()
 
 
-async def test_one_key_asks_for_a_human() -> None:
+async def test_the_configured_dtmf_digit_hands_off() -> None:
     world = World(handoff={"dtmf_key": "0"})
     await world.talking()
     world.leg.far_end_presses("1")
@@ -131,7 +131,7 @@ async def test_one_key_asks_for_a_human() -> None:
     assert (record.handoff.reason, record.handoff.requested_by, record.handoff.destination) == ("dtmf", "dtmf", "care")
 
 
-async def test_a_call_accepts_the_keys_of_its_project_as_they_were_when_it_began() -> None:
+async def test_a_call_accepts_the_api_keys_of_the_version_it_began_with() -> None:
     world = World(api_keys=["key-of-billing"])
     await world.talking()
     assert world.call.accepts_key("key-of-billing")

@@ -1,4 +1,4 @@
-"""What a call leaves: its record in the store, its entries in the journal, and nothing in memory."""
+"""The end of a call: its record in the store, its entries in the journal, and nothing left in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.calls.world import World, shorten_store_time
 # ---------------------------------------------------------------- the last write
 
 
-async def test_a_store_that_fails_costs_the_record_and_not_the_call() -> None:
+async def test_a_failing_store_loses_the_record_but_not_the_call() -> None:
     world = World()
     world.store.failing = StoreError("disk full")
     await world.talking()
@@ -30,7 +30,7 @@ async def test_a_store_that_fails_costs_the_record_and_not_the_call() -> None:
     assert world.observer.one(StoreFailed).message == "disk full"
 
 
-async def test_a_store_that_fails_in_an_unforeseen_way_does_not_keep_a_call_up() -> None:
+async def test_an_unexpected_error_of_the_store_does_not_keep_a_call_in_progress() -> None:
     world = World()
     world.store.failing = ConnectionResetError("nobody wrapped this")
     await world.talking()
@@ -38,7 +38,7 @@ async def test_a_store_that_fails_in_an_unforeseen_way_does_not_keep_a_call_up()
     await world.over()
 
 
-async def test_a_store_that_hangs_does_not_keep_the_calls_place(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_hangs_does_not_keep_the_calls_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_store_time(monkeypatch)
     world = World()
     world.store.failing = StoreError("it never comes to that")
@@ -49,7 +49,7 @@ async def test_a_store_that_hangs_does_not_keep_the_calls_place(monkeypatch: pyt
     assert world.observer.one(StoreFailed).record.call_id == world.record.call_id
 
 
-async def test_a_journal_that_fails_is_told_and_the_call_goes_on() -> None:
+async def test_a_failing_journal_is_an_event_and_the_call_goes_on() -> None:
     world = World()
     world.call_journal.failing = True
     await world.hand_off()
@@ -99,7 +99,7 @@ async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part:
 # ---------------------------------------------------------------- the end, in the journal
 
 
-async def test_the_callers_bye_is_journalled_before_it_is_answered_and_once() -> None:
+async def test_the_callers_bye_is_journalled_once_before_its_response() -> None:
     world = World()
     await world.talking()
     answered: list[str] = []
@@ -143,7 +143,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_a_bye_of_ours_goes_out_once_the_journal_has_the_end(way: Way) -> None:
+async def test_our_bye_is_sent_after_the_journal_has_the_end(way: Way) -> None:
     world = World(handoff={"end_signal": {}, **way.handoff})
     # Shorter than a configuration may say.
     world.call.project_config = world.call.project_config.model_copy(update=way.settings)
@@ -155,7 +155,7 @@ async def test_a_bye_of_ours_goes_out_once_the_journal_has_the_end(way: Way) -> 
     assert steps == [f"journal.hung_up by {way.by}", "caller.hang_up"]
 
 
-async def test_a_bye_of_ours_after_a_signal_waits_for_no_journal() -> None:
+async def test_our_bye_after_a_signal_does_not_wait_for_the_journal() -> None:
     world = World()
     await world.talking()
     world.conversation.ends()
@@ -164,7 +164,7 @@ async def test_a_bye_of_ours_after_a_signal_waits_for_no_journal() -> None:
     assert steps == ["caller.hang_up", "journal.hung_up by agent"]
 
 
-async def test_a_disk_that_hangs_delays_no_bye_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_hangs_delays_our_bye_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 0.01)
     world = World(handoff={"end_signal": {}})
     world.call_journal.hanging = True
@@ -185,7 +185,7 @@ async def test_a_callers_bye_ends_the_wait_for_the_journal(monkeypatch: pytest.M
     assert world.journal.only("caller.hang_up", "journal.hung_up") == ["journal.hung_up by agent"]
 
 
-async def test_a_call_that_was_not_answered_has_no_end_in_the_journal() -> None:
+async def test_the_end_of_an_unanswered_call_is_not_journalled() -> None:
     world = World(on_agent_failure="reject")
     world.agent.failing = AgentUnavailable("not reached")
     world.begin()
@@ -193,7 +193,7 @@ async def test_a_call_that_was_not_answered_has_no_end_in_the_journal() -> None:
     assert world.journal.only("journal.hung_up") == []
 
 
-async def test_cxones_bye_after_the_signal_that_it_took_is_not_held_up() -> None:
+async def test_cxones_bye_after_an_accepted_signal_is_not_delayed() -> None:
     world = World()
     world.journal.when("agent.close", lambda: None)
     await world.talking()
@@ -207,8 +207,8 @@ async def test_cxones_bye_after_the_signal_that_it_took_is_not_held_up() -> None
 
 
 @pytest.mark.parametrize("way", ["caller", "agent", "handoff", "cut off"])
-async def test_a_call_that_is_over_is_gone_without_the_collector(way: str) -> None:
-    """It would keep its configuration version in memory: the collector runs seldom."""
+async def test_an_ended_call_is_freed_without_the_garbage_collector(way: str) -> None:
+    """The garbage collector runs seldom, and a call keeps its configuration version in memory."""
     world = World()
     gc.collect()
     gc.disable()

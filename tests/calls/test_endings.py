@@ -1,4 +1,4 @@
-"""Who ended a call, and why: what the record says of each way for a call to end without a handoff."""
+"""The record of each way for a call to end without a handoff: `ended_by`, result and reason."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sipbridge.handoffs.record import HandoffState
 from .world import World
 
 
-def test_reasons_tell_endings_apart() -> None:
+def test_every_ending_has_its_own_reason() -> None:
     assert len({ending.reason for ending in ENDINGS}) == len(ENDINGS)
 
 
 @pytest.mark.parametrize("failure", LegFailure)
-async def test_a_leg_that_breaks_in_conversation_is_no_hang_up_of_the_caller(failure: LegFailure) -> None:
+async def test_a_leg_that_breaks_during_the_conversation_was_not_ended_by_the_caller(failure: LegFailure) -> None:
     world = World()
     await world.talking()
     world.leg.stack_hangs_up(408, failure)
@@ -29,7 +29,7 @@ async def test_a_leg_that_breaks_in_conversation_is_no_hang_up_of_the_caller(fai
 
 
 @pytest.mark.parametrize("failure", [LegFailure.NO_ACK, LegFailure.UNUSABLE_ANSWER])
-async def test_a_200_that_leads_to_no_conversation_is_no_cancel(failure: LegFailure) -> None:
+async def test_a_200_without_a_conversation_does_not_count_as_cancelled(failure: LegFailure) -> None:
     world = World()
     world.journal.when("caller.answer", lambda: world.leg.stack_hangs_up(408, failure))
     world.begin()
@@ -38,7 +38,7 @@ async def test_a_200_that_leads_to_no_conversation_is_no_cancel(failure: LegFail
     assert record.answered_at is None
 
 
-async def test_a_bye_before_the_answer_is_a_cancel() -> None:
+async def test_a_bye_before_the_answer_counts_as_cancelled() -> None:
     world = World()
     world.journal.when("agent.connect", world.leg.far_end_hangs_up)
     world.begin()
@@ -46,7 +46,7 @@ async def test_a_bye_before_the_answer_is_a_cancel() -> None:
     assert (record.ended_by, record.result, record.reason) == ("caller", Result.CLIENT_ERROR, "cancelled")
 
 
-async def test_a_bye_between_the_200_and_its_ack_is_a_hang_up() -> None:
+async def test_a_bye_between_the_200_and_its_ack_counts_as_hung_up() -> None:
     world = World()
     world.journal.when("caller.answer", world.leg.far_end_hangs_up)
     world.begin()
@@ -55,7 +55,7 @@ async def test_a_bye_between_the_200_and_its_ack_is_a_hang_up() -> None:
     assert record.answered_at is None
 
 
-async def test_a_leg_that_breaks_while_a_handoff_is_under_way_confirms_nothing() -> None:
+async def test_a_leg_that_breaks_during_a_handoff_confirms_nothing() -> None:
     world = World()
     world.journal.when("centre.signal", lambda: world.leg.stack_hangs_up(408, LegFailure.SESSION_EXPIRED))
     record = await world.hand_off(destination="care")
@@ -84,7 +84,7 @@ async def test_a_desk_that_hangs_up_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize("ending", [AGENT_ENDED, HUNG_UP_BY_API])
-async def test_who_ended_the_conversation_stands_in_the_record(ending: Ending) -> None:
+async def test_the_record_says_who_ended_the_conversation(ending: Ending) -> None:
     world = World()
     await world.talking()
     if ending is AGENT_ENDED:
@@ -95,5 +95,5 @@ async def test_who_ended_the_conversation_stands_in_the_record(ending: Ending) -
     assert (record.ended_by, record.result, record.reason) == (ending.by, ending.result, ending.reason)
 
 
-def test_the_far_ends_bye_counts_whatever_its_status() -> None:
+def test_the_peers_bye_counts_as_hung_up_with_any_status() -> None:
     assert read_leg_end(LegEnd(by_peer=True, sip_status=408, at=time.monotonic(), answered=True)) is CALLER_HUNG_UP

@@ -1,4 +1,4 @@
-"""The steps of a handoff, their order, and what becomes of it where one of them fails."""
+"""The stages of a handoff, their order, and their failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _sent(world: World) -> dict[str, str]:
     return dict(parameters)
 
 
-async def test_the_steps_come_in_the_contracts_order() -> None:
+async def test_the_stages_follow_the_contracts_order() -> None:
     world = World(handoff={"post_transcript": True})
     await world.hand_off(transcript=SAID)
     assert world.journal.steps[world.journal.steps.index("agent.run") + 1 :] == [
@@ -46,7 +46,7 @@ async def test_the_steps_come_in_the_contracts_order() -> None:
     assert list(_stages(world)) == ["play_out", "store", "transcript", "signal", "transfer"]
 
 
-async def test_every_step_is_told() -> None:
+async def test_every_stage_is_an_event() -> None:
     world = World()
     await world.hand_off(reason="asked_for_human")
     started = world.observer.one(HandoffStarted)
@@ -64,7 +64,7 @@ async def test_every_step_is_told() -> None:
     }
 
 
-async def test_the_stored_record_tells_a_screen_pop_all_it_needs() -> None:
+async def test_the_stored_record_has_all_that_a_screen_pop_needs() -> None:
     world = World()
     await world.talking()
     world.conversation.hands_off(
@@ -87,13 +87,13 @@ async def test_the_stored_record_tells_a_screen_pop_all_it_needs() -> None:
     await world.over()
 
 
-async def test_the_record_that_a_screen_pop_may_ask_for_is_written_at_once_the_last_one_in_its_time() -> None:
+async def test_only_the_record_for_the_screen_pop_is_written_urgently() -> None:
     world = World()
     await world.hand_off()
     assert world.store.urgent == [True, False]
 
 
-async def test_a_shared_id_finds_the_call_from_the_moment_it_is_given() -> None:
+async def test_a_call_is_found_by_its_new_shared_id_at_once() -> None:
     world = World()
     await world.talking()
     world.ask(shared_id="crm-1")
@@ -106,7 +106,7 @@ async def test_a_shared_id_finds_the_call_from_the_moment_it_is_given() -> None:
 # ---------------------------------------------------------------- playing out
 
 
-async def test_nothing_happens_before_the_agents_last_sentence_is_out() -> None:
+async def test_nothing_happens_before_the_agents_last_sentence_was_played() -> None:
     world = World()
     let_go = world.journal.hold("agent.finish_speaking")
     await world.talking()
@@ -136,7 +136,7 @@ def test_an_agent_has_ten_seconds_to_finish() -> None:
     assert handoff.PLAY_OUT_SECONDS == 10
 
 
-async def test_an_agent_that_is_lost_while_it_speaks_out_stops_no_handoff() -> None:
+async def test_an_agent_that_is_lost_while_it_plays_out_does_not_stop_the_handoff() -> None:
     world = World()
     world.conversation.finishing = ConnectionResetError("the agent's socket")
     await world.talking()
@@ -147,7 +147,7 @@ async def test_an_agent_that_is_lost_while_it_speaks_out_stops_no_handoff() -> N
 
 
 @pytest.mark.parametrize("destination", ["care", "sales", "desk"])
-async def test_the_agent_speaks_and_hears_no_more_once_the_caller_is_given_away(destination: str) -> None:
+async def test_the_agent_neither_speaks_nor_hears_once_the_caller_is_handed_off(destination: str) -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     world.journal.when("caller.join", world.desk.far_end_hangs_up)
@@ -161,7 +161,7 @@ async def test_the_agent_speaks_and_hears_no_more_once_the_caller_is_given_away(
 # ---------------------------------------------------------------- the store
 
 
-async def test_a_store_that_fails_stops_no_handoff() -> None:
+async def test_a_failing_store_does_not_stop_the_handoff() -> None:
     world = World()
     world.store.failing = StoreError("disk full")
     await world.hand_off()
@@ -171,7 +171,7 @@ async def test_a_store_that_fails_stops_no_handoff() -> None:
     assert world.handoff.state is HandoffState.COMPLETED
 
 
-async def test_a_store_that_hangs_keeps_the_caller_waiting_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_hangs_delays_the_handoff_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_store_time(monkeypatch)
     world = World()
     world.journal.hold("store.put handoff_initiated")
@@ -181,7 +181,7 @@ async def test_a_store_that_hangs_keeps_the_caller_waiting_a_moment_only(monkeyp
     assert world.handoff.signal == "accepted"
 
 
-async def test_a_store_that_fails_in_an_unforeseen_way_stops_no_handoff() -> None:
+async def test_an_unexpected_error_of_the_store_does_not_stop_the_handoff() -> None:
     world = World()
     world.store.failing = ConnectionResetError("nobody wrapped this")
     await world.hand_off()
@@ -191,7 +191,7 @@ async def test_a_store_that_fails_in_an_unforeseen_way_stops_no_handoff() -> Non
 # ---------------------------------------------------------------- the transcript
 
 
-async def test_the_transcript_goes_out_as_escalated_and_once() -> None:
+async def test_the_transcript_is_posted_once_as_escalated() -> None:
     world = World(handoff={"post_transcript": True})
     await world.hand_off(transcript=SAID)
     ((record, escalated),) = world.centre.transcripts
@@ -200,7 +200,7 @@ async def test_the_transcript_goes_out_as_escalated_and_once() -> None:
     assert [turn.text for turn in record.transcript] == ["a human, please"]
 
 
-async def test_a_transcript_that_fails_changes_nothing_else() -> None:
+async def test_a_failed_transcript_changes_nothing_else() -> None:
     world = World(handoff={"post_transcript": True})
     world.centre.takes_transcripts = False
     await world.hand_off(transcript=SAID)
@@ -209,7 +209,7 @@ async def test_a_transcript_that_fails_changes_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "transcript"), [(False, SAID), (True, [])])
-async def test_no_transcript_goes_out_where_none_is_wanted_or_none_there(
+async def test_no_transcript_is_posted_if_not_configured_or_empty(
     wanted: bool,  # noqa: FBT001 (a parameter of the table)
     transcript: list[dict[str, str]],
 ) -> None:
@@ -222,7 +222,7 @@ async def test_no_transcript_goes_out_where_none_is_wanted_or_none_there(
 # ---------------------------------------------------------------- the Signal
 
 
-async def test_the_signal_is_made_of_the_projects_templates() -> None:
+async def test_the_signal_follows_the_projects_templates() -> None:
     world = World()
     await world.hand_off(reason="billing")
     assert _sent(world) == {"p1": "care", "p2": "10000002", "p3": "billing", "p9": pop_url(world.record)}
@@ -246,7 +246,7 @@ async def test_the_agents_parameters_win_over_the_templates() -> None:
         (SignalResult.UNKNOWN, Outcome(Result.INDETERMINATE, "signal_unknown"), HandoffState.FAILED),
     ],
 )
-async def test_a_signal_is_sent_once_whatever_comes_of_it_and_the_caller_goes_on(
+async def test_a_signal_is_sent_once_whatever_its_result_and_the_transfer_follows(
     answer: SignalResult, outcome: Outcome, confirmed: HandoffState
 ) -> None:
     world = World()
@@ -261,7 +261,7 @@ async def test_a_signal_is_sent_once_whatever_comes_of_it_and_the_caller_goes_on
 
 
 @pytest.mark.parametrize("destination", ["quiet", "carrier", "desk"])
-async def test_a_destination_without_signal_sends_none(destination: str) -> None:
+async def test_a_destination_with_signal_false_sends_none(destination: str) -> None:
     world = World()
     world.journal.when("dial", lambda: world.desk.far_end_refuses(486))
     await world.hand_off(destination=destination)
@@ -283,7 +283,7 @@ async def test_a_destination_without_signal_sends_none(destination: str) -> None
     ],
 )
 @pytest.mark.parametrize("destination", ["care", "sales", "team"])
-async def test_a_caller_may_leave_in_any_step(step: str, signals: int, destination: str) -> None:
+async def test_the_caller_may_hang_up_in_any_stage(step: str, signals: int, destination: str) -> None:
     world = World(handoff={"post_transcript": True})
     world.journal.when(step, world.leg.far_end_hangs_up)
     record = await world.hand_off(destination=destination, transcript=SAID)
@@ -298,7 +298,7 @@ async def test_a_caller_may_leave_in_any_step(step: str, signals: int, destinati
         assert not world.observer.of(TransferDone)
 
 
-async def test_a_signal_under_way_is_not_cut_short_by_the_callers_bye() -> None:
+async def test_the_callers_bye_does_not_interrupt_a_signal() -> None:
     world = World()
     let_go = world.journal.hold("centre.signal")
     await world.talking()
@@ -321,7 +321,7 @@ def _utterance_stage(world: World) -> Outcome:
     return stage.outcome
 
 
-async def test_an_utterance_is_said_before_anybody_is_told() -> None:
+async def test_the_utterance_is_played_before_the_signal() -> None:
     world = World(tts_command="say")
     await world.hand_off(utterance="One moment, please.")
     assert world.speaker.texts == ["One moment, please."]
@@ -341,7 +341,7 @@ async def test_an_utterance_is_synthesised_while_the_agent_speaks() -> None:
     await world.over()
 
 
-async def test_an_utterance_that_cannot_be_said_is_skipped() -> None:
+async def test_an_utterance_that_cannot_be_synthesised_is_skipped() -> None:
     world = World(tts_command="say")
     world.speaker.clip = None
     await world.hand_off(utterance="One moment, please.")
@@ -350,14 +350,14 @@ async def test_an_utterance_that_cannot_be_said_is_skipped() -> None:
     assert len(world.centre.signals) == 1
 
 
-async def test_without_a_voice_or_a_text_nothing_is_said() -> None:
+async def test_without_a_tts_command_or_an_utterance_nothing_is_played() -> None:
     for world, request in ((World(), {"utterance": "One moment."}), (World(tts_command="say"), {})):
         await world.hand_off(**request)
         assert not world.speaker.texts
         assert not [stage for stage in world.observer.of(HandoffStage) if stage.stage == "utterance"]
 
 
-async def test_a_caller_who_goes_in_mid_utterance_is_not_signalled_for() -> None:
+async def test_a_caller_who_hangs_up_during_the_utterance_is_not_signalled() -> None:
     world = World(tts_command="say")
     world.journal.when("caller.play speech", world.leg.far_end_hangs_up)
     record = await world.hand_off(utterance="One moment, please.")
@@ -370,27 +370,27 @@ async def test_a_caller_who_goes_in_mid_utterance_is_not_signalled_for() -> None
 
 
 @pytest.mark.parametrize(("step", "signal"), [("token", "undelivered"), ("journal.signalling", "undelivered")])
-async def test_a_handoff_cut_off_before_the_first_byte_of_its_signal_has_sent_none(step: str, signal: str) -> None:
+async def test_a_handoff_interrupted_before_the_first_byte_of_its_signal_has_sent_none(step: str, signal: str) -> None:
     world = await _cut_off_in(step)
     assert (world.handoff.signal, world.handoff.state) == (signal, HandoffState.FAILED)
     assert world.handoff.parameters["p1"] == "care"
 
 
-async def test_a_signal_cut_off_while_its_response_is_awaited_is_unknown_and_keeps_its_parameters() -> None:
+async def test_a_signal_interrupted_while_its_response_is_awaited_is_unknown_and_keeps_its_parameters() -> None:
     world = await _cut_off_in("centre.signal")
     assert (world.handoff.signal, world.handoff.state) == ("unknown", HandoffState.FAILED)
     assert world.handoff.parameters["p1"] == "care"
     assert world.observer.one(SignalSent).outcome == Outcome(Result.INDETERMINATE, "signal_unknown")
 
 
-async def test_a_handoff_cut_off_after_cxone_took_its_signal_is_completed_and_not_confirmed() -> None:
+async def test_a_handoff_interrupted_after_an_accepted_signal_is_completed_and_not_confirmed() -> None:
     world = await _cut_off_in("caller.hang_up")
     assert (world.handoff.signal, world.handoff.state) == ("accepted", HandoffState.COMPLETED)
     assert world.handoff.confirmed is False
 
 
 async def _cut_off_in(step: str) -> World:
-    """A second signal to the program, or a fault, ends the call while a step is under way."""
+    """A second SIGTERM, or a fault, ends the call during a stage."""
     world = World()
     held = world.journal.hold(step)
     await world.talking()
@@ -403,7 +403,7 @@ async def _cut_off_in(step: str) -> World:
     return world
 
 
-async def test_the_journal_has_the_parameters_before_the_first_byte_goes_out() -> None:
+async def test_the_journal_has_the_parameters_before_the_first_byte() -> None:
     world = World()
     await world.hand_off()
     (record,) = world.call_journal.signalling_records

@@ -72,7 +72,7 @@ async def test_the_next_target_is_tried(fate: int | str) -> None:
 
 
 @pytest.mark.parametrize("status", [486, 404, 500, 603, 401])
-async def test_a_refusal_counts_for_all_targets(status: int) -> None:
+async def test_a_rejection_counts_for_all_targets(status: int) -> None:
     line = Line(one=status, two="answers")
     with pytest.raises(DialFailed) as failed:
         await line.call(Callee(URI, 5))
@@ -80,7 +80,7 @@ async def test_a_refusal_counts_for_all_targets(status: int) -> None:
     assert line.tried == ["one"]
 
 
-async def test_a_target_that_rings_is_waited_for() -> None:
+async def test_a_ringing_target_gets_its_time() -> None:
     line = Line(one="rings", two="answers")
     with pytest.raises(DialFailed) as failed:
         await line.call(Callee(URI, 0.3))
@@ -88,7 +88,7 @@ async def test_a_target_that_rings_is_waited_for() -> None:
     assert line.tried == ["one"]
 
 
-async def test_the_last_target_has_all_the_time_that_is_left() -> None:
+async def test_the_last_target_gets_all_the_remaining_time() -> None:
     line = Line(one="is silent", two="is silent")
     began = time.monotonic()
     with pytest.raises(DialFailed, match="in time"):
@@ -108,7 +108,7 @@ async def test_the_lookup_counts_against_the_time() -> None:
     assert line.tried == []
 
 
-async def test_all_targets_and_the_configured_networks_may_speak_for_the_far_end() -> None:
+async def test_messages_are_accepted_from_all_targets_and_the_configured_networks() -> None:
     line = Line(one=503, two="answers", three="answers")
     assert await line.call(Callee(URI, 5, sources=("192.0.2.0/24",))) == "two"
     assert line.invites[0].sources == ("one", "two", "three", "192.0.2.0/24")
@@ -129,7 +129,7 @@ async def test_a_redirection_is_followed_once() -> None:
     assert len(line.invites) == 4
 
 
-async def test_credentials_go_to_the_configured_host_only() -> None:
+async def test_credentials_are_sent_only_to_the_configured_host() -> None:
     line = Line(one=302)
     line.contacts = ("sip:other@elsewhere.example",)
     await line.call(Callee(URI, 5, ROUTES, SECRET))
@@ -141,7 +141,7 @@ async def test_credentials_go_to_the_configured_host_only() -> None:
 @pytest.mark.parametrize(
     ("credentials", "words"), [(None, "set username and password"), (SECRET, "check username and password")]
 )
-async def test_a_challenge_that_is_not_met_says_what_to_do(credentials: Credentials | None, words: str) -> None:
+async def test_the_error_for_an_unmet_challenge_says_what_to_do(credentials: Credentials | None, words: str) -> None:
     with pytest.raises(DialFailed, match=words) as failed:
         await Line(one=407).call(Callee(URI, 5, credentials=credentials))
     assert failed.value.sip_status == 407
@@ -166,5 +166,5 @@ async def test_a_challenge_that_is_not_met_says_what_to_do(credentials: Credenti
         (URI, ["sip:a@elsewhere.example;maddr=192.0.2.1"], None),
     ],
 )
-def test_where_a_3xx_leads(called: str, contacts: list[str], followed: str | None) -> None:
+def test_the_contact_of_a_3xx_that_is_followed(called: str, contacts: list[str], followed: str | None) -> None:
     assert redirected(Callee(called, 5, ROUTES), contacts) == followed

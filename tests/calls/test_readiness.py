@@ -35,7 +35,7 @@ def bridge() -> Bridge:
     return bridge
 
 
-def test_a_bridge_is_ready_once_its_threads_have_turned() -> None:
+def test_a_bridge_is_ready_once_its_threads_run() -> None:
     bridge = Bridge()
     assert bridge.obstacle() == ("starting", 5)
     bridge.readiness.turned(None)
@@ -55,14 +55,14 @@ def test_a_full_bridge_is_not_ready_until_a_call_ends(bridge: Bridge) -> None:
     assert bridge.obstacle() is None
 
 
-def test_a_shortage_of_what_a_call_takes_is_named(bridge: Bridge) -> None:
+def test_a_shortage_of_resources_is_named(bridge: Bridge) -> None:
     bridge.readiness.turned("no two ports are free")
     assert bridge.obstacle() == ("full: no two ports are free", 5)
     bridge.readiness.turned(None)
     assert bridge.obstacle() is None
 
 
-def test_a_thread_that_has_not_turned_for_seconds_is_stalled_until_it_does(bridge: Bridge) -> None:
+def test_a_bridge_is_not_ready_while_a_thread_is_stalled(bridge: Bridge) -> None:
     bridge.now += STALLED_SECONDS
     assert bridge.obstacle() is None
     bridge.now += MOMENT
@@ -71,7 +71,7 @@ def test_a_thread_that_has_not_turned_for_seconds_is_stalled_until_it_does(bridg
     assert bridge.obstacle() is None
 
 
-def test_a_bridge_that_has_just_rejected_a_call_by_overload_is_not_ready(bridge: Bridge) -> None:
+def test_a_bridge_is_not_ready_just_after_an_overload_rejected_a_call(bridge: Bridge) -> None:
     assert bridge.obstacle() is None
     with pytest.raises(CapacityReached):
         admit(bridge.admission, make_invite(), FakeBackpressure(is_overloaded=True))

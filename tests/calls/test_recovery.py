@@ -48,7 +48,7 @@ async def _recovered(world: World, call: Unfinished) -> CallRecord:
     return record
 
 
-async def test_who_was_talking_is_signalled_to_the_default_destination_once() -> None:
+async def test_a_contact_in_conversation_is_signalled_once_to_the_default_destination() -> None:
     world = World()
     record = await _recovered(world, Unfinished(_record(world), {}))
     assert world.centre.signals == [
@@ -64,7 +64,7 @@ async def test_who_was_talking_is_signalled_to_the_default_destination_once() ->
     assert world.observer.one(SignalSent).purpose == "restart"
 
 
-async def test_the_screen_pop_finds_the_record_and_the_journal_knows_before_cxone_does() -> None:
+async def test_the_record_and_the_journal_are_written_before_the_signal() -> None:
     world = World()
     await _recovered(world, Unfinished(_record(world), {}))
     assert world.journal.only("store", "journal", "centre") == [
@@ -85,7 +85,7 @@ async def test_the_screen_pop_finds_the_record_and_the_journal_knows_before_cxon
         (SignalResult.REFUSED, HandoffState.FAILED),
     ],
 )
-async def test_a_contact_whose_signal_was_begun_is_not_signalled_again(
+async def test_a_contact_whose_signal_had_begun_is_not_signalled_again(
     signal: SignalResult, state: HandoffState
 ) -> None:
     world = World()
@@ -96,7 +96,7 @@ async def test_a_contact_whose_signal_was_begun_is_not_signalled_again(
     assert (record.handoff.state, record.handoff.signal, record.handoff.destination) == (state, signal.value, "sales")
 
 
-async def test_what_the_agent_gave_is_kept_for_the_human() -> None:
+async def test_the_agents_data_is_kept_for_the_human_agent() -> None:
     world = World(handoff={"signal": {"p1": "{destination}", "p4": "{data.ticket}", "p5": "{headers.X-Line}"}})
     talking = _record(world)
     await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
@@ -107,7 +107,7 @@ async def test_what_the_agent_gave_is_kept_for_the_human() -> None:
     assert record.handoff.utterance == "One moment."
 
 
-async def test_a_contact_that_is_too_old_is_only_marked() -> None:
+async def test_a_contact_that_is_too_old_is_not_signalled() -> None:
     world = World(max_call_seconds="60")
     old = _record(world, started_at=datetime.now(UTC) - timedelta(seconds=61), handoff=_asked_for())
     record = await _recovered(world, Unfinished(old, {}))
@@ -117,14 +117,14 @@ async def test_a_contact_that_is_too_old_is_only_marked() -> None:
     assert world.observer.one(CallRecovered).outcome.reason == "too_old"
 
 
-async def test_a_contact_of_a_project_that_is_gone_is_only_marked() -> None:
+async def test_a_contact_of_a_removed_project_is_not_signalled() -> None:
     world = World()
     await _recovered(world, Unfinished(_record(world, project="gone"), {}))
     assert world.centre.signals == []
     assert world.observer.one(CallRecovered).outcome.reason == "project_gone"
 
 
-async def test_a_default_destination_that_is_not_signalled_leaves_nothing_to_do() -> None:
+async def test_a_default_destination_with_signal_false_is_not_signalled() -> None:
     world = World(handoff={"default": "desk"})
     record = await _recovered(world, Unfinished(_record(world), {}))
     assert world.centre.signals == []
@@ -132,7 +132,7 @@ async def test_a_default_destination_that_is_not_signalled_leaves_nothing_to_do(
     assert record.handoff.state is HandoffState.FAILED
 
 
-async def test_a_signal_that_did_not_arrive_is_sent_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_undelivered_signal_is_sent_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(recovery, "TRIES", 3)
     world = World()
@@ -143,7 +143,7 @@ async def test_a_signal_that_did_not_arrive_is_sent_again_for_a_while(monkeypatc
     assert (record.handoff.state, record.handoff.signal) == (HandoffState.FAILED, "undelivered")
 
 
-async def test_a_client_whose_cxone_is_down_keeps_no_others_callers_waiting() -> None:
+async def test_a_client_whose_cxone_is_down_delays_no_other_client() -> None:
     world = World()
     context = world.call.context
     healthy, down = world.centre, FakeCentre(world.journal)
@@ -163,7 +163,7 @@ async def test_a_client_whose_cxone_is_down_keeps_no_others_callers_waiting() ->
         await cancel_and_wait(recovering)
 
 
-async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_end(
+async def test_a_signal_in_progress_is_awaited_when_the_bridge_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(recovery, "AT_ONCE", 1)
@@ -183,7 +183,7 @@ async def test_a_signal_that_is_under_way_when_the_bridge_stops_is_seen_to_its_e
     assert world.call_journal.open[call.call_id] is SignalResult.UNDELIVERED, "so the next start may send it again"
 
 
-async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None:
+async def test_a_call_that_had_ended_except_in_the_journal_stays_as_it_is() -> None:
     world = World()
     over = _record(world, state=CallState.ENDED, reason="handed_off")
     await world.store.put(over)
@@ -192,7 +192,7 @@ async def test_a_call_that_was_over_but_for_the_journal_stays_as_it_is() -> None
     assert world.centre.signals == []
 
 
-async def test_a_record_that_the_store_had_not_taken_is_put_again() -> None:
+async def test_a_record_that_was_not_stored_is_stored_again() -> None:
     world = World()
     over = _record(world, state=CallState.ENDED, reason="handed_off")
     await recover([Unfinished(over, {})], world.call.context)
@@ -200,7 +200,7 @@ async def test_a_record_that_the_store_had_not_taken_is_put_again() -> None:
     assert world.centre.signals == []
 
 
-async def test_a_store_that_fails_keeps_no_contact_from_its_signal_and_the_journal_keeps_the_record() -> None:
+async def test_with_a_failing_store_the_contact_is_signalled_and_the_journal_keeps_the_record() -> None:
     world = World()
     world.store.failing = StoreError("locked")
     await recover([Unfinished(_record(world), {})], world.call.context)
@@ -208,7 +208,7 @@ async def test_a_store_that_fails_keeps_no_contact_from_its_signal_and_the_journ
     assert [record.state for record in world.call_journal.unstored_records] == [CallState.ENDED]
 
 
-async def test_what_is_erased_while_its_contact_is_signalled_does_not_come_back() -> None:
+async def test_a_record_erased_during_the_recovery_does_not_come_back() -> None:
     world = World()
     talking = _record(world)
     await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
@@ -220,7 +220,7 @@ async def test_what_is_erased_while_its_contact_is_signalled_does_not_come_back(
     assert world.call_journal.open == {}
 
 
-async def test_one_call_that_cannot_be_made_good_keeps_no_other_from_it() -> None:
+async def test_a_call_that_cannot_be_recovered_stops_no_other() -> None:
     world = World()
     world.journal.when("store.put handoff_initiated", _fail)
     calls = [Unfinished(_record(world, call_id=name), {}) for name in ("call-1", "call-2")]
@@ -235,7 +235,7 @@ def _fail() -> None:
 # ---------------------------------------------------------------- calls that were over
 
 
-async def test_a_contact_whose_call_was_over_is_not_signalled() -> None:
+async def test_a_contact_whose_call_had_ended_is_not_signalled() -> None:
     world = World()
     began = _record(world)
     over = began.model_copy(update={"ended_by": "caller", "ended_at": began.started_at + timedelta(seconds=7)})
@@ -265,7 +265,7 @@ async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_faile
     ("method", "ended_by", "confirmed"),
     [("release", "caller", True), ("release", None, False), ("release", "bridge", False), ("refer", "caller", False)],
 )
-async def test_cxones_bye_after_the_signal_that_it_took_confirms_the_handoff(
+async def test_cxones_bye_after_an_accepted_signal_confirms_the_handoff(
     method: str,
     ended_by: str | None,
     confirmed: bool,  # noqa: FBT001 (a parameter of the test)

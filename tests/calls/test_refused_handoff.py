@@ -1,4 +1,4 @@
-"""A refused handoff does not lose the caller: an agent that gives up right after it wanted a human."""
+"""An agent that gives up right after a refused handoff does not lose its caller."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_caller_whose_handoff_was_refused_goes_to_the_default_destinatio
     assert [parameters["p3"] for _, parameters in world.centre.signals] == ["invalid_handoff"]
 
 
-async def test_an_agent_that_talks_on_after_a_refusal_may_end_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_goes_on_after_a_refusal_may_end_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_module, "REFUSED_SECONDS", 0.0)
     world = await refused()
     world.conversation.ends()
@@ -46,14 +46,14 @@ async def test_an_agent_that_talks_on_after_a_refusal_may_end_the_conversation(m
     assert (record.result, record.reason, record.handoff) == (Result.SUCCESS, "agent_ended", None)
 
 
-async def test_an_agent_whose_second_wish_is_good_gets_it() -> None:
+async def test_a_valid_second_request_is_carried_out() -> None:
     world = await refused()
     world.conversation.hands_off(destination="sales")
     await world.over()
     assert (world.handoff.destination, world.handoff.reason) == ("sales", "sales")
 
 
-async def test_a_caller_who_hangs_up_after_a_refusal_is_gone() -> None:
+async def test_a_caller_who_hangs_up_after_a_refusal_is_not_handed_off() -> None:
     world = await refused()
     world.leg.far_end_hangs_up()
     record = await world.over()
@@ -61,7 +61,7 @@ async def test_a_caller_who_hangs_up_after_a_refusal_is_gone() -> None:
     assert world.centre.signals == []
 
 
-async def test_a_refusal_is_a_fault_with_a_reason() -> None:
+async def test_a_refusal_is_an_event_with_a_reason() -> None:
     world = await refused()
     fault = world.observer.one(AgentFault)
     assert (fault.fault, fault.reason) == ("refer_refused", WHY)
@@ -69,7 +69,7 @@ async def test_a_refusal_is_a_fault_with_a_reason() -> None:
     await world.over()
 
 
-async def test_a_handoff_under_way_is_no_refusal() -> None:
+async def test_a_conflict_does_not_count_as_a_refusal() -> None:
     world = World()
     await world.talking()
     world.ask(destination="quiet")

@@ -13,7 +13,7 @@ def _calls(count: int) -> tuple[CallRegistry, list[Call]]:
     return registry, calls
 
 
-async def test_a_call_is_found_by_its_own_project_only() -> None:
+async def test_a_call_is_found_only_by_its_own_project() -> None:
     registry, (call,) = _calls(1)
     assert registry.find("acme", "billing", call.record.call_id) is call
     assert registry.find("acme", "sales", call.record.call_id) is None
@@ -22,7 +22,7 @@ async def test_a_call_is_found_by_its_own_project_only() -> None:
     assert registry.find_shared("acme", "sales", CONTACT) is None
 
 
-async def test_of_calls_with_one_shared_id_the_newest_is_found() -> None:
+async def test_the_newest_call_with_a_shared_id_is_found() -> None:
     registry, (first, second) = _calls(2)
     assert registry.find_shared("acme", "billing", CONTACT) is second
     registry.remove(second)
@@ -31,7 +31,7 @@ async def test_of_calls_with_one_shared_id_the_newest_is_found() -> None:
     assert registry.find_shared("acme", "billing", CONTACT) is None
 
 
-async def test_a_projects_calls_come_newest_first() -> None:
+async def test_a_projects_calls_are_listed_newest_first() -> None:
     registry, calls = _calls(3)
     assert registry.of_project("acme", "billing") == calls[::-1]
     assert registry.of_project("acme", "sales") == []
@@ -39,14 +39,14 @@ async def test_a_projects_calls_come_newest_first() -> None:
     assert len(registry) == 3
 
 
-async def test_a_call_shared_under_another_id_is_no_longer_found_by_the_old() -> None:
+async def test_a_call_with_a_new_shared_id_is_not_found_by_the_old_one() -> None:
     registry, (first, second) = _calls(2)
     registry.share_as(second, "crm-1")
     assert registry.find_shared("acme", "billing", "crm-1") is second
     assert registry.find_shared("acme", "billing", CONTACT) is first
 
 
-async def test_a_call_removed_twice_is_gone_once() -> None:
+async def test_a_call_may_be_removed_twice() -> None:
     registry, (first, second) = _calls(2)
     registry.remove(first)
     registry.remove(first)

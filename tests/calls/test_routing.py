@@ -63,7 +63,7 @@ def _settings(client: str, project: str) -> ProjectConfig:
     return CONFIG.clients[client].projects[project]
 
 
-def test_an_invite_gets_its_identity() -> None:
+def test_an_invite_is_identified() -> None:
     main = ("X-InContact-MasterId", "987654321")
     identity, client, project = identify(CONFIG, _invite(TOKEN, CONTACT, main, ("X-Queue", "vip")), "call-1")
     assert (identity.client, identity.project) == ("acme", "billing")
@@ -80,12 +80,12 @@ def test_an_invite_gets_its_identity() -> None:
 
 
 @pytest.mark.parametrize("dialled", [("1 (999) 555.0001",), ("bridge", NUMBER), ("+19995550001;npdi", "+19995550002")])
-def test_the_first_user_part_that_is_a_pseudo_number_tells_the_client(dialled: tuple[str, ...]) -> None:
+def test_the_client_is_found_by_the_first_user_part_that_is_a_pseudo_number(dialled: tuple[str, ...]) -> None:
     assert route(CONFIG, dialled, _headers(TOKEN)).client == "acme"
 
 
 @pytest.mark.parametrize("dialled", [(), ("",), ("+19995550009", "bridge"), ("9995550001",)])
-def test_another_number_is_refused(dialled: tuple[str, ...]) -> None:
+def test_an_unknown_number_is_rejected(dialled: tuple[str, ...]) -> None:
     with pytest.raises(UnknownNumber):
         route(CONFIG, dialled, _headers(TOKEN))
 
@@ -97,7 +97,7 @@ def test_another_number_is_refused(dialled: tuple[str, ...]) -> None:
         (("X-SALES-TOKEN", "token-of-sales"), "sales"),
     ],
 )
-def test_the_token_in_the_projects_own_header_tells_the_project(header: tuple[str, str], project: str) -> None:
+def test_the_project_is_found_by_the_token_in_its_own_header(header: tuple[str, str], project: str) -> None:
     assert route(CONFIG, (NUMBER,), _headers(header)).project == project
 
 
@@ -113,13 +113,13 @@ def test_the_token_in_the_projects_own_header_tells_the_project(header: tuple[st
         (("X-Auth-Token", "\udcff"),),
     ],
 )
-def test_a_wrong_or_missing_token_is_refused(headers: tuple[tuple[str, str], ...]) -> None:
+def test_a_wrong_or_missing_token_is_rejected(headers: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(TokenRefused):
         route(CONFIG, (NUMBER,), _headers(*headers))
 
 
 @pytest.mark.parametrize("headers", [(), (("X-Auth-Token", "anything"),)])
-def test_a_client_without_a_token_takes_every_call(headers: tuple[tuple[str, str], ...]) -> None:
+def test_a_client_without_a_token_accepts_every_call(headers: tuple[tuple[str, str], ...]) -> None:
     assert route(CONFIG, ("+19995550002",), _headers(*headers)).project == "only"
 
 
@@ -130,7 +130,7 @@ def test_a_contact_id_is_read_and_trimmed(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 33, "1 2", "1/2", "a_b", "é", "\u0661", "1\n2", "100000000000"])
-def test_a_bad_contact_id_is_refused(text: str) -> None:
+def test_a_bad_contact_id_is_rejected(text: str) -> None:
     with pytest.raises(BadContactId):
         read_contact_id(_settings("acme", "billing"), _headers((CONTACT[0], text)))
     with pytest.raises(BadContactId):
@@ -138,13 +138,13 @@ def test_a_bad_contact_id_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("mains", [(), ("",), ("a b",), ("100000000000",), ("77", "78")])
-def test_the_contact_id_stands_in_for_a_main_contact_id_that_is_missing_or_bad(mains: tuple[str, ...]) -> None:
+def test_the_contact_id_replaces_a_main_contact_id_that_is_missing_or_bad(mains: tuple[str, ...]) -> None:
     headers = _headers(CONTACT, *[("X-InContact-MasterId", main) for main in mains])
     assert read_contact_id(_settings("acme", "billing"), headers) == ("123456789", "123456789")
 
 
 @pytest.mark.parametrize("name", ["X-Auth-Token", "X-Sales-Token", "X-InContact-ContactId", "X-ContactID"])
-def test_two_values_that_differ_are_malformed_in_any_projects_header(name: str) -> None:
+def test_different_values_in_a_projects_header_are_malformed(name: str) -> None:
     with pytest.raises(MalformedInvite, match="several times"):
         check_wellformed(CONFIG, _invite((name, "1"), (name.lower(), "2")))
     check_wellformed(CONFIG, _invite((name, "1"), (name.lower(), " 1 ")))
@@ -163,7 +163,7 @@ def test_other_headers_may_repeat_and_be_long() -> None:
     check_wellformed(CONFIG, _invite(("X-Other", "1"), ("X-Other", "x" * 1000)))
 
 
-def test_faults_are_judged_in_the_contracts_order() -> None:
+def test_faults_are_found_in_the_contracts_order() -> None:
     bad = (("X-Auth-Token", "1"), ("X-Auth-Token", "2"))
     with pytest.raises(MalformedInvite, match="body too short"):
         identify(CONFIG, _invite(*bad, dialled=("0",), malformed="body too short"), "id")
@@ -177,7 +177,7 @@ def test_faults_are_judged_in_the_contracts_order() -> None:
         identify(CONFIG, _invite(TOKEN), "id")
 
 
-def test_refusals_show_no_number_token_or_id() -> None:
+def test_errors_quote_no_number_token_or_id() -> None:
     for invite in (
         _invite(dialled=("0123456",)),
         _invite(("X-Auth-Token", "0123456")),
@@ -189,7 +189,7 @@ def test_refusals_show_no_number_token_or_id() -> None:
         assert "0123456" not in str(caught.value)
 
 
-def test_the_agent_gets_the_headers_that_match_first_values_and_no_token() -> None:
+def test_the_agent_gets_the_first_value_of_matching_headers_and_no_token() -> None:
     headers = _headers(
         ("X-Auth-Token", "token"), ("x-queue", "a"), ("X-Queue", "b"), ("Via", "v"), ("X-Sales-Token", "t"), ("X-N", "")
     )
@@ -206,7 +206,7 @@ def _named(*names: str, **headers: object) -> ProjectConfig:
     return ProjectConfig.model_validate(_project("token", headers={"pass_to_agent": names, **headers}))
 
 
-def test_standard_headers_pass_where_they_are_named_under_their_own_names() -> None:
+def test_standard_headers_pass_under_their_own_names_if_configured() -> None:
     headers = _headers(
         ("user-to-user", "3030;encoding=hex"),
         ("DIVERSION", "<sip:a@b>;reason=busy"),
@@ -232,7 +232,7 @@ def test_a_standard_header_with_the_token_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize(("privacy", "passed"), [("id", "History-Info"), ("user; History", "P-Asserted-Identity")])
-def test_what_the_caller_wants_withheld_does_not_pass(privacy: str, passed: str) -> None:
+def test_headers_that_the_caller_wants_withheld_do_not_pass(privacy: str, passed: str) -> None:
     headers = _headers(ASSERTED, ("History-Info", "<sip:a@b>;index=1"), ("Privacy", privacy))
     assert list(pass_to_agent(_named("P-Asserted-Identity", "History-Info"), headers)) == [passed]
 
@@ -250,7 +250,7 @@ def test_what_the_caller_wants_withheld_does_not_pass(privacy: str, passed: str)
         ("P-Asserted-Identity", ("+15550199",), "user, ID", "+15550100"),
     ],
 )
-def test_the_caller_is_whom_the_project_takes_for_it(
+def test_the_callers_number_comes_from_the_configured_header(
     header: str, asserted: tuple[str, ...], privacy: str, caller: str
 ) -> None:
     invite = replace(_invite(("Privacy", privacy)), asserted=asserted)
@@ -265,5 +265,5 @@ def test_no_pattern_passes_nothing() -> None:
 @pytest.mark.parametrize(
     "name", ["X-Sipbridge-Caller", "x-SIPBRIDGE-contact-id", "X-Handoff-Destination", "x-handoff-p4"]
 )
-def test_a_caller_speaks_neither_in_our_name_nor_in_the_agents(name: str) -> None:
+def test_a_caller_cannot_send_headers_of_the_bridge_or_the_agent(name: str) -> None:
     assert pass_to_agent(_settings("acme", "billing"), _headers((name, "1"), ("X-Queue", "a"))) == {"X-Queue": "a"}

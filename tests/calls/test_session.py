@@ -1,4 +1,4 @@
-"""The life of a call, up to where it is handed off."""
+"""The life of a call, up to its handoff."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _invite_answer(world: World) -> tuple[int, str]:
 # ---------------------------------------------------------------- setting up
 
 
-async def test_the_leg_is_answered_when_the_agent_is_there() -> None:
+async def test_the_caller_is_answered_once_the_agent_is_connected() -> None:
     world = World()
     await world.talking()
     assert world.journal.only("agent.connect", "caller.answer", "agent.run") == [
@@ -46,7 +46,7 @@ async def test_the_leg_is_answered_when_the_agent_is_there() -> None:
     await world.over()
 
 
-async def test_the_agent_is_told_who_calls() -> None:
+async def test_the_agent_gets_the_identity_of_the_call() -> None:
     world = World()
     await world.talking()
     ((identity, leg),) = world.agent.connected
@@ -56,7 +56,7 @@ async def test_the_agent_is_told_who_calls() -> None:
     await world.over()
 
 
-async def test_a_call_is_found_while_it_lasts() -> None:
+async def test_a_call_is_found_while_it_is_in_progress() -> None:
     world = World()
     await world.talking()
     assert world.registry.find("acme", "billing", world.record.call_id) is world.call
@@ -67,7 +67,7 @@ async def test_a_call_is_found_while_it_lasts() -> None:
     assert world.registry.find_shared("acme", "billing", CONTACT) is None
 
 
-async def test_an_agent_that_is_not_reached_gets_the_caller_a_480() -> None:
+async def test_without_an_agent_the_caller_gets_480() -> None:
     world = World(on_agent_failure="reject")
     world.agent.failing = AgentUnavailable("the agent did not answer")
     world.begin()
@@ -81,7 +81,7 @@ async def test_an_agent_that_is_not_reached_gets_the_caller_a_480() -> None:
     assert not world.observer.of(CallAnswered)
 
 
-async def test_where_the_project_says_so_a_caller_without_agent_goes_to_a_human() -> None:
+async def test_without_an_agent_the_caller_is_handed_off_if_configured() -> None:
     world = World(on_agent_failure="handoff")
     world.agent.failing = AgentUnavailable("the agent did not answer")
     world.begin()
@@ -92,7 +92,7 @@ async def test_where_the_project_says_so_a_caller_without_agent_goes_to_a_human(
     assert world.centre.signals[0][1]["p3"] == "agent_unavailable"
 
 
-async def test_a_caller_who_gives_up_before_the_answer_is_a_487() -> None:
+async def test_a_caller_who_gives_up_before_the_answer_gets_487() -> None:
     world = World()
     world.journal.when("agent.connect", world.leg.far_end_hangs_up)
     world.begin()
@@ -113,7 +113,7 @@ async def test_a_caller_who_gives_up_does_not_wait_for_the_agent() -> None:
     await world.over()
 
 
-async def test_an_agent_reached_too_late_is_let_go() -> None:
+async def test_an_agent_connected_too_late_is_released() -> None:
     world = World()
     world.journal.when("caller.answer", world.leg.far_end_hangs_up)
     world.begin()
@@ -123,7 +123,7 @@ async def test_an_agent_reached_too_late_is_let_go() -> None:
 
 @pytest.mark.parametrize("step", ["connect", "answer"])
 async def test_a_fault_before_the_answer_never_answers_the_invite_with_success(step: str) -> None:
-    """A 2xx as final answer of a leg that is given up would put the caller through to nobody."""
+    """A 2xx as the final response of a failed call would connect the caller to nothing."""
     world = World()
     if step == "connect":
         world.agent.failing = RuntimeError("a fault of the agent's code")
@@ -136,8 +136,8 @@ async def test_a_fault_before_the_answer_never_answers_the_invite_with_success(s
     assert _invite_answer(world)[0] == status
 
 
-async def test_an_answer_that_cannot_be_sent_is_no_cancelled_call() -> None:
-    """`LegEnded` may also come from a request that PJSIP would not send; the leg is still up then."""
+async def test_an_answer_that_cannot_be_sent_does_not_count_as_cancelled() -> None:
+    """`LegEnded` may also mean that PJSIP did not send a request; the leg has not ended then."""
     world = World()
     world.leg.answering = LegEnded("the request could not be sent")
     world.begin()
@@ -160,7 +160,7 @@ async def test_the_callers_bye_ends_the_agent() -> None:
     assert not world.leg.hang_ups
 
 
-async def test_a_conversation_that_ends_well_is_signalled_then_ended() -> None:
+async def test_a_good_end_sends_the_end_signal_then_bye() -> None:
     world = World()
     await world.talking()
     world.conversation.ends()
@@ -175,7 +175,7 @@ async def test_a_conversation_that_ends_well_is_signalled_then_ended() -> None:
     assert record.handoff is None
 
 
-async def test_no_stage_of_a_handoff_is_reported_where_there_was_none() -> None:
+async def test_a_call_without_a_handoff_has_no_stages() -> None:
     world = World()
     await world.talking()
     world.conversation.ends()
@@ -215,7 +215,7 @@ async def test_the_api_may_hang_up() -> None:
 
 
 @pytest.mark.parametrize("step", ["agent.finish_speaking", "centre.signal"])
-async def test_a_caller_who_leaves_in_the_goodbye_ends_it(step: str) -> None:
+async def test_a_caller_who_hangs_up_during_the_end_interrupts_it(step: str) -> None:
     world = World()
     world.journal.when(step, world.leg.far_end_hangs_up)
     await world.talking()
@@ -224,7 +224,7 @@ async def test_a_caller_who_leaves_in_the_goodbye_ends_it(step: str) -> None:
     assert not world.leg.hang_ups
 
 
-async def test_a_call_over_its_time_goes_to_a_human() -> None:
+async def test_a_call_over_max_call_seconds_is_handed_off() -> None:
     world = World()
     world.call.project_config = world.call.project_config.model_copy(update={"max_call_seconds": 0.01})
     await world.talking()
@@ -236,7 +236,7 @@ async def test_a_call_over_its_time_goes_to_a_human() -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError("the socket broke"), TimeoutError(), LegEnded("the agent's leg is gone")]
 )
-async def test_an_agent_lost_in_mid_call_leaves_the_caller_to_a_human(error: Exception) -> None:
+async def test_the_caller_is_handed_off_if_the_agent_is_lost(error: Exception) -> None:
     world = World()
     await world.talking()
     world.conversation.fails(error)
@@ -246,7 +246,7 @@ async def test_an_agent_lost_in_mid_call_leaves_the_caller_to_a_human(error: Exc
     assert len(world.centre.signals) == 1
 
 
-async def test_an_agent_that_hands_off_to_nowhere_leaves_the_caller_to_the_default() -> None:
+async def test_a_prompts_handoff_to_an_unknown_destination_goes_to_the_default() -> None:
     world = World()
     await world.talking()
     world.conversation.hands_off(destination="nowhere")
@@ -255,7 +255,7 @@ async def test_an_agent_that_hands_off_to_nowhere_leaves_the_caller_to_the_defau
 
 
 async def _falls_silent(**settings: object) -> World:
-    """Live a call whose caller sends some RTP, and then no more."""
+    """Run a call whose caller sends some RTP, and then none."""
     world = World()
     changes = {"media_timeout_seconds": 0.1, **settings}
     world.call.project_config = world.call.project_config.model_copy(update=changes)
@@ -265,12 +265,12 @@ async def _falls_silent(**settings: object) -> World:
     return world
 
 
-async def test_a_caller_whose_audio_stops_goes_to_a_human() -> None:
+async def test_a_caller_whose_audio_stops_is_handed_off() -> None:
     world = await _falls_silent()
     assert (world.handoff.reason, world.handoff.requested_by) == ("media_timeout", "bridge")
 
 
-async def test_a_caller_whose_audio_stops_is_hung_up_on_where_the_project_says_so() -> None:
+async def test_a_caller_whose_audio_stops_is_hung_up_on_if_configured() -> None:
     world = await _falls_silent(on_media_timeout="hangup")
     record = world.record
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, "media_timeout")
@@ -278,8 +278,8 @@ async def test_a_caller_whose_audio_stops_is_hung_up_on_where_the_project_says_s
     assert [parameters["p2"] for _, parameters in world.centre.signals] == ["media_timeout"]
 
 
-async def test_a_call_that_is_cut_off_by_the_program_still_ends_its_leg_and_closes_its_record() -> None:
-    """A second signal to the program cancels what runs."""
+async def test_a_cancelled_call_ends_its_leg_and_closes_its_record() -> None:
+    """A second SIGTERM cancels the calls."""
     world = World()
     await world.talking()
     assert world.task is not None
@@ -293,7 +293,7 @@ async def test_a_call_that_is_cut_off_by_the_program_still_ends_its_leg_and_clos
 # ---------------------------------------------------------------- who may ask for what, and when
 
 
-async def test_before_the_answer_nothing_can_be_handed_off() -> None:
+async def test_a_handoff_before_the_answer_is_refused() -> None:
     world = World()
     world.journal.hold("agent.connect")
     world.begin()
@@ -304,7 +304,7 @@ async def test_before_the_answer_nothing_can_be_handed_off() -> None:
     await world.over()
 
 
-async def test_of_two_handoffs_the_first_wins() -> None:
+async def test_the_first_of_two_handoffs_wins() -> None:
     world = World()
     await world.talking()
     first = world.ask(destination="care", reason="first")
@@ -337,7 +337,7 @@ async def test_a_call_that_is_being_ended_is_not_handed_off() -> None:
     await world.over()
 
 
-async def test_a_call_that_is_over_can_be_asked_for_nothing() -> None:
+async def test_an_ended_call_refuses_every_request() -> None:
     world = World()
     await world.talking()
     world.leg.far_end_hangs_up()
@@ -360,7 +360,7 @@ async def test_a_bad_request_is_refused_and_the_call_goes_on() -> None:
     await world.over()
 
 
-async def test_a_transcript_grows_no_larger_than_a_conversation_can(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transcript_with_too_many_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.transcript.MAX_CHARACTERS", 10)
     world = World()
     await world.talking()
@@ -384,7 +384,7 @@ async def test_turns_are_stamped_and_kept_in_their_order() -> None:
     assert record.transcript[2].at.year == 2026
 
 
-async def test_a_transcript_beyond_all_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transcript_with_too_many_turns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.transcript.MAX_TURNS", 2)
     world = World()
     await world.talking()
@@ -399,7 +399,7 @@ async def test_a_transcript_beyond_all_use_is_refused(monkeypatch: pytest.Monkey
     await world.over()
 
 
-async def test_a_call_that_was_still_ringing_when_the_bridge_drained_is_handed_off_once_it_is_answered() -> None:
+async def test_a_call_that_rings_while_the_bridge_drains_is_handed_off_once_answered() -> None:
     world = World()
     reached = world.journal.hold("agent.connect")
     world.begin()

@@ -1,4 +1,4 @@
-"""Two live calls of one contact: while both are up it is signalled once."""
+"""Two calls of one contact: while both are in progress, it is signalled once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .world import World
 
 
 async def two_calls() -> tuple[World, World]:
-    """Two worlds whose calls know of each other."""
+    """Two worlds that share a registry."""
     first = World()
     second = World(registry=first.registry)
     await first.talking()
@@ -18,7 +18,7 @@ async def two_calls() -> tuple[World, World]:
     return first, second
 
 
-async def test_the_second_call_of_a_contact_is_noticed() -> None:
+async def test_the_second_call_of_a_contact_is_an_event() -> None:
     first, second = await two_calls()
     assert first.observer.of(ContactShared) == []
     assert second.observer.one(ContactShared).record.call_id == second.record.call_id
@@ -27,7 +27,7 @@ async def test_the_second_call_of_a_contact_is_noticed() -> None:
         await world.over()
 
 
-async def test_while_both_are_up_the_contact_is_signalled_once() -> None:
+async def test_while_both_are_in_progress_the_contact_is_signalled_once() -> None:
     first, second = await two_calls()
     first.ask(destination="care")
     await first.over()
@@ -59,7 +59,7 @@ async def test_a_call_that_begins_after_the_first_is_over_is_a_new_one() -> None
     assert second.observer.of(ContactShared) == []
 
 
-async def test_a_signal_that_did_not_arrive_withholds_nothing() -> None:
+async def test_an_undelivered_signal_withholds_none() -> None:
     first, second = await two_calls()
     first.centre.answer = SignalResult.UNDELIVERED
     first.ask(destination="care")
@@ -69,7 +69,7 @@ async def test_a_signal_that_did_not_arrive_withholds_nothing() -> None:
     assert second.handoff.signal == "accepted"
 
 
-async def test_a_crash_signals_the_other_call_no_more() -> None:
+async def test_after_a_crash_the_other_call_is_not_signalled() -> None:
     first, second = await two_calls()
     first.ask(destination="care")
     await first.over()

@@ -1,4 +1,4 @@
-"""What becomes of the caller by `release`, `refer` and `invite`."""
+"""The transfer by `release`, `refer` and `invite`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _transfers(world: World) -> list[tuple[str, Result, int]]:
 
 
 def _next(action: Callable[[], object]) -> asyncio.Handle:
-    """Let something happen when the bridge waits again."""
+    """Run an action when the bridge waits again."""
     return asyncio.get_running_loop().call_soon(action)
 
 
@@ -44,7 +44,7 @@ async def test_cxones_bye_after_the_signal_confirms_a_release() -> None:
     assert _transfers(world) == [("release", Result.SUCCESS, 0)]
 
 
-async def test_without_cxones_bye_ours_ends_the_call_after_the_grace() -> None:
+async def test_without_cxones_bye_ours_ends_the_call_after_release_grace_seconds() -> None:
     world = World(handoff={"release_grace_seconds": 0.05})
     await world.talking()
     world.conversation.hands_off()
@@ -57,21 +57,21 @@ async def test_without_cxones_bye_ours_ends_the_call_after_the_grace() -> None:
     assert (record.ended_by, record.result) == ("bridge", Result.INDETERMINATE)
 
 
-async def test_a_release_with_no_grace_ends_at_once() -> None:
+async def test_a_release_without_grace_ends_at_once() -> None:
     world = World(handoff={"release_grace_seconds": 0})
     await world.hand_off()
     assert world.leg.hang_ups == [200]
 
 
 @pytest.mark.parametrize("answer", [SignalResult.REFUSED, SignalResult.UNDELIVERED])
-async def test_where_the_signal_did_nothing_there_is_nothing_to_wait_for(answer: SignalResult) -> None:
+async def test_after_a_signal_without_effect_bye_is_sent_at_once(answer: SignalResult) -> None:
     world = World(handoff={"release_grace_seconds": 3600})
     world.centre.answer = answer
     await world.hand_off()
     assert world.handoff.state is HandoffState.FAILED
 
 
-async def test_a_bye_after_a_signal_of_unknown_fate_may_mean_that_it_arrived() -> None:
+async def test_a_bye_after_an_unknown_signal_leaves_the_handoff_unconfirmed() -> None:
     world = World(handoff={"release_grace_seconds": 60})
     world.centre.answer = SignalResult.UNKNOWN
     world.journal.when("centre.signal", lambda: _next(world.leg.far_end_hangs_up))
@@ -88,13 +88,13 @@ async def test_a_release_without_signal_is_unconfirmed() -> None:
 # ---------------------------------------------------------------- refer
 
 
-async def test_a_refer_carries_uri_and_headers_and_has_fifteen_seconds() -> None:
+async def test_a_refer_has_the_uri_and_headers_and_a_limit_of_15_seconds() -> None:
     world = World()
     await world.hand_off(destination="sales", sip_headers={"X-Ticket": "7"})
     assert world.leg.refers == [(SALES_URI, {"X-Queue": "sales", "X-Ticket": "7"}, 15.0)]
 
 
-async def test_a_header_of_the_agent_replaces_the_destinations_in_whatever_case() -> None:
+async def test_a_header_of_the_agent_replaces_the_destinations_in_any_case() -> None:
     world = World()
     await world.hand_off(destination="sales", sip_headers={"x-queue": "vip"})
     ((_, headers, _),) = world.leg.refers
@@ -153,7 +153,7 @@ async def test_after_a_refused_refer_the_signal_decides(
     assert world.leg.hang_ups == [200]
 
 
-async def test_a_refused_refer_without_signal_is_a_failure() -> None:
+async def test_a_refused_refer_without_a_signal_fails_the_handoff() -> None:
     world = World(handoff={"release_grace_seconds": 3600})
     world.leg.referring = ReferOutcome(ReferResult.REFUSED, 603)
     await world.hand_off(destination="carrier")
@@ -162,7 +162,7 @@ async def test_a_refused_refer_without_signal_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("result", [ReferResult.NO_NOTIFY, ReferResult.PEER_HUNG_UP])
-async def test_a_refer_that_was_accepted_and_no_more_is_not_called_a_success(result: ReferResult) -> None:
+async def test_a_refer_that_was_only_accepted_is_unconfirmed(result: ReferResult) -> None:
     world = World()
     if result is ReferResult.PEER_HUNG_UP:
         world.journal.when("caller.refer", world.leg.far_end_hangs_up)
@@ -173,8 +173,8 @@ async def test_a_refer_that_was_accepted_and_no_more_is_not_called_a_success(res
     assert world.leg.hang_ups == ([200] if result is ReferResult.NO_NOTIFY else [])
 
 
-async def test_a_refer_that_could_not_be_sent_falls_back_to_release() -> None:
-    """`LegEnded` with the leg still up: PJSIP would not send the request."""
+async def test_a_refer_that_was_not_sent_falls_back_to_release() -> None:
+    """`LegEnded` although the leg has not ended: PJSIP did not send the request."""
     world = World()
     world.leg.referring = LegEnded("the request could not be sent")
     await world.hand_off(destination="carrier")
@@ -183,7 +183,7 @@ async def test_a_refer_that_could_not_be_sent_falls_back_to_release() -> None:
 
 
 @pytest.mark.parametrize("signal", [SignalResult.REFUSED, SignalResult.UNDELIVERED])
-async def test_a_caller_gone_before_the_refer_was_not_taken_by_anybody(signal: SignalResult) -> None:
+async def test_a_caller_who_hangs_up_before_the_refer_fails_the_handoff(signal: SignalResult) -> None:
     world = World()
     world.centre.answer = signal
     world.journal.when("centre.signal", world.leg.far_end_hangs_up)
@@ -227,7 +227,7 @@ async def test_a_caller_who_hangs_up_ends_the_desk_too() -> None:
     assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
 
 
-async def test_a_joined_handoff_is_stored_as_done_while_the_two_talk() -> None:
+async def test_a_joined_handoff_is_stored_as_completed_while_the_two_talk() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     await world.talking()
@@ -241,8 +241,8 @@ async def test_a_joined_handoff_is_stored_as_done_while_the_two_talk() -> None:
     await world.over()
 
 
-async def test_a_transfer_has_done_its_part_when_the_two_are_joined() -> None:
-    """An hour of talk is no stage of a handoff."""
+async def test_the_transfer_stage_ends_when_the_two_are_joined() -> None:
+    """The conversation with the human agent does not count as part of the handoff."""
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     await world.talking()
@@ -270,7 +270,7 @@ def _desk_falls_silent(world: World) -> None:
 
 
 def _nothing_happens(_world: World) -> None:
-    """But that time passes."""
+    """Nothing but time passes."""
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def _nothing_happens(_world: World) -> None:
         ({"max_call_seconds": 0.05}, _nothing_happens),
     ],
 )
-async def test_what_else_ends_a_joined_call_ends_both_legs(
+async def test_both_legs_of_a_joined_call_end_together(
     limits: dict[str, float], happens: Callable[[World], None]
 ) -> None:
     world = World()
@@ -298,7 +298,7 @@ async def test_what_else_ends_a_joined_call_ends_both_legs(
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.SUCCESS, "handed_off")
 
 
-async def test_a_desk_that_rings_while_the_bridge_drains_leaves_the_caller_to_the_script() -> None:
+async def test_a_ringing_desk_is_given_up_while_the_bridge_drains() -> None:
     world = World()
     await world.talking()
     world.conversation.hands_off(destination="desk")
@@ -310,7 +310,7 @@ async def test_a_desk_that_rings_while_the_bridge_drains_leaves_the_caller_to_th
 
 
 @pytest.mark.parametrize("status", [486, 404, 603, 503])
-async def test_a_destination_that_refuses_leaves_the_caller_to_the_script(status: int) -> None:
+async def test_a_destination_that_rejects_the_call_falls_back_to_release(status: int) -> None:
     world = World()
     world.journal.when("dial", lambda: world.desk.far_end_refuses(status))
     await world.hand_off(destination="team")
@@ -320,7 +320,7 @@ async def test_a_destination_that_refuses_leaves_the_caller_to_the_script(status
     assert _end(world) == (HandoffState.COMPLETED, False, UNCONFIRMED)
 
 
-async def test_a_destination_that_cannot_be_called_is_a_failure_without_signal() -> None:
+async def test_a_destination_that_cannot_be_called_fails_the_handoff() -> None:
     world = World()
     world.dialling = DialFailed(500, "no INVITE could be sent")
     await world.hand_off(destination="desk")
@@ -328,7 +328,7 @@ async def test_a_destination_that_cannot_be_called_is_a_failure_without_signal()
     assert _end(world) == (HandoffState.FAILED, False, Outcome(Result.UPSTREAM_ERROR, "invite_refused"))
 
 
-async def test_a_destination_that_does_not_answer_in_its_time_is_given_up() -> None:
+async def test_a_destination_that_does_not_answer_in_time_is_given_up() -> None:
     world = World()
     await world.hand_off(destination="team")
     assert world.desk.hang_ups == [200]
@@ -336,8 +336,8 @@ async def test_a_destination_that_does_not_answer_in_its_time_is_given_up() -> N
     assert world.handoff.transfer == "invite_no_answer, released"
 
 
-async def test_a_destination_that_answers_nothing_at_all_does_not_keep_the_caller() -> None:
-    """A CANCEL may take half a minute to come to its end (RFC 3261, 9.1 and 17.1.1)."""
+async def test_a_destination_that_never_responds_does_not_delay_the_caller() -> None:
+    """A CANCEL may take half a minute (RFC 3261, 9.1 and 17.1.1)."""
     world = World()
     let_go = world.journal.hold("desk.hang_up")
     await world.talking()
@@ -350,7 +350,7 @@ async def test_a_destination_that_answers_nothing_at_all_does_not_keep_the_calle
         await world.over()
 
 
-async def test_a_caller_who_leaves_while_the_desk_rings_ends_its_ringing() -> None:
+async def test_a_caller_who_hangs_up_while_the_desk_rings_ends_its_ringing() -> None:
     world = World()
     world.journal.when("dial", lambda: _next(world.leg.far_end_hangs_up))
     record = await world.hand_off(destination="desk")
@@ -360,7 +360,7 @@ async def test_a_caller_who_leaves_while_the_desk_rings_ends_its_ringing() -> No
     assert _transfers(world) == [("invite", Result.CLIENT_ERROR, 0)]
 
 
-async def test_a_desk_gone_before_it_is_joined_leaves_the_caller_to_the_script() -> None:
+async def test_a_desk_that_hangs_up_before_the_join_falls_back_to_release() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     world.leg.joining = LegEnded("the far end has hung up")

@@ -1,4 +1,4 @@
-"""A call and everything around it, of fakes: tests of `sipbridge.calls` live calls in it."""
+"""A call with fakes of everything that it needs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DESTINATIONS: dict[str, Any] = {
 
 
 def make_config(*, sip: dict[str, Any] | None = None, handoff: dict[str, Any] | None = None, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
-    """A configuration of one client and one project, with changes."""
+    """Return a configuration with one client and one project, with changes."""
     whole_handoff = {
         "default": "care",
         "destinations": DESTINATIONS,
@@ -76,7 +76,7 @@ def make_config(*, sip: dict[str, Any] | None = None, handoff: dict[str, Any] | 
 
 
 def make_invite(*, source: str = "127.0.0.1", malformed: str | None = None, **headers: str) -> Invite:
-    """An INVITE that gets in; `X_Auth_Token="…"` changes a header, `X_Auth_Token=""` takes it away."""
+    """Return an INVITE that is admitted; `X_Auth_Token="…"` changes a header, `X_Auth_Token=""` removes it."""
     own = {name.replace("_", "-"): value for name, value in headers.items()}
     given = {"X-Auth-Token": TOKEN, "X-InContact-ContactId": CONTACT, "X-InContact-MasterId": MAIN_CONTACT, **own}
     kept = CIMultiDictProxy(CIMultiDict((name, value) for name, value in given.items() if value))
@@ -84,13 +84,13 @@ def make_invite(*, source: str = "127.0.0.1", malformed: str | None = None, **he
 
 
 def version_of(config: Config, admission: Admission | None = None) -> CallContext:
-    """A configuration version of which nothing but the configuration is asked."""
+    """Return a configuration version that has nothing but its configuration."""
     nothing: Any = None
     return CallContext(config, {}, {}, {}, nothing, nothing, nothing, nothing, nothing, admission or nothing, pop_url)
 
 
 def admission_of(config: Config, clock: Callable[[], float] = time.monotonic) -> Admission:
-    """A door that is open."""
+    """Return an `Admission` that uses this configuration."""
     admission = Admission(config, clock=clock)
     admission.use(version_of(config, admission))
     return admission
@@ -102,18 +102,17 @@ def admit(admission: Admission, invite: Invite, load: Backpressure | None = None
 
 
 def shorten_store_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time that a call has for its store."""
-    for module in ("call", "handoff", "session"):
-        monkeypatch.setattr(f"sipbridge.calls.{module}.STORE_SECONDS", 0.01, raising=False)
+    """Shorten `STORE_SECONDS`."""
+    monkeypatch.setattr("sipbridge.calls.call.STORE_SECONDS", 0.01)
 
 
 def pop_url(record: CallRecord) -> str:
-    """The link to the screen-pop of a call."""
+    """Return the pop link of a call."""
     return f"https://bridge.example/pop/{record.call_id}"
 
 
 class World:
-    """One call. `begin`, let things happen, then `over`, which also checks what holds for every call."""
+    """One call: `begin`, actions, then `over`, which also checks the invariants of every call."""
 
     def __init__(
         self,
@@ -174,11 +173,11 @@ class World:
         return self.record.handoff
 
     def begin(self) -> None:
-        """The INVITE is let in."""
+        """Start the call."""
         self.task = asyncio.create_task(run_call(self.call))
 
     async def talking(self) -> None:
-        """Begin, and come to where agent and caller talk."""
+        """Start the call, and return when the conversation has begun."""
         self.begin()
         await self.journal.until("agent.run")
 
@@ -187,13 +186,13 @@ class World:
         return self.call.request_handoff(HandoffRequest.model_validate(request), requested_by="api")
 
     async def hand_off(self, **request: object) -> CallRecord:
-        """Live a call in which the agent hands off."""
+        """Run a call in which the agent hands off."""
         await self.talking()
         self.conversation.hands_off(**request)
         return await self.over()
 
     async def over(self) -> CallRecord:
-        """Wait for the end, and check what holds for every call; the record that is left."""
+        """Wait for the end, check the invariants of every call, and return its record."""
         assert self.task is not None
         await asyncio.wait([self.task], timeout=5)
         assert self.task.done(), f"the call does not end; last was {self.journal.steps[-1]}"

@@ -1,4 +1,4 @@
-"""A hand-written fake for each Protocol of `calls.ports`. They share a `Journal`, so that a test sees the order."""
+"""Hand-written fakes of the Protocols in `calls.ports`. They share a `Journal`, which shows the order of steps."""
 
 from tests.fakes.agent import FakeAgent, FakeConversation
 from tests.fakes.audio import FakeAudioStream

@@ -1,4 +1,4 @@
-"""Agents that say what a test tells them to."""
+"""Agents that a test controls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.journal import Journal
 
 
 class FakeConversation:
-    """Implements `Conversation`: talks until a test ends it."""
+    """Implements `Conversation`: runs until a test ends it."""
 
     def __init__(self, journal: Journal) -> None:
         self.finishing: Exception | None = None
@@ -44,23 +44,23 @@ class FakeConversation:
         self.told.append(handoff)
         await self._journal.reach("agent.close")
 
-    # ------------------------------------------------------------ what the agent does
+    # ------------------------------------------------------------ actions of the agent
 
     def hands_off(self, **request: object) -> None:
-        """The agent hands the caller off."""
+        """Hand the caller off."""
         self._end.set_result(ConversationEnd(HandoffRequest.model_validate(request)))
 
     def ends(self, ending: Ending = AGENT_ENDED) -> None:
-        """The agent ends the conversation with no handoff."""
+        """End the conversation without a handoff."""
         self._end.set_result(ConversationEnd(None, ending))
 
     def fails(self, error: Exception) -> None:
-        """The agent is lost."""
+        """Raise this error in the conversation."""
         self._end.set_exception(error)
 
 
 class FakeAgent:
-    """Implements `Agent`: has its one conversation, or cannot be reached."""
+    """Implements `Agent`: has one conversation, or fails to connect."""
 
     def __init__(self, journal: Journal) -> None:
         self.conversation = FakeConversation(journal)

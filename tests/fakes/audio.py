@@ -1,4 +1,4 @@
-"""Audio streams with no audio device behind them."""
+"""Audio streams without media."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sipbridge.calls.ports import AudioListener, AudioStream
 
 
 class FakeAudioStream:
-    """Implements `AudioStream`: plays when a test says so."""
+    """Implements `AudioStream`: plays when a test calls `turn`."""
 
     def __init__(self, listener: AudioListener, limit: int = 2_400_000) -> None:
         self.listener = listener
@@ -20,11 +20,11 @@ class FakeAudioStream:
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    # ------------------------------------------------------------ what agents ask
+    # ------------------------------------------------------------ for agents
 
     def write(self, audio: bytes) -> int:
-        room = self.limit - (len(self.audio) - self.played)
-        self.audio += audio[:room]
+        free = self.limit - (len(self.audio) - self.played)
+        self.audio += audio[:free]
         self._note_quiet()
         return len(self.audio)
 
@@ -41,10 +41,10 @@ class FakeAudioStream:
         self.closed = True
         self._quiet.set()
 
-    # ------------------------------------------------------------ what the caller's side does
+    # ------------------------------------------------------------ actions of the caller's side
 
     def turn(self, heard: bytes = b"\xff" * 160, play: int = 160) -> None:
-        """Let a turn of the clock go by: so many bytes are played, and the caller is heard."""
+        """Advance the media clock by one tick: play so many bytes, and pass on the caller's audio."""
         self.played = min(len(self.audio), self.played + play)
         self._note_quiet()
         self.listener(heard, self.played)

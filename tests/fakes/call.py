@@ -1,4 +1,4 @@
-"""A live call as its agent sees it."""
+"""A call in progress, as agents and the API see it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sipbridge.handoffs.request import HandoffRequest
 
 
 class FakeLiveCall:
-    """Implements `LiveCall`: takes what it is asked for, or raises what a test wants raised."""
+    """Implements `LiveCall`: records requests, or raises the error that a test sets."""
 
     def __init__(self) -> None:
         self.record = CallRecord(

@@ -1,4 +1,4 @@
-"""A journal of calls in memory."""
+"""A journal in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.fakes.journal import Journal
 
 
 class FakeCallJournal:
-    """Implements `CallJournal`; what is open, and how far its Signal is."""
+    """Implements `CallJournal`: the open calls with the results of their Signals."""
 
     def __init__(self, journal: Journal) -> None:
         self.open: dict[str, SignalResult | None] = {}
         self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
-        # True for a disk on which nothing is ever written.
+        # True for a disk on which no write ever ends.
         self.hanging = False
         self._journal = journal
         self.signals: list[tuple[str, SignalResult]] = []

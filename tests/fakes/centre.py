@@ -1,4 +1,4 @@
-"""A CXone that takes what it is given."""
+"""A CXone that accepts every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked of the fakes, in its order; here a test holds a step up, or lets something happen in it."""
+"""The steps of the fakes in their order. A test may hold a step up, or run an action in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Journal:
-    """The steps taken, as words like `caller.answer` or `centre.signal`."""
+    """The steps so far, with names like `caller.answer` or `centre.signal`."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -16,7 +16,7 @@ class Journal:
         self._changed = asyncio.Event()
 
     def when(self, step: str, action: Callable[[], object]) -> None:
-        """Let something happen as soon as the step is reached."""
+        """Run an action as soon as the step is reached."""
         self._actions[step] = action
 
     def hold(self, step: str) -> asyncio.Event:
@@ -30,7 +30,7 @@ class Journal:
             await self._held[step].wait()
 
     def note(self, step: str) -> None:
-        """Take a step that cannot be held up."""
+        """Take a step that a test cannot hold up."""
         self.steps.append(step)
         self._changed.set()
         action = self._actions.pop(step, None)
@@ -44,5 +44,5 @@ class Journal:
             await self._changed.wait()
 
     def only(self, *prefixes: str) -> list[str]:
-        """The steps that begin with one of these."""
+        """Return the steps that begin with one of these."""
         return [step for step in self.steps if step.startswith(prefixes)]

@@ -1,4 +1,4 @@
-"""SIP legs with no SIP."""
+"""SIP legs without SIP."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FakeLeg:
         self._journal = journal
         self._name = name
 
-    # ------------------------------------------------------------ what calls ask
+    # ------------------------------------------------------------ for calls
 
     async def ring(self) -> None:
         self._must_be_up()
@@ -140,38 +140,38 @@ class FakeLeg:
     def send_digit(self, digit: str) -> None:
         self.digits += digit
 
-    # ------------------------------------------------------------ what the far end does
+    # ------------------------------------------------------------ actions of the far end
 
     def far_end_answers(self) -> None:
-        """The far end sends its 2xx, or its ACK of ours."""
+        """Receive the 2xx of the far end, or its ACK."""
         if not self.answered.done():
             self.answered.set_result(None)
 
     def far_end_refuses(self, sip_status: int) -> None:
-        """A final answer that is none of ours, to an INVITE of ours."""
+        """Receive a failure as the final response to our INVITE."""
         self._end(by_peer=True, sip_status=sip_status)
 
     def far_end_hangs_up(
         self, headers: Mapping[str, str] | None = None, *, heard: bool = True, audio_due: bool = True
     ) -> None:
-        """BYE or CANCEL comes, after audio or without any."""
+        """Receive BYE or CANCEL, after audio or without any."""
         self._end(by_peer=True, sip_status=200, headers=headers, heard=heard, audio_due=audio_due)
 
     def stack_hangs_up(self, sip_status: int, failure: LegFailure = LegFailure.REQUEST_FAILED) -> None:
-        """The SIP stack ends the leg on its own: what came cannot be used, or nothing came."""
+        """End the leg as PJSIP does on its own: after an unusable message, or after none."""
         self._end(by_peer=False, sip_status=sip_status, failure=failure)
 
     def far_end_presses(self, digit: str) -> None:
-        """A key is pressed, and nobody minds where nobody listens."""
+        """Receive a DTMF digit."""
         if self._digit_listener is not None:
             self._digit_listener(digit)
 
     def far_end_offers_audio(self) -> None:
-        """Audio comes before the answer."""
+        """Receive early media."""
         self.early.set_result(None)
 
     def far_end_refers(self, refer_to: str, **headers: str) -> int:
-        """A REFER comes; `X_Handoff_Reason="…"` is a header of it. Returns how it is answered."""
+        """Receive a REFER; `X_Handoff_Reason="…"` is a header of it. Return the status of the response."""
         referral = Referral(refer_to, {name.replace("_", "-"): value for name, value in headers.items()})
         if self.refer_handler is None:
             return 403

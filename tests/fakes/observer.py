@@ -1,4 +1,4 @@
-"""An observer that remembers."""
+"""An observer that keeps all events."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class RecordingObserver:
         self._changed.set()
 
     def of(self, kind: type[E]) -> list[E]:
-        """The events of a kind."""
+        """Return the events of a kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def one(self, kind: type[E]) -> E:
-        """The only event of a kind."""
+        """Return the only event of a kind."""
         (event,) = self.of(kind)
         return event
 

@@ -1,4 +1,4 @@
-"""A voice that says what a test tells it to."""
+"""Speech synthesis without audio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.fakes.journal import Journal
 
 
 class FakeSpeaker:
-    """Implements `Speaker`: has the clip `speech`, or none."""
+    """Implements `Speaker`: returns the clip `speech`, or None."""
 
     def __init__(self, journal: Journal) -> None:
         self.clip: str | None = "speech"

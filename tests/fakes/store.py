@@ -10,7 +10,7 @@ from tests.fakes.journal import Journal
 
 
 class FakeStore:
-    """Implements `RecordStore`; keeps every version of a record that was written."""
+    """Implements `RecordStore`: keeps every version of each record."""
 
     def __init__(self, journal: Journal) -> None:
         self.written: list[CallRecord] = []
@@ -57,7 +57,7 @@ class FakeStore:
         return len(calls)
 
     def _of(self, client: str, project: str) -> list[CallRecord]:
-        """Newest first."""
+        """Return the records of a project, newest first."""
         return [r for r in reversed(self.written) if (r.client, r.project) == (client, project)]
 
 

@@ -128,7 +128,7 @@ def test_a_route_within_the_pattern_is_allowed(pattern: str, route: str) -> None
         ("sip:*@127.0.0.1*", "sip:desk@\uff11\uff12\uff17.0.0.1"),
         ("sip:*@pbx.example*", "sip:desk@p\u0432x.example"),
         ("sip:*@127.0.0.1*", "s\u0131p:desk@127.0.0.1"),
-        # what would end the URI, or the header it stands in
+        # characters that would end the URI or its header
         ("sip:*", "sip:desk@127.0.0.1\t"),
         ("sip:*", "sip:desk@127.0.0.1%0d%0a"),
         ("sip:*", "sip:desk@127.0.0.1&X-Evil=1"),
