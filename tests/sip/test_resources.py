@@ -55,12 +55,13 @@ def test_a_leg_without_resources_fails_with_503(
     assert raised.value.sip_status == 503
 
 
+@pytest.mark.parametrize(("free_calls", "shortage"), [(100, NO_PORTS), (0, NO_SLOTS)])
 def test_a_shortage_is_logged_once_in_10_seconds(
-    resources: MediaResources, pjsip: FakePjsip, caplog: pytest.LogCaptureFixture
+    resources: MediaResources, pjsip: FakePjsip, caplog: pytest.LogCaptureFixture, free_calls: int, shortage: str
 ) -> None:
-    pjsip.room = pj.RoomNoPorts
+    pjsip.free_calls, pjsip.room = free_calls, pj.RoomNoPorts
     for _ in range(100):
         resources.shortage()
     assert [(record.getMessage(), getattr(record, "event", "")) for record in caplog.records] == [
-        (f"no resources for another leg: {NO_PORTS}", "resources_exhausted")
+        (f"no resources for another leg: {shortage}", "resources_exhausted")
     ]

@@ -149,6 +149,12 @@ async def test_an_invite_that_pjsua_rejects_is_reported_on_the_loop(world: World
     assert world.admission.active == 0
 
 
+async def test_an_invite_that_pjsua_drops_is_released_in_the_same_turn(world: World) -> None:
+    world.pjsip.on_poll(lambda: world.endpoint.gate.onRequest(FakeRequest(INVITE, ticket=3)))
+    assert (await world.rejections.get()).sip_status == 500
+    assert world.admission.active == 0
+
+
 async def test_a_call_that_was_not_admitted_is_hung_up(world: World) -> None:
     world.pjsip.happen(pj.EventIncoming, SLOT, 99)
     await world.agent.caught_up()
