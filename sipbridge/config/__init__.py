@@ -30,7 +30,6 @@ from sipbridge.config.models import (
     HttpConfig,
     ProjectConfig,
     SipConfig,
-    StoreConfig,
     TlsConfig,
 )
 from sipbridge.config.numbers import number_key
@@ -50,6 +49,7 @@ from sipbridge.config.sip_uris import (
     with_transport,
 )
 from sipbridge.config.sizes import descriptors_per_call
+from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
 __all__ = [

@@ -28,7 +28,9 @@ from sipbridge.config.addresses import check_host, check_ipv4, split_url
 from sipbridge.config.file_access import read_problem
 from sipbridge.config.header_names import (
     NAME_CHARACTER,
+    STACK_HEADERS,
     STANDARD_HEADERS,
+    UPGRADE_HEADERS,
     is_header_name,
     is_http_header_name,
     is_standard_header,
@@ -44,64 +46,6 @@ _CSP_SOURCE = re.compile(
     r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
 )
 _NO_HEADER_NAME = "is not a valid header name; use letters, digits, hyphens, dots and underscores"
-# The SIP stack writes these or acts on them. A second one of ours would break the message (RFC 3261, 20).
-_STACK_HEADERS = frozenset(
-    {
-        "accept",
-        "allow",
-        "c",
-        "call-id",
-        "contact",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cseq",
-        "e",
-        "event",
-        "expires",
-        "f",
-        "from",
-        "i",
-        "k",
-        "l",
-        "m",
-        "max-forwards",
-        "min-se",
-        "o",
-        "path",
-        "proxy-authorization",
-        "proxy-require",
-        "r",
-        "record-route",
-        "refer-to",
-        "require",
-        "route",
-        "session-expires",
-        "supported",
-        "t",
-        "to",
-        "v",
-        "via",
-        "www-authenticate",
-        "x",
-    }
-)
-
-# The WebSocket handshake writes these (RFC 6455, 4.1), or they frame a body, which it does not have.
-_UPGRADE_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "host",
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-version",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
 # Every number has a maximum: larger ones overflow floats, dates and timers, some of them only during a call.
 _MAX_COUNT = 1_000_000
 _MAX_SECONDS = 365 * 24 * 3600
@@ -205,7 +149,7 @@ def _header_name(value: str) -> str:
 
 
 def _own_sip_header(value: str) -> str:
-    if _header_name(value).lower() in _STACK_HEADERS:
+    if _header_name(value).lower() in STACK_HEADERS:
         raise ValueError("is a header that the SIP stack writes; use another, preferably an X- header")
     return value
 
@@ -213,7 +157,7 @@ def _own_sip_header(value: str) -> str:
 def _own_upgrade_header(value: str) -> str:
     if not is_http_header_name(value):
         raise ValueError(_NO_HEADER_NAME)
-    if value.lower() in _UPGRADE_HEADERS:
+    if value.lower() in UPGRADE_HEADERS:
         raise ValueError("is a header that the WebSocket handshake writes; use another")
     return value
 

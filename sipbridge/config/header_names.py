@@ -16,6 +16,63 @@ _HTTP_NAME = re.compile(f"{_HTTP_NAME_CHARACTER}+")
 # lower case. Commas separate several values of each (RFC 3261, 7.3.1).
 STANDARD_HEADERS = {name.lower(): name for name in ("User-to-User", "Diversion", "History-Info", "P-Asserted-Identity")}
 
+# The SIP stack writes these or acts on them. A second one of ours would break the message (RFC 3261, 20).
+STACK_HEADERS = frozenset(
+    {
+        "accept",
+        "allow",
+        "c",
+        "call-id",
+        "contact",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cseq",
+        "e",
+        "event",
+        "expires",
+        "f",
+        "from",
+        "i",
+        "k",
+        "l",
+        "m",
+        "max-forwards",
+        "min-se",
+        "o",
+        "path",
+        "proxy-authorization",
+        "proxy-require",
+        "r",
+        "record-route",
+        "refer-to",
+        "require",
+        "route",
+        "session-expires",
+        "supported",
+        "t",
+        "to",
+        "v",
+        "via",
+        "www-authenticate",
+        "x",
+    }
+)
+
+# The WebSocket handshake writes these (RFC 6455, 4.1), or they frame a body, which it does not have.
+UPGRADE_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 
 def is_header_name(name: str) -> bool:
     """True if this is a valid name of a SIP header."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
@@ -17,21 +15,18 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 from sipbridge.config.addresses import HostPort, ListenUrl
 from sipbridge.config.agents import AgentConfig
 from sipbridge.config.fields import (
-    BASE,
     CallerHeader,
     Command,
     Count,
     FrameSource,
     HeaderName,
     HeaderPattern,
-    Hours,
     HttpUrl,
     Identifier,
     Ipv4Host,
     Line,
     Network,
     Origin,
-    PathUnderBase,
     Port,
     ReadableFile,
     Seconds,
@@ -39,15 +34,14 @@ from sipbridge.config.fields import (
     Secret,
     Section,
     WholeSeconds,
-    check_line,
 )
 from sipbridge.config.handoff import HandoffConfig
 from sipbridge.config.numbers import number_key
 from sipbridge.config.projects import all_projects
 from sipbridge.config.sip_uris import SrtpUse
+from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import ApiKey, AuthToken
 
-SQLITE_PREFIX = "sqlite:///"
 REMARKS = "remarks"  # key of pydantic's validation context: the `Remarks` about the file
 
 
@@ -159,61 +153,6 @@ class HttpConfig(Section):
         if value.listen and not value.listen.endswith(":0") and value.listen == info.data.get("listen"):
             raise ValueError("has the address of http.listen; give another to http.admin.listen, or null")
         return value
-
-
-class StoreConfig(Section):
-    """`store`: the database of records. A relative SQLite path is absolute in `url`.
-
-    `journal` is the file of the calls in progress, which a start after a crash reads. None puts it beside the SQLite
-    file, see `journal_path`.
-    """
-
-    url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
-    journal: PathUnderBase | None = None
-    retention_hours: Hours = 24
-
-    @field_validator("url")
-    @classmethod
-    def _known_kind(cls, value: str, info: ValidationInfo) -> str:
-        check_line(value)
-        if re.fullmatch(r"redis://[^\s/]+(/[0-9]{1,4})?", value):
-            return value
-        path = value.removeprefix(SQLITE_PREFIX)
-        if not path or path == value or "?" in path:
-            raise ValueError("is not a valid store; write sqlite:///PATH or redis://HOST:PORT/DB")
-        if path == ":memory:":
-            raise ValueError("would lose its records when the process ends; write sqlite:///PATH")
-        base: Path | None = (info.context or {}).get(BASE)
-        return f"{SQLITE_PREFIX}{base / path}" if base else value
-
-    @field_validator("journal")
-    @classmethod
-    def _a_file_of_its_own(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        # The journal replaces its file again and again: the records would be gone.
-        taken = _database_files(info.data.get("url", ""))
-        if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
-            raise ValueError("is a file of the database in store.url; name another, or remove the key")
-        return value
-
-    @property
-    def journal_path(self) -> Path:
-        """The journal's file."""
-        return self.journal or Path(f"{self.url.removeprefix(SQLITE_PREFIX)}.journal")
-
-    @property
-    def sqlite_path(self) -> Path | None:
-        """The database file; None if the store is not SQLite."""
-        return Path(self.url.removeprefix(SQLITE_PREFIX)) if self.url.startswith(SQLITE_PREFIX) else None
-
-    @property
-    def database_files(self) -> tuple[Path, ...]:
-        """The database file, and those that SQLite and the bridge's lock keep beside it."""
-        return _database_files(self.url)
-
-
-def _database_files(url: str) -> tuple[Path, ...]:
-    database = url.removeprefix(SQLITE_PREFIX)
-    return tuple(Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
 
 
 class CxoneConfig(Section):

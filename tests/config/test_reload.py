@@ -64,6 +64,8 @@ def test_tls_files_that_wait_for_a_restart_are_not_read_again() -> None:
     without_ca = running.sip.tls.model_copy(update={"ca_file": None})
     assert merge_reloadable(running, _with(none, "sip", tls=without_ca)).tls_files == without_ca
     assert merge_reloadable(running, running).tls_files == running.sip.tls
+    without = _with(none, "sip", tls=without_ca)
+    assert merge_reloadable(without, running).tls_files == without_ca, "an added file is read at the restart"
 
 
 def _listening(*listen: str, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)

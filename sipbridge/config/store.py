@@ -1,0 +1,69 @@
+"""`store`: the database of records, and the journal of calls in progress."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sipbridge.config.fields import BASE, Hours, PathUnderBase, Section, check_line
+
+_SQLITE_PREFIX = "sqlite:///"
+
+
+class StoreConfig(Section):
+    """`store`: the database of records. A relative SQLite path is absolute in `url`.
+
+    `journal` is the file of the calls in progress, which a start after a crash reads. None puts it beside the SQLite
+    file, see `journal_path`.
+    """
+
+    url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
+    journal: PathUnderBase | None = None
+    retention_hours: Hours = 24
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, value: str, info: ValidationInfo) -> str:
+        check_line(value)
+        if re.fullmatch(r"redis://[^\s/]+(/[0-9]{1,4})?", value):
+            return value
+        path = value.removeprefix(_SQLITE_PREFIX)
+        if not path or path == value or "?" in path:
+            raise ValueError("is not a valid store; write sqlite:///PATH or redis://HOST:PORT/DB")
+        if path == ":memory:":
+            raise ValueError("would lose its records when the process ends; write sqlite:///PATH")
+        base: Path | None = (info.context or {}).get(BASE)
+        return f"{_SQLITE_PREFIX}{base / path}" if base else value
+
+    @field_validator("journal")
+    @classmethod
+    def _a_file_of_its_own(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        # The journal replaces its file again and again: the records would be gone.
+        taken = _database_files(info.data.get("url", ""))
+        if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
+            raise ValueError("is a file of the database in store.url; name another, or remove the key")
+        return value
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file."""
+        return self.journal or Path(f"{self.url.removeprefix(_SQLITE_PREFIX)}.journal")
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file; None if the store is not SQLite."""
+        return Path(self.url.removeprefix(_SQLITE_PREFIX)) if self.url.startswith(_SQLITE_PREFIX) else None
+
+    @property
+    def database_files(self) -> tuple[Path, ...]:
+        """The database file, and those that SQLite and the bridge's lock keep beside it."""
+        return _database_files(self.url)
+
+
+def _database_files(url: str) -> tuple[Path, ...]:
+    database = url.removeprefix(_SQLITE_PREFIX)
+    return tuple(Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
