@@ -55,7 +55,7 @@ def make_admin_app(deps: WebDeps) -> web.Application:
 def _make(
     deps: WebDeps, operations: Sequence[AnyOperation], url: str, cors: Cors, *, admin_from_anywhere: bool
 ) -> web.Application:
-    app = web.Application(middlewares=[handle_errors, cors.answer_preflight], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
     authenticator = Authenticator(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
     by_route: dict[tuple[str, str], AnyOperation] = {}

@@ -49,7 +49,7 @@ async def add_turns(context: RequestContext[Empty, Turns]) -> web.Response:
     return json_response(CallAccepted(id=context.call_id), status=202)
 
 
-def _note_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
+def _report_refused_handoff(deps: WebDeps, request: web.Request, refusal: RequestRefused) -> None:
     """Notify the call that a handoff was refused, except if another handoff is in progress."""
     path = request.match_info
     call = deps.directory.find(path["account_id"], path["project_id"], path["call_id"])
@@ -80,7 +80,7 @@ OPERATIONS = (
         body=HandoffRequest,
         also=PolyaiFunctionResult,
         refuses=(NotFound, HandoffConflict, HandoffInvalid),
-        on_refusal=_note_refused_handoff,
+        on_refusal=_report_refused_handoff,
     ),
     Operation(
         method="POST",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from sipbridge import file_descriptors
-from sipbridge.web.server.error_handling import error_response, of_aiohttp, server_logger
+from sipbridge.web.server.error_handling import error_response, response_to_aiohttp_error, server_logger
 from sipbridge.web.server.security_headers import add_security_headers
 from sipbridge.web.server.sources import source_of
 
@@ -105,7 +105,7 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response; an error that aiohttp raised before any middleware, such as 417, becomes JSON first."""
-        response = of_aiohttp(resp) if isinstance(resp, web.HTTPException) else resp
+        response = response_to_aiohttp_error(resp) if isinstance(resp, web.HTTPException) else resp
         return await super().finish_response(request, response, start_time)
 
     def handle_error(

@@ -27,7 +27,7 @@ class Cors:
         self._without = frozenset(without)
 
     @web.middleware
-    async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Respond to a preflight, which a browser sends without a key, if the origin is allowed."""
         methods = _methods_of(request)
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers

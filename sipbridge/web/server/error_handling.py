@@ -32,9 +32,9 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
             response.headers["Retry-After"] = str(refusal.retry_after_seconds)
         return response
     except web.HTTPException as error:
-        return of_aiohttp(error)
+        return response_to_aiohttp_error(error)
     except Exception as error:  # noqa: BLE001 (every error gets a JSON response)
-        return _of_internal_error(error, _route(request))
+        return _response_to_internal_error(error, _route(request))
 
 
 def _is_internal(record: logging.LogRecord) -> bool:
@@ -45,7 +45,7 @@ def _is_internal(record: logging.LogRecord) -> bool:
 server_logger.addFilter(_is_internal)
 
 
-def of_aiohttp(error: web.HTTPException) -> web.Response:
+def response_to_aiohttp_error(error: web.HTTPException) -> web.Response:
     """Make the response to an error that aiohttp raised; its own is plain text and may quote the request."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         response = error_response(405, "method_not_allowed", f"use {' or '.join(sorted(error.allowed_methods))} here")
@@ -58,7 +58,7 @@ def of_aiohttp(error: web.HTTPException) -> web.Response:
     return error_response(error.status, "invalid_request", error.reason)
 
 
-def _of_internal_error(error: Exception, route: str) -> web.Response:
+def _response_to_internal_error(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("record store unavailable for a request: %s", error, extra={"route": route})
         return error_response(500, "store_unavailable", "the record store is unavailable; try again")
