@@ -11,16 +11,10 @@ from typing import TypeVar
 
 from sipbridge.aio import interrupt_on
 from sipbridge.calls.ports import Dialler, Headers, Leg, ReferHandler
-from sipbridge.config import (
-    same_host,
-    sip_transport,
-    split_srtp,
-    with_srtp,
-    with_transport,
-)
 from sipbridge.errors import DialFailed
 from sipbridge.handoffs.allowed_routes import route_allowed
 from sipbridge.telephony.credentials import Credentials
+from sipbridge.telephony.sip_uri import SipUri
 
 # After this time without a response (three INVITEs over UDP) the next target is tried (RFC 3261, 17.1.1.2).
 UNRESPONSIVE_SECONDS = 3.0
@@ -108,7 +102,7 @@ async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt]
                 uri = redirected(callee, error.contacts)
                 if uri is None:
                     raise
-            credentials = callee.credentials if same_host(uri, callee.uri) else None
+            credentials = callee.credentials if SipUri.parse(uri).has_same_host(SipUri.parse(callee.uri)) else None
             return await _in_turn(dialler, replace(callee, uri=uri, credentials=credentials), limit, attempt)
     except TimeoutError:
         raise DialFailed(_REQUEST_TIMEOUT, "not answered in time") from None
@@ -144,20 +138,20 @@ def redirected(callee: Callee, contacts: Iterable[str]) -> str | None:
     It must match `routes`. SRTP is used as for the called URI; so is the transport if the Contact names none. A call
     over TLS stays on TLS, because the INVITE carries the SRTP keys.
     """
-    called, srtp = split_srtp(callee.uri)
-    transport = sip_transport(called)
+    called, srtp = SipUri.parse(callee.uri).split_srtp()
+    transport = called.transport
     for contact in contacts:
         try:
-            uri = with_transport(split_srtp(contact)[0], transport)
+            uri = SipUri.parse(contact).split_srtp()[0].with_transport(transport)
         except ValueError:
             continue
-        if not uri.lower().startswith(("sip:", "sips:")) or not route_allowed(uri, callee.routes):
+        if not uri.is_sip or not route_allowed(str(uri), callee.routes):
             continue
-        if uri == called or (transport == "tls" and sip_transport(uri) != "tls"):
+        if uri == called or (transport == "tls" and uri.transport != "tls"):
             continue
-        if called.startswith("sips:") and not uri.lower().startswith("sips:"):
+        if called.is_sips and not uri.is_sips:
             continue
-        return with_srtp(uri, srtp)
+        return str(uri.with_srtp(srtp))
     return None
 
 

@@ -32,22 +32,10 @@ from sipbridge.config.models import (
     SipConfig,
     TlsConfig,
 )
-from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import ProjectKey, all_projects
 from sipbridge.config.reload import merge_reloadable
 from sipbridge.config.signal_template import SignalTemplate
-from sipbridge.config.sip_uris import (
-    SrtpUse,
-    check_called,
-    hop_of,
-    same_host,
-    sip_transport,
-    split_srtp,
-    user_of,
-    with_srtp,
-    with_transport,
-)
 from sipbridge.config.sizes import descriptors_per_call
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
@@ -80,20 +68,17 @@ __all__ = [
     "SignalTemplate",
     "SipAgentConfig",
     "SipConfig",
-    "SrtpUse",
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
     "all_projects",
     "authority",
     "certificate_problems",
-    "check_called",
     "descriptors_per_call",
     "dotted",
     "find_unsupported",
     "find_warnings",
     "hash_secret",
-    "hop_of",
     "is_hash",
     "is_header_name",
     "is_loopback",
@@ -101,12 +86,5 @@ __all__ = [
     "load_config",
     "matches_any",
     "merge_reloadable",
-    "number_key",
-    "same_host",
-    "sip_transport",
-    "split_srtp",
-    "user_of",
-    "with_srtp",
-    "with_transport",
     "write_problem",
 ]

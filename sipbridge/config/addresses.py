@@ -10,12 +10,11 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from sipbridge.telephony.sip_uri import NO_IPV6
+
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?"
 )
-
-# PJSIP is built without IPv6, for signalling and media alike.
-NO_IPV6 = "has an IPv6 address; SIP and RTP use IPv4 only in this release, so write an IPv4 address"
 
 
 class ParsedText(str):

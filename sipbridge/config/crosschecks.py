@@ -9,11 +9,11 @@ import difflib
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
-from sipbridge.config.numbers import number_key
 from sipbridge.config.problems import KeyPath, Problem, dotted
-from sipbridge.config.sip_uris import sip_transport
 from sipbridge.config.source import select
 from sipbridge.config.tokens import SAFE_CHARACTERS, HashedSecret, is_hash
+from sipbridge.telephony.numbers import number_key
+from sipbridge.telephony.sip_uri import SipUri
 
 _PROJECT: tuple[Hashable, ...] = ("clients", ..., "projects", ...)
 
@@ -130,7 +130,7 @@ def transports_missing(tree: object) -> Iterator[tuple[KeyPath, str]]:
     listeners = [url for _, url in select(tree, "sip", "listen", ...) if isinstance(url, str)]
     open_ = {url.partition(":")[0] for url in listeners} or {"udp", "tcp"}
     for path, uri, otherwise in _uris_called(tree):
-        transport = sip_transport(uri) or otherwise
+        transport = SipUri.parse(uri).transport or otherwise
         if isinstance(transport, str) and transport in {"udp", "tcp", "tls"} - open_:
             yield path, transport
 

@@ -35,12 +35,10 @@ from sipbridge.config.header_names import (
     is_http_header_name,
     is_standard_header,
 )
-from sipbridge.config.sip_uris import check_called, split_srtp
+from sipbridge.telephony import sip_uri
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths are relative to
 
-_SIP_URI = re.compile(r'sips?:(?:[^@\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^\s<>"]*)?')
-_TEL_URI = re.compile(r'tel:\+?[0-9().-]+(?:;[^\s<>"]*)?')
 _HEADER_PATTERN = re.compile(rf"[Xx]-(?:{NAME_CHARACTER}|[?\[\]])*")
 _CSP_SOURCE = re.compile(
     r"'self'|'none'|\*|[a-z][a-z0-9+.-]*:|(?:[a-z][a-z0-9+.-]*://)?(?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,5}|\*))?/?"
@@ -114,16 +112,16 @@ def _websocket_url(value: str) -> str:
 
 
 def _sip_uri(value: str) -> str:
-    if not _SIP_URI.fullmatch(value):
+    if not sip_uri.is_configurable(value):
         raise ValueError("is not a valid SIP URI; write sip:USER@HOST:PORT without angle brackets")
-    check_called(value)
+    sip_uri.SipUri.parse(value).check_callable()
     return value
 
 
 def _refer_uri(value: str) -> str:
-    if not _SIP_URI.fullmatch(value) and not _TEL_URI.fullmatch(value):
+    if not sip_uri.is_configurable(value) and not sip_uri.is_configurable_tel(value):
         raise ValueError("is not a valid SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
-    if split_srtp(value)[1] != "disabled":
+    if sip_uri.SipUri.parse(value).split_srtp()[1] != "disabled":
         raise ValueError("requests SRTP for a call that CXone makes; remove ;srtp, or write method: invite")
     return value
 

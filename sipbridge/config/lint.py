@@ -16,8 +16,8 @@ from sipbridge.config.handoff import HandoffConfig, InviteDestination
 from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import all_projects
-from sipbridge.config.sip_uris import sip_transport, split_srtp
 from sipbridge.config.sizes import ports_per_call
+from sipbridge.telephony.sip_uri import SipUri
 
 _ANY_SOURCE = ipaddress.IPv4Network("0.0.0.0/0")
 # The remaining validity of a certificate at which to warn.
@@ -82,8 +82,9 @@ def _expiring_certificate(tls: TlsConfig) -> Iterator[str]:
 def _project_warnings(project: ProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
         yield "auth_token: null admits every call to the client's numbers; give a token"
-    for key, uri, transport in _uris_called(project):
-        if split_srtp(uri)[1] != "disabled" and (sip_transport(uri) or transport) != "tls":
+    for key, text, transport in _uris_called(project):
+        uri = SipUri.parse(text)
+        if uri.split_srtp()[1] != "disabled" and (uri.transport or transport) != "tls":
             yield f"{key}: its SRTP keys travel unencrypted; add ;transport=tls"
     if isinstance(project.agent, WebsocketAgentConfig):
         yield from _websocket_warnings(project.agent)

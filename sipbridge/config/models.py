@@ -36,11 +36,11 @@ from sipbridge.config.fields import (
     WholeSeconds,
 )
 from sipbridge.config.handoff import HandoffConfig
-from sipbridge.config.numbers import number_key
 from sipbridge.config.projects import all_projects
-from sipbridge.config.sip_uris import SrtpUse
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import ApiKey, AuthToken
+from sipbridge.telephony.numbers import number_key
+from sipbridge.telephony.sip_uri import SrtpUse
 
 REMARKS = "remarks"  # key of pydantic's validation context: the `Remarks` about the file
 

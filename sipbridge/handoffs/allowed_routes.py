@@ -6,17 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-# URIs that every parser reads in the same way. No brackets, blanks, quotes, commas or headers, which could end the URI
-# inside a header field; no password; of the escapes only %23 (#), since others could hide an @ or a line break.
-_PARAMETERS = r"(?:;[a-z0-9._-]+(?:=[a-z0-9._-]+)?)*"
-_ROUTE = re.compile(
-    r"sips?:(?:(?:[a-z0-9+.*_~!$&'()=-]|%23)+@)?(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
-    + _PARAMETERS
-    + r"|tel:[0-9+.()*-]+"
-    + _PARAMETERS
-)
-# RFC 3261, 19.1.1: they select another address than the host, another method than INVITE, or multicast.
-_STEERING = re.compile(r";(?:maddr|method|ttl)(?![a-z0-9._-])")
+from sipbridge.telephony.sip_uri import is_unambiguous
+
 # RFC 3966, 4; RFC 4694, 4; RFC 4904, 5: they select another number, carrier or trunk than the number does.
 _REROUTING = re.compile(r";(phone-context|rn|cic|tgrp|trunk-context)(?![a-z0-9._-])")
 # The host of a pattern, and the port and parameters after it.
@@ -30,7 +21,7 @@ def route_allowed(route: str, patterns: Iterable[str]) -> bool:
     if not route.isascii():
         return False
     route = route.lower()
-    if _ROUTE.fullmatch(route) is None or _STEERING.search(route):
+    if not is_unambiguous(route):
         return False
     return any(_matches(pattern.lower(), route) for pattern in patterns)
 

@@ -13,14 +13,12 @@ from sipbridge.config import (
     InviteDestination,
     ReferDestination,
     SipAgentConfig,
-    check_called,
-    same_host,
-    split_srtp,
 )
 from sipbridge.errors import HandoffInvalid
 from sipbridge.handoffs.allowed_routes import route_allowed
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.telephony.credentials import Credentials
+from sipbridge.telephony.sip_uri import SipUri
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 _DEFAULT_ANSWER_SECONDS = 20.0
@@ -86,7 +84,9 @@ def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | 
 
 def _own_destination(destination: Destination, uri: str) -> InviteDestination | None:
     """Return the destination if the URI has its host; None if a route selects another host."""
-    if not isinstance(destination, InviteDestination) or not same_host(uri, destination.uri):
+    if not isinstance(destination, InviteDestination) or not SipUri.parse(uri).has_same_host(
+        SipUri.parse(destination.uri)
+    ):
         return None
     return destination
 
@@ -100,19 +100,19 @@ def _merge(configured: Mapping[str, str], own: Mapping[str, str]) -> dict[str, s
 def _resolve_route(route: str, uri: str, config: HandoffConfig) -> str:
     """Return the URI of a route. A bare number replaces the user part of the destination's URI."""
     if _NUMBER.fullmatch(route):
-        scheme_and_user, at, host = uri.rpartition("@")
-        if not at:
+        own = SipUri.parse(uri)
+        if own.userinfo is None:
             raise HandoffInvalid("route is a number, but the destination has no URI; give a SIP URI")
-        # RFC 3261, 25.1: a hash must be escaped in a user part.
-        route = f"{scheme_and_user.split(':')[0]}:{route.replace('#', '%23')}@{host}"
+        route = str(own.with_user(route))
     if not route_allowed(route, config.allowed_routes):
         raise HandoffInvalid("route matches none of the project's allowed_routes")
     return route
 
 
 def _check_uri(method: str, uri: str) -> None:
+    parsed = SipUri.parse(uri)
     try:
-        srtp = check_called(uri) if method == "invite" else split_srtp(uri)[1]
+        srtp = parsed.check_callable() if method == "invite" else parsed.split_srtp()[1]
     except ValueError as error:
         raise HandoffInvalid(f"the URI {error}") from None
     if method == "refer" and srtp != "disabled":

@@ -7,13 +7,14 @@ import socket
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge import file_descriptors
-from sipbridge.config import ListenUrl, SipConfig, SrtpUse
+from sipbridge.config import ListenUrl, SipConfig
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.sip.pjsip_errors import errno_of, explain
 from sipbridge.sip.pjsip_functions import SetupFunctions
 from sipbridge.sip.resources import LEGS_PER_CALL
 from sipbridge.sip.tls_files import TlsFileCopies, TlsFiles
+from sipbridge.telephony.sip_uri import SrtpUse
 
 # Additional slots: dialogs that are ending still occupy theirs.
 SPARE_SLOTS = 64

@@ -15,9 +15,10 @@ from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.readiness import Readiness
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
 from sipbridge.sip.dialogs import DialogTable
-from sipbridge.sip.messages import host_names, read_invite, read_request
+from sipbridge.sip.messages import read_invite, read_request
 from sipbridge.sip.offers import offers_codec
 from sipbridge.sip.responses import add_warning
+from sipbridge.telephony.sip_uri import host_names
 
 logger = logging.getLogger(__name__)
 

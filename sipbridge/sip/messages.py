@@ -6,7 +6,6 @@ lines, compact forms, several values. `read_request` parses all of them.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Referral
-from sipbridge.config import is_header_name, user_of
+from sipbridge.config import is_header_name
+from sipbridge.telephony.sip_uri import SipUri
 
 # The compact forms in IANA's registry of SIP header fields (RFC 3261, 7.3.3, and others).
 _COMPACT = {
@@ -55,7 +55,6 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _URI = re.compile(r"(?:sips?|tel):[^\s<>]*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?=.*[0-9])[0-9*#+.() -]+")
-_HOST = re.compile(r"\bsips?:(?:[^@>;,\s]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*)(?=[:;>?,\s]|$)", re.IGNORECASE)
 _ADDRESS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^<>]*>|[^,"<>])+')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -157,12 +156,13 @@ def user_part(value: str) -> str:
     A telephone number is returned without its parameters: +1555 for `+1555;npdi` (RFC 3261, 19.1.6; RFC 3966, 5;
     RFC 4694). Any other user part is unchanged: `alice;day=tuesday` is one name (RFC 3261, 19.1.3).
     """
-    value = _QUOTED.sub("", value)
+    if '"' in value:
+        value = _QUOTED.sub("", value)
     found = _IN_BRACKETS.search(value)
     uri = _URI.match(found[1].strip() if found else value.strip())
     if not uri:
         return ""
-    user = _CONTROL.sub("", unquote(user_of(uri[0])))
+    user = _CONTROL.sub("", unquote(SipUri.parse(uri[0]).user))
     number, parameters, _ = user.partition(";")
     return number if parameters and _NUMBER.fullmatch(number) else user
 
@@ -184,16 +184,3 @@ def _fault(method: str, headers: CIMultiDictProxy[str], body_bytes: int) -> str 
     if "Replaces" in headers:
         return "Replaces is not supported on a trunk"
     return None
-
-
-def host_names(uris: Iterable[str]) -> set[str]:
-    """Return the host names, not addresses, of the SIP URIs in some texts, such as header values."""
-    return {host for text in uris for host in _HOST.findall(text) if not _is_address(host)}
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -7,11 +7,11 @@ from functools import partial
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.config import hop_of
 from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, NameNotResolved
 from sipbridge.sip.targets import Hop, Locator, Target
 from sipbridge.sip.thread import SipThread
+from sipbridge.telephony.sip_uri import SipUri
 
 _BAD_GATEWAY = 502
 # Names of peers that are looked up before they are needed, at a time; others are looked up when they are.
@@ -30,7 +30,7 @@ class Lookups:
 
     async def locate(self, uri: str) -> list[Target]:
         """Where to call a SIP URI, best first. Raises `DialFailed`."""
-        host, port, transport = hop_of(uri)
+        host, port, transport = SipUri.parse(uri).next_hop
         try:
             return await self._locator.find(Hop(host, port, transport))
         except NameNotResolved as error:

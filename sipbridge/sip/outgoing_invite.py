@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from sipbridge.config import SrtpUse, split_srtp, with_transport
 from sipbridge.telephony.credentials import Credentials
+from sipbridge.telephony.sip_uri import SipUri, SrtpUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ def make_invite(
     accounts: Mapping[SrtpUse, int],
 ) -> OutgoingInvite:
     """Make an INVITE. A parameter of the URI says if its audio is SRTP; `sources` may be targets, too."""
-    uri, srtp = split_srtp(uri)
+    sent_uri, srtp = SipUri.parse(uri).split_srtp()
     transport = target.partition(":")[0]
     return OutgoingInvite(
         account=accounts[srtp],
         # DNS may have chosen the transport. The URI must name it, because our Contact follows the URI.
-        uri=with_transport(uri, None if transport == "udp" else transport),
+        uri=str(sent_uri.with_transport(None if transport == "udp" else transport)),
         target=target,
         sources=[_address(source) for source in sources],
         local_uri=local_uri,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.calls.model import Invite
-from sipbridge.sip.messages import host_names, read_bye, read_invite, read_referral, read_request, user_part
+from sipbridge.sip.messages import read_bye, read_invite, read_referral, read_request, user_part
 
 
 def _message(
@@ -307,19 +307,3 @@ def test_the_required_extensions_are_those_of_all_require_headers() -> None:
     request = read_request(b"OPTIONS sip:a@h SIP/2.0\r\nRequire: 100rel, one\r\nrequire:two,\r\n\r\n")
     assert (request.method, request.uri) == ("OPTIONS", "sip:a@h")
     assert request.required == {"100rel", "one", "two"}
-
-
-@pytest.mark.parametrize(
-    ("uri", "names"),
-    [
-        ("<sip:a@sbc.example.com:5060;lr>", {"sbc.example.com"}),
-        ("<sip:sbc_1;transport=tcp>", {"sbc_1"}),
-        ("sips:a@one.example, <sip:two.example;lr>", {"one.example", "two.example"}),
-        ("<sip:a@192.0.2.1:5060>", set()),
-        ("<sip:a@[2001:db8::1]>", set()),
-        ("<tel:+1555>", set()),
-        ("*", set()),
-    ],
-)
-def test_addresses_are_not_host_names(uri: str, names: set[str]) -> None:
-    assert host_names([uri]) == names

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.config import SrtpUse
 from sipbridge.sip.outgoing_invite import OutgoingInvite, caller_uri, make_invite
 from sipbridge.telephony.credentials import Credentials
+from sipbridge.telephony.sip_uri import SrtpUse
 
 UDP = "udp://192.0.2.1:5060"
 LOCAL = "<sip:caller@example.com>"

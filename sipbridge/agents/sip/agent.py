@@ -12,9 +12,10 @@ from sipbridge.aio import BackgroundTasks, wait_any
 from sipbridge.calls.model import Identity
 from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
-from sipbridge.config import HandoffConfig, SipAgentConfig, with_transport
+from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
 from sipbridge.handoffs.destinations import credentials_of
+from sipbridge.telephony.sip_uri import SipUri
 
 _SERVER_ERROR = 500
 _UNAVAILABLE = 480
@@ -32,7 +33,7 @@ class SipAgent:
         self._handoff = handoff
         self._callees = [
             Callee(
-                with_transport(uri, config.transport),
+                str(SipUri.parse(uri).with_transport(config.transport)),
                 config.answer_timeout_seconds,
                 handoff.allowed_routes,
                 credentials_of(config),

@@ -8,7 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 from multidict import CIMultiDict
 
-from sipbridge.config import is_header_name, user_of
+from sipbridge.config import is_header_name
+from sipbridge.telephony.sip_uri import SipUri
 
 # RFC 3261, 25.1: name-addr, or a bare addr-spec.
 _IN_BRACKETS = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>"]*)<([^<>"\s]+)>\s*(?:;[^<>]*)?')
@@ -49,7 +50,7 @@ def read_refer_to(value: str) -> ReferTo:
 
 def _user(uri: str) -> str:
     # Parameters of the user part are cut off before anything is decoded.
-    return _decoded(user_of(uri).partition(";")[0])
+    return _decoded(SipUri.parse(uri).user.partition(";")[0])
 
 
 def _headers(text: str) -> CIMultiDict[str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.config import number_key
+from sipbridge.telephony.numbers import number_key
 
 
 @pytest.mark.parametrize("written", ["+19995550001", "1 (999) 555-0001", "1.999.555.0001", "[1]9995550001"])
