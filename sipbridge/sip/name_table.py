@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from sipbridge_pjsip import pjsua2 as pj
-
 from sipbridge.aio import BackgroundTasks
 from sipbridge.dns import Resolver
 from sipbridge.errors import DialFailed, NameNotResolved
+from sipbridge.sip.pjsip_functions import ResolverFunctions
 from sipbridge.sip.targets import Hop, Locator, Target
 from sipbridge.sip.thread import SipThread
 from sipbridge.telephony.sip_uri import SipUri
@@ -21,10 +20,11 @@ _MAX_EXPECTED = 50
 class Lookups:
     """Asks the resolver for PJSIP (native/resolver.hpp and name_table.hpp)."""
 
-    def __init__(self, resolver: Resolver, locator: Locator, thread: SipThread) -> None:
+    def __init__(self, resolver: Resolver, locator: Locator, thread: SipThread, native: ResolverFunctions) -> None:
         self._resolver = resolver
         self._locator = locator
         self._thread = thread
+        self._native = native
         self._lookups = BackgroundTasks()
         self._expected: set[str] = set()
 
@@ -62,7 +62,7 @@ class Lookups:
         except NameNotResolved:
             pass
         finally:
-            self._thread.post(partial(pj.resolved, number, targets))
+            self._thread.post(partial(self._native.resolved, number, targets))
 
     async def _find_addresses(self, name: str) -> None:
         addresses: list[str] = []
@@ -71,7 +71,7 @@ class Lookups:
         except NameNotResolved:
             pass
         finally:
-            pj.learnName(name, addresses)
+            self._native.learnName(name, addresses)
 
     async def _look_up_expected(self, name: str) -> None:
         try:

@@ -77,7 +77,7 @@ class UserAgent:
         self._dialogs = DialogTable()
         self._context = DialogContext(self._thread, self._dialogs, self._clips, self._native)
         locator = Locator(self._resolver, {url.transport for url in self._config.listen})
-        self._lookups = Lookups(self._resolver, locator, self._thread)
+        self._lookups = Lookups(self._resolver, locator, self._thread, self._native)
         await self._thread.start(self._open, self._close)
         self._pump.start()
         return self._endpoint.addresses

@@ -1,0 +1,107 @@
+"""The lookups of names for PJSIP. A request waits for each EventResolve, so each must get its `resolved`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+
+from sipbridge.dns import Addresses, Pointer, Resolver, Service
+from sipbridge.errors import DialFailed, NameNotResolved
+from sipbridge.sip.name_table import Lookups
+from sipbridge.sip.targets import Locator
+from sipbridge.sip.thread import SipThread
+from tests.fakes.pjsip import FakePjsip
+
+
+class Names:
+    """A resolver that knows `known.test`; `silent.test` gets no response."""
+
+    def __init__(self) -> None:
+        self.requested: list[str] = []
+
+    async def addresses(self, name: str, *_: object) -> Addresses:
+        self.requested.append(name)
+        if name == "silent.test":
+            await asyncio.sleep(3600)
+        if name != "known.test":
+            raise NameNotResolved(name)
+        return ("192.0.2.1", "192.0.2.2")
+
+    async def services(self, name: str, *_: object) -> tuple[Service, ...]:
+        raise NameNotResolved(name)
+
+    async def pointers(self, name: str, *_: object) -> tuple[Pointer, ...]:
+        raise NameNotResolved(name)
+
+
+class World:
+    def __init__(self, pjsip: FakePjsip) -> None:
+        self.pjsip = pjsip
+        self.names = Names()
+        self.thread = SipThread(asyncio.get_running_loop(), lambda _: None, pjsip)
+        resolver = cast("Resolver", self.names)
+        self.lookups = Lookups(resolver, Locator(resolver, {"udp", "tcp"}), self.thread, pjsip)
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await self.thread.run(lambda: None)
+
+
+@pytest.fixture
+async def world(pjsip: FakePjsip) -> AsyncIterator[World]:
+    world = World(pjsip)
+    await world.thread.start(lambda: None, lambda: None)
+    yield world
+    world.lookups.close()
+    await world.thread.stop()
+
+
+async def test_a_request_to_a_name_gets_its_targets(world: World) -> None:
+    world.lookups.find_targets(7, 5070, "TCP\nknown.test")
+    await world.settle()
+    assert world.pjsip.targets == {7: ["tcp://192.0.2.1:5070", "tcp://192.0.2.2:5070"]}
+
+
+async def test_a_request_to_an_unknown_name_gets_no_target_and_so_fails(world: World) -> None:
+    world.lookups.find_targets(7, 5070, "UDP\nunknown.test")
+    await world.settle()
+    assert world.pjsip.targets == {7: []}
+
+
+async def test_requests_that_wait_get_no_target_when_the_lookups_are_closed(world: World) -> None:
+    world.lookups.find_targets(7, 5070, "UDP\nsilent.test")
+    await world.settle()
+    assert world.pjsip.targets == {}
+    world.lookups.close()
+    await world.settle()
+    assert world.pjsip.targets == {7: []}
+
+
+@pytest.mark.parametrize(("name", "addresses"), [("known.test", ["192.0.2.1", "192.0.2.2"]), ("unknown.test", [])])
+async def test_a_name_in_sdp_is_learnt_for_the_next_time(world: World, name: str, addresses: list[str]) -> None:
+    world.lookups.find_addresses(name)
+    await world.settle()
+    assert world.pjsip.names == {name: addresses}
+
+
+async def test_an_expected_name_is_looked_up_once_at_a_time(world: World) -> None:
+    for _ in range(3):
+        world.lookups.expect("silent.test")
+        world.lookups.expect("unknown.test")
+    await world.settle()
+    assert sorted(world.names.requested) == ["silent.test", "unknown.test"]
+    world.lookups.expect("unknown.test")
+    await world.settle()
+    assert world.names.requested.count("unknown.test") == 2
+
+
+async def test_a_uri_is_located_or_fails_with_502(world: World) -> None:
+    targets = await world.lookups.locate("sip:agent@known.test;transport=tcp")
+    assert [str(target) for target in targets] == ["tcp://192.0.2.1:5060", "tcp://192.0.2.2:5060"]
+    with pytest.raises(DialFailed) as raised:
+        await world.lookups.locate("sip:agent@unknown.test")
+    assert raised.value.sip_status == 502
