@@ -17,7 +17,7 @@ def discovery(simulator: Simulator, http: HttpClient, clock: Clock) -> Discovery
 
 
 def id_token(**claims: object) -> str:
-    return jwt.encode(claims, "a key that nobody checks, of 32 bytes", algorithm="HS256")
+    return jwt.encode(claims, "an unchecked key of 32 bytes length", algorithm="HS256")
 
 
 async def test_the_issuer_names_the_token_endpoint(discovery: Discovery, simulator: Simulator) -> None:

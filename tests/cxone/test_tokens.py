@@ -223,7 +223,7 @@ def payload_alone(token: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "lives"),
+    ("change", "lifetime"),
     [
         ({"expires_in": None}, 3600),
         ({"expires_in": "3600"}, 3600),
@@ -245,12 +245,12 @@ def payload_alone(token: str) -> str:
     ],
 )
 async def test_odd_fields_do_not_invalidate_the_token(
-    tokens: TokenSource, simulator: Simulator, clock: Clock, change: Response, lives: float
+    tokens: TokenSource, simulator: Simulator, clock: Clock, change: Response, lifetime: float
 ) -> None:
     body = json.dumps({"access_token": "t", "id_token": simulator_id_token(simulator), **change})
     await simulator.fault("token", body=body)
     access = await tokens.get()
-    assert (access.token, access.expires_at - clock.now) == ("t", lives)
+    assert (access.token, access.expires_at - clock.now) == ("t", lifetime)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ async def test_a_byte_order_mark_and_blanks_around_json_are_ignored(
 
 def simulator_id_token(simulator: Simulator) -> str:
     claims = {"iss": simulator.url, "tenantId": DEMO_TENANT.tenant_id, "icBUId": 4599999}
-    return jwt.encode(claims, "a key that nobody checks, of 32 bytes", algorithm="HS256")
+    return jwt.encode(claims, "an unchecked key of 32 bytes length", algorithm="HS256")
 
 
 async def test_closing_ends_the_requests_that_wait(tokens: TokenSource, simulator: Simulator) -> None:

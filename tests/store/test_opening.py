@@ -28,8 +28,8 @@ def test_a_file_that_is_not_a_database_is_named_in_the_error(path: Path) -> None
 
 
 def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match=r"store\.url: .*gone/calls\.db cannot be written: No such file"):
-        open_store(config(tmp_path / "gone" / "calls.db"))
+    with pytest.raises(StartupError, match=r"store\.url: .*missing/calls\.db cannot be written: No such file"):
+        open_store(config(tmp_path / "missing" / "calls.db"))
 
 
 def test_a_file_of_a_newer_version_is_not_changed(path: Path) -> None:

@@ -208,18 +208,18 @@ def test_media_counts_are_the_totals_set_last(metrics: Metrics) -> None:
 
 
 def test_series_of_removed_clients_and_projects_are_dropped(metrics: Metrics) -> None:
-    for client, project in (("acme", "billing"), ("acme", "gone"), ("gone", "billing")):
+    for client, project in (("acme", "billing"), ("acme", "removed"), ("removed", "billing")):
         record = make_record(client=client, project=project)
         metrics(CallEnded(record, OK, 1.0))
         metrics(TokenRequested(client, Result.SUCCESS, 0.1))
     metrics.keep_projects({("acme", "billing"), ("acme", "new")})
     shown = metrics.page().decode()
-    assert 'client="gone"' not in shown
-    assert 'project="gone"' not in shown
+    assert 'client="removed"' not in shown
+    assert 'project="removed"' not in shown
     assert 'sipbridge_token_requests_total{client="acme",result="success"} 2.0' in shown
     assert 'sipbridge_calls_total{client="acme",project="billing",' in shown
-    metrics(TokenRequested("gone", Result.SUCCESS, 0.1))
-    assert 'sipbridge_token_requests_total{client="gone",result="success"} 1.0' in metrics.page().decode()
+    metrics(TokenRequested("removed", Result.SUCCESS, 0.1))
+    assert 'sipbridge_token_requests_total{client="removed",result="success"} 1.0' in metrics.page().decode()
 
 
 def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:

@@ -77,7 +77,7 @@ class Fault(BaseModel):
     contact_id: NonEmpty | None = None
 
     @model_validator(mode="after")
-    def _does_something_somewhere(self) -> Self:
+    def _check_effects(self) -> Self:
         effects = (self.status, self.body, self.body_bytes, self.reset, self.cut)
         if not (any(effect is not None for effect in effects) or self.latency_seconds or self.expire_tokens):
             raise ValueError(

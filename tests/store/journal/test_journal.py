@@ -169,7 +169,7 @@ async def test_entries_that_a_full_disk_rejected_are_written_without_another_cal
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
         assert not await journal.begin(make_record("call-1"), HEADERS)
-        assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing takes room beside it"
+        assert [each.name for each in path.parent.iterdir()] == [path.name], "no second file uses disk space"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     async with asyncio.timeout(10):

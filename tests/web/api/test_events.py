@@ -109,7 +109,7 @@ async def test_readers_that_keep_up_stay_connected(bridge: Bridge) -> None:
 
 
 async def test_a_reader_that_disconnects_is_removed(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
     enter = EventFeed.reader
 
     @contextmanager
@@ -118,12 +118,12 @@ async def test_a_reader_that_disconnects_is_removed(bridge: Bridge, monkeypatch:
             try:
                 yield reader
             finally:
-                gone.set()
+                disconnected.set()
 
     monkeypatch.setattr(EventFeed, "reader", watched)
     async with listening(bridge):
         pass
-    await gone.wait()
+    await disconnected.wait()
 
 
 async def test_stopping_ends_the_streams(bridge: Bridge) -> None:

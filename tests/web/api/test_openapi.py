@@ -39,7 +39,7 @@ REFUSALS = [
     ("delete_handoff_state", 404, {"query": "?id=none"}),
     ("delete_handoff_state", 409, {"query": "?id=live"}),
     ("get_pop", 403, {"token": "x"}),
-    ("get_pop", 404, {"token": "of a call that is gone"}),
+    ("get_pop", 404, {"token": "of a deleted call"}),
     ("list_calls", 400, {"query": "?limit=0"}),
     ("get_call", 404, {"call": "none"}),
     ("hand_off", 400, {"body": b"{"}),
@@ -182,7 +182,7 @@ async def test_each_refusal_is_declared(
     bridge.obstacle = how.get("obstacle")
     token = how.get("token", "")
     if len(token) > 1:
-        token = bridge.pop_links.make(make_record("gone")).rpartition("/")[2]
+        token = bridge.pop_links.make(make_record("deleted")).rpartition("/")[2]
     url = path_of(bridge, name, how.get("call", "live"), how.get("query", ""), token)
     bridge.admin_controls.problems = how.get("problems", [])
     headers = key_for(operation) | how.get("headers", {})
