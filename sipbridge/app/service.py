@@ -87,8 +87,10 @@ class Service:
     async def run(self) -> None:
         """Start, serve until a stop is requested, drain, stop."""
         async with AsyncExitStack() as stack:
-            async with self._configuring:
-                self._bridge = await self._start(stack)
+            await self._configuring.acquire()
+            self._bridge = await self._start(stack)
+            # Not after a failed start, which has nothing to reload.
+            self._configuring.release()
             await self._stopping.wait()
             await self._drain()
 

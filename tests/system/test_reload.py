@@ -130,6 +130,21 @@ def test_a_reload_signal_during_the_start_takes_effect_once_the_bridge_is_ready(
         wait_for(lambda: "config_read" in log.read_text(), "the reload")
 
 
+def test_a_reload_signal_during_a_failed_start_is_not_in_its_log(tmp_path: Path, cxone: Simulator) -> None:
+    with site(tmp_path, cxone) as trunk:
+        settings = _settings(trunk)
+        settings["store"]["url"] = f"sqlite:///{tmp_path}/second.db"
+        settings["sip"]["listen"] = [f"udp://{trunk.bridge.sip}", "tcp://127.0.0.1:0"]
+        file, log = tmp_path / "second.yaml", tmp_path / "second.log"
+        file.write_text(yaml.safe_dump(settings))
+        with Program([SIPBRIDGE, "run", "--config", file], log) as program:
+            wait_for(lambda: _blocks(program.pid, signal.SIGHUP), "the bridge to begin")
+            os.kill(program.pid, signal.SIGHUP)
+            assert program.wait(30) == 1
+        assert "start failed: sip.listen" in log.read_text()
+        assert "not reloaded" not in log.read_text()
+
+
 def _blocks(pid: int, number: int) -> bool:
     """True if the program's main thread blocks a signal (proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text()
