@@ -21,7 +21,7 @@ from sipbridge.telephony.sip_uri import (
         ("sip:a@b", ("sip", "a", "b", None, "", "")),
         ("sips:a:secret@b:5061;lr?X-A=1", ("sips", "a:secret", "b", "5061", ";lr", "?X-A=1")),
         ("sip:+1555;npdi;rn=+1777@b;user=phone", ("sip", "+1555;npdi;rn=+1777", "b", None, ";user=phone", "")),
-        ("sip:a?b@c", ("sip", "a?b", "c", None, "", "")),  # a question mark may stand in the user part
+        ("sip:a?b@c", ("sip", "a?b", "c", None, "", "")),  # a question mark is allowed in the user part
         ("sip:a%40b%3B@c", ("sip", "a%40b%3B", "c", None, "", "")),
         ("sip:[2001:db8::1]:5060;lr", ("sip", None, "[2001:db8::1]", "5060", ";lr", "")),
         ("sip:[2001:db8::1", ("sip", None, "[2001", "db8::1", "", "")),
