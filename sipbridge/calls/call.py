@@ -13,6 +13,7 @@ from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
 from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState, Identity
+from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
 from sipbridge.calls.transcript import Transcript
 from sipbridge.config import ClientConfig, ProjectConfig, matches_any
@@ -26,7 +27,6 @@ from sipbridge.handoffs.request import HandoffRequest
 STORE_SECONDS = 1.5
 # An agent that ends the conversation this soon after a refused handoff wanted a human agent for its caller.
 REFUSED_SECONDS = 10.0
-INVALID_HANDOFF = "invalid_handoff"
 
 
 class Call:
@@ -180,7 +180,7 @@ class Call:
     def drain(self) -> None:
         """Hand off; if a handoff is in progress, make sure that the call ends with it."""
         try:
-            self.request_handoff(HandoffRequest(reason="draining"), requested_by="bridge")
+            self.request_handoff(HandoffRequest(reason=HandoffReason.DRAINING), requested_by="bridge")
         except HandoffConflict:
             if not self.drained.done():
                 self.drained.set_result(None)
@@ -197,7 +197,7 @@ class Call:
         """
         self._check_undecided()
         if ending.by in ("agent", "api") and time.monotonic() - self._refused_at < REFUSED_SECONDS:
-            self.request_handoff(HandoffRequest(reason=INVALID_HANDOFF), requested_by="bridge")
+            self.request_handoff(HandoffRequest(reason=HandoffReason.INVALID_HANDOFF), requested_by="bridge")
         else:
             self.decided.set_result(ending)
 

@@ -5,8 +5,24 @@ docs/handoff.md explains the same words (tests/calls/test_handoff_tables.py).
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sipbridge.calls.ports import ReferResult, SignalResult
 from sipbridge.handoffs.outcome import Outcome, Result
+
+
+class HandoffReason(StrEnum):
+    """The reason of a handoff that the bridge or a DTMF digit starts, and no agent."""
+
+    MAX_CALL_SECONDS = "max_call_seconds"
+    DTMF = "dtmf"
+    MEDIA_TIMEOUT = "media_timeout"
+    AGENT_LOST = "agent_lost"
+    AGENT_UNAVAILABLE = "agent_unavailable"
+    INVALID_HANDOFF = "invalid_handoff"
+    DRAINING = "draining"
+    RESTARTED = "bridge_restarted"
+
 
 # ---------------------------------------------------------------- the agent
 

@@ -28,6 +28,7 @@ from sipbridge.calls.outcomes import (
     SIGNAL_OUTCOMES,
     SIGNALLED_BEFORE,
     TOO_OLD,
+    HandoffReason,
 )
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
@@ -41,7 +42,6 @@ from sipbridge.handoffs.request import HandoffRequest
 
 logger = logging.getLogger(__name__)
 
-RESTARTED = "bridge_restarted"
 # Signals in progress per client, so that a client whose CXone is down delays no other client's callers.
 AT_ONCE = 20
 # The network may come up later than the bridge.
@@ -129,13 +129,13 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
-        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else RESTARTED
+        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED
         return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
     if project is None:
         return _unsignalled(record, PROJECT_GONE)
     if (now() - record.started_at).total_seconds() > project.max_call_seconds:
         return _unsignalled(record, TOO_OLD)
-    plan = make_plan(project.handoff, HandoffRequest(reason=RESTARTED))
+    plan = make_plan(project.handoff, HandoffRequest(reason=HandoffReason.RESTARTED))
     record = _hand_off(record, plan)
     if not plan.signal:
         return _unsignalled(record, NO_SIGNAL)
@@ -205,7 +205,9 @@ def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
     return record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
 
 
-def _close(record: CallRecord, signal: SignalResult | None, result: Result, reason: str = RESTARTED) -> CallRecord:
+def _close(
+    record: CallRecord, signal: SignalResult | None, result: Result, reason: str = HandoffReason.RESTARTED
+) -> CallRecord:
     """Give the record its final state. CXone's BYE after an accepted Signal confirms a `release`."""
     handoff = record.handoff
     if handoff is not None and is_in_progress(handoff):

@@ -11,7 +11,7 @@ from functools import partial
 from traceback import clear_frames
 
 from sipbridge.aio import cancel_and_wait, wait_any
-from sipbridge.calls.call import INVALID_HANDOFF, Call
+from sipbridge.calls.call import Call
 from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
 from sipbridge.calls.events import (
     AgentConnected,
@@ -26,7 +26,7 @@ from sipbridge.calls.handoff import cut_short, end_conversation, hand_off
 from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
 from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import CallState, LegEnd
-from sipbridge.calls.outcomes import CONNECTED
+from sipbridge.calls.outcomes import CONNECTED, HandoffReason
 from sipbridge.calls.ports import SignalResult
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
@@ -110,14 +110,14 @@ async def _answer(call: Call) -> None:
 async def _converse(call: Call) -> HandoffPlan | Ending:
     """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegEnded`."""
     time_limit = asyncio.get_running_loop().call_later(
-        call.project_config.max_call_seconds, _hand_off_to_default, call, "max_call_seconds"
+        call.project_config.max_call_seconds, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS
     )
     talking = asyncio.ensure_future(_talk(call))
     watching = asyncio.ensure_future(_watch_media(call))
     call.leg.on_digit(partial(_on_digit, call))
     if call.drained.done():
         # The call was still ringing when the others were handed off.
-        _hand_off_to_default(call, "draining")
+        _hand_off_to_default(call, HandoffReason.DRAINING)
     try:
         await wait_any(talking, call.decided, call.leg.ended)
         if call.decided.done():
@@ -140,7 +140,7 @@ def _on_digit(call: Call, digit: str) -> None:
     if call.decided.done():
         return
     if digit == call.project_config.handoff.dtmf_key:
-        _hand_off_to_default(call, "dtmf", requested_by="dtmf")
+        _hand_off_to_default(call, HandoffReason.DTMF, requested_by="dtmf")
     elif call.conversation is not None:
         call.conversation.press(digit)
 
@@ -148,19 +148,19 @@ def _on_digit(call: Call, digit: str) -> None:
 async def _talk(call: Call) -> None:
     """Run the agent, and make its decision that of the call."""
     if call.conversation is None:
-        _hand_off_to_default(call, AgentUnavailable.reason)
+        _hand_off_to_default(call, HandoffReason.AGENT_UNAVAILABLE)
         return
     try:
         end = await call.conversation.run(call)
     except AgentLost as error:
         logger.warning("the agent is lost: %s", error, extra={"event": "agent_lost", **call.log_fields})
-        _hand_off_to_default(call, "agent_lost")
+        _hand_off_to_default(call, HandoffReason.AGENT_LOST)
         return
     except Exception:
         if call.leg.ended.done():
             raise LegEnded("the caller has hung up") from None
         logger.exception("the agent failed", extra={"event": "agent_lost", **call.log_fields})
-        _hand_off_to_default(call, "agent_lost")
+        _hand_off_to_default(call, HandoffReason.AGENT_LOST)
         return
     try:
         if end.handoff is None:
@@ -175,7 +175,7 @@ async def _talk(call: Call) -> None:
             error,
             extra={"event": "handoff_refused", "call_id": call.record.call_id},
         )
-        _hand_off_to_default(call, INVALID_HANDOFF)
+        _hand_off_to_default(call, HandoffReason.INVALID_HANDOFF)
 
 
 async def _watch_media(call: Call) -> None:
@@ -184,13 +184,13 @@ async def _watch_media(call: Call) -> None:
     if seconds is None or not await media_timed_out(call.leg, seconds):
         return
     if call.project_config.on_media_timeout == "handoff":
-        _hand_off_to_default(call, MEDIA_TIMEOUT.reason)
+        _hand_off_to_default(call, HandoffReason.MEDIA_TIMEOUT)
         return
     with suppress(HandoffConflict):
         call.end(MEDIA_TIMEOUT)
 
 
-def _hand_off_to_default(call: Call, reason: str, *, requested_by: str = "bridge") -> None:
+def _hand_off_to_default(call: Call, reason: HandoffReason, *, requested_by: str = "bridge") -> None:
     """Hand off to the default destination, unless the end of the conversation is decided already."""
     with suppress(HandoffConflict):
         call.request_handoff(HandoffRequest(reason=reason), requested_by=requested_by)

@@ -36,6 +36,7 @@ from sipbridge.calls.outcomes import (
     SIGNALLED_BEFORE,
     TOO_OLD,
     UNCONFIRMED,
+    HandoffReason,
 )
 from sipbridge.calls.ports import ReferResult, SignalResult
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -73,6 +74,18 @@ class OtherResponse(NamedTuple):
     def cells(self) -> list[str]:
         """Return the cells of the row."""
         return [str(self.status), _code(self.reason), self.cause, self.remedy]
+
+
+class StartRow(NamedTuple):
+    """A start of a handoff: `requested_by`, and the reason unless the request gives one."""
+
+    requested_by: str
+    when: str
+    reason: HandoffReason | None
+
+    def cells(self) -> list[str]:
+        """Return the cells of the row."""
+        return [_code(self.requested_by), self.when, _code(self.reason) if self.reason else "the destination's name"]
 
 
 class SignalRow(NamedTuple):
@@ -243,6 +256,68 @@ RESPONSES = (
         INTERNAL_ERROR.reason,
         "a fault of the bridge or of PJSIP",
         "report the traceback in the log line `internal_error`",
+    ),
+)
+
+STARTS = (
+    StartRow(
+        "agent",
+        (
+            "a prompt with `then: handoff` has ended; a WebSocket agent sent a `handoff` event; a SIP agent sent "
+            "REFER, or BYE with X-Handoff- headers ([agents.md](agents.md))"
+        ),
+        None,
+    ),
+    StartRow(
+        "dtmf",
+        "the caller pressed the project's `handoff.dtmf_key`",
+        HandoffReason.DTMF,
+    ),
+    StartRow(
+        "api",
+        "`POST calls/{call_id}/handoff`",
+        None,
+    ),
+    StartRow(
+        "bridge",
+        "the conversation lasted `max_call_seconds`",
+        HandoffReason.MAX_CALL_SECONDS,
+    ),
+    StartRow(
+        "bridge",
+        "no RTP of the caller arrived for `media_timeout_seconds`, and `on_media_timeout` is `handoff`",
+        HandoffReason.MEDIA_TIMEOUT,
+    ),
+    StartRow(
+        "bridge",
+        (
+            "the agent was lost during the call: it disappeared without BYE or close, or was silent for "
+            "`silence_timeout_seconds`"
+        ),
+        HandoffReason.AGENT_LOST,
+    ),
+    StartRow(
+        "bridge",
+        "the agent was not reached and the project has `on_agent_failure: handoff`",
+        HandoffReason.AGENT_UNAVAILABLE,
+    ),
+    StartRow(
+        "bridge",
+        "an agent that had ended by then asked for an impossible handoff: a prompt, or a BYE",
+        HandoffReason.INVALID_HANDOFF,
+    ),
+    StartRow(
+        "bridge",
+        (
+            "the agent ended the conversation, or `hangup` was called, within 10 s of a "
+            "[refused](#refused-handoffs) handoff"
+        ),
+        HandoffReason.INVALID_HANDOFF,
+    ),
+    StartRow(
+        "bridge",
+        "the bridge drains and `drain_seconds` are over",
+        HandoffReason.DRAINING,
     ),
 )
 

@@ -13,6 +13,7 @@ from tests.calls.handoff_rows import (
     RECOVERIES,
     RESPONSES,
     SIGNALS,
+    STARTS,
     TIMES,
     TRANSFERS,
 )
@@ -44,6 +45,7 @@ class Table(NamedTuple):
 
 TABLES: Mapping[str, Table] = {
     "responses": Table(("response", "`reason`", "cause", "what to do"), RESPONSES),
+    "starts": Table(("`requested_by`", "when", "`reason` of the handoff, unless given"), STARTS),
     "signals": Table(("`signal`", "meaning", "then"), SIGNALS),
     "transfers": Table(("`transfer`", "what happened", "result", "did the destination take the caller?"), TRANSFERS),
     "final_states": Table(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from sipbridge import errors
 from sipbridge.calls import outcomes
 from sipbridge.calls.endings import BROKEN, CALLER_HUNG_UP, ENDINGS
+from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports import SignalResult
 from sipbridge.handoffs.record import HandoffState
 
-from .handoff_rows import CALL_ENDINGS, FINAL_STATES, RECOVERIES, RESPONSES, SIGNALS, TRANSFERS, Rejection
+from .handoff_rows import CALL_ENDINGS, FINAL_STATES, RECOVERIES, RESPONSES, SIGNALS, STARTS, TRANSFERS, Rejection
 from .handoff_tables import PAGE, TABLES, table_names, write_tables
 
 
@@ -29,6 +30,11 @@ def _subclasses(error: type[errors.InviteRefused]) -> Iterator[type[errors.Invit
     for each in error.__subclasses__():
         yield each
         yield from _subclasses(each)
+
+
+def test_every_reason_of_a_handoff_by_the_bridge_is_explained() -> None:
+    explained = {row.reason for row in STARTS if row.reason} | {HandoffReason.RESTARTED}  # see the recoveries
+    assert explained == set(HandoffReason)
 
 
 def test_every_result_of_a_signal_is_explained() -> None:

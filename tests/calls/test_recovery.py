@@ -11,8 +11,9 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls import recovery
 from sipbridge.calls.events import CallRecovered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports import SignalResult, Unfinished
-from sipbridge.calls.recovery import RESTARTED, recover
+from sipbridge.calls.recovery import recover
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
@@ -44,7 +45,7 @@ async def _recovered(world: World, call: Unfinished) -> CallRecord:
     await recover([call], world.call.context)
     assert world.call_journal.open == {}
     record = world.store.written[-1]
-    assert (record.state, record.reason, record.ended_by) == (CallState.ENDED, RESTARTED, "bridge")
+    assert (record.state, record.reason, record.ended_by) == (CallState.ENDED, HandoffReason.RESTARTED, "bridge")
     return record
 
 
@@ -54,7 +55,12 @@ async def test_a_contact_in_conversation_is_signalled_once_to_the_default_destin
     assert world.centre.signals == [
         (
             CONTACT,
-            {"p1": "care", "p2": "10000002", "p3": RESTARTED, "p9": f"https://bridge.example/pop/{record.call_id}"},
+            {
+                "p1": "care",
+                "p2": "10000002",
+                "p3": HandoffReason.RESTARTED,
+                "p9": f"https://bridge.example/pop/{record.call_id}",
+            },
         )
     ]
     assert record.handoff is not None
