@@ -25,8 +25,7 @@ from sipbridge.config import (
     load_config,
 )
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
-
-_DTMF_DIGITS = "0123456789*#ABCD"
+from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
 
 ConfigPath = click.Path(path_type=Path)
 
@@ -194,8 +193,8 @@ def agent(listen: str, keys: str, **handoff: str | None) -> int:
     Speaks Twilio Media Streams over a WebSocket: greets the caller, echoes, and hands off after the DTMF digits KEYS.
     """
     address = _address(listen)
-    if not keys or set(keys) - set(_DTMF_DIGITS):
-        raise click.BadParameter(f"the value is not made of the DTMF digits {_DTMF_DIGITS}.", param_hint="--keys")
+    if not are_dtmf_digits(keys):
+        raise click.BadParameter(f"the value is not made of the DTMF digits {DTMF_DIGITS}.", param_hint="--keys")
     from sipbridge.simulators.echo_agent import main as run_agent  # noqa: PLC0415 (only this command needs it)
 
     given = {name: text for name, text in handoff.items() if text is not None}

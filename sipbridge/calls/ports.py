@@ -216,7 +216,7 @@ class Conversation(Protocol):
         """Return once all that the agent has said so far was played to the caller."""
 
     def press(self, digit: str) -> None:
-        """Pass a DTMF digit of the caller to the agent: one of `0123456789*#ABCD`."""
+        """Pass a DTMF digit of the caller to the agent (`telephony.dtmf`)."""
 
     async def close(self, handoff: HandoffRecord | None) -> None:
         """Release the agent, and notify it of the handoff's outcome if there was one. Never raises."""

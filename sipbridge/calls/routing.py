@@ -15,17 +15,15 @@ from multidict import CIMultiDictProxy
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.config import STANDARD_HEADERS, ClientConfig, Config, ProjectConfig
 from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber, malformed_refusal
+from sipbridge.telephony.contact_id import is_contact_id
 
 MAX_HEADER_BYTES = 256
 
-_CONTACT_ID = re.compile(r"[A-Za-z0-9-]{1,32}")
 # Headers that the bridge writes for agents, and agents for the bridge.
 _OURS = ("x-sipbridge-", "x-handoff-")
 # The header that each value of `Privacy` withholds (RFC 3325, 9.3; RFC 7044, 10.1.2).
 _WITHHELD_BY = {"p-asserted-identity": "id", "history-info": "history"}
 _ANONYMOUS = "anonymous"  # RFC 3323, 4.1.1.3
-# CXone writes this id while a call has no contact yet. A Signal to it would reach another script or none.
-_PLACEHOLDER = "100000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +123,13 @@ def read_contact_id(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> t
     The contact id replaces a main contact id that is missing, not valid, or given with two values.
     """
     contact_id = headers.get(project.headers.contact_id, "").strip()
-    if not _is_contact_id(contact_id):
+    if not is_contact_id(contact_id):
         raise BadContactId(
             f"{project.headers.contact_id} is missing, CXone's placeholder, or not 1 to 32 letters, digits or hyphens"
         )
     main_ids = {value.strip() for value in headers.getall(project.headers.main_contact_id, ())}
     main_id = main_ids.pop() if len(main_ids) == 1 else ""
-    return contact_id, main_id if _is_contact_id(main_id) else contact_id
-
-
-def _is_contact_id(text: str) -> bool:
-    return text != _PLACEHOLDER and _CONTACT_ID.fullmatch(text) is not None
+    return contact_id, main_id if is_contact_id(main_id) else contact_id
 
 
 def read_caller(project: ProjectConfig, invite: Invite) -> str:

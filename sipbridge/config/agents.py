@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from sipbridge.config.credentials import CalleeConfig
 from sipbridge.config.fields import (
-    DigestUser,
     HttpHeaders,
     Line,
     Name,
-    Network,
     ReadableFile,
     Seconds,
     Secret,
@@ -34,7 +33,7 @@ class PromptAgentConfig(Section):
     reason: Line = ""
 
 
-class SipAgentConfig(Section):
+class SipAgentConfig(CalleeConfig):
     """An agent that takes calls on a SIP URI. If one of several URIs is not reached, the next one is tried.
 
     `transport` applies to URIs that name none; None leaves the choice to DNS. An agent is silent if it sends no RTP and
@@ -47,9 +46,6 @@ class SipAgentConfig(Section):
     headers: SipHeaders = Field(default={}, repr=False)
     answer_timeout_seconds: Seconds = 10
     transport: Literal["udp", "tcp", "tls"] | None = None
-    username: DigestUser | None = None
-    password: Secret | None = None
-    trusted_sources: tuple[Network, ...] = ()
     silence_timeout_seconds: Seconds | None = 60
 
 

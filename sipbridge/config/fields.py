@@ -36,6 +36,7 @@ from sipbridge.config.header_names import (
     is_standard_header,
 )
 from sipbridge.telephony import sip_uri
+from sipbridge.telephony.dtmf import is_dtmf_digit
 
 BASE = "base"  # key of pydantic's validation context: the folder that relative paths are relative to
 
@@ -216,7 +217,7 @@ def _one_or_more(value: object) -> object:
 
 def _dtmf_digit(value: object) -> object:
     digit = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if digit not in tuple("0123456789*#ABCD"):
+    if not is_dtmf_digit(digit):
         raise ValueError("is not a DTMF digit; write one of 0 to 9, *, # or A to D")
     return digit
 

@@ -6,17 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sipbridge.config.credentials import CalleeConfig
 from sipbridge.config.fields import (
-    DigestUser,
     DtmfDigit,
     Line,
     Name,
-    Network,
     ReferUri,
     RoutePattern,
     Seconds,
     SecondsOrZero,
-    Secret,
     Section,
     SipHeaders,
     SipUri,
@@ -45,16 +43,13 @@ class ReferDestination(_Destination):
     headers: SipHeaders = Field(default={}, repr=False)
 
 
-class InviteDestination(_Destination):
+class InviteDestination(_Destination, CalleeConfig):
     """We call the URI and join the two legs. `username`, `password` and `trusted_sources` are as for a SIP agent."""
 
     method: Literal["invite"]
     uri: SipUri
     headers: SipHeaders = Field(default={}, repr=False)
     answer_timeout_seconds: Seconds = 20
-    username: DigestUser | None = None
-    password: Secret | None = None
-    trusted_sources: tuple[Network, ...] = ()
 
 
 Destination = Annotated[ReleaseDestination | ReferDestination | InviteDestination, Field(discriminator="method")]

@@ -18,10 +18,10 @@ from sipbridge.cxone.http.client import Announcement, HttpClient
 from sipbridge.cxone.http.connection import Response
 from sipbridge.cxone.tokens import Access, TokenSource
 from sipbridge.errors import CxoneError, CxoneNotReached
+from sipbridge.telephony.contact_id import NO_CONTACT
 
 _BACKOFF_SECONDS = 0.2  # doubled with each attempt
 _MIN_ATTEMPT_SECONDS = 0.25  # with less time left, an attempt would probably end as unknown
-_PLACEHOLDER_CONTACT_ID = "100000000000"  # means "no contact" in Studio scripts
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Signaller:
     async def send(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
         """Signal the contact's script within the budget. For `note` see `ContactCentre`."""
         contact_id = contact_id.strip()
-        if not contact_id or contact_id == _PLACEHOLDER_CONTACT_ID:
+        if not contact_id or contact_id == NO_CONTACT:
             attempt = _Attempt(SignalResult.UNDELIVERED, "no such contact")
         else:
             attempt = await self._deliver(*self._request(contact_id, parameters), note)

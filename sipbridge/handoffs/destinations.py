@@ -12,7 +12,6 @@ from sipbridge.config import (
     HandoffConfig,
     InviteDestination,
     ReferDestination,
-    SipAgentConfig,
 )
 from sipbridge.errors import HandoffInvalid
 from sipbridge.handoffs.allowed_routes import route_allowed
@@ -70,16 +69,9 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         signal=destination.signal,
         answer_timeout_seconds=answer_timeout,
         request=request,
-        credentials=credentials_of(own) if own else None,
+        credentials=own.credentials if own else None,
         sources=tuple(map(str, own.trusted_sources)) if own else (),
     )
-
-
-def credentials_of(config: SipAgentConfig | InviteDestination) -> Credentials | None:
-    """Return the credentials of an agent or a destination; None if it has none."""
-    if config.username is None or config.password is None:
-        return None
-    return Credentials(config.username, config.password.get_secret_value())
 
 
 def _own_destination(destination: Destination, uri: str) -> InviteDestination | None:

@@ -14,7 +14,6 @@ from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
-from sipbridge.handoffs.destinations import credentials_of
 from sipbridge.telephony.sip_uri import SipUri
 
 _SERVER_ERROR = 500
@@ -36,7 +35,7 @@ class SipAgent:
                 str(SipUri.parse(uri).with_transport(config.transport)),
                 config.answer_timeout_seconds,
                 handoff.allowed_routes,
-                credentials_of(config),
+                config.credentials,
                 tuple(map(str, config.trusted_sources)),
             )
             for uri in config.uri
