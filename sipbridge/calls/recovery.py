@@ -129,7 +129,7 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
-        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED
+        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED.value
         return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
     if project is None:
         return _unsignalled(record, PROJECT_GONE)
@@ -206,7 +206,7 @@ def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
 
 
 def _close(
-    record: CallRecord, signal: SignalResult | None, result: Result, reason: str = HandoffReason.RESTARTED
+    record: CallRecord, signal: SignalResult | None, result: Result, reason: str = HandoffReason.RESTARTED.value
 ) -> CallRecord:
     """Give the record its final state. CXone's BYE after an accepted Signal confirms a `release`."""
     handoff = record.handoff
