@@ -77,7 +77,7 @@ class Dialog:
 
     def dial(self, invite: OutgoingInvite, listener: DialogListener) -> None:
         """Send an INVITE. Raises `LegEnded` if it could not be sent."""
-        with _lost_if_unsent():
+        with _ended_if_unsent():
             slot = self._native.callDial(
                 invite.account,
                 invite.uri,
@@ -102,7 +102,7 @@ class Dialog:
     def progress(self, sip_status: int) -> None:
         """Send a provisional response: 180, or 183 with SDP."""
         self._require_live()
-        with _lost_if_unsent():
+        with _ended_if_unsent():
             self._native.callAnswer(self._slot, sip_status, {})
 
     def answer(self, headers: dict[str, str]) -> None:
@@ -316,7 +316,7 @@ class Dialog:
 
 
 @contextmanager
-def _lost_if_unsent() -> Iterator[None]:
+def _ended_if_unsent() -> Iterator[None]:
     """Raise `LegEnded` if PJSIP could not send a message."""
     try:
         yield

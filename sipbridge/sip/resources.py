@@ -41,7 +41,7 @@ class MediaResources:
         self._logged_at = -_WARNING_SECONDS
 
     def shortage(self) -> str | None:
-        """Return what another call lacks. If it lacks nothing, the next leg that PJSUA opens gets its ports."""
+        """Return the missing resource for another call; None reserves the ports of the next leg that PJSUA opens."""
         if self._native.freeCalls() < LEGS_PER_CALL:
             return self._log(NO_SLOTS)
         return self._log(self._shortage_for_leg(self._account, self._limit_for_callers))

@@ -122,7 +122,7 @@ class UserAgent:
         return self._native.poolsInUse()
 
     async def measure_lag(self) -> tuple[float, str | None]:
-        """Return the SIP thread's delay in seconds, and the resources that another call lacks, if any."""
+        """Return the SIP thread's delay in seconds, and the missing resource for another call, if any."""
         began = time.monotonic()
         shortage = await self._thread.run(self._resources.shortage)
         return time.monotonic() - began, shortage
@@ -185,7 +185,7 @@ class UserAgent:
         return self._overload()
 
     def shortage(self) -> str | None:
-        """Return what another call with all its legs lacks, None if nothing."""
+        """Return the missing resource for another call with all its legs, None if all are free."""
         return self._resources.shortage()
 
     def _close(self) -> None:
