@@ -1,10 +1,10 @@
-"""The agent that is reached by a WebSocket."""
+"""The agent on a WebSocket."""
 
 from __future__ import annotations
 
 from sipbridge.agents.websocket.conversation import WebsocketConversation
 from sipbridge.agents.websocket.opening import Opener, Trust, trust_authorities
-from sipbridge.agents.websocket.protocols.twilio.messages import label
+from sipbridge.agents.websocket.protocols import twilio
 from sipbridge.calls.model import Identity
 from sipbridge.calls.ports import Leg
 from sipbridge.config import WebsocketAgentConfig
@@ -13,26 +13,26 @@ from sipbridge.errors import AgentUnavailable
 
 
 class WebsocketAgent:
-    """Implements `calls.ports.Agent`: one socket a caller. Raises `StartupError` for an unusable `ca_file`.
+    """Implements `calls.ports.Agent`: one connection per caller. Raises `StartupError` for an unusable `ca_file`.
 
     `trust` makes the TLS context of a `ca_file`; agents made together may share it.
     """
 
     def __init__(self, config: WebsocketAgentConfig, resolver: Resolver, trust: Trust = trust_authorities) -> None:
         self._config = config
-        self._opener = Opener(config, resolver, trust)
+        self._opener = Opener(config, resolver, trust, twilio.upgrade_headers(config.signature_token))
 
     async def connect(self, identity: Identity, leg: Leg) -> WebsocketConversation:
-        """Open a socket while the caller hears ringing. Raises `AgentUnavailable`, `LegEnded`."""
+        """Open a connection while the caller hears ringing. Raises `AgentUnavailable`, `LegEnded`."""
         await leg.ring()
-        link = await self._opener.open()
-        if link.ended.done():
-            link.close()
+        connection = await self._opener.open()
+        if connection.ended.done():
+            connection.close()
             raise AgentUnavailable("it accepted the upgrade and closed its socket at once")
         return WebsocketConversation(
-            link=link,
+            connection=connection,
             reopen=self._opener.open,
             leg=leg,
-            labels=label(identity, self._config.parameters),
+            open_stream=twilio.stream_factory(identity, self._config.parameters),
             silence_timeout_seconds=self._config.silence_timeout_seconds,
         )

@@ -1,4 +1,4 @@
-"""How much of the event loop an agent's socket may take: beyond it, reading is paused and the rest waits in TCP."""
+"""The share of the event loop that an agent's socket may use. Beyond it reading pauses, and data is queued in TCP."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-# Of a processor's time, over a while; and what may be taken at once. A message of 20 ms takes some 10 µs, fifty a
-# second half a thousandth. So an agent may send 20 times faster than a caller hears, and minutes of audio at once.
+# The share of processor time in the long run, and the burst. A message of 20 ms takes about 10 µs, so fifty per second
+# take half a thousandth. An agent may send 20 times faster than real time, and minutes of audio at once.
 SHARE = 0.01
 BURST_SECONDS = 0.05
-# A read is never longer, so that one of nothing but empty frames takes the loop for some milliseconds at most.
+# The longest read: one that holds only empty frames takes a few milliseconds at most.
 READ_BYTES = 4096
-READ_SECONDS = 10e-6  # for the read itself, however few bytes it brings
-PAUSE_SECONDS = 0.02  # at least, so that a flood wakes the loop no more often than a caller's audio does
-FLOOD_SECONDS = 5.0  # an agent that is over its budget for so long is said to flood
+READ_SECONDS = 10e-6  # for the read itself, of any size
+PAUSE_SECONDS = 0.02  # at least: a flood wakes the loop no more often than a caller's audio does
+FLOOD_SECONDS = 5.0  # an agent that is over its budget for this long floods
 
 
 class Budget(asyncio.BufferedProtocol):
     """Stands between a transport and the protocol that reads from it, and counts the processor time of each read.
 
-    Everything that a far end can have done counts: frames, pings, JSON, handoffs. While `is_deaf`, what comes is thrown
-    away unread. `on_flood` is called once.
+    All work that the peer causes counts: frames, pings, JSON, handoffs. While `is_deaf` returns True, received bytes
+    are discarded unread. `on_flood` is called once.
     """
 
     def __init__(
@@ -46,45 +46,45 @@ class Budget(asyncio.BufferedProtocol):
         self._over_since: float | None = None
         self._noted = False
         self._pause: asyncio.TimerHandle | None = None
-        self._thrown_away = bytearray(READ_BYTES)
+        self._discarded = bytearray(READ_BYTES)
         transport.set_protocol(self)
 
     @property
     def is_over(self) -> bool:
-        """True if reading is paused, or was a moment ago: what the far end has sent may not have been read."""
+        """True if reading is or was just paused: data that the peer has sent may still be unread."""
         return self._over_since is not None
 
     # ------------------------------------------------------------ what the transport calls
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
-        """Have the next bytes read into the protocol's own memory."""
+        """Return the buffer of the inner protocol for the next read."""
         if self._is_deaf():
-            return self._thrown_away
+            return self._discarded
         return memoryview(self._inner.get_buffer(sizehint))[:READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Have the protocol read them, and pause where it has read too much."""
+        """Pass the bytes to the inner protocol, and pause if it has used too much time."""
         began = self._processor_clock()
         if not self._is_deaf():
             self._inner.buffer_updated(nbytes)
         self._count(self._processor_clock() - began + READ_SECONDS)
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
+        """Forward to the inner protocol."""
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
+        """Forward to the inner protocol."""
         if self._pause is not None:
             self._pause.cancel()
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Forward to the inner protocol."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Forward to the inner protocol."""
         self._inner.resume_writing()
 
     # ------------------------------------------------------------ inside
@@ -98,7 +98,7 @@ class Budget(asyncio.BufferedProtocol):
         self._left = left - spent
         if self._left < 0 and self._pause is None and not self._transport.is_closing():
             self._transport.pause_reading()
-            self._pause = self._loop.call_later(PAUSE_SECONDS - self._left / SHARE, self._read_on)
+            self._pause = self._loop.call_later(PAUSE_SECONDS - self._left / SHARE, self._resume)
             self._note(now)
 
     def _note(self, now: float) -> None:
@@ -108,7 +108,7 @@ class Budget(asyncio.BufferedProtocol):
             self._noted = True
             self._on_flood()
 
-    def _read_on(self) -> None:
+    def _resume(self) -> None:
         self._pause = None
         if not self._transport.is_closing():
             self._transport.resume_reading()

@@ -1,12 +1,12 @@
-"""The socket to the agent: frames in and out, its keep-alive, and how it ends."""
+"""The WebSocket connection to the agent: frames, keep-alive and the close handshake (RFC 6455)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -20,64 +20,83 @@ CLOSED_WITHOUT_CODE = 1005
 LOST = 1006
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-PING_SECONDS = 10.0  # between two pings, and for the pong of the first
-LINGER_SECONDS = 1.0  # for the agent's half of the closing handshake
-# An agent that stops reading is noticed when about a second of audio waits in the kernel and another one here.
+PING_SECONDS = 10.0  # between two pings, and for the pong of the first one
+LINGER_SECONDS = 1.0  # for the agent's part of the close handshake
+# An agent that stops reading is noticed once about a second of audio is queued in the kernel and another one here.
 SEND_BUFFER_BYTES = 16 * 1024
-RECEIVE_BUFFER_BYTES = 64 * 1024  # what waits in the kernel while reading is paused
+RECEIVE_BUFFER_BYTES = 64 * 1024  # queued in the kernel while reading is paused
 HIGH_WATER_BYTES = 16 * 1024
-DRAIN_SECONDS = 5.0  # for it to read on
-MAX_UNSENT_BYTES = 512 * 1024  # answers to one that sends, and does not read
+DRAIN_SECONDS = 5.0  # for the agent to resume reading
+MAX_UNSENT_BYTES = 512 * 1024  # responses to an agent that sends but does not read
 
-# Looked up once: a member of its enumerations costs half a microsecond.
+# Looked up once: access to a member of these enumerations takes half a microsecond.
 _TEXT, _PING, _PONG, _CLOSE = WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 
-# picows tells of addresses and payloads in its logs; what matters of it is a fault or a close code here.
+# picows logs addresses and payloads. What matters of them is reported here as a fault or a close code.
 picows_logger = logging.getLogger(f"{__name__}.picows")
 picows_logger.setLevel(logging.CRITICAL + 1)
 
 
-class Link(WSListener):
-    """One WebSocket with the agent. `ended` gives the close code (RFC 6455, 7.4), `LOST` where none came.
+class Receiver(Protocol):
+    """Receives what the agent sends over a connection."""
 
-    `congested` is true while the agent does not read what is sent to it.
+    def receive_text(self, payload: Payload) -> None:
+        """Handle a text message."""
+
+    def receive_binary(self, payload: Payload) -> None:
+        """Handle a binary message."""
+
+    def note_fault(self, fault: str, message: str) -> None:
+        """Note that the agent misuses the connection."""
+
+
+class _Ignore:
+    """Implements `Receiver` before the stream begins and after its end, when no message has a meaning."""
+
+    def receive_text(self, payload: Payload) -> None:
+        """Ignore it."""
+
+    def receive_binary(self, payload: Payload) -> None:
+        """Ignore it."""
+
+    def note_fault(self, fault: str, message: str) -> None:
+        """Ignore it."""
+
+
+_IGNORE = _Ignore()
+
+
+class Connection(WSListener):
+    """One WebSocket connection to the agent. `ended` is its close code (RFC 6455, 7.4), `LOST` if none was received.
+
+    `congested` is True while the agent does not read what is sent to it. `lasted_seconds` is set at the end.
     """
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.congested = False
-        # Known once it has ended.
         self.lasted_seconds = 0.0
         self._opened_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
-        self._given_up = False
-        self._receive: Callable[[Payload], None] = _ignore_message
-        self._drop: Callable[[Payload, str, str], None] = _ignore_dropped
-        self._note_fault: Callable[[str, str], None] = _ignore_fault
+        self._closed = False
+        self._receiver: Receiver = _IGNORE
         self._budget: Budget | None = None
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
         self._pong_due = False
-        self._owed_pong: bytes | None = None
+        self._delayed_pong: bytes | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._failure_reader: asyncio.Task[None] | None = None
 
-    def listen(
-        self,
-        receive: Callable[[Payload], None],
-        drop: Callable[[Payload, str, str], None],
-        note_fault: Callable[[str, str], None],
-    ) -> None:
-        """Have text messages received, others dropped with their fault, and faults noted; what came before is lost."""
-        self._receive = receive
-        self._drop = drop
-        self._note_fault = note_fault
+    def set_receiver(self, receiver: Receiver) -> None:
+        """Pass messages and faults to a receiver from now on. Earlier ones are lost."""
+        self._receiver = receiver
 
     def send(self, message: bytes) -> None:
-        """Send a text message; one for a socket that is closed is lost."""
+        """Send a text message. It is lost if the connection is closed."""
         if self._transport is None:
             return
         self._transport.send(_TEXT, message)
@@ -85,29 +104,30 @@ class Link(WSListener):
             self._abort()
 
     def fail(self, error: Exception) -> None:
-        """Have whoever waits for the end get this error; the socket stays as it is."""
+        """Raise this error from `ended`. The connection stays open."""
         if not self.ended.done():
             self.ended.set_exception(error)
 
     def close(self) -> None:
-        """Close well, without waiting for it: the socket is gone within a second. More than once does no harm."""
-        self._receive = _ignore_message
-        self._drop = _ignore_dropped
-        self._note_fault = _ignore_fault
+        """Close with code 1000. Returns at once; the socket is closed within a second.
+
+        Repeated calls have no effect.
+        """
+        self._receiver = _IGNORE
         self._cancel_timers()
-        self._given_up = True
+        self._closed = True
         transport = self._transport
         if transport is None or transport.is_disconnected or self._linger_timer is not None:
             return
         if not transport.is_close_frame_sent:
             transport.send_close(WSCloseCode.OK)
-        # Not closed at once: the kernel answers what the agent still sends with a reset, and our last words are lost.
+        # Not closed at once: the kernel would answer further data with a reset, and our last message would be lost.
         self._linger_timer = self._loop.call_later(LINGER_SECONDS, transport.disconnect, False)  # noqa: FBT003 (positional for call_later)
 
     # ------------------------------------------------------------ what picows calls
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The upgrade is done."""
+        """Prepare the socket after the upgrade."""
         self._transport = transport
         self._opened_at = self._loop.time()
         underlying = transport.underlying_transport
@@ -115,51 +135,52 @@ class Link(WSListener):
         own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._budget = Budget(underlying, self._note_flood, self._has_refused)
+        self._budget = Budget(underlying, self._note_flood, self._is_closing_for_fault)
         self._ping_timer = self._loop.call_later(PING_SECONDS, self._ping)
-        if self._given_up:
+        if self._closed:
             self.close()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame came."""
+        """Handle a frame."""
         kind = frame.msg_type
         try:
             if kind is _CLOSE:
-                self._answer_close(transport, frame)
+                self._respond_to_close(transport, frame)
             elif transport.is_close_frame_sent:
-                return  # picows goes on to deliver what it has refused
+                return  # picows delivers further frames after it has closed for a fault
             elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._refuse(WSCloseCode.PROTOCOL_ERROR)  # compressed, say: nothing was agreed on (RFC 6455, 5.2)
+                # No extension, such as compression, was negotiated (RFC 6455, 5.2).
+                self._close_for_fault(WSCloseCode.PROTOCOL_ERROR)
             elif kind is _TEXT and frame.fin and self._fragments is None:
-                self._receive(frame.get_payload_as_bytes())
+                self._receiver.receive_text(frame.get_payload_as_bytes())
             elif kind is _PONG:
                 self._pong_due = False
             elif kind is _PING:
-                self._answer_ping(transport, frame)
+                self._respond_to_ping(transport, frame)
             else:
                 self._assemble(kind, frame)
-        except Exception as error:  # noqa: BLE001 (goes to whoever waits for the end; picows would only log it)
+        except Exception as error:  # noqa: BLE001 (raised from `ended`; picows would only log it)
             self.fail(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is gone: closed by the agent or by us, lost, or given up by picows for a fault of the agent's."""
+        """End: either side has closed the socket, it was lost, or picows has closed it for a fault of the agent."""
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         if self._close_code_sent() not in (None, WSCloseCode.OK):
-            self._looking = self._loop.create_task(_look_at_failure(transport))
+            self._failure_reader = self._loop.create_task(_read_failure(transport))
         self._end(LOST)
 
     def pause_writing(self) -> None:
-        """More waits to be sent than should."""
+        """Note that the agent does not read, and wait for it to resume."""
         self.congested = True
-        self._note_fault("not_reading", "the agent does not read; what the caller says is left out")
+        self._receiver.note_fault("not_reading", "the agent does not read; the caller's audio is dropped")
         self._drain_timer = self._loop.call_later(DRAIN_SECONDS, self._abort)
 
     def resume_writing(self) -> None:
-        """The agent has read on."""
+        """Resume after the agent has read what was queued."""
         self.congested = False
-        if self._owed_pong is not None and self._transport is not None:
-            pong, self._owed_pong = self._owed_pong, None
+        if self._delayed_pong is not None and self._transport is not None:
+            pong, self._delayed_pong = self._delayed_pong, None
             self._transport.send_pong(pong)
         if self._drain_timer is not None:
             self._drain_timer.cancel()
@@ -167,39 +188,39 @@ class Link(WSListener):
     # ------------------------------------------------------------ inside
 
     def _assemble(self, kind: WSMsgType, frame: WSFrame) -> None:
-        """Put a fragmented message together (RFC 6455, 5.4); a lone binary one comes here too."""
+        """Assemble a fragmented message (RFC 6455, 5.4), or a binary one of a single frame."""
         if (kind is WSMsgType.CONTINUATION) != (self._fragments is not None):
-            self._refuse(WSCloseCode.PROTOCOL_ERROR)
+            self._close_for_fault(WSCloseCode.PROTOCOL_ERROR)
             return
         if self._fragments is None:
             self._fragments = bytearray()
             self._fragments_are_text = kind is _TEXT
         self._fragments += frame.get_payload_as_memoryview()
         if len(self._fragments) > MAX_MESSAGE_BYTES:
-            self._refuse(WSCloseCode.MESSAGE_TOO_BIG)
+            self._close_for_fault(WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
             message, self._fragments = self._fragments, None
             if self._fragments_are_text:
-                self._receive(message)
+                self._receiver.receive_text(message)
             else:
-                self._drop(message, "bad_message", "the message is binary")
+                self._receiver.receive_binary(message)
 
-    def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Send a pong. For an agent that does not read they would pile up: it gets the last one, once it reads on."""
+    def _respond_to_ping(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Send a pong. An agent that does not read gets only the last one, when it resumes: no pongs pile up."""
         payload = frame.get_payload_as_bytes()
         if self.congested:
-            self._owed_pong = payload  # RFC 6455, 5.5.3: the latest ping may be answered alone
+            self._delayed_pong = payload  # RFC 6455, 5.5.3: a pong for the latest ping is enough
         else:
             transport.send_pong(payload)
 
-    def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
+    def _respond_to_close(self, transport: WSTransport, frame: WSFrame) -> None:
         code = frame.get_close_code()
         self._end(CLOSED_WITHOUT_CODE if code is WSCloseCode.NO_INFO else code.value)
         transport.send_close(WSCloseCode.OK if code is WSCloseCode.NO_INFO else code)
         transport.disconnect()
 
-    def _refuse(self, code: WSCloseCode) -> None:
-        """Close because of what the agent sent."""
+    def _close_for_fault(self, code: WSCloseCode) -> None:
+        """Close because of a frame that the agent sent."""
         if self._transport is not None:
             self._transport.send_close(code)
         self._fragments = None
@@ -222,24 +243,23 @@ class Link(WSListener):
 
     def _end(self, code: int) -> None:
         self._cancel_timers()
-        self._receive = _ignore_message
-        self._drop = _ignore_dropped
+        receiver, self._receiver = self._receiver, _IGNORE
         if self.ended.done():
             return
         if self._close_code_sent() is WSCloseCode.MESSAGE_TOO_BIG:
-            self._note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
+            receiver.note_fault("too_long", f"a message is over {MAX_MESSAGE_BYTES} bytes")
         self.lasted_seconds = self._loop.time() - self._opened_at
         self.ended.set_result(code)
 
-    def _has_refused(self) -> bool:
-        """True if the socket was closed for what the agent sent: picows would keep all that comes after it."""
+    def _is_closing_for_fault(self) -> bool:
+        """True if we closed for a fault of the agent: picows would buffer everything that follows."""
         return bool(self._transport and self._transport.is_close_frame_sent) and self._close_code_sent() not in (
             None,
             WSCloseCode.OK,
         )
 
     def _note_flood(self) -> None:
-        self._note_fault("flooding", "it sends more than is read; the rest waits in TCP")
+        self._receiver.note_fault("flooding", "it sends more than is read; the rest is queued in TCP")
 
     def _close_code_sent(self) -> WSCloseCode | None:
         handshake = self._transport.close_handshake if self._transport else None
@@ -251,19 +271,7 @@ class Link(WSListener):
                 timer.cancel()
 
 
-def _ignore_message(_payload: Payload) -> None:
-    """Before the stream has begun, and after its end, the agent has nothing to say."""
-
-
-def _ignore_dropped(_payload: Payload, _fault: str, _message: str) -> None:
-    """The same of what is no text."""
-
-
-def _ignore_fault(_fault: str, _message: str) -> None:
-    """The same of its faults."""
-
-
-async def _look_at_failure(transport: WSTransport) -> None:
-    """Take the error for which picows has closed: else the loop reports it as one that nobody looked at."""
+async def _read_failure(transport: WSTransport) -> None:
+    """Retrieve the error for which picows has closed. Otherwise the loop reports it as never retrieved."""
     with suppress(Exception):
         await transport.wait_disconnected()

@@ -1,4 +1,4 @@
-"""One caller talking to the agent, over as many sockets as that takes."""
+"""The conversation of one caller with the agent, over one connection after another if one drops."""
 
 from __future__ import annotations
 
@@ -7,125 +7,127 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from sipbridge.agents.presence import TRIAL_SECONDS, took_call
-from sipbridge.agents.websocket.connection import CLOSED_WELL, CLOSED_WITHOUT_CODE, Link
+from sipbridge.agents.websocket.connection import CLOSED_WELL, CLOSED_WITHOUT_CODE, Connection
 from sipbridge.agents.websocket.playback import Playback
-from sipbridge.agents.websocket.protocols.twilio.messages import CallLabels
-from sipbridge.agents.websocket.protocols.twilio.stream import MediaStream
+from sipbridge.agents.websocket.protocol import Stream, StreamFactory
 from sipbridge.calls.ports import AudioStream, ConversationEnd, Leg, LiveCall
 from sipbridge.errors import AgentLost, AgentUnavailable
 from sipbridge.handoffs.record import HandoffRecord
 
-# Seconds before each attempt to have a dropped socket back; a socket that held for so long starts the series anew.
+# Seconds before each attempt to reconnect. A connection that lasted STEADY_SECONDS restarts the series.
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)
 STEADY_SECONDS = 10.0
 MAX_EARLY_DIGITS = 32
 
 
 class WebsocketConversation:
-    """Implements `calls.ports.Conversation`. `link` is open; `reopen` opens another to the same agent."""
+    """Implements `calls.ports.Conversation`. `connection` is open; `reopen` opens another one to the same agent."""
 
     def __init__(
         self,
-        link: Link,
-        reopen: Callable[[], Awaitable[Link]],
+        connection: Connection,
+        reopen: Callable[[], Awaitable[Connection]],
         leg: Leg,
-        labels: CallLabels,
+        open_stream: StreamFactory,
         silence_timeout_seconds: float | None,
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._reopen = reopen
         self._leg = leg
-        self._labels = labels
+        self._open_stream = open_stream
         self._silence_timeout_seconds = silence_timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._audio: AudioStream | None = None
         self._playback: Playback | None = None
-        self._stream: MediaStream | None = None
+        self._stream: Stream | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
         self._early_digits: deque[str] | None = deque(maxlen=MAX_EARLY_DIGITS)
 
     async def run(self, call: LiveCall) -> ConversationEnd:
-        """Talk until the agent closes its socket. Raises `AgentLost`."""
+        """Run until the agent closes its connection. Raises `AgentLost`."""
         try:
             self._audio = await self._leg.open_audio(self._hear)
             playback = self._playback = Playback(self._audio, self._loop.time)
             self._watch_silence(playback)
-            return await self._talk(call, playback)
+            return await self._exchange(call, playback)
         finally:
-            self._fall_silent()
+            self._stop()
 
     async def finish_speaking(self) -> None:
-        """Return once what is queued has been played."""
+        """Return once all queued audio has been played."""
         if self._audio is not None:
             await self._audio.played_out()
 
     def press(self, digit: str) -> None:
-        """Send `dtmf`: a digit from before the stream with its start; one while the socket is down is lost."""
+        """Send a DTMF digit to the agent.
+
+        A digit from before the stream is sent at its start. A digit is lost while the connection is down.
+        """
         if self._stream is not None:
-            self._stream.press(digit)
+            self._stream.send_digit(digit)
         elif self._early_digits is not None:
             self._early_digits.append(digit)
 
-    async def close(self, handoff: HandoffRecord | None) -> None:  # noqa: ARG002 (Media Streams cannot tell of it)
-        """Close the socket, if it is still open."""
-        self._link.close()
+    async def close(self, handoff: HandoffRecord | None) -> None:  # noqa: ARG002 (no message of the protocol reports it)
+        """Close the connection if it is still open."""
+        self._connection.close()
 
     # ------------------------------------------------------------ inside
 
-    async def _talk(self, call: LiveCall, playback: Playback) -> ConversationEnd:
+    async def _exchange(self, call: LiveCall, playback: Playback) -> ConversationEnd:
         delays = iter(RECONNECT_DELAYS)
         while True:
-            stream = self._stream = MediaStream(self._link, call, playback, self._labels)
+            stream = self._stream = self._open_stream(self._connection, call, playback)
             stream.start()
             early, self._early_digits = self._early_digits, None
             for digit in early or ():
-                stream.press(digit)
+                stream.send_digit(digit)
             since = self._loop.time()
-            code = await self._link.ended
+            code = await self._connection.ended
             self._stream = None
-            self._link.close()
+            self._connection.close()
             if code in (CLOSED_WELL, CLOSED_WITHOUT_CODE):
-                if not took_call(self._link.lasted_seconds, spoke=stream.spoke, asked=stream.asked):
+                if not took_call(self._connection.lasted_seconds, spoke=stream.spoke, asked=stream.asked):
                     raise AgentLost(f"it closed its socket within {TRIAL_SECONDS:g} s and had sent no audio")
                 return ConversationEnd(None)
             if self._loop.time() - since >= STEADY_SECONDS:
                 delays = iter(RECONNECT_DELAYS)
-            self._link = await self._reconnect(delays, code)
-            playback.note_life()
+            self._connection = await self._reconnect(delays, code)
+            playback.note_activity()
             call.note_fault("reconnected", f"the socket ended with {code} and was opened again")
 
-    async def _reconnect(self, delays: Iterator[float], code: int) -> Link:
-        why = "it dropped again and again"
+    async def _reconnect(self, delays: Iterator[float], code: int) -> Connection:
+        why = "it dropped repeatedly"
         for delay in delays:
             await asyncio.sleep(delay)
             try:
                 return await self._reopen()
             except AgentUnavailable as error:
                 why = str(error)
-        raise AgentLost(f"its socket ended with {code} and did not come back: {why}")
+        raise AgentLost(f"its socket ended with {code} and could not be reopened: {why}")
 
     def _hear(self, audio: bytes, played: int) -> None:
-        """Take what the caller said, and how much of the agent has been played. Runs each 20 ms."""
+        """Pass on audio of the caller; `played` is how much of the agent's audio was played. Called every 20 ms."""
         if self._playback is None:
             return
         self._playback.played = played
         if self._stream is not None:
-            self._stream.hear(audio)
+            self._stream.send_audio(audio)
 
     def _watch_silence(self, playback: Playback) -> None:
-        """Look again when the agent may have been silent for too long: no timer is moved by a message."""
+        """Check again when the agent may have been silent for too long. Messages move no timer."""
         if self._silence_timeout_seconds is None:
             return
         left = self._silence_timeout_seconds - playback.quiet_seconds()
         if left <= 0 and self._stream is not None:
-            self._link.fail(AgentLost("silent"))
+            self._connection.fail(AgentLost("silent"))
             return
         self._silence_timer = self._loop.call_later(
             left if left > 0 else self._silence_timeout_seconds, self._watch_silence, playback
         )
 
-    def _fall_silent(self) -> None:
-        """The agent neither hears nor speaks any more."""
+    def _stop(self) -> None:
+        """Stop the audio in both directions."""
         if self._silence_timer is not None:
             self._silence_timer.cancel()
         if self._audio is not None:
@@ -133,4 +135,4 @@ class WebsocketConversation:
         if self._stream is not None:
             self._stream.stop()
             self._stream = None
-        self._link.close()
+        self._connection.close()

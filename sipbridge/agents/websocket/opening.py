@@ -1,4 +1,4 @@
-"""Opening a socket to the agent."""
+"""Opening a WebSocket connection to the agent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
 
-from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, Link, picows_logger
-from sipbridge.agents.websocket.protocols.twilio.signature import sign
-from sipbridge.config import SIGNATURE_HEADER, WebsocketAgentConfig, authority
+from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, Connection, picows_logger
+from sipbridge.agents.websocket.protocol import UpgradeHeaders
+from sipbridge.config import WebsocketAgentConfig, authority
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, NameNotResolved, StartupError
@@ -24,61 +24,62 @@ Trust = Callable[[Path | None], ssl.SSLContext]
 
 
 class Opener:
-    """Knows where the agent is and how to present itself there. Raises `StartupError` for an unusable `ca_file`."""
+    """Opens connections to an agent. Raises `StartupError` for an unusable `ca_file`."""
 
-    def __init__(self, config: WebsocketAgentConfig, resolver: Resolver, trust: Trust) -> None:
+    def __init__(
+        self, config: WebsocketAgentConfig, resolver: Resolver, trust: Trust, upgrade_headers: UpgradeHeaders
+    ) -> None:
         self._resolver = resolver
         parts = urlsplit(config.url)
         user, at, address = parts.netloc.rpartition("@")
-        # As messages name it: with its port, default or not.
+        # For messages: always with its port.
         self._address = authority(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
-        # With no path the request is for "/" (RFC 9112, 3.2.1), which is what the agent checks a signature with.
+        # Without a path the request is for "/" (RFC 9112, 3.2.1), and the agent checks a signature with it.
         self._url = parts._replace(netloc=address, path=parts.path or "/").geturl()
         self._headers = dict(config.headers)
         if at and "authorization" not in map(str.lower, self._headers):
-            # RFC 7617; picows would put the user into Host.
+            # RFC 7617. picows would put the user into Host.
             user = unquote(user if ":" in user else f"{user}:")
             self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
-        if config.signature_token is not None:
-            self._headers[SIGNATURE_HEADER] = sign(self._url, config.signature_token.get_secret_value())
+        self._headers.update(upgrade_headers(self._url))
         self._seconds = config.connect_timeout_seconds
         self._ssl = trust(config.ca_file) if parts.scheme == "wss" else None
 
-    async def open(self) -> Link:
-        """Open a socket: name, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`."""
-        link = Link()
+    async def open(self) -> Connection:
+        """Open a connection: DNS, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`."""
+        connection = Connection()
         try:
             async with asyncio.timeout(self._seconds):
                 _, upgraded = await ws_connect(
-                    lambda *_: link,
+                    lambda *_: connection,
                     self._url,
                     ssl_context=self._ssl,
                     extra_headers=self._headers,
-                    # Frees the socket where we have lost patience before; picows would keep it.
+                    # Closes the socket if we time out before; picows would keep it.
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,
-                    enable_auto_pong=False,  # answered by the link, within bounds
+                    enable_auto_pong=False,  # sent by the connection, within limits
                     max_redirects=0,
                     socket_factory=self._connect,
                     logger_name=picows_logger,
                 )
         except (NameNotResolved, OSError, WSError, ValueError) as error:
-            link.close()
-            # The library's frames and its error lead to each other, and to this, with its TLS context.
+            connection.close()
+            # The frames of the library refer to its error, the error to the frames, and both to the TLS context.
             clear_frames(error.__traceback__)
             raise AgentUnavailable(f"the agent at {self._address} was not reached: {self._reason(error)}") from None
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        if upgraded is not link:
+        if upgraded is not connection:
             raise AgentUnavailable(f"the agent at {self._address} was not reached: it hung up before the upgrade")
-        return link
+        return connection
 
     async def _connect(self, url: WSParsedURL) -> socket.socket:
         return await self._resolver.connect(url.host, url.port)
 
     def _reason(self, error: Exception) -> str:
-        """Say why in words of ours: theirs may quote what the agent sent."""
+        """Return the reason in our own words: those of the library may quote what the agent sent."""
         match error:
             case TimeoutError():
                 reason = f"no connection within {self._seconds:g} s"
@@ -87,14 +88,17 @@ class Opener:
             case OSError():
                 reason = explain_connection_error(error)
             case WSInvalidStatusError(response=WSUpgradeResponse() as response):
-                reason = f"it answered the upgrade with {response.status.value}"
+                reason = f"its response to the upgrade is {response.status.value}"
             case _:
-                reason = "its answer is no WebSocket upgrade"
+                reason = "its response is not a WebSocket upgrade"
         return reason
 
 
 def trust_authorities(ca_file: Path | None) -> ssl.SSLContext:
-    """Trust those of a file, or of the system. Takes tens of milliseconds and a megabyte. Raises `StartupError`."""
+    """Return a TLS context that trusts the authorities of a file, or of the system.
+
+    Takes tens of milliseconds and a megabyte. Raises `StartupError`.
+    """
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError):

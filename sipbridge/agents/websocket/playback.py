@@ -1,18 +1,21 @@
-"""What the agent says, on its way to the caller."""
+"""The agent's audio, from the socket to the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sipbridge.agents.websocket.protocols.twilio.messages import BYTES_PER_SECOND
 from sipbridge.calls.ports import AudioStream
+
+# Mu-law audio of a call.
+BYTES_PER_SECOND = 8000
+FRAME_BYTES = 160  # 20 ms
 
 
 class Playback:
-    """Counts what was queued and what was played, over all streams of a call, and when it last was quiet.
+    """Counts the audio that was queued and played, over all streams of a call, and for how long the agent is quiet.
 
-    `written` and `played` are bytes since the call began; what was cleared counts as played. `quiet_from` is the time
-    of the loop's clock from which on the agent has neither sent nor is being heard.
+    `written` and `played` are bytes since the start of the call; cleared audio counts as played. `quiet_from` is the
+    time of the loop's clock since which the agent has sent nothing and nothing of it is played.
     """
 
     def __init__(self, audio: AudioStream, clock: Callable[[], float]) -> None:
@@ -23,21 +26,21 @@ class Playback:
         self._clock = clock
 
     def write(self, speech: bytes) -> bool:
-        """Queue speech; false where the queue was too full for all of it."""
+        """Queue audio. Return False if the queue had no space for all of it."""
         wanted = self.written + len(speech)
         self.written = self._audio.write(speech)
         return self.written == wanted
 
     def clear(self) -> None:
-        """Silence the agent."""
+        """Drop the queued audio."""
         self.written = self.played = self._audio.clear()
 
-    def note_life(self) -> None:
-        """The agent has given a sign of life: it is not quiet before what it said has been played."""
+    def note_activity(self) -> None:
+        """Note that the agent has sent something: it is not quiet until its queued audio has been played."""
         self.quiet_from = self._clock() + (self.written - self.played) / BYTES_PER_SECOND
 
     def quiet_seconds(self) -> float:
-        """How long the agent has been quiet; below zero while it can be expected to be heard."""
+        """Return for how long the agent has been quiet; negative while its audio should be playing."""
         if self.quiet_from <= self._clock() and self.played < self.written:
-            self.note_life()  # the caller's leg stands still: what is queued has yet to be heard
+            self.note_activity()  # the caller's leg is paused: the queued audio is still to be played
         return self._clock() - self.quiet_from

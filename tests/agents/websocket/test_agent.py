@@ -128,7 +128,7 @@ async def _fails(site: Site, **config: object) -> str:
 
 async def test_an_upgrade_that_is_refused_makes_the_agent_unavailable(site: Site) -> None:
     site.server.refusing = 503
-    assert (await _fails(site)).endswith("it answered the upgrade with 503")
+    assert (await _fails(site)).endswith("its response to the upgrade is 503")
 
 
 async def test_a_port_where_nobody_listens_makes_the_agent_unavailable(site: Site) -> None:
@@ -163,7 +163,7 @@ async def test_a_name_whose_lookup_hangs_counts_against_the_time_of_the_agent() 
     config = WebsocketAgentConfig(type="websocket", url="ws://dead.test/", connect_timeout_seconds=0.3)
     try:
         with pytest.raises(AgentUnavailable, match=r"within 0\.3 s"):
-            await Opener(config, resolver, trust_authorities).open()
+            await Opener(config, resolver, trust_authorities, lambda _url: {}).open()
     finally:
         go.set()
         await resolver.close()

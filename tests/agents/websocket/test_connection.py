@@ -202,7 +202,7 @@ class Ping:
 
 async def test_of_the_pings_of_an_agent_that_does_not_read_the_last_is_answered_once_it_does() -> None:
     with socket.socket() as own:
-        pongs, one = Pongs(Unread(own)), connection.Link()
+        pongs, one = Pongs(Unread(own)), connection.Connection()
         transport = cast(WSTransport, pongs)
         one.on_ws_connected(transport)
         one.on_ws_frame(transport, cast(WSFrame, Ping(b"first")))

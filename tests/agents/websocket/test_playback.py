@@ -31,14 +31,14 @@ def test_it_is_quiet_from_the_beginning(playback: Playback, clock: Clock) -> Non
 
 def test_it_is_quiet_from_the_last_sign_of_life(playback: Playback, clock: Clock) -> None:
     clock.now += 3
-    playback.note_life()
+    playback.note_activity()
     clock.now += 2
     assert playback.quiet_seconds() == 2
 
 
 def test_it_is_quiet_from_when_the_last_of_what_was_said_is_heard(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
-    playback.note_life()
+    playback.note_activity()
     playback.played = 8000
     clock.now += 3
     assert playback.quiet_seconds() == 2
@@ -46,7 +46,7 @@ def test_it_is_quiet_from_when_the_last_of_what_was_said_is_heard(playback: Play
 
 def test_what_is_held_up_is_still_to_be_heard(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
-    playback.note_life()
+    playback.note_activity()
     clock.now += 60
     assert playback.quiet_seconds() == -1
 
@@ -54,7 +54,7 @@ def test_what_is_held_up_is_still_to_be_heard(playback: Playback, clock: Clock) 
 def test_what_was_cleared_is_not_to_be_heard(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
     playback.clear()
-    playback.note_life()
+    playback.note_activity()
     clock.now += 1
     assert playback.quiet_seconds() == 1
     assert playback.written == playback.played == 8000

@@ -1,7 +1,7 @@
 """Messages to the agent, field by field as Twilio documents them.
 
 Source: twilio.com/docs/voice/media-streams/websocket-messages. JSON text; sequence numbers, chunks and timestamps are
-strings. The answer to a `handoff` event is ours: Twilio has none.
+strings. The response to a `handoff` event is our own extension.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from sipbridge.agents.websocket.playback import BYTES_PER_SECOND
 from sipbridge.calls.model import Identity
 
-FRAME_BYTES = 160  # 20 ms of mu-law
-BYTES_PER_SECOND = 8000
 _BYTES_PER_MILLISECOND = BYTES_PER_SECOND // 1000
 
 CONNECTED = orjson.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"})
@@ -25,7 +24,7 @@ CONNECTED = orjson.dumps({"event": "connected", "protocol": "Call", "version": "
 
 @dataclass(frozen=True, slots=True)
 class CallLabels:
-    """What every stream of one call is labelled with: Twilio's names for account and call, and `customParameters`."""
+    """The labels on every stream of one call: Twilio's ids of account and call, and `customParameters`."""
 
     account_sid: str
     call_sid: str
@@ -33,8 +32,8 @@ class CallLabels:
 
 
 def label(identity: Identity, parameters: Mapping[str, str]) -> CallLabels:
-    """Label a call. Configured parameters win over passed headers, and who calls whom wins over both."""
-    who = {
+    """Return the labels of a call. Configured parameters override passed headers; the identity overrides both."""
+    identifiers = {
         "call_id": identity.call_id,
         "client": identity.client,
         "project": identity.project,
@@ -44,10 +43,10 @@ def label(identity: Identity, parameters: Mapping[str, str]) -> CallLabels:
         "dialled": identity.dialled,
     }
     return CallLabels(
-        # 32 hex digits, as agents may check, and the same for all calls of a client.
+        # 32 hex digits, which agents may check; the same for all calls of a client.
         account_sid="AC" + hashlib.sha256(identity.client.encode()).hexdigest()[:32],
         call_sid="CA" + identity.call_id,
-        parameters=who | dict(identity.headers) | dict(parameters) | who,
+        parameters=identifiers | dict(identity.headers) | dict(parameters) | identifiers,
     )
 
 
@@ -59,14 +58,14 @@ class StreamMessages:
         self._labels = labels
         self._sequence = 0
         self._chunk = 0
-        self._heard = 0  # bytes of the caller's since the start
+        self._sent_bytes = 0  # of the caller's audio since the start, skipped ones included
         self._media = (
             b'{"event":"media","sequenceNumber":"%%d","media":{"track":"inbound","chunk":"%%d","timestamp":"%%d",'
             b'"payload":"%%b"},"streamSid":"%b"}' % self.stream_sid.encode()
         )
 
     def start(self) -> bytes:
-        """Tell of the call, and of the format of its audio."""
+        """Return `start`: the call, and the format of its audio."""
         return self._dump(
             {
                 "event": "start",
@@ -84,19 +83,19 @@ class StreamMessages:
         )
 
     def media(self, audio: bytes) -> bytes:
-        """Pass on what the caller said next. Fifty times a second and call: formatted, not dumped."""
+        """Return `media` with the next audio of the caller. Formatted, since it runs 50 times per second and call."""
         self._sequence += 1
         self._chunk += 1
-        timestamp = self._heard // _BYTES_PER_MILLISECOND
-        self._heard += len(audio)
+        timestamp = self._sent_bytes // _BYTES_PER_MILLISECOND
+        self._sent_bytes += len(audio)
         return self._media % (self._sequence, self._chunk, timestamp, b2a_base64(audio, newline=False))
 
     def skip(self, audio: bytes) -> None:
-        """Let time go by, with no message."""
-        self._heard += len(audio)
+        """Advance the timestamp without a message."""
+        self._sent_bytes += len(audio)
 
     def dtmf(self, digit: str) -> bytes:
-        """Tell of a key that the caller pressed."""
+        """Return `dtmf` for a digit of the caller."""
         return self._dump(
             {
                 "event": "dtmf",
@@ -107,7 +106,7 @@ class StreamMessages:
         )
 
     def mark(self, name: str) -> bytes:
-        """Tell that what came before the mark was played, or cleared."""
+        """Return `mark`: the audio before the mark was played or cleared."""
         return self._dump(
             {
                 "event": "mark",
@@ -117,19 +116,19 @@ class StreamMessages:
             }
         )
 
-    def handoff(self, answer: Mapping[str, object]) -> bytes:
-        """Answer the agent's `handoff`."""
+    def handoff(self, response: Mapping[str, object]) -> bytes:
+        """Return the response to the agent's `handoff`."""
         return self._dump(
             {
                 "event": "handoff",
                 "sequenceNumber": self._next(),
                 "streamSid": self.stream_sid,
-                "handoff": answer,
+                "handoff": response,
             }
         )
 
     def stop(self) -> bytes:
-        """Tell that the stream is over."""
+        """Return `stop`: the end of the stream."""
         return self._dump(
             {
                 "event": "stop",

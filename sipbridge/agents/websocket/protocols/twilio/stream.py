@@ -1,4 +1,4 @@
-"""One stream between a caller and an agent: from its `start` to its `stop`, or to the loss of its socket."""
+"""One stream between a caller and an agent, from `start` to `stop` or to the loss of its connection."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Any
 
 import orjson
 
-from sipbridge.agents.websocket import handoff
-from sipbridge.agents.websocket.connection import Link, Payload
-from sipbridge.agents.websocket.playback import Playback
-from sipbridge.agents.websocket.protocols.twilio.messages import CONNECTED, FRAME_BYTES, CallLabels, StreamMessages
+from sipbridge.agents.websocket.connection import Connection, Payload
+from sipbridge.agents.websocket.playback import FRAME_BYTES, Playback
+from sipbridge.agents.websocket.protocols.twilio import handoff
+from sipbridge.agents.websocket.protocols.twilio.messages import CONNECTED, CallLabels, StreamMessages
 from sipbridge.calls.ports import LiveCall
 from sipbridge.errors import ErrorCode
 
 Action = Callable[[dict[str, Any], Payload], None]
 
-# Marks that wait for their turn, and characters of a name: what an agent can make us hold is bounded.
+# Limits on what an agent can make us store: pending marks, and characters of a name.
 MAX_MARKS = 1000
 MAX_MARK_CHARACTERS = 1024
 
 
 class MediaStream:
-    """Speaks Media Streams over a link. What the agent does wrong is noted at the call, and the stream goes on."""
+    """Implements `protocol.Stream` and `connection.Receiver` with Media Streams.
 
-    def __init__(self, link: Link, call: LiveCall, playback: Playback, labels: CallLabels) -> None:
-        self._link = link
+    Faults of the agent are noted on the call, and the stream continues.
+    """
+
+    def __init__(self, connection: Connection, call: LiveCall, playback: Playback, labels: CallLabels) -> None:
+        self._connection = connection
         self._call = call
         self._playback = playback
         self._messages = StreamMessages(labels)
-        # True once the agent has sent audio, and once it has asked for a handoff, whatever became of that.
         self.spoke = self.asked = False
-        self._marks: deque[tuple[int, str]] = deque()  # bytes that must have been played, name
+        self._marks: deque[tuple[int, str]] = deque()  # bytes to be played before it, name
         self._actions: dict[str, Action] = {
             "media": self._media,
             "mark": self._mark,
@@ -42,55 +44,64 @@ class MediaStream:
         }
 
     def start(self) -> None:
-        """Send `connected` and `start`, and listen."""
-        self._link.send(CONNECTED)
-        self._link.send(self._messages.start())
-        self._link.listen(self._receive, self._drop, self._call.note_fault)
+        """Send `connected` and `start`, and receive messages."""
+        self._connection.send(CONNECTED)
+        self._connection.send(self._messages.start())
+        self._connection.set_receiver(self)
 
-    def hear(self, audio: bytes) -> None:
-        """Pass on what the caller said, in messages of 20 ms, and the marks that were reached meanwhile."""
-        if self._link.congested:
+    def send_audio(self, audio: bytes) -> None:
+        """Send the caller's audio in messages of 20 ms, and the marks that were reached."""
+        if self._connection.congested:
             self._messages.skip(audio)
         elif len(audio) == FRAME_BYTES:
-            self._link.send(self._messages.media(audio))
+            self._connection.send(self._messages.media(audio))
         else:
             for begin in range(0, len(audio), FRAME_BYTES):
-                self._link.send(self._messages.media(audio[begin : begin + FRAME_BYTES]))
+                self._connection.send(self._messages.media(audio[begin : begin + FRAME_BYTES]))
         if self._marks:
             self._return_marks()
 
-    def press(self, digit: str) -> None:
-        """Pass on a key that the caller pressed."""
-        self._link.send(self._messages.dtmf(digit))
+    def send_digit(self, digit: str) -> None:
+        """Send a DTMF digit of the caller."""
+        self._connection.send(self._messages.dtmf(digit))
 
     def stop(self) -> None:
-        """Tell the agent that it is over."""
-        self._link.send(self._messages.stop())
+        """Send `stop`."""
+        self._connection.send(self._messages.stop())
 
     # ------------------------------------------------------------ what the agent sends
 
-    def _receive(self, payload: Payload) -> None:
+    def receive_text(self, payload: Payload) -> None:
+        """Act on a message. One that is not a message of Media Streams is a fault."""
         try:
             message = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
-            self._drop(payload, "bad_json", f"the message is not JSON: {error.msg}")
+            self._reject(payload, "bad_json", f"the message is not JSON: {error.msg}")
             return
         event = message.get("event") if isinstance(message, dict) else None
         if not isinstance(event, str):
-            self._drop(payload, "bad_message", "the message is not an object with an event")
+            self._reject(payload, "bad_message", "the message is not an object with an event")
             return
         action = self._actions.get(event) or (self._handoff if handoff.is_spelled(event) else None)
         if action is None:
-            self._call.note_fault("unknown_event", "an event is none of media, mark, clear and handoff")
-        elif not self._is_ours(message, action):
+            self._call.note_fault("unknown_event", "the event is not media, mark, clear or handoff")
+        elif not self._is_of_this_stream(message, action):
             self._refuse_stream(event, action)
             return
         else:
             action(message, payload)
-        self._playback.note_life()
+        self._playback.note_activity()
 
-    def _is_ours(self, message: dict[str, Any], action: Action) -> bool:
-        """Return True if the message names this stream. A handoff need not: a socket has one stream."""
+    def receive_binary(self, payload: Payload) -> None:
+        """Reject it: Media Streams has text messages only."""
+        self._reject(payload, "bad_message", "the message is binary")
+
+    def note_fault(self, fault: str, message: str) -> None:
+        """Note that the agent misuses the connection."""
+        self._call.note_fault(fault, message)
+
+    def _is_of_this_stream(self, message: dict[str, Any], action: Action) -> bool:
+        """Return True if the message names this stream. A handoff need not: a connection has one stream."""
         stream_sid = message.get("streamSid")
         return stream_sid == self._messages.stream_sid or (stream_sid is None and action == self._handoff)
 
@@ -100,16 +111,16 @@ class MediaStream:
         else:
             self._call.note_fault("wrong_stream", f"a {event} message names no streamSid, or another stream's")
 
-    def _drop(self, payload: Payload, fault: str, why: str) -> None:
-        """Note a message that cannot be used. One that asks for a handoff is refused: its caller wants a human."""
-        if handoff.is_wish(payload):
+    def _reject(self, payload: Payload, fault: str, why: str) -> None:
+        """Note an unusable message. A request for a handoff gets a response: the caller needs a human agent."""
+        if handoff.names_handoff(payload):
             self._refuse_handoff("invalid_json" if fault == "bad_json" else "invalid_request", why)
         else:
             self._call.note_fault(fault, why)
 
     def _refuse_handoff(self, code: ErrorCode, why: str) -> None:
         self.asked = True
-        self._link.send(self._messages.handoff(handoff.refuse(self._call, code, why)))
+        self._connection.send(self._messages.handoff(handoff.refuse(self._call, code, why)))
 
     def _media(self, message: dict[str, Any], _payload: Payload) -> None:
         try:
@@ -121,7 +132,7 @@ class MediaStream:
         else:
             self.spoke = self.spoke or bool(speech)
             if speech and not self._playback.write(speech):
-                self._call.note_fault("audio_overrun", "more audio is queued than a caller would wait for")
+                self._call.note_fault("audio_overrun", "the audio queue is full")
 
     def _mark(self, message: dict[str, Any], _payload: Payload) -> None:
         mark = message.get("mark")
@@ -129,7 +140,7 @@ class MediaStream:
         if not isinstance(name, str) or len(name) > MAX_MARK_CHARACTERS:
             self._call.note_fault("bad_message", f"mark has no name of at most {MAX_MARK_CHARACTERS} characters")
         elif len(self._marks) == MAX_MARKS:
-            self._call.note_fault("bad_message", f"{MAX_MARKS} marks wait for their audio to be played")
+            self._call.note_fault("bad_message", f"{MAX_MARKS} marks are pending")
         else:
             self._marks.append((self._playback.written, name))
             self._return_marks()
@@ -140,8 +151,8 @@ class MediaStream:
 
     def _handoff(self, _message: dict[str, Any], payload: Payload) -> None:
         self.asked = True
-        self._link.send(self._messages.handoff(handoff.ask(self._call, payload)))
+        self._connection.send(self._messages.handoff(handoff.request_handoff(self._call, payload)))
 
     def _return_marks(self) -> None:
         while self._marks and self._marks[0][0] <= self._playback.played:
-            self._link.send(self._messages.mark(self._marks.popleft()[1]))
+            self._connection.send(self._messages.mark(self._marks.popleft()[1]))
