@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit format lint bench bench-media kills reloads soak overload fuzz run lock clean
+.PHONY: help setup demo test unit format lint bench bench-media kills reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -52,6 +52,9 @@ overload: setup ## Offer three times as many calls as this machine carries, and 
 
 fuzz: setup ## Send hostile messages while calls are in progress: make fuzz MESSAGES=100000 SEED=1
 	@$(BIN)/python -m tests.fuzz.fuzz --messages $(or $(MESSAGES),100000) --seed $(or $(SEED),1)
+
+sanitize: setup ## Run the system tests with PJSIP and the native layer compiled for ASan and UBSan
+	@$(BIN)/python config/build/sanitize $(TESTS)
 
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error name a configuration file: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import compiling, recipe, source, wheel
 from .progress import Progress, StepFailed
+from .recipe import Flavour
 from .source import Source
 
 
@@ -41,10 +42,10 @@ def key() -> str | None:
         StepFailed: PJPROJECT_SRC is no PJSIP, or a tool of the build is missing.
     """
     known = source.known(home() / "pjsip")
-    return recipe.key_of(recipe.ingredients(known)) if known else None
+    return recipe.key_of(recipe.ingredients(known, recipe.RELEASE)) if known else None
 
 
-def obtain(progress: Progress) -> Path:
+def obtain(progress: Progress, flavour: Flavour = recipe.RELEASE) -> Path:
     """Return the path of the wheel for this machine, building it first where the cache lacks it.
 
     Raises:
@@ -52,7 +53,7 @@ def obtain(progress: Progress) -> Path:
     """
     cache = home() / "pjsip"
     known = source.known(cache)
-    if known and (ready := _cached(cache, known)):
+    if known and (ready := _cached(cache, known, flavour)):
         return ready
     if any(character.isspace() for character in str(cache)):
         raise StepFailed(f"{cache}: PJSIP cannot be built in a path with spaces; set SIPBRIDGE_CACHE to another")
@@ -60,23 +61,23 @@ def obtain(progress: Progress) -> Path:
     with _alone(progress, cache), _scratch(cache) as scratch:
         # Another build may have finished while this one waited for its turn.
         found = source.known(cache) or source.fetch(progress, cache, scratch)
-        return _cached(cache, found) or _build(progress, cache, found, scratch)
+        return _cached(cache, found, flavour) or _build(progress, cache, found, scratch, flavour)
 
 
-def _cached(cache: Path, found: Source) -> Path | None:
-    directory = cache / recipe.key_of(recipe.ingredients(found))
+def _cached(cache: Path, found: Source, flavour: Flavour) -> Path | None:
+    directory = cache / recipe.key_of(recipe.ingredients(found, flavour))
     return next(directory.glob("*.whl"), None)
 
 
-def _build(progress: Progress, cache: Path, found: Source, scratch: Path) -> Path:
-    parts = recipe.ingredients(found)
+def _build(progress: Progress, cache: Path, found: Source, scratch: Path, flavour: Flavour) -> Path:
+    parts = recipe.ingredients(found, flavour)
     key = recipe.key_of(parts)
     tree, work, finished = scratch / "tree", scratch / "work", scratch / key
     work.mkdir()
     finished.mkdir()
     with progress.step(f"PJSIP: unpack {found.version}"):
         found.copy_to(tree)
-    modules = compiling.compile_package(progress, tree, work)
+    modules = compiling.compile_package(progress, tree, work, flavour)
     path = wheel.write(finished, modules, tree / "COPYING", parts, key)
     finished.rename(cache / key)
     return cache / key / path.name

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import patches, recipe
 from .progress import Progress, StepFailed
+from .recipe import Flavour
 
 PACKAGE = "sipbridge_pjsip"
 MODULE = f"_pjsua2{sysconfig.get_config_var('EXT_SUFFIX')}"
@@ -38,7 +39,7 @@ print(pjlib.pj_ioqueue_name().decode(), pjsua2.builtMaxLegs(), kept)
 """
 
 
-def compile_package(progress: Progress, tree: Path, work: Path) -> tuple[Path, ...]:
+def compile_package(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> tuple[Path, ...]:
     """Build the unpacked source; return the modules of the package, all in one directory below `work`.
 
     Raises:
@@ -48,16 +49,16 @@ def compile_package(progress: Progress, tree: Path, work: Path) -> tuple[Path, .
         shutil.copy(path, work)
     package = make_package(work)
     _prepare(tree, work)
-    progress.together(lambda: _configure(progress, tree), lambda: _generate(progress, tree, work))
+    progress.together(lambda: _configure(progress, tree, flavour), lambda: _generate(progress, tree, work))
     # The wrapper, one long compilation, needs only the headers: it goes first and the libraries fill the rest.
     # `make dep` is left out: nothing here is built twice.
     make = ["nice", "-n3", "make", f"-j{len(os.sched_getaffinity(0))}", "lib"]
     progress.together(
         lambda: progress.run("PJSIP: compile the libraries", make, cwd=tree, note=_compiled),
-        lambda: _compile_wrapper(progress, tree, work),
+        lambda: _compile_wrapper(progress, tree, work, flavour),
     )
-    _link(progress, tree, work)
-    _prove(work)
+    _link(progress, tree, work, flavour)
+    _prove(work, flavour)
     return tuple(package / name for name in ("__init__.py", "pjsua2.py", MODULE))
 
 
@@ -79,8 +80,8 @@ def _prepare(tree: Path, work: Path) -> None:
         patches.apply(patch, tree)
 
 
-def _configure(progress: Progress, tree: Path) -> None:
-    flags = {"CFLAGS": recipe.LIBRARY_FLAGS, "CXXFLAGS": recipe.LIBRARY_FLAGS}
+def _configure(progress: Progress, tree: Path, flavour: Flavour) -> None:
+    flags = {"CFLAGS": flavour.library, "CXXFLAGS": flavour.library}
     log = progress.run("PJSIP: configure", ["./configure", *recipe.CONFIGURE], cwd=tree, env=flags)
     _check_detected(tree, log)
 
@@ -104,20 +105,22 @@ def _generate(progress: Progress, tree: Path, work: Path) -> None:
     progress.run("PJSIP: SWIG wrapper", argv)
 
 
-def _compile_wrapper(progress: Progress, tree: Path, work: Path) -> None:
+def _compile_wrapper(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> None:
     flags = [*_helper(tree, "cflags"), f"-I{work}"]
     for source, target in OBJECTS.items():
-        argv = ["g++", *flags, *recipe.NATIVE_FLAGS, "-c", str(work / source), "-o", str(work / target)]
+        argv = ["g++", *flags, *flavour.native, "-c", str(work / source), "-o", str(work / target)]
         progress.run(f"PJSIP: compile {source}", argv)
     flags += [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
-    argv = ["g++", *flags, *recipe.WRAPPER_FLAGS, "-c", str(work / "pjsua2_wrap.cpp"), "-o", str(work / "wrapper.o")]
+    argv = ["g++", *flags, *flavour.wrapper, "-c", str(work / "pjsua2_wrap.cpp"), "-o", str(work / "wrapper.o")]
     progress.run("PJSIP: compile the wrapper", argv)
 
 
-def _link(progress: Progress, tree: Path, work: Path) -> None:
+def _link(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> None:
     libraries = [*_helper(tree, "ldflags"), *(f"-l{name}" for name in _helper(tree, "libs"))]
     objects = [str(work / name) for name in ("wrapper.o", *OBJECTS.values())]
-    progress.run("PJSIP: link", ["g++", "-shared", "-o", str(work / PACKAGE / MODULE), *objects, *libraries])
+    progress.run(
+        "PJSIP: link", ["g++", "-shared", *flavour.link, "-o", str(work / PACKAGE / MODULE), *objects, *libraries]
+    )
 
 
 def _helper(tree: Path, target: str) -> list[str]:
@@ -130,8 +133,11 @@ def _helper(tree: Path, target: str) -> list[str]:
     ).stdout.split()
 
 
-def _prove(work: Path) -> None:
-    run = subprocess.run([sys.executable, "-c", PROOF], cwd=work, capture_output=True, text=True, check=False)
+def _prove(work: Path, flavour: Flavour) -> None:
+    environ = {**os.environ, **flavour.environ()}
+    run = subprocess.run(
+        [sys.executable, "-c", PROOF], cwd=work, env=environ, capture_output=True, text=True, check=False
+    )
     if run.returncode:
         raise StepFailed(f"the module that was built cannot be imported:\n{run.stderr.strip()}")
     ioqueue, legs, kept = run.stdout.split()

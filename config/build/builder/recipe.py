@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 from .progress import StepFailed
@@ -44,14 +45,52 @@ CONFIGURE = (
     "--disable-opencore-amr",
     "--disable-bcg729",
 )
-LIBRARY_FLAGS = "-O2 -fPIC -DNDEBUG"
 SWIG = ("-c++", "-python", "-threads", "-w312,402,473")
-NATIVE_FLAGS = ("-O2", "-std=c++17", "-Wall", "-fPIC")
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """A way to compile: the flags of PJSIP's libraries, of our C++, of SWIG's wrapper and of the linker."""
+
+    name: str
+    library: str
+    native: tuple[str, ...]
+    wrapper: tuple[str, ...]
+    link: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    def environ(self) -> dict[str, str]:
+        """Return what a program that loads the module needs in its environment."""
+        if not self.preload:
+            return {}
+        paths = [_first_line("gcc", f"-print-file-name={name}") for name in self.preload]
+        return {"LD_PRELOAD": ":".join(paths), **_SANITIZER_OPTIONS}
+
+
+# Python and its libraries leave memory to the end of the process: leaks are what the soak looks for.
+_SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
 # SWIG's six megabytes of glue: -O1 compiles in a fraction of the time of -O3 and moves no audio.
-WRAPPER_FLAGS = ("-O1", "-std=c++17", "-w", "-fPIC")
+RELEASE = Flavour(
+    "release",
+    library="-O2 -fPIC -DNDEBUG",
+    native=("-O2", "-std=c++17", "-Wall", "-fPIC"),
+    wrapper=("-O1", "-std=c++17", "-w", "-fPIC"),
+)
+# PJSIP casts pointers to structs of its own and calls functions through other types all over: what is checked there are
+# memory, overflows, shifts and bounds, and the rest in our own C++ alone.
+_CHECKS = "-fsanitize=address,undefined -fno-sanitize=alignment,vptr -fno-omit-frame-pointer -g1"
+SANITIZED = Flavour(
+    "sanitized",
+    library=f"-O1 -fPIC -DNDEBUG {_CHECKS}",
+    native=("-O1", "-std=c++17", "-Wall", "-fPIC", *_CHECKS.split()),
+    wrapper=("-O0", "-std=c++17", "-w", "-fPIC"),
+    link=("-fsanitize=address,undefined",),
+    preload=("libasan.so", "libubsan.so"),
+)
 
 
-def ingredients(source: Source) -> dict[str, str]:
+def ingredients(source: Source, flavour: Flavour) -> dict[str, str]:
     """Return everything that a wheel depends on, by name.
 
     Raises:
@@ -60,6 +99,7 @@ def ingredients(source: Source) -> dict[str, str]:
     return {
         "pjsip": source.version,
         "source": source.sha256,
+        "flavour": flavour.name,
         **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*INPUTS, *PATCHES, *CODE)},
         "python": f"{sys.version_info[0]}.{sys.version_info[1]} {sysconfig.get_config_var('EXT_SUFFIX')}",
         "platform": f"{sysconfig.get_platform()} {' '.join(platform.libc_ver())}",

@@ -60,6 +60,7 @@ TEST_NEEDS = (
     Need("baresip", "baresip-core", _tool("baresip")),
     Need("eSpeak NG", "espeak-ng", _tool("espeak-ng")),
     Need("systemd-analyze", "systemd", _tool("systemd-analyze")),
+    Need("doctest", "doctest-dev", lambda: Path("/usr/include/doctest/doctest.h").exists()),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 SOURCE_NEEDS = (

@@ -1,6 +1,6 @@
 /*
  * What sipbridge adds to pjsua2 in C++: the gate, the events of calls, the commands on them. Everything here belongs to
- * the SIP thread; audio is in media.hpp.
+ * the SIP thread; audio is in media_*.hpp and audio_*.hpp.
  */
 #ifndef SIPBRIDGE_NATIVE_HPP
 #define SIPBRIDGE_NATIVE_HPP

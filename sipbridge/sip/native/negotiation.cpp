@@ -69,7 +69,8 @@ void keep(pjsip_dialog *dialog, std::unique_ptr<OfferAnswer> session) {
     const auto remove = [](void *kept) { delete static_cast<OfferAnswer *>(kept); };
     OfferAnswer *kept = session.release();
     pjsip_dlg_set_mod_data(dialog, descriptionsModule.id, kept);
-    pj_grp_lock_add_handler(dialog->grp_lock_, dialog->pool, kept, remove);
+    // In the pool of the lock: that of the dialog is released by a handler that runs before this one.
+    pj_grp_lock_add_handler(dialog->grp_lock_, NULL, kept, remove);
 }
 
 /** The session of a call's dialog, made if there is none yet; null for a dialog without a call. */

@@ -24,7 +24,10 @@
 #include "connections.hpp"
 #include "framing.hpp"
 #include "unreadable.hpp"
+#include "audio_streams.hpp"
 #include "media.hpp"
+#include "media_clock.hpp"
+#include "media_ports.hpp"
 #include "name_table.hpp"
 #include "native.hpp"
 #include "negotiation.hpp"
@@ -165,7 +168,10 @@
 %include "resolver.hpp"
 %ignore sipbridge::giveIdlePoolsBack;
 %include "pools.hpp"
+%include "audio_streams.hpp"
 %include "media.hpp"
+%include "media_clock.hpp"
+%include "media_ports.hpp"
 %include "tls.hpp"
 %include "sdp.hpp"
 %ignore sipbridge::readNewOffer;

@@ -1,0 +1,95 @@
+#include "audio_streams.hpp"
+#include "origin.hpp"
+
+#include <map>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace sipbridge {
+
+namespace {
+
+AudioCounters counters;
+std::mutex streamsMutex;
+std::map<int, std::shared_ptr<AudioQueue>> streams;
+int lastStream = 0;
+int turnDescriptor = -1;
+
+}  // namespace
+
+std::shared_ptr<AudioQueue> audioQueue(int number) {
+    std::lock_guard<std::mutex> lock(streamsMutex);
+    const auto found = streams.find(number);
+    return found == streams.end() ? nullptr : found->second;
+}
+
+AudioCounters &audioCounters() { return counters; }
+
+void notifyTurn() {
+    {
+        std::lock_guard<std::mutex> lock(streamsMutex);
+        if (streams.empty())
+            return;
+    }
+    const uint64_t one = 1;
+    // A counter that is full was not read for ages: it is readable, which is all it is for.
+    if (::write(turnDescriptor, &one, sizeof(one)) < 0)
+        return;
+}
+
+int audioDescriptor() {
+    if (turnDescriptor < 0)
+        turnDescriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return turnDescriptor;
+}
+
+std::vector<AudioTurn> takeAudio() {
+    uint64_t turns;
+    if (::read(turnDescriptor, &turns, sizeof(turns)) < 0)
+        turns = 0;
+    std::vector<std::pair<int, std::shared_ptr<AudioQueue>>> open;
+    {
+        // Not held for the whole pass: the clock needs it too.
+        std::lock_guard<std::mutex> lock(streamsMutex);
+        open.assign(streams.begin(), streams.end());
+    }
+    std::vector<AudioTurn> taken;
+    taken.reserve(open.size());
+    for (const auto &each : open) {
+        AudioTurn turn{each.first, "", 0};
+        if (each.second->take(&turn.heard, &turn.played))
+            taken.push_back(std::move(turn));
+    }
+    return taken;
+}
+
+AudioCounts audioCounts() { return AudioCounts{counters.underruns, counters.overruns, counters.late, strayPackets()}; }
+
+int audioOpen(int maxBytes) {
+    std::lock_guard<std::mutex> lock(streamsMutex);
+    streams[++lastStream] = std::make_shared<AudioQueue>(static_cast<size_t>(maxBytes), &counters);
+    return lastStream;
+}
+
+long long audioWrite(int number, const std::string &audio) {
+    const auto stream = audioQueue(number);
+    return stream ? stream->write(reinterpret_cast<const uint8_t *>(audio.data()), audio.size()) : 0;
+}
+
+long long audioClear(int number) {
+    const auto stream = audioQueue(number);
+    return stream ? stream->clear() : 0;
+}
+
+long long audioUnheard(int number) {
+    const auto stream = audioQueue(number);
+    return stream ? stream->unheard() : 0;
+}
+
+void audioClose(int number) {
+    std::lock_guard<std::mutex> lock(streamsMutex);
+    streams.erase(number);
+}
+
+}  // namespace sipbridge

@@ -1,0 +1,171 @@
+#include "media_ports.hpp"
+#include "audio_streams.hpp"
+#include "native.hpp"
+
+#include <algorithm>
+
+#define THIS_FILE "media_ports.cpp"
+
+namespace sipbridge {
+
+// What PJSUA2_RAISE_ERROR expects in scope.
+using pj::Error;
+using std::string;
+
+namespace {
+
+const size_t FRAME_SAMPLES = FRAME_BYTES;  // a byte of mu-law is a sample
+
+/** What a port of ours is made of. Owned by its pool, which the conference releases last. */
+template <typename Source> struct OwnPort {
+    pjmedia_port base;
+    pj_pool_t *pool;
+    Source source;
+
+    static OwnPort *of(pjmedia_port *port) { return reinterpret_cast<OwnPort *>(port); }
+
+    static pj_status_t destroy(pjmedia_port *port) {
+        OwnPort *own = of(port);
+        pj_pool_t *pool = own->pool;
+        own->source.~Source();
+        pj_pool_release(pool);
+        return PJ_SUCCESS;
+    }
+
+    /** Make one with no callbacks for frames yet. */
+    static OwnPort *make(const char *text, Source &&source) {
+        pj_pool_t *pool = pjsua_pool_create(text, 1024, 512);
+        if (!pool)
+            PJSUA2_RAISE_ERROR(PJ_ENOMEM);
+        OwnPort *own = PJ_POOL_ZALLOC_T(pool, OwnPort);
+        new (&own->source) Source(std::move(source));
+        own->pool = pool;
+        pj_str_t name = pj_str(const_cast<char *>(text));
+        pjmedia_port_info_init(&own->base.info, &name, PJMEDIA_SIG_CLASS_APP('S', 'I', 'B'), 8000, 1, 16,
+                               FRAME_SAMPLES);
+        own->base.on_destroy = &destroy;
+        const pj_status_t status = pjmedia_port_init_grp_lock(&own->base, pool, NULL);
+        if (status != PJ_SUCCESS) {
+            destroy(&own->base);
+            PJSUA2_RAISE_ERROR(status);
+        }
+        return own;
+    }
+};
+
+void playSilence(pjmedia_frame *frame) {
+    frame->type = PJMEDIA_FRAME_TYPE_NONE;
+    frame->size = 0;
+}
+
+void playSamples(pjmedia_frame *frame) {
+    frame->type = PJMEDIA_FRAME_TYPE_AUDIO;
+    frame->size = 2 * FRAME_SAMPLES;
+}
+
+struct Playing {
+    std::shared_ptr<const std::vector<int16_t>> samples;
+    int token;
+    size_t position = 0;
+    bool done = false;
+};
+
+typedef OwnPort<Playing> ClipPort;
+typedef OwnPort<std::shared_ptr<AudioQueue>> StreamPort;
+
+pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
+    Playing &clip = ClipPort::of(port)->source;
+    const size_t left = clip.samples->size() - clip.position;
+    if (!left) {
+        playSilence(frame);
+        // One frame later than the last sample: by now it is in an RTP packet.
+        if (!clip.done) {
+            clip.done = true;
+            push(EventClipDone, -1, clip.token);
+            wakeSipThread();
+        }
+        return PJ_SUCCESS;
+    }
+    const size_t count = std::min(left, FRAME_SAMPLES);
+    int16_t *out = static_cast<int16_t *>(frame->buf);
+    std::copy_n(clip.samples->data() + clip.position, count, out);
+    std::fill(out + count, out + FRAME_SAMPLES, 0);
+    clip.position += count;
+    playSamples(frame);
+    return PJ_SUCCESS;
+}
+
+pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
+    uint8_t bytes[FRAME_SAMPLES];
+    if (!StreamPort::of(port)->source->read(bytes)) {
+        playSilence(frame);
+        return PJ_SUCCESS;
+    }
+    int16_t *samples = static_cast<int16_t *>(frame->buf);
+    for (size_t i = 0; i < FRAME_SAMPLES; ++i)
+        samples[i] = static_cast<int16_t>(pjmedia_ulaw2linear(bytes[i]));
+    playSamples(frame);
+    return PJ_SUCCESS;
+}
+
+pj_status_t streamPutFrame(pjmedia_port *port, pjmedia_frame *frame) {
+    if (frame->type != PJMEDIA_FRAME_TYPE_AUDIO || frame->size < 2 * FRAME_SAMPLES) {
+        StreamPort::of(port)->source->hear(nullptr);
+        return PJ_SUCCESS;
+    }
+    const int16_t *samples = static_cast<const int16_t *>(frame->buf);
+    uint8_t bytes[FRAME_SAMPLES];
+    for (size_t i = 0; i < FRAME_SAMPLES; ++i)
+        bytes[i] = static_cast<uint8_t>(pjmedia_linear2ulaw(samples[i]));
+    StreamPort::of(port)->source->hear(bytes);
+    return PJ_SUCCESS;
+}
+
+}  // namespace
+
+ClipPlayer::ClipPlayer(const Clip &source, int token) {
+    ClipPort *port = ClipPort::make("clip%p", Playing{source.samples(), token});
+    port->base.get_frame = &clipGetFrame;
+    try {
+        registerMediaPort2(&port->base, port->pool);
+    } catch (...) {
+        pjmedia_port_destroy(&port->base);
+        throw;
+    }
+    // The conference holds its own reference from here on.
+    pjmedia_port_dec_ref(&port->base);
+}
+
+ClipPlayer::~ClipPlayer() {
+    try {
+        unregisterMediaPort();
+    } catch (...) {
+        // The endpoint is gone, and the conference with it.
+    }
+}
+
+AudioPort::AudioPort(int number) {
+    std::shared_ptr<AudioQueue> stream = audioQueue(number);
+    if (!stream)
+        PJSUA2_RAISE_ERROR(PJ_EGONE);
+    StreamPort *port = StreamPort::make("stream%p", std::move(stream));
+    port->base.get_frame = &streamGetFrame;
+    port->base.put_frame = &streamPutFrame;
+    try {
+        registerMediaPort2(&port->base, port->pool);
+    } catch (...) {
+        pjmedia_port_destroy(&port->base);
+        throw;
+    }
+    pjmedia_port_dec_ref(&port->base);
+}
+
+AudioPort::~AudioPort() {
+    try {
+        unregisterMediaPort();
+    } catch (...) {
+        // As above.
+    }
+}
+
+}  // namespace sipbridge

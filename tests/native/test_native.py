@@ -1,0 +1,48 @@
+"""The parts of the native layer that know nothing of PJSIP, under AddressSanitizer and UBSan (`*_test.cpp`)."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NATIVE = HERE.parents[1] / "sipbridge" / "sip" / "native"
+# Nothing of these includes a header of PJSIP: else they do not compile here.
+UNDER_TEST = ("audio_queue", "framing", "sdes", "sdp", "sdp_text", "unreadable")
+FLAGS = (
+    *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"),
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("native")
+    sources = [*(NATIVE / f"{name}.cpp" for name in UNDER_TEST), *sorted(HERE.glob("*.cpp"))]
+
+    def compile_one(source: Path) -> Path:
+        target = folder / f"{source.parent.name}-{source.stem}.o"
+        _run("g++", *FLAGS, f"-I{NATIVE}", "-c", source, "-o", target)
+        return target
+
+    with ThreadPoolExecutor(2) as threads:
+        objects = list(threads.map(compile_one, sources))
+    built = folder / "native-tests"
+    _run("g++", *FLAGS, *objects, "-o", built)
+    return built
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 (our own)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("source", sorted(path.name for path in HERE.glob("*_test.cpp")))
+def test_the_native_layer_passes_its_own_tests(program: Path, source: str) -> None:
+    said = _run(program, "--no-skipped-summary", f"--source-file=*{source}")
+    assert " 0 passed" not in said.splitlines()[-3], said
