@@ -21,8 +21,6 @@ NOT_YET: tuple[str, ...] = (
     "docs/benchmark.md",
     "docs/building.md",
     "docs/cxone-setup.md",
-    "docs/http-api.md",
-    "docs/metrics.md",
     "docs/simulator.md",
     "docs/testing.md",
     "docs/threat-model.md",
