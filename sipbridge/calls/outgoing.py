@@ -14,15 +14,18 @@ from sipbridge.calls.ports import Dialler, Headers, Leg, ReferHandler
 from sipbridge.errors import DialFailed
 from sipbridge.handoffs.allowed_routes import route_allowed
 from sipbridge.telephony.credentials import Credentials
+from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import SipUri
 
 # After this time without a response (three INVITEs over UDP) the next target is tried (RFC 3261, 17.1.1.2).
 UNRESPONSIVE_SECONDS = 3.0
 
-_REQUEST_TIMEOUT = 408
-CHALLENGES = (401, 407)  # the peer wants credentials, or other credentials
+CHALLENGES = (
+    SipStatus.UNAUTHORIZED,
+    SipStatus.PROXY_AUTHENTICATION_REQUIRED,
+)  # the peer wants credentials, or other credentials
 # No response, a failed connection, or 503: the next target is tried (RFC 3263, 4.3).
-_NEXT_TARGET = (_REQUEST_TIMEOUT, 503)
+_NEXT_TARGET = (SipStatus.REQUEST_TIMEOUT, SipStatus.SERVICE_UNAVAILABLE)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class Attempt:
         if self.patience_seconds is not None:
             timer = asyncio.get_running_loop().call_later(self.patience_seconds, give_up)
         try:
-            async with interrupt_on(silent, DialFailed(_REQUEST_TIMEOUT, "no response")):
+            async with interrupt_on(silent, DialFailed(SipStatus.REQUEST_TIMEOUT, "no response")):
                 yield
         finally:
             if timer is not None:
@@ -105,7 +108,7 @@ async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt]
             credentials = callee.credentials if SipUri.parse(uri).has_same_host(SipUri.parse(callee.uri)) else None
             return await _in_turn(dialler, replace(callee, uri=uri, credentials=credentials), limit, attempt)
     except TimeoutError:
-        raise DialFailed(_REQUEST_TIMEOUT, "not answered in time") from None
+        raise DialFailed(SipStatus.REQUEST_TIMEOUT, "not answered in time") from None
     except DialFailed as error:
         if error.sip_status in CHALLENGES:
             raise DialFailed(error.sip_status, _challenged(callee)) from None

@@ -32,12 +32,9 @@ from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, Hando
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.request import HandoffRequest
+from sipbridge.telephony.sip_status import SipStatus
 
 logger = logging.getLogger(__name__)
-
-_OK = 200
-_REQUEST_TERMINATED = 487
-_SERVER_ERROR = 500
 
 
 async def run_call(call: Call) -> None:
@@ -103,7 +100,7 @@ async def _answer(call: Call) -> None:
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of no other message of ours.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
     call.update(state=CallState.TALKING, answered_at=call.timestamp())
-    _emit_response(call, _OK, "answered")
+    _emit_response(call, SipStatus.OK, "answered")
     call.emit(CallAnswered(call.record, setup_seconds))
 
 
@@ -204,14 +201,14 @@ async def _end(call: Call, outcome: Outcome) -> None:
     context = call.context
     with _log_failure(call):
         # An INVITE without a final response must not get a 2xx as its last one.
-        await hang_up(call, _OK if call.leg.answered.done() else _SERVER_ERROR)
+        await hang_up(call, SipStatus.OK if call.leg.answered.done() else SipStatus.SERVER_INTERNAL_ERROR)
     with _log_failure(call):
         await call.background.wait()
         cut_short(call, outcome)
     if call.leg.ended.done():
         leg_end = call.leg.ended.result()
     else:
-        leg_end = LegEnd(by_peer=False, sip_status=_SERVER_ERROR, at=time.monotonic())
+        leg_end = LegEnd(by_peer=False, sip_status=SipStatus.SERVER_INTERNAL_ERROR, at=time.monotonic())
     with _log_failure(call):
         _close_record(call, outcome, leg_end)
     context.admission.release(call.record.call_id)
@@ -255,8 +252,8 @@ def _emit_response(call: Call, sip_status: int, reason: str) -> None:
 def _final_response(leg_end: LegEnd) -> int:
     """Return the final response to the INVITE of a call that never became a conversation."""
     if leg_end.answered:
-        return _OK
-    return _REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
+        return SipStatus.OK
+    return SipStatus.REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
 
 
 @contextmanager

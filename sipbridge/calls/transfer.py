@@ -29,9 +29,9 @@ from sipbridge.calls.ports import Leg, ReferResult, SignalResult
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.telephony.sip_status import SipStatus
 
 REFER_SECONDS = 15.0
-_REQUEST_TIMEOUT = 408
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ async def _invite(call: Call, plan: HandoffPlan, on_joined: OnJoined) -> Transfe
         await on_joined(_done(call, "invite", answered, 200, began_at))
         await _wait_for_end(call, leg)
     except DialFailed as error:
-        outcome = INVITE_NO_ANSWER if error.sip_status == _REQUEST_TIMEOUT else INVITE_REFUSED
+        outcome = INVITE_NO_ANSWER if error.sip_status == SipStatus.REQUEST_TIMEOUT else INVITE_REFUSED
         if error.sip_status in CHALLENGES:
             record = call.record
             extra = {"event": "credentials_refused", "client": record.client, "project": record.project}

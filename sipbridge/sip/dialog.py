@@ -24,14 +24,10 @@ from sipbridge.sip.pjsip_errors import explain, put_in_words
 from sipbridge.sip.pjsip_functions import CallFunctions
 from sipbridge.sip.responses import add_warning
 from sipbridge.sip.thread import CallEvent, SipThread
+from sipbridge.telephony.sip_status import SipStatus, is_redirection
 
 _NO_SLOT = -1
 _NO_TOKEN = 0
-_OK = 200
-_REDIRECTION = 3  # 3xx
-_FORBIDDEN = 403
-_NOT_ACCEPTABLE_HERE = 488
-_INTERNAL_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +106,9 @@ class Dialog:
         if self._listener is None:
             return
         try:
-            self._native.callAnswer(self._slot, _OK, headers)
+            self._native.callAnswer(self._slot, SipStatus.OK, headers)
         except pj.Error:
-            self.hang_up(_INTERNAL_ERROR, "", {})
+            self.hang_up(SipStatus.SERVER_INTERNAL_ERROR, "", {})
         self._answered_at = time.monotonic()
 
     def hang_up(self, sip_status: int, reason: str, headers: dict[str, str]) -> None:
@@ -122,7 +118,7 @@ class Dialog:
         try:
             self._native.callHangup(self._slot, sip_status, reason, headers)
         except pj.Error:
-            sip_status = _INTERNAL_ERROR
+            sip_status = SipStatus.SERVER_INTERNAL_ERROR
         self._end(self._listener, self._ended_by_us(sip_status))
 
     def refer(self, uri: str, headers: dict[str, str]) -> None:
@@ -135,7 +131,7 @@ class Dialog:
             # Without brackets the URI's own parameters would become the header's.
             self._native.callRefer(self._slot, self._refer_token, f"<{uri}>", headers)
         except pj.Error:
-            self._notify(partial(self._listener.refer_rejected, _INTERNAL_ERROR))
+            self._notify(partial(self._listener.refer_rejected, SipStatus.SERVER_INTERNAL_ERROR))
 
     def notify(self, ticket: int, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY for a REFER that got 202, also after the end of the dialog."""
@@ -199,7 +195,7 @@ class Dialog:
     def decide_refer(self, request: pj.GateRequest) -> None:
         """Accept or reject a REFER as the REFER handler decides; reject it with 403 without one."""
         if self._listener is None or self._refer_handler is None:
-            request.refuse(_FORBIDDEN, "")
+            request.refuse(SipStatus.FORBIDDEN, "")
             return
         referral = read_referral(request.message())
         sip_status, why = self._refer_handler.decide(referral)
@@ -234,8 +230,8 @@ class Dialog:
             return
         if not event.number:
             with suppress(pj.Error):
-                self._native.callHangup(self._slot, _NOT_ACCEPTABLE_HERE, "No audio agreed on", {})
-        self._end(listener, self._ended_by_us(_NOT_ACCEPTABLE_HERE, LegFailure.UNUSABLE_ANSWER))
+                self._native.callHangup(self._slot, SipStatus.NOT_ACCEPTABLE_HERE, "No audio agreed on", {})
+        self._end(listener, self._ended_by_us(SipStatus.NOT_ACCEPTABLE_HERE, LegFailure.UNUSABLE_ANSWER))
 
     def _on_ended(self, listener: DialogListener, event: CallEvent) -> None:
         """Handle the end: by a message of the far end (`final`), else on PJSIP's own account."""
@@ -254,7 +250,7 @@ class Dialog:
             answered=self._answered,
             audio_due=bool(audio & pj.AudioDue),
         )
-        self._end(listener, end, read_contacts(text) if status // 100 == _REDIRECTION else ())
+        self._end(listener, end, read_contacts(text) if is_redirection(status) else ())
 
     def _on_media(self, listener: DialogListener, _event: CallEvent) -> None:
         self._media.connect()

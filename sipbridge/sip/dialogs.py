@@ -8,8 +8,8 @@ from typing import Protocol
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.sip.thread import CallEvent
+from sipbridge.telephony.sip_status import SipStatus
 
-_FORBIDDEN = 403
 # Their `number` is a token; PJSUA may have given the slot to another call by then.
 _BY_TOKEN = frozenset({pj.EventClipDone, pj.EventReferRejected, pj.EventReferEnded})
 
@@ -65,7 +65,7 @@ class DialogTable:
         """Have the dialog in this slot accept or reject a REFER; reject it with 403 if there is none."""
         dialog = self._by_slot.get(slot)
         if dialog is None:
-            request.refuse(_FORBIDDEN, "")
+            request.refuse(SipStatus.FORBIDDEN, "")
         else:
             dialog.decide_refer(request)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from sipbridge.calls.model import LegFailure
+from sipbridge.telephony.sip_status import SipStatus
 
-_REQUEST_TIMEOUT = 408
 # RFC 4028, 10, in PJSIP's words (sip_timer.c). The status alone is that of any request without a response.
 _NO_REFRESH = "No session refresh"
 # The statuses with which PJSUA ends a session whose SDP answer it cannot use (pjsua_call.c, sip_inv.c).
-_UNUSABLE_ANSWER = frozenset({406, 415, 480, 488})
-_SERVICE_UNAVAILABLE = 503
+_UNUSABLE_ANSWER = frozenset(
+    {
+        SipStatus.NOT_ACCEPTABLE,
+        SipStatus.UNSUPPORTED_MEDIA_TYPE,
+        SipStatus.TEMPORARILY_UNAVAILABLE,
+        SipStatus.NOT_ACCEPTABLE_HERE,
+    }
+)
 
 
 def read_failure(sip_status: int, text: str, *, acknowledged: bool) -> LegFailure:
@@ -18,8 +24,8 @@ def read_failure(sip_status: int, text: str, *, acknowledged: bool) -> LegFailur
         return LegFailure.SESSION_EXPIRED
     if sip_status in _UNUSABLE_ANSWER:
         return LegFailure.UNUSABLE_ANSWER
-    if sip_status == _SERVICE_UNAVAILABLE:
+    if sip_status == SipStatus.SERVICE_UNAVAILABLE:
         return LegFailure.TRANSPORT_FAILED
-    if sip_status == _REQUEST_TIMEOUT and not acknowledged:
+    if sip_status == SipStatus.REQUEST_TIMEOUT and not acknowledged:
         return LegFailure.NO_ACK
     return LegFailure.REQUEST_FAILED

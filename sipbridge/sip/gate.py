@@ -18,13 +18,11 @@ from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.messages import read_invite, read_request
 from sipbridge.sip.offers import offers_codec
 from sipbridge.sip.responses import add_warning
+from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import host_names
 
 logger = logging.getLogger(__name__)
 
-_BAD_REQUEST = 400
-_BAD_EXTENSION = 420
-_NOT_ACCEPTABLE_HERE = 488
 # The extensions that an INVITE may require (RFC 3262, RFC 4028).
 _EXTENSIONS = {"100rel", "timer"}
 # What PJSUA rejects on its own: SDP that it cannot read, no common codec, a session timer that is too short
@@ -126,7 +124,7 @@ class Gate(pj.RequestGate):
 
     def _reason(self, sip_status: int, message: bytes) -> str:
         """Return the reason word for PJSUA's rejection of an INVITE."""
-        if sip_status == _NOT_ACCEPTABLE_HERE and offers_codec(message, self._codecs):
+        if sip_status == SipStatus.NOT_ACCEPTABLE_HERE and offers_codec(message, self._codecs):
             return "srtp_mismatch"
         return _REJECTED_BY_PJSUA.get(sip_status, "internal_error")
 
@@ -153,11 +151,11 @@ class Gate(pj.RequestGate):
         read = read_request(request.message())
         unsupported = read.required - _EXTENSIONS
         if read.malformed is not None:
-            request.refuse(_BAD_REQUEST, "")
+            request.refuse(SipStatus.BAD_REQUEST, "")
             add_warning(request, read.malformed)
         elif unsupported:
             # RFC 3261, 8.2.2.3.
-            request.refuse(_BAD_EXTENSION, "")
+            request.refuse(SipStatus.BAD_EXTENSION, "")
             request.addHeader("Unsupported", ", ".join(sorted(name for name in unsupported if name.isprintable())))
         elif (obstacle := self._readiness.obstacle()) is not None:
             # The response is the one that an INVITE would get (RFC 3261, 11.2).

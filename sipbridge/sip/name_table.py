@@ -10,9 +10,9 @@ from sipbridge.errors import DialFailed, NameNotResolved
 from sipbridge.sip.pjsip_functions import ResolverFunctions
 from sipbridge.sip.targets import Hop, Locator, Target
 from sipbridge.sip.thread import SipThread
+from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import SipUri
 
-_BAD_GATEWAY = 502
 # Names of peers that are looked up before they are needed, at a time; others are looked up when they are.
 _MAX_EXPECTED = 50
 
@@ -34,7 +34,7 @@ class Lookups:
         try:
             return await self._locator.find(Hop(host, port, transport))
         except NameNotResolved as error:
-            raise DialFailed(_BAD_GATEWAY, str(error)) from None
+            raise DialFailed(SipStatus.BAD_GATEWAY, str(error)) from None
 
     def find_targets(self, number: int, port: int, text: str) -> None:
         """Answer an EventResolve: a request waits for it."""

@@ -10,6 +10,7 @@ from sipbridge_pjsip import pjsua2 as pj
 from sipbridge import file_descriptors
 from sipbridge.errors import DialFailed
 from sipbridge.sip.pjsip_functions import ResourceFunctions
+from sipbridge.telephony.sip_status import SipStatus
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ _SHORTAGES = {
     pj.RoomNoDescriptors: "the remaining file descriptors are reserved for calls in progress",
 }
 _WARNING_SECONDS = 10.0
-_SERVICE_UNAVAILABLE = 503
 
 
 class MediaResources:
@@ -50,7 +50,7 @@ class MediaResources:
         """Raise `DialFailed` if another outgoing leg of that account cannot have audio."""
         shortage = self._log(self._shortage_for_leg(account, self._limit_for_others))
         if shortage is not None:
-            raise DialFailed(_SERVICE_UNAVAILABLE, shortage)
+            raise DialFailed(SipStatus.SERVICE_UNAVAILABLE, shortage)
 
     def _shortage_for_leg(self, account: int, descriptor_limit: int) -> str | None:
         return _SHORTAGES[self._native.roomForLeg(account, descriptor_limit)]

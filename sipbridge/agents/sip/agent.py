@@ -14,10 +14,8 @@ from sipbridge.calls.outgoing import Attempt, Callee, call_out
 from sipbridge.calls.ports import Dialler, Leg
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
+from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import SipUri
-
-_SERVER_ERROR = 500
-_UNAVAILABLE = 480
 
 
 class SipAgent:
@@ -82,10 +80,10 @@ class SipAgent:
             if leg.ended.done():
                 raise
             if not agent_leg.answered.done():
-                raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
+                raise DialFailed(SipStatus.SERVER_INTERNAL_ERROR, "the agent could not be joined") from None
             agent_leg.answered.result()
             if not agent_leg.ended.done():
-                raise DialFailed(_SERVER_ERROR, "the agent could not be joined") from None
+                raise DialFailed(SipStatus.SERVER_INTERNAL_ERROR, "the agent could not be joined") from None
             if not (end := agent_leg.ended.result()).by_peer:
                 raise DialFailed(end.sip_status, "the agent's answer could not be used") from None
             # It answered and hung up. If it hands off, that stands in its BYE.
@@ -98,7 +96,7 @@ class SipAgent:
 def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
     """Raise `DialFailed` for an agent that has answered, and left before the caller is answered."""
     if agent_leg.ended.done() and not was_there(agent_leg.ended.result(), 0.0, referrals):
-        raise DialFailed(_UNAVAILABLE, "it answered and hung up at once")
+        raise DialFailed(SipStatus.TEMPORARILY_UNAVAILABLE, "it answered and hung up at once")
 
 
 async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:

@@ -12,15 +12,7 @@ from sipbridge.errors import HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import make_plan
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
-
-# RFC 3261, 21.2.1, 21.4.1, 21.4.4, 21.4.25, 21.4.27, 21.5.4; RFC 3515, 2.4.2.
-_OK = (200, "OK")
-_ACCEPTED = (202, "Accepted")
-_BAD_REQUEST = (400, "Bad Request")
-_FORBIDDEN = (403, "Forbidden")
-_REQUEST_TERMINATED = (487, "Request Terminated")
-_REQUEST_PENDING = (491, "Request Pending")
-_SERVICE_UNAVAILABLE = (503, "Service Unavailable")
+from sipbridge.telephony.sip_status import SipStatus
 
 
 class Referrals:
@@ -54,21 +46,21 @@ class Referrals:
         try:
             request = read_refer(referral, self._config.destinations)
             if self._owing:
-                return ReferDecision(_REQUEST_PENDING[0])
+                return ReferDecision(SipStatus.REQUEST_PENDING)
             if self._call is not None:
                 self._call.check_handoff(request)
             else:
                 make_plan(self._config, request)
         except HandoffConflict:
-            return ReferDecision(_REQUEST_PENDING[0])
+            return ReferDecision(SipStatus.REQUEST_PENDING)
         except HandoffInvalid as error:
             self._note_from_afar("refer_refused", str(error))
-            return ReferDecision(_FORBIDDEN[0], str(error))
+            return ReferDecision(SipStatus.FORBIDDEN, str(error))
         except ValueError as error:
             self._note_from_afar("bad_refer", str(error))
-            return ReferDecision(_BAD_REQUEST[0], str(error))
+            return ReferDecision(SipStatus.BAD_REQUEST, str(error))
         self._owing = True
-        return ReferDecision(_ACCEPTED[0])
+        return ReferDecision(SipStatus.ACCEPTED)
 
     def rejected(self, why: str) -> None:
         """Note the refusal: in whatever form the agent asked, its caller wants a human."""
@@ -79,7 +71,7 @@ class Referrals:
         """Hand off, or keep the wish until the conversation begins."""
         request = read_refer(referral, self._config.destinations)
         if self._over:
-            self._notify(_REQUEST_TERMINATED)
+            self._notify(SipStatus.REQUEST_TERMINATED)
         elif self._call is None:
             self._waiting = request
         else:
@@ -104,16 +96,16 @@ class Referrals:
             call.request_handoff(request, requested_by="agent")
         except HandoffConflict:
             # Somebody was quicker, between our look and now.
-            self._notify(_REQUEST_PENDING)
+            self._notify(SipStatus.REQUEST_PENDING)
         except HandoffInvalid as error:
             call.note_refused_handoff("refer_refused", str(error))
-            self._notify(_FORBIDDEN)
+            self._notify(SipStatus.FORBIDDEN)
 
-    def _notify(self, status: tuple[int, str]) -> None:
+    def _notify(self, status: SipStatus) -> None:
         self._owing = False
         if self._leg is not None:
             with suppress(LegEnded):
-                self._leg.notify(*status)
+                self._leg.notify(status, status.phrase)
 
     def _note_from_afar(self, fault: str, why: str) -> None:
         """Note a refusal, from the SIP thread. The loop is closed only when there is nobody left to tell."""
@@ -127,9 +119,9 @@ class Referrals:
             self._call.note_refused_handoff(fault, why)
 
 
-def _final_status(handoff: HandoffRecord | None) -> tuple[int, str]:
+def _final_status(handoff: HandoffRecord | None) -> SipStatus:
     if handoff is None or handoff.transfer == "caller_hung_up":
-        return _REQUEST_TERMINATED
+        return SipStatus.REQUEST_TERMINATED
     if handoff.state is not HandoffState.COMPLETED:
-        return _SERVICE_UNAVAILABLE
-    return _OK if handoff.confirmed else _ACCEPTED
+        return SipStatus.SERVICE_UNAVAILABLE
+    return SipStatus.OK if handoff.confirmed else SipStatus.ACCEPTED
