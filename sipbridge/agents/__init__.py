@@ -1,4 +1,4 @@
-"""The voice agents that talk to callers, each behind `calls.ports.Agent`."""
+"""The kinds of voice agents. Each implements `calls.ports.Agent`."""
 
 from sipbridge.agents.prompt import PromptAgent
 from sipbridge.agents.sip import SipAgent

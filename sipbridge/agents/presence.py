@@ -1,15 +1,15 @@
-"""Whether an agent was there: one rule for agents of every kind that end the conversation on their own."""
+"""The rule that tells an agent that has served a call from one that left at once, for agents of every kind."""
 
 from __future__ import annotations
 
-# What an agent takes at most to accept, find that it cannot serve, and leave.
+# The longest time that an agent takes to accept a call, notice that it cannot serve it, and leave.
 TRIAL_SECONDS = 2.0
 
 
 def took_call(seconds: float, *, spoke: bool, asked: bool, could_speak: bool = True) -> bool:
-    """Return True if an agent that leaves so many seconds after it was connected has taken the call.
+    """Return True if an agent has served the call that it leaves `seconds` after it was connected.
 
-    It has sent audio, or asked for a handoff. One that listened without a word must have stayed for a while, and been
-    able to speak: it never was if its SDP let it send no audio.
+    It has sent audio or requested a handoff. An agent that only listened must have stayed for `TRIAL_SECONDS`, and
+    must have been able to speak, which its SDP may have ruled out.
     """
     return spoke or asked or (could_speak and seconds >= TRIAL_SECONDS)

@@ -13,14 +13,14 @@ from sipbridge.handoffs.request import HandoffRequest
 
 
 class PromptAgent:
-    """Implements `calls.ports.Agent`: always there, says one thing. `clip` is its recording, if it has one."""
+    """Implements `calls.ports.Agent`: always available. `clip` is its recording, None if there is none."""
 
     def __init__(self, config: PromptAgentConfig, clip: str | None) -> None:
         self._config = config
         self._clip = clip
 
     async def connect(self, _identity: Identity, leg: Leg) -> PromptConversation:
-        """Return at once: there is nobody to reach."""
+        """Return at once: there is no peer to connect to."""
         return PromptConversation(self._config, self._clip, leg)
 
 
@@ -31,25 +31,25 @@ class PromptConversation:
         self._config = config
         self._clip = clip
         self._leg = leg
-        self._spoken = asyncio.Event()
+        self._played = asyncio.Event()
 
     async def run(self, _call: LiveCall) -> ConversationEnd:
-        """Play the recording to its end; then hand off or hang up, as the project says."""
+        """Play the recording to its end. Then hand off or hang up, as the project is configured."""
         try:
             if self._clip is not None:
                 await self._leg.play(self._clip)
         finally:
-            self._spoken.set()
+            self._played.set()
         if self._config.then == "hangup":
             return ConversationEnd(None, PROMPT_ENDED)
         return ConversationEnd(HandoffRequest(destination=self._config.destination, reason=self._config.reason or None))
 
     async def finish_speaking(self) -> None:
         """Return at the end of the recording."""
-        await self._spoken.wait()
+        await self._played.wait()
 
     def press(self, digit: str) -> None:
-        """Nobody listens."""
+        """Ignore the digit."""
 
     async def close(self, _handoff: HandoffRecord | None) -> None:
-        """Nothing is held."""
+        """Return at once: no resources are held."""

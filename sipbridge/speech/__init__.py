@@ -1,4 +1,4 @@
-"""What is said to a caller just before the transfer, made from text by a command of the operator's."""
+"""Speech synthesis by a command of the operator, for the utterance before a transfer."""
 
 from sipbridge.speech.speaker import CommandSpeaker, Limits
 

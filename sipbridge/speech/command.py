@@ -1,7 +1,7 @@
-"""Runs a command once: bytes in, bytes out, and no process left behind. Blocks, so it is for threads.
+"""Runs a command once: bytes in, bytes out, and no process left running. Blocks: call it in a thread.
 
-No processes of asyncio's: uvloop forks on the loop's thread, which takes longer the more memory the bridge has; at
-400 MB it held the loop up for 70 ms and more, and audio is due each 20. `subprocess` uses vfork and holds up nobody.
+This does not use asyncio's subprocesses. uvloop forks on the thread of the event loop, which takes longer with more
+memory: at 400 MB it blocked the loop for 70 ms and more, and audio is due every 20 ms. `subprocess` uses vfork.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from subprocess import PIPE, Popen, TimeoutExpired
 
 from sipbridge.errors import SipbridgeError
 
-KEPT_COMPLAINT_BYTES = 4096
-# A process that was killed goes at once, unless it waits for a disk: then it is reaped when the next one is started.
+KEPT_STDERR_BYTES = 4096
+# A killed process ends at once unless it waits for a disk. Then it is reaped when the next process is started.
 REAP_SECONDS = 0.25
 
 
 class CommandFailed(SipbridgeError):
-    """A command gave nothing that can be used. The message says why; `complaint` is the end of its standard error."""
+    """A command failed or gave no usable output. `stderr` is the end of its standard error."""
 
-    def __init__(self, message: str, complaint: str = "") -> None:
+    def __init__(self, message: str, stderr: str = "") -> None:
         super().__init__(message)
-        self.complaint = complaint
+        self.stderr = stderr
 
 
 def run_command(command: Sequence[str], standard_input: bytes, *, deadline: float, max_bytes: int) -> bytes:
     """Run a program, without a shell, and return its standard output.
 
-    Raises `CommandFailed` where it cannot be started, is not done at the deadline (of `time.monotonic`), writes more
-    than `max_bytes` or ends with another status than 0. Unless it ended by itself, all of its process group is killed.
+    Raises `CommandFailed` if it cannot be started, runs past the deadline (of `time.monotonic`), writes more than
+    `max_bytes`, or ends with a status other than 0. Its process group is killed unless it ended on its own.
     """
-    _left(deadline)
-    # A file in memory, and no pipe: a program need not read it, and nobody has to wait until it does.
+    _remaining(deadline)
+    # A file in memory instead of a pipe: the program need not read it, and no write can block.
     with os.fdopen(os.memfd_create("input"), "w+b") as text:
         text.write(standard_input)
         text.seek(0)
@@ -45,7 +45,7 @@ def run_command(command: Sequence[str], standard_input: bytes, *, deadline: floa
         except OSError as error:
             raise CommandFailed(f"cannot be started: {error.strerror}") from None
     try:
-        output, complaint = _read(process, deadline, max_bytes)
+        output, stderr = _read(process, deadline, max_bytes)
         status = _status(process, deadline)
     except BaseException:
         _kill(process)
@@ -55,52 +55,52 @@ def run_command(command: Sequence[str], standard_input: bytes, *, deadline: floa
             if pipe is not None:
                 pipe.close()
     if status:
-        raise CommandFailed(_ending(status), complaint.decode(errors="replace"))
+        raise CommandFailed(_describe_status(status), stderr.decode(errors="replace"))
     return output
 
 
 def _read(process: Popen[bytes], deadline: float, max_bytes: int) -> tuple[bytes, bytes]:
-    """Read standard output, and the end of standard error, until both are closed."""
-    output, complaint = bytearray(), b""
+    """Read standard output and the end of standard error until both are closed."""
+    output, stderr = bytearray(), b""
     with selectors.DefaultSelector() as pipes:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipes.register(pipe, selectors.EVENT_READ)
         while pipes.get_map():
-            for key, _ in pipes.select(_left(deadline)):
+            for key, _ in pipes.select(_remaining(deadline)):
                 data = os.read(key.fd, 65_536)
                 if not data:
                     pipes.unregister(key.fileobj)
                 elif key.fileobj is process.stderr:
-                    complaint = (complaint + data)[-KEPT_COMPLAINT_BYTES:]
+                    stderr = (stderr + data)[-KEPT_STDERR_BYTES:]
                 elif len(output) + len(data) > max_bytes:
                     raise CommandFailed(f"wrote more than {max_bytes:,} bytes")
                 else:
                     output += data
-    return bytes(output), complaint
+    return bytes(output), stderr
 
 
 def _status(process: Popen[bytes], deadline: float) -> int:
     try:
-        return process.wait(_left(deadline))
+        return process.wait(_remaining(deadline))
     except TimeoutExpired:
         raise CommandFailed("took too long") from None
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
         raise CommandFailed("took too long")
-    return left
+    return remaining
 
 
 def _kill(process: Popen[bytes]) -> None:
-    # The group is there as long as one of its processes is, so the number cannot be another's yet.
+    # The group exists while one of its processes does, so its number cannot have been reused.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(TimeoutExpired):
         process.wait(REAP_SECONDS)
 
 
-def _ending(status: int) -> str:
+def _describe_status(status: int) -> str:
     return f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"

@@ -19,15 +19,15 @@ from sipbridge.wav import Pcm
 
 logger = logging.getLogger(__name__)
 
-MAX_COMPLAINT_CHARACTERS = 200
+MAX_STDERR_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What speech may take: seconds from text to audio, waiting for a free process included; output in bytes.
+    """The limits of speech synthesis. `seconds` from text to audio include the wait for a free process.
 
-    `clips` are kept for texts that come again, more only until each of them is `keep_seconds` old: whoever has a name
-    must have played it by then, after up to 10 s in which the agent finishes speaking.
+    `clips` are kept for repeated texts. More are kept only until they are `keep_seconds` old: a clip must be played by
+    then, after up to 10 s in which the agent finishes speaking.
     """
 
     seconds: float = 3.0
@@ -38,10 +38,10 @@ class Limits:
 
 
 class CommandSpeaker:
-    """Implements `calls.ports.Speaker`. On the event loop; it never raises.
+    """Implements `calls.ports.Speaker`. Runs on the event loop and never raises.
 
-    `load` makes audio playable under a name, `unload` forgets it. The names are the speaker's own: two of them, even
-    with the same command, share none.
+    `load` makes audio playable under a name, `unload` removes it. Names are unique to a speaker: two speakers share
+    none, even with the same command.
     """
 
     def __init__(
@@ -56,46 +56,46 @@ class CommandSpeaker:
         self._load = load
         self._limits = limits
         self._clips = RecentClips(limits.clips, limits.keep_seconds, unload)
-        # Its own threads: those of the loop resolve names, and must not wait for a program that hangs.
+        # Threads of its own: those of the event loop resolve host names, and must not wait for a program that hangs.
         self._threads = ThreadPoolExecutor(limits.processes, "speech")
-        self._under_way: dict[str, asyncio.Task[bool]] = {}
+        self._syntheses: dict[str, asyncio.Task[bool]] = {}
         self._key = secrets.token_bytes(16)
 
     async def prepare(self, text: str) -> str | None:
-        """Synthesise; returns the name of a clip for `Leg.play`, None where that failed or took too long.
+        """Synthesise a text. Return the name of a clip for `Leg.play`; None if that failed or took too long.
 
-        Requests for one text share one synthesis, which a request that is cancelled leaves to the others.
+        Requests for the same text share one synthesis. A cancelled request does not cancel it.
         """
         name = self._name(text)
         if self._clips.use(name):
             return name
-        task = self._under_way.get(name)
+        task = self._syntheses.get(name)
         if task is None:
-            task = self._under_way[name] = asyncio.create_task(self._make(name, text))
-            task.add_done_callback(lambda _: self._under_way.pop(name))
+            task = self._syntheses[name] = asyncio.create_task(self._make(name, text))
+            task.add_done_callback(lambda _: self._syntheses.pop(name))
         await asyncio.wait({task})
         return name if not task.cancelled() and task.result() else None
 
     def close(self) -> None:
-        """Forget all clips; what is under way is not waited for."""
-        for task in self._under_way.values():
+        """Unload all clips and cancel pending syntheses."""
+        for task in self._syntheses.values():
             task.cancel()
         self._clips.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _name(self, text: str) -> str:
-        # Keyed, so that a name that is seen somewhere cannot be tried against likely texts.
+        # Keyed, so that a logged name cannot be checked against likely texts.
         return f"speech:{blake2b(text.encode(errors='replace'), key=self._key, digest_size=16).hexdigest()}"
 
     async def _make(self, name: str, text: str) -> bool:
-        """Make a clip of the text; returns whether it can be played."""
+        """Make a clip of the text. Return True if it can be played."""
         deadline = time.monotonic() + self._limits.seconds
         try:
             speech = await asyncio.get_running_loop().run_in_executor(self._threads, self._speech, text, deadline)
             await self._load(name, speech)
             self._clips.add(name)
         except CommandFailed as error:
-            _warn(self._command[0], str(error), _fit_to_log(error.complaint, text))
+            _warn(self._command[0], str(error), _loggable_line(error.stderr, text))
         except Exception:
             logger.exception("utterance not spoken", extra={"event": "speech_failed", "program": self._command[0]})
         else:
@@ -116,19 +116,19 @@ class CommandSpeaker:
             raise CommandFailed(str(error)) from None
 
 
-def _warn(program: str, why: str, complaint: str = "") -> None:
-    fields = {"event": "speech_failed", "program": program, "detail": why, "complaint": complaint}
+def _warn(program: str, why: str, stderr: str = "") -> None:
+    fields = {"event": "speech_failed", "program": program, "detail": why, "complaint": stderr}
     logger.warning("utterance not spoken", extra=fields)
 
 
-def _fit_to_log(complaint: str, text: str) -> str:
-    """Return the last line of a program's standard error, unless it has a word or a number of what was to be said."""
-    line = next((line.strip() for line in reversed(complaint.splitlines()) if line.strip()), "")
+def _loggable_line(stderr: str, text: str) -> str:
+    """Return the last line of a program's standard error, unless it shares a word or a number with the text."""
+    line = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     if _words(line) & _words(text):
         return "not shown: it may quote the utterance"
-    return line[:MAX_COMPLAINT_CHARACTERS]
+    return line[:MAX_STDERR_CHARACTERS]
 
 
 def _words(text: str) -> set[str]:
-    # Not the short ones, which any two texts have in common.
+    # Short words are in most texts.
     return set(re.findall(r"\w*\d\w*|\w{4,}", text.casefold()))

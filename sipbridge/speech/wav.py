@@ -14,9 +14,9 @@ _CHUNK_HEADER = struct.Struct("<4sI")
 
 
 def read_speech(output: bytes) -> Pcm:
-    """Read one WAV, or several of one rate after another: piper writes one for each line of text.
+    """Read one WAV, or a sequence of WAVs of the same rate: piper writes one per line of text.
 
-    Raises `ValueError` that says why it cannot be played.
+    Raises `ValueError` with the reason for unplayable output.
     """
     first, rest = _first_wav(output)
     recordings = [_read(first)]
@@ -29,9 +29,9 @@ def read_speech(output: bytes) -> Pcm:
 
 
 def _first_wav(stream: bytes) -> tuple[bytes, bytes]:
-    """Cut the first WAV off, its lengths put right; returns it and the WAVs that follow.
+    """Split the first WAV off and correct its lengths. Return it and the remaining WAVs.
 
-    A program cannot go back in a pipe to fill in lengths: espeak-ng leaves 0x7ffff000, ffmpeg 0xffffffff, others 0.
+    A program cannot seek in a pipe to fill in lengths: espeak-ng leaves 0x7ffff000, ffmpeg 0xffffffff, others 0.
     """
     at = _FIRST_CHUNK
     while at + _CHUNK_HEADER.size <= len(stream):
@@ -49,7 +49,7 @@ def _first_wav(stream: bytes) -> tuple[bytes, bytes]:
 
 
 def _read(wav: bytes) -> Pcm:
-    # A file in memory: what is said to a caller goes on no disk.
+    # A file in memory: no speech to a caller is written to disk.
     with os.fdopen(os.memfd_create("speech"), "wb") as file:
         file.write(wav)
         file.flush()
@@ -57,4 +57,4 @@ def _read(wav: bytes) -> Pcm:
             return read_wav(Path(f"/proc/self/fd/{file.fileno()}"))
         except StartupError as error:
             _, _, why = str(error).partition(": ")
-            raise ValueError(f"wrote {why}") from None
+            raise ValueError(f"wrote unusable output: {why}") from None

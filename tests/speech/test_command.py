@@ -67,10 +67,10 @@ def test_what_is_written_in_is_read_out() -> None:
     assert run(python("sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])"), text) == text[::-1]
 
 
-def test_a_status_is_a_failure_that_comes_with_the_complaint() -> None:
+def test_a_failure_by_status_includes_standard_error() -> None:
     with pytest.raises(CommandFailed, match="ended with status 3") as failed:
         run(python("sys.stderr.write('no such voice'); sys.exit(3)"))
-    assert failed.value.complaint == "no such voice"
+    assert failed.value.stderr == "no such voice"
 
 
 def test_a_signal_is_a_failure() -> None:
@@ -78,11 +78,11 @@ def test_a_signal_is_a_failure() -> None:
         run(python("os.kill(os.getpid(), 9)"))
 
 
-def test_of_a_long_complaint_the_end_is_kept() -> None:
+def test_only_the_end_of_long_standard_error_is_kept() -> None:
     with pytest.raises(CommandFailed) as failed:
         run(python("sys.stderr.write('x' * 1_000_000 + 'the end'); sys.exit(1)"))
-    assert len(failed.value.complaint) == 4096
-    assert failed.value.complaint.endswith("the end")
+    assert len(failed.value.stderr) == 4096
+    assert failed.value.stderr.endswith("the end")
 
 
 def test_a_program_that_is_not_there_is_a_failure() -> None:

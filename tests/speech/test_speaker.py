@@ -138,14 +138,14 @@ async def test_a_complaint_that_repeats_the_text_is_not_shown(
     ("command", "detail"),
     [
         (("/no/such/program",), "cannot be started: No such file or directory"),
-        (python("print('Usage: say')"), "wrote no WAV file that can be played"),
-        (python("pass"), "wrote no WAV file that can be played"),
+        (python("print('Usage: say')"), "wrote unusable output: not a playable WAV file"),
+        (python("pass"), "wrote unusable output: not a playable WAV file"),
         (python("print('x' * 1000)"), "wrote more than 100 bytes"),
         (python("import time; time.sleep(60)"), "took too long"),
     ],
     ids=["missing", "garbage", "nothing", "too_much", "hanging"],
 )
-async def test_every_failure_is_none_and_says_why(
+async def test_every_failure_returns_none_and_logs_the_reason(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, command: Sequence[str], detail: str
 ) -> None:
     # A start takes long on a busy machine: only the one that hangs is held to its time.
@@ -155,7 +155,7 @@ async def test_every_failure_is_none_and_says_why(
     assert shelf.clips == {}
 
 
-async def test_who_waits_for_a_free_process_waits_no_longer_than_the_rest(shelf: Shelf) -> None:
+async def test_the_wait_for_a_free_process_counts_towards_the_limit(shelf: Shelf) -> None:
     speaker = make(shelf, python("import time; time.sleep(60)"), processes=1, seconds=0.2)
     async with asyncio.timeout(5):
         assert await asyncio.gather(*(speaker.prepare(str(n)) for n in range(20))) == [None] * 20

@@ -1,4 +1,4 @@
-"""The agent that takes calls on a SIP URI."""
+"""The agent on a SIP URI."""
 
 from sipbridge.agents.sip.agent import SipAgent
 

@@ -1,11 +1,11 @@
-"""The agent that takes calls on a SIP URI."""
+"""The agent on a SIP URI."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-from sipbridge.agents.sip.conversation import SipConversation, was_there
+from sipbridge.agents.sip.conversation import SipConversation, has_served
 from sipbridge.agents.sip.invite import invite_headers
 from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.aio import BackgroundTasks, wait_any
@@ -19,9 +19,9 @@ from sipbridge.telephony.sip_uri import SipUri
 
 
 class SipAgent:
-    """Implements `calls.ports.Agent`: calls the URIs in their order until one answers.
+    """Implements `calls.ports.Agent`: calls the URIs in order until one answers.
 
-    `handoff` says what a REFER may ask for.
+    `handoff` limits what a REFER may request.
     """
 
     def __init__(self, config: SipAgentConfig, dialler: Dialler, handoff: HandoffConfig) -> None:
@@ -41,39 +41,39 @@ class SipAgent:
         self._background = BackgroundTasks()
 
     async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
-        """Ring the caller, reach the agent and join the two. Raises `AgentUnavailable`, or `LegEnded`."""
+        """Send 180 to the caller, call the agent and join the two legs. Raises `AgentUnavailable` or `LegEnded`."""
         await leg.ring()
         headers = invite_headers(identity, self._config.headers)
         why = ""
         for callee in self._callees:
             try:
-                return await self._reach(callee, headers, identity.caller, leg)
+                return await self._call(callee, headers, identity.caller, leg)
             except DialFailed as error:
                 why = f"SIP {error.sip_status}, {error}"
-                # What was heard of it before it failed is not to be heard on.
+                # End the early media of the failed attempt.
                 await leg.part()
-        raise AgentUnavailable(f"no URI of the agent answered, of {len(self._callees)}; the last: {why}")
+        raise AgentUnavailable(f"none of the agent's {len(self._callees)} URIs answered; the last one: {why}")
 
-    async def _reach(self, callee: Callee, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
-        """Reach the agent at one URI. Raises `DialFailed`; whatever is raised, no leg is left behind."""
+    async def _call(self, callee: Callee, headers: Mapping[str, str], caller: str, leg: Leg) -> SipConversation:
+        """Call the agent at one URI. Raises `DialFailed`. The leg is released on every exception."""
 
-        async def attempt(one: Attempt) -> SipConversation:
+        async def dial(attempt: Attempt) -> SipConversation:
             referrals = Referrals(self._handoff)
-            agent_leg = await one.dial(headers, caller, referrals)
+            agent_leg = await attempt.dial(headers, caller, referrals)
             referrals.attach(agent_leg)
             try:
-                async with one.responds_in_time(agent_leg):
-                    await self._until_answered(leg, agent_leg)
-                _must_be_there(agent_leg, referrals)
+                async with attempt.responds_in_time(agent_leg):
+                    await self._wait_for_answer(leg, agent_leg)
+                _check_presence(agent_leg, referrals)
             except BaseException:
                 referrals.finish(None)
-                self._let_go(agent_leg)
+                self._release(agent_leg)
                 raise
-            return SipConversation(leg, agent_leg, referrals, self._let_go, self._config.silence_timeout_seconds)
+            return SipConversation(leg, agent_leg, referrals, self._release, self._config.silence_timeout_seconds)
 
-        return await call_out(self._dialler, callee, attempt)
+        return await call_out(self._dialler, callee, dial)
 
-    async def _until_answered(self, leg: Leg, agent_leg: Leg) -> None:
+    async def _wait_for_answer(self, leg: Leg, agent_leg: Leg) -> None:
         try:
             await _join_and_wait(leg, agent_leg)
         except LegEnded:
@@ -85,22 +85,22 @@ class SipAgent:
             if not agent_leg.ended.done():
                 raise DialFailed(SipStatus.SERVER_INTERNAL_ERROR, "the agent could not be joined") from None
             if not (end := agent_leg.ended.result()).by_peer:
-                raise DialFailed(end.sip_status, "the agent's answer could not be used") from None
-            # It answered and hung up. If it hands off, that stands in its BYE.
+                raise DialFailed(end.sip_status, "the agent's answer is unusable") from None
+            # It answered and hung up. Its BYE may request a handoff.
 
-    def _let_go(self, leg: Leg) -> asyncio.Future[None]:
-        """Hang up; nobody has to wait for it."""
+    def _release(self, leg: Leg) -> asyncio.Future[None]:
+        """Hang up in the background."""
         return self._background.start(leg.hang_up())
 
 
-def _must_be_there(agent_leg: Leg, referrals: Referrals) -> None:
-    """Raise `DialFailed` for an agent that has answered, and left before the caller is answered."""
-    if agent_leg.ended.done() and not was_there(agent_leg.ended.result(), 0.0, referrals):
+def _check_presence(agent_leg: Leg, referrals: Referrals) -> None:
+    """Raise `DialFailed` for an agent that has answered and hung up before the caller is answered."""
+    if agent_leg.ended.done() and not has_served(agent_leg.ended.result(), 0.0, referrals):
         raise DialFailed(SipStatus.TEMPORARILY_UNAVAILABLE, "it answered and hung up at once")
 
 
 async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
-    """Join the two, before the answer where there is something to be heard. Raises `DialFailed` or `LegEnded`."""
+    """Join the two legs: before the answer if there is early media. Raises `DialFailed` or `LegEnded`."""
     await wait_any(agent_leg.answered, agent_leg.early)
     early = not agent_leg.answered.done()
     if early:

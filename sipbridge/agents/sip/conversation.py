@@ -1,4 +1,4 @@
-"""A SIP agent on the line."""
+"""The conversation of a caller with a SIP agent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sipbridge.errors import AgentLost, LegEnded
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.handoffs.request import HandoffRequest
 
-# For the SIP thread to take our BYE; no more of anybody's time.
+# The longest wait for the SIP thread to send our BYE.
 CLOSE_SECONDS = 1.0
 
 
 class SipConversation:
     """Implements `calls.ports.Conversation`: a caller's leg and an agent's, joined. No audio passes through Python.
 
-    `let_go` hangs a leg up with nobody waiting; `silence_timeout_seconds` is None where the agent may be silent.
+    `release` hangs a leg up in the background. `silence_timeout_seconds` is None if the agent may be silent.
     """
 
     def __init__(
@@ -33,69 +33,69 @@ class SipConversation:
         leg: Leg,
         agent_leg: Leg,
         referrals: Referrals,
-        let_go: Callable[[Leg], asyncio.Future[None]],
+        release: Callable[[Leg], asyncio.Future[None]],
         silence_timeout_seconds: float | None,
     ) -> None:
         self._leg = leg
         self._agent_leg = agent_leg
         self._referrals = referrals
-        self._let_go = let_go
+        self._release = release
         self._silence_timeout = silence_timeout_seconds
         self._talking = False
         self._answered_at = time.monotonic()
 
     async def run(self, call: LiveCall) -> ConversationEnd:
-        """Let the two talk until the agent's leg ends. Raises `AgentLost` where that was no BYE, or at long silence."""
+        """Run until the agent's leg ends. Raises `AgentLost` if that is not by BYE or the agent is silent too long."""
         self._talking = True
         try:
             with suppress(LegEnded):
                 self._agent_leg.on_digit(self._relay)
             self._referrals.begin(call)
-            await self._agent_gone()
+            await self._wait_for_agent_end()
             end = self._agent_leg.ended.result()
-            if not was_there(end, end.at - self._answered_at, self._referrals):
-                raise AgentLost("it answered and hung up, and has sent no audio")
+            if not has_served(end, end.at - self._answered_at, self._referrals):
+                raise AgentLost("it answered and hung up and had sent no audio")
             return _read_end(end, call)
         finally:
             self._talking = False
             await self._leg.part()
 
     async def finish_speaking(self) -> None:
-        """Return once the agent pauses, or is gone."""
+        """Return when the agent pauses or its leg has ended."""
         with suppress(LegEnded):
             await self._agent_leg.fall_silent()
 
     def press(self, digit: str) -> None:
-        """Press a key on the agent's leg."""
+        """Send a DTMF digit to the agent."""
         with suppress(LegEnded):
             self._agent_leg.send_digit(digit)
 
     async def close(self, handoff: HandoffRecord | None) -> None:
-        """Send the NOTIFY that a REFER is owed, then BYE. Both keep their order on their way to the SIP thread."""
+        """Send the final NOTIFY of a pending REFER, then BYE. The SIP thread sends them in this order."""
         self._referrals.finish(handoff)
-        await wait_any(self._let_go(self._agent_leg), timeout=CLOSE_SECONDS)
+        await wait_any(self._release(self._agent_leg), timeout=CLOSE_SECONDS)
 
     def _relay(self, digit: str) -> None:
         if self._talking:
             with suppress(LegEnded):
                 self._leg.send_digit(digit)
 
-    async def _agent_gone(self) -> None:
-        """Return when the agent's leg has ended. Raises `AgentLost` where it sends no RTP for too long."""
+    async def _wait_for_agent_end(self) -> None:
+        """Return when the agent's leg has ended. Raises `AgentLost` if it sends no RTP for too long."""
         if self._silence_timeout is None:
             await wait_any(self._agent_leg.ended)
         elif await media_timed_out(self._agent_leg, self._silence_timeout, from_the_start=True):
-            raise AgentLost("silent: no RTP came from it")
+            raise AgentLost("silent: no RTP from it")
 
 
-def was_there(end: LegEnd, seconds: float, referrals: Referrals) -> bool:
-    """Return False if an agent has sent BYE so many seconds after its answer, and has not taken the call before it."""
+def has_served(end: LegEnd, seconds: float, referrals: Referrals) -> bool:
+    """Return False if the agent sent BYE `seconds` after its answer without having served the call."""
     asked = referrals.asked or asks_for_handoff(end.headers)
     return not end.by_peer or took_call(seconds, spoke=end.heard, asked=asked, could_speak=end.audio_due)
 
 
 def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:
-    """Say what the end of the agent's leg means."""
+    """Return the end of the conversation that the end of the agent's leg means. Raises `AgentLost`."""
     if not end.by_peer:
         raise AgentLost(f"its leg ended with SIP status {end.sip_status}, {end.failure or 'by us'}")
     if not asks_for_handoff(end.headers):
@@ -103,6 +103,6 @@ def _read_end(end: LegEnd, call: LiveCall) -> ConversationEnd:
     try:
         return ConversationEnd(read_bye(end.headers))
     except ValueError as error:
-        # It is gone, and wanted a human for the caller: where to is for the project to say.
+        # The agent has left and wanted a human agent for the caller: the default destination applies.
         call.note_fault("bad_handoff", str(error))
         return ConversationEnd(HandoffRequest(reason="invalid_handoff"))

@@ -1,4 +1,4 @@
-"""What the INVITE to a SIP agent says of the call."""
+"""The headers that describe the call in the INVITE to a SIP agent."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from sipbridge.calls.model import Identity
 from sipbridge.config import is_passable_header
 
-# JSON in an X- header is usual; beyond this, peers cut or refuse a line.
+# JSON in an X- header is common. Peers truncate or reject longer lines.
 MAX_LINE_BYTES = 8192
-# Of all that is passed on: an INVITE of more than 65,507 bytes is no datagram, and the rest of it needs some of them.
+# Of all passed headers: an INVITE over 65,507 bytes does not fit into a datagram, and the rest of it needs space too.
 MAX_PASSED_BYTES = 48 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
-    """Merge the caller's passed headers, the project's, which win, and ours, which win over both, in any case.
+    """Merge the caller's passed headers, the project's and our own. Later ones override earlier ones in any case.
 
-    One that could break or overlong a line is left out, and only it; so is what is passed past `MAX_PASSED_BYTES`.
+    A header that contains a line break or exceeds a line is dropped; so are passed headers past `MAX_PASSED_BYTES`.
     """
     ours = {
         "X-Sipbridge-Call-Id": identity.call_id,
@@ -38,12 +38,12 @@ def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[st
 
 def _passable(headers: Mapping[str, str]) -> dict[str, str]:
     passed: dict[str, str] = {}
-    room = MAX_PASSED_BYTES
+    free_bytes = MAX_PASSED_BYTES
     for name, value in headers.items():
         length = len(f"{name}: {value}\r\n".encode(errors="replace"))
-        if is_passable_header(name) and _fits(name, value) and length <= room:
+        if is_passable_header(name) and _fits(name, value) and length <= free_bytes:
             passed[name] = value
-            room -= length
+            free_bytes -= length
     return passed
 
 

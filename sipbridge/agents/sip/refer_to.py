@@ -1,4 +1,4 @@
-"""The Refer-To of a REFER: an address, and the headers that the referred request is to have (RFC 3515, 2.1)."""
+"""The Refer-To of a REFER: an address, and headers for the referred request (RFC 3515, 2.1)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class ReferTo:
-    """A Refer-To, taken apart; `user` and `headers` are decoded.
+    """The parts of a Refer-To. `user` and `headers` are decoded.
 
-    `uri` is without headers, as it came. `user` is empty where the URI has none; a tel URI's is its number.
+    `uri` is unchanged, without its headers. `user` is the number of a tel URI, and empty if the URI has none.
     """
 
     uri: str
@@ -31,13 +31,13 @@ class ReferTo:
 
 
 def read_refer_to(value: str) -> ReferTo:
-    """Read one with or without brackets. Raises `ValueError`, whose message quotes nothing of it."""
+    """Read a value with or without brackets. Raises `ValueError` with a message that quotes nothing of it."""
     value = value.strip()
     if found := _IN_BRACKETS.fullmatch(value):
         uri, _, headers = found.group(1).partition("?")
     elif _BARE.fullmatch(value):
         uri, _, headers = value.partition("?")
-        # With no brackets, what follows a semicolon is the header's and not the URI's (RFC 3261, 20.10).
+        # Without brackets, parameters after a semicolon belong to the header, not to the URI (RFC 3261, 20.10).
         semicolon = uri.find(";", uri.rfind("@") + 1)
         uri = uri if semicolon < 0 else uri[:semicolon]
         headers = headers.partition(";")[0]
@@ -49,7 +49,7 @@ def read_refer_to(value: str) -> ReferTo:
 
 
 def _user(uri: str) -> str:
-    # Parameters of the user part are cut off before anything is decoded.
+    # Parameters of the user part are removed before the rest is decoded.
     return _decoded(SipUri.parse(uri).user.partition(";")[0])
 
 
@@ -59,15 +59,15 @@ def _headers(text: str) -> CIMultiDict[str]:
         name, _, value = pair.partition("=")
         name = _decoded(name)
         if not is_header_name(name):
-            raise ValueError("Refer-To's URI has a header whose name is none")
+            raise ValueError("Refer-To has a header in its URI without a valid name")
         headers.setdefault(name, _decoded(value))
     return headers
 
 
 def _decoded(text: str) -> str:
     if _NO_ESCAPE.search(text):
-        raise ValueError("Refer-To has a percent sign that begins no escape; write it as %25")
+        raise ValueError("Refer-To has a percent sign without two hex digits; write it as %25")
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeError:
-        raise ValueError("Refer-To has escapes that are no UTF-8") from None
+        raise ValueError("Refer-To has escapes that are not UTF-8") from None

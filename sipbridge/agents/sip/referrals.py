@@ -1,4 +1,4 @@
-"""The REFERs of a SIP agent: each is a handoff that it asks for."""
+"""The REFERs of a SIP agent. Each requests a handoff."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sipbridge.telephony.sip_status import SipStatus
 class Referrals:
     """Implements `calls.ports.ReferHandler` for one agent's leg, from before it answers.
 
-    An agent may send REFER as soon as it has answered, which is before the caller is. Such a one is kept, and asked
-    for as soon as the conversation begins.
+    An agent may send REFER as soon as it has answered, which is before the caller is answered. Such a request is kept
+    until the conversation begins.
     """
 
     def __init__(self, config: HandoffConfig) -> None:
@@ -27,25 +27,25 @@ class Referrals:
         self._leg: Leg | None = None
         self._loop = asyncio.get_running_loop()
         self._call: LiveCall | None = None
-        self._waiting: HandoffRequest | None = None
-        # True once the agent has asked for a handoff, whatever became of it.
+        self._early_request: HandoffRequest | None = None
+        # True once the agent has requested a handoff, even one that was refused.
         self.asked = False
         self._faults: list[tuple[str, str]] = []
-        # Whether a 202 was promised and is not yet followed by its final NOTIFY. Two REFERs may be judged before the
-        # loop hears of the first, and of two subscriptions in one dialog only the last could be told anything.
-        self._owing = False
-        self._over = False
+        # True after a 202 until its final NOTIFY. Two REFERs may be decided before the event loop is notified of the
+        # first, and of two subscriptions in one dialog only the last can be sent a NOTIFY.
+        self._notify_due = False
+        self._finished = False
 
     def attach(self, leg: Leg) -> None:
-        """Take note of the agent's leg: it cannot be had before the INVITE, and a REFER may come before we go on."""
+        """Set the agent's leg. It exists only after the INVITE, and a REFER may precede this call."""
         self._leg = leg
 
     def decide(self, referral: Referral) -> ReferDecision:
-        """Say how to answer: 202, 400, 403, or 491 where the call is handed off or ends already."""
+        """Return the response: 202, 400, 403, or 491 if the call is already handed off or ending."""
         self.asked = True
         try:
             request = read_refer(referral, self._config.destinations)
-            if self._owing:
+            if self._notify_due:
                 return ReferDecision(SipStatus.REQUEST_PENDING)
             if self._call is not None:
                 self._call.check_handoff(request)
@@ -54,61 +54,61 @@ class Referrals:
         except HandoffConflict:
             return ReferDecision(SipStatus.REQUEST_PENDING)
         except HandoffInvalid as error:
-            self._note_from_afar("refer_refused", str(error))
+            self._note_from_sip_thread("refer_refused", str(error))
             return ReferDecision(SipStatus.FORBIDDEN, str(error))
         except ValueError as error:
-            self._note_from_afar("bad_refer", str(error))
+            self._note_from_sip_thread("bad_refer", str(error))
             return ReferDecision(SipStatus.BAD_REQUEST, str(error))
-        self._owing = True
+        self._notify_due = True
         return ReferDecision(SipStatus.ACCEPTED)
 
     def rejected(self, why: str) -> None:
-        """Note the refusal: in whatever form the agent asked, its caller wants a human."""
+        """Note a REFER that was rejected before `decide`: the agent wanted a human agent for the caller."""
         self.asked = True
         self._note("bad_refer", why)
 
     def accepted(self, referral: Referral) -> None:
-        """Hand off, or keep the wish until the conversation begins."""
+        """Request the handoff, or keep it until the conversation begins."""
         request = read_refer(referral, self._config.destinations)
-        if self._over:
+        if self._finished:
             self._notify(SipStatus.REQUEST_TERMINATED)
         elif self._call is None:
-            self._waiting = request
+            self._early_request = request
         else:
-            self._ask(self._call, request)
+            self._request(self._call, request)
 
     def begin(self, call: LiveCall) -> None:
-        """The conversation begins: what came before it counts from now on."""
+        """Begin the conversation: note earlier faults and make an earlier request."""
         self._call = call
         for fault, why in self._faults:
             call.note_refused_handoff(fault, why)
-        if self._waiting is not None:
-            self._ask(call, self._waiting)
+        if self._early_request is not None:
+            self._request(call, self._early_request)
 
     def finish(self, handoff: HandoffRecord | None) -> None:
-        """Send the final NOTIFY that a REFER is still owed: what became of the handoff, if there was one."""
-        self._over = True
-        if self._owing:
+        """Send the final NOTIFY of a pending REFER: the outcome of the handoff, if there was one."""
+        self._finished = True
+        if self._notify_due:
             self._notify(_final_status(handoff))
 
-    def _ask(self, call: LiveCall, request: HandoffRequest) -> None:
+    def _request(self, call: LiveCall, request: HandoffRequest) -> None:
         try:
             call.request_handoff(request, requested_by="agent")
         except HandoffConflict:
-            # Somebody was quicker, between our look and now.
+            # Another request was made between `decide` and now.
             self._notify(SipStatus.REQUEST_PENDING)
         except HandoffInvalid as error:
             call.note_refused_handoff("refer_refused", str(error))
             self._notify(SipStatus.FORBIDDEN)
 
     def _notify(self, status: SipStatus) -> None:
-        self._owing = False
+        self._notify_due = False
         if self._leg is not None:
             with suppress(LegEnded):
                 self._leg.notify(status, status.phrase)
 
-    def _note_from_afar(self, fault: str, why: str) -> None:
-        """Note a refusal, from the SIP thread. The loop is closed only when there is nobody left to tell."""
+    def _note_from_sip_thread(self, fault: str, why: str) -> None:
+        """Note a refusal on the event loop. RuntimeError: the loop is closed, and no call is left."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._note, fault, why)
 

@@ -162,7 +162,7 @@ async def test_one_that_cannot_be_joined_has_failed() -> None:
 
 
 @pytest.mark.parametrize("uris", [[FIRST], [FIRST, SECOND]])
-async def test_where_all_fail_it_is_not_reached_and_no_number_is_named(uris: list[str]) -> None:
+async def test_the_error_of_an_unreachable_agent_names_no_number(uris: list[str]) -> None:
     scene = Scene(uri=uris)
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     for number, status in zip(range(1, len(uris) + 1), (404, 486), strict=False):
@@ -170,7 +170,7 @@ async def test_where_all_fail_it_is_not_reached_and_no_number_is_named(uris: lis
     with pytest.raises(AgentUnavailable) as caught:
         await connecting
     message = str(caught.value)
-    assert f"{len(uris)}; the last: SIP {404 if len(uris) == 1 else 486}" in message
+    assert f"{len(uris)} URIs answered; the last one: SIP {404 if len(uris) == 1 else 486}" in message
     assert "one@" not in message
 
 

@@ -71,7 +71,7 @@ async def test_a_bye_that_cannot_be_read_still_gets_the_caller_a_human(headers: 
     assert talk.call.faults == ["bad_handoff"]
 
 
-async def test_an_agent_that_answers_and_hangs_up_without_a_word_is_lost() -> None:
+async def test_an_agent_that_hangs_up_without_sending_audio_is_lost() -> None:
     talk = Talk()
     running = await talk.begin()
     talk.agent_leg.far_end_hangs_up(heard=False)
@@ -87,7 +87,7 @@ async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(monk
     assert await running == ConversationEnd(None)
 
 
-async def test_an_agent_that_could_never_speak_is_lost_however_long_it_stayed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_could_never_send_audio_is_lost_after_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
     talk = Talk()
     running = await talk.begin()

@@ -82,7 +82,7 @@ def test_the_headers_of_its_uri_are_decoded(value: str, headers: dict[str, str])
         "<sip:\udcff@h>",
     ],
 )
-def test_what_is_no_address_is_refused_without_being_quoted(value: str) -> None:
+def test_an_invalid_address_is_refused_without_being_quoted(value: str) -> None:
     with pytest.raises(ValueError, match=r"^Refer-To ?") as caught:
         read_refer_to(value)
     assert len(str(caught.value)) < 100

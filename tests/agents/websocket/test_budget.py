@@ -151,7 +151,7 @@ async def test_what_comes_after_a_refusal_is_thrown_away(socket: Socket) -> None
 
 
 @pytest.mark.usefixtures("pauses")
-async def test_a_flood_is_told_once(socket: Socket) -> None:
+async def test_a_flood_is_reported_once(socket: Socket) -> None:
     for _ in range(10):
         socket.read(1.0)
         socket.now += FLOOD_SECONDS / 4
@@ -161,7 +161,7 @@ async def test_a_flood_is_told_once(socket: Socket) -> None:
 
 
 @pytest.mark.usefixtures("pauses")
-async def test_bursts_with_rest_between_them_are_no_flood(socket: Socket) -> None:
+async def test_separate_bursts_are_not_a_flood(socket: Socket) -> None:
     for _ in range(3):
         socket.read(BURST_SECONDS)
         await socket.pipe.resumed.wait()

@@ -222,7 +222,7 @@ async def test_a_compressed_message_closes_the_socket_with_1002(site: Site) -> N
     await _comes_back_after(site, agent, 1002)
 
 
-async def test_a_refused_agent_that_floods_on_is_let_go(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flooding_agent_is_disconnected_after_its_fault(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
     agent = (await site.talk())[2]
     agent.transport.send(WSMsgType.CONTINUATION, b"out of order")
