@@ -15,10 +15,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.harness.sip.scenario_messages import Template, templates
 
+from .dialogs import HostileDialog, Received, replace_headers, requests_in_dialog, requests_of_method
 from .mutator import Mutator
 
 Address = tuple[str, int]
@@ -26,10 +27,8 @@ Address = tuple[str, int]
 _SEND_SECONDS = 5.0
 _MAX_DATAGRAM = 65_507
 _KEPT_DIALOGS = 8
-_HEADER = re.compile(rb"^([A-Za-z-]+)[ \t]*:[ \t]*(.*?)\r?$", re.MULTILINE)
 _TAG = re.compile(r";tag=[^;\s]*")
 _URI = re.compile(r"<([^>]*)>")
-_COPIED = ("Via", "From", "To", "Call-ID", "CSeq", "Record-Route")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,48 +37,6 @@ class Target:
 
     number: str
     token: str
-
-
-@dataclass
-class HostileDialog:
-    """A dialog with the bridge, and the values that make a scenario's message part of it."""
-
-    values: dict[str, str]
-    over_tcp: bool
-    called: bool  # by the bridge
-    parties: dict[str, str] = field(default_factory=dict)
-    requests: Iterator[int] = field(default_factory=lambda: itertools.count(2))
-
-
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """The parts of a message from the bridge that matter here."""
-
-    start: str
-    headers: dict[str, str]
-    over_tcp: bool
-
-    @classmethod
-    def read(cls, message: bytes, *, over_tcp: bool) -> _Received:
-        head = message.partition(b"\r\n\r\n")[0]
-        headers: dict[str, str] = {}
-        for name, value in _HEADER.findall(head):
-            key, text = name.decode(), value.decode("utf-8", "replace")
-            headers[key] = f"{headers[key]}\r\n{key}: {text}" if key in headers else text
-        return cls(head.partition(b"\r\n")[0].decode("utf-8", "replace"), headers, over_tcp)
-
-    @property
-    def status(self) -> int:
-        words = self.start.split()
-        return int(words[1]) if self.start.startswith("SIP/2.0 ") and len(words) > 1 and words[1].isdigit() else 0
-
-    @property
-    def method(self) -> str:
-        return (self.headers.get("CSeq", "").split() or [""])[-1]
-
-    def copied(self) -> dict[str, str]:
-        """The header lines that a response copies."""
-        return {f"{name}": f"{name}: {self.headers[name]}" for name in _COPIED if name in self.headers}
 
 
 class HostilePeer:
@@ -101,9 +58,9 @@ class HostilePeer:
         self._buffer = b""
         self._numbers = itertools.count(1)
         self._dialogs: deque[HostileDialog] = deque()
-        self._asked: deque[_Received] = deque(maxlen=16)
-        self._calls = {False: _pick(method="INVITE", in_dialog=False), True: ()}
-        self._inside = {called: _inside(called=called) for called in (False, True)}
+        self._asked: deque[Received] = deque(maxlen=16)
+        self._calls = {False: requests_of_method(method="INVITE", in_dialog=False), True: ()}
+        self._inside = {called: requests_in_dialog(called=called) for called in (False, True)}
         self._answers = tuple(each for each in templates() if each.is_response)
         self._outside = tuple(
             each for each in templates() if not (each.is_response or each.is_in_dialog or each.method == "INVITE")
@@ -111,7 +68,7 @@ class HostilePeer:
 
     @property
     def port(self) -> int:
-        """The host and port under which it can be called over UDP."""
+        """The UDP port under which it can be called."""
         return int(self._udp.getsockname()[1])
 
     # ------------------------------------------------------------ mutants
@@ -153,7 +110,7 @@ class HostilePeer:
         number = next(dialog.requests)
         message = template.fill({**dialog.values, "branch": f"z9hG4bK-in-{dialog.values['call_number']}-{number}"})
         message = re.sub(rb"^CSeq: \d+", b"CSeq: %d" % number, message, count=1, flags=re.MULTILINE)
-        return _in_place_of(message, dialog.parties)
+        return replace_headers(message, dialog.parties)
 
     def _fresh(self, *, over_tcp: bool) -> dict[str, str]:
         """Return the values for a message of a new call."""
@@ -198,11 +155,11 @@ class HostilePeer:
                     message = self._udp.recv(65_535)
                 except ConnectionError:
                     continue
-                self._take(_Received.read(message, over_tcp=False))
+                self._take(Received.read(message, over_tcp=False))
         for message in self._read_stream():
-            self._take(_Received.read(message, over_tcp=True))
+            self._take(Received.read(message, over_tcp=True))
 
-    def _take(self, message: _Received) -> None:
+    def _take(self, message: Received) -> None:
         if message.status:
             self.statuses[message.status] += 1
             if message.status // 100 == 2 and message.method == "INVITE":
@@ -217,7 +174,7 @@ class HostilePeer:
         elif message.method != "ACK":
             self._answer(message, "200 OK", "")
 
-    def _acknowledge_provisional(self, message: _Received) -> None:
+    def _acknowledge_provisional(self, message: Received) -> None:
         """Send PRACK (RFC 3262), good or not: none of our scenarios has one."""
         dialog = self._dialog_of(message)
         if dialog is not None:
@@ -227,7 +184,7 @@ class HostilePeer:
             prack = prack.replace(b"Content-Length", line, 1)
             self._send(self._mutator.mutant(prack) if self._mutator.odds(0.5) else prack, over_tcp=message.over_tcp)
 
-    def _confirm(self, message: _Received) -> None:
+    def _confirm(self, message: Received) -> None:
         """Acknowledge the answer to our call. Keep the call if the answer is good; otherwise it is over."""
         dialog = self._dialog_of(message)
         if dialog is None:
@@ -237,7 +194,7 @@ class HostilePeer:
         if all(each.values["call_id"] != dialog.values["call_id"] for each in self._dialogs):
             self._keep(dialog)
 
-    def _dialog_of(self, message: _Received) -> HostileDialog | None:
+    def _dialog_of(self, message: Received) -> HostileDialog | None:
         """Return the dialog that a response to our INVITE belongs to."""
         identity = re.fullmatch(r"fuzz-(\d+)", message.headers.get("Call-ID", ""))
         tag = _TAG.search(message.headers.get("To", ""))
@@ -263,7 +220,7 @@ class HostilePeer:
             {**dialog.values, "branch": f"z9hG4bK-ack-{dialog.values['call_number']}-{time.monotonic_ns()}"}
         )
         text = re.sub(rb"^CSeq: \d+", f"CSeq: {number}".encode(), text, count=1, flags=re.MULTILINE)
-        return _in_place_of(text, dialog.parties)
+        return replace_headers(text, dialog.parties)
 
     def _keep(self, dialog: HostileDialog) -> None:
         self._dialogs.append(dialog)
@@ -274,7 +231,7 @@ class HostilePeer:
         template = next(each for each in self._inside[dialog.called] if each.method == "BYE")
         self._send(self._request(dialog, template), over_tcp=dialog.over_tcp)
 
-    def _be_called(self, invite: _Received) -> None:
+    def _be_called(self, invite: Received) -> None:
         """Respond as an agent with strange responses, and in most cases answer the call in the end."""
         number = str(next(self._numbers))
         values = {**self._fresh(over_tcp=False), "call_number": number}
@@ -293,7 +250,7 @@ class HostilePeer:
             HostileDialog({**values, **caller, "next_url": target[1] if target else ""}, invite.over_tcp, called=True)
         )
 
-    def _answer(self, request: _Received, status: str, tag: str) -> None:
+    def _answer(self, request: Received, status: str, tag: str) -> None:
         copied = request.copied()
         if "To" in copied:
             copied["To"] += tag
@@ -372,29 +329,6 @@ class HostilePeer:
     def release(self) -> None:
         """Close the socket."""
         self._udp.close()
-
-
-def _pick(*, method: str, in_dialog: bool) -> tuple[Template, ...]:
-    return tuple(
-        each
-        for each in templates()
-        if not each.is_response and each.method == method and each.is_in_dialog == in_dialog
-    )
-
-
-def _inside(*, called: bool) -> tuple[Template, ...]:
-    """Return True for requests in a dialog that the bridge has set up, or that was set up with it."""
-    requests = (each for each in templates() if not each.is_response and each.is_in_dialog)
-    return tuple(each for each in requests if ("[$caller]" in each.text) == called)
-
-
-def _in_place_of(message: bytes, headers: dict[str, str]) -> bytes:
-    """Return the message with these headers replacing its own."""
-    for name, value in headers.items():
-        head, found, rest = message.partition(f"\r\n{name}: ".encode())
-        if found:
-            message = head + found + value.encode("utf-8", "replace") + b"\r\n" + rest.partition(b"\r\n")[2]
-    return message
 
 
 def _address(where: str) -> Address:

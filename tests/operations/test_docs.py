@@ -72,3 +72,20 @@ def _anchors(text: str) -> set[str]:
     """Return the anchors that GitHub makes of the headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_table_of_test_modules_is_complete_and_correct() -> None:
+    table = (ROOT / "docs" / "testing.md").read_text().partition("| package of `tests/` | module |")[2]
+    listed, package = set(), ""
+    for line in table.partition("\n\n")[0].splitlines()[2:]:
+        _, first, modules, *_ = line.split("|")
+        package = first.strip(" `") or package
+        listed |= {f"{package}/{module}.py" for module in re.findall(r"`(\w+)`", modules)}
+    packages = {path.rpartition("/")[0] for path in listed}
+    helpers = {
+        f"{package}/{path.name}"
+        for package in packages
+        for path in (ROOT / "tests" / package).glob("*.py")
+        if not path.name.startswith("test_") and path.name not in ("__init__.py", "conftest.py")
+    }
+    assert listed == helpers

@@ -7,7 +7,9 @@ import pytest
 
 from tests.harness.programs.simulator import Simulator, simulator
 
+from .agent_site import AgentSite, agent_site
 from .site import Site, site
+from .websocket_site import WebsocketSite, websocket_site
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,3 +36,37 @@ def trunk(shared_site: Site) -> Iterator[Site]:
     yield shared_site
     shared_site.end_calls()
     shared_site.bridge.wait_for_metric(0, "sipbridge_calls_active")
+
+
+@pytest.fixture(scope="session")
+def shared_sip(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[AgentSite]:
+    with agent_site(tmp_path_factory.mktemp("sip"), cxone) as running:
+        yield running
+
+
+@pytest.fixture
+def sip(shared_sip: AgentSite) -> Iterator[AgentSite]:
+    """The bridge that most tests of SIP agents share; no test may leave a call in progress."""
+    yield shared_sip
+    shared_sip.trunk.end_calls()
+    shared_sip.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+
+
+@pytest.fixture
+def own_sip(tmp_path: Path, cxone: Simulator) -> Iterator[AgentSite]:
+    """A bridge for one test: requests that an agent left unanswered would reach the next agent on its port."""
+    with agent_site(tmp_path, cxone) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_websocket(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[WebsocketSite]:
+    with websocket_site(tmp_path_factory.mktemp("websocket"), cxone) as running:
+        yield running
+
+
+@pytest.fixture
+def websocket(shared_websocket: WebsocketSite) -> Iterator[WebsocketSite]:
+    """The bridge that most tests of WebSocket agents share; no test may leave a call in progress."""
+    yield shared_websocket
+    shared_websocket.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")

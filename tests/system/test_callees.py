@@ -270,7 +270,7 @@ def test_our_bye_reaches_the_host_name_in_the_callers_contact_while_other_lookup
             stack.enter_context(_from_trunk(callees, f"hanging-{number}.test")).place()
         caller = stack.enter_context(_from_trunk(callees, "two.test", local="127.0.0.2"))
         assert caller.place().status == 200
-        caller.take_bye()
+        caller.take(b"BYE")
 
 
 def _from_trunk(callees: Callees, contact: str, local: str = "127.0.0.1") -> RawCall:

@@ -87,7 +87,7 @@ def test_a_kill_right_after_our_bye_signals_no_contact(tmp_path: Path, cxone: Si
     contact = Contact.new()
     project = "ending-unsignalled"
     with site(tmp_path, cxone) as trunk, _raw_call(trunk, project, contact) as call:
-        call.take_bye()
+        call.take(b"BYE")
         trunk.bridge.program.kill()
     with site(tmp_path, cxone) as trunk:
         _recovered(trunk)

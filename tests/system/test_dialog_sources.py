@@ -146,7 +146,7 @@ def test_a_configured_source_may_send_in_an_agents_dialog(scene: Scene) -> None:
         assert call.place().status == 200
         scene.agent.wait_for("ACK")
         assert member.ask(in_agents_dialog(scene.agent, member, "BYE")) == 200
-        call.take_bye()
+        call.take(b"BYE")
 
 
 def test_a_strangers_cancel_and_ack_have_no_effect(scene: Scene) -> None:

@@ -8,35 +8,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.media.g711 import noise
-from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
-from .websocket_site import WebsocketSite, websocket_site
+from .websocket_site import WebsocketSite
 
 INITIATED = "handoff_initiated"
 SECOND = 1_000_000_000
 PLAY_OUT_SECONDS = 10
 
 
-@pytest.fixture(scope="module")
-def shared_agents(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[WebsocketSite]:
-    with websocket_site(tmp_path_factory.mktemp("handoffs"), cxone) as running:
-        yield running
-
-
-@pytest.fixture
-def site(shared_agents: WebsocketSite) -> Iterator[WebsocketSite]:
-    """The bridge that these tests share; no test may leave a call in progress."""
-    yield shared_agents
-    shared_agents.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
-
-
 # ------------------------------------------------------------ contents of the request
 
 
-def test_an_agent_may_ask_for_a_human_without_details(site: WebsocketSite) -> None:
-    count = site.trunk.count()
-    with site.call() as call:
+def test_an_agent_may_ask_for_a_human_without_details(websocket: WebsocketSite) -> None:
+    count = websocket.trunk.count()
+    with websocket.call() as call:
         agent, call_id = call.agent(), call.answered()
         agent.hand_off()
         assert agent.wait_for_answer() == {"id": call_id, "state": INITIATED}
@@ -50,9 +36,9 @@ def test_an_agent_may_ask_for_a_human_without_details(site: WebsocketSite) -> No
     assert count.shows(0, "sipbridge_agent_faults_total")
 
 
-def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(site: WebsocketSite) -> None:
+def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(websocket: WebsocketSite) -> None:
     said = [{"role": "caller", "text": "It is about my bill."}, {"role": "agent", "text": "I see."}]
-    with site.call() as call:
+    with websocket.call() as call:
         agent = call.agent()
         agent.hand_off(
             destination="sales",
@@ -80,8 +66,8 @@ def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(site: We
     assert (state["order_id"], state["items"], state["contact_id"]) == ("A-7", "[1,2]", call.contact.id)
 
 
-def test_an_agent_may_give_the_handoff_an_id_of_its_own(site: WebsocketSite) -> None:
-    with site.call() as call:
+def test_an_agent_may_give_the_handoff_an_id_of_its_own(websocket: WebsocketSite) -> None:
+    with websocket.call() as call:
         agent, call_id = call.agent(), call.answered()
         agent.hand_off(shared_id=f"ticket-{call.contact.id}")
         assert agent.wait_for_answer()["id"] == call_id
@@ -98,9 +84,9 @@ def test_an_agent_may_give_the_handoff_an_id_of_its_own(site: WebsocketSite) -> 
     ],
     ids=["destination", "route"],
 )
-def test_an_agent_may_have_the_caller_transferred(site: WebsocketSite, wish: dict[str, object]) -> None:
-    count = site.trunk.count()
-    with site.call("bot", "refer_ok") as call:
+def test_an_agent_may_have_the_caller_transferred(websocket: WebsocketSite, wish: dict[str, object]) -> None:
+    count = websocket.trunk.count()
+    with websocket.call("bot", "refer_ok") as call:
         agent = call.agent()
         agent.hand_off(**wish)
         assert agent.wait_for_answer()["state"] == INITIATED
@@ -131,10 +117,10 @@ IMPOSSIBLE: tuple[tuple[object, str], ...] = (
 )
 
 
-def test_an_impossible_handoff_is_refused_and_the_call_goes_on(site: WebsocketSite) -> None:
-    with site.call() as call:
+def test_an_impossible_handoff_is_refused_and_the_call_goes_on(websocket: WebsocketSite) -> None:
+    with websocket.call() as call:
         agent, call_id = call.agent(), call.answered()
-        count = site.trunk.count()
+        count = websocket.trunk.count()
         for times, (wish, why) in enumerate(IMPOSSIBLE, 1):
             agent.send({"event": "handoff", "streamSid": agent.stream_sid, "handoff": wish})
             refused = agent.wait_for("handoff", times)[-1][1]["handoff"]
@@ -154,9 +140,11 @@ def test_an_impossible_handoff_is_refused_and_the_call_goes_on(site: WebsocketSi
 
 
 @pytest.mark.parametrize("first", ["event", "http", "none"])
-def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(site: WebsocketSite, first: str) -> None:
-    count = site.trunk.count()
-    with site.call() as call:
+def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(
+    websocket: WebsocketSite, first: str
+) -> None:
+    count = websocket.trunk.count()
+    with websocket.call() as call:
         agent, call_id = call.agent(), call.answered()
         agent.say_at_once(noise(1))  # its queued audio keeps its socket open
         wait_for(lambda: noise(0.1) in call.heard(), "its first audio")
@@ -186,9 +174,9 @@ def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(site
 # ------------------------------------------------------------ queued audio
 
 
-def test_an_agents_queued_audio_plays_before_cxone_is_signalled(site: WebsocketSite) -> None:
+def test_an_agents_queued_audio_plays_before_cxone_is_signalled(websocket: WebsocketSite) -> None:
     said = noise(2)
-    with site.call() as call:
+    with websocket.call() as call:
         agent = call.agent()
         agent.say_at_once(said)
         agent.hand_off(reason="last_words")
@@ -203,12 +191,12 @@ def test_an_agents_queued_audio_plays_before_cxone_is_signalled(site: WebsocketS
         )
     assert 1.8 * SECOND < last_ns - first_ns < 2.4 * SECOND
     assert last_ns < signalled_ns < last_ns + 2 * SECOND
-    assert site.stage(call, "play_out")["reason"] == "done"
+    assert websocket.stage(call, "play_out")["reason"] == "done"
 
 
-def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(site: WebsocketSite) -> None:
+def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(websocket: WebsocketSite) -> None:
     said = noise(3 * PLAY_OUT_SECONDS)
-    with site.call() as call:
+    with websocket.call() as call:
         agent = call.agent()
         agent.say_at_once(said)
         agent.hand_off(reason="long_story")
@@ -222,7 +210,7 @@ def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(site: WebsocketSite
         last_ns = next(at_ns for end, at_ns in ends_of(call.caller.audio) if end >= begin + played)
     assert PLAY_OUT_SECONDS - 0.5 < played / 8000 < PLAY_OUT_SECONDS + 0.5
     assert last_ns < signalled_ns
-    stage = site.stage(call, "play_out")
+    stage = websocket.stage(call, "play_out")
     assert (stage["result"], stage["reason"]) == ("client_error", "cut_off")
     assert PLAY_OUT_SECONDS - 0.5 < stage["seconds"] < PLAY_OUT_SECONDS + 1
 
@@ -238,13 +226,13 @@ def ends_of(audio: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
 # ------------------------------------------------------------ requests that do not come from the agent
 
 
-def test_the_dtmf_digit_for_a_human_works_in_a_prompt_which_plays_to_its_end(site: WebsocketSite) -> None:
-    count = site.trunk.count()
-    with site.call("prompt") as call:
+def test_the_dtmf_digit_for_a_human_works_in_a_prompt_which_plays_to_its_end(websocket: WebsocketSite) -> None:
+    count = websocket.trunk.count()
+    with websocket.call("prompt") as call:
         call.caller.press("50")
         call.went_as_written()
         handoff = call.record()["handoff"]
     assert (handoff["reason"], handoff["requested_by"]) == ("dtmf", "dtmf")
     assert [signal["p3"] for signal in call.signals()] == ["dtmf"]
     assert count.shows(1, "sipbridge_handoffs_total", project="prompt")
-    assert site.stage(call, "play_out")["seconds"] > 0.5
+    assert websocket.stage(call, "play_out")["seconds"] > 0.5

@@ -280,3 +280,17 @@ def _projects(folder: Path, url: str, spare_port: int, mute_port: int) -> dict[s
         "keyed-info": websocket_project("keyed-info", url, handoff={"dtmf_key": "5"}),
         "prompt": prompt,
     }
+
+
+def assert_hands_off_still(call: Talk, agent: ScriptedCall) -> None:
+    """Show that the call has gone on, by the event that ends it."""
+    call_id = call.answered()
+    agent.hand_off(destination="sales", reason="still_there")
+    assert agent.wait_for_answer() == {"id": call_id, "state": "handoff_initiated"}
+    call.went_as_written()
+    assert call.signals() == [{"p1": "sales", "p2": "10000003", "p3": "still_there"}]
+
+
+def hears_on(agent: ScriptedCall) -> None:
+    """Return once the agent has received more audio of the caller."""
+    agent.wait_for("media", len(agent.events("media")) + 5)

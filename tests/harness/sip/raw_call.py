@@ -76,7 +76,7 @@ class RawCall:
 
     def invite(self, offer: bytes | None = None) -> None:
         """Send the INVITE only."""
-        self._send(b"INVITE", 1, OFFER if offer is None else offer, spoil=self._spoil)
+        self._socket.send(self._spoil(self._written(b"INVITE", 1, OFFER if offer is None else offer)))
 
     def wait_for_answer(self) -> int:
         """Return the next final response's status, 0 if there is none; it is not acknowledged."""
@@ -99,7 +99,7 @@ class RawCall:
         """Send CANCEL of the INVITE, with further header lines; return the status of its response."""
         now = self._target, self._to
         self._target, self._to = self._begun
-        self._send(b"CANCEL", 1, headers=headers)
+        self._socket.send(self._written(b"CANCEL", 1, headers=headers))
         self._target, self._to = now
         while b"CSeq: 1 CANCEL\r\n" not in (message := self._receive()):
             pass
@@ -107,7 +107,7 @@ class RawCall:
 
     def acknowledge(self, answer: bytes = b"") -> None:
         """Send the ACK."""
-        self._send(b"ACK", 1, answer, within=self.status >= _REJECTED)
+        self._socket.send(self._written(b"ACK", 1, answer, within=self.status >= _REJECTED))
 
     def forged(self, method: bytes, number: int) -> bytes:
         """Return a request of this dialog with that CSeq number, for another sender."""
@@ -142,10 +142,6 @@ class RawCall:
         refer = self.take(b"REFER")
         self.respond(refer, answer, headers)
         return refer
-
-    def take_bye(self) -> None:
-        """Return when the bridge's BYE has arrived."""
-        self.take(b"BYE")
 
     def notify(
         self,
@@ -184,7 +180,7 @@ class RawCall:
     ) -> bytes:
         """Send a request in the dialog; return its final response, acknowledged if it is one to INVITE."""
         self._sent += 1
-        self._send(method, self._sent, body, kind, headers, spoil=spoil)
+        self._socket.send(spoil(self._written(method, self._sent, body, kind, headers)))
         of_this = b"CSeq: %d %s\r\n" % (self._sent, method)
         while True:
             message = self._receive()
@@ -195,7 +191,7 @@ class RawCall:
             else:
                 self._requests.append(message)
         if method == b"INVITE":
-            self._send(b"ACK", self._sent, within=status >= _REJECTED)
+            self._socket.send(self._written(b"ACK", self._sent, within=status >= _REJECTED))
         return message
 
     def take(self, *methods: bytes) -> bytes:
@@ -222,20 +218,6 @@ class RawCall:
         self.heard.append(self._socket.recv(65_535))
         return self.heard[-1]
 
-    def _send(
-        self,
-        method: bytes,
-        number: int,
-        body: bytes = b"",
-        kind: bytes = b"application/sdp",
-        headers: bytes = b"",
-        *,
-        within: bool = False,
-        spoil: Callable[[bytes], bytes] = bytes,
-    ) -> None:
-        """Send a request. The ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
-        self._socket.send(spoil(self._written(method, number, body, kind, headers, within=within)))
-
     def _written(
         self,
         method: bytes,
@@ -246,6 +228,7 @@ class RawCall:
         *,
         within: bool = False,
     ) -> bytes:
+        """Return a request. The ACK of a rejection goes `within` the transaction of its INVITE (RFC 3261, 17.1.1.3)."""
         # CANCEL has the branch of its INVITE, too (RFC 3261, 9.1).
         of = b"INVITE" if within or method == b"CANCEL" else method
         branch = b"z9hG4bK-%s-%d-%s" % (self._name, number, of)
