@@ -19,7 +19,6 @@ from sipbridge.config import (
     SAFE_CHARACTERS,
     Config,
     HostPort,
-    all_projects,
     hash_secret,
     is_hash,
     load_config,
@@ -155,7 +154,7 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
     """Return headers with the token under the header name of every project."""
     headers: CIMultiDict[str] = CIMultiDict()
     if token is not None:
-        for _, project in all_projects(config):
+        for _, project in config.all_projects():
             headers[project.headers.auth_token] = token
     return CIMultiDictProxy(headers)
 

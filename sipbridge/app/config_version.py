@@ -18,7 +18,6 @@ from sipbridge.config import (
     PromptAgentConfig,
     SipAgentConfig,
     WebsocketAgentConfig,
-    all_projects,
 )
 from sipbridge.cxone import CxoneClient, HttpClient
 from sipbridge.dns import Resolver
@@ -33,7 +32,7 @@ def read_recordings(config: Config) -> dict[Path, Pcm]:
     """Read the recordings of prompt agents. Slow, so never call it on the loop. Raises `StartupError`."""
     paths = {
         project.agent.audio
-        for _, project in all_projects(config)
+        for _, project in config.all_projects()
         if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
     }
     return {path: read_wav(path) for path in paths}
@@ -49,7 +48,7 @@ def build_agents(
 ) -> Mapping[tuple[str, str], Agent]:
     """Build the agent of each project. Reads CA files, so never call it on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
-    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in all_projects(config)}
+    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in config.all_projects()}
 
 
 def _build_agent(
@@ -66,8 +65,8 @@ def _build_agent(
 def build_speakers(config: Config, user_agent: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
     """Build the text-to-speech of each project. If its command is that of `before`, keep it, with its cached audio."""
     speakers: dict[tuple[str, str], Speaker] = {}
-    earlier = dict(all_projects(before.config))
-    for key, project in all_projects(config):
+    earlier = dict(before.config.all_projects())
+    for key, project in config.all_projects():
         if project.tts_command is None:
             continue
         if key in before.speakers and earlier[key].tts_command == project.tts_command:

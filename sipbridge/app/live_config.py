@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sipbridge.app.config_version import build_agents, build_centres, build_speakers, clip_name, read_recordings
 from sipbridge.calls.context import CallContext
-from sipbridge.config import Config, ProjectKey, all_projects, merge_reloadable
+from sipbridge.config import Config, ProjectKey, merge_reloadable
 from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 
@@ -55,7 +55,7 @@ class LiveConfig:
     @property
     def projects(self) -> set[ProjectKey]:
         """The projects of all versions that are in memory."""
-        return {key for version in self._kept for key, _ in all_projects(version.context.config)}
+        return {key for version in self._kept for key, _ in version.context.config.all_projects()}
 
     async def load(self) -> None:
         """Build the first version. Raises `StartupError` or `ConfigError`."""

@@ -18,7 +18,6 @@ from sipbridge import file_descriptors
 from sipbridge.config import (
     Config,
     PromptAgentConfig,
-    all_projects,
     descriptors_per_call,
     dotted,
     find_unsupported,
@@ -99,7 +98,7 @@ def _too_few_descriptors(config: Config) -> Iterator[str]:
 
 
 def _recordings(config: Config) -> Iterator[str]:
-    for key, project in all_projects(config):
+    for key, project in config.all_projects():
         agent = project.agent
         if isinstance(agent, PromptAgentConfig) and agent.audio is not None:
             try:

@@ -33,7 +33,7 @@ from sipbridge.config.models import (
     TlsConfig,
 )
 from sipbridge.config.problems import dotted
-from sipbridge.config.projects import ProjectKey, all_projects
+from sipbridge.config.projects import ProjectKey
 from sipbridge.config.reload import merge_reloadable
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.sizes import descriptors_per_call
@@ -71,7 +71,6 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "WebsocketAgentConfig",
-    "all_projects",
     "authority",
     "certificate_problems",
     "descriptors_per_call",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sipbridge.config.agents import WebsocketAgentConfig
 from sipbridge.config.problems import Problem
-from sipbridge.config.projects import all_projects
 
 if TYPE_CHECKING:
     from sipbridge.config.models import Config, TlsConfig
@@ -23,7 +22,7 @@ _MISMATCH = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 def authority_problems(config: Config) -> Iterator[Problem]:
     """Find agents whose `ca_file` holds no authority."""
-    for key, project in all_projects(config):
+    for key, project in config.all_projects():
         agent = project.agent
         if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
             yield Problem((*key.path, "agent", "ca_file"), "holds no certificate; give a PEM file of the authority")

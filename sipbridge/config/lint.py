@@ -15,7 +15,6 @@ from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
 from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
-from sipbridge.config.projects import all_projects
 from sipbridge.config.sizes import ports_per_call
 from sipbridge.telephony.sip_uri import SipUri
 
@@ -58,7 +57,7 @@ def _warnings(config: Config) -> Iterator[str]:
         for key in ("issuer", "api_url"):
             if _is_unencrypted_and_remote(getattr(client.cxone, key)):
                 yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
-    for project_key, project in all_projects(config):
+    for project_key, project in config.all_projects():
         for warning in _project_warnings(project):
             yield f"{dotted(project_key.path)}.{warning}"
 
@@ -134,7 +133,7 @@ def _too_few_ports(config: Config) -> Iterator[str]:
 
 
 def _pop_links(config: Config) -> Iterator[str]:
-    if not any("pop_url" in template.names for _, p in all_projects(config) for template in p.handoff.signal.values()):
+    if not any("pop_url" in template.names for _, p in config.all_projects() for template in p.handoff.signal.values()):
         return
     if _is_local(config.http.public_url):
         yield "http.public_url: a desktop cannot open a {pop_url} at this address; write one that it can reach"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property
@@ -36,7 +36,7 @@ from sipbridge.config.fields import (
     WholeSeconds,
 )
 from sipbridge.config.handoff import HandoffConfig
-from sipbridge.config.projects import all_projects
+from sipbridge.config.projects import ProjectKey
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import ApiKey, AuthToken
 from sipbridge.telephony.numbers import number_key
@@ -253,12 +253,18 @@ class Config(Section):
         found = self.clients.get(client)
         return found.projects.get(project) if found else None
 
+    def all_projects(self) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
+        """Yield all projects, in the order of the file."""
+        for client_id, client in self.clients.items():
+            for project_id, project in client.projects.items():
+                yield ProjectKey(client_id, project_id), project
+
     @cached_property
     def routing_headers(self) -> frozenset[str]:
         """Lower-case names of the headers that carry a token or the contact id, in any project."""
         return frozenset(
             name.lower()
-            for _, project in all_projects(self)
+            for _, project in self.all_projects()
             for name in (project.headers.auth_token, project.headers.contact_id)
         )
 

@@ -1,14 +1,10 @@
-"""All projects of a configuration, across its clients."""
+"""The key of a project across all clients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sipbridge.config.problems import KeyPath
-
-if TYPE_CHECKING:
-    from sipbridge.config.models import Config, ProjectConfig
 
 
 class ProjectKey(NamedTuple):
@@ -21,10 +17,3 @@ class ProjectKey(NamedTuple):
     def path(self) -> KeyPath:
         """The key path of the project in the file."""
         return ("clients", self.client, "projects", self.project)
-
-
-def all_projects(config: Config) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
-    """Yield all projects, in the order of the file."""
-    for client_id, client in config.clients.items():
-        for project_id, project in client.projects.items():
-            yield ProjectKey(client_id, project_id), project

@@ -5,21 +5,20 @@ from __future__ import annotations
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.handoff import InviteDestination
 from sipbridge.config.models import Config, ProjectConfig
-from sipbridge.config.projects import all_projects
 
 _PER_LEG = 2  # RTP and RTCP, a socket and a port each
 
 
 def ports_per_call(config: Config) -> int:
     """Return the number of UDP ports that one call needs at most."""
-    return max(_PER_LEG * _legs(project) for _, project in all_projects(config))
+    return max(_PER_LEG * _legs(project) for _, project in config.all_projects())
 
 
 def descriptors_per_call(config: Config) -> int:
     """Return the number of file descriptors that one call needs at most."""
     return max(
         _PER_LEG * _legs(project) + isinstance(project.agent, WebsocketAgentConfig)
-        for _, project in all_projects(config)
+        for _, project in config.all_projects()
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from aiohttp import web
 
 from sipbridge.calls.ports import CallDirectory
-from sipbridge.config import Config, all_projects, is_loopback, matches_any
+from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
 from sipbridge.rate_limit import RateLimiter
 from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
@@ -119,7 +119,7 @@ class Authenticator:
         return self._requests
 
     def _belongs_to_a_project(self, key: str) -> bool:
-        return matches_any((known for _, project in all_projects(self._config()) for known in project.api_keys), key)
+        return matches_any((known for _, project in self._config().all_projects() for known in project.api_keys), key)
 
     def _hashed(self, *parts: str) -> str:
         """Hash with a secret of this process, so that no plain key is kept."""
