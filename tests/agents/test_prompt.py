@@ -50,13 +50,13 @@ async def test_without_a_recording_it_hands_off_at_once(leg: FakeLeg) -> None:
     assert (end.handoff.destination, end.handoff.reason) == (None, None)
 
 
-async def test_it_hangs_up_where_the_project_says_so(leg: FakeLeg, greeting: Path) -> None:
+async def test_it_hangs_up_if_the_project_says_so(leg: FakeLeg, greeting: Path) -> None:
     end = await (await _connect(leg, audio=greeting, then="hangup")).run(FakeLiveCall())
     assert end.handoff is None
     assert end.ending is PROMPT_ENDED
 
 
-async def test_it_has_finished_speaking_at_the_end_of_the_recording(greeting: Path) -> None:
+async def test_speaking_finishes_at_the_end_of_the_recording(greeting: Path) -> None:
     journal = Journal()
     let_go = journal.hold("caller.play greeting.wav")
     conversation = await _connect(FakeLeg(journal), audio=greeting)
@@ -70,7 +70,7 @@ async def test_it_has_finished_speaking_at_the_end_of_the_recording(greeting: Pa
 
 
 @pytest.mark.parametrize("error", [LegEnded("gone"), RuntimeError("no such clip")])
-async def test_a_recording_that_fails_is_passed_on_and_keeps_nobody_waiting(
+async def test_the_error_of_a_recording_is_raised_and_ends_the_wait_for_it(
     leg: FakeLeg, greeting: Path, error: Exception
 ) -> None:
     leg.playing = error
@@ -80,7 +80,7 @@ async def test_a_recording_that_fails_is_passed_on_and_keeps_nobody_waiting(
     await asyncio.wait_for(conversation.finish_speaking(), 1)
 
 
-async def test_cancelled_it_stops_its_recording(greeting: Path) -> None:
+async def test_cancelling_stops_the_recording(greeting: Path) -> None:
     journal = Journal()
     journal.hold("caller.play greeting.wav")
     conversation = await _connect(FakeLeg(journal), audio=greeting)

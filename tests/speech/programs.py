@@ -1,4 +1,4 @@
-"""Small programs in the place of a speech synthesiser: one Python expression or script each."""
+"""Small programs instead of a speech synthesiser: one Python expression or script each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def python(script: str, *arguments: object) -> tuple[str, ...]:
-    """A command that runs the script; `sys` and `os` are imported."""
-    # -I and -S: nothing of this installation is needed, and half the time to start is saved.
+    """Return a command that runs the script. `sys` and `os` are imported."""
+    # -I and -S: no installed package is needed, and the start takes half the time.
     return (sys.executable, "-I", "-S", "-c", f"import os, sys\n{script}", *map(str, arguments))
 
 
@@ -26,7 +26,7 @@ def wav(samples: bytes, *, rate: int = 8000) -> bytes:
 
 
 def voice(log: Path) -> tuple[str, ...]:
-    """A command that says as many samples as it reads bytes, and notes each of its runs in the file."""
+    """Return a command that writes one sample per byte read, and records each run in the file."""
     header = wav(b"\0\0")[:40]
     return python(
         f"""

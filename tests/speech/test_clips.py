@@ -3,7 +3,7 @@ from __future__ import annotations
 from sipbridge.speech.clips import RecentClips
 
 
-async def test_the_clip_that_was_not_used_for_longest_goes_first() -> None:
+async def test_the_least_recently_used_clip_is_unloaded_first() -> None:
     gone: list[str] = []
     clips = RecentClips(2, 0, gone.append)
     clips.add("a")
@@ -16,7 +16,7 @@ async def test_the_clip_that_was_not_used_for_longest_goes_first() -> None:
     assert gone == ["b", "a"]
 
 
-async def test_a_clip_that_may_still_be_about_to_be_played_stays() -> None:
+async def test_a_clip_that_may_still_be_played_is_kept() -> None:
     gone: list[str] = []
     clips = RecentClips(1, 60, gone.append)
     for name in ("a", "b", "c"):

@@ -24,7 +24,7 @@ if child:
 while True:
     time.sleep(60)
 """
-SECONDS = 2.0  # for what is meant to take too long; the script must be up by then
+SECONDS = 2.0  # the deadline of slow scripts; the script must be running by then
 
 
 def run(command: Sequence[str], text: bytes = b"", *, seconds: float = 30, max_bytes: int = 1_000_000) -> bytes:
@@ -32,7 +32,7 @@ def run(command: Sequence[str], text: bytes = b"", *, seconds: float = 30, max_b
 
 
 class Running:
-    """A command that runs in a thread, and the FIFO into which its processes say that they are there."""
+    """A command in a thread, and the FIFO through which its processes report that they run."""
 
     def __init__(self, done: Future[bytes], told: IO[str]) -> None:
         self._done = done
@@ -45,7 +45,7 @@ class Running:
         return str(failed.value)
 
     def is_gone(self) -> bool:
-        """Whether neither the program nor a child of it is left, not even to be reaped."""
+        """True if neither the program nor a child of it is left, not even as a zombie."""
         with self._told:
             return self._told.read() == "" and not Path(f"/proc/{self._pid}").exists()
 
@@ -62,7 +62,7 @@ def start(thread: ThreadPoolExecutor, fifo: Path, script: str, *, seconds: float
     return Running(done, fifo.open())
 
 
-def test_what_is_written_in_is_read_out() -> None:
+def test_standard_input_and_output_are_passed() -> None:
     text = "Grüße, naïve café\n".encode()
     assert run(python("sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])"), text) == text[::-1]
 
@@ -85,23 +85,23 @@ def test_only_the_end_of_long_standard_error_is_kept() -> None:
     assert failed.value.stderr.endswith("the end")
 
 
-def test_a_program_that_is_not_there_is_a_failure() -> None:
+def test_a_missing_program_is_a_failure() -> None:
     with pytest.raises(CommandFailed, match="cannot be started: No such file or directory"):
         run(["/no/such/program"])
 
 
-def test_a_file_that_is_no_program_is_a_failure(tmp_path: Path) -> None:
+def test_a_file_that_is_not_executable_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     with pytest.raises(CommandFailed, match="cannot be started: Permission denied"):
         run([str(tmp_path / "text")])
 
 
 @pytest.mark.parametrize("reading", ["os.close(0)", "pass", "sys.stdin.buffer.read(1)"])
-def test_a_program_need_not_read_what_it_is_given(reading: str) -> None:
+def test_a_program_need_not_read_its_input(reading: str) -> None:
     assert run(python(f"{reading}\nprint('done')"), b"x" * 500_000) == b"done\n"
 
 
-def test_as_much_output_as_is_allowed_is_taken() -> None:
+def test_output_up_to_the_limit_is_accepted() -> None:
     assert len(run(python("print('x' * 999)"), max_bytes=1000)) == 1000
 
 
@@ -112,7 +112,7 @@ def test_too_much_output_ends_the_program(thread: ThreadPoolExecutor, tmp_path: 
     assert running.is_gone()
 
 
-def test_when_time_is_up_the_program_and_its_children_are_killed(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
+def test_at_the_deadline_the_program_and_its_children_are_killed(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
     running = start(thread, tmp_path / "fifo", STAY, seconds=SECONDS)
     assert running.why_it_failed() == "took too long"
     assert running.is_gone()
@@ -121,17 +121,19 @@ def test_when_time_is_up_the_program_and_its_children_are_killed(thread: ThreadP
 @pytest.mark.parametrize(
     "end",
     [
-        "while not child:",  # the program ends, and its child holds on to the output
-        "os.close(1); os.close(2)\nwhile True:",  # the output ends, and the program stays
+        "while not child:",  # the program ends, and its child keeps the output open
+        "os.close(1); os.close(2)\nwhile True:",  # the output ends, and the program runs on
     ],
 )
-def test_so_they_are_where_only_the_half_of_it_has_ended(thread: ThreadPoolExecutor, tmp_path: Path, end: str) -> None:
+def test_at_the_deadline_what_remains_of_a_half_ended_program_is_killed(
+    thread: ThreadPoolExecutor, tmp_path: Path, end: str
+) -> None:
     running = start(thread, tmp_path / "fifo", STAY.replace("while True:", end), seconds=SECONDS)
     assert running.why_it_failed() == "took too long"
     assert running.is_gone()
 
 
-def test_a_program_whose_time_is_up_before_its_turn_is_not_started(tmp_path: Path) -> None:
+def test_a_program_is_not_started_after_its_deadline(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="took too long"):
         run(["touch", str(tmp_path / "started")], seconds=0)
     assert not (tmp_path / "started").exists()

@@ -41,7 +41,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def texts_made(runs: Path) -> list[int]:
-    """The lengths of the texts that the voice was given, one a run."""
+    """Return the lengths of the texts of the voice, one per run."""
     return [int(length) for length in runs.read_text().split()]
 
 
@@ -49,7 +49,7 @@ def make(shelf: Shelf, command: Sequence[str], **limits: float) -> CommandSpeake
     return CommandSpeaker(command, shelf.load, shelf.drop, limits=Limits(**limits))  # type: ignore[arg-type]  # two are whole numbers
 
 
-def test_it_is_a_speaker(shelf: Shelf) -> None:
+def test_it_implements_the_speaker_protocol(shelf: Shelf) -> None:
     speaker: Speaker = make(shelf, ["say"])
     assert speaker
 
@@ -62,7 +62,7 @@ async def test_a_text_becomes_a_clip_under_the_name_that_is_returned(shelf: Shel
     assert "two" not in name
 
 
-async def test_a_text_that_comes_again_is_not_made_again(shelf: Shelf, runs: Path) -> None:
+async def test_a_repeated_text_is_not_synthesised_again(shelf: Shelf, runs: Path) -> None:
     speaker = make(shelf, voice(runs))
     first = await speaker.prepare("one")
     assert await speaker.prepare("four") != first
@@ -70,14 +70,14 @@ async def test_a_text_that_comes_again_is_not_made_again(shelf: Shelf, runs: Pat
     assert texts_made(runs) == [4, 5]
 
 
-async def test_one_text_wanted_by_many_at_once_is_made_once(shelf: Shelf, runs: Path) -> None:
+async def test_concurrent_requests_for_one_text_share_a_synthesis(shelf: Shelf, runs: Path) -> None:
     speaker = make(shelf, voice(runs))
     names = await asyncio.gather(*(speaker.prepare("one") for _ in range(10)))
     assert names == [*shelf.clips] * 10
     assert texts_made(runs) == [4]
 
 
-async def test_who_goes_while_a_text_is_made_takes_it_from_nobody(shelf: Shelf, runs: Path) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_synthesis(shelf: Shelf, runs: Path) -> None:
     speaker = make(shelf, voice(runs))
     first, second = (asyncio.create_task(speaker.prepare("one")) for _ in range(2))
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_old_clips_are_unloaded(shelf: Shelf, runs: Path) -> None:
     assert [*shelf.clips] == [second]
 
 
-async def test_only_so_many_processes_run_at_once(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
+async def test_the_number_of_processes_is_limited(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
     alone = python(
         "os.mkdir(sys.argv[1]); os.rmdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])",
         tmp_path / "lock",
@@ -108,7 +108,7 @@ async def test_only_so_many_processes_run_at_once(shelf: Shelf, runs: Path, tmp_
     assert None not in await asyncio.gather(*(speaker.prepare(text) for text in ("a", "b", "c")))
 
 
-async def test_text_of_any_kind_can_be_said(shelf: Shelf, runs: Path) -> None:
+async def test_any_text_can_be_synthesised(shelf: Shelf, runs: Path) -> None:
     speaker = make(shelf, voice(runs))
     assert await speaker.prepare("\ud800 \0 'quoted' $(id) `id`") in shelf.clips
 
@@ -126,7 +126,7 @@ async def test_a_failure_is_one_warning_without_the_text(shelf: Shelf, caplog: p
 @pytest.mark.parametrize(
     "echo", ["sys.stdin.read()", "sys.stdin.read().upper()", "'cannot say ' + sys.stdin.read()[-15:]"]
 )
-async def test_a_complaint_that_repeats_the_text_is_not_shown(
+async def test_standard_error_that_repeats_the_text_is_not_logged(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, echo: str
 ) -> None:
     assert await make(shelf, python(f"sys.stderr.write({echo}); sys.exit(1)")).prepare(TEXT) is None
@@ -148,7 +148,7 @@ async def test_a_complaint_that_repeats_the_text_is_not_shown(
 async def test_every_failure_returns_none_and_logs_the_reason(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, command: Sequence[str], detail: str
 ) -> None:
-    # A start takes long on a busy machine: only the one that hangs is held to its time.
+    # A start takes long on a busy machine: only the program that hangs has a short limit.
     seconds = 0.3 if "sleep" in command[-1] else 10
     assert await make(shelf, command, output_bytes=100, seconds=seconds).prepare(TEXT) is None
     assert caplog.records[0].__dict__["detail"].startswith(detail)

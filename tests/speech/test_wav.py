@@ -26,21 +26,21 @@ def test_a_wav_is_read() -> None:
 @pytest.mark.parametrize(
     ("riff", "data"), [(0x7FFFF024, 0x7FFFF000), (0xFFFFFFFF, 0xFFFFFFFF), (0, 0), (36, 0), (0x80000023, 0x7FFFFFFF)]
 )
-def test_lengths_that_were_never_filled_in_are_found_out(riff: int, data: int) -> None:
+def test_lengths_that_were_never_filled_in_are_corrected(riff: int, data: int) -> None:
     assert read_speech(with_lengths(wav(SAMPLES), riff, data)).samples == SAMPLES
 
 
-def test_half_a_sample_at_the_end_is_left_out() -> None:
+def test_half_a_sample_at_the_end_is_dropped() -> None:
     assert read_speech(wav(SAMPLES)[:-1]).samples == SAMPLES[:-2]
 
 
-def test_what_stands_around_the_samples_is_passed_over() -> None:
+def test_other_chunks_are_skipped() -> None:
     made, note = wav(SAMPLES), b"LIST" + struct.pack("<I", 3) + b"abc\0"
     assert read_speech(made[:36] + note + made[36:] + note).samples == SAMPLES
 
 
-def test_several_wavs_one_after_another_are_one() -> None:
-    """As piper writes for several lines of text."""
+def test_a_sequence_of_wavs_is_joined() -> None:
+    """The output of piper for several lines of text."""
     assert read_speech(wav(SAMPLES) + wav(SAMPLES[:4]) + wav(SAMPLES)).samples == SAMPLES + SAMPLES[:4] + SAMPLES
 
 
@@ -52,12 +52,12 @@ def test_several_wavs_of_different_rates_are_refused() -> None:
 @pytest.mark.parametrize(
     "output", [b"", b"RIFF", b"Usage: say [OPTION]...\n" * 10, wav(SAMPLES)[:30], wav(b""), wav(SAMPLES, rate=4000)]
 )
-def test_what_cannot_be_played_is_refused_with_the_reason(output: bytes) -> None:
+def test_unplayable_output_is_refused_with_the_reason(output: bytes) -> None:
     with pytest.raises(ValueError, match=r"^wrote "):
         read_speech(output)
 
 
-def test_broken_headers_never_fail_in_another_way() -> None:
+def test_broken_headers_raise_only_value_errors() -> None:
     dice = random.Random(7)  # noqa: S311 (no secret)
     for _ in range(500):
         broken = bytearray(wav(SAMPLES) + wav(SAMPLES))

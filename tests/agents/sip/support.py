@@ -1,4 +1,4 @@
-"""A caller, a SIP agent's legs one after another, and the agent's project."""
+"""A caller, the legs of a SIP agent, and the agent's project."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Scene:
         self.agent = SipAgent(SipAgentConfig.model_validate(settings), self.line, HANDOFF)
 
     async def leg(self, number: int = 1) -> FakeLeg:
-        """The agent's leg of that number, once it was dialled."""
+        """Return the agent's leg of that number once it was dialled."""
         await self.journal.until(f"agent{number}.dialled")
         return self.line.legs[number - 1]
 
 
 async def soon(awaited: Awaitable[object]) -> None:
-    """Fail rather than wait for ever."""
+    """Fail instead of waiting forever."""
     await asyncio.wait_for(awaited, 5)
 
 

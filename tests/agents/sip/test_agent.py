@@ -31,7 +31,7 @@ async def test_the_caller_hears_ringing_then_is_joined_to_the_agent() -> None:
     assert scene.caller.joined is leg
 
 
-async def test_the_invite_says_who_calls() -> None:
+async def test_the_invite_has_the_callers_number() -> None:
     scene = Scene(headers={"X-Lang": "de"}, transport="tcp")
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     (await scene.leg()).far_end_answers()
@@ -56,7 +56,7 @@ async def test_early_media_is_heard_before_the_answer() -> None:
     assert scene.journal.only("caller") == ["caller.ring", "caller.join", "caller.early_media"]
 
 
-async def test_audio_that_comes_with_the_answer_is_no_early_media() -> None:
+async def test_audio_with_the_answer_is_not_early_media() -> None:
     scene = Scene()
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()
@@ -66,7 +66,7 @@ async def test_audio_that_comes_with_the_answer_is_no_early_media() -> None:
     assert scene.journal.only("caller") == ["caller.ring", "caller.join"]
 
 
-async def test_an_agent_that_hangs_up_as_soon_as_it_answered_was_reached() -> None:
+async def test_an_agent_that_hangs_up_with_a_handoff_after_its_answer_was_reached() -> None:
     # Its BYE may hand off.
     scene = Scene()
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
@@ -90,7 +90,7 @@ async def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached() -> N
 # ------------------------------------------------------------ not reached
 
 
-async def test_the_next_one_is_tried_where_one_refuses() -> None:
+async def test_the_next_uri_is_tried_after_a_failure_response() -> None:
     scene = Scene(uri=[FIRST, SECOND])
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     (await scene.leg(1)).far_end_refuses(486)
@@ -100,7 +100,7 @@ async def test_the_next_one_is_tried_where_one_refuses() -> None:
     assert scene.caller.joined is scene.line.legs[1]
 
 
-async def test_the_next_one_is_tried_where_no_invite_could_be_sent() -> None:
+async def test_the_next_uri_is_tried_if_no_invite_could_be_sent() -> None:
     scene = Scene(uri=[FIRST, SECOND])
     scene.line.failing[FIRST] = DialFailed(500, "no route")
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
@@ -110,7 +110,7 @@ async def test_the_next_one_is_tried_where_no_invite_could_be_sent() -> None:
     assert scene.caller.joined is scene.line.legs[0]
 
 
-async def test_the_next_one_is_tried_where_one_does_not_answer_and_nobody_waits_for_its_end() -> None:
+async def test_the_next_uri_is_tried_at_the_timeout_without_waiting_for_the_end_of_the_leg() -> None:
     scene = Scene(uri=[FIRST, SECOND], answer_timeout_seconds=0.05)
     ending = scene.journal.hold("agent1.hang_up")
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
@@ -123,7 +123,7 @@ async def test_the_next_one_is_tried_where_one_does_not_answer_and_nobody_waits_
     await _until_hung_up(first)
 
 
-async def test_the_early_media_of_one_that_fails_is_not_heard_on() -> None:
+async def test_the_early_media_of_a_failed_attempt_ends() -> None:
     scene = Scene(uri=[FIRST, SECOND])
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     first = await scene.leg(1)
@@ -137,7 +137,7 @@ async def test_the_early_media_of_one_that_fails_is_not_heard_on() -> None:
     assert scene.caller.joined is scene.line.legs[1]
 
 
-async def test_one_that_goes_while_its_early_media_is_joined_has_failed() -> None:
+async def test_an_attempt_that_ends_while_early_media_is_joined_fails() -> None:
     scene = Scene(uri=[FIRST, SECOND])
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     first = await scene.leg(1)
@@ -150,7 +150,7 @@ async def test_one_that_goes_while_its_early_media_is_joined_has_failed() -> Non
     await connecting
 
 
-async def test_one_that_cannot_be_joined_has_failed() -> None:
+async def test_an_attempt_that_cannot_be_joined_fails() -> None:
     scene = Scene()
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()
@@ -174,7 +174,7 @@ async def test_the_error_of_an_unreachable_agent_names_no_number(uris: list[str]
     assert "one@" not in message
 
 
-async def test_a_time_out_counts_as_408() -> None:
+async def test_a_timeout_counts_as_408() -> None:
     scene = Scene(answer_timeout_seconds=0.01)
     with pytest.raises(AgentUnavailable, match="SIP 408"):
         await scene.agent.connect(IDENTITY, scene.caller)
@@ -189,7 +189,7 @@ async def _connect_while_there(scene: Scene) -> None:
         await scene.agent.connect(IDENTITY, scene.caller)
 
 
-async def test_a_caller_who_goes_at_once_is_dialled_for_no_more() -> None:
+async def test_no_agent_is_dialled_after_the_caller_hangs_up() -> None:
     scene = Scene()
     scene.journal.hold("caller.ring")
     connecting = asyncio.create_task(_connect_while_there(scene))
@@ -208,7 +208,7 @@ async def test_a_caller_who_goes_at_once_is_dialled_for_no_more() -> None:
         (FakeLeg.far_end_offers_audio, "caller.early_media"),
     ],
 )
-async def test_no_agent_is_left_behind_by_a_caller_who_goes_while_they_are_joined(
+async def test_the_agent_is_released_if_the_caller_hangs_up_during_the_join(
     does: Callable[[FakeLeg], None], step: str
 ) -> None:
     scene = Scene()
@@ -223,7 +223,7 @@ async def test_no_agent_is_left_behind_by_a_caller_who_goes_while_they_are_joine
     await _until_hung_up(leg)
 
 
-async def test_an_unanswered_agent_is_let_go_when_the_caller_goes() -> None:
+async def test_an_unanswered_agent_is_released_when_the_caller_hangs_up() -> None:
     scene = Scene()
     connecting = asyncio.create_task(_connect_while_there(scene))
     leg = await scene.leg()
@@ -234,11 +234,11 @@ async def test_an_unanswered_agent_is_let_go_when_the_caller_goes() -> None:
     assert leg.hang_ups == [200]
 
 
-async def test_an_answer_that_cannot_be_used_is_none() -> None:
+async def test_an_unusable_answer_fails_the_attempt() -> None:
     scene = Scene(uri=["sip:bot@127.0.0.1:5090", "sip:spare@127.0.0.1:5091"])
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     first = await scene.leg()
-    # PJSUA takes the 2xx and hangs up, for the codec in it was not offered.
+    # PJSUA accepts the 2xx and hangs up, because its codec was not offered.
     first.far_end_answers()
     first.stack_hangs_up(415)
     second = await scene.leg(2)
@@ -246,7 +246,7 @@ async def test_an_answer_that_cannot_be_used_is_none() -> None:
     await soon(connecting)
 
 
-async def test_a_refer_of_an_agent_that_does_not_answer_is_told_so() -> None:
+async def test_a_refer_before_a_failed_answer_gets_its_notify() -> None:
     scene = Scene()
     connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
     leg = await scene.leg()

@@ -16,13 +16,13 @@ from tests.store.records import make_handoff
 
 
 class Talk(Scene):
-    """An agent that was reached, and a caller who is to talk to it."""
+    """A connected agent and its caller."""
 
     agent_leg: FakeLeg
     conversation: SipConversation
 
     async def begin(self) -> asyncio.Task[ConversationEnd]:
-        """Reach it, and let it run; returns what `run` will."""
+        """Connect to the agent and run the conversation. Return the task of `run`."""
         await self.reach()
         self.call = FakeLiveCall()
         running = asyncio.create_task(self.conversation.run(self.call))
@@ -63,7 +63,7 @@ async def test_a_bye_with_handoff_headers_hands_off() -> None:
 @pytest.mark.parametrize(
     "headers", [{"X-Handoff-P10": "1"}, {"X-Handoff-Data": "{"}, {"X-Handoff-Reason": "x" * 100_000}]
 )
-async def test_a_bye_that_cannot_be_read_still_gets_the_caller_a_human(headers: dict[str, str]) -> None:
+async def test_an_unreadable_bye_still_hands_the_caller_off(headers: dict[str, str]) -> None:
     talk = Talk()
     running = await talk.begin()
     talk.agent_leg.far_end_hangs_up(headers)
@@ -79,7 +79,9 @@ async def test_an_agent_that_hangs_up_without_sending_audio_is_lost() -> None:
         await running
 
 
-async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_stayed_without_sending_audio_may_end_the_conversation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
     talk = Talk()
     running = await talk.begin()
@@ -96,14 +98,14 @@ async def test_an_agent_that_could_never_send_audio_is_lost_after_any_time(monke
         await running
 
 
-async def test_an_agent_that_could_never_speak_may_ask_for_a_human() -> None:
+async def test_an_agent_that_could_never_send_audio_may_hand_off() -> None:
     talk = Talk()
     running = await talk.begin()
     talk.agent_leg.far_end_hangs_up({"X-Handoff-Reason": "asked"}, heard=False, audio_due=False)
     assert await running == ConversationEnd(HandoffRequest(reason="asked"))
 
 
-async def test_an_agent_that_hangs_up_after_a_refer_that_is_not_served_is_not_lost() -> None:
+async def test_an_agent_that_hangs_up_after_a_refused_refer_is_not_lost() -> None:
     talk = Talk()
     running = await talk.begin()
     assert talk.agent_leg.refer_handler is not None
@@ -123,7 +125,7 @@ async def test_an_agent_whose_leg_fails_is_lost(status: int) -> None:
     assert talk.caller.joined is None
 
 
-async def test_a_leg_that_ended_and_not_by_the_agent_is_lost_too() -> None:
+async def test_an_agent_whose_leg_was_ended_by_us_is_lost() -> None:
     talk = Talk()
     running = await talk.begin()
     await talk.agent_leg.hang_up()
@@ -131,7 +133,7 @@ async def test_a_leg_that_ended_and_not_by_the_agent_is_lost_too() -> None:
         await running
 
 
-async def test_an_agent_that_hung_up_before_it_began_is_heard() -> None:
+async def test_the_bye_of_an_agent_before_the_conversation_counts() -> None:
     talk = Talk()
     await talk.reach()
     talk.agent_leg.far_end_hangs_up({"X-Handoff-Reason": "asked"})
@@ -139,7 +141,7 @@ async def test_an_agent_that_hung_up_before_it_began_is_heard() -> None:
     assert end == ConversationEnd(HandoffRequest(reason="asked"))
 
 
-async def test_cancelled_the_two_no_longer_hear_each_other() -> None:
+async def test_cancelling_separates_the_two_legs() -> None:
     talk = Talk()
     running = await talk.begin()
     assert talk.caller.joined is talk.agent_leg
@@ -150,14 +152,14 @@ async def test_cancelled_the_two_no_longer_hear_each_other() -> None:
 # ------------------------------------------------------------ silence
 
 
-async def test_an_agent_that_sends_nothing_is_lost() -> None:
+async def test_an_agent_that_never_sends_rtp_is_lost() -> None:
     talk = Talk(silence_timeout_seconds=0.05)
     running = await talk.begin()
     with pytest.raises(AgentLost, match="silent"):
         await running
 
 
-async def test_an_agent_that_sends_nothing_any_more_is_lost() -> None:
+async def test_an_agent_that_stops_sending_rtp_is_lost() -> None:
     talk = Talk(silence_timeout_seconds=0.1)
     running = await talk.begin()
     began = asyncio.get_running_loop().time()
@@ -168,7 +170,7 @@ async def test_an_agent_that_sends_nothing_any_more_is_lost() -> None:
 
 
 async def _looked_at(leg: FakeLeg, times: int, *, packets: list[int | None]) -> None:
-    """Return when the leg was asked for its packets that often; it says these, then the last of them."""
+    """Return when `packets_received` was called that often. It returns these values, then the last one."""
     enough = asyncio.Event()
     asked = 0
 
@@ -183,7 +185,7 @@ async def _looked_at(leg: FakeLeg, times: int, *, packets: list[int | None]) -> 
     await soon(enough.wait())
 
 
-async def test_an_agent_that_sends_is_not_lost() -> None:
+async def test_an_agent_that_sends_rtp_is_not_lost() -> None:
     talk = Talk(silence_timeout_seconds=0.1)
     running = await talk.begin()
     await _looked_at(talk.agent_leg, 8, packets=list(range(1, 9)))
@@ -199,7 +201,7 @@ async def test_an_agent_on_hold_may_be_silent() -> None:
     await _cancelled(running)
 
 
-async def test_where_silence_does_not_matter_nobody_looks() -> None:
+async def test_without_a_silence_timeout_rtp_is_not_watched() -> None:
     talk = Talk(silence_timeout_seconds=None)
 
     async def unwanted() -> int | None:
@@ -211,7 +213,7 @@ async def test_where_silence_does_not_matter_nobody_looks() -> None:
     assert (await running).handoff is None
 
 
-async def test_an_agent_that_goes_while_it_is_looked_at_ends_as_it_went() -> None:
+async def test_the_bye_of_an_agent_counts_while_its_rtp_is_checked() -> None:
     talk = Talk(silence_timeout_seconds=0.05)
 
     async def goes() -> int | None:
@@ -226,7 +228,7 @@ async def test_an_agent_that_goes_while_it_is_looked_at_ends_as_it_went() -> Non
 # ------------------------------------------------------------ keys
 
 
-async def test_keys_go_both_ways() -> None:
+async def test_dtmf_digits_are_relayed_in_both_directions() -> None:
     talk = Talk()
     running = await talk.begin()
     for digit in "42#":
@@ -243,7 +245,7 @@ async def test_keys_go_both_ways() -> None:
 # ------------------------------------------------------------ a handoff while it stays
 
 
-async def test_a_refer_hands_off_and_the_agent_hears_of_it_before_its_bye() -> None:
+async def test_a_refer_hands_off_and_its_notify_precedes_the_bye() -> None:
     talk = Talk()
     running = await talk.begin()
     assert talk.agent_leg.far_end_refers("<sip:sales@h?X-Handoff-Reason=asked>") == 202
@@ -267,7 +269,7 @@ async def test_a_refer_before_the_caller_is_answered_is_not_lost() -> None:
     await _cancelled(running)
 
 
-async def test_an_agent_that_leaves_after_its_202_is_notified_all_the_same() -> None:
+async def test_an_agent_that_leaves_after_its_202_is_still_notified() -> None:
     talk = Talk()
     running = await talk.begin()
     assert talk.agent_leg.far_end_refers("<sip:sales@h>") == 202
@@ -292,7 +294,7 @@ async def test_closing_hangs_up_once() -> None:
     assert talk.agent_leg.notified == []
 
 
-async def test_closing_does_not_wait_long_for_an_agent_that_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_does_not_wait_long_for_an_unresponsive_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.agents.sip.conversation.CLOSE_SECONDS", 0.01)
     talk = Talk()
     await talk.reach()

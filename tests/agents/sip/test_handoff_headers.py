@@ -23,7 +23,7 @@ def _bye(**headers: str) -> HandoffRequest:
 # ------------------------------------------------------------ REFER
 
 
-def test_a_user_part_that_names_a_destination_is_one_wherever_it_points() -> None:
+def test_a_user_part_that_names_a_destination_selects_it_on_any_host() -> None:
     assert _refer("<sip:sales@anywhere.example.net>") == HandoffRequest(destination="sales")
     assert _refer("<sip:%C3%9Cber%20uns@h>") == HandoffRequest(destination="Über uns")
 
@@ -33,7 +33,7 @@ def test_any_other_uri_is_a_route(uri: str) -> None:
     assert _refer(f"<{uri}?X-Handoff-Reason=asked>") == HandoffRequest(route=uri, reason="asked")
 
 
-def test_the_uris_headers_say_why_and_with_what() -> None:
+def test_the_headers_of_the_uri_fill_the_request() -> None:
     request = _refer(
         "<sip:sales@h?X-Handoff-Reason=asked%20for%20it&X-Handoff-P4=100%25&X-Handoff-Data-Order-Id=7"
         "&X-Foo-ID=bar&Subject=hello&X-Handoff-Data=%7B%22n%22%3A1%7D>"
@@ -47,7 +47,7 @@ def test_the_uris_headers_say_why_and_with_what() -> None:
     )
 
 
-def test_headers_beside_the_refer_win_and_are_taken_as_they_are() -> None:
+def test_headers_of_the_refer_override_the_uri_and_are_not_decoded() -> None:
     request = _refer(
         "<sip:sales@h?x-handoff-reason=uri&X-Handoff-P4=uri&X-Handoff-P5=uri>",
         X_Handoff_Reason="100%25",
@@ -57,7 +57,7 @@ def test_headers_beside_the_refer_win_and_are_taken_as_they_are() -> None:
     assert request == HandoffRequest(destination="sales", reason="100%25", parameters={"p4": "refer", "p5": "uri"})
 
 
-def test_a_header_that_names_the_destination_wins_over_the_uri() -> None:
+def test_a_destination_header_overrides_the_uri() -> None:
     assert _refer("<sip:sales@h>", X_Handoff_Destination="care").destination == "care"
     request = _refer("<sip:sales@h>", X_Handoff_Route="sip:+15550199@127.0.0.1")
     assert (request.destination, request.route) == ("sales", "sip:+15550199@127.0.0.1")
@@ -88,20 +88,20 @@ def test_a_header_that_names_the_destination_wins_over_the_uri() -> None:
         ("<sip:care%@h>", "Refer-To"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name_and_not_quoted(refer_to: str, says: str) -> None:
+def test_the_error_of_an_unreadable_header_names_it_without_its_value(refer_to: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         _refer(refer_to)
     assert "secret" not in str(caught.value).lower().replace("x-foo.secret", "")
     assert len(str(caught.value)) < 300
 
 
-def test_json_nested_past_all_measure_is_refused() -> None:
+def test_json_that_is_nested_too_deeply_is_refused() -> None:
     for depth in (500, 1_000, 1_020, 100_000):
         text = '{"a":' * depth + "1" + "}" * depth
         try:
             _bye(X_Handoff_Data=text)
         except ValueError as error:
-            assert "X-Handoff-Data" in str(error)  # noqa: PT017 (some depths are read)
+            assert "X-Handoff-Data" in str(error)  # noqa: PT017 (some depths are valid)
 
 
 # ------------------------------------------------------------ BYE
@@ -117,11 +117,11 @@ def test_json_nested_past_all_measure_is_refused() -> None:
         ({"X-HANDOFF-P4": "1"}, True),
     ],
 )
-def test_a_bye_hands_off_where_it_has_a_handoff_header(headers: dict[str, str], asks: bool) -> None:  # noqa: FBT001
+def test_a_bye_hands_off_if_it_has_a_handoff_header(headers: dict[str, str], asks: bool) -> None:  # noqa: FBT001
     assert asks_for_handoff(headers) is asks
 
 
-def test_a_bye_says_all_that_a_refer_can() -> None:
+def test_a_bye_carries_every_field_of_a_refer() -> None:
     request = _bye(
         X_Handoff_Destination="sales",
         X_Handoff_Reason="asked",
@@ -146,18 +146,18 @@ def test_a_bye_says_all_that_a_refer_can() -> None:
     )
 
 
-def test_an_empty_header_says_nothing() -> None:
+def test_an_empty_header_is_as_if_missing() -> None:
     empty = dict.fromkeys(("Destination", "Reason", "Utterance", "Shared_Id", "Route", "Data"), "")
     assert _bye(**{f"X_Handoff_{name}": text for name, text in empty.items()}) == HandoffRequest()
 
 
 @pytest.mark.parametrize("name", ["Reason", "P4", "Data", "Data_Key"])
-def test_what_is_no_text_is_refused(name: str) -> None:
+def test_a_value_that_is_not_text_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="X-Handoff-"):
         _bye(**{f"X_Handoff_{name}": "\udcff"})
 
 
-def test_garbage_is_read_or_refused_and_nothing_else() -> None:
+def test_garbage_is_either_read_or_refused() -> None:
     names = ["Destination", "Reason", "P4", "P10", "P", "P4x", "Data", "Data-", "Data-A", "Data-A.B", "Route", "", "-"]
     pieces = [
         "a",
@@ -178,7 +178,7 @@ def test_garbage_is_read_or_refused_and_nothing_else() -> None:
         "NaN",
         "\\u0000",
     ]
-    dice = random.Random(20_260_102)  # noqa: S311 (garbage that is the same each time)
+    dice = random.Random(20_260_102)  # noqa: S311 (the same garbage each time)
     read = 0
     for _ in range(5_000):
         headers = {

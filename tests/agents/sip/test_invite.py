@@ -23,11 +23,11 @@ def _headers(passed: Mapping[str, str], configured: Mapping[str, str] | None = N
     return invite_headers(replace(IDENTITY, headers=passed), configured or {})
 
 
-def test_the_agent_is_told_who_calls_whom_and_for_which_contact() -> None:
+def test_the_headers_identify_the_call_and_its_contact() -> None:
     assert _headers({}) == OURS
 
 
-def test_passed_headers_are_passed_and_configured_ones_win() -> None:
+def test_configured_headers_override_passed_ones() -> None:
     headers = _headers({"X-Lang": "en", "x-queue": "caller's"}, {"X-Queue": "ours", "Authorization": "Bearer t"})
     assert headers == {"X-Lang": "en", "X-Queue": "ours", "Authorization": "Bearer t", **OURS}
 
@@ -38,11 +38,11 @@ def test_standard_headers_reach_the_agent_under_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["X-Sipbridge-Caller", "x-SIPBRIDGE-caller"])
-def test_a_caller_cannot_speak_in_our_name(name: str) -> None:
+def test_a_passed_header_does_not_override_ours(name: str) -> None:
     assert _headers({name: "+15550911"}) == OURS
 
 
-def test_nor_can_a_configuration() -> None:
+def test_a_configured_header_does_not_override_ours() -> None:
     assert _headers({}, {"x-sipbridge-call-id": "other"}) == OURS
 
 
@@ -52,12 +52,12 @@ def test_a_header_with_any_name_of_rfc_3261_is_passed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["X-", "X-A@B", "X-A B", "X-\u00c4", "X-A:B", "Subject", "X-A\r\nB", ""])
-def test_a_header_with_an_odd_name_is_left_out_and_only_it(name: str) -> None:
+def test_only_a_header_with_an_invalid_name_is_dropped(name: str) -> None:
     assert _headers({name: "1", "X-Lang": "en"}) == {"X-Lang": "en", **OURS}
 
 
 @pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\nb", "a\x00b", "a\x7f", "\udcff"])
-def test_a_value_that_could_break_its_line_is_left_out(value: str) -> None:
+def test_a_value_with_a_line_break_is_dropped(value: str) -> None:
     assert _headers({"X-Note": value, "X-Lang": "en"}) == {"X-Lang": "en", **OURS}
 
 
@@ -67,11 +67,11 @@ def test_a_line_has_at_most_8192_bytes() -> None:
     assert "X-Note" not in _headers({"X-Note": "ü" * 4_100})
 
 
-def test_a_message_stays_short_enough_to_be_sent() -> None:
+def test_the_passed_headers_leave_space_in_a_datagram() -> None:
     headers = _headers({f"X-Note-{place}": "a" * 8_000 for place in range(9)} | {"X-Lang": "en"})
     assert [name for name in headers if name not in OURS] == [*(f"X-Note-{place}" for place in range(6)), "X-Lang"]
 
 
-def test_a_caller_whose_number_would_break_its_line_is_not_named() -> None:
+def test_a_caller_number_with_a_line_break_is_dropped() -> None:
     headers = invite_headers(replace(IDENTITY, caller="+1\r\nEvil: 1", headers={}), {})
     assert headers == {name: value for name, value in OURS.items() if name != "X-Sipbridge-Caller"}

@@ -37,13 +37,13 @@ async def referrals(leg: FakeLeg) -> Referrals:
 
 
 async def _noted() -> None:
-    """Let the loop take in what was handed over to it."""
+    """Let the event loop run its pending callbacks."""
     done = asyncio.Event()
     asyncio.get_running_loop().call_soon(done.set)
     await done.wait()
 
 
-async def test_a_good_one_hands_off(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
+async def test_a_valid_refer_hands_off(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
     referrals.begin(call)
     assert leg.far_end_refers(SALES) == 202
     assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
@@ -63,7 +63,7 @@ async def test_a_good_one_hands_off(leg: FakeLeg, call: FakeLiveCall, referrals:
         ("", {}, None, 400, ["bad_refer"]),
     ],
 )
-async def test_a_bad_one_is_refused_and_noted(
+async def test_an_invalid_refer_is_rejected_and_noted(
     leg: FakeLeg,
     call: FakeLiveCall,
     referrals: Referrals,
@@ -83,7 +83,9 @@ async def test_a_bad_one_is_refused_and_noted(
     assert leg.notified == []
 
 
-async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLiveCall, referrals: Referrals) -> None:
+async def test_a_refer_is_decided_on_the_sip_thread_and_noted_on_the_event_loop(
+    call: FakeLiveCall, referrals: Referrals
+) -> None:
     referrals.begin(call)
     noted_by: list[int] = []
 
@@ -98,7 +100,7 @@ async def test_it_is_judged_on_another_thread_and_noted_on_the_loop(call: FakeLi
     assert noted_by == [threading.get_ident()]
 
 
-async def test_it_may_be_judged_when_the_loop_is_gone() -> None:
+async def test_a_refer_may_be_decided_after_the_event_loop_is_closed() -> None:
     async def make() -> Referrals:
         return Referrals(HANDOFF)
 
@@ -109,7 +111,7 @@ async def test_it_may_be_judged_when_the_loop_is_gone() -> None:
 # ------------------------------------------------------------ before the conversation
 
 
-async def test_one_that_comes_at_once_is_carried_out_when_the_conversation_begins(
+async def test_an_early_refer_is_carried_out_when_the_conversation_begins(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     assert leg.far_end_refers(SALES) == 202
@@ -121,12 +123,12 @@ async def test_one_that_comes_at_once_is_carried_out_when_the_conversation_begin
 
 
 @pytest.mark.usefixtures("referrals")
-async def test_one_that_comes_at_once_is_held_to_the_project_too(leg: FakeLeg) -> None:
+async def test_an_early_refer_must_be_allowed_by_the_project(leg: FakeLeg) -> None:
     assert leg.far_end_refers("<sip:elsewhere@evil.example.net>") == 403
     assert leg.far_end_refers(SALES) == 202
 
 
-async def test_a_bad_one_that_comes_at_once_is_noted_when_the_conversation_begins(
+async def test_an_invalid_early_refer_is_noted_when_the_conversation_begins(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     assert leg.far_end_refers("nonsense") == 400
@@ -143,7 +145,7 @@ async def test_a_bad_one_that_comes_at_once_is_noted_when_the_conversation_begin
         (HandoffConflict("already handed off"), (491, "Request Pending"), []),
     ],
 )
-async def test_one_that_comes_at_once_and_cannot_be_is_told_so(
+async def test_an_early_refer_that_fails_gets_its_notify(
     leg: FakeLeg,
     call: FakeLiveCall,
     referrals: Referrals,
@@ -160,7 +162,7 @@ async def test_one_that_comes_at_once_and_cannot_be_is_told_so(
     assert leg.notified == [told]
 
 
-async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
+async def test_a_second_refer_is_rejected_before_the_event_loop_has_the_first(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
@@ -172,9 +174,7 @@ async def test_a_second_is_refused_though_the_loop_has_not_heard_of_the_first(
     assert leg.notified == [(200, "OK")]
 
 
-async def test_after_one_that_could_not_be_another_may_follow(
-    leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
-) -> None:
+async def test_another_refer_may_follow_a_failed_one(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
     assert leg.far_end_refers(SALES) == 202
     call.refusing = HandoffInvalid("the transcript is too long")
     referrals.begin(call)
@@ -183,7 +183,7 @@ async def test_after_one_that_could_not_be_another_may_follow(
     assert call.requests == [(HandoffRequest(destination="sales", reason="asked"), "agent")]
 
 
-async def test_one_that_the_caller_did_not_wait_for_is_told_so(leg: FakeLeg, referrals: Referrals) -> None:
+async def test_a_refer_gets_487_if_the_caller_has_hung_up(leg: FakeLeg, referrals: Referrals) -> None:
     assert leg.far_end_refers(SALES) == 202
     referrals.finish(None)
     referrals.finish(None)
@@ -193,7 +193,7 @@ async def test_one_that_the_caller_did_not_wait_for_is_told_so(leg: FakeLeg, ref
 # ------------------------------------------------------------ what became of it
 
 
-async def test_one_that_somebody_was_quicker_than_is_told_so(
+async def test_a_refer_gets_491_if_another_request_was_first(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
@@ -214,7 +214,7 @@ async def test_one_that_somebody_was_quicker_than_is_told_so(
         ({"state": HandoffState.INITIATED}, (503, "Service Unavailable")),
     ],
 )
-async def test_the_agent_is_told_the_true_outcome_once(
+async def test_the_agent_is_notified_of_the_outcome_once(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals, handoff: dict[str, object], told: tuple[int, str]
 ) -> None:
     referrals.begin(call)
@@ -225,7 +225,7 @@ async def test_the_agent_is_told_the_true_outcome_once(
     assert leg.notified == [told]
 
 
-async def test_without_a_refer_nobody_is_notified(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
+async def test_without_a_refer_no_notify_is_sent(leg: FakeLeg, call: FakeLiveCall, referrals: Referrals) -> None:
     referrals.begin(call)
     referrals.finish(make_handoff())
     assert leg.notified == []

@@ -13,7 +13,7 @@ from .support import AgentServer, Site, agent_server, make_certificates
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop of the real program: transports differ."""
+    """Use the event loop of the real program: transports differ."""
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -24,7 +24,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SS
 
 @pytest.fixture
 async def nothing_unseen() -> AsyncIterator[None]:
-    """No error may end in the loop's hands."""
+    """Fail if an error reaches the exception handler of the event loop."""
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unseen.append(context))
     yield

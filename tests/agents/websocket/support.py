@@ -1,4 +1,4 @@
-"""The agent's end of the socket, played frame by frame, and a caller's call with it."""
+"""An agent's side of the socket, frame by frame, and a caller's call with it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ FRAME = b"\xff" * 160
 
 
 def identity(**headers: str) -> Identity:
-    """A caller; `X_Language="de"` is a header that was passed."""
+    """A caller; `X_Language="de"` is a passed header."""
     passed = {name.replace("_", "-"): value for name, value in headers.items()}
     return Identity(CALL_ID, "sip-id", "acme", "billing", "123456789", "987654321", "+15550100", "+19995550001", passed)
 
 
 class AgentSocket(WSListener):
-    """One socket as the agent has it; `closed` gives the code that came, `closing` is whether it closes in turn."""
+    """The agent's side of one socket. `closed` is the received close code; with `closing` it closes in response."""
 
     def __init__(self, request: WSUpgradeRequest, *, pongs: bool) -> None:
         self.request = request
@@ -70,7 +70,7 @@ class AgentSocket(WSListener):
             self.unread.put_nowait(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.PONG:
             self.pongs.append(frame.get_payload_as_bytes())
-            # Not one that was owed for an earlier ping.
+            # Not a delayed pong for an earlier ping.
             if not self.pongs[-1] and not self._pong.done():
                 self._pong.set_result(None)
         elif frame.msg_type == WSMsgType.CLOSE and self.closing:
@@ -83,13 +83,13 @@ class AgentSocket(WSListener):
             self.closed.set_result(1006)
 
     async def next(self, event: str) -> dict[str, Any]:
-        """The next message, which must be of this event."""
+        """Return the next message. It must have this event."""
         message: dict[str, Any] = orjson.loads(await self.unread.get())
         assert message["event"] == event
         return message
 
     async def begin(self) -> dict[str, Any]:
-        """See `connected` and `start`; returns the latter."""
+        """Receive `connected` and `start`. Return the latter."""
         await self.next("connected")
         start = await self.next("start")
         self.stream_sid = start["streamSid"]
@@ -108,25 +108,25 @@ class AgentSocket(WSListener):
         self.transport.send(WSMsgType.TEXT, orjson.dumps(message))
 
     async def settle(self) -> None:
-        """Return once all that was sent has been handled: a ping is answered in its turn."""
+        """Return once everything sent so far has been handled: the pong comes in order."""
         self._pong = asyncio.get_running_loop().create_future()
         self.transport.send_ping()
         await self._pong
 
     def hang_up(self, code: int | None = None) -> None:
-        """Close with a code; with none the TCP connection is reset."""
+        """Close with a code; without one, reset the TCP connection."""
         if code is None:
             self.transport.disconnect(graceful=False)
         else:
             self.transport.send_close(WSCloseCode(code))
 
     def hang_up_without_code(self) -> None:
-        """Send a close frame with no body (RFC 6455, 5.5.1)."""
+        """Send a close frame without a body (RFC 6455, 5.5.1)."""
         self.transport.send(WSMsgType.CLOSE, None)
 
 
 class AgentServer:
-    """Where the agent listens. `refusing` is an HTTP status for those who come."""
+    """The agent's server. `refusing` is the HTTP status of its responses to upgrades, None to accept them."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -142,13 +142,13 @@ class AgentServer:
         return f"{scheme}://{self.host}:{self.port}/agent?key=secret"
 
     async def attempted(self, times: int) -> None:
-        """Return once it was tried so many times to open a socket."""
+        """Return after this many attempts to open a socket."""
         while self.attempts < times:
             self._tried.clear()
             await self._tried.wait()
 
     async def accept(self) -> AgentSocket:
-        """The next socket that is opened."""
+        """Return the next socket that is opened."""
         return await self.sockets.get()
 
     def admit(self, request: WSUpgradeRequest) -> AgentSocket | WSUpgradeResponseWithListener:
@@ -164,7 +164,7 @@ class AgentServer:
 
 @asynccontextmanager
 async def agent_server(context: ssl.SSLContext | None = None, *, host: str = "localhost") -> AsyncIterator[AgentServer]:
-    """Listen on loopback. What waits in the kernel is kept small, so that a reader who stops is noticed."""
+    """Listen on loopback. The kernel's buffers are small, so that a stopped reader is noticed."""
     listening = AgentServer(f"[{host}]" if ":" in host else host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family)
@@ -194,13 +194,13 @@ class Site:
         return WebsocketAgent(WebsocketAgentConfig.model_validate(settings), Resolver(time.monotonic))
 
     async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
-        """Reach the agent, and leave the caller ringing."""
+        """Connect to the agent while the caller hears ringing."""
         conversation = await self.agent(**config).connect(identity(), self.leg)
         self._conversations.append((conversation, None))
         return conversation, await self.server.accept()
 
     async def talk(self, **config: object) -> tuple[Conversation, asyncio.Task[ConversationEnd], AgentSocket]:
-        """Reach the agent, and let it have its `start`."""
+        """Connect to the agent and start its stream."""
         conversation, agent_socket = await self.connect(**config)
         running = asyncio.ensure_future(conversation.run(self.call))
         self._conversations.append((conversation, running))
@@ -214,7 +214,7 @@ class Site:
         return self.leg.audio
 
     async def clean_up(self) -> None:
-        """Let every agent go, as a call does at its end."""
+        """Release every agent, as a call does at its end."""
         for conversation, running in self._conversations:
             if running is not None:
                 running.cancel()
@@ -224,7 +224,7 @@ class Site:
 
 
 def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make an authority and a certificate of it for `localhost`; returns the authority and what a server needs."""
+    """Make an authority and its certificate for `localhost`. Return the authority's file and a server's context."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S603, S607 (words of this file; found on PATH)

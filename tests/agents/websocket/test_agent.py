@@ -1,4 +1,4 @@
-"""Reaching the agent: what is sent to it, and how it fails."""
+"""Connecting to the agent: the upgrade request, and its failures."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .support import FRAME, Site, agent_server, identity
 
 async def test_the_caller_hears_ringing_and_the_agent_gets_the_configured_headers(site: Site) -> None:
     _, agent_socket = await site.connect(headers={"X-Token": "abc"})
-    assert site.leg._journal.steps == ["caller.ring"]  # noqa: SLF001 (nothing else tells)
+    assert site.leg._journal.steps == ["caller.ring"]  # noqa: SLF001 (not visible otherwise)
     assert agent_socket.request.path == b"/agent?key=secret"
     assert agent_socket.request.headers["X-Token"] == "abc"
     assert agent_socket.request.headers["Host"] == f"localhost:{site.server.port}"
 
 
 def twilios(url: str, token: str) -> str:
-    """The signature of a request without parameters, as Twilio's pages say (RFC 2104 written out)."""
+    """The signature of a request without parameters, as Twilio documents it (RFC 2104 written out)."""
     key = token.encode().ljust(64, b"\x00")
     inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in key) + url.encode()).digest()  # noqa: S324 (Twilio's choice)
     return base64.b64encode(hashlib.sha1(bytes(byte ^ 0x5C for byte in key) + inner).digest()).decode()  # noqa: S324
@@ -48,7 +48,7 @@ async def test_the_upgrade_is_signed_as_twilio_signs(site: Site, path: str) -> N
     assert request.headers.getall("X-Twilio-Signature") == [twilios(seen, "12345")]
 
 
-def test_a_signature_is_what_openssl_makes() -> None:
+def test_a_signature_equals_that_of_openssl() -> None:
     # printf %s wss://agent.example.com:8443/media?a=1 | openssl dgst -sha1 -hmac 12345 -binary | base64
     assert sign("wss://agent.example.com:8443/media?a=1", "12345") == "zv/WrJpVuLH0PNsq8XYDU7YIlX4="
 
@@ -113,7 +113,7 @@ async def test_a_certificate_for_another_name_is_refused(certificates: tuple[Pat
         assert server.attempts == 0
 
 
-async def test_a_ca_file_without_certificates_is_told_at_the_start(site: Site, tmp_path: Path) -> None:
+async def test_a_ca_file_without_certificates_fails_the_start(site: Site, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     with pytest.raises(StartupError, match=r"empty\.pem"):
         site.agent(url="wss://localhost/", ca_file=tmp_path / "empty.pem")
@@ -126,23 +126,23 @@ async def _fails(site: Site, **config: object) -> str:
     return str(caught.value)
 
 
-async def test_an_upgrade_that_is_refused_makes_the_agent_unavailable(site: Site) -> None:
+async def test_a_rejected_upgrade_makes_the_agent_unavailable(site: Site) -> None:
     site.server.refusing = 503
     assert (await _fails(site)).endswith("its response to the upgrade is 503")
 
 
-async def test_a_port_where_nobody_listens_makes_the_agent_unavailable(site: Site) -> None:
+async def test_a_closed_port_makes_the_agent_unavailable(site: Site) -> None:
     async with agent_server() as other:
         url = other.url()
     assert "refused" in await _fails(site, url=url)
 
 
-async def test_a_name_that_does_not_exist_makes_the_agent_unavailable(site: Site) -> None:
+async def test_an_unknown_host_makes_the_agent_unavailable(site: Site) -> None:
     assert (await _fails(site, url=f"ws://{'a' * 64}.example/?key=secret")).endswith("its name was not found")
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0-secret\r\n\r\n"])
-async def test_what_is_no_websocket_makes_the_agent_unavailable(site: Site, answer: bytes) -> None:
+async def test_a_server_without_websocket_makes_the_agent_unavailable(site: Site, answer: bytes) -> None:
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -152,7 +152,7 @@ async def test_what_is_no_websocket_makes_the_agent_unavailable(site: Site, answ
         await _fails(site, url=f"ws://localhost:{other.sockets[0].getsockname()[1]}/?key=secret")
 
 
-async def test_a_name_whose_lookup_hangs_counts_against_the_time_of_the_agent() -> None:
+async def test_a_slow_dns_lookup_counts_towards_the_connect_timeout() -> None:
     go = threading.Event()
 
     def hang(_name: str) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ async def test_a_name_whose_lookup_hangs_counts_against_the_time_of_the_agent() 
         await resolver.close()
 
 
-async def test_an_agent_that_does_not_answer_in_time_is_unavailable_and_its_socket_freed(site: Site) -> None:
+async def test_an_agent_that_does_not_respond_in_time_is_unavailable_and_its_socket_closed(site: Site) -> None:
     gone = asyncio.Event()
 
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,7 +183,7 @@ async def test_an_agent_that_does_not_answer_in_time_is_unavailable_and_its_sock
         await gone.wait()
 
 
-async def test_an_upgrade_that_comes_after_the_caller_has_gone_is_closed(site: Site) -> None:
+async def test_an_upgrade_after_the_caller_hung_up_is_closed(site: Site) -> None:
     asked, late = asyncio.Event(), asyncio.Event()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,14 +209,14 @@ async def test_an_upgrade_that_comes_after_the_caller_has_gone_is_closed(site: S
         assert await agent_socket.closed == 1000
 
 
-async def test_a_caller_who_has_gone_is_not_connected(site: Site) -> None:
+async def test_no_socket_is_opened_after_the_caller_hung_up(site: Site) -> None:
     site.leg.far_end_hangs_up()
     with pytest.raises(LegEnded):
         await site.connect()
     assert site.server.attempts == 0
 
 
-async def test_callers_of_one_agent_have_nothing_in_common(site: Site) -> None:
+async def test_callers_of_one_agent_share_no_state(site: Site) -> None:
     agent = site.agent()
     other = Site(site.server)
     runs = []

@@ -1,4 +1,4 @@
-"""What an agent's socket may take of the event loop."""
+"""The share of the event loop that an agent's socket may use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Pipe(asyncio.Transport):
 
 
 class Socket:
-    """A budget between the two, on a clock of its own."""
+    """A budget between a transport and a protocol, with its own clock."""
 
     def __init__(self) -> None:
         self.reader = Reader()
@@ -93,7 +93,7 @@ async def socket() -> Socket:
 
 @pytest.fixture
 async def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the pauses are; none is waited for."""
+    """The lengths of the pauses, without waiting."""
     asked: list[float] = []
     loop = asyncio.get_running_loop()
     later = loop.call_later
@@ -120,9 +120,7 @@ async def test_a_burst_is_read_at_once(socket: Socket) -> None:
     assert socket.pipe.reading
 
 
-async def test_beyond_its_share_reading_is_paused_until_the_time_is_made_up_for(
-    socket: Socket, pauses: list[float]
-) -> None:
+async def test_reading_pauses_beyond_the_share_until_the_budget_recovers(socket: Socket, pauses: list[float]) -> None:
     socket.read(BURST_SECONDS + 0.01)
     assert not socket.pipe.reading
     assert socket.budget.is_over
@@ -130,7 +128,7 @@ async def test_beyond_its_share_reading_is_paused_until_the_time_is_made_up_for(
     assert pauses == [pytest.approx(PAUSE_SECONDS + (0.01 + budget.READ_SECONDS) / SHARE)]
 
 
-async def test_reads_of_a_byte_are_no_cheaper_than_the_read(socket: Socket) -> None:
+async def test_the_cost_of_a_read_counts_for_a_single_byte_too(socket: Socket) -> None:
     reads = 0
     while socket.pipe.reading:
         socket.read(0)
@@ -138,11 +136,11 @@ async def test_reads_of_a_byte_are_no_cheaper_than_the_read(socket: Socket) -> N
     assert reads == pytest.approx(BURST_SECONDS / budget.READ_SECONDS, abs=2)
 
 
-async def test_a_read_is_short_whatever_memory_the_protocol_has(socket: Socket) -> None:
+async def test_a_read_is_short_for_any_buffer_of_the_protocol(socket: Socket) -> None:
     assert len(socket.budget.get_buffer(65_536)) == READ_BYTES
 
 
-async def test_what_comes_after_a_refusal_is_thrown_away(socket: Socket) -> None:
+async def test_data_after_a_fault_is_discarded(socket: Socket) -> None:
     socket.deaf = True
     memory = socket.budget.get_buffer(65_536)
     assert memory is socket.budget.get_buffer(65_536)
@@ -172,7 +170,7 @@ async def test_separate_bursts_are_not_a_flood(socket: Socket) -> None:
     assert socket.floods == 0
 
 
-async def test_a_lost_connection_reads_no_more(socket: Socket) -> None:
+async def test_a_lost_connection_is_not_resumed(socket: Socket) -> None:
     socket.read(BURST_SECONDS)
     socket.budget.connection_lost(None)
     assert socket.reader.lost

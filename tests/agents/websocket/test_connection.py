@@ -1,4 +1,4 @@
-"""Frames that are not simply one text message, and sockets that do not simply work."""
+"""Unusual frames and failing sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _say_in_pieces(agent: AgentSocket, pieces: int) -> None:
         agent.transport.send(kind, message[begin : begin + size], fin=begin + size >= len(message))
 
 
-async def test_a_fragmented_message_is_put_together(site: Site) -> None:
+async def test_a_fragmented_message_is_assembled(site: Site) -> None:
     agent = (await site.talk())[2]
     _say_in_pieces(agent, 5)
     assert (await agent.next("mark"))["mark"]["name"] == "pieces"
@@ -38,7 +38,7 @@ async def test_a_fragmented_message_is_put_together(site: Site) -> None:
     assert site.call.faults == []
 
 
-async def test_control_frames_may_come_between_fragments(site: Site) -> None:
+async def test_control_frames_are_handled_between_fragments(site: Site) -> None:
     agent = (await site.talk())[2]
     agent.transport.send(WSMsgType.TEXT, b'{"event":"mark","mark":{"name":"m"},', fin=False)
     await agent.settle()
@@ -47,7 +47,7 @@ async def test_control_frames_may_come_between_fragments(site: Site) -> None:
 
 
 @pytest.mark.parametrize("fragments", [1, 3])
-async def test_a_binary_message_is_counted_and_the_call_goes_on(site: Site, fragments: int) -> None:
+async def test_a_binary_message_is_a_fault_and_the_call_continues(site: Site, fragments: int) -> None:
     _, running, agent = await site.talk()
     for number in range(fragments):
         kind = WSMsgType.CONTINUATION if number else WSMsgType.BINARY
@@ -63,7 +63,7 @@ async def _comes_back_after(site: Site, agent: AgentSocket, code: int) -> None:
     assert site.call.faults[-1] == "reconnected"
 
 
-async def test_a_message_of_the_largest_size_is_taken(site: Site) -> None:
+async def test_a_message_of_the_largest_size_is_received(site: Site) -> None:
     agent = (await site.talk())[2]
     agent.transport.send(WSMsgType.TEXT, b" " * BIG)
     await agent.settle()
@@ -113,7 +113,7 @@ async def test_an_agent_that_does_not_answer_pings_loses_its_socket(
 
 
 async def _stop_reading(site: Site, agent: AgentSocket) -> int:
-    """Have the agent stop to read while the caller speaks on; returns how many frames it took to be noticed."""
+    """Have the agent stop reading while the caller speaks. Return after how many frames that was noted."""
     agent.transport.underlying_transport.pause_reading()
     for frames in range(10_000):
         if "not_reading" in site.call.faults:
@@ -124,7 +124,7 @@ async def _stop_reading(site: Site, agent: AgentSocket) -> int:
     raise AssertionError("nobody noticed")
 
 
-async def test_an_agent_that_stops_reading_is_noticed_once_and_misses_what_is_said(site: Site) -> None:
+async def test_an_agent_that_stops_reading_is_noted_once_and_its_audio_dropped(site: Site) -> None:
     agent = (await site.talk())[2]
     frames = await _stop_reading(site, agent)
     for _ in range(200):
@@ -140,7 +140,7 @@ async def test_an_agent_that_stops_reading_is_noticed_once_and_misses_what_is_sa
     assert after["timestamp"] == str(20 * (frames + 200))
 
 
-async def test_an_agent_that_stops_reading_is_noticed_over_tls_too(
+async def test_an_agent_that_stops_reading_is_noted_over_tls_too(
     certificates: tuple[Path, ssl.SSLContext],
 ) -> None:
     authority, context = certificates
@@ -156,7 +156,7 @@ async def test_an_agent_that_stops_reading_is_noticed_over_tls_too(
 
 
 class Unread(asyncio.Transport):
-    """A transport whose far end does not read."""
+    """A transport whose peer does not read."""
 
     def __init__(self, own: socket.socket) -> None:
         super().__init__({"socket": own})
@@ -174,7 +174,7 @@ class Unread(asyncio.Transport):
 
 
 class Pongs:
-    """As much of a WSTransport as pings need."""
+    """The part of a WSTransport that pings need."""
 
     is_close_frame_sent = False
     is_disconnected = True
@@ -200,7 +200,7 @@ class Ping:
         return self.payload
 
 
-async def test_of_the_pings_of_an_agent_that_does_not_read_the_last_is_answered_once_it_does() -> None:
+async def test_an_agent_that_resumes_reading_gets_one_pong_for_its_last_ping() -> None:
     with socket.socket() as own:
         pongs, one = Pongs(Unread(own)), connection.Connection()
         transport = cast(WSTransport, pongs)
@@ -234,7 +234,9 @@ async def test_a_flooding_agent_is_disconnected_after_its_fault(site: Site, monk
     await (await site.server.accept()).begin()
 
 
-async def test_an_agent_that_does_not_read_on_loses_its_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_does_not_resume_reading_loses_its_socket(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.05)
     agent = (await site.talk())[2]
     await _stop_reading(site, agent)
@@ -244,7 +246,7 @@ async def test_an_agent_that_does_not_read_on_loses_its_socket(site: Site, monke
     assert await agent.closed == 1006
 
 
-async def test_answers_to_an_agent_that_does_not_read_are_not_held_without_end(
+async def test_unsent_responses_to_an_agent_that_does_not_read_are_limited(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 32 * 1024)
@@ -256,7 +258,7 @@ async def test_answers_to_an_agent_that_does_not_read_are_not_held_without_end(
     assert site.call.faults == ["not_reading", "reconnected"]
 
 
-async def test_an_agent_that_does_not_finish_the_closing_loses_its_socket(
+async def test_an_agent_that_does_not_finish_the_close_handshake_loses_its_socket(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
@@ -266,7 +268,7 @@ async def test_an_agent_that_does_not_finish_the_closing_loses_its_socket(
     assert await agent.closed == 1006
 
 
-async def test_the_last_words_arrive_though_the_agent_speaks_on(site: Site) -> None:
+async def test_the_last_message_arrives_while_the_agent_is_sending(site: Site) -> None:
     _, running, agent = await site.talk()
     for _ in range(20):
         agent.speak(b"a" * 8000)
@@ -276,7 +278,7 @@ async def test_the_last_words_arrive_though_the_agent_speaks_on(site: Site) -> N
     assert await agent.closed == 1000
 
 
-async def test_a_fault_of_ours_ends_the_conversationwith_its_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_ends_the_conversation_with_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     _, running, agent = await site.talk()
 
     def break_down(_audio: bytes) -> int:

@@ -1,4 +1,4 @@
-"""How a conversation ends, survives the loss of its socket, and is let go."""
+"""The end of a conversation, the loss of its socket, and its cancellation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .support import FRAME, AgentSocket, Site
 
 
 class Delays:
-    """The waits before attempts to reconnect: noted, and taking no time."""
+    """The delays before reconnects: recorded, without waiting."""
 
     def __init__(self) -> None:
         self.waited: list[float] = []
@@ -58,7 +58,7 @@ async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: S
     assert site.server.attempts == 1
 
 
-async def test_an_agent_that_closes_while_it_rings_is_lost_at_the_answer(site: Site) -> None:
+async def test_an_agent_that_closes_during_ringing_is_lost_at_the_answer(site: Site) -> None:
     talking, agent = await site.connect()
     agent.hang_up(1000)
     await agent.closed
@@ -95,7 +95,7 @@ async def test_an_agent_that_closes_at_once_after_a_refused_handoff_is_not_lost(
     assert len(site.call.refusals) == 1
 
 
-async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(
+async def test_an_agent_that_stayed_without_sending_audio_may_end_the_conversation(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
@@ -104,7 +104,7 @@ async def test_an_agent_that_stayed_without_a_word_may_end_the_conversation(
     assert (await running).ending is AGENT_ENDED
 
 
-async def test_an_agent_that_comes_back_and_closes_at_once_is_lost(site: Site) -> None:
+async def test_an_agent_that_closes_at_once_after_a_reconnect_is_lost(site: Site) -> None:
     _, running, agent = await site.talk()
     agent.speak(FRAME)
     agent.hang_up()
@@ -123,9 +123,7 @@ async def _reconnected(site: Site) -> tuple[AgentSocket, dict[str, object]]:
 
 
 @pytest.mark.parametrize("code", [None, 1001, 1011, 1012, 4000])
-async def test_a_socket_that_ends_otherwise_is_opened_again_at_once(
-    site: Site, delays: Delays, code: int | None
-) -> None:
+async def test_a_dropped_socket_is_reopened_at_once(site: Site, delays: Delays, code: int | None) -> None:
     _, running, agent = await site.talk()
     agent.hang_up(code)
     await _reconnected(site)
@@ -149,7 +147,7 @@ async def test_a_new_socket_has_a_new_stream_numbered_from_the_beginning(site: S
     assert (message["media"]["chunk"], message["media"]["timestamp"]) == ("1", "0")
 
 
-async def test_what_was_queued_goes_on_playing_and_its_marks_are_forgotten(site: Site) -> None:
+async def test_queued_audio_plays_on_after_a_reconnect_without_its_marks(site: Site) -> None:
     _, _, agent = await site.talk()
     agent.speak(FRAME * 2)
     agent.say("mark", mark={"name": "of the old stream"})
@@ -172,13 +170,13 @@ async def test_what_was_queued_goes_on_playing_and_its_marks_are_forgotten(site:
 
 
 async def _lose_socket(site: Site, agent: AgentSocket) -> None:
-    """Have the agent go, and refuse to come back."""
+    """Drop the agent's socket and reject new ones."""
     site.server.refusing = 503
     agent.hang_up()
     await site.server.attempted(3)
 
 
-async def test_what_the_caller_does_while_the_socket_is_down_is_dropped(
+async def test_audio_and_digits_are_dropped_while_the_socket_is_down(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
@@ -201,7 +199,7 @@ async def test_a_digit_pressed_before_the_stream_begins_is_sent_with_it(site: Si
     running.cancel()
 
 
-async def test_a_message_with_the_old_stream_sid_is_of_a_wrong_stream(site: Site) -> None:
+async def test_a_message_with_the_old_stream_sid_names_a_wrong_stream(site: Site) -> None:
     _, _, agent = await site.talk()
     old = agent.stream_sid
     agent.hang_up(1012)
@@ -212,7 +210,7 @@ async def test_a_message_with_the_old_stream_sid_is_of_a_wrong_stream(site: Site
     assert site.call.faults == ["reconnected", "wrong_stream"]
 
 
-async def test_an_agent_that_does_not_come_back_is_lost_after_four_attempts(site: Site, delays: Delays) -> None:
+async def test_an_agent_is_lost_after_four_failed_reconnects(site: Site, delays: Delays) -> None:
     _, running, agent = await site.talk()
     site.server.refusing = 503
     agent.hang_up()
@@ -224,7 +222,7 @@ async def test_an_agent_that_does_not_come_back_is_lost_after_four_attempts(site
     assert site.call.faults == []
 
 
-async def test_a_socket_that_drops_again_soon_goes_on_with_the_series(site: Site, delays: Delays) -> None:
+async def test_a_socket_that_drops_again_soon_continues_the_series_of_delays(site: Site, delays: Delays) -> None:
     _, running, agent = await site.talk()
     for _ in range(4):
         agent.hang_up()
@@ -235,7 +233,7 @@ async def test_a_socket_that_drops_again_soon_goes_on_with_the_series(site: Site
     assert delays.waited == [0.0, 1.0, 2.0, 4.0]
 
 
-async def test_a_socket_that_held_for_a_while_starts_the_series_anew(
+async def test_a_socket_that_lasted_restarts_the_series_of_delays(
     site: Site, delays: Delays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "STEADY_SECONDS", 0.0)
@@ -247,7 +245,7 @@ async def test_a_socket_that_held_for_a_while_starts_the_series_anew(
     assert not running.done()
 
 
-async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: Site) -> None:
+async def test_a_socket_lost_during_ringing_is_reopened_at_the_answer(site: Site) -> None:
     talking, agent = await site.connect()
     agent.hang_up()
     await agent.closed
@@ -261,7 +259,7 @@ async def test_a_socket_lost_while_it_rings_is_opened_again_at_the_answer(site: 
 # ------------------------------------------------------------ silence
 
 
-async def test_an_agent_that_gives_no_sign_of_life_is_lost(site: Site) -> None:
+async def test_a_silent_agent_is_lost(site: Site) -> None:
     _, running, agent = await site.talk(silence_timeout_seconds=0.05)
     with pytest.raises(AgentLost, match="silent"):
         await running
@@ -271,7 +269,7 @@ async def test_an_agent_that_gives_no_sign_of_life_is_lost(site: Site) -> None:
 
 
 @pytest.mark.parametrize("event", ["clear", "an event of its own"])
-async def test_a_message_is_a_sign_of_life(site: Site, event: str) -> None:
+async def test_a_message_ends_the_silence(site: Site, event: str) -> None:
     loop = asyncio.get_running_loop()
     _, running, agent = await site.talk(silence_timeout_seconds=0.5)
     await asyncio.wait([running], timeout=0.1)
@@ -282,7 +280,7 @@ async def test_a_message_is_a_sign_of_life(site: Site, event: str) -> None:
     assert loop.time() - said_at >= 0.5
 
 
-async def test_what_cannot_be_used_is_no_sign_of_life(site: Site) -> None:
+async def test_an_unusable_message_does_not_end_the_silence(site: Site) -> None:
     _, running, agent = await site.talk(silence_timeout_seconds=0.1)
     while not running.done():
         agent.send({"event": "clear", "streamSid": "of another stream"})
@@ -291,7 +289,7 @@ async def test_what_cannot_be_used_is_no_sign_of_life(site: Site) -> None:
         await running
 
 
-async def test_an_agent_that_is_being_heard_is_not_silent(site: Site) -> None:
+async def test_an_agent_whose_audio_is_playing_is_not_silent(site: Site) -> None:
     loop = asyncio.get_running_loop()
     _, running, agent = await site.talk(silence_timeout_seconds=0.05)
     said_at = loop.time()
@@ -305,7 +303,7 @@ async def test_an_agent_that_is_being_heard_is_not_silent(site: Site) -> None:
     assert loop.time() - said_at >= 0.25
 
 
-async def test_what_is_queued_behind_a_hold_is_no_silence(site: Site) -> None:
+async def test_an_agent_with_audio_queued_during_a_hold_is_not_silent(site: Site) -> None:
     _, running, agent = await site.talk(silence_timeout_seconds=0.05)
     agent.speak(FRAME)
     await agent.settle()
@@ -325,7 +323,7 @@ async def test_without_a_silence_timeout_an_agent_may_be_silent(site: Site) -> N
 # ------------------------------------------------------------ it is let go
 
 
-async def test_an_agent_that_is_stopped_hears_so_and_the_audio_is_closed(site: Site) -> None:
+async def test_cancelling_sends_stop_and_closes_the_audio(site: Site) -> None:
     talking, running, agent = await site.talk()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -338,7 +336,7 @@ async def test_an_agent_that_is_stopped_hears_so_and_the_audio_is_closed(site: S
     await talking.close(None)
 
 
-async def test_an_agent_that_is_stopped_while_its_socket_is_down_is_let_go(
+async def test_cancelling_while_the_socket_is_down_releases_the_agent(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
@@ -358,7 +356,7 @@ async def test_a_conversation_that_never_ran_is_closed_without_a_stop(site: Site
     assert agent.unread.empty()
 
 
-async def test_a_caller_who_goes_before_the_audio_is_open_leaves_no_socket_behind(site: Site) -> None:
+async def test_the_socket_is_closed_if_the_caller_hangs_up_before_the_audio_is_open(site: Site) -> None:
     talking, agent = await site.connect()
     site.leg.far_end_hangs_up()
     with pytest.raises(LegEnded):
@@ -366,7 +364,7 @@ async def test_a_caller_who_goes_before_the_audio_is_open_leaves_no_socket_behin
     assert await agent.closed == 1000
 
 
-async def test_an_agent_has_finished_speaking_when_all_was_played(site: Site) -> None:
+async def test_speaking_finishes_when_all_audio_was_played(site: Site) -> None:
     talking, _, agent = await site.talk()
     agent.speak(FRAME * 2)
     await agent.settle()
@@ -378,6 +376,6 @@ async def test_an_agent_has_finished_speaking_when_all_was_played(site: Site) ->
     await finishing
 
 
-async def test_an_agent_that_never_spoke_has_finished_speaking(site: Site) -> None:
+async def test_an_agent_without_audio_has_finished_speaking(site: Site) -> None:
     talking, _ = await site.connect()
     await talking.finish_speaking()

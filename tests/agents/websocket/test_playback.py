@@ -29,14 +29,14 @@ def test_it_is_quiet_from_the_beginning(playback: Playback, clock: Clock) -> Non
     assert playback.quiet_seconds() == 3
 
 
-def test_it_is_quiet_from_the_last_sign_of_life(playback: Playback, clock: Clock) -> None:
+def test_it_is_quiet_since_the_last_activity(playback: Playback, clock: Clock) -> None:
     clock.now += 3
     playback.note_activity()
     clock.now += 2
     assert playback.quiet_seconds() == 2
 
 
-def test_it_is_quiet_from_when_the_last_of_what_was_said_is_heard(playback: Playback, clock: Clock) -> None:
+def test_it_is_quiet_since_its_last_audio_was_played(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
     playback.note_activity()
     playback.played = 8000
@@ -44,14 +44,14 @@ def test_it_is_quiet_from_when_the_last_of_what_was_said_is_heard(playback: Play
     assert playback.quiet_seconds() == 2
 
 
-def test_what_is_held_up_is_still_to_be_heard(playback: Playback, clock: Clock) -> None:
+def test_delayed_audio_is_still_to_be_played(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
     playback.note_activity()
     clock.now += 60
     assert playback.quiet_seconds() == -1
 
 
-def test_what_was_cleared_is_not_to_be_heard(playback: Playback, clock: Clock) -> None:
+def test_cleared_audio_is_not_to_be_played(playback: Playback, clock: Clock) -> None:
     playback.write(b"a" * 8000)
     playback.clear()
     playback.note_activity()
@@ -60,7 +60,7 @@ def test_what_was_cleared_is_not_to_be_heard(playback: Playback, clock: Clock) -
     assert playback.written == playback.played == 8000
 
 
-def test_what_does_not_fit_is_told_and_does_not_count(playback: Playback) -> None:
+def test_audio_beyond_the_queue_is_reported_and_does_not_count(playback: Playback) -> None:
     assert playback.write(b"a" * 16_000)
     assert not playback.write(b"a")
     assert playback.written == 16_000

@@ -1,4 +1,4 @@
-"""The examples of twilio.com/docs/voice/media-streams/websocket-messages, in their order of fields."""
+"""The examples of twilio.com/docs/voice/media-streams/websocket-messages, with their order of fields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _messages() -> StreamMessages:
 
 
 def _compact(example: str, messages: StreamMessages) -> bytes:
-    """An example as it travels: one line, with the stream's own sid."""
+    """Return an example as it is sent: one line, with the sid of the stream."""
     return json.dumps(json.loads(example.replace("MZX", messages.stream_sid)), separators=(",", ":")).encode()
 
 
@@ -103,7 +103,7 @@ def test_stop() -> None:
     assert messages.stop() == _compact(example, messages)
 
 
-def test_the_answer_to_a_handoff() -> None:
+def test_the_response_to_a_handoff() -> None:
     messages = _messages()
     assert json.loads(messages.handoff({"id": "1"})) == {
         "event": "handoff",
@@ -140,7 +140,7 @@ def test_all_calls_of_a_client_have_one_account_and_each_stream_its_own_sid() ->
     assert StreamMessages(one).stream_sid != StreamMessages(other).stream_sid
 
 
-def test_parameters_tell_who_calls_whom_then_what_was_passed_then_what_is_configured() -> None:
+def test_parameters_are_the_identity_then_passed_then_configured_ones() -> None:
     labels = label(identity(X_Language="de"), {"voice": "ava"})
     assert list(labels.parameters.items()) == [
         ("call_id", CALL_ID),
@@ -156,6 +156,6 @@ def test_parameters_tell_who_calls_whom_then_what_was_passed_then_what_is_config
 
 
 @pytest.mark.parametrize(("name", "value"), [("X-Language", "fr"), ("caller", "+15550100")])
-def test_configured_parameters_win_over_passed_headers_and_never_over_who_calls(name: str, value: str) -> None:
+def test_configured_parameters_override_passed_headers_but_not_the_identity(name: str, value: str) -> None:
     labels = label(identity(X_Language="de"), {"X-Language": "fr", "caller": "nobody"})
     assert labels.parameters[name] == value

@@ -1,4 +1,4 @@
-"""What goes over the socket in a conversation, both ways."""
+"""The messages of a conversation in both directions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def _talk(site: Site) -> AgentSocket:
 # ------------------------------------------------------------ to the agent
 
 
-async def test_the_caller_is_heard_in_messages_of_20_ms(site: Site) -> None:
+async def test_the_callers_audio_is_sent_in_messages_of_20_ms(site: Site) -> None:
     agent = await _talk(site)
     site.audio.turn(b"\x01" * 160)
     site.audio.turn(b"\x02" * 160 + b"\x03" * 160)
@@ -29,7 +29,7 @@ async def test_the_caller_is_heard_in_messages_of_20_ms(site: Site) -> None:
     assert [(media["chunk"], media["timestamp"]) for media in said] == [("1", "0"), ("2", "20"), ("3", "40")]
 
 
-async def test_a_key_of_the_callers_is_passed_on(site: Site) -> None:
+async def test_a_dtmf_digit_of_the_caller_is_sent(site: Site) -> None:
     conversation, _, agent = await site.talk()
     conversation.press("#")
     assert (await agent.next("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "#"}
@@ -56,7 +56,7 @@ async def test_audio_of_any_length_is_queued_for_the_caller(site: Site, length: 
     assert site.call.faults == []
 
 
-async def test_a_mark_comes_back_when_the_audio_before_it_was_played(site: Site) -> None:
+async def test_a_mark_is_returned_when_the_audio_before_it_was_played(site: Site) -> None:
     agent = await _talk(site)
     agent.speak(b"a" * 320)
     agent.say("mark", mark={"name": "first"})
@@ -75,13 +75,13 @@ async def test_a_mark_comes_back_when_the_audio_before_it_was_played(site: Site)
     assert (await agent.next("mark"))["mark"] == {"name": "second"}
 
 
-async def test_a_mark_with_nothing_before_it_comes_back_at_once(site: Site) -> None:
+async def test_a_mark_without_audio_before_it_is_returned_at_once(site: Site) -> None:
     agent = await _talk(site)
     agent.say("mark", mark={"name": "now"})
     assert (await agent.next("mark"))["mark"] == {"name": "now"}
 
 
-async def test_clear_silences_the_agent_and_brings_all_marks_back_in_order(site: Site) -> None:
+async def test_clear_drops_the_audio_and_returns_all_marks_in_order(site: Site) -> None:
     agent = await _talk(site)
     agent.speak(b"a" * 16_000)
     agent.say("mark", mark={"name": "first"})
@@ -93,7 +93,7 @@ async def test_clear_silences_the_agent_and_brings_all_marks_back_in_order(site:
     assert site.audio.clears == 1
 
 
-async def test_after_clear_marks_wait_for_what_was_said_since(site: Site) -> None:
+async def test_after_clear_marks_wait_for_later_audio(site: Site) -> None:
     agent = await _talk(site)
     agent.speak(b"a" * 16_000)
     agent.say("clear")
@@ -109,7 +109,7 @@ async def test_after_clear_marks_wait_for_what_was_said_since(site: Site) -> Non
 # ------------------------------------------------------------ handoff
 
 
-async def test_a_handoff_is_asked_for_and_answered(site: Site) -> None:
+async def test_a_handoff_is_requested_and_gets_a_response(site: Site) -> None:
     agent = await _talk(site)
     agent.say("handoff", handoff={"destination": "sales", "data": {"order": 7}})
     answer = await agent.next("handoff")
@@ -133,7 +133,7 @@ async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: S
     assert [turn.role for turn in request.transcript] == ["caller", "agent"]
 
 
-async def test_a_handoff_after_another_is_told_so_and_the_call_goes_on(site: Site) -> None:
+async def test_a_second_handoff_gets_a_conflict_and_the_call_continues(site: Site) -> None:
     _, running, agent = await site.talk()
     site.call.refusing = HandoffConflict("the call is handed off already")
     agent.say("handoff", handoff={})
@@ -146,7 +146,7 @@ async def test_a_handoff_after_another_is_told_so_and_the_call_goes_on(site: Sit
     assert not running.done()
 
 
-async def test_a_handoff_that_cannot_be_carried_out_is_told_so_and_the_call_goes_on(site: Site) -> None:
+async def test_an_invalid_handoff_gets_an_error_and_the_call_continues(site: Site) -> None:
     _, running, agent = await site.talk()
     site.call.refusing = HandoffInvalid("no such destination")
     agent.say("handoff", handoff={"destination": "moon"})
@@ -237,7 +237,7 @@ async def test_a_handoff_for_another_stream_is_refused(site: Site, stream_sid: s
         (WSMsgType.BINARY, b'{"event":"handoff","handoff":{}}', "invalid_request"),
     ],
 )
-async def test_a_handoff_in_a_message_that_cannot_be_read_is_refused(
+async def test_a_handoff_in_an_unreadable_message_is_refused(
     site: Site, kind: WSMsgType, payload: bytes, code: str
 ) -> None:
     _, running, agent = await site.talk()
@@ -274,9 +274,7 @@ async def test_a_handoff_in_a_message_that_cannot_be_read_is_refused(
         (b'{"event":"clear","streamSid":7}', "wrong_stream"),
     ],
 )
-async def test_a_message_that_cannot_be_used_is_counted_and_the_call_goes_on(
-    site: Site, payload: bytes, fault: str
-) -> None:
+async def test_an_unusable_message_is_a_fault_and_the_call_continues(site: Site, payload: bytes, fault: str) -> None:
     _, running, agent = await site.talk()
     agent.transport.send(WSMsgType.TEXT, payload)
     await agent.settle()
@@ -307,7 +305,7 @@ async def test_a_message_that_cannot_be_used_is_counted_and_the_call_goes_on(
         ("mark", {"mark": {"name": "n" * (stream.MAX_MARK_CHARACTERS + 1)}}, "bad_message"),
     ],
 )
-async def test_fields_of_a_wrong_kind_are_counted_and_the_call_goes_on(
+async def test_fields_of_a_wrong_type_are_a_fault_and_the_call_continues(
     site: Site, event: str, fields: dict[str, object], fault: str
 ) -> None:
     _, running, agent = await site.talk()
@@ -319,14 +317,14 @@ async def test_fields_of_a_wrong_kind_are_counted_and_the_call_goes_on(
     assert not running.done()
 
 
-async def test_audio_with_nothing_in_it_is_no_fault(site: Site) -> None:
+async def test_empty_audio_is_not_a_fault(site: Site) -> None:
     agent = await _talk(site)
     agent.speak(b"")
     await agent.settle()
     assert site.call.faults == []
 
 
-async def test_audio_beyond_the_queue_is_counted_and_marks_still_come_back(site: Site) -> None:
+async def test_audio_beyond_the_queue_is_a_fault_and_marks_are_still_returned(site: Site) -> None:
     agent = await _talk(site)
     site.audio.limit = 320
     agent.speak(b"a" * 400)
@@ -338,7 +336,7 @@ async def test_audio_beyond_the_queue_is_counted_and_marks_still_come_back(site:
     await agent.next("mark")
 
 
-async def test_marks_without_end_are_not_held(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_pending_marks_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_MARKS", 2)
     agent = await _talk(site)
     agent.speak(FRAME)
@@ -351,7 +349,7 @@ async def test_marks_without_end_are_not_held(site: Site, monkeypatch: pytest.Mo
     assert [(await agent.next("mark"))["mark"]["name"] for _ in range(2)] == ["a", "b"]
 
 
-async def test_more_fields_than_are_known_are_no_fault(site: Site) -> None:
+async def test_unknown_fields_are_not_a_fault(site: Site) -> None:
     agent = await _talk(site)
     payload = base64.b64encode(FRAME).decode()
     agent.send(
