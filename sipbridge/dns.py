@@ -30,13 +30,20 @@ MIN_FRESH_SECONDS = 10.0
 MAX_FRESH_SECONDS = 300.0
 NO_RECORD_SECONDS = 60.0  # for a name without SRV or NAPTR records, which is usual
 FAILED_SECONDS = 5.0  # until a name that failed is looked up again
-MAX_NAMES = 2000  # in memory; the least recently used one is dropped first
-MAX_LOOKUPS = 500  # in progress; beyond it, names without a cached address fail at once
-MAX_SYSTEM_THREADS = 128  # one per name that c-ares does not find, for as long as getaddrinfo takes
+MAX_NAMES = 2000  # in memory; names of peers are dropped first, then the least recently used one
+# Lookups in progress, for each kind of record. Beyond a limit, a name without a cached address fails at once.
+# Peers write any names they like, so they share a part of the lookups. The rest is for names of the configuration.
+MAX_LOOKUPS = 1000
+MAX_PEER_LOOKUPS = 128  # of all peers
+MAX_FAR_END_LOOKUPS = 16  # of one far end, in all its dialogs
+MAX_DIALOG_LOOKUPS = 4  # of one dialog
+# One per name that c-ares does not find, for as long as getaddrinfo takes; more than the lookups of all peers.
+MAX_SYSTEM_THREADS = 2 * MAX_PEER_LOOKUPS
 _MAX_NAME_LENGTH = 253  # RFC 1035, 2.3.4
 _SERVER_SECONDS = 2.0  # for c-ares to wait for one name server, and again for the next
 _SERVER_TRIES = 2
 _SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5
+_SERVICES_PER_NAME = 3  # a URI without a transport asks for UDP, TCP and TLS
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -64,6 +71,17 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """The author of a name in an SDP, a Contact, a Record-Route or a Via.
+
+    `far_end` is the target of our INVITE or the source address of a call to us, `dialog` the Call-ID.
+    """
+
+    far_end: str
+    dialog: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Found(Generic[T]):
     """The result of a lookup, and how many seconds it is valid."""
 
@@ -73,16 +91,21 @@ class _Found(Generic[T]):
 
 @dataclass(slots=True)
 class _Known(Generic[T]):
-    """A cache entry: the last result, None if no lookup has succeeded, and when to look up again."""
+    """A cache entry: the last result, None if no lookup has succeeded, and when to look up again.
+
+    It is `configured` if the name is in the configuration, and not only in messages of peers.
+    """
 
     value: T | None
     until: float
+    configured: bool
 
 
 @dataclass(slots=True)
 class _Lookup(Generic[T]):
     task: asyncio.Task[_Found[T]]
     began: float
+    peer: Peer | None  # whose share it counts against
 
 
 Addresses: TypeAlias = tuple[str, ...]
@@ -103,6 +126,7 @@ class Resolver:
       than half a second, the last result is used (RFC 8767).
     - A failure is valid for some seconds, so that a silent name server does not delay the next request.
     - No name waits for another: lookups are not queued.
+    - A request with a `peer` counts against the share of that peer. One without is for a name of the configuration.
     """
 
     def __init__(
@@ -114,7 +138,7 @@ class Resolver:
         self._clock = clock
         self._channel = channel
         self._addresses = _Cache("address", clock, self._look_up_addresses)
-        self._services = _Cache("service", clock, self._look_up_services)
+        self._services = _Cache("service", clock, self._look_up_services, _SERVICES_PER_NAME)
         self._pointers = _Cache("pointer", clock, self._look_up_pointers)
         self._system = _System(system)
 
@@ -122,17 +146,17 @@ class Resolver:
         """Open the file descriptors for lookups now: at the first lookup there may be none left."""
         self._cares()
 
-    async def addresses(self, name: str) -> Addresses:
+    async def addresses(self, name: str, peer: Peer | None = None) -> Addresses:
         """Return the numeric addresses of a name, best first, or the address if it is one. Raises `NameNotResolved`."""
-        return (name,) if _is_address(name) else await self._addresses.find(name)
+        return (name,) if _is_address(name) else await self._addresses.find(name, peer)
 
-    async def services(self, name: str) -> tuple[Service, ...]:
+    async def services(self, name: str, peer: Peer | None = None) -> tuple[Service, ...]:
         """Return the SRV records of a name such as `_sip._udp.example.com`, unordered. Raises `NameNotResolved`."""
-        return await self._services.find(name)
+        return await self._services.find(name, peer)
 
-    async def pointers(self, name: str) -> tuple[Pointer, ...]:
+    async def pointers(self, name: str, peer: Peer | None = None) -> tuple[Pointer, ...]:
         """Return the NAPTR records of a name, unordered. Raises `NameNotResolved`."""
-        return await self._pointers.find(name)
+        return await self._pointers.find(name, peer)
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Open a TCP connection to the first address of a host that accepts one (RFC 8305).
@@ -200,14 +224,21 @@ class Resolver:
 class _Cache(Generic[T]):
     """The cache for one type of record."""
 
-    def __init__(self, kind: str, clock: Callable[[], float], look_up: Callable[[str], Awaitable[_Found[T]]]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        clock: Callable[[], float],
+        look_up: Callable[[str], Awaitable[_Found[T]]],
+        records_per_name: int = 1,
+    ) -> None:
         self._kind = kind
         self._clock = clock
         self._look_up = look_up
+        self._records_per_name = records_per_name
         self._known: dict[str, _Known[T]] = {}
         self._lookups: dict[str, _Lookup[T]] = {}
 
-    async def find(self, name: str) -> T:
+    async def find(self, name: str, peer: Peer | None) -> T:
         """Return the records of a name. Raises `NameNotResolved`."""
         name = name.lower().rstrip(".")
         if not 0 < len(name) <= _MAX_NAME_LENGTH:
@@ -215,9 +246,12 @@ class _Cache(Generic[T]):
         known = self._known.pop(name, None)
         if known is not None:
             self._known[name] = known  # the most recently used one
+            known.configured |= peer is None
         value = known.value if known else None
         if known is None or self._clock() >= known.until:
-            lookup = self._lookups.get(name) or self._begin(name)
+            lookup = self._lookups.get(name) or self._begin(name, peer)
+            if lookup is not None and peer is None:
+                lookup.peer = None
             if lookup is not None and await self._wait(lookup, stale=value is not None):
                 return lookup.task.result().value
         if value is None:
@@ -231,13 +265,26 @@ class _Cache(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, name: str) -> _Lookup[T] | None:
-        if len(self._lookups) >= MAX_LOOKUPS:
+    def _begin(self, name: str, peer: Peer | None) -> _Lookup[T] | None:
+        if not self._has_slot(peer):
             return None
         task = asyncio.ensure_future(self._look_up(name))
-        lookup = self._lookups[name] = _Lookup(task, self._clock())
+        lookup = self._lookups[name] = _Lookup(task, self._clock(), peer)
         task.add_done_callback(lambda _: self._done(name, lookup))
         return lookup
+
+    def _has_slot(self, peer: Peer | None) -> bool:
+        if len(self._lookups) >= MAX_LOOKUPS:
+            return False
+        if peer is None:
+            return True
+        peers = [lookup.peer for lookup in self._lookups.values() if lookup.peer is not None]
+        shares = (
+            (len(peers), MAX_PEER_LOOKUPS),
+            (sum(other.far_end == peer.far_end for other in peers), MAX_FAR_END_LOOKUPS),
+            (peers.count(peer), MAX_DIALOG_LOOKUPS),
+        )
+        return all(used < limit * self._records_per_name for used, limit in shares)
 
     async def _wait(self, lookup: _Lookup[T], *, stale: bool) -> bool:
         """Wait for a lookup for a limited time; return True if it has succeeded."""
@@ -251,10 +298,12 @@ class _Cache(Generic[T]):
         if lookup.task.cancelled():
             return
         before = self._known.pop(name, None)
-        known = _Known(before.value if before else None, self._clock() + FAILED_SECONDS)
+        configured = lookup.peer is None or (before is not None and before.configured)
+        known = _Known(before.value if before else None, self._clock() + FAILED_SECONDS, configured)
         if _succeeded(lookup.task):
             found = lookup.task.result()
-            known = _Known(found.value, self._clock() + min(max(found.ttl, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS))
+            known.value = found.value
+            known.until = self._clock() + min(max(found.ttl, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS)
         elif known.value is not None:
             extra = {"event": "name_stale", "host": name}
             logger.warning("no %s from DNS: using the last known one", self._kind, extra=extra)
@@ -263,9 +312,8 @@ class _Cache(Generic[T]):
             del self._known[self._least_useful()]
 
     def _least_useful(self) -> str:
-        """Return a name whose lookup failed, or else the least recently used one."""
-        oldest = next(iter(self._known))
-        return next((name for name, known in self._known.items() if known.value is None), oldest)
+        """Return a name of a peer rather than of the configuration, failed if there is one, least recently used."""
+        return min(self._known, key=lambda name: (self._known[name].configured, self._known[name].value is not None))
 
 
 class _System:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from sipbridge.sip.pjsip_functions import CallFunctions
 from sipbridge.sip.responses import add_warning
 from sipbridge.sip.thread import CallEvent, SipThread
 from sipbridge.telephony.sip_status import SipStatus, is_redirection
+
+logger = logging.getLogger(__name__)
 
 _NO_SLOT = -1
 _NO_TOKEN = 0
@@ -263,6 +266,10 @@ class Dialog:
     def _on_dtmf_digit(self, listener: DialogListener, event: CallEvent) -> None:
         self._notify(partial(listener.dtmf_digit_received, chr(event.number)))
 
+    def _on_dtmf_digits_dropped(self, _listener: DialogListener, event: CallEvent) -> None:
+        extra = {"event": "digits_dropped", "sip_call_id": self._native.sipCallId(self._slot)}
+        logger.warning("DTMF digits dropped: %s", event.text, extra=extra)
+
     def _on_clip_done(self, listener: DialogListener, _event: CallEvent) -> None:
         self._notify(listener.clip_finished)
         self.stop_playing()
@@ -284,6 +291,7 @@ class Dialog:
         pj.EventEnded: _on_ended,
         pj.EventMedia: _on_media,
         pj.EventDigit: _on_dtmf_digit,
+        pj.EventDigitsDropped: _on_dtmf_digits_dropped,
         pj.EventClipDone: _on_clip_done,
         pj.EventReferRejected: _on_refer_rejected,
         pj.EventReferEnded: _on_refer_ended,

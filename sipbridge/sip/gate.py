@@ -13,10 +13,11 @@ from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.model import Invite
 from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.readiness import Readiness
+from sipbridge.dns import Peer
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.messages import read_invite, read_request
-from sipbridge.sip.offers import offers_codec
+from sipbridge.sip.offers import offers_audio
 from sipbridge.sip.responses import add_warning
 from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import host_names
@@ -51,7 +52,7 @@ class Gate(pj.RequestGate):
         codecs: Collection[str],
         rejected: Callable[[InviteAnswered], None],
         dialogs: DialogTable,
-        expect_name: Callable[[str], None],
+        expect_name: Callable[[str, Peer], None],
     ) -> None:
         super().__init__()
         self._admission = admission
@@ -124,7 +125,7 @@ class Gate(pj.RequestGate):
 
     def _reason(self, sip_status: int, message: bytes) -> str:
         """Return the reason word for PJSUA's rejection of an INVITE."""
-        if sip_status == SipStatus.NOT_ACCEPTABLE_HERE and offers_codec(message, self._codecs):
+        if sip_status == SipStatus.NOT_ACCEPTABLE_HERE and offers_audio(message, self._codecs):
             return "srtp_mismatch"
         return _REJECTED_BY_PJSUA.get(sip_status, "internal_error")
 
@@ -176,7 +177,7 @@ class Gate(pj.RequestGate):
         else:
             # The hosts that our requests in this dialog will go to (RFC 3261, 12.1.1).
             for name in host_names(invite.headers.getall("Contact", []) + invite.headers.getall("Record-Route", [])):
-                self._expect_name(name)
+                self._expect_name(name, Peer(source, invite.sip_call_id))
 
     def _reject_invite(
         self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False

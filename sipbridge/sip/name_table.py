@@ -1,11 +1,11 @@
-"""The names that PJSIP asks for, and those of the URIs that we call. Everything here runs on the event loop."""
+"""Host names that PJSIP needs, and those of the URIs that we call. Everything here runs on the event loop."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.dns import Resolver
+from sipbridge.dns import Peer, Resolver
 from sipbridge.errors import DialFailed, NameNotResolved
 from sipbridge.sip.pjsip_functions import ResolverFunctions
 from sipbridge.sip.targets import Hop, Locator, Target
@@ -13,12 +13,12 @@ from sipbridge.sip.thread import SipThread
 from sipbridge.telephony.sip_status import SipStatus
 from sipbridge.telephony.sip_uri import SipUri
 
-# Names of peers that are looked up before they are needed, at a time; others are looked up when they are.
-_MAX_EXPECTED = 50
-
 
 class Lookups:
-    """Asks the resolver for PJSIP (native/resolver.hpp and name_table.hpp)."""
+    """Looks names up for PJSIP (native/resolver.hpp and native/name_table.hpp).
+
+    The names that peers write share the lookups of peers; the names of the configuration never wait for them.
+    """
 
     def __init__(self, resolver: Resolver, locator: Locator, thread: SipThread, native: ResolverFunctions) -> None:
         self._resolver = resolver
@@ -29,7 +29,7 @@ class Lookups:
         self._expected: set[str] = set()
 
     async def locate(self, uri: str) -> list[Target]:
-        """Where to call a SIP URI, best first. Raises `DialFailed`."""
+        """Return the targets of a SIP URI of the configuration, best first. Raises `DialFailed`."""
         host, port, transport = SipUri.parse(uri).next_hop
         try:
             return await self._locator.find(Hop(host, port, transport))
@@ -37,22 +37,25 @@ class Lookups:
             raise DialFailed(SipStatus.BAD_GATEWAY, str(error)) from None
 
     def find_targets(self, number: int, port: int, text: str) -> None:
-        """Answer an EventResolve: a request waits for it."""
-        transport, _, host = text.partition("\n")
-        self._lookups.start(self._find_targets(number, Hop(host, port, transport.lower())))
+        """Resolve the host of an EventResolve, for which a message waits."""
+        transport, host, far_end, dialog = text.split("\n")
+        hop = Hop(host, port, transport.lower(), Peer(far_end, dialog))
+        self._lookups.start(self._find_targets(number, hop))
 
-    def find_addresses(self, name: str) -> None:
-        """Answer an EventName: SDP named a host; it is known the next time."""
-        self._lookups.start(self._find_addresses(name))
+    def find_addresses(self, text: str) -> None:
+        """Resolve the name of an EventName, so that the name table has it the next time."""
+        name, far_end, dialog = text.split("\n")
+        # Without a dialog it is the host of a URI that we call.
+        self._lookups.start(self._find_addresses(name, Peer(far_end, dialog) if dialog else None))
 
-    def expect(self, name: str) -> None:
-        """Look up a name that requests of ours will go to, so that its address is known if DNS fails by then."""
-        if name not in self._expected and len(self._expected) < _MAX_EXPECTED:
+    def expect(self, name: str, peer: Peer) -> None:
+        """Look up a name to which requests of ours will go, so that its address is known if DNS fails by then."""
+        if name not in self._expected:
             self._expected.add(name)
-            self._lookups.start(self._look_up_expected(name))
+            self._lookups.start(self._look_up_expected(name, peer))
 
     def close(self) -> None:
-        """Answer no more."""
+        """Cancel the lookups in progress."""
         self._lookups.cancel()
 
     async def _find_targets(self, number: int, hop: Hop) -> None:
@@ -64,19 +67,19 @@ class Lookups:
         finally:
             self._thread.post(partial(self._native.resolved, number, targets))
 
-    async def _find_addresses(self, name: str) -> None:
+    async def _find_addresses(self, name: str, peer: Peer | None) -> None:
         addresses: list[str] = []
         try:
-            addresses = list(await self._resolver.addresses(name))
+            addresses = list(await self._resolver.addresses(name, peer))
         except NameNotResolved:
             pass
         finally:
             self._native.learnName(name, addresses)
 
-    async def _look_up_expected(self, name: str) -> None:
+    async def _look_up_expected(self, name: str, peer: Peer) -> None:
         try:
-            await self._resolver.addresses(name)
+            await self._resolver.addresses(name, peer)
         except NameNotResolved:
-            pass  # the request that needs it will say so
+            pass  # the request that needs it fails with the reason
         finally:
             self._expected.discard(name)

@@ -15,7 +15,7 @@ from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.ports import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
-from sipbridge.dns import Resolver
+from sipbridge.dns import Peer, Resolver
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip.audio import AudioPump
 from sipbridge.sip.clips import make_clip
@@ -228,8 +228,8 @@ class UserAgent:
         dialog.adopt(slot, leg)
         self._thread.notify_loop(partial(self._on_call, leg, admitted))
 
-    def _expect_name(self, name: str) -> None:
-        self._thread.notify_loop(partial(self._lookups.expect, name))
+    def _expect_name(self, name: str, peer: Peer) -> None:
+        self._thread.notify_loop(partial(self._lookups.expect, name, peer))
 
     def _report_rejection(self, event: InviteAnswered) -> None:
         self._thread.notify_loop(partial(self._on_rejected, event))

@@ -134,6 +134,9 @@ class FakePjsip:
         assert call >= 0
         return self.packets
 
+    def sipCallId(self, call: int) -> str:
+        return f"call-{call}@fake"
+
     # ------------------------------------------------------------ the conference
 
     def callAudio(self, call: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.readiness import Readiness
+from sipbridge.dns import Peer
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.gate import Gate
 from tests.calls.world import NUMBER, TOKEN, admission_of, make_config
@@ -52,7 +53,7 @@ class World:
         self.load = FakeBackpressure()
         self.dialogs = DialogTable()
         self.rejections: list[InviteAnswered] = []
-        self.names: list[str] = []
+        self.names: list[tuple[str, Peer]] = []
         self.gate = Gate(
             self.admission,
             self.load,
@@ -60,7 +61,7 @@ class World:
             ("PCMU",),
             self.rejections.append,
             self.dialogs,
-            self.names.append,
+            lambda name, peer: self.names.append((name, peer)),
         )
 
     def reasons(self) -> list[tuple[int, str]]:
@@ -81,7 +82,7 @@ def test_an_admitted_invite_is_claimed_once_by_its_ticket(world: World) -> None:
     assert admitted.invite.sip_call_id == "id@trunk"
     assert world.gate.claim(3) is None
     assert world.admission.active == 1
-    assert world.names == ["trunk.example"]
+    assert [name for name, _ in world.names] == ["trunk.example"]
 
 
 def test_an_invite_of_a_stranger_is_rejected_without_a_transaction(world: World) -> None:

@@ -8,12 +8,15 @@ from typing import cast
 
 import pytest
 
-from sipbridge.dns import Addresses, Pointer, Resolver, Service
+from sipbridge.dns import Addresses, Peer, Pointer, Resolver, Service
 from sipbridge.errors import DialFailed, NameNotResolved
 from sipbridge.sip.name_table import Lookups
 from sipbridge.sip.targets import Locator
 from sipbridge.sip.thread import SipThread
 from tests.fakes.pjsip import FakePjsip
+
+FAR_END = Peer("192.0.2.9", "call@peer")
+AUTHOR = f"\n{FAR_END.far_end}\n{FAR_END.dialog}"
 
 
 class Names:
@@ -21,9 +24,11 @@ class Names:
 
     def __init__(self) -> None:
         self.requested: list[str] = []
+        self.peers: list[Peer | None] = []
 
-    async def addresses(self, name: str, *_: object) -> Addresses:
+    async def addresses(self, name: str, peer: Peer | None = None) -> Addresses:
         self.requested.append(name)
+        self.peers.append(peer)
         if name == "silent.test":
             await asyncio.sleep(3600)
         if name != "known.test":
@@ -61,19 +66,19 @@ async def world(pjsip: FakePjsip) -> AsyncIterator[World]:
 
 
 async def test_a_request_to_a_name_gets_its_targets(world: World) -> None:
-    world.lookups.find_targets(7, 5070, "TCP\nknown.test")
+    world.lookups.find_targets(7, 5070, "TCP\nknown.test" + AUTHOR)
     await world.settle()
     assert world.pjsip.targets == {7: ["tcp://192.0.2.1:5070", "tcp://192.0.2.2:5070"]}
 
 
 async def test_a_request_to_an_unknown_name_gets_no_target_and_so_fails(world: World) -> None:
-    world.lookups.find_targets(7, 5070, "UDP\nunknown.test")
+    world.lookups.find_targets(7, 5070, "UDP\nunknown.test" + AUTHOR)
     await world.settle()
     assert world.pjsip.targets == {7: []}
 
 
 async def test_requests_that_wait_get_no_target_when_the_lookups_are_closed(world: World) -> None:
-    world.lookups.find_targets(7, 5070, "UDP\nsilent.test")
+    world.lookups.find_targets(7, 5070, "UDP\nsilent.test" + AUTHOR)
     await world.settle()
     assert world.pjsip.targets == {}
     world.lookups.close()
@@ -83,20 +88,35 @@ async def test_requests_that_wait_get_no_target_when_the_lookups_are_closed(worl
 
 @pytest.mark.parametrize(("name", "addresses"), [("known.test", ["192.0.2.1", "192.0.2.2"]), ("unknown.test", [])])
 async def test_a_name_in_sdp_is_learnt_for_the_next_time(world: World, name: str, addresses: list[str]) -> None:
-    world.lookups.find_addresses(name)
+    world.lookups.find_addresses(name + AUTHOR)
     await world.settle()
     assert world.pjsip.names == {name: addresses}
 
 
 async def test_an_expected_name_is_looked_up_once_at_a_time(world: World) -> None:
     for _ in range(3):
-        world.lookups.expect("silent.test")
-        world.lookups.expect("unknown.test")
+        world.lookups.expect("silent.test", FAR_END)
+        world.lookups.expect("unknown.test", FAR_END)
     await world.settle()
     assert sorted(world.names.requested) == ["silent.test", "unknown.test"]
-    world.lookups.expect("unknown.test")
+    world.lookups.expect("unknown.test", FAR_END)
     await world.settle()
     assert world.names.requested.count("unknown.test") == 2
+
+
+async def test_a_name_in_a_message_counts_against_its_author(world: World) -> None:
+    world.lookups.find_targets(7, 5070, "TCP\nknown.test" + AUTHOR)
+    world.lookups.find_addresses("known.test" + AUTHOR)
+    world.lookups.expect("known.test", FAR_END)
+    await world.settle()
+    assert world.names.peers == [FAR_END] * 3
+
+
+async def test_a_name_of_the_configuration_counts_against_no_peer(world: World) -> None:
+    world.lookups.find_addresses("known.test\n\n")
+    await world.lookups.locate("sip:agent@known.test")
+    await world.settle()
+    assert world.names.peers == [None, None]
 
 
 async def test_a_uri_is_located_or_fails_with_502(world: World) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from sipbridge.dns import Addresses, Pointer, Service
+from sipbridge.dns import Addresses, Peer, Pointer, Service
 from sipbridge.errors import NameNotResolved
 from sipbridge.sip import targets
 from sipbridge.sip.targets import Hop, Locator, in_order
@@ -30,24 +30,26 @@ class Names:
         self.silent: set[str] = set()
         self.failing: set[str] = set()
         self.asked: list[str] = []
+        self.peers: set[Peer | None] = set()
 
-    async def addresses(self, name: str) -> Addresses:
-        await self._reach(name)
+    async def addresses(self, name: str, peer: Peer | None = None) -> Addresses:
+        await self._reach(name, peer)
         if name[0].isdigit():
             return (name,)
         if name not in self.hosts:
             raise NameNotResolved(name)
         return self.hosts[name]
 
-    async def services(self, name: str) -> tuple[Service, ...]:
-        await self._reach(name)
+    async def services(self, name: str, peer: Peer | None = None) -> tuple[Service, ...]:
+        await self._reach(name, peer)
         return self.srv.get(name, ())
 
-    async def pointers(self, name: str) -> tuple[Pointer, ...]:
-        await self._reach(f"NAPTR {name}")
+    async def pointers(self, name: str, peer: Peer | None = None) -> tuple[Pointer, ...]:
+        await self._reach(f"NAPTR {name}", peer)
         return self.naptr.get(name, ())
 
-    async def _reach(self, name: str) -> None:
+    async def _reach(self, name: str, peer: Peer | None) -> None:
+        self.peers.add(peer)
         self.asked.append(name)
         if name in self.silent:
             await asyncio.sleep(3600)
@@ -176,3 +178,13 @@ def test_equals_are_chosen_by_weight() -> None:
     firsts = Counter(order[0] for order in orders)
     assert 400 < firsts["often"] < 490
     assert all(order[-1] == "last" and len(set(order)) == 4 for order in orders)
+
+
+@pytest.mark.parametrize("peer", [None, Peer("192.0.2.1", "call@peer")])
+async def test_each_lookup_counts_against_the_author_of_the_host(names: Names, peer: Peer | None) -> None:
+    names.naptr["example.test"] = (Pointer(1, 1, "s", "SIP+D2U", UDP),)
+    names.srv[UDP] = (Service(1, 1, "a.test", 5090),)
+    locator = Locator(names, ["udp"])  # type: ignore[arg-type]  # what it needs of a resolver
+    await locator.find(Hop("example.test", peer=peer))
+    assert names.asked == ["NAPTR example.test", UDP, "a.test"]
+    assert names.peers == {peer}

@@ -6,6 +6,7 @@ import itertools
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -289,3 +290,13 @@ def test_a_press_sent_as_event_and_by_info_is_one_digit(caller: Caller) -> None:
     caller.info(DTMF, b"2")
     caller.info(DTMF, b"2")
     assert caller.all_presses() == "1222"
+
+
+def test_a_flood_of_presses_reports_no_more_than_40_at_once_and_20_per_second(caller: Caller) -> None:
+    began = time.monotonic()
+    for number in range(300):
+        caller.event(KEYS[number % 12], 0x1000 * (number + 1), FRAME, end=True, marker=True)
+    wait_for(lambda: len(caller.agent.keys()) >= 40, "40 digits")
+    time.sleep(0.5)
+    allowed = 40 + 20 * (time.monotonic() - began)
+    assert len(caller.agent.keys()) <= allowed + 1

@@ -27,6 +27,9 @@ const auto PAIRED_WITHIN = std::chrono::seconds(1);
 const size_t MOST_UNPAIRED = 16;
 // The longest duration that a packet can state. A longer press goes on with another timestamp (RFC 4733, 2.5.1.3).
 const uint32_t SEGMENT = 0xffff;
+// Each digit may become a SIP request to another far end. A person presses fewer, and so does an autodialler.
+const auto DIGIT_INTERVAL = std::chrono::milliseconds(50);
+const int MAX_DIGITS_AT_ONCE = 40;
 // Some senders begin the next segment a packet early, or one tick late.
 const uint32_t SEGMENT_EARLY = 400, SEGMENT_LATE = 1;
 
@@ -65,6 +68,9 @@ struct Leg {
     // Of a press that several INFOs report as RTP does: its event and duration so far.
     int infoEvent = -1;
     uint32_t infoDuration = 0;
+    // The token bucket: when it is full again.
+    Clock::time_point full;
+    bool dropped = false;
 };
 
 // The media clock reads packets, the SIP thread INFO.
@@ -72,6 +78,24 @@ std::mutex mutex;
 Leg legs[PJSUA_MAX_CALLS];
 std::vector<int> held;
 std::atomic<bool> anyHeld{false};
+
+/** Take a token of the leg's bucket; false if it is empty. */
+bool mayReport(Leg &leg, Clock::time_point now) {
+    const Clock::time_point full = std::max(leg.full, now) + DIGIT_INTERVAL;
+    if (full - now > MAX_DIGITS_AT_ONCE * DIGIT_INTERVAL)
+        return false;
+    leg.full = full;
+    return true;
+}
+
+/** Report that digits of a leg are dropped, once per leg. */
+void noteDropped(int call, const char *why) {
+    if (legs[call].dropped)
+        return;
+    legs[call].dropped = true;
+    push(sipbridge::EventDigitsDropped, call, 0, 0, why);
+    sipbridge::wakeSipThread();
+}
 
 /**
  * Report a digit, unless it came the other way already: some trunks send each press both ways. Only a digit of the
@@ -90,6 +114,10 @@ void report(int call, char digit, Way way, Clock::time_point began) {
     if (unpaired.size() == MOST_UNPAIRED)
         unpaired.erase(unpaired.begin());
     unpaired.push_back(Unpaired{digit, way, now});
+    if (!mayReport(legs[call], now)) {
+        noteDropped(call, "more than 20 per second came from the far end");
+        return;
+    }
     push(sipbridge::EventDigit, call, digit);
     sipbridge::wakeSipThread();
 }
@@ -163,6 +191,11 @@ extern "C" void sipbridgeAudioPacket(int call) {
 }
 
 namespace sipbridge {
+
+void noteDigitDropped(pjsua_call_id call, const char *why) {
+    std::lock_guard<std::mutex> lock(mutex);
+    noteDropped(call, why);
+}
 
 void forgetDigits(pjsua_call_id call) {
     std::lock_guard<std::mutex> lock(mutex);

@@ -1,5 +1,6 @@
 /*
- * DTMF digits that far ends send: as RFC 4733 events among their RTP, or by INFO. Each press is one EventDigit.
+ * DTMF digits that far ends send: as RFC 4733 events among their RTP, or by INFO. Each press is one EventDigit, up to 20
+ * per second and 40 at once for each leg.
  */
 #ifndef SIPBRIDGE_DTMF_HPP
 #define SIPBRIDGE_DTMF_HPP
@@ -10,6 +11,9 @@ namespace sipbridge {
 
 /** Forget what an earlier call in this slot of PJSUA's sent. On the SIP thread, before the call has audio. */
 void forgetDigits(pjsua_call_id call);
+
+/** Report that a digit to the far end of a call is dropped; once per call, for digits in either direction. */
+void noteDigitDropped(pjsua_call_id call, const char *why);
 
 /**
  * Respond to an INFO in a dialog, and report the digit that it carries: 200, also without a body (RFC 2976, 2.2); 415 with

@@ -2,6 +2,7 @@
 #include "connections.hpp"
 #include "message.hpp"
 #include "native.hpp"
+#include "peers.hpp"
 #include "responses.hpp"
 #include "unreadable.hpp"
 
@@ -36,6 +37,7 @@ std::vector<int> process(pjsip_rx_data *rdata, std::string &message) {
     rdata->pkt_info.packet = &message[0];
     rdata->pkt_info.len = static_cast<pj_ssize_t>(message.size());
     sipbridgeReceiveMessage(rdata->tp_info.transport->tpmgr, rdata);
+    setMessageInProgress(nullptr);
     rdata->pkt_info.packet = buffer;
     std::vector<int> places;
     if (dropped != PJSIP_EINVALIDMSG)
@@ -74,6 +76,7 @@ void showSent(pjsip_rx_data *rdata) {
 }
 
 pj_bool_t onResponse(pjsip_rx_data *rdata) {
+    setMessageInProgress(rdata);
     showSent(rdata);
     return PJ_FALSE;
 }
@@ -88,6 +91,7 @@ void respond(pjsip_rx_data *rdata) {
 }
 
 pj_bool_t onRequest(pjsip_rx_data *rdata) {
+    setMessageInProgress(rdata);
     showSent(rdata);
     keepAsWritten(rdata, refusal->kind == FrameRefused);
     if (refusal->kind != FrameRefused)

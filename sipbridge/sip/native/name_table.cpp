@@ -1,6 +1,7 @@
 #include "name_table.hpp"
 
 #include "native.hpp"
+#include "peers.hpp"
 
 #include <netdb.h>
 
@@ -16,8 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A trunk and its agents have a few; more come from a peer that makes them up.
-const size_t MAX_KNOWN = 1000, MAX_ASKED = 50;
+// A trunk and its agents have a few; more come from a peer that makes them up. Python limits the lookups of each peer.
+const size_t MAX_KNOWN = 1000, MAX_ASKED = 1000;
 // An older entry is looked up again when it is used, and stays until there is another.
 const auto FRESH = std::chrono::seconds(60);
 
@@ -52,7 +53,7 @@ bool isName(const std::string &text) {
 
 void ask(const std::string &name) {
     if (isName(name) && asked.size() < MAX_ASKED && asked.insert(name).second)
-        push(EventName, -1, 0, 0, name);
+        push(EventName, -1, 0, 0, name + "\n" + authorOfNames());
 }
 
 int numeric(const std::string &address, const addrinfo *hint, addrinfo **found) {

@@ -454,7 +454,11 @@ void callDigit(int call, int digit) {
     param.digits.ptr = &text;
     param.digits.slen = 1;
     param.method = PJSUA_DTMF_METHOD_RFC2833;
-    if (pjsua_call_send_dtmf(call, &param) == PJ_SUCCESS)
+    const pj_status_t status = pjsua_call_send_dtmf(call, &param);
+    if (status == PJ_ETOOMANY)
+        noteDigitDropped(call, "the queue to the far end is full");
+    // PJ_EINVALIDOP: there is no audio, and so nothing agreed for events.
+    if (status != PJMEDIA_RTP_EREMNORFC2833 && status != PJ_EINVALIDOP)
         return;
     param.method = PJSUA_DTMF_METHOD_SIP_INFO;
     PJSUA2_CHECK_EXPR(pjsua_call_send_dtmf(call, &param));
@@ -482,6 +486,11 @@ int bytesWaiting() {
 }
 
 int freeCalls() { return static_cast<int>(pjsua_var.ua_cfg.max_calls - pjsua_var.call_cnt); }
+
+std::string sipCallId(int call) {
+    const pjsip_inv_session *session = pjsua_var.calls[call].inv;
+    return session ? textOf(session->dlg->call_id->id) : "";
+}
 
 int callPackets(int call) {
     const pjsua_call &slot = pjsua_var.calls[call];

@@ -126,10 +126,11 @@ enum EventKind {
     EventReferUnserved,  // the far end's REFER was rejected before it could be judged: status is the response's, text why
     EventReferEnded,  // our REFER was accepted and more will not be known: status is the final one of a NOTIFY, or 0
     EventClipDone,    // number is the token of a ClipPlayer whose last sample has left
-    EventName,        // text is a host name that was asked for and is not known, see learnName
-    EventResolve,     // a request waits: number is for resolved(), status the port or 0, text the transport or nothing, a line
-                      // break, and the host
-    EventDigit,       // the far end pressed a key and let it go: number is its character
+    EventName,        // a host name is not known, see learnName: text has it and its author (peers.hpp), a line each
+    EventResolve,     // a message waits: number is for resolved(), status the port or 0; text has the transport or an empty
+                      // line, the host, and who named it (peers.hpp)
+    EventDigit,       // the far end pressed a DTMF digit: number is its character
+    EventDigitsDropped,  // DTMF digits from or to the far end are dropped, reported once per call: text says why
     EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
     EventTlsFailed,   // one of ours failed: text is the name in the URI, a line break, and why; number is the port
     EventConnectionClosed,  // we closed one: text is its address, a line break, and why; number is its port
@@ -202,7 +203,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
              const std::string &localUri, const Headers &headers, const std::string &username,
              const std::string &password) PJSUA2_THROW(pj::Error);
 
-/** Press a key: RFC 4733 where the far end takes it, else INFO. */
+/** Send a DTMF digit: by RFC 4733 if the far end has telephone-event, else by INFO. PJMEDIA queues 32; more are dropped. */
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
 /**
  * The conference slot of the call's audio, -1 where it has none. To be asked each time: PJMEDIA gives a slot to the next
@@ -216,6 +217,8 @@ int callAudio(int call);
 int bytesWaiting();
 /** How many more calls PJSUA has room for; one that ends may keep its place for some seconds. */
 int freeCalls();
+/** The Call-ID of a call; empty if its dialog has ended. */
+std::string sipCallId(int call);
 /** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */
 int callPackets(int call);
 

@@ -165,6 +165,7 @@
 %include "name_table.hpp"
 %ignore sipbridge::ChosenTarget;
 %ignore sipbridge::forgetTarget;
+%ignore sipbridge::dialledTarget;
 %include "resolver.hpp"
 %ignore sipbridge::giveIdlePoolsBack;
 %include "pools.hpp"

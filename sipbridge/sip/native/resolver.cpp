@@ -1,6 +1,7 @@
 #include "resolver.hpp"
 
 #include "native.hpp"
+#include "peers.hpp"
 #include "sources.hpp"
 
 #include <pjsua-lib/pjsua_internal.h>
@@ -152,7 +153,8 @@ void ask(const pjsip_host_info *target, void *token, pjsip_resolver_callback *ca
         transport = pjsip_transport_get_type_name(typeOf(target));
     const int number = ++lastNumber;
     waiting[number] = Waiting{callback, token, name};
-    push(EventResolve, -1, number, target->addr.port, transport + "\n" + name);
+    const string author = authorOfDestination(static_cast<const pjsip_send_state *>(token)->tdata);
+    push(EventResolve, -1, number, target->addr.port, transport + "\n" + name + "\n" + author);
 }
 
 void resolve(pjsip_resolver_t *, pj_pool_t *, const pjsip_host_info *target, void *token,
@@ -199,6 +201,8 @@ void resolveNoMore() {
 ChosenTarget::ChosenTarget(const string &target) { sending.target = target; }
 ChosenTarget::~ChosenTarget() { sending = Sent(); }
 void ChosenTarget::keepFor(int call) const { sent[call] = sending; }
+
+string dialledTarget(int call) { return sent[call].target; }
 
 void forgetTarget(int call) { sent[call] = Sent(); }
 

@@ -38,7 +38,10 @@ public:
     ChosenTarget &operator=(const ChosenTarget &) = delete;
 };
 
-/** A call that came has no such target. */
+/** The target that was chosen for a call of ours; empty for a call to us. */
+std::string dialledTarget(int call);
+
+/** A call to us has no such target. */
 void forgetTarget(int call);
 
 }  // namespace sipbridge
