@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,15 @@ def response_to(request: Message, status: int) -> bytes:
     return f"SIP/2.0 {status} So\r\n{copied}Content-Length: 0\r\n\r\n".encode()
 
 
+def reliable_response_to(invite: Message, agent: RawAgent, number: int) -> bytes:
+    """A provisional response that requires a PRACK (RFC 3262, 3)."""
+    copied = "".join(f"{name}: {invite.header(name)}\r\n" for name in ("Via", "From", "Call-ID", "CSeq"))
+    return (
+        f"SIP/2.0 183 So\r\n{copied}To: {invite.header('To')};tag=raw\r\nContact: <sip:raw@{agent.address}>\r\n"
+        f"Require: 100rel\r\nRSeq: {number}\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
 def test_a_stranger_gets_403_in_the_trunks_dialog(scene: Scene) -> None:
     counting = scene.trunk.count()
     with scene.talking() as call, Elsewhere(scene.trunk.bridge.sip, STRANGER) as stranger:
@@ -194,3 +204,28 @@ def test_an_agent_that_floods_its_dialog_with_requests_gets_503_and_the_call_goe
         statuses = [agent.ask(in_agents_dialog(scene.agent, agent, "OPTIONS", number)) for number in range(50, 350)]
         assert statuses[:100] == [200] * 100
         assert 503 in statuses
+
+
+def test_an_agent_that_floods_its_dialog_with_reliable_responses_gets_few_pracks_and_the_call_goes_on(
+    scene: Scene,
+) -> None:
+    scene.agent.forget()
+    scene.agent.respond = lambda message: None if message.method == "INVITE" else (200, [])
+    call, _ = scene.place()
+    with call, Elsewhere(scene.trunk.bridge.sip, scene.agent.host) as agent:
+        call.invite()
+        invite = scene.agent.wait_for("INVITE")[0]
+        began = time.monotonic()
+        for number in range(1, 1001):
+            agent.say(reliable_response_to(invite, scene.agent, number))
+            time.sleep(0.001)
+        scene.agent.answer(invite)
+        assert call.wait_for_answer() == 200
+        call.acknowledge()
+        scene.agent.wait_for("ACK")
+        # The bucket has 100 and regains 20 each time a second begins.
+        allowed = 100 + 20 * (int(time.monotonic() - began) + 1)
+        assert 100 <= len(scene.agent.received("PRACK")) <= allowed
+        # The bucket may be empty, and a BYE is never limited.
+        call.end()
+    scene.agent.wait_for("BYE")

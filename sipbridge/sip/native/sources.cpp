@@ -23,8 +23,9 @@ const unsigned MAX_LEARNT = 8, MAX_NAMES = 1000;
 // For so long a source that is not trusted is not asked about again.
 const long REFUSED_SECONDS = 1;
 const long TELL_SECONDS = 10;
-// Requests of a dialog per second, and at once. Each has a transaction, kept for 32 s, and all calls share their table.
-const unsigned REQUESTS_PER_SECOND = 20, REQUESTS_AT_ONCE = 100;
+// Requests and reliable provisional responses of a dialog, per second and at once. Each has a transaction, a response that
+// of its PRACK: it is kept for 32 s, in a table that all calls share.
+const unsigned MESSAGES_PER_SECOND = 20, MESSAGES_AT_ONCE = 100;
 
 /** An address and how many of its bits count. One of IPv4 is mapped (RFC 4291, 2.5.5.2): the same however it came. */
 struct Network {
@@ -36,7 +37,7 @@ struct Network {
 struct Sources {
     bool ours;
     unsigned count, capacity;
-    unsigned requestsLeft;
+    unsigned messagesLeft;
     long countedAt;
     Network networks[1];
 };
@@ -168,7 +169,7 @@ Sources *make(pjsip_dialog *dialog, bool ours, size_t count) {
         static_cast<Sources *>(pj_pool_zalloc(dialog->pool, sizeof(Sources) + capacity * sizeof(Network)));
     sources->ours = ours;
     sources->capacity = static_cast<unsigned>(capacity);
-    sources->requestsLeft = REQUESTS_AT_ONCE;
+    sources->messagesLeft = MESSAGES_AT_ONCE;
     sources->countedAt = seconds();
     pjsip_dlg_set_mod_data(dialog, sourcesModule.id, sources);
     return sources;
@@ -254,20 +255,30 @@ void note(const pjsip_rx_data *rdata) {
     untold = 0;
 }
 
-/** Whether this request is one too many of its dialog; never one that ends something. */
-bool isTooMany(Sources *sources, const pjsip_rx_data *rdata) {
-    const pjsip_method_e method = rdata->msg_info.msg->line.req.method.id;
-    if (!sources || method == PJSIP_ACK_METHOD || method == PJSIP_BYE_METHOD || method == PJSIP_CANCEL_METHOD)
-        return false;
+/** True if a dialog has had too many messages that cost a transaction; otherwise this one counts. */
+bool isOverRate(Sources *sources) {
     const long now = seconds();
-    const unsigned long regained = static_cast<unsigned long>(now - sources->countedAt) * REQUESTS_PER_SECOND;
+    const unsigned long regained = static_cast<unsigned long>(now - sources->countedAt) * MESSAGES_PER_SECOND;
     sources->countedAt = now;
-    sources->requestsLeft = static_cast<unsigned>(
-        std::min<unsigned long>(REQUESTS_AT_ONCE, sources->requestsLeft + regained));
-    if (sources->requestsLeft == 0)
+    sources->messagesLeft = static_cast<unsigned>(
+        std::min<unsigned long>(MESSAGES_AT_ONCE, sources->messagesLeft + regained));
+    if (sources->messagesLeft == 0)
         return true;
-    --sources->requestsLeft;
+    --sources->messagesLeft;
     return false;
+}
+
+/** True if a dialog's message is over its rate; never a request that ends something, nor a response without a PRACK. */
+bool isTooMany(Sources *sources, pjsip_rx_data *rdata) {
+    const pjsip_msg *message = rdata->msg_info.msg;
+    if (!sources)
+        return false;
+    if (message->type == PJSIP_RESPONSE_MSG)
+        return pjsip_100rel_is_reliable(rdata) && isOverRate(sources);
+    const pjsip_method_e method = message->line.req.method.id;
+    if (method == PJSIP_ACK_METHOD || method == PJSIP_BYE_METHOD || method == PJSIP_CANCEL_METHOD)
+        return false;
+    return isOverRate(sources);
 }
 
 pj_bool_t onRequest(pjsip_rx_data *rdata) {
@@ -302,7 +313,8 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
     const Network source = networkOf(&rdata->pkt_info.src_addr);
     if (sources && sources->ours && !isKnown(sources, source))
         learn(sources, source);
-    return PJ_FALSE;
+    // The far end sends it again until its PRACK comes (RFC 3262, 3), so that a dropped one is not lost.
+    return isTooMany(sources, rdata);
 }
 
 }  // namespace
