@@ -33,7 +33,7 @@ class RawCall:
 
     `headers` are complete lines, each with its line end; From is among them. `number` is the user part of the Request-
     URI, `contact` the host in our Contact, `local` our address. `spoil` alters the INVITE. `heard` has all received
-    messages.
+    messages, `invitation` the bridge's INVITE.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class RawCall:
         self._requests: list[bytes] = []
         self.heard: list[bytes] = []
         self.answer = b""
+        self.invitation = b""
         self.status = 0
 
     def place(self, offer: bytes | None = None, answer: bytes = b"") -> Self:
@@ -113,15 +114,15 @@ class RawCall:
         """Return a request of this dialog with that CSeq number, for another sender."""
         return self._written(method, number)
 
-    def be_called(self, headers: bytes = b"") -> Self:
-        """Answer the bridge's INVITE instead, with these header lines; return after its ACK."""
-        invite = self.take(b"INVITE")
+    def be_called(self, headers: bytes = b"", answer: bytes = OFFER) -> Self:
+        """Answer the bridge's INVITE instead, with these header lines and SDP; return after its ACK."""
+        invite = self.invitation = self.take(b"INVITE")
         lines = dict(re.findall(rb"^(From|To|Call-ID|Contact): *(.*\r\n)", invite, re.MULTILINE))
         tagged = lines[b"To"].rstrip() + b";tag=raw\r\n"
         self._name = lines[b"Call-ID"].strip()
         self._target = lines[b"Contact"].split(b"<")[1].split(b">")[0]
         self._to, self._headers = b"To: " + lines[b"From"], b"From: " + tagged
-        self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", headers, OFFER)
+        self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", headers, answer)
         self.take(b"ACK")
         return self
 

@@ -1,0 +1,176 @@
+"""A SIP agent that floods with DTMF digits or host names harms neither the trunk nor the calls of other clients."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.harness.media.media_agent import MediaAgent
+from tests.harness.media.rtp import media_address
+from tests.harness.ports import kept_port
+from tests.harness.programs.nameserver import nameserver
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import client_settings, project_settings, token
+from tests.harness.sip.raw_call import OFFER, RawCall
+
+from .site import Contact, Site, site
+
+NUMBERS = {"hostile": "+19995550081", "other": "+19995550082", "ws": "+19995550083"}
+# In the bridge's offers, and so in the packets to it.
+EVENT_TYPE = 120
+ONLY_AUDIO = OFFER.replace(b" 101\r\n", b"\r\n").replace(b"a=rtpmap:101 telephone-event/8000\r\n", b"")
+PRESSES = 300
+AT_ONCE, PER_SECOND = 40, 20
+READING_SECONDS = 2.0
+# A little less than a dialog may send.
+REINVITES_AT_ONCE, REINVITES_PER_SECOND = 80, 15
+HANGING = {f"hanging-{number}.test" for number in range(400)}
+GOOD = [f"good-{number}.test" for number in range(5)]
+LOOKUP_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A bridge, the address of the hostile SIP agent, and a WebSocket agent of another client."""
+
+    trunk: Site
+    port: int
+    agent: MediaAgent
+
+    def caller(self, client: str) -> RawCall:
+        """Prepare a call to a client, not yet placed."""
+        headers = (
+            f"From: <sip:+15550100@127.0.0.1>;tag=h\r\nX-Auth-Token: {token(client)}\r\n"
+            f"X-InContact-ContactId: {Contact.new().id}\r\n"
+        )
+        return RawCall(self.trunk.bridge.sip, NUMBERS[client].encode(), headers.encode())
+
+    def status(self, client: str, offer: bytes = OFFER) -> int:
+        """Place a call and end it; return the status of its response."""
+        with self.caller(client) as call:
+            status = call.place(offer).status
+            if status == 200:
+                call.end()
+            return status
+
+    @contextmanager
+    def hostile(self, offer: bytes = OFFER) -> Iterator[tuple[RawCall, RawCall]]:
+        """A call with the hostile agent: both its legs."""
+        answer = OFFER.replace(b"101", b"%d" % EVENT_TYPE)
+        with RawCall(self.trunk.bridge.sip, port=self.port) as agent, self.caller("hostile") as caller:
+            caller.invite(offer)
+            agent.be_called(answer=answer)
+            assert caller.wait_for_answer() == 200
+            caller.acknowledge()
+            yield caller, agent
+            caller.end()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+    with ExitStack() as stack:
+        port, agent = kept_port(), stack.enter_context(MediaAgent())
+        known = dict.fromkeys([*GOOD, "ws.test"], "127.0.0.1")
+        agents = {
+            "hostile": {"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"},
+            "other": {"type": "prompt"},
+            "ws": {"type": "websocket", "url": agent.url.replace("127.0.0.1", "ws.test")},
+        }
+        clients = {
+            name: client_settings(number, cxone.url, {name: project_settings(name, agent=agents[name])})
+            for name, number in NUMBERS.items()
+        }
+        names = stack.enter_context(nameserver(known, silent=HANGING))
+        folder = tmp_path_factory.mktemp("hostile")
+        yield Scene(stack.enter_context(site(folder, cxone, names=names, clients=clients)), port, agent)
+
+
+def offer_from(host: str) -> bytes:
+    """An offer whose audio is at that host."""
+    return OFFER.replace(b"c=IN IP4 127.0.0.1", b"c=IN IP4 %s" % host.encode())
+
+
+def press_often(to: tuple[str, int]) -> None:
+    """Send events of RFC 4733, each a press of its own in one packet, within a second."""
+    with socket.socket(type=socket.SOCK_DGRAM) as rtp:
+        for number in range(PRESSES):
+            header = struct.pack("!BBHII", 0x80, 0x80 | EVENT_TYPE, number, number * 160, 0xF100D)
+            rtp.sendto(header + struct.pack("!BBH", number % 12, 0x8A, 160), to)
+            time.sleep(1 / PRESSES)
+
+
+@contextmanager
+def flood_of_names(agent: RawCall) -> Iterator[set[bytes]]:
+    """Send re-INVITEs with names that hang, many before the block and more during it; the value is their statuses."""
+    hanging, done, statuses = iter(HANGING), threading.Event(), set[bytes]()
+
+    def reinvite() -> None:
+        statuses.add(agent.request(b"INVITE", offer_from(next(hanging))).split()[1])
+
+    def go_on() -> None:
+        while not done.wait(1 / REINVITES_PER_SECOND):
+            reinvite()
+
+    for _ in range(REINVITES_AT_ONCE):
+        reinvite()
+    flood = threading.Thread(target=go_on)
+    flood.start()
+    try:
+        yield statuses
+    finally:
+        done.set()
+        flood.join()
+
+
+def digits_by_info(caller: RawCall) -> int:
+    """Respond to INFO for some time; return the number of digits."""
+    until, digits = time.monotonic() + READING_SECONDS, set()
+    while (left := until - time.monotonic()) > 0:
+        caller.wait_seconds(left)
+        try:
+            info = caller.take(b"INFO")
+        except TimeoutError:
+            break
+        caller.respond(info, b"200 OK")
+        digits.add(re.findall(rb"^CSeq: .*", info, re.MULTILINE)[0])
+    caller.wait_seconds(5)
+    return len(digits)
+
+
+def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(scene: Scene) -> None:
+    log = scene.trunk.bridge.program.log
+    with scene.hostile(ONLY_AUDIO) as (caller, agent):
+        began = time.monotonic()
+        flood = threading.Thread(target=press_often, args=[media_address(agent.invitation.decode())])
+        flood.start()
+        assert scene.status("other") == 200
+        assert scene.status("ws") == 200
+        digits = digits_by_info(caller)
+        flood.join()
+        assert AT_ONCE <= digits <= AT_ONCE + PER_SECOND * (time.monotonic() - began)
+        assert log.read_text().count('"digits_dropped"') == 1
+
+
+def test_an_agents_digits_are_no_info_to_a_trunk_with_telephone_event(scene: Scene) -> None:
+    with scene.hostile() as (caller, agent):
+        press_often(media_address(agent.invitation.decode()))
+        assert digits_by_info(caller) == 0
+
+
+def test_an_agents_flood_of_hanging_names_stops_no_names_of_others(scene: Scene) -> None:
+    with scene.hostile() as (_, agent), flood_of_names(agent) as statuses:
+        for name in GOOD:
+            # PJSIP cannot wait for a name in SDP: its address is known to the next call.
+            scene.status("other", offer_from(name))
+            time.sleep(LOOKUP_SECONDS)
+            assert scene.status("other", offer_from(name)) == 200
+        assert scene.status("ws") == 200
+    assert statuses == {b"488"}
