@@ -1,4 +1,4 @@
-"""The rule that tells an agent that has served a call from one that left at once, for agents of every kind."""
+"""The difference between an agent that served a call and one that left at once, for agents of every kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One SIP dialog, as PJSUA has it: the commands on it, and its events. Everything here runs on the SIP thread."""
+"""One SIP dialog in a slot of PJSUA: the commands on it, and its events. Everything here runs on the SIP thread."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NO_TOKEN = 0
 
 @dataclass(frozen=True, slots=True)
 class DialogContext:
-    """What all dialogs share. `clips` are those that `Dialog.play` knows, by name."""
+    """The objects that all dialogs share. `clips` are those that `Dialog.play` knows, by name."""
 
     thread: SipThread
     table: DialogTable

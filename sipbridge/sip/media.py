@@ -10,7 +10,7 @@ _NO_AUDIO = -1
 
 
 class DialogMedia:
-    """What the audio of the call in a PJSUA slot is connected to: a clip, a stream, the audio of another call."""
+    """The connections of the audio of a PJSUA slot: a clip, a stream, the audio of another call."""
 
     def __init__(self, slot: int, native: MediaFunctions) -> None:
         self._slot = slot

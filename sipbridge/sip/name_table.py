@@ -15,7 +15,7 @@ from sipbridge.telephony.sip_uri import SipUri
 
 
 class Lookups:
-    """Looks names up for PJSIP (native/resolver.hpp and native/name_table.hpp).
+    """The lookups of names for PJSIP (native/resolver.hpp and native/name_table.hpp).
 
     The names that peers write share the lookups of peers; the names of the configuration never wait for them.
     """

@@ -14,7 +14,7 @@ from collections.abc import Callable
 LOOP_SECONDS = 0.05
 # About 30 messages, which the SIP thread handles in 0.01 to 0.02 s.
 SOCKET_BYTES = 64 * 1024
-# Either may last for this long: calls that arrive together, or a machine that paused for a moment, are no overload.
+# Either may last for this long: calls that arrive together, or a machine that paused for a moment, are not an overload.
 PATIENCE_SECONDS = 0.15
 # The last check says nothing if no INVITE has come for this long.
 FORGOTTEN_SECONDS = 0.5

@@ -101,7 +101,7 @@ class Pjsip(
 
 
 class SetupFunctions(Protocol):
-    """What opens and closes PJSIP."""
+    """The functions that open and close PJSIP."""
 
     def Endpoint(self) -> pj.Endpoint: ...
     def Account(self) -> pj.Account: ...

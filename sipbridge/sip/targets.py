@@ -38,7 +38,7 @@ class Target:
 class Hop:
     """The next hop in a URI, a Route or a Via: `port` is 0 and `transport` empty if it names none.
 
-    `peer` is its author, None if it stands in the configuration.
+    `peer` is its author, None if it is in the configuration.
     """
 
     host: str

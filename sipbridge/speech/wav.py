@@ -1,4 +1,4 @@
-"""Reads the WAV that a speech program writes to a pipe."""
+"""The reader of the WAV that a speech program writes to a pipe."""
 
 from __future__ import annotations
 

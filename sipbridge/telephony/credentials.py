@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What answers the challenges of a far end (RFC 3261, 22)."""
+    """The user name and the password for the challenges of a far end (RFC 3261, 22)."""
 
     username: str
     password: str = field(repr=False)

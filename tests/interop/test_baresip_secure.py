@@ -219,7 +219,7 @@ def test_an_agent_without_a_valid_certificate_is_not_reached(
     before = len(place.log())
     with place.agent(tmp_path, shows=shows), place.stage.caller(project, UNSERVED) as caller:
         wait_for(lambda: caller.has(480), "the rejection")
-    wait_for(lambda: f"port {place.stage.agent_port}: {said}" in place.log()[before:], "the log line")
+    wait_for(lambda: f"port {place.stage.agent_port}, failed: {said}" in place.log()[before:], "the log line")
 
 
 # ---------------------------------------------------------------- a caller

@@ -76,7 +76,7 @@ def test_much_white_space_takes_no_time() -> None:
     assert _read(f"X-Blank: a{' ' * 60_000}b{chr(9) * 60_000}").headers["X-Blank"].startswith("a  ")
 
 
-def test_a_line_whose_name_is_not_a_token_is_no_header() -> None:
+def test_a_line_whose_name_is_not_a_token_is_not_a_header() -> None:
     """RFC 3261, 25.1. Such a line is not passed on."""
     names = ["X-Customer_Id", "X-Case.No", "X-A!b", "X-%*+`'~"]
     invite = _read(
@@ -109,7 +109,7 @@ def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
     assert value.encode("utf-8").decode() == "M\N{REPLACEMENT CHARACTER}ller"
 
 
-def test_a_line_of_the_body_is_no_header() -> None:
+def test_a_line_of_the_body_is_not_a_header() -> None:
     invite = _read("Content-Length: 26", body=b"X-Auth-Token: smuggled\r\n\r\n")
     assert "X-Auth-Token" not in invite.headers
     assert invite.malformed is None

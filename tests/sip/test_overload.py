@@ -26,7 +26,7 @@ class Queues:
         return Overload(lambda: self.lag, lambda: self.waiting, clock=lambda: self.now)
 
 
-def test_empty_queues_are_no_overload() -> None:
+def test_empty_queues_are_not_an_overload() -> None:
     assert not Queues().overload()()
 
 
@@ -49,7 +49,7 @@ def test_a_machine_that_paused_for_a_moment_is_not_overloaded() -> None:
     assert not overloaded()
 
 
-def test_a_burst_of_calls_is_no_overload() -> None:
+def test_a_burst_of_calls_is_not_an_overload() -> None:
     queues = Queues(waiting=10 * SOCKET_BYTES)
     overloaded = queues.overload()
     assert not overloaded()
@@ -57,7 +57,7 @@ def test_a_burst_of_calls_is_no_overload() -> None:
     assert not overloaded()
 
 
-def test_two_bursts_with_a_pause_are_no_overload() -> None:
+def test_two_bursts_with_a_pause_are_not_an_overload() -> None:
     queues = Queues(waiting=10 * SOCKET_BYTES)
     overloaded = queues.overload()
     assert not overloaded()

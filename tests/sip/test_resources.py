@@ -19,7 +19,9 @@ def resources(pjsip: FakePjsip, monkeypatch: pytest.MonkeyPatch) -> MediaResourc
     return MediaResources(CALLERS, pjsip)
 
 
-def test_another_call_lacks_nothing_if_all_its_legs_have_slots(resources: MediaResources, pjsip: FakePjsip) -> None:
+def test_there_is_no_shortage_if_all_legs_of_another_call_have_slots(
+    resources: MediaResources, pjsip: FakePjsip
+) -> None:
     pjsip.free_calls = LEGS_PER_CALL
     assert resources.shortage() is None
 

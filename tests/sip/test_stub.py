@@ -1,4 +1,4 @@
-"""The stub that mypy reads in place of the module that SWIG makes: its names are those of the module."""
+"""The stub that mypy reads instead of the module that SWIG makes: its names are those of the module."""
 
 from __future__ import annotations
 

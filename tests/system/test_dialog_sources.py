@@ -223,7 +223,7 @@ def test_an_agent_that_floods_its_dialog_with_reliable_responses_gets_few_pracks
         assert call.wait_for_answer() == 200
         call.acknowledge()
         scene.agent.wait_for("ACK")
-        # The bucket has 100 and regains 20 each time a second begins.
+        # The bucket has 100 and regains 20 at the beginning of each second.
         allowed = 100 + 20 * (int(time.monotonic() - began) + 1)
         assert 100 <= len(scene.agent.received("PRACK")) <= allowed
         # The bucket may be empty, and a BYE is never limited.

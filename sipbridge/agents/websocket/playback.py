@@ -12,7 +12,7 @@ FRAME_BYTES = 160  # 20 ms
 
 
 class Playback:
-    """Counts the audio that was queued and played, over all streams of a call, and for how long the agent is quiet.
+    """The audio that was queued and played, over all streams of a call, and for how long the agent is quiet.
 
     `written` and `played` are bytes since the start of the call; cleared audio counts as played. `quiet_from` is the
     time of the loop's clock since which the agent has sent nothing and nothing of it is played.

@@ -1,4 +1,4 @@
-"""What a conversation needs of the protocol that an agent speaks over its WebSocket."""
+"""The needs of a conversation from the protocol that an agent speaks over its WebSocket."""
 
 from __future__ import annotations
 

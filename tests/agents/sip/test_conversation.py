@@ -282,7 +282,7 @@ async def test_an_agent_that_leaves_after_its_202_is_still_notified() -> None:
     assert talk.agent_leg.hang_ups == []
 
 
-# ------------------------------------------------------------ letting go
+# ------------------------------------------------------------ hanging up
 
 
 async def test_closing_hangs_up_once() -> None:

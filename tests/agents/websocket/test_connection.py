@@ -121,7 +121,7 @@ async def _stop_reading(site: Site, agent: AgentSocket) -> int:
         site.audio.turn()
         if not frames % 50:
             await asyncio.sleep(0)
-    raise AssertionError("nobody noticed")
+    raise AssertionError("the flood was not noticed")
 
 
 async def test_an_agent_that_stops_reading_is_noted_once_and_its_audio_dropped(site: Site) -> None:

@@ -320,7 +320,7 @@ async def test_without_a_silence_timeout_an_agent_may_be_silent(site: Site) -> N
     assert not running.done()
 
 
-# ------------------------------------------------------------ it is let go
+# ------------------------------------------------------------ the bridge closes it
 
 
 async def test_cancelling_sends_stop_and_closes_the_audio(site: Site) -> None:
