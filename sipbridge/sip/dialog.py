@@ -195,7 +195,7 @@ class Dialog:
 
     # ------------------------------------------------------------ requests of the far end
 
-    def decide_refer(self, request: pj.GateRequest) -> None:
+    def decide_refer(self, request: pj.IncomingRequest) -> None:
         """Accept or reject a REFER as the REFER handler decides; reject it with 403 without one."""
         if self._listener is None or self._refer_handler is None:
             request.refuse(SipStatus.FORBIDDEN, "")

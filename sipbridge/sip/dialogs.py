@@ -20,7 +20,7 @@ class TableEntry(Protocol):
     def handle(self, event: CallEvent) -> None:
         """Handle an event of this dialog."""
 
-    def decide_refer(self, request: pj.GateRequest) -> None:
+    def decide_refer(self, request: pj.IncomingRequest) -> None:
         """Accept or reject a REFER of the far end."""
 
     def holds_bye(self, ticket: int) -> bool:
@@ -61,7 +61,7 @@ class DialogTable:
         if dialog is not None:
             dialog.handle(event)
 
-    def decide_refer(self, slot: int, request: pj.GateRequest) -> None:
+    def decide_refer(self, slot: int, request: pj.IncomingRequest) -> None:
         """Have the dialog in this slot accept or reject a REFER; reject it with 403 if there is none."""
         dialog = self._by_slot.get(slot)
         if dialog is None:

@@ -72,11 +72,11 @@ class PjsipEndpoint:
         self._native.setLogLevel(_SILENT)
         self._endpoint.libCreate()
         try:
-            self._native.keepFreedPools(_CACHED_POOL_BYTES)
-            self._native.keepDescriptors(file_descriptors.reserved_from())
+            self._native.setPoolCacheLimit(_CACHED_POOL_BYTES)
+            self._native.reserveDescriptors(file_descriptors.reserved_from())
             self._endpoint.libInit(self._endpoint_config())
-            self._native.takeCallbacks()
-            self._native.keepToTransport()
+            self._native.installCallbacks()
+            self._native.disableTcpSwitch()
             self._native.resolveNames()
             self._native.openWaker()
             self._native.watchDescriptions()
@@ -91,7 +91,7 @@ class PjsipEndpoint:
             self._native.startMediaClock()
             self._choose_codecs()
             self._open_accounts()
-            self._native.keepFromDns()
+            self._native.useNameTable()
         except pj.Error as error:
             raise StartupError(f"PJSIP could not be started: {explain(error)}") from None
 

@@ -76,7 +76,7 @@ class Gate(pj.RequestGate):
             logger.exception("deciding about a source failed", extra={"event": "internal_error"})
             return False
 
-    def onRequest(self, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
+    def onRequest(self, request: pj.IncomingRequest) -> None:  # noqa: N802 (called from C++)
         """Admit or reject a request outside a dialog."""
         try:
             self._decide(request)
@@ -84,7 +84,7 @@ class Gate(pj.RequestGate):
             logger.exception("deciding about a request failed", extra={"event": "internal_error"})
             request.refuse(500, "")
 
-    def onRefer(self, slot: int, request: pj.GateRequest) -> None:  # noqa: N802 (called from C++)
+    def onRefer(self, slot: int, request: pj.IncomingRequest) -> None:  # noqa: N802 (called from C++)
         """Accept or reject a REFER in a dialog."""
         try:
             self._dialogs.decide_refer(slot, request)
@@ -134,7 +134,7 @@ class Gate(pj.RequestGate):
         for ticket in list(self._admitted):
             self.rejected_by_pjsua(ticket, 500)
 
-    def _decide(self, request: pj.GateRequest) -> None:
+    def _decide(self, request: pj.IncomingRequest) -> None:
         if request.method() == "INVITE":
             self._decide_invite(request)
         elif not self._admission.trusts(request.sourceAddress()):
@@ -148,7 +148,7 @@ class Gate(pj.RequestGate):
         else:
             self._decide_options(request)
 
-    def _decide_options(self, request: pj.GateRequest) -> None:
+    def _decide_options(self, request: pj.IncomingRequest) -> None:
         read = read_request(request.message())
         unsupported = read.required - _EXTENSIONS
         if read.malformed is not None:
@@ -162,7 +162,7 @@ class Gate(pj.RequestGate):
             # The response is the one that an INVITE would get (RFC 3261, 11.2).
             _reject(request, obstacle)
 
-    def _decide_invite(self, request: pj.GateRequest) -> None:
+    def _decide_invite(self, request: pj.IncomingRequest) -> None:
         source, message = request.sourceAddress(), request.message()
         invite = read_invite(message, source, request.sourcePort(), request.transport())
         if fault := request.messageFault():
@@ -180,7 +180,7 @@ class Gate(pj.RequestGate):
                 self._expect_name(name, Peer(source, invite.sip_call_id))
 
     def _reject_invite(
-        self, request: pj.GateRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
+        self, request: pj.IncomingRequest, invite: Invite, refusal: InviteRefused, *, stateless: bool = False
     ) -> None:
         _reject(request, refusal, stateless=stateless)
         if isinstance(refusal, MalformedInvite | MessageTooLarge):
@@ -197,7 +197,7 @@ class Gate(pj.RequestGate):
         )
 
 
-def _reject(request: pj.GateRequest, refusal: InviteRefused, *, stateless: bool = False) -> None:
+def _reject(request: pj.IncomingRequest, refusal: InviteRefused, *, stateless: bool = False) -> None:
     if stateless:
         request.refuseStateless(refusal.sip_status)
     else:

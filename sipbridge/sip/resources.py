@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LEGS_PER_CALL = 3
 NO_SLOTS = "legs whose peers do not respond hold the slots of new ones"
 _SHORTAGES = {
-    pj.RoomThere: None,
+    pj.Available: None,
     pj.RoomNoPorts: "no two ports of sip.rtp_ports are free",
     pj.RoomNoDescriptors: "the remaining file descriptors are reserved for calls in progress",
 }

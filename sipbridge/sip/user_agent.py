@@ -209,7 +209,7 @@ class UserAgent:
             self._receive_call(slot, number)
         elif kind in self._connection_log.kinds:
             self._thread.notify_loop(partial(self._connection_log.log, event))
-        elif kind == pj.EventTurnedDown:
+        elif kind == pj.EventRejected:
             self._gate.rejected_by_pjsua(number, status)
         elif kind == pj.EventName:
             self._thread.notify_loop(partial(self._lookups.find_addresses, text))

@@ -38,7 +38,7 @@ class FakePjsip:
         self.levels: dict[int, int] = {}
         self.packets = -1
         self.free_calls = 100
-        self.room = pj.RoomThere
+        self.room = pj.Available
         self.asked_for_room: list[tuple[int, int]] = []
         self.next_slot = 7
         self.waiting = 0
@@ -223,7 +223,7 @@ class FakePjsip:
         return 6
 
 
-class FakeRequest(pj.GateRequest):
+class FakeRequest(pj.IncomingRequest):
     """A request at the gate. `status` is that of our response, 0 if it was admitted or accepted."""
 
     def __init__(self, message: bytes = b"", source: str = "127.0.0.1", *, ticket: int = 1, fault: int = 0) -> None:

@@ -117,19 +117,19 @@ class FakeSetup:
         assert level >= 0
         self.steps.append("setLogLevel")
 
-    def keepFreedPools(self, bytes: int) -> None:
+    def setPoolCacheLimit(self, bytes: int) -> None:
         assert bytes >= 0
-        self.steps.append("keepFreedPools")
+        self.steps.append("setPoolCacheLimit")
 
-    def keepDescriptors(self, first: int) -> None:
+    def reserveDescriptors(self, first: int) -> None:
         assert first >= 0
-        self.steps.append("keepDescriptors")
+        self.steps.append("reserveDescriptors")
 
-    def takeCallbacks(self) -> None:
-        self.steps.append("takeCallbacks")
+    def installCallbacks(self) -> None:
+        self.steps.append("installCallbacks")
 
-    def keepToTransport(self) -> None:
-        self.steps.append("keepToTransport")
+    def disableTcpSwitch(self) -> None:
+        self.steps.append("disableTcpSwitch")
 
     def resolveNames(self) -> None:
         self.steps.append("resolveNames")
@@ -152,8 +152,8 @@ class FakeSetup:
     def startMediaClock(self) -> None:
         self.steps.append("startMediaClock")
 
-    def keepFromDns(self) -> None:
-        self.steps.append("keepFromDns")
+    def useNameTable(self) -> None:
+        self.steps.append("useNameTable")
 
     def renewCredentials(self) -> None:
         self.steps.append("renewCredentials")

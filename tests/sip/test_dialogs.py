@@ -20,7 +20,7 @@ class Entry:
     def handle(self, event: CallEvent) -> None:
         self.kinds.append(event.kind)
 
-    def decide_refer(self, request: pj.GateRequest) -> None:
+    def decide_refer(self, request: pj.IncomingRequest) -> None:
         request.refuse(480, "")
 
     def holds_bye(self, ticket: int) -> bool:

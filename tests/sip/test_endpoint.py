@@ -36,10 +36,10 @@ def test_every_step_comes_after_those_that_it_needs(setup: FakeSetup) -> None:
     steps = setup.steps
     assert steps[:2] == ["setLogLevel", "libCreate"], "before libCreate PJSIP would print to standard output"
     started = steps.index("libStart")
-    for step in ("takeCallbacks", "openWaker", "watchConnections", "gate.open", "holdByes", "transportCreate"):
+    for step in ("installCallbacks", "openWaker", "watchConnections", "gate.open", "holdByes", "transportCreate"):
         assert steps.index("libInit") < steps.index(step) < started
     assert steps.index("gate.open") < steps.index("holdByes")
-    assert steps[-1] == "keepFromDns"
+    assert steps[-1] == "useNameTable"
 
 
 def test_closing_undoes_opening(setup: FakeSetup) -> None:

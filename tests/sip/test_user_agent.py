@@ -142,7 +142,7 @@ async def test_a_rejected_invite_is_reported_on_the_loop(world: World) -> None:
 async def test_an_invite_that_pjsua_rejects_is_reported_on_the_loop(world: World) -> None:
     def poll() -> None:
         world.endpoint.gate.onRequest(FakeRequest(INVITE, ticket=3))
-        world.pjsip.happen(pj.EventTurnedDown, number=3, status=422)
+        world.pjsip.happen(pj.EventRejected, number=3, status=422)
 
     world.pjsip.on_poll(poll)
     assert (await world.rejections.get()).reason == "session_timer"

@@ -1,5 +1,5 @@
 #include "byes.hpp"
-#include "native.hpp"
+#include "gate.hpp"
 
 #include <map>
 

@@ -2,6 +2,9 @@
 
 #include "incoming.hpp"
 #include "tls.hpp"
+#include "events.hpp"
+#include "gate.hpp"
+#include "message.hpp"
 
 #include <sys/socket.h>
 

@@ -5,7 +5,8 @@
 #ifndef SIPBRIDGE_CONNECTIONS_HPP
 #define SIPBRIDGE_CONNECTIONS_HPP
 
-#include "native.hpp"
+#include <pjsua2.hpp>
+#include <pjsua-lib/pjsua_internal.h>
 
 namespace sipbridge {
 

@@ -1,5 +1,7 @@
 #include "dtmf.hpp"
-#include "native.hpp"
+#include "events.hpp"
+#include "waker.hpp"
+#include "message.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 #include "ending.hpp"
-#include "native.hpp"
+#include "events.hpp"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #include "incoming.hpp"
 #include "connections.hpp"
 #include "message.hpp"
-#include "native.hpp"
+#include "events.hpp"
 #include "peers.hpp"
 #include "responses.hpp"
 #include "unreadable.hpp"

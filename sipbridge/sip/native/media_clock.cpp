@@ -1,7 +1,6 @@
 #include "media_clock.hpp"
 #include "audio_streams.hpp"
 #include "dtmf.hpp"
-#include "native.hpp"
 
 #include <atomic>
 

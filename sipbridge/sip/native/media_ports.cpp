@@ -1,6 +1,7 @@
 #include "media_ports.hpp"
 #include "audio_streams.hpp"
-#include "native.hpp"
+#include "events.hpp"
+#include "waker.hpp"
 
 #include <algorithm>
 

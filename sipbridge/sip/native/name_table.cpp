@@ -1,6 +1,6 @@
 #include "name_table.hpp"
 
-#include "native.hpp"
+#include "events.hpp"
 #include "peers.hpp"
 
 #include <netdb.h>
@@ -64,7 +64,7 @@ int numeric(const std::string &address, const addrinfo *hint, addrinfo **found) 
 
 }  // namespace
 
-void keepFromDns() {
+void useNameTable() {
     std::lock_guard<std::mutex> lock(namesMutex);
     kept = true;
 }

@@ -15,7 +15,7 @@ namespace sipbridge {
  * From now on resolve no names but those of learnName. One that is asked for and not known fails at once, and comes as an
  * EventName to be learnt, so that it is known the next time.
  */
-void keepFromDns();
+void useNameTable();
 /** True if it is an address of that family, or a name with one that is known. Another name is learnt for the next time. */
 bool isKnownHost(const std::string &host, int family);
 /** The numeric addresses of a name, from any thread. With none the name keeps those that it has. */

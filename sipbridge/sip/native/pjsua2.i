@@ -29,7 +29,12 @@
 #include "media_clock.hpp"
 #include "media_ports.hpp"
 #include "name_table.hpp"
-#include "native.hpp"
+#include "callbacks.hpp"
+#include "commands.hpp"
+#include "events.hpp"
+#include "gate.hpp"
+#include "version.hpp"
+#include "waker.hpp"
 #include "negotiation.hpp"
 #include "responses.hpp"
 #include "transfers.hpp"
@@ -44,8 +49,8 @@
 %include "swig/pjsua2.i"
 
 %feature("director") sipbridge::RequestGate;
-%ignore sipbridge::GateRequest::GateRequest;
-%ignore sipbridge::GateRequest::respond;
+%ignore sipbridge::IncomingRequest::IncomingRequest;
+%ignore sipbridge::IncomingRequest::respond;
 %ignore sipbridge::Clip::samples;
 
 /* Audio and SDP go in as bytes, copied once. */
@@ -64,7 +69,7 @@
 };
 
 /* The message is bytes: what a stranger sends need not be text. */
-%typemap(out) std::string sipbridge::GateRequest::message {
+%typemap(out) std::string sipbridge::IncomingRequest::message {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
 %typemap(out) std::string sipbridge::resample, std::string sipbridge::OfferAnswer::readOffer,
@@ -92,7 +97,7 @@
 %ignore sipbridge::returnToConnection;
 %ignore sipbridge::noteTlsState;
 %ignore sipbridge::admitsConnection;
-%ignore sipbridge::judgeRefer;
+%ignore sipbridge::decideRefer;
 %ignore sipbridge::MessageData;
 %ignore sipbridge::breaksLine;
 %ignore sipbridge::borrowed;
@@ -143,7 +148,15 @@
 %include "unreadable.hpp"
 
 %include "message.hpp"
-%include "native.hpp"
+%ignore sipbridge::anyEvent;
+%ignore sipbridge::takeEvents;
+%ignore sipbridge::lastTicket;
+%include "version.hpp"
+%include "events.hpp"
+%include "waker.hpp"
+%include "gate.hpp"
+%include "callbacks.hpp"
+%include "commands.hpp"
 %ignore sipbridge::acceptRefer;
 %include "transfers.hpp"
 %ignore sipbridge::isSupported;
@@ -154,9 +167,9 @@
 %ignore sipbridge::wentTo;
 %ignore sipbridge::noteAddresses;
 %include "sources.hpp"
-%ignore sipbridge::keepRoom;
-%ignore sipbridge::giveRoomBack;
-%ignore sipbridge::roomIsBack;
+%ignore sipbridge::reservePorts;
+%ignore sipbridge::handOverPorts;
+%ignore sipbridge::portsReleased;
 %include "resources.hpp"
 %ignore sipbridge::receiveFromConnection;
 %ignore sipbridge::closeUnfinished;

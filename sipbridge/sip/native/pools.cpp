@@ -45,7 +45,7 @@ void freeKept(pj_caching_pool &cp, pj_size_t bytes) {
 
 }  // namespace
 
-void keepFreedPools(int bytes) {
+void setPoolCacheLimit(int bytes) {
     pjsua_var.cp.max_capacity = static_cast<pj_size_t>(bytes);
     watchAnew();
 }

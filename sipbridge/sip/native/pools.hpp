@@ -8,7 +8,7 @@
 namespace sipbridge {
 
 /** Keep freed pools for reuse, up to so many bytes. After Endpoint::libCreate. */
-void keepFreedPools(int bytes);
+void setPoolCacheLimit(int bytes);
 /** Give back to the system, once a minute, what was kept all that minute and used by nobody. At each turn of the poll. */
 void giveIdlePoolsBack();
 /** How many pools are in use. From any thread. */

@@ -1,6 +1,8 @@
 #include "requests.hpp"
 #include "dtmf.hpp"
-#include "native.hpp"
+#include "events.hpp"
+#include "gate.hpp"
+#include "message.hpp"
 #include "refresh.hpp"
 #include "responses.hpp"
 #include "tls.hpp"
@@ -147,7 +149,7 @@ void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_eve
         if (isRefer)
             push(EventReferUnserved, call, 0, rejection.status, rejection.why);
     } else if (isRefer)
-        judgeRefer(call, dialog, rdata);
+        decideRefer(call, dialog, rdata);
     else if (pjsip_method_cmp(&transaction->method, &pjsip_info_method) == 0)
         answerInfo(call, dialog, rdata);
 }

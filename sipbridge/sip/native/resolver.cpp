@@ -1,6 +1,7 @@
 #include "resolver.hpp"
 
-#include "native.hpp"
+#include "events.hpp"
+#include "message.hpp"
 #include "peers.hpp"
 #include "sources.hpp"
 

@@ -71,7 +71,7 @@ Room openPair(const pjsua_acc &account, int firstKept, Pair &pair) {
         if (!pair.rtp.bind(address, pair.port))
             continue;
         if (pair.rtcp.bind(address, pair.port + 1))
-            return RoomThere;
+            return Available;
         // A socket cannot be bound twice.
         if (!pair.rtp.open(firstKept))
             return RoomNoDescriptors;
@@ -92,7 +92,7 @@ Room roomForLeg(int account, int firstKept) {
         return RoomNoPorts;
     Pair pair;
     const Room room = openPair(pjsua_var.acc[account], firstKept, pair);
-    if (room == RoomThere)
+    if (room == Available)
         pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port);
     else if (room == RoomNoPorts) {
         lookAgain = now;
@@ -102,16 +102,16 @@ Room roomForLeg(int account, int firstKept) {
     return room;
 }
 
-void keepRoom(int call, int account) {
+void reservePorts(int call, int account) {
     Pair pair;
-    if (openPair(pjsua_var.acc[account], INT_MAX, pair) == RoomThere) {
+    if (openPair(pjsua_var.acc[account], INT_MAX, pair) == Available) {
         // The next one to ask looks behind it.
         pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port + 2);
         kept.emplace(call, std::move(pair));
     }
 }
 
-void giveRoomBack(int call) {
+void handOverPorts(int call) {
     const auto found = kept.find(call);
     if (found == kept.end())
         return;
@@ -119,7 +119,7 @@ void giveRoomBack(int call) {
     kept.erase(found);
 }
 
-void roomIsBack(int call) {
+void portsReleased(int call) {
     kept.erase(call);
     lookAgain = {0, 0};
 }
@@ -147,7 +147,7 @@ bool sendAway(int door) {
 
 }  // namespace
 
-void keepDescriptors(int first) {
+void reserveDescriptors(int first) {
     firstKept = first;
     if (spare < 0)
         spare = openSpare();

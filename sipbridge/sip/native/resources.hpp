@@ -11,7 +11,7 @@
 namespace sipbridge {
 
 enum Room {
-    RoomThere,
+    Available,
     RoomNoPorts,        // each pair of the account's RTP range is bound, by us or by others
     RoomNoDescriptors,  // the next leg would take descriptors that are kept for others
 };
@@ -27,17 +27,17 @@ enum Room {
 Room roomForLeg(int account, int firstKept);
 
 /** The same for a call whose audio is opened when it is answered, for it came without an offer: keep a pair bound. */
-void keepRoom(int call, int account);
+void reservePorts(int call, int account);
 /** It is about to be opened. */
-void giveRoomBack(int call);
+void handOverPorts(int call);
 /** The call is over, and what it has kept or used is free. */
-void roomIsBack(int call);
+void portsReleased(int call);
 
 /**
  * From now on close every SIP connection (TCP, TLS) that comes and takes a descriptor from this one on. Where there is
  * none at all it is closed, too; PJSIP by itself would never accept a connection again. After Endpoint::libCreate.
  */
-void keepDescriptors(int first) PJSUA2_THROW(pj::Error);
+void reserveDescriptors(int first) PJSUA2_THROW(pj::Error);
 
 }  // namespace sipbridge
 

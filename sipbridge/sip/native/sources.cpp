@@ -1,4 +1,7 @@
 #include "sources.hpp"
+#include "events.hpp"
+#include "gate.hpp"
+#include "message.hpp"
 
 #include <algorithm>
 #include <cstdlib>

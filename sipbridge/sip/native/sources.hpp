@@ -6,7 +6,8 @@
 #ifndef SIPBRIDGE_SOURCES_HPP
 #define SIPBRIDGE_SOURCES_HPP
 
-#include "native.hpp"
+#include <pjsua2.hpp>
+#include <pjsua-lib/pjsua_internal.h>
 
 namespace sipbridge {
 

@@ -1,5 +1,6 @@
 #include "tls.hpp"
-#include "native.hpp"
+#include "events.hpp"
+#include "message.hpp"
 
 #include <set>
 

@@ -27,7 +27,7 @@ struct TlsListener {
     bool requireClientCertificate = false;
 };
 
-/** Open a listener; returns PJSUA's number of the transport. After takeCallbacks() and watchConnections(). */
+/** Open a listener; returns PJSUA's number of the transport. After installCallbacks() and watchConnections(). */
 int openTls(const TlsListener &listener) PJSUA2_THROW(pj::Error);
 
 /** Have every listener read its files anew with its next connection. Connections that are there go on. */

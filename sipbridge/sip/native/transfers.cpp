@@ -1,5 +1,7 @@
 #include "transfers.hpp"
-#include "native.hpp"
+#include "events.hpp"
+#include "gate.hpp"
+#include "message.hpp"
 
 #include <cctype>
 #include <cstdint>
@@ -42,7 +44,7 @@ bool subscribes(const pjsip_msg *message) {
 
 void acceptRefer(pjsip_dialog *dialog, pjsip_rx_data *rdata, int ticket) {
     if (!subscribes(rdata->msg_info.msg)) {
-        GateRequest answer(rdata, ticket);
+        IncomingRequest answer(rdata, ticket);
         answer.refuse(PJSIP_SC_ACCEPTED, "");
         answer.addHeader("Refer-Sub", "false");
         answer.respond(dialog);

@@ -1,0 +1,94 @@
+#include "waker.hpp"
+#include "byes.hpp"
+#include "connections.hpp"
+#include "pools.hpp"
+#include "unheard.hpp"
+
+#include <sys/socket.h>
+
+#include <atomic>
+
+#define THIS_FILE "waker.cpp"
+
+namespace sipbridge {
+
+// What PJSUA2_RAISE_ERROR expects in scope.
+using pj::Error;
+using std::string;
+
+namespace {
+
+std::atomic<pj_sock_t> wakerSocket{PJ_INVALID_SOCKET};
+pj_activesock_t *wakerReader = nullptr;
+std::atomic<bool> wakePending{false}, woken{false};
+
+pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size_t *remainder) {
+    *remainder = 0;
+    wakePending = false;
+    woken = true;
+    return PJ_TRUE;
+}
+
+}  // namespace
+
+void openWaker() {
+    // A datagram socket connected to itself hears nobody else.
+    pj_sockaddr_in address;
+    int length = sizeof(address);
+    const pj_str_t loopback = pj_str(const_cast<char *>("127.0.0.1"));
+    PJSUA2_CHECK_EXPR(pj_sockaddr_in_init(&address, &loopback, 0));
+    pj_sock_t opened = PJ_INVALID_SOCKET;
+    PJSUA2_CHECK_EXPR(pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM(), 0, &opened));
+    PJSUA2_CHECK_EXPR(pj_sock_bind(opened, &address, length));
+    PJSUA2_CHECK_EXPR(pj_sock_getsockname(opened, &address, &length));
+    PJSUA2_CHECK_EXPR(pj_sock_connect(opened, &address, length));
+    pj_activesock_cb callbacks;
+    pj_bzero(&callbacks, sizeof(callbacks));
+    callbacks.on_data_read = &onWakerRead;
+    pj_pool_t *pool = pjsua_get_var()->pool;
+    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, opened, pj_SOCK_DGRAM(), NULL,
+                                           pjsip_endpt_get_ioqueue(pjsua_get_pjsip_endpt()), &callbacks, NULL,
+                                           &wakerReader));
+    PJSUA2_CHECK_EXPR(pj_activesock_start_read(wakerReader, pool, 16, 0));
+    wakerSocket = opened;
+}
+
+void closeWaker() {
+    // First: the number may be another file's as soon as it is closed.
+    wakerSocket = PJ_INVALID_SOCKET;
+    if (wakerReader)
+        pj_activesock_close(wakerReader);
+    wakerReader = nullptr;
+}
+
+void wakeSipThread() {
+    // Not through PJLIB: the caller may be a thread that PJLIB does not know.
+    const pj_sock_t socket = wakerSocket;
+    if (socket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
+        (void)::send(static_cast<int>(socket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
+    giveUpUnheard();
+    passLateByes();
+    giveIdlePoolsBack();
+    closeUnfinished();
+    pj_time_val start, now;
+    pj_gettickcount(&start);
+    long left = milliseconds;
+    while (left >= 0 && !anyEvent() && !woken) {
+        // Negative where a signal cut the poll short; PJSIP itself sleeps where it fails for good.
+        pj::Endpoint::instance().libHandleEvents(static_cast<unsigned>(left));
+        pj_gettickcount(&now);
+        PJ_TIME_VAL_SUB(now, start);
+        left = milliseconds - PJ_TIME_VAL_MSEC(now);
+    }
+    if (anyEvent() || woken) {
+        pj_thread_sleep(static_cast<unsigned>(gatherMilliseconds));
+        pj::Endpoint::instance().libHandleEvents(0);
+    }
+    woken = false;
+    return takeEvents();
+}
+
+}  // namespace sipbridge
