@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
+# The parts of the native layer that include nothing of PJSIP: its headers are not here.
+PURE := $(addprefix sipbridge/sip/native/,audio_queue.cpp framing.cpp sdes.cpp sdp.cpp sdp_text.cpp unreadable.cpp)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit format lint bench bench-media kills reloads soak overload fuzz sanitize run lock clean
@@ -24,6 +27,7 @@ unit: setup ## Run the tests that do not start the program
 format: setup ## Format the code, and correct the style errors that can be corrected
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/clang-format -i $(NATIVE)
 
 lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/ruff format --check .
@@ -31,6 +35,8 @@ lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.prose
+	@$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+	@$(BIN)/clang-tidy --quiet $(PURE) -- -std=c++17 2>/dev/null
 
 bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine
 	@$(BIN)/python -m tests.bench.handoffs

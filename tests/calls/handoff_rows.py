@@ -228,7 +228,7 @@ RESPONSES = (
     OtherResponse(
         488,
         "no_codec",
-        "no codec in common",
+        "no audio line with a port, over RTP, with a codec in common",
         "make the trunk offer one of `sip.codecs` (G.711)",
     ),
     OtherResponse(

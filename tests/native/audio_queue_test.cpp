@@ -171,7 +171,8 @@ TEST_CASE("what a caller says is taken whole, and nothing stands for silence") {
     std::string heard;
     long long played = -1;
     REQUIRE(q.queue.take(&heard, &played));
-    CHECK(heard == std::string(FRAME_BYTES, static_cast<char>(LOUD)) + std::string(FRAME_BYTES, static_cast<char>(SILENCE)));
+    CHECK(heard ==
+          std::string(FRAME_BYTES, static_cast<char>(LOUD)) + std::string(FRAME_BYTES, static_cast<char>(SILENCE)));
     CHECK(played == 0);
     CHECK(q.counters.late == 1);
     CHECK_FALSE(q.queue.take(&heard, &played));

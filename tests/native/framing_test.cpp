@@ -14,7 +14,8 @@ namespace {
 
 string message(const string &body, const string &length) {
     return "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
-           "Call-ID: 1\r\nCSeq: 1 INVITE\r\n" + length + "\r\n" + body;
+           "Call-ID: 1\r\nCSeq: 1 INVITE\r\n" +
+           length + "\r\n" + body;
 }
 
 string message(const string &body) { return message(body, "Content-Length: " + std::to_string(body.size()) + "\r\n"); }
@@ -49,7 +50,8 @@ TEST_CASE("messages come out whole, however the stream is cut") {
 }
 
 TEST_CASE("a length that is no number is refused with 400") {
-    for (const string length : {"Content-Length: -1\r\n", "l: x\r\n", "Content-Length:\r\n", "Content-Length: 0x10\r\n"}) {
+    for (const string length :
+         {"Content-Length: -1\r\n", "l: x\r\n", "Content-Length:\r\n", "Content-Length: 0x10\r\n"}) {
         const std::vector<Frame> frames = framesOf(message("", length), 7);
         REQUIRE_FALSE(frames.empty());
         CHECK(frames[0].kind == FrameRefused);
@@ -77,16 +79,24 @@ TEST_CASE("what is kept of a message without an end is bounded") {
 
 TEST_CASE("mutated messages harm neither the framer nor the readers") {
     std::mt19937 random(4475);
-    const string good = message("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n");
+    const string good =
+        message("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n");
     for (int round = 0; round < 20000; ++round) {
         string bytes = good + good;
         for (unsigned changes = random() % 8; changes; --changes) {
             const size_t at = random() % bytes.size();
             switch (random() % 4) {
-            case 0: bytes[at] = static_cast<char>(random()); break;
-            case 1: bytes.erase(at, random() % 20); break;
-            case 2: bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 40)); break;
-            default: bytes.insert(at, 1, "\r\n\0:;,<>\" \t"[random() % 11]);
+            case 0:
+                bytes[at] = static_cast<char>(random());
+                break;
+            case 1:
+                bytes.erase(at, random() % 20);
+                break;
+            case 2:
+                bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 40));
+                break;
+            default:
+                bytes.insert(at, 1, "\r\n\0:;,<>\" \t"[random() % 11]);
             }
             if (bytes.empty())
                 bytes = "x";

@@ -82,8 +82,9 @@ TEST_CASE("mutated descriptions and keys harm nothing, and what is given on is b
 
 TEST_CASE("mutated messages are written again for another try, or not at all") {
     std::mt19937 random(3261);
-    const string good = "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
-                        "Call-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:c@h>\r\nX-A: 1\r\nContent-Length: 0\r\n\r\n";
+    const string good =
+        "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
+        "Call-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:c@h>\r\nX-A: 1\r\nContent-Length: 0\r\n\r\n";
     for (int round = 0; round < 20000; ++round) {
         string bytes = good;
         mutate(&bytes, &random);

@@ -33,8 +33,8 @@ bool isSame(const pjsip_rx_data *one, const pjsip_rx_data *other) {
 
 /** The call of a caller that this BYE ends; PJSUA_INVALID_ID if it ends none. */
 pjsua_call_id callerOf(const pjsip_rx_data *bye) {
-    pjsip_dialog *dialog = pjsip_ua_find_dialog(&bye->msg_info.cid->id, &bye->msg_info.to->tag, &bye->msg_info.from->tag,
-                                                PJ_FALSE);
+    pjsip_dialog *dialog =
+        pjsip_ua_find_dialog(&bye->msg_info.cid->id, &bye->msg_info.to->tag, &bye->msg_info.from->tag, PJ_FALSE);
     // PJSIP rejects one that is out of order (RFC 3261, 12.2.2).
     if (!dialog || bye->msg_info.cseq->cseq <= dialog->remote.cseq)
         return PJSUA_INVALID_ID;

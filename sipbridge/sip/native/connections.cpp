@@ -63,7 +63,8 @@ bool isTcp(const pjsip_transport *transport) {
 }
 
 int socketOf(pjsip_transport *transport) {
-    return static_cast<int>(isTcp(transport) ? pjsip_tcp_transport_get_socket(transport) : sipbridgeTlsSocket(transport));
+    return static_cast<int>(isTcp(transport) ? pjsip_tcp_transport_get_socket(transport)
+                                             : sipbridgeTlsSocket(transport));
 }
 
 void forget(pjsip_transport *transport) {
@@ -90,7 +91,8 @@ void hangUp(pjsip_transport *transport, Connection &connection, const std::strin
     connection.closing = true;
     unsentInAll -= connection.unsent;
     ::shutdown(socketOf(transport), SHUT_RDWR);
-    push(EventConnectionClosed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0, sourceOf(transport) + "\n" + why);
+    push(EventConnectionClosed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0,
+         sourceOf(transport) + "\n" + why);
 }
 
 std::shared_ptr<Connection> connectionOf(pjsip_transport *transport) {
@@ -103,9 +105,9 @@ std::shared_ptr<Connection> connectionOf(pjsip_transport *transport) {
 /** Close the one with the most messages that wait. */
 void hangUpWorst() {
     const auto waiting = [](const auto &each) { return each.second->closing ? -1 : each.second->unsent; };
-    const auto worst = std::max_element(connections.begin(), connections.end(), [&](const auto &one, const auto &other) {
-        return waiting(one) < waiting(other);
-    });
+    const auto worst =
+        std::max_element(connections.begin(), connections.end(),
+                         [&](const auto &one, const auto &other) { return waiting(one) < waiting(other); });
     hangUp(worst->first, *worst->second, NOT_READ);
 }
 
@@ -212,8 +214,8 @@ void answerPings(pjsip_transport *transport, const Connection &connection, int p
     itself.type = PJSIP_TPSELECTOR_TRANSPORT;
     itself.u.transport = transport;
     const auto type = static_cast<pjsip_transport_type_e>(transport->key.type);
-    if (pjsip_tpmgr_send_raw(transport->tpmgr, type, &itself, NULL, pongs.data(), pongs.size(), &transport->key.rem_addr,
-                             transport->addr_len, transport, &onPongSent) == PJ_EPENDING)
+    if (pjsip_tpmgr_send_raw(transport->tpmgr, type, &itself, NULL, pongs.data(), pongs.size(),
+                             &transport->key.rem_addr, transport->addr_len, transport, &onPongSent) == PJ_EPENDING)
         countUnsent(transport, 1);
 }
 

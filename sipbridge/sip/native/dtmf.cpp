@@ -35,7 +35,10 @@ const int MAX_DIGITS_AT_ONCE = 40;
 // Some senders begin the next segment a packet early, or one tick late.
 const uint32_t SEGMENT_EARLY = 400, SEGMENT_LATE = 1;
 
-enum class Way { Event, Info };
+enum class Way {
+    Event,
+    Info
+};
 
 /** All packets of one press carry the timestamp of its beginning (RFC 4733, 2.5.1). */
 struct PressId {
@@ -276,7 +279,8 @@ bool mayBeIgnored(const pjsip_msg *message) {
     if (!header)
         return false;
     std::string value = lower(textOf(header->hvalue));
-    value.erase(std::remove_if(value.begin(), value.end(), [](unsigned char c) { return std::isspace(c); }), value.end());
+    value.erase(std::remove_if(value.begin(), value.end(), [](unsigned char c) { return std::isspace(c); }),
+                value.end());
     return value.find(";handling=optional") != std::string::npos;
 }
 

@@ -92,18 +92,11 @@ string nameOf(const string &line) {
     const size_t colon = line.find(':');
     if (colon == string::npos)
         return "";
-    const string name = lower(trimmed(line.substr(0, colon)));
-    static const char *const compact[][2] = {{"v", "via"},
-                                             {"f", "from"},
-                                             {"t", "to"},
-                                             {"i", "call-id"},
-                                             {"l", "content-length"},
-                                             {"c", "content-type"},
-                                             {"m", "contact"},
-                                             {"k", "supported"},
-                                             {"o", "event"},
-                                             {"u", "allow-events"},
-                                             {"x", "session-expires"}};
+    string name = lower(trimmed(line.substr(0, colon)));
+    static const char *const compact[][2] = {{"v", "via"},          {"f", "from"},           {"t", "to"},
+                                             {"i", "call-id"},      {"l", "content-length"}, {"c", "content-type"},
+                                             {"m", "contact"},      {"k", "supported"},      {"o", "event"},
+                                             {"u", "allow-events"}, {"x", "session-expires"}};
     for (const auto &each : compact)
         if (name == each[0])
             return each[1];
@@ -140,8 +133,10 @@ void HeadReader::endLine() {
     } else if (!line_.empty() && isBlank(line_[0])) {
         if (inLength_)
             lengths_.back() += line_ + (cut_ ? "?" : "");
-    } else if ((inLength_ = nameOf(line_) == "content-length")) {
-        lengths_.push_back(line_.substr(line_.find(':') + 1) + (cut_ ? "?" : ""));
+    } else {
+        inLength_ = nameOf(line_) == "content-length";
+        if (inLength_)
+            lengths_.push_back(line_.substr(line_.find(':') + 1) + (cut_ ? "?" : ""));
     }
     line_.clear();
     cut_ = false;

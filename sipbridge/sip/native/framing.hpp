@@ -76,7 +76,12 @@ public:
     bool isLost() const { return state_ == State::Head && skipping_ && !answered_; }
 
 private:
-    enum class State { Between, Head, Body, Ended };
+    enum class State {
+        Between,
+        Head,
+        Body,
+        Ended
+    };
 
     Frame readBetween();
     Frame readHead();

@@ -22,7 +22,7 @@ public:
     IncomingRequest(pjsip_rx_data *rdata, int ticket) : rdata_(rdata), ticket_(ticket) {}
 
     /**
-     * What is known of this request later: by an Incoming event, or TurnedDown where PJSUA would not have it; for a REFER
+     * What is known of this request later: by an Incoming event, or Rejected if PJSUA rejects it; for a REFER
      * by notifyTransfer.
      */
     int ticket() const { return ticket_; }
@@ -46,9 +46,15 @@ public:
     /** The status by which the request has to be refused for its method; 0 for INVITE and OPTIONS. */
     int methodFault() const;
 
-    void refuse(int code, const std::string &reason) { code_ = code; reason_ = reason; }
+    void refuse(int code, const std::string &reason) {
+        code_ = code;
+        reason_ = reason;
+    }
     /** Refuse without a transaction (RFC 3261, 8.2.7): it costs no memory, however many there are. */
-    void refuseStateless(int code) { code_ = code; stateless_ = true; }
+    void refuseStateless(int code) {
+        code_ = code;
+        stateless_ = true;
+    }
     void addHeader(const std::string &name, const std::string &value) { headers_.emplace_back(name, value); }
 
     /**
@@ -80,16 +86,26 @@ class RequestGate {
 public:
     virtual ~RequestGate() {}
     /** Decide about a TCP or TLS connection that somebody has opened; false closes it before a byte was read. */
-    virtual bool onConnection(const std::string &source) { (void)source; return true; }
+    virtual bool onConnection(const std::string &source) {
+        (void)source;
+        return true;
+    }
     /** Decide; leave the request alone to let it in. */
     virtual void onRequest(IncomingRequest &request) { (void)request; }
     /**
      * Decide about a REFER with one Refer-To, from the far end of a call. Left alone it is answered 202 and NOTIFY with
      * 100 (RFC 3515, 2.4.4); what becomes of it is told by notifyTransfer.
      */
-    virtual void onRefer(int call, IncomingRequest &request) { (void)call; request.refuse(PJSIP_SC_FORBIDDEN, ""); }
+    virtual void onRefer(int call, IncomingRequest &request) {
+        (void)call;
+        request.refuse(PJSIP_SC_FORBIDDEN, "");
+    }
     /** Hold a caller's BYE until passBye is called with the ticket, or a moment is over (byes.hpp). */
-    virtual bool onBye(int call, int ticket) { (void)call; (void)ticket; return false; }
+    virtual bool onBye(int call, int ticket) {
+        (void)call;
+        (void)ticket;
+        return false;
+    }
     /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);
     /** Take it away; after Endpoint::libDestroy, which takes a second, and requests come until then. */

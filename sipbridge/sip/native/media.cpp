@@ -37,7 +37,8 @@ std::string resample(const std::string &pcm, int fromRate, int toRate) {
     if (src_simple(&data, SRC_SINC_MEDIUM_QUALITY, 1) != 0)
         PJSUA2_RAISE_ERROR(PJ_EINVAL);
     std::string result(static_cast<size_t>(data.output_frames_gen) * 2, '\0');
-    src_float_to_short_array(out.data(), reinterpret_cast<short *>(&result[0]), static_cast<int>(data.output_frames_gen));
+    src_float_to_short_array(out.data(), reinterpret_cast<short *>(&result[0]),
+                             static_cast<int>(data.output_frames_gen));
     return result;
 }
 

@@ -18,9 +18,9 @@ namespace sipbridge {
 class Clip {
 public:
     explicit Clip(const std::string &pcm)
-        : samples_(std::make_shared<std::vector<int16_t>>(
-              reinterpret_cast<const int16_t *>(pcm.data()),
-              reinterpret_cast<const int16_t *>(pcm.data()) + pcm.size() / 2)) {}
+        : samples_(
+              std::make_shared<std::vector<int16_t>>(reinterpret_cast<const int16_t *>(pcm.data()),
+                                                     reinterpret_cast<const int16_t *>(pcm.data()) + pcm.size() / 2)) {}
     std::shared_ptr<const std::vector<int16_t>> samples() const { return samples_; }
 
 private:

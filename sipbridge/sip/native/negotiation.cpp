@@ -87,8 +87,8 @@ OfferAnswer *sessionOf(pjsip_dialog *dialog) {
 bool isUpdate(const pjsip_method &method) { return pj_strcmp2(&method.name, "UPDATE") == 0; }
 
 bool carriesSdp(const pjsip_method &method) {
-    return method.id == PJSIP_INVITE_METHOD || method.id == PJSIP_ACK_METHOD ||
-           isUpdate(method) || pjsip_method_cmp(&method, pjsip_get_prack_method()) == 0;
+    return method.id == PJSIP_INVITE_METHOD || method.id == PJSIP_ACK_METHOD || isUpdate(method) ||
+           pjsip_method_cmp(&method, pjsip_get_prack_method()) == 0;
 }
 
 /** True if the SDP of a request answers an offer of ours, of a 2xx (ACK) or a reliable 1xx (PRACK). */
@@ -135,7 +135,8 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
     if (!body || !carriesSdp(rdata->msg_info.cseq->method))
         return PJ_FALSE;
     pj_str_t key;
-    if (pjsip_tsx_create_key(rdata->tp_info.pool, &key, PJSIP_ROLE_UAC, &rdata->msg_info.cseq->method, rdata) != PJ_SUCCESS)
+    if (pjsip_tsx_create_key(rdata->tp_info.pool, &key, PJSIP_ROLE_UAC, &rdata->msg_info.cseq->method, rdata) !=
+        PJ_SUCCESS)
         return PJ_FALSE;
     // Of one whose transaction is over (a 200 sent again) PJSIP does not read the body.
     pjsip_transaction *transaction = pjsip_tsx_layer_find_tsx(&key, PJ_FALSE);
@@ -146,7 +147,9 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
 }
 
 /** The mark of a body that has been written: a message may go out more than once. */
-int printWritten(pjsip_msg_body *body, char *buffer, pj_size_t size) { return pjsip_print_text_body(body, buffer, size); }
+int printWritten(pjsip_msg_body *body, char *buffer, pj_size_t size) {
+    return pjsip_print_text_body(body, buffer, size);
+}
 
 pj_status_t onSent(pjsip_tx_data *message) {
     pjsip_msg_body *body = message->msg->body;

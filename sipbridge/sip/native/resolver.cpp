@@ -89,8 +89,7 @@ bool addText(pjsip_server_addresses *found, const string &target, const pj_str_t
     const pj_str_t text = pj_str(const_cast<char *>(rest.c_str()));
     const pjsip_transport_type_e type = pjsip_transport_get_type_from_name(&transport);
     pj_sockaddr address;
-    if (type == PJSIP_TRANSPORT_UNSPECIFIED ||
-        pj_sockaddr_parse(pj_AF_UNSPEC(), 0, &text, &address) != PJ_SUCCESS)
+    if (type == PJSIP_TRANSPORT_UNSPECIFIED || pj_sockaddr_parse(pj_AF_UNSPEC(), 0, &text, &address) != PJ_SUCCESS)
         return false;
     add(found, type, address, name);
     return true;

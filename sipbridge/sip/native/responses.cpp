@@ -17,15 +17,15 @@ namespace {
 // ---------------------------------------------------------------- what is served
 
 // The one place that says so. A REFER on the trunk is understood, and refused as the contract has it (403).
-const char *const METHODS[] = {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "NOTIFY", "REFER"};
+const char *const METHODS[] = {"INVITE", "ACK",    "CANCEL", "BYE",    "OPTIONS",
+                               "INFO",   "UPDATE", "PRACK",  "NOTIFY", "REFER"};
 const char *const EXTENSIONS[] = {"100rel", "timer", "norefersub"};
-const char *const BODIES[] = {"application/sdp",        "multipart/mixed",       "multipart/alternative",
-                              "application/dtmf-relay", "application/dtmf",      "audio/telephone-event",
-                              "message/sipfrag;version=2.0"};
+const char *const BODIES[] = {
+    "application/sdp",  "multipart/mixed",       "multipart/alternative",      "application/dtmf-relay",
+    "application/dtmf", "audio/telephone-event", "message/sipfrag;version=2.0"};
 const char *const EVENTS[] = {"refer"};
 
-template <size_t COUNT>
-void state(const pjsip_hdr *header, const char *const (&values)[COUNT]) {
+template <size_t COUNT> void state(const pjsip_hdr *header, const char *const (&values)[COUNT]) {
     static_assert(COUNT <= PJSIP_GENERIC_ARRAY_MAX_COUNT, "PJSIP's header has no space for more");
     if (!header)
         return;
@@ -37,8 +37,7 @@ void state(const pjsip_hdr *header, const char *const (&values)[COUNT]) {
 
 const pjsip_hdr *capability(int type) { return pjsip_endpt_get_capability(pjsua_get_pjsip_endpt(), type, NULL); }
 
-template <size_t COUNT>
-bool holds(const char *const (&values)[COUNT], const pj_str_t &value, bool anyCase) {
+template <size_t COUNT> bool holds(const char *const (&values)[COUNT], const pj_str_t &value, bool anyCase) {
     for (const char *each : values)
         if (anyCase ? pj_stricmp2(&value, each) == 0 : pj_strcmp2(&value, each) == 0)
             return true;
@@ -151,10 +150,8 @@ std::string valueIn(const char *head, size_t length, const char *name, char comp
 }
 
 /** Replace the header that PJSIP has read by one that prints as it was written. */
-template <typename Header>
-void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char compact) {
-    const std::string text =
-        valueIn(rdata->msg_info.msg_buf, static_cast<size_t>(rdata->msg_info.len), name, compact);
+template <typename Header> void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char compact) {
+    const std::string text = valueIn(rdata->msg_info.msg_buf, static_cast<size_t>(rdata->msg_info.len), name, compact);
     if (!read || text.empty())
         return;
     auto *written = static_cast<WrittenHeader *>(pj_pool_alloc(rdata->tp_info.pool, sizeof(WrittenHeader)));
@@ -193,7 +190,8 @@ void *cloneSequence(pj_pool_t *pool, const void *original) {
 
 int printSequence(void *original, char *buffer, pj_size_t size) {
     const auto *written = static_cast<const WrittenSequence *>(original);
-    const int length = pj_ansi_snprintf(buffer, size, "CSeq: %.*s", static_cast<int>(written->text.slen), written->text.ptr);
+    const int length =
+        pj_ansi_snprintf(buffer, size, "CSeq: %.*s", static_cast<int>(written->text.slen), written->text.ptr);
     return length < 0 || static_cast<pj_size_t>(length) >= size ? -1 : length;
 }
 

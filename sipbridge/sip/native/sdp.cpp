@@ -34,7 +34,9 @@ struct Audio {
 };
 
 bool isPlain(const SdpMedia &media) { return isSame(media.protocol, "RTP/AVP") || isSame(media.protocol, "RTP/AVPF"); }
-bool isSecure(const SdpMedia &media) { return isSame(media.protocol, "RTP/SAVP") || isSame(media.protocol, "RTP/SAVPF"); }
+bool isSecure(const SdpMedia &media) {
+    return isSame(media.protocol, "RTP/SAVP") || isSame(media.protocol, "RTP/SAVPF");
+}
 
 /** Formats of ours, the first of each name: PJMEDIA has room for a few. */
 void readFormats(const SdpMedia &media, const std::string &codecs, Audio &audio) {
@@ -244,8 +246,9 @@ std::string OfferAnswer::readAnswer(const std::string &sdp) {
     Audio audio = readAudio(text, media, codecs_);
     // RFC 4568, 5.1.3: one line, for one that was offered. A far end that answers otherwise, and we, would not understand
     // each other.
-    const bool keyFits = audio.keyLines == 1 && audio.keys.size() == 1 &&
-                         std::any_of(ours_.begin(), ours_.end(), [&](const Crypto &each) { return each.isFor(audio.keys[0]); });
+    const bool keyFits =
+        audio.keyLines == 1 && audio.keys.size() == 1 &&
+        std::any_of(ours_.begin(), ours_.end(), [&](const Crypto &each) { return each.isFor(audio.keys[0]); });
     const bool mayBePlain = isPlain(media) && srtp_ != SrtpMandatory && audio.keyLines == 0;
     const bool usable = media.port && !audio.formats.empty() && (mayBePlain || (keyFits && srtp_ != SrtpDisabled));
     const std::string line = mediaText(media, audio, usable ? media.port : 0);

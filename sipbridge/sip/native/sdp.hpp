@@ -19,7 +19,11 @@ namespace sipbridge {
 class SdpText;
 
 /** The use of SRTP, with PJMEDIA's numbers. */
-enum SrtpUse { SrtpDisabled = 0, SrtpOptional = 1, SrtpMandatory = 2 };
+enum SrtpUse {
+    SrtpDisabled = 0,
+    SrtpOptional = 1,
+    SrtpMandatory = 2
+};
 
 /** Offers and answers of one dialog (RFC 3264). */
 class OfferAnswer {

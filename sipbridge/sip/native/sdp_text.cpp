@@ -87,7 +87,7 @@ std::string SdpRtpmaps::nameOf(std::string_view format) const {
     if (type < 0)
         return "";
     // RFC 3551, table 4. PJMEDIA knows static types by their number alone.
-    const std::string fixed = type == 0 ? "PCMU" : type == 8 ? "PCMA" : type == 9 ? "G722" : "";
+    std::string fixed = type == 0 ? "PCMU" : type == 8 ? "PCMA" : type == 9 ? "G722" : "";
     const std::string_view line = lines_[type];
     if (type < 96 && (fixed.empty() || line.empty()))
         return fixed;

@@ -78,7 +78,8 @@ bool read(const string &text, Network *network) {
             continue;
         *network = networkOf(&address);
         if (slash != string::npos)
-            network->bits = static_cast<unsigned>(std::atoi(text.c_str() + slash + 1)) + (family == pj_AF_INET() ? 96 : 0);
+            network->bits =
+                static_cast<unsigned>(std::atoi(text.c_str() + slash + 1)) + (family == pj_AF_INET() ? 96 : 0);
         return network->bits <= 128;
     }
     return false;
@@ -168,8 +169,7 @@ pjsip_module sourcesModule = makeModule();
 
 Sources *make(pjsip_dialog *dialog, bool ours, size_t count) {
     const size_t capacity = count + MAX_LEARNT;
-    auto *sources =
-        static_cast<Sources *>(pj_pool_zalloc(dialog->pool, sizeof(Sources) + capacity * sizeof(Network)));
+    auto *sources = static_cast<Sources *>(pj_pool_zalloc(dialog->pool, sizeof(Sources) + capacity * sizeof(Network)));
     sources->ours = ours;
     sources->capacity = static_cast<unsigned>(capacity);
     sources->messagesLeft = MESSAGES_AT_ONCE;
@@ -178,9 +178,7 @@ Sources *make(pjsip_dialog *dialog, bool ours, size_t count) {
     return sources;
 }
 
-Sources *sourcesOf(const pjsip_dialog *dialog) {
-    return static_cast<Sources *>(dialog->mod_data[sourcesModule.id]);
-}
+Sources *sourcesOf(const pjsip_dialog *dialog) { return static_cast<Sources *>(dialog->mod_data[sourcesModule.id]); }
 
 void learn(Sources *sources, const Network &source) {
     if (sources && sources->count < sources->capacity)
@@ -263,8 +261,8 @@ bool isOverRate(Sources *sources) {
     const long now = seconds();
     const unsigned long regained = static_cast<unsigned long>(now - sources->countedAt) * MESSAGES_PER_SECOND;
     sources->countedAt = now;
-    sources->messagesLeft = static_cast<unsigned>(
-        std::min<unsigned long>(MESSAGES_AT_ONCE, sources->messagesLeft + regained));
+    sources->messagesLeft =
+        static_cast<unsigned>(std::min<unsigned long>(MESSAGES_AT_ONCE, sources->messagesLeft + regained));
     if (sources->messagesLeft == 0)
         return true;
     --sources->messagesLeft;
@@ -322,9 +320,7 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
 
 }  // namespace
 
-void watchSources() {
-    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &sourcesModule));
-}
+void watchSources() { PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &sourcesModule)); }
 
 void cameFrom(pjsip_dialog *dialog, const pjsip_rx_data *rdata) {
     learn(make(dialog, false, 1), networkOf(&rdata->pkt_info.src_addr));

@@ -166,7 +166,8 @@ void callRefer(int call, int number, const std::string &referTo, const Headers &
         pjsip_msg_add_hdr(request->msg, reinterpret_cast<pjsip_hdr *>(pjsip_generic_string_hdr_create(
                                             request->pool, &referredBy, &dialog->local.info_str)));
         pjsua_process_msg_data(request, &message.data);
-        pjsip_evsub_set_mod_data(subscription, pjsua_var.mod.id, reinterpret_cast<void *>(static_cast<intptr_t>(number)));
+        pjsip_evsub_set_mod_data(subscription, pjsua_var.mod.id,
+                                 reinterpret_cast<void *>(static_cast<intptr_t>(number)));
         status = pjsip_xfer_send_request(subscription, request);
     }
     if (status != PJ_SUCCESS) {

@@ -172,7 +172,8 @@ bool mendStart(string &start, Fault &fault) {
 
 /** The tag of a From or To of which the rest cannot be read: by it a response and a BYE find their dialog. */
 string tagIn(const string &value) {
-    const std::vector<string> parameters = parts(value.substr(value.rfind('>') == string::npos ? 0 : value.rfind('>')), ';');
+    const std::vector<string> parameters =
+        parts(value.substr(value.rfind('>') == string::npos ? 0 : value.rfind('>')), ';');
     for (const string &each : parameters) {
         const size_t equals = each.find('=');
         if (equals == string::npos || lower(trimmed(each.substr(0, equals))) != "tag")
@@ -269,7 +270,8 @@ const char *essential(const string &name, const string &method) {
 class Mending {
 public:
     Mending(const string &text, const std::vector<int> &places)
-        : message_(split(text)), marked_(places.begin(), places.end()),
+        : message_(split(text)),
+          marked_(places.begin(), places.end()),
           isResponse_(lower(message_.start.substr(0, 4)) == "sip/"),
           method_(isResponse_ ? "" : message_.start.substr(0, message_.start.find_first_of(" \t"))),
           // What ends a call or a transaction is not held up by headers.
@@ -345,8 +347,6 @@ private:
 
 }  // namespace
 
-Frame withoutUnreadable(const string &bytes, const std::vector<int> &places) {
-    return Mending(bytes, places).mend();
-}
+Frame withoutUnreadable(const string &bytes, const std::vector<int> &places) { return Mending(bytes, places).mend(); }
 
 }  // namespace sipbridge
