@@ -272,6 +272,7 @@ async def test_a_loaded_clip_can_be_played_until_it_is_dropped(world: World) -> 
     await world.agent.load_clip("hello", Pcm(b"\0\0" * 80, 8000))
     leg = await world.agent.dial("sip:agent@example.com", TARGET, {}, "")
     playing = asyncio.ensure_future(leg.play("hello"))
+    await asyncio.sleep(0)  # it posts its command
     await world.agent.caught_up()
     world.pjsip.happen(pj.EventClipDone, number=world.pjsip.ports[0].token)
     await playing

@@ -109,7 +109,7 @@ def press_often(to: tuple[str, int]) -> None:
 
 @contextmanager
 def flood_of_names(agent: RawCall) -> Iterator[set[bytes]]:
-    """Send re-INVITEs with names that hang, many before the block and more during it; the value is their statuses."""
+    """Send re-INVITEs whose host names hang, before the block and during it; the value is their statuses."""
     hanging, done, statuses = iter(HANGING), threading.Event(), set[bytes]()
 
     def reinvite() -> None:
@@ -159,7 +159,7 @@ def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(scene: Sc
         assert log.read_text().count('"digits_dropped"') == 1
 
 
-def test_an_agents_digits_are_no_info_to_a_trunk_with_telephone_event(scene: Scene) -> None:
+def test_an_agents_digits_are_not_sent_by_info_to_a_trunk_with_telephone_event(scene: Scene) -> None:
     with scene.hostile() as (caller, agent):
         press_often(media_address(agent.invitation.decode()))
         assert digits_by_info(caller) == 0
