@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -156,7 +157,10 @@ def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(scene: Sc
         digits = digits_by_info(caller)
         flood.join()
         assert AT_ONCE <= digits <= AT_ONCE + PER_SECOND * (time.monotonic() - began)
-        assert log.read_text().count('"digits_dropped"') == 1
+        dropped = [json.loads(line) for line in log.read_text().splitlines() if '"digits_dropped"' in line]
+        legs = [line["sip_call_id"] for line in dropped]
+        # One per leg and cause: on a busy machine the queue to the trunk may be full as well.
+        assert len({(line["sip_call_id"], line["message"]) for line in dropped}) == len(legs) > 0
 
 
 def test_an_agents_digits_are_not_sent_by_info_to_a_trunk_with_telephone_event(scene: Scene) -> None:
