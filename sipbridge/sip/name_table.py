@@ -39,14 +39,14 @@ class Lookups:
     def find_targets(self, number: int, port: int, text: str) -> None:
         """Resolve the host of an EventResolve, for which a message waits."""
         transport, host, far_end, dialog = text.split("\n")
-        hop = Hop(host, port, transport.lower(), Peer(far_end, dialog))
+        hop = Hop(host, port, transport.lower(), _peer(far_end, dialog))
         self._lookups.start(self._find_targets(number, hop))
 
     def find_addresses(self, text: str) -> None:
         """Resolve the name of an EventName, so that the name table has it the next time."""
         name, far_end, dialog = text.split("\n")
         # Without a dialog it is the host of a URI that we call.
-        self._lookups.start(self._find_addresses(name, Peer(far_end, dialog) if dialog else None))
+        self._lookups.start(self._find_addresses(name, _peer(far_end, dialog) if dialog else None))
 
     def expect(self, name: str, peer: Peer) -> None:
         """Look up a name to which requests of ours will go, so that its address is known if DNS fails by then."""
@@ -83,3 +83,8 @@ class Lookups:
             pass  # the request that needs it fails with the reason
         finally:
             self._expected.discard(name)
+
+
+def _peer(far_end: str, dialog: str) -> Peer:
+    """Return the author of a name. A dialog whose far end is not known has a share of its own."""
+    return Peer(far_end or dialog, dialog)

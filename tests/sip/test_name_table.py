@@ -112,6 +112,13 @@ async def test_a_name_in_a_message_counts_against_its_author(world: World) -> No
     assert world.names.peers == [FAR_END] * 3
 
 
+async def test_dialogs_whose_far_end_is_not_known_share_no_lookups(world: World) -> None:
+    world.lookups.find_targets(7, 5070, "TCP\nknown.test\n\ncall@one")
+    world.lookups.find_addresses("known.test\n\ncall@other")
+    await world.settle()
+    assert {peer.far_end for peer in world.names.peers if peer} == {"call@one", "call@other"}
+
+
 async def test_a_name_of_the_configuration_counts_against_no_peer(world: World) -> None:
     world.lookups.find_addresses("known.test\n\n")
     await world.lookups.locate("sip:agent@known.test")
