@@ -96,7 +96,7 @@ def _alone(progress: Progress, cache: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch(cache: Path) -> Iterator[Path]:
-    for left in cache.glob("building-*"):  # by a build that was killed: nobody else builds now
+    for left in cache.glob("building-*"):  # left by a killed build: this is the only build now
         shutil.rmtree(left)
     scratch = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:

@@ -81,7 +81,7 @@ def _prepare(tree: Path, work: Path) -> None:
 
 
 def _configure(progress: Progress, tree: Path, flavour: Flavour) -> None:
-    flags = {"CFLAGS": flavour.library, "CXXFLAGS": flavour.library}
+    flags = {"CFLAGS": flavour.pjsip, "CXXFLAGS": flavour.pjsip}
     log = progress.run("PJSIP: configure", ["./configure", *recipe.CONFIGURE], cwd=tree, env=flags)
     _check_detected(tree, log)
 

@@ -53,7 +53,7 @@ class Flavour:
     """A way to compile: the flags of PJSIP's libraries, of our C++, of SWIG's wrapper and of the linker."""
 
     name: str
-    library: str
+    pjsip: str
     native: tuple[str, ...]
     wrapper: tuple[str, ...]
     link: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ _SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_
 # SWIG's six megabytes of glue: -O1 compiles in a fraction of the time of -O3 and moves no audio.
 RELEASE = Flavour(
     "release",
-    library="-O2 -fPIC -DNDEBUG",
+    pjsip="-O2 -fPIC -DNDEBUG",
     native=("-O2", "-std=c++17", "-Wall", "-fPIC"),
     wrapper=("-O1", "-std=c++17", "-w", "-fPIC"),
 )
@@ -82,7 +82,7 @@ RELEASE = Flavour(
 _CHECKS = "-fsanitize=address,undefined -fno-sanitize=alignment,vptr -fno-omit-frame-pointer -g1"
 SANITIZED = Flavour(
     "sanitized",
-    library=f"-O1 -fPIC -DNDEBUG {_CHECKS}",
+    pjsip=f"-O1 -fPIC -DNDEBUG {_CHECKS}",
     native=("-O1", "-std=c++17", "-Wall", "-fPIC", *_CHECKS.split()),
     wrapper=("-O0", "-std=c++17", "-w", "-fPIC"),
     link=("-fsanitize=address,undefined",),

@@ -115,7 +115,7 @@ bool AudioQueue::nextIsSilent() const {
     return true;
 }
 
-/** Nobody misses 20 ms of silence. */
+/** Drop 20 ms of silence, which no caller misses. */
 void AudioQueue::skipFrame() {
     head_ = (head_ + FRAME_BYTES) % ring_.size();
     size_ -= FRAME_BYTES;

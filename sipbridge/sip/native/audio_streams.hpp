@@ -23,7 +23,8 @@ struct AudioTurn {
 /** What went wrong with audio since the start. In Python a tuple of these, in this order. */
 struct AudioCounts {
     long long underruns;  // a queue that ran dry in the middle of speech
-    long long overruns;  // writes that were dropped in part or whole, and 20 ms of a caller that nobody took in time
+    long long
+        overruns;  // writes that were dropped in part or whole, and 20 ms of a caller that the event loop did not take in time
     long long late;  // turns of the clock, and 20 ms frames of callers, that were over 20 ms late
     long long stray;  // RTP packets that came from elsewhere than the far end (origin.hpp)
 };

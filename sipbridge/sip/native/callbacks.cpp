@@ -97,7 +97,7 @@ void installCallbacks() {
     cb->on_call_transfer_status = NULL;
     cb->on_dtmf_event = &onDtmf;
     cb->on_stream_destroyed = &onStreamDestroyed;
-    // Nobody here listens to these; the last two run on PJMEDIA's threads, which must never wait for Python.
+    // Not used here. The last two run on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;
     cb->on_stream_created2 = NULL;

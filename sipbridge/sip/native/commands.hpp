@@ -34,7 +34,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
 /**
  * The conference slot of the call's audio, -1 where it has none. To be asked each time: PJMEDIA gives a slot to the next
- * call as soon as it is free, so that one which was kept, even in an event, may be somebody else's.
+ * call as soon as it is free, so that one which was kept, even in an event, may belong to another call.
  */
 int callAudio(int call);
 /**

@@ -25,7 +25,7 @@ pj_bool_t onRxRequest(pjsip_rx_data *rdata) {
     // ACK has no answer (RFC 3261, 17.1.1.3); CANCEL belongs to the transaction it cancels (9.2).
     if (!openGate || method == PJSIP_ACK_METHOD || method == PJSIP_CANCEL_METHOD)
         return PJ_FALSE;
-    // In a dialog, or already somebody's transaction: not ours to judge.
+    // In a dialog, or in a transaction already: not a matter of the gate.
     if (pjsip_rdata_get_dlg(rdata) || pjsip_rdata_get_tsx(rdata))
         return PJ_FALSE;
     // A To tag without a dialog is a stray: PJSIP answers 481 (RFC 3261, 12.2.2), but for REGISTER, which knows no dialog.

@@ -85,7 +85,7 @@ private:
 class RequestGate {
 public:
     virtual ~RequestGate() {}
-    /** Decide about a TCP or TLS connection that somebody has opened; false closes it before a byte was read. */
+    /** Decide about a TCP or TLS connection that a peer has opened; false closes it before a byte was read. */
     virtual bool onConnection(const std::string &source) {
         (void)source;
         return true;

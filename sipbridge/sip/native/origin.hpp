@@ -11,7 +11,7 @@
  * PJMEDIA's stream for each packet that no SRTP has proven, before anything else is made of it (patches/).
  *
  * What comes from the address in the SDP always is. Until then the first other address is taken for it, since a far end
- * behind NAT does not know its own; a third is never. Each stream begins anew, and a new address in the SDP makes a new
+ * behind NAT does not know its own; a third is never. Each stream begins again, and a new address in the SDP makes a new
  * stream. Asterisk's `strictrtp` and most session border controllers do the same (latching, RFC 7362, 4).
  */
 extern "C" pj_bool_t sipbridgeIsFarEnd(pjmedia_stream_common *stream, pjmedia_tp_cb_param *packet);

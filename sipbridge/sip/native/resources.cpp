@@ -173,7 +173,7 @@ extern "C" int sipbridgeAccept(int door, struct sockaddr *address, socklen_t *le
         else if ((errno != EMFILE && errno != ENFILE) || !sendAway(door))
             break;
     }
-    // Nobody at the door, or somebody whom only time helps. PJLIB gives a door up after 50 errors in a row but for this.
+    // No connection waits, or it cannot be accepted now. Without this, PJLIB closes a listener after 50 errors in a row.
     errno = EAGAIN;
     return -1;
 }

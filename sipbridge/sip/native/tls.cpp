@@ -6,7 +6,7 @@
 
 #define THIS_FILE "tls.cpp"
 
-// In ssl_sock_ossl.c, by our build: a listener whose number is another makes its SSL_CTX anew.
+// In ssl_sock_ossl.c, by our build: a listener whose number is another makes its SSL_CTX again.
 extern "C" int pj_ssl_sock_credentials;
 
 namespace sipbridge {
@@ -17,7 +17,7 @@ using std::string;
 
 namespace {
 
-// What a handshake may take. Without a limit whoever opens connections and is silent would keep them.
+// The limit of a handshake. Without it a peer that opens connections and is silent would keep them.
 const long HANDSHAKE_SECONDS = 10;
 
 bool isTls(const pjsip_transport *transport) {

@@ -30,7 +30,7 @@ struct TlsListener {
 /** Open a listener; returns PJSUA's number of the transport. After installCallbacks() and watchConnections(). */
 int openTls(const TlsListener &listener) PJSUA2_THROW(pj::Error);
 
-/** Have every listener read its files anew with its next connection. Connections that are there go on. */
+/** Have every listener read its files again with its next connection. Open connections stay. */
 void renewCredentials();
 
 /**

@@ -32,7 +32,7 @@ pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size
 }  // namespace
 
 void openWaker() {
-    // A datagram socket connected to itself hears nobody else.
+    // A datagram socket connected to itself receives nothing from others.
     pj_sockaddr_in address;
     int length = sizeof(address);
     const pj_str_t loopback = pj_str(const_cast<char *>("127.0.0.1"));
