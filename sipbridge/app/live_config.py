@@ -45,6 +45,7 @@ class LiveConfig:
         self._resolver = resolver
         self._kept = [_Version(start, frozenset())]
         self._held: list[CallContext] = []
+        self._is_building = False
         self._freed: list[weakref.ref[CallContext]] = []
 
     @property
@@ -71,7 +72,7 @@ class LiveConfig:
         """
         config, waiting, tls_files = await asyncio.to_thread(merge_reloadable, self.latest.config, read)
         # Everything that can fail is done first, and is undone if a later step fails.
-        with ExitStack() as undo:
+        with self._building(), ExitStack() as undo:
             version = await self._build(config, undo)
             certificates = await self._user_agent.read_certificates(tls_files)
             undo.callback(certificates.close)
@@ -79,6 +80,15 @@ class LiveConfig:
             undo.pop_all()
         self._use(version)
         return waiting
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        """Free nothing meanwhile: the version that is built may share a recording with one that no call uses."""
+        self._is_building = True
+        try:
+            yield
+        finally:
+            self._is_building = False
 
     @contextmanager
     def in_use(self) -> Iterator[CallContext]:
@@ -91,10 +101,12 @@ class LiveConfig:
             self._held.remove(context)
 
     async def free_unused(self, ending: Iterable[CallContext] = ()) -> bool:
-        """Free the versions that are not in use; return True if there were any.
+        """Free the versions that are not in use; return True if there were any. During a reload nothing is freed.
 
         `ending` are the versions of calls that may have released their slots but have not finished yet.
         """
+        if self._is_building:
+            return False
         used = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
         unused = [version for version in self._kept if version.context not in used]
         self._kept = [version for version in self._kept if version.context in used]

@@ -162,8 +162,11 @@ class SipUri(NamedTuple):
     def check_callable(self) -> SrtpUse:
         """Return the use of SRTP in a call of ours to this URI.
 
-        Raises `ValueError` for a URI that we cannot call: an IPv6 address, or an invalid `srtp` parameter.
+        Raises `ValueError` for a URI that we cannot call: a telephone number without a host, an IPv6 address, or an
+        invalid `srtp` parameter.
         """
+        if self.is_tel:
+            raise ValueError("has no host to call; use a sip: URI, or refer")
         if self.host.startswith("[") or ";maddr=[" in self.parameters.lower():
             raise ValueError(NO_IPV6)
         return self.split_srtp()[1]

@@ -131,6 +131,24 @@ async def test_a_call_keeps_its_version_across_any_number_of_reloads(bridge: Bri
     assert not await bridge.versions.free_unused()
 
 
+async def test_a_reload_keeps_the_recording_of_a_version_that_goes_out_of_use_meanwhile(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, call_id = bridge.admit()
+    bridge.record(2)
+    await bridge.versions.reload(bridge.config(max_call_seconds=2))
+
+    async def end_the_call(_: TlsFileCopies) -> None:
+        bridge.admission.release(call_id)
+        assert not await bridge.versions.free_unused()
+
+    bridge.record(1)
+    monkeypatch.setattr(bridge.user_agent, "use_certificates", end_the_call)
+    await bridge.versions.reload(bridge.config(max_call_seconds=3))
+    assert await bridge.versions.free_unused()
+    assert bridge.user_agent.samples() == {b"\1\0"}
+
+
 async def test_versions_share_the_clip_of_an_unchanged_recording(bridge: Bridge) -> None:
     bridge.admit()
     before = dict(bridge.user_agent.clips)

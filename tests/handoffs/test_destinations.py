@@ -83,6 +83,14 @@ def test_srtp_is_only_for_calls_that_the_bridge_makes() -> None:
         _plan(destination="sales", route="sip:other@127.0.0.1;srtp=maybe", method="invite")
 
 
+def test_a_call_to_a_number_without_a_host_is_refused() -> None:
+    config = _config(allowed_routes=["tel:1677*"])
+    request = HandoffRequest(destination="sales", route="tel:167772161", method="invite")
+    with pytest.raises(HandoffInvalid, match="has no host to call"):
+        make_plan(config, request)
+    assert make_plan(config, request.model_copy(update={"method": "refer"})).uri == "tel:167772161"
+
+
 def test_a_call_to_an_ipv6_address_is_refused() -> None:
     config = _config(allowed_routes=["sip:*@[::1]*"])
     request = HandoffRequest(destination="sales", route="sip:desk@[::1]:5080", method="invite")
