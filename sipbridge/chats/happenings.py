@@ -1,0 +1,196 @@
+"""The happenings of a chat, from CXone, from the bot or by the clock: all of them arrive in one inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sipbridge.chats.model import Attachment, DeliveryStatus, EndRequest, HumanAgent
+
+# ------------------------------------------------------------ from the channel
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """The position of the customer in the queue, counted from 1. None is not known."""
+
+    queue_name: str | None = None
+    position: int | None = None
+    estimated_wait_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentJoined:
+    """A human agent was assigned. Also after a transfer, and again whenever CXone repeats it."""
+
+    agent: HumanAgent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLeft:
+    """No human agent is assigned any more. The contact stays: another one may join."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTyping:
+    """The human agent started (`on`) or stopped typing."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMessage:
+    """A message of the human agent. The channel may report it more than once, with the same `message_id`."""
+
+    message_id: str
+    text: str
+    at: datetime
+    attachments: tuple[Attachment, ...] = ()
+    agent: HumanAgent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactClosed:
+    """CXone closed the contact: the human agent ended the chat."""
+
+    reason: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFailed:
+    """The channel refused the chat, or lost it for good. `reason` is a short lower-case word."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelUnreachable:
+    """The channel could not be opened so far, and goes on trying. `reason` as in `ChannelFailed`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryNear:
+    """CXone itself will end the contact in that many seconds."""
+
+    seconds_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStateChanged:
+    """The values that the channel needs to go on after a restart."""
+
+    state: Mapping[str, Any]
+
+
+# ------------------------------------------------------------ from the bot
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message was handed over to CXone, or cannot be. `id` is None for the first message, which is ours."""
+
+    id: str | None
+    status: DeliveryStatus
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerActive:
+    """The customer wrote or typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """The bot ended the chat."""
+
+    request: EndRequest
+
+
+# ------------------------------------------------------------ by the clock
+
+
+class Deadline(StrEnum):
+    """The time limits of a chat."""
+
+    QUEUE = "queue"
+    INACTIVITY_WARNING = "inactivity_warning"
+    INACTIVITY = "inactivity"
+    EXPIRY = "expiry"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """A time limit was reached."""
+
+    deadline: Deadline
+
+
+ChannelHappening = (
+    QueuePosition
+    | AgentJoined
+    | AgentLeft
+    | AgentTyping
+    | AgentMessage
+    | ContactClosed
+    | ChannelFailed
+    | ChannelUnreachable
+    | ExpiryNear
+    | ChannelStateChanged
+)
+Happening = ChannelHappening | Delivered | CustomerActive | EndRequested | DeadlinePassed
+
+
+class Inbox:
+    """The one thing that a chat awaits. Belongs to one event loop, and has one reader."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._happened: deque[Happening] = deque()
+        self._deadlines: dict[Deadline, float] = {}
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, happening: Happening) -> None:
+        """Add a happening."""
+        self._happened.append(happening)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def set_deadline(self, deadline: Deadline, seconds: float | None) -> None:
+        """Pass the deadline in that many seconds, instead of when it was due before; None cancels it."""
+        if seconds is None:
+            self._deadlines.pop(deadline, None)
+        else:
+            self._deadlines[deadline] = self._loop.time() + seconds
+
+    async def next(self) -> Happening:
+        """Return the oldest happening, or the deadline that passes first."""
+        while not self._happened:
+            deadline = min(self._deadlines, key=self._deadlines.__getitem__, default=None)
+            if deadline is not None and self._deadlines[deadline] <= self._loop.time():
+                del self._deadlines[deadline]
+                return DeadlinePassed(deadline)
+            await self._wait(None if deadline is None else self._deadlines[deadline])
+        return self._happened.popleft()
+
+    async def _wait(self, until: float | None) -> None:
+        """Wait for a happening, at most until then."""
+        self._waiter = self._loop.create_future()
+        timer = None if until is None else self._loop.call_at(until, _wake, self._waiter)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,202 @@
+"""The values that the modules of a chat exchange: frozen, with properties at most."""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Timestamp
+
+MAX_TEXT_CHARACTERS = 10_000
+_ROLES = {"user": "customer", "caller": "customer", "assistant": "bot"}
+
+
+def _to_role(value: object) -> object:
+    return _ROLES.get(value, value) if isinstance(value, str) else value
+
+
+ChatRole = Annotated[
+    Literal["customer", "bot", "agent"],
+    BeforeValidator(
+        _to_role, json_schema_input_type=Literal["customer", "bot", "agent", "user", "caller", "assistant"]
+    ),
+]
+
+
+class ChatTurn(BaseModel):
+    """One message of the conversation before the handoff."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: ChatRole
+    text: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+    at: Timestamp | None = None
+
+
+Detail = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Customer(BaseModel):
+    """The customer, as far as the bot knows who it is. `id` is the bot's: the same id is the same customer at CXone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Detail = ""
+    first_name: Detail = ""
+    last_name: Detail = ""
+    email: Detail = ""
+    phone: Detail = ""
+
+
+class Attachment(BaseModel):
+    """A file of a message. `url` is where its content is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    name: Detail = ""
+    media_type: Detail = ""
+
+
+class HumanAgent(BaseModel):
+    """A human agent at CXone. Name and picture are set only if the project shows them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str | None = None
+    avatar_url: str | None = None
+
+
+class ChatState(StrEnum):
+    """The state of a chat."""
+
+    REQUESTED = "requested"
+    QUEUED = "queued"
+    ACTIVE = "active"
+    ENDED = "ended"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def is_final(self) -> bool:
+        """True if the chat is over."""
+        return self in (ChatState.ENDED, ChatState.FAILED, ChatState.TIMED_OUT)
+
+
+ChatEndedBy = Literal["agent", "customer", "bot", "inactivity", "expiry", "bridge"]
+
+
+class ChatRecord(BaseModel):
+    """A chat, as it is stored and as the API shows it. Each change makes a new record.
+
+    `chat_id` is the bot's id of the conversation, unique in its project; `uid` is ours, unique everywhere. `digest` is
+    that of the request, which the bot may repeat. `channel_state` is what the channel needs to go on after a restart.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uid: NonEmpty
+    chat_id: NonEmpty
+    client: str
+    project: str
+    channel: str
+    digest: str
+    customer: Customer
+    state: ChatState
+    started_at: AwareDatetime
+    queued_at: AwareDatetime | None = None
+    active_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    ended_by: ChatEndedBy | None = None
+    result: Result | None = None
+    reason: str = ""
+    handoff: HandoffRecord
+    transcript: tuple[ChatTurn, ...] = ()
+    custom_fields: dict[str, str] = Field(default_factory=dict)
+    agent: HumanAgent | None = None
+    channel_state: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def shared_id(self) -> str:
+        """The id by which CXone and the CRM find the chat: its own id unless the bot set another."""
+        return self.handoff.shared_id
+
+    def derived_id(self, name: str) -> str:
+        """Return the id that CXone gets for a part of this chat. It never changes, so a restart doubles nothing."""
+        return str(uuid.uuid5(uuid.UUID(self.uid), name))
+
+
+class DeliveryStatus(StrEnum):
+    """The fate of a message of the bot."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # CXone refused it, or the chat ended before it was sent
+    UNKNOWN = "unknown"  # it may have arrived, and CXone cannot be asked
+
+
+class BotMessage(BaseModel):
+    """A message of the customer or the bot, on its way to the human agent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    text: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    at: AwareDatetime
+
+
+class Delivery(BaseModel):
+    """The final fate of a message of the bot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    status: DeliveryStatus
+    reason: str = ""
+    at: AwareDatetime
+
+
+class EndRequest(BaseModel):
+    """The bot's request to end the chat."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: Literal["bot", "customer"] = "bot"
+    reason: str = ""
+    at: AwareDatetime
+
+
+class ChatEventType(StrEnum):
+    """The events that the bot gets."""
+
+    HANDOFF_ACCEPTED = "handoff_accepted"
+    QUEUE_STATUS = "queue_status"
+    AGENT_JOINED = "agent_joined"
+    AGENT_TYPING = "agent_typing"
+    AGENT_MESSAGE = "agent_message"
+    MESSAGE_DELIVERED = "message_delivered"
+    MESSAGE_FAILED = "message_failed"
+    AGENT_LEFT = "agent_left"
+    INACTIVITY_WARNING = "inactivity_warning"
+    EXPIRY_WARNING = "expiry_warning"
+    CHAT_ENDED = "chat_ended"
+    HANDOFF_FAILED = "handoff_failed"
+    HANDOFF_TIMEOUT = "handoff_timeout"
+
+
+class ChatEvent(BaseModel):
+    """An event for the bot. `sequence` counts from 1 without a gap; it is null for typing, which is never repeated."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    sequence: int | None
+    chat_id: str
+    type: ChatEventType
+    at: AwareDatetime
+    payload: dict[str, Any] = Field(default_factory=dict)

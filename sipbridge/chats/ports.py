@@ -1,0 +1,201 @@
+"""The Protocols between chats and the other packages.
+
+`cxone.digital`, `store`, `web`, `webhooks` and `telemetry` implement or use them. Tests have a hand-written fake of
+each. Another contact centre would be one more `DigitalChannel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from sipbridge.chats.happenings import ChannelHappening
+from sipbridge.chats.model import (
+    Attachment,
+    BotMessage,
+    ChatEvent,
+    ChatRecord,
+    Delivery,
+    DeliveryStatus,
+    EndRequest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """If human agents can take a chat now. `reason` says why it is not known, or why there are none."""
+
+    status: Literal["online", "offline", "unknown"]
+    agents_available: int | None = None
+    queue_count: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for the human agent. `id` is the one that CXone gets, always the same for the same message.
+
+    `opens` is true for the first message of the chat, which opens the contact.
+    """
+
+    id: str
+    text: str
+    attachments: Sequence[Attachment] = ()
+    opens: bool = False
+
+
+Report = Callable[[ChannelHappening], None]
+
+
+class ChannelSession(Protocol):
+    """One chat at the contact centre."""
+
+    async def run(self) -> None:
+        """Open the channel for the chat, or find the chat again, and keep it open until cancelled.
+
+        Reports what happens, and what happened while there was no connection. Returns if the channel has refused the
+        chat or lost it for good, after it has reported `ChannelFailed`.
+        """
+
+    async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
+        """Hand a message over, once; return its fate, and the reason if it failed.
+
+        Waits for a connection as long as it takes. If CXone's response was lost, CXone is asked before anything is sent
+        again; if it cannot be asked, the status is `UNKNOWN`.
+        """
+
+    def set_typing(self, *, on: bool) -> None:
+        """Show the human agent that the customer types, as far as the channel can."""
+
+    async def end(self, closing_text: str) -> None:
+        """End the contact on behalf of the customer. A channel that cannot do so sends the text instead."""
+
+
+class DigitalChannel(Protocol):
+    """A channel of a project into the contact centre. It may outlive its configuration version."""
+
+    @property
+    def max_characters(self) -> int:
+        """The number of characters that one message may have; longer ones are split."""
+
+    async def availability(self) -> Availability:
+        """Ask for human agents. Never raises."""
+
+    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ChannelSession:
+        """Return the session of a chat that is new, or that an earlier run left open (`resumed`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChange:
+    """The additions of one step of a chat to the store: a new version of the record, and entries. All or nothing."""
+
+    uid: str
+    record: ChatRecord | None = None
+    entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChat:
+    """A stored chat: the record, and the entries of each kind in the order in which they were added."""
+
+    record: ChatRecord
+    messages: Sequence[BotMessage] = ()
+    deliveries: Mapping[str, Delivery] = field(default_factory=dict)
+    end_request: EndRequest | None = None
+    events: Sequence[ChatEvent] = ()
+
+
+class ChatStore(Protocol):
+    """The chats, which outlive the process. Methods raise `StoreError`.
+
+    What a method has written survives SIGKILL once it returns, and a loss of power a second later.
+    """
+
+    async def create(self, record: ChatRecord) -> ChatRecord:
+        """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
+
+    async def write(self, change: ChatChange) -> None:
+        """Write a change. Changes are written in the order in which this was called."""
+
+    async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
+        """Return the record of a chat."""
+
+    async def get_shared(self, client: str, project: str, shared_id: str) -> ChatRecord | None:
+        """Return the newest record with that shared id."""
+
+    async def list_chats(
+        self, client: str, project: str, *, limit: int, before: datetime | None = None
+    ) -> list[ChatRecord]:
+        """Return records of a project that started before `before`, newest first."""
+
+    async def read(self, uid: str) -> StoredChat | None:
+        """Return a chat with all its entries."""
+
+    async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
+        """Return the events with a sequence over `after`, in their order."""
+
+    async def unfinished(self) -> list[StoredChat]:
+        """Return the chats that are not over."""
+
+    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
+        """Return the chats with events that the webhook did not get yet, each with the last sequence that it got."""
+
+    def mark_delivered(self, uid: str, sequence: int) -> None:
+        """Note that the webhook has got the events up to this sequence. Written within a moment."""
+
+    async def delete(self, client: str, project: str, chat_id: str) -> bool:
+        """Erase a chat that is over for good; return False if there is none."""
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        """Erase all chats that are over with that shared id; return their number."""
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
+
+
+class EventSink(Protocol):
+    """A receiver of the events of all chats, each of which is in the store already, except typing."""
+
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
+        """Take an event. Must be quick and must not raise."""
+
+
+class LiveChat(Protocol):
+    """A chat in progress, as the API sees and controls it."""
+
+    @property
+    def record(self) -> ChatRecord:
+        """The present state of the chat."""
+
+    def accepts_key(self, candidate: str) -> bool:
+        """True if this is an API key of the project, by the configuration version of the chat."""
+
+    async def accept_message(self, message: BotMessage, digest: str) -> None:
+        """Store a message for the human agent; it will be delivered. The same one again changes nothing.
+
+        Raises `ChatConflict` if the id is that of another message or the chat has ended, and `StoreError`.
+        """
+
+    def set_typing(self, *, on: bool) -> None:
+        """Show the human agent that the customer types. Raises `ChatConflict` if the chat has ended."""
+
+    async def request_end(self, request: EndRequest) -> None:
+        """End the chat. A second request changes nothing. Raises `StoreError`."""
+
+
+class ChatDirectory(Protocol):
+    """An index of the chats in progress."""
+
+    def find(self, client: str, project: str, chat_id: str) -> LiveChat | None:
+        """Return a chat in progress of that project."""
+
+    def find_shared(self, client: str, project: str, shared_id: str) -> LiveChat | None:
+        """Return the newest chat in progress with that shared id."""
+
+    def of_project(self, client: str, project: str) -> Sequence[LiveChat]:
+        """Return all chats in progress of a project, newest first."""
+
+
+ChannelState = Mapping[str, Any]

@@ -1,0 +1,113 @@
+"""The requests of a bot: the start of a chat, and a message."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sipbridge.chats.model import MAX_TEXT_CHARACTERS, Attachment, ChatTurn, Customer
+from sipbridge.chats.polyai import to_chat_request
+from sipbridge.handoffs.json_values import check_data, to_utf8_text, without_nulls
+from sipbridge.handoffs.polyai import is_function_result
+from sipbridge.handoffs.request import MAX_PARAMETER_CHARACTERS, Name, ParameterText
+
+CHAT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"
+MAX_TURNS = 1_000
+MAX_ATTACHMENTS = 10
+
+BotId = Annotated[str, Field(pattern=f"^{CHAT_ID_PATTERN}$")]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class ChatRequest(BaseModel):
+    """A request to hand a conversation to a human agent. Every field is optional, and null means not set.
+
+    `custom_fields` win over those of the channel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: BotId = Field(default_factory=_new_id)
+    channel: Name | None = None
+    customer: Annotated[Customer, BeforeValidator(without_nulls)] = Customer()
+    reason: Name | None = None
+    utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
+    transcript: Annotated[tuple[ChatTurn, ...], Field(max_length=MAX_TURNS)] = ()
+    data: Annotated[dict[str, Any], AfterValidator(check_data)] = Field(default_factory=dict)
+    custom_fields: Annotated[dict[FieldName, ParameterText], BeforeValidator(without_nulls)] = Field(
+        default_factory=dict
+    )
+    shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, body: object) -> object:
+        if is_function_result(body):
+            body = to_chat_request(body)
+        return without_nulls(body)
+
+    @property
+    def digest(self) -> str:
+        """A digest of the request: the same id with another one is another conversation."""
+        return digest_of(self)
+
+
+class MessageRequest(BaseModel):
+    """A message of the customer or the bot for the human agent: a text, attachments or both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: BotId = Field(default_factory=_new_id)
+    text: Annotated[str, BeforeValidator(to_utf8_text), Field(max_length=MAX_TEXT_CHARACTERS)] = ""
+    attachments: Annotated[tuple[Attachment, ...], Field(max_length=MAX_ATTACHMENTS)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, body: object) -> object:
+        return without_nulls(body)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> MessageRequest:
+        if not self.text.strip() and not self.attachments:
+            raise ValueError("give a text or attachments")
+        return self
+
+
+class TypingRequest(BaseModel):
+    """The customer started or stopped typing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Literal["started", "stopped"]
+
+
+class EndChatRequest(BaseModel):
+    """The end of the chat, with the bot's reason. `by` says who wants it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: Name = ""
+    by: Literal["bot", "customer"] = "bot"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, body: object) -> object:
+        return without_nulls(body)
+
+
+def digest_of(request: BaseModel) -> str:
+    """Return a digest of a request's values. The order of keys in objects matters, as in JSON text."""
+    return hashlib.blake2b(request.model_dump_json().encode(), digest_size=12).hexdigest()
+
+
+def custom_fields_of(request: ChatRequest, configured: Mapping[str, str]) -> dict[str, str]:
+    """Return the custom fields of a chat: those that the bot gave win; empty ones are left out."""
+    return {name: text for name, text in {**configured, **request.custom_fields}.items() if text}
