@@ -1,0 +1,135 @@
+"""A chat store in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sipbridge.chats.model import BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
+from sipbridge.chats.ports import ChatChange, ChatStore, StoredChat
+from sipbridge.errors import StoreError
+from tests.fakes.journal import Journal
+
+
+@dataclass
+class _Chat:
+    record: ChatRecord
+    entries: list[BotMessage | Delivery | EndRequest | ChatEvent] = field(default_factory=list)
+    webhook_sequence: int = 0
+
+    @property
+    def events(self) -> list[tuple[int, ChatEvent]]:
+        """The events with their sequences, in the order in which they were added."""
+        events = [entry for entry in self.entries if isinstance(entry, ChatEvent)]
+        return [(event.sequence, event) for event in events if event.sequence is not None]
+
+
+class FakeChatStore:
+    """Implements `ChatStore`. Its steps are `chats.create`, `chats.write` and `chats.close`.
+
+    `changes` has every change that was written. While `failing` is set, `create` and `write` raise it.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.changes: list[ChatChange] = []
+        self.failing: Exception | None = None
+        self._journal = journal or Journal()
+        self._chats: dict[str, _Chat] = {}
+
+    async def create(self, record: ChatRecord) -> ChatRecord:
+        await self._reach("chats.create")
+        stored = self._find(record.client, record.project, record.chat_id)
+        if stored:
+            return stored.record
+        self._chats[record.uid] = _Chat(record)
+        return record
+
+    async def write(self, change: ChatChange) -> None:
+        await self._reach("chats.write")
+        chat = self._chats.get(change.uid)
+        if chat is None:
+            raise StoreError(f"chat {change.uid} is not stored")
+        chat.record = change.record or chat.record
+        chat.entries += change.entries
+        self.changes.append(change)
+
+    async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
+        chat = self._find(client, project, chat_id)
+        return chat.record if chat else None
+
+    async def get_shared(self, client: str, project: str, shared_id: str) -> ChatRecord | None:
+        return next((record for record in self._of(client, project) if record.shared_id == shared_id), None)
+
+    async def list_chats(
+        self, client: str, project: str, *, limit: int, before: datetime | None = None
+    ) -> list[ChatRecord]:
+        return [r for r in self._of(client, project) if before is None or r.started_at < before][:limit]
+
+    async def read(self, uid: str) -> StoredChat | None:
+        chat = self._chats.get(uid)
+        return _stored(chat) if chat else None
+
+    async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
+        chat = self._chats.get(uid)
+        return [event for sequence, event in chat.events if sequence > after][:limit] if chat else []
+
+    async def unfinished(self) -> list[StoredChat]:
+        return [_stored(chat) for chat in self._chats.values() if not chat.record.state.is_final]
+
+    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
+        return [
+            (chat.record, chat.webhook_sequence)
+            for chat in self._chats.values()
+            if any(sequence > chat.webhook_sequence for sequence, _ in chat.events)
+        ]
+
+    def mark_delivered(self, uid: str, sequence: int) -> None:
+        chat = self._chats.get(uid)
+        if chat:
+            chat.webhook_sequence = max(chat.webhook_sequence, sequence)
+
+    async def delete(self, client: str, project: str, chat_id: str) -> bool:
+        return bool(self._forget([r for r in self._of(client, project) if r.chat_id == chat_id]))
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        return self._forget([r for r in self._of(client, project) if r.shared_id == shared_id])
+
+    async def close(self) -> None:
+        await self._journal.reach("chats.close")
+
+    async def _reach(self, step: str) -> None:
+        await self._journal.reach(step)
+        if self.failing is not None:
+            raise self.failing
+
+    def _find(self, client: str, project: str, chat_id: str) -> _Chat | None:
+        key = (client, project, chat_id)
+        chats = self._chats.values()
+        return next((c for c in chats if (c.record.client, c.record.project, c.record.chat_id) == key), None)
+
+    def _of(self, client: str, project: str) -> list[ChatRecord]:
+        """Return the records of a project, newest first."""
+        records = [chat.record for chat in self._chats.values()]
+        of_project = [record for record in records if (record.client, record.project) == (client, project)]
+        return sorted(of_project, key=lambda record: record.started_at, reverse=True)
+
+    def _forget(self, records: list[ChatRecord]) -> int:
+        over = [record for record in records if record.state.is_final]
+        for record in over:
+            del self._chats[record.uid]
+        return len(over)
+
+
+def _stored(chat: _Chat) -> StoredChat:
+    entries = chat.entries
+    return StoredChat(
+        record=chat.record,
+        messages=[entry for entry in entries if isinstance(entry, BotMessage)],
+        deliveries={entry.id: entry for entry in entries if isinstance(entry, Delivery)},
+        end_request=next((entry for entry in entries if isinstance(entry, EndRequest)), None),
+        events=[event for _, event in chat.events],
+    )
+
+
+def _implements(store: FakeChatStore) -> ChatStore:
+    return store
