@@ -163,8 +163,7 @@ class Resolver:
 
         Raises `NameNotResolved` or `OSError`. The requester limits the time.
         """
-        targets = [_target(address, port) for address in await self.addresses(host)]
-        return await start_connection(targets, happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS, interleave=1)
+        return await connect_first(await self.addresses(host), port)
 
     async def close(self) -> None:
         """Cancel the lookups in progress."""
@@ -353,6 +352,12 @@ class _System:
             found.set_exception(result)
         else:
             found.set_result(result)
+
+
+async def connect_first(addresses: Sequence[str], port: int) -> socket.socket:
+    """Open a TCP connection to the first numeric address that accepts one (RFC 8305). Raises `OSError`."""
+    targets = [_target(address, port) for address in addresses]
+    return await start_connection(targets, happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS, interleave=1)
 
 
 def _succeeded(task: asyncio.Task[_Found[T]]) -> bool:

@@ -28,8 +28,11 @@
     ├── NameNotResolved              a host name that has no address, or whose lookup takes too long
     ├── AgentLost                    an agent that disconnected during a call, or is silent for too long
     ├── StoreError                   a record that could not be written or read
-    └── CxoneError                   no response of CXone, or one that cannot be used
-        └── CxoneNotReached          nothing was sent to it
+    └── HttpError                    a request of ours without a response, or with one that cannot be used
+        ├── HttpNotReached           nothing was sent
+        │   └── HttpForbidden        nothing was sent, since the URL or the address must not be called
+        ├── ResponseTooLarge         a body over the limit of the request
+        └── CxoneError               a response of CXone that cannot be used
 
 Errors that only the HTTP API raises (an expired link, a body that is too large) are in `web.server.errors`.
 
@@ -284,9 +287,21 @@ class StoreError(SipbridgeError):
     """The store could not write or read a record."""
 
 
-class CxoneError(SipbridgeError):
-    """CXone did not respond, or its response cannot be used."""
+class HttpError(SipbridgeError):
+    """The server did not respond, or its response cannot be used. It may have received the request."""
 
 
-class CxoneNotReached(CxoneError):
+class HttpNotReached(HttpError):
     """No byte of the request was sent: there is no address, TCP or TLS failed, or no connection was free."""
+
+
+class HttpForbidden(HttpNotReached):
+    """No byte of the request was sent, since the URL is not safe, or none of its addresses."""
+
+
+class ResponseTooLarge(HttpError):
+    """The body of the response is over the limit of the request."""
+
+
+class CxoneError(HttpError):
+    """A response of CXone cannot be used."""

@@ -19,8 +19,9 @@ from sipbridge.config import (
     SipAgentConfig,
     WebsocketAgentConfig,
 )
-from sipbridge.cxone import CxoneClient, HttpClient
+from sipbridge.cxone import CxoneClient
 from sipbridge.dns import Resolver
+from sipbridge.http import HttpClient
 from sipbridge.speech import CommandSpeaker
 from sipbridge.wav import Pcm, read_wav
 

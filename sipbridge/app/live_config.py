@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sipbridge.app.config_version import build_agents, build_centres, build_speakers, clip_name, read_recordings
 from sipbridge.calls.context import CallContext
 from sipbridge.config import Config, ProjectKey, merge_reloadable
-from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
+from sipbridge.http import HttpClient
 
 if TYPE_CHECKING:
     from sipbridge.sip.user_agent import UserAgent

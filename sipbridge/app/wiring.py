@@ -17,8 +17,8 @@ from sipbridge.calls.ports import Leg, Observer, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config, authority
-from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
+from sipbridge.http import HttpClient
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import open_journal, open_store
 from sipbridge.telemetry import CallLog, Metrics

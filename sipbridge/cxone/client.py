@@ -10,11 +10,11 @@ from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import Observer, SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http.client import HttpClient
 from sipbridge.cxone.signal import Signaller
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.cxone.transcript import TranscriptPoster
 from sipbridge.errors import CxoneError
+from sipbridge.http import HttpClient
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from sipbridge.config import CxoneConfig
-from sipbridge.cxone.http.client import HttpClient
-from sipbridge.cxone.http.connection import read_lenient_json
-from sipbridge.cxone.http.urls import url_of_cxone, usable_url
+from sipbridge.cxone.urls import url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
+from sipbridge.http import HttpClient, read_lenient_json
 
 # Shorter than the life of a token, so that each renewal discovers a tenant that has moved. Long enough that a new token
 # after a 401 needs no discovery.
@@ -36,13 +35,13 @@ class Discovery:
         self._known: dict[str, tuple[str, float]] = {}
 
     async def token_endpoint(self) -> str:
-        """Return the URL of the token endpoint. Raises `CxoneError`."""
+        """Return the URL of the token endpoint. Raises `HttpError`."""
         issuer = usable_url(self._issuer, "cxone.issuer", issuer=self._issuer)
         url = f"{issuer}/.well-known/openid-configuration"
         return await self._discover(url, "token_endpoint", instead="check cxone.issuer")
 
     async def api_url(self, id_token: str | None) -> str:
-        """Return the base URL of the tenant's API, without a slash at its end. Raises `CxoneError`.
+        """Return the base URL of the tenant's API, without a slash at its end. Raises `HttpError`.
 
         It is `cxone.api_url` if that is set, else the URL that the issuer of the id_token names for its tenant.
         """
@@ -60,7 +59,7 @@ class Discovery:
         now = self._clock()
         if found and now - found_at < _MAX_AGE_SECONDS:
             return found
-        response = await self._http.get(url, _REQUEST_SECONDS)
+        response = await self._http.request("GET", url, seconds=_REQUEST_SECONDS)
         source = url.partition("?")[0]
         if response.status != 200:  # noqa: PLR2004 (200 OK)
             raise CxoneError(f"{source} responded with {response.status}")

@@ -14,10 +14,9 @@ import orjson
 from sipbridge.calls.ports import SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http.client import Announcement, HttpClient
-from sipbridge.cxone.http.connection import Response
 from sipbridge.cxone.tokens import Access, TokenSource
-from sipbridge.errors import CxoneError, CxoneNotReached
+from sipbridge.errors import CxoneError, HttpError, HttpNotReached
+from sipbridge.http import Announcement, HttpClient, Response
 from sipbridge.telephony.contact_id import NO_CONTACT
 
 _BACKOFF_SECONDS = 0.2  # doubled with each attempt
@@ -138,11 +137,11 @@ class Signaller:
         headers = access.json_headers if body else access.headers
         try:
             announcement = Announcement(partial(note, SignalResult.UNKNOWN), partial(note, SignalResult.UNDELIVERED))
-            response = await self._http.post(access.api_url, path, headers, body, seconds, announcement)
-        except CxoneNotReached as error:
+            response = await self._http.post_for_head(access.api_url, path, headers, body, seconds, announcement)
+        except HttpNotReached as error:
             self._breaker.record_failure()
             return _Attempt(SignalResult.UNDELIVERED, str(error), retry_after=0.0)
-        except CxoneError as error:
+        except HttpError as error:
             # CXone may also have closed a pooled connection at that moment, with the request read or unread.
             self._breaker.record_failure()
             return _Attempt(SignalResult.UNKNOWN, str(error))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 
@@ -17,10 +18,9 @@ from sipbridge.calls.events import TokenRequested
 from sipbridge.calls.ports import Observer
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.discovery import Discovery
-from sipbridge.cxone.http.client import HttpClient
-from sipbridge.cxone.http.connection import Response
-from sipbridge.errors import CxoneError
+from sipbridge.errors import CxoneError, HttpError
 from sipbridge.handoffs.outcome import Result
+from sipbridge.http import HttpClient, Response
 
 _REQUEST_SECONDS = 3.0
 _REFRESH_SECONDS = 10.0  # discovery, token and configuration together
@@ -94,13 +94,17 @@ class TokenSource:
         self._observer = observer
         self._clock = clock
         self._discovery = Discovery(config, http, clock=clock)
-        self._form = {
+        form = {
             "grant_type": "password",
             "username": config.access_key_id,
             "password": config.access_key_secret.get_secret_value(),
         }
+        self._form = urlencode(form).encode()
         credentials = f"{config.client_id}:{config.client_secret.get_secret_value()}"
-        self._headers = {"Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
+        self._headers = {
+            "Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         self._access: Access | None = None
         self._renew_at = 0.0
         self._held_until = 0.0
@@ -159,10 +163,10 @@ class TokenSource:
                 result = _result_of(response.status)
                 if result is not Result.SUCCESS:
                     self._held_until = self._clock() + min(response.retry_after or 0.0, _MAX_HOLD_SECONDS)
-                    raise CxoneError(f"the token endpoint responded with {response.status}{_advice(response.status)}")  # noqa: TRY301 (all failures are reported in one place)
+                    raise CxoneError(f"the token endpoint responded with {response.status}{_advice(response.status)}")
                 result = Result.UPSTREAM_ERROR
                 access = await self._read(response, requested_at=started_at)
-        except (CxoneError, TimeoutError) as error:
+        except (HttpError, TimeoutError) as error:
             self._renew_at = self._clock() + _RENEWAL_PAUSE_SECONDS
             message = str(error) or "no token in time"
             self._report(result, started_at, message)
@@ -178,7 +182,7 @@ class TokenSource:
         for delay in _RETRY_DELAYS:
             try:
                 response = await self._post(endpoint)
-            except CxoneError:
+            except HttpError:
                 pause = delay
             else:
                 pause = max(delay, response.retry_after or 0.0)
@@ -188,7 +192,9 @@ class TokenSource:
         return await self._post(endpoint)
 
     async def _post(self, endpoint: str) -> Response:
-        return await self._http.post_form(endpoint, self._form, self._headers, _REQUEST_SECONDS)
+        return await self._http.request(
+            "POST", endpoint, headers=self._headers, body=self._form, seconds=_REQUEST_SECONDS
+        )
 
     async def _read(self, response: Response, *, requested_at: float) -> Access:
         try:

@@ -16,9 +16,9 @@ import orjson
 from sipbridge.calls.model import CallRecord
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
-from sipbridge.cxone.http.client import HttpClient
 from sipbridge.cxone.tokens import TokenSource
-from sipbridge.errors import CxoneError
+from sipbridge.errors import HttpError
+from sipbridge.http import HttpClient
 
 _PATH = "/aai/tms/transcripts/post"
 _ACCEPTED = (200, 201, 202, 204)
@@ -61,7 +61,7 @@ class TranscriptPoster:
         try:
             async with asyncio.timeout(self._timeout):
                 status = await self._send(body)
-        except (CxoneError, TimeoutError) as error:
+        except (HttpError, TimeoutError) as error:
             detail = str(error) or "no response in time"
         else:
             if status in _ACCEPTED:
@@ -73,7 +73,7 @@ class TranscriptPoster:
 
     async def _send(self, body: bytes) -> int:
         access = await self._tokens.get()
-        response = await self._http.post(access.api_url, _PATH, access.json_headers, body, self._timeout)
+        response = await self._http.post_for_head(access.api_url, _PATH, access.json_headers, body, self._timeout)
         # 401 only: a 403 may also mean that the tenant has no TMS, and would then need a new token per call.
         if response.status == 401:  # noqa: PLR2004 (401 Unauthorized)
             self._tokens.drop(access)

@@ -16,9 +16,9 @@ from sipbridge.calls.admission import Admission
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config, TlsConfig
-from sipbridge.cxone import HttpClient
 from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, StartupError
+from sipbridge.http import HttpClient
 from sipbridge.sip.tls_files import TlsFileCopies
 from sipbridge.sip.user_agent import UserAgent
 from sipbridge.wav import Pcm

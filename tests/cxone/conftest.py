@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import aiohttp
 import pytest
 
-from sipbridge.cxone import CxoneClient, HttpClient
+from sipbridge.cxone import CxoneClient
 from sipbridge.dns import Resolver
+from sipbridge.http import HttpClient
 from sipbridge.simulators.cxone import DEMO_TENANT, Tenant, running_simulator
 
 from .support import Clock, Recorder, Simulator, config_for

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.calls.ports import ContactCentre, SignalResult
-from sipbridge.cxone import HttpClient
+from sipbridge.http import HttpClient
 from sipbridge.simulators.cxone import running_simulator
 from tests.harness.ipv6 import needs_ipv6
 
@@ -33,7 +33,7 @@ async def test_an_internal_error_is_logged_and_not_raised(
     async def fail(*_: object) -> None:
         raise RuntimeError("an unforeseen error")
 
-    monkeypatch.setattr(http, "post", fail)
+    monkeypatch.setattr(http, "post_for_head", fail)
     assert await cxone.signal("1", {"p1": "very-private"}, ignore_note) is SignalResult.UNKNOWN
     assert not await cxone.post_transcript(record(*TURNS), escalated=True)
     events = [vars(entry).get("event") for entry in caplog.records if entry.levelname == "ERROR"]

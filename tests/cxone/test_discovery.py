@@ -4,9 +4,9 @@ import jwt
 import orjson
 import pytest
 
-from sipbridge.cxone import HttpClient
 from sipbridge.cxone.discovery import Discovery
-from sipbridge.errors import CxoneError
+from sipbridge.errors import HttpError
+from sipbridge.http import HttpClient
 
 from .support import Clock, Simulator, config_for
 
@@ -30,7 +30,7 @@ async def test_the_tenant_of_the_id_token_names_the_api(discovery: Discovery, si
 
 
 async def test_a_tenant_may_be_a_number(discovery: Discovery, simulator: Simulator) -> None:
-    with pytest.raises(CxoneError, match="responded with 404"):  # of the simulator
+    with pytest.raises(HttpError, match="responded with 404"):  # of the simulator
         await discovery.api_url(id_token(iss=simulator.url, tenantId=4599999))
 
 
@@ -54,7 +54,7 @@ async def test_discovered_urls_are_cached_for_half_an_hour(
 
 async def test_failures_are_not_cached(discovery: Discovery, simulator: Simulator) -> None:
     await simulator.fault("discovery", status=500)
-    with pytest.raises(CxoneError, match="responded with 500"):
+    with pytest.raises(HttpError, match="responded with 500"):
         await discovery.token_endpoint()
     assert await discovery.token_endpoint() == f"{simulator.url}/auth/token"
 
@@ -66,13 +66,13 @@ async def test_a_response_without_a_token_endpoint_is_refused(
     discovery: Discovery, simulator: Simulator, body: str
 ) -> None:
     await simulator.fault("discovery", body=body)
-    with pytest.raises(CxoneError):
+    with pytest.raises(HttpError):
         await discovery.token_endpoint()
 
 
 async def test_a_redirect_is_not_followed(discovery: Discovery, simulator: Simulator) -> None:
     await simulator.fault("discovery", status=302)
-    with pytest.raises(CxoneError, match="responded with 302"):
+    with pytest.raises(HttpError, match="responded with 302"):
         await discovery.token_endpoint()
 
 
@@ -93,12 +93,12 @@ async def test_a_redirect_is_not_followed(discovery: Discovery, simulator: Simul
     ],
 )
 async def test_an_id_token_without_issuer_or_tenant_is_refused(discovery: Discovery, token: str | None) -> None:
-    with pytest.raises(CxoneError):
+    with pytest.raises(HttpError):
         await discovery.api_url(token)
 
 
 async def test_an_unknown_tenant_is_an_error(discovery: Discovery, simulator: Simulator) -> None:
-    with pytest.raises(CxoneError, match="responded with 404"):
+    with pytest.raises(HttpError, match="responded with 404"):
         await discovery.api_url(id_token(iss=simulator.url, tenantId="who? & what"))
 
 
@@ -107,7 +107,7 @@ async def test_the_token_is_not_sent_to_a_foreign_host_that_a_response_names(
     discovery: Discovery, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault("configuration", body=orjson.dumps({"api_endpoint": endpoint}).decode())
-    with pytest.raises(CxoneError):
+    with pytest.raises(HttpError):
         await discovery.api_url(id_token(iss=simulator.url, tenantId="demo-tenant"))
 
 
@@ -116,10 +116,10 @@ async def test_the_access_key_is_not_sent_to_a_foreign_host_that_a_response_name
     discovery: Discovery, simulator: Simulator, endpoint: str
 ) -> None:
     await simulator.fault("discovery", body=orjson.dumps({"token_endpoint": endpoint}).decode())
-    with pytest.raises(CxoneError, match=r"names .* check cxone.issuer"):
+    with pytest.raises(HttpError, match=r"names .* check cxone.issuer"):
         await discovery.token_endpoint()
 
 
 async def test_a_foreign_issuer_in_an_id_token_gets_no_request(discovery: Discovery) -> None:
-    with pytest.raises(CxoneError, match="neither the issuer's nor NICE's"):
+    with pytest.raises(HttpError, match="neither the issuer's nor NICE's"):
         await discovery.api_url(id_token(iss="https://stranger.example", tenantId="demo-tenant"))

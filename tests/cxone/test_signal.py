@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from sipbridge.calls.ports import SignalResult
-from sipbridge.cxone import HttpClient
+from sipbridge.http import HttpClient
 
 from .conftest import MakeCentre
 from .support import Simulator, ignore_note, silent_server

@@ -11,10 +11,10 @@ import pytest
 
 from sipbridge.calls.events import TokenRequested
 from sipbridge.calls.ports import SignalResult
-from sipbridge.cxone import HttpClient
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
 from sipbridge.handoffs.outcome import Result
+from sipbridge.http import HttpClient
 from sipbridge.simulators.cxone import DEMO_TENANT, running_simulator
 
 from .conftest import MakeCentre

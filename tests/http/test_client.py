@@ -7,77 +7,24 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from sipbridge.cxone import HttpClient
-from sipbridge.cxone.http.connection import MAX_BODY_BYTES, Connection, retry_after_seconds
 from sipbridge.dns import Resolver
-from sipbridge.errors import CxoneError, CxoneNotReached
+from sipbridge.errors import HttpError, HttpNotReached, ResponseTooLarge
+from sipbridge.http import HttpClient
+from sipbridge.http.client import Method
+from sipbridge.http.connection import MAX_BODY_BYTES, Connection, retry_after_seconds
 from sipbridge.simulators.cxone import running_simulator
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+from .server import OK, serving
 
 
-class Server:
-    """A server that records requests and connections, and responds with the next of `responses`."""
-
-    def __init__(self, *responses: bytes) -> None:
-        self.responses = list(responses)
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.requested = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.url = ""
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.append(writer)
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                self.requests.append(head)
-                self.requested.set()
-                writer.write(self.responses.pop(0) if self.responses else OK)
-        except (asyncio.IncompleteReadError, OSError):
-            self.closed.set()
-        finally:
-            writer.transport.abort()
-
-    def say(self, text: bytes) -> None:
-        """Send unsolicited bytes on the newest connection."""
-        self._writers[-1].write(text)
-
-    def finish(self) -> None:
-        """Close after everything is sent."""
-        self._writers[-1].close()
-
-    async def hang_up(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-            with suppress(OSError):
-                await writer.wait_closed()
-
-
-@asynccontextmanager
-async def serving(*responses: bytes) -> AsyncIterator[Server]:
-    server = Server(*responses)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    try:
-        yield server
-    finally:
-        await server.hang_up()
-        listener.close()
-
-
-async def test_a_request_has_the_headers_that_cxone_needs_only(http: HttpClient) -> None:
+async def test_a_request_has_the_headers_that_are_needed_only(http: HttpClient) -> None:
     async with serving() as server:
-        await http.post(f"{server.url}/base", "/path?p1=a", {"Authorization": "Bearer t"}, b"", 3)
+        await http.post_for_head(f"{server.url}/base", "/path?p1=a", {"Authorization": "Bearer t"}, b"", 3)
     host = server.url.removeprefix("http://").encode()
     lines = server.requests[0].split(b"\r\n")
     assert lines[:2] == [b"POST /base/path?p1=a HTTP/1.1", b"Host: " + host]
@@ -93,9 +40,9 @@ async def test_a_request_has_the_headers_that_cxone_needs_only(http: HttpClient)
 async def test_a_connection_is_reused(http: HttpClient) -> None:
     async with serving() as server:
         for _ in range(5):
-            assert (await http.get(server.url, 3)).body == b"{}"
-            assert (await http.post(server.url, "/x", {}, b"", 3)).status == 200
-            await asyncio.sleep(0.01)  # time for the body, which `post` does not wait for
+            assert (await http.request("GET", server.url, seconds=3)).body == b"{}"
+            assert (await http.post_for_head(server.url, "/x", {}, b"", 3)).status == 200
+            await asyncio.sleep(0.01)  # time for the body, which `post_for_head` does not wait for
         assert server.connections == 1
 
 
@@ -103,8 +50,8 @@ async def test_a_failed_handshake_leaves_no_connection(http: HttpClient) -> None
     before = connections_in_memory()
     async with serving(b"") as server:  # without TLS
         for _ in range(5):
-            with pytest.raises(CxoneNotReached):
-                await http.post(server.url.replace("http://", "https://"), "/x", {}, b"", 0.1)
+            with pytest.raises(HttpNotReached):
+                await http.post_for_head(server.url.replace("http://", "https://"), "/x", {}, b"", 0.1)
     assert connections_in_memory() == before
 
 
@@ -122,28 +69,28 @@ def connections_in_memory() -> int:
     ],
     ids=["close", "HTTP/1.0", "kept for a second, which is none for us"],
 )
-async def test_a_connection_that_cxone_will_close_is_not_reused(http: HttpClient, last: bytes) -> None:
+async def test_a_connection_that_the_server_will_close_is_not_reused(http: HttpClient, last: bytes) -> None:
     async with serving(last) as server:
-        await http.get(server.url, 3)
+        await http.request("GET", server.url, seconds=3)
         await asyncio.wait_for(server.closed.wait(), 3)
-        await http.get(server.url, 3)
+        await http.request("GET", server.url, seconds=3)
         assert server.connections == 2
 
 
 async def test_an_unsolicited_byte_closes_the_connection(http: HttpClient) -> None:
     async with serving() as server:
-        await http.get(server.url, 3)
+        await http.request("GET", server.url, seconds=3)
         server.say(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"evil":1}')
         await asyncio.wait_for(server.closed.wait(), 3)
-        assert (await http.get(server.url, 3)).body == b"{}"
+        assert (await http.request("GET", server.url, seconds=3)).body == b"{}"
         assert server.connections == 2
 
 
 async def test_a_second_response_is_not_used_for_the_next_request(http: HttpClient) -> None:
     async with serving(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil") as server:
-        await http.post(server.url, "/x", {}, b"", 3)
+        await http.post_for_head(server.url, "/x", {}, b"", 3)
         await asyncio.wait_for(server.closed.wait(), 3)
-        assert (await http.get(server.url, 3)).body == b"{}"
+        assert (await http.request("GET", server.url, seconds=3)).body == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -158,13 +105,13 @@ async def test_a_second_response_is_not_used_for_the_next_request(http: HttpClie
 )
 async def test_valid_responses_are_parsed(http: HttpClient, response: bytes, body: bytes) -> None:
     async with serving(response) as server:
-        found = await http.get(server.url, 3)
+        found = await http.request("GET", server.url, seconds=3)
         assert (found.body, found.retry_after) == (body, None)
 
 
 async def test_a_body_without_a_length_ends_with_the_connection(http: HttpClient) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\n\r\n{}") as server:
-        request = asyncio.create_task(http.get(server.url, 3))
+        request = asyncio.create_task(http.request("GET", server.url, seconds=3))
         await server.requested.wait()
         server.finish()
         assert (await request).body == b"{}"
@@ -188,9 +135,9 @@ async def test_a_body_without_a_length_ends_with_the_connection(http: HttpClient
 )
 async def test_invalid_responses_are_errors(http: HttpClient, response: bytes) -> None:
     async with serving(response) as server:
-        with pytest.raises(CxoneError) as caught:
-            await http.get(server.url, 1)
-        assert not isinstance(caught.value, CxoneNotReached)
+        with pytest.raises(HttpError) as caught:
+            await http.request("GET", server.url, seconds=1)
+        assert not isinstance(caught.value, HttpNotReached)
 
 
 async def test_any_bytes_give_a_response_or_an_error(http: HttpClient) -> None:
@@ -201,10 +148,10 @@ async def test_any_bytes_give_a_response_or_an_error(http: HttpClient) -> None:
     responses = [_mutated(valid, generator) for _ in range(300)]
     async with serving(*responses) as server:
         for _ in responses:
-            with suppress(CxoneError):
-                await http.get(server.url, 0.05)
+            with suppress(HttpError):
+                await http.request("GET", server.url, seconds=0.05)
         server.responses.clear()
-        assert (await http.get(server.url, 3)).body == b"{}"
+        assert (await http.request("GET", server.url, seconds=3)).body == b"{}"
 
 
 def _mutated(valid: bytes, generator: random.Random) -> bytes:
@@ -215,22 +162,22 @@ def _mutated(valid: bytes, generator: random.Random) -> bytes:
 
 
 async def test_the_wait_for_a_free_connection_has_a_limit(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.cxone.http.client._CONNECTIONS_PER_ORIGIN", 1)
+    monkeypatch.setattr("sipbridge.http.client._CONNECTIONS_PER_ORIGIN", 1)
     async with serving(b"HTTP/1.1 200 OK\r\n") as server:
-        first = asyncio.create_task(http.get(server.url, 1))
+        first = asyncio.create_task(http.request("GET", server.url, seconds=1))
         await asyncio.sleep(0.05)
-        with pytest.raises(CxoneNotReached, match="no connection"):
-            await http.get(server.url, 0.2)
-        with pytest.raises(CxoneError):
+        with pytest.raises(HttpNotReached, match="no connection"):
+            await http.request("GET", server.url, seconds=0.2)
+        with pytest.raises(HttpError):
             await first
-        assert (await http.get(server.url, 3)).status == 200
+        assert (await http.request("GET", server.url, seconds=3)).status == 200
 
 
 async def test_a_cancelled_request_leaves_no_connection(http: HttpClient) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\n") as server:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await http.get(server.url, 3)
+                await http.request("GET", server.url, seconds=3)
         await asyncio.wait_for(server.closed.wait(), 3)
 
 
@@ -242,13 +189,13 @@ async def test_certificates_are_verified(http: HttpClient, tmp_path: Path, monke
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     async with running_simulator(host="127.0.0.1", ssl_context=context) as url:
         by_name = url.replace("127.0.0.1", "localhost") + "/.well-known/openid-configuration"
-        with pytest.raises(CxoneNotReached, match="its certificate is not trusted"):
-            await http.get(by_name, 3)
+        with pytest.raises(HttpNotReached, match="its certificate is not trusted"):
+            await http.request("GET", by_name, seconds=3)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         async with HttpClient(Resolver(time.monotonic)) as trusting:
-            assert (await trusting.get(by_name, 3)).status == 200
-            with pytest.raises(CxoneNotReached, match="its certificate is not trusted"):  # for another address
-                await trusting.get(f"{url}/.well-known/openid-configuration", 3)
+            assert (await trusting.request("GET", by_name, seconds=3)).status == 200
+            with pytest.raises(HttpNotReached, match="its certificate is not trusted"):  # for another address
+                await trusting.request("GET", f"{url}/.well-known/openid-configuration", seconds=3)
 
 
 @pytest.mark.parametrize(
@@ -277,5 +224,79 @@ def test_a_retry_after_in_the_past_is_zero() -> None:
 async def test_a_refused_connection_names_host_and_port(http: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-    with pytest.raises(CxoneNotReached, match=rf"^no connection to 127\.0\.0\.1:{port}: connection refused$"):
-        await http.get(f"http://127.0.0.1:{port}/", 2)
+    with pytest.raises(HttpNotReached, match=rf"^no connection to 127\.0\.0\.1:{port}: connection refused$"):
+        await http.request("GET", f"http://127.0.0.1:{port}/", seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [
+        ("GET", b"", None),
+        ("POST", b"", b"0"),
+        ("POST", b"{}", b"2"),
+        ("PUT", b"abc", b"3"),
+        ("PATCH", b"", b"0"),
+        ("DELETE", b"", None),
+    ],
+)
+async def test_each_method_has_the_length_that_it_needs(
+    http: HttpClient, method: Method, body: bytes, length: bytes | None
+) -> None:
+    async with serving() as server:
+        assert (await http.request(method, f"{server.url}/a?b=c", body=body, seconds=3)).status == 200
+    head = server.requests[0]
+    assert head.startswith(f"{method} /a?b=c HTTP/1.1\r\n".encode())
+    found = [line.partition(b": ")[2] for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
+    assert found == ([] if length is None else [length])
+
+
+async def test_an_accept_header_replaces_the_default(http: HttpClient) -> None:
+    async with serving() as server:
+        await http.request("GET", server.url, headers={"Accept": "*/*"}, seconds=3)
+    assert [line for line in server.requests[0].split(b"\r\n") if line.startswith(b"Accept:")] == [b"Accept: */*"]
+
+
+@pytest.mark.parametrize("status", [301, 304, 404, 429, 500])
+async def test_each_status_is_a_response_and_no_redirect_is_followed(http: HttpClient, status: int) -> None:
+    response = b"HTTP/1.1 %d X\r\nLocation: /other\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n" % status
+    async with serving(response) as server:
+        found = await http.request("GET", server.url, seconds=3)
+        assert (found.status, found.retry_after, len(server.requests)) == (status, 7.0, 1)
+
+
+async def test_a_body_over_the_limit_of_the_request_is_too_large(http: HttpClient) -> None:
+    async with serving(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + 200_000 * b"x",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200001\r\n\r\n" + 200_001 * b"x",
+    ) as server:
+        assert len((await http.request("GET", server.url, seconds=3, max_bytes=200_000)).body) == 200_000
+        with pytest.raises(ResponseTooLarge, match="over 200000 bytes"):
+            await http.request("GET", server.url, seconds=3, max_bytes=200_000)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host.example/", "https://user@host.example/", "https://host.example/a b"])
+async def test_nothing_is_sent_to_a_url_that_is_not_valid(http: HttpClient, url: str) -> None:
+    with pytest.raises(HttpNotReached, match="not valid"):
+        await http.request("GET", url, seconds=3)
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rb"])
+async def test_a_header_with_a_line_break_is_refused(http: HttpClient, value: str) -> None:
+    async with serving() as server:
+        with pytest.raises(ValueError, match="line break"):
+            await http.request("GET", server.url, headers={"X-Name": value}, seconds=3)
+        assert server.connections == 0
+
+
+async def test_origins_without_a_connection_are_removed(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.http.client._MAX_POOLS", 2)
+    async with serving() as used:
+        await http.request("GET", used.url, seconds=3)
+        for _ in range(5):
+            async with serving(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n") as server:
+                await http.request("GET", server.url, seconds=3)
+                await asyncio.wait_for(server.closed.wait(), 3)
+            await asyncio.sleep(0)
+        await http.request("GET", used.url, seconds=3)
+        assert used.connections == 1
+    assert len(http._pools) <= 2  # noqa: SLF001 (memory has no other sign)

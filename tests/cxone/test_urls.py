@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.cxone.http.urls import target_of, url_of_cxone, usable_url
+from sipbridge.cxone.urls import url_of_cxone, usable_url
 from sipbridge.errors import CxoneError
 
 NICE = "https://cxone.niceincontact.com"
@@ -82,16 +82,3 @@ def test_secrets_are_sent_to_the_issuer_and_to_nice(url: str, issuer: str) -> No
 def test_secrets_are_sent_to_no_other_host(url: str, issuer: str) -> None:
     with pytest.raises(CxoneError):
         url_of_cxone(url, "it", issuer=issuer, instead="")
-
-
-@pytest.mark.parametrize(
-    ("url", "authority"),
-    [
-        ("https://API.example:443/x", "api.example"),
-        ("http://api.example", "api.example"),
-        ("http://api.example:443", "api.example:443"),
-        ("http://[::1]:9100", "[::1]:9100"),
-    ],
-)
-def test_the_host_header_has_the_port_if_it_is_not_the_default(url: str, authority: str) -> None:
-    assert target_of(url).authority == authority

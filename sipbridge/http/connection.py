@@ -1,4 +1,4 @@
-"""One connection to CXone, which carries one request at a time, and its responses."""
+"""One connection to a server, which carries one request at a time, and its responses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import httptools
 
-from sipbridge.errors import CxoneError
+from sipbridge.errors import HttpError
 
 MAX_BODY_BYTES = 64 * 1024
-_MAX_BYTES = 3 * MAX_BODY_BYTES  # of a response on the wire: head, body, chunk framing and 1xx
+_WIRE_FACTOR = 3  # bytes on the wire per byte of a body: head, chunk framing and 1xx
 _MAX_INTERIM_RESPONSES = 8
 _DRAIN_SECONDS = 0.25
 _KEPT_HEADERS = (b"content-type", b"keep-alive", b"retry-after")
@@ -42,10 +42,10 @@ class Response:
         return self.headers.get(b"content-type", "").lower().startswith(("text/html", "application/xhtml"))
 
     def json_object(self, source: str) -> dict[str, Any]:
-        """Return the body as a JSON object. Raises `CxoneError`, which names the source."""
+        """Return the body as a JSON object. Raises `HttpError`, which names the source."""
         value = read_lenient_json(self.body)
         if not isinstance(value, dict):
-            raise CxoneError(f"the response of {source} is not a JSON object")
+            raise HttpError(f"the response of {source} is not a JSON object")
         return value
 
 
@@ -65,11 +65,15 @@ class NoResponse(Exception):
     """The request was sent and got no response. The message says why in a few words."""
 
 
+class BodyTooLarge(NoResponse):
+    """The body of the response is over the limit."""
+
+
 class Connection(asyncio.Protocol):
     """An open connection (HTTP/1.1, RFC 9112). `on_released` gets it whenever it may be free for the next request.
 
     A response over the limits, one that is not HTTP, or an unsolicited byte closes the connection. Bodies are not
-    decompressed, even if CXone compresses one unasked.
+    decompressed, even if the server compresses one unasked.
     """
 
     def __init__(self, on_released: Callable[[Connection], None]) -> None:
@@ -79,23 +83,23 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._reset(with_body=False)
+        self._reset(None)
 
     @property
     def is_free(self) -> bool:
         """True if it is open and no request is in progress on it."""
         return self._transport is not None and self._parser is None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes, deadline: float, *, with_body: bool) -> Response:
-        """Send a request and return its response; without `with_body`, as soon as its head is complete.
+    async def exchange(self, request: bytes, deadline: float, max_bytes: int | None) -> Response:
+        """Send a request and return its response with its body; without `max_bytes`, as soon as its head is complete.
 
         Raises `NoResponse`. `deadline` is a time of the loop. A body that was not requested is read afterwards, so that
         the connection can be reused. If that exceeds 64 KB or a quarter second, the connection is closed instead.
         """
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = self._loop.create_future()
-        self._reset(with_body=with_body)
-        self._set_timer(self._loop.call_at(deadline, self._fail, "TimeoutError"))
+        self._reset(max_bytes)
+        self._set_timer(self._loop.call_at(deadline, self._fail, NoResponse("TimeoutError")))
         cast("asyncio.Transport", self._transport).write(request)
         try:
             return await self._waiter
@@ -104,7 +108,7 @@ class Connection(asyncio.Protocol):
             raise
 
     def linger(self, seconds: float) -> None:
-        """Close it if it is not used within that time, or within the time that CXone's Keep-Alive header states."""
+        """Close it if it is not used within that time, or within the time of the server's Keep-Alive header."""
         keep_alive = re.search(r"timeout=([0-9]{1,4})", self._headers.get(b"keep-alive", ""))
         if keep_alive:  # a second earlier: a request on a connection that is being closed could not be repeated
             seconds = min(seconds, int(keep_alive[1]) - 1.0)
@@ -116,8 +120,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _reset(self, *, with_body: bool) -> None:
-        self._with_body = with_body
+    def _reset(self, max_bytes: int | None) -> None:
+        self._with_body = max_bytes is not None
+        self._max_body = MAX_BODY_BYTES if max_bytes is None else max_bytes
+        self._max_wire = _WIRE_FACTOR * max(self._max_body, MAX_BODY_BYTES)
         self._status = self._received = self._interim = 0
         self._headers: dict[bytes, str] = {}
         self._body = bytearray()
@@ -128,9 +134,9 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self._timer = timer
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: NoResponse) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(NoResponse(why))
+            self._waiter.set_exception(why)
         self.abort()
 
     def _deliver(self, body: bytes = b"") -> None:
@@ -148,7 +154,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._status and not self._is_framed and exc is None:
             self._deliver(bytes(self._body))
-        self._fail(type(exc).__name__ if exc else "connection closed")
+        self._fail(NoResponse(type(exc).__name__ if exc else "connection closed"))
         self._on_released(self)
 
     def data_received(self, data: bytes) -> None:
@@ -160,10 +166,13 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("not valid HTTP")
+            too_large = len(self._body) > self._max_body
+            self._fail(
+                BodyTooLarge(f"a body over {self._max_body} bytes") if too_large else NoResponse("not valid HTTP")
+            )
             return
-        if self._received > _MAX_BYTES:
-            self._fail(f"more than {_MAX_BYTES} bytes")
+        if self._received > self._max_wire:
+            self._fail(NoResponse(f"more than {self._max_wire} bytes"))
         elif self._is_complete:
             self._complete()
 
@@ -208,9 +217,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body."""
-        if len(self._body) + len(part) > MAX_BODY_BYTES:
-            raise ValueError("body too long")
         self._body += part
+        if len(self._body) > self._max_body:
+            raise ValueError("body too long")
 
     def on_message_complete(self) -> None:
         """Record the end of the response. Only here does the parser know if the connection is kept open."""
