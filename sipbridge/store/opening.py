@@ -8,8 +8,8 @@ from datetime import timedelta
 from sipbridge.calls.ports import RecordStore, Unfinished
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StartupError
+from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.journal.journal import FileJournal
-from sipbridge.store.sqlite.store import SqliteStore
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:

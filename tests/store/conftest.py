@@ -11,7 +11,7 @@ from sipbridge.calls.ports import RecordStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
 from sipbridge.store.sqlite import database
-from sipbridge.store.sqlite.schema import connect_writer
+from sipbridge.store.sqlite.schema import Schema, connect_writer
 
 OpenStore = Callable[[], RecordStore]
 
@@ -37,8 +37,8 @@ def path(tmp_path: Path) -> Path:
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     seen = Writer()
 
-    def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
-        seen.connection = connect_writer(path, busy_seconds=busy_seconds)
+    def connect(path: Path, schema: Schema, *, busy_seconds: float) -> sqlite3.Connection:
+        seen.connection = connect_writer(path, schema, busy_seconds=busy_seconds)
         seen.connection.set_trace_callback(seen.statements.append)
         return seen.connection
 

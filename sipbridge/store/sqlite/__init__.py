@@ -1,1 +1,1 @@
-"""The records of calls in SQLite."""
+"""The SQLite files of the stores: opening, following a file that is replaced or damaged, retention."""

@@ -1,19 +1,19 @@
-"""The database file as its one writer uses it, and what happens when it is corrupt, deleted or replaced."""
+"""A database file as its one writer uses it, and what happens when it is corrupt, deleted or replaced."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from sipbridge.errors import StartupError
-from sipbridge.store.sqlite import rows
-from sipbridge.store.sqlite.rescue import Rescue
-from sipbridge.store.sqlite.schema import connect_reader, connect_writer
+from sipbridge.store.sqlite.lock import FileLock
+from sipbridge.store.sqlite.schema import Schema, connect_reader, connect_writer
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,21 @@ SUFFIXES = ("", "-wal", "-shm")
 Identity = tuple[tuple[int, int] | None, ...]
 
 
+class Rescue(Protocol):
+    """The copy of an abandoned file into the new one. `carried` counts the records copied so far."""
+
+    carried: int
+
+    def step(self, target: sqlite3.Connection) -> bool:
+        """Copy some records, inside a transaction; return True if there may be more.
+
+        Raises `sqlite3.Error` for errors of the target only.
+        """
+
+    def close(self) -> None:
+        """Close the abandoned file."""
+
+
 class Damaged(sqlite3.DatabaseError):
     """The integrity check of the file failed."""
 
@@ -30,23 +45,25 @@ class Damaged(sqlite3.DatabaseError):
 class Database:
     """The file and the connection that writes it. After the start it belongs to one thread.
 
-    `generation` increases when readers must reconnect.
+    `generation` increases when readers must reconnect. `start_rescue` gets the connection to an abandoned file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema, start_rescue: Callable[[sqlite3.Connection], Rescue]) -> None:
         """Open the file. Raises `StartupError`, `OSError` or `sqlite3.Error`."""
         self.path = path
+        self._schema = schema
+        self._start_rescue = start_rescue
         self.generation = 0
         self._rescues: deque[Rescue] = deque()
         self._log_holds_erased = False
         try:
-            self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
+            self._connection = self._connect()
         except sqlite3.DatabaseError as error:
             if not _has_code(error, sqlite3.SQLITE_CORRUPT):
                 raise
             aside = self._move_aside(error)
-            self._connection = connect_writer(path, busy_seconds=BUSY_SECONDS)
-            self._rescues.append(Rescue(connect_reader(aside, busy_seconds=BUSY_SECONDS)))
+            self._connection = self._connect()
+            self._rescues.append(start_rescue(connect_reader(aside, busy_seconds=BUSY_SECONDS)))
         self._identity = self._seen = self._identify()
 
     @contextmanager
@@ -61,24 +78,6 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-
-    def put(self, new: Iterable[rows.Row]) -> None:
-        """Write rows; each replaces an older row of the same call."""
-        with self.transaction() as connection:
-            connection.executemany(rows.PUT, new)
-
-    def erase(self, client: str, project: str, criteria: Iterable[tuple[str, str]]) -> set[str]:
-        """Delete the rows of a project that match any (column, value) pair; return their call ids."""
-        self.rescue_all()  # a row that is carried over later would not be erased
-        with self.transaction() as connection:
-            erased = {
-                call_id
-                for column, value in criteria
-                for (call_id,) in connection.execute(rows.DELETE[column], (client, project, value)).fetchall()
-            }
-        self._log_holds_erased = self._log_holds_erased or bool(erased)
-        self.clear_log()
-        return erased
 
     def mark_erased(self) -> None:
         """Request that the write-ahead log be cleared, as it still contains the deleted rows."""
@@ -106,7 +105,7 @@ class Database:
             # Only the log was deleted: move its contents into the file.
             if not self._empty_log():
                 raise sqlite3.OperationalError("the write-ahead log was deleted while another process reads it")
-            old, self._connection = self._connection, connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+            old, self._connection = self._connection, self._connect()
             old.close()
         else:
             for suffix, ours, there in zip(SUFFIXES[1:], self._identity[1:], found[1:], strict=True):
@@ -167,16 +166,19 @@ class Database:
             self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
         return not busy
 
+    def _connect(self) -> sqlite3.Connection:
+        return connect_writer(self.path, self._schema, busy_seconds=BUSY_SECONDS)
+
     def _switch_file(self) -> None:
         try:
-            fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+            fresh = self._connect()
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             self._move_aside(error)
-            fresh = connect_writer(self.path, busy_seconds=BUSY_SECONDS)
+            fresh = self._connect()
         # The old connection still has the old file open, whatever its name is now.
-        self._rescues.append(Rescue(self._connection))
+        self._rescues.append(self._start_rescue(self._connection))
         self._connection = fresh
 
     def _update_identity(self) -> None:
@@ -220,10 +222,17 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def open_database(path: Path) -> Database:
-    """Open a database at the start. Raises `StartupError` if it cannot be used."""
+def open_database(
+    path: Path, schema: Schema, start_rescue: Callable[[sqlite3.Connection], Rescue]
+) -> tuple[Database, FileLock]:
+    """Lock a file and open it at the start. Raises `StartupError` if it cannot be used or another process uses it."""
     try:
-        return Database(path)
+        lock = FileLock(path)
+        try:
+            return Database(path, schema, start_rescue), lock
+        except BaseException:
+            lock.release()
+            raise
     except OSError as error:
         raise StartupError(f"store.url: {path} cannot be written: {error.strerror}") from error
     except sqlite3.Error as error:

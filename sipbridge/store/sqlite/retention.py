@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sipbridge.store.sqlite import rows
 from sipbridge.store.sqlite.clock import Clock
 from sipbridge.store.sqlite.database import Database
 
@@ -15,10 +15,24 @@ MIN_PURGE_SECONDS = 0.5
 PURGE_ROWS = 500  # per step, between puts
 
 
+@dataclass(frozen=True, slots=True)
+class AgeStatements:
+    """The statements for the age of rows, in microseconds since 1970.
+
+    `newest` selects the last time, `delete_old` gets a time and the greatest number of rows. `bring_to_now` corrects
+    rows that were written while the clock was ahead.
+    """
+
+    newest: str
+    delete_old: str
+    bring_to_now: str
+
+
 class Retention:
     """Erases rows whose last put is longer ago than `keep`, and corrupt files of that age."""
 
-    def __init__(self, keep: timedelta) -> None:
+    def __init__(self, keep: timedelta, statements: AgeStatements) -> None:
+        self._statements = statements
         self.clock = Clock(keep)
         self._keep_seconds = keep.total_seconds()
         self._every_seconds = max(MIN_PURGE_SECONDS, min(PURGE_SECONDS, self._keep_seconds / 4))
@@ -47,13 +61,13 @@ class Retention:
             return False
         self._started = True
         with database.transaction() as connection:
-            newest: int | None = connection.execute(rows.NEWEST).fetchone()[0]
+            newest: int | None = connection.execute(self._statements.newest).fetchone()[0]
         return newest is not None and newest < oldest
 
     def _purge(self, database: Database, oldest: int) -> bool:
         with database.transaction() as connection:
-            connection.execute(rows.BRING_TO_NOW, {"now": self.clock.latest()})
-            erased = connection.execute(rows.DELETE_OLD, (oldest, PURGE_ROWS)).rowcount
+            connection.execute(self._statements.bring_to_now, {"now": self.clock.latest()})
+            erased = connection.execute(self._statements.delete_old, (oldest, PURGE_ROWS)).rowcount
         if erased:
             database.mark_erased()
         return erased == PURGE_ROWS

@@ -1,33 +1,32 @@
-"""The tables of the SQLite store, and the connections to its file."""
+"""The tables of a database file, and the connections to it."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sipbridge.errors import StartupError
 
-SCHEMA_VERSION = 1
 
-# `body` is the record; the other columns are for queries. Times are microseconds since 1970, UTC.
-_TABLES = """
-CREATE TABLE calls (
-    call_id    TEXT PRIMARY KEY,
-    client     TEXT NOT NULL,
-    project    TEXT NOT NULL,
-    shared_id  TEXT NOT NULL,
-    state      TEXT NOT NULL,
-    started_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    body       TEXT NOT NULL
-);
-CREATE INDEX calls_by_shared_id ON calls (client, project, shared_id, started_at);
-CREATE INDEX calls_by_start ON calls (client, project, started_at);
-CREATE INDEX calls_by_update ON calls (updated_at);
-"""
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The statements that create the tables of a file, and their version.
+
+    With FULL, SQLite syncs the disk at each commit, so that a commit survives a loss of power. With NORMAL, a commit
+    survives the end of the process only, until the write-ahead log is synced. A commit that makes the log longer than
+    `checkpoint_pages` also moves it into the file; 0 is never.
+    """
+
+    version: int
+    statements: Sequence[str]
+    synchronous: Literal["FULL", "NORMAL"]
+    checkpoint_pages: int = 1000
 
 
-def connect_writer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+def connect_writer(path: Path, schema: Schema, *, busy_seconds: float) -> sqlite3.Connection:
     """Open the file for writing; create the file and its tables if they do not exist.
 
     Raises `StartupError` for tables of another version, and `OSError` or `sqlite3.Error`.
@@ -35,7 +34,7 @@ def connect_writer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     path.touch(mode=0o600)  # records contain phone numbers; SQLite gives its -wal and -shm files the same mode
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection, path)
+        _prepare(connection, path, schema)
     except BaseException:
         connection.close()
         raise
@@ -44,32 +43,41 @@ def connect_writer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
 
 def connect_reader(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """Open the file for reading while a writer has it open."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return _connect_existing(path, "ro", busy_seconds)
+
+
+def connect_checkpointer(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+    """Open the file for checkpoints while a writer has it open."""
+    return _connect_existing(path, "rw", busy_seconds)
+
+
+def _connect_existing(path: Path, mode: Literal["ro", "rw"], busy_seconds: float) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL syncs the disk at each commit, so that a record survives a loss of power; puts are committed in groups.
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {schema.synchronous}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {schema.checkpoint_pages}")
     # Overwrite what is deleted: an erased record must not be readable in the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        _create_tables(connection, path)
+        _create_tables(connection, path, schema)
     finally:
         connection.execute("COMMIT")
 
 
-def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
+def _create_tables(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == SCHEMA_VERSION:
+    if version == schema.version:
         return
     if version != 0:
         raise StartupError(
-            f"store.url: {path} has schema version {version}, but this sipbridge needs {SCHEMA_VERSION};"
+            f"store.url: {path} has schema version {version}, but this sipbridge needs {schema.version};"
             " use the release that wrote it, or name another file"
         )
-    for statement in _TABLES.split(";"):
+    for statement in schema.statements:
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA user_version = {schema.version}")

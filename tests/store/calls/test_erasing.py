@@ -17,11 +17,11 @@ from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
-from sipbridge.store.sqlite import database, retention, writer
-from sipbridge.store.sqlite.store import SqliteStore
-
-from .conftest import OpenStore
-from .records import START, make_handoff, make_record
+from sipbridge.store.calls import writer
+from sipbridge.store.calls.store import SqliteStore
+from sipbridge.store.sqlite import database, retention
+from tests.store.conftest import OpenStore
+from tests.store.records import START, make_handoff, make_record
 
 SECRET = "the password is swordfish"
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from sipbridge.aio import resolve_futures
 from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
-from sipbridge.store.sqlite.backlog import BATCH, Backlog, Entry, Erasure
+from sipbridge.store.calls.backlog import BATCH, Backlog, Entry, Erasure
+from sipbridge.store.calls.database import erase_rows, put_rows
 from sipbridge.store.sqlite.database import Database, is_damage
 from sipbridge.store.sqlite.retention import Retention
 
@@ -102,7 +103,7 @@ class Writer:
             entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
         if entries:
-            self._database.put(entry.row for entry in entries)
+            put_rows(self._database, (entry.row for entry in entries))
             if not self._database.is_in_place():
                 return True
             self._discard(entries)
@@ -116,7 +117,7 @@ class Writer:
         """Erase from the file and from the backlog; return the numbers of the erased backlog entries."""
         pending = self._backlog.matching(erasure)
         criteria = [(erasure.column, erasure.value), *(("call_id", entry.row.call_id) for entry in pending)]
-        erased = self._database.erase(erasure.client, erasure.project, criteria)
+        erased = erase_rows(self._database, erasure.client, erasure.project, criteria)
         self._discard(pending)
         erased |= {entry.row.call_id for entry in pending}
         self._on_settled(erased)

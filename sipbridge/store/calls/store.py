@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sipbridge.calls.model import CallRecord, CallState
-from sipbridge.errors import StartupError, StoreError
-from sipbridge.store.sqlite import rows
-from sipbridge.store.sqlite.backlog import Backlog
+from sipbridge.errors import StoreError
+from sipbridge.store.calls import rows
+from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.reader import Reader
+from sipbridge.store.calls.rescue import CallRescue
+from sipbridge.store.calls.schema import SCHEMA
+from sipbridge.store.calls.writer import Writer
+from sipbridge.store.sqlite.bodies import END_OF_TIME, microseconds
 from sipbridge.store.sqlite.database import open_database
-from sipbridge.store.sqlite.lock import FileLock
-from sipbridge.store.sqlite.reader import Reader
 from sipbridge.store.sqlite.retention import Retention
-from sipbridge.store.sqlite.writer import Writer
 
 LAZY_SECONDS = 0.1
 # A call whose put failed first does what it does without a store, and then learns what became of its record.
@@ -35,16 +37,8 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, retention: timedelta, on_settled: Callable[[str], None] | None = None) -> None:
-        try:
-            self._lock = FileLock(path)
-        except OSError as error:
-            raise StartupError(f"store.url: {path} cannot be written: {error.strerror}") from error
-        try:
-            database = open_database(path)
-        except BaseException:
-            self._lock.release()
-            raise
-        self._retention = Retention(retention)
+        database, self._lock = open_database(path, SCHEMA, CallRescue)
+        self._retention = Retention(retention, rows.AGES)
         self._backlog = Backlog()
         self._on_settled = notify_on_loop(on_settled)
         self._writer = Writer(database, self._backlog, self._retention, self._on_settled)
@@ -110,7 +104,7 @@ class SqliteStore:
     ) -> list[CallRecord]:
         """Return records of a project that started before `before`, newest first."""
         self._check_open()
-        until = rows.microseconds(before) if before else rows.END_OF_TIME
+        until = microseconds(before) if before else END_OF_TIME
         return await self._reader.list_calls(client, project, limit=limit, until=until)
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:

@@ -154,7 +154,7 @@ import asyncio, sys
 from pathlib import Path
 from datetime import timedelta
 from sipbridge.calls.model import CallRecord
-from sipbridge.store.sqlite.store import SqliteStore
+from sipbridge.store.calls.store import SqliteStore
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]), retention=timedelta(days=1))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sipbridge.aio import resolve_futures
 from sipbridge.errors import StoreError
-from sipbridge.store.sqlite.rows import Row
+from sipbridge.store.calls.rows import Row
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-from sipbridge.store.sqlite import rows
+from sipbridge.store.calls import rows
+from sipbridge.store.sqlite.bodies import END_OF_TIME
 
 ROWS = 500  # per step, between puts
 
 
-class Rescue:
+class CallRescue:
     """The copy of the rows of a `source` that is corrupt or was deleted. `carried` counts the rows copied so far."""
 
     def __init__(self, source: sqlite3.Connection) -> None:
@@ -32,7 +33,7 @@ class Rescue:
             # Skip the damage, whose size is unknown.
             self._last += self._stride
             self._stride *= 2
-            return self._last < rows.END_OF_TIME
+            return self._last < END_OF_TIME
         return len(found) == ROWS
 
     def close(self) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from sipbridge.calls.model import CallRecord
-from sipbridge.errors import StoreError
+from sipbridge.store.sqlite.bodies import microseconds, to_body, to_model
+from sipbridge.store.sqlite.retention import AgeStatements
 
 
 class Row(NamedTuple):
@@ -51,10 +48,11 @@ DELETE = {
     column: f"DELETE FROM calls WHERE client = ? AND project = ? AND {column} = ? RETURNING call_id"  # noqa: S608 (fixed text only)
     for column in ("call_id", "shared_id")
 }
-NEWEST = "SELECT max(updated_at) FROM calls"
-DELETE_OLD = "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE updated_at < ? LIMIT ?)"
-# For rows that were written while the clock was ahead.
-BRING_TO_NOW = "UPDATE calls SET updated_at = :now WHERE updated_at > :now"
+AGES = AgeStatements(
+    newest="SELECT max(updated_at) FROM calls",
+    delete_old="DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE updated_at < ? LIMIT ?)",
+    bring_to_now="UPDATE calls SET updated_at = :now WHERE updated_at > :now",
+)
 # The intact rows of a corrupt file.
 RESCUE = """
 SELECT rowid, call_id, client, project, shared_id, state, started_at, updated_at, body FROM calls
@@ -66,23 +64,9 @@ INSERT OR IGNORE INTO calls (call_id, client, project, shared_id, state, started
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-END_OF_TIME = 2**63 - 1
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def microseconds(moment: datetime) -> int:
-    """Return the exact number of microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
-
 
 def to_row(record: CallRecord, updated_at: int) -> Row:
     """Convert a record. Raises `StoreError` if its text cannot be encoded as UTF-8."""
-    try:
-        body = record.model_dump_json()
-    except ValueError as error:  # lone surrogates
-        raise StoreError(f"call {record.call_id} contains text that is not valid Unicode") from error
     return Row(
         record.call_id,
         record.client,
@@ -91,14 +75,10 @@ def to_row(record: CallRecord, updated_at: int) -> Row:
         record.state.value,
         microseconds(record.started_at),
         updated_at,
-        body,
+        to_body(record, f"call {record.call_id}"),
     )
 
 
 def to_record(body: str) -> CallRecord:
     """Parse a record. Raises `StoreError`, which does not quote it, if it is not valid."""
-    try:
-        # Not model_validate_json: its nesting limit is lower than that of `data`, which agents may use up.
-        return CallRecord.model_validate(json.loads(body))
-    except (ValidationError, ValueError, RecursionError):
-        raise StoreError("stored record not valid: another program has changed the database") from None
+    return to_model(CallRecord, body)

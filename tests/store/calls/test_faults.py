@@ -21,11 +21,12 @@ from sipbridge.config import StoreConfig
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store import open_store
-from sipbridge.store.sqlite import backlog, database, reader, writer
+from sipbridge.store.calls import backlog, writer
+from sipbridge.store.calls.schema import SCHEMA
+from sipbridge.store.sqlite import database, read_threads
 from sipbridge.store.sqlite.schema import connect_writer
-
-from .conftest import OpenStore, Writer
-from .records import START, make_handoff, make_record
+from tests.store.conftest import OpenStore, Writer
+from tests.store.records import START, make_handoff, make_record
 
 PAGE = 4096
 
@@ -314,7 +315,7 @@ async def test_a_file_that_replaces_ours_is_used_and_gets_our_records(
     path: Path, store: RecordStore, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.db"
-    with closing(connect_writer(other, busy_seconds=1)):
+    with closing(connect_writer(other, SCHEMA, busy_seconds=1)):
         pass
     await store.put(make_record("before"))
     other.rename(path)
@@ -330,7 +331,7 @@ async def test_a_temporarily_missing_folder_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "READERS", 1)  # so that the same thread reads before and after
+    monkeypatch.setattr(read_threads, "READERS", 1)  # so that the same thread reads before and after
     store = reopen()
     await store.put(make_record("before"))
     assert await store.get("acme", "billing", "before")
@@ -346,7 +347,7 @@ async def test_a_temporarily_missing_folder_loses_nothing(
 async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.calls.store.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     await store.put(make_record("in time", state=CallState.ENDED))
@@ -364,7 +365,7 @@ async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
 async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sipbridge.store.sqlite.store.SETTLED_DELAY_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.calls.store.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
