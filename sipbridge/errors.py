@@ -28,6 +28,7 @@
     ├── NameNotResolved              a host name that has no address, or whose lookup takes too long
     ├── AgentLost                    an agent that disconnected during a call, or is silent for too long
     ├── StoreError                   a record that could not be written or read
+    ├── AttachmentError              an attachment of the bot that cannot be fetched
     └── HttpError                    a request of ours without a response, or with one that cannot be used
         ├── HttpNotReached           nothing was sent
         │   └── HttpForbidden        nothing was sent, since the URL or the address must not be called
@@ -285,6 +286,14 @@ class AgentLost(SipbridgeError):
 
 class StoreError(SipbridgeError):
     """The store could not write or read a record."""
+
+
+class AttachmentError(SipbridgeError):
+    """An attachment of the bot cannot be fetched. `reason` is a short lower-case word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class HttpError(SipbridgeError):
