@@ -1,0 +1,6 @@
+"""Webhooks: the events of chats, posted to the bot platform of their project."""
+
+from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Webhook
+from sipbridge.webhooks.sender import WebhookSender
+
+__all__ = ["DeliveryOutcome", "DeliveryResult", "Webhook", "WebhookSender"]

@@ -1,0 +1,82 @@
+"""One attempt to deliver an event: a signed POST, and the meaning of its response."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sipbridge.chats.model import ChatEvent
+from sipbridge.config import is_loopback
+from sipbridge.dns import Resolver
+from sipbridge.errors import HttpError
+from sipbridge.http import HttpClient, Response, check_encrypted, is_public, target_of
+from sipbridge.webhooks.model import DeliveryResult, Webhook
+
+_RETRIED_STATUS = (408, 429)
+_MAX_RETRY_AFTER_SECONDS = 3600.0  # a longer one would keep a platform that is well again without its events
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The result of an attempt: delivered, refused or to be retried. `responded` is False if there was no response.
+
+    `retry_after` is the pause that the response asks for, in seconds. `detail` is for the log.
+    """
+
+    result: DeliveryResult
+    detail: str
+    responded: bool = True
+    retry_after: float = 0.0
+
+
+class Poster:
+    """Posts events. A URL for this machine or with `allow_private_addresses` may lead to any address."""
+
+    def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._guarded = HttpClient(resolver, allows=is_public)
+        self._unguarded = HttpClient(resolver)
+
+    async def post(self, webhook: Webhook, event: ChatEvent, seconds: float) -> Attempt:
+        """Post an event within that time. The head of the response is enough; its body is not used."""
+        body = event.model_dump_json().encode()
+        timestamp = str(int(self._now().timestamp()))
+        headers = {
+            "Content-Type": "application/json",
+            "X-Sipbridge-Timestamp": timestamp,
+            "X-Sipbridge-Delivery": event.id,
+            "X-Sipbridge-Signature": f"sha256={signature(webhook.secret, timestamp, body)}",
+        }
+        try:
+            check_encrypted(webhook.url)
+            response = await self._client(webhook).post_for_head(webhook.url, "", headers, body, seconds)
+        except HttpError as error:
+            return Attempt(DeliveryResult.RETRIED, str(error), responded=False)
+        return _classify(response)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._guarded.close()
+        await self._unguarded.close()
+
+    def _client(self, webhook: Webhook) -> HttpClient:
+        # The operator may write the address of this machine; a host name that resolves to it is another matter.
+        may_be_private = webhook.allow_private_addresses or is_loopback(target_of(webhook.url).host)
+        return self._unguarded if may_be_private else self._guarded
+
+
+def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    """Return the HMAC-SHA256 of `timestamp.body` in lower-case hex, which the receiver computes as well."""
+    return hmac.digest(secret, b"%b.%b" % (timestamp.encode(), body), "sha256").hex()
+
+
+def _classify(response: Response) -> Attempt:
+    status = response.status
+    if 200 <= status < 300:  # noqa: PLR2004 (the classes of RFC 9110, section 15)
+        return Attempt(DeliveryResult.DELIVERED, str(status))
+    if status in _RETRIED_STATUS or status >= 500:  # noqa: PLR2004 (as above)
+        retry_after = min(response.retry_after or 0.0, _MAX_RETRY_AFTER_SECONDS)
+        return Attempt(DeliveryResult.RETRIED, f"status {status}", retry_after=retry_after)
+    return Attempt(DeliveryResult.REFUSED, f"status {status}")

@@ -1,0 +1,283 @@
+"""The delivery of the events of all chats to the webhooks of their projects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.model import ChatEvent, ChatRecord
+from sipbridge.chats.ports import ChatStore
+from sipbridge.config import ProjectKey
+from sipbridge.dns import Resolver
+from sipbridge.errors import StoreError
+from sipbridge.log_sampling import BurstLimit
+from sipbridge.webhooks.backoff import GIVE_UP_SECONDS, Backoff
+from sipbridge.webhooks.chat_queue import UNKNOWN, ChatQueue
+from sipbridge.webhooks.lane import Lane
+from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Webhook
+from sipbridge.webhooks.poster import Attempt, Poster
+
+ATTEMPT_SECONDS = 10.0
+TYPING_SECONDS = 3.0  # after that, a typing event is no longer true
+_STORE_PAUSE_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0  # for attempts in progress to end
+_MAX_AHEAD = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class WebhookSender:
+    """An `EventSink` that posts each event to the webhook of its chat's project.
+
+    The events of a chat are posted one after another in the order of their sequences. An event is settled by a 2xx,
+    or by a 3xx or 4xx that refuses it for good. Without a response, and after 408, 429 and 5xx, it is posted again for
+    24 hours. An attempt that was received may lack its response, so an event may arrive twice, with the same id.
+
+    `find_webhook` is asked before each attempt, so a new secret or a corrected URL applies to events that wait as well.
+    It is called often and must be quick. Chats that have nothing to send take no memory here.
+    """
+
+    def __init__(
+        self,
+        store: ChatStore,
+        find_webhook: Callable[[ProjectKey], Webhook | None],
+        resolver: Resolver,
+        observe: Callable[[DeliveryOutcome], None],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        backoff: Backoff = Backoff(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._store = store
+        self._find_webhook = find_webhook
+        self._observe = observe
+        self._now = now
+        self._backoff = backoff
+        self._poster = Poster(resolver, now)
+        self._queues: dict[str, ChatQueue] = {}
+        self._lanes: dict[ProjectKey, Lane] = {}
+        # By chat: the sequence up to which events were sent before they were published.
+        self._ahead: dict[str, int] = {}
+        # By chat: the first sequence published before the rest of an earlier run is known, then None.
+        self._early: dict[str, tuple[ProjectKey, int]] | None = {}
+        self._tasks = BackgroundTasks()
+        self._log_limit = BurstLimit(logger, count=5, window_seconds=60.0)
+        self._closing = False
+
+    # ------------------------------------------------------------ for the service
+
+    def start(self) -> None:
+        """Resume what an earlier run left, in the background. Call this before chats are resumed."""
+        self._tasks.start(self._resume())
+
+    def backlog(self) -> Counter[ProjectKey]:
+        """Return the number of chats with events to send, by project."""
+        return Counter(queue.project for queue in self._queues.values())
+
+    async def close(self) -> None:
+        """Stop. Events that are not delivered are left to the next start."""
+        self._closing = True
+        for queue in self._queues.values():
+            if queue.retry is not None:
+                queue.retry.cancel()
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._tasks.wait()
+        except TimeoutError:
+            self._tasks.cancel()
+            await self._tasks.wait()
+        await self._poster.close()
+
+    # ------------------------------------------------------------ for chats
+
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
+        """Take an event. It is in the store already, except typing."""
+        project = ProjectKey(record.client, record.project)
+        if self._closing:
+            return
+        if self._find_webhook(project) is None:
+            # The next start need not look for the webhook of a chat that is over.
+            if record.state.is_final and event.sequence is not None:
+                self._store.mark_delivered(record.uid, event.sequence)
+            return
+        if self._early is not None:
+            if event.sequence is not None:
+                self._early.setdefault(record.uid, (project, event.sequence))
+            return
+        self._add(record.uid, project, event)
+
+    def _add(self, uid: str, project: ProjectKey, event: ChatEvent) -> None:
+        if event.sequence is not None and uid in self._ahead:
+            if event.sequence <= self._ahead[uid]:
+                return
+            del self._ahead[uid]
+        queue = self._queues.get(uid)
+        is_new = queue is None
+        if queue is None:
+            queue = ChatQueue(uid, project, UNKNOWN)
+        if not queue.add(event):
+            self._report(project, DeliveryResult.DROPPED)
+        if is_new:
+            self._queues[uid] = queue
+            self._schedule(queue)
+
+    # ------------------------------------------------------------ what an earlier run left
+
+    async def _resume(self) -> None:
+        while True:
+            try:
+                left = await self._store.undelivered()
+                break
+            except StoreError as error:
+                logger.warning("undelivered events not read: %s", error, extra={"event": "webhook_store_fault"})
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+        early, self._early = self._early or {}, None
+        cursors = {uid: (project, sequence - 1) for uid, (project, sequence) in early.items()}
+        cursors |= {record.uid: (ProjectKey(record.client, record.project), sequence) for record, sequence in left}
+        for uid, (project, cursor) in cursors.items():
+            if self._find_webhook(project) is not None:
+                queue = self._queues[uid] = ChatQueue(uid, project, cursor, unread=True)
+                self._schedule(queue)
+
+    # ------------------------------------------------------------ delivery
+
+    def _lane(self, project: ProjectKey) -> Lane:
+        lane = self._lanes.get(project)
+        if lane is None:
+            lane = self._lanes[project] = Lane()
+        return lane
+
+    def _schedule(self, queue: ChatQueue) -> None:
+        """Let a worker of the project send the next event of a chat."""
+        queue.retry = None
+        lane = self._lane(queue.project)
+        lane.ready.append(queue)
+        if lane.has_slot and not self._closing:
+            lane.workers += 1
+            self._tasks.start(self._work(lane))
+
+    async def _work(self, lane: Lane) -> None:
+        """Send the next event of each chat in turn, until none has one that may be sent now."""
+        try:
+            while lane.ready and not self._closing:
+                queue = lane.ready.popleft()
+                try:
+                    await self._send_first(queue, lane)
+                except StoreError as error:
+                    self._log("webhook_store_fault", f"stored events not read: {error}", queue.project)
+                    self._wait(queue, lane, _STORE_PAUSE_SECONDS)
+                except Exception:  # one chat's fault must not end the deliveries of the others
+                    extra = _extra("webhook_fault", queue.project)
+                    logger.exception("internal error: event not delivered", extra=extra)
+                    queue.failures += 1
+                    queue.release()
+                    self._wait(queue, lane, self._backoff.most_seconds)
+        finally:
+            lane.workers -= 1
+
+    async def _send_first(self, queue: ChatQueue, lane: Lane) -> None:
+        webhook = self._find_webhook(queue.project)
+        event = None if webhook is None else await queue.first(self._store)
+        if webhook is None:
+            self._discard(queue)
+        elif event is None:
+            self._remove(queue)
+        elif event.sequence is None:
+            await self._send_typing(queue, webhook, event)
+            self._go_on(queue, lane)
+        elif queue.failures and (self._now() - event.at).total_seconds() > GIVE_UP_SECONDS:
+            self._report(queue.project, DeliveryResult.GIVEN_UP)
+            self._log("webhook_event_lost", "event given up: not delivered within 24 hours", queue.project)
+            self._settle(queue, event)
+            self._go_on(queue, lane)
+        else:
+            started_at = self._loop.time()
+            attempt = await self._poster.post(webhook, event, ATTEMPT_SECONDS)
+            self._report(queue.project, attempt.result, self._loop.time() - started_at)
+            self._apply(attempt, queue, event, lane)
+
+    async def _send_typing(self, queue: ChatQueue, webhook: Webhook, event: ChatEvent) -> None:
+        """Post a typing event once, unless it is late."""
+        queue.settle(event)
+        left = TYPING_SECONDS - (self._now() - event.at).total_seconds()
+        result, seconds = DeliveryResult.DROPPED, None
+        if left > 0:
+            started_at = self._loop.time()
+            attempt = await self._poster.post(webhook, event, min(left, TYPING_SECONDS))
+            seconds = self._loop.time() - started_at
+            result = DeliveryResult.DROPPED if attempt.result is DeliveryResult.RETRIED else attempt.result
+        self._report(queue.project, result, seconds)
+
+    def _apply(self, attempt: Attempt, queue: ChatQueue, event: ChatEvent, lane: Lane) -> None:
+        if attempt.result is DeliveryResult.RETRIED:
+            queue.failures += 1
+            queue.release()
+            if lane.record_failure(responded=attempt.responded):
+                self._log("webhook_failing", f"webhook does not accept events: {attempt.detail}", queue.project)
+            pause = self._backoff.pause(queue.failures, attempt.retry_after)
+            self._wait(queue, lane, pause, wakes=not attempt.responded)
+            return
+        if attempt.result is DeliveryResult.REFUSED:
+            self._log("webhook_event_lost", f"event refused by the webhook: {attempt.detail}", queue.project)
+        queue.failures = 0
+        self._settle(queue, event)
+        self._go_on(queue, lane)
+        if lane.record_success():
+            logger.debug("webhook accepts events again", extra=_extra("webhook_recovered", queue.project))
+        for waiting in lane.take_waiting():
+            self._wake(waiting)
+
+    def _settle(self, queue: ChatQueue, event: ChatEvent) -> None:
+        queue.settle(event)
+        self._store.mark_delivered(queue.uid, queue.cursor)
+
+    def _go_on(self, queue: ChatQueue, lane: Lane) -> None:
+        """Send the next event of the chat after those of the other chats that are ready."""
+        if queue.is_empty:
+            self._remove(queue)
+        else:
+            lane.ready.append(queue)
+
+    def _wait(self, queue: ChatQueue, lane: Lane, seconds: float, *, wakes: bool = False) -> None:
+        """Send the first event of the chat again in that many seconds, or when the webhook responds (`wakes`)."""
+        if self._closing:
+            return
+        queue.retry = self._loop.call_later(seconds, self._wake, queue)
+        if wakes:
+            lane.waiting.add(queue)
+
+    def _wake(self, queue: ChatQueue) -> None:
+        if queue.retry is not None:
+            queue.retry.cancel()
+        self._lane(queue.project).waiting.discard(queue)
+        self._schedule(queue)
+
+    def _discard(self, queue: ChatQueue) -> None:
+        """Forget the events of a chat whose project has no webhook any more."""
+        self._store.mark_delivered(queue.uid, queue.last)
+        self._report(queue.project, DeliveryResult.DROPPED)
+        self._remove(queue)
+
+    def _remove(self, queue: ChatQueue) -> None:
+        del self._queues[queue.uid]
+        if queue.is_ahead:
+            self._ahead[queue.uid] = queue.cursor
+            if len(self._ahead) > _MAX_AHEAD:
+                del self._ahead[next(iter(self._ahead))]
+
+    # ------------------------------------------------------------ reports
+
+    def _report(self, project: ProjectKey, result: DeliveryResult, seconds: float | None = None) -> None:
+        self._observe(DeliveryOutcome(project.client, project.project, result, seconds))
+
+    def _log(self, event: str, message: str, project: ProjectKey) -> None:
+        if self._log_limit.allows(event, client=project.client, project=project.project):
+            logger.warning("%s", message, extra=_extra(event, project))
+
+
+def _extra(event: str, project: ProjectKey) -> dict[str, str]:
+    return {"event": event, "client": project.client, "project": project.project}
