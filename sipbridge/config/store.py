@@ -1,4 +1,4 @@
-"""`store`: the database of records, and the journal of calls in progress."""
+"""`store`: the databases of records and of chats, and the journal of calls in progress."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from sipbridge.config.fields import BASE, Hours, PathUnderBase, Section, check_line
 
 _SQLITE_PREFIX = "sqlite:///"
+_CHATS = ".chats"
 
 
 class StoreConfig(Section):
-    """`store`: the database of records. A relative SQLite path is absolute in `url`.
+    """`store`: the databases of records and of chats. A relative SQLite path is absolute in `url`.
 
     `journal` is the file of the calls in progress, which a start after a crash reads. None puts it beside the SQLite
     file, see `journal_path`.
@@ -59,11 +60,18 @@ class StoreConfig(Section):
         return Path(self.url.removeprefix(_SQLITE_PREFIX)) if self.url.startswith(_SQLITE_PREFIX) else None
 
     @property
+    def chats_path(self) -> Path | None:
+        """The database file of the chats; None if the store is not SQLite."""
+        path = self.sqlite_path
+        return Path(f"{path}{_CHATS}") if path else None
+
+    @property
     def database_files(self) -> tuple[Path, ...]:
-        """The database file, and those that SQLite and the bridge's lock keep beside it."""
+        """The database files of calls and chats, and those that SQLite and the bridge's locks keep beside them."""
         return _database_files(self.url)
 
 
 def _database_files(url: str) -> tuple[Path, ...]:
     database = url.removeprefix(_SQLITE_PREFIX)
-    return tuple(Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
+    suffixes = ("", "-wal", "-shm", "-journal", ".lock")
+    return tuple(Path(f"{database}{which}{suffix}") for which in ("", _CHATS) for suffix in suffixes)

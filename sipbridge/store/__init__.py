@@ -1,5 +1,8 @@
-"""Storage that outlives the process: call records (`calls.ports.RecordStore`) and the journal of calls in progress."""
+"""Storage that outlives the process: the records of calls, the chats, and the journal of calls in progress.
 
-from sipbridge.store.opening import open_journal, open_store
+It implements `calls.ports.RecordStore`, `calls.ports.CallJournal` and `chats.ports.ChatStore`.
+"""
 
-__all__ = ["open_journal", "open_store"]
+from sipbridge.store.opening import open_chat_store, open_journal, open_store
+
+__all__ = ["open_chat_store", "open_journal", "open_store"]

@@ -1,4 +1,4 @@
-"""Opens the store and the journal that the configuration names."""
+"""Opens the stores and the journal that the configuration names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sipbridge.calls.ports import RecordStore, Unfinished
+from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StartupError
 from sipbridge.store.calls.store import SqliteStore
+from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
 
 
@@ -22,5 +24,17 @@ def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = N
     """Open the store of `store.url`; for `on_settled` see `SqliteStore`. Raises `StartupError` if it cannot be used."""
     path = config.sqlite_path
     if path is None:
-        raise StartupError("store.url: not supported in this release; use sqlite:///PATH")
+        raise _unsupported()
     return SqliteStore(path, retention=timedelta(hours=config.retention_hours), on_settled=on_settled)
+
+
+def open_chat_store(config: StoreConfig) -> ChatStore:
+    """Open the store of chats, beside that of records. Raises `StartupError` if it cannot be used."""
+    path = config.chats_path
+    if path is None:
+        raise _unsupported()
+    return SqliteChatStore(path, retention=timedelta(hours=config.retention_hours))
+
+
+def _unsupported() -> StartupError:
+    return StartupError("store.url: not supported in this release; use sqlite:///PATH")

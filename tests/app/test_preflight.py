@@ -96,7 +96,7 @@ def test_a_public_address_must_resolve(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock"])
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock", ".chats", ".chats-wal", ".chats.lock"])
 def test_the_files_beside_the_database_must_not_be_directories(tmp_path: Path, suffix: str) -> None:
     beside = tmp_path / f"calls.db{suffix}"
     beside.mkdir()

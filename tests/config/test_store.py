@@ -7,7 +7,9 @@ import pytest
 from .files import config_problems, load, tree
 
 
-@pytest.mark.parametrize("journal", ["sipbridge.db", "./sipbridge.db", "sipbridge.db-wal", "sipbridge.db.lock"])
+@pytest.mark.parametrize(
+    "journal", ["sipbridge.db", "./sipbridge.db", "sipbridge.db-wal", "sipbridge.db.lock", "sipbridge.db.chats"]
+)
 def test_the_journal_must_not_be_a_file_of_the_database(tmp_path: Path, journal: str) -> None:
     (found,) = config_problems(tmp_path, tree(store={"journal": journal}))
     assert found.startswith("store.journal: is a file of the database in store.url; ")

@@ -1,0 +1,177 @@
+"""Conversion of chats to rows and back, and the SQL statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sipbridge.chats.model import BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
+from sipbridge.chats.ports import StoredChat
+from sipbridge.store.chats.schema import IN_PROGRESS, OVER
+from sipbridge.store.sqlite.bodies import microseconds, to_body, to_model
+from sipbridge.store.sqlite.retention import AgeStatements
+
+Entry = BotMessage | Delivery | EndRequest | ChatEvent
+
+RECORD = "record"
+EVENT = "event"
+_KINDS: dict[type[Entry], str] = {
+    BotMessage: "message",
+    Delivery: "delivery",
+    EndRequest: "end_request",
+    ChatEvent: EVENT,
+}
+
+
+class ChatRow(NamedTuple):
+    """A row of the table `chats`, without `updated_at`."""
+
+    uid: str
+    client: str
+    project: str
+    chat_id: str
+    shared_id: str
+    state: str
+    started_at: int
+    body: str
+
+
+class EntryRow(NamedTuple):
+    """A row of the table `chat_entries`, without the chat. The number is None if the writer has to count."""
+
+    kind: str
+    number: int | None
+    body: str
+
+
+class Part(NamedTuple):
+    """The record or an entry of a stored chat."""
+
+    uid: str
+    kind: str
+    body: str
+
+
+CREATE = """
+INSERT INTO chats (uid, client, project, chat_id, shared_id, state, started_at, body, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+CREATE_WEBHOOK = "INSERT INTO chat_webhooks (uid, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING"
+UPDATE = "UPDATE chats SET shared_id = ?, state = ?, body = ?, updated_at = ? WHERE uid = ?"
+MARK_DELIVERED = "UPDATE chat_webhooks SET sequence = max(sequence, ?) WHERE uid = ?"
+# The state of a chat, and the number of its last entry that is not an event.
+LAST_NUMBER = f"""
+SELECT state, (SELECT coalesce(max(number), 0) FROM chat_entries AS e WHERE e.uid = c.uid AND e.kind <> '{EVENT}')
+FROM chats AS c WHERE uid = ?
+"""  # noqa: S608 (fixed text only)
+
+GET = "SELECT body FROM chats WHERE client = ? AND project = ? AND chat_id = ?"
+GET_SHARED = """
+SELECT body FROM chats WHERE client = ? AND project = ? AND shared_id = ? ORDER BY started_at DESC LIMIT 1
+"""
+LIST = """
+SELECT body FROM chats WHERE client = ? AND project = ? AND started_at < ? ORDER BY started_at DESC LIMIT ?
+"""
+EVENTS = f"SELECT body FROM chat_entries WHERE uid = ? AND kind = '{EVENT}' AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 (fixed text only)
+# The record of each chat, then its entries. One statement reads one state of the database.
+_PARTS = f"""
+SELECT uid, kind, body FROM (
+    SELECT uid, '{RECORD}' AS kind, 0 AS number, started_at, body FROM chats WHERE {{0}}
+    UNION ALL
+    SELECT uid, kind, number, started_at, chat_entries.body AS body FROM chats JOIN chat_entries USING (uid) WHERE {{0}}
+) ORDER BY started_at, uid, kind = '{RECORD}' DESC, kind, number
+"""  # noqa: S608 (fixed text only)
+READ = _PARTS.format("chats.uid = ?1")
+UNFINISHED = _PARTS.format(IN_PROGRESS)
+UNDELIVERED = f"""
+SELECT body, sequence FROM chat_webhooks AS w JOIN chats USING (uid)
+WHERE EXISTS (SELECT 1 FROM chat_entries AS e WHERE e.uid = w.uid AND kind = '{EVENT}' AND number > w.sequence)
+"""  # noqa: S608 (fixed text only)
+
+DELETE = {
+    column: f"DELETE FROM chats WHERE client = ? AND project = ? AND {column} = ? AND {OVER}"  # noqa: S608 (fixed text only)
+    for column in ("chat_id", "shared_id")
+}
+AGES = AgeStatements(
+    newest=f"SELECT max(updated_at) FROM chats WHERE {OVER}",  # noqa: S608 (fixed text only)
+    delete_old=f"""
+    DELETE FROM chats WHERE rowid IN (SELECT rowid FROM chats WHERE {OVER} AND updated_at < ? LIMIT ?)
+    """,  # noqa: S608 (fixed text only)
+    bring_to_now=f"UPDATE chats SET updated_at = :now WHERE {OVER} AND updated_at > :now",  # noqa: S608 (fixed text only)
+)
+
+
+# What can still be read of an abandoned file.
+IDS_IN_PROGRESS = f"SELECT uid FROM chats WHERE {IN_PROGRESS} ORDER BY started_at"  # noqa: S608 (fixed text only)
+NEXT_IDS = "SELECT rowid, uid FROM chats WHERE rowid > ? ORDER BY rowid LIMIT ?"
+RESCUE = """
+SELECT uid, client, project, chat_id, shared_id, state, started_at, body, updated_at FROM chats
+WHERE uid = ? AND json_valid(body) AND typeof(started_at) = 'integer' AND typeof(updated_at) = 'integer'
+"""
+RESCUE_ENTRIES = "SELECT uid, kind, number, body FROM chat_entries WHERE uid = ? AND json_valid(body)"
+RESCUE_WEBHOOK = "SELECT uid, sequence FROM chat_webhooks WHERE uid = ?"
+EXISTS = "SELECT 1 FROM chats WHERE uid = ?"
+PUT_BACK_ENTRY = "INSERT OR IGNORE INTO chat_entries (uid, kind, number, body) VALUES (?, ?, ?, ?)"
+
+
+def insert_entries(count: int) -> str:
+    """Return the statement that inserts so many entries."""
+    values = ", ".join(["(?, ?, ?, ?)"] * count)
+    return f"INSERT INTO chat_entries (uid, kind, number, body) VALUES {values}"  # noqa: S608 (fixed text only)
+
+
+def to_row(record: ChatRecord) -> ChatRow:
+    """Convert a record. Raises `StoreError` if its text cannot be encoded as UTF-8."""
+    return ChatRow(
+        record.uid,
+        record.client,
+        record.project,
+        record.chat_id,
+        record.shared_id,
+        record.state.value,
+        microseconds(record.started_at),
+        to_body(record, f"chat {record.uid}"),
+    )
+
+
+def to_entry_rows(uid: str, entries: Sequence[Entry]) -> list[EntryRow]:
+    """Convert entries, except events without a sequence, which are never repeated. Raises `StoreError` as `to_row`."""
+    name = f"chat {uid}"
+    found = []
+    for entry in entries:
+        number = None
+        if isinstance(entry, ChatEvent):
+            number = entry.sequence
+            if number is None:
+                continue
+        found.append(EntryRow(_KINDS[type(entry)], number, to_body(entry, name)))
+    return found
+
+
+def to_record(body: str) -> ChatRecord:
+    """Parse a record. Raises `StoreError`, which does not quote it, if it is not valid."""
+    return to_model(ChatRecord, body)
+
+
+def to_event(body: str) -> ChatEvent:
+    """Parse an event. Raises `StoreError` as `to_record`."""
+    return to_model(ChatEvent, body)
+
+
+def to_chat(parts: Iterable[Part]) -> StoredChat | None:
+    """Build a chat from its parts; None if there are none. Raises `StoreError` as `to_record`."""
+    bodies: dict[str, list[str]] = {kind: [] for kind in (RECORD, *_KINDS.values())}
+    for part in parts:
+        bodies[part.kind].append(part.body)
+    if not bodies[RECORD]:
+        return None
+    deliveries = [to_model(Delivery, body) for body in bodies[_KINDS[Delivery]]]
+    end_requests = bodies[_KINDS[EndRequest]]
+    return StoredChat(
+        record=to_record(bodies[RECORD][0]),
+        messages=[to_model(BotMessage, body) for body in bodies[_KINDS[BotMessage]]],
+        deliveries={delivery.id: delivery for delivery in deliveries},
+        end_request=to_model(EndRequest, end_requests[0]) if end_requests else None,
+        events=[to_event(body) for body in bodies[EVENT]],
+    )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from sipbridge.chats.ports import ChatStore
+from sipbridge.config import StoreConfig
+from sipbridge.store import open_chat_store
+
+OpenChats = Callable[[], ChatStore]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db.chats"
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[OpenChats]:
+    opened: list[ChatStore] = []
+
+    def open_it() -> ChatStore:
+        url = f"sqlite:///{path.with_suffix('')}"
+        opened.append(open_chat_store(StoreConfig(url=url, retention_hours=24)))
+        return opened[-1]
+
+    yield open_it
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def store(reopen: OpenChats) -> ChatStore:
+    return reopen()
