@@ -42,8 +42,8 @@ class AttachmentFetcher:
     """
 
     def __init__(self, resolver: Resolver) -> None:
-        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR)
-        self._unguarded = HttpClient(resolver, author=_AUTHOR)
+        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR, spares_descriptors=True)
+        self._unguarded = HttpClient(resolver, author=_AUTHOR, spares_descriptors=True)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, attachment: Attachment, rules: AttachmentRules) -> AttachmentContent:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Literal, NamedTuple, Self
 
-from sipbridge import __version__
+from sipbridge import __version__, file_descriptors
 from sipbridge.config import authority
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Peer, Resolver, connect_first
@@ -96,15 +96,24 @@ class HttpClient:
     No cookies, which could pass from one tenant to another; no redirects, no proxies, no settings of the environment.
 
     `allows` checks each address that a connection would be opened to; without it, all are allowed. `author` names the
-    one who writes the URLs if that is not the operator: lookups of its host names count against its share.
+    one who writes the URLs if that is not the operator: lookups of its host names count against its share. A client
+    that `spares_descriptors` leaves the reserved file descriptors to calls in progress.
     """
 
-    def __init__(self, resolver: Resolver, *, allows: Callable[[str], bool] | None = None, author: str = "") -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        *,
+        allows: Callable[[str], bool] | None = None,
+        author: str = "",
+        spares_descriptors: bool = False,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tls = ssl.create_default_context()
         self._resolver = resolver
         self._allows = allows
         self._author = author
+        self._spares_descriptors = spares_descriptors
         self._pools: dict[tuple[str, int, bool], _Pool] = {}
 
     async def request(
@@ -227,6 +236,9 @@ class HttpClient:
         try:
             async with asyncio.timeout_at(deadline):
                 socket = await connect_first(await self._addresses(target.host), target.port)
+                if self._spares_descriptors and file_descriptors.is_reserved(socket.fileno()):
+                    socket.close()
+                    raise HttpNotReached("the free file descriptors are reserved for calls")
                 _, connection = await self._loop.create_connection(
                     pool.make_connection,
                     sock=socket,

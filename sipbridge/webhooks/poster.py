@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sipbridge.chats.model import ChatEvent
 from sipbridge.config import is_loopback
@@ -36,8 +37,8 @@ class Poster:
 
     def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._guarded = HttpClient(resolver, allows=is_public)
-        self._unguarded = HttpClient(resolver)
+        self._guarded = HttpClient(resolver, allows=is_public, spares_descriptors=True)
+        self._unguarded = HttpClient(resolver, spares_descriptors=True)
 
     async def post(self, webhook: Webhook, event: ChatEvent, seconds: float) -> Attempt:
         """Post an event within that time. The head of the response is enough; its body is not used."""
@@ -50,8 +51,10 @@ class Poster:
             "X-Sipbridge-Signature": f"sha256={signature(webhook.secret, timestamp, body)}",
         }
         try:
-            check_encrypted(webhook.url)
-            response = await self._client(webhook).post_for_head(webhook.url, "", headers, body, seconds)
+            # The operator may write the address of this machine; a host name that resolves to it is another matter.
+            may_be_private = _is_for_this_machine(webhook.url) or webhook.allow_private_addresses
+            http = self._unguarded if may_be_private else self._guarded
+            response = await http.post_for_head(webhook.url, "", headers, body, seconds)
         except HttpError as error:
             return Attempt(DeliveryResult.RETRIED, str(error), responded=False)
         return _classify(response)
@@ -61,10 +64,12 @@ class Poster:
         await self._guarded.close()
         await self._unguarded.close()
 
-    def _client(self, webhook: Webhook) -> HttpClient:
-        # The operator may write the address of this machine; a host name that resolves to it is another matter.
-        may_be_private = webhook.allow_private_addresses or is_loopback(target_of(webhook.url).host)
-        return self._unguarded if may_be_private else self._guarded
+
+@lru_cache(maxsize=1024)
+def _is_for_this_machine(url: str) -> bool:
+    """True if the host of a URL is this machine. Raises `HttpForbidden` if the URL is not safe."""
+    check_encrypted(url)
+    return is_loopback(target_of(url).host)
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -35,7 +35,7 @@ class WebhookSender:
 
     The events of a chat are posted one after another in the order of their sequences. An event is settled by a 2xx,
     or by a 3xx or 4xx that refuses it for good. Without a response, and after 408, 429 and 5xx, it is posted again for
-    24 hours. An attempt that was received may lack its response, so an event may arrive twice, with the same id.
+    24 hours. An attempt may be received and its response lost, so an event may arrive twice, with the same id.
 
     `find_webhook` is asked before each attempt, so a new secret or a corrected URL applies to events that wait as well.
     It is called often and must be quick. Chats that have nothing to send take no memory here.

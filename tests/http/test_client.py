@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sipbridge import file_descriptors
 from sipbridge.dns import Resolver
 from sipbridge.errors import HttpError, HttpNotReached, ResponseTooLarge
 from sipbridge.http import HttpClient
@@ -300,3 +301,12 @@ async def test_origins_without_a_connection_are_removed(http: HttpClient, monkey
         await http.request("GET", used.url, seconds=3)
         assert used.connections == 1
     assert len(http._pools) <= 2  # noqa: SLF001 (memory has no other sign)
+
+
+async def test_reserved_file_descriptors_are_left_to_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_descriptors, "reserved_from", lambda: 3)
+    async with serving() as server, HttpClient(Resolver(time.monotonic), spares_descriptors=True) as http:
+        with pytest.raises(HttpNotReached, match="reserved for calls"):
+            await http.request("GET", server.url, seconds=3)
+        async with HttpClient(Resolver(time.monotonic)) as of_calls:
+            assert (await of_calls.request("GET", server.url, seconds=3)).status == 200

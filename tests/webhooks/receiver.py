@@ -41,7 +41,7 @@ class Posted:
 
 
 class Receiver:
-    """Responds with `respond(posted)`; `HANG` is no response. `accepted` are the chats and sequences that got a 2xx."""
+    """Responds with `respond(posted)`; `HANG` sends none. `accepted` are the chats and sequences that got a 2xx."""
 
     def __init__(self) -> None:
         self.url = ""
