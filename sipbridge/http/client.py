@@ -21,7 +21,7 @@ from sipbridge.errors import HttpError, HttpForbidden, HttpNotReached, NameNotRe
 from sipbridge.http.connection import MAX_BODY_BYTES, BodyTooLarge, Connection, NoResponse, Response
 from sipbridge.http.urls import Target, target_of
 
-_CONNECTIONS_PER_ORIGIN = 500  # for 400 Signals per second, of which CXone may take a second each, and some reserve
+CONNECTIONS_PER_ORIGIN = 500  # for 400 Signals per second, of which CXone may take a second each, and some reserve
 # Shorter than usual load balancers (60 s): a request on a connection that is being closed could not be repeated.
 _IDLE_SECONDS = 15.0
 # Without compression, no response grows when read.
@@ -48,8 +48,8 @@ class Announcement(NamedTuple):
 class _Pool:
     """The connections to one origin."""
 
-    def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(_CONNECTIONS_PER_ORIGIN)
+    def __init__(self, connections: int) -> None:
+        self.slots = asyncio.Semaphore(connections)
         self.requests = 0
         self._idle: dict[Connection, None] = {}
         self._open: set[Connection] = set()
@@ -97,7 +97,8 @@ class HttpClient:
 
     `allows` checks each address that a connection would be opened to; without it, all are allowed. `author` names the
     one who writes the URLs if that is not the operator: lookups of its host names count against its share. A client
-    that `spares_descriptors` leaves the reserved file descriptors to calls in progress.
+    that `spares_descriptors` leaves the reserved file descriptors to calls in progress. Requests beyond
+    `connections_per_origin` wait for a connection.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class HttpClient:
         allows: Callable[[str], bool] | None = None,
         author: str = "",
         spares_descriptors: bool = False,
+        connections_per_origin: int = CONNECTIONS_PER_ORIGIN,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tls = ssl.create_default_context()
@@ -114,6 +116,7 @@ class HttpClient:
         self._allows = allows
         self._author = author
         self._spares_descriptors = spares_descriptors
+        self._connections_per_origin = connections_per_origin
         self._pools: dict[tuple[str, int, bool], _Pool] = {}
 
     async def request(
@@ -195,7 +198,7 @@ class HttpClient:
         if pool is None:
             if len(self._pools) >= _MAX_POOLS:
                 self._pools = {other: each for other, each in self._pools.items() if not each.is_unused}
-            pool = self._pools[key] = _Pool()
+            pool = self._pools[key] = _Pool(self._connections_per_origin)
         return pool
 
     async def _announced(

@@ -16,6 +16,7 @@ from sipbridge.http import HttpClient, Response, check_encrypted, is_public, tar
 from sipbridge.webhooks.model import DeliveryResult, Webhook
 
 _RETRIED_STATUS = (408, 429)
+_CONNECTIONS = 100_000
 _MAX_RETRY_AFTER_SECONDS = 3600.0  # a longer one would keep a platform that is well again without its events
 
 
@@ -37,8 +38,11 @@ class Poster:
 
     def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._guarded = HttpClient(resolver, allows=is_public, spares_descriptors=True)
-        self._unguarded = HttpClient(resolver, spares_descriptors=True)
+        # Many projects may have webhooks at one host; their lanes limit the connections.
+        self._guarded, self._unguarded = (
+            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS)
+            for allows in (is_public, None)
+        )
 
     async def post(self, webhook: Webhook, event: ChatEvent, seconds: float) -> Attempt:
         """Post an event within that time. The head of the response is enough; its body is not used."""

@@ -162,9 +162,9 @@ def _mutated(valid: bytes, generator: random.Random) -> bytes:
     return bytes(response)
 
 
-async def test_the_wait_for_a_free_connection_has_a_limit(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.http.client._CONNECTIONS_PER_ORIGIN", 1)
-    async with serving(b"HTTP/1.1 200 OK\r\n") as server:
+async def test_the_wait_for_a_free_connection_has_a_limit() -> None:
+    http = HttpClient(Resolver(time.monotonic), connections_per_origin=1)
+    async with http, serving(b"HTTP/1.1 200 OK\r\n") as server:
         first = asyncio.create_task(http.request("GET", server.url, seconds=1))
         await asyncio.sleep(0.05)
         with pytest.raises(HttpNotReached, match="no connection"):
