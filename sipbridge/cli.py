@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -19,6 +19,8 @@ from sipbridge.config import (
     SAFE_CHARACTERS,
     Config,
     HostPort,
+    ProjectConfig,
+    VoiceProjectConfig,
     hash_secret,
     is_hash,
     load_config,
@@ -118,14 +120,22 @@ def check(file: Path) -> int:
     click.echo(f"{file}: valid")
     for client_id, client in config.clients.items():
         numbers = len(client.pseudo_numbers)
-        click.echo(f"  client {client_id}: {numbers} pseudo number{'s' if numbers > 1 else ''}")
+        click.echo(f"  client {client_id}: {numbers} pseudo number{'' if numbers == 1 else 's'}")
         for project_id, project in client.projects.items():
-            destinations = ", ".join(project.handoff.destinations)
-            click.echo(f"    project {project_id}: {project.agent.type} agent, hands off to {destinations}")
+            click.echo(f"    project {project_id}: {'; '.join(_described(project))}")
     for warning in find_all_warnings(config):
         line = config.remarks.line_of(warning)
         click.echo(f"{file}{f':{line}' if line else ''}: warning: {warning}")
     return 0
+
+
+def _described(project: ProjectConfig) -> Iterator[str]:
+    """Describe the voice agent and the chat channels of a project."""
+    if isinstance(project, VoiceProjectConfig):
+        yield f"{project.agent.type} agent, hands off to {', '.join(project.handoff.destinations)}"
+    if project.chat is not None:
+        channels = (f"{name} ({channel.type})" for name, channel in project.chat.channels.items())
+        yield f"chat, hands off over {', '.join(channels)}"
 
 
 @cli.command("route-test")
@@ -154,7 +164,7 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
     """Return headers with the token under the header name of every project."""
     headers: CIMultiDict[str] = CIMultiDict()
     if token is not None:
-        for _, project in config.all_projects():
+        for _, project in config.voice_projects():
             headers[project.headers.auth_token] = token
     return CIMultiDictProxy(headers)
 

@@ -23,6 +23,9 @@ SECRETS = {
     "ACME_ACCESS_KEY_SECRET": "s3cret-of-access",
     "ACME_BILLING_TOKEN": "s3cret-of-billing",
     "ACME_BILLING_API_KEY": "s3cret-of-api",
+    "ACME_WEBCHAT_API_KEY": "s3cret-of-chat-api",
+    "ACME_WEBHOOK_SECRET": "s3cret-of-webhook",
+    "ACME_BOX_SECRET": "s3cret-of-the-box",
 }
 
 
@@ -66,6 +69,7 @@ def test_the_example_is_valid_and_its_secrets_stay_hidden(example: Path, capsys:
     assert out.startswith(f"{example}: valid\n")
     assert "client acme: 1 pseudo number\n" in out
     assert "project billing: prompt agent, hands off to care, sales, desk\n" in out
+    assert "project webchat: chat, hands off over web (dfo), sms (byoc)\n" in out
     assert "warning: http.public_url" in out
     assert err == ""
     assert "s3cret" not in out

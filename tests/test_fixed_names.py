@@ -33,11 +33,11 @@ def _keys(section: type[Section], path: str = "") -> Iterator[str]:
 
 
 def _sections() -> dict[str, type[Section]]:
-    from sipbridge.config import agents, handoff, models  # noqa: PLC0415 (only their classes are looked through)
+    from sipbridge.config import agents, chat, chat_channels, handoff, models, projects  # noqa: PLC0415 (only their classes are looked through)
 
     return {
         name: found
-        for module in (agents, handoff, models)
+        for module in (agents, chat, chat_channels, handoff, models, projects)
         for name, found in vars(module).items()
         if inspect.isclass(found) and issubclass(found, Section)
     }

@@ -14,9 +14,9 @@ from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
 from sipbridge.config import (
     Config,
-    ProjectConfig,
     PromptAgentConfig,
     SipAgentConfig,
+    VoiceProjectConfig,
     WebsocketAgentConfig,
 )
 from sipbridge.cxone import CxoneClient
@@ -33,7 +33,7 @@ def read_recordings(config: Config) -> dict[Path, Pcm]:
     """Read the recordings of prompt agents. Slow, so never call it on the loop. Raises `StartupError`."""
     paths = {
         project.agent.audio
-        for _, project in config.all_projects()
+        for _, project in config.voice_projects()
         if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
     }
     return {path: read_wav(path) for path in paths}
@@ -49,11 +49,11 @@ def build_agents(
 ) -> Mapping[tuple[str, str], Agent]:
     """Build the agent of each project. Reads CA files, so never call it on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
-    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in config.all_projects()}
+    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in config.voice_projects()}
 
 
 def _build_agent(
-    project: ProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
+    project: VoiceProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
 ) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
@@ -66,8 +66,8 @@ def _build_agent(
 def build_speakers(config: Config, user_agent: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
     """Build the text-to-speech of each project. If its command is that of `before`, keep it, with its cached audio."""
     speakers: dict[tuple[str, str], Speaker] = {}
-    earlier = dict(before.config.all_projects())
-    for key, project in config.all_projects():
+    earlier = dict(before.config.voice_projects())
+    for key, project in config.voice_projects():
         if project.tts_command is None:
             continue
         if key in before.speakers and earlier[key].tts_command == project.tts_command:

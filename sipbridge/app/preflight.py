@@ -98,7 +98,7 @@ def _too_few_descriptors(config: Config) -> Iterator[str]:
 
 
 def _recordings(config: Config) -> Iterator[str]:
-    for key, project in config.all_projects():
+    for key, project in config.voice_projects():
         agent = project.agent
         if isinstance(agent, PromptAgentConfig) and agent.audio is not None:
             try:

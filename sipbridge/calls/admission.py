@@ -13,7 +13,7 @@ from sipbridge.calls.context import CallContext
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.calls.ports import Backpressure
 from sipbridge.calls.routing import identify
-from sipbridge.config import ClientConfig, Config, ProjectConfig
+from sipbridge.config import ClientConfig, Config, VoiceProjectConfig
 from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource
 from sipbridge.rate_limit import MAX_SOURCES, RateLimiter
 
@@ -29,7 +29,7 @@ class Admitted:
     invite: Invite
     identity: Identity
     client_config: ClientConfig
-    project_config: ProjectConfig
+    project_config: VoiceProjectConfig
 
 
 class Admission:

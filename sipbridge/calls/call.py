@@ -16,7 +16,7 @@ from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
 from sipbridge.calls.transcript import Transcript
-from sipbridge.config import ClientConfig, ProjectConfig, matches_any
+from sipbridge.config import ClientConfig, VoiceProjectConfig, matches_any
 from sipbridge.errors import HandoffConflict, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
 from sipbridge.handoffs.lifecycle import start_handoff
@@ -36,7 +36,7 @@ class Call:
         identity = admitted.identity
         self.identity: Identity = identity
         self.client_config: ClientConfig = admitted.client_config
-        self.project_config: ProjectConfig = admitted.project_config
+        self.project_config: VoiceProjectConfig = admitted.project_config
         self.source_address = admitted.invite.source_address
         self.leg = leg
         # The version under which the call was admitted. Reloads do not change it.

@@ -33,7 +33,7 @@ from sipbridge.calls.outcomes import (
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports import SignalResult, Unfinished
 from sipbridge.calls.signal import Signal
-from sipbridge.config import ProjectConfig
+from sipbridge.config import VoiceProjectConfig
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
 from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress, start_handoff
@@ -124,7 +124,7 @@ def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
 
 async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered:
     """Signal the contact unless that is impossible or too late, and close the record."""
-    project = context.config.find_project(record.client, record.project)
+    project = context.config.find_voice_project(record.client, record.project)
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
@@ -154,7 +154,7 @@ def _unsignalled(record: CallRecord, outcome: Outcome) -> _Recovered:
 
 
 async def _signal(
-    record: CallRecord, project: ProjectConfig, parameters: dict[str, str], context: CallContext, turn: _Turn
+    record: CallRecord, project: VoiceProjectConfig, parameters: dict[str, str], context: CallContext, turn: _Turn
 ) -> SignalResult:
     """Signal the contact, unless that was done through another of its calls."""
     async with turn.contact.lock:
@@ -167,7 +167,7 @@ async def _signal(
 
 async def _signal_until_delivered(
     record: CallRecord,
-    project: ProjectConfig,
+    project: VoiceProjectConfig,
     parameters: dict[str, str],
     context: CallContext,
     client: asyncio.Semaphore,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multidict import CIMultiDictProxy
 
 from sipbridge.calls.model import Identity, Invite
-from sipbridge.config import STANDARD_HEADERS, ClientConfig, Config, ProjectConfig
+from sipbridge.config import STANDARD_HEADERS, ClientConfig, Config, VoiceProjectConfig
 from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber, malformed_refusal
 from sipbridge.telephony.contact_id import is_contact_id
 
@@ -34,10 +34,10 @@ class Route:
     project: str
     dialled: str
     client_config: ClientConfig
-    project_config: ProjectConfig
+    project_config: VoiceProjectConfig
 
 
-def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, ProjectConfig]:
+def identify(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, VoiceProjectConfig]:
     """Identify a call, checked in the contract's order: form, number, token, contact id.
 
     Raises `MalformedInvite`, `UnknownNumber`, `TokenRefused` or `BadContactId`.
@@ -101,13 +101,13 @@ def find_client(config: Config, dialled: Sequence[str]) -> tuple[str, str, Clien
     raise UnknownNumber("no client has the dialled number; add it to the client's pseudo_numbers")
 
 
-def find_project(client: ClientConfig, headers: CIMultiDictProxy[str]) -> tuple[str, ProjectConfig]:
+def find_project(client: ClientConfig, headers: CIMultiDictProxy[str]) -> tuple[str, VoiceProjectConfig]:
     """Return the project whose token is in the header of that project. Raises `TokenRefused`.
 
     The token is compared with that of every project, so that the time taken reveals nothing.
     """
-    found: tuple[str, ProjectConfig] | None = None
-    for project_id, project in client.projects.items():
+    found: tuple[str, VoiceProjectConfig] | None = None
+    for project_id, project in client.voice_projects.items():
         shown = headers.get(project.headers.auth_token, "").strip()
         accepted = project.auth_token is None or project.auth_token.matches(shown)
         if accepted and found is None:
@@ -117,7 +117,7 @@ def find_project(client: ClientConfig, headers: CIMultiDictProxy[str]) -> tuple[
     return found
 
 
-def read_contact_id(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> tuple[str, str]:
+def read_contact_id(project: VoiceProjectConfig, headers: CIMultiDictProxy[str]) -> tuple[str, str]:
     """Return the ids of the contact and of its main contact. Raises `BadContactId`.
 
     The contact id replaces a main contact id that is missing, not valid, or given with two values.
@@ -132,7 +132,7 @@ def read_contact_id(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> t
     return contact_id, main_id if is_contact_id(main_id) else contact_id
 
 
-def read_caller(project: ProjectConfig, invite: Invite) -> str:
+def read_caller(project: VoiceProjectConfig, invite: Invite) -> str:
     """Return the caller's number: that of From, or the one that the trunk asserts if the project is configured so.
 
     If the caller wants privacy, only From is used: the agent may be outside the trust domain of asserted identities
@@ -148,7 +148,7 @@ def _withheld(headers: CIMultiDictProxy[str]) -> set[str]:
     return {value.strip().lower() for values in headers.getall("Privacy", ()) for value in re.split("[;,]", values)}
 
 
-def pass_to_agent(project: ProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+def pass_to_agent(project: VoiceProjectConfig, headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     """Return the headers that the project passes to its agent; of repeated X- headers the first value.
 
     Never passed are the token, the headers that the bridge and agents write for each other, and those that the caller

@@ -9,6 +9,15 @@ from sipbridge.config.agents import (
     WebsocketAgentConfig,
 )
 from sipbridge.config.certificates import certificate_problems
+from sipbridge.config.chat import ChatConfig, TranscriptConfig, WebhookConfig
+from sipbridge.config.chat_channels import (
+    BoxConfig,
+    ByocChannelConfig,
+    ChatChannelConfig,
+    DfoChannelConfig,
+    PatronChannelConfig,
+    PocUrl,
+)
 from sipbridge.config.file_access import write_problem
 from sipbridge.config.handoff import (
     Destination,
@@ -26,16 +35,14 @@ from sipbridge.config.models import (
     ClientConfig,
     Config,
     CxoneConfig,
-    HeaderNames,
     HttpConfig,
-    ProjectConfig,
     SipConfig,
     TlsConfig,
 )
 from sipbridge.config.problems import dotted
-from sipbridge.config.projects import ProjectKey
+from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, VoiceProjectConfig
 from sipbridge.config.reload import merge_reloadable
-from sipbridge.config.signal_template import SignalTemplate
+from sipbridge.config.signal_template import ChatTemplate, SignalTemplate
 from sipbridge.config.sizes import descriptors_per_call
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
@@ -49,10 +56,16 @@ __all__ = [
     "AgentConfig",
     "ApiKey",
     "AuthToken",
+    "BoxConfig",
+    "ByocChannelConfig",
+    "ChatChannelConfig",
+    "ChatConfig",
+    "ChatTemplate",
     "ClientConfig",
     "Config",
     "CxoneConfig",
     "Destination",
+    "DfoChannelConfig",
     "HandoffConfig",
     "HeaderNames",
     "HostPort",
@@ -60,6 +73,8 @@ __all__ = [
     "InviteDestination",
     "ListenUrl",
     "ParameterName",
+    "PatronChannelConfig",
+    "PocUrl",
     "ProjectConfig",
     "ProjectKey",
     "PromptAgentConfig",
@@ -70,6 +85,9 @@ __all__ = [
     "SipConfig",
     "StoreConfig",
     "TlsConfig",
+    "TranscriptConfig",
+    "VoiceProjectConfig",
+    "WebhookConfig",
     "WebsocketAgentConfig",
     "authority",
     "certificate_problems",

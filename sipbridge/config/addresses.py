@@ -124,6 +124,16 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def is_local(url: str) -> bool:
+    """True if the host of a URL is this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_unencrypted_and_remote(url: str | None) -> bool:
+    """True if requests to the URL travel unencrypted to another machine."""
+    return url is not None and urlsplit(url).scheme in ("http", "ws") and not is_local(url)
+
+
 def check_ipv4(host: str) -> None:
     """Raise `ValueError` for an IPv6 address, without its brackets."""
     if ":" in host:

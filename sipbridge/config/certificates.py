@@ -22,7 +22,7 @@ _MISMATCH = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 def authority_problems(config: Config) -> Iterator[Problem]:
     """Find agents whose `ca_file` holds no authority."""
-    for key, project in config.all_projects():
+    for key, project in config.voice_projects():
         agent = project.agent
         if isinstance(agent, WebsocketAgentConfig) and agent.ca_file and not _holds_certificate(agent.ca_file):
             yield Problem((*key.path, "agent", "ca_file"), "holds no certificate; give a PEM file of the authority")

@@ -10,16 +10,19 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from sipbridge.config.problems import KeyPath, Problem, dotted
+from sipbridge.config.projects import is_voice
 from sipbridge.config.source import select
 from sipbridge.config.tokens import SAFE_CHARACTERS, HashedSecret, is_hash
 from sipbridge.telephony.numbers import number_key
 from sipbridge.telephony.sip_uri import SipUri
 
 _PROJECT: tuple[Hashable, ...] = ("clients", ..., "projects", ...)
+_CHANNEL: tuple[Hashable, ...] = (*_PROJECT, "chat", "channels", ...)
 
 
 def cross_check(tree: object) -> Iterator[Problem]:
     """Find every problem that spans several keys."""
+    yield from _numbers_missing(tree)
     yield from _numbers_given_twice(tree)
     yield from _tokens_shared(tree)
     yield from _tokens_null(tree)
@@ -29,6 +32,18 @@ def cross_check(tree: object) -> Iterator[Problem]:
     yield from _calls_without_listener(tree)
     yield from _credentials_in_half(tree)
     yield from _transcripts_without_business_unit(tree)
+    yield from _channels_not_defined(tree)
+    yield from _channels_given_twice(tree)
+
+
+def _numbers_missing(tree: object) -> Iterator[Problem]:
+    for client, settings in select(tree, "clients", ...):
+        if any(is_voice(project) for _, project in select(settings, "projects", ...)):
+            numbers = [value for _, value in select(settings, "pseudo_numbers")]
+            if not numbers:
+                yield Problem((*client, "pseudo_numbers"), "is missing; a client with a voice agent needs it")
+            elif numbers == [[]]:
+                yield Problem((*client, "pseudo_numbers"), "has too few entries; give at least 1")
 
 
 def _numbers_given_twice(tree: object) -> Iterator[Problem]:
@@ -48,11 +63,13 @@ def _tokens_shared(tree: object) -> Iterator[Problem]:
 
 def _tokens_null(tree: object) -> Iterator[Problem]:
     for client, projects in select(tree, "clients", ..., "projects"):
-        if not isinstance(projects, Mapping) or len(projects) < 2:  # noqa: PLR2004 (several)
+        voice = {path: project for path, project in select(projects, ...) if is_voice(project)}
+        if len(voice) < 2:  # noqa: PLR2004 (several)
             continue
-        for path, token in select(projects, ..., "auth_token"):
-            if token is None:
-                yield Problem(client + path, "is null in a client of several projects; give each project a token")
+        for path, project in voice.items():
+            if any(token is None for _, token in select(project, "auth_token")):
+                place = (*client, *path, "auth_token")
+                yield Problem(place, "is null in a client of several projects; give each project a token")
 
 
 def _keys_shared(tree: object) -> Iterator[Problem]:
@@ -94,11 +111,22 @@ def _destinations_not_defined(tree: object) -> Iterator[Problem]:
 
 
 def short_secrets(tree: object) -> Iterator[Problem]:
-    """Find plain tokens and keys that are short enough to be guessed. They are allowed, for tests."""
-    places = ((*_PROJECT, "auth_token"), (*_PROJECT, "api_keys", ...), ("http", "admin", "keys", ...))
+    """Find plain tokens, keys and secrets that are short enough to be guessed. They are allowed, for tests."""
+    places = (
+        (*_PROJECT, "auth_token"),
+        (*_PROJECT, "api_keys", ...),
+        ("http", "admin", "keys", ...),
+        (*_CHANNEL, "box", "client_secret"),
+    )
     for path, text in itertools.chain.from_iterable(select(tree, *steps) for steps in places):
         if isinstance(text, str) and text and not is_hash(text) and len(text) < SAFE_CHARACTERS:
             yield Problem(path, f"is under {SAFE_CHARACTERS} characters; `sipbridge hash-token --generate` makes one")
+
+
+def shared_secrets(tree: object) -> Iterator[Problem]:
+    """Find secrets of boxes that several channels have: CXone, or its administrator, could use another's box."""
+    for path, first in _repeated(select(tree, *_CHANNEL, "box", "client_secret")):
+        yield Problem(path, f"is also the secret of {dotted(first)}; give each channel its own")
 
 
 def nearest(name: str, known: Iterable[object]) -> str:
@@ -165,3 +193,31 @@ def _transcripts_without_business_unit(tree: object) -> Iterator[Problem]:
         posting = any(value is True for _, value in select(settings, "projects", ..., "handoff", "post_transcript"))
         if posting and not any(value for _, value in select(settings, "cxone", "business_unit")):
             yield Problem((*client, "cxone", "business_unit"), "is missing; a project with post_transcript needs it")
+
+
+def _channels_not_defined(tree: object) -> Iterator[Problem]:
+    for project, chat in select(tree, *_PROJECT, "chat"):
+        channels = next((channels for _, channels in select(chat, "channels")), None)
+        if not isinstance(channels, Mapping) or not channels:
+            continue
+        name = next((name for _, name in select(chat, "default")), None)
+        if isinstance(name, str) and name not in channels:
+            yield Problem((*project, "default"), f"{name!r} is not defined; {nearest(name, channels)}")
+        elif name is None and len(channels) > 1:
+            yield Problem(
+                (*project, "default"), f"is missing; name one of the channels {', '.join(map(str, channels))}"
+            )
+
+
+def _channels_given_twice(tree: object) -> Iterator[Problem]:
+    """Find bring-your-own channels of one tenant that are the same: CXone knows one box for each."""
+    for client, settings in select(tree, "clients", ...):
+        first: dict[tuple[object, object], KeyPath] = {}
+        for path, channel in select(settings, "projects", ..., "chat", "channels", ...):
+            if not isinstance(channel, Mapping) or channel.get("type") != "byoc" or "channel_id" not in channel:
+                continue
+            same = (str(channel["channel_id"]), str(channel.get("api_url") or "").rstrip("/"))
+            there = first.setdefault(same, path)
+            if there != path:
+                text = f"is also the channel of {dotted((*client, *there))}; give each channel once"
+                yield Problem((*client, *path, "channel_id"), text)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from sipbridge.config.crosschecks import nearest
 from sipbridge.config.models import Config
 from sipbridge.config.problems import KeyPath, Problem
+from sipbridge.config.projects import ProjectConfig, VoiceProjectConfig
 
 _TEXTS = {
     "missing": "is missing; it is required",
@@ -46,6 +47,7 @@ _TEXTS = {
 }
 # The error text of each pattern, by the key that the pattern applies to.
 _PATTERNS = {
+    "area": "is not a valid area; write it like na1",
     "api_version": "is not a valid version; write it like v30.0",
     "pseudo_numbers": "is not a valid number; write digits in quotes, with + and separators if you like",
 }
@@ -72,8 +74,8 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
     kind, context = details["type"], details.get("ctx", {})
     if kind == "value_error":
         return Problem(path, str(context["error"]))
-    if kind == "extra_forbidden" and model:
-        return Problem(path, f"is an unknown key; {nearest(str(path[-1]), model.model_fields)}")
+    if model and (text := _text_of_key(kind, str(path[-1]), model)):
+        return Problem(path, text)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, str(context["discriminator"]).strip("'"))
     if kind == "string_pattern_mismatch":
@@ -86,6 +88,17 @@ def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None
         return Problem(path, "is empty; give it a value")
     text = _TEXTS.get(kind)
     return Problem(path, text.format(**context) if text else "cannot be used; see docs/configuration.md")
+
+
+def _text_of_key(kind: str, key: str, model: type[BaseModel]) -> str | None:
+    """Return what is wrong with a key of a model, whatever its value is."""
+    if kind == "extra_forbidden" and model is ProjectConfig and key in VoiceProjectConfig.model_fields:
+        return "has no effect without a voice agent; remove it, or give agent and handoff"
+    if kind == "extra_forbidden":
+        return f"is an unknown key; {nearest(key, model.model_fields)}"
+    if kind == "missing" and model is VoiceProjectConfig and key == "agent":
+        return "is missing; a project needs agent and handoff, a chat section, or both"
+    return None
 
 
 def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] | None]:
@@ -104,6 +117,7 @@ def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] |
             here = variants[str(step)]
             continue
         path.append(step)
+        here = _bare(here)
         parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
         here = _below(here, step)
     return tuple(path), parent
@@ -111,10 +125,6 @@ def _locate(location: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel] |
 
 def _below(annotation: Any, step: int | str) -> Any:  # noqa: ANN401 (an annotation can be anything)
     """Return the annotation one step further down the location."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) in (Union, UnionType):  # X | None
-        return _below(get_args(annotation)[0], step)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         field = annotation.model_fields.get(str(step))
         return field.annotation if field else None
@@ -123,12 +133,21 @@ def _below(annotation: Any, step: int | str) -> Any:  # noqa: ANN401 (an annotat
     return None
 
 
+def _bare(annotation: Any) -> Any:  # noqa: ANN401 (an annotation can be anything)
+    """Return an annotation without its metadata and without `| None`."""
+    while get_origin(annotation) is Annotated or type(None) in get_args(annotation):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
 def _variants(annotation: Any) -> dict[str, type[BaseModel]]:  # noqa: ANN401 (an annotation can be anything)
     """Return the models of a tagged union by their tags, or nothing for any other annotation."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
+    annotation = _bare(annotation)
     if get_origin(annotation) not in (Union, UnionType):
         return {}
+    tagged = [get_args(member) for member in get_args(annotation) if get_origin(member) is Annotated]
+    if tagged:
+        return {mark.tag: model for model, mark, *_ in tagged if isinstance(mark, Tag)}
     return {
         get_args(model.model_fields[tag].annotation)[0]: model
         for model in get_args(annotation)

@@ -24,7 +24,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from sipbridge.config.addresses import check_host, check_ipv4, split_url
+from sipbridge.config.addresses import check_host, check_ipv4, is_host, is_loopback, split_url
 from sipbridge.config.file_access import read_problem
 from sipbridge.config.header_names import (
     NAME_CHARACTER,
@@ -50,6 +50,7 @@ _MAX_COUNT = 1_000_000
 _MAX_SECONDS = 365 * 24 * 3600
 _MAX_HOURS = 10 * 365 * 24
 _MAX_BITS = 64
+_MAX_BRAND_ID = 2**53 - 1  # JSON's safe integers (RFC 8259, 6)
 
 
 class Section(BaseModel):
@@ -101,6 +102,23 @@ def _base_url(*schemes: str) -> AfterValidator:
         return value.rstrip("/")
 
     return AfterValidator(check)
+
+
+def _webhook_url(value: str) -> str:
+    right = "write https://HOST/PATH, or http:// for this machine"
+    parts = split_url(value, right)
+    if parts.scheme not in ("https", "http") or parts.fragment or "@" in parts.netloc or re.search(r"\s", value):
+        raise ValueError(f"is not a valid webhook URL; {right}, without user and fragment")
+    check_host(parts.hostname, right)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("would send what customers write unencrypted; write https://")
+    return value
+
+
+def _host_pattern(value: str) -> str:
+    if not is_host(value.removeprefix("*.")):
+        raise ValueError("is not a valid host; write HOST, or *.DOMAIN for every host below a domain")
+    return value.lower().removesuffix(".")
 
 
 def _websocket_url(value: str) -> str:
@@ -240,6 +258,8 @@ def _program_under_base(value: tuple[str, ...], info: ValidationInfo) -> tuple[s
 
 
 Count = Annotated[int, BeforeValidator(_number), Field(gt=0, le=_MAX_COUNT)]
+CountOrZero = Annotated[int, BeforeValidator(_number), Field(ge=0, le=_MAX_COUNT)]
+BrandId = Annotated[int, BeforeValidator(_number), Field(gt=0, le=_MAX_BRAND_ID)]
 WholeSeconds = Annotated[int, BeforeValidator(_number), Field(gt=0, le=_MAX_SECONDS)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=_MAX_SECONDS, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, BeforeValidator(_number), Field(ge=0, le=_MAX_SECONDS, allow_inf_nan=False)]
@@ -254,6 +274,9 @@ Ipv4Host = Annotated[str, AfterValidator(_ipv4_host)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 HttpUrl = Annotated[str, _base_url("https", "http")]
 WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
+WebsocketBaseUrl = Annotated[str, _base_url("wss", "ws")]
+WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 SipUri = Annotated[str, AfterValidator(_sip_uri)]
 SipUris = Annotated[tuple[SipUri, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 ReferUri = Annotated[str, AfterValidator(_refer_uri)]

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from sipbridge.config.addresses import is_loopback
+from sipbridge.config.addresses import is_local, is_unencrypted_and_remote
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
-from sipbridge.config.models import Config, ProjectConfig, SipConfig, TlsConfig
+from sipbridge.config.lint_chat import chat_warnings
+from sipbridge.config.models import Config, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
+from sipbridge.config.projects import ProjectConfig, VoiceProjectConfig
 from sipbridge.config.sizes import ports_per_call
 from sipbridge.telephony.sip_uri import SipUri
 
@@ -48,14 +50,15 @@ def _warnings(config: Config) -> Iterator[str]:
     yield from _expiring_certificate(config.sip.tls)
     yield from _too_few_ports(config)
     yield from _pop_links(config)
+    yield from _boxes(config)
     if "*" in config.http.allowed_origins:
         yield "http.allowed_origins: any web page that has a key may use the API; name your own origins"
     admin = config.http.admin.listen
-    if admin and not _is_local(f"//{admin}"):
+    if admin and not is_local(f"//{admin}"):
         yield "http.admin.listen: its key travels unencrypted from other machines; write 127.0.0.1:PORT"
     for client_id, client in config.clients.items():
         for key in ("issuer", "api_url"):
-            if _is_unencrypted_and_remote(getattr(client.cxone, key)):
+            if is_unencrypted_and_remote(getattr(client.cxone, key)):
                 yield f"clients.{client_id}.cxone.{key}: credentials travel unencrypted; write https://"
     for project_key, project in config.all_projects():
         for warning in _project_warnings(project):
@@ -79,6 +82,13 @@ def _expiring_certificate(tls: TlsConfig) -> Iterator[str]:
 
 
 def _project_warnings(project: ProjectConfig) -> Iterator[str]:
+    if isinstance(project, VoiceProjectConfig):
+        yield from _voice_warnings(project)
+    if project.chat is not None:
+        yield from chat_warnings(project.chat)
+
+
+def _voice_warnings(project: VoiceProjectConfig) -> Iterator[str]:
     if project.auth_token is None:
         yield "auth_token: null admits every call to the client's numbers; give a token"
     for key, text, transport in _uris_called(project):
@@ -108,7 +118,7 @@ def _destinations_named_like_end_signal(handoff: HandoffConfig) -> Iterator[str]
             yield f"handoff.destinations.{name}: is the value of end_signal.{parameter} too; rename it"
 
 
-def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]]:
+def _uris_called(project: VoiceProjectConfig) -> Iterator[tuple[str, str, str | None]]:
     """Find the URIs that we call, each with its key and the transport to use if the URI names none."""
     if isinstance(project.agent, SipAgentConfig):
         for position, uri in enumerate(project.agent.uri):
@@ -121,7 +131,7 @@ def _uris_called(project: ProjectConfig) -> Iterator[tuple[str, str, str | None]
 def _websocket_warnings(agent: WebsocketAgentConfig) -> Iterator[str]:
     if agent.ca_file is not None and urlsplit(agent.url).scheme == "ws":
         yield "agent.ca_file: has no effect, as ws:// has no certificate; write wss:// in agent.url"
-    if (agent.headers or agent.signature_token) and _is_unencrypted_and_remote(agent.url):
+    if (agent.headers or agent.signature_token) and is_unencrypted_and_remote(agent.url):
         yield "agent.url: credentials travel unencrypted in the headers; write wss://"
 
 
@@ -133,17 +143,16 @@ def _too_few_ports(config: Config) -> Iterator[str]:
 
 
 def _pop_links(config: Config) -> Iterator[str]:
-    if not any("pop_url" in template.names for _, p in config.all_projects() for template in p.handoff.signal.values()):
+    if not any("pop_url" in template.names for _, project in config.all_projects() for template in project.templates):
         return
-    if _is_local(config.http.public_url):
+    if is_local(config.http.public_url):
         yield "http.public_url: a desktop cannot open a {pop_url} at this address; write one that it can reach"
     if config.http.pop_link_secret is None:
         yield "http.pop_link_secret: null, so {pop_url} links stop working after a restart; give a long random text"
 
 
-def _is_unencrypted_and_remote(url: str | None) -> bool:
-    return url is not None and urlsplit(url).scheme in ("http", "ws") and not _is_local(url)
-
-
-def _is_local(url: str) -> bool:
-    return is_loopback(urlsplit(url).hostname or "")
+def _boxes(config: Config) -> Iterator[str]:
+    chats = [project.chat for _, project in config.all_projects() if project.chat is not None]
+    has_box = any(channel.type == "byoc" for chat in chats for channel in chat.channels.values())
+    if has_box and is_unencrypted_and_remote(config.http.public_url):
+        yield "http.public_url: CXone sends the secrets of byoc channels there unencrypted; write https://"

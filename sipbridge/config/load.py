@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sipbridge.config.certificates import authority_problems, certificate_problems
-from sipbridge.config.crosschecks import cross_check, short_secrets
+from sipbridge.config.crosschecks import cross_check, shared_secrets, short_secrets
 from sipbridge.config.document import Document, read_document
 from sipbridge.config.explain import explain
 from sipbridge.config.fields import BASE
@@ -58,6 +58,7 @@ def _remarks(document: Document, resolved: Resolved) -> Iterator[Problem]:
     for path in resolved.unbraced:
         yield Problem(path, "holds a $NAME without braces, which is not replaced; write ${NAME} for a variable")
     yield from short_secrets(resolved.tree)
+    yield from shared_secrets(resolved.tree)
 
 
 def _explained(problem: Problem, resolved: Resolved) -> Problem:

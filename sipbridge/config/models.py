@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -13,14 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
 from sipbridge.config.addresses import HostPort, ListenUrl
-from sipbridge.config.agents import AgentConfig
 from sipbridge.config.fields import (
-    CallerHeader,
-    Command,
     Count,
     FrameSource,
-    HeaderName,
-    HeaderPattern,
     HttpUrl,
     Identifier,
     Ipv4Host,
@@ -29,16 +22,14 @@ from sipbridge.config.fields import (
     Origin,
     Port,
     ReadableFile,
-    Seconds,
     SecondsOrZero,
     Secret,
     Section,
     WholeSeconds,
 )
-from sipbridge.config.handoff import HandoffConfig
-from sipbridge.config.projects import ProjectKey
+from sipbridge.config.projects import AnyProjectConfig, ProjectConfig, ProjectKey, VoiceProjectConfig
 from sipbridge.config.store import StoreConfig
-from sipbridge.config.tokens import ApiKey, AuthToken
+from sipbridge.config.tokens import ApiKey
 from sipbridge.telephony.numbers import number_key
 from sipbridge.telephony.sip_uri import SrtpUse
 
@@ -169,58 +160,22 @@ class CxoneConfig(Section):
     business_unit: Line = ""
 
 
-class HeaderNames(Section):
-    """`headers`: the headers of the INVITE that the bridge reads, by their meaning. They match in any case."""
+class ClientConfig(Section):
+    """One CXone business unit: its numbers, its tenant, its projects.
 
-    auth_token: HeaderName = "X-Auth-Token"  # noqa: S105 (the name of a header)
-    contact_id: HeaderName = "X-InContact-ContactId"
-    main_contact_id: HeaderName = "X-InContact-MasterId"
-    caller: CallerHeader = "From"
-    pass_to_agent: tuple[HeaderPattern, ...] = ("X-*",)
-
-    @field_validator("contact_id", "main_contact_id")
-    @classmethod
-    def _not_the_token(cls, value: str, info: ValidationInfo) -> str:
-        if value.lower() == str(info.data.get("auth_token")).lower():
-            raise ValueError("is also the header of the token; give another")
-        return value
-
-    @cached_property
-    def passed(self) -> re.Pattern[str]:
-        """A pattern of the lower-case names of the headers that are passed to the agent."""
-        return re.compile("|".join(translate(pattern.lower()) for pattern in self.pass_to_agent) or r"(?!)")
-
-
-class ProjectConfig(Section):
-    """One voice agent of a client. `auth_token` may be None if this is the only project of the client.
-
-    `media_timeout_seconds` is how long a caller's RTP may be missing; None is forever. `tts_command` reads text from
-    its standard input and writes a WAV to its standard output; None speaks nothing.
+    `load_config` ensures that a client with a voice agent has a number.
     """
 
-    auth_token: AuthToken | None
-    api_keys: tuple[ApiKey, ...] = ()
-    headers: HeaderNames = HeaderNames()
-    agent: AgentConfig
-    max_call_seconds: WholeSeconds = 3600
-    media_timeout_seconds: Seconds | None = 30
-    on_media_timeout: Literal["handoff", "hangup"] = "handoff"
-    on_agent_failure: Literal["reject", "handoff"] = "reject"
-    tts_command: Command | None = Field(default=None, repr=False)
-    handoff: HandoffConfig
-
-
-class ClientConfig(Section):
-    """One CXone business unit: its numbers, its tenant, its projects."""
-
-    pseudo_numbers: Annotated[
-        tuple[
-            Annotated[str, StringConstraints(pattern=r"^[+0-9 .()\[\]-]*[0-9][+0-9 .()\[\]-]*$", max_length=64)], ...
-        ],
-        Field(min_length=1),
-    ]
+    pseudo_numbers: tuple[
+        Annotated[str, StringConstraints(pattern=r"^[+0-9 .()\[\]-]*[0-9][+0-9 .()\[\]-]*$", max_length=64)], ...
+    ] = ()
     cxone: CxoneConfig
-    projects: dict[Identifier, ProjectConfig] = Field(min_length=1)
+    projects: dict[Identifier, AnyProjectConfig] = Field(min_length=1)
+
+    @property
+    def voice_projects(self) -> Mapping[str, VoiceProjectConfig]:
+        """The projects with a voice agent, by their ids."""
+        return {key: project for key, project in self.projects.items() if isinstance(project, VoiceProjectConfig)}
 
 
 class Config(Section):
@@ -230,6 +185,7 @@ class Config(Section):
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
     drain_seconds: SecondsOrZero = 30
+    max_chats: Count = 2000
     clients: dict[Identifier, ClientConfig] = Field(min_length=1)
     _remarks: Remarks = PrivateAttr(default_factory=Remarks)
 
@@ -253,18 +209,29 @@ class Config(Section):
         found = self.clients.get(client)
         return found.projects.get(project) if found else None
 
+    def find_voice_project(self, client: str, project: str) -> VoiceProjectConfig | None:
+        """Return a project as `find_project` does; None also if it has no voice agent."""
+        found = self.find_project(client, project)
+        return found if isinstance(found, VoiceProjectConfig) else None
+
     def all_projects(self) -> Iterator[tuple[ProjectKey, ProjectConfig]]:
         """Yield all projects, in the order of the file."""
         for client_id, client in self.clients.items():
             for project_id, project in client.projects.items():
                 yield ProjectKey(client_id, project_id), project
 
+    def voice_projects(self) -> Iterator[tuple[ProjectKey, VoiceProjectConfig]]:
+        """Yield the projects with a voice agent, in the order of the file."""
+        for key, project in self.all_projects():
+            if isinstance(project, VoiceProjectConfig):
+                yield key, project
+
     @cached_property
     def routing_headers(self) -> frozenset[str]:
         """Lower-case names of the headers that carry a token or the contact id, in any project."""
         return frozenset(
             name.lower()
-            for _, project in self.all_projects()
+            for _, project in self.voice_projects()
             for name in (project.headers.auth_token, project.headers.contact_id)
         )
 

@@ -15,6 +15,7 @@ _OPENED_ONCE = {
     "http": ("listen", "public_url", "frame_ancestors", "pop_link_secret", "pop_link_seconds"),
     "store": ("url", "journal", "retention_hours"),
 }
+_READ_ONCE = ("max_chats",)
 # Listeners are opened with or without each of these. What the files hold can change at any reload.
 _TLS_FILES = ("certificate_file", "private_key_file", "ca_file")
 _TLS_OPENED_ONCE = ("require_client_certificate",)
@@ -37,8 +38,8 @@ def merge_reloadable(running: Config, read: Config) -> Merged:
 
     Raises `ConfigError` if the rest does not work before a restart, as an agent on a transport that is not open.
     """
-    sections = {}
-    waiting = []
+    waiting = [key for key in _READ_ONCE if getattr(running, key) != getattr(read, key)]
+    sections = {key: getattr(running, key) for key in _READ_ONCE}
     for section, keys in _OPENED_ONCE.items():
         old, new = getattr(running, section), getattr(read, section)
         waiting += [f"{section}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]

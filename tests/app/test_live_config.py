@@ -179,7 +179,7 @@ async def test_a_refused_reload_changes_nothing(bridge: Bridge, tmp_path: Path, 
 
 def _with_project(config: Config, project: Mapping[str, Any]) -> Config:
     """Add a project whose agent is built after those with recordings."""
-    other = make_config(auth_token="another", **project).clients["acme"].projects["billing"]
+    other = make_config(auth_token="another", **project).clients["acme"].voice_projects["billing"]
     acme = config.clients["acme"]
     client = acme.model_copy(update={"projects": {**acme.projects, "other": other}})
     return config.model_copy(update={"clients": {"acme": client}})

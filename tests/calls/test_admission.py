@@ -5,7 +5,7 @@ import pytest
 from sipbridge.calls.admission import Admission
 from sipbridge.calls.model import Identity, Invite
 from sipbridge.calls.routing import identify
-from sipbridge.config import ClientConfig, Config, ProjectConfig
+from sipbridge.config import ClientConfig, Config, VoiceProjectConfig
 from sipbridge.errors import (
     BadContactId,
     CapacityReached,
@@ -229,7 +229,7 @@ def test_an_invite_is_not_admitted_under_a_version_that_is_replaced_meanwhile(
     old, new = make_config(), make_config()
     admission = admission_of(old)
 
-    def replaced(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, ProjectConfig]:
+    def replaced(config: Config, invite: Invite, call_id: str) -> tuple[Identity, ClientConfig, VoiceProjectConfig]:
         if config is old:
             admission.use(version_of(new))
             assert admission.versions_in_use() == set()

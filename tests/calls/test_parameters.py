@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def _config(**handoff: object) -> HandoffConfig:
-    return make_config(handoff=handoff).clients["acme"].projects["billing"].handoff
+    return make_config(handoff=handoff).clients["acme"].voice_projects["billing"].handoff
 
 
 def _plan(**request: object) -> HandoffPlan:

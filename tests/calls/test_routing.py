@@ -8,7 +8,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
 from sipbridge.calls.routing import check_wellformed, identify, pass_to_agent, read_caller, read_contact_id, route
-from sipbridge.config import Config, ProjectConfig, hash_secret
+from sipbridge.config import Config, VoiceProjectConfig, hash_secret
 from sipbridge.errors import BadContactId, MalformedInvite, TokenRefused, UnknownNumber
 
 NUMBER = "+19995550001"
@@ -28,6 +28,9 @@ def _client(number: str, **projects: object) -> dict[str, Any]:
     return {"pseudo_numbers": [number], "cxone": secrets, "projects": projects}
 
 
+_CHANNEL = {"type": "dfo", "brand_id": 1, "channel_id": "chat_1", "environment": "NA1"}
+_CHAT = {"chat": {"channels": {"web": _CHANNEL}}}
+
 CONFIG = Config.model_validate(
     {
         "clients": {
@@ -39,7 +42,9 @@ CONFIG = Config.model_validate(
                     headers={"auth_token": "X-Sales-Token", "contact_id": "X-ContactID", "pass_to_agent": ["X-Orig*"]},
                 ),
             ),
-            "open": _client("+19995550002", only=_project(None)),
+            "open": _client("+19995550002", only=_project(None), bot=_CHAT),
+            "mixed": _client("+19995550003", bot=_CHAT, voice=_project("token-of-voice", chat=_CHAT["chat"])),
+            "chats": _client("+19995550004", bot=_CHAT),
         }
     }
 )
@@ -59,8 +64,8 @@ def _invite(
     return Invite("sip-id", "127.0.0.1", 5060, "udp", dialled, "+15550100", _headers(*pairs), malformed)
 
 
-def _settings(client: str, project: str) -> ProjectConfig:
-    return CONFIG.clients[client].projects[project]
+def _settings(client: str, project: str) -> VoiceProjectConfig:
+    return CONFIG.clients[client].voice_projects[project]
 
 
 def test_an_invite_is_identified() -> None:
@@ -99,6 +104,14 @@ def test_an_unknown_number_is_rejected(dialled: tuple[str, ...]) -> None:
 )
 def test_the_project_is_found_by_the_token_in_its_own_header(header: tuple[str, str], project: str) -> None:
     assert route(CONFIG, (NUMBER,), _headers(header)).project == project
+
+
+def test_a_project_without_a_voice_agent_takes_no_calls() -> None:
+    for number, token in (("+19995550003", "wrong"), ("+19995550004", "")):
+        with pytest.raises(TokenRefused):
+            route(CONFIG, [number], _headers(("X-Auth-Token", token)))
+    assert route(CONFIG, ["+19995550003"], _headers(("X-Auth-Token", "token-of-voice"))).project == "voice"
+    assert route(CONFIG, ["+19995550002"], _headers()).project == "only"
 
 
 @pytest.mark.parametrize(
@@ -202,8 +215,8 @@ def test_the_agent_gets_the_first_value_of_matching_headers_and_no_token() -> No
 ASSERTED = ("P-Asserted-Identity", "<sip:+15550199@trunk>")
 
 
-def _named(*names: str, **headers: object) -> ProjectConfig:
-    return ProjectConfig.model_validate(_project("token", headers={"pass_to_agent": names, **headers}))
+def _named(*names: str, **headers: object) -> VoiceProjectConfig:
+    return VoiceProjectConfig.model_validate(_project("token", headers={"pass_to_agent": names, **headers}))
 
 
 def test_standard_headers_pass_under_their_own_names_if_configured() -> None:
@@ -258,7 +271,7 @@ def test_the_callers_number_comes_from_the_configured_header(
 
 
 def test_no_pattern_passes_nothing() -> None:
-    project = ProjectConfig.model_validate(_project("token", headers={"pass_to_agent": []}))
+    project = VoiceProjectConfig.model_validate(_project("token", headers={"pass_to_agent": []}))
     assert pass_to_agent(project, _headers(("X-Queue", "b"), ("", ""))) == {}
 
 

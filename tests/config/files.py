@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sipbridge.config import Config, load_config
+from sipbridge.config import ChatConfig, Config, load_config
 from sipbridge.errors import ConfigError
 
 _CXONE = {
@@ -57,11 +57,47 @@ def with_handoff(**changes: object) -> dict[str, Any]:
     return with_project(handoff={"default": "care", "destinations": {"care": {"method": "release"}}, **changes})
 
 
+def dfo(**changes: object) -> dict[str, Any]:
+    """The smallest channel of the chat gateway, with changes."""
+    return {"type": "dfo", "brand_id": 1234, "channel_id": "chat_1", "environment": "NA1", **changes}
+
+
+def byoc(**changes: object) -> dict[str, Any]:
+    """The smallest bring-your-own channel, with changes."""
+    box = {"client_id": "cxone", "client_secret": "secret-of-the-sms-box"}
+    return {"type": "byoc", "channel_id": "sms-1", "box": box, **changes}
+
+
+def patron(**changes: object) -> dict[str, Any]:
+    """The smallest point of contact of the patron chat API, with changes."""
+    poc_url = "https://home-c29.nice-incontact.com/incontact/chatclient/chatclient.aspx?poc=123&bu=456"
+    return {"type": "patron", "poc_url": poc_url, "access_key_id": "key", "access_key_secret": "key-secret", **changes}
+
+
+def with_channels(chat: Mapping[str, object] | None = None, /, **channels: object) -> dict[str, Any]:
+    """A client whose one project has no voice agent but these channels, and the other keys of `chat`."""
+    acme = client(projects={"bot": {"chat": {"channels": channels, **(chat or {})}}})
+    del acme["pseudo_numbers"]
+    return tree(clients={"acme": acme})
+
+
+def with_chat(**changes: object) -> dict[str, Any]:
+    """The smallest configuration for chats, with changes to its `chat` section."""
+    return with_channels(changes, web=dfo())
+
+
 def load(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> Config:
     """Write the content, as YAML text or as a tree, and load it."""
     file = folder / "bridge.yaml"
     file.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return load_config(file, environ or {})
+
+
+def chat_of(folder: Path, content: object) -> ChatConfig:
+    """Load the content of `with_channels` or `with_chat`, and return its `chat` section."""
+    chat = load(folder, content).clients["acme"].projects["bot"].chat
+    assert chat is not None
+    return chat
 
 
 def config_problems(folder: Path, content: object, environ: Mapping[str, str] | None = None) -> list[str]:

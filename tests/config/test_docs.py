@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.config import agents, handoff, models
+from sipbridge.config import agents, chat, chat_channels, handoff, models, projects
 from sipbridge.config.fields import Section
-from sipbridge.config.signal_template import NAMES
+from sipbridge.config.signal_template import CHAT_NAMES, NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS = {
     found
-    for module in (agents, handoff, models)
+    for module in (agents, chat, chat_channels, handoff, models, projects)
     for found in vars(module).values()
     if inspect.isclass(found) and issubclass(found, Section)
 }
@@ -23,6 +23,6 @@ def test_every_key_is_documented(key: str) -> None:
     assert f"`{key}`" in PAGE
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_name_of_a_signal_template_is_documented(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(NAMES | CHAT_NAMES))
+def test_every_name_of_a_template_is_documented(name: str) -> None:
     assert f"`{{{name}}}`" in PAGE

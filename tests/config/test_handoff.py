@@ -52,5 +52,5 @@ def test_a_bad_value_of_a_handoff_names_its_key(tmp_path: Path, key: str, value:
 
 @pytest.mark.parametrize(("written", "key"), [(0, "0"), (9, "9"), ("*", "*"), ("#", "#"), ("D", "D")])
 def test_a_dtmf_digit_may_be_written_as_a_number(tmp_path: Path, written: object, key: str) -> None:
-    handoff = load(tmp_path, with_handoff(dtmf_key=written)).clients["acme"].projects["billing"].handoff
+    handoff = load(tmp_path, with_handoff(dtmf_key=written)).clients["acme"].voice_projects["billing"].handoff
     assert handoff.dtmf_key == key

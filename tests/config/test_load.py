@@ -141,7 +141,7 @@ def test_an_admin_key_must_not_be_the_key_of_a_project(tmp_path: Path) -> None:
 
 
 def test_a_null_token_is_allowed_only_for_a_client_with_one_project(tmp_path: Path) -> None:
-    assert load(tmp_path, with_project(auth_token=None)).clients["acme"].projects["billing"].auth_token is None
+    assert load(tmp_path, with_project(auth_token=None)).clients["acme"].voice_projects["billing"].auth_token is None
     (found,) = config_problems(tmp_path, _two_projects({"auth_token": None}, {"auth_token": "other"}))
     assert found == (
         "clients.acme.projects.one.auth_token: is null in a client of several projects; give each project a token"

@@ -37,7 +37,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     acme = config.clients["acme"]
     assert (acme.cxone.issuer, acme.cxone.api_url) == ("https://cxone.niceincontact.com", None)
     assert (acme.cxone.api_version, acme.cxone.parameters_in) == ("v30.0", "body")
-    billing = acme.projects["billing"]
+    billing = acme.voice_projects["billing"]
     assert (billing.api_keys, billing.max_call_seconds, billing.on_agent_failure) == ((), 3600, "reject")
     assert billing.headers.auth_token == "X-Auth-Token"
     assert billing.headers.contact_id == "X-InContact-ContactId"
@@ -87,7 +87,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     content = with_project(agent=agent, tts_command="bin/say --voice bin/en")
     content |= {"sip": {"listen": ["tls://a:5061"], "tls": tls}, "store": {"url": "sqlite:///data/x.db"}}
     config = load(tmp_path, content)
-    billing = config.clients["acme"].projects["billing"]
+    billing = config.clients["acme"].voice_projects["billing"]
     assert isinstance(billing.agent, WebsocketAgentConfig)
     assert billing.agent.ca_file == tmp_path / "tls" / "cert.pem"
     assert billing.tts_command == (str(tmp_path / "bin" / "say"), "--voice", "bin/en")

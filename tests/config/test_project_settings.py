@@ -72,7 +72,7 @@ def test_the_type_of_agents_and_destinations_selects_their_model(tmp_path: Path)
     pair = Authority(tmp_path).issue("own")
     sip_section = {"listen": ["udp://a:0", "tcp://a:0", "tls://a:0"], "tls": tls_settings(pair)}
     content = tree(sip=sip_section, clients={"acme": client(projects=projects)})
-    found = load(tmp_path, content).clients["acme"].projects
+    found = load(tmp_path, content).clients["acme"].voice_projects
     prompt, sip, websocket = (found[name].agent for name in ("prompt", "sip", "ws"))
     assert isinstance(prompt, PromptAgentConfig)
     assert prompt.audio == tmp_path / "hello.wav"
@@ -92,7 +92,10 @@ def test_the_type_of_agents_and_destinations_selects_their_model(tmp_path: Path)
 
 def test_one_sip_uri_needs_no_list(tmp_path: Path) -> None:
     agent = (
-        load(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b"})).clients["acme"].projects["billing"].agent
+        load(tmp_path, with_project(agent={"type": "sip", "uri": "sip:a@b"}))
+        .clients["acme"]
+        .voice_projects["billing"]
+        .agent
     )
     assert isinstance(agent, SipAgentConfig)
     assert agent.uri == ("sip:a@b",)
@@ -103,7 +106,7 @@ def test_one_sip_uri_needs_no_list(tmp_path: Path) -> None:
 )
 def test_an_agent_may_be_silent_forever(tmp_path: Path, agent: dict[str, Any]) -> None:
     content = with_project(agent={**agent, "silence_timeout_seconds": None})
-    found = load(tmp_path, content).clients["acme"].projects["billing"].agent
+    found = load(tmp_path, content).clients["acme"].voice_projects["billing"].agent
     assert not isinstance(found, PromptAgentConfig)
     assert found.silence_timeout_seconds is None
 
@@ -121,7 +124,7 @@ def test_a_command_is_a_list_or_is_split_like_in_a_shell(
     tmp_path: Path, written: object, command: tuple[str, ...]
 ) -> None:
     config = load(tmp_path, with_project(tts_command=written))
-    assert config.clients["acme"].projects["billing"].tts_command == command
+    assert config.clients["acme"].voice_projects["billing"].tts_command == command
 
 
 def test_a_websocket_agent_has_one_signature(tmp_path: Path) -> None:
@@ -143,6 +146,6 @@ def test_other_headers_are_not_passed(tmp_path: Path, name: str) -> None:
 
 def test_the_caller_header_is_from_or_p_asserted_identity(tmp_path: Path) -> None:
     config = load(tmp_path, with_project(headers={"caller": "p-asserted-identity"}))
-    assert config.clients["acme"].projects["billing"].headers.caller == "P-Asserted-Identity"
+    assert config.clients["acme"].voice_projects["billing"].headers.caller == "P-Asserted-Identity"
     (found,) = config_problems(tmp_path, with_project(headers={"caller": "X-Caller"}))
     assert "headers.caller: is not a known value; write 'From' or 'P-Asserted-Identity'" in found

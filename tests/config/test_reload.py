@@ -9,6 +9,8 @@ from sipbridge.config import AdminConfig, Config, TlsConfig, merge_reloadable
 from sipbridge.errors import ConfigError
 from tests.calls.world import make_config
 
+from .files import load, with_chat
+
 
 def _with(config: Config, section: str, **changes: Any) -> Config:  # noqa: ANN401 (any field)
     return config.model_copy(update={section: getattr(config, section).model_copy(update=changes)})
@@ -40,6 +42,15 @@ def test_every_key_of_these_sections_either_applies_at_once_or_waits() -> None:
         for key in set(type(getattr(running, section)).model_fields) - taken:
             changed = _with(running, section, **{key: object()})
             assert merge_reloadable(running, changed)[1] == [f"{section}.{key}"]
+
+
+def test_chats_apply_at_once_but_their_number_waits(tmp_path: Path) -> None:
+    running = load(tmp_path, with_chat())
+    read = load(tmp_path, {**with_chat(transcript="none", show_agent=True), "max_chats": 7})
+    config, waiting, _ = merge_reloadable(running, read)
+    assert waiting == ["max_chats"]
+    assert config.max_chats == running.max_chats
+    assert config.clients == read.clients
 
 
 def test_certificates_apply_at_once_if_there_were_some() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.harness.texts import texts_within
 
-from .files import load, with_project
+from .files import byoc, load, patron, with_channels, with_project
 
 PLAIN = "a-secret-of-nobody-else"
 
@@ -20,3 +20,14 @@ def test_no_token_or_key_is_kept_in_plain_text(tmp_path: Path) -> None:
     assert "care" in kept
     assert not [text for text in kept if PLAIN in text]
     assert PLAIN not in repr(config) + config.model_dump_json()
+
+
+def test_no_secret_of_a_channel_or_a_webhook_is_shown(tmp_path: Path) -> None:
+    box = {"client_id": "cxone", "client_secret": f"{PLAIN}-box"}
+    webhook = {"url": f"https://bot.example.com/{PLAIN}-path", "secret": f"{PLAIN}-webhook"}
+    channels = {"sms": byoc(box=box), "legacy": patron(access_key_secret=f"{PLAIN}-key")}
+    config = load(tmp_path, with_channels({"default": "sms", "webhook": webhook}, **channels))
+    assert PLAIN not in repr(config)
+    assert f"{PLAIN}-" not in config.model_dump_json(
+        exclude={"clients": {"acme": {"projects": {"bot": {"chat": {"webhook": {"url"}}}}}}}
+    )

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from sipbridge.config import SignalTemplate
-from sipbridge.config.signal_template import NAMES
+from sipbridge.config import ChatTemplate, SignalTemplate
+from sipbridge.config.signal_template import CHAT_NAMES, NAMES
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,23 @@ def test_standard_headers_have_names_too(name: str) -> None:
     assert template.render({f"headers.{name.title()}": "a"}) == "<a>"
     with pytest.raises(ValueError, match="unknown name"):
         SignalTemplate("{headers.From}")
+
+
+def test_every_name_of_a_chat_is_known() -> None:
+    values = {name: f"<{name}>" for name in CHAT_NAMES}
+    for name in CHAT_NAMES:
+        assert ChatTemplate(f"{{{name}}}").render(values) == f"<{name}>"
+    assert {f"customer.{key}" for key in ("id", "first_name", "last_name", "email", "phone")} < CHAT_NAMES
+    assert ChatTemplate("{data.order}: {customer.id}").render({"data.order": "A-7"}) == "A-7: "
+
+
+@pytest.mark.parametrize("name", [*sorted(NAMES - CHAT_NAMES), "headers.X-Queue", "headers.Diversion"])
+def test_names_of_a_call_are_unknown_in_a_chat(name: str) -> None:
+    with pytest.raises(ValueError, match="has the unknown name"):
+        ChatTemplate(f"{{{name}}}")
+
+
+@pytest.mark.parametrize("name", sorted(CHAT_NAMES - NAMES))
+def test_names_of_a_chat_are_unknown_in_a_call(name: str) -> None:
+    with pytest.raises(ValueError, match="has the unknown name"):
+        SignalTemplate(f"{{{name}}}")

@@ -16,7 +16,7 @@ def test_a_variable_may_be_anywhere_in_a_text(tmp_path: Path) -> None:
     content = with_project(handoff={"default": "${WHERE}", "destinations": {"care": {"method": "release"}}})
     content["store"] = {"url": "sqlite:///${DIR}/${NAME}.db"}
     config = load(tmp_path, content, {"WHERE": "care", "DIR": "/data", "NAME": "calls"})
-    assert config.clients["acme"].projects["billing"].handoff.default == "care"
+    assert config.clients["acme"].voice_projects["billing"].handoff.default == "care"
     assert config.store.sqlite_path == Path("/data/calls.db")
 
 
@@ -28,7 +28,7 @@ def test_the_value_of_a_variable_is_not_expanded(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from the file")
     environ = {"TOKEN": "file:secret", "KEY": "${TOKEN}"}
     found = load(tmp_path, with_project(auth_token="${TOKEN}", api_keys=["${KEY}"]), environ)
-    billing = found.clients["acme"].projects["billing"]
+    billing = found.clients["acme"].voice_projects["billing"]
     assert billing.auth_token is not None
     assert billing.auth_token.matches("file:secret")
     assert billing.api_keys[0].matches("${TOKEN}")
@@ -37,7 +37,7 @@ def test_the_value_of_a_variable_is_not_expanded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 def test_the_final_line_break_of_a_file_is_removed(tmp_path: Path, ending: str) -> None:
     (tmp_path / "token").write_bytes(b"token-of-billing" + ending.encode())
-    token = load(tmp_path, with_project(auth_token="file:token")).clients["acme"].projects["billing"].auth_token
+    token = load(tmp_path, with_project(auth_token="file:token")).clients["acme"].voice_projects["billing"].auth_token
     assert token is not None
     assert token.matches("token-of-billing")
 
@@ -48,7 +48,7 @@ def test_a_file_is_relative_to_the_configuration_and_may_be_named_by_a_variable(
     token = (
         load(tmp_path, with_project(auth_token="file:${DIR}/token"), {"DIR": "secrets"})
         .clients["acme"]
-        .projects["billing"]
+        .voice_projects["billing"]
         .auth_token
     )
     assert token is not None

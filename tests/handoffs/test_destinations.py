@@ -10,7 +10,7 @@ from tests.calls.world import DESK_URI, SALES_URI, make_config
 
 
 def _config(**handoff: object) -> HandoffConfig:
-    return make_config(handoff=handoff).clients["acme"].projects["billing"].handoff
+    return make_config(handoff=handoff).clients["acme"].voice_projects["billing"].handoff
 
 
 def _plan(**request: object) -> HandoffPlan:

@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def handoff() -> HandoffRecord:
-    config = make_config().clients["acme"].projects["billing"].handoff
+    config = make_config().clients["acme"].voice_projects["billing"].handoff
     plan = make_plan(config, HandoffRequest(destination="sales", reason="asked"))
     return start_handoff(plan, shared_id="crm-1", requested_by="api", at=NOW, utterance="Bye.", data={"order": 7})
 

@@ -16,9 +16,9 @@ from sipbridge.config import (
     CxoneConfig,
     HandoffConfig,
     HttpConfig,
-    ProjectConfig,
     PromptAgentConfig,
     ReleaseDestination,
+    VoiceProjectConfig,
 )
 from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import Turn
@@ -150,8 +150,8 @@ def _client(number: str, **keys: str) -> ClientConfig:
     )
 
 
-def _project(token: str, key: str) -> ProjectConfig:
-    return ProjectConfig(
+def _project(token: str, key: str) -> VoiceProjectConfig:
+    return VoiceProjectConfig(
         auth_token=AuthToken(token),
         api_keys=(ApiKey(key),),
         agent=PromptAgentConfig(type="prompt", then="handoff"),

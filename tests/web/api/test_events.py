@@ -138,7 +138,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(bridge: Bridge) -> None:
     async with listening(bridge) as response:
         bridge.events(CallStarted(make_record("before")))
         _, call = await next_event(response)
-        project = bridge.config.clients["acme"].projects["billing"]
+        project = bridge.config.clients["acme"].voice_projects["billing"]
         project.__dict__["api_keys"] = (ApiKey("another-key-0123456789"),)
         bridge.events(CallStarted(make_record("after")))
         assert await response.content.read() == b""
