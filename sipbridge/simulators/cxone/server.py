@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 
 from sipbridge.simulators.cxone import control, endpoints
+from sipbridge.simulators.cxone.digital import add_digital
 from sipbridge.simulators.cxone.faults import inject_faults
 from sipbridge.simulators.cxone.models import DEMO_TENANT, Tenant
 from sipbridge.simulators.cxone.state import State
@@ -34,12 +35,13 @@ def make_app(
 ) -> web.Application:
     """Build the simulator for these tenants; its tokens are valid for `token_seconds`.
 
-    `announce` gets a line per token, Signal, transcript and rejected request.
+    `announce` gets a line per token, Signal, transcript, event of a chat and rejected request.
     """
     app = web.Application(middlewares=[inject_faults], client_max_size=_MAX_BODY_BYTES)
     app[endpoints.STATE] = State(tenants, token_seconds=token_seconds, announce=announce)
     app.add_routes(endpoints.routes())
     app.add_routes(control.routes())
+    add_digital(app, announce)
     return app
 
 
@@ -69,7 +71,7 @@ async def running_simulator(
 def main(host: str, port: int, *, quiet: bool = False) -> int:
     """Run the simulator until SIGINT or SIGTERM; return the exit code.
 
-    Unless `quiet`, it prints a line per token, Signal, transcript and rejected request.
+    Unless `quiet`, it prints a line per token, Signal, transcript, event of a chat and rejected request.
     """
     try:
         uvloop.run(_serve(host, port, _ignore if quiet else _print_line))

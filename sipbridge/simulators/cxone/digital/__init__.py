@@ -1,0 +1,5 @@
+"""A simulated CXone Digital: conversations of all channel types, and the desk where human agents take them."""
+
+from sipbridge.simulators.cxone.digital.app import add_digital
+
+__all__ = ["add_digital"]
