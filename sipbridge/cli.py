@@ -173,9 +173,9 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
 @click.option(
     "--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="The address to listen on."
 )
-@click.option("--quiet", is_flag=True, help="Print no line per token, Signal and transcript.")
+@click.option("--quiet", is_flag=True, help="Print no line per token, Signal, transcript and chat event.")
 def simulate(listen: str, *, quiet: bool) -> int:
-    """Simulate CXone for tests. Prints each token, Signal, transcript and rejected request."""
+    """Simulate CXone for tests. Prints each token, Signal, transcript, chat event and rejected request."""
     address = _address(listen)
     from sipbridge.simulators.cxone import main as run_simulator  # noqa: PLC0415 (only this command needs it)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sipbridge.simulators.cxone.digital.desk_api import DESK
+from sipbridge.simulators.cxone.digital import clear_digital
 from sipbridge.simulators.cxone.endpoints import STATE, explain, json_response
 from sipbridge.simulators.cxone.models import Fault
 
@@ -88,7 +88,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def clear(request: web.Request) -> web.Response:
-    """Delete everything except the tokens."""
+    """Delete everything except tokens, channels and settings."""
     request.app[STATE].clear()
-    request.app[DESK].clear()
+    clear_digital(request.app)
     return web.Response(status=204)

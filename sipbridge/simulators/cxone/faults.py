@@ -98,8 +98,12 @@ async def _cut(
 
 
 def _reset(request: web.Request, state: State, endpoint: Endpoint) -> web.StreamResponse:
-    """Close the connection with a TCP reset: with a linger time of zero the kernel sends RST instead of FIN."""
     state.count(endpoint, "reset")
+    return reset_connection(request)
+
+
+def reset_connection(request: web.Request) -> web.StreamResponse:
+    """Close the connection with a TCP reset: with a linger time of zero the kernel sends RST instead of FIN."""
     transport = request.transport
     if transport is not None:
         linger = struct.pack("ii", 1, 0)

@@ -20,6 +20,11 @@ class Endpoint(StrEnum):
     CONFIGURATION = "configuration"  # GET /.well-known/cxone-configuration
     SIGNAL = "signal"  # POST /inContactAPI/services/{version}/interactions/{contactId}/signal
     TRANSCRIPT = "transcript"  # POST /aai/tms/transcripts/post
+    CHAT_CHANNEL = "chat_channel"  # GET /chat/1.0/brand/{brand}/channel/{channel}
+    CHAT_AVAILABILITY = "chat_availability"  # GET /chat/1.0/brand/{brand}/channel/{channel}/availability
+    CHAT_ATTACHMENT = "chat_attachment"  # POST /chat/1.0/brand/{brand}/channel/{channel}/attachment
+    CHAT_MESSAGE = "chat_message"  # GET /chat/1.0/brand/{brand}/messages/{message}
+    CHAT_TOKEN = "chat_token"  # noqa: S105 (the name of an endpoint, not a secret)  POST /oauth/token
 
 
 class Tenant(BaseModel):

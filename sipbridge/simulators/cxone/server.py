@@ -14,12 +14,12 @@ import uvloop
 from aiohttp import web
 
 from sipbridge.simulators.cxone import control, endpoints
-from sipbridge.simulators.cxone.digital import add_digital
+from sipbridge.simulators.cxone.digital import add_digital, ready_line
 from sipbridge.simulators.cxone.faults import inject_faults
 from sipbridge.simulators.cxone.models import DEMO_TENANT, Tenant
 from sipbridge.simulators.cxone.state import State
 
-_MAX_BODY_BYTES = 16 * 1024 * 1024  # enough for a fault whose body has megabytes
+_MAX_BODY_BYTES = 64 * 1024 * 1024  # enough for an attachment of 40 MB in base64
 _SHUTDOWN_SECONDS = 0.1  # does not wait for responses that a fault delays
 
 
@@ -99,6 +99,7 @@ async def _serve(host: str, port: int, announce: Callable[[str], None]) -> None:
             f"CXone simulator ready: issuer {url}, client_id {demo.client_id}, client_secret {demo.client_secret}, "
             f"access_key_id {demo.access_key_id}, access_key_secret {demo.access_key_secret}, "
             f"business_unit {demo.business_unit}\n"
+            f"{ready_line(url)}\n"
         )
         sys.stdout.flush()
         await stop.wait()

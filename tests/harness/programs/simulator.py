@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.harness.cxone.desk import Desk
 from tests.harness.web.http import fetch
 
 from .bridge import SIPBRIDGE
@@ -21,6 +22,7 @@ class Simulator:
     def __init__(self, program: Program, url: str) -> None:
         self.program = program
         self.url = url
+        self.desk = Desk(url)
 
     def signals(self, contact_id: str, *, wait_for: int = 0, seconds: float = 10) -> list[dict[str, Any]]:
         """Return the Signals for a contact, once there are `wait_for` or the time is over."""

@@ -25,6 +25,15 @@ async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.S
     assert found, line
     for credential in ("demo-secret", "demo-key", "demo-key-secret", "4599999"):
         assert credential in line
+    digital = (await program.stdout.readline()).decode()
+    for word in (
+        f"rest_url and oauth_url {found[1]},",
+        "gateway_url ws://",
+        "brand_id 1234,",
+        "(livechat)",
+        "/simulator/desk",
+    ):
+        assert word in digital
     async with aiohttp.ClientSession() as http, http.get(f"{found[1]}/.well-known/openid-configuration") as response:
         assert (await response.json())["issuer"] == found[1]
     program.send_signal(number)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from sipbridge.simulators.cxone.digital.conversation import Conversation, DeskError, Kind, Listener, State
 from sipbridge.simulators.cxone.digital.events import (
@@ -20,6 +18,7 @@ from sipbridge.simulators.cxone.digital.events import (
     StatusChanged,
 )
 from sipbridge.simulators.cxone.digital.messages import Customer, HumanAgent
+from sipbridge.simulators.cxone.digital.waiters import Waiters
 
 DEMO_AGENTS = (
     HumanAgent(101, "Ada", "Quinn", image_url="https://example.com/ada.png"),
@@ -29,19 +28,10 @@ DEMO_AGENTS = (
 MAX_CLOSED = 20_000  # closed conversations that are kept; more delete the oldest
 
 
-@dataclass(slots=True)
-class _Waiter:
-    """A request that waits until a condition holds; `concerns` selects the events after which it is checked."""
-
-    holds: Callable[[], bool]
-    concerns: Callable[[Conversation, Event], bool]
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Desk:
-    """All conversations. Belongs to one event loop; only `wait_until` awaits.
+    """All conversations. Nothing here awaits.
 
-    `listeners` receive the events of all conversations, after the listeners of each.
+    `listeners` receive the events of all conversations, after the listeners of each; `waiters` wait for them.
     `announce` gets a line per event of a chat, without its content.
     """
 
@@ -61,7 +51,7 @@ class Desk:
         self._conversations: dict[str, Conversation] = {}
         self._closed: dict[str, Conversation] = {}
         self._queues: defaultdict[str, dict[str, Conversation]] = defaultdict(dict)
-        self._waiters: list[_Waiter] = []
+        self.waiters: Waiters[Conversation, Event] = Waiters()
 
     def open(
         self,
@@ -114,22 +104,6 @@ class Desk:
         for conversation in self.conversations():
             self._forget(conversation)
 
-    async def wait_until(
-        self, holds: Callable[[], bool], concerns: Callable[[Conversation, Event], bool], timeout_seconds: float
-    ) -> None:
-        """Wait until the condition holds or the time is over; it is checked after the events that concern it."""
-        if holds():
-            return
-        waiter = _Waiter(holds, concerns)
-        self._waiters.append(waiter)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await waiter.done.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._waiters.remove(waiter)
-
     def _observe(self, conversation: Conversation, event: Event) -> None:
         """Listen to a conversation, after its channel."""
         line = _line(conversation, event)
@@ -139,9 +113,7 @@ class Desk:
             self._update_queue(conversation)
         for listener in tuple(self.listeners):
             listener(conversation, event)
-        for waiter in self._waiters:
-            if waiter.concerns(conversation, event) and waiter.holds():
-                waiter.done.set()
+        self.waiters.notify(conversation, event)
         if isinstance(event, StatusChanged) and event.ends:
             self._closed[conversation.id] = conversation
             if len(self._closed) > self._max_closed:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from aiohttp import web
 from aiohttp_sse import sse_response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sipbridge.simulators.cxone.digital.automatic import Automatic, AutomaticAgents
 from sipbridge.simulators.cxone.digital.conversation import Conversation, DeskError
@@ -30,6 +29,7 @@ from sipbridge.simulators.cxone.digital.desk_models import (
     show_message,
     show_summary,
 )
+from sipbridge.simulators.cxone.digital.errors import UnknownObject, with_errors
 from sipbridge.simulators.cxone.digital.events import (
     AssigneeChanged,
     CustomerTyping,
@@ -39,18 +39,13 @@ from sipbridge.simulators.cxone.digital.events import (
     Opened,
     StatusChanged,
 )
-from sipbridge.simulators.cxone.endpoints import explain, json_response
+from sipbridge.simulators.cxone.endpoints import json_response
 
 DESK = web.AppKey("desk", Desk)
 AUTOMATIC = web.AppKey("automatic", AutomaticAgents)
 FEED = web.AppKey("feed", DeskFeed)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=BaseModel)
-
-
-class _UnknownConversation(Exception):
-    pass
 
 
 def routes() -> list[web.RouteDef]:
@@ -76,27 +71,13 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{one}/status", set_status),
         web.post(f"{one}/close", close),
     ]
-    return [web.route(each.method, each.path, _with_errors(each.handler)) for each in found]
-
-
-def _with_errors(handler: Handler) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except ValidationError as error:
-            return json_response({"error_message": explain(error)}, status=400)
-        except DeskError as error:
-            return json_response({"error_message": str(error)}, status=409)
-        except _UnknownConversation:
-            return json_response({"error_message": "there is no such conversation"}, status=404)
-
-    return handle
+    return [web.route(each.method, each.path, with_errors(each.handler)) for each in found]
 
 
 def _conversation(request: web.Request) -> Conversation:
     found = request.app[DESK].get(request.match_info["id"])
     if found is None:
-        raise _UnknownConversation
+        raise UnknownObject("there is no such conversation")
     return found
 
 
@@ -117,8 +98,8 @@ async def list_conversations(request: web.Request) -> web.Response:
     def concerns(conversation: Conversation, event: Event) -> bool:
         return isinstance(event, watched) and query.may_match(conversation)
 
-    await desk.wait_until(lambda: len(matching()) >= query.wait_for, concerns, query.timeout)
-    found = matching()
+    await desk.waiters.wait_until(lambda: len(matching()) >= query.wait_for, concerns, query.timeout)
+    found = matching()[-(query.newest or 0) :]
     return json_response({"count": len(found), "conversations": [show_summary(each) for each in found]})
 
 
@@ -134,7 +115,7 @@ async def list_messages(request: web.Request) -> web.Response:
     def concerns(other: Conversation, event: Event) -> bool:
         return other is conversation and isinstance(event, MessageAdded)
 
-    await request.app[DESK].wait_until(
+    await request.app[DESK].waiters.wait_until(
         lambda: len(query.select(conversation)) >= query.wait_for, concerns, query.timeout
     )
     found = query.select(conversation)

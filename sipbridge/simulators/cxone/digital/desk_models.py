@@ -31,6 +31,7 @@ class ConversationQuery(_Model):
     agent: int | None = None
     customer_typing: bool | None = None
     contains: str | None = None  # a text in one of the messages
+    newest: Annotated[int, Field(ge=1)] | None = None  # at most so many, the newest
     wait_for: Annotated[int, Field(ge=0)] = 0
     timeout: Seconds = 10
 

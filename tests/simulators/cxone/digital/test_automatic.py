@@ -30,7 +30,7 @@ def opened(desk: Desk, channel: str = "web") -> Conversation:
 
 
 async def until(desk: Desk, holds: Callable[[], bool]) -> None:
-    await desk.wait_until(holds, lambda *_: True, 5)
+    await desk.waiters.wait_until(holds, lambda *_: True, 5)
     assert holds()
 
 
@@ -108,7 +108,7 @@ async def test_no_automatic_agent_acts_after_clearing(desk: Desk, automatic: Aut
     chat = opened(desk)
     automatic.clear()
     later = opened(desk)
-    await desk.wait_until(lambda: bool(chat.agent or later.agent), lambda *_: True, 0.05)
+    await desk.waiters.wait_until(lambda: bool(chat.agent or later.agent), lambda *_: True, 0.05)
     assert (chat.state, later.state) == (State.WAITING, State.WAITING)
 
 

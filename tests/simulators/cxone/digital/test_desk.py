@@ -108,7 +108,7 @@ def test_a_human_agent_is_found_by_id_or_is_the_first() -> None:
 
 async def test_a_wait_ends_when_the_condition_holds() -> None:
     desk = Desk()
-    waiting = asyncio.create_task(desk.wait_until(lambda: len(desk.conversations()) == 2, lambda *_: True, 30))
+    waiting = asyncio.create_task(desk.waiters.wait_until(lambda: len(desk.conversations()) == 2, lambda *_: True, 30))
     for _ in range(2):
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -117,7 +117,7 @@ async def test_a_wait_ends_when_the_condition_holds() -> None:
 
 
 async def test_a_wait_ends_at_its_timeout() -> None:
-    await Desk().wait_until(lambda: False, lambda *_: True, 0.01)
+    await Desk().waiters.wait_until(lambda: False, lambda *_: True, 0.01)
 
 
 async def test_a_wait_is_checked_only_after_events_that_concern_it() -> None:
@@ -129,7 +129,7 @@ async def test_a_wait_is_checked_only_after_events_that_concern_it() -> None:
         checks += 1
         return False
 
-    waiting = asyncio.create_task(desk.wait_until(holds, lambda chat, _: chat.channel == "other", 0.05))
+    waiting = asyncio.create_task(desk.waiters.wait_until(holds, lambda chat, _: chat.channel == "other", 0.05))
     await asyncio.sleep(0)
     opened(desk)
     assert checks == 1

@@ -60,6 +60,7 @@ async def test_conversations_are_listed_by_what_they_are(http: aiohttp.ClientSes
     ):
         assert await listed(http, **query) == [first.id], query
     assert await listed(http, agent="102") == [second.id]
+    assert await listed(http, newest="1") == [second.id]
     assert await listed(http, kind="dfo", state="active") == []
 
 

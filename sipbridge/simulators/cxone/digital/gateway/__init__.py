@@ -1,0 +1,1 @@
+"""The DFO chat gateway of CXone Digital: its WebSocket, REST API and OAuth."""

@@ -1,0 +1,92 @@
+"""The chat side of the simulator, for tests and demonstrations (docs/simulator-chat.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.harness.web.http import fetch
+
+_MARGIN_SECONDS = 5  # beyond the time that a request waits at the simulator
+
+
+class Desk:
+    """The human agents of a simulator. A request that is refused raises `ValueError` with the reason."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/simulator"
+
+    def chats(self, *, wait_for: int = 0, seconds: float = 10, **filters: object) -> list[dict[str, Any]]:
+        """Return the conversations that match, once there are `wait_for` or the time is over."""
+        found: list[dict[str, Any]] = self._list("desk/conversations", wait_for, seconds, filters)["conversations"]
+        return found
+
+    def chat(self, *, seconds: float = 10, **filters: object) -> str:
+        """Return the id of the one conversation that matches, once there is one."""
+        found = self.chats(wait_for=1, seconds=seconds, **filters)
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} conversations match {filters}")
+        return str(found[0]["id"])
+
+    def messages(self, chat: str, *, wait_for: int = 0, seconds: float = 10, **filters: object) -> list[dict[str, Any]]:
+        """Return the messages of a conversation that match, once there are `wait_for` or the time is over."""
+        path = f"desk/conversations/{chat}/messages"
+        found: list[dict[str, Any]] = self._list(path, wait_for, seconds, filters)["messages"]
+        return found
+
+    def act(self, chat: str, action: str, **body: object) -> dict[str, Any]:
+        """Carry out an action: accept, typing, messages, transfer, leave, status, close, mark."""
+        found: dict[str, Any] = self._request("POST", f"desk/conversations/{chat}/{action}", body)
+        return found
+
+    def accept(self, chat: str, agent: int = 101) -> None:
+        """Accept a conversation."""
+        self.act(chat, "accept", agent=agent)
+
+    def say(self, chat: str, text: str, **more: object) -> str:
+        """Send a text and return the id of the message."""
+        return str(self.act(chat, "messages", text=text, **more)["id"])
+
+    def close(self, chat: str) -> None:
+        """Close a conversation."""
+        self.act(chat, "close")
+
+    def automate(self, **behaviour: object) -> None:
+        """Add automatic agents for the conversations that open from now on."""
+        self._request("POST", "desk/automatic", behaviour)
+
+    def fail(self, on: str, **fault: object) -> None:
+        """Queue a fault of the socket."""
+        self._request("POST", "digital/faults", {"on": on, **fault})
+
+    def drop(self, **which: object) -> int:
+        """Cut the open sockets; return their number."""
+        return int(self._request("POST", "digital/drop", which)["dropped"])
+
+    def change_settings(self, **settings: object) -> None:
+        """Change settings of the gateway."""
+        self._request("PATCH", "digital/settings", settings)
+
+    def change_channel(self, channel: str, **settings: object) -> None:
+        """Change settings of a channel."""
+        self._request("PATCH", f"digital/channels/{channel}", settings)
+
+    def frames(self, *, wait_for: int = 0, seconds: float = 10, **filters: object) -> list[dict[str, Any]]:
+        """Return the received frames that match, once there are `wait_for` or the time is over."""
+        found: list[dict[str, Any]] = self._list("digital/frames", wait_for, seconds, filters)["frames"]
+        return found
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of each received event by result."""
+        found: dict[str, dict[str, int]] = self._request("GET", "digital/counts")
+        return found
+
+    def _list(self, path: str, wait_for: int, seconds: float, filters: dict[str, object]) -> Any:  # noqa: ANN401 (JSON)
+        query = urlencode({**filters, "wait_for": wait_for, "timeout": seconds})
+        return self._request("GET", f"{path}?{query}", seconds=seconds)
+
+    def _request(self, method: str, path: str, body: object = None, *, seconds: float = 10) -> Any:  # noqa: ANN401 (JSON)
+        answer = fetch(f"{self._url}/{path}", method, body=body, timeout_seconds=seconds + _MARGIN_SECONDS)
+        if answer.status not in (200, 201):
+            raise ValueError(answer.body.decode())
+        return answer.json()

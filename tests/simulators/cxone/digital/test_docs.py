@@ -1,0 +1,39 @@
+"""The examples of docs/simulator-chat.md are valid."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sipbridge.simulators.cxone.digital.gateway.faults import GatewayFault
+
+PAGE = (Path(__file__).parents[4] / "docs" / "simulator-chat.md").read_text()
+# Path, and body of a POST.
+EXAMPLES = re.findall(r'"\$(DIGITAL|DESK)/(faults|automatic|drop|push)" -d \'([^\']+)\'', PAGE)
+CHANGES = re.findall(r'-X (PATCH|PUT) "\$DIGITAL/([^"]+)" -d \'([^\']+)\'', PAGE)
+
+
+@pytest.mark.parametrize(("root", "path", "body"), EXAMPLES)
+async def test_an_example_is_accepted(http: aiohttp.ClientSession, root: str, path: str, body: str) -> None:
+    async with http.post(f"/simulator/{root.lower()}/{path}", data=body) as response:
+        assert response.status in (200, 201), await response.text()
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+async def test_a_change_of_a_setting_is_accepted(
+    http: aiohttp.ClientSession, method: str, path: str, body: str
+) -> None:
+    async with http.request(method, f"/simulator/digital/{path}", data=body) as response:
+        assert response.status == 200, await response.text()
+        changed = await response.json()
+    assert changed | json.loads(body) == changed
+
+
+def test_every_key_of_a_fault_is_documented() -> None:
+    table = PAGE.partition("| `on` |")[2]
+    named = set(re.findall(r"`(\w+)`", table)) | {"on"}
+    assert set(GatewayFault.model_fields) <= named
