@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sipbridge.simulators.cxone.digital import desk_api
+from sipbridge.simulators.cxone.digital import desk_api, page
 from sipbridge.simulators.cxone.digital.automatic import AutomaticAgents
 from sipbridge.simulators.cxone.digital.desk import Desk
 from sipbridge.simulators.cxone.digital.desk_feed import DeskFeed
@@ -23,7 +23,7 @@ def add_digital(app: web.Application, announce: Callable[[str], None]) -> None:
     app[desk_api.FEED] = DeskFeed(desk)
     app[sockets.GATEWAY] = Gateway(desk, announce)
     app.router.add_get("/", sockets.connect)
-    for routes in (desk_api.routes(), rest.routes(), control.routes()):
+    for routes in (desk_api.routes(), page.routes(), rest.routes(), control.routes()):
         app.add_routes(routes)
 
 
