@@ -53,6 +53,8 @@ class Call:
         self.signalled = False
         # True while the journal has the call but not the end of its leg.
         self.leg_end_due = False
+        # True once the caller's BYE has come and waits for the journal. Set on the SIP thread.
+        self.bye_held = False
         # True once the record is being closed, which nothing may interrupt.
         self.ending = False
         # Steps that only the end of the call waits for.

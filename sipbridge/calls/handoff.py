@@ -10,7 +10,7 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
-from sipbridge.calls.leg_end import hang_up
+from sipbridge.calls.leg_end import caller_hung_up, hang_up
 from sipbridge.calls.outcomes import (
     AGENT_LOST,
     CUT_OFF,
@@ -85,6 +85,8 @@ async def end_conversation(call: Call, ending: Ending) -> Outcome:
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
     await hang_up(call)
+    if caller_hung_up(call):
+        raise LegEnded("the caller has hung up")
     return ending.outcome
 
 

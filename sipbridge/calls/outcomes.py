@@ -72,6 +72,7 @@ UNCONFIRMED = Outcome(Result.INDETERMINATE, "unconfirmed")
 
 SIGNALLED_BEFORE = "signalled_before"  # with the result of that Signal
 HUNG_UP_BEFORE = Outcome(Result.SUCCESS, "hung_up_before")
+BYE_UNKNOWN = Outcome(Result.INDETERMINATE, "bye_unknown")
 PROJECT_GONE = Outcome(Result.SERVER_ERROR, "project_gone")
 TOO_OLD = Outcome(Result.SERVER_ERROR, "too_old")
 NO_SIGNAL = Outcome(Result.SERVER_ERROR, "no_signal")

@@ -318,11 +318,13 @@ class Unfinished:
     `headers` are those of its `Identity`. `signal` is None if no Signal can have reached CXone, `UNKNOWN` if one was
     sent and its result is not known. The record is that of the last entry: its `ended_at` is set if the caller's leg
     had ended, and its state is `ended` if the call has ended and only its record is missing in the store.
+    `bye_unknown` is true if our BYE was about to end the leg, and may not have been sent.
     """
 
     record: CallRecord
     headers: Headers
     signal: SignalResult | None = None
+    bye_unknown: bool = False
 
 
 class CallJournal(Protocol):
@@ -341,10 +343,16 @@ class CallJournal(Protocol):
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """The result of the Signal so far. `UNDELIVERED` takes `signalling` back, and is written at once."""
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
-        """The caller's leg has ended or is about to: no Signal may follow. May be called from any thread.
+    def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
+        """Our BYE is about to be sent: from now on only CXone knows if it arrived, and no Signal may follow.
 
         Written at once; then `written` is called, on any thread, also if writing failed.
+        """
+
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
+        """The caller's leg has ended, or their BYE has come: no Signal may follow. May be called from any thread.
+
+        Written and reported as `hanging_up` is.
         """
 
     def stored(self, call_id: str) -> None:

@@ -22,6 +22,7 @@ from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.outcomes import (
+    BYE_UNKNOWN,
     HUNG_UP_BEFORE,
     NO_SIGNAL,
     PROJECT_GONE,
@@ -129,8 +130,7 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
         sent = SIGNAL_OUTCOMES[call.signal]
         return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
-        reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED.value
-        return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
+        return _unsignalled(record, BYE_UNKNOWN) if call.bye_unknown else _hung_up_before(record)
     if project is None:
         return _unsignalled(record, PROJECT_GONE)
     if (now() - record.started_at).total_seconds() > project.max_call_seconds:
@@ -147,6 +147,11 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
     erased = visible and await _is_erased(record, context)
     outcome = SIGNAL_OUTCOMES[result]
     return _Recovered(_close(record, result, outcome.result), outcome, erased)
+
+
+def _hung_up_before(record: CallRecord) -> _Recovered:
+    reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED.value
+    return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
 
 
 def _unsignalled(record: CallRecord, outcome: Outcome) -> _Recovered:

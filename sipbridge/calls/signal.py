@@ -1,9 +1,13 @@
 """The Signal of a call, and the promise that all code about Signals keeps.
 
 A contact is signalled at most once per outcome, no contact is forgotten, and both hold across a crash. The journal says
-`signalling` exactly from the moment at which CXone may have the Signal, and `hung_up` before CXone can know that the
-caller's leg has ended ([leg_end.py](leg_end.py)). The next start signals the contacts for which the journal says
-neither ([recovery.py](recovery.py)).
+`signalling` exactly from the moment at which CXone may have the Signal, and `hanging_up` or `hung_up` before CXone can
+know that the caller's leg has ended ([leg_end.py](leg_end.py)). The next start signals the contacts for which the
+journal says none of these ([recovery.py](recovery.py)).
+
+No journal shows if the last message before a crash arrived. After `signalling` without a result, or `hanging_up`
+without `hung_up`, the contact is not signalled: a second Signal, or one after BYE, may start the script twice, or
+reach a contact that has ended. The record is `indeterminate` then, so that operators find the contact.
 
 Two live calls may have the same contact. While both are in progress the contact is signalled once: the Signal of one
 call withholds, for good, that of every other call of the contact that is in progress when it is sent. A call that

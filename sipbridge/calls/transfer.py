@@ -13,7 +13,7 @@ from sipbridge.aio import wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import CALLER_HUNG_UP
 from sipbridge.calls.events import TransferDone
-from sipbridge.calls.leg_end import hang_up
+from sipbridge.calls.leg_end import caller_hung_up, hang_up
 from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.outcomes import (
     INVITE_ANSWERED,
@@ -98,8 +98,10 @@ async def _release(call: Call, signal: SignalResult | None, unsignalled: Confirm
     began_at = time.monotonic()
     if signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN):
         await wait_any(call.leg.ended, timeout=call.project_config.handoff.release_grace_seconds)
-    by_peer = call.leg.ended.done() and call.leg.ended.result().by_peer
     await hang_up(call)
+    if caller_hung_up(call):
+        return _done(call, "release", abandon(call), 0, began_at)
+    by_peer = call.leg.ended.result().by_peer
     if signal is SignalResult.ACCEPTED:
         confirmation = Confirmation.CONFIRMED if by_peer else Confirmation.UNCONFIRMED
     elif signal is SignalResult.UNKNOWN:

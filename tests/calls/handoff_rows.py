@@ -21,6 +21,7 @@ from sipbridge.calls.endings import (
 )
 from sipbridge.calls.model import LegFailure
 from sipbridge.calls.outcomes import (
+    BYE_UNKNOWN,
     HANDED_OFF,
     HUNG_UP_BEFORE,
     INVITE_ANSWERED,
@@ -564,6 +565,11 @@ RECOVERIES = (
         (HUNG_UP_BEFORE.reason,),
         "the caller's leg had ended, by either side's BYE",
         "none: the contact has ended, or its script went on. After the caller's BYE the record has `caller_hung_up`",
+    ),
+    RecoveryRow(
+        (BYE_UNKNOWN.reason,),
+        "our BYE, with no Signal before it, was about to be sent",
+        "none: only CXone knows if the BYE arrived, and its script may have gone on. The record is `indeterminate`",
     ),
     RecoveryRow(
         (TOO_OLD.reason,),

@@ -16,6 +16,7 @@ from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallState
 from sipbridge.calls.ports import SignalResult
 from sipbridge.errors import AgentUnavailable, StoreError
+from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import World, shorten_store_time
 
 # ---------------------------------------------------------------- the last write
@@ -143,7 +144,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_our_bye_is_sent_after_the_journal_has_the_end(way: Way) -> None:
+async def test_our_bye_is_between_two_entries_of_the_journal(way: Way) -> None:
     world = World(handoff={"end_signal": {}, **way.handoff})
     # Shorter than a configuration may say.
     world.call.project_config = world.call.project_config.model_copy(update=way.settings)
@@ -151,8 +152,7 @@ async def test_our_bye_is_sent_after_the_journal_has_the_end(way: Way) -> None:
     await world.talking()
     way.happens(world)
     await world.over()
-    steps = world.journal.only("caller.hang_up", "journal.hung_up")
-    assert steps == [f"journal.hung_up by {way.by}", "caller.hang_up"]
+    assert _end_steps(world) == [f"journal.hanging_up by {way.by}", "caller.hang_up", f"journal.hung_up by {way.by}"]
 
 
 async def test_our_bye_after_a_signal_does_not_wait_for_the_journal() -> None:
@@ -160,8 +160,7 @@ async def test_our_bye_after_a_signal_does_not_wait_for_the_journal() -> None:
     await world.talking()
     world.conversation.ends()
     await world.over()
-    steps = world.journal.only("caller.hang_up", "journal.hung_up")
-    assert steps == ["caller.hang_up", "journal.hung_up by agent"]
+    assert _end_steps(world) == ["caller.hang_up", "journal.hung_up by agent"]
 
 
 async def test_a_disk_that_hangs_delays_our_bye_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,18 +170,66 @@ async def test_a_disk_that_hangs_delays_our_bye_only_briefly(monkeypatch: pytest
     await world.talking()
     world.conversation.ends()
     await world.over()
-    assert world.journal.only("caller.hang_up", "journal.hung_up") == ["journal.hung_up by agent", "caller.hang_up"]
+    assert _end_steps(world) == ["journal.hanging_up by agent", "caller.hang_up", "journal.hung_up by agent"]
 
 
-async def test_a_callers_bye_ends_the_wait_for_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _end_steps(world: World) -> list[str]:
+    return world.journal.only("caller.hang_up", "journal.hanging_up", "journal.hung_up")
+
+
+@pytest.mark.parametrize("ends", ["agent", "API", "release"])
+async def test_a_callers_bye_before_ours_makes_the_end_the_callers(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk hangs while the journal is to have our BYE, and the caller's comes meanwhile."""
     monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 100)
     world = World(handoff={"end_signal": {}})
     world.call_journal.hanging = True
-    world.journal.when("journal.hung_up by agent", world.leg.far_end_hangs_up)
     await world.talking()
+    by = {"agent": "agent", "API": "api", "release": "bridge"}[ends]
+    held: list[bool] = []
+    world.journal.when(f"journal.hanging_up by {by}", lambda: held.append(_caller_sends_bye(world)))
+    if ends == "agent":
+        world.conversation.ends()
+    elif ends == "API":
+        world.call.request_hangup()
+    else:
+        world.ask(destination="quiet")
+    record = await world.over()
+    assert held == [True]
+    assert _end_steps(world) == [f"journal.hanging_up by {by}", "journal.hung_up by caller"]
+    assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
+    if record.handoff is not None:
+        assert (record.handoff.state, record.handoff.transfer) == (HandoffState.FAILED, "caller_hung_up")
+
+
+def _caller_sends_bye(world: World) -> bool:
+    """Receive BYE, and pass it to PJSIP in the next turn of the loop. Return True if it is held."""
+    held = world.leg.note_bye(lambda: None)
+    asyncio.get_running_loop().call_soon(world.leg.far_end_hangs_up)
+    return held
+
+
+async def test_no_bye_of_ours_crosses_the_callers_while_that_waits_for_the_journal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 100)
+    world = World(handoff={"end_signal": {}})
+    await world.talking()
+    assert world.leg.note_bye(lambda: None)
+    world.conversation.ends()
+    asyncio.get_running_loop().call_later(0.02, world.leg.far_end_hangs_up)
+    record = await world.over()
+    assert _end_steps(world) == ["journal.hung_up by caller"]
+    assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
+
+
+async def test_a_held_bye_that_does_not_end_the_leg_delays_ours_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 0.01)
+    world = World(handoff={"end_signal": {}})
+    await world.talking()
+    assert world.leg.note_bye(lambda: None)
     world.conversation.ends()
     await world.over()
-    assert world.journal.only("caller.hang_up", "journal.hung_up") == ["journal.hung_up by agent"]
+    assert _end_steps(world) == ["journal.hung_up by caller", "caller.hang_up"]
 
 
 async def test_the_end_of_an_unanswered_call_is_not_journalled() -> None:

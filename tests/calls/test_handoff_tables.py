@@ -67,6 +67,12 @@ def test_every_ending_is_explained_once() -> None:
 
 def test_every_outcome_of_a_recovery_is_explained() -> None:
     explained = {reason for row in RECOVERIES for reason in row.reasons}
-    recovered = {outcomes.HUNG_UP_BEFORE, outcomes.PROJECT_GONE, outcomes.TOO_OLD, outcomes.NO_SIGNAL}
+    recovered = {
+        outcomes.HUNG_UP_BEFORE,
+        outcomes.BYE_UNKNOWN,
+        outcomes.PROJECT_GONE,
+        outcomes.TOO_OLD,
+        outcomes.NO_SIGNAL,
+    }
     signals = {outcome.reason for outcome in outcomes.SIGNAL_OUTCOMES.values()}
     assert explained == signals | {outcome.reason for outcome in recovered} | {outcomes.SIGNALLED_BEFORE}

@@ -255,6 +255,20 @@ async def test_a_contact_whose_call_had_ended_is_not_signalled() -> None:
     assert world.call_journal.open == {}
 
 
+async def test_a_contact_whose_bye_may_not_have_been_sent_is_not_signalled_and_is_indeterminate() -> None:
+    world = World()
+    began = _record(world)
+    ending = began.model_copy(update={"ended_by": "agent", "ended_at": began.started_at + timedelta(seconds=7)})
+    world.call_journal.open[began.call_id] = None
+    await recover([Unfinished(ending, {}, bye_unknown=True)], world.call.context)
+    assert world.centre.signals == []
+    record = world.store.written[-1]
+    assert (record.state, record.ended_by, record.ended_at) == (CallState.ENDED, "agent", ending.ended_at)
+    assert (record.result, record.reason) == (Result.INDETERMINATE, "bridge_restarted")
+    assert world.observer.one(CallRecovered).outcome.reason == "bye_unknown"
+    assert world.call_journal.open == {}
+
+
 async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_failed() -> None:
     world = World()
     began = _record(world)

@@ -214,14 +214,22 @@ async def test_the_api_may_hang_up() -> None:
     assert world.centre.signals == [(CONTACT, {"p1": "End", "p2": "hung_up_by_api"})]
 
 
-@pytest.mark.parametrize("step", ["agent.finish_speaking", "centre.signal"])
-async def test_a_caller_who_hangs_up_during_the_end_interrupts_it(step: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "by", "reason"),
+    [
+        ("agent.finish_speaking", "caller", "caller_hung_up"),
+        # CXone's BYE after the Signal.
+        ("centre.signal", "agent", "agent_ended"),
+    ],
+)
+async def test_a_caller_who_hangs_up_during_the_end_interrupts_it(step: str, by: str, reason: str) -> None:
     world = World()
     world.journal.when(step, world.leg.far_end_hangs_up)
     await world.talking()
     world.conversation.ends()
-    await world.over()
+    record = await world.over()
     assert not world.leg.hang_ups
+    assert (record.ended_by, record.reason) == (by, reason)
 
 
 async def test_a_call_over_max_call_seconds_is_handed_off() -> None:

@@ -40,6 +40,17 @@ class FakeCallJournal:
         if call_id in self.open:
             self.open[call_id] = result
 
+    def hanging_up(
+        self,
+        call_id: str,  # noqa: ARG002 (the Protocol has it)
+        by: EndedBy,
+        at: datetime,  # noqa: ARG002 (the Protocol has it)
+        written: Callable[[], None],
+    ) -> None:
+        self._journal.note(f"journal.hanging_up by {by}")
+        if not self.hanging:
+            written()
+
     def hung_up(
         self,
         call_id: str,  # noqa: ARG002 (the Protocol has it)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,27 @@ def test_a_kill_right_after_our_bye_signals_no_contact(tmp_path: Path, cxone: Si
         record = trunk.bridge.project("acme", project, key(project)).ended_call(contact.id)
         assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", RESTARTED, None)
         assert cxone.signals(contact.id) == []
-        trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="hung_up_before")
+        # The second entry of the journal follows the BYE within a moment.
+        reason = {"success": "hung_up_before", "indeterminate": "bye_unknown"}[record["result"]]
+        trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason=reason)
+
+
+def test_a_kill_right_before_our_bye_signals_no_contact_and_is_indeterminate(tmp_path: Path, cxone: Simulator) -> None:
+    contact, project = Contact.new(), "waiting"
+    journal = tmp_path / "calls.db.journal"
+    with site(tmp_path, cxone) as trunk, _raw_call(trunk, project, contact):
+        trunk.bridge.program.kill()
+    # The moment is too short for a kill at the right time.
+    (began,) = map(json.loads, journal.read_text().splitlines())
+    entry = {"what": "hanging_up", "call": began["call"], "by": "agent", "at": began["record"]["started_at"]}
+    with journal.open("a") as file:
+        file.write(f"{json.dumps(entry)}\n")
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", project, key(project)).ended_call(contact.id)
+        assert (record["ended_by"], record["result"], record["reason"]) == ("agent", "indeterminate", RESTARTED)
+        assert cxone.signals(contact.id) == []
+        trunk.bridge.wait_for_metric(1, "sipbridge_calls_recovered_total", client="acme", reason="bye_unknown")
 
 
 def test_a_contact_older_than_max_call_seconds_is_only_marked_as_lost(tmp_path: Path, cxone: Simulator) -> None:

@@ -5,6 +5,7 @@
 | `began` | `record`, `headers` | the caller is about to be answered |
 | `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
 | `signalled` | `result` | the result of the Signal; `undelivered` revokes `signalling` |
+| `hanging_up` | `by`, `at`; since release 0.2.0 | our BYE is about to be sent |
 | `hung_up` | `by`, `at`; since release 0.2.0 | the caller's leg has ended |
 | `ended` | `record` | the call is over, and the store does not have its record |
 | `stored` | | the call is over, and the store has its record |
@@ -50,6 +51,11 @@ def signalling(record: CallRecord) -> Entry:
 def signalled(call_id: str, result: SignalResult) -> Entry:
     """The result of the Signal."""
     return _entry("signalled", call_id, result=result.value)
+
+
+def hanging_up(call_id: str, by: EndedBy, at: datetime) -> Entry:
+    """Our BYE is about to be sent."""
+    return _entry("hanging_up", call_id, by=by, at=at.isoformat())
 
 
 def hung_up(call_id: str, by: EndedBy, at: datetime) -> Entry:
@@ -140,7 +146,8 @@ def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
         result = SignalResult(entry["result"])
         # A Signal that certainly did not arrive left the contact unchanged.
         return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
-    if entry["what"] == "hung_up":
+    if entry["what"] == "hung_up" or (entry["what"] == "hanging_up" and call.record.ended_at is None):
         end = {"ended_by": entry["by"], "ended_at": datetime.fromisoformat(entry["at"])}
-        return replace(call, record=CallRecord.model_validate(call.record.model_dump() | end))
+        record = CallRecord.model_validate(call.record.model_dump() | end)
+        return replace(call, record=record, bye_unknown=entry["what"] == "hanging_up")
     return call

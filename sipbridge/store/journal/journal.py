@@ -96,13 +96,13 @@ class FileJournal:
             # If the bridge crashes before this is written, the contact is never signalled.
             self._flush()
 
+    def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
+        """Record that our BYE is about to be sent."""
+        self._write_at_once(entries.hanging_up(call_id, by, at), written)
+
     def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
-        """Record that the caller's leg has ended. From any thread."""
-        if not self._closed:
-            # Not through the loop: if the bridge crashes before this is written, it signals a contact that has ended.
-            self._writes.put([_Write(entries.hung_up(call_id, by, at), written=written)])
-        elif written is not None:
-            written()
+        """Record that the caller's leg has ended, or is about to by their BYE. From any thread."""
+        self._write_at_once(entries.hung_up(call_id, by, at), written)
 
     def stored(self, call_id: str) -> None:
         """Record that the call is over and its record is in the store."""
@@ -129,6 +129,13 @@ class FileJournal:
         self._flush()
         await wait_any(done, timeout=WRITE_TIMEOUT_SECONDS)
         return done.done() and done.result()
+
+    def _write_at_once(self, entry: Entry, written: Callable[[], None] | None) -> None:
+        """Write without the loop: if the bridge crashes before, it signals a contact whose call has ended."""
+        if not self._closed:
+            self._writes.put([_Write(entry, written=written)])
+        elif written is not None:
+            written()
 
     def _write_later(self, entry: Entry) -> None:
         """Write with the next urgent entry or after `LAZY_SECONDS`: waking the thread costs more than the entry."""

@@ -213,6 +213,31 @@ async def test_the_end_of_the_callers_leg_is_written_before_the_callback(reopen:
     assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
 
 
+async def test_a_bye_of_ours_is_unknown_until_the_end_of_the_leg_follows(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    for entry, bye_unknown in ((journal.hanging_up, True), (journal.hung_up, False)):
+        written = threading.Event()
+        entry("call-1", "agent", at, written.set)
+        assert await asyncio.to_thread(written.wait, 10)
+        (call,) = left_in(path)
+        assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "agent", None)
+        assert call.bye_unknown is bye_unknown
+
+
+async def test_a_bye_of_ours_that_crosses_the_callers_changes_nothing(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    await journal.begin(make_record(), HEADERS)
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    written = threading.Event()
+    journal.hung_up("call-1", "caller", at)
+    journal.hanging_up("call-1", "agent", at, written.set)
+    assert await asyncio.to_thread(written.wait, 10)
+    (call,) = left_in(path)
+    assert (call.record.ended_by, call.bye_unknown) == ("caller", False)
+
+
 async def test_the_callback_runs_even_if_the_end_cannot_be_written(
     reopen: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
