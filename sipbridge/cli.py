@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
@@ -92,8 +92,6 @@ def run(file: Path, log_format: str) -> int:
     """Run the bridge until SIGINT (Ctrl-C) or SIGTERM. A second signal ends the remaining calls at once."""
     # Its default action ends the process. During the start it requests a reload, which then follows.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from sipbridge.app.preflight import read_config  # noqa: PLC0415 (route-test does not need it)
-
     try:
         from sipbridge.app.service import main as run_service  # noqa: PLC0415 (only this command needs PJSIP)
     except ModuleNotFoundError as error:
@@ -104,7 +102,7 @@ def run(file: Path, log_format: str) -> int:
             "config/build/pjsip builds"
         ) from None
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    return run_service(partial(read_config, file), "text" if text else "json")
+    return run_service(file, "text" if text else "json")
 
 
 @cli.command()

@@ -3,13 +3,13 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import sipbridge
+from sipbridge.app.preflight import read_config
 from sipbridge.cli import main
 from sipbridge.config import AuthToken, Config, hash_secret
 from sipbridge.errors import StartupError
@@ -45,13 +45,13 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """Replace the service, which needs PJSIP; collect the configurations that it is called with."""
+    """Replace the service, which needs PJSIP; collect the configurations of the files that it is called with."""
     called: list[Config] = []
     module = ModuleType("sipbridge.app.service")
 
-    def serve(read: Callable[[], Config], log_format: str) -> int:
+    def serve(file: Path, log_format: str) -> int:
         assert log_format == "json"  # standard error is not a terminal here
-        called.append(read())
+        called.append(read_config(file))
         return 3
 
     module.main = serve  # type: ignore[attr-defined]

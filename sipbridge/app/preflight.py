@@ -1,7 +1,7 @@
 """The checks, before anything is opened, that a bridge can run with a configuration on this machine.
 
 `check`, the start and each reload read the file with the one function here, so they refuse the same files with the same
-words.
+words. The one exception: a running bridge does not need DNS to know `sip.public_address`.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ _CANNOT_LISTEN = (errno.EADDRNOTAVAIL, errno.EACCES)
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not opened)
 
 
-def read_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
+def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running: bool = False) -> Config:
     """Read the configuration file and check that a bridge can run with it on this machine.
 
+    `running` is for a reload: the check is that the bridge which has started can go on with it.
     Raises `ConfigError` with every problem, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
     """
     config = load_config(file, environ)
-    problems = list(find_problems(config, environ))
+    problems = list(find_problems(config, environ, running=running))
     if problems:
         raise ConfigError([f"{_place(file, config, problem)}: {problem}" for problem in problems])
     return config
 
 
-def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+def find_problems(config: Config, environ: Mapping[str, str], *, running: bool = False) -> Iterator[str]:
     """Find what prevents a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
     yield from find_unsupported(config)
     yield from _log_level(environ)
@@ -55,14 +56,17 @@ def find_problems(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _too_few_descriptors(config)
     yield from _recordings(config)
     yield from _store_files(config)
-    yield from _public_address(config)
+    if not running:
+        yield from _public_address(config)
     yield from _addresses(config)
 
 
-def find_all_warnings(config: Config) -> list[str]:
+def find_all_warnings(config: Config, *, running: bool = False) -> list[str]:
     """Return what works but is probably not intended, in the file or on this machine."""
     shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
-    return [*([shortage] if shortage else []), *find_warnings(config)]
+    # The start resolved the name. A reload does not change it, so an outage of DNS must not block the reload.
+    unresolved = [f"{problem}, before the next start" for problem in _public_address(config)] if running else []
+    return [*([shortage] if shortage else []), *unresolved, *find_warnings(config)]
 
 
 def _place(file: Path, config: Config, problem: str) -> str:

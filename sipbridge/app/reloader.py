@@ -55,7 +55,7 @@ class Reloader:
 
     async def _apply(self, read: Config) -> ReloadReport:
         # Everything that can fail comes before the version is in use.
-        warnings = await asyncio.to_thread(find_all_warnings, read)
+        warnings = await asyncio.to_thread(find_all_warnings, read, running=True)
         before = self._live_config.latest.centres
         waiting = await self._live_config.reload(read)
         latest = self._live_config.latest.centres

@@ -11,13 +11,15 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import click
 import uvloop
 
 from sipbridge import __version__, file_descriptors
 from sipbridge.app.health import HealthMonitor
-from sipbridge.app.preflight import find_all_warnings
+from sipbridge.app.preflight import find_all_warnings, read_config
 from sipbridge.app.reloader import Reloader, log_warnings
 from sipbridge.app.systemd import SystemdNotifier
 from sipbridge.app.wiring import Bridge, Core, open_bridge
@@ -41,19 +43,19 @@ LAST_CALLS_SECONDS = 25.0
 CLOSING_SECONDS = 10.0
 
 
-def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
+def main(file: Path, log_format: LogFormat = "json") -> int:
     """Run the bridge until it is asked to stop; return the exit code. Raises `StartupError` or `ConfigError`.
 
-    `read` reads and checks the configuration: at the start, and again at each reload.
+    The configuration file is read and checked at the start, and again at each reload.
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with configure_logging(_log_level(), log_format=log_format):
         try:
-            config = read()
+            config = read_config(file)
             log_warnings(find_all_warnings(config))
             file_descriptors.raise_limit()
-            uvloop.run(Service(config, read).run())
+            uvloop.run(Service(config, partial(read_config, file, running=True)).run())
         except SipbridgeError as error:
             if log_format == "json":  # a terminal shows the error itself, as that of any command
                 for problem in error.problems:
@@ -66,12 +68,12 @@ def main(read: Callable[[], Config], log_format: LogFormat = "json") -> int:
 def _log_level() -> str:
     try:
         return level_from(os.environ)
-    except StartupError:  # `read` reports it, with every other problem
+    except StartupError:  # `read_config` reports it, with every other problem
         return "INFO"
 
 
 class Service:
-    """One bridge, from its start to its stop. Implements `web.AdminControls`."""
+    """One bridge, from its start to its stop. Implements `web.AdminControls`. `read` reads the file for a reload."""
 
     def __init__(self, config: Config, read: Callable[[], Config]) -> None:
         self.since = datetime.now(UTC)

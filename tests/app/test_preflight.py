@@ -96,6 +96,18 @@ def test_a_public_address_must_resolve(tmp_path: Path) -> None:
     ]
 
 
+def test_a_public_address_that_does_not_resolve_is_a_warning_to_a_running_bridge() -> None:
+    def warnings(public_address: str) -> list[str]:
+        config = Config.model_validate(tree(sip={"public_address": public_address, "max_calls": 1}))
+        assert not [problem for problem in find_problems(config, {}, running=True) if "public_address" in problem]
+        return [text for text in find_all_warnings(config, running=True) if "public_address" in text]
+
+    assert warnings("127.0.0.1") == []
+    (warning,) = warnings("no-such-host.invalid")
+    assert warning.startswith("sip.public_address: has no IPv4 address in DNS; ")
+    assert warning.endswith(", before the next start")
+
+
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock", ".chats", ".chats-wal", ".chats.lock"])
 def test_the_files_beside_the_database_must_not_be_directories(tmp_path: Path, suffix: str) -> None:
     beside = tmp_path / f"calls.db{suffix}"

@@ -70,6 +70,15 @@ async def test_a_reload_reports_keys_that_need_a_restart_and_the_warnings_of_the
     assert scene.outcomes() == [("success", "read")]
 
 
+async def test_a_reload_warns_of_a_public_address_that_does_not_resolve(scene: Scene) -> None:
+    changed: Any = scene.bridge.config()
+    sip = changed.sip.model_copy(update={"public_address": "no-such-host.invalid"})
+    scene.file = changed.model_copy(update={"sip": sip})
+    report = await scene.reloader.reload()
+    assert report.restart_required == ("sip.public_address",)
+    assert [text for text in report.warnings if text.startswith("sip.public_address: has no IPv4 address in DNS; ")]
+
+
 @pytest.mark.parametrize(
     ("error", "problems"),
     [(ConfigError(["a: wrong", "b: wrong"]), ["a: wrong", "b: wrong"]), (StartupError("c: wrong"), ["c: wrong"])],

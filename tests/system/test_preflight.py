@@ -1,4 +1,4 @@
-"""`run`, `check` and a reload refuse the same configurations with the same errors."""
+"""`run`, `check` and a reload refuse the same configurations with the same errors, but for one of them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,6 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
         ),
         "http.admin.listen: has the port of http.listen",
     ),
-    "public address": (_set("sip.public_address", "no-such-host.invalid"), "sip.public_address: has no IPv4 address"),
     "retention": (_set("store.retention_hours", 1e12), "store.retention_hours: is too large"),
     "path with NUL": (_set("store.url", "sqlite:///a\0b"), "store.url: holds a line break or another control"),
     "path too long": (_set("store.url", "sqlite:///" + "a" * 300), "store.url: /"),
@@ -126,6 +125,27 @@ def test_check_run_and_reload_refuse_the_same_files_with_the_same_errors(
         assert capsys.readouterr().err.splitlines() == checked
         assert any(f": {said}" in line for line in checked), checked
         assert _refused(trunk) == checked
+    finally:
+        file.write_text(good)
+
+
+def test_a_public_address_that_does_not_resolve_prevents_a_start_and_no_reload(trunk: Site, capsys: Output) -> None:
+    file = trunk.folder / "bridge.yaml"
+    good = file.read_text()
+    settings = yaml.safe_load(good)
+    settings["sip"]["public_address"] = "no-such-host.invalid"
+    count, log = trunk.count(), trunk.bridge.program.log
+    try:
+        file.write_text(yaml.safe_dump(settings))
+        for command in ("check", "run"):
+            assert main([command, str(file)]) == 1
+            assert ": sip.public_address: has no IPv4 address in DNS; " in capsys.readouterr().err
+        os.kill(trunk.bridge.program.pid, signal.SIGHUP)
+        assert count.shows(1, "sipbridge_config_reloads_total", result="success")
+        lines = [
+            f'"sip.public_address: {text}' for text in ("changed, which takes effect", "has no IPv4 address in DNS; ")
+        ]
+        wait_for(lambda: all(line in log.read_text() for line in lines), "both warnings")
     finally:
         file.write_text(good)
 
