@@ -131,6 +131,7 @@ def _websocket_url(value: str) -> str:
 
 
 def _sip_uri(value: str) -> str:
+    sip_uri.check_at_signs(value)
     if not sip_uri.is_configurable(value):
         raise ValueError("is not a valid SIP URI; write sip:USER@HOST:PORT without angle brackets")
     sip_uri.SipUri.parse(value).check_callable()
@@ -138,6 +139,7 @@ def _sip_uri(value: str) -> str:
 
 
 def _refer_uri(value: str) -> str:
+    sip_uri.check_at_signs(value)
     if not sip_uri.is_configurable(value) and not sip_uri.is_configurable_tel(value):
         raise ValueError("is not a valid SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
     if sip_uri.SipUri.parse(value).split_srtp()[1] != "disabled":
@@ -150,6 +152,7 @@ def _route_pattern(value: str) -> str:
         raise ValueError(
             "is not a valid route pattern; begin with sip:, sips: or tel:, use * for any characters and no blanks"
         )
+    sip_uri.check_at_signs(value)
     return value
 
 

@@ -26,7 +26,9 @@ _SRTP_USES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandator
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 _MAX_PORT_DIGITS = 5
 
-_WRITTEN = re.compile(r'sips?:(?:[^@\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^\s<>"]*)?')
+_WRITTEN = re.compile(
+    r'sips?:(?:[^@?\s<>"]+@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:[;?][^@\s<>"]*)?'
+)
 _WRITTEN_TEL = re.compile(r'tel:\+?[0-9().-]+(?:;[^\s<>"]*)?')
 
 _PLAIN_PARAMETERS = r"(?:;[a-z0-9._-]+(?:=[a-z0-9._-]+)?)*"
@@ -172,8 +174,23 @@ class SipUri(NamedTuple):
         return self.split_srtp()[1]
 
 
+def check_at_signs(text: str) -> None:
+    """Raise `ValueError` for a SIP URI, or a pattern of them, that may have another host than its writer meant.
+
+    RFC 3261 allows a "?" in a user part, so that the host of `sip:one?X=a@two` is `two`.
+    """
+    userinfo, at, rest = text.partition("@")
+    if at and "?" in userinfo:
+        raise ValueError("has a ? before its @; write %40 for an @ after a ?, and %3F for a ? in the user part")
+    if "@" in rest:
+        raise ValueError("has an @ besides the one before its host; write it as %40")
+
+
 def is_configurable(text: str) -> bool:
-    """Return True for a SIP URI that an operator may write: no brackets, blanks or quotes, a host, a short port."""
+    """Return True for a SIP URI that an operator may write: no brackets, blanks or quotes, a host, a short port.
+
+    It also passes `check_at_signs`, which says what is wrong.
+    """
     return _WRITTEN.fullmatch(text) is not None
 
 

@@ -8,6 +8,7 @@ import pytest
 from sipbridge.telephony.sip_uri import (
     NO_IPV6,
     SipUri,
+    check_at_signs,
     host_names,
     is_configurable,
     is_configurable_tel,
@@ -98,16 +99,46 @@ def test_a_callable_uri_has_a_use_of_srtp() -> None:
     assert SipUri.parse("sip:[::1]@b;srtp").check_callable() == "mandatory"
 
 
-@pytest.mark.parametrize("text", ["sip:b", "sips:a@b:5061;lr", "sip:a;x:y@b", "sip:[::1]:5060", "sip:a@b?X=1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:b",
+        "sips:a@b:5061;lr",
+        "sip:a;x:y@b",
+        "sip:[::1]:5060",
+        "sip:a@b?X=1",
+        "sip:a%3Fb%40c@d?X=%40e",
+        "sip:b?X=1",
+    ],
+)
 def test_an_operator_may_write(text: str) -> None:
     assert is_configurable(text)
+    check_at_signs(text)
+
+
+@pytest.mark.parametrize("text", ["b", "sip:", "sip:a@", "<sip:a@b>", "sip:a b@c", "sip:b:123456", "SIP:b"])
+def test_an_operator_may_not_write(text: str) -> None:
+    assert not is_configurable(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["b", "sip:", "sip:a@", "<sip:a@b>", "sip:a b@c", "sip:a@b@c", "sip:b:123456", "SIP:b"]
+    ("text", "error"),
+    [
+        ("sip:b?X=1@c", "has a \\? before its @; write %40 for an @ after a \\?, and %3F for a \\? in the user part"),
+        ("sip:a?b@c", "has a \\? before its @"),
+        ("sip:b?X=1@c&Y=2@d", "has a \\? before its @"),
+        ("sip:a@b?X=1@c", "has an @ besides the one before its host; write it as %40"),
+        ("sip:a@b;x=1@c", "has an @ besides"),
+        ("sip:a@b@c", "has an @ besides"),
+        ("sip:a:p@ss@c", "has an @ besides"),
+    ],
 )
-def test_an_operator_may_not_write(text: str) -> None:
+def test_an_at_sign_that_may_change_the_host_is_refused_everywhere(text: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        check_at_signs(text)
     assert not is_configurable(text)
+    assert not is_configurable_tel(text)
+    assert not is_unambiguous(text.lower())
 
 
 def test_a_tel_uri_has_a_number() -> None:
