@@ -39,7 +39,7 @@ class ConnectionLog:
 
     def _log_outbound_tls(self, event: CallEvent) -> None:
         host, _, cause = event.text.partition("\n")
-        if self._limit.allows("tls_failed"):
+        if self._limit.allows("tls_failed", host):
             fields = {"event": "tls_failed"}
             logger.warning(
                 "TLS connection to %s, port %d, failed: %s", host, event.number, put_in_words(cause), extra=fields
@@ -47,7 +47,7 @@ class ConnectionLog:
 
     def _log_inbound_tls(self, event: CallEvent) -> None:
         host, _, cause = event.text.partition("\n")
-        if self._trusts(host) and self._limit.allows("tls_refused"):
+        if self._trusts(host) and self._limit.allows("tls_refused", host):
             fields = {"event": "tls_refused"}
             logger.info(
                 "inbound TLS from %s, port %d, failed: %s", host, event.number, put_in_words(cause), extra=fields
@@ -55,7 +55,7 @@ class ConnectionLog:
 
     def _log_closed(self, event: CallEvent) -> None:
         host, _, cause = event.text.partition("\n")
-        if self._limit.allows("connection_closed"):
+        if self._limit.allows("connection_closed", host):
             fields = {"event": "connection_closed"}
             logger.warning("connection from %s, port %d, closed: %s", host, event.number, cause, extra=fields)
 

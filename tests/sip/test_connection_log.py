@@ -37,11 +37,24 @@ async def test_a_connection_is_logged_with_its_peer_and_cause(
 
 
 @pytest.mark.parametrize("kind", [pj.EventTlsFailed, pj.EventTlsRefused, pj.EventConnectionClosed])
-async def test_a_flood_of_connections_is_logged_in_part(
-    log: ConnectionLog, caplog: pytest.LogCaptureFixture, kind: int
+async def test_a_flood_of_one_source_is_logged_in_part_and_hides_no_other_source(
+    caplog: pytest.LogCaptureFixture, kind: int
 ) -> None:
+    caplog.set_level("INFO")
+    log = ConnectionLog(lambda _: True)
     for port in range(1000):
-        log.log(event(kind, port, f"{TRUSTED}\nEnd of file (PJ_EEOF)"))
+        log.log(event(kind, port, f"{STRANGER}\nEnd of file (PJ_EEOF)"))
+    log.log(event(kind, 5061, f"{TRUSTED}\nEnd of file (PJ_EEOF)"))
+    hosts = [STRANGER if STRANGER in record.getMessage() else TRUSTED for record in caplog.records]
+    assert hosts == [STRANGER] * 5 + [TRUSTED]
+
+
+@pytest.mark.parametrize("kind", [pj.EventTlsFailed, pj.EventTlsRefused, pj.EventConnectionClosed])
+async def test_a_flood_of_many_sources_is_logged_in_part(caplog: pytest.LogCaptureFixture, kind: int) -> None:
+    caplog.set_level("INFO")
+    log = ConnectionLog(lambda _: True)
+    for number in range(1000):
+        log.log(event(kind, 5061, f"192.0.2.{number}\nEnd of file (PJ_EEOF)"))
     assert len(caplog.records) == 20
 
 
