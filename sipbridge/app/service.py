@@ -174,7 +174,8 @@ class Service:
         self._stop_signals += 1
         self._stopping.set()
         if self._stop_signals == 2:  # noqa: PLR2004 (the one that ends all calls)
-            logger.warning("second stop signal: ending %d calls", self.calls, extra={"event": "stop_forced"})
+            calls = f"{self.calls} call{'' if self.calls == 1 else 's'}"
+            logger.warning("second stop signal: ending %s", calls, extra={"event": "stop_forced"})
         if self._stop_forced:
             self._end_calls()
 

@@ -52,9 +52,10 @@ PAUSE_SECONDS = 5.0
 
 async def recover(unfinished: Sequence[Unfinished], context: CallContext) -> None:
     """Recover the calls that an earlier run left open. If this is cancelled, the next start does the rest."""
-    level = logging.WARNING if unfinished else logging.INFO
-    extra = {"event": "recovery_began", "calls": len(unfinished)}
-    logger.log(level, "recovery began: %d calls were left open", len(unfinished), extra=extra)
+    count = len(unfinished)
+    calls = f"{count} open call{'' if count == 1 else 's'}"
+    level = logging.WARNING if unfinished else logging.DEBUG
+    logger.log(level, "recovery began: %s", calls, extra={"event": "recovery_began", "calls": count})
     clients: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
     contacts: defaultdict[tuple[str, str], _Contact] = defaultdict(_Contact)
 
@@ -69,8 +70,8 @@ async def recover(unfinished: Sequence[Unfinished], context: CallContext) -> Non
     async with asyncio.TaskGroup() as recovering:
         for call in unfinished:
             recovering.create_task(recover_one(call))
-    extra = {"event": "recovery_ended", "calls": len(unfinished)}
-    logger.info("recovery ended: %d calls", len(unfinished), extra=extra)
+    level = logging.INFO if unfinished else logging.DEBUG
+    logger.log(level, "recovery ended: %s", calls, extra={"event": "recovery_ended", "calls": count})
 
 
 @dataclass(slots=True)

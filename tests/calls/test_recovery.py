@@ -238,6 +238,24 @@ def _fail() -> None:
     raise RuntimeError("a fault of ours")
 
 
+@pytest.mark.parametrize(
+    ("number", "lines"),
+    [
+        (0, [("DEBUG", "recovery began: 0 open calls"), ("DEBUG", "recovery ended: 0 open calls")]),
+        (1, [("WARNING", "recovery began: 1 open call"), ("INFO", "recovery ended: 1 open call")]),
+        (2, [("WARNING", "recovery began: 2 open calls"), ("INFO", "recovery ended: 2 open calls")]),
+    ],
+)
+async def test_a_recovery_is_logged_if_there_are_open_calls(
+    number: int, lines: list[tuple[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="sipbridge")
+    world = World()
+    calls = [Unfinished(_record(world, call_id=f"call-{each}"), {}) for each in range(number)]
+    await recover(calls, world.call.context)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == lines
+
+
 # ---------------------------------------------------------------- calls that were over
 
 

@@ -99,7 +99,9 @@ class _Victim:
         if not self._starts or not self.bridge.program.is_running:
             self._starts += 1
             log = self._folder / f"bridge-{self._starts}.log"
-            self.bridge = self._running.enter_context(running_bridge(self._config, log, {}))
+            self.bridge = self._running.enter_context(
+                running_bridge(self._config, log, {"SIPBRIDGE_LOG_LEVEL": "DEBUG"})
+            )
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""

@@ -77,6 +77,7 @@ def test_a_second_signal_ends_the_calls_at_once_with_bye(tmp_path: Path, cxone: 
         trunk.bridge.wait_for_metric(1, "sipbridge_draining")
         trunk.bridge.program.terminate()
         assert trunk.bridge.program.wait(10) == 0
+        assert '"second stop signal: ending 1 call"' in trunk.bridge.program.log.read_text()
         call.went_as_written()
         assert call.signals() == []
     with site(tmp_path, cxone) as trunk:
