@@ -29,6 +29,8 @@ from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, Startup
 from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
 
 ConfigPath = click.Path(path_type=Path)
+# Instead of a secret, which the users of the machine would see among the arguments.
+_STANDARD_INPUT = "-"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,13 +140,15 @@ def _described(project: ProjectConfig) -> Iterator[str]:
 
 @cli.command("route-test")
 @click.option("--number", required=True, metavar="N", help="The dialled number, or the user part of a SIP URI.")
-@click.option("--token", metavar="T", help="The token that the INVITE would carry.")
+@click.option("--token", metavar="T", help="The token that the INVITE would carry; - reads standard input.")
 @reads_config
 def route_test(file: Path, number: str, token: str | None) -> int:
     """Show which project a call would reach.
 
     Prints the client and the project of a call to N with token T, or why there is none.
     """
+    if token == _STANDARD_INPUT:
+        token = _read_token()
     if token is not None and is_hash(token):
         raise click.UsageError(
             "The token is a hash; give the token that it was made from, as a Studio script sends it."
@@ -229,7 +233,7 @@ def hash_token(token: str | None, *, generate: bool) -> int:
         made = secrets.token_urlsafe(32)
         click.echo(f"token: {made}\nhash:  {hash_secret(made)}")
         return 0
-    text = _read_token() if token is None else token
+    text = _read_token() if token in (None, _STANDARD_INPUT) else token
     try:
         hashed = hash_secret(text)
     except ValueError as error:
@@ -243,6 +247,7 @@ def hash_token(token: str | None, *, generate: bool) -> int:
 
 
 def _read_token() -> str:
+    """Read a line of standard input. At a terminal, ask for it and do not show it."""
     if sys.stdin.isatty():
         return str(click.prompt("Token", hide_input=True, err=True))
     return sys.stdin.readline().rstrip("\r\n")

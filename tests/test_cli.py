@@ -119,6 +119,18 @@ def test_route_test_prints_why_there_is_no_route(example: Path, capsys: Output, 
     assert err.count("\n") == 1
 
 
+def test_a_dash_reads_the_token_of_route_test_from_standard_input(
+    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    arguments = ["route-test", str(example), "--number", "+19995550001", "--token", "-"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{SECRETS['ACME_BILLING_TOKEN']}\n"))
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "client acme, project billing\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
+    assert main(arguments) == 1
+    assert "403 token_refused" in capsys.readouterr().err
+
+
 def test_route_test_refuses_a_hash(example: Path, capsys: Output) -> None:
     token = hash_secret(SECRETS["ACME_BILLING_TOKEN"])
     assert main(["route-test", str(example), "--number", "+19995550001", "--token", token]) == 2
@@ -215,9 +227,12 @@ def test_hash_token_hashes_an_argument(capsys: Output) -> None:
     assert err == ""
 
 
-def test_hash_token_hashes_a_line_of_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+@pytest.mark.parametrize("given", [[], ["-"]])
+def test_hash_token_hashes_a_line_of_standard_input(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("a-long-random-token\n"))
-    assert main(["hash-token"]) == 0
+    assert main(["hash-token", *given]) == 0
     assert AuthToken(capsys.readouterr().out.strip()).matches("a-long-random-token")
 
 
