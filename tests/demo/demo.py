@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.demo import timeline
@@ -39,7 +40,7 @@ HANDOFF_SECONDS = 15
 EXPECTED = (
     *("INVITE", "100", "call.started", "180", "agent", "200", "ACK"),
     *("greeting", "spoke", "echo", "key", "handoff.started", "farewell", "stored", "signal"),
-    *("REFER", "202", "NOTIFY", "handoff.finished", "BYE", "call.ended"),
+    *("REFER", "202", "NOTIFY", "BYE", "call.ended", "handoff.finished"),
 )
 
 
@@ -87,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.keep:
             _say("\nBridge, agent and simulator run until Ctrl-C: the command above works in another terminal.")
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        else:
-            hint = "They have stopped. To keep them running:\n  .venv/bin/python -m tests.demo.demo --keep"
-            _say(f"\n{style.dim}{hint}{style.plain}")
+    if not options.keep:
+        hint = "Bridge, agent and simulator have stopped. To keep them running, for the command above:"
+        _say(f"\n{style.dim}{hint}\n  .venv/bin/python -m tests.demo.demo --keep{style.plain}")
     return 0 if complete else 1
 
 
@@ -121,18 +122,22 @@ def _call(
         *timeline.of_log(bridge.program.log, call_id),
         *timeline.of_signals(cxone.signals(CONTACT)),
     ]
-    return sorted(steps, key=_order), trouble
+    return in_order(steps), trouble
 
 
-def _order(step: Step) -> tuple[bool, float, int]:
+def in_order(steps: Sequence[Step]) -> list[Step]:
     """Sort the steps. Some times have whole milliseconds only: equal times keep the only possible order."""
-    return step.name == "call.ended", int(step.at.timestamp() * 1000), EXPECTED.index(step.name)
+    return sorted(steps, key=lambda step: (_millisecond(step), EXPECTED.index(step.name)))
+
+
+def _millisecond(step: Step) -> datetime:
+    return step.at.replace(microsecond=step.at.microsecond // 1000 * 1000)
 
 
 def _print_steps(steps: Sequence[Step], style: Style) -> None:
     """Print the timeline, in seconds from the INVITE."""
     for step in steps:
-        seconds = (step.at - steps[0].at).total_seconds()
+        seconds = (_millisecond(step) - _millisecond(steps[0])).total_seconds()
         _say(f"  {seconds:7.3f}  {style.bold}{step.who:8}{style.plain}{step.text}")
         for name, value in step.details:
             _say(f"{'':21}{style.dim}{name}{style.plain}  {value}")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import re
+import socket
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.demo import demo
+from tests.demo.timeline import Step
 
 Output = pytest.CaptureFixture[str]
 
@@ -28,10 +31,37 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
         assert part in told
     assert '"handoff_state": "handoff_completed"' in told
     assert '"echoed_seconds": ' in told
+    times = [float(found) for found in re.findall(r"^ +(\d+\.\d{3})  ", told, re.MULTILINE)]
+    assert times == sorted(times)
+    assert len(times) >= len(demo.EXPECTED)
+    assert "\nBridge, agent and simulator have stopped." in told
     assert "curl -s -H 'x-api-key: demo-api-key' 'http://127.0.0.1:" in told
     echo = re.search(r"receives the echo: (\d+) of 50 frames bit for bit, (\d+) ms after they were sent", told)
     assert echo
     assert int(echo[1]) >= 40
+
+
+def test_the_bridge_has_stopped_when_the_demo_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "have stopped" in text:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/v1/", "\n".join(said))
+            assert found
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(found[1])), timeout=5)
+
+    monkeypatch.setattr(demo, "_say", say)
+    assert demo.main([]) == 0
+    assert "have stopped" in said[-1]
+
+
+def test_steps_are_in_the_order_of_their_times_and_in_the_only_possible_one_within_a_millisecond() -> None:
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+    times = {"handoff.finished": 3522, "call.ended": 3520, "BYE": 3520.4, "NOTIFY": 3516}
+    steps = [Step(began + timedelta(milliseconds=at), name, "trunk", "") for name, at in times.items()]
+    assert [step.name for step in demo.in_order(steps)] == ["NOTIFY", "BYE", "call.ended", "handoff.finished"]
 
 
 def test_a_demo_whose_agent_does_not_hand_off_lists_the_missing_steps(
@@ -43,5 +73,5 @@ def test_a_demo_whose_agent_does_not_hand_off_lists_the_missing_steps(
     told = capsys.readouterr().out
     assert "receives the echo" in told
     assert "The demo failed:" in told
-    missing = "handoff.started, farewell, stored, signal, REFER, 202, NOTIFY, handoff.finished, BYE, call.ended"
+    missing = "handoff.started, farewell, stored, signal, REFER, 202, NOTIFY, BYE, call.ended, handoff.finished"
     assert f"Missing steps: {missing}\n" in told
