@@ -73,6 +73,7 @@ async def test_a_person_can_accept_for_an_automatic_agent(desk: Desk, automatic:
     automatic.add(Automatic(accept_after_seconds=None, reply="{text}"))
     chat = opened(desk)
     chat.receive(Content.of_text("one"))
+    await desk.waiters.wait_until(lambda: bool(said(chat)), lambda *_: True, 0.05)
     chat.accept(BEN)
     await until(desk, lambda: said(chat) == ["one"])
 

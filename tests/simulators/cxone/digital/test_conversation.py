@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from sipbridge.simulators.cxone.digital.events import (
     MessagesMarked,
     StatusChanged,
 )
-from sipbridge.simulators.cxone.digital.messages import Attachment, Content, Customer
+from sipbridge.simulators.cxone.digital.messages import Attachment, Content, Customer, new_id
 
 ADA, BEN, _ = DEMO_AGENTS
 
@@ -32,6 +33,12 @@ def events(chat: Conversation) -> list[Event]:
     seen: list[Event] = []
     chat.listeners.append(lambda _, event: seen.append(event))
     return seen
+
+
+def test_ids_are_distinct_lower_case_uuids() -> None:
+    ids = {new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(str(uuid.UUID(each)) == each and uuid.UUID(each).version == 4 for each in ids)
 
 
 def test_a_new_conversation_waits_without_a_human_agent(chat: Conversation) -> None:

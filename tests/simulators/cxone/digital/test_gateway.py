@@ -277,6 +277,12 @@ async def test_every_socket_of_a_customer_gets_the_pushes(http: aiohttp.ClientSe
         assert await other.types() == []
 
 
+async def test_a_socket_that_is_not_authorized_gets_no_pushes(http: aiohttp.ClientSession) -> None:
+    async with connected(http) as client, connected(http, authorize=False) as other:
+        await client.say(new_id())
+        assert await other.types() == []
+
+
 async def test_custom_fields_are_set_later_and_cleared_at_the_close(http: aiohttp.ClientSession, desk: Desk) -> None:
     thread = new_id()
     async with connected(http) as client:

@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 
 from sipbridge.simulators.cxone.digital.desk import DEMO_AGENTS, Desk
+from sipbridge.simulators.cxone.digital.gateway import connection
 from sipbridge.simulators.cxone.digital.gateway.channels import BRAND_ID, MESSAGING
 from sipbridge.simulators.cxone.digital.messages import Content
 
-from .chat_client import connected, new_id, query, type_of
+from .chat_client import ChatClient, connected, new_id, query, type_of
 
 ADA, *_ = DEMO_AGENTS
 
@@ -302,6 +303,28 @@ async def test_open_sockets_are_cut_or_closed(http: aiohttp.ClientSession, body:
         assert await post(http, "drop", body | {"customer": "customer-1"}) == {"dropped": 1}
         assert await client.closed() == code
         assert await other.types() == []
+
+
+async def test_a_closed_socket_gets_nothing_more_and_is_cut_if_the_client_does_not_close_it(
+    http: aiohttp.ClientSession, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CLOSING_SECONDS", 0.1)
+    async with http.ws_connect("/", params=query(), autoclose=False) as socket:
+        client = ChatClient(socket, MESSAGING.id, "customer-1")
+        await client.authorize()
+        await client.say(new_id())
+        await client.types()
+        await post(http, "drop", {"code": 1012})
+        desk.conversations()[0].accept(ADA)
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        async with asyncio.timeout(5):
+            while await open_sockets(http):
+                pass
+
+
+async def open_sockets(http: aiohttp.ClientSession) -> int:
+    async with http.get("/simulator/digital/connections") as response:
+        return int((await response.json())["count"])
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,21 @@ import pytest
 
 from sipbridge.simulators.cxone.digital.desk import Desk
 from sipbridge.simulators.cxone.digital.gateway.channels import LIVECHAT, MESSAGING, SECURED
+from sipbridge.simulators.cxone.digital.gateway.tokens import Tokens
+from sipbridge.simulators.cxone.digital.messages import Customer
 
 from .chat_client import ChatClient, connected, new_id, query
 
 AUTHORIZED = "chat_44444444-4444-4444-8444-444444444444"
+
+
+def test_a_token_is_valid_for_its_use_and_its_channel() -> None:
+    tokens = Tokens()
+    token = tokens.issue("access", MESSAGING.id, Customer("customer-1"), 60)
+    assert tokens.check(token, "access", MESSAGING.id) is not None
+    assert tokens.check(token, "transaction", MESSAGING.id) is None
+    assert tokens.check(token, "access", LIVECHAT.id) is None
+    assert tokens.check(tokens.issue("access", MESSAGING.id, Customer("customer-1"), 0), "access", MESSAGING.id) is None
 
 
 async def put_channel(http: aiohttp.ClientSession, channel: str, **settings: object) -> None:

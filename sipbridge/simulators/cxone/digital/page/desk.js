@@ -133,7 +133,7 @@ function render() {
   const isActive = shown.state === "active";
   $("customer").textContent = shown.customer.name;
   $("summary").textContent = [
-    `${shown.state} (${shown.status})`,
+    shown.state === shown.status ? shown.state : `${shown.state} (${shown.status})`,
     shown.agent && `with ${shown.agent.name}`,
     shown.closed_by && `by the ${shown.closed_by}`,
     `contact ${shown.id}`,
