@@ -16,16 +16,16 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 MAX_RETRIED = 2
-# One after the other, in the order of the files. Three repeated failures are no stall: the rest need no second run.
+# One after the other, in the order of the files. After three failures that repeat, the rest need no second run.
 RETRY = ["-m", "pytest", "--last-failed", "--last-failed-no-failures", "none", "--maxfail", "3"]
 
 
 def run(command: list[str], report: Path) -> tuple[int, dict[str, str]]:
-    """Run a pytest command with its output shown. Return its exit code, and each test with why it failed or ""."""
+    """Run a pytest command with its output shown; return its exit code, and the reason of failure or "" per test."""
     options = f"{os.environ.get('PYTEST_ADDOPTS', '')} --junitxml={report}"
     code = subprocess.run(command, env={**os.environ, "PYTEST_ADDOPTS": options}, check=False).returncode  # noqa: S603
     results: dict[str, str] = {}
-    # Without a report, pytest never ran: the exit code says so.
+    # Without a report, pytest did not run; its exit code is an error.
     for case in ET.parse(report).iter("testcase") if report.exists() else ():  # noqa: S314 (pytest wrote it)
         problem = next((child.get("message", "") for child in case if child.tag in {"failure", "error"}), "")
         # A test that fails and then fails in its teardown has two entries; the first has the reason.

@@ -1,4 +1,4 @@
-"""Builds PJSIP's Python module as a wheel, on a machine it readies for that.
+"""The build of PJSIP's Python module as a wheel, and the installation of the packages that it needs.
 
-Standard library only: it runs before anything is installed.
+Only the standard library is imported, because this runs before anything is installed.
 """

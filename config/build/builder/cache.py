@@ -1,7 +1,7 @@
-"""The cache of finished wheels: one directory a key, filled by one build at a time.
+"""The cache of finished wheels: one directory per key, filled by one build at a time.
 
-`$SIPBRIDGE_CACHE` or `$XDG_CACHE_HOME/sipbridge` or `~/.cache/sipbridge`, below it `pjsip/`:
-`<key>/*.whl`, `source/` (the tarball and what is known of it), `logs/` (of the last build), `building-*` (under way).
+It is `pjsip/` in `$SIPBRIDGE_CACHE`, `$XDG_CACHE_HOME/sipbridge` or `~/.cache/sipbridge`, and has `<key>/*.whl`,
+`source/` (the tarball, its hash and its version), `logs/` (of the last build) and `building-*` (a build in progress).
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from .source import Source
 
 
 def home() -> Path:
-    """Return the directory that holds all that sipbridge caches."""
+    """Return the directory of all cached files of sipbridge."""
     if given := os.environ.get("SIPBRIDGE_CACHE"):
         return Path(given).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -27,36 +27,36 @@ def home() -> Path:
 
 
 def source_known() -> bool:
-    """Tell whether a build needs nothing of the network.
+    """Return True if a build needs no network.
 
     Raises:
-        StepFailed: PJPROJECT_SRC is no PJSIP.
+        StepFailed: PJPROJECT_SRC is not a source of PJSIP.
     """
     return source.known(home() / "pjsip") is not None
 
 
 def key() -> str | None:
-    """Return the key of the wheel for this machine; None while no source of PJSIP is known. Needs no network.
+    """Return the key of the wheel for this machine; None while no source of PJSIP is known. It needs no network.
 
     Raises:
-        StepFailed: PJPROJECT_SRC is no PJSIP, or a tool of the build is missing.
+        StepFailed: PJPROJECT_SRC is not a source of PJSIP, or a tool of the build is missing.
     """
     known = source.known(home() / "pjsip")
     return recipe.key_of(recipe.ingredients(known, recipe.RELEASE)) if known else None
 
 
 def obtain(progress: Progress, flavour: Flavour = recipe.RELEASE) -> Path:
-    """Return the path of the wheel for this machine, building it first where the cache lacks it.
+    """Return the path of the wheel for this machine; build it first if it is not in the cache.
 
     Raises:
-        StepFailed: it could not be built.
+        StepFailed: the wheel could not be built.
     """
     cache = home() / "pjsip"
     known = source.known(cache)
     if known and (ready := _cached(cache, known, flavour)):
         return ready
     if any(character.isspace() for character in str(cache)):
-        raise StepFailed(f"{cache}: PJSIP cannot be built in a path with spaces; set SIPBRIDGE_CACHE to another")
+        raise StepFailed(f"{cache}: PJSIP cannot be built in a path with spaces; set SIPBRIDGE_CACHE to another path")
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(progress, cache), _scratch(cache) as scratch:
         # Another build may have finished while this one waited for its turn.
@@ -96,7 +96,7 @@ def _alone(progress: Progress, cache: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch(cache: Path) -> Iterator[Path]:
-    for left in cache.glob("building-*"):  # left by a killed build: this is the only build now
+    for left in cache.glob("building-*"):  # from a build that was killed, because this is the only build now
         shutil.rmtree(left)
     scratch = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:

@@ -1,4 +1,4 @@
-"""Build the package `sipbridge_pjsip` from a source tree of PJSIP, and prove that it is what was asked for."""
+"""The compilation of the package `sipbridge_pjsip` from a source tree of PJSIP, and the checks of the result."""
 
 # ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
 import os
@@ -43,15 +43,15 @@ def compile_package(progress: Progress, tree: Path, work: Path, flavour: Flavour
     """Build the unpacked source; return the modules of the package, all in one directory below `work`.
 
     Raises:
-        StepFailed: a step failed, or what came out is not what was asked for.
+        StepFailed: a step failed, or the compiled module is not as configured.
     """
     for path in recipe.INPUTS:
         shutil.copy(path, work)
     package = make_package(work)
     _prepare(tree, work)
     progress.together(lambda: _configure(progress, tree, flavour), lambda: _generate(progress, tree, work))
-    # The wrapper, one long compilation, needs only the headers: it goes first and the libraries fill the rest.
-    # `make dep` is left out: nothing here is built twice.
+    # The wrapper is one long compilation that needs only the headers, so it runs beside that of the libraries.
+    # `make dep` is not needed, because nothing here is built twice.
     make = ["nice", "-n3", "make", f"-j{len(os.sched_getaffinity(0))}", "lib"]
     progress.together(
         lambda: progress.run("PJSIP: compile the libraries", make, cwd=tree, note=_compiled),
@@ -72,7 +72,7 @@ def make_package(work: Path) -> Path:
 
 def _prepare(tree: Path, work: Path) -> None:
     shutil.copy(work / "config_site.h", tree / "pjlib/include/pj/config_site.h")
-    # Debian's tarball lacks this one driver, which the list of objects still names.
+    # Debian's tarball does not have this one driver, but the makefile still lists it.
     if not (tree / "pjmedia/src/pjmedia-audiodev/bdimad_dev.c").exists():
         makefile = tree / "pjmedia/build/Makefile"
         makefile.write_text(makefile.read_text().replace("bdimad_dev.o", ""))
@@ -94,7 +94,7 @@ def _check_detected(tree: Path, log: Path) -> None:
         if not re.search(pattern, (tree / file).read_text(), re.MULTILINE)
     ]
     if missing:
-        raise StepFailed(f"PJSIP's configure did not find {', '.join(missing)} (its words: {log})")
+        raise StepFailed(f"PJSIP's configure did not find {', '.join(missing)}; its log is {log}")
 
 
 def _generate(progress: Progress, tree: Path, work: Path) -> None:
@@ -124,7 +124,7 @@ def _link(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> None:
 
 
 def _helper(tree: Path, target: str) -> list[str]:
-    # PJSIP's own answer to what its Python module is compiled and linked with.
+    # PJSIP's own makefile prints the flags of its Python module.
     directory = tree / "pjsip-apps/src/swig/python"
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
     argv = ["make", "-s", "-f", "helper.mak", target]
@@ -139,18 +139,18 @@ def _prove(work: Path, flavour: Flavour) -> None:
         [sys.executable, "-c", PROOF], cwd=work, env=environ, capture_output=True, text=True, check=False
     )
     if run.returncode:
-        raise StepFailed(f"the module that was built cannot be imported:\n{run.stderr.strip()}")
+        raise StepFailed(f"the compiled module cannot be imported:\n{run.stderr.strip()}")
     ioqueue, legs, kept = run.stdout.split()
     limit = re.search(r"^#define PJSUA_MAX_CALLS\s+(\d+)", (work / "config_site.h").read_text(), re.MULTILINE)
     if not ioqueue.startswith("epoll") or limit is None or legs != limit[1]:
-        raise StepFailed(f"the module that was built has {ioqueue} and {legs} calls, which is not what was asked for")
+        raise StepFailed(f"the compiled module has the ioqueue {ioqueue} and {legs} calls, which is not as configured")
     if kept != "256":
-        raise StepFailed(f"of the 256 codes of mu-law only {kept} go through the module that was built unchanged")
+        raise StepFailed(f"only {kept} of the 256 codes of mu-law pass through the compiled module unchanged")
     linked = subprocess.run(
         ["readelf", "-d", work / PACKAGE / MODULE], capture_output=True, text=True, check=True
     ).stdout
     if missing := [name for name in LINKED if f"[{name}.so" not in linked]:
-        raise StepFailed(f"the module that was built does not use {', '.join(missing)}")
+        raise StepFailed(f"the compiled module does not use {', '.join(missing)}")
 
 
 def _compiled(log: Path) -> str:

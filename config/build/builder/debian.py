@@ -1,7 +1,7 @@
 """PJSIP's source from Debian's archive, fetched and verified by apt.
 
-Debian's source package `asterisk` carries PJSIP as a component tarball. apt checks the archive's signature, the
-index's hash by it and the tarball's hash by the index. Nothing of the machine's own apt state is changed.
+Debian's source package `asterisk` has PJSIP as a component tarball. apt checks the signature of the archive, with it
+the hash of the index, and with that the hash of the tarball. The machine's own apt state does not change.
 """
 
 # ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
@@ -19,7 +19,7 @@ PACKAGE = "asterisk"
 COMPONENT = "orig-Xpjproject.tar."
 KEYRINGS = Path("/usr/share/keyrings")
 APT_HELPER = "/usr/lib/apt/apt-helper"
-# Where a Debian-like system that is not Debian keeps the address of Debian's archive (package python-apt-common).
+# The address of Debian's archive on a system that is derived from Debian (package python-apt-common).
 ARCHIVE_ADDRESSES = Path("/usr/share/python-apt/templates/Debian.info")
 OTHER_WAYS = (
     "Set DEBIAN_MIRROR to a mirror of Debian's archive, or PJPROJECT_SRC to a source tree or tarball of PJSIP "
@@ -28,7 +28,7 @@ OTHER_WAYS = (
 
 
 class Download(NamedTuple):
-    """What apt says of the tarball, verified down from the archive's signature."""
+    """The tarball in apt's index, whose hash the signature of the archive covers."""
 
     uri: str
     name: str
@@ -36,10 +36,10 @@ class Download(NamedTuple):
 
 
 def fetch(progress: Progress, directory: Path) -> tuple[Path, str]:
-    """Put the tarball into `directory`; return its path and its SHA-256.
+    """Fetch the tarball into `directory`; return its path and its SHA-256.
 
     Raises:
-        StepFailed: no mirror has it, or it could not be verified.
+        StepFailed: no mirror has the tarball, or it could not be verified.
     """
     keys = keyrings()
     if not keys:
@@ -61,12 +61,12 @@ def fetch(progress: Progress, directory: Path) -> tuple[Path, str]:
 
 
 def keyrings() -> list[Path]:
-    """Return the files that hold the keys of Debian's archive, where its package is installed."""
+    """Return the files with the keys of Debian's archive; none if their package is not installed."""
     return sorted(KEYRINGS.glob("debian-archive-keyring.*"))
 
 
 def mirrors() -> Iterator[str]:
-    """Addresses to try for Debian's archive: the user's, the machine's own, the one its packages name."""
+    """Yield addresses of Debian's archive: the user's, those in the machine's apt configuration, that of a package."""
     if given := os.environ.get("DEBIAN_MIRROR"):
         yield given
         return
@@ -80,7 +80,7 @@ def mirrors() -> Iterator[str]:
 
 
 def _machine_mirrors() -> set[str]:
-    # apt reads both forms of its configuration itself; this asks for no network and no index.
+    # apt reads both forms of its configuration; this command needs no network and no index.
     printed = subprocess.run(["apt-get", "update", "--print-uris"], capture_output=True, text=True, check=False).stdout
     found = re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", printed, re.MULTILINE)
     return {uri for uri, suite in found if not suite.endswith(("-security", "/updates"))}
@@ -104,7 +104,7 @@ def _private_apt(directory: Path, mirror: str, keyring: Path) -> list[str]:
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
         "Acquire::Languages": "none",
-        "APT::Sandbox::User": "root",  # the directory is private: apt's own user may not read it
+        "APT::Sandbox::User": "root",  # apt's own user may not read this private directory
         "APT::Update::Error-Mode": "any",  # a mirror that fails is an error, not a warning
     }
     return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -116,4 +116,4 @@ def _locate(options: list[str]) -> Download:
     for uri, name, sha256 in re.findall(r"^'(\S+)' (\S+) \d+ SHA256:([0-9a-f]{64})$", printed.stdout, re.MULTILINE):
         if COMPONENT in name:
             return Download(uri, name, sha256)
-    raise StepFailed(f"Debian's source package {PACKAGE} has no PJSIP in it: {printed.stderr.strip()[-300:]}")
+    raise StepFailed(f"Debian's source package {PACKAGE} does not contain PJSIP: {printed.stderr.strip()[-300:]}")

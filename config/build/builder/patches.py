@@ -1,4 +1,4 @@
-"""The patches of PJSIP's own source, for what it has no setting for."""
+"""The patches of PJSIP's own source, which change what has no setting."""
 
 # ruff: noqa: S603  (the tools of this machine, found as its user would)
 import subprocess
@@ -11,7 +11,7 @@ def apply(patch: Path, tree: Path) -> None:
     """Apply a patch to the source tree. Lines may have moved, but every line of its context must match.
 
     Raises:
-        StepFailed: this PJSIP is not the one that the patch was made for.
+        StepFailed: the patch was made for another version of PJSIP.
     """
     argv = ["patch", "--strip=1", "--fuzz=0", "--batch", "--forward", "--no-backup-if-mismatch", f"--input={patch}"]
     run = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)

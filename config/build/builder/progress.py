@@ -1,4 +1,4 @@
-"""Steps on the screen: what is running, how long it took, and where to look when one fails."""
+"""The steps of a build, shown on the screen: the current ones, their times, and the log of one that fails."""
 
 # ruff: noqa: S603  (every command line here is the build's own)
 import os
@@ -21,18 +21,18 @@ TAIL_BYTES = 8192
 REDRAW_SECONDS = 0.15
 LINE_SECONDS = 20
 SPINNER = "|/-\\"
-# What make and a user's shell would smuggle into the compiler, past the key of the cache.
+# Variables of make or a shell that would change the compilation, although the key of the cache does not have them.
 NOT_INHERITED = {"CC", "CXX", "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LIBS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 
 Note = Callable[[Path], str]
 
 
 class StepFailed(Exception):
-    """A step did not succeed; the message is for the user and complete."""
+    """A failed step. The message is complete and is shown to the user."""
 
 
 class Progress:
-    """Runs steps and shows them on standard error: a moving line on a terminal, now and then a plain one elsewhere."""
+    """A runner of steps that shows them on standard error: in a moving line on a terminal, else a line every 20 s."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -46,12 +46,12 @@ class Progress:
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
-        """Start drawing."""
+        """Start showing steps."""
         self._ticker.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Stop drawing, and what still runs."""
+        """End the processes that still run, and stop showing steps."""
         self.stop()
         self._finished.set()
         self._ticker.join()
@@ -66,7 +66,7 @@ class Progress:
 
     @contextmanager
     def step(self, title: str, note: Callable[[], str] = str) -> Iterator[None]:
-        """Show `title` while the body runs, and its time when it is done."""
+        """Show `title` while the body runs, and its time at the end."""
         started = time.monotonic()
         with self._lock:
             self._steps[title] = (started, note)
@@ -86,10 +86,10 @@ class Progress:
         env: Mapping[str, str] | None = None,
         note: Note | None = None,
     ) -> Path:
-        """Run a command as a step; what it prints goes to a log, whose path is returned.
+        """Run a command as a step; return the path of the log with its output.
 
         Raises:
-            StepFailed: the command failed; the message names the log and shows its end.
+            StepFailed: the command failed; the message has the path and the end of the log.
         """
         log = self._logs / (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") + ".log")
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ class Progress:
         return log
 
     def together(self, *tasks: Callable[[], object]) -> None:
-        """Run tasks at the same time; the first to fail stops the others and is raised."""
+        """Run tasks at the same time; if one fails, stop the others and raise its error."""
         with ThreadPoolExecutor(len(tasks)) as pool:
             futures = [pool.submit(task) for task in tasks]
             try:
@@ -116,15 +116,15 @@ class Progress:
                 raise
 
     def stop(self) -> None:
-        """End what is running, with its children; no later step starts."""
+        """End all processes with their children. No later step starts."""
         with self._lock:
             self._stopped = True
             for process in self._processes:
-                with suppress(PermissionError):  # it runs under sudo, which ends it with our terminal
+                with suppress(PermissionError):  # a process under sudo ends with our terminal
                     os.killpg(process.pid, signal.SIGTERM)
 
     def _wait(self, argv: Sequence[str | Path], output: int, cwd: Path | None, env: Mapping[str, str]) -> int:
-        # A process group of its own, so that make's children end with it; the session stays, for sudo's ticket.
+        # A process group of its own, so that make's children end with it. The session is ours, because sudo needs that.
         with self._lock:
             if self._stopped:
                 raise StepFailed("stopped")
@@ -132,7 +132,7 @@ class Progress:
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, process_group=0
             )
             self._processes.add(process)
-        # Reaped under the lock only: `stop` must not signal the number of a process that is gone.
+        # Polled only under the lock, so that `stop` never signals the number of a process that has ended.
         while True:
             with self._lock:
                 code = process.poll()

@@ -1,4 +1,4 @@
-"""What goes into a build, and the key that says so."""
+"""The inputs of a build, and the key of the cache that is made from them."""
 
 # ruff: noqa: S603  (the tools of this machine, found as its user would)
 import hashlib
@@ -50,7 +50,7 @@ SWIG = ("-c++", "-python", "-threads", "-w312,402,473")
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """A way to compile: the flags of PJSIP's libraries, of our C++, of SWIG's wrapper and of the linker."""
+    """The flags of a kind of build: of PJSIP's libraries, our C++, SWIG's wrapper and the linker."""
 
     name: str
     pjsip: str
@@ -60,25 +60,25 @@ class Flavour:
     preload: tuple[str, ...] = ()
 
     def environ(self) -> dict[str, str]:
-        """Return what a program that loads the module needs in its environment."""
+        """Return the environment variables of a program that loads the module."""
         if not self.preload:
             return {}
         paths = [_first_line("gcc", f"-print-file-name={name}") for name in self.preload]
         return {"LD_PRELOAD": ":".join(paths), **_SANITIZER_OPTIONS}
 
 
-# Python and its libraries leave memory to the end of the process: leaks are what the soak looks for.
+# Leaks are not detected here, since Python and its libraries free much memory only by exiting. The soak test does.
 _SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
-# SWIG's six megabytes of glue: -O1 compiles in a fraction of the time of -O3 and moves no audio.
+# SWIG's wrapper has six megabytes of source, but handles no audio: -O1 compiles it in a fraction of the time of -O3.
 RELEASE = Flavour(
     "release",
     pjsip="-O2 -fPIC -DNDEBUG",
     native=("-O2", "-std=c++17", "-Wall", "-fPIC"),
     wrapper=("-O1", "-std=c++17", "-w", "-fPIC"),
 )
-# PJSIP casts pointers to structs of its own and calls functions through other types all over: what is checked there are
-# memory, overflows, shifts and bounds, and the rest in our own C++ alone.
+# PJSIP casts pointers between its structs and calls functions through other types. So alignment and vptr are not
+# checked; memory, overflows, shifts and bounds are.
 _CHECKS = "-fsanitize=address,undefined -fno-sanitize=alignment,vptr -fno-omit-frame-pointer -g1"
 SANITIZED = Flavour(
     "sanitized",
@@ -91,7 +91,7 @@ SANITIZED = Flavour(
 
 
 def ingredients(source: Source, flavour: Flavour) -> dict[str, str]:
-    """Return everything that a wheel depends on, by name.
+    """Return all inputs of a wheel, by name.
 
     Raises:
         StepFailed: a tool or a library of the build is missing.
@@ -110,7 +110,7 @@ def ingredients(source: Source, flavour: Flavour) -> dict[str, str]:
 
 
 def key_of(parts: dict[str, str]) -> str:
-    """Return the key: equal for builds that would come out the same."""
+    """Return the key, which is equal for builds with equal inputs."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -119,6 +119,6 @@ def _first_line(*argv: str) -> str:
         printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise StepFailed(
-            f"`{' '.join(argv)}` fails: the build needs it. `make setup` installs what is missing."
+            f"`{' '.join(argv)}` failed, and the build needs it; `make setup` installs missing packages"
         ) from error
     return printed.strip().partition("\n")[0]

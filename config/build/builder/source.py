@@ -1,6 +1,6 @@
-"""Where PJSIP's source comes from, what it is, and how it gets into the build directory.
+"""PJSIP's source: where it is, its version and hash, and its copy in the build directory.
 
-Resolved once and remembered in the cache, so that the key of a build is known without the network.
+The cache keeps these data, so that the key of a build is known without the network.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ NOT_SOURCE = ("*.o", "*.a", "*.so", "*.so.*", ".*.depend", ".git", "output")
 
 @dataclass(frozen=True)
 class Source:
-    """A tarball or a tree of PJSIP; never written to."""
+    """A tarball or a tree of PJSIP, which is never changed."""
 
     path: Path
     sha256: str
     version: str
 
     def copy_to(self, tree: Path) -> None:
-        """Put the source, without what an earlier build left in it, into `tree`.
+        """Copy the source into `tree`, without the results of an earlier build.
 
         Raises:
-            StepFailed: a tarball of the cache is damaged.
+            StepFailed: a tarball in the cache is damaged.
         """
         if self.path.is_dir():
             shutil.copytree(self.path, tree, symlinks=True, ignore=shutil.ignore_patterns(*NOT_SOURCE))
             return
         if _sha256_of(self.path) != self.sha256:
-            raise StepFailed(f"{self.path} has changed since it was verified: delete it and build again")
+            raise StepFailed(f"{self.path} has changed since it was verified; delete it and build again")
         with tarfile.open(self.path) as archive:
-            # Python before 3.11.4 has no filters.
+            # Python before 3.11.4 has no extraction filters.
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             for member in archive.getmembers():
                 _, _, member.name = member.name.partition("/")
@@ -49,10 +49,10 @@ class Source:
 
 
 def known(cache: Path) -> Source | None:
-    """Return the source as far as it is known without the network: the user's, or the one fetched before.
+    """Return the source if it is known without the network: the user's, or the one that was fetched before.
 
     Raises:
-        StepFailed: PJPROJECT_SRC is set but holds no PJSIP that will do.
+        StepFailed: PJPROJECT_SRC is set, but is not a source of PJSIP that is new enough.
     """
     if given := os.environ.get("PJPROJECT_SRC"):
         return _given(Path(given).expanduser().absolute())
@@ -64,10 +64,10 @@ def known(cache: Path) -> Source | None:
 
 
 def fetch(progress: Progress, cache: Path, scratch: Path) -> Source:
-    """Fetch the source from Debian's archive and remember it.
+    """Fetch the source from Debian's archive into the cache.
 
     Raises:
-        StepFailed: it could not be had, or is too old.
+        StepFailed: the source could not be fetched, or is too old.
     """
     tarball, sha256 = debian.fetch(progress, scratch)
     version = _version_of(tarball)
@@ -92,11 +92,11 @@ def _version_of(path: Path) -> str:
     try:
         text = _version_file(path)
     except (OSError, tarfile.TarError, EOFError) as error:
-        said = str(error).partition("\n")[0].rstrip(":")
-        raise StepFailed(f"{path} is neither a source tree nor a tarball of PJSIP: {said}") from error
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise StepFailed(f"{path} is neither a source tree nor a tarball of PJSIP: {reason}") from error
     parts = dict(re.findall(r"^export PJ_VERSION_(MAJOR|MINOR|REV)\s*:=\s*(\d+)", text, re.MULTILINE))
     if not {"MAJOR", "MINOR"} <= parts.keys():
-        raise StepFailed(f"{path}: version.mak names no version of PJSIP")
+        raise StepFailed(f"{path}: version.mak does not have a version of PJSIP")
     numbers = [parts[name] for name in ("MAJOR", "MINOR", "REV") if name in parts]
     version = ".".join(numbers)
     if tuple(map(int, numbers)) < OLDEST:
@@ -111,7 +111,7 @@ def _version_file(path: Path) -> str:
         for member in archive:
             if re.fullmatch(r"[^/]+/version\.mak", member.name) and (file := archive.extractfile(member)):
                 return file.read().decode()
-    raise FileNotFoundError("it holds no version.mak")
+    raise FileNotFoundError("it has no version.mak")
 
 
 def _sha256_of(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""What sipbridge needs of the system, and how it gets there.
+"""The system packages that sipbridge needs, and their installation.
 
-What counts is whether a thing works, not which package it came from: nothing is installed where nothing is missing.
+A package counts as installed if what it provides works, wherever that is from. If nothing is missing, apt does not run.
 """
 
 # ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
@@ -22,7 +22,7 @@ APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Ti
 
 
 class Need(NamedTuple):
-    """One thing that must be there: in words, as Debian's package, and whether it is."""
+    """A requirement: its name, its Debian package, and a function that checks it."""
 
     what: str
     package: str
@@ -71,17 +71,17 @@ SOURCE_NEEDS = (
 
 
 def install_missing(progress: Progress, needs: Iterable[Need]) -> None:
-    """Install what is missing of that with apt; on a system without apt say what is missing.
+    """Install the missing packages with apt.
 
     Raises:
-        StepFailed: something is missing and could not be installed.
+        StepFailed: a package is missing and could not be installed, or the system has no apt.
     """
     wanted = (*needs, *([] if cache.source_known() else SOURCE_NEEDS))
     missing = _missing(wanted)
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        raise StepFailed(f"this system has no apt; install these and run it again:\n{_listed(missing)}")
+        raise StepFailed(f"this system has no apt; install these packages and run it again:\n{_listed(missing)}")
     _install(progress, [need.package for need in missing])
     if missing := _missing(wanted):
         raise StepFailed(f"still missing for {sys.executable} after installing packages:\n{_listed(missing)}")
@@ -100,7 +100,7 @@ def _install(progress: Progress, packages: list[str]) -> None:
     progress.say(f"  installing system packages: {' '.join(packages)}")
     install = [*sudo, *APT, "install", "--no-install-recommends", *packages]
     try:
-        # The machine's own index usually does; a fresh machine has none, and an old one names files that are gone.
+        # The machine's index of packages is usually good enough. A fresh machine has none, and an old one is outdated.
         progress.run("system packages", install)
     except StepFailed:
         progress.run("system packages: index", [*sudo, *APT, "update"])
@@ -110,7 +110,7 @@ def _install(progress: Progress, packages: list[str]) -> None:
 def _sudo(packages: list[str]) -> list[str]:
     if os.geteuid() == 0:
         return []
-    # Asks for the password here, where the user can see it; what follows runs in the background.
+    # sudo asks for the password here, where the user sees it; later commands run in the background.
     if shutil.which("sudo") is None or subprocess.run(["sudo", "-v"], check=False).returncode:
         raise StepFailed(f"system packages are missing. As root, run: apt-get install {' '.join(packages)}")
     return ["sudo", "-n"]

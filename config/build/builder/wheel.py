@@ -12,14 +12,14 @@ DISTRIBUTION = "sipbridge_pjsip"
 
 
 def write(directory: Path, files: tuple[Path, ...], licence: Path, parts: dict[str, str], key: str) -> Path:
-    """Write the wheel of `files` into `directory`; return its path.
+    """Write a wheel with `files` into `directory`; return its path.
 
     Args:
-        directory: exists.
+        directory: must exist.
         files: the modules of the package, all in one directory, whose name is the package's.
-        licence: PJSIP's.
-        parts: what it was made of, kept in the wheel for those who ask later.
-        key: makes the version unique, so that pip sees a new build as another version.
+        licence: the file of PJSIP's licence.
+        parts: the inputs of the build, which the wheel contains as build.json.
+        key: the key of the build; it makes the version unique, so that pip replaces an older build.
     """
     version = f"{parts['pjsip']}+k{key[:12]}"
     python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -40,7 +40,7 @@ def write(directory: Path, files: tuple[Path, ...], licence: Path, parts: dict[s
     path = directory / f"{DISTRIBUTION}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():
-            entry = zipfile.ZipInfo(name)  # the epoch of zip: equal builds give equal files
+            entry = zipfile.ZipInfo(name)  # with a fixed time, so that equal builds make equal files
             entry.external_attr = 0o100644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
