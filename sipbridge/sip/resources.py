@@ -19,8 +19,8 @@ LEGS_PER_CALL = 3
 NO_SLOTS = "legs whose peers do not respond hold the slots of new ones"
 _SHORTAGES = {
     pj.Available: None,
-    pj.RoomNoPorts: "no two ports of sip.rtp_ports are free",
-    pj.RoomNoDescriptors: "the remaining file descriptors are reserved for calls in progress",
+    pj.NoPorts: "no two ports of sip.rtp_ports are free",
+    pj.NoDescriptors: "the remaining file descriptors are reserved for calls in progress",
 }
 _WARNING_SECONDS = 10.0
 
@@ -53,7 +53,7 @@ class MediaResources:
             raise DialFailed(SipStatus.SERVICE_UNAVAILABLE, shortage)
 
     def _shortage_for_leg(self, account: int, descriptor_limit: int) -> str | None:
-        return _SHORTAGES[self._native.roomForLeg(account, descriptor_limit)]
+        return _SHORTAGES[self._native.resourcesForLeg(account, descriptor_limit)]
 
     def _log(self, shortage: str | None) -> str | None:
         now = time.monotonic()

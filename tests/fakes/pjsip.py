@@ -200,8 +200,8 @@ class FakePjsip:
     def freeCalls(self) -> int:
         return self.free_calls
 
-    def roomForLeg(self, account: int, firstKept: int) -> int:
-        self.asked_for_room.append((account, firstKept))
+    def resourcesForLeg(self, account: int, reservedFrom: int) -> int:
+        self.asked_for_room.append((account, reservedFrom))
         return self.room
 
     def resolved(self, number: int, targets: Sequence[str]) -> None:

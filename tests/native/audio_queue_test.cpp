@@ -23,7 +23,7 @@ struct Queue {
         return queue.write(bytes.data(), bytes.size());
     }
 
-    /** The first byte of the next frame, -1 for nothing. */
+    /** The first byte of the next frame; -1 if there is none. */
     int read() {
         uint8_t frame[FRAME_BYTES];
         return queue.read(frame) ? frame[0] : -1;
@@ -39,7 +39,7 @@ struct Queue {
 
 }  // namespace
 
-TEST_CASE("audio leaves in the order in which it came, across the end of the ring and its growth") {
+TEST_CASE("audio is played in the order in which it was written, across the end of the ring and its growth") {
     Queue q;
     std::mt19937 random(4733);
     std::vector<uint8_t> sent, left;
@@ -62,7 +62,7 @@ TEST_CASE("audio leaves in the order in which it came, across the end of the rin
     CHECK(q.counters.overruns == 0);
 }
 
-TEST_CASE("the last part of a frame is ended with silence") {
+TEST_CASE("the last part of a frame is filled up with silence") {
     Queue q;
     const std::vector<uint8_t> bytes(2 * FRAME_BYTES + 10, LOUD);
     q.queue.write(bytes.data(), bytes.size());
@@ -88,7 +88,7 @@ TEST_CASE("an empty write changes nothing") {
     CHECK(q.read() == -1);
 }
 
-TEST_CASE("one frame alone waits a turn, for the next of an agent in real time") {
+TEST_CASE("a single frame waits one turn for the next frame of an agent in real time") {
     Queue q;
     q.write(1);
     CHECK(q.read() == -1);
@@ -96,14 +96,14 @@ TEST_CASE("one frame alone waits a turn, for the next of an agent in real time")
     CHECK(q.read() == -1);
 }
 
-TEST_CASE("two frames go out at once") {
+TEST_CASE("two frames are played at once") {
     Queue q;
     q.write(2);
     CHECK(q.read() == LOUD);
     CHECK(q.read() == LOUD);
 }
 
-TEST_CASE("clear drops what is queued, and counts it as gone") {
+TEST_CASE("clear drops the queued audio, and counts it as played") {
     Queue q;
     const long long written = q.write(10);
     q.read();
@@ -111,19 +111,19 @@ TEST_CASE("clear drops what is queued, and counts it as gone") {
     CHECK(q.queue.clear() == written);
     CHECK(q.queue.unheard() == 0);
     CHECK(q.read() == -1);
-    // What comes after it begins like the first audio of all.
+    // Audio after that begins like the first audio.
     q.write(2);
     CHECK(q.read() == LOUD);
 }
 
-TEST_CASE("silence at the end is not waited for") {
+TEST_CASE("silence at the end is not counted as unheard") {
     Queue q;
     q.write(2);
     q.write(5, SILENCE);
     CHECK(q.queue.unheard() == 2 * static_cast<long long>(FRAME_BYTES));
 }
 
-TEST_CASE("a gap in speech is an underrun, the end of speech is none") {
+TEST_CASE("a gap in speech is an underrun, and the end of speech is not") {
     Queue q;
     q.write(2);
     q.readUntilEmpty();  // two turns without audio
@@ -136,7 +136,7 @@ TEST_CASE("a gap in speech is an underrun, the end of speech is none") {
     CHECK(q.counters.underruns == 1);
 }
 
-TEST_CASE("a queue that stands loses frames of silence until three frames are left") {
+TEST_CASE("a standing queue loses frames of silence until three frames are left") {
     Queue q;
     q.write(10, SILENCE);
     for (int turn = 0; turn < 3 * STANDING_TURNS; ++turn) {
@@ -146,7 +146,7 @@ TEST_CASE("a queue that stands loses frames of silence until three frames are le
     CHECK(q.readUntilEmpty() <= static_cast<int>(FRAMES_IN_HAND) + 1);
 }
 
-TEST_CASE("a queue that stands loses no speech") {
+TEST_CASE("a standing queue loses no speech") {
     Queue q;
     q.write(10);
     int read = 0;
@@ -157,13 +157,13 @@ TEST_CASE("a queue that stands loses no speech") {
     CHECK(read + q.readUntilEmpty() == 10 + 3 * STANDING_TURNS);
 }
 
-TEST_CASE("an agent that sends ahead loses nothing, silence included") {
+TEST_CASE("an agent that sends ahead of time loses no audio, not even silence") {
     Queue q;
     q.write(400, SILENCE);
     CHECK(q.readUntilEmpty() == 400);
 }
 
-TEST_CASE("what a caller says is taken whole, and nothing stands for silence") {
+TEST_CASE("the caller's audio is taken as a whole, with silence for frames that are missing") {
     Queue q;
     const std::vector<uint8_t> frame(FRAME_BYTES, LOUD);
     q.queue.hear(frame.data());
@@ -178,7 +178,7 @@ TEST_CASE("what a caller says is taken whole, and nothing stands for silence") {
     CHECK_FALSE(q.queue.take(&heard, &played));
 }
 
-TEST_CASE("of a caller whom the event loop leaves waiting the latest second is kept") {
+TEST_CASE("the latest second of a caller is kept if the event loop is late") {
     Queue q;
     for (int turn = 0; turn < 60; ++turn) {
         const std::vector<uint8_t> frame(FRAME_BYTES, static_cast<uint8_t>(turn));
@@ -193,7 +193,7 @@ TEST_CASE("of a caller whom the event loop leaves waiting the latest second is k
     CHECK(q.counters.overruns == 10);
 }
 
-TEST_CASE("the clock, the event loop and a clear at the same time lose no count") {
+TEST_CASE("the clock, the event loop and a clear at the same time keep the counts right") {
     Queue q;
     std::atomic<bool> running{true};
     std::thread clock([&] {

@@ -20,7 +20,7 @@ string message(const string &body, const string &length) {
 
 string message(const string &body) { return message(body, "Content-Length: " + std::to_string(body.size()) + "\r\n"); }
 
-/** All frames of bytes that come in pieces of this size, until more must come. */
+/** All frames of bytes that are received in pieces of this size. */
 std::vector<Frame> framesOf(const string &bytes, size_t piece) {
     StreamFramer framer;
     std::vector<Frame> frames;
@@ -37,7 +37,7 @@ std::vector<Frame> framesOf(const string &bytes, size_t piece) {
 
 }  // namespace
 
-TEST_CASE("messages come out whole, however the stream is cut") {
+TEST_CASE("messages are returned whole, in whatever pieces the stream arrives") {
     const string one = message("v=0\r\n"), two = message(""), all = one + "\r\n\r\n" + two + one;
     for (size_t piece = 1; piece <= all.size(); ++piece) {
         std::vector<Frame> frames = framesOf(all, piece);
@@ -49,7 +49,7 @@ TEST_CASE("messages come out whole, however the stream is cut") {
     }
 }
 
-TEST_CASE("a length that is no number is refused with 400") {
+TEST_CASE("a Content-Length that is not a number is refused with 400") {
     for (const string length :
          {"Content-Length: -1\r\n", "l: x\r\n", "Content-Length:\r\n", "Content-Length: 0x10\r\n"}) {
         const std::vector<Frame> frames = framesOf(message("", length), 7);
@@ -66,7 +66,7 @@ TEST_CASE("a message that is too long is refused with 513") {
     CHECK(frames[0].status == 513);
 }
 
-TEST_CASE("what is kept of a message without an end is bounded") {
+TEST_CASE("a message without an end takes a limited amount of memory") {
     StreamFramer framer;
     framer.feed(message("", "Content-Length: 0\r\n").substr(0, 200));
     for (int i = 0; i < 1000; ++i) {
@@ -77,7 +77,7 @@ TEST_CASE("what is kept of a message without an end is bounded") {
     FAIL("a head of 65 MB has no end");
 }
 
-TEST_CASE("mutated messages harm neither the framer nor the readers") {
+TEST_CASE("mutated messages do not harm the framer and the readers") {
     std::mt19937 random(4475);
     const string good =
         message("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n");

@@ -37,7 +37,7 @@ void mutate(string *bytes, std::mt19937 *random) {
 
 }  // namespace
 
-TEST_CASE("the audio of an offer is given on, and other media stand in our answer as rejected") {
+TEST_CASE("the audio of an offer is passed on, and our answer rejects the other media") {
     OfferAnswer session(SrtpDisabled, "PCMU PCMA telephone-event ");
     const string given = session.readOffer(HEAD + AUDIO + "m=video 5000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n", 1);
     CHECK(given.find("m=audio 4000") != string::npos);
@@ -46,7 +46,7 @@ TEST_CASE("the audio of an offer is given on, and other media stand in our answe
     CHECK(answer.find("m=audio 6000") < answer.find("m=video 0"));
 }
 
-TEST_CASE("a key is served as it is meant, or not at all") {
+TEST_CASE("a key is served exactly as it is meant, or not at all") {
     const string key = "1 AES_CM_128_HMAC_SHA1_80 inline:" + KEY;
     CHECK(servable({key}).size() == 1);
     CHECK(servable({key, key}).empty());
@@ -59,7 +59,7 @@ TEST_CASE("a key is served as it is meant, or not at all") {
     CHECK(servable({""}).empty());
 }
 
-TEST_CASE("mutated descriptions and keys harm nothing, and what is given on is bounded") {
+TEST_CASE("mutated descriptions and keys do no harm, and the SDP for PJSIP has a limited length") {
     std::mt19937 random(8866);
     const string crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + KEY + "|2^48 WSH=64\r\n";
     for (int round = 0; round < 20000; ++round) {
@@ -80,7 +80,7 @@ TEST_CASE("mutated descriptions and keys harm nothing, and what is given on is b
     }
 }
 
-TEST_CASE("mutated messages are written again for another try, or not at all") {
+TEST_CASE("mutated messages are rewritten for another attempt, or not at all") {
     std::mt19937 random(3261);
     const string good =
         "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"

@@ -1,4 +1,4 @@
-"""The parts of the native layer that know nothing of PJSIP, under AddressSanitizer and UBSan (`*_test.cpp`)."""
+"""The parts of the native layer that include nothing of PJSIP, with AddressSanitizer and UBSan (`*_test.cpp`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.native.pure import NATIVE, pure_sources
+
 HERE = Path(__file__).parent
-NATIVE = HERE.parents[1] / "sipbridge" / "sip" / "native"
-# Nothing of these includes a header of PJSIP: else they do not compile here.
-UNDER_TEST = ("audio_queue", "framing", "sdes", "sdp", "sdp_text", "unreadable")
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"),
@@ -21,7 +20,7 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native")
-    sources = [*(NATIVE / f"{name}.cpp" for name in UNDER_TEST), *sorted(HERE.glob("*.cpp"))]
+    sources = [*pure_sources(), *sorted(HERE.glob("*.cpp"))]
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.parent.name}-{source.stem}.o"
@@ -46,3 +45,8 @@ def _run(*command: str | Path) -> str:
 def test_the_native_layer_passes_its_own_tests(program: Path, source: str) -> None:
     said = _run(program, "--no-skipped-summary", f"--source-file=*{source}")
     assert " 0 passed" not in said.splitlines()[-3], said
+
+
+def test_the_code_that_reads_messages_and_packets_includes_nothing_of_pjsip() -> None:
+    readers = {"framing", "unreadable", "sdp", "sdes", "dtmf_event", "dtmf_presses", "rtp_origin", "audio_queue"}
+    assert readers <= {source.stem for source in pure_sources()}

@@ -43,8 +43,8 @@ def test_calls_in_progress_may_use_descriptors_that_new_calls_may_not(
 @pytest.mark.parametrize(
     ("room", "shortage"),
     [
-        (pj.RoomNoPorts, NO_PORTS),
-        (pj.RoomNoDescriptors, "the remaining file descriptors are reserved for calls in progress"),
+        (pj.NoPorts, NO_PORTS),
+        (pj.NoDescriptors, "the remaining file descriptors are reserved for calls in progress"),
     ],
 )
 def test_a_leg_without_resources_fails_with_503(
@@ -61,7 +61,7 @@ def test_a_leg_without_resources_fails_with_503(
 def test_a_shortage_is_logged_once_in_10_seconds(
     resources: MediaResources, pjsip: FakePjsip, caplog: pytest.LogCaptureFixture, free_calls: int, shortage: str
 ) -> None:
-    pjsip.free_calls, pjsip.room = free_calls, pj.RoomNoPorts
+    pjsip.free_calls, pjsip.room = free_calls, pj.NoPorts
     for _ in range(100):
         resources.shortage()
     assert [(record.getMessage(), getattr(record, "event", "")) for record in caplog.records] == [

@@ -164,7 +164,7 @@ async def test_a_call_that_was_not_admitted_is_hung_up(world: World) -> None:
 
 async def test_no_call_is_admitted_during_a_shortage(world: World) -> None:
     assert (await world.agent.measure_lag())[1] is None
-    world.pjsip.room = pj.RoomNoPorts
+    world.pjsip.room = pj.NoPorts
     request = await world.request(FakeRequest(INVITE))
     assert request.status == 503
     lag_seconds, shortage = await world.agent.measure_lag()
@@ -218,7 +218,7 @@ async def test_an_invite_that_cannot_be_sent_fails_with_503(world: World) -> Non
 
 
 async def test_a_leg_without_resources_is_not_dialled(world: World) -> None:
-    world.pjsip.room = pj.RoomNoPorts
+    world.pjsip.room = pj.NoPorts
     with pytest.raises(DialFailed, match="no two ports"):
         await world.agent.dial("sip:agent@example.com", TARGET, {}, "")
     assert world.pjsip.sent == []

@@ -166,7 +166,7 @@ def test_a_message_without_a_usable_length_is_rejected_and_its_connection_closed
         line.come_back(line_of(streams, kind).socket)
         assert line.reinvite(offer(9)).status == 200
         assert line.bye() == 200
-    reason = "closed: where its next message begins cannot be known"
+    reason = "closed: the start of its next message could not be found"
     wait_for(lambda: reason in streams.log(), "the log line")
 
 

@@ -52,7 +52,8 @@ bool AudioQueue::read(uint8_t *frame) {
         depthTurns_ = 0;
         return false;
     }
-    // An agent that speaks in real time is a little early or late with each frame: one of them is kept in hand.
+    // The frames of an agent that speaks in real time arrive with jitter, so playing begins with two frames in the
+    // queue.
     if (!flowing_ && !waited_ && size_ < 2 * FRAME_BYTES) {
         waited_ = true;
         return false;
@@ -94,8 +95,9 @@ bool AudioQueue::take(std::string *heard, long long *played) {
 }
 
 /**
- * An agent that speaks in real time, stalls and catches up leaves a queue that stands from then on, and delays all
- * it says. Such a queue neither grows nor shrinks; that of an agent that speaks ahead of time does.
+ * Detect a standing queue. An agent that speaks in real time, stalls and catches up leaves frames in the queue, which
+ * delay everything it says from then on. The depth of such a queue stays the same; the queue of an agent that sends
+ * ahead of time grows or shrinks.
  */
 void AudioQueue::noteDepth() {
     const size_t frames = size_ / FRAME_BYTES;

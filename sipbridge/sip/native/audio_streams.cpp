@@ -33,7 +33,7 @@ void notifyTurn() {
             return;
     }
     const uint64_t one = 1;
-    // A counter that is full was not read for ages: it is readable, which is all it is for.
+    // This fails only if the counter is at its maximum, and then the descriptor is readable already.
     if (::write(turnDescriptor, &one, sizeof(one)) < 0)
         return;
 }
@@ -50,7 +50,7 @@ std::vector<AudioTurn> takeAudio() {
         turns = 0;
     std::vector<std::pair<int, std::shared_ptr<AudioQueue>>> open;
     {
-        // Not held for the whole pass: the clock needs it too.
+        // Released before the queues are read, because the clock needs this lock too.
         std::lock_guard<std::mutex> lock(streamsMutex);
         open.assign(streams.begin(), streams.end());
     }

@@ -1,6 +1,6 @@
 /*
- * The audio streams of WebSocket agents, by number: what the event loop writes and takes, and what the media clock reads.
- * These functions may be called from any thread.
+ * The audio streams of WebSocket agents, by number. The event loop writes and takes audio, and the media clock reads
+ * and fills the queues. Every function may be called from any thread.
  */
 #ifndef SIPBRIDGE_AUDIO_STREAMS_HPP
 #define SIPBRIDGE_AUDIO_STREAMS_HPP
@@ -13,37 +13,41 @@
 
 namespace sipbridge {
 
-/** What a stream has for the event loop. In Python a tuple of these, in this order. */
+/** The audio of one stream for the event loop. In Python a tuple of these fields, in this order. */
 struct AudioTurn {
     int stream;
-    std::string heard;   // from the caller, a multiple of 160 bytes
-    long long played;    // of all bytes written, those that have left or were cleared
+    std::string heard;  // from the caller, a multiple of 160 bytes
+    long long played;   // the bytes written that have been played or cleared
 };
 
-/** What went wrong with audio since the start. In Python a tuple of these, in this order. */
+/** The faults of audio since the start, counted. In Python a tuple of these fields, in this order. */
 struct AudioCounts {
-    long long underruns;  // a queue that ran dry in the middle of speech
-    long long
-        overruns;  // writes that were dropped in part or whole, and 20 ms of a caller that the event loop did not take in time
-    long long late;  // turns of the clock, and 20 ms frames of callers, that were over 20 ms late
-    long long stray;  // RTP packets that came from elsewhere than the far end (origin.hpp)
+    // Queues that ran dry in the middle of speech.
+    long long underruns;
+    // Writes that were dropped in part or as a whole, and 20 ms frames of callers that the event loop did not take in
+    // time.
+    long long overruns;
+    // Turns of the clock, and 20 ms frames of callers, that were over 20 ms late.
+    long long late;
+    // RTP packets that did not come from the far end (origin.hpp).
+    long long stray;
 };
 
 /** A file descriptor that is readable when a turn of the clock has left something for takeAudio(). */
 int audioDescriptor();
-/** Take what all streams have heard since the last time. */
+/** Take the audio that all streams have received since the last time. */
 std::vector<AudioTurn> takeAudio();
 AudioCounts audioCounts();
 
-/** Open a stream that queues at most so many bytes; returns its number. */
+/** Open a stream that queues at most `maxBytes`; return its number. */
 int audioOpen(int maxBytes);
-/** Queue audio for the caller; returns how many bytes were ever queued. What is over the limit is dropped. */
+/** Queue audio for the caller; return the bytes queued since the beginning. Audio over the limit is dropped. */
 long long audioWrite(int stream, const std::string &audio);
-/** Drop what is queued; returns how many bytes have left or were cleared. */
+/** Drop the queued audio; return the bytes that have been played or cleared since the beginning. */
 long long audioClear(int stream);
-/** How many more bytes must leave until all that can be heard has left. */
+/** Return how many more bytes must be played until all audible audio has been. */
 long long audioUnheard(int stream);
-/** Forget a stream; its port plays silence from now on. */
+/** Close a stream; its port plays silence from now on. */
 void audioClose(int stream);
 
 #ifndef SWIG
@@ -51,7 +55,7 @@ void audioClose(int stream);
 std::shared_ptr<AudioQueue> audioQueue(int stream);
 /** The counters of all queues; the media clock adds its own late turns. */
 AudioCounters &audioCounters();
-/** Wake the event loop, if there is a stream: a turn of the clock is over. */
+/** Wake the event loop after a turn of the clock, if there is a stream. */
 void notifyTurn();
 #endif
 

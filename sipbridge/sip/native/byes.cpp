@@ -1,19 +1,16 @@
 #include "byes.hpp"
 #include "gate.hpp"
+#include "modules.hpp"
 
 #include <map>
 
-#define THIS_FILE "byes.cpp"
-
 namespace sipbridge {
-
-using pj::Error;
-using std::string;
 
 namespace {
 
 const long LATE_MILLISECONDS = 100;
-// One BYE takes a copy of its packet; with more than this the writer hangs, and waiting longer helps none of them.
+// A held BYE is a copy of its packet. More than this many mean that the journal's writer hangs; further ones are not
+// held.
 const size_t MOST = 256;
 
 struct Held {
@@ -31,11 +28,11 @@ bool isSame(const pjsip_rx_data *one, const pjsip_rx_data *other) {
            pj_strcmp(&one->msg_info.from->tag, &other->msg_info.from->tag) == 0;
 }
 
-/** The call of a caller that this BYE ends; PJSUA_INVALID_ID if it ends none. */
+/** The caller's call that this BYE ends; PJSUA_INVALID_ID if it ends none. */
 pjsua_call_id callerOf(const pjsip_rx_data *bye) {
     pjsip_dialog *dialog =
         pjsip_ua_find_dialog(&bye->msg_info.cid->id, &bye->msg_info.to->tag, &bye->msg_info.from->tag, PJ_FALSE);
-    // PJSIP rejects one that is out of order (RFC 3261, 12.2.2).
+    // PJSIP rejects a BYE that is out of order (RFC 3261, 12.2.2).
     if (!dialog || bye->msg_info.cseq->cseq <= dialog->remote.cseq)
         return PJSUA_INVALID_ID;
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
@@ -50,7 +47,7 @@ pj_bool_t onRxBye(pjsip_rx_data *rdata) {
         return PJ_FALSE;
     for (const auto &each : held)
         if (isSame(each.second.request, rdata))
-            return PJ_TRUE;  // sent again, as it was not answered yet
+            return PJ_TRUE;  // a retransmission: the first one has no response yet
     const pjsua_call_id call = callerOf(rdata);
     if (call == PJSUA_INVALID_ID || !asksToHold(call, lastBye + 1))
         return PJ_FALSE;
@@ -64,18 +61,11 @@ pj_bool_t onRxBye(pjsip_rx_data *rdata) {
     return PJ_TRUE;
 }
 
-pjsip_module makeModule() {
-    pjsip_module module;
-    pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-byes"));
-    module.id = -1;
-    // After the transaction layer, which absorbs what is sent again, and before the dialogs, which answer.
-    module.priority = PJSIP_MOD_PRIORITY_UA_PROXY_LAYER - 1;
+pjsip_module byeModule = [] {
+    pjsip_module module = moduleOf("mod-sipbridge-byes", BYES_PRIORITY);
     module.on_rx_request = &onRxBye;
     return module;
-}
-
-pjsip_module byeModule = makeModule();
+}();
 
 void pass(pjsip_rx_data *bye) {
     pjsip_process_rdata_param onwards;
@@ -92,7 +82,7 @@ void pass(pjsip_rx_data *bye) {
 }  // namespace
 
 void holdByes() {
-    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &byeModule));
+    registerModule(&byeModule);
     holding = true;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Callers' BYEs, held for a moment: a note that the call is over is written before the BYE is answered. So a crash right
- * after the answer leaves no call that looks as if it still stood.
+ * Callers' BYEs, held until the journal has the end of the call. So after a crash that follows the response to a BYE,
+ * no ended call looks like one in progress. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_BYES_HPP
 #define SIPBRIDGE_BYES_HPP
@@ -9,13 +9,13 @@
 
 namespace sipbridge {
 
-/** Ask RequestGate::onBye about each BYE of a caller from now on; once, after RequestGate::open. */
+/** From now on ask RequestGate::onBye about each BYE of a caller. Call it once, after RequestGate::open. */
 void holdByes() PJSUA2_THROW(pj::Error);
-/** Let PJSIP have a BYE that was held; nothing if it had it already. */
+/** Pass a held BYE to PJSIP; do nothing if PJSIP has it already. */
 void passBye(int ticket);
-/** Let it have those that were held for too long: a disk that hangs keeps no caller. */
+/** Pass the BYEs to PJSIP that were held for too long, because a disk may hang. */
 void passLateByes();
-/** Let it have all of them, and hold no more; before Endpoint::libDestroy. */
+/** Pass all held BYEs to PJSIP and hold no more. Call it before Endpoint::libDestroy. */
 void stopHoldingByes();
 
 }  // namespace sipbridge

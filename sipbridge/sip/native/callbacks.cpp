@@ -17,7 +17,7 @@ namespace sipbridge {
 
 namespace {
 
-/** PJSUA would look for an account by the user part. All accounts but the default one are for calls of ours. */
+/** Use the default account; all others are for our own calls. PJSUA would look for an account by the user part. */
 void onAccountForIncoming(const pjsip_rx_data *, pjsua_acc_id *account) { *account = pjsua_acc_get_default(); }
 
 void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata) {
@@ -27,13 +27,13 @@ void onIncomingCall(pjsua_acc_id account, pjsua_call_id id, pjsip_rx_data *rdata
     cameFrom(pjsua_var.calls[id].inv->dlg, rdata);
     stayOnConnection(pjsua_var.calls[id].inv->dlg, rdata->tp_info.transport);
     keepNewOffer(pjsua_var.calls[id].inv->dlg);
-    // With no offer PJSUA opens no audio before the answer, and by then there may be no port left.
+    // Without an offer, PJSUA opens the audio with our answer, and by then there may be no free port.
     if (!pjsua_var.calls[id].inv->neg)
         reservePorts(id, account);
     push(EventIncoming, id, lastTicket());
 }
 
-/** The BYE that ended the call, as it came. */
+/** The BYE that ended the call, as it was received; empty if no BYE did. */
 std::string byeMessage(const pjsip_event *event) {
     if (!event || event->type != PJSIP_EVENT_TSX_STATE || event->body.tsx_state.type != PJSIP_EVENT_RX_MSG)
         return "";
@@ -50,11 +50,11 @@ void onRejectedIncomingCall(const pjsua_on_rejected_incoming_call_param *param) 
 
 void onCallState(pjsua_call_id id, pjsip_event *event) {
     const pjsua_call &call = pjsua_var.calls[id];
-    // Before the ACK goes out.
+    // This callback comes before the ACK is sent.
     if (call.inv && call.inv->role == PJSIP_ROLE_UAC && call.inv->invite_tsx && event->type == PJSIP_EVENT_TSX_STATE &&
         event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
         stayOnConnection(call.inv->dlg, call.inv->invite_tsx->transport);
-    // PJSUA reports a call that we hang up as disconnected at once, and no more after that.
+    // PJSUA reports a call that we hang up as disconnected at once, and reports nothing after that.
     if (call.hanging_up || (call.inv && call.inv->state == PJSIP_INV_STATE_DISCONNECTED))
         portsReleased(id);
     if (call.hanging_up) {
@@ -75,10 +75,13 @@ void onCallMediaState(pjsua_call_id id) {
     push(EventMedia, id, 0);
 }
 
-/** By default PJSUA would call whatever a REFER names; decideRefer has answered those that are ours to judge. */
+/** Reject any REFER that decideRefer has not responded to. By default, PJSUA would call the URI of a REFER. */
 void onTransferRequest(pjsua_call_id, const pj_str_t *, pjsip_status_code *code) { *code = PJSIP_SC_FORBIDDEN; }
 
-/** Never called: dtmf.cpp takes all that PJSIP would call it for. PJSUA looks for it when it makes a stream. */
+/**
+ * Never called, because dtmf.cpp reads all DTMF digits first. PJSUA gives streams a callback for digits only if the
+ * application has this one.
+ */
 void onDtmf(pjsua_call_id, const pjsua_dtmf_event *) {}
 
 }  // namespace
@@ -97,7 +100,7 @@ void installCallbacks() {
     cb->on_call_transfer_status = NULL;
     cb->on_dtmf_event = &onDtmf;
     cb->on_stream_destroyed = &onStreamDestroyed;
-    // Not used here. The last two run on PJMEDIA's threads, which must never wait for Python.
+    // Not used. pjsua2 would run the last two on PJMEDIA's threads, which must never wait for Python.
     cb->on_call_sdp_created = NULL;
     cb->on_stream_precreate = NULL;
     cb->on_stream_created2 = NULL;
@@ -112,7 +115,7 @@ void installCallbacks() {
     cb->on_call_media_event = NULL;
 }
 
-// PJSIP's own C calls this (patches/).
+// PJSIP calls this (patches/0011).
 extern "C" pj_bool_t sipbridgeSessionGoesOn(pjsip_dialog *dialog) {
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
     return session && session->state < PJSIP_INV_STATE_DISCONNECTED;

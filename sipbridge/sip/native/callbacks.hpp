@@ -1,5 +1,5 @@
 /*
- * PJSUA's callbacks for calls. Everything here belongs to the SIP thread.
+ * PJSUA's callbacks for calls. They run on the SIP thread.
  */
 #ifndef SIPBRIDGE_CALLBACKS_HPP
 #define SIPBRIDGE_CALLBACKS_HPP
@@ -10,10 +10,11 @@
 namespace sipbridge {
 
 /**
- * Take PJSUA's callbacks for calls away from pjsua2, and queue them for pollEvents; once, after Endpoint::libInit.
+ * Replace pjsua2's callbacks for calls by functions that queue events for pollEvents. Call it once, after
+ * Endpoint::libInit.
  *
- * pjsua2 copies the whole message and the SDP as text for every callback and takes the GIL for each. Here a call costs
- * Python one look at a list.
+ * For each callback, pjsua2 takes the GIL and copies the whole message and the SDP as text. Here Python reads one list
+ * of events per poll.
  */
 void installCallbacks();
 

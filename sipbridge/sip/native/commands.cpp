@@ -17,17 +17,17 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
 void callAnswer(int call, int status, const Headers &headers) {
     MessageData message(headers);
-    // Only these make PJSUA open audio.
+    // Only these responses make PJSUA open the audio.
     if (status == PJSIP_SC_PROGRESS || status / 100 == 2)
         handOverPorts(call);
     const pj_status_t sent = pjsua_call_answer2(call, NULL, static_cast<unsigned>(status), NULL, &message.data);
-    // PJSUA itself rejects an INVITE whose audio it cannot open: that end comes as an event, with its status.
+    // PJSUA itself rejects an INVITE whose audio it cannot open. An event reports that, with the status.
     const pjsip_inv_session *session = pjsua_var.calls[call].inv;
     if (session && session->state != PJSIP_INV_STATE_DISCONNECTED)
         PJSUA2_CHECK_EXPR(sent);
@@ -53,7 +53,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
     pjsua_call_id call = PJSUA_INVALID_ID;
     PJSUA2_CHECK_EXPR(pjsua_call_make_call(account, &remote, NULL, NULL, &message.data, &call));
     chosen.keepFor(call);
-    // None where the INVITE could not even be sent.
+    // There is no session if the INVITE could not be sent.
     if (const pjsip_inv_session *session = pjsua_var.calls[call].inv) {
         wentTo(session->dlg, sources);
         if (!username.empty())
@@ -74,7 +74,7 @@ void callDigit(int call, int digit) {
     const pj_status_t status = pjsua_call_send_dtmf(call, &param);
     if (status == PJ_ETOOMANY)
         noteDigitDropped(call, "the queue to the far end is full");
-    // PJ_EINVALIDOP: there is no audio, and so nothing agreed for events.
+    // PJ_EINVALIDOP: the call has no audio, so there is no payload type for events.
     if (status != PJMEDIA_RTP_EREMNORFC2833 && status != PJ_EINVALIDOP)
         return;
     param.method = PJSUA_DTMF_METHOD_SIP_INFO;
@@ -114,7 +114,7 @@ int callPackets(int call) {
     if (slot.audio_idx < 0)
         return -1;
     const pjsua_call_media &media = slot.media[slot.audio_idx];
-    // A far end that holds by sendonly may play music, and need not.
+    // A far end that holds the call with sendonly may send music, but need not.
     if (media.dir != PJMEDIA_DIR_ENCODING_DECODING || !media.strm.a.stream)
         return -1;
     pjmedia_rtcp_stat statistics;

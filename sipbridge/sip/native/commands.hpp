@@ -1,5 +1,5 @@
 /*
- * The commands on calls. Everything here belongs to the SIP thread.
+ * The commands on calls. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_COMMANDS_HPP
 #define SIPBRIDGE_COMMANDS_HPP
@@ -14,39 +14,42 @@
 
 namespace sipbridge {
 
-/** Answer an incoming call. Like all below it refuses, with pj::Error, a header that would break its line. */
+/** Respond to an INVITE. Like all functions below, it refuses a header that contains a line break, with pj::Error. */
 void callAnswer(int call, int status, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
- * End a call whatever its state; status is for one that is not answered yet. An INVITE of ours that nothing was heard of
- * can have no CANCEL yet (RFC 3261, 9.1). Where still nothing is heard two seconds later it is given up: PJSIP would send
- * it for half a minute, and the call keep its place.
+ * End a call in any state; `status` is for a call that has not been answered. Our INVITE cannot be cancelled before its
+ * first response (RFC 3261, 9.1). If none comes within two seconds, the INVITE is given up: PJSIP would resend it for
+ * half a minute, and the call would keep its slot.
  */
 void callHangup(int call, int status, const std::string &reason, const Headers &headers) PJSUA2_THROW(pj::Error);
 /**
- * Send an INVITE to a target, as resolved() has them; returns the call. `sources` may speak for its far end (wentTo).
- * With a username its dialog answers challenges (useCredentials).
+ * Send an INVITE to a target in the form that resolved() takes; return the call. Messages from `sources` are accepted
+ * as the far end's (wentTo). With a username, the dialog responds to challenges (useCredentials).
  */
 int callDial(int account, const std::string &uri, const std::string &target, const std::vector<std::string> &sources,
              const std::string &localUri, const Headers &headers, const std::string &username,
              const std::string &password) PJSUA2_THROW(pj::Error);
 
-/** Send a DTMF digit: by RFC 4733 if the far end has telephone-event, else by INFO. PJMEDIA queues 32; more are dropped. */
+/**
+ * Send a DTMF digit: as an RFC 4733 event if the far end supports telephone-event, else by INFO. PJMEDIA queues 32
+ * digits; further ones are dropped.
+ */
 void callDigit(int call, int digit) PJSUA2_THROW(pj::Error);
 /**
- * The conference slot of the call's audio, -1 where it has none. To be asked each time: PJMEDIA gives a slot to the next
- * call as soon as it is free, so that one which was kept, even in an event, may belong to another call.
+ * The conference slot of the call's audio; -1 if it has none. Do not keep the number: PJMEDIA gives a free slot to the
+ * next call at once, so a number that was kept, even in an event, may be the slot of another call.
  */
 int callAudio(int call);
 /**
- * Bytes of what has come by UDP and waits to be read, at the fullest of the SIP sockets: as the kernel counts it, with
- * its own overhead, some 2,300 a message. 0 where it does not tell (before Linux 4.12).
+ * The received bytes that wait in the fullest UDP socket for SIP, as the kernel counts them: with its own overhead,
+ * about 2,300 per message. 0 if the kernel does not report it (before Linux 4.12).
  */
 int bytesWaiting();
-/** How many more calls PJSUA has room for; one that ends may keep its place for some seconds. */
+/** The number of further calls that PJSUA has slots for. A call that has ended may keep its slot for some seconds. */
 int freeCalls();
 /** The Call-ID of a call; empty if its dialog has ended. */
 std::string sipCallId(int call);
-/** RTP packets of audio that came so far; -1 while none are due (on hold, or no audio yet). */
+/** The number of RTP packets of audio received so far; -1 while none are expected (on hold, or no audio yet). */
 int callPackets(int call);
 
 }  // namespace sipbridge

@@ -5,6 +5,7 @@
 #include "events.hpp"
 #include "gate.hpp"
 #include "message.hpp"
+#include "modules.hpp"
 
 #include <sys/socket.h>
 
@@ -14,7 +15,7 @@
 #include <memory>
 #include <set>
 
-// In sip_transport_tls.c, by our build; PJSIP has the same for TCP.
+// In sip_transport_tls.c (patches/0031); PJSIP has such a function for TCP only.
 extern "C" pj_sock_t sipbridgeTlsSocket(pjsip_transport *transport);
 
 namespace sipbridge {
@@ -22,15 +23,16 @@ namespace sipbridge {
 namespace {
 
 const size_t MAX_CALLED = 10000;
-// What a message may take to come whole, from its first byte.
+// The time limit of a message, from its first byte to its last.
 const long MESSAGE_SECONDS = PJSIP_TCP_INITIAL_TIMEOUT;
-// The same of one that is too long and has named neither its sender nor its call by then.
+// The time limit of a message that is too long and has neither its sender nor its call in the part received so far.
 const long LOST_SECONDS = 3;
-// What a peer may leave unread: in the kernel, in messages that wait behind that, and in those of all connections.
+// Limits of the data that a peer leaves unread: in the kernel, of messages that wait behind that, and of such messages
+// of all connections.
 const int SEND_BUFFER_BYTES = 256 * 1024;
 const int MAX_UNSENT = 256;
 const int MAX_UNSENT_IN_ALL = 4096;
-// Pings that came together and are answered.
+// The most pings received together that get a response.
 const int MAX_PONGS = 64;
 const char *const NOT_READ = "the peer does not read";
 
@@ -38,20 +40,21 @@ struct Connection {
     StreamFramer framer;
     pj_time_val begun = {0, 0};  // when the unfinished message began
     pjsip_rx_data *rdata = nullptr;
-    int unsent = 0;  // messages that wait for the peer to read
+    int unsent = 0;  // messages that the peer has not read
     bool closing = false;
 };
 
 size_t mostConnections = 0;
-// All, those that we opened too.
+// All connections, including our own.
 std::map<pjsip_transport *, std::shared_ptr<Connection>> connections;
-int unsentInAll = 0;  // of those that are not being closed
-// Of those that others opened: which have sent no message yet, the one longest without a sign of life first, and which
-// have; a source's share in both.
+int unsentInAll = 0;  // of the connections that are not being closed
+// Connections of peers that have sent no message yet, the one longest without a ping first.
 std::list<pjsip_transport *> silent;
-std::set<pjsip_transport *> heard;
+// Connections of peers that have sent a message.
+std::set<pjsip_transport *> proven;
+// The number of both together, by source address.
 std::map<std::string, size_t> shares;
-// Addresses that we have opened a connection to.
+// The addresses that we have connected to.
 std::set<std::string> called;
 
 std::string sourceOf(const pjsip_transport *transport) { return textOf(transport->remote_name.host); }
@@ -68,22 +71,19 @@ int socketOf(pjsip_transport *transport) {
 }
 
 void forget(pjsip_transport *transport) {
-    const size_t before = silent.size() + heard.size();
+    const size_t before = silent.size() + proven.size();
     silent.remove(transport);
-    heard.erase(transport);
-    if (silent.size() + heard.size() == before)
+    proven.erase(transport);
+    if (silent.size() + proven.size() == before)
         return;
     const auto share = shares.find(sourceOf(transport));
     if (share != shares.end() && --share->second == 0)
         shares.erase(share);
 }
 
-/** Close one that is not in use. */
-void drop(pjsip_transport *transport) { pjsip_transport_shutdown(transport); }
-
 /**
- * Close one that calls may stand on, at once, after what is in the kernel. PJSIP alone would keep it open for as long as
- * they need it; so it sees what it would see if the peer had closed, and dialogs release it.
+ * Close a connection at once, even if calls use it; the kernel still sends its data. PJSIP would keep it open as long
+ * as calls use it. After this shutdown PJSIP sees the same as when the peer closes, so that the dialogs release it.
  */
 void hangUp(pjsip_transport *transport, Connection &connection, const std::string &why) {
     if (connection.closing)
@@ -102,7 +102,7 @@ std::shared_ptr<Connection> connectionOf(pjsip_transport *transport) {
     return found;
 }
 
-/** Close the one with the most messages that wait. */
+/** Close the connection with the most messages that its peer has not read. */
 void hangUpWorst() {
     const auto waiting = [](const auto &each) { return each.second->closing ? -1 : each.second->unsent; };
     const auto worst =
@@ -111,7 +111,7 @@ void hangUpWorst() {
     hangUp(worst->first, *worst->second, NOT_READ);
 }
 
-/** Count a message that waits for the peer to read (1), or that waits no longer (-1). */
+/** Count a message that the peer has not read (1), or that it has read now (-1). */
 void countUnsent(pjsip_transport *transport, int change) {
     if (change < 0 && !connections.count(transport))
         return;
@@ -126,12 +126,12 @@ void countUnsent(pjsip_transport *transport, int change) {
         hangUpWorst();
 }
 
-/** Drop the first that has sent no message, of this source or of any; false if there is none. */
-bool makeRoom(const std::string *source) {
+/** Close the first connection without a message, of this source or (null) of any; false if there is none. */
+bool closeSilent(const std::string *source) {
     for (pjsip_transport *each : silent)
         if (!source || sourceOf(each) == *source) {
             forget(each);
-            drop(each);
+            pjsip_transport_shutdown(each);
             return true;
         }
     return false;
@@ -148,10 +148,10 @@ void onOpened(pjsip_transport *transport) {
     }
     const auto share = shares.find(source);
     const bool tooManyOfIt = share != shares.end() && share->second >= mostConnections / 2;
-    const bool tooMany = silent.size() + heard.size() >= mostConnections;
-    if ((!called.count(source) && !admitsConnection(source)) || (tooManyOfIt && !makeRoom(&source)) ||
-        (!tooManyOfIt && tooMany && !makeRoom(nullptr))) {
-        drop(transport);
+    const bool tooMany = silent.size() + proven.size() >= mostConnections;
+    if ((!called.count(source) && !admitsConnection(source)) || (tooManyOfIt && !closeSilent(&source)) ||
+        (!tooManyOfIt && tooMany && !closeSilent(nullptr))) {
+        pjsip_transport_shutdown(transport);
         return;
     }
     ++shares[source];
@@ -175,7 +175,10 @@ void onTransportState(pjsip_transport *transport, pjsip_transport_state state, c
     }
 }
 
-/** Its idle time counts from now: a ping, an ACK or a response makes no transaction whose end would begin it. */
+/**
+ * Let the idle time of a connection begin now. A ping, an ACK or a response makes no transaction, whose end would do
+ * it.
+ */
 void noteSignOfLife(pjsip_transport *transport) {
     pjsip_transport_add_ref(transport);
     pjsip_transport_dec_ref(transport);
@@ -185,10 +188,10 @@ pj_bool_t onMessage(pjsip_rx_data *rdata) {
     pjsip_transport *transport = rdata->tp_info.transport;
     if (!isStream(transport) || transport->dir == PJSIP_TP_DIR_OUTGOING)
         return PJ_FALSE;
-    // Else each further message would keep open what is to be closed.
+    // A further message would keep a connection open that is to be closed.
     if (transport->is_shutdown)
         return PJ_TRUE;
-    if (heard.insert(transport).second)
+    if (proven.insert(transport).second)
         silent.remove(transport);
     noteSignOfLife(transport);
     return PJ_FALSE;
@@ -196,14 +199,14 @@ pj_bool_t onMessage(pjsip_rx_data *rdata) {
 
 void onPongSent(void *token, pjsip_tx_data *, pj_ssize_t) { countUnsent(static_cast<pjsip_transport *>(token), -1); }
 
-/** RFC 5626, 4.4.1. One that does not read is sent no more of them. */
+/** Respond to pings (RFC 5626, 4.4.1), unless the peer leaves our messages unread. */
 void answerPings(pjsip_transport *transport, const Connection &connection, int pings) {
-    // From here on the time of an idle connection, and not that of one that has said nothing.
+    // From now on, PJSIP's time limit is that of an idle connection, not that of one that has sent nothing.
     pj_get_timestamp(&transport->last_recv_ts);
     noteSignOfLife(transport);
-    const auto place = std::find(silent.begin(), silent.end(), transport);
-    if (place != silent.end())
-        silent.splice(silent.end(), silent, place);
+    const auto position = std::find(silent.begin(), silent.end(), transport);
+    if (position != silent.end())
+        silent.splice(silent.end(), silent, position);
     if (connection.unsent)
         return;
     std::string pongs;
@@ -219,25 +222,18 @@ void answerPings(pjsip_transport *transport, const Connection &connection, int p
         countUnsent(transport, 1);
 }
 
-pjsip_module makeModule() {
-    pjsip_module module;
-    pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-connections"));
-    module.id = -1;
-    // Before any other looks at the message.
-    module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER - 2;
+pjsip_module connectionsModule = [] {
+    pjsip_module module = moduleOf("mod-sipbridge-connections", CONNECTIONS_PRIORITY);
     module.on_rx_request = &onMessage;
     module.on_rx_response = &onMessage;
     return module;
-}
-
-pjsip_module connectionsModule = makeModule();
+}();
 
 }  // namespace
 
 void receiveFromConnection(pjsip_rx_data *rdata, const std::string &bytes) {
     pjsip_transport *transport = rdata->tp_info.transport;
-    // Held: a message may end the transport.
+    // A copy of the pointer, because a message may end the transport.
     const std::shared_ptr<Connection> connection = connectionOf(transport);
     if (connection->closing)
         return;
@@ -251,10 +247,10 @@ void receiveFromConnection(pjsip_rx_data *rdata, const std::string &bytes) {
         if (frame.kind == FramePing)
             ++pings;
         else if (frame.kind == FrameEnd)
-            hangUp(transport, *connection, "where its next message begins cannot be known");
+            hangUp(transport, *connection, "the start of its next message could not be found");
         else
             processFrame(rdata, frame);
-        // Else the next message could not begin before this one should have ended.
+        // The time of the next message begins with its own first byte.
         connection->begun.sec = 0;
     }
     if (pings && !connection->closing && !transport->is_shutdown)
@@ -266,13 +262,13 @@ void receiveFromConnection(pjsip_rx_data *rdata, const std::string &bytes) {
 }
 
 void closeUnfinished() {
-    static pj_time_val looked = {0, 0};
+    static pj_time_val checked = {0, 0};
     pj_time_val now;
     pj_gettickcount(&now);
-    if (now.sec == looked.sec)
+    if (now.sec == checked.sec)
         return;
-    looked = now;
-    // A copy: what is processed may end others.
+    checked = now;
+    // A copy, because a message that is processed here may end other connections.
     const auto all = connections;
     for (const auto &each : all) {
         Connection &connection = *each.second;
@@ -289,15 +285,15 @@ void closeUnfinished() {
 void watchConnections(int most) {
     mostConnections = static_cast<size_t>(most);
     pjsua_var.ua_cfg.cb.on_transport_state = &onTransportState;
-    pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &connectionsModule);
+    registerModule(&connectionsModule);
     watchIncoming();
 }
 
-int openConnections() { return static_cast<int>(silent.size() + heard.size()); }
+int openConnections() { return static_cast<int>(silent.size() + proven.size()); }
 
 }  // namespace sipbridge
 
-// PJSIP's own C calls this (patches/).
+// PJSIP calls this (patches/0030).
 extern "C" void sipbridgeCountUnsent(pjsip_transport *transport, int change) {
     if (sipbridge::isStream(transport))
         sipbridge::countUnsent(transport, change);

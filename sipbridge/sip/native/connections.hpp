@@ -1,6 +1,6 @@
 /*
- * TCP and TLS connections: what comes over them, and of those that others open to us who may, how many, and when they have
- * to go. Everything here belongs to the SIP thread.
+ * TCP and TLS connections: the bytes that they receive, and the limits of connections to us. Call these on the SIP
+ * thread.
  */
 #ifndef SIPBRIDGE_CONNECTIONS_HPP
 #define SIPBRIDGE_CONNECTIONS_HPP
@@ -11,19 +11,21 @@
 namespace sipbridge {
 
 /**
- * Watch connections, `most` at once, half of them from one address; once, after Endpoint::libInit. Each is shown to
- * RequestGate::onConnection when it comes, unless we have called its address ourselves: a SIP agent may call back.
+ * From now on watch all connections. Peers may have `most` at once, half of them from one address.
+ * RequestGate::onConnection decides about each new one, unless we have connected to its address ourselves, since a SIP
+ * agent may call back. Call it once, after Endpoint::libInit.
  *
- * If there are too many, those go first that have sent no message yet, of them the one longest without a ping. Others are
- * closed when it cannot be known where the next message begins (RFC 3261, 18.3), when a message takes too long to come,
- * and when the peer leaves too much unread. Calls go on: their next request opens a connection, or takes the peer's new one.
+ * At the limit, a connection that has sent no message is closed; of several, the one longest without a ping. Any
+ * connection is closed if the beginning of its next message cannot be found (RFC 3261, 18.3), if a message does not end
+ * in time, or if the peer leaves too much unread. Its calls go on: their next request opens another connection, or uses
+ * a new one of the peer.
  */
-void watchConnections(int most);
-/** Take bytes that have come over a connection: process the messages that they complete, answer pings. */
+void watchConnections(int most) PJSUA2_THROW(pj::Error);
+/** Process received bytes: pass on the messages that they complete, and respond to pings. */
 void receiveFromConnection(pjsip_rx_data *rdata, const std::string &bytes);
-/** Close connections whose message has taken too long. At each turn of the poll. */
+/** Close connections whose message has not ended in time. Each poll calls it. */
 void closeUnfinished();
-/** How many there are. */
+/** The number of connections that peers have opened. */
 int openConnections();
 
 }  // namespace sipbridge

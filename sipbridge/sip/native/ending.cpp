@@ -7,7 +7,7 @@ namespace sipbridge {
 
 namespace {
 
-// Sums of AudioUse, by PJSUA's slot; only the SIP thread looks.
+// Sums of AudioUse, by PJSUA's slot; only the SIP thread reads and writes them.
 int uses[PJSUA_MAX_CALLS];
 
 bool isAudio(const pjmedia_sdp_media *line) { return pj_stricmp2(&line->desc.media, "audio") == 0 && line->desc.port; }
@@ -25,14 +25,14 @@ bool endedByPeer(const pjsip_inv_session *session, const pjsip_event *event) {
             return message->line.req.method.id == PJSIP_BYE_METHOD;
         return ofInvite && session->role == PJSIP_ROLE_UAC;
     }
-    // A CANCEL has PJSIP send 487 (RFC 3261, 9.2), and that ends the session; nothing else of ours does so with 487.
+    // After a CANCEL, PJSIP sends 487, which ends the session (RFC 3261, 9.2). We send 487 for no other reason.
     return ofInvite && session->role == PJSIP_ROLE_UAS && change.type == PJSIP_EVENT_TX_MSG &&
            change.tsx->status_code == PJSIP_SC_REQUEST_TERMINATED;
 }
 
 bool isUsable(const pjsip_inv_session *session) {
     const pjmedia_sdp_session *local = nullptr, *remote = nullptr;
-    // An ACK without the answer that it owes (RFC 3261, 13.2.1) leaves no active description.
+    // An ACK that should have an SDP answer and has none (RFC 3261, 13.2.1) leaves no active description.
     if (session->cancelling || !session->neg || pjmedia_sdp_neg_get_active_local(session->neg, &local) != PJ_SUCCESS ||
         pjmedia_sdp_neg_get_active_remote(session->neg, &remote) != PJ_SUCCESS)
         return false;

@@ -1,6 +1,7 @@
 /*
- * How a dialog ends: whose message ended it, and whether it ever had audio. PJSUA reports only that it is disconnected, also
- * if PJSIP itself has sent the BYE: for an ACK that never came, an SDP answer that cannot be used, a session that expired.
+ * The end of a dialog: which side ended it, and whether it ever had audio. PJSUA reports only that a dialog is
+ * disconnected, even if PJSIP itself sent the BYE: because no ACK came, the SDP answer was unusable or the session
+ * expired.
  */
 #ifndef SIPBRIDGE_ENDING_HPP
 #define SIPBRIDGE_ENDING_HPP
@@ -10,22 +11,22 @@
 
 namespace sipbridge {
 
-/** True if the far end's BYE, CANCEL or final response is what disconnected the session. */
+/** True if a BYE, a CANCEL or a final response of the far end ended the session. */
 bool endedByPeer(const pjsip_inv_session *session, const pjsip_event *event);
 
-/** True if the dialog has an audio line that both sides accept, and PJSIP is not ending it. On the SIP thread, at ACK or 2xx. */
+/** True if both sides accept an audio line and PJSIP is not ending the dialog. Call it at the ACK or 2xx. */
 bool isUsable(const pjsip_inv_session *session);
 
-/** Forget what an earlier call in this slot of PJSUA's has heard. */
+/** Reset the audio use of a PJSUA slot for a new call. */
 void forgetAudio(pjsua_call_id call);
 
-/** A sum of AudioUse (native.hpp). */
+/** The audio use of a call: a sum of AudioUse (events.hpp). */
 int audioUse(pjsua_call_id call);
 
-/** Take note of what offer and answer have agreed on. */
+/** Note whether offer and answer let the far end send audio. */
 void noteAgreed(pjsua_call_id call);
 
-/** PJSUA's callback of that name: the last moment at which a stream can be asked. */
+/** PJSUA's callback of that name: the last moment at which the statistics of a stream can be read. */
 void onStreamDestroyed(pjsua_call_id call, pjmedia_stream *stream, unsigned index);
 
 }  // namespace sipbridge

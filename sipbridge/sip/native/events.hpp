@@ -1,5 +1,5 @@
 /*
- * The events of calls and connections, on their way to Python.
+ * The events of calls and connections for Python.
  */
 #ifndef SIPBRIDGE_EVENTS_HPP
 #define SIPBRIDGE_EVENTS_HPP
@@ -10,39 +10,60 @@
 namespace sipbridge {
 
 enum EventKind {
-    EventIncoming,    // a call was admitted: number is its ticket
-    EventRejected,  // PJSUA rejected an INVITE that the gate admitted: number is its ticket, status the response
-    EventAnswered,    // our 200 has been sent
-    EventConfirmed,   // the dialog is confirmed: final if it has audio, number if PJSIP is about to end it
-    EventTrying,      // a response came to our INVITE
-    EventEnded,  // the dialog is over: final if the far end did it, status is the cause, text the BYE that came, or the
-    // Contacts of a 3xx, a line each, or what PJSIP says of the cause; number is a sum of AudioUse
-    EventMedia,  // offer and answer are done: the audio's conference slot may be another, see callAudio
-    EventReferRejected,  // our REFER was rejected: number is the one it was given, status the response's
-    EventReferUnserved,  // the far end's REFER was rejected before it could be judged: status is the response's, text why
-    EventReferEnded,  // our REFER was accepted and more will not be known: status is the final one of a NOTIFY, or 0
-    EventClipDone,  // number is the token of a ClipPlayer whose last sample has left
-    EventName,  // a host name is not known, see learnName: text has it and its author (peers.hpp), a line each
-    EventResolve,  // a message waits: number is for resolved(), status the port or 0; text has the transport or an empty
-    // line, the host, and who named it (peers.hpp)
-    EventDigit,  // the far end pressed a DTMF digit: number is its character
-    EventDigitsDropped,  // DTMF digits from or to the far end are dropped, reported once per call: text says why
-    EventTlsRefused,  // a TLS connection to us failed: text is its address, a line break, and why; number is its port
-    EventTlsFailed,  // one of ours failed: text is the name in the URI, a line break, and why; number is the port
-    EventConnectionClosed,  // we closed one: text is its address, a line break, and why; number is its port
-    EventUnreadable,  // messages got no response, for it could not be read to whom: number says how many since the last
-    // event, text is the source of one
-    EventStranger,  // messages in dialogs were not taken (sources.hpp): number says how many since the last
-    // event, text the source and method of one, a line each, status its status or 0
+    // A call was admitted. number: its ticket.
+    EventIncoming,
+    // PJSUA rejected an INVITE that the gate had admitted. number: its ticket; status: that of the response.
+    EventRejected,
+    // Our 200 has been sent.
+    EventAnswered,
+    // The dialog is confirmed. final: it has audio; number: 1 if PJSIP is about to end it.
+    EventConfirmed,
+    // Our INVITE got a response.
+    EventTrying,
+    // The dialog is over. final: the far end ended it; status: the cause; number: a sum of AudioUse; text: the received
+    // BYE, the Contacts of a 3xx (one per line), or PJSIP's description of the cause.
+    EventEnded,
+    // Offer and answer are complete. The conference slot of the audio may have changed (callAudio).
+    EventMedia,
+    // Our REFER was rejected. number: the one that callRefer was given; status: that of the response.
+    EventReferRejected,
+    // The far end's REFER was rejected before the gate could decide. status: that of the response; text: the reason.
+    EventReferUnserved,
+    // Our REFER was accepted, and nothing further will be known. number: as above; status: the final one of a NOTIFY,
+    // or 0.
+    EventReferEnded,
+    // A ClipPlayer has played its last sample. number: its token.
+    EventClipDone,
+    // A host name is not in the name table (learnName). text: the name and the two lines of its author (peers.hpp).
+    EventName,
+    // A message waits for targets. number: for resolved(); status: the port, or 0; text: the transport or an empty
+    // line, the host, and the two lines of its author (peers.hpp).
+    EventResolve,
+    // The far end pressed a DTMF digit. number: its character.
+    EventDigit,
+    // DTMF digits from or to the far end are dropped; reported once per call. text: the reason.
+    EventDigitsDropped,
+    // A TLS connection to us failed. text: its address and the reason, one per line; number: its port.
+    EventTlsRefused,
+    // A TLS connection of ours failed. text: the name in the URI and the reason, one per line; number: the port.
+    EventTlsFailed,
+    // We closed a connection. text: its address and the reason, one per line; number: its port.
+    EventConnectionClosed,
+    // Messages got no response, because the part that a response copies could not be read. number: how many since the
+    // last such event; text: the source of one of them.
+    EventUnreadable,
+    // Messages in dialogs were rejected because of their source (sources.hpp). number: how many since the last such
+    // event; text: the source and the method of one of them, one per line; status: its status, or 0.
+    EventStranger,
 };
 
-/** What the far end of a call has done with its audio, and could do; known once the audio is closed. */
+/** The audio that the far end of a call sent or could send; known once the audio is closed. */
 enum AudioUse {
-    AudioHeard = 1,  // an RTP packet that counts has come
-    AudioDue = 2,  // offer and answer have let it send, at some time
+    AudioHeard = 1,  // a valid RTP packet was received
+    AudioDue = 2,    // offer and answer let the far end send audio at some time
 };
 
-/** Something that happened to a call or a connection. In Python a tuple of these, in this order. */
+/** An event of a call or a connection. In Python a tuple of these fields, in this order. */
 struct CallEvent {
     EventKind kind;
     int call;
@@ -55,9 +76,9 @@ struct CallEvent {
 /** Queue an event for pollEvents, from any thread. */
 void push(EventKind kind, int call, int number, int status = 0, const std::string &text = "", bool final = true);
 
-/** True if an event waits. */
+/** True if an event is queued. */
 bool anyEvent();
-/** Return the events that wait, in order; none waits then. */
+/** Take all queued events, in order. */
 std::vector<CallEvent> takeEvents();
 
 }  // namespace sipbridge

@@ -1,6 +1,6 @@
 /*
- * The gate: every request outside a dialog, every REFER in a dialog and every connection is judged here first. Everything
- * here belongs to the SIP thread.
+ * The gate: it decides about every request outside a dialog, every REFER in a dialog and every connection to us. Call
+ * these on the SIP thread.
  */
 #ifndef SIPBRIDGE_GATE_HPP
 #define SIPBRIDGE_GATE_HPP
@@ -16,20 +16,17 @@
 
 namespace sipbridge {
 
-/** One request at the gate, and what is decided about it. Valid during RequestGate::onRequest only. */
+/** A request at the gate, and the decision about it. Valid only during RequestGate::onRequest and onRefer. */
 class IncomingRequest {
 public:
     IncomingRequest(pjsip_rx_data *rdata, int ticket) : rdata_(rdata), ticket_(ticket) {}
 
-    /**
-     * What is known of this request later: by an Incoming event, or Rejected if PJSUA rejects it; for a REFER
-     * by notifyTransfer.
-     */
+    /** The number of this request in EventIncoming, EventRejected and, for a REFER, notifyTransfer. */
     int ticket() const { return ticket_; }
 
     /** The method, as sent. */
     std::string method() const { return textOf(rdata_->msg_info.msg->line.req.method.name); }
-    /** The message as received, or, of one that is refused as such, what a response needs. */
+    /** The message as received; for a request that messageFault() refuses, only the headers that a response needs. */
     std::string message() const {
         return std::string(rdata_->msg_info.msg_buf, static_cast<size_t>(rdata_->msg_info.len));
     }
@@ -38,12 +35,12 @@ public:
     /** "UDP", "TCP" or "TLS". */
     std::string transport() const { return rdata_->tp_info.transport->type_name; }
 
-    /** The status by which the message itself has to be refused, 400, 416, 505 or 513; 0 if it can be read. */
+    /** The status for a message that cannot be processed, 400, 416, 505 or 513; 0 if it can be. */
     int messageFault() const;
-    /** What is wrong with the message, if anything is. */
+    /** The fault of the message in words; empty if it has none. */
     std::string messageFaultText() const;
 
-    /** The status by which the request has to be refused for its method; 0 for INVITE and OPTIONS. */
+    /** The status for a method that is not served outside a dialog; 0 for INVITE and OPTIONS. */
     int methodFault() const;
 
     void refuse(int code, const std::string &reason) {
@@ -58,11 +55,11 @@ public:
     void addHeader(const std::string &name, const std::string &value) { headers_.emplace_back(name, value); }
 
     /**
-     * Answer a refused request, with a transaction that absorbs retransmissions (RFC 3261, 17.2.1), or without if it says
-     * so, or if there have been many: a transaction is kept for 32 s.
+     * Respond to a refused request; false if it was not refused. A transaction absorbs retransmissions (RFC 3261,
+     * 17.2.1) and lasts 32 s, so after many refusals the response is sent without one.
      */
     bool respond();
-    /** The same for one in a dialog. */
+    /** The same for a request in a dialog. */
     bool respond(pjsip_dialog *dialog);
 
 private:
@@ -77,50 +74,51 @@ private:
 };
 
 /**
- * Sees every request outside a dialog before PJSUA does. For an INVITE PJSUA would open sockets, a dialog and a call
- * slot, and judge the SDP, before asking anybody; a request refused here costs a transaction and no more.
+ * The decisions about requests and connections, which Python implements.
  *
- * Sees every REFER in a dialog too: PJSUA would call whatever number it names.
+ * The gate sees every request outside a dialog before PJSUA does. Before PJSUA asks its application about an INVITE, it
+ * has opened sockets, made a dialog, taken a call slot and checked the SDP. A request that is refused here costs at
+ * most a transaction. The gate also sees every REFER in a dialog, because PJSUA would call any URI in it.
  */
 class RequestGate {
 public:
     virtual ~RequestGate() {}
-    /** Decide about a TCP or TLS connection that a peer has opened; false closes it before a byte was read. */
+    /** Decide about a TCP or TLS connection that a peer has opened; false closes it before a byte is read. */
     virtual bool onConnection(const std::string &source) {
         (void)source;
         return true;
     }
-    /** Decide; leave the request alone to let it in. */
+    /** Decide about a request outside a dialog. It is admitted unless this function refuses it. */
     virtual void onRequest(IncomingRequest &request) { (void)request; }
     /**
-     * Decide about a REFER with one Refer-To, from the far end of a call. Left alone it is answered 202 and NOTIFY with
-     * 100 (RFC 3515, 2.4.4); what becomes of it is told by notifyTransfer.
+     * Decide about the far end's REFER with one Refer-To. Unless this function refuses it, it gets 202 and a NOTIFY
+     * with 100 (RFC 3515, 2.4.4); notifyTransfer reports its outcome later.
      */
     virtual void onRefer(int call, IncomingRequest &request) {
         (void)call;
         request.refuse(PJSIP_SC_FORBIDDEN, "");
     }
-    /** Hold a caller's BYE until passBye is called with the ticket, or a moment is over (byes.hpp). */
+    /** Return true to hold a caller's BYE until passBye(ticket), at most for a moment (byes.hpp). */
     virtual bool onBye(int call, int ticket) {
         (void)call;
         (void)ticket;
         return false;
     }
-    /** Put the gate in front of PJSUA; once, after Endpoint::libInit. */
+    /** Put the gate in front of PJSUA. Call it once, after Endpoint::libInit. */
     void open() PJSUA2_THROW(pj::Error);
-    /** Take it away; after Endpoint::libDestroy, which takes a second, and requests come until then. */
+    /** Remove the gate. Call it after Endpoint::libDestroy, since requests arrive until that returns. */
     void close();
 };
 
-/** What the open gate says of a connection; yes where none is open. */
+/** True if the open gate admits a connection from this source, or if no gate is open. */
 bool admitsConnection(const std::string &source);
-/** What the open gate says of a BYE; no where none is open. */
+/** True if the open gate holds this BYE. */
 bool asksToHold(int call, int ticket);
 
-/** Answer a REFER in a dialog as the open gate says. */
+/** Respond to a REFER in a dialog as the open gate decides. */
 void decideRefer(pjsua_call_id call, pjsip_dialog *dialog, pjsip_rx_data *rdata);
 
-/** The ticket of the request that went through the gate last. PJSUA sees it next, before any other. */
+/** The ticket of the latest request at the gate. PJSUA gets that request before the gate sees another. */
 int lastTicket();
 
 }  // namespace sipbridge

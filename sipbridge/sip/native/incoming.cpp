@@ -1,14 +1,16 @@
 #include "incoming.hpp"
 #include "connections.hpp"
 #include "message.hpp"
+#include "modules.hpp"
 #include "events.hpp"
 #include "peers.hpp"
+#include "rate_limits.hpp"
 #include "responses.hpp"
 #include "unreadable.hpp"
 
 #include <vector>
 
-// PJSIP's own pjsip_tpmgr_receive_packet(), renamed by our build: it takes what it is given for one message.
+// PJSIP's own pjsip_tpmgr_receive_packet(), renamed by patches/0029: it processes the bytes as one message.
 extern "C" pj_ssize_t sipbridgeReceiveMessage(pjsip_tpmgr *manager, pjsip_rx_data *rdata);
 
 namespace sipbridge {
@@ -18,19 +20,18 @@ static_assert(MAX_LIST_VALUES == PJSIP_GENERIC_ARRAY_MAX_COUNT, "PJSIP and unrea
 
 namespace {
 
-// A start line, then headers, then what was mended of them and still cannot be read.
-const int MOST_TRIES = 5;
-const long TELL_SECONDS = 10;
+// One attempt may fail for the start line, the next for headers, another for headers that are still unreadable.
+const int MAX_ATTEMPTS = 5;
 
 const Frame whole(FrameMessage);
 const Frame *refusal = &whole;
-// The message that is being processed, as it was sent: PJSIP may have been given another text of it.
+// The message that is being processed, as it was sent. The text that PJSIP parses may be another.
 std::string *sent = nullptr;
 pj_status_t dropped = PJ_SUCCESS;
 
 void onDropped(pjsip_tp_dropped_data *data) { dropped = data->status; }
 
-/** Have PJSIP read a message; returns where what it cannot read begins. */
+/** Let PJSIP process a message; return the positions at which the parts begin that it cannot read. */
 std::vector<int> process(pjsip_rx_data *rdata, std::string &message) {
     dropped = PJ_SUCCESS;
     char *const buffer = rdata->pkt_info.packet;
@@ -45,7 +46,7 @@ std::vector<int> process(pjsip_rx_data *rdata, std::string &message) {
     const pjsip_parser_err_report *const errors = &rdata->msg_info.parse_err;
     for (const auto *error = errors->next; error != errors; error = error->next) {
         const char *const end = message.data() + message.size();
-        // Without a name it is one of the headers that have none; the name of the start line is PJSIP's own text.
+        // A header line without a name is found without PJSIP. For the start line, the name is PJSIP's own text: 0.
         if (error->hname.slen)
             places.push_back(error->hname.ptr >= message.data() && error->hname.ptr < end
                                  ? static_cast<int>(error->hname.ptr - message.data())
@@ -54,21 +55,14 @@ std::vector<int> process(pjsip_rx_data *rdata, std::string &message) {
     return places;
 }
 
-/** Tell of messages that got no response, at most once in ten seconds. */
+/** Report messages that got no response, at most once in ten seconds. */
 void noteDropped(const pjsip_rx_data *rdata) {
-    static long tellAt = 0;
-    static int untold = 0;
-    pj_time_val now;
-    pj_gettickcount(&now);
-    ++untold;
-    if (now.sec < tellAt)
-        return;
-    tellAt = now.sec + TELL_SECONDS;
-    push(EventUnreadable, -1, untold, 0, rdata->pkt_info.src_name);
-    untold = 0;
+    static ReportedCount<10> count;
+    if (const int messages = count.add(Clock::now()))
+        push(EventUnreadable, -1, messages, 0, rdata->pkt_info.src_name);
 }
 
-/** From here on the message is what was sent: our own readers, and copies of it, get that. */
+/** From here on, our own readers and copies of the message get the text that was sent. */
 void showSent(pjsip_rx_data *rdata) {
     rdata->pkt_info.packet = rdata->msg_info.msg_buf = &(*sent)[0];
     rdata->pkt_info.len = static_cast<pj_ssize_t>(sent->size());
@@ -84,9 +78,7 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
 void respond(pjsip_rx_data *rdata) {
     pjsip_hdr headers;
     pj_list_init(&headers);
-    const std::string text = "399 sipbridge \"" + refusal->reason + "\"";
-    const pj_str_t name = pj_str(const_cast<char *>("Warning")), value = borrowed(text);
-    pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
+    appendWarning(&headers, rdata->tp_info.pool, refusal->reason);
     pjsip_endpt_respond_stateless(pjsua_get_pjsip_endpt(), rdata, refusal->status, NULL, &headers, NULL);
 }
 
@@ -105,25 +97,18 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
     return PJ_TRUE;
 }
 
-pjsip_module makeModule() {
-    pjsip_module module;
-    pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-incoming"));
-    module.id = -1;
-    // After the connections have noted a sign of life, before the transaction layer.
-    module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER - 1;
+pjsip_module incomingModule = [] {
+    pjsip_module module = moduleOf("mod-sipbridge-incoming", INCOMING_PRIORITY);
     module.on_rx_request = &onRequest;
     module.on_rx_response = &onResponse;
     return module;
-}
-
-pjsip_module incomingModule = makeModule();
+}();
 
 }  // namespace
 
 void watchIncoming() {
     pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
-    pjsip_endpt_register_module(endpoint, &incomingModule);
+    registerModule(&incomingModule);
     pjsip_tpmgr_set_drop_data_cb(pjsip_endpt_get_tpmgr(endpoint), &onDropped);
 }
 
@@ -132,7 +117,7 @@ const Frame &currentRefusal() { return *refusal; }
 void processFrame(pjsip_rx_data *rdata, Frame &frame) {
     std::string original = frame.text;
     Frame current = frame;
-    for (int tries = 1;; ++tries) {
+    for (int attempts = 1;; ++attempts) {
         sent = &original;
         refusal = current.kind == FrameRefused ? &current : &whole;
         const std::vector<int> places = process(rdata, current.text);
@@ -140,7 +125,7 @@ void processFrame(pjsip_rx_data *rdata, Frame &frame) {
         sent = nullptr;
         if (dropped != PJSIP_EINVALIDMSG)
             break;
-        Frame next = tries < MOST_TRIES ? withoutUnreadable(current.text, places) : Frame();
+        Frame next = attempts < MAX_ATTEMPTS ? withoutUnreadable(current.text, places) : Frame();
         if (next.kind == FrameNone)
             break;
         if (current.kind == FrameRefused) {
@@ -156,7 +141,7 @@ void processFrame(pjsip_rx_data *rdata, Frame &frame) {
 
 }  // namespace sipbridge
 
-/** Every transport of PJSIP calls this with the bytes that have come; all of them are taken. */
+/** Process received bytes; every transport of PJSIP calls this. No bytes are left for the next call. */
 extern "C" pj_ssize_t pjsip_tpmgr_receive_packet(pjsip_tpmgr *, pjsip_rx_data *rdata) {
     using namespace sipbridge;
     const pj_ssize_t size = rdata->pkt_info.len;

@@ -1,6 +1,6 @@
 /*
- * SIP messages on their way in: each transport hands over bytes here, PJSIP gets whole messages, one by one, that it can
- * read, and what is not whole is refused. Everything here belongs to the SIP thread.
+ * Received SIP messages: each transport delivers bytes, and PJSIP gets one whole message at a time, in a form that it
+ * can parse. Requests that are not whole are refused. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_INCOMING_HPP
 #define SIPBRIDGE_INCOMING_HPP
@@ -13,15 +13,15 @@
 namespace sipbridge {
 
 /**
- * Refuse requests in a dialog that are not whole, before any other module sees them; once, after Endpoint::libInit. The
- * gate refuses those outside a dialog, after it has judged their source.
+ * From now on refuse requests in a dialog that are not whole, before any other module sees them. The gate refuses those
+ * outside a dialog, after it has checked their source. Call it once, after Endpoint::libInit.
  */
 void watchIncoming();
-/** Why the request that is being processed is refused; FrameMessage as its kind if it is whole. */
+/** The refusal of the request that is being processed; of the kind FrameMessage if it is not refused. */
 const Frame &currentRefusal();
 /**
- * Have PJSIP process a message, or of a refused request what a response needs. What PJSIP cannot read of it is hidden from
- * PJSIP, or the request is refused (unreadable.hpp); an EventUnreadable tells of those that got no response.
+ * Let PJSIP process a message; of a refused request, the part that a response needs. Headers that PJSIP cannot read are
+ * hidden from it, or the request is refused (unreadable.hpp). EventUnreadable reports messages that get no response.
  */
 void processFrame(pjsip_rx_data *rdata, Frame &frame);
 

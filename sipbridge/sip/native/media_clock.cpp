@@ -12,7 +12,7 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
@@ -20,10 +20,10 @@ namespace {
 
 const size_t FRAME_SAMPLES = FRAME_BYTES;  // a byte of mu-law is a sample
 const long FRAME_NANOSECONDS = 20 * 1000 * 1000;
-// What reading packets may take of a turn: a flood of them must not stop the audio of all calls.
-const long MOST_READING_NANOSECONDS = FRAME_NANOSECONDS / 2;
-// Further behind than this, the clock starts again from now: what it missed is gone, and a burst of RTP helps no call.
-const long MOST_BEHIND_NANOSECONDS = 10 * FRAME_NANOSECONDS;
+// The limit of reading packets within a turn: a flood of them must not stop the audio of all calls.
+const long MAX_READING_NANOSECONDS = FRAME_NANOSECONDS / 2;
+// If the clock is further behind, it skips the missed turns. To send their RTP in a burst would help no call.
+const long MAX_BEHIND_NANOSECONDS = 10 * FRAME_NANOSECONDS;
 
 pj_thread_t *clockThread = nullptr;
 std::atomic<bool> clockRunning{false};
@@ -36,19 +36,19 @@ long long nowNanoseconds() {
 }
 
 /**
- * Read the RTP that has come. The jitter buffers need it once a turn and not before, and a thread that wakes for each
- * packet costs a call with audio a fifth to a third more.
+ * Read the received RTP. The jitter buffers need it once per turn and not before. With a thread that wakes up for each
+ * packet, a call with audio would cost a fifth to a third more.
  */
 void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());
     const pj_time_val now = {0, 0};
     const long long began = nowNanoseconds();
-    while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() - began < MOST_READING_NANOSECONDS)
+    while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() - began < MAX_READING_NANOSECONDS)
         ;
 }
 
-/** Run before threads that have no clock to keep, where the system lets us; 38 ms of waiting for one were seen. */
-void goFirst() {
+/** Ask for real-time priority, if the system permits it: this thread had to wait up to 38 ms for others without it. */
+void askForPriority() {
     sched_param priority;
     pj_bzero(&priority, sizeof(priority));
     priority.sched_priority = sched_get_priority_min(SCHED_RR);
@@ -56,7 +56,7 @@ void goFirst() {
 }
 
 int runClock(void *) {
-    goFirst();
+    askForPriority();
     int16_t samples[FRAME_SAMPLES];
     long long due = nowNanoseconds();
     pj_timestamp timestamp;
@@ -66,7 +66,7 @@ int runClock(void *) {
         const long long behind = nowNanoseconds() - due;
         if (behind > FRAME_NANOSECONDS)
             ++audioCounters().late;
-        if (behind > MOST_BEHIND_NANOSECONDS)
+        if (behind > MAX_BEHIND_NANOSECONDS)
             due += behind;
         const timespec until = {static_cast<time_t>(due / 1000000000LL), static_cast<long>(due % 1000000000LL)};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
@@ -89,7 +89,7 @@ int runClock(void *) {
 
 void startMediaClock() {
     audioDescriptor();
-    // PJMEDIA insists on a thread of its own for its sockets; ours takes its place.
+    // PJMEDIA always starts a thread for its sockets; ours replaces it.
     PJSUA2_CHECK_EXPR(pjmedia_endpt_stop_threads(pjsua_get_pjmedia_endpt()));
     conference = pjsua_set_no_snd_dev();
     clockRunning = true;

@@ -10,14 +10,14 @@
 namespace sipbridge {
 
 /**
- * Read the RTP that came and move the conference's audio, every 20 ms in a thread of its own, until stopMediaClock();
- * after Endpoint::libStart.
+ * Start the thread that every 20 ms reads the received RTP and moves the conference's audio. Call it after
+ * Endpoint::libStart.
  *
- * It replaces PJSUA's null sound device, and knows when a turn is over: the event loop is woken once for its audio.
- * It replaces PJMEDIA's thread for sockets as well.
+ * It replaces PJSUA's null sound device and PJMEDIA's thread for sockets. Because it knows when a turn is over, it can
+ * wake the event loop once for the audio of all calls.
  */
 void startMediaClock() PJSUA2_THROW(pj::Error);
-/** Before Endpoint::libDestroy. */
+/** Stop that thread. Call it before Endpoint::libDestroy. */
 void stopMediaClock();
 
 }  // namespace sipbridge

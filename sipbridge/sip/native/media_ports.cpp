@@ -9,7 +9,7 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
@@ -17,7 +17,7 @@ namespace {
 
 const size_t FRAME_SAMPLES = FRAME_BYTES;  // a byte of mu-law is a sample
 
-/** What a port of ours is made of. Owned by its pool, which the conference releases last. */
+/** The memory of a port: PJMEDIA's part and ours. It belongs to its pool, which the conference releases last. */
 template <typename Source> struct OwnPort {
     pjmedia_port base;
     pj_pool_t *pool;
@@ -33,7 +33,7 @@ template <typename Source> struct OwnPort {
         return PJ_SUCCESS;
     }
 
-    /** Make one with no callbacks for frames yet. */
+    /** Make a port without callbacks for frames. */
     static OwnPort *make(const char *text, Source &&source) {
         pj_pool_t *pool = pjsua_pool_create(text, 1024, 512);
         if (!pool)
@@ -79,7 +79,7 @@ pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     const size_t left = clip.samples->size() - clip.position;
     if (!left) {
         playSilence(frame);
-        // One frame later than the last sample: by now it is in an RTP packet.
+        // This is one frame after the last sample, so that has been sent in an RTP packet.
         if (!clip.done) {
             clip.done = true;
             push(EventClipDone, -1, clip.token);
@@ -124,25 +124,29 @@ pj_status_t streamPutFrame(pjmedia_port *port, pjmedia_frame *frame) {
 
 }  // namespace
 
-ClipPlayer::ClipPlayer(const Clip &source, int token) {
-    ClipPort *port = ClipPort::make("clip%p", Playing{source.samples(), token});
-    port->base.get_frame = &clipGetFrame;
+void ConferencePort::add(pjmedia_port *port, pj_pool_t *pool) {
     try {
-        registerMediaPort2(&port->base, port->pool);
+        registerMediaPort2(port, pool);
     } catch (...) {
-        pjmedia_port_destroy(&port->base);
+        pjmedia_port_destroy(port);
         throw;
     }
-    // The conference holds its own reference from here on.
-    pjmedia_port_dec_ref(&port->base);
+    // From here on the conference has its own reference.
+    pjmedia_port_dec_ref(port);
 }
 
-ClipPlayer::~ClipPlayer() {
+ConferencePort::~ConferencePort() {
     try {
         unregisterMediaPort();
     } catch (...) {
-        // The endpoint is gone, and the conference with it.
+        // The endpoint has been destroyed, and the conference with it.
     }
+}
+
+ClipPlayer::ClipPlayer(const Clip &source, int token) {
+    ClipPort *port = ClipPort::make("clip%p", Playing{source.samples(), token});
+    port->base.get_frame = &clipGetFrame;
+    add(&port->base, port->pool);
 }
 
 AudioPort::AudioPort(int number) {
@@ -152,21 +156,7 @@ AudioPort::AudioPort(int number) {
     StreamPort *port = StreamPort::make("stream%p", std::move(stream));
     port->base.get_frame = &streamGetFrame;
     port->base.put_frame = &streamPutFrame;
-    try {
-        registerMediaPort2(&port->base, port->pool);
-    } catch (...) {
-        pjmedia_port_destroy(&port->base);
-        throw;
-    }
-    pjmedia_port_dec_ref(&port->base);
-}
-
-AudioPort::~AudioPort() {
-    try {
-        unregisterMediaPort();
-    } catch (...) {
-        // As above.
-    }
+    add(&port->base, port->pool);
 }
 
 }  // namespace sipbridge

@@ -14,7 +14,7 @@
 
 namespace sipbridge {
 
-/** Sixteen-bit mono audio at 8 kHz, shared by all who play it. */
+/** Sixteen-bit mono audio at 8 kHz, shared by all its players. */
 class Clip {
 public:
     explicit Clip(const std::string &pcm)
@@ -27,19 +27,28 @@ private:
     std::shared_ptr<const std::vector<int16_t>> samples_;
 };
 
-/** Plays a clip once into the conference, then silence. */
-class ClipPlayer : public pj::AudioMedia {
+/** A port of ours in the conference, which leaves it with this object. */
+class ConferencePort : public pj::AudioMedia {
 public:
-    /** @param token  what the ClipDone event carries when the last sample has left. */
-    ClipPlayer(const Clip &clip, int token) PJSUA2_THROW(pj::Error);
-    virtual ~ClipPlayer();
+    virtual ~ConferencePort();
+
+protected:
+    ConferencePort() {}
+    /** Add a port to the conference, which frees it with its pool in the end. */
+    void add(pjmedia_port *port, pj_pool_t *pool) PJSUA2_THROW(pj::Error);
 };
 
-/** The place of a stream in the conference. */
-class AudioPort : public pj::AudioMedia {
+/** A port that plays a clip once into the conference, then silence. */
+class ClipPlayer : public ConferencePort {
+public:
+    /** @param token  the number of the EventClipDone that reports the last sample as played. */
+    ClipPlayer(const Clip &clip, int token) PJSUA2_THROW(pj::Error);
+};
+
+/** The port of an audio stream in the conference. */
+class AudioPort : public ConferencePort {
 public:
     explicit AudioPort(int stream) PJSUA2_THROW(pj::Error);
-    virtual ~AudioPort();
 };
 
 }  // namespace sipbridge

@@ -4,7 +4,7 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
@@ -24,15 +24,23 @@ pj_str_t borrowed(const std::string &text) {
 
 std::string textOf(const pj_str_t &text) { return std::string(text.ptr, static_cast<size_t>(text.slen)); }
 
+void appendHeader(pjsip_hdr *list, pj_pool_t *pool, const std::string &name, const std::string &value) {
+    const pj_str_t headerName = borrowed(name), headerValue = borrowed(value);
+    pj_list_push_back(list, pjsip_generic_string_hdr_create(pool, &headerName, &headerValue));
+}
+
+void appendWarning(pjsip_hdr *list, pj_pool_t *pool, const std::string &text) {
+    appendHeader(list, pool, "Warning", "399 sipbridge \"" + text + "\"");
+}
+
 MessageData::MessageData(const Headers &headers) : pool_(pjsua_pool_create("headers", 512, 512)) {
     pjsua_msg_data_init(&data);
     for (const auto &header : headers) {
         if (header.first.empty() || breaksLine(header.first) || breaksLine(header.second)) {
             pj_pool_release(pool_);
-            PJSUA2_RAISE_ERROR3(PJ_EINVAL, "header", "a header would break its line");
+            PJSUA2_RAISE_ERROR3(PJ_EINVAL, "header", "a header contains a control character or has no name");
         }
-        const pj_str_t name = borrowed(header.first), value = borrowed(header.second);
-        pj_list_push_back(&data.hdr_list, pjsip_generic_string_hdr_create(pool_, &name, &value));
+        appendHeader(&data.hdr_list, pool_, header.first, header.second);
     }
 }
 

@@ -1,4 +1,4 @@
-/* Our headers for the messages that PJSIP makes, and texts from and for PJSIP. */
+/* Our headers in the messages that PJSIP makes, and strings from and for PJSIP. */
 #ifndef SIPBRIDGE_MESSAGE_HPP
 #define SIPBRIDGE_MESSAGE_HPP
 
@@ -14,19 +14,25 @@ namespace sipbridge {
 /** Header names and values. In Python a dict of str. */
 typedef std::vector<std::pair<std::string, std::string>> Headers;
 
-/** True if the text has a control character, which would end or spoil its line. */
+/** True if the text has a control character, such as a line break, which is invalid in a header. */
 bool breaksLine(const std::string &text);
 
-/** A text for PJSIP, valid while the string is. */
+/** A string of PJSIP's that shares the bytes of `text` and is valid as long as those. */
 pj_str_t borrowed(const std::string &text);
 
-/** A copy of a text of PJSIP's. */
+/** A copy of a string of PJSIP's. */
 std::string textOf(const pj_str_t &text);
+
+/** Append a header to a list, in memory of `pool`. */
+void appendHeader(pjsip_hdr *list, pj_pool_t *pool, const std::string &name, const std::string &value);
+
+/** Append a Warning of ours (RFC 3261, 20.43). */
+void appendWarning(pjsip_hdr *list, pj_pool_t *pool, const std::string &text);
 
 /** Our headers for a message that PJSUA will make; PJSUA copies them. */
 class MessageData {
 public:
-    /** Raises pj::Error where a header would break its line. */
+    /** Copy the headers; raise pj::Error if one contains a control character. */
     explicit MessageData(const Headers &headers);
     ~MessageData() { pj_pool_release(pool_); }
     MessageData(const MessageData &) = delete;

@@ -2,6 +2,7 @@
 
 #include "events.hpp"
 #include "peers.hpp"
+#include "text.hpp"
 
 #include <netdb.h>
 
@@ -17,9 +18,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A trunk and its agents have a few; more come from a peer that makes them up. Python limits the lookups of each peer.
+// A trunk and its agents use a few names. More are from a peer that invents them; Python limits the lookups of each
+// peer.
 const size_t MAX_KNOWN = 1000, MAX_ASKED = 1000;
-// An older entry is looked up again when it is used, and stays until there is another.
+// An older entry is looked up again when it is used, and is valid until the new addresses are known.
 const auto FRESH = std::chrono::seconds(60);
 
 struct Known {
@@ -32,14 +34,7 @@ bool kept = false;
 std::map<std::string, Known> known;
 std::set<std::string> asked;
 
-std::string folded(const std::string &name) {
-    std::string lower;
-    for (const char c : name)
-        lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    return lower;
-}
-
-/** Whether it could be a host's name at all; what looks like a number is none (RFC 1123, 2.1). */
+/** True if the text may be a host name; one of digits and dots alone is an address (RFC 1123, 2.1). */
 bool isName(const std::string &text) {
     bool letters = false;
     for (const char c : text) {
@@ -71,7 +66,7 @@ void useNameTable() {
 
 void learnName(const std::string &name, const std::vector<std::string> &addresses) {
     std::lock_guard<std::mutex> lock(namesMutex);
-    const std::string key = folded(name);
+    const std::string key = lower(name);
     asked.erase(key);
     if (addresses.empty())
         return;
@@ -85,7 +80,7 @@ void learnName(const std::string &name, const std::vector<std::string> &addresse
 
 }  // namespace sipbridge
 
-/** What PJLIB calls instead of getaddrinfo (patches/). */
+/** The replacement of getaddrinfo that PJLIB calls (patches/0023). */
 extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, addrinfo **found) {
     using namespace sipbridge;
     std::lock_guard<std::mutex> lock(namesMutex);
@@ -93,7 +88,7 @@ extern "C" int sipbridge_getaddrinfo(const char *node, const addrinfo *hint, add
         return ::getaddrinfo(node, nullptr, hint, found);
     if (numeric(node, hint, found) == 0)
         return 0;
-    const std::string name = folded(node);
+    const std::string name = lower(node);
     const auto entry = known.find(name);
     if (entry == known.end()) {
         ask(name);

@@ -1,7 +1,7 @@
 /*
- * Host names that PJLIB wants resolved: those in SDP, and that of a destination, for the interface towards it. It would
- * ask DNS for them on the SIP thread, and stand still for as long as that takes, for a name that any peer may write.
- * Here they come from a list that Python fills. Where requests go is resolver.hpp's.
+ * The table of the host names that PJLIB resolves: names in SDP, and the name of a destination, for which PJLIB looks
+ * for the interface. PJLIB would ask DNS on the SIP thread, for a name that any peer can write, and would block that
+ * thread meanwhile. Python fills this table instead. resolver.hpp resolves the destinations of requests.
  */
 #ifndef SIPBRIDGE_NAME_TABLE_HPP
 #define SIPBRIDGE_NAME_TABLE_HPP
@@ -12,13 +12,13 @@
 namespace sipbridge {
 
 /**
- * From now on resolve no names but those of learnName. One that is asked for and not known fails at once, and comes as an
- * EventName to be learnt, so that it is known the next time.
+ * From now on resolve only the names of learnName. The lookup of an unknown name fails at once and queues an EventName,
+ * so that the name is known the next time.
  */
 void useNameTable();
-/** True if it is an address of that family, or a name with one that is known. Another name is learnt for the next time. */
+/** True if the host is an address of that family, or a known name with one. An unknown name queues an EventName. */
 bool isKnownHost(const std::string &host, int family);
-/** The numeric addresses of a name, from any thread. With none the name keeps those that it has. */
+/** Set the numeric addresses of a name. Without addresses, the name keeps those that it has. Any thread may call it. */
 void learnName(const std::string &name, const std::vector<std::string> &addresses);
 
 }  // namespace sipbridge

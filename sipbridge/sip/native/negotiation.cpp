@@ -1,9 +1,11 @@
 #include "negotiation.hpp"
 
 #include "message.hpp"
+#include "modules.hpp"
 #include "name_table.hpp"
 #include "sdp.hpp"
 #include "sdp_text.hpp"
+#include "text.hpp"
 
 #include <sys/socket.h>
 
@@ -14,9 +16,9 @@ namespace sipbridge {
 namespace {
 
 // PJSIP's own descriptions, of one audio line, take some 700 bytes.
-const size_t MOST_PRINTED = 8192;
+const size_t MAX_PRINTED = 8192;
 
-// Of the INVITE that was admitted last. PJSUA makes its dialog in the same breath, before it looks at any other.
+// The session of the latest admitted INVITE. PJSUA makes its dialog before it sees another message.
 std::unique_ptr<OfferAnswer> newSession;
 
 extern pjsip_module descriptionsModule;
@@ -27,7 +29,7 @@ pjsip_media_type sdpType() {
     return type;
 }
 
-/** The part of a message that PJSIP takes for its SDP; null if it has none. */
+/** The body, or the part of a multipart body, that PJSIP reads as SDP; null if there is none. */
 pjsip_msg_body *sdpOf(const pjsip_rx_data *rdata) {
     pjsip_msg_body *body = rdata->msg_info.msg->body;
     if (!body || !rdata->msg_info.ctype)
@@ -44,7 +46,7 @@ pjsip_msg_body *sdpOf(const pjsip_rx_data *rdata) {
 std::string bytesOf(const pjsip_msg_body *body) { return std::string(static_cast<char *>(body->data), body->len); }
 
 void replace(pjsip_msg_body *body, pj_pool_t *pool, const std::string &text) {
-    // PJMEDIA's scanner wants a zero behind the last byte.
+    // PJMEDIA's scanner needs a zero after the last byte.
     char *copy = static_cast<char *>(pj_pool_alloc(pool, text.size() + 1));
     pj_memcpy(copy, text.c_str(), text.size() + 1);
     body->data = copy;
@@ -69,7 +71,7 @@ void keep(pjsip_dialog *dialog, std::unique_ptr<OfferAnswer> session) {
     const auto remove = [](void *kept) { delete static_cast<OfferAnswer *>(kept); };
     OfferAnswer *kept = session.release();
     pjsip_dlg_set_mod_data(dialog, descriptionsModule.id, kept);
-    // In the pool of the lock: that of the dialog is released by a handler that runs before this one.
+    // A NULL pool means that of the lock. The dialog's own pool is released by a handler that runs before this one.
     pj_grp_lock_add_handler(dialog->grp_lock_, NULL, kept, remove);
 }
 
@@ -91,7 +93,7 @@ bool carriesSdp(const pjsip_method &method) {
            pjsip_method_cmp(&method, pjsip_get_prack_method()) == 0;
 }
 
-/** True if the SDP of a request answers an offer of ours, of a 2xx (ACK) or a reliable 1xx (PRACK). */
+/** True if the SDP of a request is an answer: an ACK or a PRACK after our offer in a 2xx or a reliable 1xx. */
 bool isAnswer(pjsip_dialog *dialog, const pjsip_method &method) {
     if (method.id == PJSIP_INVITE_METHOD || isUpdate(method))
         return false;
@@ -99,7 +101,7 @@ bool isAnswer(pjsip_dialog *dialog, const pjsip_method &method) {
     return call->neg && pjmedia_sdp_neg_get_state(call->neg) == PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER;
 }
 
-/** False if the audio of an offer is to go to a host that is not known; PJMEDIA judges what is not a c= line. */
+/** False if an offer's c= line has a host name that is not known; PJMEDIA checks an invalid c= line. */
 bool hasKnownHost(const std::string &offer) {
     const SdpText text(offer);
     const SdpLines parts = words(text.connection);
@@ -109,7 +111,10 @@ bool hasKnownHost(const std::string &offer) {
     return isKnownHost(host, isSame(parts[1], "IP6") ? AF_INET6 : AF_INET);
 }
 
-/** A later offer. PJSUA would end the call if it could not open the audio; so it gets one that it rejects by 488. */
+/**
+ * Read an offer within a dialog; return the SDP for PJSIP. For an unknown host, that is text that PJSIP rejects with
+ * 488: PJSUA would end the call if it could not open the audio.
+ */
 std::string laterOffer(OfferAnswer &session, const std::string &sdp, int number) {
     const std::string offer = session.readOffer(sdp, number);
     return hasKnownHost(offer) ? offer : "?\r\n";
@@ -138,15 +143,17 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
     if (pjsip_tsx_create_key(rdata->tp_info.pool, &key, PJSIP_ROLE_UAC, &rdata->msg_info.cseq->method, rdata) !=
         PJ_SUCCESS)
         return PJ_FALSE;
-    // Of one whose transaction is over (a 200 sent again) PJSIP does not read the body.
+    // If the transaction is over (a retransmitted 200), PJSIP does not read the body.
     pjsip_transaction *transaction = pjsip_tsx_layer_find_tsx(&key, PJ_FALSE);
-    // All our requests have offers, so what comes is an answer.
+    // All our requests with SDP have offers, so the response has an answer.
     if (OfferAnswer *session = sessionOf(transaction ? pjsip_tsx_get_dlg(transaction) : nullptr))
         replace(body, rdata->tp_info.pool, session->readAnswer(bytesOf(body)));
     return PJ_FALSE;
 }
 
-/** The mark of a body that has been written: a message may go out more than once. */
+/**
+ * Print a body that OfferAnswer has written. This function marks such a body, as a message may be sent more than once.
+ */
 int printWritten(pjsip_msg_body *body, char *buffer, pj_size_t size) {
     return pjsip_print_text_body(body, buffer, size);
 }
@@ -159,13 +166,13 @@ pj_status_t onSent(pjsip_tx_data *message) {
         pjsip_media_type_cmp(&body->content_type, &sdp, PJ_FALSE) != 0)
         return PJ_SUCCESS;
     OfferAnswer *session = sessionOf(pjsip_tdata_get_dlg(message));
-    std::string printed(MOST_PRINTED, '\0');
+    std::string printed(MAX_PRINTED, '\0');
     const int length = session ? body->print_body(body, &printed[0], printed.size()) : -1;
     if (length < 0)
         return PJ_SUCCESS;
     printed.resize(static_cast<size_t>(length));
     const bool isRequest = message->msg->type == PJSIP_REQUEST_MSG;
-    // PJSIP keeps its offer in its own form: it needs it again if a fork answers (RFC 3261, 12.1).
+    // This makes PJSIP keep its own form of the offer, which it needs again if another fork answers (RFC 3261, 12.1).
     if (isRequest)
         pjsip_tdata_get_sdp_info(message);
     const std::string text = isRequest ? session->writeOffer(printed) : session->writeAnswer(printed, cseq->cseq);
@@ -178,25 +185,18 @@ pj_status_t onSent(pjsip_tx_data *message) {
     return PJ_SUCCESS;
 }
 
-pjsip_module makeModule() {
-    pjsip_module module;
-    pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-descriptions"));
-    module.id = -1;
-    // Before transactions and dialogs read what comes, and before what goes out is printed, in the transport layer.
-    module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER + 1;
+pjsip_module descriptionsModule = [] {
+    pjsip_module module = moduleOf("mod-sipbridge-descriptions", DESCRIPTIONS_PRIORITY);
     module.on_rx_request = &onRequest;
     module.on_rx_response = &onResponse;
     module.on_tx_request = &onSent;
     module.on_tx_response = &onSent;
     return module;
-}
-
-pjsip_module descriptionsModule = makeModule();
+}();
 
 }  // namespace
 
-void watchDescriptions() { pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &descriptionsModule); }
+void watchDescriptions() { registerModule(&descriptionsModule); }
 
 void readNewOffer(pjsip_rx_data *rdata) {
     newSession.reset();
@@ -205,7 +205,7 @@ void readNewOffer(pjsip_rx_data *rdata) {
         return;
     newSession = sessionFor(pjsua_var.default_acc);
     const std::string offer = newSession->readOffer(bytesOf(body), rdata->msg_info.cseq->cseq);
-    // A name that is not known is looked up while the agent is reached.
+    // An unknown name is looked up while the bridge reaches the agent.
     hasKnownHost(offer);
     replace(body, rdata->tp_info.pool, offer);
 }

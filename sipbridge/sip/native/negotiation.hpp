@@ -1,6 +1,6 @@
 /*
- * The SDP of PJSIP's messages: each dialog has an OfferAnswer, which reads what has come before PJSIP does, and writes
- * what goes out. The SIP thread's.
+ * The SDP of PJSIP's messages: each dialog has an OfferAnswer, which reads received SDP before PJSIP does and writes
+ * the SDP that we send. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_NEGOTIATION_HPP
 #define SIPBRIDGE_NEGOTIATION_HPP
@@ -10,11 +10,11 @@
 
 namespace sipbridge {
 
-/** Once, after Endpoint::libInit. */
-void watchDescriptions();
-/** Read the offer of an INVITE that makes a new call, before PJSUA has it: only those that are admitted cost the work. */
+/** From now on read and write the SDP of all dialogs. Call it once, after Endpoint::libInit. */
+void watchDescriptions() PJSUA2_THROW(pj::Error);
+/** Read the offer of an admitted INVITE for a new call, before PJSUA does. */
 void readNewOffer(pjsip_rx_data *rdata);
-/** The dialog that PJSUA has made of that INVITE; before anything but 100 is answered. */
+/** Give that offer to the dialog that PJSUA has made of the INVITE, before any response other than 100. */
 void keepNewOffer(pjsip_dialog *dialog);
 
 }  // namespace sipbridge

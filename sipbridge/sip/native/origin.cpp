@@ -1,14 +1,17 @@
 #include "origin.hpp"
 
+#include "rtp_origin.hpp"
+#include "socket_address.hpp"
+
 #include <atomic>
 
 namespace {
 
 std::atomic<long long> stray{0};
 
-bool isSame(const pj_sockaddr &one, const pj_sockaddr *other) { return pj_sockaddr_cmp(&one, other) == 0; }
-
-/** Send audio to where this came from, and hear it as from its beginning: its numbers and its clock are its own. */
+/**
+ * Send our audio to the source of this packet, and reset the receiver, because its sequence and clock are other ones.
+ */
 void turnTo(pjmedia_stream_common *stream, pjmedia_tp_cb_param *packet) {
     packet->rem_switch = PJ_TRUE;
     pj_sockaddr_cp(&stream->rem_rtp_addr, packet->src_addr);
@@ -22,13 +25,16 @@ void turnTo(pjmedia_stream_common *stream, pjmedia_tp_cb_param *packet) {
 }  // namespace
 
 pj_bool_t sipbridgeIsFarEnd(pjmedia_stream_common *stream, pjmedia_tp_cb_param *packet) {
-    if (!isSame(stream->rem_rtp_addr, packet->src_addr)) {
-        if (stream->rem_rtp_flag && !isSame(stream->si->rem_addr, packet->src_addr)) {
-            ++stray;
-            return PJ_FALSE;
-        }
-        turnTo(stream, packet);
+    using namespace sipbridge;
+    const RtpPeer peer{ipEndpointOf(&stream->si->rem_addr), ipEndpointOf(&stream->rem_rtp_addr),
+                       stream->rem_rtp_flag != 0};
+    const RtpOrigin origin = rtpOrigin(ipEndpointOf(packet->src_addr), peer);
+    if (origin == RtpOrigin::Stray) {
+        ++stray;
+        return PJ_FALSE;
     }
+    if (origin == RtpOrigin::NewFarEnd)
+        turnTo(stream, packet);
     stream->rem_rtp_flag = 1;
     return PJ_TRUE;
 }

@@ -1,5 +1,5 @@
 /*
- * Whose RTP counts: without SRTP its address is all that a packet tells of who has sent it.
+ * The check of the source of RTP packets, for PJMEDIA (rtp_origin.hpp). It runs on the media clock.
  */
 #ifndef SIPBRIDGE_ORIGIN_HPP
 #define SIPBRIDGE_ORIGIN_HPP
@@ -7,18 +7,15 @@
 #include <pjmedia/stream_common.h>
 
 /**
- * Whether a packet is the far end's; where it is the first from its address, audio goes there from now on. Called by
- * PJMEDIA's stream for each packet that no SRTP has proven, before anything else is made of it (patches/).
- *
- * What comes from the address in the SDP always is. Until then the first other address is taken for it, since a far end
- * behind NAT does not know its own; a third is never. Each stream begins again, and a new address in the SDP makes a new
- * stream. Asterisk's `strictrtp` and most session border controllers do the same (latching, RFC 7362, 4).
+ * Return true if a packet is the far end's. If it is the first from its address, our audio goes there from now on.
+ * PJMEDIA's stream calls this for each packet that SRTP has not authenticated, before it uses the packet
+ * (patches/0024). An address in a new SDP makes a new stream, which begins again.
  */
 extern "C" pj_bool_t sipbridgeIsFarEnd(pjmedia_stream_common *stream, pjmedia_tp_cb_param *packet);
 
 namespace sipbridge {
 
-/** Packets since the start that were not. */
+/** The number of packets since the start that were not the far end's. */
 long long strayPackets();
 
 }  // namespace sipbridge

@@ -10,7 +10,7 @@ namespace sipbridge {
 
 namespace {
 
-// Of a 3xx as many are looked at; and a URI no longer than PJSIP itself prints.
+// The Contacts of a 3xx that are read.
 const size_t MAX_CONTACTS = 10;
 const int FULL_Q1000 = 1000;
 
@@ -44,7 +44,7 @@ std::string redirection(const pjsip_event *event) {
         auto *uri = static_cast<pjsip_uri *>(pjsip_uri_get_uri(contact->uri));
         const int length = pjsip_uri_print(PJSIP_URI_IN_REQ_URI, uri, text, sizeof(text));
         if (length > 0)
-            // PJSIP has -1, or 0, where there is no q: the best that is possible.
+            // PJSIP has -1 or 0 if there is no q, which means the highest preference.
             contacts.emplace_back(contact->q1000 > 0 ? contact->q1000 : FULL_Q1000,
                                   std::string(text, static_cast<size_t>(length)));
     }

@@ -1,6 +1,6 @@
 /*
  * The authors of host names: a name that a peer writes counts against that peer's share of lookups (sipbridge/dns.py).
- * Everything here belongs to the SIP thread.
+ * Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_PEERS_HPP
 #define SIPBRIDGE_PEERS_HPP
@@ -16,8 +16,8 @@ namespace sipbridge {
 void setMessageInProgress(const pjsip_rx_data *rdata);
 
 /**
- * The author of a name that PJSIP needs now, as two lines: the far end (the target of our INVITE, or the source address of
- * a call to us) and the Call-ID. Both are empty if the name comes from the configuration.
+ * The author of a name that PJSIP needs now, as two lines: the far end (the target of our INVITE, or the source address
+ * of a call to us) and the Call-ID. Both are empty if the name comes from the configuration.
  */
 std::string authorOfNames();
 

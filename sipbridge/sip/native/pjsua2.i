@@ -3,9 +3,9 @@
  */
 %module(package="sipbridge_pjsip", directors="1") pjsua2
 
-/* Keep the GIL in every call but those that sleep or take long. Giving it up costs a hand-over of up to 5 ms each
- * time when the other thread is busy, and pjsua2 is called hundreds of times a call. Nothing in PJMEDIA's
- * threads ever waits for Python, so holding it cannot dead-lock. Callbacks still take it. */
+/* Keep the GIL in every function but those that sleep or take long. To release it costs a hand-over of up to 5 ms if
+ * the other thread is busy, and a call needs hundreds of these functions. PJMEDIA's threads never wait for Python, so
+ * holding the GIL cannot cause a deadlock. Callbacks acquire it. */
 %nothreadallow;
 %threadallow pj::Endpoint::libCreate;
 %threadallow pj::Endpoint::libInit;
@@ -53,7 +53,7 @@
 %ignore sipbridge::IncomingRequest::respond;
 %ignore sipbridge::Clip::samples;
 
-/* Audio and SDP go in as bytes, copied once. */
+/* Audio, SDP and messages are bytes in Python, and are copied once. */
 %typemap(in) const std::string &pcm (std::string buffer) {
     char *data = NULL;
     Py_ssize_t length = 0;
@@ -68,7 +68,7 @@
     const std::string &audio, const std::string &sdp, const std::string &bytes, const std::string &datagram
 };
 
-/* The message is bytes: what a stranger sends need not be text. */
+/* A message is bytes, because it need not be valid text. */
 %typemap(out) std::string sipbridge::IncomingRequest::message {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
@@ -102,6 +102,8 @@
 %ignore sipbridge::breaksLine;
 %ignore sipbridge::borrowed;
 %ignore sipbridge::textOf;
+%ignore sipbridge::appendHeader;
+%ignore sipbridge::appendWarning;
 %ignore sipbridge::asksToHold;
 %ignore sipbridge::passLateByes;
 %ignore sipbridge::push;
@@ -120,7 +122,7 @@
     PyObject *key, *value;
     Py_ssize_t position = 0;
     if (!PyDict_Check($input)) {
-        PyErr_SetString(PyExc_TypeError, "headers are a dict of str");
+        PyErr_SetString(PyExc_TypeError, "headers must be a dict of str");
         SWIG_fail;
     }
     while (PyDict_Next($input, &position, &key, &value)) {
@@ -135,11 +137,8 @@
 }
 %typemap(freearg) const sipbridge::Headers & ""
 
-/* A frame is a tuple: kind, text, status, reason. */
+/* A frame is a tuple in Python: kind, text, status, reason. */
 %ignore sipbridge::Frame;
-%ignore sipbridge::HeadReader;
-%ignore sipbridge::essentials;
-%ignore sipbridge::nameOf;
 %typemap(out) sipbridge::Frame {
     $result = Py_BuildValue("(iy#is)", static_cast<int>($1.kind), $1.text.data(),
                             static_cast<Py_ssize_t>($1.text.size()), $1.status, $1.reason.c_str());
@@ -180,7 +179,7 @@
 %ignore sipbridge::forgetTarget;
 %ignore sipbridge::dialledTarget;
 %include "resolver.hpp"
-%ignore sipbridge::giveIdlePoolsBack;
+%ignore sipbridge::freeIdlePools;
 %include "pools.hpp"
 %include "audio_streams.hpp"
 %include "media.hpp"

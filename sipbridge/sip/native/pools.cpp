@@ -12,19 +12,19 @@ namespace sipbridge {
 namespace {
 
 const long WATCH_SECONDS = 60;
-// Less is not worth the walk through malloc's memory.
+// Freeing fewer bytes is not worth the time of malloc_trim.
 const pj_size_t LEAST_BYTES = 8 * 1024 * 1024;
 
-pj_size_t leastKept = 0;  // since `watchedSince`
+pj_size_t leastCached = 0;  // the fewest bytes since `watchedSince`
 pj_time_val watchedSince;
 
-void watchAnew() {
-    leastKept = pjsua_var.cp.capacity;
+void startWatch() {
+    leastCached = pjsua_var.cp.capacity;
     pj_gettickcount(&watchedSince);
 }
 
-/** Free kept pools, of all sizes alike and the longest unused first, until so many bytes are free or none is left. */
-void freeKept(pj_caching_pool &cp, pj_size_t bytes) {
+/** Free cached pools until so many bytes are free: of each size in turn the pool that was unused for longest. */
+void freeCached(pj_caching_pool &cp, pj_size_t bytes) {
     pj_size_t freed = 0;
     bool any = true;
     while (any && freed < bytes) {
@@ -47,24 +47,24 @@ void freeKept(pj_caching_pool &cp, pj_size_t bytes) {
 
 void setPoolCacheLimit(int bytes) {
     pjsua_var.cp.max_capacity = static_cast<pj_size_t>(bytes);
-    watchAnew();
+    startWatch();
 }
 
-void giveIdlePoolsBack() {
+void freeIdlePools() {
     pj_caching_pool &cp = pjsua_var.cp;
-    leastKept = std::min(leastKept, cp.capacity);
+    leastCached = std::min(leastCached, cp.capacity);
     pj_time_val passed;
     pj_gettickcount(&passed);
     PJ_TIME_VAL_SUB(passed, watchedSince);
     if (passed.sec < WATCH_SECONDS)
         return;
-    if (leastKept >= LEAST_BYTES) {
+    if (leastCached >= LEAST_BYTES) {
         pj_lock_acquire(cp.lock);
-        freeKept(cp, leastKept);
+        freeCached(cp, leastCached);
         pj_lock_release(cp.lock);
         malloc_trim(0);
     }
-    watchAnew();
+    startWatch();
 }
 
 int poolsInUse() { return static_cast<int>(pjsua_var.cp.used_count); }

@@ -1,17 +1,17 @@
 /*
- * PJSIP's memory pools. A call takes and gives back a dozen; PJSUA would give each back to malloc. Here some are kept
- * for the next call, and of those the ones that are not needed go back to the system.
+ * PJSIP's memory pools. A call allocates and releases a dozen, and PJSUA would free each of them. Here released pools
+ * are cached for the next call, and those that stay unused are freed.
  */
 #ifndef SIPBRIDGE_POOLS_HPP
 #define SIPBRIDGE_POOLS_HPP
 
 namespace sipbridge {
 
-/** Keep freed pools for reuse, up to so many bytes. After Endpoint::libCreate. */
+/** Cache released pools, up to that number of bytes. Call it after Endpoint::libCreate. */
 void setPoolCacheLimit(int bytes);
-/** Give back to the system, once a minute, what was kept and unused all that minute. At each turn of the poll. */
-void giveIdlePoolsBack();
-/** How many pools are in use. From any thread. */
+/** Free, every 60 s, as many bytes as were cached and unused for all of that time. Each poll calls it. */
+void freeIdlePools();
+/** The number of pools in use. Any thread may call it. */
 int poolsInUse();
 
 }  // namespace sipbridge

@@ -14,12 +14,12 @@ bool isFinalFailure(const pjsip_event *event) {
            state.tsx->status_code >= 300;
 }
 
-/** RFC 3261, 14.1: at random, in units of 10 ms, so that the two don't meet again; who made the call waits longer. */
+/** The random pause after 491, in units of 10 ms, which is longer for the side that called (RFC 3261, 14.1). */
 long glarePause(const pjsip_dialog *dialog) {
     return dialog->role == PJSIP_ROLE_UAC ? 2100 + 10 * (pj_rand() % 191) : 10 * (pj_rand() % 201);
 }
 
-/** What Retry-After says, in milliseconds; -1 where there is none. */
+/** The value of Retry-After in milliseconds; -1 if there is none. */
 long retryAfter(const pjsip_event *event) {
     if (event->body.tsx_state.type != PJSIP_EVENT_RX_MSG)
         return -1;
@@ -36,9 +36,12 @@ void tryAgainAfterGlare(pjsua_call_id id, pjsip_transaction *transaction, pjsip_
         pjsua_call_schedule_reinvite_check(&call, static_cast<unsigned>(glarePause(call.inv->dlg)));
 }
 
-// PJSIP's session timer asks these (patches/).
+// PJSIP's session timer calls these (patches/0019).
 
-/** Has a request failed in a way that a refresh survives? 401, 407 and 422 are answered at once, 408 and 481 end the call. */
+/**
+ * True if a refresh has failed and can be tried again later. After 401, 407 and 422, PJSIP sends it again at once; 408
+ * and 481 end the call.
+ */
 extern "C" pj_bool_t sipbridgeRefreshFailed(const pjsip_event *event) {
     if (!isFinalFailure(event))
         return PJ_FALSE;
@@ -55,8 +58,9 @@ extern "C" pj_bool_t sipbridgeRefreshFailed(const pjsip_event *event) {
 }
 
 /**
- * When to refresh again, in milliseconds, and how: RFC 4028, 10 has each response's own rule followed. Some far ends take
- * no UPDATE without an offer, and some no UPDATE though their Allow says so; those get another form at once.
+ * Return the milliseconds until the next refresh, and set its form: UPDATE or re-INVITE, with or without an offer. Each
+ * response has its own rule (RFC 4028, 10). Some far ends reject an UPDATE without an offer, and some reject UPDATE
+ * although their Allow has it; for those the next form is tried at once.
  */
 extern "C" long sipbridgeRefreshPause(const pjsip_inv_session *session, const pjsip_event *event, pj_bool_t *update,
                                       pj_bool_t *offers) {

@@ -1,4 +1,4 @@
-/* Offers of ours within a dialog that a far end has rejected: a session's refreshes first of all (RFC 4028). */
+/* Retries of our offers within a dialog that the far end has rejected, mostly of session refreshes (RFC 4028). */
 #ifndef SIPBRIDGE_REFRESH_HPP
 #define SIPBRIDGE_REFRESH_HPP
 
@@ -7,7 +7,7 @@
 
 namespace sipbridge {
 
-/** Let PJSUA make an offer of its own (one codec instead of several) again if it met the far end's (491). */
+/** Repeat an offer that PJSUA made (one codec instead of several) if it got 491 because of an offer of the far end. */
 void tryAgainAfterGlare(pjsua_call_id call, pjsip_transaction *transaction, pjsip_event *event);
 
 }  // namespace sipbridge

@@ -18,12 +18,12 @@ namespace sipbridge {
 
 namespace {
 
-// Known here, and not served: 405. An unknown method gets 501 (RFC 3261, 21.4.6 and 21.5.2).
+// Methods that get 405, since they are known but not served. Unknown methods get 501 (RFC 3261, 21.4.6 and 21.5.2).
 const char *const KNOWN_METHODS[] = {"REGISTER", "MESSAGE", "PUBLISH"};
 
 const char NOT_SUPPORTED[] = "Require names an extension that is not supported";
 
-/** A response that is not PJSUA's: its status, the headers that say why, and the reason in words. None is 0. */
+/** A rejection: its status, headers for the reason, and the reason in words. The status 0 means none. */
 struct Rejection {
     int status = 0;
     std::vector<std::pair<const char *, std::string>> headers;
@@ -52,22 +52,23 @@ std::string unsupported(const pjsip_msg *message) {
 }
 
 /**
- * The response to NOTIFY and SUBSCRIBE: 489 to an event that is not served (RFC 6665, 4.2.1.3 and 8.3.2). Without a
- * subscription, `refer` is 481 in a NOTIFY (RFC 6665, 4.1.3) and 403 in a SUBSCRIBE: only a REFER opens one (RFC 3515, 3).
+ * The status for the event of a NOTIFY or SUBSCRIBE: 489 if it is not served (RFC 6665, 4.2.1.3 and 8.3.2). Without a
+ * subscription, the event `refer` gets 481 in a NOTIFY (RFC 6665, 4.1.3) and 403 in a SUBSCRIBE, since only a REFER
+ * creates one (RFC 3515, 3).
  */
-int judgeEvent(const pjsip_dialog *dialog, const pjsip_msg *message, int withoutSubscription) {
+int eventFault(const pjsip_dialog *dialog, const pjsip_msg *message, int withoutSubscription) {
     const auto *event = reinterpret_cast<const pjsip_event_hdr *>(find(message, "Event", "o"));
     if (!event || pj_stricmp2(&event->event_type, "refer") != 0)
         return PJSIP_SC_BAD_EVENT;
-    // Whose it is, and whether it is over, PJSIP finds out.
+    // PJSIP checks which subscription it is, and whether that is over.
     const bool subscribed = dialog && pjsip_dlg_has_usage(const_cast<pjsip_dialog *>(dialog), pjsip_evsub_instance());
     return subscribed ? 0 : withoutSubscription;
 }
 
-Rejection judge(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
+Rejection rejectionOf(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     const pjsip_msg *message = rdata->msg_info.msg;
     const std::string method = textOf(message->line.req.method.name);
-    // What ends a call or a transaction is never held up.
+    // A request that ends a call or a transaction is always served.
     if (method == "BYE" || method == "CANCEL")
         return {};
     if (const int status = methodFault(dialog, message))
@@ -78,14 +79,14 @@ Rejection judge(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
     if (!extensions.empty())
         return {PJSIP_SC_BAD_EXTENSION, {{"Unsupported", extensions}}, NOT_SUPPORTED};
     if (method == "NOTIFY")
-        return {judgeEvent(dialog, message, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST), {}, ""};
-    // RFC 6086, 4.2.2: no package is taken.
+        return {eventFault(dialog, message, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST), {}, ""};
+    // No package of INFO is supported (RFC 6086, 4.2.2).
     if (method == "INFO" && find(message, "Info-Package"))
         return {469, {{"Recv-Info", ""}}, ""};
     const bool offers = method == "INVITE" || method == "UPDATE" || method == "PRACK";
     if (offers && message->body && !pjsip_rdata_get_sdp_info(rdata)->body.ptr)
         return {PJSIP_SC_UNSUPPORTED_MEDIA_TYPE, {}, ""};
-    // An SBC asks so whether the call still stands (RFC 3261, 11.2); PJSIP would answer 500.
+    // An SBC checks with OPTIONS that the call is still in progress (RFC 3261, 11.2). PJSIP would respond with 500.
     if (method == "OPTIONS")
         return {PJSIP_SC_OK, {}, ""};
     return {};
@@ -94,15 +95,10 @@ Rejection judge(const pjsip_dialog *dialog, pjsip_rx_data *rdata) {
 void respond(pjsip_dialog *dialog, pjsip_rx_data *rdata, const Rejection &rejection) {
     pjsip_hdr headers;
     pj_list_init(&headers);
-    for (const auto &each : rejection.headers) {
-        const pj_str_t name = pj_str(const_cast<char *>(each.first)), value = borrowed(each.second);
-        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
-    }
-    if (!rejection.why.empty()) {
-        const std::string warning = "399 sipbridge \"" + rejection.why + "\"";
-        const pj_str_t name = pj_str(const_cast<char *>("Warning")), value = borrowed(warning);
-        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
-    }
+    for (const auto &each : rejection.headers)
+        appendHeader(&headers, rdata->tp_info.pool, each.first, each.second);
+    if (!rejection.why.empty())
+        appendWarning(&headers, rdata->tp_info.pool, rejection.why);
     const pj_str_t reason = pj_str(const_cast<char *>("Bad Info Package"));
     const pj_str_t *text = rejection.status == 469 ? &reason : NULL;
     pjsip_dlg_respond(dialog, rdata, rejection.status, text, &headers, NULL);
@@ -113,7 +109,7 @@ void respond(pjsip_dialog *dialog, pjsip_rx_data *rdata, const Rejection &reject
 int methodFault(const pjsip_dialog *dialog, const pjsip_msg *message) {
     const pjsip_method &method = message->line.req.method;
     if (pj_strcmp2(&method.name, "SUBSCRIBE") == 0)
-        return judgeEvent(dialog, message, PJSIP_SC_FORBIDDEN);
+        return eventFault(dialog, message, PJSIP_SC_FORBIDDEN);
     if (!isAllowed(method.name)) {
         for (const char *known : KNOWN_METHODS)
             if (pj_strcmp2(&method.name, known) == 0)
@@ -138,14 +134,14 @@ void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_eve
     pjsip_rx_data *rdata = event->body.tsx_state.src.rdata;
     pjsip_dialog *dialog = pjsua_var.calls[call].inv->dlg;
     returnToConnection(dialog, rdata->tp_info.transport);
-    // The one that made the dialog is the gate's.
+    // The gate decides about the INVITE that creates the dialog.
     if (transaction == pjsua_var.calls[call].inv->invite_tsx)
         return;
-    const Rejection rejection = judge(dialog, rdata);
+    const Rejection rejection = rejectionOf(dialog, rdata);
     const bool isRefer = pjsip_method_cmp(&transaction->method, pjsip_get_refer_method()) == 0;
     if (rejection.status) {
         respond(dialog, rdata, rejection);
-        // An agent that asks for a handoff in a form that is not served asks for one all the same.
+        // An agent has asked for a handoff, although in a form that is not served.
         if (isRefer)
             push(EventReferUnserved, call, 0, rejection.status, rejection.why);
     } else if (isRefer)
@@ -154,7 +150,7 @@ void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_eve
         answerInfo(call, dialog, rdata);
 }
 
-// PJSIP's dialog asks this about a request that none of its usages has answered (patches/).
+// PJSIP asks this for the status for a request that no usage of the dialog handles (patches/0018).
 extern "C" int sipbridgeUnhandledStatus(pjsip_dialog *dialog) {
     const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
     const bool goesOn = session && session->state < PJSIP_INV_STATE_DISCONNECTED;

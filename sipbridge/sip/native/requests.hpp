@@ -1,4 +1,4 @@
-/* Requests that a far end sends: the responses that PJSUA would give otherwise than the RFCs. */
+/* Requests of the far end within a dialog: the responses that the RFCs require, if PJSUA's would be others. */
 #ifndef SIPBRIDGE_REQUESTS_HPP
 #define SIPBRIDGE_REQUESTS_HPP
 
@@ -8,12 +8,12 @@
 namespace sipbridge {
 
 /**
- * The status by which a request is rejected for its method, 0 if it is served: 501 or 405, and outside a dialog (null) 481
- * if the method is for dialogs alone (RFC 3261, 15.1.2). SUBSCRIBE is judged by its event.
+ * The status for a method that is not served: 501 or 405, and outside a dialog (null) 481 for a method that needs a
+ * dialog (RFC 3261, 15.1.2). 0 if it is served. For SUBSCRIBE, the event decides.
  */
 int methodFault(const pjsip_dialog *dialog, const pjsip_msg *message);
 
-/** PJSUA's callback for every transaction of a call: a request that is answered here PJSUA leaves alone. */
+/** PJSUA's callback for every transaction of a call. PJSUA ignores a request that gets its response here. */
 void onTransaction(pjsua_call_id call, pjsip_transaction *transaction, pjsip_event *event);
 
 }  // namespace sipbridge

@@ -13,23 +13,23 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
 namespace {
 
-// Requests that wait for a name at a time; more come from a peer that makes names up.
+// Messages that wait for a name at one time. More are caused by a peer that invents names.
 const size_t MAX_WAITING = 2000;
 
-/** Who waits for a name: PJSIP's callback, and what it wants back. */
+/** A message that waits for its targets: PJSIP's callback, and the token for it. */
 struct Waiting {
     pjsip_resolver_callback *callback;
     void *token;
     string name;
 };
 
-/** Where an INVITE was sent, and for which host of its URI. */
+/** The target of an INVITE, and the host and port of its URI. */
 struct Sent {
     string host;
     int port = 0;
@@ -38,7 +38,7 @@ struct Sent {
 
 std::map<int, Waiting> waiting;
 int lastNumber = 0;
-// Of the INVITE that is being sent; its target is empty at all other times.
+// The target of the INVITE that is being sent; empty at all other times.
 Sent sending;
 // By PJSUA's slot.
 Sent sent[PJSUA_MAX_CALLS];
@@ -95,7 +95,7 @@ bool addText(pjsip_server_addresses *found, const string &target, const pj_str_t
     return true;
 }
 
-/** The connection that a dialog stays on (stayOnConnection): its requests need no name. */
+/** Add the connection that a dialog stays on (stayOnConnection): its requests need no lookup. */
 bool addConnection(pjsip_server_addresses *found, const pjsip_host_info *target, const void *token) {
     const pjsip_tpselector &selector = static_cast<const pjsip_send_state *>(token)->tdata->tp_sel;
     if (selector.type != PJSIP_TPSELECTOR_TRANSPORT || !(selector.u.transport->flag & PJSIP_TRANSPORT_RELIABLE))
@@ -113,7 +113,7 @@ bool addChosen(pjsip_server_addresses *found, const pjsip_host_info *target) {
     return true;
 }
 
-/** The target of the INVITE, for a request of its dialog to the same host. */
+/** Add the target of the INVITE, for a later request of its dialog to the same host. */
 bool addSame(pjsip_server_addresses *found, const pjsip_host_info *target, const void *token) {
     const pjsip_msg *message = static_cast<const pjsip_send_state *>(token)->tdata->msg;
     if (message->type != PJSIP_REQUEST_MSG)
@@ -143,7 +143,7 @@ bool addSame(pjsip_server_addresses *found, const pjsip_host_info *target, const
 
 void ask(const pjsip_host_info *target, void *token, pjsip_resolver_callback *callback) {
     const string name = textOf(target->addr.host);
-    // A line break parts the fields of the event; no host's name has one.
+    // A line break separates the fields of the event; no valid host name has one.
     if (waiting.size() >= MAX_WAITING || name.find('\n') != string::npos) {
         (*callback)(PJ_ERESOLVE, token, NULL);
         return;

@@ -1,6 +1,6 @@
 /*
- * Where requests go (RFC 3263). PJSIP asks here for the host that a URI, a Route or a Via names; a name is looked up by
- * Python (sip/targets.py), and the message waits until that has answered. Everything here belongs to the SIP thread.
+ * The targets of requests and responses (RFC 3263). PJSIP asks here for the host of a URI, a Route or a Via. Python
+ * looks a host name up (sip/targets.py), and the message waits until then. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_RESOLVER_HPP
 #define SIPBRIDGE_RESOLVER_HPP
@@ -12,22 +12,22 @@
 
 namespace sipbridge {
 
-/** Be PJSIP's resolver. A name becomes an EventResolve, which resolved() answers. After Endpoint::libInit. */
+/** Become PJSIP's resolver: a host name queues an EventResolve. Call it after Endpoint::libInit. */
 void resolveNames() PJSUA2_THROW(pj::Error);
 
 /**
- * Answer an EventResolve, once, by its number: targets such as `tcp://192.0.2.1:5060`, best first. PJSIP takes the next
- * where it cannot send to one. None fails the request, as what cannot be read as a target does.
+ * Give the message of an EventResolve its targets, once, in the order of preference, such as `tcp://192.0.2.1:5060`. If
+ * PJSIP cannot send to one, it tries the next. Without a valid target the message fails.
  */
 void resolved(int number, const std::vector<std::string> &targets);
 
-/** Fail all that still wait; before Endpoint::libDestroy. */
+/** Let all messages fail that still wait. Call it before Endpoint::libDestroy. */
 void resolveNoMore();
 
 /**
- * As long as it exists, every host is this target: an INVITE goes to the target that was chosen for it. `keepFor` has the
- * call's later requests go there too, if they are for the same host and port: what DNS says of a name may be another
- * machine by then, which knows nothing of the call.
+ * The target of an INVITE, which was chosen before: while this object exists, every host resolves to it. With
+ * `keepFor`, later requests of the call go there too if they are for the same host and port. By then DNS may point to
+ * another machine, which does not have the call.
  */
 class ChosenTarget {
 public:
@@ -38,10 +38,10 @@ public:
     ChosenTarget &operator=(const ChosenTarget &) = delete;
 };
 
-/** The target that was chosen for a call of ours; empty for a call to us. */
+/** The target that was chosen for our own call; empty for a call to us. */
 std::string dialledTarget(int call);
 
-/** A call to us has no such target. */
+/** Clear the target of a PJSUA slot, for a call to us. */
 void forgetTarget(int call);
 
 }  // namespace sipbridge

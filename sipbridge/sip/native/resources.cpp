@@ -19,7 +19,8 @@ using std::string;
 
 namespace {
 
-const long LOOK_AGAIN_MILLISECONDS = 250;
+// For so long no search is repeated that has found no free ports.
+const long NO_PORTS_MILLISECONDS = 250;
 
 /** A UDP socket that closes itself. */
 class Socket {
@@ -30,12 +31,12 @@ public:
     Socket(const Socket &) = delete;
     Socket &operator=(const Socket &) = delete;
 
-    /** Whether it could be had, with a number below `firstKept`. */
-    bool open(int firstKept) {
+    /** Open it; false if there is no descriptor below `reservedFrom`. */
+    bool open(int reservedFrom) {
         close();
         if (pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM() | pj_SOCK_CLOEXEC(), 0, &socket_) != PJ_SUCCESS)
             socket_ = PJ_INVALID_SOCKET;
-        return socket_ != PJ_INVALID_SOCKET && socket_ < firstKept;
+        return socket_ != PJ_INVALID_SOCKET && socket_ < reservedFrom;
     }
     bool bind(pj_sockaddr &address, unsigned port) {
         pj_sockaddr_set_port(&address, static_cast<pj_uint16_t>(port));
@@ -51,20 +52,20 @@ private:
     pj_sock_t socket_ = PJ_INVALID_SOCKET;
 };
 
-/** A bound pair: RTP takes the even port and RTCP the odd one above it (RFC 3550, 11). */
+/** A bound pair: RTP has the even port and RTCP the odd one above it (RFC 3550, 11). */
 struct Pair {
     Socket rtp, rtcp;
     unsigned port = 0;
 };
 
-Room openPair(const pjsua_acc &account, int firstKept, Pair &pair) {
+Resources openPair(const pjsua_acc &account, int reservedFrom, Pair &pair) {
     const pjsua_transport_config &range = account.cfg.rtp_cfg;
     pj_sockaddr address;
     pj_sockaddr_init(pj_AF_INET(), &address, range.bound_addr.slen ? &range.bound_addr : NULL, 0);
-    if (!pair.rtp.open(firstKept) || !pair.rtcp.open(firstKept))
-        return RoomNoDescriptors;
+    if (!pair.rtp.open(reservedFrom) || !pair.rtcp.open(reservedFrom))
+        return NoDescriptors;
     const unsigned pairs = (range.port_range + 1) / 2;
-    // On from where PJSUA is, so that a port which has just been given back rests for as long as it can.
+    // The search goes on from PJSUA's position, so that a released port stays unused for as long as possible.
     const unsigned first = account.next_rtp_port < range.port ? 0 : (account.next_rtp_port - range.port) / 2;
     for (unsigned tried = 0; tried < pairs; ++tried) {
         pair.port = range.port + (first + tried) % pairs * 2;
@@ -72,73 +73,73 @@ Room openPair(const pjsua_acc &account, int firstKept, Pair &pair) {
             continue;
         if (pair.rtcp.bind(address, pair.port + 1))
             return Available;
-        // A socket cannot be bound twice.
-        if (!pair.rtp.open(firstKept))
-            return RoomNoDescriptors;
+        // A bound socket cannot be bound to another port.
+        if (!pair.rtp.open(reservedFrom))
+            return NoDescriptors;
     }
-    return RoomNoPorts;
+    return NoPorts;
 }
 
-pj_time_val lookAgain = {0, 0};
+pj_time_val nextSearch = {0, 0};
 // By PJSUA's slot.
-std::map<int, Pair> kept;
+std::map<int, Pair> reserved;
 
 }  // namespace
 
-Room roomForLeg(int account, int firstKept) {
+Resources resourcesForLeg(int account, int reservedFrom) {
     pj_time_val now;
     pj_gettickcount(&now);
-    if (PJ_TIME_VAL_LT(now, lookAgain))
-        return RoomNoPorts;
+    if (PJ_TIME_VAL_LT(now, nextSearch))
+        return NoPorts;
     Pair pair;
-    const Room room = openPair(pjsua_var.acc[account], firstKept, pair);
-    if (room == Available)
+    const Resources found = openPair(pjsua_var.acc[account], reservedFrom, pair);
+    if (found == Available)
         pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port);
-    else if (room == RoomNoPorts) {
-        lookAgain = now;
-        lookAgain.msec += LOOK_AGAIN_MILLISECONDS;
-        pj_time_val_normalize(&lookAgain);
+    else if (found == NoPorts) {
+        nextSearch = now;
+        nextSearch.msec += NO_PORTS_MILLISECONDS;
+        pj_time_val_normalize(&nextSearch);
     }
-    return room;
+    return found;
 }
 
 void reservePorts(int call, int account) {
     Pair pair;
     if (openPair(pjsua_var.acc[account], INT_MAX, pair) == Available) {
-        // The next one to ask looks behind it.
+        // The next search begins after it.
         pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port + 2);
-        kept.emplace(call, std::move(pair));
+        reserved.emplace(call, std::move(pair));
     }
 }
 
 void handOverPorts(int call) {
-    const auto found = kept.find(call);
-    if (found == kept.end())
+    const auto found = reserved.find(call);
+    if (found == reserved.end())
         return;
     pjsua_var.acc[pjsua_var.calls[call].acc_id].next_rtp_port = static_cast<pj_uint16_t>(found->second.port);
-    kept.erase(found);
+    reserved.erase(found);
 }
 
 void portsReleased(int call) {
-    kept.erase(call);
-    lookAgain = {0, 0};
+    reserved.erase(call);
+    nextSearch = {0, 0};
 }
 
 // ---------------------------------------------------------------- descriptors
 
 namespace {
 
-int firstKept = INT_MAX;
-// Given up for a moment where no other is left, so that who waits at the door can be sent away.
+int firstReserved = INT_MAX;
+// Closed for a moment if no other descriptor is left, so that a waiting connection can be accepted and closed.
 int spare = -1;
 
 int openSpare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
-/** Accept a connection by means of the spare descriptor, and close it; whether that could be done. */
-bool sendAway(int door) {
+/** Accept a connection with the spare descriptor and close it; false if that fails. */
+bool closeWaiting(int listener) {
     if (spare >= 0)
         ::close(spare);
-    const int connection = ::accept(door, NULL, NULL);
+    const int connection = ::accept(listener, NULL, NULL);
     if (connection >= 0)
         ::close(connection);
     spare = openSpare();
@@ -148,32 +149,36 @@ bool sendAway(int door) {
 }  // namespace
 
 void reserveDescriptors(int first) {
-    firstKept = first;
+    firstReserved = first;
     if (spare < 0)
         spare = openSpare();
     if (spare < 0)
-        PJSUA2_RAISE_ERROR3(PJ_STATUS_FROM_OS(errno), "open", "no descriptor is left to keep");
+        PJSUA2_RAISE_ERROR3(PJ_STATUS_FROM_OS(errno), "open", "no file descriptor is free");
 }
 
 }  // namespace sipbridge
 
-/** In the place of accept(2) in PJLIB: returns a connection below `firstKept`, or -1 and errno as PJLIB can bear it. */
-extern "C" int sipbridgeAccept(int door, struct sockaddr *address, socklen_t *length) {
+/**
+ * Accept a connection whose descriptor is not reserved; PJLIB calls this instead of accept(2) (patches/0005). Returns
+ * -1 with an errno after which PJLIB goes on.
+ */
+extern "C" int sipbridgeAccept(int listener, struct sockaddr *address, socklen_t *length) {
     using namespace sipbridge;
     const socklen_t size = *length;
     for (;;) {
         *length = size;
-        const int connection = ::accept(door, address, length);
-        if (connection >= 0 && connection < firstKept)
+        const int connection = ::accept(listener, address, length);
+        if (connection >= 0 && connection < firstReserved)
             return connection;
         if (connection >= 0)
             ::close(connection);
         else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK)
             return -1;
-        else if ((errno != EMFILE && errno != ENFILE) || !sendAway(door))
+        else if ((errno != EMFILE && errno != ENFILE) || !closeWaiting(listener))
             break;
     }
-    // No connection waits, or it cannot be accepted now. Without this, PJLIB closes a listener after 50 errors in a row.
+    // No connection waits, or it cannot be accepted now. After 50 other errors in a row, PJLIB would close the
+    // listener.
     errno = EAGAIN;
     return -1;
 }

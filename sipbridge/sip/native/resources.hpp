@@ -1,6 +1,6 @@
 /*
- * What a new leg or connection needs of the machine: two UDP ports for its audio, and file descriptors. Everything here
- * belongs to the SIP thread.
+ * The resources of a new leg or connection: two UDP ports for its audio, and file descriptors. Call these on the SIP
+ * thread.
  */
 #ifndef SIPBRIDGE_RESOURCES_HPP
 #define SIPBRIDGE_RESOURCES_HPP
@@ -10,32 +10,34 @@
 
 namespace sipbridge {
 
-enum Room {
+/** The free resources for another leg, or the shortage. */
+enum Resources {
     Available,
-    RoomNoPorts,        // each pair of the account's RTP range is bound, by us or by others
-    RoomNoDescriptors,  // the next leg would take descriptors that are kept for others
+    NoPorts,        // all pairs of the account's RTP range are bound, by us or by other programs
+    NoDescriptors,  // the next leg would take reserved file descriptors
 };
 
 /**
- * Find a pair of ports for the audio of the next leg, and have PJSUA take it: by itself it tries 100 pairs, and answers
- * 500. Both of its sockets have descriptors below `firstKept`: the kernel gives the lowest that is free (POSIX, open(2)),
- * so that those from there on stay for whoever is less modest.
+ * Find a free pair of ports for the audio of the next leg, and let PJSUA begin there: on its own it tries 100 pairs and
+ * then responds with 500. Both sockets of the pair must get descriptors below `reservedFrom`, so that the ones from
+ * there on stay free for other uses. The kernel assigns the lowest free descriptor (POSIX, open(2)).
  *
- * Where all ports are taken that is found out four times a second and when a leg has ended, and else said as it was: to
- * try 5,000 pairs takes some milliseconds.
+ * If all ports are in use, the result is valid for 250 ms or until a leg ends: to try 5,000 pairs takes some
+ * milliseconds.
  */
-Room roomForLeg(int account, int firstKept);
+Resources resourcesForLeg(int account, int reservedFrom);
 
-/** The same for a call whose audio is opened when it is answered, for it came without an offer: keep a pair bound. */
+/** Bind a pair of ports for an INVITE without an offer, because PJSUA opens its audio with our answer. */
 void reservePorts(int call, int account);
-/** It is about to be opened. */
+/** Close that pair, so that PJSUA can open it now. */
 void handOverPorts(int call);
-/** The call is over, and what it has kept or used is free. */
+/** Note that the ports of a call are free, because it is over. */
 void portsReleased(int call);
 
 /**
- * From now on close every SIP connection (TCP, TLS) that comes and takes a descriptor from this one on. Where there is
- * none at all it is closed, too; PJSIP by itself would never accept a connection again. After Endpoint::libCreate.
+ * From now on close each new SIP connection (TCP, TLS) whose descriptor is `first` or higher, and those for which no
+ * descriptor is left. Without the latter, PJSIP would never accept a connection again. Call it after
+ * Endpoint::libCreate.
  */
 void reserveDescriptors(int first) PJSUA2_THROW(pj::Error);
 

@@ -1,22 +1,17 @@
 #include "responses.hpp"
 #include "message.hpp"
+#include "modules.hpp"
 
 #include <cstring>
 #include <string>
 
-#define THIS_FILE "responses.cpp"
-
 namespace sipbridge {
-
-// What PJSUA2_RAISE_ERROR expects in scope.
-using pj::Error;
-using std::string;
 
 namespace {
 
-// ---------------------------------------------------------------- what is served
+// ---------------------------------------------------------------- methods and extensions
 
-// The one place that says so. A REFER on the trunk is understood, and refused as the contract has it (403).
+// The only list of what we serve. A REFER on the trunk is a served method, and gets 403.
 const char *const METHODS[] = {"INVITE", "ACK",    "CANCEL", "BYE",    "OPTIONS",
                                "INFO",   "UPDATE", "PRACK",  "NOTIFY", "REFER"};
 const char *const EXTENSIONS[] = {"100rel", "timer", "norefersub"};
@@ -49,10 +44,10 @@ void carry(pjsip_tx_data *response, const pjsip_hdr *header) {
         pjsip_msg_add_hdr(response->msg, static_cast<pjsip_hdr *>(pjsip_hdr_clone(response->pool, header)));
 }
 
-/** Add what a response must or may say of us (RFC 3261, 20.1, 20.5, 20.37; RFC 6665, 8.3.2). */
+/** Add the headers that a response must or may have about us (RFC 3261, 20.1, 20.5, 20.37; RFC 6665, 8.3.2). */
 pj_status_t onTxResponse(pjsip_tx_data *response) {
     if (pjsip_tx_data_is_valid(response))
-        return PJ_SUCCESS;  // it is printed already: sent again
+        return PJ_SUCCESS;  // a retransmission, which is printed already
     const int code = response->msg->line.status.code;
     const auto *sequence = static_cast<pjsip_cseq_hdr *>(pjsip_msg_find_hdr(response->msg, PJSIP_H_CSEQ, NULL));
     const bool options = code == PJSIP_SC_OK && sequence && sequence->method.id == PJSIP_OPTIONS_METHOD;
@@ -69,7 +64,9 @@ pj_status_t onTxResponse(pjsip_tx_data *response) {
 
 // ---------------------------------------------------------------- From and To as they were written
 
-/** A From or To header that prints as its sender wrote it. PJSIP's part goes first: to PJSIP it is one of its own. */
+/**
+ * A From or To header that prints as its sender wrote it. PJSIP's struct comes first, so that PJSIP can use it as such.
+ */
 struct WrittenHeader {
     pjsip_fromto_hdr header;
     pj_str_t text;
@@ -112,7 +109,10 @@ int printWritten(void *original, char *buffer, pj_size_t size) {
     return static_cast<int>(length);
 }
 
-/** A header's value among the lines of a message's head, folds made one space (RFC 3261, 7.3.1); empty unless there is one. */
+/**
+ * The value of the header of that name in the head of a message, with folds as single spaces (RFC 3261, 7.3.1); empty
+ * if there is none or more than one.
+ */
 std::string valueIn(const char *head, size_t length, const char *name, char compact) {
     std::string found;
     int times = 0;
@@ -121,7 +121,7 @@ std::string valueIn(const char *head, size_t length, const char *name, char comp
     const char *at = static_cast<const char *>(std::memchr(head, '\n', length));
     while (at && ++at < end && *at != '\r' && *at != '\n') {
         std::string line;
-        // The line, and those that continue it.
+        // The line, and the folded lines that continue it.
         do {
             const char *stop = at;
             while (stop < end && *stop != '\r' && *stop != '\n')
@@ -149,7 +149,7 @@ std::string valueIn(const char *head, size_t length, const char *name, char comp
     return times == 1 ? found : "";
 }
 
-/** Replace the header that PJSIP has read by one that prints as it was written. */
+/** Replace the header that PJSIP has parsed by one that prints as it was written. */
 template <typename Header> void keepWritten(pjsip_rx_data *rdata, Header *&read, const char *name, char compact) {
     const std::string text = valueIn(rdata->msg_info.msg_buf, static_cast<size_t>(rdata->msg_info.len), name, compact);
     if (!read || text.empty())
@@ -210,18 +210,11 @@ void keepSequence(pjsip_rx_data *rdata) {
     read = &written->header;
 }
 
-pjsip_module makeModule() {
-    pjsip_module module;
-    pj_bzero(&module, sizeof(module));
-    module.name = pj_str(const_cast<char *>("mod-sipbridge-responses"));
-    module.id = -1;
-    // The last before the message is printed.
-    module.priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER + 1;
+pjsip_module responseModule = [] {
+    pjsip_module module = moduleOf("mod-sipbridge-responses", RESPONSES_PRIORITY);
     module.on_tx_response = &onTxResponse;
     return module;
-}
-
-pjsip_module responseModule = makeModule();
+}();
 
 }  // namespace
 
@@ -230,7 +223,7 @@ void watchResponses() {
     state(capability(PJSIP_H_SUPPORTED), EXTENSIONS);
     state(capability(PJSIP_H_ACCEPT), BODIES);
     state(pjsip_evsub_get_allow_events_hdr(NULL), EVENTS);
-    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &responseModule));
+    registerModule(&responseModule);
 }
 
 void keepAsWritten(pjsip_rx_data *rdata, bool refused) {

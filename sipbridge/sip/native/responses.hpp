@@ -1,4 +1,6 @@
-/* What all our responses have in common: what is served here, and the request's own From and To. */
+/*
+ * The common parts of our responses: the methods and extensions that we serve, and From and To as the request has them.
+ */
 #ifndef SIPBRIDGE_RESPONSES_HPP
 #define SIPBRIDGE_RESPONSES_HPP
 
@@ -8,18 +10,18 @@
 namespace sipbridge {
 
 /**
- * Say in every message that carries Allow, Supported, Accept or Allow-Events what is served here: PJSIP's modules state
- * what they could do. Once, after Endpoint::libInit.
+ * Put the methods, extensions, bodies and events that we serve into every Allow, Supported, Accept and Allow-Events
+ * header, instead of all that PJSIP's modules could serve. Call it once, after Endpoint::libInit.
  */
 void watchResponses() PJSUA2_THROW(pj::Error);
 
 /**
- * Have responses copy a request's From and To as its sender wrote them (RFC 3261, 8.2.6.2), of which PJSIP would print
- * its own reading; CSeq too if it is `refused`, for PJSIP may have been given another.
+ * Let responses copy a request's From and To as its sender wrote them (RFC 3261, 8.2.6.2); PJSIP would print them in
+ * its own form. For a `refused` request, CSeq as well, because the one that PJSIP has parsed may be another.
  */
 void keepAsWritten(pjsip_rx_data *rdata, bool refused);
 
-/** True if this extension may be required of us (RFC 3261, 8.2.2.3). */
+/** True if a request may require this extension (RFC 3261, 8.2.2.3). */
 bool isSupported(const pj_str_t &extension);
 
 /** True if this method is served within a dialog. */

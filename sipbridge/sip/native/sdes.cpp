@@ -1,6 +1,6 @@
 #include "sdes.hpp"
 
-#include <strings.h>
+#include "text.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -13,18 +13,19 @@ namespace {
 
 struct Suite {
     const char *name;
-    size_t keyBytes;  // key and salt
+    size_t keyBytes;  // of key and salt together
 };
 
-// RFC 4568, 6.2 and RFC 6188, 4. PJMEDIA has others, which the configuration of the accounts leaves out.
+// RFC 4568, 6.2 and RFC 6188, 4. PJMEDIA has others, but our accounts do not use them.
 const Suite SUITES[] = {{"AES_CM_128_HMAC_SHA1_80", 30}, {"AES_256_CM_HMAC_SHA1_80", 46}};
 
-// Packets that a key must at least be good for: at 50 a second and way 2^20 are 5.8 hours, and by default a conversation ends after one.
+// The shortest lifetime of a key that is served: 2^20 packets take 5.8 hours at 50 packets per second. By default a
+// conversation ends after one hour.
 const unsigned LEAST_LIFETIME_BITS = 20;
-// What SRTP can number (RFC 3711, 9.2); a longer lifetime is invalid (RFC 4568, 6.1).
+// The number of packets that SRTP can count (RFC 3711, 9.2); a longer lifetime is invalid (RFC 4568, 6.1).
 const unsigned MOST_LIFETIME_BITS = 48;
 
-// RFC 4568, 6.3.7.
+// The smallest valid window size (RFC 4568, 6.3.7).
 const unsigned LEAST_WINDOW = 64;
 
 const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -33,11 +34,7 @@ bool isDigits(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-bool equals(std::string_view one, std::string_view other) {
-    return one.size() == other.size() && strncasecmp(one.data(), other.data(), one.size()) == 0;
-}
-
-/** Take the text up to a separator off its front. */
+/** Return the text before a separator, and remove both from its beginning. */
 std::string_view cut(std::string_view &text, char separator) {
     const size_t end = std::min(text.find(separator), text.size());
     const std::string_view taken = text.substr(0, end);
@@ -53,7 +50,7 @@ std::vector<std::string_view> words(std::string_view text) {
     return found;
 }
 
-/** A number; one too long for 64 bits is no more than the largest. */
+/** A decimal number; the largest of 64 bits if it is larger. */
 uint64_t number(std::string_view digits) {
     uint64_t value = 0;
     for (const char digit : digits) {
@@ -76,7 +73,7 @@ bool isLongEnough(std::string_view lifetime) {
     return value >= least && value <= most;
 }
 
-/** The key as PJMEDIA reads it, padded; none if it is not base64 of so many bytes. */
+/** The key with padding, as PJMEDIA reads it; none if it is not base64 of so many bytes. */
 std::optional<std::string> base64Of(std::string_view key, size_t bytes) {
     const size_t digits = (bytes * 8 + 5) / 6, padded = (bytes + 2) / 3 * 4;
     if (key.size() != digits && key.size() != padded)
@@ -87,10 +84,10 @@ std::optional<std::string> base64Of(std::string_view key, size_t bytes) {
     return std::string(key.substr(0, digits)) + std::string(padded - digits, '=');
 }
 
-/** `inline:KEY` or `inline:KEY|LIFETIME`; a third part, an MKI, is not served, nor is a second key. */
+/** The key of `inline:KEY` or `inline:KEY|LIFETIME`; none if there is a third part, an MKI, or a second key. */
 std::optional<std::string> keyOf(std::string_view parameters, size_t bytes) {
     const std::string_view method = "inline:";
-    if (!equals(parameters.substr(0, method.size()), method))
+    if (!isSame(parameters.substr(0, method.size()), method))
         return std::nullopt;
     parameters.remove_prefix(method.size());
     const bool more = parameters.find('|') != std::string_view::npos;
@@ -100,21 +97,21 @@ std::optional<std::string> keyOf(std::string_view parameters, size_t bytes) {
     return base64Of(key, bytes);
 }
 
-/** True for an extension that may be ignored, and for a valid WSH (RFC 4568, 6.3.7 and 6.3.8). */
+/** True if a session parameter is an extension that may be ignored, or a valid WSH (RFC 4568, 6.3.7 and 6.3.8). */
 bool isHarmless(std::string_view parameter) {
-    if (!equals(parameter.substr(0, 4), "WSH="))
+    if (!isSame(parameter.substr(0, 4), "WSH="))
         return parameter.size() > 1 && parameter[0] == '-';
     const std::string_view window = parameter.substr(4);
     return isDigits(window) && number(window) >= LEAST_WINDOW;
 }
 
 std::optional<Crypto> read(const std::vector<std::string_view> &parts) {
-    // PJMEDIA reads tags as numbers and writes them back: 01 would come back as 1.
+    // PJMEDIA reads a tag as a number: its answer to 01 would have 1.
     if (parts.size() < 3 || !isDigits(parts[0]) || parts[0].size() > 9 || (parts[0].size() > 1 && parts[0][0] == '0'))
         return std::nullopt;
     std::string_view name = parts[1];
     const auto suite = std::find_if(std::begin(SUITES), std::end(SUITES),
-                                    [name](const Suite &each) { return equals(each.name, name); });
+                                    [name](const Suite &each) { return isSame(each.name, name); });
     if (suite == std::end(SUITES) || !std::all_of(parts.begin() + 3, parts.end(), isHarmless))
         return std::nullopt;
     std::optional<std::string> key = keyOf(parts[2], suite->keyBytes);

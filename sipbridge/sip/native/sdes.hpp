@@ -1,5 +1,5 @@
 /*
- * Keys of SRTP in SDP (SDES, RFC 4568): which `a=crypto` lines can be served exactly as they are meant. Text only.
+ * SRTP keys in SDP (SDES, RFC 4568): the `a=crypto` lines that PJMEDIA serves exactly as they are meant. Text only.
  */
 #ifndef SIPBRIDGE_SDES_HPP
 #define SIPBRIDGE_SDES_HPP
@@ -10,7 +10,7 @@
 
 namespace sipbridge {
 
-/** A line that can be served: one key, no parameter that changes what goes over the wire. */
+/** A line that can be served: it has one key, and no parameter that changes the packets. */
 struct Crypto {
     std::string tag;
     std::string suite;  // as RFC 4568 spells it
@@ -21,12 +21,12 @@ struct Crypto {
 };
 
 /**
- * Those of an m= line's crypto attributes (their values) that can be served, in their order. Not served:
- * - a suite other than AES_CM_128_HMAC_SHA1_80 and AES_256_CM_HMAC_SHA1_80;
- * - a key that is not base64 of the suite's length, an MKI, several keys (which need MKIs);
- * - a lifetime that a call may use up: PJMEDIA never changes a key;
- * - session parameters other than WSH (a hint) and those that may be ignored (`-NAME`, RFC 4568, 6.3.7);
- * - a tag that another line has as well: an answer could not say which is meant.
+ * The crypto attributes (their values) of an m= line that can be served, in their order. These cannot:
+ * - a suite other than AES_CM_128_HMAC_SHA1_80 and AES_256_CM_HMAC_SHA1_80
+ * - a key that is not base64 of the suite's length, an MKI, and several keys, which need MKIs
+ * - a lifetime that a call may exceed, since PJMEDIA never changes a key
+ * - session parameters other than WSH, which is a hint, and those that may be ignored (`-NAME`, RFC 4568, 6.3.7)
+ * - a tag that another line has too, since an answer could not say which of them it means
  */
 std::vector<Crypto> servable(const std::vector<std::string_view> &attributes);
 

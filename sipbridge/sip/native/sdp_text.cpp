@@ -1,8 +1,7 @@
 #include "sdp_text.hpp"
 
-#include <strings.h>
-
 #include <algorithm>
+#include <cctype>
 
 namespace sipbridge {
 
@@ -12,7 +11,7 @@ const size_t SHORT_LINE = 256;
 
 bool isVisible(char c) { return c > 0x20 && c < 0x7f; }
 
-/** The value of `a=NAME` or `a=NAME:VALUE`; null data if the line is another. */
+/** The value of `a=NAME:VALUE`, empty for `a=NAME`; a view with null data if the line has another attribute. */
 std::string_view valueOf(std::string_view line, std::string_view name) {
     if (line.substr(0, 2) != "a=" || line.substr(2, name.size()) != name)
         return {};
@@ -22,7 +21,7 @@ std::string_view valueOf(std::string_view line, std::string_view name) {
     return rest[0] == ':' ? rest.substr(1) : std::string_view();
 }
 
-/** `<kind> <port>[/<count>] <protocol> <format>…` */
+/** Read an m= line: `<kind> <port>[/<count>] <protocol> <format>…`. */
 bool readMedia(std::string_view line, SdpMedia &media) {
     const SdpLines parts = words(line.substr(2));
     if (parts.size() < 3)
@@ -50,7 +49,7 @@ SdpText::SdpText(std::string_view sdp) {
     while (valid_ && begin < sdp.size()) {
         const size_t end = std::min(sdp.find_first_of(ends, begin), sdp.size());
         const std::string_view line = sdp.substr(begin, end - begin);
-        // Empty lines may only come last.
+        // Empty lines are valid only at the end.
         valid_ = line.empty() ? sdp.find_first_not_of(ends, begin) == std::string_view::npos : add(line);
         begin = std::min(end + (sdp.substr(end, 2) == ends ? 2 : 1), sdp.size());
     }
@@ -62,7 +61,7 @@ bool SdpText::add(std::string_view line) {
     if (line.size() < 2 || line[0] < 'a' || line[0] > 'z' || line[1] != '=' ||
         line.find('\0') != std::string_view::npos)
         return false;
-    // Blanks at the end of an attribute change nothing; a name of the session may be one blank.
+    // Blanks at the end of a line have no meaning, except in s=, which may be a single blank.
     if (line[0] != 's')
         line = line.substr(0, line.find_last_not_of(" \t") + 1);
     if (line[0] != 'm') {
@@ -86,7 +85,7 @@ std::string SdpRtpmaps::nameOf(std::string_view format) const {
     const int type = number(format, 127);
     if (type < 0)
         return "";
-    // RFC 3551, table 4. PJMEDIA knows static types by their number alone.
+    // Static payload types (RFC 3551, table 4). PJMEDIA reads those by their number alone.
     std::string fixed = type == 0 ? "PCMU" : type == 8 ? "PCMA" : type == 9 ? "G722" : "";
     const std::string_view line = lines_[type];
     if (type < 96 && (fixed.empty() || line.empty()))
@@ -123,10 +122,6 @@ int number(std::string_view digits, int most) {
         return -1;
     const int value = std::stoi(std::string(digits));
     return value <= most ? value : -1;
-}
-
-bool isSame(std::string_view one, std::string_view other) {
-    return one.size() == other.size() && strncasecmp(one.data(), other.data(), one.size()) == 0;
 }
 
 std::string_view firstLine(const SdpLines &lines, char kind) {

@@ -1,6 +1,6 @@
 /*
- * The lines of a session description (RFC 8866, 5). All is views of the text that was read, and takes time in proportion
- * to its length.
+ * The lines of a session description (RFC 8866, 5), as views of the text. The time of reading is proportional to its
+ * length.
  */
 #ifndef SIPBRIDGE_SDP_TEXT_HPP
 #define SIPBRIDGE_SDP_TEXT_HPP
@@ -11,20 +11,20 @@
 
 namespace sipbridge {
 
-/** Lines without their ends. */
+/** Lines without their line ends. */
 typedef std::vector<std::string_view> SdpLines;
 
-/** An m= line, and those below it. */
+/** An m= line and the lines that belong to it. */
 struct SdpMedia {
     std::string_view line, kind, protocol;
     unsigned port = 0;
     SdpLines formats, lines;
 };
 
-/** A description: its lines before the first m= line, and the m= lines. */
+/** A session description: the lines before the first m= line, and the m= lines. */
 class SdpText {
 public:
-    /** Valid while `sdp` is. */
+    /** Read a description. The result is valid as long as the bytes of `sdp`. */
     explicit SdpText(std::string_view sdp);
 
     /** False if it is not a valid description, by rules no looser than PJMEDIA's. */
@@ -32,7 +32,7 @@ public:
 
     SdpLines session;
     std::vector<SdpMedia> media;
-    // What the session says for those m= lines that don't say it themselves (RFC 8866, 5.7 and 6.7).
+    // The values for m= lines without their own (RFC 8866, 5.7 and 6.7).
     std::string_view connection;
     std::string direction;
 
@@ -42,14 +42,17 @@ private:
     bool valid_ = true;
 };
 
-/** The names of an m= line's formats. */
+/** The rtpmap attributes of an m= line. */
 class SdpRtpmaps {
 public:
     explicit SdpRtpmaps(const SdpLines &lines);
 
-    /** The codec in capitals, "TELEPHONE-EVENT" too; empty if it is not one of one channel and 8000 Hz. */
+    /**
+     * The name of the format's codec in capitals, such as "TELEPHONE-EVENT"; empty unless it has one channel and 8000
+     * Hz.
+     */
     std::string nameOf(std::string_view format) const;
-    /** The format's a=rtpmap line, empty if it has none. */
+    /** The format's a=rtpmap line; empty if it has none. */
     std::string_view lineOf(std::string_view format) const;
 
 private:
@@ -60,17 +63,15 @@ private:
 SdpLines words(std::string_view text);
 /** A decimal number up to `most`, else -1. */
 int number(std::string_view digits, int most);
-/** True if two words are the same but for the case of ASCII letters. */
-bool isSame(std::string_view one, std::string_view other);
-/** The first line of that kind, or an empty one. */
+/** The first line of that kind; empty if there is none. */
 std::string_view firstLine(const SdpLines &lines, char kind);
-/** The first attribute of that name, as a line; empty if there is none, or a longer one than PJSIP needs. */
+/** The line of the first attribute of that name, longer ones than PJSIP needs left out; empty if there is none. */
 std::string_view attributeLine(const SdpLines &lines, const char *name);
 /** The values of all attributes of that name. */
 std::vector<std::string_view> attributeValues(const SdpLines &lines, const char *name);
 /**
- * "sendrecv", "sendonly", "recvonly" or "inactive"; empty where the lines have none. Of several, which RFC 8866 forbids,
- * what all of them allow: one that holds the call wins.
+ * "sendrecv", "sendonly", "recvonly" or "inactive"; empty if the lines have none. Several of them, which RFC 8866
+ * forbids, count as the direction that all of them permit, so that a hold among them is a hold.
  */
 std::string directionOf(const SdpLines &lines);
 

@@ -1,7 +1,7 @@
 /*
- * Who may speak for the far end of a dialog. The tags of a dialog are not secret: they travel in the clear over UDP and TCP,
- * and who has seen them could hang up, press DTMF digits, or have the audio sent elsewhere. Everything here belongs to the
- * SIP thread.
+ * The sources from which messages of a dialog are accepted. The tags of a dialog are not secret, since UDP and TCP do
+ * not encrypt them. A sender who has seen them could end the call, press DTMF digits or redirect the audio. Call these
+ * on the SIP thread.
  */
 #ifndef SIPBRIDGE_SOURCES_HPP
 #define SIPBRIDGE_SOURCES_HPP
@@ -12,26 +12,27 @@
 namespace sipbridge {
 
 /**
- * From now on take requests, responses, ACK and CANCEL of a dialog or a transaction only from sources that may speak for
- * its far end; source ports are not compared. Any other request gets 403 without a transaction, any other ACK or response
- * nothing; they are counted, and an EventStranger reports them at most once in ten seconds. Once, after
- * Endpoint::libInit.
+ * From now on accept requests and responses of a dialog or a transaction, ACK and CANCEL included, only from the
+ * sources of its far end. Source ports are not compared. Any other request gets 403 without a transaction; any other
+ * ACK or response is ignored. All are counted, and EventStranger reports them at most once in ten seconds. Call it
+ * once, after Endpoint::libInit.
  *
- * For a call that came: RequestGate::onConnection decides, and the source of its INVITE counts whatever a reload says. For
- * a call of ours: what callDial was given, and the addresses of the far end's Contact and Record-Route. For both: the
- * connection that the dialog stays on, and where our request went (RFC 3261, 18.2.2: there the response comes from).
+ * The sources of a call to us are those that RequestGate::onConnection admits, and the source of its INVITE, even if a
+ * reload no longer trusts that. The sources of our own call are those that callDial was given, and the addresses of the
+ * far end's Contact and Record-Route. For both, the connection that the dialog stays on is a source, and the address to
+ * which our request went, from which its response comes (RFC 3261, 18.2.2).
  */
 void watchSources() PJSUA2_THROW(pj::Error);
 
-/** This dialog began with a request that came. */
+/** Begin with the sources of a dialog to us: that of its INVITE. */
 void cameFrom(pjsip_dialog *dialog, const pjsip_rx_data *rdata);
-/** This dialog is ours: `sources` are addresses and networks such as `192.0.2.0/24` that may speak for its far end. */
+/** Begin with the sources of our own dialog: addresses and networks such as `192.0.2.0/24`. */
 void wentTo(pjsip_dialog *dialog, const std::vector<std::string> &sources);
 
-/** Addresses of a host that a Contact or a Record-Route may name. */
+/** Note the addresses of a host name that a Contact or a Record-Route may have. */
 void noteAddresses(const std::string &name, const std::vector<pj_sockaddr> &addresses);
 
-/** Messages that were not taken, since the start. */
+/** The number of messages from other sources since the start. */
 long long strangers();
 
 }  // namespace sipbridge

@@ -6,34 +6,34 @@
 
 #define THIS_FILE "tls.cpp"
 
-// In ssl_sock_ossl.c, by our build: a listener whose number is another makes its SSL_CTX again.
+// In ssl_sock_ossl.c (patches/0020): a listener with another value makes its SSL_CTX again.
 extern "C" int pj_ssl_sock_credentials;
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
 namespace {
 
-// The limit of a handshake. Without it a peer that opens connections and is silent would keep them.
+// The time limit of a handshake. Without it, a peer could open connections and send nothing.
 const long HANDSHAKE_SECONDS = 10;
 
 bool isTls(const pjsip_transport *transport) {
     return (transport->key.type & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS;
 }
 
-// ---------------------------------------------------------------- what failed
+// ---------------------------------------------------------------- failures
 
-// Of the handshake under way, as a client's certificate is judged in the middle of it.
+// The faults of the client's certificate in the current handshake. They are known before that fails.
 pj_uint32_t clientFaults = 0;
-// Connections of ours that came about: their end is no failure.
+// Connections that were established: their end is not a failed handshake.
 std::set<const pjsip_transport *> established;
-// Those that a dialog stays on, or did. A flood of connections that carry nothing must not have all calls looked through.
+// Connections that a dialog uses or has used. The end of any other connection needs no search through all calls.
 std::set<const pjsip_transport *> carrying;
 
-/** Why: the faults of a certificate, else what the system or OpenSSL says. */
+/** The reason of a failure: the faults of a certificate, else the error text of the system or of OpenSSL. */
 string reasonOf(pj_uint32_t faults, pj_status_t status) {
     if (!faults) {
         char text[PJ_ERR_MSG_SIZE];
@@ -48,9 +48,12 @@ string reasonOf(pj_uint32_t faults, pj_status_t status) {
     return reason;
 }
 
-/** A client's certificate counts within the handshake: refused there, it hears why and leaves no session to resume. */
-pj_bool_t judgeClient(const pjsip_tls_on_verify_param *param) {
-    // A server is judged when all is known, its name too.
+/**
+ * Check a client's certificate within the handshake. A client that is refused there gets the reason as an alert, and
+ * has no session that it could resume.
+ */
+pj_bool_t checkClient(const pjsip_tls_on_verify_param *param) {
+    // A server is checked after the handshake, together with its name.
     if (param->tp_dir == PJSIP_TP_DIR_OUTGOING)
         return PJ_TRUE;
     pj_ssl_sock_info info;
@@ -67,8 +70,8 @@ void onAcceptFailed(const pjsip_tls_on_accept_fail_param *param) {
     clientFaults = 0;
 }
 
-/** The next request of such a dialog opens a connection of its own. */
-void letGoOf(const pjsip_transport *transport) {
+/** Release a closed connection from its dialogs. Their next request opens another one. */
+void releaseFromDialogs(const pjsip_transport *transport) {
     if (!carrying.erase(transport))
         return;
     pjsip_tpselector any;
@@ -81,7 +84,7 @@ void letGoOf(const pjsip_transport *transport) {
     }
 }
 
-void tellOfFailure(const pjsip_transport *transport, const pjsip_transport_state_info *info) {
+void reportFailure(const pjsip_transport *transport, const pjsip_transport_state_info *info) {
     const auto *tls = static_cast<const pjsip_tls_state_info *>(info->ext_info);
     push(EventTlsFailed, -1, pj_sockaddr_get_port(&transport->key.rem_addr), 0,
          textOf(transport->remote_name.host) + "\n" +
@@ -94,9 +97,9 @@ void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const
     if (state == PJSIP_TP_STATE_CONNECTED && isTls(transport)) {
         established.insert(transport);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED) {
-        letGoOf(transport);
+        releaseFromDialogs(transport);
         if (!established.erase(transport) && isTls(transport) && transport->dir == PJSIP_TP_DIR_OUTGOING)
-            tellOfFailure(transport, info);
+            reportFailure(transport, info);
     } else if (state == PJSIP_TP_STATE_DESTROY) {
         established.erase(transport);
         carrying.erase(transport);
@@ -106,7 +109,7 @@ void noteTlsState(pjsip_transport *transport, pjsip_transport_state state, const
 // ---------------------------------------------------------------- listeners
 
 int openTls(const TlsListener &listener) {
-    // Far ends answer sips: with a Contact of sip: and transport=tls; PJSIP would hang up on them.
+    // Far ends respond to sips: with a Contact of sip: and transport=tls. PJSIP would end such a call.
     pjsip_cfg()->endpt.disable_secure_dlg_check = PJ_TRUE;
     pjsua_transport_config config;
     pjsua_transport_config_default(&config);
@@ -121,10 +124,10 @@ int openTls(const TlsListener &listener) {
     tls.proto = PJ_SSL_SOCK_PROTO_TLS1_2 | PJ_SSL_SOCK_PROTO_TLS1_3;
     tls.verify_server = PJ_TRUE;
     tls.verify_client = tls.require_client_cert = listener.requireClientCertificate ? PJ_TRUE : PJ_FALSE;
-    tls.on_verify_cb = listener.requireClientCertificate ? &judgeClient : NULL;
+    tls.on_verify_cb = listener.requireClientCertificate ? &checkClient : NULL;
     tls.on_accept_fail_cb = &onAcceptFailed;
     tls.enable_renegotiation = PJ_FALSE;
-    // Connections of before a restart linger (TIME_WAIT), and must not keep the port.
+    // Connections from before a restart stay in TIME_WAIT and would keep the port in use.
     tls.reuse_addr = PJ_TRUE;
     tls.timeout.sec = HANDSHAKE_SECONDS;
     pjsua_transport_id number = PJSUA_INVALID_ID;
@@ -143,7 +146,7 @@ void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
     if (!PJSIP_URI_SCHEME_IS_SIP(dialog->target) && !PJSIP_URI_SCHEME_IS_SIPS(dialog->target))
         return;
     const auto *target = static_cast<const pjsip_sip_uri *>(pjsip_uri_get_uri(dialog->target));
-    // One that began with sips: must not leave TLS, whatever its Contact says (RFC 5630, 3.1.3).
+    // A dialog that began with sips: must stay on TLS, whatever transport its Contact has (RFC 5630, 3.1.3).
     if (!dialog->secure && target->transport_param.slen &&
         pj_stricmp2(&target->transport_param, transport->type_name) != 0)
         return;
@@ -158,7 +161,7 @@ void stayOnConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
 void returnToConnection(pjsip_dialog *dialog, pjsip_transport *transport) {
     if (!dialog->local.contact || !PJSIP_URI_SCHEME_IS_SIP(dialog->local.contact->uri))
         return;
-    // Our Contact says what the INVITE came or went by.
+    // Our Contact has the transport of the INVITE.
     const auto *ours = static_cast<const pjsip_sip_uri *>(pjsip_uri_get_uri(dialog->local.contact->uri));
     if (pj_stricmp2(&ours->transport_param, transport->type_name) == 0)
         stayOnConnection(dialog, transport);

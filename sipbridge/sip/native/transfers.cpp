@@ -11,15 +11,15 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
-// ---------------------------------------------------------------- the far end's
+// ---------------------------------------------------------------- the far end's REFERs
 
 namespace {
 
-// Subscriptions to what becomes of a REFER, by its ticket. They outlive the call: a far end may send BYE after the 202.
+// Subscriptions to the outcome of a REFER, by its ticket. They outlive the call: a far end may send BYE after the 202.
 std::map<int, pjsip_evsub *> transfers;
 
 void onTransferSubscription(pjsip_evsub *subscription, pjsip_event *) {
@@ -32,7 +32,7 @@ void onTransferSubscription(pjsip_evsub *subscription, pjsip_event *) {
         }
 }
 
-/** True unless the message says that there is, or shall be, no subscription (RFC 4488). */
+/** True unless Refer-Sub says that there is no subscription (RFC 4488). */
 bool subscribes(const pjsip_msg *message) {
     const pj_str_t name = pj_str(const_cast<char *>("Refer-Sub"));
     const auto *header =
@@ -78,11 +78,11 @@ void notifyTransfer(int ticket, int status, const std::string &reason) {
     PJSUA2_CHECK_EXPR(pjsip_xfer_send_request(subscription, notify));
 }
 
-// ---------------------------------------------------------------- ours
+// ---------------------------------------------------------------- our REFERs
 
 namespace {
 
-/** The status in a NOTIFY's body; 0 where it has none that can be read (RFC 3515, 2.4.5; RFC 3420). */
+/** The status in the body of a NOTIFY; 0 if there is none that can be read (RFC 3515, 2.4.5; RFC 3420). */
 int statusOf(const pjsip_msg *notify) {
     static const char VERSION[] = "SIP/2.0 ";
     const size_t length = sizeof(VERSION) - 1;
@@ -107,8 +107,8 @@ bool isMethod(const pjsip_transaction *transaction, const pjsip_method *method) 
     return pjsip_method_cmp(&transaction->method, method) == 0;
 }
 
-/** Report once what became of our REFER; the subscription may go on, and nothing more is reported of it. */
-void tellEnd(pjsip_evsub *subscription, EventKind kind, int status) {
+/** Report the outcome of our REFER once. The subscription may continue, but is not reported again. */
+void reportOutcome(pjsip_evsub *subscription, EventKind kind, int status) {
     const int module = pjsua_var.mod.id;
     const auto number = reinterpret_cast<intptr_t>(pjsip_evsub_get_mod_data(subscription, module));
     if (!number)
@@ -118,8 +118,8 @@ void tellEnd(pjsip_evsub *subscription, EventKind kind, int status) {
 }
 
 /**
- * What becomes of our REFER. The first final status is the outcome. Where the subscription ends without one, in whatever
- * way (a NOTIFY with 100, with no body or with one of another type; its time; no word of the far end), it is not known.
+ * The callback for the subscription of our REFER. The first final status is the outcome. If the subscription ends
+ * without one, the outcome is unknown: the last NOTIFY had 100, no body or another type of body, or none came in time.
  */
 void onReferState(pjsip_evsub *subscription, pjsip_event *event) {
     const bool over = pjsip_evsub_get_state(subscription) == PJSIP_EVSUB_STATE_TERMINATED;
@@ -129,26 +129,26 @@ void onReferState(pjsip_evsub *subscription, pjsip_event *event) {
         const pjsip_msg *response = event->body.tsx_state.src.rdata->msg_info.msg;
         const int status = response->line.status.code;
         if (status >= 300 && status != PJSIP_SC_REQUEST_TIMEOUT) {
-            tellEnd(subscription, EventReferRejected, status);
+            reportOutcome(subscription, EventReferRejected, status);
         } else if (status / 100 == 2 && !subscribes(response)) {
-            tellEnd(subscription, EventReferEnded, 0);
+            reportOutcome(subscription, EventReferEnded, 0);
             pjsip_evsub_terminate(subscription, PJ_FALSE);
             return;
         }
     } else if (received && isMethod(transaction, pjsip_get_notify_method())) {
         const int status = statusOf(event->body.tsx_state.src.rdata->msg_info.msg);
         if (status >= 200)
-            tellEnd(subscription, EventReferEnded, status);
+            reportOutcome(subscription, EventReferEnded, status);
     }
     if (over)
-        tellEnd(subscription, EventReferEnded, 0);
+        reportOutcome(subscription, EventReferEnded, 0);
 }
 
 }  // namespace
 
 void callRefer(int call, int number, const std::string &referTo, const Headers &headers) {
     if (breaksLine(referTo))
-        PJSUA2_RAISE_ERROR3(PJ_EINVAL, "Refer-To", "the URI would break its line");
+        PJSUA2_RAISE_ERROR3(PJ_EINVAL, "Refer-To", "the URI contains a control character");
     MessageData message(headers);
     pjsip_inv_session *session = pjsua_var.calls[call].inv;
     if (!session || session->state != PJSIP_INV_STATE_CONFIRMED)

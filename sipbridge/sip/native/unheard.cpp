@@ -10,7 +10,9 @@ namespace {
 
 const long GIVE_UP_SECONDS = 2;
 
-/** A transaction that was hung up before anything was heard of it: its key, for it may be gone, and when to look. */
+/**
+ * An INVITE without a response: its key, because the transaction may have ended meanwhile, and the time to give it up.
+ */
 struct Unheard {
     std::string key;
     pj_time_val due;

@@ -1,6 +1,6 @@
 /*
- * INVITEs of ours that are hung up before any response: they can have no CANCEL yet (RFC 3261, 9.1), and are given up after
- * two seconds. Everything here belongs to the SIP thread.
+ * Our INVITEs that are hung up before any response: they cannot be cancelled yet (RFC 3261, 9.1), and are given up
+ * after two seconds. Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_UNHEARD_HPP
 #define SIPBRIDGE_UNHEARD_HPP
@@ -10,9 +10,9 @@
 
 namespace sipbridge {
 
-/** Give this INVITE up in two seconds, if no response has come by then. */
+/** Give up this INVITE in two seconds if no response has come by then. */
 void giveUpLater(const pjsip_transaction *invite);
-/** Give up those that are due. */
+/** Give up the INVITEs that are due. Each poll calls it. */
 void giveUpUnheard();
 
 }  // namespace sipbridge

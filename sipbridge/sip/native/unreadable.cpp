@@ -1,5 +1,8 @@
 #include "unreadable.hpp"
 
+#include "message_headers.hpp"
+#include "text.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <cstring>
@@ -15,12 +18,12 @@ const int BAD_REQUEST = 400;
 const int UNSUPPORTED_URI_SCHEME = 416;
 const int VERSION_NOT_SUPPORTED = 505;
 
-/** What a request cannot do without: all requests, or those of these methods. */
+/** A header that requests need: all of them, or those of these methods. */
 const struct {
     const char *name;
     const char *title;
     const char *methods;
-} ESSENTIAL[] = {
+} NEEDED[] = {
     {"from", "From", nullptr},
     {"to", "To", nullptr},
     {"cseq", "CSeq", nullptr},
@@ -29,26 +32,13 @@ const struct {
     {"content-type", "Content-Type", nullptr},
     {"content-length", "Content-Length", nullptr},
     {"require", "Require", nullptr},
-    // Where our requests go to (RFC 3261, 8.1.1.8 and 12.1.1).
+    // Their URIs are the targets of our own requests (RFC 3261, 8.1.1.8 and 12.1.1).
     {"contact", "Contact", " INVITE UPDATE REFER SUBSCRIBE "},
     {"record-route", "Record-Route", " INVITE "},
 };
 
-// Several headers of such a name are one list, of which PJSIP has an array.
+// Several headers of such a name are one list, which PJSIP keeps in an array.
 const char *const LISTS[] = {"allow", "supported", "accept", "require", "unsupported", "allow-events"};
-
-struct Header {
-    size_t begin;
-    string name;  // empty: the line has none
-    string text;  // with its line ends
-    bool done = false;
-};
-
-struct Message {
-    string start;
-    std::vector<Header> headers;
-    string rest;  // from the blank line on
-};
 
 struct Fault {
     int status = 0;
@@ -62,95 +52,8 @@ struct Fault {
     }
 };
 
-// ---------------------------------------------------------------- text
-
-bool isBlank(char c) { return c == ' ' || c == '\t'; }
-bool isBreak(char c) { return c == '\r' || c == '\n'; }
-bool isTokenByte(char c) { return std::isalnum(static_cast<unsigned char>(c)) || (c && std::strchr("-.!%*_+`'~", c)); }
-
-bool isToken(const string &text) { return !text.empty() && std::all_of(text.begin(), text.end(), isTokenByte); }
-
-string trimmed(const string &text) {
-    const size_t begin = text.find_first_not_of(" \t\r\n");
-    return begin == string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
-string lower(string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-    return text;
-}
-
-/** Where the next line begins. A CR or LF alone ends one, as it does to PJSIP. */
-size_t endOfLine(const string &text, size_t at) {
-    const size_t end = text.find_first_of("\r\n", at);
-    return end == string::npos ? text.size() : end + (text.compare(end, 2, "\r\n") == 0 ? 2 : 1);
-}
-
-Message split(const string &text) {
-    Message message;
-    size_t at = endOfLine(text, 0);
-    message.start = trimmed(text.substr(0, at));
-    while (at < text.size() && !isBreak(text[at])) {
-        size_t end = endOfLine(text, at);
-        while (end < text.size() && isBlank(text[end]))
-            end = endOfLine(text, end);
-        Header header{at, "", text.substr(at, end - at)};
-        const size_t colon = header.text.find(':');
-        if (colon != string::npos && isToken(trimmed(header.text.substr(0, colon))))
-            header.name = nameOf(header.text);
-        message.headers.push_back(header);
-        at = end;
-    }
-    message.rest = text.substr(at);
-    return message;
-}
-
-/** A header's value, in one line. */
-string valueOf(const Header &header) {
-    string value = trimmed(header.text.substr(header.text.find(':') + 1));
-    std::replace_if(value.begin(), value.end(), isBreak, ' ');
-    return value;
-}
-
-string line(const string &name, const string &value) { return name + ": " + value + "\r\n"; }
-
-/** The parts between separators; those in quotes or angle brackets separate nothing. Empty parts are left out. */
-std::vector<string> parts(const string &value, char separator) {
-    std::vector<string> found(1);
-    bool quoted = false, bracketed = false;
-    for (size_t at = 0; at < value.size(); ++at) {
-        const char c = value[at];
-        if (quoted && c == '\\' && at + 1 < value.size()) {
-            found.back() += c;
-            found.back() += value[++at];
-            continue;
-        }
-        if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == '<' || c == '>'))
-            bracketed = c == '<';
-        if (c == separator && !quoted && !bracketed)
-            found.emplace_back();
-        else
-            found.back() += c;
-    }
-    for (string &each : found)
-        each = trimmed(each);
-    found.erase(std::remove(found.begin(), found.end(), ""), found.end());
-    return found;
-}
-
-string joined(const std::vector<string> &values, const char *between) {
-    string text;
-    for (const string &each : values)
-        text += (text.empty() ? "" : between) + each;
-    return text;
-}
-
-// ---------------------------------------------------------------- parts of a message
-
-/** A start line that PJSIP can read. False: there is none of this message. */
-bool mendStart(string &start, Fault &fault) {
+/** Replace a start line by one that PJSIP can read, and note the fault; false if the message cannot have one. */
+bool repairStart(string &start, Fault &fault) {
     const size_t first = start.find_first_of(" \t"), last = start.find_last_of(" \t");
     if (first == string::npos || !isToken(start.substr(0, first)) || last == first)
         return false;
@@ -170,10 +73,10 @@ bool mendStart(string &start, Fault &fault) {
     return true;
 }
 
-/** The tag of a From or To of which the rest cannot be read: by it a response and a BYE find their dialog. */
+/** The tag of an unreadable From or To, which identifies the dialog of a response or a BYE; empty if there is none. */
 string tagIn(const string &value) {
     const std::vector<string> parameters =
-        parts(value.substr(value.rfind('>') == string::npos ? 0 : value.rfind('>')), ';');
+        partsOf(value.substr(value.rfind('>') == string::npos ? 0 : value.rfind('>')), ';');
     for (const string &each : parameters) {
         const size_t equals = each.find('=');
         if (equals == string::npos || lower(trimmed(each.substr(0, equals))) != "tag")
@@ -184,43 +87,47 @@ string tagIn(const string &value) {
     return "";
 }
 
-/** All headers of that name as one list, no longer than PJSIP's, in the first of them; false where it is that already. */
-bool mergeList(Message &message, const string &name) {
+/** Merge all headers of that name into the first, up to PJSIP's limit; false if that changes nothing. */
+bool mergeList(MessageText &message, const string &name) {
     std::vector<string> values;
     std::set<string> known;
-    Header *first = nullptr;
+    HeaderText *first = nullptr;
     string before;
-    for (Header &header : message.headers) {
+    for (HeaderText &header : message.headers) {
         if (header.name != name)
             continue;
         before += header.text;
-        for (const string &each : parts(valueOf(header), ','))
+        for (const string &each : partsOf(valueOf(header), ','))
             if (values.size() < MAX_LIST_VALUES && known.insert(lower(each)).second)
                 values.push_back(each);
         header.text.clear();
         header.done = true;
         first = first ? first : &header;
     }
-    const string merged = line(name, joined(values, ", "));
+    const string merged = headerLine(name, joined(values, ", "));
     first->text = merged == before ? "" : merged;
     return merged != before;
 }
 
-/** The Digest challenges of a header, a line each: PJSIP knows no other scheme, and one per line (RFC 7235, 4.1). */
-string digestOnly(const Header &header) {
+/**
+ * The Digest challenges of a header, one per line: PJSIP reads no other scheme, and one challenge per line (RFC 7235,
+ * 4.1).
+ */
+string digestOnly(const HeaderText &header) {
     string lines;
     bool isDigest = false;
     std::vector<string> parameters;
     const auto finish = [&] {
         if (isDigest && !parameters.empty())
-            lines += line(header.name, "Digest " + joined(parameters, ", "));
+            lines += headerLine(header.name, "Digest " + joined(parameters, ", "));
         parameters.clear();
     };
-    for (const string &each : parts(valueOf(header), ',')) {
+    for (const string &each : partsOf(valueOf(header), ',')) {
         string rest = each;
         const size_t end = std::find_if_not(each.begin(), each.end(), isTokenByte) - each.begin();
         const size_t next = each.find_first_not_of(" \t", end);
-        // A scheme stands alone, or before its first parameter; a parameter's name stands before "=".
+        // A scheme is alone, or followed by a blank and its first parameter; the name of a parameter is followed by
+        // "=".
         if (end > 0 && (next == string::npos || (next > end && each[next] != '='))) {
             finish();
             isDigest = lower(each.substr(0, end)) == "digest";
@@ -234,60 +141,62 @@ string digestOnly(const Header &header) {
 }
 
 /**
- * A Via without what has nothing in it (`;;,`), of the version that PJSIP reads: a response that refuses the request can
- * find its way by that.
+ * A Via without empty parameters and parts (`;;,`) and with the version that PJSIP reads, so that a response can be
+ * sent; empty if that changes nothing.
  */
-string mendedVia(const Header &header) {
+string repairedVia(const HeaderText &header) {
     std::vector<string> hops;
-    for (const string &each : parts(valueOf(header), ','))
-        hops.push_back(joined(parts(each, ';'), ";"));
+    for (const string &each : partsOf(valueOf(header), ','))
+        hops.push_back(joined(partsOf(each, ';'), ";"));
     string value = joined(hops, ", ");
     const size_t version = value.find('/') + 1, end = value.find('/', version);
     if (version && end != string::npos)
         value.replace(version, end - version, "2.0");
-    return value == valueOf(header) ? "" : line(header.name, value);
+    return value == valueOf(header) ? "" : headerLine(header.name, value);
 }
 
-/** Another text of a header that a message can do without: one that PJSIP may be able to read, or none. */
-string mended(const Header &header) {
+/**
+ * Another text for a header that the message does not need, which PJSIP may be able to read; empty if there is none.
+ */
+string repaired(const HeaderText &header) {
     const bool challenges = header.name == "www-authenticate" || header.name == "proxy-authenticate";
-    // `1800;`: an empty parameter says nothing.
-    const string text = challenges ? digestOnly(header) : line(header.name, joined(parts(valueOf(header), ';'), ";"));
+    // An empty parameter, as in `1800;`, has no meaning.
+    const string text =
+        challenges ? digestOnly(header) : headerLine(header.name, joined(partsOf(valueOf(header), ';'), ";"));
     const string value = trimmed(text.substr(std::min(text.find(':') + 1, text.size())));
     return value.empty() || value == valueOf(header) ? "" : text;
 }
 
-// ---------------------------------------------------------------- a message
-
-/** What a request of this method cannot do without: its title; null if it can. */
-const char *essential(const string &name, const string &method) {
-    for (const auto &each : ESSENTIAL)
+/** The title of a header that a request of this method needs; null if it does not. */
+const char *neededTitle(const string &name, const string &method) {
+    for (const auto &each : NEEDED)
         if (name == each.name && (!each.methods || std::strstr(each.methods, (" " + method + " ").c_str())))
             return each.title;
     return nullptr;
 }
 
-class Mending {
+/** A message that is being rewritten. */
+class Repair {
 public:
-    Mending(const string &text, const std::vector<int> &places)
-        : message_(split(text)),
+    Repair(const string &text, const std::vector<int> &places)
+        : message_(splitMessage(text)),
           marked_(places.begin(), places.end()),
           isResponse_(lower(message_.start.substr(0, 4)) == "sip/"),
           method_(isResponse_ ? "" : message_.start.substr(0, message_.start.find_first_of(" \t"))),
-          // What ends a call or a transaction is not held up by headers.
+          // A request that ends a call or a transaction is never refused for its headers.
           ends_(method_ == "BYE" || method_ == "CANCEL" || method_ == "ACK") {}
 
-    Frame mend() {
+    Frame run() {
         bool changed = marked_.count(0) > 0;
-        if (changed && (isResponse_ || !mendStart(message_.start, fault_)))
+        if (changed && (isResponse_ || !repairStart(message_.start, fault_)))
             return Frame();
         bool viaSeen = false;
-        for (Header &header : message_.headers) {
+        for (HeaderText &header : message_.headers) {
             const bool isTop = header.name == "via" && !viaSeen;
             viaSeen = viaSeen || isTop;
             if (header.done || (!header.name.empty() && !marked_.count(static_cast<int>(header.begin))))
                 continue;
-            mend(header);
+            repair(header);
             if (header.text.empty() && (isTop || header.name == "call-id"))
                 return Frame();
             changed = true;
@@ -296,7 +205,7 @@ public:
     }
 
 private:
-    void mend(Header &header) {
+    void repair(HeaderText &header) {
         const auto *const list = std::find(std::begin(LISTS), std::end(LISTS), header.name);
         if (list != std::end(LISTS) && mergeList(message_, header.name))
             return;
@@ -305,26 +214,29 @@ private:
             return;
         if (header.name.empty())
             fault_.note(BAD_REQUEST, "a header line has no name");
-        else if (const char *title = essential(header.name, method_))
+        else if (const char *title = neededTitle(header.name, method_))
             fault_.note(BAD_REQUEST, string(title) + " cannot be read");
     }
 
-    /** The text that PJSIP gets instead: a stand-in for what a response copies; our own module prints what was written. */
-    string replacement(const Header &header) const {
+    /**
+     * The text that PJSIP gets instead: for a header that a response copies, a placeholder. Our own module prints the
+     * original in the response (responses.hpp).
+     */
+    string replacement(const HeaderText &header) const {
         if (header.name == "from" || header.name == "to") {
             const string tag = tagIn(valueOf(header));
-            return line(header.name, "<sip:unreadable.invalid>" + (tag.empty() ? "" : ";tag=" + tag));
+            return headerLine(header.name, "<sip:unreadable.invalid>" + (tag.empty() ? "" : ";tag=" + tag));
         }
         if (header.name == "cseq" && !isResponse_)
-            return line(header.name, "1 " + method_);
+            return headerLine(header.name, "1 " + method_);
         if (header.name == "via")
-            return mendedVia(header);
-        return header.name.empty() || essential(header.name, method_) ? "" : mended(header);
+            return repairedVia(header);
+        return header.name.empty() || neededTitle(header.name, method_) ? "" : repaired(header);
     }
 
     Frame written() const {
         string text = message_.start + "\r\n";
-        for (const Header &header : message_.headers)
+        for (const HeaderText &header : message_.headers)
             text += header.text;
         Frame frame(FrameMessage);
         frame.text = text + message_.rest;
@@ -337,7 +249,7 @@ private:
         return frame;
     }
 
-    Message message_;
+    MessageText message_;
     const std::set<int> marked_;
     const bool isResponse_;
     const string method_;
@@ -347,6 +259,6 @@ private:
 
 }  // namespace
 
-Frame withoutUnreadable(const string &bytes, const std::vector<int> &places) { return Mending(bytes, places).mend(); }
+Frame withoutUnreadable(const string &bytes, const std::vector<int> &places) { return Repair(bytes, places).run(); }
 
 }  // namespace sipbridge

@@ -1,6 +1,7 @@
 /*
- * Messages of which PJSIP's parser cannot read a part. It drops them whole; here they are written again, for a second try:
- * without what a message can do without (RFC 3261, 8.2.2), and of requests that cannot, what a response needs. Text only.
+ * Messages that PJSIP's parser cannot read in part. PJSIP drops such a message as a whole. Here it is rewritten for
+ * another attempt: without unreadable headers that it does not need (RFC 3261, 8.2.2), or, for a request that needs one
+ * of them, as the part that a response needs. Text only.
  */
 #ifndef SIPBRIDGE_UNREADABLE_HPP
 #define SIPBRIDGE_UNREADABLE_HPP
@@ -12,13 +13,13 @@
 
 namespace sipbridge {
 
-/** The most values of one list header that PJSIP reads. */
+/** The largest number of values in a list header that PJSIP reads. */
 const size_t MAX_LIST_VALUES = 32;
 
 /**
- * The message (`bytes`) for the next try; `places` are where the headers begin that could not be read, 0 is the start line.
- * FrameRefused is a request that must be rejected: its text has stand-ins for what a response copies and PJSIP cannot
- * read. FrameNone: no response is possible, or nothing is left to change.
+ * Return the message for the next attempt. `places` are the positions of the unreadable headers; 0 is the start line.
+ * FrameRefused is a request that must be rejected: its text has placeholders for unreadable headers that a response
+ * copies. FrameNone means that no response is possible, or that there is nothing to change.
  */
 Frame withoutUnreadable(const std::string &bytes, const std::vector<int> &places);
 

@@ -12,7 +12,7 @@
 
 namespace sipbridge {
 
-// What PJSUA2_RAISE_ERROR expects in scope.
+// PJSUA2_RAISE_ERROR needs these names in scope.
 using pj::Error;
 using std::string;
 
@@ -54,7 +54,7 @@ void openWaker() {
 }
 
 void closeWaker() {
-    // First: the number may be another file's as soon as it is closed.
+    // This comes first, because another file may get the number of a closed socket.
     wakerSocket = PJ_INVALID_SOCKET;
     if (wakerReader)
         pj_activesock_close(wakerReader);
@@ -62,7 +62,7 @@ void closeWaker() {
 }
 
 void wakeSipThread() {
-    // Not through PJLIB: the caller may be a thread that PJLIB does not know.
+    // Without PJLIB, because the caller may be a thread that is not registered with it.
     const pj_sock_t socket = wakerSocket;
     if (socket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
         (void)::send(static_cast<int>(socket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -71,13 +71,13 @@ void wakeSipThread() {
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     giveUpUnheard();
     passLateByes();
-    giveIdlePoolsBack();
+    freeIdlePools();
     closeUnfinished();
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
     while (left >= 0 && !anyEvent() && !woken) {
-        // Negative where a signal cut the poll short; PJSIP itself sleeps where it fails for good.
+        // The result is not used: it is negative if a signal interrupts the poll, and PJSIP sleeps if the poll fails.
         pj::Endpoint::instance().libHandleEvents(static_cast<unsigned>(left));
         pj_gettickcount(&now);
         PJ_TIME_VAL_SUB(now, start);

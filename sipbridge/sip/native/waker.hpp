@@ -1,5 +1,5 @@
 /*
- * The poll of the SIP thread, and what ends it early.
+ * The poll of the SIP thread, and the socket that ends it early.
  */
 #ifndef SIPBRIDGE_WAKER_HPP
 #define SIPBRIDGE_WAKER_HPP
@@ -14,17 +14,16 @@
 namespace sipbridge {
 
 /**
- * Run PJSIP until something happens that Python wants to know, wakeSipThread() is called, or the time is over; returns
- * what happened, in order. What happens within gatherMilliseconds of the first is waited for: a hand-over between
- * threads costs more than most messages do.
+ * Run PJSIP until there is an event, wakeSipThread() is called or the time is over; return the events in order. It then
+ * waits `gatherMilliseconds` for further events, because a hand-over between threads costs more than most messages do.
  */
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds);
 
-/** Make wakeSipThread() work: once, after Endpoint::libInit. */
+/** Open the socket that wakeSipThread() uses. Call it once, after Endpoint::libInit. */
 void openWaker() PJSUA2_THROW(pj::Error);
-/** Before Endpoint::libDestroy. */
+/** Close it. Call it before Endpoint::libDestroy. */
 void closeWaker();
-/** End the SIP thread's poll at once. From any thread; cheap, and does nothing where a wake-up is already due. */
+/** End the SIP thread's poll at once. Any thread may call it; it does nothing if a wake-up is already due. */
 void wakeSipThread();
 
 }  // namespace sipbridge
