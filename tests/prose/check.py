@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.prose.pages import long_lines
 from tests.prose.rules import MOST_WORDS, RULES, Kind
-from tests.prose.texts import Text, long_lines, texts
+from tests.prose.text import Text
+from tests.prose.texts import reader, texts
 
 ROOT = Path(__file__).parents[2]
-# All that the rules cover: pages, the package, and the tests' names, docstrings and comments.
-SCOPE = ("README.md", "CHANGELOG.md", "docs", "sipbridge", "tests")
+# All that the rules cover: pages, the package with its native layer, the configuration, the build, and the tests.
+SCOPE = ("README.md", "CHANGELOG.md", "docs", "sipbridge", "tests", "config", ".ci")
 # The rules quote the wording that they forbid.
 NOT_CHECKED = ("docs/glossary.md", "tests/prose")
 
@@ -81,10 +83,12 @@ def findings(text: Text) -> Iterator[Finding]:
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
-    """Return the Python and Markdown files of the paths that the rules apply to."""
+    """Return the files of the paths that the rules apply to."""
     below = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     return [
-        file for file in below if file.suffix in {".py", ".md"} and not _under(_relative(file.resolve()), NOT_CHECKED)
+        file
+        for file in below
+        if file.is_file() and not _under(_relative(file.resolve()), NOT_CHECKED) and reader(file) is not None
     ]
 
 

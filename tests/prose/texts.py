@@ -6,103 +6,46 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.prose.cpp import cpp_texts, patch_texts
+from tests.prose.hash_comments import hash_comments
+from tests.prose.pages import paragraphs
 from tests.prose.rules import Kind
+from tests.prose.text import Text, plain
 
-CODE = re.compile(r"`+[^`]*`+")
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-FENCE = re.compile(r"^\s*(?:```|~~~)")
-BLOCK = re.compile(r"^\s*(?:[-*] |\d+\. |#+ |\||>)")
 # Comments that tools read.
 PRAGMA = re.compile(r"#\s*(?:noqa|type:|ruff:|mypy:|pragma|!)")
 LOGGERS = {"debug", "info", "warning", "error", "exception", "critical"}
-FULL_STOP = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!vs\.)\s+")
-COLON = re.compile(r"(?<=[:])\s+")
-WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Text:
-    """One text: a paragraph, a comment, a docstring, a message or the name of a test."""
-
-    path: Path
-    line: int
-    kind: Kind
-    words: str
-    table: bool = False
-
-    def sentences(self) -> list[str]:
-        """Return the sentences of the text. A colon ends one, as a list or an example follows it."""
-        return [part for sentence in _sentences(self.words) for part in COLON.split(sentence) if part]
 
 
 def texts(path: Path) -> Iterator[Text]:
-    """Return all texts of one Python or Markdown file."""
-    if path.suffix == ".md":
-        yield from _page(path)
-    elif path.suffix == ".py":
-        source = path.read_text(encoding="utf-8")
-        yield from _comments(path, source)
-        yield from _strings(path, ast.parse(source))
+    """Return all texts of one file that the rules apply to."""
+    read = reader(path)
+    return read(path) if read else iter(())
 
 
-def long_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Return the lines of a page over 100 columns in which a sentence ends, with their first words."""
-    fenced = False
-    for number, line in enumerate(_lines(path), 1):
-        if FENCE.match(line):
-            fenced = not fenced
-        elif not fenced and not line.lstrip().startswith("|") and _is_long(line):
-            yield number, line[:40]
+def reader(path: Path) -> Callable[[Path], Iterator[Text]] | None:
+    """Return the function that reads the texts of a file; None if the rules do not apply to it."""
+    if path.suffix in READERS:
+        return READERS[path.suffix]
+    if path.suffix:
+        return None
+    if path.name == "Dockerfile":
+        return hash_comments
+    with path.open("rb") as content:
+        interpreter = content.readline()
+    if not interpreter.startswith(b"#!"):
+        return None
+    return python_texts if b"python" in interpreter else hash_comments
 
 
-def plain(text: str) -> str:
-    """Return text without Markdown's code and link targets, on one line."""
-    without_code = CODE.sub("CODE", text)
-    return " ".join(LINK.sub(r"\1", without_code).split())
-
-
-def _is_long(line: str) -> bool:
-    """Return True if a line without its link targets is too wide and a sentence ends in it."""
-    return len(LINK.sub(r"\1", line)) > WIDTH and len(_sentences(BLOCK.sub("", plain(line)))) > 1
-
-
-def _sentences(words: str) -> list[str]:
-    return [part for part in FULL_STOP.split(words) if part]
-
-
-def _lines(path: Path) -> list[str]:
-    if path.suffix != ".md":
-        return []
+def python_texts(path: Path) -> Iterator[Text]:
+    """Return the docstrings, comments, messages and test names of a module."""
     source = path.read_text(encoding="utf-8")
-    return (_unreleased(source) if path.name == "CHANGELOG.md" else source).splitlines()
-
-
-def _page(path: Path) -> Iterator[Text]:
-    paragraph: list[str] = []
-    begins = 0
-    fenced = False
-    for number, line in enumerate([*_lines(path), ""], 1):
-        if FENCE.match(line):
-            fenced = not fenced
-        if paragraph and (not line.strip() or BLOCK.match(line) or FENCE.match(line)):
-            yield Text(path, begins, Kind.PAGE, plain(" ".join(paragraph)), paragraph[0].lstrip().startswith("|"))
-            paragraph = []
-        if fenced or FENCE.match(line) or not line.strip():
-            continue
-        if not paragraph:
-            begins = number
-        paragraph.append(line)
-
-
-def _unreleased(source: str) -> str:
-    """Blank out all but the section [Unreleased], so that line numbers stay true."""
-    head, mark, rest = source.partition("## [Unreleased]")
-    blank = "\n" * head.count("\n")
-    return blank + mark + rest.partition("\n## [")[0]
+    yield from _comments(path, source)
+    yield from _strings(path, ast.parse(source))
 
 
 def _comments(path: Path, source: str) -> Iterator[Text]:
@@ -156,3 +99,12 @@ def _literal(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
     return ""
+
+
+READERS: dict[str, Callable[[Path], Iterator[Text]]] = {
+    ".py": python_texts,
+    ".md": paragraphs,
+    **dict.fromkeys((".cpp", ".hpp", ".h", ".i"), cpp_texts),
+    ".patch": patch_texts,
+    **dict.fromkeys((".yaml", ".yml", ".service", ".conf"), hash_comments),
+}
