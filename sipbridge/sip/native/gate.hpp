@@ -26,7 +26,7 @@ public:
 
     /** The method, as sent. */
     std::string method() const { return textOf(rdata_->msg_info.msg->line.req.method.name); }
-    /** The message as received; for a request that messageFault() refuses, only the headers that a response needs. */
+    /** The message as received; for a request that is not whole, only the headers that a response needs. */
     std::string message() const {
         return std::string(rdata_->msg_info.msg_buf, static_cast<size_t>(rdata_->msg_info.len));
     }
