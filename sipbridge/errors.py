@@ -22,11 +22,14 @@
     │   ├── KeyOfAnotherProject                                          403    wrong_project
     │   ├── NotFound                                                     404    not_found
     │   ├── HandoffConflict                                              409    conflict
+    │   ├── ChatConflict                                                 409    conflict
+    │   ├── ChatsUnavailable                                             503    unavailable
     │   └── HandoffInvalid                                               422    invalid_handoff
     ├── LegEnded                     a leg that ended while a command for it was in progress
     ├── DialFailed                   an outgoing leg that was not answered
     ├── NameNotResolved              a host name that has no address, or whose lookup takes too long
     ├── AgentLost                    an agent that disconnected during a call, or is silent for too long
+    ├── ChannelRefused               a digital channel that refuses a chat for good
     ├── StoreError                   a record that could not be written or read
     ├── AttachmentError              an attachment of the bot that cannot be fetched
     └── HttpError                    a request of ours without a response, or with one that cannot be used
@@ -192,6 +195,7 @@ ErrorCode = Literal[
     "invalid_json",
     "invalid_link",
     "invalid_request",
+    "invalid_token",
     "method_not_allowed",
     "not_found",
     "rate_limited",
@@ -253,6 +257,20 @@ class HandoffConflict(RequestRefused):
     code = "conflict"
 
 
+class ChatConflict(RequestRefused):
+    """The chat has ended, or its id or that of a message was used for another request."""
+
+    http_status = 409
+    code = "conflict"
+
+
+class ChatsUnavailable(RequestRefused):
+    """The bridge takes no new chats now: it is stopping, or `max_chats` are in progress."""
+
+    http_status = 503
+    code = "unavailable"
+
+
 class HandoffInvalid(RequestRefused):
     """The handoff cannot be carried out as requested. The message says why."""
 
@@ -282,6 +300,14 @@ class NameNotResolved(SipbridgeError):
 
 class AgentLost(SipbridgeError):
     """The agent disconnected during a call without a reason, or is silent for too long."""
+
+
+class ChannelRefused(SipbridgeError):
+    """The contact centre refuses a chat for good. `reason` is a short lower-case word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class StoreError(SipbridgeError):

@@ -45,13 +45,17 @@ class AgentTyping:
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage:
-    """A message of the human agent. The channel may report it more than once, with the same `message_id`."""
+    """A message of the human agent. The channel may report it more than once, with the same `message_id`.
+
+    `stored` is resolved once the bot will get it, if the channel waits for that.
+    """
 
     message_id: str
     text: str
     at: datetime
     attachments: tuple[Attachment, ...] = ()
     agent: HumanAgent | None = None
+    stored: asyncio.Future[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,13 @@ class ExpiryNear:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStateChanged:
-    """The values that the channel needs to go on after a restart."""
+    """The values that the channel needs to go on after a restart.
+
+    `stored` is resolved once they are in the store, if the channel waits for that.
+    """
 
     state: Mapping[str, Any]
+    stored: asyncio.Future[None] | None = None
 
 
 # ------------------------------------------------------------ from the bot
@@ -108,9 +116,14 @@ class CustomerActive:
 
 @dataclass(frozen=True, slots=True)
 class EndRequested:
-    """The bot ended the chat."""
+    """The bot wants to end the chat."""
 
     request: EndRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AllHandedOver:
+    """After the bot wanted to end the chat: its last message was handed over."""
 
 
 # ------------------------------------------------------------ by the clock
@@ -123,6 +136,7 @@ class Deadline(StrEnum):
     INACTIVITY_WARNING = "inactivity_warning"
     INACTIVITY = "inactivity"
     EXPIRY = "expiry"
+    LAST_MESSAGES = "last_messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +158,13 @@ ChannelHappening = (
     | ExpiryNear
     | ChannelStateChanged
 )
-Happening = ChannelHappening | Delivered | CustomerActive | EndRequested | DeadlinePassed
+Happening = ChannelHappening | Delivered | CustomerActive | EndRequested | AllHandedOver | DeadlinePassed
+
+
+def resolve(stored: asyncio.Future[None] | None) -> None:
+    """Resolve the future of a channel that waits until a happening is stored."""
+    if stored is not None and not stored.done():
+        stored.set_result(None)
 
 
 class Inbox:
@@ -168,6 +188,12 @@ class Inbox:
             self._deadlines.pop(deadline, None)
         else:
             self._deadlines[deadline] = self._loop.time() + seconds
+
+    def drain(self) -> list[Happening]:
+        """Return all that has happened and was not read yet. Deadlines are not among it."""
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
 
     async def next(self) -> Happening:
         """Return the oldest happening, or the deadline that passes first."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -131,6 +133,11 @@ class ChatRecord(BaseModel):
         return str(uuid.uuid5(uuid.UUID(self.uid), name))
 
 
+def digest_of(values: object) -> str:
+    """Return a digest of JSON values."""
+    return hashlib.blake2b(json.dumps(values).encode(), digest_size=12).hexdigest()
+
+
 class DeliveryStatus(StrEnum):
     """The fate of a message of the bot."""
 
@@ -148,6 +155,11 @@ class BotMessage(BaseModel):
     text: str = ""
     attachments: tuple[Attachment, ...] = ()
     at: AwareDatetime
+
+    @property
+    def digest(self) -> str:
+        """A digest of the content: the same id with another one is another message."""
+        return digest_of(self.model_dump(mode="json", include={"text", "attachments"}))
 
 
 class Delivery(BaseModel):

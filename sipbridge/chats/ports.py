@@ -37,13 +37,43 @@ class Availability:
 class Outgoing:
     """A message for the human agent. `id` is the one that CXone gets, always the same for the same message.
 
-    `opens` is true for the first message of the chat, which opens the contact.
+    `opens` is true for the first message of the chat, which opens the contact. `repeated` is true if an earlier run may
+    have handed it over already.
     """
 
     id: str
     text: str
     attachments: Sequence[Attachment] = ()
     opens: bool = False
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMessage:
+    """A message of the human agent that a box has taken: its id, its thread and its time."""
+
+    id: str
+    thread_id: str
+    at: datetime
+
+
+class ChannelBox(Protocol):
+    """A channel that the contact centre calls: it gets a token first, then posts what the human agent does."""
+
+    def issue_token(self, client_id: str, client_secret: str) -> tuple[str, int] | None:
+        """Return a token and its life in seconds; None for wrong credentials."""
+
+    def accepts_token(self, token: str) -> bool:
+        """True if a token was issued for this box and has not expired."""
+
+    async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
+        """Take a message; return it once it is stored. None if no live chat has the thread. Raises `TimeoutError`."""
+
+    def show_typing(self, thread_id: str, *, on: bool) -> bool:
+        """Pass on that the human agent types; return False if no live chat has the thread."""
+
+    def release(self, thread_id: str) -> bool:
+        """End a chat at the request of a script; return False if no live chat has the thread."""
 
 
 Report = Callable[[ChannelHappening], None]
@@ -172,7 +202,7 @@ class LiveChat(Protocol):
     def accepts_key(self, candidate: str) -> bool:
         """True if this is an API key of the project, by the configuration version of the chat."""
 
-    async def accept_message(self, message: BotMessage, digest: str) -> None:
+    async def accept_message(self, message: BotMessage) -> None:
         """Store a message for the human agent; it will be delivered. The same one again changes nothing.
 
         Raises `ChatConflict` if the id is that of another message or the chat has ended, and `StoreError`.

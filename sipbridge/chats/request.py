@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from sipbridge.chats.model import MAX_TEXT_CHARACTERS, Attachment, ChatTurn, Customer
+from sipbridge.chats.model import MAX_TEXT_CHARACTERS, Attachment, ChatTurn, Customer, digest_of
 from sipbridge.chats.polyai import to_chat_request
 from sipbridge.handoffs.json_values import check_data, to_utf8_text, without_nulls
 from sipbridge.handoffs.polyai import is_function_result
@@ -56,8 +54,8 @@ class ChatRequest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """A digest of the request: the same id with another one is another conversation."""
-        return digest_of(self)
+        """A digest of the content: the same id with another one is another conversation."""
+        return digest_of(self.model_dump(mode="json"))
 
 
 class MessageRequest(BaseModel):
@@ -101,13 +99,3 @@ class EndChatRequest(BaseModel):
     @classmethod
     def _read(cls, body: object) -> object:
         return without_nulls(body)
-
-
-def digest_of(request: BaseModel) -> str:
-    """Return a digest of a request's values. The order of keys in objects matters, as in JSON text."""
-    return hashlib.blake2b(request.model_dump_json().encode(), digest_size=12).hexdigest()
-
-
-def custom_fields_of(request: ChatRequest, configured: Mapping[str, str]) -> dict[str, str]:
-    """Return the custom fields of a chat: those that the bot gave win; empty ones are left out."""
-    return {name: text for name, text in {**configured, **request.custom_fields}.items() if text}

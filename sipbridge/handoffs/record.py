@@ -75,7 +75,7 @@ class HandoffRecord(BaseModel):
     state: HandoffState
     shared_id: str
     destination: str
-    method: Literal["release", "refer", "invite"]
+    method: Literal["release", "refer", "invite", "chat"]
     reason: str
     requested_by: str
     utterance: str = ""

@@ -1,0 +1,230 @@
+"""One chat in progress: its record, its entries in the store, and the requests of the bot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sipbridge.chats.context import ChatContext
+from sipbridge.chats.delivery import Letter, Outbox
+from sipbridge.chats.happenings import CustomerActive, EndRequested, Inbox
+from sipbridge.chats.model import (
+    Attachment,
+    BotMessage,
+    ChatEvent,
+    ChatEventType,
+    Delivery,
+    DeliveryStatus,
+    EndRequest,
+)
+from sipbridge.chats.ports import ChannelSession, ChatChange, DigitalChannel, Outgoing, StoredChat
+from sipbridge.chats.texts import opening_text, split_text
+from sipbridge.config import ChatConfig, ProjectConfig, matches_any
+from sipbridge.errors import ChatConflict, StoreError
+
+_RETRY_SECONDS = 1.0  # between two tries to write what must not be lost
+
+
+class Chat:
+    """Implements `chats.ports.LiveChat`. Belongs to one event loop.
+
+    `resumed` is the stored chat if an earlier run left it open.
+    """
+
+    def __init__(
+        self,
+        stored: StoredChat,
+        context: ChatContext,
+        project: ProjectConfig,
+        settings: ChatConfig,
+        channel: DigitalChannel,
+        *,
+        resumed: bool,
+    ) -> None:
+        self.record = stored.record
+        self.context = context
+        self.project = project
+        self.settings = settings
+        self.channel = channel
+        self.resumed = resumed
+        self.inbox = Inbox()
+        self.session: ChannelSession = channel.session(stored.record, resumed=resumed, report=self.inbox.put)
+        self.outbox = Outbox(self.session, self.inbox.put)
+        self._digests = {message.id: message.digest for message in stored.messages}
+        # The requests that are being stored, by the id of their message.
+        self._storing: dict[str, asyncio.Task[None]] = {}
+        self._accepted_at: dict[str, datetime] = {}
+        self._sequence = max((event.sequence or 0 for event in stored.events), default=0)
+        self._agent_messages = {
+            event.payload["message_id"] for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
+        }
+        self.end_request = stored.end_request
+        self._closed = False
+        # After the end: the messages of the bot that were not handed over.
+        self.undelivered: list[tuple[str, DeliveryStatus]] = []
+        self._queue_what_is_left(stored)
+
+    def _queue_what_is_left(self, stored: StoredChat) -> None:
+        """Queue the first message unless CXone has it, then the bot's messages whose fate is not known."""
+        if stored.record.queued_at is None:
+            texts = opening_text(
+                stored.record, last=self.settings.transcript.count, otherwise=self.settings.opening_text
+            )
+            self.outbox.put(self._letter(None, texts, (), repeated=self.resumed))
+        for message in stored.messages:
+            if message.id not in stored.deliveries:
+                self._queue(message, repeated=self.resumed)
+        if stored.end_request is not None:
+            self.inbox.put(EndRequested(stored.end_request))
+
+    def _queue(self, message: BotMessage, *, repeated: bool) -> None:
+        self._accepted_at[message.id] = message.at
+        self.outbox.put(self._letter(message.id, message.text, message.attachments, repeated=repeated))
+
+    def _letter(
+        self, message_id: str | None, text: str, attachments: Sequence[Attachment], *, repeated: bool
+    ) -> Letter:
+        """Split a message into the parts that the channel takes. Each has the same id at CXone after a restart."""
+        name = "opening" if message_id is None else f"message {message_id}"
+        texts = split_text(text, self.channel.max_characters)
+        return Letter(
+            message_id,
+            [
+                Outgoing(
+                    id=self.record.derived_id(f"{name} {number}"),
+                    text=part,
+                    attachments=attachments if number == len(texts) - 1 else (),
+                    opens=message_id is None and number == 0,
+                    repeated=repeated,
+                )
+                for number, part in enumerate(texts)
+            ],
+        )
+
+    # ------------------------------------------------------------ the bot's requests
+
+    def accepts_key(self, candidate: str) -> bool:
+        """True if this is an API key of the project, by the configuration version of the chat."""
+        return matches_any(self.project.api_keys, candidate)
+
+    async def accept_message(self, message: BotMessage) -> None:
+        """Store a message for the human agent, then queue it. Raises `ChatConflict` or `StoreError`."""
+        known = self._digests.get(message.id)
+        if known is not None and known != message.digest:
+            raise ChatConflict(f"this chat has another message with the id {message.id}")
+        if known is None:
+            self._check_open()
+            self._digests[message.id] = message.digest
+            # A task of its own: what was stored is queued too, even if the bot disconnects meanwhile.
+            self._storing[message.id] = asyncio.create_task(self._store_and_queue(message))
+        if (storing := self._storing.get(message.id)) is not None:
+            await asyncio.shield(storing)
+
+    async def _store_and_queue(self, message: BotMessage) -> None:
+        try:
+            await self._write([message])
+        except StoreError:
+            del self._digests[message.id]
+            raise
+        finally:
+            del self._storing[message.id]
+        self._queue(message, repeated=False)
+        self.inbox.put(CustomerActive())
+
+    def set_typing(self, *, on: bool) -> None:
+        """Show the human agent that the customer types. Raises `ChatConflict` if the chat has ended."""
+        self._check_open()
+        self.session.set_typing(on=on)
+        self.inbox.put(CustomerActive())
+
+    async def request_end(self, request: EndRequest) -> None:
+        """End the chat once its messages are delivered. Raises `StoreError`."""
+        if self.end_request is None and not self._closed:
+            self.end_request = request
+            try:
+                await self._write([request])
+            except StoreError:
+                self.end_request = None
+                raise
+            self.inbox.put(EndRequested(request))
+
+    def _check_open(self) -> None:
+        if self._closed or self.end_request is not None:
+            raise ChatConflict("the chat has ended")
+
+    # ------------------------------------------------------------ the steps of the coroutine
+
+    def close(self) -> None:
+        """Accept nothing more from the bot."""
+        self._closed = True
+
+    def is_new(self, message_id: str) -> bool:
+        """True if the bot has not got this message of the human agent yet."""
+        return message_id not in self._agent_messages
+
+    async def emit(
+        self,
+        kind: ChatEventType,
+        payload: dict[str, Any] | None = None,
+        *,
+        delivery: Delivery | None = None,
+        **record: object,
+    ) -> None:
+        """Store an event and what changed in the record with it, all or nothing; then the bot gets it.
+
+        Waits as long as the store fails: nothing that a human agent wrote may be lost.
+        """
+        event = ChatEvent(
+            id=self.record.derived_id(f"event {self._sequence + 1}"),
+            sequence=self._sequence + 1,
+            chat_id=self.record.chat_id,
+            type=kind,
+            at=datetime.now(UTC),
+            payload=payload or {},
+        )
+        if kind is ChatEventType.AGENT_MESSAGE:
+            self._agent_messages.add(event.payload["message_id"])
+        self._sequence += 1
+        await self._keep([event] if delivery is None else [delivery, event], **record)
+        self.context.sink.publish(self.record, event)
+
+    async def update(self, **record: object) -> None:
+        """Store a change of the record without an event."""
+        await self._keep([], **record)
+
+    def publish_typing(self, state: str) -> None:
+        """Give the bot an event that is neither stored nor counted: typing means nothing later."""
+        event = ChatEvent(
+            id=self.record.derived_id(f"typing {datetime.now(UTC).timestamp()}"),
+            sequence=None,
+            chat_id=self.record.chat_id,
+            type=ChatEventType.AGENT_TYPING,
+            at=datetime.now(UTC),
+            payload={"state": state},
+        )
+        self.context.sink.publish(self.record, event)
+
+    def seconds_since_accepted(self, message_id: str) -> float:
+        """Return the age of a message of the bot that is delivered now."""
+        accepted = self._accepted_at.pop(message_id, None)
+        return (datetime.now(UTC) - accepted).total_seconds() if accepted else 0.0
+
+    # ------------------------------------------------------------ the store
+
+    async def _write(self, entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent]) -> None:
+        await self.context.store.write(ChatChange(self.record.uid, None, entries))
+
+    async def _keep(self, entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent], **record: object) -> None:
+        """Write entries and a change of the record; repeat it until the store works."""
+        if record:
+            self.record = self.record.model_copy(update=record)
+        change = ChatChange(self.record.uid, self.record if record else None, entries)
+        while True:
+            try:
+                await self.context.store.write(change)
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return

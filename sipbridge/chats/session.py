@@ -1,0 +1,308 @@
+"""The course of a chat, from its request, or from where an earlier run left it, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sipbridge.aio import cancel_and_wait
+from sipbridge.chats import happenings as h
+from sipbridge.chats.chat import Chat
+from sipbridge.chats.events import ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
+from sipbridge.chats.happenings import Deadline
+from sipbridge.chats.model import (
+    ChatEndedBy,
+    ChatEventType,
+    ChatState,
+    Delivery,
+    DeliveryStatus,
+    HumanAgent,
+)
+from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress
+from sipbridge.handoffs.outcome import Result
+
+logger = logging.getLogger(__name__)
+
+LAST_MESSAGES_SECONDS = 10.0  # to hand over what the bot wrote before it ended the chat
+CLOSING_SECONDS = 5.0  # to end the contact at CXone
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it."""
+
+    state: ChatState
+    by: ChatEndedBy
+    reason: str
+    result: Result = Result.SUCCESS
+    text: str = ""
+
+
+async def run_chat(chat: Chat) -> None:
+    """Run a chat. If this is cancelled, the chat is not over: the next start goes on with it."""
+    observe = chat.context.observe
+    observe(ChatStarted(chat.record, chat.resumed))
+    try:
+        async with _connected(chat):
+            end = await _converse(chat)
+            await _take_leave(chat, end)
+        await _close(chat, end)
+        observe(ChatEnded(chat.record))
+    finally:
+        chat.close()
+
+
+@asynccontextmanager
+async def _connected(chat: Chat) -> AsyncIterator[None]:
+    """Keep the channel open, and hand over what the bot writes, while the block runs."""
+    connection = asyncio.create_task(chat.session.run())
+    connection.add_done_callback(partial(_report_fault, chat))
+    chat.outbox.start()
+    try:
+        yield
+    finally:
+        chat.undelivered = await chat.outbox.close()
+        await cancel_and_wait(connection)
+
+
+async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one case per happening)
+    """Relay both ways until the chat is over; return why."""
+    _set_deadlines(chat)
+    why_unreachable = ""
+    while True:
+        match await chat.inbox.next():
+            case h.Delivered() as delivered:
+                if (end := await _delivered(chat, delivered)) is not None:
+                    return end
+            case h.ChannelUnreachable(reason):
+                why_unreachable = reason
+            case h.QueuePosition() as position:
+                await _queue_position(chat, position)
+            case h.AgentJoined(agent):
+                await _agent_joined(chat, agent)
+            case h.AgentLeft() if chat.record.agent is not None:
+                await chat.emit(ChatEventType.AGENT_LEFT, agent=None)
+            case h.AgentTyping(on):
+                chat.publish_typing("started" if on else "stopped")
+            case h.AgentMessage() as message if chat.is_new(message.message_id):
+                await _agent_message(chat, message)
+            case h.CustomerActive():
+                _customer_active(chat)
+            case h.EndRequested():
+                chat.inbox.set_deadline(Deadline.LAST_MESSAGES, LAST_MESSAGES_SECONDS)
+                chat.outbox.announce_end()
+            case h.AllHandedOver() | h.DeadlinePassed(Deadline.LAST_MESSAGES):
+                return _ended_by_bot(chat)
+            case h.ContactClosed(reason):
+                return ChatEnd(ChatState.ENDED, "agent", reason)
+            case h.ChannelFailed(reason):
+                return _channel_failed(chat, reason)
+            case h.ExpiryNear(seconds):
+                await chat.emit(ChatEventType.EXPIRY_WARNING, {"seconds_left": seconds})
+            case h.ChannelStateChanged(state, stored):
+                await chat.update(channel_state=dict(state))
+                h.resolve(stored)
+            case h.DeadlinePassed(Deadline.QUEUE):
+                return _no_agent(why_unreachable)
+            case h.DeadlinePassed(Deadline.INACTIVITY_WARNING):
+                seconds_left = round(chat.settings.inactivity_warning_seconds or 0)
+                await chat.emit(ChatEventType.INACTIVITY_WARNING, {"seconds_left": seconds_left})
+            case h.DeadlinePassed(Deadline.INACTIVITY):
+                return ChatEnd(ChatState.ENDED, "inactivity", "inactivity")
+            case h.DeadlinePassed(Deadline.EXPIRY):
+                return ChatEnd(ChatState.ENDED, "expiry", "expiry")
+
+
+def _report_fault(chat: Chat, connection: asyncio.Task[None]) -> None:
+    """End the chat if its session failed in a way that it should not."""
+    if not connection.cancelled() and (error := connection.exception()) is not None:
+        extra = {"event": "internal_error", "client": chat.record.client, "project": chat.record.project}
+        logger.error("the session of a chat failed", exc_info=error, extra=extra)
+        chat.inbox.put(h.ChannelFailed("internal_error"))
+
+
+# ------------------------------------------------------------ what happens
+
+
+async def _delivered(chat: Chat, delivered: h.Delivered) -> ChatEnd | None:
+    """Note the fate of a message. If the first one was refused, there is no contact, and the chat has failed."""
+    if delivered.id is None:
+        if delivered.status is DeliveryStatus.FAILED:
+            return _channel_failed(chat, delivered.reason)
+        await _queued(chat)
+        return None
+    await _note_delivery(chat, delivered.id, delivered.status, delivered.reason)
+    return None
+
+
+async def _note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, reason: str) -> None:
+    seconds = chat.seconds_since_accepted(message_id)
+    delivery = Delivery(id=message_id, status=status, reason=reason, at=datetime.now(UTC))
+    if status is DeliveryStatus.DELIVERED:
+        await chat.emit(ChatEventType.MESSAGE_DELIVERED, {"id": message_id}, delivery=delivery)
+    else:
+        payload = {"id": message_id, "delivery": status.value, "reason": reason}
+        await chat.emit(ChatEventType.MESSAGE_FAILED, payload, delivery=delivery)
+    chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
+
+
+async def _queued(chat: Chat) -> None:
+    """The contact exists at CXone. A human agent may even have joined already."""
+    state = ChatState.QUEUED if chat.record.state is ChatState.REQUESTED else chat.record.state
+    await chat.emit(ChatEventType.HANDOFF_ACCEPTED, state=state, queued_at=datetime.now(UTC))
+    chat.context.observe(ChatQueued(chat.record))
+
+
+async def _queue_position(chat: Chat, queue: h.QueuePosition) -> None:
+    """Pass the position on, except once a human agent has joined: CXone's last position may come late."""
+    if chat.record.active_at is None:
+        values = {
+            "queue_name": queue.queue_name,
+            "position_in_queue": queue.position,
+            "estimated_wait_seconds": queue.estimated_wait_seconds,
+        }
+        await chat.emit(
+            ChatEventType.QUEUE_STATUS, {name: value for name, value in values.items() if value is not None}
+        )
+
+
+async def _agent_joined(chat: Chat, agent: HumanAgent) -> None:
+    """A human agent has taken the chat, or taken it over. CXone repeats the same one after each reconnect."""
+    shown = _shown(chat, agent)
+    if chat.record.agent == shown:
+        return
+    payload = {"agent": shown.model_dump(exclude_none=True)}
+    if chat.record.active_at is not None:
+        await chat.emit(ChatEventType.AGENT_JOINED, payload, agent=shown)
+        return
+    chat.inbox.set_deadline(Deadline.QUEUE, None)
+    now = datetime.now(UTC)
+    handoff = finish_handoff(chat.record.handoff, completed=True, confirmed=True, at=now)
+    await chat.emit(
+        ChatEventType.AGENT_JOINED, payload, agent=shown, state=ChatState.ACTIVE, active_at=now, handoff=handoff
+    )
+    chat.context.observe(ChatAgentJoined(chat.record, (now - chat.record.started_at).total_seconds()))
+    _customer_active(chat)
+
+
+async def _agent_message(chat: Chat, message: h.AgentMessage) -> None:
+    payload: dict[str, Any] = {
+        "message_id": message.message_id,
+        "text": message.text,
+        "attachments": [attachment.model_dump() for attachment in message.attachments],
+    }
+    if message.agent is not None:
+        payload["agent"] = _shown(chat, message.agent).model_dump(exclude_none=True)
+    await chat.emit(ChatEventType.AGENT_MESSAGE, payload)
+    h.resolve(message.stored)
+    seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
+    chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+
+
+def _shown(chat: Chat, agent: HumanAgent) -> HumanAgent:
+    """Return what the project shows of a human agent."""
+    return agent if chat.settings.show_agent else HumanAgent(id=agent.id)
+
+
+# ------------------------------------------------------------ time limits
+
+
+def _set_deadlines(chat: Chat) -> None:
+    """Set the time limits, counted from the request: a restart does not extend them."""
+    age = (datetime.now(UTC) - chat.record.started_at).total_seconds()
+    settings = chat.settings
+    chat.inbox.set_deadline(Deadline.EXPIRY, max(0.0, settings.max_chat_seconds - age))
+    if chat.record.active_at is not None:
+        _customer_active(chat)
+    elif settings.queue_timeout_seconds is not None:
+        chat.inbox.set_deadline(Deadline.QUEUE, max(0.0, settings.queue_timeout_seconds - age))
+
+
+def _customer_active(chat: Chat) -> None:
+    """Count the inactivity of the customer from now on. A customer who waits for a human agent is not inactive."""
+    seconds = chat.settings.inactivity_seconds
+    if seconds is not None and chat.record.active_at is not None:
+        chat.inbox.set_deadline(Deadline.INACTIVITY, seconds)
+        warning = chat.settings.inactivity_warning_seconds
+        chat.inbox.set_deadline(Deadline.INACTIVITY_WARNING, seconds - warning if warning else None)
+
+
+# ------------------------------------------------------------ the end
+
+
+def _no_agent(why_unreachable: str) -> ChatEnd:
+    if why_unreachable:
+        return ChatEnd(ChatState.FAILED, "bridge", why_unreachable, Result.UPSTREAM_ERROR)
+    return ChatEnd(ChatState.TIMED_OUT, "bridge", "no_agent", Result.UPSTREAM_ERROR)
+
+
+def _channel_failed(chat: Chat, reason: str) -> ChatEnd:
+    """Without a human agent the handoff has failed; with one the chat has ended."""
+    state = ChatState.FAILED if chat.record.active_at is None else ChatState.ENDED
+    return ChatEnd(state, "bridge", reason, Result.UPSTREAM_ERROR)
+
+
+def _ended_by_bot(chat: Chat) -> ChatEnd:
+    """The bot has ended the chat, and its last messages were handed over as far as possible."""
+    by: ChatEndedBy = chat.end_request.by if chat.end_request else "bot"
+    return ChatEnd(ChatState.ENDED, by, f"{by}_ended", text=chat.end_request.reason if chat.end_request else "")
+
+
+async def _take_leave(chat: Chat, end: ChatEnd) -> None:
+    """End the contact, if CXone has one that it did not end itself."""
+    chat.close()
+    await _settle(chat)
+    if end.by != "agent" and chat.record.queued_at is not None:
+        text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
+        ending = asyncio.create_task(chat.session.end(text))
+        await asyncio.wait([ending], timeout=CLOSING_SECONDS)
+        await cancel_and_wait(ending)
+
+
+async def _settle(chat: Chat) -> None:
+    """Pass on the messages and deliveries that arrived after the end was decided."""
+    for happening in chat.inbox.drain():
+        match happening:
+            case h.Delivered(None, status):
+                if status is not DeliveryStatus.FAILED:
+                    await _queued(chat)
+            case h.Delivered(str(message_id), status, reason):
+                await _note_delivery(chat, message_id, status, reason)
+            case h.AgentMessage() as message if chat.is_new(message.message_id):
+                await _agent_message(chat, message)
+
+
+async def _close(chat: Chat, end: ChatEnd) -> None:
+    """Note the fate of what was not handed over, then the end."""
+    await _settle(chat)
+    for message_id, status in chat.undelivered:
+        await _note_delivery(chat, message_id, status, "chat_ended")
+    now = datetime.now(UTC)
+    handoff = chat.record.handoff
+    if is_in_progress(handoff):
+        handoff = finish_handoff(handoff, completed=False, confirmed=False, at=now)
+    kind, payload = _last_event(end)
+    await chat.emit(
+        kind,
+        payload,
+        state=end.state,
+        ended_at=now,
+        ended_by=end.by,
+        result=end.result,
+        reason=end.reason,
+        handoff=handoff,
+    )
+
+
+def _last_event(end: ChatEnd) -> tuple[ChatEventType, dict[str, str]]:
+    if end.state is ChatState.FAILED:
+        return ChatEventType.HANDOFF_FAILED, {"reason": end.reason}
+    if end.state is ChatState.TIMED_OUT:
+        return ChatEventType.HANDOFF_TIMEOUT, {}
+    return ChatEventType.CHAT_ENDED, {"by": end.by, "reason": end.text or end.reason}

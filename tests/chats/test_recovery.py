@@ -1,0 +1,180 @@
+"""A run of the program ends, however, and the next one goes on with its chats."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from sipbridge.chats import happenings as h
+from sipbridge.chats.model import EndRequest, HumanAgent
+from sipbridge.errors import ChatConflict, ChatsUnavailable
+from tests.chats.world import CLIENT, PROJECT, world
+
+ANNA = HumanAgent(id="7")
+NOW = datetime.now(UTC)
+
+
+async def test_chat_goes_on_where_it_was() -> None:
+    async with world() as first:
+        record = await first.start()
+        await first.event("handoff_accepted")
+        first.channel.happens(h.AgentJoined(ANNA))
+        first.channel.happens(h.AgentMessage("m1", "hi", NOW))
+        await first.event("agent_message")
+    async with world(first.store) as second:
+        await second.reception.recover()
+        assert second.session.resumed
+        assert second.session.record.uid == record.uid
+        second.channel.happens(h.AgentJoined(ANNA))
+        second.channel.happens(h.AgentMessage("m1", "hi", NOW))
+        second.channel.happens(h.AgentMessage("m2", "are you there?", NOW))
+        await second.event("agent_message")
+        assert second.events == [("agent_message", {"message_id": "m2", "text": "are you there?", "attachments": []})]
+        assert second.published[0].sequence == first.published[-1].sequence + 1  # type: ignore[operator]
+
+
+async def test_messages_whose_fate_is_not_known_are_handed_over_with_the_same_ids() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+        await first.say("one", "b1")
+        await first.event("message_delivered")
+        first.channel.fates["two"] = asyncio.get_running_loop().create_future()
+        await first.say("two", "b2")
+        await first.say("three", "b3")
+        await first.until(lambda: first.session.texts[1:] == ["one"])
+    async with world(first.store) as second:
+        await second.reception.recover()
+        await second.event("message_delivered", 2)
+        assert second.session.texts == ["two", "three"]
+        assert [sent.id for sent in second.session.sent] == [
+            second.live.record.derived_id("message b2 0"),
+            second.live.record.derived_id("message b3 0"),
+        ]
+
+
+async def test_first_message_is_handed_over_again_only_if_its_fate_is_not_known() -> None:
+    async with world() as first:
+        first.channel.fates["Chat handed over by the bot."] = asyncio.get_running_loop().create_future()
+        await first.start()
+        await asyncio.sleep(0)
+    async with world(first.store) as second:
+        await second.reception.recover()
+        await second.event("handoff_accepted")
+        assert second.session.texts == ["Chat handed over by the bot."]
+    async with world(first.store) as third:
+        await third.reception.recover()
+        await third.say("hello", "b1")
+        await third.event("message_delivered")
+        assert third.session.texts == ["hello"]
+
+
+async def test_end_that_was_requested_is_not_forgotten() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+        first.channel.fates["wait"] = asyncio.get_running_loop().create_future()
+        await first.say("wait", "b1")
+        await first.live.request_end(EndRequest(by="bot", reason="done", at=NOW))
+    async with world(first.store) as second:
+        await second.reception.recover()
+        record = await second.ended()
+        assert record.ended_by == "bot"
+        assert second.session.texts == ["wait"]
+        assert second.events[-1] == ("chat_ended", {"by": "bot", "reason": "done"})
+
+
+async def test_restart_does_not_extend_the_time_limits() -> None:
+    async with world(queue_timeout_seconds=0.2) as first:
+        await first.start()
+        await first.event("handoff_accepted")
+        await asyncio.sleep(0.15)
+    async with world(first.store, queue_timeout_seconds=0.2) as second:
+        started = asyncio.get_running_loop().time()
+        await second.reception.recover()
+        assert (await second.ended()).state == "timed_out"
+        assert asyncio.get_running_loop().time() - started < 0.15
+
+
+async def test_chat_whose_channel_is_not_configured_any_more_ends() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+    async with world(first.store) as second:
+        second.context.channels.clear()  # type: ignore[attr-defined]
+        await second.reception.recover()
+        record = await second.ended()
+        assert (record.state, record.ended_by, record.reason) == ("failed", "bridge", "not_configured")
+        assert second.events == [("handoff_failed", {"reason": "not_configured"})]
+
+
+async def test_ended_chat_is_not_resumed() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+        first.channel.happens(h.ContactClosed())
+        await first.ended()
+    async with world(first.store) as second:
+        await second.reception.recover()
+        assert second.reception.active == 0
+
+
+class TestStart:
+    async def test_same_request_again_gives_the_same_chat(self) -> None:
+        async with world() as w:
+            first = await w.start(reason="orders")
+            again = await w.start(reason="orders")
+            assert again.uid == first.uid
+            assert w.reception.active == 1
+
+    async def test_same_request_at_the_same_time_starts_one_chat(self) -> None:
+        async with world() as w:
+            records = await asyncio.gather(*(w.start(reason="orders") for _ in range(5)))
+            assert len({record.uid for record in records}) == 1
+            assert w.reception.active == 1
+
+    async def test_other_request_with_the_same_id_is_refused(self) -> None:
+        async with world() as w:
+            await w.start(reason="orders")
+            with pytest.raises(ChatConflict):
+                await w.start(reason="returns")
+
+    async def test_same_request_after_the_end_gives_the_ended_chat(self) -> None:
+        async with world() as w:
+            await w.start()
+            await w.event("handoff_accepted")
+            w.channel.happens(h.ContactClosed())
+            await w.ended()
+            assert (await w.start()).state == "ended"
+
+    async def test_more_chats_than_the_limit_are_refused(self) -> None:
+        async with world() as w:
+            for number in range(3):
+                await w.start(id=f"c{number}")
+            with pytest.raises(ChatsUnavailable):
+                await w.start(id="c3")
+            assert (await w.start(id="c2")).chat_id == "c2"
+
+    async def test_no_chat_starts_while_the_bridge_stops(self) -> None:
+        async with world() as w:
+            await w.reception.suspend()
+            with pytest.raises(ChatsUnavailable):
+                await w.start()
+
+    async def test_chat_is_found_as_soon_as_it_was_started(self) -> None:
+        async with world() as w:
+            await w.start(shared_id="crm-1")
+            assert w.context.registry.find(CLIENT, PROJECT, "c1") is w.live
+            assert w.context.registry.find_shared(CLIENT, PROJECT, "crm-1") is w.live
+
+
+async def test_interrupted_chat_is_not_over() -> None:
+    async with world() as w:
+        await w.start()
+        await w.event("handoff_accepted")
+        await w.reception.suspend()
+        assert (await w.record()).state == "queued"
+        assert w.session.ended_with is None
+        assert not w.session.running

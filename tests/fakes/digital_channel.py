@@ -1,0 +1,78 @@
+"""A digital channel in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sipbridge.chats.happenings import ChannelHappening
+from sipbridge.chats.model import ChatRecord, DeliveryStatus
+from sipbridge.chats.ports import Availability, Outgoing, Report
+
+_DELIVERED = (DeliveryStatus.DELIVERED, "")
+
+
+@dataclass
+class FakeSession:
+    """Implements `ChannelSession`. The test reports what happens by `report`.
+
+    `sent` has the messages that were handed over. `fates` are the results of messages by their text; a future makes the
+    message wait for it. `ended_with` is the closing text.
+    """
+
+    record: ChatRecord
+    resumed: bool
+    report: Report
+    fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = field(default_factory=dict)
+    sent: list[Outgoing] = field(default_factory=list)
+    typing: list[bool] = field(default_factory=list)
+    ended_with: str | None = None
+    running: bool = False
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.running = False
+
+    async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
+        fate = self.fates.get(message.text, _DELIVERED)
+        if isinstance(fate, asyncio.Future):
+            await fate
+            fate = _DELIVERED
+        self.sent.append(message)
+        return fate
+
+    def set_typing(self, *, on: bool) -> None:
+        self.typing.append(on)
+
+    async def end(self, closing_text: str) -> None:
+        self.ended_with = closing_text
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that were handed over."""
+        return [message.text for message in self.sent]
+
+
+class FakeChannel:
+    """Implements `DigitalChannel`. `sessions` are those that it made, oldest first."""
+
+    def __init__(self, max_characters: int = 10_000) -> None:
+        self.max_characters = max_characters
+        self.found = Availability("online")
+        self.fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = {}
+        self.sessions: list[FakeSession] = []
+
+    async def availability(self) -> Availability:
+        return self.found
+
+    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> FakeSession:
+        session = FakeSession(record, resumed, report, self.fates)
+        self.sessions.append(session)
+        return session
+
+    def happens(self, happening: ChannelHappening) -> None:
+        """Report what happens to the newest chat."""
+        self.sessions[-1].report(happening)
