@@ -39,14 +39,14 @@ class CxoneClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._tokens = TokenSource(client, config, http, observer, clock=clock)
+        self.tokens = TokenSource(client, config, http, observer, clock=clock)
         breaker = Breaker(client, clock=clock)
-        self._signaller = Signaller(client, config, http, self._tokens, breaker, budget_seconds=budget_seconds)
+        self._signaller = Signaller(client, config, http, self.tokens, breaker, budget_seconds=budget_seconds)
         self._transcripts = TranscriptPoster(
             client,
             config,
             http,
-            self._tokens,
+            self.tokens,
             breaker,
             vendor_id=vendor_id,
             timeout_seconds=transcript_seconds,
@@ -55,7 +55,7 @@ class CxoneClient:
     async def warm_up(self) -> None:
         """Fetch a token, so that the first call need not wait for it. A failure is only logged."""
         try:
-            await self._tokens.get()
+            await self.tokens.get()
         except CxoneError as error:
             extra = {"event": "cxone_not_ready", "client": self._client}
             logger.warning("CXone not usable yet: %s", error, extra=extra)
@@ -80,4 +80,4 @@ class CxoneClient:
 
     async def close(self) -> None:
         """Stop the background work. The HTTP client stays open: the caller closes it."""
-        await self._tokens.close()
+        await self.tokens.close()

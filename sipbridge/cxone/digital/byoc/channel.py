@@ -1,0 +1,126 @@
+"""A bring-your-own channel, and its box, which CXone calls."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.context import ChannelKey
+from sipbridge.chats.events import ChatTelemetry
+from sipbridge.chats.happenings import AgentJoined, AgentMessage, AgentTyping, ContactClosed
+from sipbridge.chats.model import MAX_TEXT_CHARACTERS, ChatRecord
+from sipbridge.chats.ports import Availability, BoxMessage, Report
+from sipbridge.config import ByocChannelConfig
+from sipbridge.cxone.digital.byoc.parts import ByocParts, Threads
+from sipbridge.cxone.digital.byoc.rest import AccessSource, DfoRest
+from sipbridge.cxone.digital.byoc.session import ByocSession
+from sipbridge.cxone.digital.content import attachments_of, human_agent, message_text
+from sipbridge.cxone.digital.values import object_of
+from sipbridge.http import HttpClient
+
+TOKEN_SECONDS = 3600
+STORE_SECONDS = 20.0  # for a message of the human agent to be stored; CXone waits for the response
+_ALGORITHM = "HS256"
+
+
+class ByocChannel:
+    """Implements `chats.ports.DigitalChannel` and `chats.ports.ChannelBox`."""
+
+    max_characters = MAX_TEXT_CHARACTERS
+
+    def __init__(
+        self,
+        key: ChannelKey,
+        config: ByocChannelConfig,
+        http: HttpClient,
+        tokens: AccessSource,
+        threads: Threads,
+        observe: Callable[[ChatTelemetry], None],
+        background: BackgroundTasks,
+    ) -> None:
+        self._config = config
+        self._parts = ByocParts(key, DfoRest(config, http, tokens), threads, background, observe)
+
+    async def availability(self) -> Availability:
+        """A bring-your-own channel takes messages at any time; CXone does not say who is there."""
+        return Availability("unknown", reason="CXone does not report the availability of this kind of channel")
+
+    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ByocSession:  # noqa: ARG002 (each message says if it may have been sent)
+        """Return the session of a chat."""
+        return ByocSession(self._parts, record, report=report)
+
+    # ------------------------------------------------------------ the box
+
+    def issue_token(self, client_id: str, client_secret: str) -> tuple[str, int] | None:
+        """Return a token for CXone and its life in seconds; None for wrong credentials."""
+        box = self._config.box
+        expected = f"{box.client_id}\n{box.client_secret.get_secret_value()}"
+        if not hmac.compare_digest(expected.encode(), f"{client_id}\n{client_secret}".encode("utf-8", "surrogatepass")):
+            return None
+        claims = {"box": self._name, "exp": int(time.time()) + TOKEN_SECONDS}
+        return jwt.encode(claims, self._signing_key(), _ALGORITHM), TOKEN_SECONDS
+
+    def accepts_token(self, token: str) -> bool:
+        """True if a token was issued for this box and has not expired. It survives a restart."""
+        try:
+            claims = jwt.decode(token, self._signing_key(), [_ALGORITHM], options={"require": ["exp", "box"]})
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            return False
+        return bool(claims["box"] == self._name)
+
+    @property
+    def _name(self) -> str:
+        """The name of the box in its tokens."""
+        return "/".join(self._parts.key)
+
+    def _signing_key(self) -> bytes:
+        # A separate key for this purpose, of the length that HS256 requires (RFC 7518, 3.2).
+        secret = self._config.box.client_secret.get_secret_value().encode()
+        return hashlib.blake2b(secret, digest_size=32, person=b"sipbridge box").digest()
+
+    async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
+        """Take a message of the human agent; return it once it is stored. None if no live chat has the thread."""
+        session = self._parts.threads.find(self._parts.key, thread_id)
+        if session is None:
+            return None
+        message_id, at = str(uuid.uuid4()), datetime.now(UTC)
+        author = human_agent(body.get("authorUser"))
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if author is not None:
+            session.report(AgentJoined(author))
+        session.report(
+            AgentMessage(
+                message_id,
+                message_text(object_of(body.get("messageContent"))),
+                at,
+                attachments_of(dict(body)),
+                author,
+                stored,
+            )
+        )
+        async with asyncio.timeout(STORE_SECONDS):
+            await stored
+        return BoxMessage(message_id, thread_id, at)
+
+    def show_typing(self, thread_id: str, *, on: bool) -> bool:
+        """Pass on that the human agent types; return False if no live chat has the thread."""
+        session = self._parts.threads.find(self._parts.key, thread_id)
+        if session is not None:
+            session.report(AgentTyping(on))
+        return session is not None
+
+    def release(self, thread_id: str) -> bool:
+        """End a chat at the request of a Studio script; return False if no live chat has the thread."""
+        session = self._parts.threads.find(self._parts.key, thread_id)
+        if session is not None:
+            session.report(ContactClosed("released"))
+        return session is not None

@@ -1,0 +1,57 @@
+"""The parts of a bring-your-own channel that its sessions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.context import ChannelKey
+from sipbridge.chats.events import ChannelFault, ChatTelemetry
+from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.ports import Report
+from sipbridge.cxone.digital.byoc.rest import DfoRest
+
+
+class Reachable(Protocol):
+    """A session, as the box reaches it."""
+
+    thread_id: str
+    report: Report
+
+
+class Threads:
+    """The threads of chats in progress, by which the box finds their sessions, whatever their configuration version."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[ChannelKey, str], Reachable] = {}
+
+    @contextmanager
+    def registered(self, key: ChannelKey, session: Reachable) -> Iterator[None]:
+        """Be found while the block runs."""
+        self._sessions[key, session.thread_id] = session
+        try:
+            yield
+        finally:
+            self._sessions.pop((key, session.thread_id), None)
+
+    def find(self, key: ChannelKey, thread_id: str) -> Reachable | None:
+        """Return the session of a thread."""
+        return self._sessions.get((key, thread_id))
+
+
+@dataclass(frozen=True, slots=True)
+class ByocParts:
+    """The parts. `observe` gets the faults of the channel."""
+
+    key: ChannelKey
+    rest: DfoRest
+    threads: Threads
+    background: BackgroundTasks
+    observe: Callable[[ChatTelemetry], None]
+
+    def fault(self, record: ChatRecord, word: str, message: str) -> None:
+        """Report a fault of the channel."""
+        self.observe(ChannelFault(record.client, record.project, record.chat_id, record.channel, word, message))

@@ -1,0 +1,102 @@
+"""Messages, human agents and contacts of CXone's digital channels, read leniently: any field may be missing.
+
+Sources: the message types and the user object of NICE's public chat SDKs.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sipbridge.chats.happenings import AgentMessage
+from sipbridge.chats.model import Attachment, HumanAgent
+from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
+
+_OVER = ("closed", "trashed")
+
+
+def is_over(status: object) -> bool:
+    """True if a contact with this status has ended. `resolved` is not: the human agent may still write."""
+    return text_of(status).lower() in _OVER
+
+
+def same_id(left: object, right: str) -> bool:
+    """True if two ids are the same: the letter case of UUIDs differs between the SDKs."""
+    return bool(right) and text_of(left).lower() == right.lower()
+
+
+def human_agent(user: object) -> HumanAgent | None:
+    """Return the human agent that a user object describes; None for no one, and for bots and surveys."""
+    if not isinstance(user, dict) or user.get("isBotUser") is True or user.get("isSurveyUser") is True:
+        return None
+    user_id = text_of(user.get("id"))
+    if not user_id:
+        return None
+    full = " ".join(part for part in (text_of(user.get("firstName")), text_of(user.get("surname"))) if part)
+    return HumanAgent(
+        id=user_id,
+        name=text_of(user.get("nickname")) or full or None,
+        avatar_url=text_of(user.get("imageUrl")) or None,
+    )
+
+
+def message_ids(message: Json) -> tuple[str, str]:
+    """Return the server's id and the sender's id of a message, in lower case; either may be empty."""
+    return text_of(message.get("id")).lower(), text_of(message.get("idOnExternalPlatform")).lower()
+
+
+def agent_message(message: Json) -> AgentMessage | None:
+    """Return a message of the human agent; None if it has nothing that can be shown."""
+    server_id, sender_id = message_ids(message)
+    text = message_text(object_of(message.get("messageContent")))
+    attachments = attachments_of(message)
+    message_id = server_id or sender_id
+    if not message_id or not (text or attachments):
+        return None
+    agent = human_agent(message.get("authorUser"))
+    return AgentMessage(message_id, text, created_at(message), attachments, agent)
+
+
+def attachments_of(message: Json) -> tuple[Attachment, ...]:
+    """Return the attachments of a message that have a usable URL."""
+    return tuple(
+        Attachment(
+            url=text_of(each.get("url")),
+            name=text_of(each.get("friendlyName"))[:256],
+            media_type=text_of(each.get("mimeType"))[:256],
+        )
+        for each in list_of(message.get("attachments"))
+        if 0 < len(text_of(each.get("url"))) <= 4096  # noqa: PLR2004 (the limit of `Attachment`)
+    )
+
+
+def created_at(message: Json) -> datetime:
+    """Return the time of a message; now if it has none."""
+    for key in ("createdAtWithMilliseconds", "createdAt"):
+        try:
+            at = datetime.fromisoformat(text_of(message.get(key)))
+        except ValueError:
+            continue
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return datetime.now(UTC)
+
+
+def message_text(content: Json) -> str:
+    """Return the text of a message of any type; of types that we do not know, the text that CXone gives for them."""
+    payload = object_of(content.get("payload"))
+    match text_of(content.get("type")):
+        case "TEXT":
+            return text_of(payload.get("text"))
+        case "QUICK_REPLIES" | "LIST_PICKER" as kind:
+            shown = text_of(object_of(payload.get("text")).get("content")) or text_of(
+                object_of(payload.get("title")).get("content")
+            )
+            choices = [text_of(action.get("text")) for action in list_of(payload.get("actions"))]
+            if shown and choices:
+                return "\n".join([shown, *(f"- {choice}" for choice in choices if choice)])
+            return shown or text_of(content.get("fallbackText")) or kind
+        case "RICH_LINK":
+            link = text_of(payload.get("url")) or text_of(object_of(payload.get("url")).get("url"))
+            title = text_of(object_of(payload.get("title")).get("content"))
+            return "\n".join(part for part in (title, link) if part) or text_of(content.get("fallbackText"))
+        case _:
+            return text_of(content.get("fallbackText")) or text_of(payload.get("text"))

@@ -1,0 +1,227 @@
+"""One WebSocket connection to the chat gateway: requests and their replies, pushes, and the heartbeat (RFC 6455)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from traceback import clear_frames
+
+from picows import (
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSParsedURL,
+    WSTransport,
+    ws_connect,
+)
+
+from sipbridge.connection_errors import explain_connection_error
+from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Pong, Push, Reply, read_frame
+from sipbridge.dns import Resolver
+from sipbridge.errors import NameNotResolved, SipbridgeError
+
+HEARTBEAT_SECONDS = 15.0  # as NICE's web SDK
+SILENCE_SECONDS = 45.0  # then the connection is dead
+CONNECT_SECONDS = 10.0
+# Frames of the gateway are under 128 KB; a message with a large body comes as EventInS3.
+MAX_FRAME_BYTES = 1024 * 1024
+
+_TEXT, _CLOSE, _CONTINUATION = WSMsgType.TEXT, WSMsgType.CLOSE, WSMsgType.CONTINUATION
+
+picows_logger = logging.getLogger(f"{__name__}.picows")
+picows_logger.setLevel(logging.CRITICAL + 1)
+
+
+class GatewayLost(SipbridgeError):
+    """The connection ended, could not be opened, or did not bring a reply in time. The message says why."""
+
+
+class GatewayError(SipbridgeError):
+    """The gateway replied with an error. `code` is its own word."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the chat gateway replied {code}")
+        self.code = code
+
+
+class Connection(WSListener):
+    """A connection. `ended` is done when it has ended.
+
+    `on_push` gets each push in its order, `on_fault` a short word and a text for each frame that cannot be read.
+    """
+
+    def __init__(self, on_push: Callable[[Push], None], on_fault: Callable[[str, str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._on_push = on_push
+        self._on_fault = on_fault
+        self._transport: WSTransport | None = None
+        self._requests: dict[str, asyncio.Future[Reply]] = {}
+        self._fragments: bytearray | None = None
+        self._heard_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def request(self, made: tuple[str, bytes], seconds: float) -> Reply:
+        """Send a frame and return its reply. Raises `GatewayError`, or `GatewayLost` if there is none in time."""
+        event_id, frame = made
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._requests[event_id] = reply
+        try:
+            self.send(frame)
+            async with asyncio.timeout(seconds):
+                return await reply
+        except TimeoutError:
+            raise GatewayLost("no reply in time") from None
+        finally:
+            del self._requests[event_id]
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame whose reply does not matter. Raises `GatewayLost` if the connection has ended."""
+        if self._transport is None or self.ended.done():
+            raise GatewayLost("the connection has ended")
+        self._transport.send(_TEXT, frame)
+
+    def close(self) -> None:
+        """Close the connection. May be called more than once."""
+        transport = self._transport
+        if transport is not None and not transport.is_disconnected:
+            if not transport.is_close_frame_sent:
+                transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        self._end()
+
+    # ------------------------------------------------------------ what picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Begin the heartbeat."""
+        self._transport = transport
+        if self.ended.done():
+            transport.disconnect()
+            return
+        self._heard_at = self._loop.time()
+        self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._beat)
+
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        """Handle a frame, or a part of one: the gateway may send long messages in several (RFC 6455, 5.4)."""
+        self._heard_at = self._loop.time()
+        kind = frame.msg_type
+        if kind is _CLOSE:
+            self.close()
+        elif kind is _TEXT and frame.fin:
+            self._receive(frame.get_payload_as_bytes())
+        elif kind is _TEXT or kind is _CONTINUATION:
+            self._assemble(frame)
+
+    def on_ws_disconnected(self, _transport: WSTransport) -> None:
+        """End."""
+        self._end()
+
+    # ------------------------------------------------------------ inside
+
+    def _assemble(self, frame: WSFrame) -> None:
+        if self._fragments is None:
+            self._fragments = bytearray()
+        self._fragments += frame.get_payload_as_memoryview()
+        if len(self._fragments) > MAX_FRAME_BYTES:
+            self._on_fault("frame_too_large", "a frame of the chat gateway is too large")
+            self.close()
+        elif frame.fin:
+            whole, self._fragments = self._fragments, None
+            self._receive(whole)
+
+    def _receive(self, payload: bytes | bytearray) -> None:
+        try:
+            frame = read_frame(payload)
+        except BadFrame as error:
+            self._on_fault("bad_frame", str(error))
+            return
+        match frame:
+            case Push():
+                self._on_push(frame)
+            case Reply(event_id):
+                request = self._requests.get(event_id)
+                if request is not None and not request.done():
+                    request.set_result(frame)
+            case ErrorReply(event_id, code):
+                request = self._requests.get(event_id)
+                if request is not None and not request.done():
+                    request.set_exception(GatewayError(code))
+                else:
+                    self._on_fault("gateway_error", f"the chat gateway reported {code}"[:200])
+            case Pong():
+                pass
+
+    def _beat(self) -> None:
+        if self._loop.time() - self._heard_at > SILENCE_SECONDS:
+            self._on_fault("silent", "the chat gateway has been silent; connecting again")
+            self.close()
+        elif self._transport is not None:
+            self._transport.send(_TEXT, HEARTBEAT)
+            self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._beat)
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        for request in self._requests.values():
+            if not request.done():
+                request.set_exception(GatewayLost("the connection was lost"))
+
+
+class Opener:
+    """Opens connections to the gateway at a URL. `tls` may be None if the URL is plain ws."""
+
+    def __init__(self, url: str, resolver: Resolver, tls: ssl.SSLContext | None) -> None:
+        self._url = url
+        self._resolver = resolver
+        self._tls = tls
+
+    async def open(self, query: str, connection: Connection) -> None:
+        """Open a connection with this query. Raises `GatewayLost`."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, upgraded = await ws_connect(
+                    lambda *_: connection,
+                    f"{self._url}?{query}",
+                    ssl_context=self._tls,
+                    websocket_handshake_timeout=CONNECT_SECONDS,
+                    max_frame_size=MAX_FRAME_BYTES,
+                    enable_auto_ping=False,
+                    auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+                    max_redirects=0,
+                    socket_factory=self._connect,
+                    logger_name=picows_logger,
+                )
+        except (NameNotResolved, OSError, WSError, ValueError) as error:
+            connection.close()
+            # The frames of the library refer to its error, the error to the frames, and both to the TLS context.
+            clear_frames(error.__traceback__)
+            raise GatewayLost(_explain(error)) from None
+        except BaseException:
+            connection.close()
+            raise
+        if upgraded is not connection:
+            raise GatewayLost("it closed the connection before the upgrade")
+
+    async def _connect(self, url: WSParsedURL) -> socket.socket:
+        return await self._resolver.connect(url.host, url.port)
+
+
+def _explain(error: Exception) -> str:
+    """Return the reason in our own words: those of the library may quote what the gateway sent."""
+    match error:
+        case TimeoutError():
+            return f"no connection within {CONNECT_SECONDS:g} s"
+        case NameNotResolved():
+            return "its name was not found"
+        case OSError():
+            return explain_connection_error(error)
+        case _:
+            return "its response is not a WebSocket upgrade"

@@ -1,0 +1,198 @@
+"""The pushes and recovered messages of the gateway as happenings of a chat, in order and each message once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
+from sipbridge.chats.ports import Report
+from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, same_id
+from sipbridge.cxone.digital.dfo.frames import BadFrame, Push, interpret
+from sipbridge.cxone.digital.values import Json, object_of, text_of
+from sipbridge.errors import SipbridgeError
+
+
+class Inbound:
+    """The events of one thread. Pushes are handled at once, except while one waits for a fetch, or while held.
+
+    `own_messages` are the ids of our messages that the thread has. `contact_id` is empty until there is a contact.
+    """
+
+    def __init__(
+        self,
+        thread_id: str,
+        report: Report,
+        fetch_event: Callable[[str], Awaitable[object]],
+        fetch_body: Callable[[str], Awaitable[Json]],
+        fault: Callable[[str, str], None],
+    ) -> None:
+        self.contact_id = ""
+        self.own_messages: set[str] = set()
+        self._thread_id = thread_id
+        self._report = report
+        self._fetch_event = fetch_event
+        self._fetch_body = fetch_body
+        self._fault = fault
+        self._seen: set[str] = set()
+        self._waiting: deque[Push] = deque()
+        self._held = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._is_over = False
+
+    def hold(self) -> None:
+        """Keep pushes back until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Handle the pushes that were kept back, and those that come from now on."""
+        self._held = False
+        self._handle_waiting()
+
+    def push(self, push: Push) -> None:
+        """Take a push."""
+        self._waiting.append(push)
+        if not self._held and self._fetching is None:
+            self._handle_waiting()
+
+    def has_seen(self, message: Json) -> bool:
+        """True if a message was reported before."""
+        return bool(self._seen.intersection(filter(None, message_ids(message))))
+
+    async def restore(self, state: Json, messages: Sequence[Json]) -> None:
+        """Report the state of the thread, and its messages, oldest first."""
+        contact = object_of(state.get("contact")) or object_of(state.get("consumerContact"))
+        self.contact_id = text_of(contact.get("id")) or self.contact_id
+        self._assign(state.get("inboxAssignee"))
+        for message in messages:
+            await self._take_whole(message)
+        if is_over(contact.get("status")):
+            self._close()
+
+    # ------------------------------------------------------------ pushes
+
+    def _handle_waiting(self) -> None:
+        while self._waiting and not self._held:
+            push = self._waiting.popleft()
+            if self._needs_fetch(push):
+                self._fetching = asyncio.create_task(self._fetch_and_handle(push))
+                return
+            self._handle(push)
+
+    async def _fetch_and_handle(self, push: Push) -> None:
+        """Handle a push whose content has to be fetched; those behind it wait, so that the order stays."""
+        try:
+            if push.event_type == "EventInS3":
+                frame = interpret(await self._fetch_event(text_of(object_of(push.data.get("s3Object")).get("url"))))
+                if isinstance(frame, Push) and is_of_thread(frame, self._thread_id):
+                    await self._handle_whole(frame)
+            else:
+                await self._handle_whole(push)
+        except (SipbridgeError, BadFrame, TimeoutError) as error:
+            self._fault("event_not_fetched", f"an event of the chat gateway was not fetched: {error}")
+        finally:
+            self._fetching = None
+        self._handle_waiting()
+
+    async def _handle_whole(self, push: Push) -> None:
+        if push.event_type == "MessageCreated":
+            await self._take_whole(object_of(push.data.get("message")))
+        else:
+            self._handle(push)
+
+    def _needs_fetch(self, push: Push) -> bool:
+        if push.event_type == "EventInS3":
+            return True
+        message = object_of(push.data.get("message"))
+        return push.event_type == "MessageCreated" and message.get("hasAdditionalMessageContent") is True
+
+    def _handle(self, push: Push) -> None:  # noqa: C901 (one case per kind of event)
+        if not is_of_thread(push, self._thread_id):
+            return
+        case = object_of(push.data.get("case")) or object_of(push.data.get("consumerContact"))
+        match push.event_type:
+            case "CaseCreated":
+                self.contact_id = text_of(case.get("id")) or self.contact_id
+            case "MessageCreated":
+                self.contact_id = self.contact_id or text_of(case.get("id"))
+                self._take(object_of(push.data.get("message")))
+            case "MessageSent":
+                self._note_own(object_of(push.data.get("message")))
+            case "CaseInboxAssigneeChanged":
+                if self._is_ours(case):
+                    self._assign(push.data.get("inboxAssignee"))
+            case "CaseStatusChanged":
+                if self._is_ours(case) and is_over(case.get("status")):
+                    self._close()
+            case "SenderTypingStarted" | "SenderTypingEnded":
+                if text_of(push.data.get("direction")).lower() != "inbound":
+                    self._report(AgentTyping(push.event_type == "SenderTypingStarted"))
+            case "SetPositionInQueue":
+                self._queue_position(push.data)
+            case _:
+                pass  # an event that a chat does not need, or that later versions of CXone send
+
+    def _is_ours(self, case: Json) -> bool:
+        """True if an event is of our contact: late events of another one in the thread change nothing."""
+        case_id = text_of(case.get("id"))
+        if not self.contact_id:
+            self.contact_id = case_id
+        return not case_id or case_id == self.contact_id
+
+    def _queue_position(self, data: Json) -> None:
+        position = data.get("positionInQueue")
+        if isinstance(position, int) and not isinstance(position, bool) and position > 0:
+            self._report(QueuePosition(position=position))
+
+    def _assign(self, user: object) -> None:
+        agent = human_agent(user)
+        if agent is not None:
+            self._report(AgentJoined(agent))
+        elif user is None:
+            self._report(AgentLeft())
+
+    def _close(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._report(ContactClosed())
+
+    # ------------------------------------------------------------ messages
+
+    async def _take_whole(self, message: Json) -> None:
+        if message.get("hasAdditionalMessageContent") is True and not self.has_seen(message):
+            try:
+                whole = await self._fetch_body(text_of(message.get("id")))
+            except (SipbridgeError, TimeoutError) as error:
+                self._fault("message_not_fetched", f"the body of a message was not fetched: {error}")
+            else:
+                message = {**message, **(object_of(whole.get("message")) or whole)}
+        self._take(message)
+
+    def _take(self, message: Json) -> None:
+        """Report a message of the human agent; note one of ours."""
+        if text_of(message.get("direction")) != "outbound":
+            self._note_own(message)
+            return
+        if self.has_seen(message):
+            return
+        self._seen.update(filter(None, message_ids(message)))
+        taken = agent_message(message)
+        if taken is not None:
+            self._report(taken)
+
+    def _note_own(self, message: Json) -> None:
+        _, sender_id = message_ids(message)
+        if sender_id and text_of(message.get("direction")) != "outbound":
+            self.own_messages.add(sender_id)
+
+
+def is_of_thread(push: Push, thread_id: str) -> bool:
+    """True if a push belongs to this thread, or names none."""
+    data = push.data
+    named = [
+        object_of(data.get("thread")).get("idOnExternalPlatform"),
+        object_of(data.get("case")).get("threadIdOnExternalPlatform"),
+        object_of(data.get("consumerContact")).get("threadIdOnExternalPlatform"),
+    ]
+    return all(same_id(each, thread_id) for each in named if text_of(each))

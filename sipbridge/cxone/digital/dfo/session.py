@@ -1,0 +1,277 @@
+"""One chat over the chat gateway: the connection, its recovery, and the messages over it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
+from sipbridge.chats.model import ChatRecord, DeliveryStatus
+from sipbridge.chats.ports import Outgoing, Report
+from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
+from sipbridge.cxone.digital.dfo.frames import FrameMaker
+from sipbridge.cxone.digital.dfo.identity import Identity
+from sipbridge.cxone.digital.dfo.inbound import Inbound
+from sipbridge.cxone.digital.dfo.parts import GatewayParts
+from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
+from sipbridge.errors import AttachmentError, ChannelRefused
+
+REPLY_SECONDS = 10.0  # for a request of ours; after that the connection counts as lost
+LOST_SECONDS = 600.0  # without a connection; then the chat is given up
+FIRST_PAUSE_SECONDS = 0.5
+PAUSE_FACTOR = 1.3
+MAX_PAUSE_SECONDS = 30.0
+MAX_REFUSALS = 3  # of the customer's authorization, one after the other
+REFRESH_AT = 0.9  # of a token's life
+MAX_PAGES = 200  # of older messages that one recovery reads
+
+_NO_SUCH_THREAD = ("RecoveringThreadFailed", "RecoveringLivechatFailed")
+_NOT_AUTHORIZED = (
+    "ConsumerAuthorizationFailed",
+    "CustomerAuthorizationFailed",
+    "ConsumerReconnectionFailed",
+    "CustomerReconnectionFailed",
+)
+_REFUSED = {"InconsistentData": "refused", "SdkVersionNotSupported": "refused"}
+
+
+class DfoSession:
+    """Implements `chats.ports.ChannelSession`. `resumed`: an earlier run may have sent messages already."""
+
+    def __init__(self, parts: GatewayParts, record: ChatRecord, *, resumed: bool, report: Report) -> None:
+        self._parts = parts
+        self._record = record
+        self._report = report
+        self._identity = Identity.of(record)
+        self._maker = FrameMaker(parts.brand_id, parts.channel_id, self._identity.person, self._identity.thread_id)
+        self._inbound = Inbound(self._identity.thread_id, report, parts.fetch_event, self._fetch_body, parts.fault)
+        self._has_thread = resumed  # CXone may know the thread
+        self._is_authorized = resumed
+        self._token: str | None = None
+        self._refusals = 0
+        self._connection: Connection | None = None
+        self._connected = asyncio.Event()
+        self._sent: dict[str, asyncio.Future[None]] = {}  # ids of messages that wait for a sign of their arrival
+        self._refresh: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------ the connection
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled, or until the gateway refuses the chat."""
+        loop = asyncio.get_running_loop()
+        self._report(ChannelStateChanged(self._identity.as_state()))
+        pause, lost_at = FIRST_PAUSE_SECONDS, loop.time()
+        try:
+            while loop.time() - lost_at < LOST_SECONDS:
+                try:
+                    await self._connect()
+                except ChannelRefused as refusal:
+                    self._report(ChannelFailed(refusal.reason))
+                    return
+                except (GatewayLost, GatewayError, TimeoutError) as error:
+                    self._drop()
+                    self._parts.fault("not_connected", f"the chat gateway was not reached: {error}")
+                    self._report(ChannelUnreachable("unreachable"))
+                    pause = min(pause * PAUSE_FACTOR, MAX_PAUSE_SECONDS)
+                else:
+                    await self._serve()
+                    pause, lost_at = FIRST_PAUSE_SECONDS, loop.time()
+                await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 (spreads load, hides nothing)
+            self._report(ChannelFailed("channel_lost"))
+        finally:
+            self._drop()
+
+    async def _connect(self) -> None:
+        """Open a connection, authorize the customer and recover the thread. Raises if that fails."""
+        info = await self._parts.info()
+        livechat = self._identity.decide_kind(livechat=info.livechat)
+        token = await self._parts.session_token(self._identity.person) if info.secured else None
+        connection = Connection(self._inbound.push, self._parts.fault)
+        self._connection = connection
+        # What happens before the thread is recovered is newer than what the recovery brings.
+        self._inbound.hold()
+        await self._parts.open(self._identity.person, token, connection)
+        if token is None:
+            await self._authorize(connection)
+        else:
+            self._use_token(token.value, token.seconds)
+        if self._has_thread:
+            await self._recover(connection, livechat=livechat)
+        self._refusals = 0
+
+    async def _authorize(self, connection: Connection) -> None:
+        """Authorize the customer, or go on as the one that was authorized before."""
+        try:
+            if self._is_authorized:
+                reply = await connection.request(self._maker.reconnect(self._token), REPLY_SECONDS)
+            else:
+                reply = await connection.request(self._maker.authorize(), REPLY_SECONDS)
+        except GatewayError as error:
+            self._is_authorized = False
+            if error.code in _REFUSED:
+                raise ChannelRefused(_REFUSED[error.code]) from None
+            if error.code in _NOT_AUTHORIZED:
+                self._refusals += 1
+                if self._refusals >= MAX_REFUSALS:
+                    raise ChannelRefused("not_authorized") from None
+            raise
+        self._is_authorized = True
+        token = object_of(reply.data.get("accessToken"))
+        if text_of(token.get("token")):
+            seconds = token.get("expiresIn")
+            self._use_token(text_of(token.get("token")), float(seconds) if isinstance(seconds, int | float) else 0.0)
+
+    async def _serve(self) -> None:
+        """Use the connection until it ends."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._connected.set()
+        self._inbound.release()
+        try:
+            await asyncio.wait([connection.ended])
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._connected.clear()
+        if self._refresh is not None:
+            self._refresh.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # ------------------------------------------------------------ tokens
+
+    def _use_token(self, token: str, seconds: float) -> None:
+        """Use a token, and refresh it before it expires."""
+        self._token = token
+        if self._refresh is not None:
+            self._refresh.cancel()
+        if seconds > 0:
+            loop = asyncio.get_running_loop()
+            self._refresh = loop.call_later(seconds * REFRESH_AT, self._parts.background, self._refresh_token())
+
+    async def _refresh_token(self) -> None:
+        """Get another token. If that fails, the next connection gets one."""
+        connection = self._connection
+        if connection is None or self._token is None:
+            return
+        try:
+            reply = await connection.request(self._maker.refresh_token(self._token), REPLY_SECONDS)
+        except (GatewayError, GatewayLost) as error:
+            self._parts.fault("token_not_refreshed", f"the token was not refreshed: {error}")
+            self._is_authorized = False
+            connection.close()
+            return
+        token = object_of(reply.data.get("accessToken"))
+        seconds = token.get("expiresIn")
+        self._use_token(text_of(token.get("token")), float(seconds) if isinstance(seconds, int | float) else 0.0)
+
+    # ------------------------------------------------------------ recovery
+
+    async def _recover(self, connection: Connection, *, livechat: bool) -> None:
+        """Get the state of the thread and the messages that were missed. Nothing is replayed by the gateway itself."""
+        try:
+            reply = await connection.request(self._maker.recover(livechat=livechat), REPLY_SECONDS)
+        except GatewayError as error:
+            if error.code in _NO_SUCH_THREAD:  # the first message did not arrive
+                return
+            raise
+        newest_first = list_of(reply.data.get("messages"))
+        scroll_token = text_of(reply.data.get("messagesScrollToken"))
+        newest_first += await self._load_older(connection, newest_first, scroll_token)
+        await self._inbound.restore(reply.data, newest_first[::-1])
+        self._confirm(self._inbound.own_messages)
+
+    async def _load_older(self, connection: Connection, messages: Sequence[Json], scroll_token: str) -> list[Json]:
+        """Load pages of older messages, down to one that was seen before."""
+        older: list[Json] = []
+        page = list(messages)
+        for _ in range(MAX_PAGES):
+            if not page or not scroll_token or self._inbound.has_seen(page[-1]):
+                break
+            made = self._maker.load_more(scroll_token, text_of(page[-1].get("createdAt")))
+            reply = await connection.request(made, REPLY_SECONDS)
+            page = list_of(reply.data.get("messages"))
+            scroll_token = text_of(reply.data.get("scrollToken"))
+            older += page
+        return older
+
+    # ------------------------------------------------------------ to the human agent
+
+    async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
+        """Send a message with the same id until the gateway confirms it, or the thread has it."""
+        try:
+            attachments = await self._parts.upload(message.attachments)
+        except AttachmentError as error:
+            return DeliveryStatus.FAILED, error.reason
+        arrived = self._sent[message.id] = asyncio.get_running_loop().create_future()
+        self._confirm(self._inbound.own_messages)
+        try:
+            while True:
+                await self._connected.wait()
+                if arrived.done() or self._connection is None:
+                    if arrived.done():
+                        return DeliveryStatus.DELIVERED, ""
+                    continue
+                made = self._maker.message(
+                    message.id,
+                    message.text,
+                    attachments,
+                    fields=self._record.custom_fields if message.opens else {},
+                    token=self._token,
+                    opens=message.opens,
+                )
+                self._has_thread = True
+                connection = self._connection
+                try:
+                    await connection.request(made, REPLY_SECONDS)
+                except GatewayError as error:
+                    return DeliveryStatus.FAILED, f"refused: {error.code}"[:100]
+                except GatewayLost:
+                    # The thread is asked, after the next open, before it is sent again.
+                    self._drop_if(connection)
+                else:
+                    return DeliveryStatus.DELIVERED, ""
+        finally:
+            del self._sent[message.id]
+
+    def _drop_if(self, connection: Connection) -> None:
+        """Close a connection that brought no reply, unless another one is in use already."""
+        if self._connection is connection:
+            self._connected.clear()
+            connection.close()
+
+    def _confirm(self, own_messages: set[str]) -> None:
+        for message_id, arrived in self._sent.items():
+            if message_id in own_messages and not arrived.done():
+                arrived.set_result(None)
+
+    def set_typing(self, *, on: bool) -> None:
+        """Show the human agent that the customer types, once there is a contact."""
+        if self._connected.is_set() and self._connection is not None and self._inbound.contact_id:
+            self._connection.send(self._maker.typing(on=on)[1])
+
+    async def end(self, closing_text: str) -> None:
+        """End a livechat. Messaging has no such event: there the human agent gets the text."""
+        if self._identity.livechat and self._inbound.contact_id:
+            await self._connected.wait()
+            if self._connection is not None:
+                await self._connection.request(self._maker.end_contact(self._inbound.contact_id), REPLY_SECONDS)
+        else:
+            await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
+
+    # ------------------------------------------------------------ large messages
+
+    async def _fetch_body(self, message_id: str) -> Json:
+        """Return the whole body of a message that came shortened. Raises `GatewayLost` or `GatewayError`."""
+        await self._connected.wait()
+        connection = self._connection
+        if connection is None:
+            raise GatewayLost("the connection has ended")
+        path = self._parts.message_path(message_id)
+        reply = await connection.request(self._maker.authorize_url(path), REPLY_SECONDS)
+        token = text_of(object_of(reply.data.get("authorizationToken")).get("token"))
+        return await self._parts.fetch_message(path, token)
