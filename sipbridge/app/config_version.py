@@ -1,8 +1,8 @@
-"""The parts of one configuration version: agents, text-to-speech and CXone clients."""
+"""The parts of one configuration version: agents, text-to-speech, CXone clients and digital channels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.agents.websocket import Trust, trust_authorities
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.ports import Agent, ContactCentre, Observer, Speaker
+from sipbridge.calls.ports import Agent, Observer, Speaker
+from sipbridge.chats.context import ChannelKey, ChatContext
+from sipbridge.chats.ports import DigitalChannel
 from sipbridge.config import (
+    ChatChannelConfig,
+    ChatConfig,
     Config,
     PromptAgentConfig,
     SipAgentConfig,
@@ -63,6 +67,27 @@ def _build_agent(
     return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
 
 
+def build_channels(
+    config: Config, make: Callable[[ChannelKey, ChatConfig, ChatChannelConfig], DigitalChannel], before: ChatContext
+) -> Mapping[ChannelKey, DigitalChannel]:
+    """Build the digital channels of each project. If nothing that they use has changed since `before`, keep them."""
+    channels: dict[ChannelKey, DigitalChannel] = {}
+    for key, project in config.all_projects():
+        if (chat := project.chat) is None:
+            continue
+        earlier = before.config.find_project(*key)
+        is_same = (
+            earlier is not None
+            and earlier.chat == chat
+            and before.config.clients[key.client].cxone == config.clients[key.client].cxone
+        )
+        for name, settings in chat.channels.items():
+            channel_key = (*key, name)
+            kept = before.channels.get(channel_key) if is_same else None
+            channels[channel_key] = kept or make(channel_key, chat, settings)
+    return channels
+
+
 def build_speakers(config: Config, user_agent: UserAgent, before: CallContext) -> Mapping[tuple[str, str], Speaker]:
     """Build the text-to-speech of each project. If its command is that of `before`, keep it, with its cached audio."""
     speakers: dict[tuple[str, str], Speaker] = {}
@@ -78,14 +103,14 @@ def build_speakers(config: Config, user_agent: UserAgent, before: CallContext) -
 
 
 def build_centres(
-    config: Config, http: HttpClient, observe: Observer, before: CallContext
-) -> Mapping[str, ContactCentre]:
+    config: Config, http: HttpClient, observe: Observer, before: Config, centres_before: Mapping[str, CxoneClient]
+) -> Mapping[str, CxoneClient]:
     """Build the CXone client of each client. If its settings are those of `before`, keep it, with its token."""
-    centres: dict[str, ContactCentre] = {}
+    centres: dict[str, CxoneClient] = {}
     for client, settings in config.clients.items():
-        earlier = before.config.clients.get(client)
-        if client in before.centres and earlier and earlier.cxone == settings.cxone:
-            centres[client] = before.centres[client]
+        earlier = before.clients.get(client)
+        if client in centres_before and earlier and earlier.cxone == settings.cxone:
+            centres[client] = centres_before[client]
         else:
             centres[client] = CxoneClient(client, settings.cxone, http, observe)
     return centres

@@ -5,19 +5,36 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sipbridge.app.config_version import build_agents, build_centres, build_speakers, clip_name, read_recordings
+from sipbridge.app.config_version import (
+    build_agents,
+    build_centres,
+    build_channels,
+    build_speakers,
+    clip_name,
+    read_recordings,
+)
 from sipbridge.calls.context import CallContext
-from sipbridge.config import Config, ProjectKey, merge_reloadable
+from sipbridge.chats.context import ChannelKey, ChatContext
+from sipbridge.chats.ports import DigitalChannel
+from sipbridge.config import ChatChannelConfig, ChatConfig, Config, ProjectKey, merge_reloadable
+from sipbridge.cxone import CxoneClient
 from sipbridge.dns import Resolver
 from sipbridge.http import HttpClient
 
 if TYPE_CHECKING:
     from sipbridge.sip.user_agent import UserAgent
+
+# Makes a channel: from the CXone clients of the version, its key, the chat section and its own settings.
+MakeChannel = Callable[
+    [Mapping[str, CxoneClient], ChannelKey, ChatConfig, ChatChannelConfig],
+    DigitalChannel,
+]
 
 # Exceptions of libraries leave reference cycles, which keep a version in memory until the garbage collector runs, and
 # it runs seldom (service.py). With more freed versions in memory than this, run it; it stops the loop for milliseconds.
@@ -26,9 +43,11 @@ _MAX_UNCOLLECTED = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Version:
-    """A version, and the names of the recordings that it plays."""
+    """A version, as calls and as chats see it, its CXone clients, and the names of the recordings that it plays."""
 
     context: CallContext
+    chats: ChatContext
+    centres: Mapping[str, CxoneClient]
     clips: frozenset[str]
 
 
@@ -39,11 +58,20 @@ class LiveConfig:
     Used on the event loop only. A load and a reload must not overlap.
     """
 
-    def __init__(self, start: CallContext, user_agent: UserAgent, http: HttpClient, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        start: CallContext,
+        chats: ChatContext,
+        user_agent: UserAgent,
+        http: HttpClient,
+        resolver: Resolver,
+        make_channel: MakeChannel,
+    ) -> None:
         self._user_agent = user_agent
         self._http = http
         self._resolver = resolver
-        self._kept = [_Version(start, frozenset())]
+        self._make_channel = make_channel
+        self._kept = [_Version(start, chats, {}, frozenset())]
         self._held: list[CallContext] = []
         self._is_building = False
         self._freed: list[weakref.ref[CallContext]] = []
@@ -52,6 +80,11 @@ class LiveConfig:
     def latest(self) -> CallContext:
         """The version that new calls use."""
         return self._kept[-1].context
+
+    @property
+    def latest_chats(self) -> ChatContext:
+        """The version that new chats use."""
+        return self._kept[-1].chats
 
     @property
     def projects(self) -> set[ProjectKey]:
@@ -100,16 +133,16 @@ class LiveConfig:
         finally:
             self._held.remove(context)
 
-    async def free_unused(self, ending: Iterable[CallContext] = ()) -> bool:
+    async def free_unused(self, ending: Iterable[CallContext | ChatContext] = ()) -> bool:
         """Free the versions that are not in use; return True if there were any. During a reload nothing is freed.
 
-        `ending` are the versions of calls that may have released their slots but have not finished yet.
+        `ending` are the versions of chats, and of calls that may have released their slots but have not finished yet.
         """
         if self._is_building:
             return False
-        used = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
-        unused = [version for version in self._kept if version.context not in used]
-        self._kept = [version for version in self._kept if version.context in used]
+        used: set[object] = {self.latest, *self._held, *ending, *self.latest.admission.versions_in_use()}
+        unused = [version for version in self._kept if not used & {version.context, version.chats}]
+        self._kept = [version for version in self._kept if used & {version.context, version.chats}]
         await self._free(unused)
         self._freed = [each for each in self._freed if each() is not None]
         self._freed += [weakref.ref(version.context) for version in unused]
@@ -135,15 +168,21 @@ class LiveConfig:
             if clips[path] not in loaded:
                 await self._user_agent.load_clip(clips[path], pcm)
                 undo.callback(self._user_agent.drop_clip, clips[path])
+        centres = build_centres(config, self._http, before.observe, before.config, self._kept[-1].centres)
         agents = await asyncio.to_thread(build_agents, config, self._user_agent, self._resolver, clips)
         context = replace(
             before,
             config=config,
             agents=agents,
             speakers=build_speakers(config, self._user_agent, before),
-            centres=build_centres(config, self._http, before.observe, before),
+            centres=centres,
         )
-        return _Version(context, frozenset(clips.values()))
+        chats = replace(
+            self.latest_chats,
+            config=config,
+            channels=build_channels(config, partial(self._make_channel, centres), self.latest_chats),
+        )
+        return _Version(context, chats, centres, frozenset(clips.values()))
 
     async def _free(self, versions: list[_Version], *, including_latest: bool = False) -> None:
         kept = [] if including_latest else self._kept

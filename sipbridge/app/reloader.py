@@ -12,6 +12,7 @@ from sipbridge.app.preflight import find_all_warnings
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import ConfigRead
 from sipbridge.calls.ports import ContactCentre, Observer
+from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -24,13 +25,16 @@ FREE_INTERVAL_SECONDS = 1.0
 
 
 class Reloader:
-    """Applies reloads, one at a time. `read` reads and checks the file; `in_use` returns the versions of calls."""
+    """Applies reloads, one at a time.
+
+    `read` reads and checks the file; `in_use` returns the versions of calls and chats.
+    """
 
     def __init__(
         self,
         read: Callable[[], Config],
         live_config: LiveConfig,
-        in_use: Callable[[], Iterable[CallContext]],
+        in_use: Callable[[], Iterable[CallContext | ChatContext]],
         observe: Observer,
         metrics: Metrics,
         background: BackgroundTasks,

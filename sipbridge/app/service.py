@@ -30,8 +30,9 @@ from sipbridge.calls.events import DrainChanged
 from sipbridge.calls.ports import Leg
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.session import run_call
+from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
-from sipbridge.errors import ConfigError, SipbridgeError, StartupError
+from sipbridge.errors import ConfigError, SipbridgeError, StartupError, StoreError
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
 from sipbridge.web import ReloadReport
 
@@ -108,6 +109,7 @@ class Service:
         core.background.start(health.run())
         core.background.start(self._reloader.run())
         core.background.start(_recover(bridge))
+        core.background.start(_resume_chats(bridge))
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
@@ -123,8 +125,8 @@ class Service:
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
 
-    def _versions_in_use(self) -> list[CallContext]:
-        return [call.context for call in self._calls.values()]
+    def _versions_in_use(self) -> list[CallContext | ChatContext]:
+        return [*(call.context for call in self._calls.values()), *self._bridge.reception.contexts_in_use()]
 
     # ------------------------------------------------------------ admin controls
 
@@ -217,6 +219,14 @@ class Service:
 async def _recover(bridge: Bridge) -> None:
     with bridge.live_config.in_use() as version:
         await recover(bridge.unfinished, version)
+
+
+async def _resume_chats(bridge: Bridge) -> None:
+    try:
+        await bridge.reception.recover()
+    except StoreError as error:
+        extra = {"event": "store_failing"}
+        logger.error("chats of the last run not resumed: %s", error, extra=extra)  # noqa: TRY400 (the line says it all)
 
 
 def _relieve_collector() -> None:

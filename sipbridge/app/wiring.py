@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sipbridge.aio import BackgroundTasks
+from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, find_webhook, start_context
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.events import CallEvent
-from sipbridge.calls.ports import Leg, Observer, RecordStore, Unfinished
+from sipbridge.calls.ports import Leg, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
+from sipbridge.chats.attachments import AttachmentFetcher
+from sipbridge.chats.reception import Reception
 from sipbridge.config import Config, authority
+from sipbridge.cxone.digital.byoc.parts import Threads
 from sipbridge.dns import Resolver
 from sipbridge.http import HttpClient
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
-from sipbridge.store import open_journal, open_store
-from sipbridge.telemetry import CallLog, Metrics
-from sipbridge.web import AdminControls, EventFeed, PopLinks, WebDeps, make_admin_app, make_app, start_web
+from sipbridge.store import open_chat_store, open_journal, open_store
+from sipbridge.telemetry import CallLog, ChatLog, Metrics
+from sipbridge.web import (
+    AdminControls,
+    ChatDeps,
+    ChatFeed,
+    EventFeed,
+    PopLinks,
+    WebDeps,
+    make_admin_app,
+    make_app,
+    start_web,
+)
+from sipbridge.webhooks import WebhookSender
+
+E = TypeVar("E")
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +56,8 @@ class Core:
         self.metrics = Metrics(pjsip_version=pjsip_version())
         self.event_feed = EventFeed()
         self.observe = _fan_out((self.metrics, CallLog(), self.event_feed))
+        self.observe_chats = _fan_out((self.metrics.chats, ChatLog()))
+        self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
         self.background = BackgroundTasks()
 
@@ -49,6 +69,7 @@ class Bridge:
     user_agent: UserAgent
     live_config: LiveConfig
     store: RecordStore
+    reception: Reception
     unfinished: Sequence[Unfinished]
     addresses: str
 
@@ -62,6 +83,8 @@ async def open_bridge(
     stack.push_async_callback(journal.close)
     store = open_store(config.store, on_settled=journal.stored)
     stack.push_async_callback(store.close)
+    chat_store = open_chat_store(config.store)
+    stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)
     stack.push_async_callback(resolver.close)
     resolver.open()
@@ -81,18 +104,47 @@ async def open_bridge(
         admission=core.admission,
         pop_url=core.pop_links.make,
     )
-    live_config = LiveConfig(start, user_agent, http, resolver)
+    attachments = AttachmentFetcher(resolver)
+    stack.push_async_callback(attachments.close)
+    webhooks = WebhookSender(
+        chat_store,
+        lambda key: find_webhook(live_config.latest.config, key),
+        resolver,
+        lambda each: core.metrics.chats.count_webhook(each.client, each.project, each.result.value),
+    )
+    stack.push_async_callback(webhooks.close)
+    chats = start_context(config, chat_store, Sinks((core.chat_feed, webhooks)), core.observe_chats)
+    channels = ChannelMaker(
+        http, resolver, ssl.create_default_context(), core.observe_chats, core.background, Threads(), attachments
+    )
+    live_config = LiveConfig(start, chats, user_agent, http, resolver, channels.make)
     stack.push_async_callback(live_config.close)
-    web = await _open_web(core, live_config, store, controls, stack)
+    reception = Reception(lambda: live_config.latest_chats)
+    stack.push_async_callback(reception.suspend)
+    chat_deps = ChatDeps(
+        reception,
+        chats.registry,
+        chat_store,
+        core.chat_feed,
+        lambda *key: box_of(live_config.latest_chats, *key),
+        lambda: reception.recovered,
+    )
+    web = await _open_web(core, live_config, store, chat_deps, controls, stack)
     await live_config.load()
+    webhooks.start()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()
-    return Bridge(user_agent, live_config, store, unfinished, f"sip {' '.join(sip)} {web}")
+    return Bridge(user_agent, live_config, store, reception, unfinished, f"sip {' '.join(sip)} {web}")
 
 
 async def _open_web(
-    core: Core, live_config: LiveConfig, store: RecordStore, controls: AdminControls, stack: AsyncExitStack
+    core: Core,
+    live_config: LiveConfig,
+    store: RecordStore,
+    chats: ChatDeps,
+    controls: AdminControls,
+    stack: AsyncExitStack,
 ) -> str:
     """Open the HTTP listeners; return their addresses as the ready line shows them."""
     deps = WebDeps(
@@ -105,6 +157,7 @@ async def _open_web(
         pop_links=core.pop_links,
         admin_controls=controls,
         count_request=core.metrics.count_request,
+        chats=chats,
     )
     http, admin = core.config.http.listen, core.config.http.admin.listen
     listener, address = await start_web(make_app(deps), http.host, http.port)
@@ -122,10 +175,10 @@ async def _end_background(background: BackgroundTasks) -> None:
     await background.wait()
 
 
-def _fan_out(observers: tuple[Observer, ...]) -> Observer:
-    """Return one observer that notifies several. If one raises, neither the call nor the others notice."""
+def _fan_out(observers: tuple[Callable[[E], None], ...]) -> Callable[[E], None]:
+    """Return one observer that notifies several. If one raises, neither the call or chat nor the others notice."""
 
-    def observe(event: CallEvent) -> None:
+    def observe(event: E) -> None:
         for observer in observers:
             try:
                 observer(event)

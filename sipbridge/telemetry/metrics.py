@@ -31,6 +31,7 @@ from sipbridge.calls.events import (
     TokenRequested,
     TransferDone,
 )
+from sipbridge.telemetry.chat_metrics import ChatMetrics
 from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelCache, LabelGuard
 
@@ -127,6 +128,7 @@ class Metrics:
                 registry=registry,
             )
         )
+        self.chats = ChatMetrics(registry, counter, self._label_guard)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             CallStarted: self._call_started,

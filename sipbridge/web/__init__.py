@@ -1,13 +1,16 @@
 """The HTTP API: handoff state for screen-pops, calls, events, health checks, administration."""
 
 from sipbridge.web.app import make_admin_app, make_app
-from sipbridge.web.deps import AdminControls, ReloadReport, WebDeps
+from sipbridge.web.deps import AdminControls, ChatDeps, ReloadReport, WebDeps
 from sipbridge.web.screen_pop.links import PopLinks
+from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
 from sipbridge.web.server.listener import start_web
 
 __all__ = [
     "AdminControls",
+    "ChatDeps",
+    "ChatFeed",
     "EventFeed",
     "PopLinks",
     "ReloadReport",

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import orjson
 from aiohttp import web
 
-from sipbridge.web.api import admin, call_control, calls, events, handoff_state, health, openapi
+from sipbridge.web.api import (
+    admin,
+    box,
+    call_control,
+    calls,
+    chat_events,
+    chats,
+    events,
+    handoff_state,
+    health,
+    openapi,
+)
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Authenticator
@@ -21,6 +32,9 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *calls.OPERATIONS,
     *call_control.OPERATIONS,
     *events.OPERATIONS,
+    *chats.OPERATIONS,
+    *chat_events.OPERATIONS,
+    *box.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,
 )
@@ -41,6 +55,7 @@ def make_app(deps: WebDeps) -> web.Application:
 
     async def close_event_streams(_: web.Application) -> None:
         deps.events.close()
+        deps.chats.feed.close()
 
     app.on_shutdown.append(close_event_streams)
     return app
@@ -57,7 +72,9 @@ def _make(
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
-    authenticator = Authenticator(deps.config, deps.directory, admin_from_anywhere=admin_from_anywhere)
+    authenticator = Authenticator(
+        deps.config, deps.directory, deps.chats.directory, admin_from_anywhere=admin_from_anywhere
+    )
     by_route: dict[tuple[str, str], AnyOperation] = {}
     for operation in operations:
         handler = operation.serve(deps, authenticator)

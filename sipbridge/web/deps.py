@@ -8,8 +8,12 @@ from datetime import datetime
 from typing import Protocol
 
 from sipbridge.calls.ports import CallDirectory, RecordStore
+from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatStore
+from sipbridge.chats.request import ChatRequest
 from sipbridge.config import Config
 from sipbridge.web.screen_pop.links import PopLinks
+from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
 
 
@@ -43,6 +47,35 @@ class AdminControls(Protocol):
         """Reload the configuration. Raises `ConfigError`; then nothing has changed."""
 
 
+class ChatReception(Protocol):
+    """Starts chats. Methods raise `HandoffInvalid` if the project has no such channel."""
+
+    async def availability(self, client: str, project: str, channel: str | None) -> tuple[str, Availability]:
+        """Ask a channel, or the default one, for human agents; return its name and the answer."""
+
+    async def start(self, client: str, project: str, request: ChatRequest) -> ChatRecord:
+        """Start a chat; return its record, or that of the same request if it was sent before.
+
+        Raises `ChatConflict`, `ChatsUnavailable` or `StoreError`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDeps:
+    """The parts of the chat half that the API uses.
+
+    `box` returns the box of a channel, by client, project and channel; None if it has none. `recovered` is true once
+    the chats of the last run go on.
+    """
+
+    reception: ChatReception
+    directory: ChatDirectory
+    store: ChatStore
+    feed: ChatFeed
+    box: Callable[[str, str, str], ChannelBox | None]
+    recovered: Callable[[], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class WebDeps:
     """The parts of the bridge that the API uses.
@@ -60,3 +93,4 @@ class WebDeps:
     pop_links: PopLinks
     admin_controls: AdminControls
     count_request: Callable[[str, int], None]
+    chats: ChatDeps

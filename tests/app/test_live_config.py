@@ -15,7 +15,10 @@ from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.registry import CallRegistry
-from sipbridge.config import Config, TlsConfig
+from sipbridge.chats.context import ChannelKey, ChatContext
+from sipbridge.chats.registry import ChatRegistry
+from sipbridge.config import ChatChannelConfig, ChatConfig, Config, TlsConfig
+from sipbridge.cxone import CxoneClient
 from sipbridge.dns import Resolver
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.http import HttpClient
@@ -24,6 +27,8 @@ from sipbridge.sip.user_agent import UserAgent
 from sipbridge.wav import Pcm
 from tests.calls.world import admit, make_config, make_invite, pop_url
 from tests.fakes import FakeStore, Journal, RecordingObserver
+from tests.fakes.chat_store import FakeChatStore
+from tests.fakes.digital_channel import FakeChannel
 
 
 class FakeUserAgent:
@@ -76,9 +81,22 @@ class Bridge:
             admission=self.admission,
             pop_url=pop_url,
         )
+        chats = ChatContext(start.config, {}, FakeChatStore(), nothing, lambda _: None, ChatRegistry())
+        self.made_channels: list[ChannelKey] = []
         self.versions = LiveConfig(
-            start, cast("UserAgent", self.user_agent), cast("HttpClient", None), cast("Resolver", None)
+            start,
+            chats,
+            cast("UserAgent", self.user_agent),
+            cast("HttpClient", None),
+            cast("Resolver", None),
+            self.make_channel,
         )
+
+    def make_channel(
+        self, _centres: Mapping[str, CxoneClient], key: ChannelKey, _chat: ChatConfig, _settings: ChatChannelConfig
+    ) -> FakeChannel:
+        self.made_channels.append(key)
+        return FakeChannel()
 
     def config(self, **project: Any) -> Config:  # noqa: ANN401 (keys of a project)
         return make_config(agent={"type": "prompt", "audio": str(self.wav)}, **project)

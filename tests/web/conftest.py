@@ -13,9 +13,9 @@ import pytest
 from sipbridge.calls.ports import RecordStore
 from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
-from sipbridge.web import EventFeed, PopLinks, WebDeps, make_app, start_web
+from sipbridge.web import ChatDeps, EventFeed, PopLinks, WebDeps, make_app, start_web
 
-from .fakes import KEY, FakeAdminControls, FakeDirectory, make_config
+from .fakes import KEY, FakeAdminControls, FakeDirectory, make_chat_deps, make_config
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Bridge:
     counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
     obstacle: str | None = None
+    chats: ChatDeps = field(default_factory=make_chat_deps)
     metrics: bytes = b"sipbridge_calls_active 0.0\n"
     project = "/v1/acme/billing"
 
@@ -48,6 +49,7 @@ class Bridge:
             pop_links=self.pop_links,
             admin_controls=self.admin_controls,
             count_request=lambda operation, status: self.counted.append((operation, status)),
+            chats=self.chats,
         )
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:

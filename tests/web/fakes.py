@@ -8,6 +8,9 @@ from typing import Any
 
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports import LiveCall
+from sipbridge.chats.context import ChatContext
+from sipbridge.chats.reception import Reception
+from sipbridge.chats.registry import ChatRegistry
 from sipbridge.config import (
     ApiKey,
     AuthToken,
@@ -23,7 +26,8 @@ from sipbridge.config import (
 from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
-from sipbridge.web import ReloadReport
+from sipbridge.web import ChatDeps, ChatFeed, ReloadReport
+from tests.fakes.chat_store import FakeChatStore
 from tests.store.records import START, make_handoff
 
 KEY = "billing-key-0123456789"
@@ -103,6 +107,13 @@ class FakeDirectory:
     def _of(self, client: str, project: str) -> list[FakeCall]:
         mine = [call for call in self.calls if (call.record.client, call.record.project) == (client, project)]
         return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
+
+
+def make_chat_deps() -> ChatDeps:
+    """The chat half of a bridge whose projects have no chat section."""
+    feed, store, registry = ChatFeed(), FakeChatStore(), ChatRegistry()
+    context = ChatContext(make_config(), {}, store, feed, lambda _: None, registry)
+    return ChatDeps(Reception(lambda: context), registry, store, feed, lambda *_: None, lambda: True)
 
 
 class FakeAdminControls:

@@ -1,4 +1,4 @@
-"""Reads chats on separate threads."""
+"""The reads of chats, on separate threads."""
 
 from __future__ import annotations
 

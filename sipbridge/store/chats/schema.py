@@ -56,8 +56,8 @@ SCHEMA = Schema(
         END
         """,
     ),
-    # A commit survives SIGKILL without a sync of the disk. `sync` syncs once a second, on a thread of its own: a commit
-    # never waits for the disk.
+    # A commit survives SIGKILL without a sync of the disk. `sync` syncs every second, on a separate thread: a
+    # commit never waits for the disk.
     synchronous="NORMAL",
     checkpoint_pages=0,
 )

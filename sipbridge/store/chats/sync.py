@@ -1,4 +1,4 @@
-"""Syncs the database to the disk once a second, on a thread of its own, so that no change waits for the disk."""
+"""The sync of the database to the disk every second, on a separate thread, so that no change waits for the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The handoff of a call, for screen-pops: that of the call in progress, else that in the store. Also its erasure."""
+"""The handoff of a call or chat, for screen-pops: the one in progress, else the stored one. Also its erasure."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from pydantic import BaseModel, Field
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports import LiveCall
+from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.ports import LiveChat
+from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, NotFound
-from sipbridge.web.api.operation import CALL_ID_PATTERN, Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.errors import CallInProgress, InvalidLink
 
+_NO_ID = "give id or shared_id"
+
 
 class HandoffStateQuery(BaseModel):
-    """The call, by `shared_id` or else by `id`."""
+    """The call or chat, by `shared_id` or else by `id`."""
 
-    id: Annotated[str, Field(pattern=f"^{CALL_ID_PATTERN}$", description="The call id.")] | None = None
+    id: Annotated[str, Field(pattern=f"^{CHAT_ID_PATTERN}$", description="The call id or chat id.")] | None = None
     shared_id: (
         Annotated[
             str,
             Field(
                 min_length=1,
                 max_length=256,
-                description="The contact id unless the agent set another one; selects the newest call that has it.",
+                description="The contact id or chat id unless the agent set another; selects the newest that has it.",
             ),
         ]
         | None
@@ -34,42 +39,62 @@ class HandoffStateQuery(BaseModel):
 
 
 async def get_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
-    """Return the handoff of the call that the query selects."""
+    """Return the handoff of the call or chat that the query selects."""
     query, deps = context.query, context.deps
     if query.shared_id is not None:
-        live = deps.directory.find_shared(context.client, context.project, query.shared_id)
-        record = _handed_off(live) or await deps.store.get_shared(context.client, context.project, query.shared_id)
-    elif query.id is not None:
-        record = await _find(deps, context.client, context.project, query.id)
-    else:
-        raise BadRequest("give id or shared_id")
-    return _response(record)
+        return _response(await _find_shared(deps, context.client, context.project, query.shared_id))
+    if query.id is not None:
+        return _response(await _find(deps, context.client, context.project, query.id))
+    raise BadRequest(_NO_ID)
 
 
 async def delete_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -> web.Response:
-    """Erase the record of the call with that id, or all records with that shared id, handed off or not."""
+    """Erase the record of the call or chat with that id, or all with that shared id, handed off or not."""
     query, deps = context.query, context.deps
+    owner = (context.client, context.project)
     if query.shared_id is not None:
-        _reject_if_in_progress(deps.directory.find_shared(context.client, context.project, query.shared_id))
-        erased: int = await deps.store.delete_shared(context.client, context.project, query.shared_id)
+        _reject_if_in_progress(deps.directory.find_shared(*owner, query.shared_id))
+        _reject_if_in_progress(deps.chats.directory.find_shared(*owner, query.shared_id))
+        erased = await deps.store.delete_shared(*owner, query.shared_id)
+        erased += await deps.chats.store.delete_shared(*owner, query.shared_id)
     elif query.id is not None:
-        _reject_if_in_progress(deps.directory.find(context.client, context.project, query.id))
-        erased = await deps.store.delete(context.client, context.project, query.id)
+        _reject_if_in_progress(deps.directory.find(*owner, query.id))
+        _reject_if_in_progress(deps.chats.directory.find(*owner, query.id))
+        erased = int(await deps.store.delete(*owner, query.id))
+        erased += int(await deps.chats.store.delete(*owner, query.id))
     else:
-        raise BadRequest("give id or shared_id")
+        raise BadRequest(_NO_ID)
     if not erased:
         raise NotFound("no such record")
     return web.Response(status=204)
 
 
 async def get_pop(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Return the handoff of the call that the link names."""
+    """Return the handoff of the call or chat that the link names."""
     target = context.deps.pop_links.verify(context.request.match_info["token"])
     return _response(await _find(context.deps, target.client, target.project, target.call_id))
 
 
-async def _find(deps: WebDeps, client: str, project: str, call_id: str) -> CallRecord | None:
-    return _handed_off(deps.directory.find(client, project, call_id)) or await deps.store.get(client, project, call_id)
+async def _find(deps: WebDeps, client: str, project: str, record_id: str) -> CallRecord | ChatRecord | None:
+    """Return the call or chat with that id: the one in progress, else the stored one."""
+    chat = deps.chats.directory.find(client, project, record_id)
+    return (
+        _handed_off(deps.directory.find(client, project, record_id))
+        or (chat.record if chat else None)
+        or await deps.store.get(client, project, record_id)
+        or await deps.chats.store.get(client, project, record_id)
+    )
+
+
+async def _find_shared(deps: WebDeps, client: str, project: str, shared_id: str) -> CallRecord | ChatRecord | None:
+    """Return the newest call or chat that was handed off with that shared id."""
+    live_chat = deps.chats.directory.find_shared(client, project, shared_id)
+    call = _handed_off(deps.directory.find_shared(client, project, shared_id)) or await deps.store.get_shared(
+        client, project, shared_id
+    )
+    chat = live_chat.record if live_chat else await deps.chats.store.get_shared(client, project, shared_id)
+    found = [record for record in (call, chat) if record is not None and record.handoff is not None]
+    return max(found, key=lambda record: record.started_at, default=None)
 
 
 def _handed_off(call: LiveCall | None) -> CallRecord | None:
@@ -78,12 +103,14 @@ def _handed_off(call: LiveCall | None) -> CallRecord | None:
     return record if record and record.handoff else None
 
 
-def _reject_if_in_progress(call: LiveCall | None) -> None:
-    if call is not None:
-        raise CallInProgress("the call is in progress; erase its record when it has ended")
+def _reject_if_in_progress(found: LiveCall | LiveChat | None) -> None:
+    if found is not None:
+        raise CallInProgress("the call or chat is in progress; erase its record when it has ended")
 
 
-def _response(record: CallRecord | None) -> web.Response:
+def _response(record: CallRecord | ChatRecord | None) -> web.Response:
+    if isinstance(record, ChatRecord):
+        return json_response(HandoffStateResponse.of_chat(record))
     if record is None or record.handoff is None:
         raise NotFound("no such handoff")
     return json_response(HandoffStateResponse.of(record, record.handoff))
@@ -93,7 +120,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/{account_id}/{project_id}/handoff_state",
-        summary="The handoff of a call, by call id or by shared id",
+        summary="The handoff of a call or chat, by its id or by shared id",
         handler=get_handoff_state,
         response=Response(200, "The handoff", HandoffStateResponse),
         query=HandoffStateQuery,
@@ -103,7 +130,7 @@ OPERATIONS = (
     Operation(
         method="DELETE",
         path="/v1/{account_id}/{project_id}/handoff_state",
-        summary="Erase the record of a call permanently; with `shared_id`, those of all calls that have it",
+        summary="Erase the record of a call or chat permanently; with `shared_id`, those of all that have it",
         handler=delete_handoff_state,
         response=Response(204, "The record is erased", media_type=""),
         query=HandoffStateQuery,

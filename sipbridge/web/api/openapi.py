@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sipbridge import __version__
+from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
 from sipbridge.web.server.auth import KEY_HEADER
@@ -28,6 +29,11 @@ _PATH_PARAMETERS = {
     "account_id": {"type": "string"},
     "project_id": {"type": "string"},
     "call_id": {"type": "string", "pattern": f"^{CALL_ID_PATTERN}$"},
+    "chat_id": {"type": "string", "pattern": f"^{CHAT_ID_PATTERN}$"},
+    "channel": {"type": "string"},
+    "channel_id": {"type": "string"},
+    "thread_id": {"type": "string"},
+    "post_id": {"type": "string"},
     "token": {"type": "string"},
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Authenticator
@@ -21,6 +22,7 @@ B = TypeVar("B", bound=BaseModel)
 
 CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 NO_SUCH_CALL = "this project has no such call"
+NO_SUCH_CHAT = "this project has no such chat"
 
 
 class Empty(BaseModel):
@@ -42,6 +44,11 @@ class RequestContext(Generic[Q, B]):
     def call_id(self) -> str:
         """The call id in the path."""
         return self.request.match_info["call_id"]
+
+    @property
+    def chat_id(self) -> str:
+        """The chat id in the path."""
+        return self.request.match_info["chat_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ class Operation(Generic[Q, B]):
         client, project = path.get("account_id", ""), path.get("project_id", "")
         if "call_id" in path and not re.fullmatch(CALL_ID_PATTERN, path["call_id"]):
             raise NotFound(NO_SUCH_CALL)
+        if "chat_id" in path and not re.fullmatch(CHAT_ID_PATTERN, path["chat_id"]):
+            raise NotFound(NO_SUCH_CHAT)
         query = read_query(self.query, request)
         body = await read_body(self.body, request)
         return RequestContext(deps, request, client, project, query, body)

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sipbridge.calls.model import CallRecord, CallState, EndedBy
+from sipbridge.chats.model import ChatRecord
 from sipbridge.errors import ErrorCode
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
@@ -80,6 +81,29 @@ class HandoffStateResponse(Schema):
         agents = {key: _flat(value) for key, value in handoff.data.items()}
         return cls(id=record.call_id, shared_id=handoff.shared_id, data=HandoffData.model_validate(agents | ours))
 
+    @classmethod
+    def of_chat(cls, record: ChatRecord) -> Self:
+        """Make the response for a chat. What only a call has is empty."""
+        handoff, customer = record.handoff, record.customer
+        ours = {
+            "handoff_state": handoff.state,
+            "handoff_reason": handoff.reason,
+            "handoff_destination": handoff.destination,
+            "utterance": handoff.utterance,
+            "contact_id": str(record.channel_state.get("contact_id", "")),
+            "main_contact_id": "",
+            "caller_number": customer.phone,
+            "callee_number": "",
+            "started_at": record.started_at,
+            "handoff_at": handoff.handoff_at,
+            "confirmed": handoff.confirmed,
+            "channel": record.channel,
+            "chat_state": record.state.value,
+            **{f"customer_{name}": value for name, value in customer.model_dump().items()},
+        }
+        agents = {key: _flat(value) for key, value in handoff.data.items()}
+        return cls(id=record.chat_id, shared_id=handoff.shared_id, data=HandoffData.model_validate(agents | ours))
+
 
 def _flat(value: Any) -> Scalar:  # noqa: ANN401 (any JSON that the agent sent)
     if isinstance(value, dict | list | tuple):
@@ -109,6 +133,25 @@ class HandoffDetail(HandoffSummary):
     parameters: dict[str, str]
     signal: str
     transfer: str
+
+
+class ChatHandoffSummary(Schema):
+    """The state of the handoff of a chat."""
+
+    state: HandoffState
+    destination: str
+    reason: str
+    confirmed: bool | None
+    handoff_at: Moment
+    finished_at: Moment | None
+
+
+class ChatHandoffDetail(ChatHandoffSummary):
+    """All of the handoff of a chat."""
+
+    requested_by: str
+    utterance: str
+    data: dict[str, Any]
 
 
 class CallSummary(Schema):

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from aiohttp import web
 
 from sipbridge.calls.ports import CallDirectory
+from sipbridge.chats.ports import ChatDirectory
 from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
 from sipbridge.rate_limit import RateLimiter
@@ -38,12 +39,14 @@ class Authenticator:
         self,
         config: Callable[[], Config],
         directory: CallDirectory,
+        chats: ChatDirectory,
         *,
         admin_from_anywhere: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._directory = directory
+        self._chats = chats
         self._admin_from_anywhere = admin_from_anywhere
         self._clock = clock
         self._secret = secrets.token_bytes(32)
@@ -55,7 +58,7 @@ class Authenticator:
         self._slots = Slots()
 
     def authorize_project(self, request: web.Request) -> None:
-        """Return if the key belongs to the project in the path, or to the call, which keeps the keys it began with.
+        """Return if the key belongs to the project in the path, or to its call or chat, which keeps its first keys.
 
         Raises `InvalidApiKey`, `KeyOfAnotherProject` or `TooManyRequests`, whether or not what the path names exists.
         """
@@ -63,8 +66,11 @@ class Authenticator:
         path = request.match_info
         client_id, project_id = path["account_id"], path["project_id"]
         call = self._directory.find(client_id, project_id, path.get("call_id", ""))
+        chat = self._chats.find(client_id, project_id, path.get("chat_id", ""))
         project = self._config().find_project(client_id, project_id)
-        allowed = bool(project and matches_any(project.api_keys, key)) or bool(call and call.accepts_key(key))
+        allowed = bool(project and matches_any(project.api_keys, key)) or any(
+            each is not None and each.accepts_key(key) for each in (call, chat)
+        )
         if not allowed and not self._belongs_to_a_project(key):
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
         self._record_valid_key(request, key)

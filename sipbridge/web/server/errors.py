@@ -61,6 +61,21 @@ class BodyInvalid(RequestRefused):
     code = "invalid_request"
 
 
+class BoxTokenInvalid(RequestRefused):
+    """The Bearer token is missing, not of this box or expired, or the credentials are not those of the box."""
+
+    http_status = 401
+    code = "invalid_token"
+
+
+class BoxNotReady(RequestRefused):
+    """The message was not taken, and may be sent again: chats are being recovered, or the store is slow."""
+
+    http_status = 503
+    code = "unavailable"
+    retry_after_seconds = 1
+
+
 class ReloadRefused(RequestRefused):
     """The configuration is not valid. The message lists all its errors."""
 

@@ -105,7 +105,7 @@ async def test_a_call_without_a_handoff_is_404_like_an_unknown_one(bridge: Bridg
         ("", "give id or shared_id"),
         ("id=", "id: "),
         ("id=../../etc", "id: "),
-        ("id=" + "a" * 65, "id: "),
+        ("id=" + "a" * 129, "id: "),
         ("id=%00", "id: "),
         ("shared_id=", "shared_id: "),
         ("shared_id=" + "x" * 257, "shared_id: "),

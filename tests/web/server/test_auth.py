@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from sipbridge.chats.registry import ChatRegistry
 from sipbridge.errors import RequestRefused
 from sipbridge.web.server.auth import WRONG_KEYS_PER_SECOND, Authenticator
 from tests.harness.texts import texts_within
@@ -85,7 +86,7 @@ class Requests:
         self.clock = Clock()
         self.config = make_config(max_requests_per_second=per_second)
         self.authenticator = Authenticator(
-            lambda: self.config, FakeDirectory(), admin_from_anywhere=False, clock=self.clock
+            lambda: self.config, FakeDirectory(), ChatRegistry(), admin_from_anywhere=False, clock=self.clock
         )
 
     def status_of(self, key: str | None, source: str = "192.0.2.1", project: str = "billing") -> int:

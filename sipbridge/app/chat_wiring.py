@@ -1,0 +1,102 @@
+"""The parts of the chat half, and how they are put together."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.attachments import AttachmentFetcher, AttachmentRules
+from sipbridge.chats.context import ChannelKey, ChatContext
+from sipbridge.chats.events import ChatTelemetry
+from sipbridge.chats.model import ChatEvent, ChatRecord
+from sipbridge.chats.ports import ChannelBox, ChatStore, DigitalChannel, EventSink
+from sipbridge.chats.registry import ChatRegistry
+from sipbridge.config import (
+    ByocChannelConfig,
+    ChatChannelConfig,
+    ChatConfig,
+    Config,
+    DfoChannelConfig,
+    PatronChannelConfig,
+    ProjectKey,
+)
+from sipbridge.cxone import CxoneClient
+from sipbridge.cxone.digital.byoc.channel import ByocChannel
+from sipbridge.cxone.digital.byoc.parts import Threads
+from sipbridge.cxone.digital.dfo.channel import DfoChannel
+from sipbridge.cxone.digital.patron.channel import PatronChannel
+from sipbridge.dns import Resolver
+from sipbridge.http import HttpClient
+from sipbridge.webhooks import Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMaker:
+    """A factory of digital channels. `tls` is for WebSocket connections to CXone."""
+
+    http: HttpClient
+    resolver: Resolver
+    tls: ssl.SSLContext
+    observe: Callable[[ChatTelemetry], None]
+    background: BackgroundTasks
+    threads: Threads
+    attachments: AttachmentFetcher
+
+    def make(
+        self,
+        centres: Mapping[str, CxoneClient],
+        key: ChannelKey,
+        chat: ChatConfig,
+        settings: ChatChannelConfig,
+    ) -> DigitalChannel:
+        """Make a channel. `centres` are the CXone clients of its configuration version."""
+        rules = AttachmentRules(chat.allows_attachments_of, chat.allow_private_addresses)
+        fetch = partial(self.attachments.fetch, rules=rules)
+        match settings:
+            case DfoChannelConfig():
+                return DfoChannel(settings, self.http, self.resolver, self.tls, fetch, self.observe, self.background)
+            case ByocChannelConfig():
+                tokens = centres[key[0]].tokens
+                return ByocChannel(key, settings, self.http, tokens, self.threads, self.observe, self.background)
+            case PatronChannelConfig():
+                return PatronChannel(settings, self.http, self.observe, self.background)
+            case _:
+                assert_never(settings)
+
+
+def box_of(context: ChatContext, client: str, project: str, channel: str) -> ChannelBox | None:
+    """Return the box of a channel in the latest configuration; None if it has none."""
+    found = context.channels.get((client, project, channel))
+    return found if isinstance(found, ByocChannel) else None
+
+
+class Sinks:
+    """An `EventSink` that passes each event on to several."""
+
+    def __init__(self, sinks: Sequence[EventSink]) -> None:
+        self._sinks = sinks
+
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
+        """Pass an event on."""
+        for sink in self._sinks:
+            sink.publish(record, event)
+
+
+def find_webhook(config: Config, key: ProjectKey) -> Webhook | None:
+    """Return the webhook of a project; None if it has none."""
+    project = config.find_project(*key)
+    chat = project.chat if project else None
+    if chat is None or chat.webhook is None:
+        return None
+    return Webhook(chat.webhook.url, chat.webhook.secret.get_secret_value().encode(), chat.allow_private_addresses)
+
+
+def start_context(
+    config: Config, store: ChatStore, sink: EventSink, observe: Callable[[ChatTelemetry], None]
+) -> ChatContext:
+    """Return the context of the first configuration version, which has no channels yet."""
+    return ChatContext(config, {}, store, sink, observe, ChatRegistry())

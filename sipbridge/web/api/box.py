@@ -1,0 +1,211 @@
+"""The box of a bring-your-own channel: what CXone calls to get a token, and to pass on what the human agent does.
+
+Source: NICE's developer pages on bring-your-own channels, and public integrations. CXone appends the paths below to the
+URL of the box. Its first call comes without a token; the 401 makes it fetch one and repeat the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from sipbridge.chats.ports import ChannelBox
+from sipbridge.errors import BadRequest, NotFound
+from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
+
+_NO_SUCH_THREAD = "no chat in progress has this thread"
+
+
+class TokenRequest(BaseModel):
+    """The request of a token (RFC 6749, section 4.4), as CXone sends it: JSON."""
+
+    model_config = ConfigDict(extra="allow")
+
+    grant_type: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+
+
+class TokenResponse(BaseModel):
+    """The token (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class OutboundMessage(BaseModel):
+    """A message of the human agent. CXone sends more fields than the bridge needs."""
+
+    model_config = ConfigDict(extra="allow")
+
+    thread: dict[str, Any] = {}
+    messageContent: dict[str, Any] = {}  # noqa: N815 (CXone's name)
+    attachments: list[Any] = []
+    authorUser: dict[str, Any] | None = None  # noqa: N815 (the same)
+
+
+class OutboundAccepted(BaseModel):
+    """The ids of the message that was taken."""
+
+    message: dict[str, str]
+    thread: dict[str, str]
+    endUserIdentities: list[Any]  # noqa: N815 (CXone's name)
+    recipients: list[Any]
+
+
+class PostAccepted(BaseModel):
+    """The id of the message that was taken, in the older form."""
+
+    idOnExternalPlatform: str  # noqa: N815 (CXone's name)
+
+
+class SenderAction(BaseModel):
+    """The human agent started or stopped typing."""
+
+    model_config = ConfigDict(extra="allow")
+
+    senderAction: dict[str, Any] = {}  # noqa: N815 (CXone's name)
+
+
+async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.Response:
+    """Give CXone a token for the credentials of the box."""
+    body = context.body
+    if body.grant_type != "client_credentials":
+        raise BadRequest("grant_type must be client_credentials")
+    issued = _box(context).issue_token(body.client_id, body.client_secret)
+    if issued is None:
+        raise BoxTokenInvalid("client_id and client_secret are not those of this box")
+    token, seconds = issued
+    return json_response(TokenResponse(access_token=token, token_type="Bearer", expires_in=seconds))  # noqa: S106 (the type of the token)
+
+
+async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
+    """Take a message of the human agent; respond once it is stored."""
+    thread_id, taken = await _take(context)
+    at = taken.at.isoformat(timespec="milliseconds")
+    return json_response(
+        OutboundAccepted(
+            message={"idOnExternalPlatform": taken.id, "createdAtWithMilliseconds": at, "url": ""},
+            thread={"idOnExternalPlatform": thread_id},
+            endUserIdentities=[],
+            recipients=list((context.body.model_extra or {}).get("endUserRecipients") or []),
+        )
+    )
+
+
+async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
+    """Take a message of the human agent in the older form, which CXone uses without "DFO 3.0 Outbound API"."""
+    _, taken = await _take(context)
+    return json_response(PostAccepted(idOnExternalPlatform=taken.id))
+
+
+async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
+    """Pass on that the human agent types."""
+    box = _authorized(context)
+    action = str(context.body.senderAction.get("action", ""))
+    if not box.show_typing(context.request.match_info["thread_id"], on=action != "isTypingOff"):
+        raise _not_found(context)
+    return web.Response(status=204)
+
+
+async def release_thread(context: RequestContext[Empty, Empty]) -> web.Response:
+    """End a chat: a Studio script calls this when the human agent has closed the contact."""
+    if not _authorized(context).release(context.request.match_info["thread_id"]):
+        raise _not_found(context)
+    return web.Response(status=204)
+
+
+async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, Any]:
+    box = _authorized(context)
+    thread_id = str(context.body.thread.get("idOnExternalPlatform", ""))
+    try:
+        taken = await box.take_message(thread_id, context.body.model_dump())
+    except TimeoutError:
+        raise BoxNotReady("the message could not be stored in time; send it again") from None
+    if taken is None:
+        raise _not_found(context)
+    return thread_id, taken
+
+
+def _box(context: RequestContext[Any, Any]) -> ChannelBox:
+    channel = context.request.match_info["channel"]
+    box = context.deps.chats.box(context.client, context.project, channel)
+    if box is None:
+        raise NotFound("there is no such box")
+    return box
+
+
+def _authorized(context: RequestContext[Any, Any]) -> ChannelBox:
+    box = _box(context)
+    scheme, _, token = context.request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not box.accepts_token(token.strip()):
+        raise BoxTokenInvalid("the Bearer token is missing, not of this box or expired")
+    return box
+
+
+def _not_found(context: RequestContext[Any, Any]) -> Exception:
+    """Return the error for an unknown thread. Right after a restart it may be that of a chat which is not back yet."""
+    if not context.deps.chats.recovered():
+        return BoxNotReady("the chats of the last run are being recovered; try again in a moment")
+    return NotFound(_NO_SUCH_THREAD)
+
+
+_BOX = "/byoc/{account_id}/{project_id}/{channel}"
+_REFUSES = (NotFound, BoxTokenInvalid, BoxNotReady)
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=f"{_BOX}/1.0/token",
+        summary="A token for CXone, by the credentials of the box",
+        handler=issue_box_token,
+        response=Response(200, "The token", TokenResponse),
+        query=Empty,
+        body=TokenRequest,
+        refuses=_REFUSES,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_BOX}/2.0/channel/{{channel_id}}/outbound",
+        summary="A message of the human agent, from CXone",
+        handler=take_outbound,
+        response=Response(200, "The message is stored", OutboundAccepted),
+        query=Empty,
+        body=OutboundMessage,
+        refuses=_REFUSES,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_BOX}/1.0/posts/{{post_id}}/messages",
+        summary="A message of the human agent in the older form, from CXone",
+        handler=take_post,
+        response=Response(200, "The message is stored", PostAccepted),
+        query=Empty,
+        body=OutboundMessage,
+        refuses=_REFUSES,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_BOX}/1.0/channel/{{channel_id}}/thread/{{thread_id}}/sender-action",
+        summary="The human agent types, from CXone",
+        handler=take_sender_action,
+        response=Response(204, "It is passed on", media_type=""),
+        query=Empty,
+        body=SenderAction,
+        refuses=_REFUSES,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_BOX}/1.0/channel/{{channel_id}}/thread/{{thread_id}}/release",
+        summary="The end of a chat, from a Studio script",
+        handler=release_thread,
+        response=Response(204, "The chat is being ended", media_type=""),
+        query=Empty,
+        body=Empty,
+        refuses=_REFUSES,
+    ),
+)

@@ -1,0 +1,109 @@
+"""The events of a chat as they happen (server-sent events, WHATWG HTML, 9.2), resumable without loss."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Annotated
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+from pydantic import BaseModel, Field
+
+from sipbridge.chats.model import ChatEvent
+from sipbridge.config import matches_any
+from sipbridge.errors import BadRequest, NotFound
+from sipbridge.web.api.chat_schemas import ChatEventMessage
+from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
+from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
+from sipbridge.web.server.auth import KEY_HEADER
+from sipbridge.web.server.chat_feed import ChatReader
+
+PAGE = 500
+MAX_SEQUENCE = 2**53  # what every JSON parser can hold
+LAST_EVENT_ID = "Last-Event-ID"
+
+
+class ChatEventsQuery(BaseModel):
+    """The place to resume at."""
+
+    after: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_SEQUENCE,
+            description="Only events with a higher sequence. The header Last-Event-ID wins over it.",
+        ),
+    ] = 0
+
+
+async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) -> web.StreamResponse:
+    """Send the events after the given one: first those in the store, then those that happen, until the chat is over."""
+    after = _resume_after(context)
+    deps = context.deps.chats
+    live = deps.directory.find(context.client, context.project, context.chat_id)
+    record = live.record if live else await deps.store.get(context.client, context.project, context.chat_id)
+    if record is None:
+        raise NotFound(NO_SUCH_CHAT)
+    if context.request.method == "HEAD":
+        return web.StreamResponse(headers=EventSourceResponse().headers)
+    # The reader first: what happens while the store is read is in one of the two, and the sequence shows it.
+    with deps.feed.reader(record.uid) as reader:
+        async with sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+            with suppress(ConnectionError, TimeoutError):
+                async for event in _events(context, record.uid, reader, after, ended=record.state.is_final):
+                    sequence = None if event.sequence is None else str(event.sequence)
+                    await stream.send(event.model_dump_json(), event=event.type.value, id=sequence)
+    return stream
+
+
+async def _events(
+    context: RequestContext[ChatEventsQuery, Empty], uid: str, reader: ChatReader, after: int, *, ended: bool
+) -> AsyncIterator[ChatEvent]:
+    while stored := await context.deps.chats.store.events(uid, after=after, limit=PAGE):
+        for event in stored:
+            yield event
+        after = stored[-1].sequence or after
+    if ended:
+        return
+    async for event in reader:
+        if not _is_still_authorized(context):
+            return
+        if event.sequence is None or event.sequence > after:
+            yield event
+
+
+def _resume_after(context: RequestContext[ChatEventsQuery, Empty]) -> int:
+    given = context.request.headers.get(LAST_EVENT_ID)
+    if not given:
+        return context.query.after
+    if not given.isascii() or not given.isdigit() or int(given[:17]) > MAX_SEQUENCE:
+        raise BadRequest(f"{LAST_EVENT_ID} must be the id of an event of this stream")
+    return int(given)
+
+
+def _is_still_authorized(context: RequestContext[ChatEventsQuery, Empty]) -> bool:
+    """True if the key is still valid. A stream outlives reloads; access with a revoked key must not."""
+    key = context.request.headers.get(KEY_HEADER, "")
+    project = context.deps.config().find_project(context.client, context.project)
+    live = context.deps.chats.directory.find(context.client, context.project, context.chat_id)
+    return bool(project and matches_any(project.api_keys, key)) or bool(live and live.accepts_key(key))
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/{account_id}/{project_id}/chats/{chat_id}/events",
+        summary="The events of a chat; the id of each is its sequence, at which a reader resumes without loss",
+        handler=stream_chat_events,
+        response=Response(
+            200,
+            "A stream until the chat is over; the schema describes one event",
+            ChatEventMessage,
+            "text/event-stream",
+        ),
+        query=ChatEventsQuery,
+        body=Empty,
+        refuses=(NotFound,),
+    ),
+)
