@@ -86,7 +86,7 @@ class _Bench:
             if self.options.held:
                 with bridge(settings, self.folder, name="held") as another:
                     self._held(another)
-        with Sipp("floor_handoff", self.folder, options=("-buff_size", "4194304", "-timer_resol", "1")) as floor:
+        with Sipp("baseline_handoff", self.folder, options=("-buff_size", "4194304", "-timer_resol", "1")) as floor:
             self._floor(floor.await_port())
         return self.report
 

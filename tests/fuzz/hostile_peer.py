@@ -141,7 +141,6 @@ class HostilePeer:
             "fold": " ",
             "destination": "care",
             "$events": "101",
-            "$keys": "101",
             "cseq": "1",
         }
 

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("baresip")
 FRAMES = 3000  # a minute: longer than any of these calls
 OF_CALLER, OF_AGENT = 60_005, 60_006
 RUN = 100  # 2 s
-UNSERVED = "agent_caller_unserved"
+UNSERVED = "agent_caller_480"
 # Projects, each with an agent at the same address.
 AGENTS = {
     "secure": "sip:agent@127.0.0.1:{port};transport=tls;srtp",

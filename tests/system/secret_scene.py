@@ -50,7 +50,7 @@ NEAR_SECRETS = (STRANGERS_TOKEN, STRANGERS_KEY)
 # The caller's data: in the records, and in no log line above debug.
 CALLER, DIALLED = "5550100", "9995550"
 DATA, PARAMETER, UTTERANCE, WORDS = "data-of-caller", "parameter-of-caller", "Zanzibar 4711", "transcript-of-caller"
-HEADER = "calm"  # ws_caller_impostor's X-Mood
+HEADER = "calm"  # websocket_caller_forged_headers's X-Mood
 PERSONAL = (CALLER, DIALLED, DATA, PARAMETER, "anzibar", WORDS, f'"{HEADER}"')
 
 HANDOFF = {
@@ -84,7 +84,7 @@ class Scene:
     # ------------------------------------------------------------ calls
 
     def _agent_errs(self) -> None:
-        with self.site.call("bot", "ws_caller_impostor") as call:
+        with self.site.call("bot", "websocket_caller_forged_headers") as call:
             agent = call.agent()
             sid = agent.stream_sid
             agent.send(f'{{"event": "{DATA}'.encode())
@@ -98,7 +98,7 @@ class Scene:
 
     @contextmanager
     def _agent_is_lost(self) -> Iterator[None]:
-        with self.site.call("bot", "ws_caller_impostor") as call:
+        with self.site.call("bot", "websocket_caller_forged_headers") as call:
             agent = call.agent()
             self.site.agents.turn_away()
             agent.drop()
@@ -123,9 +123,9 @@ class Scene:
         self.served.append(str(call.record()))
 
     def _nobody_is_reached(self) -> None:
-        line = self.site.trunk.call("agent_caller_unserved", "line")
+        line = self.site.trunk.call("agent_caller_480", "line")
         desk = self.site.trunk.call("release", "desk")
-        with self.site.call("gone", "ws_caller_impostor") as gone:
+        with self.site.call("gone", "websocket_caller_forged_headers") as gone:
             assert gone.went_as_written().record()["handoff"]["reason"] == "agent_unavailable"
         line.went_as_written()
         assert desk.went_as_written().record()["handoff"]["transfer"]

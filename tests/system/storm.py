@@ -183,7 +183,7 @@ def _call(running: Bridge, folder: Path, callers: list[tuple[str, str, Contact]]
     file.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
     # Not all at the same instant: that would overload the bridge.
     options = [*some_calls(len(callers)), "-r", "40", "-inf", str(file)]
-    with Sipp("release_by_line", folder, remote=running.sip, options=options) as sipp:
+    with Sipp("release_from_file", folder, remote=running.sip, options=options) as sipp:
         sipp.check(40)
 
 

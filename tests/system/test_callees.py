@@ -139,7 +139,7 @@ def test_an_agent_that_challenges_gets_credentials_with_each_request(callees: Ca
 @pytest.mark.parametrize(("project", "invites"), [("guarded", 2), ("plain", 1)])
 def test_wrong_or_missing_credentials_are_rejected_once(callees: Callees, project: str, invites: int) -> None:
     callees.one.respond = Guard(USER, "another password")
-    callees.trunk.call("agent_caller_unserved", project).went_as_written().record()
+    callees.trunk.call("agent_caller_480", project).went_as_written().record()
     assert len(callees.one.received("INVITE")) == invites
     words = "check username and password" if project == "guarded" else "set username and password"
     log = callees.trunk.bridge.program.log
@@ -150,7 +150,7 @@ def test_wrong_or_missing_credentials_are_rejected_once(callees: Callees, projec
 def test_an_agent_that_challenges_forever_is_given_up(callees: Callees) -> None:
     asked = itertools.count()
     callees.one.respond = lambda _: (401, [f'WWW-Authenticate: Digest realm="{next(asked)}", nonce="1", qop="auth"'])
-    callees.trunk.call("agent_caller_unserved", "guarded").went_as_written()
+    callees.trunk.call("agent_caller_480", "guarded").went_as_written()
     assert len(callees.one.received("INVITE")) < 10
 
 
@@ -193,7 +193,7 @@ def test_a_redirection_is_followed_to_the_best_allowed_contact(callees: Callees,
 def test_a_second_redirection_counts_as_a_rejection(callees: Callees) -> None:
     callees.one.respond = lambda _: (302, redirection(f"<sip:other@{callees.two.address}>"))
     callees.two.respond = lambda _: (301, redirection(f"<sip:more@{callees.two.address}>"))
-    callees.trunk.call("agent_caller_unserved", "plain").went_as_written()
+    callees.trunk.call("agent_caller_480", "plain").went_as_written()
     assert [len(agent.received("INVITE")) for agent in (callees.one, callees.two)] == [1, 1]
 
 
@@ -203,7 +203,7 @@ def test_a_redirection_to_an_address_that_is_not_allowed_counts_as_a_rejection(
 ) -> None:
     places = {"one": callees.one.address, "three": callees.three.address}
     callees.one.respond = lambda _: (302, redirection(*(contact.format(**places) for contact in contacts)))
-    callees.trunk.call("agent_caller_unserved", "plain").went_as_written()
+    callees.trunk.call("agent_caller_480", "plain").went_as_written()
     assert len(callees.one.received("INVITE")) == 1
     assert callees.three.received("INVITE") == []
 
@@ -211,7 +211,7 @@ def test_a_redirection_to_an_address_that_is_not_allowed_counts_as_a_rejection(
 def test_credentials_are_not_sent_to_the_target_of_a_redirection(callees: Callees) -> None:
     callees.one.respond = lambda _: (302, redirection(f"<sip:bot@{callees.two.address}>"))
     callees.two.respond = Guard(USER, PASSWORD)
-    callees.trunk.call("agent_caller_unserved", "guarded").went_as_written()
+    callees.trunk.call("agent_caller_480", "guarded").went_as_written()
     assert all("Authorization" not in message.text for message in callees.two.received("INVITE"))
 
 
@@ -284,7 +284,7 @@ def _from_trunk(callees: Callees, contact: str, local: str = "127.0.0.1") -> Raw
 
 def test_a_lookup_that_hangs_counts_against_the_agents_time_and_delays_no_other_call(callees: Callees) -> None:
     began = time.monotonic()
-    stuck = [callees.trunk.call("agent_caller_unserved", "dead") for _ in range(8)]
+    stuck = [callees.trunk.call("agent_caller_480", "dead") for _ in range(8)]
     callees.trunk.call("caller_hangs_up", "several").went_as_written()
     for call in stuck:
         call.went_as_written()

@@ -167,7 +167,7 @@ Content-Length: 0\r
 def test_a_host_name_that_does_not_exist_delays_no_other_call(own_site: Site) -> None:
     """DNS may take ten seconds to report it, and so may a name server that does not run."""
     with Pinger(own_site.bridge.sip) as pinger:
-        call = own_site.call("caller_far_away").went_as_written()
+        call = own_site.call("caller_unknown_contact_host").went_as_written()
         took = [pinger.ping() or 10_000 for _ in range(100)]
         assert call.record()["handoff"]["state"] == "handoff_completed"
         assert max(took) < 1_000

@@ -99,7 +99,7 @@ def test_ports_held_by_another_program_cause_503_until_it_ends(tmp_path: Path, c
 def test_agents_and_desks_without_a_port_for_audio_count_as_not_reached(tmp_path: Path, cxone: Simulator) -> None:
     with cramped(tmp_path, cxone, free_range(1)) as small:
         count = small.count()
-        refused = small.call("agent_caller_unserved", "bot").went_as_written()
+        refused = small.call("agent_caller_480", "bot").went_as_written()
         assert refused.record()["reason"] == "agent_unavailable"
         assert count.shows(1, "sipbridge_invites_total", code="480")
         handed = small.call("release", "kind").went_as_written()

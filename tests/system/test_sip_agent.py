@@ -23,7 +23,7 @@ LISTENS_SECONDS = TRIAL_SECONDS + 0.2
 
 def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them(sip: AgentSite) -> None:
     agent = sip.agent("agent_stays")
-    call = sip.call("agent_caller_impostor").went_as_written()
+    call = sip.call("agent_caller_forged_headers").went_as_written()
     (invite,) = requests(agent.check(), "INVITE")
     record = call.record()
     assert "<sip:+15550100@" in invite.header("From")
@@ -59,7 +59,7 @@ def test_the_callers_bye_is_passed_to_the_agent(sip: AgentSite) -> None:
 def test_early_media_of_the_agent_reaches_the_caller(sip: AgentSite) -> None:
     count = sip.trunk.count()
     agent = sip.agent("agent_early_media", hold_seconds=0.3)
-    call = sip.call("agent_caller_early").went_as_written()
+    call = sip.call("agent_caller_early_media").went_as_written()
     agent.check()
     assert call.record()["ended_by"] == "caller"
     assert count.shows(1, "sipbridge_invites_total", code="200")
@@ -81,7 +81,7 @@ def test_the_next_uri_is_called_if_an_agent_is_not_reached(sip: AgentSite, first
 
 
 def test_the_next_uri_is_called_if_an_agent_stops_during_the_call_setup(own_sip: AgentSite) -> None:
-    assert_the_next_is_called(own_sip, "agent_tries")
+    assert_the_next_is_called(own_sip, "agent_sends_only_100")
 
 
 def assert_the_next_is_called(sip: AgentSite, first: str) -> None:
@@ -115,7 +115,7 @@ def test_an_agent_that_does_not_respond_is_given_up(sip: AgentSite) -> None:
 def test_a_caller_gets_480_if_no_agent_is_reached(sip: AgentSite) -> None:
     count = sip.trunk.count()
     agents = sip.agent("agent_busy"), sip.agent("agent_busy", second=True)
-    call = sip.call("agent_caller_unserved", "backup").went_as_written()
+    call = sip.call("agent_caller_480", "backup").went_as_written()
     for agent in agents:
         agent.check()
     record = call.record()
@@ -140,7 +140,7 @@ def test_a_caller_is_handed_off_if_no_agent_is_reached_and_the_project_says_so(s
 def test_a_caller_that_cancels_while_the_agent_rings_leaves_no_call_at_the_agent(sip: AgentSite) -> None:
     count = sip.trunk.count()
     agent = sip.agent("agent_rings")
-    call = sip.call("agent_caller_gives_up").went_as_written()
+    call = sip.call("agent_caller_cancels").went_as_written()
     agent.check()
     record = call.record()
     assert (record["ended_by"], record["reason"]) == ("caller", "cancelled")
@@ -151,7 +151,7 @@ def test_a_caller_that_cancels_while_the_agent_rings_leaves_no_call_at_the_agent
 # ------------------------------------------------------------ during the call
 
 
-@pytest.mark.parametrize("scenario", ["agent_holds", "agent_goes_inactive"])
+@pytest.mark.parametrize("scenario", ["agent_holds", "agent_holds_inactive"])
 def test_an_agent_may_hold_and_resume_the_call(sip: AgentSite, scenario: str) -> None:
     count = sip.trunk.count()
     agent = sip.agent(scenario, hold_seconds=LISTENS_SECONDS)
@@ -172,15 +172,15 @@ def test_hold_info_and_session_refreshes_of_the_trunk_leave_the_agent_in_the_cal
 
 
 def test_dtmf_digits_from_the_caller_reach_the_agent(sip: AgentSite) -> None:
-    agent = sip.agent("agent_hears_keys")
+    agent = sip.agent("agent_receives_info_digit")
     call = sip.call("info").went_as_written()
     agent.check()
     assert call.record()["ended_by"] == "caller"
 
 
 def test_dtmf_digits_from_the_agent_reach_the_caller(sip: AgentSite) -> None:
-    agent = sip.agent("agent_presses_keys", hold_seconds=0.2)
-    call = sip.call("agent_caller_key").went_as_written()
+    agent = sip.agent("agent_sends_info_digit", hold_seconds=0.2)
+    call = sip.call("agent_caller_receives_info_digit").went_as_written()
     agent.check()
     assert call.record()["ended_by"] == "caller"
 
@@ -196,7 +196,7 @@ def test_an_agent_that_sends_no_audio_is_lost(sip: AgentSite) -> None:
 
 
 def test_an_agent_with_inactive_audio_is_not_lost(sip: AgentSite) -> None:
-    agent = sip.agent("agent_goes_inactive", hold_seconds=LISTENS_SECONDS)
+    agent = sip.agent("agent_holds_inactive", hold_seconds=LISTENS_SECONDS)
     call = sip.call("release", "quiet").went_as_written()
     agent.check()
     assert call.record()["reason"] == "agent_ended"
@@ -245,7 +245,7 @@ def test_an_agent_that_sends_no_audio_may_hang_up_after_a_while(sip: AgentSite) 
 
 @pytest.mark.parametrize("direction", ["inactive", "recvonly"])
 def test_an_agent_that_answers_recvonly_is_lost(sip: AgentSite, direction: str) -> None:
-    agent = sip.agent("agent_mute", hold_seconds=LISTENS_SECONDS, keys={"direction": direction})
+    agent = sip.agent("agent_answers_direction", hold_seconds=LISTENS_SECONDS, keys={"direction": direction})
     call = sip.call("release").went_as_written()
     agent.check()
     assert [(signal["p1"], signal["p3"]) for signal in call.signals()] == [("care", "agent_lost")]
@@ -283,7 +283,7 @@ def test_a_bye_with_an_impossible_handoff_hands_off_to_the_default_destination(
 
 
 def test_an_agent_that_does_not_respond_to_bye_delays_no_handoff(own_sip: AgentSite) -> None:
-    agent = own_sip.agent("agent_dies", hold_seconds=DEAD_SECONDS)
+    agent = own_sip.agent("agent_stops_responding", hold_seconds=DEAD_SECONDS)
     call = own_sip.call("caller_hangs_up").went_as_written()
     assert call.record()["reason"] == "caller_hung_up"
     own_sip.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active", seconds=DEAD_SECONDS / 2)

@@ -9,7 +9,7 @@ from .agent_site import AgentSite, outcomes
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
 
 
-@pytest.mark.parametrize("caller", ["release", "agent_caller_slow"])
+@pytest.mark.parametrize("caller", ["release", "agent_caller_late_ack"])
 def test_a_refer_hands_off_and_its_notify_reports_the_outcome(sip: AgentSite, caller: str) -> None:
     count = sip.trunk.count()
     agent = sip.agent("agent_refers", hold_seconds=0.1, keys={"refer_to": SALES})
@@ -62,7 +62,7 @@ def test_a_refer_to_an_allowed_route_transfers_the_caller_there(sip: AgentSite) 
 
 
 def test_an_agent_that_hangs_up_after_its_refer_still_receives_the_outcome(sip: AgentSite) -> None:
-    agent = sip.agent("agent_refers_and_leaves", hold_seconds=0.1, keys={"refer_to": SALES})
+    agent = sip.agent("agent_refers_and_hangs_up", hold_seconds=0.1, keys={"refer_to": SALES})
     call = sip.call("release").went_as_written()
     agent.check()
     assert outcomes(agent) == ["SIP/2.0 100 Trying", "SIP/2.0 202 Accepted"]
@@ -75,7 +75,7 @@ def test_an_agent_that_hangs_up_after_its_refer_still_receives_the_outcome(sip: 
 )
 def test_a_refer_to_a_target_that_is_not_allowed_gets_403_and_loses_no_caller(sip: AgentSite, refer_to: str) -> None:
     count = sip.trunk.count()
-    agent = sip.agent("agent_refers_elsewhere", hold_seconds=0.3, keys={"refer_to": refer_to})
+    agent = sip.agent("agent_refer_not_allowed", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = sip.call("release").went_as_written()
     agent.check()
     assert call.record()["handoff"]["requested_by"] == "bridge"
@@ -89,8 +89,8 @@ def test_a_refer_to_a_target_that_is_not_allowed_gets_403_and_loses_no_caller(si
 
 def test_a_refer_before_the_call_is_answered_to_a_target_that_is_not_allowed_gets_403(sip: AgentSite) -> None:
     keys = {"refer_to": "<sip:+15550199@evil.example.net>"}
-    agent = sip.agent("agent_refers_elsewhere", hold_seconds=0, keys=keys)
-    call = sip.call("agent_caller_slow").went_as_written()
+    agent = sip.agent("agent_refer_not_allowed", hold_seconds=0, keys=keys)
+    call = sip.call("agent_caller_late_ack").went_as_written()
     agent.check()
     assert [signal["p3"] for signal in call.signals()] == ["invalid_handoff"]
     assert outcomes(agent) == []
@@ -108,7 +108,7 @@ def test_a_refer_before_the_call_is_answered_to_a_target_that_is_not_allowed_get
 )
 def test_a_malformed_refer_gets_400_and_loses_no_caller(sip: AgentSite, refer_to: str) -> None:
     count = sip.trunk.count()
-    agent = sip.agent("agent_refers_badly", hold_seconds=0.3, keys={"refer_to": refer_to})
+    agent = sip.agent("agent_refer_malformed", hold_seconds=0.3, keys={"refer_to": refer_to})
     call = sip.call("release").went_as_written()
     agent.check()
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
@@ -121,7 +121,9 @@ def test_a_refer_that_requires_an_unsupported_extension_gets_420_and_loses_no_ca
     sip: AgentSite, extension: str
 ) -> None:
     count = sip.trunk.count()
-    agent = sip.agent("agent_refers_requiring", hold_seconds=0.3, keys={"refer_to": SALES, "extension": extension})
+    agent = sip.agent(
+        "agent_refer_unsupported_extension", hold_seconds=0.3, keys={"refer_to": SALES, "extension": extension}
+    )
     call = sip.call("release").went_as_written()
     agent.check()
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "invalid_handoff"}]
@@ -143,7 +145,7 @@ def test_a_second_refer_gets_491_and_the_first_one_goes_on(sip: AgentSite) -> No
 
 
 def test_an_agent_that_does_not_respond_to_notify_is_handed_off_from_all_the_same(own_sip: AgentSite) -> None:
-    agent = own_sip.agent("agent_refers_and_dies", keys={"refer_to": SALES})
+    agent = own_sip.agent("agent_refers_and_stops_responding", keys={"refer_to": SALES})
     call = own_sip.call("release").went_as_written()
     assert call.record()["handoff"]["state"] == "handoff_completed"
     assert [signal["p1"] for signal in call.signals()] == ["sales"]

@@ -28,7 +28,7 @@ STANDING_MS, NEAR_MS = 400, 100
 @pytest.mark.parametrize("kind", UNREACHED)
 def test_a_caller_gets_480_if_the_agent_is_not_reached(websocket: WebsocketSite, kind: str) -> None:
     count = websocket.trunk.count()
-    with websocket.call(f"{kind}-reject", "agent_caller_unserved") as call:
+    with websocket.call(f"{kind}-reject", "agent_caller_480") as call:
         call.went_as_written()
         record = call.record()
     assert (record["result"], record["reason"], record["handoff"]) == ("upstream_error", "agent_unavailable", None)
@@ -54,7 +54,7 @@ def test_a_caller_is_handed_off_if_the_agent_is_not_reached_and_the_project_says
 
 def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
-    with websocket.call("bot", "ws_caller_impostor") as call:
+    with websocket.call("bot", "websocket_caller_forged_headers") as call:
         agent = call.agent()
         agent.hang_up()
         call.went_as_written()
