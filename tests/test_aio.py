@@ -95,14 +95,14 @@ async def test_asyncio_logs_no_exception_of_a_task_that_had_failed_before() -> N
 async def test_a_cancellation_of_cancel_and_wait_itself_is_raised() -> None:
     reached, let_go = asyncio.Event(), asyncio.Event()
 
-    async def slow_to_go() -> None:
+    async def slow_cleanup() -> None:
         try:
             await asyncio.Event().wait()
         finally:
             reached.set()
             await let_go.wait()
 
-    task = asyncio.create_task(slow_to_go())
+    task = asyncio.create_task(slow_cleanup())
     await asyncio.sleep(0)
     cancelling = asyncio.create_task(cancel_and_wait(task))
     await reached.wait()
@@ -115,7 +115,7 @@ async def test_a_cancellation_of_cancel_and_wait_itself_is_raised() -> None:
 # ---------------------------------------------------------------- an interrupted body
 
 
-class Gone(Exception):
+class Interrupted(Exception):
     """The error that interrupts the body."""
 
 
@@ -132,7 +132,7 @@ async def _no_cancellation_is_pending() -> bool:
 
 async def test_a_body_that_ends_first_is_not_interrupted() -> None:
     done = _future()
-    async with interrupt_on(done, Gone()):
+    async with interrupt_on(done, Interrupted()):
         await asyncio.sleep(0)
     done.set_result(None)
     assert await _no_cancellation_is_pending()
@@ -141,8 +141,8 @@ async def test_a_body_that_ends_first_is_not_interrupted() -> None:
 async def test_a_body_is_interrupted_by_the_error() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_result, None)
-    with pytest.raises(Gone):
-        async with interrupt_on(done, Gone()):
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted()):
             await asyncio.Event().wait()
     assert await _no_cancellation_is_pending()
 
@@ -151,8 +151,8 @@ async def test_if_the_future_is_already_done_the_body_never_begins() -> None:
     done = _future()
     done.set_result(None)
     began = False
-    with pytest.raises(Gone):
-        async with interrupt_on(done, Gone()):
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted()):
             began = True
     assert not began
     assert await _no_cancellation_is_pending()
@@ -161,15 +161,15 @@ async def test_if_the_future_is_already_done_the_body_never_begins() -> None:
 async def test_a_failed_future_interrupts_too() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_exception, ValueError("why is not asked"))
-    with pytest.raises(Gone):
-        async with interrupt_on(done, Gone()):
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted()):
             await asyncio.Event().wait()
     assert done.exception()
 
 
 async def test_an_error_of_the_body_is_raised_unchanged() -> None:
     with pytest.raises(ValueError, match="of the body"):
-        async with interrupt_on(_future(), Gone()):
+        async with interrupt_on(_future(), Interrupted()):
             raise ValueError("of the body")
 
 
@@ -184,14 +184,14 @@ async def test_an_error_in_the_cleanup_of_an_interrupted_body_is_raised_unchange
             raise ValueError("in the clean-up")
 
     with pytest.raises(ValueError, match="in the clean-up"):
-        async with interrupt_on(done, Gone()):
+        async with interrupt_on(done, Interrupted()):
             await body()
     assert await _no_cancellation_is_pending()
 
 
 async def test_a_timeout_around_it_stays_a_timeout() -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.001), interrupt_on(_future(), Gone()):
+        async with asyncio.timeout(0.001), interrupt_on(_future(), Interrupted()):
             await asyncio.Event().wait()
     assert await _no_cancellation_is_pending()
 
@@ -200,7 +200,7 @@ async def test_a_task_that_is_also_cancelled_from_outside_stays_cancelled() -> N
     done = _future()
 
     async def work() -> None:
-        async with interrupt_on(done, Gone()):
+        async with interrupt_on(done, Interrupted()):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -218,8 +218,8 @@ async def test_a_future_that_is_done_as_the_body_ends_leaves_no_cancellation() -
     loop = asyncio.get_running_loop()
     loop.call_soon(body.set_result, None)
     loop.call_soon(done.set_result, None)
-    with contextlib.suppress(Gone):
-        async with interrupt_on(done, Gone()):
+    with contextlib.suppress(Interrupted):
+        async with interrupt_on(done, Interrupted()):
             await body
     assert await _no_cancellation_is_pending()
 

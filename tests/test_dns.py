@@ -33,11 +33,11 @@ class System:
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, ...]] = {}
         self.hanging: set[str] = set()
-        self.asked: Counter[str] = Counter()
+        self.lookups: Counter[str] = Counter()
         self.go = threading.Event()
 
     def __call__(self, name: str) -> tuple[str, ...]:
-        self.asked[name] += 1
+        self.lookups[name] += 1
         if name in self.hanging:
             self.go.wait(10)
         if name not in self.known:
@@ -79,14 +79,14 @@ async def test_a_name_resolves_to_its_addresses(resolver: Resolver) -> None:
 @pytest.mark.parametrize("address", ["192.0.2.1", "::1"])
 async def test_an_address_is_not_looked_up(resolver: Resolver, server: Nameserver, address: str) -> None:
     assert await resolver.addresses(address) == (address,)
-    assert server.asked == {}
+    assert server.lookups == {}
 
 
 async def test_names_that_differ_in_case_or_a_final_dot_are_the_same(resolver: Resolver, server: Nameserver) -> None:
     await resolver.addresses("cxone.test")
-    asked = server.asked.total()
+    lookups = server.lookups.total()
     assert await resolver.addresses("CXone.TEST.") == ("127.0.0.7",)
-    assert server.asked.total() == asked
+    assert server.lookups.total() == lookups
 
 
 async def test_an_invalid_name_is_not_resolved(resolver: Resolver) -> None:
@@ -105,7 +105,7 @@ async def test_srv_and_naptr_records_are_parsed(resolver: Resolver) -> None:
 async def test_an_answer_without_records_is_cached(resolver: Resolver, server: Nameserver) -> None:
     for _ in range(3):
         assert await resolver.services("_sip._tcp.cxone.test") == ()
-    assert server.asked["_sip._tcp.cxone.test"] == 1
+    assert server.lookups["_sip._tcp.cxone.test"] == 1
 
 
 # ------------------------------------------------------------ how long an answer is valid
@@ -114,10 +114,10 @@ async def test_an_answer_without_records_is_cached(resolver: Resolver, server: N
 async def test_an_answer_is_valid_for_its_time_to_live(resolver: Resolver, server: Nameserver, clock: Clock) -> None:
     server.zone.ttl = 40
     await resolver.addresses("cxone.test")
-    asked = server.asked.total()
+    lookups = server.lookups.total()
     clock.advance(39)
     await resolver.addresses("cxone.test")
-    assert server.asked.total() == asked
+    assert server.lookups.total() == lookups
 
 
 async def test_an_answer_with_a_short_time_to_live_is_valid_for_some_seconds_and_then_refreshed(
@@ -157,7 +157,7 @@ async def test_a_failure_is_cached_for_some_seconds(
     for _ in range(3):
         with pytest.raises(NameNotResolved):
             await resolver.addresses("nowhere.test")
-    assert system.asked["nowhere.test"] == 1
+    assert system.lookups["nowhere.test"] == 1
     clock.advance(dns.FAILED_SECONDS + 1)
     server.known["nowhere.test"] = "127.0.0.5"
     assert await resolver.addresses("nowhere.test") == ("127.0.0.5",)
@@ -185,13 +185,13 @@ async def test_simultaneous_requests_share_one_lookup_that_survives_a_cancelled_
     server.silent.add("cxone.test")
     waiters = [asyncio.create_task(resolver.addresses("cxone.test")) for _ in range(50)]
     async with asyncio.timeout(2):
-        while not server.asked["cxone.test"]:  # noqa: ASYNC110 (the name server has no event)
+        while not server.lookups["cxone.test"]:  # noqa: ASYNC110 (the name server has no event)
             await asyncio.sleep(0.01)
-    assert server.asked["cxone.test"] <= 2  # for an IPv4 and an IPv6 address
+    assert server.lookups["cxone.test"] <= 2  # for an IPv4 and an IPv6 address
     waiters[0].cancel()
     server.silent.clear()
-    system_asked = await asyncio.gather(*waiters[1:], return_exceptions=True)
-    assert len({str(each) for each in system_asked}) == 1
+    results = await asyncio.gather(*waiters[1:], return_exceptions=True)
+    assert len({str(each) for each in results}) == 1
 
 
 async def test_no_request_waits_for_a_lookup_past_its_time_limit(
@@ -207,7 +207,7 @@ async def test_no_request_waits_for_a_lookup_past_its_time_limit(
         with pytest.raises(NameNotResolved):
             await resolver.addresses("dead.test")
     assert time.monotonic() - started_at < 1  # waiting for each would take ten seconds
-    assert system.asked["dead.test"] == 1
+    assert system.lookups["dead.test"] == 1
 
 
 async def test_the_result_of_a_late_lookup_is_cached(
@@ -248,7 +248,7 @@ async def test_each_system_lookup_that_hangs_has_its_thread_up_to_a_limit(
         for refused in itertools.islice(asyncio.as_completed(asking), 21):
             with pytest.raises(NameNotResolved):
                 await refused
-        assert system.asked.total() == 3
+        assert system.lookups.total() == 3
         assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
     for task in asking:
         task.cancel()
@@ -260,12 +260,12 @@ async def test_the_cache_has_a_maximum_size_and_drops_failures_first(
 ) -> None:
     monkeypatch.setattr(dns, "MAX_NAMES", 3)
     await resolver.addresses("cxone.test")
-    asked = server.asked["cxone.test"]
+    lookups = server.lookups["cxone.test"]
     for number in range(20):
         with pytest.raises(NameNotResolved):
             await resolver.addresses(f"made-up-{number}.test")
     await resolver.addresses("cxone.test")
-    assert server.asked["cxone.test"] == asked
+    assert server.lookups["cxone.test"] == lookups
 
 
 async def test_the_least_recently_used_name_is_dropped(
@@ -274,11 +274,11 @@ async def test_the_least_recently_used_name_is_dropped(
     monkeypatch.setattr(dns, "MAX_NAMES", 2)
     for name in ("cxone.test", "other.test", "cxone.test", "several.test"):
         await resolver.addresses(name)
-    server.asked.clear()
+    server.lookups.clear()
     await resolver.addresses("cxone.test")
-    assert server.asked.total() == 0
+    assert server.lookups.total() == 0
     await resolver.addresses("other.test")
-    assert server.asked["other.test"] > 0
+    assert server.lookups["other.test"] > 0
 
 
 # ------------------------------------------------------------ the shares of peers
@@ -289,9 +289,9 @@ async def _hang(resolver: Resolver, system: System, names: dict[str, Peer | None
     system.hanging |= set(names)
     tasks = [asyncio.create_task(_try(resolver, name, peer)) for name, peer in names.items()]
     # A refused lookup fails at once; the others reach the system's resolver.
-    while (running := sum(not task.done() for task in tasks)) != system.asked.total():
+    while (running := sum(not task.done() for task in tasks)) != system.lookups.total():
         await asyncio.sleep(0.01)
-        assert running >= system.asked.total()
+        assert running >= system.lookups.total()
     return list(tasks)
 
 
@@ -311,7 +311,7 @@ async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
 async def test_a_dialog_has_a_few_lookups_and_others_have_theirs(resolver: Resolver, system: System) -> None:
     dialog = Peer("192.0.2.1", "first")
     tasks = await _hang(resolver, system, {f"dead-{number}.test": dialog for number in range(20)})
-    assert system.asked.total() == dns.MAX_DIALOG_LOOKUPS
+    assert system.lookups.total() == dns.MAX_DIALOG_LOOKUPS
     async with asyncio.timeout(1):
         with pytest.raises(NameNotResolved):
             await resolver.addresses("cxone.test", dialog)
@@ -323,7 +323,7 @@ async def test_a_dialog_has_a_few_lookups_and_others_have_theirs(resolver: Resol
 async def test_a_far_end_with_many_dialogs_leaves_lookups_to_others(resolver: Resolver, system: System) -> None:
     names: dict[str, Peer | None] = {f"dead-{number}.test": Peer("192.0.2.1", str(number)) for number in range(40)}
     tasks = await _hang(resolver, system, names)
-    assert system.asked.total() == dns.MAX_FAR_END_LOOKUPS
+    assert system.lookups.total() == dns.MAX_FAR_END_LOOKUPS
     async with asyncio.timeout(1):
         assert await resolver.addresses("cxone.test", Peer("192.0.2.2", "other"))
     await _cancel(tasks)
@@ -332,7 +332,7 @@ async def test_a_far_end_with_many_dialogs_leaves_lookups_to_others(resolver: Re
 async def test_names_of_the_configuration_never_wait_for_those_of_peers(resolver: Resolver, system: System) -> None:
     names: dict[str, Peer | None] = {f"dead-{number}.test": Peer(str(number), str(number)) for number in range(200)}
     tasks = await _hang(resolver, system, names)
-    assert system.asked.total() == dns.MAX_PEER_LOOKUPS
+    assert system.lookups.total() == dns.MAX_PEER_LOOKUPS
     system.known["quick.test"] = ("127.0.0.6",)
     async with asyncio.timeout(2):
         assert await resolver.addresses("cxone.test")
@@ -360,9 +360,9 @@ async def test_names_of_peers_are_dropped_before_those_of_the_configuration(
     await resolver.addresses("cxone.test")
     for name in ("other.test", "several.test"):
         await resolver.addresses(name, Peer("192.0.2.1", "first"))
-    server.asked.clear()
+    server.lookups.clear()
     await resolver.addresses("cxone.test")
-    assert server.asked.total() == 0
+    assert server.lookups.total() == 0
 
 
 # ------------------------------------------------------------ connecting

@@ -54,7 +54,7 @@ class Systemd(SystemdNotifier):
         self.notifications += 1
 
 
-class Scene:
+class World:
     """A monitor, and everything that it publishes to."""
 
     def __init__(self) -> None:
@@ -69,24 +69,24 @@ class Scene:
 
 
 async def test_the_first_check_makes_the_bridge_ready_and_each_notifies_the_watchdog() -> None:
-    scene = Scene()
-    assert scene.readiness.reason() == "starting"
-    await scene.monitor.check()
-    assert scene.readiness.reason() is None
-    assert scene.systemd.notifications == 1
+    world = World()
+    assert world.readiness.reason() == "starting"
+    await world.monitor.check()
+    assert world.readiness.reason() is None
+    assert world.systemd.notifications == 1
 
 
 async def test_a_shortage_of_the_sip_side_makes_the_bridge_not_ready() -> None:
-    scene = Scene()
-    scene.user_agent.shortage = "no RTP ports"
-    await scene.monitor.check()
-    assert scene.readiness.reason() == "full: no RTP ports"
+    world = World()
+    world.user_agent.shortage = "no RTP ports"
+    await world.monitor.check()
+    assert world.readiness.reason() == "full: no RTP ports"
 
 
 async def test_lag_and_resources_are_in_the_metrics() -> None:
-    scene = Scene()
-    await scene.monitor.check()
-    page = scene.metrics.page().decode()
+    world = World()
+    await world.monitor.check()
+    page = world.metrics.page().decode()
     assert "sipbridge_sip_thread_lag_seconds 0.25" in page
     assert "sipbridge_pjsip_pools_in_use 7.0" in page
     assert "sipbridge_store_pending_records 0.0" in page
@@ -94,9 +94,9 @@ async def test_lag_and_resources_are_in_the_metrics() -> None:
 
 async def test_checks_repeat_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "CHECK_INTERVAL_SECONDS", 0.001)
-    scene = Scene()
-    task = asyncio.create_task(scene.monitor.run())
-    await asyncio.wait_for(scene.user_agent.checked_thrice.wait(), 5)
+    world = World()
+    task = asyncio.create_task(world.monitor.run())
+    await asyncio.wait_for(world.user_agent.checked_thrice.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

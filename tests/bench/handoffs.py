@@ -86,17 +86,17 @@ class _Bench:
             if self.options.held:
                 with bridge(settings, self.folder, name="held") as another:
                     self._held(another)
-        with Sipp("baseline_handoff", self.folder, options=("-buff_size", "4194304", "-timer_resol", "1")) as floor:
-            self._floor(floor.await_port())
+        with Sipp("baseline_handoff", self.folder, options=("-buff_size", "4194304", "-timer_resol", "1")) as baseline:
+            self._baseline(baseline.await_port())
         return self.report
 
     def _handoffs(self, bridge: Bridge) -> None:
-        self._say("warming up")
+        self._print_progress("warming up")
         self._load(bridge.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(
             self.folder / "warm-up", bridge.program.pid
         )
         for rate in self.options.rates:
-            self._say(f"handoffs at {rate} per second")
+            self._print_progress(f"handoffs at {rate} per second")
             bridge.wait_for_metric(0, "sipbridge_calls_active")
             before = bridge.metrics()
             result = self._load(bridge.sip, rate, self.options.seconds).run(
@@ -106,16 +106,16 @@ class _Bench:
             done = bridge.metrics().since(before, "sipbridge_handoffs_total", result="success")
             self.report.handoffs.append(Handoffs(result, failed_by_metrics=result.calls - round(done)))
 
-    def _floor(self, sipp: Sipp) -> None:
+    def _baseline(self, sipp: Sipp) -> None:
         for rate in self.options.rates:
-            self._say(f"SIPp alone at {rate} per second")
+            self._print_progress(f"SIPp alone at {rate} per second")
             load = self._load(f"127.0.0.1:{sipp.port}", rate, self.options.seconds)
-            self.report.floor.append(load.run(self.folder / f"floor-{rate}", sipp.program.pid))
+            self.report.baseline.append(load.run(self.folder / f"baseline-{rate}", sipp.program.pid))
 
     def _held(self, bridge: Bridge) -> None:
         count, seconds = self.options.held, self.options.held_seconds
         pid = bridge.program.pid
-        self._say(f"{count} calls held")
+        self._print_progress(f"{count} calls held")
         at_rest = rss_mb(pid)
         hold = count / HELD_CALLS_PER_SECOND + seconds + SETTLE_SECONDS
         keys = {"token": token("held"), "contact_id": "held"}
@@ -142,7 +142,7 @@ class _Bench:
         keys = {"token": token("handoff"), "contact_id": f"rate-{rate}"}
         return Load("load_handoff", remote, NUMBER, keys, rate, rate * seconds)
 
-    def _say(self, what: str) -> None:
+    def _print_progress(self, what: str) -> None:
         sys.stderr.write(f"{what} …\n")
 
 

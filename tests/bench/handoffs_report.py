@@ -42,11 +42,11 @@ class Held:
 
 @dataclass
 class Report:
-    """All results; `floor` is the same load on a SIPp that sends fixed responses."""
+    """All results; `baseline` is the same load on a SIPp that sends fixed responses."""
 
     cores: int
     handoffs: list[Handoffs] = field(default_factory=list)
-    floor: list[LoadResult] = field(default_factory=list)
+    baseline: list[LoadResult] = field(default_factory=list)
     held: Held | None = None
 
 
@@ -57,7 +57,7 @@ def print_report(report: Report) -> None:
     write(_HEADING)
     for each in report.handoffs:
         write(_row("sipbridge", each.load, str(each.failed_by_metrics)))
-    for load in report.floor:
+    for load in report.baseline:
         write(_row("SIPp alone", load, ""))
     held = report.held
     if held:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.harness.media.quality import judge_all
+from tests.harness.media.quality import measure_streams
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp
@@ -25,7 +25,7 @@ from tests.harness.usage import MachineTime, allow_many_sockets, cpu_ms, rss_mb
 
 from .load import Load as SippLoad
 from .media_load import Load, media_load
-from .media_report import Level, Report, Way, print_report
+from .media_report import Direction, Level, Report, print_report
 
 NUMBER = "+19995550001"
 KINDS = ("sip", "websocket")
@@ -171,8 +171,8 @@ class _Bench:
             machine_other_percent=max(0.0, busy - (of_bridge + of_callers + of_agents) / (os.cpu_count() or 1)),
             rss_idle_mb=rss_idle,
             rss_per_call_mb=(rss_now - rss_idle) / self.calls,
-            to_agent=Way.of(judge_all(at_callers.sent, at_agents.heard, *span)),
-            to_caller=Way.of(judge_all(at_agents.sent, at_callers.heard, *span)),
+            to_agent=Direction.of(measure_streams(at_callers.sent, at_agents.received, *span)),
+            to_caller=Direction.of(measure_streams(at_agents.sent, at_callers.received, *span)),
             generators_unevenness_p99_ms=max(at_callers.unevenness_ms, at_agents.unevenness_ms),
             generators_dropped=at_callers.dropped + at_agents.dropped,
         )

@@ -25,7 +25,7 @@ import uvloop
 from tests.harness.media.media_agent import AgentCall, MediaAgent
 from tests.harness.media.quality import percentile
 from tests.harness.media.rtp_peer import RtpLoop, RtpStream
-from tests.harness.media.stamp import Heard, Stamp, Stamps
+from tests.harness.media.stamp import ReceivedFrame, Stamp, Stamps
 from tests.harness.programs.program import Program
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ class Side:
     """The frames that one side sent, by stream, and received; and packets that the kernel dropped."""
 
     sent: dict[int, list[int]]
-    heard: list[Heard]
+    received: list[ReceivedFrame]
     dropped: int
 
     @classmethod
@@ -45,8 +45,8 @@ class Side:
         """Read the process's output file."""
         content = orjson.loads(file.read_bytes())
         sent = {int(stream): times for stream, times in content["sent"].items()}
-        heard = [Heard(Stamp(*stamp), at_ns, whole) for *stamp, at_ns, whole in content["heard"]]
-        return cls(sent, heard, content["dropped"])
+        received = [ReceivedFrame(Stamp(*stamp), at_ns, whole) for *stamp, at_ns, whole in content["received"]]
+        return cls(sent, received, content["dropped"])
 
     @property
     def unevenness_ms(self) -> float:
@@ -93,20 +93,20 @@ class _Recorder:
         self.stamps: list[Stamps] = []
         self.calls: list[RtpStream | AgentCall] = []
 
-    def speak(self, call: RtpStream | AgentCall) -> None:
+    def send_stamps(self, call: RtpStream | AgentCall) -> None:
         stamps = Stamps(next(self._numbers))
         self.stamps.append(stamps)
         self.calls.append(call)
-        call.say(stamps)
+        call.send_frames(stamps)
 
     def write(self, file: Path, dropped: int) -> None:
-        heard = [
+        received = [
             (each.stamp.stream, each.stamp.number, each.stamp.sent_ns, each.at_ns, each.whole)
             for call in self.calls
             for each in call.stamps()
         ]
         sent = {str(stamps.stream): stamps.sent.tolist() for stamps in self.stamps}
-        file.write_bytes(orjson.dumps({"sent": sent, "heard": heard, "dropped": dropped}))
+        file.write_bytes(orjson.dumps({"sent": sent, "received": received, "dropped": dropped}))
 
 
 def main() -> None:
@@ -119,30 +119,30 @@ def main() -> None:
     recorder = _Recorder(options.first_stream)
     # No code here makes reference cycles; the collector would only interrupt the audio.
     gc.disable()
-    _take_precedence()
-    dropped = (_be_rtp if options.kind == "rtp" else _be_websocket)(recorder)
+    _raise_priority()
+    dropped = (_run_rtp if options.kind == "rtp" else _run_websocket)(recorder)
     recorder.write(options.output, dropped)
 
 
-def _take_precedence() -> None:
+def _raise_priority() -> None:
     """Take priority on this machine, if permitted: real callers and agents have machines of their own."""
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
-def _be_rtp(recorder: _Recorder) -> int:
+def _run_rtp(recorder: _Recorder) -> int:
     loop = RtpLoop()
     _on_sigterm(loop.stop)
-    with loop.port(on_stream=recorder.speak) as port:
-        _say_ready(port.port)
+    with loop.port(on_stream=recorder.send_stamps) as port:
+        _print_ready(port.port)
         loop.run()
         return port.dropped
 
 
-def _be_websocket(recorder: _Recorder) -> int:
-    agent = MediaAgent(recorder.speak)
+def _run_websocket(recorder: _Recorder) -> int:
+    agent = MediaAgent(recorder.send_stamps)
     _on_sigterm(agent.stop)
-    uvloop.run(agent.serve(_say_ready))
+    uvloop.run(agent.serve(_print_ready))
     return 0
 
 
@@ -150,7 +150,7 @@ def _on_sigterm(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop())
 
 
-def _say_ready(where: int | str) -> None:
+def _print_ready(where: int | str) -> None:
     sys.stdout.write(f"ready {where}\n")
     sys.stdout.flush()
 

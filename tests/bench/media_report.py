@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.harness.media.quality import Quality
 
-CPU_PERCENT_A_CALL = {"sip": 0.35, "websocket": 0.45}
+CPU_PERCENT_PER_CALL = {"sip": 0.35, "websocket": 0.45}
 LOST_OR_LATE_PERCENT = 0.1
 DELAY_P99_MS = 60.0
 _AUDIO_LIMIT_CALLS = 100
@@ -25,7 +25,7 @@ _COST_HEADING = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Direction:
     """One direction of all calls: frames of 20 ms, delays in milliseconds."""
 
     sent: int
@@ -38,7 +38,7 @@ class Way:
     delay_p99_ms: float
 
     @classmethod
-    def of(cls, quality: Quality) -> Way:
+    def of(cls, quality: Quality) -> Direction:
         """Summarise the quality."""
         return cls(
             quality.sent,
@@ -86,13 +86,13 @@ class Level:
     machine_other_percent: float
     rss_idle_mb: float
     rss_per_call_mb: float
-    to_agent: Way
-    to_caller: Way
+    to_agent: Direction
+    to_caller: Direction
     generators_unevenness_p99_ms: float
     generators_dropped: int
 
     @property
-    def cpu_percent_a_call(self) -> float:
+    def cpu_percent_per_call(self) -> float:
         """In percent of one core, without the idle bridge's own part."""
         return self.bridge_percent / self.calls
 
@@ -134,7 +134,7 @@ def _audio_row(level: Level) -> str:
 def _cost_row(level: Level) -> str:
     return (
         f"{_NAMES[level.kind]:10}{level.calls:>6}"
-        f"{level.bridge_idle_percent:>7.1f}{level.bridge_percent:>7.1f}{level.cpu_percent_a_call:>9.3f}"
+        f"{level.bridge_idle_percent:>7.1f}{level.bridge_percent:>7.1f}{level.cpu_percent_per_call:>9.3f}"
         f"{level.rss_idle_mb:>9.0f}{level.rss_per_call_mb:>11.3f}"
         f"{level.callers_percent:>12.0f}{level.agents_percent:>10.0f}"
         f"{level.machine_busy_percent:>10.0f}{level.machine_stolen_percent:>8.0f}{level.machine_other_percent:>8.0f}\n"
@@ -143,7 +143,7 @@ def _cost_row(level: Level) -> str:
 
 def _limits(level: Level) -> Iterator[tuple[bool, str]]:
     name = f"{level.calls} {_NAMES[level.kind]}"
-    cpu, most = level.cpu_percent_a_call, CPU_PERCENT_A_CALL[level.kind]
+    cpu, most = level.cpu_percent_per_call, CPU_PERCENT_PER_CALL[level.kind]
     yield cpu <= most, f"{most} % of a core per call, {name}: {cpu:.3f}"
     ways = (level.to_agent, level.to_caller)
     if level.calls == _AUDIO_LIMIT_CALLS:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _USER_TIME, _SYSTEM_TIME = 11, 12  # as in usage.py
 
 
@@ -75,5 +75,5 @@ class Pressure:
         }
 
     def _watch(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
+        while not self._over.wait(_POLL_SECONDS):
             self.most_waiting = max(self.most_waiting, Socket.at(self.port).waiting)

@@ -25,18 +25,18 @@ from tests.calls.world import World, shorten_store_time
 async def test_a_failing_store_loses_the_record_but_not_the_call() -> None:
     world = World()
     world.store.failing = StoreError("disk full")
-    await world.talking()
+    await world.start_conversation()
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
     assert world.observer.one(StoreFailed).message == "disk full"
 
 
 async def test_an_unexpected_error_of_the_store_does_not_keep_a_call_in_progress() -> None:
     world = World()
     world.store.failing = ConnectionResetError("nobody wrapped this")
-    await world.talking()
+    await world.start_conversation()
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_a_store_that_hangs_does_not_keep_the_calls_slot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,9 +44,9 @@ async def test_a_store_that_hangs_does_not_keep_the_calls_slot(monkeypatch: pyte
     world = World()
     world.store.failing = StoreError("it never comes to that")
     world.journal.hold("store.put ended")
-    await world.talking()
+    await world.start_conversation()
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
     assert world.observer.one(StoreFailed).record.call_id == world.record.call_id
 
 
@@ -71,7 +71,7 @@ async def test_a_call_is_journalled_before_it_is_answered() -> None:
 @pytest.mark.parametrize("part", ["store", "journal", "observer", "leg", "agent"])
 async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part: str) -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise TypeError("a fault of ours")
@@ -102,16 +102,16 @@ async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part:
 
 async def test_the_callers_bye_is_journalled_once_before_its_response() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     answered: list[str] = []
     assert world.leg.note_bye(lambda: answered.append("now"))
     assert answered == ["now"]
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
     assert world.journal.only("journal.hung_up") == ["journal.hung_up by caller"]
 
 
-class Way(NamedTuple):
+class EndWithBye(NamedTuple):
     """A call that ends by our BYE, with no Signal that arrived: its settings, what happens, who ended it."""
 
     handoff: dict[str, Any]
@@ -130,36 +130,40 @@ def _cancel(world: World) -> None:
     world.task.cancel()
 
 
-WAYS = {
-    "the agent ends": Way({}, {}, lambda world: world.conversation.ends(), "agent"),
-    "a prompt is over": Way({}, {}, lambda world: world.conversation.ends(PROMPT_ENDED), "agent"),
-    "the API hangs up": Way({}, {}, lambda world: world.call.request_hangup(), "api"),
-    "a Signal is undelivered": Way({}, {}, _send_no_signal, "bridge"),
-    "a release without a Signal": Way({}, {}, lambda world: world.ask(destination="quiet"), "bridge"),
-    "a REFER without a Signal": Way({}, {}, lambda world: world.ask(destination="carrier"), "bridge"),
-    "the longest call": Way({"default": "quiet"}, {"max_call_seconds": 0.01}, lambda _: None, "bridge"),
-    "no audio": Way({}, {"media_timeout_seconds": 0.1, "on_media_timeout": "hangup"}, lambda _: None, "bridge"),
-    "a second SIGTERM": Way({}, {}, _cancel, "bridge"),
+ENDS_WITH_BYE = {
+    "the agent ends": EndWithBye({}, {}, lambda world: world.conversation.ends(), "agent"),
+    "a prompt is over": EndWithBye({}, {}, lambda world: world.conversation.ends(PROMPT_ENDED), "agent"),
+    "the API hangs up": EndWithBye({}, {}, lambda world: world.call.request_hangup(), "api"),
+    "a Signal is undelivered": EndWithBye({}, {}, _send_no_signal, "bridge"),
+    "a release without a Signal": EndWithBye(
+        {}, {}, lambda world: world.request_handoff(destination="quiet"), "bridge"
+    ),
+    "a REFER without a Signal": EndWithBye(
+        {}, {}, lambda world: world.request_handoff(destination="carrier"), "bridge"
+    ),
+    "the longest call": EndWithBye({"default": "quiet"}, {"max_call_seconds": 0.01}, lambda _: None, "bridge"),
+    "no audio": EndWithBye({}, {"media_timeout_seconds": 0.1, "on_media_timeout": "hangup"}, lambda _: None, "bridge"),
+    "a second SIGTERM": EndWithBye({}, {}, _cancel, "bridge"),
 }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_our_bye_is_between_two_entries_of_the_journal(way: Way) -> None:
-    world = World(handoff={"end_signal": {}, **way.handoff})
+@pytest.mark.parametrize("end", ENDS_WITH_BYE.values(), ids=ENDS_WITH_BYE)
+async def test_our_bye_is_between_two_entries_of_the_journal(end: EndWithBye) -> None:
+    world = World(handoff={"end_signal": {}, **end.handoff})
     # Shorter than a configuration may say.
-    world.call.project_config = world.call.project_config.model_copy(update=way.settings)
+    world.call.project_config = world.call.project_config.model_copy(update=end.settings)
     world.leg.packets = 7
-    await world.talking()
-    way.happens(world)
-    await world.over()
-    assert _end_steps(world) == [f"journal.hanging_up by {way.by}", "caller.hang_up", f"journal.hung_up by {way.by}"]
+    await world.start_conversation()
+    end.happens(world)
+    await world.finish()
+    assert _end_steps(world) == [f"journal.hanging_up by {end.by}", "caller.hang_up", f"journal.hung_up by {end.by}"]
 
 
 async def test_our_bye_after_a_signal_does_not_wait_for_the_journal() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     assert _end_steps(world) == ["caller.hang_up", "journal.hung_up by agent"]
 
 
@@ -167,9 +171,9 @@ async def test_a_disk_that_hangs_delays_our_bye_only_briefly(monkeypatch: pytest
     monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 0.01)
     world = World(handoff={"end_signal": {}})
     world.call_journal.hanging = True
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     assert _end_steps(world) == ["journal.hanging_up by agent", "caller.hang_up", "journal.hung_up by agent"]
 
 
@@ -183,7 +187,7 @@ async def test_a_callers_bye_before_ours_makes_the_end_the_callers(ends: str, mo
     monkeypatch.setattr("sipbridge.calls.leg_end.JOURNAL_SECONDS", 100)
     world = World(handoff={"end_signal": {}})
     world.call_journal.hanging = True
-    await world.talking()
+    await world.start_conversation()
     by = {"agent": "agent", "API": "api", "release": "bridge"}[ends]
     held: list[bool] = []
     world.journal.when(f"journal.hanging_up by {by}", lambda: held.append(_caller_sends_bye(world)))
@@ -192,8 +196,8 @@ async def test_a_callers_bye_before_ours_makes_the_end_the_callers(ends: str, mo
     elif ends == "API":
         world.call.request_hangup()
     else:
-        world.ask(destination="quiet")
-    record = await world.over()
+        world.request_handoff(destination="quiet")
+    record = await world.finish()
     assert held == [True]
     assert _end_steps(world) == [f"journal.hanging_up by {by}", "journal.hung_up by caller"]
     assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
@@ -213,11 +217,11 @@ async def test_no_bye_of_ours_crosses_the_callers_while_that_waits_for_the_journ
 ) -> None:
     monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 100)
     world = World(handoff={"end_signal": {}})
-    await world.talking()
+    await world.start_conversation()
     assert world.leg.note_bye(lambda: None)
     world.conversation.ends()
     asyncio.get_running_loop().call_later(0.02, world.leg.far_end_hangs_up)
-    record = await world.over()
+    record = await world.finish()
     assert _end_steps(world) == ["journal.hung_up by caller"]
     assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
 
@@ -225,10 +229,10 @@ async def test_no_bye_of_ours_crosses_the_callers_while_that_waits_for_the_journ
 async def test_a_held_bye_that_does_not_end_the_leg_delays_ours_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 0.01)
     world = World(handoff={"end_signal": {}})
-    await world.talking()
+    await world.start_conversation()
     assert world.leg.note_bye(lambda: None)
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     assert _end_steps(world) == ["journal.hung_up by caller", "caller.hang_up"]
 
 
@@ -236,40 +240,40 @@ async def test_the_end_of_an_unanswered_call_is_not_journalled() -> None:
     world = World(on_agent_failure="reject")
     world.agent.failing = AgentUnavailable("not reached")
     world.begin()
-    await world.over()
+    await world.finish()
     assert world.journal.only("journal.hung_up") == []
 
 
 async def test_cxones_bye_after_an_accepted_signal_is_not_delayed() -> None:
     world = World()
     world.journal.when("agent.close", lambda: None)
-    await world.talking()
-    world.ask()
+    await world.start_conversation()
+    world.request_handoff()
     await world.journal.until("journal.signalled accepted")
     assert not world.leg.note_bye(lambda: None)
-    await world.over()
+    await world.finish()
 
 
 # ---------------------------------------------------------------- what is left of a call
 
 
-@pytest.mark.parametrize("way", ["caller", "agent", "handoff", "cut off"])
-async def test_an_ended_call_is_freed_without_the_garbage_collector(way: str) -> None:
+@pytest.mark.parametrize("end", ["caller", "agent", "handoff", "cut off"])
+async def test_an_ended_call_is_freed_without_the_garbage_collector(end: str) -> None:
     """The garbage collector runs seldom, and a call keeps its configuration version in memory."""
     world = World()
     gc.collect()
     gc.disable()
     try:
-        await world.talking()
-        if way == "caller":
+        await world.start_conversation()
+        if end == "caller":
             world.leg.far_end_hangs_up()
-        elif way == "agent":
+        elif end == "agent":
             world.conversation.ends()
-        elif way == "handoff":
-            world.ask()
+        elif end == "handoff":
+            world.request_handoff()
         elif world.task is not None:
             world.task.cancel()
-        await world.over()
+        await world.finish()
         call = weakref.ref(world.call)
         # What the test itself holds.
         world.conversation.call = world.task = None

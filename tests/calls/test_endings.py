@@ -21,9 +21,9 @@ def test_every_ending_has_its_own_reason() -> None:
 @pytest.mark.parametrize("failure", LegFailure)
 async def test_a_leg_that_breaks_during_the_conversation_was_not_ended_by_the_caller(failure: LegFailure) -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.leg.stack_hangs_up(408, failure)
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, failure.value)
     assert world.centre.signals == []
 
@@ -33,7 +33,7 @@ async def test_a_200_without_a_conversation_does_not_count_as_cancelled(failure:
     world = World()
     world.journal.when("caller.answer", lambda: world.leg.stack_hangs_up(408, failure))
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, failure.value)
     assert record.answered_at is None
 
@@ -42,7 +42,7 @@ async def test_a_bye_before_the_answer_counts_as_cancelled() -> None:
     world = World()
     world.journal.when("agent.connect", world.leg.far_end_hangs_up)
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.result, record.reason) == ("caller", Result.CLIENT_ERROR, "cancelled")
 
 
@@ -50,7 +50,7 @@ async def test_a_bye_between_the_200_and_its_ack_counts_as_hung_up() -> None:
     world = World()
     world.journal.when("caller.answer", world.leg.far_end_hangs_up)
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.result, record.reason) == ("caller", Result.SUCCESS, "caller_hung_up")
     assert record.answered_at is None
 
@@ -86,12 +86,12 @@ async def test_a_desk_that_hangs_up_ends_the_call() -> None:
 @pytest.mark.parametrize("ending", [AGENT_ENDED, HUNG_UP_BY_API])
 async def test_the_record_says_who_ended_the_conversation(ending: Ending) -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     if ending is AGENT_ENDED:
         world.conversation.ends()
     else:
         world.call.request_hangup()
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.result, record.reason) == (ending.by, ending.result, ending.reason)
 
 

@@ -13,7 +13,7 @@ from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import CONTACT, World, pop_url, shorten_store_time
 
-SAID = [{"role": "caller", "text": "a human, please"}]
+TRANSCRIPT = [{"role": "caller", "text": "a human, please"}]
 
 
 def _stages(world: World) -> dict[str, Outcome]:
@@ -28,7 +28,7 @@ def _sent(world: World) -> dict[str, str]:
 
 async def test_the_stages_follow_the_contracts_order() -> None:
     world = World(handoff={"post_transcript": True})
-    await world.hand_off(transcript=SAID)
+    await world.hand_off(transcript=TRANSCRIPT)
     assert world.journal.steps[world.journal.steps.index("agent.run") + 1 :] == [
         "agent.finish_speaking",
         "store.put handoff_initiated",
@@ -66,14 +66,14 @@ async def test_every_stage_is_an_event() -> None:
 
 async def test_the_stored_record_has_all_that_a_screen_pop_needs() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(
         destination="care",
         reason="billing",
         utterance="Putting you through.",
         data={"ticket": 7},
         shared_id="crm-1",
-        transcript=SAID,
+        transcript=TRANSCRIPT,
     )
     await world.journal.until("centre.signal")
     stored = world.store.written[0]
@@ -84,7 +84,7 @@ async def test_the_stored_record_has_all_that_a_screen_pop_needs() -> None:
     assert stored.handoff.requested_by == "agent"
     assert stored.shared_id == "crm-1"
     assert stored.transcript
-    await world.over()
+    await world.finish()
 
 
 async def test_only_the_record_for_the_screen_pop_is_written_urgently() -> None:
@@ -95,11 +95,11 @@ async def test_only_the_record_for_the_screen_pop_is_written_urgently() -> None:
 
 async def test_a_call_is_found_by_its_new_shared_id_at_once() -> None:
     world = World()
-    await world.talking()
-    world.ask(shared_id="crm-1")
+    await world.start_conversation()
+    world.request_handoff(shared_id="crm-1")
     assert world.registry.find_shared("acme", "billing", "crm-1") is world.call
     assert world.registry.find_shared("acme", "billing", CONTACT) is None
-    await world.over()
+    await world.finish()
     assert world.registry.find_shared("acme", "billing", "crm-1") is None
 
 
@@ -109,23 +109,23 @@ async def test_a_call_is_found_by_its_new_shared_id_at_once() -> None:
 async def test_nothing_happens_before_the_agents_last_sentence_was_played() -> None:
     world = World()
     let_go = world.journal.hold("agent.finish_speaking")
-    await world.talking()
-    world.ask()
+    await world.start_conversation()
+    world.request_handoff()
     await world.journal.until("agent.finish_speaking")
     for _ in range(10):
         await asyncio.sleep(0)
     assert not world.journal.only("store.", "centre.", "caller.hang_up", "agent.stopped")
     let_go.set()
-    await world.over()
+    await world.finish()
 
 
 async def test_an_agent_that_does_not_stop_speaking_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.handoff.PLAY_OUT_SECONDS", 0.01)
     world = World()
     world.journal.hold("agent.finish_speaking")
-    await world.talking()
-    world.ask()
-    await world.over()
+    await world.start_conversation()
+    world.request_handoff()
+    await world.finish()
     assert _stages(world)["play_out"] == Outcome(Result.CLIENT_ERROR, "cut_off")
     assert world.handoff.signal == "accepted"
 
@@ -139,9 +139,9 @@ def test_an_agent_has_ten_seconds_to_finish() -> None:
 async def test_an_agent_that_is_lost_while_it_plays_out_does_not_stop_the_handoff() -> None:
     world = World()
     world.conversation.finishing = ConnectionResetError("the agent's socket")
-    await world.talking()
-    world.ask()
-    await world.over()
+    await world.start_conversation()
+    world.request_handoff()
+    await world.finish()
     assert len(world.centre.signals) == 1
     assert world.handoff.state is HandoffState.COMPLETED
 
@@ -151,9 +151,9 @@ async def test_the_agent_neither_speaks_nor_hears_once_the_caller_is_handed_off(
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     world.journal.when("caller.join", world.desk.far_end_hangs_up)
-    await world.talking()
-    world.ask(destination=destination)
-    await world.over()
+    await world.start_conversation()
+    world.request_handoff(destination=destination)
+    await world.finish()
     away = world.journal.only("centre.signal", "caller.refer", "caller.join", "caller.hang_up")[0]
     assert world.journal.steps.index("agent.stopped") < world.journal.steps.index(away)
 
@@ -193,7 +193,7 @@ async def test_an_unexpected_error_of_the_store_does_not_stop_the_handoff() -> N
 
 async def test_the_transcript_is_posted_once_as_escalated() -> None:
     world = World(handoff={"post_transcript": True})
-    await world.hand_off(transcript=SAID)
+    await world.hand_off(transcript=TRANSCRIPT)
     ((record, escalated),) = world.centre.transcripts
     assert escalated
     assert record.main_contact_id == "987654321"
@@ -203,12 +203,12 @@ async def test_the_transcript_is_posted_once_as_escalated() -> None:
 async def test_a_failed_transcript_changes_nothing_else() -> None:
     world = World(handoff={"post_transcript": True})
     world.centre.takes_transcripts = False
-    await world.hand_off(transcript=SAID)
+    await world.hand_off(transcript=TRANSCRIPT)
     assert _stages(world)["transcript"] == Outcome(Result.UPSTREAM_ERROR, "transcript_failed")
     assert (world.handoff.signal, world.handoff.state) == ("accepted", HandoffState.COMPLETED)
 
 
-@pytest.mark.parametrize(("wanted", "transcript"), [(False, SAID), (True, [])])
+@pytest.mark.parametrize(("wanted", "transcript"), [(False, TRANSCRIPT), (True, [])])
 async def test_no_transcript_is_posted_if_not_configured_or_empty(
     wanted: bool,  # noqa: FBT001 (a parameter of the table)
     transcript: list[dict[str, str]],
@@ -263,7 +263,7 @@ async def test_a_signal_is_sent_once_whatever_its_result_and_the_transfer_follow
 @pytest.mark.parametrize("destination", ["quiet", "carrier", "desk"])
 async def test_a_destination_with_signal_false_sends_none(destination: str) -> None:
     world = World()
-    world.journal.when("dial", lambda: world.desk.far_end_refuses(486))
+    world.journal.when("dial", lambda: world.desk.far_end_rejects(486))
     await world.hand_off(destination=destination)
     assert not world.centre.signals
     assert world.handoff.signal == "none"
@@ -286,7 +286,7 @@ async def test_a_destination_with_signal_false_sends_none(destination: str) -> N
 async def test_the_caller_may_hang_up_in_any_stage(step: str, signals: int, destination: str) -> None:
     world = World(handoff={"post_transcript": True})
     world.journal.when(step, world.leg.far_end_hangs_up)
-    record = await world.hand_off(destination=destination, transcript=SAID)
+    record = await world.hand_off(destination=destination, transcript=TRANSCRIPT)
     assert len(world.centre.signals) == signals
     assert not world.leg.hang_ups
     assert not world.leg.refers
@@ -301,15 +301,15 @@ async def test_the_caller_may_hang_up_in_any_stage(step: str, signals: int, dest
 async def test_the_callers_bye_does_not_interrupt_a_signal() -> None:
     world = World()
     let_go = world.journal.hold("centre.signal")
-    await world.talking()
-    world.ask()
+    await world.start_conversation()
+    world.request_handoff()
     await world.journal.until("centre.signal")
     world.leg.far_end_hangs_up()
     for _ in range(10):
         await asyncio.sleep(0)
     assert not world.observer.of(SignalSent)
     let_go.set()
-    await world.over()
+    await world.finish()
     assert world.observer.one(SignalSent).outcome.result is Result.SUCCESS
 
 
@@ -333,12 +333,12 @@ async def test_the_utterance_is_played_before_the_signal() -> None:
 async def test_an_utterance_is_synthesised_while_the_agent_speaks() -> None:
     world = World(tts_command="say")
     world.journal.hold("agent.finish_speaking")
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(utterance="One moment, please.")
     await world.journal.until("speaker.prepare")
     assert "caller.play speech" not in world.journal.steps
     world.journal.hold("agent.finish_speaking").set()
-    await world.over()
+    await world.finish()
 
 
 async def test_an_utterance_that_cannot_be_synthesised_is_skipped() -> None:
@@ -393,13 +393,13 @@ async def _cut_off_in(step: str) -> World:
     """A second SIGTERM, or a fault, ends the call during a stage."""
     world = World()
     held = world.journal.hold(step)
-    await world.talking()
-    world.ask()
+    await world.start_conversation()
+    world.request_handoff()
     await world.journal.until(step)
     assert world.task is not None
     world.task.cancel()
     held.set()
-    assert (await world.over()).reason == "shut_down"
+    assert (await world.finish()).reason == "shut_down"
     return world
 
 

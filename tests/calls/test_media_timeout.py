@@ -35,7 +35,7 @@ async def within(watching: asyncio.Task[bool], seconds: float = 3) -> bool:
     return await asyncio.wait_for(watching, seconds)
 
 
-async def is_let_be(leg: CountedLeg, *, from_the_start: bool = False) -> bool:
+async def does_not_time_out(leg: CountedLeg, *, from_the_start: bool = False) -> bool:
     """Return True if the leg has not timed out after polls for several times the limit."""
     watching = asyncio.create_task(media_timed_out(leg, SECONDS, from_the_start=from_the_start))
     await asyncio.wait_for(leg.enough.wait(), 3)
@@ -50,7 +50,7 @@ async def test_audio_that_has_begun_and_stops_times_out() -> None:
 
 
 async def test_audio_that_never_began_does_not_time_out() -> None:
-    assert await is_let_be(CountedLeg(0))
+    assert await does_not_time_out(CountedLeg(0))
 
 
 async def test_audio_that_was_due_from_the_start_times_out() -> None:
@@ -59,7 +59,7 @@ async def test_audio_that_was_due_from_the_start_times_out() -> None:
 
 @pytest.mark.parametrize("from_the_start", [False, True])
 async def test_time_on_hold_does_not_count(*, from_the_start: bool) -> None:
-    assert await is_let_be(CountedLeg(5, None), from_the_start=from_the_start)
+    assert await does_not_time_out(CountedLeg(5, None), from_the_start=from_the_start)
 
 
 async def test_after_a_hold_the_count_starts_again() -> None:

@@ -16,13 +16,13 @@ ROUTES = ("sip:*@elsewhere.example", "sips:*@elsewhere.example*", "sip:*@agents.
 SECRET = Credentials("bridge", "secret")
 
 
-class Line(FakeDialler):
-    """A dialler whose legs behave as their targets' `fates` say: a status, `answers`, `rings` or `is silent`."""
+class ScriptedDialler(FakeDialler):
+    """A dialler whose legs behave as their targets' `behaviours` say: a status, `answers`, `rings` or `is silent`."""
 
-    def __init__(self, **fates: int | str) -> None:
+    def __init__(self, **behaviours: int | str) -> None:
         super().__init__(self._leg_to)
-        self.targets = {URI: list(fates)}
-        self.fates: dict[str, int | str] = dict(fates)
+        self.targets = {URI: list(behaviours)}
+        self.behaviours: dict[str, int | str] = dict(behaviours)
         self.contacts: tuple[str, ...] = ()
         self.locating = 0.0
 
@@ -31,13 +31,13 @@ class Line(FakeDialler):
         return self.targets.get(uri, ["other"])
 
     async def _leg_to(self, invite: OutgoingInvite) -> FakeLeg:
-        leg, fate = FakeLeg(Journal()), self.fates.get(invite.target, "answers")
-        if fate == "answers":
+        leg, behaviour = FakeLeg(Journal()), self.behaviours.get(invite.target, "answers")
+        if behaviour == "answers":
             leg.far_end_answers()
-        elif fate == "rings":
+        elif behaviour == "rings":
             leg.responded.set_result(None)
-        elif isinstance(fate, int):
-            leg.answered.set_exception(DialFailed(fate, str(fate), self.contacts))
+        elif isinstance(behaviour, int):
+            leg.answered.set_exception(DialFailed(behaviour, str(behaviour), self.contacts))
         return leg
 
     async def call(self, callee: Callee) -> str:
@@ -57,85 +57,85 @@ class Line(FakeDialler):
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outgoing, "UNRESPONSIVE_SECONDS", 0.05)
 
 
 # ------------------------------------------------------------ targets
 
 
-@pytest.mark.parametrize("fate", [503, 408, "is silent"])
-async def test_the_next_target_is_tried(fate: int | str) -> None:
-    line = Line(one=fate, two="answers", three="answers")
-    assert await line.call(Callee(URI, 5)) == "two"
-    assert line.tried == ["one", "two"]
+@pytest.mark.parametrize("behaviour", [503, 408, "is silent"])
+async def test_the_next_target_is_tried(behaviour: int | str) -> None:
+    dialler = ScriptedDialler(one=behaviour, two="answers", three="answers")
+    assert await dialler.call(Callee(URI, 5)) == "two"
+    assert dialler.tried == ["one", "two"]
 
 
 @pytest.mark.parametrize("status", [486, 404, 500, 603, 401])
 async def test_a_rejection_counts_for_all_targets(status: int) -> None:
-    line = Line(one=status, two="answers")
+    dialler = ScriptedDialler(one=status, two="answers")
     with pytest.raises(DialFailed) as failed:
-        await line.call(Callee(URI, 5))
+        await dialler.call(Callee(URI, 5))
     assert failed.value.sip_status == status
-    assert line.tried == ["one"]
+    assert dialler.tried == ["one"]
 
 
 async def test_a_ringing_target_gets_its_time() -> None:
-    line = Line(one="rings", two="answers")
+    dialler = ScriptedDialler(one="rings", two="answers")
     with pytest.raises(DialFailed) as failed:
-        await line.call(Callee(URI, 0.3))
+        await dialler.call(Callee(URI, 0.3))
     assert failed.value.sip_status == 408
-    assert line.tried == ["one"]
+    assert dialler.tried == ["one"]
 
 
 async def test_the_last_target_gets_all_the_remaining_time() -> None:
-    line = Line(one="is silent", two="is silent")
+    dialler = ScriptedDialler(one="is silent", two="is silent")
     began = time.monotonic()
     with pytest.raises(DialFailed, match="in time"):
-        await line.call(Callee(URI, 0.4))
+        await dialler.call(Callee(URI, 0.4))
     assert time.monotonic() - began >= 0.39
-    assert line.tried == ["one", "two"]
+    assert dialler.tried == ["one", "two"]
 
 
 async def test_the_lookup_counts_against_the_time() -> None:
-    line = Line(one="answers")
-    line.locating = 3600
+    dialler = ScriptedDialler(one="answers")
+    dialler.locating = 3600
     began = time.monotonic()
     with pytest.raises(DialFailed) as failed:
-        await line.call(Callee(URI, 0.1))
+        await dialler.call(Callee(URI, 0.1))
     assert failed.value.sip_status == 408
     assert time.monotonic() - began < 1
-    assert line.tried == []
+    assert dialler.tried == []
 
 
 async def test_messages_are_accepted_from_all_targets_and_the_configured_networks() -> None:
-    line = Line(one=503, two="answers", three="answers")
-    assert await line.call(Callee(URI, 5, sources=("192.0.2.0/24",))) == "two"
-    assert line.invites[0].sources == ("one", "two", "three", "192.0.2.0/24")
+    dialler = ScriptedDialler(one=503, two="answers", three="answers")
+    assert await dialler.call(Callee(URI, 5, sources=("192.0.2.0/24",))) == "two"
+    assert dialler.invites[0].sources == ("one", "two", "three", "192.0.2.0/24")
 
 
 # ------------------------------------------------------------ 3xx
 
 
 async def test_a_redirection_is_followed_once() -> None:
-    line = Line(one=302)
-    line.contacts = ("sip:other@elsewhere.example",)
-    assert await line.call(Callee(URI, 5, ROUTES)) == "other"
-    assert [invite.uri for invite in line.invites] == [URI, "sip:other@elsewhere.example"]
-    line.fates["other"] = 302
+    dialler = ScriptedDialler(one=302)
+    dialler.contacts = ("sip:other@elsewhere.example",)
+    assert await dialler.call(Callee(URI, 5, ROUTES)) == "other"
+    assert [invite.uri for invite in dialler.invites] == [URI, "sip:other@elsewhere.example"]
+    dialler.behaviours["other"] = 302
     with pytest.raises(DialFailed) as failed:
-        await line.call(Callee(URI, 5, ROUTES))
+        await dialler.call(Callee(URI, 5, ROUTES))
     assert failed.value.sip_status == 302
-    assert len(line.invites) == 4
+    assert len(dialler.invites) == 4
 
 
 async def test_credentials_are_sent_only_to_the_configured_host() -> None:
-    line = Line(one=302)
-    line.contacts = ("sip:other@elsewhere.example",)
-    await line.call(Callee(URI, 5, ROUTES, SECRET))
-    line.contacts = ("sip:other@AGENTS.example:5070",)
-    await line.call(Callee(URI, 5, ROUTES, SECRET))
-    assert [invite.credentials for invite in line.invites] == [SECRET, None, SECRET, SECRET]
+    dialler = ScriptedDialler(one=302)
+    dialler.contacts = ("sip:other@elsewhere.example",)
+    await dialler.call(Callee(URI, 5, ROUTES, SECRET))
+    dialler.contacts = ("sip:other@AGENTS.example:5070",)
+    await dialler.call(Callee(URI, 5, ROUTES, SECRET))
+    assert [invite.credentials for invite in dialler.invites] == [SECRET, None, SECRET, SECRET]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_credentials_are_sent_only_to_the_configured_host() -> None:
 )
 async def test_the_error_for_an_unmet_challenge_says_what_to_do(credentials: Credentials | None, words: str) -> None:
     with pytest.raises(DialFailed, match=words) as failed:
-        await Line(one=407).call(Callee(URI, 5, credentials=credentials))
+        await ScriptedDialler(one=407).call(Callee(URI, 5, credentials=credentials))
     assert failed.value.sip_status == 407
 
 

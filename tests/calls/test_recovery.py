@@ -25,7 +25,7 @@ def _record(world: World, **changes: object) -> CallRecord:
     return world.call.record.model_copy(update={"started_at": datetime.now(UTC), **changes})
 
 
-def _asked_for() -> HandoffRecord:
+def _requested_handoff() -> HandoffRecord:
     fields: dict[str, Any] = {
         "state": HandoffState.INITIATED,
         "shared_id": "ticket-7",
@@ -95,7 +95,7 @@ async def test_a_contact_whose_signal_had_begun_is_not_signalled_again(
     signal: SignalResult, state: HandoffState
 ) -> None:
     world = World()
-    begun = _record(world, handoff=_asked_for(), state=CallState.HANDING_OFF)
+    begun = _record(world, handoff=_requested_handoff(), state=CallState.HANDING_OFF)
     record = await _recovered(world, Unfinished(begun, {}, signal))
     assert world.centre.signals == []
     assert record.handoff is not None
@@ -105,7 +105,7 @@ async def test_a_contact_whose_signal_had_begun_is_not_signalled_again(
 async def test_the_agents_data_is_kept_for_the_human_agent() -> None:
     world = World(handoff={"signal": {"p1": "{destination}", "p4": "{data.ticket}", "p5": "{headers.X-Line}"}})
     talking = _record(world)
-    await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    await world.store.put(talking.model_copy(update={"handoff": _requested_handoff(), "state": CallState.HANDING_OFF}))
     record = await _recovered(world, Unfinished(talking, {"X-Line": "gold"}))
     assert world.centre.signals == [(CONTACT, {"p1": "care", "p4": "7", "p5": "gold"})]
     assert record.handoff is not None
@@ -115,7 +115,7 @@ async def test_the_agents_data_is_kept_for_the_human_agent() -> None:
 
 async def test_a_contact_that_is_too_old_is_not_signalled() -> None:
     world = World(max_call_seconds="60")
-    old = _record(world, started_at=datetime.now(UTC) - timedelta(seconds=61), handoff=_asked_for())
+    old = _record(world, started_at=datetime.now(UTC) - timedelta(seconds=61), handoff=_requested_handoff())
     record = await _recovered(world, Unfinished(old, {}))
     assert world.centre.signals == []
     assert record.handoff is not None
@@ -217,7 +217,7 @@ async def test_with_a_failing_store_the_contact_is_signalled_and_the_journal_kee
 async def test_a_record_erased_during_the_recovery_does_not_come_back() -> None:
     world = World()
     talking = _record(world)
-    await world.store.put(talking.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    await world.store.put(talking.model_copy(update={"handoff": _requested_handoff(), "state": CallState.HANDING_OFF}))
     world.call_journal.open[talking.call_id] = None
     world.journal.when("centre.signal", world.store.written.clear)
     await recover([Unfinished(talking, {})], world.call.context)
@@ -290,7 +290,7 @@ async def test_a_contact_whose_bye_may_not_have_been_sent_is_not_signalled_and_i
 async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_failed() -> None:
     world = World()
     began = _record(world)
-    await world.store.put(began.model_copy(update={"handoff": _asked_for(), "state": CallState.HANDING_OFF}))
+    await world.store.put(began.model_copy(update={"handoff": _requested_handoff(), "state": CallState.HANDING_OFF}))
     over = began.model_copy(update={"ended_by": "caller", "ended_at": datetime.now(UTC)})
     await recover([Unfinished(over, {})], world.call.context)
     assert world.centre.signals == []
@@ -309,7 +309,7 @@ async def test_cxones_bye_after_an_accepted_signal_confirms_the_handoff(
     confirmed: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     world = World()
-    handoff = _asked_for().model_copy(update={"method": method, "parameters": {"p1": "care"}})
+    handoff = _requested_handoff().model_copy(update={"method": method, "parameters": {"p1": "care"}})
     ended_at = datetime.now(UTC) if ended_by else None
     call = _record(world, handoff=handoff, ended_by=ended_by, ended_at=ended_at)
     in_store = handoff.model_copy(update={"parameters": {}})

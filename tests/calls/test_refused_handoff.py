@@ -16,7 +16,7 @@ WHY = "unknown destination; use one of care"
 
 async def refused() -> World:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.call.note_refused_handoff("refer_refused", WHY)
     return world
 
@@ -28,7 +28,7 @@ async def test_a_caller_whose_handoff_was_refused_goes_to_the_default_destinatio
         world.conversation.ends()
     else:
         world.call.request_hangup()
-    record = await world.over()
+    record = await world.finish()
     assert (world.handoff.destination, world.handoff.reason, world.handoff.requested_by) == (
         "care",
         "invalid_handoff",
@@ -42,21 +42,21 @@ async def test_an_agent_that_goes_on_after_a_refusal_may_end_the_conversation(mo
     monkeypatch.setattr(call_module, "REFUSED_SECONDS", 0.0)
     world = await refused()
     world.conversation.ends()
-    record = await world.over()
+    record = await world.finish()
     assert (record.result, record.reason, record.handoff) == (Result.SUCCESS, "agent_ended", None)
 
 
 async def test_a_valid_second_request_is_carried_out() -> None:
     world = await refused()
     world.conversation.hands_off(destination="sales")
-    await world.over()
+    await world.finish()
     assert (world.handoff.destination, world.handoff.reason) == ("sales", "sales")
 
 
 async def test_a_caller_who_hangs_up_after_a_refusal_is_not_handed_off() -> None:
     world = await refused()
     world.leg.far_end_hangs_up()
-    record = await world.over()
+    record = await world.finish()
     assert (record.ended_by, record.handoff) == ("caller", None)
     assert world.centre.signals == []
 
@@ -66,14 +66,14 @@ async def test_a_refusal_is_an_event_with_a_reason() -> None:
     fault = world.observer.one(AgentFault)
     assert (fault.fault, fault.reason) == ("refer_refused", WHY)
     world.conversation.ends()
-    await world.over()
+    await world.finish()
 
 
 async def test_a_conflict_does_not_count_as_a_refusal() -> None:
     world = World()
-    await world.talking()
-    world.ask(destination="quiet")
+    await world.start_conversation()
+    world.request_handoff(destination="quiet")
     with pytest.raises(HandoffConflict):
-        world.ask(destination="care")
-    await world.over()
+        world.request_handoff(destination="care")
+    await world.finish()
     assert world.handoff.destination == "quiet"

@@ -31,7 +31,7 @@ def _invite_answer(world: World) -> tuple[int, str]:
 
 async def test_the_caller_is_answered_once_the_agent_is_connected() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     assert world.journal.only("agent.connect", "caller.answer", "agent.run") == [
         "agent.connect",
         "caller.answer",
@@ -43,26 +43,26 @@ async def test_the_caller_is_answered_once_the_agent_is_connected() -> None:
     assert _invite_answer(world) == (200, "answered")
     assert world.observer.one(CallAnswered).setup_seconds == 0.25
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_the_agent_gets_the_identity_of_the_call() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     ((identity, leg),) = world.agent.connected
     assert leg is world.leg
     assert (identity.call_id, identity.contact_id, identity.caller) == (world.record.call_id, CONTACT, "+15550100")
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_a_call_is_found_while_it_is_in_progress() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     assert world.registry.find("acme", "billing", world.record.call_id) is world.call
     assert world.registry.find_shared("acme", "billing", CONTACT) is world.call
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
     assert world.registry.find("acme", "billing", world.record.call_id) is None
     assert world.registry.find_shared("acme", "billing", CONTACT) is None
 
@@ -71,7 +71,7 @@ async def test_without_an_agent_the_caller_gets_480() -> None:
     world = World(on_agent_failure="reject")
     world.agent.failing = AgentUnavailable("the agent did not answer")
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert world.leg.hang_ups == [480]
     assert _invite_answer(world) == (480, "agent_unavailable")
     assert (record.result, record.reason) == (Result.UPSTREAM_ERROR, "agent_unavailable")
@@ -85,7 +85,7 @@ async def test_without_an_agent_the_caller_is_handed_off_if_configured() -> None
     world = World(on_agent_failure="handoff")
     world.agent.failing = AgentUnavailable("the agent did not answer")
     world.begin()
-    await world.over()
+    await world.finish()
     assert _invite_answer(world) == (200, "answered")
     assert (world.handoff.destination, world.handoff.reason) == ("care", "agent_unavailable")
     assert world.handoff.requested_by == "bridge"
@@ -96,7 +96,7 @@ async def test_a_caller_who_gives_up_before_the_answer_gets_487() -> None:
     world = World()
     world.journal.when("agent.connect", world.leg.far_end_hangs_up)
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert _invite_answer(world) == (487, "cancelled")
     assert (record.result, record.reason) == (Result.CLIENT_ERROR, "cancelled")
     assert record.ended_by == "caller"
@@ -110,14 +110,14 @@ async def test_a_caller_who_gives_up_does_not_wait_for_the_agent() -> None:
     world.begin()
     await world.journal.until("agent.connect")
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_an_agent_connected_too_late_is_released() -> None:
     world = World()
     world.journal.when("caller.answer", world.leg.far_end_hangs_up)
     world.begin()
-    await world.over()
+    await world.finish()
     assert world.journal.steps.count("agent.close") == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_fault_before_the_answer_never_answers_the_invite_with_success(s
     else:
         world.leg.answering = RuntimeError("a fault below")
     world.begin()
-    await world.over()
+    await world.finish()
     (status,) = world.leg.hang_ups
     assert 400 <= status <= 699
     assert _invite_answer(world)[0] == status
@@ -141,7 +141,7 @@ async def test_an_answer_that_cannot_be_sent_does_not_count_as_cancelled() -> No
     world = World()
     world.leg.answering = LegEnded("the request could not be sent")
     world.begin()
-    record = await world.over()
+    record = await world.finish()
     assert all(status >= 400 for status in world.leg.hang_ups)
     assert record.reason != "cancelled"
 
@@ -151,9 +151,9 @@ async def test_an_answer_that_cannot_be_sent_does_not_count_as_cancelled() -> No
 
 async def test_the_callers_bye_ends_the_agent() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.leg.far_end_hangs_up()
-    record = await world.over()
+    record = await world.finish()
     assert world.journal.only("agent.stopped", "agent.close") == ["agent.stopped", "agent.close"]
     assert (record.result, record.reason, record.ended_by) == (Result.SUCCESS, "caller_hung_up", "caller")
     assert not world.centre.signals
@@ -162,9 +162,9 @@ async def test_the_callers_bye_ends_the_agent() -> None:
 
 async def test_a_good_end_sends_the_end_signal_then_bye() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    record = await world.over()
+    record = await world.finish()
     assert world.journal.only("agent.finish", "centre.", "caller.hang_up") == [
         "agent.finish_speaking",
         "centre.signal",
@@ -177,28 +177,28 @@ async def test_a_good_end_sends_the_end_signal_then_bye() -> None:
 
 async def test_a_call_without_a_handoff_has_no_stages() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     assert not world.observer.of(HandoffStarted)
     assert not world.observer.of(HandoffStage)
 
 
 async def test_a_project_without_end_signal_sends_none() -> None:
     world = World(handoff={"end_signal": {}})
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     assert not world.centre.signals
     assert world.leg.hang_ups == [200]
 
 
 async def test_a_good_end_posts_its_transcript_as_contained() -> None:
     world = World(handoff={"post_transcript": True})
-    await world.talking()
+    await world.start_conversation()
     world.call.add_turns([Turn(role="caller", text="good bye")])
     world.conversation.ends()
-    await world.over()
+    await world.finish()
     ((record, escalated),) = world.centre.transcripts
     assert not escalated
     assert [turn.text for turn in record.transcript] == ["good bye"]
@@ -207,9 +207,9 @@ async def test_a_good_end_posts_its_transcript_as_contained() -> None:
 
 async def test_the_api_may_hang_up() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.call.request_hangup()
-    record = await world.over()
+    record = await world.finish()
     assert (record.result, record.reason, record.ended_by) == (Result.SUCCESS, "hung_up_by_api", "api")
     assert world.centre.signals == [(CONTACT, {"p1": "End", "p2": "hung_up_by_api"})]
 
@@ -225,9 +225,9 @@ async def test_the_api_may_hang_up() -> None:
 async def test_a_caller_who_hangs_up_during_the_end_interrupts_it(step: str, by: str, reason: str) -> None:
     world = World()
     world.journal.when(step, world.leg.far_end_hangs_up)
-    await world.talking()
+    await world.start_conversation()
     world.conversation.ends()
-    record = await world.over()
+    record = await world.finish()
     assert not world.leg.hang_ups
     assert (record.ended_by, record.reason) == (by, reason)
 
@@ -235,8 +235,8 @@ async def test_a_caller_who_hangs_up_during_the_end_interrupts_it(step: str, by:
 async def test_a_call_over_max_call_seconds_is_handed_off() -> None:
     world = World()
     world.call.project_config = world.call.project_config.model_copy(update={"max_call_seconds": 0.01})
-    await world.talking()
-    await world.over()
+    await world.start_conversation()
+    await world.finish()
     assert (world.handoff.destination, world.handoff.reason) == ("care", "max_call_seconds")
     assert world.handoff.requested_by == "bridge"
 
@@ -246,9 +246,9 @@ async def test_a_call_over_max_call_seconds_is_handed_off() -> None:
 )
 async def test_the_caller_is_handed_off_if_the_agent_is_lost(error: Exception) -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.fails(error)
-    await world.over()
+    await world.finish()
     assert (world.handoff.destination, world.handoff.reason) == ("care", "agent_lost")
     assert world.handoff.requested_by == "bridge"
     assert len(world.centre.signals) == 1
@@ -256,30 +256,30 @@ async def test_the_caller_is_handed_off_if_the_agent_is_lost(error: Exception) -
 
 async def test_a_prompts_handoff_to_an_unknown_destination_goes_to_the_default() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="nowhere")
-    await world.over()
+    await world.finish()
     assert (world.handoff.destination, world.handoff.reason) == ("care", "invalid_handoff")
 
 
-async def _falls_silent(**settings: object) -> World:
+async def _caller_media_stops(**settings: object) -> World:
     """Run a call whose caller sends some RTP, and then none."""
     world = World()
     changes = {"media_timeout_seconds": 0.1, **settings}
     world.call.project_config = world.call.project_config.model_copy(update=changes)
     world.leg.packets = 7
-    await world.talking()
-    await world.over()
+    await world.start_conversation()
+    await world.finish()
     return world
 
 
 async def test_a_caller_whose_audio_stops_is_handed_off() -> None:
-    world = await _falls_silent()
+    world = await _caller_media_stops()
     assert (world.handoff.reason, world.handoff.requested_by) == ("media_timeout", "bridge")
 
 
 async def test_a_caller_whose_audio_stops_is_hung_up_on_if_configured() -> None:
-    world = await _falls_silent(on_media_timeout="hangup")
+    world = await _caller_media_stops(on_media_timeout="hangup")
     record = world.record
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.UPSTREAM_ERROR, "media_timeout")
     assert record.handoff is None
@@ -289,7 +289,7 @@ async def test_a_caller_whose_audio_stops_is_hung_up_on_if_configured() -> None:
 async def test_a_cancelled_call_ends_its_leg_and_closes_its_record() -> None:
     """A second SIGTERM cancels the calls."""
     world = World()
-    await world.talking()
+    await world.start_conversation()
     assert world.task is not None
     world.task.cancel()
     await asyncio.wait([world.task])
@@ -307,85 +307,85 @@ async def test_a_handoff_before_the_answer_is_refused() -> None:
     world.begin()
     await world.journal.until("agent.connect")
     with pytest.raises(HandoffConflict, match="not answered yet"):
-        world.ask()
+        world.request_handoff()
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_the_first_of_two_handoffs_wins() -> None:
     world = World()
-    await world.talking()
-    first = world.ask(destination="care", reason="first")
+    await world.start_conversation()
+    first = world.request_handoff(destination="care", reason="first")
     with pytest.raises(HandoffConflict, match="already handed off"):
-        world.ask(destination="sales", reason="second")
+        world.request_handoff(destination="sales", reason="second")
     with pytest.raises(HandoffConflict):
         world.call.request_hangup()
     assert world.record is first
-    await world.over()
+    await world.finish()
     assert world.handoff.reason == "first"
 
 
 async def test_an_agent_that_hands_off_after_the_api_did_is_too_late() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(reason="agent")
-    world.ask(reason="api")
-    await world.over()
+    world.request_handoff(reason="api")
+    await world.finish()
     assert (world.handoff.reason, world.handoff.requested_by) == ("api", "api")
 
 
 async def test_a_call_that_is_being_ended_is_not_handed_off() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.call.request_hangup()
     with pytest.raises(HandoffConflict, match="being ended"):
-        world.ask()
+        world.request_handoff()
     with pytest.raises(HandoffConflict):
         world.call.request_hangup()
-    await world.over()
+    await world.finish()
 
 
 async def test_an_ended_call_refuses_every_request() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.leg.far_end_hangs_up()
     with pytest.raises(HandoffConflict, match="has ended"):
-        world.ask()
+        world.request_handoff()
     with pytest.raises(HandoffConflict, match="has ended"):
         world.call.request_hangup()
-    await world.over()
+    await world.finish()
 
 
 async def test_a_bad_request_is_refused_and_the_call_goes_on() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     before = world.record
     with pytest.raises(HandoffInvalid, match="unknown destination"):
-        world.ask(destination="nowhere", shared_id="else", transcript=[{"role": "agent", "text": "hello"}])
+        world.request_handoff(destination="nowhere", shared_id="else", transcript=[{"role": "agent", "text": "hello"}])
     assert world.record is before
     assert world.registry.find_shared("acme", "billing", CONTACT) is world.call
-    world.ask(destination="care")
-    await world.over()
+    world.request_handoff(destination="care")
+    await world.finish()
 
 
 async def test_a_transcript_with_too_many_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.transcript.MAX_CHARACTERS", 10)
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.call.add_turns([Turn(role="agent", text="12345"), Turn(role="caller", text="6789")])
     with pytest.raises(HandoffInvalid, match="transcript would be over 10 characters"):
         world.call.add_turns([Turn(role="agent", text="ab")])
     world.call.add_turns([Turn(role="agent", text="a")])
     world.conversation.hands_off()
-    assert len((await world.over()).transcript) == 3
+    assert len((await world.finish()).transcript) == 3
 
 
 async def test_turns_are_stamped_and_kept_in_their_order() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.call.add_turns([Turn(role="agent", text="hello"), Turn(role="caller", text="hi")])
-    world.ask(transcript=[{"role": "agent", "text": "one moment", "at": "2026-03-01T12:00:00Z"}])
-    record = await world.over()
+    world.request_handoff(transcript=[{"role": "agent", "text": "one moment", "at": "2026-03-01T12:00:00Z"}])
+    record = await world.finish()
     assert [turn.text for turn in record.transcript] == ["hello", "hi", "one moment"]
     assert all(turn.at for turn in record.transcript)
     assert record.transcript[2].at is not None
@@ -395,16 +395,16 @@ async def test_turns_are_stamped_and_kept_in_their_order() -> None:
 async def test_a_transcript_with_too_many_turns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.transcript.MAX_TURNS", 2)
     world = World()
-    await world.talking()
+    await world.start_conversation()
     turns = [Turn(role="agent", text="again")] * 2
     world.call.add_turns(turns)
     with pytest.raises(HandoffInvalid, match="transcript"):
         world.call.add_turns(turns[:1])
     with pytest.raises(HandoffInvalid, match="transcript"):
-        world.ask(transcript=[{"role": "agent", "text": "again"}])
+        world.request_handoff(transcript=[{"role": "agent", "text": "again"}])
     assert world.record.handoff is None
     world.leg.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_a_call_that_rings_while_the_bridge_drains_is_handed_off_once_answered() -> None:
@@ -414,5 +414,5 @@ async def test_a_call_that_rings_while_the_bridge_drains_is_handed_off_once_answ
     await world.journal.until("agent.connect")
     world.call.drain()
     reached.set()
-    await world.over()
+    await world.finish()
     assert (world.handoff.reason, world.handoff.requested_by) == ("draining", "bridge")

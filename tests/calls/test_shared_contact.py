@@ -13,8 +13,8 @@ async def two_calls() -> tuple[World, World]:
     """Two worlds that share a registry."""
     first = World()
     second = World(registry=first.registry)
-    await first.talking()
-    await second.talking()
+    await first.start_conversation()
+    await second.start_conversation()
     return first, second
 
 
@@ -24,15 +24,15 @@ async def test_the_second_call_of_a_contact_is_an_event() -> None:
     assert second.observer.one(ContactShared).record.call_id == second.record.call_id
     for world in (first, second):
         world.leg.far_end_hangs_up()
-        await world.over()
+        await world.finish()
 
 
 async def test_while_both_are_in_progress_the_contact_is_signalled_once() -> None:
     first, second = await two_calls()
-    first.ask(destination="care")
-    await first.over()
-    second.ask(destination="care")
-    record = await second.over()
+    first.request_handoff(destination="care")
+    await first.finish()
+    second.request_handoff(destination="care")
+    record = await second.finish()
     assert (len(first.centre.signals), second.centre.signals) == (1, [])
     assert second.observer.one(SignalWithheld).purpose == "handoff"
     assert record.handoff is not None
@@ -42,10 +42,10 @@ async def test_while_both_are_in_progress_the_contact_is_signalled_once() -> Non
 
 async def test_the_end_of_a_conversation_is_withheld_too() -> None:
     first, second = await two_calls()
-    second.ask(destination="care")
-    await second.over()
+    second.request_handoff(destination="care")
+    await second.finish()
     first.conversation.ends()
-    record = await first.over()
+    record = await first.finish()
     assert (first.centre.signals, record.reason) == ([], "agent_ended")
     assert first.observer.one(SignalWithheld).purpose == "end"
 
@@ -62,18 +62,18 @@ async def test_a_call_that_begins_after_the_first_is_over_is_a_new_one() -> None
 async def test_an_undelivered_signal_withholds_none() -> None:
     first, second = await two_calls()
     first.centre.answer = SignalResult.UNDELIVERED
-    first.ask(destination="care")
-    await first.over()
-    second.ask(destination="care")
-    await second.over()
+    first.request_handoff(destination="care")
+    await first.finish()
+    second.request_handoff(destination="care")
+    await second.finish()
     assert second.handoff.signal == "accepted"
 
 
 async def test_after_a_crash_the_other_call_is_not_signalled() -> None:
     first, second = await two_calls()
-    first.ask(destination="care")
-    await first.over()
+    first.request_handoff(destination="care")
+    await first.finish()
     # One journal in truth; here the first call's has what it noted of the second.
     assert (second.record.call_id, SignalResult.DUPLICATE) in first.call_journal.signals
     second.leg.far_end_hangs_up()
-    await second.over()
+    await second.finish()

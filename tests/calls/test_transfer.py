@@ -46,12 +46,12 @@ async def test_cxones_bye_after_the_signal_confirms_a_release() -> None:
 
 async def test_without_cxones_bye_ours_ends_the_call_after_release_grace_seconds() -> None:
     world = World(handoff={"release_grace_seconds": 0.05})
-    await world.talking()
+    await world.start_conversation()
     began = asyncio.get_running_loop().time()
     world.conversation.hands_off()
     await world.journal.until("caller.hang_up")
     assert asyncio.get_running_loop().time() - began >= 0.049
-    record = await world.over()
+    record = await world.finish()
     assert _end(world) == (HandoffState.COMPLETED, False, UNCONFIRMED)
     assert (record.ended_by, record.result) == ("bridge", Result.INDETERMINATE)
 
@@ -197,7 +197,7 @@ async def test_a_caller_who_hangs_up_before_the_refer_fails_the_handoff(signal: 
 async def test_a_destination_that_answers_is_joined_until_it_ends() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="desk", sip_headers={"X-Ticket": "7"})
     await world.journal.until("caller.join")
     await world.observer.until(HandoffFinished)
@@ -209,7 +209,7 @@ async def test_a_destination_that_answers_is_joined_until_it_ends() -> None:
     assert not world.task.done()
     assert not world.leg.ended.done()
     world.desk.far_end_hangs_up()
-    record = await world.over()
+    record = await world.finish()
     assert world.leg.hang_ups == [200]
     assert record.result is Result.SUCCESS
     assert _transfers(world) == [("invite", Result.SUCCESS, 200)]
@@ -229,7 +229,7 @@ async def test_a_caller_who_hangs_up_ends_the_desk_too() -> None:
 async def test_a_joined_handoff_is_stored_as_completed_while_the_two_talk() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="desk")
     await world.observer.until(HandoffFinished)
     async with asyncio.timeout(1):
@@ -237,21 +237,21 @@ async def test_a_joined_handoff_is_stored_as_completed_while_the_two_talk() -> N
             await world.journal.until("store.put handoff_completed")
         finally:
             world.desk.far_end_hangs_up()
-    await world.over()
+    await world.finish()
 
 
 async def test_the_transfer_stage_ends_when_the_two_are_joined() -> None:
     """The conversation with the human agent does not count as part of the handoff."""
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="desk")
     await world.observer.until(HandoffFinished)
     for _ in range(10):
         await asyncio.sleep(0)
     stages = [event.stage for event in world.observer.of(HandoffStage)]
     world.desk.far_end_hangs_up()
-    await world.over()
+    await world.finish()
     assert stages[-1] == "transfer"
     assert [event.stage for event in world.observer.of(HandoffStage)] == stages
 
@@ -260,11 +260,11 @@ def _drains(world: World) -> None:
     world.call.drain()
 
 
-def _caller_falls_silent(world: World) -> None:
+def _caller_media_stops(world: World) -> None:
     world.leg.packets = 7
 
 
-def _desk_falls_silent(world: World) -> None:
+def _desk_media_stops(world: World) -> None:
     world.desk.packets = 7
 
 
@@ -276,8 +276,8 @@ def _nothing_happens(_world: World) -> None:
     ("limits", "happens"),
     [
         ({}, _drains),
-        ({"media_timeout_seconds": 0.1}, _caller_falls_silent),
-        ({"media_timeout_seconds": 0.1}, _desk_falls_silent),
+        ({"media_timeout_seconds": 0.1}, _caller_media_stops),
+        ({"media_timeout_seconds": 0.1}, _desk_media_stops),
         ({"max_call_seconds": 0.05}, _nothing_happens),
     ],
 )
@@ -287,11 +287,11 @@ async def test_both_legs_of_a_joined_call_end_together(
     world = World()
     world.call.project_config = world.call.project_config.model_copy(update=limits)
     world.journal.when("dial", world.desk.far_end_answers)
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="desk")
     await world.observer.until(HandoffFinished)
     happens(world)
-    record = await world.over()
+    record = await world.finish()
     assert (world.leg.hang_ups, world.desk.hang_ups) == ([200], [200])
     assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
     assert (record.ended_by, record.result, record.reason) == ("bridge", Result.SUCCESS, "handed_off")
@@ -299,11 +299,11 @@ async def test_both_legs_of_a_joined_call_end_together(
 
 async def test_a_ringing_desk_is_given_up_while_the_bridge_drains() -> None:
     world = World()
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="desk")
     await world.journal.until("dial")
     world.call.drain()
-    await world.over()
+    await world.finish()
     assert world.desk.hang_ups == [200]
     assert world.handoff.transfer == "invite_no_answer, released"
 
@@ -311,7 +311,7 @@ async def test_a_ringing_desk_is_given_up_while_the_bridge_drains() -> None:
 @pytest.mark.parametrize("status", [486, 404, 603, 503])
 async def test_a_destination_that_rejects_the_call_falls_back_to_release(status: int) -> None:
     world = World()
-    world.journal.when("dial", lambda: world.desk.far_end_refuses(status))
+    world.journal.when("dial", lambda: world.desk.far_end_rejects(status))
     await world.hand_off(destination="team")
     assert _transfers(world)[0] == ("invite", Result.UPSTREAM_ERROR, status)
     assert _transfers(world)[1][0] == "release"
@@ -339,14 +339,14 @@ async def test_a_destination_that_never_responds_does_not_delay_the_caller() -> 
     """A CANCEL may take half a minute (RFC 3261, 9.1 and 17.1.1)."""
     world = World()
     let_go = world.journal.hold("desk.hang_up")
-    await world.talking()
+    await world.start_conversation()
     world.conversation.hands_off(destination="team")
     try:
         async with asyncio.timeout(1):
             await world.journal.until("caller.hang_up")
     finally:
         let_go.set()
-        await world.over()
+        await world.finish()
 
 
 async def test_a_caller_who_hangs_up_while_the_desk_rings_ends_its_ringing() -> None:

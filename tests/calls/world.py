@@ -176,22 +176,22 @@ class World:
         """Start the call."""
         self.task = asyncio.create_task(run_call(self.call))
 
-    async def talking(self) -> None:
+    async def start_conversation(self) -> None:
         """Start the call, and return when the conversation has begun."""
         self.begin()
         await self.journal.until("agent.run")
 
-    def ask(self, **request: object) -> CallRecord:
+    def request_handoff(self, **request: object) -> CallRecord:
         """Hand off through the API."""
         return self.call.request_handoff(HandoffRequest.model_validate(request), requested_by="api")
 
     async def hand_off(self, **request: object) -> CallRecord:
         """Run a call in which the agent hands off."""
-        await self.talking()
+        await self.start_conversation()
         self.conversation.hands_off(**request)
-        return await self.over()
+        return await self.finish()
 
-    async def over(self) -> CallRecord:
+    async def finish(self) -> CallRecord:
         """Wait for the end, check the invariants of every call, and return its record."""
         assert self.task is not None
         await asyncio.wait([self.task], timeout=5)

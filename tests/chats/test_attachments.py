@@ -67,7 +67,7 @@ async def test_a_slow_body_ends_at_the_time_limit(fetcher: AttachmentFetcher, mo
         async def drip() -> None:
             await server.requested.wait()
             while True:
-                server.say(b"x")
+                server.send_unsolicited(b"x")
                 await asyncio.sleep(0.05)
 
         dripping = asyncio.create_task(drip())

@@ -13,7 +13,7 @@ from sipbridge.config.file_access import read_problem
 TOO_LONG = "a" * 256
 
 
-def _refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+def _deny_access(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the system deny access to all files, as in a folder of another user."""
 
     def stat(_self: Path, **_: object) -> os.stat_result:
@@ -43,7 +43,7 @@ def test_a_file_that_cannot_be_read_has_the_reason_of_the_system(tmp_path: Path,
 
 
 def test_a_file_in_a_folder_of_another_user_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _refuse(monkeypatch)
+    _deny_access(monkeypatch)
     assert "Permission denied" in str(read_problem(tmp_path / "file"))
     file = tmp_path / "calls.db"
     right = "name another, or give it to the bridge's user"

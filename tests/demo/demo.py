@@ -78,19 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
         project = bridge.project("demo", "billing", KEY)
-        _say(f"{style.bold}A caller, an agent, a handoff{style.plain}\n")
-        _say(f"{style.dim}{bridge.ready_line}\n{agent_ready}\nsimulated CXone: {cxone.url}{style.plain}\n")
+        _print(f"{style.bold}A caller, an agent, a handoff{style.plain}\n")
+        _print(f"{style.dim}{bridge.ready_line}\n{agent_ready}\nsimulated CXone: {cxone.url}{style.plain}\n")
         with RtpLoop() as rtp, rtp.port() as port:
             steps, trouble = _call(folder, bridge, cxone, project, agent, port)
         _print_steps(steps, style)
         complete = _check(steps, trouble, style)
         _print_state(project, style)
         if options.keep:
-            _say("\nBridge, agent and simulator run until Ctrl-C: the command above works in another terminal.")
+            _print("\nBridge, agent and simulator run until Ctrl-C: the command above works in another terminal.")
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
     if not options.keep:
         hint = "Bridge, agent and simulator have stopped. To keep them running, for the command above:"
-        _say(f"\n{style.dim}{hint}\n  .venv/bin/python -m tests.demo.demo --keep{style.plain}")
+        _print(f"\n{style.dim}{hint}\n  .venv/bin/python -m tests.demo.demo --keep{style.plain}")
     return 0 if complete else 1
 
 
@@ -138,9 +138,9 @@ def _print_steps(steps: Sequence[Step], style: Style) -> None:
     """Print the timeline, in seconds from the INVITE."""
     for step in steps:
         seconds = (_millisecond(step) - _millisecond(steps[0])).total_seconds()
-        _say(f"  {seconds:7.3f}  {style.bold}{step.who:8}{style.plain}{step.text}")
+        _print(f"  {seconds:7.3f}  {style.bold}{step.who:8}{style.plain}{step.text}")
         for name, value in step.details:
-            _say(f"{'':21}{style.dim}{name}{style.plain}  {value}")
+            _print(f"{'':21}{style.dim}{name}{style.plain}  {value}")
 
 
 def _check(steps: Sequence[Step], trouble: str, style: Style) -> bool:
@@ -148,21 +148,21 @@ def _check(steps: Sequence[Step], trouble: str, style: Style) -> bool:
     seen = {step.name for step in steps}
     missing = [name for name in EXPECTED if name not in seen]
     if trouble:
-        _say(f"\n{style.bold}The demo failed:{style.plain}\n{trouble}")
+        _print(f"\n{style.bold}The demo failed:{style.plain}\n{trouble}")
     if missing:
-        _say(f"\n{style.bold}Missing steps:{style.plain} {', '.join(missing)}")
+        _print(f"\n{style.bold}Missing steps:{style.plain} {', '.join(missing)}")
     return not missing and not trouble
 
 
 def _print_state(project: Project, style: Style) -> None:
     """Print the screen-pop data, and how to fetch it."""
     url = f"{project.url}/handoff_state?shared_id={CONTACT}"
-    _say(f"\n{style.bold}Data for the human agent's screen-pop{style.plain}\n")
-    _say(f"  curl -s -H 'x-api-key: {KEY}' '{url}'\n")
-    _say(json.dumps(project.handoff_state(CONTACT).json(), indent=2, ensure_ascii=False))
+    _print(f"\n{style.bold}Data for the human agent's screen-pop{style.plain}\n")
+    _print(f"  curl -s -H 'x-api-key: {KEY}' '{url}'\n")
+    _print(json.dumps(project.handoff_state(CONTACT).json(), indent=2, ensure_ascii=False))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

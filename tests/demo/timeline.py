@@ -29,26 +29,26 @@ class Step:
 def of_sip(messages: Iterable[Message]) -> Iterator[Step]:
     """The SIP messages on the trunk; only those responses that say something new."""
     for message in messages:
-        told = _told(message)
-        if told:
+        described = _describe(message)
+        if described:
             way = "→" if message.sent else "←"
-            yield Step(message.at.astimezone(), told[0], TRUNK, f"{way} {told[1]}")
+            yield Step(message.at.astimezone(), described[0], TRUNK, f"{way} {described[1]}")
 
 
-def _told(message: Message) -> tuple[str, str] | None:
+def _describe(message: Message) -> tuple[str, str] | None:
     if message.status:
         answer = message.start_line.removeprefix("SIP/2.0 ")
         if (message.method, message.status) == ("INVITE", 200):
             answer += f", call {message.header('X-Sipbridge-Call-Id')}"
         return (str(message.status), answer) if message.method in ("INVITE", "REFER") else None
-    told = {
+    described = {
         "INVITE": f"INVITE {_user(message.start_line.split()[1])}, from {_user(message.header('From'))}",
         "ACK": "ACK: audio flows in both directions",
         "REFER": f"REFER to {message.header('Refer-To').strip('<>')}, X-Queue {message.header('X-Queue')}",
         "NOTIFY": f"NOTIFY {message.body.strip().removeprefix('SIP/2.0 ')}",
         "BYE": "BYE",
     }.get(message.method)
-    return (message.method, told) if told else None
+    return (message.method, described) if described else None
 
 
 def _user(uri: str) -> str:

@@ -43,11 +43,11 @@ class FakeAudioStream:
 
     # ------------------------------------------------------------ actions of the caller's side
 
-    def turn(self, heard: bytes = b"\xff" * 160, play: int = 160) -> None:
+    def turn(self, received: bytes = b"\xff" * 160, play: int = 160) -> None:
         """Advance the media clock by one tick: play so many bytes, and pass on the caller's audio."""
         self.played = min(len(self.audio), self.played + play)
         self._note_quiet()
-        self.listener(heard, self.played)
+        self.listener(received, self.played)
 
     def _note_quiet(self) -> None:
         if self.played == len(self.audio):

@@ -31,7 +31,7 @@ class FakeLeg:
         self.answered: asyncio.Future[None] = loop.create_future()
         self.early: asyncio.Future[None] = loop.create_future()
         self.responded: asyncio.Future[None] = loop.create_future()
-        self.answered.add_done_callback(_look_at)
+        self.answered.add_done_callback(_mark_as_retrieved)
         self.referring: ReferOutcome | Exception = ReferOutcome(ReferResult.ACCEPTED, 200)
         self.answering: Exception | None = None
         self.playing: Exception | None = None
@@ -147,7 +147,7 @@ class FakeLeg:
         if not self.answered.done():
             self.answered.set_result(None)
 
-    def far_end_refuses(self, sip_status: int) -> None:
+    def far_end_rejects(self, sip_status: int) -> None:
         """Receive a failure as the final response to our INVITE."""
         self._end(by_peer=True, sip_status=sip_status)
 
@@ -161,7 +161,7 @@ class FakeLeg:
         """End the leg as PJSIP does on its own: after an unusable message, or after none."""
         self._end(by_peer=False, sip_status=sip_status, failure=failure)
 
-    def far_end_presses(self, digit: str) -> None:
+    def far_end_sends_digit(self, digit: str) -> None:
         """Receive a DTMF digit."""
         if self._digit_listener is not None:
             self._digit_listener(digit)
@@ -208,7 +208,7 @@ def _answers_at_once(_: Callable[[], None]) -> bool:
     return False
 
 
-def _look_at(answered: asyncio.Future[None]) -> None:
+def _mark_as_retrieved(answered: asyncio.Future[None]) -> None:
     with suppress(asyncio.CancelledError):
         answered.exception()
 

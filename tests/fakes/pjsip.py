@@ -54,7 +54,7 @@ class FakePjsip:
 
     # ------------------------------------------------------------ what a test does
 
-    def happen(
+    def queue_event(
         self, kind: int, slot: int = -1, number: int = 0, status: int = 0, text: str = "", *, final: bool = True
     ) -> None:
         """Queue an event for the next poll."""

@@ -32,7 +32,7 @@ def join(chance: random.Random, start: bytes, lines: Lines, body: bytes) -> byte
     return head + b"\r\n\r\n" + body
 
 
-def _place(chance: random.Random, lines: Lines) -> int:
+def _pick_line(chance: random.Random, lines: Lines) -> int:
     """Choose a line to change; rarely one that identifies the call and the caller."""
     places = [place for place, line in enumerate(lines) if not _IDENTITY.match(line)]
     return chance.choice(places) if places and chance.random() < 0.8 else chance.randrange(len(lines))
@@ -42,7 +42,7 @@ def _on_a_line(change: Callable[[random.Random, bytes], bytes]) -> Callable[[ran
     def mutate(chance: random.Random, message: bytes) -> bytes:
         start, lines, body = split(message)
         if lines:
-            place = _place(chance, lines)
+            place = _pick_line(chance, lines)
             lines[place] = change(chance, lines[place])
         return join(chance, start, lines, body)
 
@@ -129,14 +129,14 @@ def _cut_line(chance: random.Random, line: bytes) -> bytes:
 
 @_on_lines
 def _repeated_header(chance: random.Random, lines: Lines) -> None:
-    line = lines[_place(chance, lines)]
+    line = lines[_pick_line(chance, lines)]
     for _ in range(chance.choice((1, 1, 2, 40))):
         lines.insert(chance.randrange(len(lines) + 1), line)
 
 
 @_on_lines
 def _missing_header(chance: random.Random, lines: Lines) -> None:
-    del lines[_place(chance, lines)]
+    del lines[_pick_line(chance, lines)]
 
 
 @_on_lines
@@ -146,7 +146,7 @@ def _shuffled_headers(chance: random.Random, lines: Lines) -> None:
 
 @_on_lines
 def _swapped_values(chance: random.Random, lines: Lines) -> None:
-    one, other = _place(chance, lines), _place(chance, lines)
+    one, other = _pick_line(chance, lines), _pick_line(chance, lines)
     values = [lines[place].partition(b":")[2] for place in (one, other)]
     lines[one], lines[other] = _with_value(lines[one], values[1]), _with_value(lines[other], values[0])
 

@@ -26,7 +26,7 @@ Address = tuple[str, int]
 
 _SEND_SECONDS = 5.0
 _MAX_DATAGRAM = 65_507
-_KEPT_DIALOGS = 8
+_MAX_DIALOGS = 8
 _TAG = re.compile(r";tag=[^;\s]*")
 _URI = re.compile(r"<([^>]*)>")
 
@@ -58,11 +58,11 @@ class HostilePeer:
         self._buffer = b""
         self._numbers = itertools.count(1)
         self._dialogs: deque[HostileDialog] = deque()
-        self._asked: deque[Received] = deque(maxlen=16)
+        self._received_requests: deque[Received] = deque(maxlen=16)
         self._calls = {False: requests_of_method(method="INVITE", in_dialog=False), True: ()}
-        self._inside = {called: requests_in_dialog(called=called) for called in (False, True)}
+        self._in_dialog = {called: requests_in_dialog(called=called) for called in (False, True)}
         self._answers = tuple(each for each in templates() if each.is_response)
-        self._outside = tuple(
+        self._out_of_dialog = tuple(
             each for each in templates() if not (each.is_response or each.is_in_dialog or each.method == "INVITE")
         )
 
@@ -75,8 +75,8 @@ class HostilePeer:
 
     def send_mutants(self, count: int) -> list[bytes]:
         """Send this many mutants, all over UDP or all over TCP; return what was sent."""
-        over_tcp = self._mutator.odds(0.5)
-        mutants = [self._mutator.mutant(self._good(over_tcp=over_tcp)) for _ in range(count)]
+        over_tcp = self._mutator.happens(0.5)
+        mutants = [self._mutator.mutant(self._next_message(over_tcp=over_tcp)) for _ in range(count)]
         if over_tcp:
             self._send_stream(mutants)
         else:
@@ -89,21 +89,21 @@ class HostilePeer:
         template = self._mutator.pick(
             [each for each in self._calls[False] if each.scenario in {"update", "hold_resume", "info"}]
         )
-        self._send(template.fill(self._fresh(over_tcp=over_tcp)), over_tcp=over_tcp)
+        self._send(template.fill(self._new_call_values(over_tcp=over_tcp)), over_tcp=over_tcp)
 
-    def _good(self, *, over_tcp: bool) -> bytes:
+    def _next_message(self, *, over_tcp: bool) -> bytes:
         """Return the next message to mutate."""
-        share = self._mutator.odds
+        share = self._mutator.happens
         dialogs = [each for each in self._dialogs if each.over_tcp == over_tcp]
         if dialogs and share(0.5):
             dialog = self._mutator.pick(dialogs)
-            return self._request(dialog, self._mutator.pick(self._inside[dialog.called]))
-        if self._asked and share(0.15):
+            return self._request(dialog, self._mutator.pick(self._in_dialog[dialog.called]))
+        if self._received_requests and share(0.15):
             return self._mutator.pick(self._answers).fill(
-                self._fresh(over_tcp=over_tcp), self._mutator.pick(self._asked).copied()
+                self._new_call_values(over_tcp=over_tcp), self._mutator.pick(self._received_requests).copied()
             )
-        return self._mutator.pick(self._outside if share(0.1) else self._calls[False]).fill(
-            self._fresh(over_tcp=over_tcp)
+        return self._mutator.pick(self._out_of_dialog if share(0.1) else self._calls[False]).fill(
+            self._new_call_values(over_tcp=over_tcp)
         )
 
     def _request(self, dialog: HostileDialog, template: Template) -> bytes:
@@ -112,7 +112,7 @@ class HostilePeer:
         message = re.sub(rb"^CSeq: \d+", b"CSeq: %d" % number, message, count=1, flags=re.MULTILINE)
         return replace_headers(message, dialog.parties)
 
-    def _fresh(self, *, over_tcp: bool) -> dict[str, str]:
+    def _new_call_values(self, *, over_tcp: bool) -> dict[str, str]:
         """Return the values for a message of a new call."""
         number = next(self._numbers)
         target = self._mutator.pick(self._targets)
@@ -154,11 +154,11 @@ class HostilePeer:
                     message = self._udp.recv(65_535)
                 except ConnectionError:
                     continue
-                self._take(Received.read(message, over_tcp=False))
+                self._handle(Received.read(message, over_tcp=False))
         for message in self._read_stream():
-            self._take(Received.read(message, over_tcp=True))
+            self._handle(Received.read(message, over_tcp=True))
 
-    def _take(self, message: Received) -> None:
+    def _handle(self, message: Received) -> None:
         if message.status:
             self.statuses[message.status] += 1
             if message.status // 100 == 2 and message.method == "INVITE":
@@ -167,9 +167,9 @@ class HostilePeer:
                 self._acknowledge_provisional(message)
             return
         self.requests[message.method] += 1
-        self._asked.append(message)
+        self._received_requests.append(message)
         if message.method == "INVITE" and not _TAG.search(message.headers.get("To", "")):
-            self._be_called(message)
+            self._respond_to_invite(message)
         elif message.method != "ACK":
             self._answer(message, "200 OK", "")
 
@@ -177,11 +177,13 @@ class HostilePeer:
         """Send PRACK (RFC 3262), good or not: none of our scenarios has one."""
         dialog = self._dialog_of(message)
         if dialog is not None:
-            template = next(each for each in self._inside[False] if each.method == "UPDATE" and "v=0" not in each.text)
+            template = next(
+                each for each in self._in_dialog[False] if each.method == "UPDATE" and "v=0" not in each.text
+            )
             prack = self._request(dialog, template).replace(b"UPDATE", b"PRACK")
             line = f"RAck: {message.headers['RSeq']} {message.headers.get('CSeq', '')}\r\nContent-Length".encode()
             prack = prack.replace(b"Content-Length", line, 1)
-            self._send(self._mutator.mutant(prack) if self._mutator.odds(0.5) else prack, over_tcp=message.over_tcp)
+            self._send(self._mutator.mutant(prack) if self._mutator.happens(0.5) else prack, over_tcp=message.over_tcp)
 
     def _confirm(self, message: Received) -> None:
         """Acknowledge the answer to our call. Keep the call if the answer is good; otherwise it is over."""
@@ -191,7 +193,7 @@ class HostilePeer:
         number = (message.headers.get("CSeq", "").split() or ["1"])[0]
         self._send(self._acknowledgement(dialog, number), over_tcp=message.over_tcp)
         if all(each.values["call_id"] != dialog.values["call_id"] for each in self._dialogs):
-            self._keep(dialog)
+            self._add_dialog(dialog)
 
     def _dialog_of(self, message: Received) -> HostileDialog | None:
         """Return the dialog that a response to our INVITE belongs to."""
@@ -201,7 +203,7 @@ class HostilePeer:
         if not (identity and tag and target):
             return None
         values = {
-            **self._fresh(over_tcp=message.over_tcp),
+            **self._new_call_values(over_tcp=message.over_tcp),
             "call_id": message.headers["Call-ID"],
             "call_number": identity[1],
             "peer_tag_param": tag[0],
@@ -214,38 +216,38 @@ class HostilePeer:
         return HostileDialog(values, message.over_tcp, called=False, parties=parties, requests=following)
 
     def _acknowledgement(self, dialog: HostileDialog, number: str) -> bytes:
-        template = next(each for each in self._inside[False] if each.method == "ACK")
+        template = next(each for each in self._in_dialog[False] if each.method == "ACK")
         text = template.fill(
             {**dialog.values, "branch": f"z9hG4bK-ack-{dialog.values['call_number']}-{time.monotonic_ns()}"}
         )
         text = re.sub(rb"^CSeq: \d+", f"CSeq: {number}".encode(), text, count=1, flags=re.MULTILINE)
         return replace_headers(text, dialog.parties)
 
-    def _keep(self, dialog: HostileDialog) -> None:
+    def _add_dialog(self, dialog: HostileDialog) -> None:
         self._dialogs.append(dialog)
-        if len(self._dialogs) > _KEPT_DIALOGS:
+        if len(self._dialogs) > _MAX_DIALOGS:
             self._end(self._dialogs.popleft())
 
     def _end(self, dialog: HostileDialog) -> None:
-        template = next(each for each in self._inside[dialog.called] if each.method == "BYE")
+        template = next(each for each in self._in_dialog[dialog.called] if each.method == "BYE")
         self._send(self._request(dialog, template), over_tcp=dialog.over_tcp)
 
-    def _be_called(self, invite: Received) -> None:
+    def _respond_to_invite(self, invite: Received) -> None:
         """Respond as an agent with strange responses, and in most cases answer the call in the end."""
         number = str(next(self._numbers))
-        values = {**self._fresh(over_tcp=False), "call_number": number}
+        values = {**self._new_call_values(over_tcp=False), "call_number": number}
         headers = invite.copied()
         for template in (self._mutator.pick(self._answers) for _ in range(3)):
             self._send(self._mutator.mutant(template.fill(values, headers)), over_tcp=invite.over_tcp)
         tagged = f";tag=fuzz-{number}"
-        if self._mutator.odds(0.2):
+        if self._mutator.happens(0.2):
             self._answer(invite, self._mutator.pick(("486 Busy", "302 Moved", "401 Who", "500 No")), tagged)
             return
         answer = next(each for each in self._answers if each.scenario == "agent_refers" and each.method == "200")
         self._send(answer.fill(values, headers), over_tcp=invite.over_tcp)
         target = _URI.search(invite.headers.get("Contact", ""))
         caller = {"$caller": invite.headers.get("From", ""), "call_id": invite.headers.get("Call-ID", "")}
-        self._keep(
+        self._add_dialog(
             HostileDialog({**values, **caller, "next_url": target[1] if target else ""}, invite.over_tcp, called=True)
         )
 
@@ -272,7 +274,7 @@ class HostilePeer:
 
     def _send_stream(self, mutants: list[bytes]) -> None:
         self._send_all(self._mutator.pieces(mutants))
-        if self._mutator.odds(0.3):
+        if self._mutator.happens(0.3):
             self._disconnect()
 
     def _send_all(self, pieces: list[bytes]) -> None:
@@ -330,6 +332,6 @@ class HostilePeer:
         self._udp.close()
 
 
-def _address(where: str) -> Address:
-    host, _, port = where.rpartition(":")
+def _address(address: str) -> Address:
+    host, _, port = address.rpartition(":")
     return host, int(port)

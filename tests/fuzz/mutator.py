@@ -45,7 +45,7 @@ class Mutator:
         cuts = sorted(self._chance.randrange(len(text) + 1) for _ in range(self._chance.randrange(1, 12)))
         return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
 
-    def odds(self, share: float) -> bool:
+    def happens(self, share: float) -> bool:
         """Return True with this probability."""
         return self._chance.random() < share
 

@@ -11,7 +11,7 @@ from tests.harness.media.quality import Quality, percentile
 class FuzzReport:
     """Memory in megabytes: before, at each fifth of the messages, afterwards, and rested; times in milliseconds.
 
-    `files` are the numbers of open files before and afterwards, `pools` those of PJSIP's pools in use, `complaints`
+    `files` are the numbers of open files before and afterwards, `pools` those of PJSIP's pools in use, `faults`
     lines of the bridge's log about a fault of its own.
     """
 
@@ -24,7 +24,7 @@ class FuzzReport:
     memory_mb: list[float] = field(default_factory=list)
     files: tuple[int, int] = (0, 0)
     pools: tuple[int, int] = (0, 0)
-    complaints: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     audio: Quality = field(default_factory=Quality)
 
     def __str__(self) -> str:
@@ -42,4 +42,4 @@ class FuzzReport:
             f"files open: {self.files[0]}, afterwards {self.files[1]}",
             f"PJSIP's pools in use: {self.pools[0]}, afterwards {self.pools[1]}",
         ]
-        return "\n".join(lines + [f"the bridge's log: {line}" for line in self.complaints[:10]])
+        return "\n".join(lines + [f"the bridge's log: {line}" for line in self.faults[:10]])

@@ -18,10 +18,10 @@ _RTP_FIRST, _RTP_SIZE = 20_000, 1_000  # twelve ranges, up to 31,999
 _AUDIO_FIRST, _AUDIO_COUNT, _AUDIO_PORTS = 6_000, 2_800, 4
 
 # For called parties that serve one test or many, and do not always listen: no other program gets these meanwhile.
-_KEPT_FIRST, _KEPT_COUNT = 9_000, 1_000
+_RESERVED_FIRST, _RESERVED_COUNT = 9_000, 1_000
 
 _offsets = itertools.count(os.getpid() * 997)
-_kept_offsets = itertools.count(os.getpid() * 37)
+_reserved_offsets = itertools.count(os.getpid() * 37)
 _ranges = itertools.count(os.getpid())
 _audio_offsets = itertools.count(os.getpid() * 52, _AUDIO_PORTS)
 
@@ -31,9 +31,9 @@ def free_port() -> int:
     return _next_free(_offsets, _FIRST, _COUNT)
 
 
-def kept_port() -> int:
+def reserved_port() -> int:
     """Return a free port that `free_port` does not assign to others: for a called party with a known port."""
-    return _next_free(_kept_offsets, _KEPT_FIRST, _KEPT_COUNT)
+    return _next_free(_reserved_offsets, _RESERVED_FIRST, _RESERVED_COUNT)
 
 
 def audio_port() -> int:

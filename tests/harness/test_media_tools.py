@@ -13,21 +13,21 @@ import orjson
 import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.harness.media.g711 import ALAW, ALAW_TO_MULAW, MULAW, MULAW_TO_ALAW, PCMA, find, noise
+from tests.harness.media.g711 import ALAW, ALAW_TO_MULAW, MULAW, MULAW_TO_ALAW, PCMA, best_match, noise
 from tests.harness.media.media_agent import MediaAgent
-from tests.harness.media.quality import judge, judge_all
+from tests.harness.media.quality import measure_stream, measure_streams
 from tests.harness.media.rtp_peer import RtpLoop, RtpStream
-from tests.harness.media.stamp import Heard, Stamp, Stamps, find_stamps, read
+from tests.harness.media.stamp import ReceivedFrame, Stamp, Stamps, find_stamps, read
 from tests.harness.waiting import wait_for
 
 MS = 1_000_000
 FRAMES = 25
 
 
-def heard(number: int, delay_ms: float = 5, stream: int = 1) -> Heard:
+def frame(number: int, delay_ms: float = 5, stream: int = 1) -> ReceivedFrame:
     """Return a frame of a stream that was sent at 20 ms per frame from time 0."""
     sent_ns = number * 20 * MS
-    return Heard(Stamp(stream, number, sent_ns), sent_ns + round(delay_ms * MS))
+    return ReceivedFrame(Stamp(stream, number, sent_ns), sent_ns + round(delay_ms * MS))
 
 
 SENT = [number * 20 * MS for number in range(10)]
@@ -90,42 +90,42 @@ def test_a_frame_that_is_cut_or_blended_is_found_and_is_not_whole() -> None:
 
 
 def test_a_complete_stream_is_reported_as_complete() -> None:
-    quality = judge(SENT, [heard(number) for number in range(10)])
+    quality = measure_stream(SENT, [frame(number) for number in range(10)])
     assert (quality.sent, quality.lost, quality.repeated, quality.out_of_order, quality.late) == (10, 0, 0, 0, 0)
     assert quality.delay_ms(50) == quality.delay_ms(99) == 5
 
 
 def test_lost_repeated_reordered_and_late_frames_are_counted() -> None:
-    came = [
-        *(heard(0), heard(1), heard(2, delay_ms=25.1), heard(2, delay_ms=25.2)),
-        *(heard(4), heard(6), heard(5, delay_ms=26), heard(7, delay_ms=25)),
+    received = [
+        *(frame(0), frame(1), frame(2, delay_ms=25.1), frame(2, delay_ms=25.2)),
+        *(frame(4), frame(6), frame(5, delay_ms=26), frame(7, delay_ms=25)),
     ]
-    quality = judge(SENT, came)
+    quality = measure_stream(SENT, received)
     assert (quality.sent, quality.lost, quality.repeated, quality.out_of_order) == (10, 3, 1, 1)
     assert quality.late == 3  # the second copy of 2 counts too; 7 is just in time
     assert quality.delay_ms(99) == 26
 
 
 def test_a_frame_that_arrived_in_part_is_altered_and_not_lost() -> None:
-    came = [heard(number) for number in range(9)] + [replace(heard(9), whole=False)]
-    quality = judge(SENT, came)
+    received = [frame(number) for number in range(9)] + [replace(frame(9), whole=False)]
+    quality = measure_stream(SENT, received)
     assert (quality.lost, quality.altered, quality.is_whole) == (0, 1, False)
-    assert judge(SENT, [*came[:9], heard(9)]).is_whole
+    assert measure_stream(SENT, [*received[:9], frame(9)]).is_whole
 
 
 def test_a_stamp_that_was_never_sent_is_ignored() -> None:
-    came = [heard(number) for number in range(9)] + [Heard(Stamp(1, 9, 4711), 4712)]
-    assert judge(SENT, came).lost == 1
+    received = [frame(number) for number in range(9)] + [ReceivedFrame(Stamp(1, 9, 4711), 4712)]
+    assert measure_stream(SENT, received).lost == 1
 
 
 def test_only_frames_sent_in_the_span_count() -> None:
-    quality = judge(SENT, [heard(number) for number in (0, 1, 4, 9)], 40 * MS, 120 * MS)
+    quality = measure_stream(SENT, [frame(number) for number in (0, 1, 4, 9)], 40 * MS, 120 * MS)
     assert (quality.sent, quality.lost) == (4, 3)
 
 
 def test_a_stream_that_never_arrived_is_lost_and_does_not_affect_others() -> None:
-    came = [heard(number, delay_ms=100, stream=2) for number in range(10)] + [heard(n, stream=3) for n in range(10)]
-    quality = judge_all({1: SENT, 2: SENT, 3: SENT}, came)
+    received = [frame(number, delay_ms=100, stream=2) for number in range(10)] + [frame(n, stream=3) for n in range(10)]
+    quality = measure_streams({1: SENT, 2: SENT, 3: SENT}, received)
     assert (quality.sent, quality.lost, quality.late) == (30, 10, 0)
 
 
@@ -133,10 +133,10 @@ def test_a_sound_is_found_in_another_and_a_different_one_is_not() -> None:
     sound = [MULAW[code] for code in noise(0.2)]
     through_alaw = [ALAW[code] for code in noise(0.2).translate(MULAW_TO_ALAW)]
     other = [MULAW[code] for code in noise(0.6, seed=2)]
-    found = find(sound, [*other[:777], *through_alaw, *other[:500]])
+    found = best_match(sound, [*other[:777], *through_alaw, *other[:500]])
     assert found.offset == 777
     assert found.likeness > 0.99
-    assert find(sound, other).likeness < 0.3
+    assert best_match(sound, other).likeness < 0.3
 
 
 @pytest.fixture
@@ -147,15 +147,21 @@ def rtp() -> Iterator[RtpLoop]:
 
 def test_audio_between_two_peers_arrives_complete(rtp: RtpLoop) -> None:
     stamps, answers = Stamps(1), Stamps(2)
-    with rtp.port() as one, rtp.port(on_stream=lambda each: each.say(itertools.islice(answers, FRAMES))) as other:
+    with (
+        rtp.port() as one,
+        rtp.port(on_stream=lambda each: each.send_frames(itertools.islice(answers, FRAMES))) as other,
+    ):
         assert (one.port % 2, other.port % 2) == (0, 0)
         here = one.call(("127.0.0.1", other.port))
-        here.say(itertools.islice(stamps, FRAMES))
+        here.send_frames(itertools.islice(stamps, FRAMES))
         there = other.stream()
         wait_for(lambda: len(here.stamps()) == len(there.stamps()) == FRAMES, "all frames both ways")
-        assert [judge(stamps.sent, there.stamps()).lost, judge(answers.sent, here.stamps()).lost] == [0, 0]
-        assert judge(stamps.sent, there.stamps()).out_of_order == 0
-        assert 0 <= judge(stamps.sent, there.stamps()).delay_ms(50) < 20
+        assert [measure_stream(stamps.sent, there.stamps()).lost, measure_stream(answers.sent, here.stamps()).lost] == [
+            0,
+            0,
+        ]
+        assert measure_stream(stamps.sent, there.stamps()).out_of_order == 0
+        assert 0 <= measure_stream(stamps.sent, there.stamps()).delay_ms(50) < 20
         packets = there.packets
         assert [p.sequence for p in packets] == list(range(len(packets)))
         assert [p.timestamp for p in packets] == [160 * n for n in range(len(packets))]
@@ -173,11 +179,11 @@ def test_a_peer_without_queued_frames_sends_silence_in_its_law(rtp: RtpLoop) -> 
 def test_a_dtmf_digit_is_sent_once_within_the_audio(rtp: RtpLoop) -> None:
     with rtp.port() as one, rtp.port() as other:
         here = one.call(("127.0.0.1", other.port))
-        here.say(itertools.islice(Stamps(1), 3))
-        here.press("5#A")
+        here.send_frames(itertools.islice(Stamps(1), 3))
+        here.send_digits("5#A")
         there = other.stream()
-        wait_for(lambda: here.has_said_all and len(there.stamps()) == 3, "all of it")
-        wait_for(lambda: there.keys() == "5#A", "the DTMF digits")
+        wait_for(lambda: here.has_sent_all and len(there.stamps()) == 3, "all of it")
+        wait_for(lambda: there.digits() == "5#A", "the DTMF digits")
         events = [p for p in there.packets if p.payload_type == 101]
         assert [p.marker for p in events] == [n % 7 == 0 for n in range(21)]
         assert len({p.timestamp for p in events}) == 3
@@ -189,7 +195,7 @@ def test_many_streams_share_a_port(rtp: RtpLoop) -> None:
         many = ports.enter_context(rtp.port(on_stream=streams.append))
         for place in range(5):
             stream = ports.enter_context(rtp.port()).call(("127.0.0.1", many.port))
-            stream.say(itertools.islice(Stamps(place), 5))
+            stream.send_frames(itertools.islice(Stamps(place), 5))
         wait_for(lambda: len(streams) == 5 and all(len(s.stamps()) == 5 for s in streams), "five streams")
         assert sorted({h.stamp.stream for s in streams for h in s.stamps()}) == list(range(5))
         assert all(len({h.stamp.stream for h in s.stamps()}) == 1 for s in streams)
@@ -233,8 +239,8 @@ def test_the_agent_receives_audio_sends_audio_and_hangs_up() -> None:
         connected = asyncio.create_task(bridge(agent.url, listener))
         call = await asyncio.to_thread(agent.next_call)
         await asyncio.to_thread(call.wait_for, "mark")
-        call.say_at_once(b"\x55" * 400)
-        call.say(itertools.islice(Stamps(2), 5))
+        call.send_at_once(b"\x55" * 400)
+        call.send_frames(itertools.islice(Stamps(2), 5))
         call.mark("two")
         call.clear()
         call.hand_off(destination="care")
@@ -242,8 +248,8 @@ def test_the_agent_receives_audio_sends_audio_and_hangs_up() -> None:
         call.hang_up()
         await connected
         assert call.stream_sid == "MZ1"
-        assert judge(stamps.sent, call.stamps()).lost == 0
-        assert (call.keys(), list(call.marks)) == ("9", ["one"])
+        assert measure_stream(stamps.sent, call.stamps()).lost == 0
+        assert (call.digits(), list(call.marks)) == ("9", ["one"])
         await asyncio.to_thread(wait_for, lambda: call.is_closed, "the end")
 
     listener = Bridge()

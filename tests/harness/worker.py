@@ -9,19 +9,19 @@ from typing import Self
 
 
 class Worker:
-    """Repeats `turn` in a thread, `pause` seconds before each, until the block ends; the block raises its exception."""
+    """Repeats `action` in a thread, `pause` seconds before each, until the block ends, which raises its exception."""
 
-    def __init__(self, name: str, turn: Callable[[], object], pause: Callable[[], float]) -> None:
-        self._turn = turn
+    def __init__(self, name: str, action: Callable[[], object], pause: Callable[[], float]) -> None:
+        self._action = action
         self._pause = pause
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _run(self) -> None:
         try:
-            while not self._over.wait(self._pause()):
-                self._turn()
+            while not self._stopped.wait(self._pause()):
+                self._action()
         except Exception as error:  # noqa: BLE001 (it is raised where the block ends)
             self._error = error
 
@@ -30,7 +30,7 @@ class Worker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         if self._error is not None and error is None:
             raise self._error

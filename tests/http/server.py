@@ -34,7 +34,7 @@ class Server:
         finally:
             writer.transport.abort()
 
-    def say(self, text: bytes) -> None:
+    def send_unsolicited(self, text: bytes) -> None:
         """Send unsolicited bytes on the newest connection."""
         self._writers[-1].write(text)
 

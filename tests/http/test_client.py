@@ -81,7 +81,7 @@ async def test_a_connection_that_the_server_will_close_is_not_reused(http: HttpC
 async def test_an_unsolicited_byte_closes_the_connection(http: HttpClient) -> None:
     async with serving() as server:
         await http.request("GET", server.url, seconds=3)
-        server.say(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"evil":1}')
+        server.send_unsolicited(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"evil":1}')
         await asyncio.wait_for(server.closed.wait(), 3)
         assert (await http.request("GET", server.url, seconds=3)).body == b"{}"
         assert server.connections == 2

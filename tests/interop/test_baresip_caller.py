@@ -14,7 +14,7 @@ from tests.harness.programs.baresip import Baresip
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
-from .stage import Stage, TracedCall, assert_in_order, numbers, recording, stage
+from .site import InteropSite, TracedCall, assert_in_order, frame_numbers, interop_site, write_recording
 
 pytestmark = pytest.mark.usefixtures("baresip")
 
@@ -24,13 +24,13 @@ RUN = 100  # 2 s
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Stage]:
-    with stage(tmp_path_factory.mktemp("stage"), cxone) as running:
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[InteropSite]:
+    with interop_site(tmp_path_factory.mktemp("site"), cxone) as running:
         yield running
 
 
 @dataclass(frozen=True)
-class Talk:
+class BaresipCall:
     """Caller and agent, both of which play recordings without end."""
 
     caller: Baresip
@@ -39,73 +39,73 @@ class Talk:
 
 
 @contextmanager
-def dialled(place: Stage, caller: Baresip, client: str, transport: str = "udp") -> Iterator[TracedCall]:
+def place_call(site: InteropSite, caller: Baresip, client: str, transport: str = "udp") -> Iterator[TracedCall]:
     """Call a client with a single project; the contact is the Call-ID that baresip generates."""
-    caller.dial(place.number(client, transport))
-    contact_id = caller.traced("Call-ID: ").removeprefix("Call-ID: ").strip()
-    yield place.call_of(client, client, contact_id)
+    caller.dial(site.number(client, transport))
+    contact_id = caller.next_trace_line("Call-ID: ").removeprefix("Call-ID: ").strip()
+    yield site.call_of(client, client, contact_id)
 
 
 @contextmanager
-def talk(place: Stage, folder: Path, transport: str = "udp") -> Iterator[Talk]:
-    caller_says = recording(folder / "caller.wav", FRAMES, OF_CALLER)
-    agent_says = recording(folder / "agent.wav", FRAMES, OF_AGENT)
+def talk(site: InteropSite, folder: Path, transport: str = "udp") -> Iterator[BaresipCall]:
+    caller_recording = write_recording(folder / "caller.wav", FRAMES, OF_CALLER)
+    agent_recording = write_recording(folder / "agent.wav", FRAMES, OF_AGENT)
     with (
-        Baresip(folder, "agent", says=agent_says, port=place.agent_port) as agent,
-        Baresip(folder, "caller", says=caller_says, transport=transport) as caller,
-        dialled(place, caller, "talking", transport) as call,
+        Baresip(folder, "agent", recording=agent_recording, port=site.agent_port) as agent,
+        Baresip(folder, "caller", recording=caller_recording, transport=transport) as caller,
+        place_call(site, caller, "talking", transport) as call,
     ):
         caller.event("CALL_ESTABLISHED")
         agent.event("CALL_ESTABLISHED")
-        call.answered()
-        yield Talk(caller, agent, call)
+        call.wait_until_answered()
+        yield BaresipCall(caller, agent, call)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_audio_arrives_in_order_in_both_directions(place: Stage, tmp_path: Path, transport: str) -> None:
-    with talk(place, tmp_path, transport) as each:
+def test_audio_arrives_in_order_in_both_directions(site: InteropSite, tmp_path: Path, transport: str) -> None:
+    with talk(site, tmp_path, transport) as each:
         sides = each.caller, each.agent
-        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "audio at both sides")
+        wait_for(lambda: all(side.has_recorded(RUN + 50) for side in sides), "audio at both sides")
         each.caller.hang_up()
         each.agent.event("CALL_CLOSED")
         record = each.call.record()
     assert (record["ended_by"], record["reason"]) == ("caller", "caller_hung_up")
     for side, of_other in ((each.caller, OF_AGENT), (each.agent, OF_CALLER)):
-        assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
+        assert_in_order(frame_numbers(list(find_stamps([(0, side.recorded_audio())])), of_other), RUN)
 
 
-def test_dtmf_digits_reach_the_other_side_once_each(place: Stage, tmp_path: Path) -> None:
-    with talk(place, tmp_path) as each:
-        for presser, other, keys in ((each.caller, each.agent, "15#"), (each.agent, each.caller, "70*")):
-            presser.press(keys)
-            assert [other.event("CALL_DTMF_START")["param"] for _ in keys] == list(keys)
+def test_dtmf_digits_reach_the_other_side_once_each(site: InteropSite, tmp_path: Path) -> None:
+    with talk(site, tmp_path) as each:
+        for sender, other, digits in ((each.caller, each.agent, "15#"), (each.agent, each.caller, "70*")):
+            sender.send_digits(digits)
+            assert [other.event("CALL_DTMF_START")["param"] for _ in digits] == list(digits)
         each.caller.hang_up()
         each.call.record()
 
 
 @pytest.mark.parametrize("holder", ["caller", "agent"])
-def test_the_call_goes_on_after_either_side_held_it(place: Stage, tmp_path: Path, holder: str) -> None:
-    with talk(place, tmp_path) as each:
+def test_the_call_goes_on_after_either_side_held_it(site: InteropSite, tmp_path: Path, holder: str) -> None:
+    with talk(site, tmp_path) as each:
         holding = getattr(each, holder)
         holding.hold()
-        holding.traced("a=recvonly")  # the bridge's answer
+        holding.next_trace_line("a=recvonly")  # the bridge's answer
         assert each.call.is_live()
         holding.resume()
-        holding.traced("a=sendrecv")  # its offer
-        holding.traced("a=sendrecv")  # and the answer
-        for presser, other, keys in ((each.caller, each.agent, "1"), (each.agent, each.caller, "7")):
-            presser.press(keys)
-            assert other.event("CALL_DTMF_START")["param"] == keys
+        holding.next_trace_line("a=sendrecv")  # its offer
+        holding.next_trace_line("a=sendrecv")  # and the answer
+        for sender, other, digits in ((each.caller, each.agent, "1"), (each.agent, each.caller, "7")):
+            sender.send_digits(digits)
+            assert other.event("CALL_DTMF_START")["param"] == digits
         each.caller.hang_up()
         each.call.record()
 
 
-def test_a_caller_is_transferred_to_a_desk_by_refer(place: Stage, tmp_path: Path) -> None:
-    grown = place.count()
+def test_a_caller_is_transferred_to_a_desk_by_refer(site: InteropSite, tmp_path: Path) -> None:
+    grown = site.count()
     with (
-        Baresip(tmp_path, "human", port=place.human_port) as human,
+        Baresip(tmp_path, "human", port=site.desk_port) as human,
         Baresip(tmp_path, "caller") as caller,
-        dialled(place, caller, "referring") as call,
+        place_call(site, caller, "referring") as call,
     ):
         assert human.event("CALL_ESTABLISHED")["direction"] == "incoming"
         record = call.record()

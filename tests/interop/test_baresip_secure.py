@@ -16,25 +16,25 @@ from tests.harness.certificates import Authority, Pair, tls_settings
 from tests.harness.media.media_agent import MediaAgent
 from tests.harness.media.rtp_peer import RtpLoop
 from tests.harness.media.stamp import Stamps, find_stamps
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.baresip import Baresip
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings, bridge_settings, client_settings, project_settings
 from tests.harness.waiting import wait_for
 
-from .stage import (
+from .site import (
     NUMBERS,
-    Stage,
+    InteropSite,
     TracedCall,
     assert_in_order,
     assert_whole,
-    echoed,
-    hears_on,
+    frame_numbers,
     longest_run,
-    numbers,
-    open_project,
-    recording,
+    measure_echo,
+    tokenless_project,
+    wait_for_more_frames,
+    write_recording,
 )
 
 pytestmark = pytest.mark.usefixtures("baresip")
@@ -55,22 +55,29 @@ Offers = Literal["srtp", "srtp-mand"]
 
 
 @dataclass(frozen=True)
-class SecureStage:
-    """A stage behind TLS, whose `authority` all trust; `peer` is baresip's own certificate."""
+class SecureInteropSite:
+    """A site behind TLS, whose `authority` all trust; `peer` is baresip's own certificate."""
 
-    stage: Stage
+    base: InteropSite
     authority: Authority
     peer: Pair
     websocket_agent: MediaAgent
 
     def agent(
-        self, folder: Path, *, srtp: Offers | None = "srtp-mand", shows: Pair | None = None, says: Path | None = None
+        self,
+        folder: Path,
+        *,
+        srtp: Offers | None = "srtp-mand",
+        certificate: Pair | None = None,
+        recording: Path | None = None,
     ) -> Baresip:
         """Run the agent; it echoes unless it has a recording to play."""
-        shows = shows or self.peer
+        certificate = certificate or self.peer
         # Over TLS it listens on the port above its own.
-        port = self.stage.agent_port - 1
-        return Baresip(folder, "agent", says=says, port=port, transport="tls", certificate=shows, srtp=srtp)
+        port = self.base.agent_port - 1
+        return Baresip(
+            folder, "agent", recording=recording, port=port, transport="tls", certificate=certificate, srtp=srtp
+        )
 
     @contextmanager
     def caller(
@@ -79,26 +86,28 @@ class SecureStage:
         client: str,
         *,
         srtp: Offers | None = "srtp-mand",
-        shows: Pair | None = None,
-        says: Path | None = None,
+        certificate: Pair | None = None,
+        recording: Path | None = None,
     ) -> Iterator[tuple[Baresip, TracedCall]]:
         """Call a client from baresip; the contact is the Call-ID that it generates."""
-        with Baresip(folder, "caller", says=says, transport="tls", certificate=shows, srtp=srtp) as caller:
-            caller.dial(f"sip:{NUMBERS[client]}@{self.stage.bridge.sip_tls};transport=tls")
-            contact_id = caller.traced("Call-ID: ").removeprefix("Call-ID: ").strip()
-            yield caller, self.stage.call_of(client, client, contact_id)
+        with Baresip(
+            folder, "caller", recording=recording, transport="tls", certificate=certificate, srtp=srtp
+        ) as caller:
+            caller.dial(f"sip:{NUMBERS[client]}@{self.base.bridge.sip_tls};transport=tls")
+            contact_id = caller.next_trace_line("Call-ID: ").removeprefix("Call-ID: ").strip()
+            yield caller, self.base.call_of(client, client, contact_id)
 
     def log(self) -> str:
         """The bridge's log so far."""
-        return (self.stage.folder / "bridge.log").read_text()
+        return (self.base.folder / "bridge.log").read_text()
 
 
 @contextmanager
-def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureStage]:
+def secure_interop_site(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureInteropSite]:
     """Run a bridge that asks for certificates, with agents over TLS and a trunk over UDP and TLS."""
     authority = Authority(folder)
     own, peer = authority.issue("bridge"), authority.issue("peer")
-    agent_port, _ = kept_port() + 1, kept_port()
+    agent_port, _ = reserved_port() + 1, reserved_port()
     with RtpLoop() as rtp, MediaAgent() as websocket_agent:
         projects = {
             name: project_settings(name, agent={"type": "sip", "uri": uri.format(port=agent_port)})
@@ -109,9 +118,9 @@ def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureSt
         desk = {"method": "invite", "uri": AGENTS["secure"].format(port=agent_port)}
         clients = {
             "peers": projects,
-            "talking": {"talking": open_project("talking", agent=talking)},
-            "streaming": {"streaming": open_project("streaming", agent=streaming)},
-            "referring": {"referring": open_project("referring", desk)},
+            "talking": {"talking": tokenless_project("talking", agent=talking)},
+            "streaming": {"streaming": tokenless_project("streaming", agent=streaming)},
+            "referring": {"referring": tokenless_project("referring", desk)},
         }
         settings = bridge_settings(
             folder,
@@ -123,21 +132,21 @@ def secure_stage(folder: Path, cxone: Simulator, srtp: str) -> Iterator[SecureSt
             },
         )
         with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
-            place = Stage(running, cxone, folder, rtp, agent_port, 0)
-            yield SecureStage(place, authority, peer, websocket_agent)
+            site = InteropSite(running, cxone, folder, rtp, agent_port, 0)
+            yield SecureInteropSite(site, authority, peer, websocket_agent)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    """A stage without SRTP on the trunk."""
-    with secure_stage(tmp_path_factory.mktemp("secure"), cxone, "disabled") as running:
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureInteropSite]:
+    """A site without SRTP on the trunk."""
+    with secure_interop_site(tmp_path_factory.mktemp("secure"), cxone, "disabled") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureStage]:
-    """A stage with mandatory SRTP on the trunk."""
-    with secure_stage(tmp_path_factory.mktemp("strict"), cxone, "mandatory") as running:
+def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecureInteropSite]:
+    """A site with mandatory SRTP on the trunk."""
+    with secure_interop_site(tmp_path_factory.mktemp("strict"), cxone, "mandatory") as running:
         yield running
 
 
@@ -145,59 +154,59 @@ def strict(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterat
 
 
 @pytest.mark.parametrize(
-    ("project", "takes"),
+    ("project", "agent_srtp"),
     [("secure", "srtp-mand"), ("sips", "srtp-mand"), ("optional", "srtp"), ("optional", None), ("plain", None)],
 )
 def test_an_srtp_agents_echo_comes_back_complete_to_a_caller_in_plain_rtp(
-    place: SecureStage, tmp_path: Path, project: str, takes: Offers | None
+    site: SecureInteropSite, tmp_path: Path, project: str, agent_srtp: Offers | None
 ) -> None:
-    with place.agent(tmp_path, srtp=takes) as agent, place.stage.caller(project) as caller:
-        if takes:
-            agent.traced("SRTP is Enabled")
-        assert_whole(echoed(caller.audio))
-        agent.press("70*")
-        wait_for(lambda: caller.audio.keys() == "70*", "the agent's DTMF digits")
+    with site.agent(tmp_path, srtp=agent_srtp) as agent, site.base.caller(project) as caller:
+        if agent_srtp:
+            agent.next_trace_line("SRTP is Enabled")
+        assert_whole(measure_echo(caller.audio))
+        agent.send_digits("70*")
+        wait_for(lambda: caller.audio.digits() == "70*", "the agent's DTMF digits")
 
 
-def test_an_agent_that_requires_srtp_is_not_reached_without_it(place: SecureStage, tmp_path: Path) -> None:
-    with place.agent(tmp_path, srtp="srtp-mand"), place.stage.caller("plain", UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the rejection")
+def test_an_agent_that_requires_srtp_is_not_reached_without_it(site: SecureInteropSite, tmp_path: Path) -> None:
+    with site.agent(tmp_path, srtp="srtp-mand"), site.base.caller("plain", UNSERVED) as caller:
+        wait_for(lambda: caller.has_response(480), "the rejection")
 
 
-def test_an_agent_without_srtp_is_not_reached_if_srtp_is_mandatory(place: SecureStage, tmp_path: Path) -> None:
-    with place.agent(tmp_path, srtp=None), place.stage.caller("secure", UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the rejection")
+def test_an_agent_without_srtp_is_not_reached_if_srtp_is_mandatory(site: SecureInteropSite, tmp_path: Path) -> None:
+    with site.agent(tmp_path, srtp=None), site.base.caller("secure", UNSERVED) as caller:
+        wait_for(lambda: caller.has_response(480), "the rejection")
 
 
-def test_audio_goes_on_after_an_agent_held_the_call(place: SecureStage, tmp_path: Path) -> None:
-    says = recording(tmp_path / "says.wav", FRAMES, OF_AGENT)
-    with place.agent(tmp_path, says=says) as agent, place.stage.caller("secure") as caller:
-        hears_on(caller.audio, OF_AGENT)
+def test_audio_goes_on_after_an_agent_held_the_call(site: SecureInteropSite, tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "recording.wav", FRAMES, OF_AGENT)
+    with site.agent(tmp_path, recording=recording) as agent, site.base.caller("secure") as caller:
+        wait_for_more_frames(caller.audio, OF_AGENT)
         agent.hold()
-        agent.traced("a=recvonly")  # the bridge's answer
+        agent.next_trace_line("a=recvonly")  # the bridge's answer
         agent.resume()
-        agent.traced("a=sendrecv")  # its offer
-        agent.traced("a=sendrecv")  # and the answer
-        hears_on(caller.audio, OF_AGENT)
-        caller.audio.press("5")
+        agent.next_trace_line("a=sendrecv")  # its offer
+        agent.next_trace_line("a=sendrecv")  # and the answer
+        wait_for_more_frames(caller.audio, OF_AGENT)
+        caller.audio.send_digits("5")
         assert agent.event("CALL_DTMF_START")["param"] == "5"
         agent.hang_up()
         caller.call.record()
 
 
 def test_requests_to_an_agent_stay_on_the_connection_with_the_verified_certificate(
-    place: SecureStage, tmp_path: Path
+    site: SecureInteropSite, tmp_path: Path
 ) -> None:
     # Its Contact is 127.0.0.1, which this certificate does not name.
-    shows = place.authority.issue("named", "localhost")
-    with place.agent(tmp_path, shows=shows) as agent, place.stage.caller("named") as caller:
-        assert_whole(echoed(caller.audio))
+    certificate = site.authority.issue("named", "localhost")
+    with site.agent(tmp_path, certificate=certificate) as agent, site.base.caller("named") as caller:
+        assert_whole(measure_echo(caller.audio))
         caller.call.hang_up()
         agent.event("CALL_CLOSED")
 
 
 @pytest.mark.parametrize(
-    ("project", "fault", "said"),
+    ("project", "fault", "logged"),
     [
         ("secure", "other authority", "the certificate is untrusted"),
         ("secure", "other name", "its certificate is for another name"),
@@ -207,87 +216,87 @@ def test_requests_to_an_agent_stay_on_the_connection_with_the_verified_certifica
     ],
 )
 def test_an_agent_without_a_valid_certificate_is_not_reached(
-    place: SecureStage, tmp_path: Path, project: str, fault: str, said: str
+    site: SecureInteropSite, tmp_path: Path, project: str, fault: str, logged: str
 ) -> None:
-    shows = {
+    certificate = {
         "other authority": lambda: Authority(tmp_path, "other").issue("agent"),
-        "other name": lambda: place.authority.issue("other", "agent.test"),
-        "common name": lambda: place.authority.issue("common", "agent.test", common_name="127.0.0.1"),
-        "expired": lambda: place.authority.issue("expired", expires=datetime.now(UTC) - timedelta(days=1)),
-        "address only": lambda: place.authority.issue("address", "127.0.0.1"),
+        "other name": lambda: site.authority.issue("other", "agent.test"),
+        "common name": lambda: site.authority.issue("common", "agent.test", common_name="127.0.0.1"),
+        "expired": lambda: site.authority.issue("expired", expires=datetime.now(UTC) - timedelta(days=1)),
+        "address only": lambda: site.authority.issue("address", "127.0.0.1"),
     }[fault]()
-    before = len(place.log())
-    with place.agent(tmp_path, shows=shows), place.stage.caller(project, UNSERVED) as caller:
-        wait_for(lambda: caller.has(480), "the rejection")
-    wait_for(lambda: f"port {place.stage.agent_port}, failed: {said}" in place.log()[before:], "the log line")
+    before = len(site.log())
+    with site.agent(tmp_path, certificate=certificate), site.base.caller(project, UNSERVED) as caller:
+        wait_for(lambda: caller.has_response(480), "the rejection")
+    wait_for(lambda: f"port {site.base.agent_port}, failed: {logged}" in site.log()[before:], "the log line")
 
 
 # ---------------------------------------------------------------- a caller
 
 
 def test_audio_of_a_tls_caller_and_an_agent_arrives_in_order_in_both_directions(
-    strict: SecureStage, tmp_path: Path
+    strict: SecureInteropSite, tmp_path: Path
 ) -> None:
-    caller_says = recording(tmp_path / "caller.wav", FRAMES, OF_CALLER)
-    agent_says = recording(tmp_path / "agent.wav", FRAMES, OF_AGENT)
+    caller_recording = write_recording(tmp_path / "caller.wav", FRAMES, OF_CALLER)
+    agent_recording = write_recording(tmp_path / "agent.wav", FRAMES, OF_AGENT)
     with (
-        strict.agent(tmp_path, says=agent_says) as agent,
-        strict.caller(tmp_path, "talking", shows=strict.peer, says=caller_says) as (caller, call),
+        strict.agent(tmp_path, recording=agent_recording) as agent,
+        strict.caller(tmp_path, "talking", certificate=strict.peer, recording=caller_recording) as (caller, call),
     ):
         sides = caller, agent
-        wait_for(lambda: all(side.has_heard(RUN + 50) for side in sides), "audio at both sides")
-        for presser, other, keys in ((caller, agent, "15#"), (agent, caller, "70*")):
-            presser.press(keys)
-            assert [other.event("CALL_DTMF_START")["param"] for _ in keys] == list(keys)
+        wait_for(lambda: all(side.has_recorded(RUN + 50) for side in sides), "audio at both sides")
+        for sender, other, digits in ((caller, agent, "15#"), (agent, caller, "70*")):
+            sender.send_digits(digits)
+            assert [other.event("CALL_DTMF_START")["param"] for _ in digits] == list(digits)
         caller.hang_up()
         agent.event("CALL_CLOSED")
         record = call.record()
     assert (record["ended_by"], record["reason"]) == ("caller", "caller_hung_up")
     for side, of_other in ((caller, OF_AGENT), (agent, OF_CALLER)):
-        assert_in_order(numbers(list(find_stamps([(0, side.heard())])), of_other), RUN)
+        assert_in_order(frame_numbers(list(find_stamps([(0, side.recorded_audio())])), of_other), RUN)
 
 
-def test_a_caller_echoes_the_audio_of_a_websocket_agent(strict: SecureStage, tmp_path: Path) -> None:
-    with strict.caller(tmp_path, "streaming", shows=strict.peer) as (caller, call):
-        caller.traced("SRTP is Enabled")
+def test_a_caller_echoes_the_audio_of_a_websocket_agent(strict: SecureInteropSite, tmp_path: Path) -> None:
+    with strict.caller(tmp_path, "streaming", certificate=strict.peer) as (caller, call):
+        caller.next_trace_line("SRTP is Enabled")
         agent = strict.websocket_agent.next_call()
-        agent.say(itertools.islice(Stamps(7), RUN))
-        wait_for(lambda: longest_run(numbers(agent.stamps(), 7)) >= RUN // 2, "the echo")
+        agent.send_frames(itertools.islice(Stamps(7), RUN))
+        wait_for(lambda: longest_run(frame_numbers(agent.stamps(), 7)) >= RUN // 2, "the echo")
         caller.hang_up()
         call.record()
 
 
-def test_a_desk_is_invited_over_tls_and_srtp(strict: SecureStage, tmp_path: Path) -> None:
-    says = recording(tmp_path / "says.wav", FRAMES, OF_AGENT)
+def test_a_desk_is_invited_over_tls_and_srtp(strict: SecureInteropSite, tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "recording.wav", FRAMES, OF_AGENT)
     with (
-        strict.agent(tmp_path, says=says) as desk,
-        strict.caller(tmp_path, "referring", shows=strict.peer) as (caller, call),
+        strict.agent(tmp_path, recording=recording) as desk,
+        strict.caller(tmp_path, "referring", certificate=strict.peer) as (caller, call),
     ):
         desk.event("CALL_ESTABLISHED")
-        wait_for(lambda: caller.has_heard(RUN), "the desk's audio")
+        wait_for(lambda: caller.has_recorded(RUN), "the desk's audio")
         caller.hang_up()
         desk.event("CALL_CLOSED")
         assert call.record()["handoff"]["state"] == "handoff_completed"
-    assert_in_order(numbers(list(find_stamps([(0, caller.heard())])), OF_AGENT), RUN // 2)
+    assert_in_order(frame_numbers(list(find_stamps([(0, caller.recorded_audio())])), OF_AGENT), RUN // 2)
 
 
-def test_a_caller_in_plain_rtp_is_rejected_if_srtp_is_mandatory(strict: SecureStage, tmp_path: Path) -> None:
-    with strict.caller(tmp_path, "streaming", srtp=None, shows=strict.peer) as (caller, _):
+def test_a_caller_in_plain_rtp_is_rejected_if_srtp_is_mandatory(strict: SecureInteropSite, tmp_path: Path) -> None:
+    with strict.caller(tmp_path, "streaming", srtp=None, certificate=strict.peer) as (caller, _):
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 
-def test_a_caller_in_srtp_is_rejected_if_the_trunk_has_no_srtp(place: SecureStage, tmp_path: Path) -> None:
-    with place.caller(tmp_path, "streaming", shows=place.peer) as (caller, _):
+def test_a_caller_in_srtp_is_rejected_if_the_trunk_has_no_srtp(site: SecureInteropSite, tmp_path: Path) -> None:
+    with site.caller(tmp_path, "streaming", certificate=site.peer) as (caller, _):
         assert caller.event("CALL_CLOSED")["param"].startswith("488 ")
 
 
 @pytest.mark.parametrize("shown", ["nothing", "a stranger's"])
-def test_a_caller_without_a_valid_certificate_is_rejected(place: SecureStage, tmp_path: Path, shown: str) -> None:
-    shows = Authority(tmp_path, "other").issue("caller") if shown == "a stranger's" else None
-    said = "the certificate is untrusted" if shows else "peer did not return a certificate"
-    before, invites = len(place.log()), place.stage.bridge.metrics()
-    with place.caller(tmp_path, "streaming", shows=shows) as (caller, call):
-        wait_for(lambda: f"failed: {said}" in place.log()[before:], "the log line")
+def test_a_caller_without_a_valid_certificate_is_rejected(site: SecureInteropSite, tmp_path: Path, shown: str) -> None:
+    certificate = Authority(tmp_path, "other").issue("caller") if shown == "a stranger's" else None
+    logged = "the certificate is untrusted" if certificate else "peer did not return a certificate"
+    before, invites = len(site.log()), site.base.bridge.metrics()
+    with site.caller(tmp_path, "streaming", certificate=certificate) as (caller, call):
+        wait_for(lambda: f"failed: {logged}" in site.log()[before:], "the log line")
         assert call.project.calls(call.contact_id) == []
         caller.program.kill()  # baresip would ring for half a minute after a request to end
-    assert place.stage.bridge.metrics().since(invites, "sipbridge_invites_total") == 0
+    assert site.base.bridge.metrics().since(invites, "sipbridge_invites_total") == 0

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.media.g711 import MULAW, PCMA, find
-from tests.harness.media.quality import judge
+from tests.harness.media.g711 import MULAW, PCMA, best_match
+from tests.harness.media.quality import measure_stream
 from tests.harness.media.recordings import sweep
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.media.stamp import Stamps
@@ -17,7 +17,17 @@ from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
 from .conftest import TUNE_SECONDS
-from .stage import DELAY_P50_MS, PIPECAT, Caller, Stage, assert_in_order, assert_whole, echoed, numbers, stage
+from .site import (
+    DELAY_P50_MS,
+    PIPECAT,
+    Caller,
+    InteropSite,
+    assert_in_order,
+    assert_whole,
+    frame_numbers,
+    interop_site,
+    measure_echo,
+)
 
 SILENCE = b"\xff" * 160
 MS = 1_000_000
@@ -27,18 +37,18 @@ OF_CALLER = 60_005
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator, pipecat: PipecatAgent) -> Iterator[Stage]:
-    with stage(tmp_path_factory.mktemp("stage"), cxone, pipecat.url) as running:
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator, pipecat: PipecatAgent) -> Iterator[InteropSite]:
+    with interop_site(tmp_path_factory.mktemp("site"), cxone, pipecat.url) as running:
         yield running
 
 
 @pytest.fixture
-def caller(place: Stage) -> Iterator[Caller]:
-    with place.caller(PIPECAT) as running:
+def caller(site: InteropSite) -> Iterator[Caller]:
+    with site.caller(PIPECAT) as running:
         yield running
 
 
-def heard_by(audio: RtpStream) -> bytes:
+def received_codes(audio: RtpStream) -> bytes:
     return b"".join(payload for _, payload in audio.audio)
 
 
@@ -50,7 +60,7 @@ def started(pipecat: PipecatAgent, caller: Caller) -> Report:
 
 
 def test_pipecat_recognises_the_protocol_as_twilio(pipecat: PipecatAgent, caller: Caller) -> None:
-    call_id = caller.call.answered()
+    call_id = caller.call.wait_until_answered()
     start = started(pipecat, caller)
     assert start["provider"] == "twilio"
     assert start["call_sid"] == f"CA{call_id}"
@@ -65,29 +75,31 @@ def test_pipecat_recognises_the_protocol_as_twilio(pipecat: PipecatAgent, caller
 
 
 @pytest.mark.parametrize("alaw", [False, True], ids=["PCMU", "PCMA"])
-def test_its_echo_comes_back_complete_and_in_time(place: Stage, pipecat: PipecatAgent, alaw: bool) -> None:  # noqa: FBT001
-    with place.caller(PIPECAT, payload_type=PCMA if alaw else 0) as caller:
+def test_its_echo_comes_back_complete_and_in_time(site: InteropSite, pipecat: PipecatAgent, alaw: bool) -> None:  # noqa: FBT001
+    with site.caller(PIPECAT, payload_type=PCMA if alaw else 0) as caller:
         started(pipecat, caller)
-        assert_whole(echoed(caller.audio, alaw=alaw))
+        assert_whole(measure_echo(caller.audio, alaw=alaw))
     pipecat.report("closed")
 
 
-def test_its_frames_are_the_callers_bit_for_bit_and_in_time(place: Stage, pipecat: PipecatAgent) -> None:
+def test_its_frames_are_the_callers_bit_for_bit_and_in_time(site: InteropSite, pipecat: PipecatAgent) -> None:
     stamps = Stamps(OF_CALLER)
-    with place.caller(PIPECAT) as caller:
+    with site.caller(PIPECAT) as caller:
         started(pipecat, caller)
         audio = caller.audio
-        audio.say(itertools.islice(stamps, SPOKEN_FRAMES))
-        wait_for(lambda: SPOKEN_FRAMES - 1 in numbers(audio.stamps(), OF_CALLER), "the echo of the caller's last frame")
-    heard = pipecat.heard().stamps()
-    assert_in_order(numbers(heard, OF_CALLER), RUN)
-    assert judge(stamps.sent, heard).delay_ms(50) < DELAY_P50_MS / 2
+        audio.send_frames(itertools.islice(stamps, SPOKEN_FRAMES))
+        wait_for(
+            lambda: SPOKEN_FRAMES - 1 in frame_numbers(audio.stamps(), OF_CALLER), "the echo of the caller's last frame"
+        )
+    received = pipecat.received_audio().stamps()
+    assert_in_order(frame_numbers(received, OF_CALLER), RUN)
+    assert measure_stream(stamps.sent, received).delay_ms(50) < DELAY_P50_MS / 2
 
 
 def test_dtmf_digits_reach_it_once_each(pipecat: PipecatAgent, caller: Caller) -> None:
     started(pipecat, caller)
-    caller.audio.press("59#")
-    assert pipecat.keys(3) == "59#"
+    caller.audio.send_digits("59#")
+    assert pipecat.digits(3) == "59#"
 
 
 def test_its_audio_at_another_rate_plays_to_the_end_and_then_its_mark_returns(
@@ -95,13 +107,13 @@ def test_its_audio_at_another_rate_plays_to_the_end_and_then_its_mark_returns(
 ) -> None:
     started(pipecat, caller)
     audio = caller.audio
-    audio.press(PLAY)
+    audio.send_digits(PLAY)
     pipecat.report("key")
     mark = pipecat.unhandled("mark")
-    heard = [MULAW[code] for code in heard_by(audio)]
+    received = [MULAW[code] for code in received_codes(audio)]
     # A resampler holds back some milliseconds.
     whole = sweep(TUNE_SECONDS)[:-160]
-    found = find(whole, heard)
+    found = best_match(whole, received)
     assert found.likeness > 0.98
     last_ns = max(at_ns for at_ns, payload in audio.audio if payload != SILENCE)
     assert abs(mark["at_ns"] - last_ns) < SLACK_MS * MS
@@ -110,11 +122,11 @@ def test_its_audio_at_another_rate_plays_to_the_end_and_then_its_mark_returns(
 def test_an_interruption_silences_it_at_once(pipecat: PipecatAgent, caller: Caller) -> None:
     started(pipecat, caller)
     audio = caller.audio
-    audio.press(PLAY)
+    audio.send_digits(PLAY)
     pipecat.report("key")
-    enough = len(heard_by(audio)) + 4000
-    wait_for(lambda: len(heard_by(audio)) > enough, "half a second of the tune")
-    audio.press(CLEAR)
+    enough = len(received_codes(audio)) + 4000
+    wait_for(lambda: len(received_codes(audio)) > enough, "half a second of the tune")
+    audio.send_digits(CLEAR)
     cleared_ns = pipecat.report("cleared")["at_ns"]
     mark = pipecat.unhandled("mark")
     assert mark["at_ns"] - cleared_ns < (CLEAR_MS + SLACK_MS) * MS
@@ -122,15 +134,15 @@ def test_an_interruption_silences_it_at_once(pipecat: PipecatAgent, caller: Call
     after = [at_ns for at_ns, payload in audio.audio if payload != SILENCE and at_ns > cleared_ns]
     assert max(after, default=0) - cleared_ns < (CLEAR_MS + SLACK_MS) * MS
     # It has fallen silent, and is still connected.
-    assert_whole(echoed(audio))
+    assert_whole(measure_echo(audio))
 
 
-def test_it_hands_off_with_a_transport_message(place: Stage, pipecat: PipecatAgent) -> None:
-    grown = place.count()
-    with place.caller(PIPECAT) as caller:
-        call_id = caller.call.answered()
+def test_it_hands_off_with_a_transport_message(site: InteropSite, pipecat: PipecatAgent) -> None:
+    grown = site.count()
+    with site.caller(PIPECAT) as caller:
+        call_id = caller.call.wait_until_answered()
         started(pipecat, caller)
-        caller.audio.press(HAND_OFF)
+        caller.audio.send_digits(HAND_OFF)
         answer = pipecat.unhandled("handoff")["message"]["handoff"]
         assert answer == {"id": call_id, "state": "handoff_initiated"}
         pipecat.unhandled("stop")
@@ -142,10 +154,10 @@ def test_it_hands_off_with_a_transport_message(place: Stage, pipecat: PipecatAge
     grown("sipbridge_handoffs_total", project=PIPECAT, method="release", reason="unconfirmed")
 
 
-def test_it_ends_the_conversation_by_closing_its_socket(place: Stage, pipecat: PipecatAgent) -> None:
-    with place.caller(PIPECAT) as caller:
+def test_it_ends_the_conversation_by_closing_its_socket(site: InteropSite, pipecat: PipecatAgent) -> None:
+    with site.caller(PIPECAT) as caller:
         started(pipecat, caller)
-        caller.audio.press(HANG_UP)
+        caller.audio.send_digits(HANG_UP)
         pipecat.report("closed")
         record = caller.call.record()
     assert (record["ended_by"], record["reason"], record["handoff"]) == ("agent", "agent_ended", None)

@@ -9,9 +9,9 @@ import pytest
 from tests.harness.media.audio import write_silence
 from tests.harness.programs import schemathesis
 from tests.harness.programs.bridge import Bridge, bridge
-from tests.harness.programs.schemathesis import Asking, examine
+from tests.harness.programs.schemathesis import ApiTarget, run_schemathesis
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
 
 from .conftest import need
@@ -41,19 +41,19 @@ def test_the_api_conforms_to_its_openapi_document_under_any_request(tmp_path: Pa
             # A busy machine may reject some.
             running.wait_for_metric(LIVE + ENDED, "sipbridge_invites_total", seconds=30)
             api = running.project("fuzzed", "fuzzed", key("fuzzed"))
-            calls = [call["id"] for call in api.ask("calls?limit=200").json()["calls"]]
+            calls = [call["id"] for call in api.request("calls?limit=200").json()["calls"]]
             assert len(calls) > LIVE // 2
-            asking = Asking("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
-            verdict = examine(running, asking, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
+            target = ApiTarget("fuzzed", "fuzzed", key("fuzzed"), ADMIN_KEY, calls)
+            result = run_schemathesis(running, target, tmp_path, examples=EXAMPLES, seconds=SECONDS, seed=SEED)
         # The remaining calls need not end in order: their caller has ended.
         running.program.kill()
-        logger.info("%d requests generated", verdict.cases)
-        assert not verdict.faults, verdict.faults
-        assert verdict.cases > 500
+        logger.info("%d requests generated", result.cases)
+        assert not result.faults, result.faults
+        assert result.cases > 500
     assert '"level":"ERROR"' not in running.program.log.read_text()
 
 
 def call(running: Bridge, folder: Path, count: int, *, hold_seconds: float) -> Sipp:
     keys = {"token": token("fuzzed"), "contact_id": "115700000001", "main_contact_id": "115700000000"}
-    options = [*some_calls(count, hold_seconds=hold_seconds), "-r", "20"]
+    options = [*call_options(count, hold_seconds=hold_seconds), "-r", "20"]
     return Sipp("caller_hangs_up", folder, remote=running.sip, number=NUMBER, keys=keys, options=options)

@@ -16,7 +16,14 @@ from sipbridge.handoffs.outcome import Result
 ROOT = Path(__file__).parents[2]
 PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md")
 # Constructors and methods that take such a word, and its position among their arguments.
-TAKE_WORDS = {"Outcome": 1, "Ending": 2, "Hangup": 1, "ConversationEnd": 1, "note_fault": 0, "note_refused_handoff": 0}
+WORD_ARGUMENTS = {
+    "Outcome": 1,
+    "Ending": 2,
+    "Hangup": 1,
+    "ConversationEnd": 1,
+    "note_fault": 0,
+    "note_refused_handoff": 0,
+}
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -48,7 +55,7 @@ def _words_in_code() -> Iterator[str]:
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            place = TAKE_WORDS.get(name)
+            place = WORD_ARGUMENTS.get(name)
             if place is None or len(node.args) <= place:
                 continue
             given = node.args[place]

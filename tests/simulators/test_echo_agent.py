@@ -37,10 +37,10 @@ class Bridge:
         await self.socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         await self.send("start", {"streamSid": STREAM, "customParameters": {"project": "billing"}})
 
-    async def hear(self, audio: bytes) -> None:
+    async def send_audio(self, audio: bytes) -> None:
         await self.send("media", {"track": "inbound", "payload": base64.b64encode(audio).decode()})
 
-    async def press(self, digits: str) -> None:
+    async def send_digits(self, digits: str) -> None:
         for digit in digits:
             await self.send("dtmf", {"track": "inbound_track", "digit": digit})
 
@@ -53,7 +53,7 @@ class Bridge:
     async def audio(self) -> bytes:
         return base64.b64decode((await self.next("media"))["payload"])
 
-    async def past_greeting(self) -> None:
+    async def skip_greeting(self) -> None:
         await self.start()
         await self.audio()
         await self.send("mark", await self.next("mark"))
@@ -94,63 +94,63 @@ def test_its_notes_are_audible_and_do_not_click(words: bytes) -> None:
 
 async def test_the_agent_echoes_audio_after_the_greeting_only(bridge: Bridge) -> None:
     await bridge.start()
-    await bridge.hear(bytes(160))
+    await bridge.send_audio(bytes(160))
     await bridge.audio()
     await bridge.send("mark", await bridge.next("mark"))
     for number in range(1, 4):
-        await bridge.hear(bytes([number]) * 160)
+        await bridge.send_audio(bytes([number]) * 160)
     assert [await bridge.audio() for _ in range(3)] == [bytes([number]) * 160 for number in range(1, 4)]
 
 
 async def test_the_digit_sequence_triggers_a_goodbye_and_then_the_handoff(bridge: Bridge) -> None:
-    await bridge.past_greeting()
-    await bridge.hear(bytes(160))
+    await bridge.skip_greeting()
+    await bridge.send_audio(bytes(160))
     await bridge.audio()
-    await bridge.press(f"1{DIGITS}")
+    await bridge.send_digits(f"1{DIGITS}")
     assert await bridge.audio() == FAREWELL
     assert await bridge.next("handoff") == {**HANDOFF, "data": {"echoed_seconds": 0.02}}
 
 
 async def test_other_digits_trigger_no_handoff(bridge: Bridge) -> None:
-    await bridge.past_greeting()
-    await bridge.press("4#3")
-    await bridge.hear(b"x" * 160)
+    await bridge.skip_greeting()
+    await bridge.send_digits("4#3")
+    await bridge.send_audio(b"x" * 160)
     assert await bridge.audio() == b"x" * 160
 
 
 async def test_the_echo_stops_at_the_request_and_resumes_if_it_is_refused(bridge: Bridge) -> None:
-    await bridge.past_greeting()
-    await bridge.press(DIGITS)
+    await bridge.skip_greeting()
+    await bridge.send_digits(DIGITS)
     await bridge.audio()
     await bridge.next("handoff")
-    await bridge.hear(b"quiet" * 32)
+    await bridge.send_audio(b"quiet" * 32)
     await bridge.send("handoff", {"status": 422, "error_message": "no such destination"})
-    await bridge.hear(b"again" * 32)
+    await bridge.send_audio(b"again" * 32)
     assert await bridge.audio() == b"again" * 32
 
 
 async def test_unknown_events_are_ignored(bridge: Bridge) -> None:
-    await bridge.past_greeting()
+    await bridge.skip_greeting()
     await bridge.send("weather", {"sun": "shines"})
-    await bridge.hear(b"x" * 160)
+    await bridge.send_audio(b"x" * 160)
     assert await bridge.audio() == b"x" * 160
 
 
 async def test_each_caller_has_a_separate_digit_sequence(bridge: Bridge, url: str) -> None:
     async with ClientSession() as session, session.ws_connect(url) as other_socket:
         other = Bridge(other_socket)
-        await bridge.past_greeting()
-        await other.past_greeting()
-        await bridge.press(DIGITS[:-1])
-        await other.press(DIGITS[-1])
+        await bridge.skip_greeting()
+        await other.skip_greeting()
+        await bridge.send_digits(DIGITS[:-1])
+        await other.send_digits(DIGITS[-1])
         for one in (bridge, other):
-            await one.hear(b"x" * 160)
+            await one.send_audio(b"x" * 160)
             assert await one.audio() == b"x" * 160
 
 
 async def test_each_event_prints_one_line(bridge: Bridge, capsys: Output) -> None:
-    await bridge.past_greeting()
-    await bridge.press(DIGITS)
+    await bridge.skip_greeting()
+    await bridge.send_digits(DIGITS)
     await bridge.audio()
     await bridge.next("handoff")
     await bridge.send("handoff", {"id": "c1", "state": "handoff_initiated"})
@@ -181,7 +181,7 @@ async def test_the_program_prints_its_url_and_stops_on_a_signal(number: signal.S
     found = re.fullmatch(rf"agent ready: (ws://127\.0\.0\.1:\d+{PATH}), hands off on {DIGITS}\n", line)
     assert found, line
     async with ClientSession() as session, session.ws_connect(found[1]) as connected:
-        await Bridge(connected).past_greeting()
+        await Bridge(connected).skip_greeting()
         program.send_signal(number)
         message = await connected.receive(timeout=5)
         assert (message.type, message.data) == (WSMsgType.CLOSE, WSCloseCode.GOING_AWAY)

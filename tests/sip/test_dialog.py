@@ -118,7 +118,7 @@ class World:
         self.pjsip.sent.clear()
         return dialog, listener
 
-    def happen(
+    def queue_event(
         self, kind: int, slot: int = SLOT, number: int = 0, status: int = 0, text: str = "", *, final: bool = True
     ) -> None:
         self.table.handle(CallEvent(kind, slot, number, status, text, final))
@@ -175,7 +175,7 @@ def test_an_invite_that_cannot_be_sent_leaves_no_dialog(world: World) -> None:
     with pytest.raises(LegEnded, match=r"could not be sent: no address of sip\.listen can send to it"):
         dialog.dial(INVITE, listener)
     dialog.hang_up(487, "", {})
-    world.happen(pj.EventTrying)
+    world.queue_event(pj.EventTrying)
     assert (world.pjsip.sent, listener.events) == ([], [])
 
 
@@ -184,8 +184,8 @@ def test_answering_sends_200_and_the_ack_confirms_it(world: World) -> None:
     dialog.progress(180)
     dialog.answer(HEADERS)
     assert world.pjsip.sent == [("response", SLOT, 180, {}), ("response", SLOT, 200, HEADERS)]
-    world.happen(pj.EventAnswered)
-    world.happen(pj.EventConfirmed)
+    world.queue_event(pj.EventAnswered)
+    world.queue_event(pj.EventConfirmed)
     assert listener.events == [("confirmed", True)]
 
 
@@ -220,7 +220,7 @@ def test_hanging_up_ends_the_dialog_at_once(world: World, failing: bool, sip_sta
 def test_commands_after_the_end_send_nothing(world: World) -> None:
     dialog, listener = world.incoming()
     other, _ = world.incoming(slot=9)
-    world.happen(pj.EventEnded, status=200, text=BYE)
+    world.queue_event(pj.EventEnded, status=200, text=BYE)
     world.pjsip.audio = {SLOT: 11}
     for command in (
         lambda: dialog.progress(180),
@@ -249,7 +249,7 @@ def test_events_after_hanging_up_are_ignored(world: World) -> None:
     dialog.hang_up(487, "", {})
     world.thread.run_callbacks()
     for kind in (pj.EventTrying, pj.EventMedia, pj.EventConfirmed, pj.EventDigit, pj.EventEnded):
-        world.happen(kind, status=487)
+        world.queue_event(kind, status=487)
     assert listener.events == [("ended", ())]
 
 
@@ -257,16 +257,16 @@ def test_a_slot_that_another_call_has_now_stays_with_it(world: World) -> None:
     first, first_listener = world.incoming()
     _, second = world.incoming()  # before the end of the first was handled
     first.hang_up(200, "", {})
-    world.happen(pj.EventDigit, number=ord("5"))
+    world.queue_event(pj.EventDigit, number=ord("5"))
     assert first_listener.events == [("ended", ())]
     assert second.events == [("digit", "5")]
 
 
 def test_a_bye_ends_the_dialog_with_its_headers_and_what_was_heard(world: World) -> None:
     _, listener = world.incoming()
-    world.happen(pj.EventAnswered)
-    world.happen(pj.EventConfirmed)
-    world.happen(pj.EventEnded, number=pj.AudioHeard | pj.AudioDue, status=200, text=BYE)
+    world.queue_event(pj.EventAnswered)
+    world.queue_event(pj.EventConfirmed)
+    world.queue_event(pj.EventEnded, number=pj.AudioHeard | pj.AudioDue, status=200, text=BYE)
     end = listener.end
     assert end is not None
     assert (end.by_peer, end.sip_status, dict(end.headers)) == (True, 200, {"X-Reason": "done"})
@@ -276,13 +276,13 @@ def test_a_bye_ends_the_dialog_with_its_headers_and_what_was_heard(world: World)
 def test_a_redirection_ends_the_dialog_with_its_contacts(world: World) -> None:
     _, listener = world.outgoing()
     text = "Contact: <sip:a@192.0.2.1>\r\nContact: <sip:b@192.0.2.2>\r\n"
-    world.happen(pj.EventEnded, status=302, text=text)
+    world.queue_event(pj.EventEnded, status=302, text=text)
     assert listener.events == [("ended", ("sip:a@192.0.2.1", "sip:b@192.0.2.2"))]
 
 
 def test_a_connection_that_fails_ends_the_dialog_with_its_cause(world: World) -> None:
     _, listener = world.outgoing()
-    world.happen(pj.EventEnded, status=503, text="Connection refused", final=False)
+    world.queue_event(pj.EventEnded, status=503, text="Connection refused", final=False)
     end = listener.end
     assert end is not None
     assert (end.by_peer, end.failure, end.detail) == (False, LegFailure.TRANSPORT_FAILED, "connection refused")
@@ -292,8 +292,8 @@ def test_a_connection_that_fails_ends_the_dialog_with_its_cause(world: World) ->
 def test_a_timeout_means_no_ack_only_before_the_ack(world: World, confirmed: bool, failure: LegFailure) -> None:  # noqa: FBT001 (a case)
     _, listener = world.incoming()
     if confirmed:
-        world.happen(pj.EventConfirmed)
-    world.happen(pj.EventEnded, status=408, text="Request Timeout", final=False)
+        world.queue_event(pj.EventConfirmed)
+    world.queue_event(pj.EventEnded, status=408, text="Request Timeout", final=False)
     assert listener.end is not None
     assert listener.end.failure is failure
 
@@ -301,7 +301,7 @@ def test_a_timeout_means_no_ack_only_before_the_ack(world: World, confirmed: boo
 @pytest.mark.parametrize("ending", [False, True])
 def test_a_dialog_without_audio_is_ended_unless_pjsip_does_so(world: World, ending: bool) -> None:  # noqa: FBT001 (a case)
     _, listener = world.outgoing()
-    world.happen(pj.EventConfirmed, number=int(ending), final=False)
+    world.queue_event(pj.EventConfirmed, number=int(ending), final=False)
     assert world.pjsip.sent == ([] if ending else [("end", SLOT, 488, "No audio agreed on", {})])
     assert listener.end is not None
     assert listener.end.failure is LegFailure.UNUSABLE_ANSWER
@@ -311,14 +311,14 @@ def test_only_an_outgoing_dialog_reports_its_negotiated_media(world: World) -> N
     _, incoming = world.incoming(slot=9)
     _, outgoing = world.outgoing()
     for slot in (9, SLOT):
-        world.happen(pj.EventMedia, slot=slot)
+        world.queue_event(pj.EventMedia, slot=slot)
     assert (incoming.events, outgoing.events) == ([], [("media",)])
 
 
 def test_responses_and_digits_reach_the_listener(world: World) -> None:
     _, listener = world.outgoing()
-    world.happen(pj.EventTrying)
-    world.happen(pj.EventDigit, number=ord("#"))
+    world.queue_event(pj.EventTrying)
+    world.queue_event(pj.EventDigit, number=ord("#"))
     assert listener.events == [("response",), ("digit", "#")]
 
 
@@ -345,7 +345,7 @@ def test_a_clip_that_has_been_played_is_reported_once(world: World) -> None:
     dialog.play("hello")
     token = world.pjsip.ports[0].token
     for _ in range(2):
-        world.happen(pj.EventClipDone, slot=-1, number=token)
+        world.queue_event(pj.EventClipDone, slot=-1, number=token)
     assert listener.events == [("clip",)]
 
 
@@ -354,9 +354,9 @@ def test_the_end_of_a_clip_that_was_replaced_or_stopped_is_ignored(world: World)
     dialog.play("hello")
     dialog.play("hello")
     first, second = (port.token for port in world.pjsip.ports)
-    world.happen(pj.EventClipDone, slot=-1, number=first)
+    world.queue_event(pj.EventClipDone, slot=-1, number=first)
     dialog.stop_playing()
-    world.happen(pj.EventClipDone, slot=-1, number=second)
+    world.queue_event(pj.EventClipDone, slot=-1, number=second)
     assert first != second
     assert listener.events == []
 
@@ -376,8 +376,8 @@ def test_the_outcome_of_a_refer_reaches_the_listener(world: World) -> None:
     ((_, slot, number, refer_to, headers),) = world.pjsip.sent
     assert (slot, refer_to, headers) == (SLOT, "<sip:desk@example.com;transport=tcp>", HEADERS)
     assert isinstance(number, int)
-    world.happen(pj.EventReferEnded, slot=-1, number=number, status=486)
-    world.happen(pj.EventReferRejected, slot=-1, number=number, status=405)
+    world.queue_event(pj.EventReferEnded, slot=-1, number=number, status=486)
+    world.queue_event(pj.EventReferRejected, slot=-1, number=number, status=405)
     assert listener.events == [("refer ended", 486), ("refer rejected", 405)]
 
 
@@ -388,7 +388,7 @@ def test_the_late_outcome_of_an_earlier_refer_is_ignored(world: World) -> None:
     first, second = (sent[2] for sent in world.pjsip.sent)
     assert isinstance(first, int)
     assert first != second
-    world.happen(pj.EventReferEnded, slot=-1, number=first, status=200)
+    world.queue_event(pj.EventReferEnded, slot=-1, number=first, status=200)
     assert listener.events == []
 
 
@@ -447,7 +447,7 @@ def test_a_dialog_that_has_ended_keeps_neither_listener_nor_refer_handler(world:
 def test_a_refer_that_was_rejected_before_the_decision_is_reported_to_the_refer_handler(world: World) -> None:
     refer_handler = RecordingReferHandler(ReferDecision(202))
     world.outgoing(refer_handler)
-    world.happen(pj.EventReferUnserved, status=400, text="no Refer-To")
+    world.queue_event(pj.EventReferUnserved, status=400, text="no Refer-To")
     assert refer_handler.notes == ["rejected: no Refer-To"]
 
 

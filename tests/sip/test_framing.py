@@ -38,7 +38,7 @@ RESPONSE = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP h\r\nFrom: a\r\nTo: b\r\nCall-ID
 NEXT = request("X-Next: yes")
 
 
-def taken_apart(*pieces: bytes) -> list[Seen]:
+def framed(*pieces: bytes) -> list[Seen]:
     framer = pj.StreamFramer()
     seen: list[Seen] = []
     for piece in pieces:
@@ -78,7 +78,7 @@ def test_messages_do_not_depend_on_the_pieces_in_which_they_arrive(seed: int) ->
     text = b"\r\n".join(messages)
     cuts = sorted(random.Random(seed).sample(range(len(text)), 40))  # noqa: S311 (the same for the same seed)
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert taken_apart(*pieces) == taken_apart(text) == [("message", each) for each in messages]
+    assert framed(*pieces) == framed(text) == [("message", each) for each in messages]
 
 
 @pytest.mark.parametrize(
@@ -86,27 +86,27 @@ def test_messages_do_not_depend_on_the_pieces_in_which_they_arrive(seed: int) ->
 )
 def test_every_form_of_content_length_is_recognized(name: str) -> None:
     message = request(f"{name} 04 ", length=None) + b"four"
-    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    assert framed(message + NEXT) == [("message", message), ("message", NEXT)]
     assert of_datagram(message + b"more") == ("message", message)
 
 
 def test_a_name_that_resembles_content_length_is_ignored() -> None:
     message = request("ContentMLength: 400", "X-Content-Length: 400", "X-A: Content-Length: 400", body=b"four")
-    assert taken_apart(message) == [("message", message)]
+    assert framed(message) == [("message", message)]
 
 
 def test_lines_may_end_with_lf_alone() -> None:
     message = request(body=b"1").replace(b"\r\n", b"\n")
-    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    assert framed(message + NEXT) == [("message", message), ("message", NEXT)]
     assert of_datagram(message) == ("message", message)
 
 
 @pytest.mark.parametrize("size", [MOST - 1, MOST])
 def test_a_message_of_the_maximum_length_is_accepted(size: int) -> None:
     message = request("X-Long: " + "a" * (size - len(request("X-Long: "))))
-    assert taken_apart(message + NEXT) == [("message", message), ("message", NEXT)]
+    assert framed(message + NEXT) == [("message", message), ("message", NEXT)]
     body = b"b" * (size - len(NEXT) - 4)
-    assert taken_apart(request("X-Next: yes", body=body)) == [("message", request("X-Next: yes", body=body))]
+    assert framed(request("X-Next: yes", body=body)) == [("message", request("X-Next: yes", body=body))]
 
 
 @pytest.mark.parametrize("size", [MOST, MOST + 1, 100_000, 1_000_000])
@@ -119,13 +119,13 @@ def test_a_longer_message_is_rejected_and_the_next_one_accepted(size: int, step:
     ):
         text = message + b"\r\n" + NEXT
         pieces = [text[at : at + step] for at in range(0, len(text), step)]
-        assert taken_apart(*pieces) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
+        assert framed(*pieces) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
 
 
 def test_a_longer_message_is_rejected_even_if_its_call_id_comes_last() -> None:
     long = b"INVITE sip:a@b SIP/2.0\r\nX-Long: " + b"a" * 70_000 + b"\r\nX-Other: " + b"Via: b\r\n\t" * 9_000 + b"\r\n"
     text = long + request()[len(b"INVITE sip:a@b SIP/2.0\r\n") :]
-    assert taken_apart(text + NEXT) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
+    assert framed(text + NEXT) == [("refused", (513, TOO_LONG)), ("message", NEXT)]
 
 
 def test_a_longer_message_without_call_id_gets_no_response() -> None:
@@ -139,7 +139,7 @@ def test_a_longer_message_without_call_id_gets_no_response() -> None:
 
 def test_a_response_that_is_too_long_is_skipped() -> None:
     text = RESPONSE + b"X: " + b"a" * MOST + b"\r\nContent-Length: 5\r\n\r\n12345"
-    assert taken_apart(text + NEXT) == [("message", NEXT)]
+    assert framed(text + NEXT) == [("message", NEXT)]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_a_response_that_is_too_long_is_skipped() -> None:
 )
 def test_a_message_of_unknown_length_ends_the_connection(length: str | None, status: int, reason: str) -> None:
     text = request(length=length)
-    assert taken_apart(text + NEXT) == [("refused", (status, reason)), ("end", None)]
-    assert taken_apart(RESPONSE + text[text.index(b"CSeq") :] + NEXT) == [("end", None)]
+    assert framed(text + NEXT) == [("refused", (status, reason)), ("end", None)]
+    assert framed(RESPONSE + text[text.index(b"CSeq") :] + NEXT) == [("end", None)]
 
 
 def test_a_repeated_length_is_rejected_and_the_next_message_accepted() -> None:
     text = request("l: 4", body=b"four") + NEXT
-    assert taken_apart(text) == [("refused", (400, "Content-Length came several times")), ("message", NEXT)]
+    assert framed(text) == [("refused", (400, "Content-Length came several times")), ("message", NEXT)]
 
 
 @pytest.mark.parametrize(
@@ -179,24 +179,24 @@ def test_a_repeated_length_is_rejected_and_the_next_message_accepted() -> None:
     ids=["HTTP", "TLS", "zeros", "a word", "random"],
 )
 def test_bytes_that_are_not_sip_end_the_connection(junk: bytes) -> None:
-    assert taken_apart(NEXT + junk) == [("message", NEXT), ("end", None)]
+    assert framed(NEXT + junk) == [("message", NEXT), ("end", None)]
 
 
 def test_an_endless_head_gets_a_response_and_ends_the_connection() -> None:
     text = request()[:-2] + b"X-A: b\r\n" * 3_000_000
-    assert taken_apart(text) == [("refused", (513, TOO_LONG)), ("end", None)]
+    assert framed(text) == [("refused", (513, TOO_LONG)), ("end", None)]
 
 
 @pytest.mark.parametrize("pieces", [[b"\r\n\r\n"], [b"\r\n", b"\r\n"], [b"\r", b"\n\r", b"\n"]])
 def test_two_line_ends_between_messages_are_a_ping(pieces: list[bytes]) -> None:
-    assert taken_apart(*pieces) == [("ping", None)]
-    assert taken_apart(NEXT, *pieces, NEXT) == [("message", NEXT), ("ping", None), ("message", NEXT)]
+    assert framed(*pieces) == [("ping", None)]
+    assert framed(NEXT, *pieces, NEXT) == [("message", NEXT), ("ping", None), ("message", NEXT)]
 
 
 def test_every_two_line_ends_are_a_ping_and_a_single_one_is_none() -> None:
-    assert taken_apart(b"\r\n" * 7) == [("ping", None)] * 3
-    assert taken_apart(b"\r\n", NEXT, b"\r\n", NEXT) == [("message", NEXT)] * 2
-    assert taken_apart(b"\r\r\r\r") == []
+    assert framed(b"\r\n" * 7) == [("ping", None)] * 3
+    assert framed(b"\r\n", NEXT, b"\r\n", NEXT) == [("message", NEXT)] * 2
+    assert framed(b"\r\r\r\r") == []
 
 
 def test_an_unfinished_message_gets_a_response_if_its_head_allows_it() -> None:

@@ -61,7 +61,7 @@ class Stack:
             await self.thread.run(lambda: None)
 
     def end(self, *, status: int = 200, text: str = "", by_peer: bool = True) -> None:
-        self.pjsip.happen(pj.EventEnded, SLOT, status=status, text=text, final=by_peer)
+        self.pjsip.queue_event(pj.EventEnded, SLOT, status=status, text=text, final=by_peer)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_answering_returns_the_seconds_from_invite_to_200(stack: Stack) ->
     answering = asyncio.ensure_future(leg.answer({"X-Id": "1"}))
     await stack.settle()
     assert not answering.done()
-    stack.pjsip.happen(pj.EventConfirmed, SLOT)
+    stack.pjsip.queue_event(pj.EventConfirmed, SLOT)
     assert await answering == pytest.approx(3, abs=0.5)
     assert stack.pjsip.sent == [("response", SLOT, 200, {"X-Id": "1"})]
 
@@ -94,7 +94,7 @@ async def test_an_ack_counts_even_if_a_bye_follows_at_once(stack: Stack) -> None
     leg = await stack.incoming()
     answering = asyncio.ensure_future(leg.answer({}))
     await stack.settle()
-    stack.pjsip.happen(pj.EventConfirmed, SLOT)
+    stack.pjsip.queue_event(pj.EventConfirmed, SLOT)
     stack.end()
     await answering
     assert (await leg.ended).by_peer
@@ -151,7 +151,7 @@ async def test_commands_of_a_leg_that_has_ended_raise(stack: Stack) -> None:
 async def test_an_outgoing_leg_is_answered_by_the_2xx(stack: Stack) -> None:
     leg = await stack.outgoing()
     for kind in (pj.EventTrying, pj.EventMedia, pj.EventConfirmed):
-        stack.pjsip.happen(kind, SLOT)
+        stack.pjsip.queue_event(kind, SLOT)
     await asyncio.gather(leg.responded, leg.early, leg.answered)
 
 
@@ -206,7 +206,7 @@ async def test_the_outcome_of_a_refer_is_what_the_far_end_said(
     ((_, slot, number, refer_to, headers),) = stack.pjsip.sent
     assert (slot, refer_to, headers) == (SLOT, "<sip:desk@example.com>", {"X-Id": "1"})
     assert isinstance(number, int)
-    stack.pjsip.happen(kind, number=number, status=status)
+    stack.pjsip.queue_event(kind, number=number, status=status)
     assert await referring == ReferOutcome(result, status)
 
 
@@ -250,7 +250,7 @@ async def test_playing_returns_when_the_last_sample_has_been_sent(stack: Stack) 
     playing = asyncio.ensure_future(leg.play("hello"))
     await stack.settle()
     assert not playing.done()
-    stack.pjsip.happen(pj.EventClipDone, number=stack.pjsip.ports[0].token)
+    stack.pjsip.queue_event(pj.EventClipDone, number=stack.pjsip.ports[0].token)
     await playing
 
 
@@ -263,7 +263,7 @@ async def test_a_cancelled_wait_stops_the_clip(stack: Stack) -> None:
         await playing
     await stack.settle()
     stack.pjsip.audio = {SLOT: 11}
-    stack.pjsip.happen(pj.EventMedia, SLOT)
+    stack.pjsip.queue_event(pj.EventMedia, SLOT)
     await stack.settle()
     assert stack.pjsip.connected == set()
 
@@ -317,10 +317,10 @@ async def test_packets_are_none_while_none_are_due(stack: Stack) -> None:
 async def test_digits_are_sent_and_received(stack: Stack) -> None:
     leg = await stack.incoming()
     pressed: list[str] = []
-    stack.pjsip.happen(pj.EventDigit, SLOT, ord("1"))
+    stack.pjsip.queue_event(pj.EventDigit, SLOT, ord("1"))
     await stack.settle()
     leg.on_digit(pressed.append)
-    stack.pjsip.happen(pj.EventDigit, SLOT, ord("2"))
+    stack.pjsip.queue_event(pj.EventDigit, SLOT, ord("2"))
     leg.send_digit("#")
     await stack.settle()
     assert pressed == ["1", "2"], "those before the listener, too: a caller may press one with the ACK"

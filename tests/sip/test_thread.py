@@ -74,7 +74,7 @@ async def test_a_cancelled_command_is_executed_all_the_same(thread: SipThread) -
 async def test_events_are_handled_before_the_commands_of_their_turn(
     thread: SipThread, pjsip: FakePjsip, handled: list[list[CallEvent]]
 ) -> None:
-    pjsip.happen(3, 7, 1, 200, "text", final=False)
+    pjsip.queue_event(3, 7, 1, 200, "text", final=False)
     await thread.run(lambda: None)
     assert [event for turn in handled for event in turn] == [CallEvent(3, 7, 1, 200, "text", final=False)]
 

@@ -102,7 +102,7 @@ class World:
         def poll() -> None:
             self.endpoint.gate.onRequest(request)
             if not request.status:
-                self.pjsip.happen(pj.EventIncoming, SLOT, request.ticket())
+                self.pjsip.queue_event(pj.EventIncoming, SLOT, request.ticket())
             loop.call_soon_threadsafe(done.set_result, None)
 
         self.pjsip.on_poll(poll)
@@ -142,7 +142,7 @@ async def test_a_rejected_invite_is_reported_on_the_loop(world: World) -> None:
 async def test_an_invite_that_pjsua_rejects_is_reported_on_the_loop(world: World) -> None:
     def poll() -> None:
         world.endpoint.gate.onRequest(FakeRequest(INVITE, ticket=3))
-        world.pjsip.happen(pj.EventRejected, number=3, status=422)
+        world.pjsip.queue_event(pj.EventRejected, number=3, status=422)
 
     world.pjsip.on_poll(poll)
     assert (await world.rejections.get()).reason == "session_timer"
@@ -156,7 +156,7 @@ async def test_an_invite_that_pjsua_drops_is_released_in_the_same_turn(world: Wo
 
 
 async def test_a_call_that_was_not_admitted_is_hung_up(world: World) -> None:
-    world.pjsip.happen(pj.EventIncoming, SLOT, 99)
+    world.pjsip.queue_event(pj.EventIncoming, SLOT, 99)
     await world.agent.caught_up()
     assert world.pjsip.sent == [("end", SLOT, 500, "", {})]
     assert world.calls.empty()
@@ -205,7 +205,7 @@ async def test_dialling_sends_an_invite_and_returns_its_leg(world: World) -> Non
             "word",
         )
     ]
-    world.pjsip.happen(pj.EventConfirmed, SLOT)
+    world.pjsip.queue_event(pj.EventConfirmed, SLOT)
     await leg.answered
 
 
@@ -252,15 +252,15 @@ async def test_the_targets_of_an_address_need_no_dns(world: World) -> None:
 
 
 async def test_connections_are_logged_on_the_loop(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.pjsip.happen(pj.EventTlsFailed, number=5061, text="agent.example\nconnection refused")
+    world.pjsip.queue_event(pj.EventTlsFailed, number=5061, text="agent.example\nconnection refused")
     await world.agent.caught_up()
     assert "TLS connection to agent.example, port 5061, failed: connection refused" in caplog.text
 
 
 async def test_an_event_that_cannot_be_handled_stops_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
     leg = await world.agent.dial("sip:agent@example.com", TARGET, {}, "")
-    world.pjsip.happen(pj.EventDigit, SLOT, number=-1)  # no character
-    world.pjsip.happen(pj.EventConfirmed, SLOT)
+    world.pjsip.queue_event(pj.EventDigit, SLOT, number=-1)  # no character
+    world.pjsip.queue_event(pj.EventConfirmed, SLOT)
     await leg.answered
     assert "handling an event of PJSIP failed" in caplog.text
 
@@ -274,7 +274,7 @@ async def test_a_loaded_clip_can_be_played_until_it_is_dropped(world: World) -> 
     playing = asyncio.ensure_future(leg.play("hello"))
     await asyncio.sleep(0)  # it posts its command
     await world.agent.caught_up()
-    world.pjsip.happen(pj.EventClipDone, number=world.pjsip.ports[0].token)
+    world.pjsip.queue_event(pj.EventClipDone, number=world.pjsip.ports[0].token)
     await playing
     world.agent.drop_clip("hello")
     world.agent.drop_clip("hello")

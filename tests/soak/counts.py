@@ -14,7 +14,7 @@ from typing import Any
 from sipbridge.store.journal.entries import OpenCalls
 from tests.harness.web.metrics import Metrics
 
-from .streams import Placed
+from .streams import CallCounts
 
 Record = Mapping[str, Any]
 Labels = tuple[str, ...]
@@ -23,7 +23,7 @@ Labels = tuple[str, ...]
 _ARRIVED = ("200", "202", "500", "reset")
 _REFUSED = ("302", "404")
 # Calls that end without a handoff, and are reported to CXone by `end_signal`.
-_SAID_GOODBYE = ("agent_ended", "prompt_ended", "hung_up_by_api", "media_timeout")
+_END_SIGNALLED = ("agent_ended", "prompt_ended", "hung_up_by_api", "media_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Row:
 class Counts:
     """All counts, from the bridge's start to the end of the last call."""
 
-    placed: Sequence[Placed]
-    taken: Sequence[Placed]  # by the called parties
+    placed: Sequence[CallCounts]
+    called: Sequence[CallCounts]  # by the called parties
     metrics: Metrics
     records: Sequence[Record]
     signals: Sequence[Record]
@@ -80,7 +80,7 @@ class Counts:
     def _calls(self) -> Iterator[Row]:
         recorded = Counter(record["contact_id"].rpartition("-")[0] + "-" for record in self.records)
         ended = self.metrics.by("sipbridge_calls_total", "project")
-        taken = {party.stream.name: party for party in self.taken}
+        called = {party.stream.name: party for party in self.called}
         for stream in dict.fromkeys(placed.stream for placed in self.placed):
             mine = [placed for placed in self.placed if placed.stream == stream]
             made, went = sum(each.calls for each in mine), sum(each.succeeded for each in mine)
@@ -88,7 +88,7 @@ class Counts:
             due = made if stream.leaves_record else 0
             counts |= {"records": sum(recorded[each.prefix] for each in mine) + made - due}
             counts |= {"metrics": ended[(stream.name,)] + made - due}
-            if party := taken.get(stream.name):
+            if party := called.get(stream.name):
                 counts |= {"called party": party.calls, "as its scenario says": party.succeeded}
             yield Row(f"calls: {stream.name}", counts)
 
@@ -126,7 +126,7 @@ class Counts:
         goodbyes = {
             record["contact_id"]
             for record in self.records
-            if record["handoff"] is None and record["reason"] in _SAID_GOODBYE
+            if record["handoff"] is None and record["reason"] in _END_SIGNALLED
         }
         accounted = accepted | by_signal.get("unknown", set()) | goodbyes
         yield Row("at CXone, and not in the records", {"simulator": len(contacts.keys() - accounted), "due": 0})

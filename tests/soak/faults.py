@@ -68,21 +68,21 @@ class Faults(Worker):
         self._chance = chance = random.Random(seed)  # noqa: S311 (no secret)
         self.done: Counter[str] = Counter()
         self._expires_from = 0.0
-        super().__init__("faults", self._do_something, lambda: chance.expovariate(1 / every_seconds))
+        super().__init__("faults", self._cause_random_fault, lambda: chance.expovariate(1 / every_seconds))
 
-    def _do_something(self) -> None:
+    def _cause_random_fault(self) -> None:
         kinds: dict[Callable[[], str], int] = {
-            self._spoil_cxone: CXONE_WEIGHT,
+            self._fail_cxone: CXONE_WEIGHT,
             self._send_sip: OTHERS_WEIGHT,
-            self._send_half_a_message: OTHERS_WEIGHT,
+            self._send_half_message: OTHERS_WEIGHT,
             self._send_http: OTHERS_WEIGHT,
-            self._ask_with_wrong_key: OTHERS_WEIGHT,
+            self._request_with_wrong_key: OTHERS_WEIGHT,
             self._reload: RELOAD_WEIGHT,
         }
         (kind,) = self._chance.choices(list(kinds), list(kinds.values()))
         self.done[kind()] += 1
 
-    def _spoil_cxone(self) -> str:
+    def _fail_cxone(self) -> str:
         if self._site.cxone.faults():
             # One at a time: a Signal that met two might be refused twice, and the counts would not show it.
             return "CXone: still failing"
@@ -106,7 +106,7 @@ class Faults(Worker):
             sender.sendto(garbage, (host, int(port)))
         return "SIP garbage"
 
-    def _send_half_a_message(self) -> str:
+    def _send_half_message(self) -> str:
         _send_tcp(self._site.bridge.sip_tcp, b"INVITE sip:x@127.0.0.1 SIP/2.0\r\nContent-Length: 500\r\n\r\nv=0")
         return "half a SIP message, TCP"
 
@@ -114,7 +114,7 @@ class Faults(Worker):
         _send_tcp(self._site.bridge.http.removeprefix("http://"), self._chance.choice(HTTP_GARBAGE))
         return "HTTP garbage"
 
-    def _ask_with_wrong_key(self) -> str:
+    def _request_with_wrong_key(self) -> str:
         fetch(f"{self._site.bridge.http}/v1/acme/api/calls", headers={"x-api-key": "wrong"})
         return "wrong API key"
 

@@ -33,7 +33,7 @@ REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
 # The scenarios of the calls, by project. About half of the second one's calls are in a handoff at any moment.
 SCENARIOS = {"release": "release_many", "refer": "load_handoff", "ending": "release_many"}
 CALLS, CALLS_PER_SECOND = 51, 102
-SPEAKS_SECONDS = 1
+SPEECH_SECONDS = 1
 SIGNAL_SECONDS = 0.15
 LATEST_KILL_SECONDS = 2.5
 RESTARTED = "bridge_restarted"
@@ -75,16 +75,16 @@ def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:
     with simulator(folder) as cxone:
         cxone.fail("signal", latency_seconds=SIGNAL_SECONDS, times=None)
         config = _write_config(folder, cxone)
-        with _Victim(folder, config) as victim:
+        with _KilledBridge(folder, config) as target:
             for number in range(kills):
-                victim.start()
-                _one_round(victim, cxone, folder, f"{seed}k{number}", chance, tally)
+                target.start()
+                _one_round(target, cxone, folder, f"{seed}k{number}", chance, tally)
                 if report and (number + 1) % 10 == 0:
                     report(f"{tally}\n")
     return tally
 
 
-class _Victim:
+class _KilledBridge:
     """A bridge that is started on the same files each time."""
 
     def __init__(self, folder: Path, config: Path) -> None:
@@ -119,31 +119,33 @@ class _Victim:
         self._running.close()
 
 
-def _one_round(victim: _Victim, cxone: Simulator, folder: Path, mark: str, chance: random.Random, tally: Tally) -> None:
+def _one_round(
+    target: _KilledBridge, cxone: Simulator, folder: Path, prefix: str, chance: random.Random, tally: Tally
+) -> None:
     began = time.monotonic()
-    calls = {project: _place_calls(victim.bridge, project, folder, mark) for project in SCENARIOS}
+    calls = {project: _place_calls(target.bridge, project, folder, prefix) for project in SCENARIOS}
     try:
         # The moment itself is the test: there is no event to wait for.
         time.sleep(chance.uniform(0.1, LATEST_KILL_SECONDS) - (time.monotonic() - began))
-        victim.kill()
+        target.kill()
     finally:
         for sipp in calls.values():
             sipp.program.kill()
-    victim.start()
-    wait_for(victim.has_recovered, "the recovery to end", 60)
+    target.start()
+    wait_for(target.has_recovered, "the recovery to end", 60)
     tally.kills += 1
     taken = Counter(signal["contact_id"] for signal in cxone.all_signals())
     for project, sipp in calls.items():
-        records = _records(victim.bridge.project("acme", project, key(project)), mark)
+        records = _records(target.bridge.project("acme", project, key(project)), prefix)
         for contact in _answered_contacts(sipp):
             tally.answered += 1
-            tally.outcomes[_judge(contact, records, taken[contact])] += 1
+            tally.outcomes[_check_call(contact, records, taken[contact])] += 1
         for contact, record in records.items():
-            _judge_record(contact, record, taken[contact])
+            _check_record(contact, record, taken[contact])
 
 
-def _place_calls(bridge: Bridge, project: str, folder: Path, mark: str) -> Sipp:
-    keys = {"token": token(project), "contact_id": f"{mark}-{project}"}
+def _place_calls(bridge: Bridge, project: str, folder: Path, prefix: str) -> Sipp:
+    keys = {"token": token(project), "contact_id": f"{prefix}-{project}"}
     share = len(SCENARIOS)
     options = ["-m", str(CALLS // share), "-r", str(CALLS_PER_SECOND // share), "-l", str(CALLS), "-trace_msg"]
     return Sipp(SCENARIOS[project], folder, remote=bridge.sip, number=NUMBER, keys=keys, options=options)
@@ -159,17 +161,17 @@ def _answered_contacts(sipp: Sipp) -> list[str]:
     return [contact_of[call_id] for call_id in answered]
 
 
-def _records(project: Project, mark: str) -> dict[str, dict[str, Any]]:
+def _records(project: Project, prefix: str) -> dict[str, dict[str, Any]]:
     """The project's records of this round, in full, by contact."""
-    listed = project.ask("calls?limit=200").json()["calls"]
-    mine = [call for call in listed if call["contact_id"].startswith(f"{mark}-")]
+    listed = project.request("calls?limit=200").json()["calls"]
+    mine = [call for call in listed if call["contact_id"].startswith(f"{prefix}-")]
     records = {call["contact_id"]: project.call(call["id"]) or {} for call in mine}
     if len(records) != len(mine):
         raise KillError(f"{len(mine)} records of {len(records)} contacts")
     return records
 
 
-def _judge(contact: str, records: dict[str, dict[str, Any]], signals: int) -> str:
+def _check_call(contact: str, records: dict[str, dict[str, Any]], signals: int) -> str:
     """Return how the next start found an answered call. Raises `KillError` if the call was lost."""
     record = records.get(contact)
     if record is None:
@@ -184,7 +186,7 @@ def _judge(contact: str, records: dict[str, dict[str, Any]], signals: int) -> st
     return "signalled before" if signals else "Signal begun, not seen"
 
 
-def _judge_record(contact: str, record: dict[str, Any], signals: int) -> None:
+def _check_record(contact: str, record: dict[str, Any], signals: int) -> None:
     state = (record["handoff"] or {}).get("state")
     if record["state"] != "ended" or state == "handoff_initiated":
         raise KillError(f"{contact} has no final state: {record}")
@@ -194,7 +196,7 @@ def _judge_record(contact: str, record: dict[str, Any], signals: int) -> None:
 
 def _write_config(folder: Path, cxone: Simulator) -> Path:
     clip = folder / "clip.wav"
-    write_silence(clip, SPEAKS_SECONDS)
+    write_silence(clip, SPEECH_SECONDS)
     agent = {"type": "prompt", "audio": str(clip)}
     projects: dict[str, Settings] = {
         "release": project_settings("release", agent=agent),
@@ -202,7 +204,7 @@ def _write_config(folder: Path, cxone: Simulator) -> Path:
         "ending": project_settings("ending", agent={**agent, "then": "hangup"}),
     }
     settings = bridge_settings(folder, {"acme": client_settings(NUMBER, cxone.url, projects)})
-    file = folder / "victim.yaml"
+    file = folder / "target.yaml"
     file.write_text(yaml.safe_dump(settings))
     return file
 

@@ -56,24 +56,24 @@ def run(folder: Path, reloads: int) -> int:
                     sys.stdout.write(f"{number} reloads: {Footprint.of(running, cxone)}\n")
                     sys.stdout.flush()
                 if number == reloads // 2:
-                    warm = _rested(running, cxone)
+                    warm = _measure_at_rest(running, cxone)
                     sys.stdout.write(f"after a rest: {warm}\n")
-            end = _rested(running, cxone)
+            end = _measure_at_rest(running, cxone)
             sys.stdout.write(f"after a rest: {end}\n")
             series = [line for line in running.metrics_page().splitlines() if 'client="other-' in line]
-    grown = warm is not None and (end.rss_mb > warm.rss_mb + GROWTH_MB or not _is_no_more(end, warm))
+    grown = warm is not None and (end.rss_mb > warm.rss_mb + GROWTH_MB or not _is_within(end, warm))
     many = [line for line in series if f'client="other-{reloads}' not in line]
     sys.stdout.write(f"metric series of removed clients: {len(many)}\n")
     sys.stdout.write("it has GROWN\n" if grown or many else "nothing has grown\n")
     return 1 if grown or many else 0
 
 
-def _is_no_more(end: Footprint, warm: Footprint) -> bool:
+def _is_within(end: Footprint, warm: Footprint) -> bool:
     # The number of calls in progress varies.
     return end.files <= warm.files and end.threads <= warm.threads + 2 and end.pools <= warm.pools + 200
 
 
-def _rested(running: Bridge, cxone: Simulator) -> Footprint:
+def _measure_at_rest(running: Bridge, cxone: Simulator) -> Footprint:
     """Measure when short-lived resources have been released."""
     time.sleep(REST_SECONDS)
     return Footprint.of(running, cxone)

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.media.audio import write_silence
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp
 from tests.harness.settings import Settings, bridge_settings, client_settings, project_settings
 
-from .agents import MoodyAgent, RtpEcho
+from .agents import RandomAgent, RtpEcho
 from .footprint import Footprint
-from .streams import NUMBER, STREAMS, Placed, end_called, stat_options
+from .streams import NUMBER, STREAMS, CallCounts, end_called_party, stat_options
 
 CLIENT = "acme"
-TALK_SECONDS = 3
-LONG_TALK_SECONDS = 5  # the bridge must notice before this that the caller's RTP has stopped
+CLIP_SECONDS = 3
+LONG_CLIP_SECONDS = 5  # the bridge must notice before this that the caller's RTP has stopped
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
 # The called parties: the stream whose calls they answer, and their scenario.
-PARTIES = {
+CALLED_PARTIES = {
     "desk": "desk_answers",
     "desk-busy": "desk_busy",
     "sip": "agent_refers",
@@ -43,7 +43,7 @@ class SoakSite:
 
     bridge: Bridge
     cxone: Simulator
-    agents: MoodyAgent
+    agents: RandomAgent
     rtp: RtpEcho
     store: Path
     parties: dict[str, Sipp]
@@ -58,9 +58,11 @@ class SoakSite:
         """The resources that the bridge holds now."""
         return Footprint.of(self.bridge, self.cxone)
 
-    def taken(self) -> list[Placed]:
+    def end_called_parties(self) -> list[CallCounts]:
         """End the called parties, and return SIPp's counts of their calls."""
-        return [end_called(stream, self.parties[stream.name]) for stream in STREAMS if stream.name in self.parties]
+        return [
+            end_called_party(stream, self.parties[stream.name]) for stream in STREAMS if stream.name in self.parties
+        ]
 
     def reload(self) -> None:
         """Reload the bridge's configuration."""
@@ -72,9 +74,9 @@ def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
     """Run it."""
     with ExitStack() as stack:
         cxone = stack.enter_context(simulator(folder))
-        agents = stack.enter_context(MoodyAgent(seed))
+        agents = stack.enter_context(RandomAgent(seed))
         rtp = stack.enter_context(RtpEcho())
-        parties = {stream: stack.enter_context(_party(folder, stream)) for stream in PARTIES}
+        parties = {stream: stack.enter_context(_called_party(folder, stream)) for stream in CALLED_PARTIES}
         ports = {stream: sipp.port for stream, sipp in parties.items()}
         projects = _projects(folder, agents.url, ports)
         settings = bridge_settings(folder, {CLIENT: client_settings(NUMBER, cxone.url, projects)})
@@ -82,17 +84,17 @@ def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
         yield SoakSite(running, cxone, agents, rtp, folder / "calls.db", parties)
 
 
-def _party(folder: Path, stream: str) -> Sipp:
+def _called_party(folder: Path, stream: str) -> Sipp:
     keys = {"refer_to": SALES, "destination": "sales", "parameter": "P4", "fold": " "}
     own = folder / f"called-{stream}"
     own.mkdir()
     options = ["-d", "300", "-rtp_echo", "-l", "10000", *stat_options(own)]
-    return Sipp(PARTIES[stream], own, keys=keys, options=options).await_port()
+    return Sipp(CALLED_PARTIES[stream], own, keys=keys, options=options).await_port()
 
 
 def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[str, Settings]:
     clip = folder / "talk.wav"
-    write_silence(clip, TALK_SECONDS)
+    write_silence(clip, CLIP_SECONDS)
     waiting = {"type": "prompt", "audio": str(clip)}
 
     def desk(stream: str) -> dict[str, Any]:
@@ -108,13 +110,14 @@ def _projects(folder: Path, websocket_url: str, ports: dict[str, int]) -> dict[s
     projects |= {name: project_settings(name, agent=sip(name)) for name in ("sip", "sip-bye", "sip-busy", "cancel")}
     projects |= {name: project_settings(name, agent=waiting) for name in ("api", "early", "silent")}
     long_clip = folder / "long-talk.wav"
-    write_silence(long_clip, LONG_TALK_SECONDS)
+    write_silence(long_clip, LONG_CLIP_SECONDS)
     projects["rtp-stops"] = project_settings(
         "rtp-stops", agent={"type": "prompt", "audio": str(long_clip)}, media_timeout_seconds=1
     )
     projects["websocket"] = project_settings("websocket", agent={"type": "websocket", "url": websocket_url})
     projects["websocket-404"] = project_settings(
-        "websocket-404", agent={"type": "websocket", "url": f"http://127.0.0.1:{kept_port()}/".replace("http", "ws")}
+        "websocket-404",
+        agent={"type": "websocket", "url": f"http://127.0.0.1:{reserved_port()}/".replace("http", "ws")},
     )
     # Longer than SIPp takes to hang up on a slow machine.
     projects["taken"]["handoff"]["release_grace_seconds"] = 5

@@ -20,27 +20,27 @@ from pathlib import Path
 from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
-from .agents import Operator
+from .agents import ApiClient
 from .counts import Counts, Row, count_open, read_records
 from .faults import Faults
 from .footprint import Footprint
 from .site import CLIENT, SoakSite, soak_site
-from .streams import Placed, Traffic
+from .streams import CallCounts, Traffic
 
 CALLS_PER_SECOND = 8.0
-FAULTS_A_SECOND = 2.0
+FAULTS_PER_SECOND = 2.0
 PROGRESS_SECONDS = 30.0
 # A transaction is kept for 32 s (RFC 3261, 17.1.1.2: Timer D), an idle connection to CXone for 15 to 30.
-SETTLE_SECONDS, SHORTLY_SECONDS, BACK_SECONDS = 40.0, 2.0, 90.0
-MOST_GROWTH_MB = 5.0
+SETTLE_SECONDS, SHORT_SETTLE_SECONDS, RETURN_SECONDS = 40.0, 2.0, 90.0
+MAX_GROWTH_MB = 5.0
 # The length of a long soak. In a shorter one, memory still grows to the peak of simultaneous calls and faults, and
 # waiting for pooled connections to close would take longer than the calls.
 LONG_SECONDS = 1800.0
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SoakResult:
     """The results of a soak; with `is_long`, memory and pooled connections count."""
 
     rows: list[Row]
@@ -53,15 +53,15 @@ class Verdict:
     @property
     def has_grown(self) -> bool:
         """True if memory has grown more than it may."""
-        return self.is_long and self.after.rss_mb > self.before.rss_mb + MOST_GROWTH_MB
+        return self.is_long and self.after.rss_mb > self.before.rss_mb + MAX_GROWTH_MB
 
     @property
     def is_clean(self) -> bool:
         """True if all counts agree, and nothing is left."""
-        return all(row.agrees for row in self.rows) and not self.has_left_something and not self.has_grown
+        return all(row.agrees for row in self.rows) and not self.has_leaked and not self.has_grown
 
     @property
-    def has_left_something(self) -> bool:
+    def has_leaked(self) -> bool:
         """True if anything but memory is held that was not held before."""
         return not self.after.is_within(self.before, pool=self.is_long)
 
@@ -75,35 +75,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-soak-") as name:
-        verdict = soak(Path(name), 60 * options.minutes, rate=options.rate, seed=options.seed, say=_say)
-    print_verdict(verdict)
-    return 0 if verdict.is_clean else 1
+        result = soak(Path(name), 60 * options.minutes, rate=options.rate, seed=options.seed, report=_print_progress)
+    print_result(result)
+    return 0 if result.is_clean else 1
 
 
-def soak(folder: Path, seconds: float, *, rate: float, seed: int, say: Callable[[str], None]) -> Verdict:
+def soak(folder: Path, seconds: float, *, rate: float, seed: int, report: Callable[[str], None]) -> SoakResult:
     """Warm up for a quarter of the time, at most ten minutes; measure at rest; run; measure again."""
     is_long = seconds >= LONG_SECONDS
-    with soak_site(folder, seed) as site, Operator(site.bridge, CLIENT, seed):
-        with Faults(site, seed, 1 / FAULTS_A_SECOND) as faults:
-            placed, errors = _calls(site, folder, "w", rate, min(seconds / 4, 600.0), say)
-        say("warmed up; waiting for its calls to end …")
-        before = _settled(site, SETTLE_SECONDS if is_long else SHORTLY_SECONDS)
-        say(f"at rest: {before}")
-        with Faults(site, seed + 1, 1 / FAULTS_A_SECOND) as more:
-            rest, more_errors = _calls(site, folder, "s", rate, seconds, say)
-        after = _back_within(site, before, pool=is_long)
-        say(f"at rest: {after}")
+    with soak_site(folder, seed) as site, ApiClient(site.bridge, CLIENT, seed):
+        with Faults(site, seed, 1 / FAULTS_PER_SECOND) as faults:
+            placed, errors = _calls(site, folder, "w", rate, min(seconds / 4, 600.0), report)
+        report("warmed up; waiting for its calls to end …")
+        before = _wait_until_settled(site, SETTLE_SECONDS if is_long else SHORT_SETTLE_SECONDS)
+        report(f"at rest: {before}")
+        with Faults(site, seed + 1, 1 / FAULTS_PER_SECOND) as more:
+            rest, more_errors = _calls(site, folder, "s", rate, seconds, report)
+        after = _wait_for_return(site, before, pool=is_long)
+        report(f"at rest: {after}")
         done = faults.done + more.done
         counts = _counts(site, placed + rest, done["SIGHUP"])
-        return Verdict(list(counts.rows()), before, after, is_long, done, errors + more_errors)
+        return SoakResult(list(counts.rows()), before, after, is_long, done, errors + more_errors)
 
 
-def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
-    """Return what is held once nothing has changed for this long; at the latest after `BACK_SECONDS`."""
-    deadline = time.monotonic() + BACK_SECONDS
+def _wait_until_settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
+    """Return what is held once nothing has changed for this long; at the latest after `RETURN_SECONDS`."""
+    deadline = time.monotonic() + RETURN_SECONDS
     last, since = site.footprint(), time.monotonic()
     while time.monotonic() - since < unchanged_seconds and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         now = site.footprint()
         if now.calls or not (now.is_within(last) and last.is_within(now)):
             since = time.monotonic()
@@ -111,40 +111,40 @@ def _settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
     return last
 
 
-def _back_within(site: SoakSite, earlier: Footprint, *, pool: bool) -> Footprint:
-    """Return what is held once it is no more than earlier; at the latest after `BACK_SECONDS`."""
-    deadline = time.monotonic() + BACK_SECONDS
+def _wait_for_return(site: SoakSite, earlier: Footprint, *, pool: bool) -> Footprint:
+    """Return what is held once it is no more than earlier; at the latest after `RETURN_SECONDS`."""
+    deadline = time.monotonic() + RETURN_SECONDS
     while not (now := site.footprint()).is_within(earlier, pool=pool) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return now
 
 
 def _calls(
-    site: SoakSite, folder: Path, name: str, rate: float, seconds: float, say: Callable[[str], None]
-) -> tuple[list[Placed], str]:
+    site: SoakSite, folder: Path, name: str, rate: float, seconds: float, report: Callable[[str], None]
+) -> tuple[list[CallCounts], str]:
     """Place calls of every kind; return SIPp's counts when the last one has ended."""
     traffic = Traffic(folder, name, site.bridge.sip, site.rtp.port, rate=rate, seconds=seconds)
     began = time.monotonic()
-    said = 0.0
+    reported = 0.0
     try:
         while not traffic.is_over and (passed := time.monotonic() - began) < seconds + 90:
-            if passed - said >= PROGRESS_SECONDS:
-                said = passed
+            if passed - reported >= PROGRESS_SECONDS:
+                reported = passed
                 ended = site.bridge.metrics().value("sipbridge_calls_total")
-                say(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls ended, {site.footprint()}")
+                report(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls ended, {site.footprint()}")
             time.sleep(0.2)
         return traffic.results(), traffic.errors()
     finally:
         traffic.stop()
 
 
-def _counts(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Counts:
+def _counts(site: SoakSite, placed: Sequence[CallCounts], reloads: int) -> Counts:
     site.bridge.wait_for_metric(0, "sipbridge_calls_active", 30)
     with suppress(TimeoutError):  # the counts report what is left
         wait_for(lambda: count_open(site.journal) == 0, "the journal to close the last call", 5)
     return Counts(
         placed=placed,
-        taken=site.taken(),
+        called=site.end_called_parties(),
         metrics=site.bridge.metrics(),
         records=read_records(site.store),
         signals=site.cxone.all_signals(),
@@ -155,21 +155,21 @@ def _counts(site: SoakSite, placed: Sequence[Placed], reloads: int) -> Counts:
     )
 
 
-def print_verdict(verdict: Verdict) -> None:
+def print_result(result: SoakResult) -> None:
     """Print the counts, the resources, and the deliberate faults."""
     write = sys.stdout.write
-    write("\nCounts\n\n" + "".join(f"{row}\n" for row in verdict.rows))
-    left = "SOMETHING IS LEFT" if verdict.has_left_something else "nothing is left"
-    write(f"\nResources: {left}{', and memory HAS GROWN' if verdict.has_grown else ''}\n\n")
-    write(f"  at rest   {verdict.before}\n  after     {verdict.after}\n")
-    faults = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.faults.items()))
+    write("\nCounts\n\n" + "".join(f"{row}\n" for row in result.rows))
+    left = "SOMETHING IS LEFT" if result.has_leaked else "nothing is left"
+    write(f"\nResources: {left}{', and memory HAS GROWN' if result.has_grown else ''}\n\n")
+    write(f"  at rest   {result.before}\n  after     {result.after}\n")
+    faults = ", ".join(f"{kind} {count}" for kind, count in sorted(result.faults.items()))
     write(f"\n  faults: {faults}\n")
-    if not all(row.agrees for row in verdict.rows) and verdict.errors:
-        write(f"\n{verdict.errors}\n")
-    write(f"\n{'clean' if verdict.is_clean else 'NOT CLEAN'}\n")
+    if not all(row.agrees for row in result.rows) and result.errors:
+        write(f"\n{result.errors}\n")
+    write(f"\n{'clean' if result.is_clean else 'NOT CLEAN'}\n")
 
 
-def _say(line: str) -> None:
+def _print_progress(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 

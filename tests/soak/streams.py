@@ -62,7 +62,7 @@ STREAMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class CallCounts:
     """SIPp's counts of one stream; `prefix` begins the contact ids of its calls, and of no others."""
 
     stream: Stream
@@ -101,7 +101,7 @@ class Traffic:
             *("-d", str(round(EARLY_SECONDS * 1000)), *stat_options(folder)),
             *(["-rtp_echo"] if stream.echoes else []),
         ]
-        scenario = with_contact_of_its_own(stream.scenario, folder)
+        scenario = with_own_contacts(stream.scenario, folder)
         return Sipp(scenario, folder, remote=remote, number=stream.number, keys=keys, options=options)
 
     @property
@@ -109,12 +109,12 @@ class Traffic:
         """True if every call has been placed and has ended."""
         return not any(sipp.program.is_running for _, _, sipp in self._running)
 
-    def results(self) -> list[Placed]:
+    def results(self) -> list[CallCounts]:
         """Wait for the last call, and return the counts of all streams."""
         placed = []
         for stream, prefix, sipp in self._running:
             sipp.wait(self._seconds + 90)
-            placed.append(Placed(stream, prefix, *_read_counts(self._folder / stream.name)))
+            placed.append(CallCounts(stream, prefix, *_read_counts(self._folder / stream.name)))
         return placed
 
     def errors(self) -> str:
@@ -128,7 +128,7 @@ class Traffic:
                 sipp.program.kill()
 
 
-def with_contact_of_its_own(scenario: str, folder: Path) -> str:
+def with_own_contacts(scenario: str, folder: Path) -> str:
     """Make a scenario in which each call has a contact id of its own, `[contact_id]` and the number of the call."""
     text = (SCENARIOS / f"{scenario}.xml").read_text()
     text = text.replace("[main_contact_id]", "[contact_id]").replace("[contact_id]", "[contact_id]-[call_number]")
@@ -141,11 +141,11 @@ def stat_options(folder: Path) -> list[str]:
     return ["-trace_stat", "-fd", "1", "-stf", str(folder / _STAT)]
 
 
-def end_called(stream: Stream, sipp: Sipp) -> Placed:
+def end_called_party(stream: Stream, sipp: Sipp) -> CallCounts:
     """End a SIPp that answers calls, and return its counts."""
     os.kill(sipp.program.pid, signal.SIGUSR1)  # at the end of its calls
     sipp.wait()
-    return Placed(stream, "", *_read_counts(sipp.folder))
+    return CallCounts(stream, "", *_read_counts(sipp.folder))
 
 
 def _read_counts(folder: Path) -> tuple[int, int]:

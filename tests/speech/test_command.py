@@ -14,13 +14,13 @@ from sipbridge.speech.command import CommandFailed, run_command
 from .programs import python
 
 # Writes its number into a FIFO and stays, with a child that stays too; both hold the FIFO open.
-STAY = """
+LONG_RUNNING = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-told = os.open(sys.argv[1], os.O_WRONLY)
+reports = os.open(sys.argv[1], os.O_WRONLY)
 child = os.fork()
 if child:
-    os.write(told, b"%d\\n" % os.getpid())
+    os.write(reports, b"%d\\n" % os.getpid())
 while True:
     time.sleep(60)
 """
@@ -34,20 +34,20 @@ def run(command: Sequence[str], text: bytes = b"", *, seconds: float = 30, max_b
 class Running:
     """A command in a thread, and the FIFO through which its processes report that they run."""
 
-    def __init__(self, done: Future[bytes], told: IO[str]) -> None:
+    def __init__(self, done: Future[bytes], reports: IO[str]) -> None:
         self._done = done
-        self._told = told
-        self._pid = int(told.readline())
+        self._reports = reports
+        self._pid = int(reports.readline())
 
     def why_it_failed(self) -> str:
         with pytest.raises(CommandFailed) as failed:
             self._done.result()
         return str(failed.value)
 
-    def is_gone(self) -> bool:
+    def has_no_process_left(self) -> bool:
         """True if neither the program nor a child of it is left, not even as a zombie."""
-        with self._told:
-            return self._told.read() == "" and not Path(f"/proc/{self._pid}").exists()
+        with self._reports:
+            return self._reports.read() == "" and not Path(f"/proc/{self._pid}").exists()
 
 
 @pytest.fixture
@@ -106,16 +106,16 @@ def test_output_up_to_the_limit_is_accepted() -> None:
 
 
 def test_too_much_output_ends_the_program(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
-    script = STAY.replace("while True:", "if child: print('x' * 100_000, flush=True)\nwhile True:")
+    script = LONG_RUNNING.replace("while True:", "if child: print('x' * 100_000, flush=True)\nwhile True:")
     running = start(thread, tmp_path / "fifo", script, seconds=30)
     assert running.why_it_failed() == "wrote more than 1,000 bytes"
-    assert running.is_gone()
+    assert running.has_no_process_left()
 
 
 def test_at_the_deadline_the_program_and_its_children_are_killed(thread: ThreadPoolExecutor, tmp_path: Path) -> None:
-    running = start(thread, tmp_path / "fifo", STAY, seconds=SECONDS)
+    running = start(thread, tmp_path / "fifo", LONG_RUNNING, seconds=SECONDS)
     assert running.why_it_failed() == "took too long"
-    assert running.is_gone()
+    assert running.has_no_process_left()
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_at_the_deadline_the_program_and_its_children_are_killed(thread: ThreadP
 def test_at_the_deadline_what_remains_of_a_half_ended_program_is_killed(
     thread: ThreadPoolExecutor, tmp_path: Path, end: str
 ) -> None:
-    running = start(thread, tmp_path / "fifo", STAY.replace("while True:", end), seconds=SECONDS)
+    running = start(thread, tmp_path / "fifo", LONG_RUNNING.replace("while True:", end), seconds=SECONDS)
     assert running.why_it_failed() == "took too long"
-    assert running.is_gone()
+    assert running.has_no_process_left()
 
 
 def test_a_program_is_not_started_after_its_deadline(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .programs import python, voice
 TEXT = "Putting you through to Ms. Hovercraft."
 
 
-class Shelf:
+class ClipStore:
     """The clips that were loaded, by name."""
 
     def __init__(self) -> None:
@@ -31,8 +31,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def clip_store() -> ClipStore:
+    return ClipStore()
 
 
 @pytest.fixture
@@ -45,76 +45,78 @@ def texts_made(runs: Path) -> list[int]:
     return [int(length) for length in runs.read_text().split()]
 
 
-def make(shelf: Shelf, command: Sequence[str], **limits: float) -> CommandSpeaker:
-    return CommandSpeaker(command, shelf.load, shelf.drop, limits=Limits(**limits))  # type: ignore[arg-type]  # two are whole numbers
+def make(clip_store: ClipStore, command: Sequence[str], **limits: float) -> CommandSpeaker:
+    return CommandSpeaker(command, clip_store.load, clip_store.drop, limits=Limits(**limits))  # type: ignore[arg-type]  # two are whole numbers
 
 
-def test_it_implements_the_speaker_protocol(shelf: Shelf) -> None:
-    speaker: Speaker = make(shelf, ["say"])
+def test_it_implements_the_speaker_protocol(clip_store: ClipStore) -> None:
+    speaker: Speaker = make(clip_store, ["say"])
     assert speaker
 
 
-async def test_a_text_becomes_a_clip_under_the_name_that_is_returned(shelf: Shelf, runs: Path) -> None:
-    name = await make(shelf, voice(runs)).prepare("two\nlines")
+async def test_a_text_becomes_a_clip_under_the_name_that_is_returned(clip_store: ClipStore, runs: Path) -> None:
+    name = await make(clip_store, voice(runs)).prepare("two\nlines")
     assert name is not None
-    pcm = shelf.clips[name]
+    pcm = clip_store.clips[name]
     assert (len(pcm.samples) / 2, pcm.rate) == (len("two\nlines\n"), 8000)
     assert "two" not in name
 
 
-async def test_a_repeated_text_is_not_synthesised_again(shelf: Shelf, runs: Path) -> None:
-    speaker = make(shelf, voice(runs))
+async def test_a_repeated_text_is_not_synthesised_again(clip_store: ClipStore, runs: Path) -> None:
+    speaker = make(clip_store, voice(runs))
     first = await speaker.prepare("one")
     assert await speaker.prepare("four") != first
     assert await speaker.prepare("one") == first
     assert texts_made(runs) == [4, 5]
 
 
-async def test_concurrent_requests_for_one_text_share_a_synthesis(shelf: Shelf, runs: Path) -> None:
-    speaker = make(shelf, voice(runs))
+async def test_concurrent_requests_for_one_text_share_a_synthesis(clip_store: ClipStore, runs: Path) -> None:
+    speaker = make(clip_store, voice(runs))
     names = await asyncio.gather(*(speaker.prepare("one") for _ in range(10)))
-    assert names == [*shelf.clips] * 10
+    assert names == [*clip_store.clips] * 10
     assert texts_made(runs) == [4]
 
 
-async def test_a_cancelled_request_does_not_cancel_the_synthesis(shelf: Shelf, runs: Path) -> None:
-    speaker = make(shelf, voice(runs))
+async def test_a_cancelled_request_does_not_cancel_the_synthesis(clip_store: ClipStore, runs: Path) -> None:
+    speaker = make(clip_store, voice(runs))
     first, second = (asyncio.create_task(speaker.prepare("one")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    assert await second in shelf.clips
+    assert await second in clip_store.clips
     assert first.cancelled()
 
 
-async def test_two_speakers_share_no_clip(shelf: Shelf, runs: Path) -> None:
-    names = [await make(shelf, voice(runs)).prepare("one") for _ in range(2)]
+async def test_two_speakers_share_no_clip(clip_store: ClipStore, runs: Path) -> None:
+    names = [await make(clip_store, voice(runs)).prepare("one") for _ in range(2)]
     assert len(set(names)) == 2
 
 
-async def test_old_clips_are_unloaded(shelf: Shelf, runs: Path) -> None:
-    speaker = make(shelf, voice(runs), clips=1, keep_seconds=0)
+async def test_old_clips_are_unloaded(clip_store: ClipStore, runs: Path) -> None:
+    speaker = make(clip_store, voice(runs), clips=1, keep_seconds=0)
     await speaker.prepare("one")
     second = await speaker.prepare("two")
-    assert [*shelf.clips] == [second]
+    assert [*clip_store.clips] == [second]
 
 
-async def test_the_number_of_processes_is_limited(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
+async def test_the_number_of_processes_is_limited(clip_store: ClipStore, runs: Path, tmp_path: Path) -> None:
     alone = python(
         "os.mkdir(sys.argv[1]); os.rmdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])",
         tmp_path / "lock",
         *voice(runs),
     )
-    speaker = make(shelf, alone, processes=1)
+    speaker = make(clip_store, alone, processes=1)
     assert None not in await asyncio.gather(*(speaker.prepare(text) for text in ("a", "b", "c")))
 
 
-async def test_any_text_can_be_synthesised(shelf: Shelf, runs: Path) -> None:
-    speaker = make(shelf, voice(runs))
-    assert await speaker.prepare("\ud800 \0 'quoted' $(id) `id`") in shelf.clips
+async def test_any_text_can_be_synthesised(clip_store: ClipStore, runs: Path) -> None:
+    speaker = make(clip_store, voice(runs))
+    assert await speaker.prepare("\ud800 \0 'quoted' $(id) `id`") in clip_store.clips
 
 
-async def test_a_failure_is_one_warning_without_the_text(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
-    speaker = make(shelf, python("sys.stderr.write('reading voices\\nno voice de\\n\\n'); sys.exit(2)"))
+async def test_a_failure_is_one_warning_without_the_text(
+    clip_store: ClipStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    speaker = make(clip_store, python("sys.stderr.write('reading voices\\nno voice de\\n\\n'); sys.exit(2)"))
     assert await speaker.prepare(TEXT) is None
     [line] = caplog.records
     fields = line.__dict__
@@ -127,9 +129,9 @@ async def test_a_failure_is_one_warning_without_the_text(shelf: Shelf, caplog: p
     "echo", ["sys.stdin.read()", "sys.stdin.read().upper()", "'cannot say ' + sys.stdin.read()[-15:]"]
 )
 async def test_standard_error_that_repeats_the_text_is_not_logged(
-    shelf: Shelf, caplog: pytest.LogCaptureFixture, echo: str
+    clip_store: ClipStore, caplog: pytest.LogCaptureFixture, echo: str
 ) -> None:
-    assert await make(shelf, python(f"sys.stderr.write({echo}); sys.exit(1)")).prepare(TEXT) is None
+    assert await make(clip_store, python(f"sys.stderr.write({echo}); sys.exit(1)")).prepare(TEXT) is None
     assert caplog.records[0].__dict__["complaint"] == "not shown: it may quote the utterance"
     assert "hovercraft" not in repr(caplog.records[0].__dict__).casefold()
 
@@ -146,30 +148,30 @@ async def test_standard_error_that_repeats_the_text_is_not_logged(
     ids=["missing", "garbage", "nothing", "too_much", "hanging"],
 )
 async def test_every_failure_returns_none_and_logs_the_reason(
-    shelf: Shelf, caplog: pytest.LogCaptureFixture, command: Sequence[str], detail: str
+    clip_store: ClipStore, caplog: pytest.LogCaptureFixture, command: Sequence[str], detail: str
 ) -> None:
     # A start takes long on a busy machine: only the program that hangs has a short limit.
     seconds = 0.3 if "sleep" in command[-1] else 10
-    assert await make(shelf, command, output_bytes=100, seconds=seconds).prepare(TEXT) is None
+    assert await make(clip_store, command, output_bytes=100, seconds=seconds).prepare(TEXT) is None
     assert caplog.records[0].__dict__["detail"].startswith(detail)
-    assert shelf.clips == {}
+    assert clip_store.clips == {}
 
 
-async def test_the_wait_for_a_free_process_counts_towards_the_limit(shelf: Shelf) -> None:
-    speaker = make(shelf, python("import time; time.sleep(60)"), processes=1, seconds=0.2)
+async def test_the_wait_for_a_free_process_counts_towards_the_limit(clip_store: ClipStore) -> None:
+    speaker = make(clip_store, python("import time; time.sleep(60)"), processes=1, seconds=0.2)
     async with asyncio.timeout(5):
         assert await asyncio.gather(*(speaker.prepare(str(n)) for n in range(20))) == [None] * 20
 
 
-async def test_a_text_that_failed_is_tried_again(shelf: Shelf, runs: Path, tmp_path: Path) -> None:
+async def test_a_text_that_failed_is_tried_again(clip_store: ClipStore, runs: Path, tmp_path: Path) -> None:
     once = python(
         "if not os.path.exists(sys.argv[1]): open(sys.argv[1], 'w'); sys.exit(1)\nos.execv(sys.argv[2], sys.argv[2:])",
         tmp_path / "tried",
         *voice(runs),
     )
-    speaker = make(shelf, once)
+    speaker = make(clip_store, once)
     assert await speaker.prepare("one") is None
-    assert await speaker.prepare("one") in shelf.clips
+    assert await speaker.prepare("one") in clip_store.clips
 
 
 async def test_a_clip_that_cannot_be_loaded_is_a_failure(runs: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +183,7 @@ async def test_a_clip_that_cannot_be_loaded_is_a_failure(runs: Path, caplog: pyt
 
 
 @pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
-async def test_espeak_ng_speaks(shelf: Shelf) -> None:
-    name = await make(shelf, ("espeak-ng", "--stdout")).prepare("One moment, please.")
+async def test_espeak_ng_speaks(clip_store: ClipStore) -> None:
+    name = await make(clip_store, ("espeak-ng", "--stdout")).prepare("One moment, please.")
     assert name is not None
-    assert 0.5 < shelf.clips[name].seconds < 5
+    assert 0.5 < clip_store.clips[name].seconds < 5

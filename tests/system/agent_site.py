@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, client_settings, project_settings
 from tests.harness.sip.sip_messages import Message
 from tests.harness.waiting import wait_for
@@ -32,7 +32,7 @@ class AgentSite:
         *,
         second: bool = False,
         hold_seconds: float = 0,
-        speaks: bool = False,
+        sends_audio: bool = False,
         transport: str = "udp",
         keys: Mapping[str, str] | None = None,
     ) -> Sipp:
@@ -43,11 +43,11 @@ class AgentSite:
             port=self.ports[second],
             keys=keys,
             transport=transport,
-            options=[*some_calls(hold_seconds=hold_seconds), *(["-rtp_echo"] if speaks else [])],
+            options=[*call_options(hold_seconds=hold_seconds), *(["-rtp_echo"] if sends_audio else [])],
         )
         self.trunk.started.append(sipp)
         if transport == "tcp":
-            wait_for(lambda: listens(sipp.port), f"SIPp on TCP port {sipp.port}")
+            wait_for(lambda: is_listening(sipp.port), f"SIPp on TCP port {sipp.port}")
             return sipp
         return sipp.await_port()
 
@@ -74,7 +74,7 @@ def outcomes(agent: Sipp) -> list[str]:
 @contextmanager
 def agent_site(folder: Path, cxone: Simulator) -> Iterator[AgentSite]:
     """Run a bridge with all projects."""
-    ports = kept_port(), kept_port()
+    ports = reserved_port(), reserved_port()
     acme = client_settings(NUMBERS["acme"], cxone.url, _projects(*ports))
     with site(folder, cxone, clients={"acme": acme}) as trunk:
         yield AgentSite(trunk, ports)
@@ -103,7 +103,7 @@ def _project(
     return settings
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Return True if a TCP socket of this machine listens on the port (proc(5), /proc/net/tcp: state 0A)."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)

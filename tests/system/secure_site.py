@@ -29,7 +29,7 @@ PROJECT = "talking"
 class SecureCall:
     """An answered call from a TLS caller to a WebSocket agent, with SRTP."""
 
-    line: TlsCaller
+    sip: TlsCaller
     caller: RtpStream
     agent: AgentCall
     srtp: Srtp
@@ -39,7 +39,7 @@ class SecureCall:
 
     def hang_up(self) -> None:
         """End the call through the API."""
-        answer = self.project.ask(f"calls/{self.project.live_call(self.contact_id)}/hangup", "POST")
+        answer = self.project.request(f"calls/{self.project.live_call(self.contact_id)}/hangup", "POST")
         assert answer.status // 100 == 2, answer.body
 
 
@@ -56,28 +56,28 @@ class SecureSite:
     guest: Pair
 
     def context(
-        self, shows: Pair | None, authority: Authority | None = None, *, version: ssl.TLSVersion | None = None
+        self, certificate: Pair | None, authority: Authority | None = None, *, version: ssl.TLSVersion | None = None
     ) -> ssl.SSLContext:
         """A client's TLS context: it trusts the authority, presents that certificate and speaks only that version."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations((authority or self.authority).file)
-        if shows:
-            context.load_cert_chain(shows.certificate, shows.key)
+        if certificate:
+            context.load_cert_chain(certificate.certificate, certificate.key)
         if version:
             context.maximum_version = context.minimum_version = version
         return context
 
-    def line(self, context: ssl.SSLContext | None = None, **settings: Any) -> TlsCaller:  # noqa: ANN401 (those of TlsCaller)
+    def connect(self, context: ssl.SSLContext | None = None, **settings: Any) -> TlsCaller:  # noqa: ANN401 (those of TlsCaller)
         """Connect, as the guest by default."""
         return TlsCaller(self.bridge.sip_tls, context or self.context(self.guest), **settings)
 
     def invite(
-        self, line: StreamCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
+        self, connection: StreamCaller, sdp: str, *, late: str = "", kind: str = "application/sdp"
     ) -> tuple[Message, str]:
         """Call the project; return the final response and the contact id."""
         contact = Contact.new()
         headers = {"X-Auth-Token": token(PROJECT), "X-InContact-ContactId": contact.id, "Content-Type": kind}
-        return line.invite(NUMBER, headers, sdp, late=late), contact.id
+        return connection.invite(NUMBER, headers, sdp, late=late), contact.id
 
     @property
     def project(self) -> Project:
@@ -90,13 +90,13 @@ class SecureSite:
         own, srtp = Key(), Srtp()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port(srtp=srtp))
-            line = stack.enter_context(self.line())
-            answer, contact_id = self.invite(line, offer(port.port, profile, (*others, own.attribute())))
+            connection = stack.enter_context(self.connect())
+            answer, contact_id = self.invite(connection, offer(port.port, profile, (*others, own.attribute())))
             assert answer.status == 200, answer.text
             srtp.use(own, Key.of(answer.body))
             agent = self.agent.next_call()
-            yield SecureCall(line, port.stream(), agent, srtp, self.project, contact_id, port.port)
-            line.bye()
+            yield SecureCall(connection, port.stream(), agent, srtp, self.project, contact_id, port.port)
+            connection.bye()
             self.project.ended_call(contact_id)
 
     def log(self) -> str:

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.harness.media.audio import write_silence
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.nameserver import Nameserver
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from tests.harness.waiting import wait_for
 from tests.harness.web.metrics import Metrics
-from tests.soak.streams import with_contact_of_its_own
+from tests.soak.streams import with_own_contacts
 
 # Clients with one project of the same name: faults of their CXone, or of their settings for it, affect only them.
-LONERS = ("query", "nobody", "busy", "hanging", "tripped", "crowded")
-NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *LONERS), 1)}
+SINGLE_PROJECT_CLIENTS = ("query", "unreachable", "busy", "hanging", "tripped", "crowded")
+NUMBERS = {client: f"+199955500{place:02}" for place, client in enumerate(("acme", *SINGLE_PROJECT_CLIENTS), 1)}
 GREETING = Path(__file__).resolve().parents[2] / "config" / "prompts" / "greeting.wav"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
 CLIP_SECONDS = 6
-LASTING_SECONDS = 100
+LONG_CLIP_SECONDS = 100
 
 _contacts = itertools.count(1)
 
@@ -48,7 +48,7 @@ class Site:
         project: str = "release",
         *,
         number: str | None = None,
-        shown_token: str | None = None,
+        sent_token: str | None = None,
         hold_seconds: float = 0,
         transport: str = "udp",
         contact: Contact | None = None,
@@ -58,7 +58,7 @@ class Site:
         client = project if project in self.numbers else "acme"
         contact = contact or Contact.new()
         keys = {
-            "token": token(project) if shown_token is None else shown_token,
+            "token": token(project) if sent_token is None else sent_token,
             "contact_id": contact.id,
             "main_contact_id": contact.main_id,
             "digits": self.numbers[client][-4:],
@@ -72,19 +72,19 @@ class Site:
             number=number or self.numbers[client],
             keys=keys,
             transport=transport,
-            options=some_calls(calls, hold_seconds=hold_seconds),
+            options=call_options(calls, hold_seconds=hold_seconds),
         )
         self.started.append(sipp)
         return PlacedCall(sipp, client, contact, self.bridge.project(client, project, key(project)), self.cxone)
 
-    def of_own_contacts(self, scenario: str) -> str:
-        """Return a scenario whose simultaneous calls have a contact id each: `Contact.of_each` returns them."""
-        return with_contact_of_its_own(scenario, self.folder)
+    def with_own_contacts(self, scenario: str) -> str:
+        """Return a scenario whose simultaneous calls have a contact id each: `Contact.ids_of_calls` returns them."""
+        return with_own_contacts(scenario, self.folder)
 
     def desk(self, scenario: str, *, hold_seconds: float = 0) -> Sipp:
         """Start a desk that waits for the calls that the project `desk` hands off."""
         return Sipp(
-            scenario, self.folder, port=self.desk_port, options=some_calls(hold_seconds=hold_seconds)
+            scenario, self.folder, port=self.desk_port, options=call_options(hold_seconds=hold_seconds)
         ).await_port()
 
     def end_calls(self) -> None:
@@ -93,9 +93,9 @@ class Site:
             with self.started.pop():
                 pass
 
-    def count(self) -> Counting:
+    def count(self) -> CounterChanges:
         """Count from now on."""
-        return Counting(self.bridge, self.bridge.metrics())
+        return CounterChanges(self.bridge, self.bridge.metrics())
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Contact:
         number = 115_500_000_000 + 10 * next(_contacts)
         return cls(str(number + 1), str(number))
 
-    def of_each(self, calls: int) -> list[str]:
+    def ids_of_calls(self, calls: int) -> list[str]:
         """Return the contact ids of this many simultaneous calls."""
         return [f"{self.id}-{number}" for number in range(1, calls + 1)]
 
@@ -126,12 +126,12 @@ class PlacedCall:
     project: Project
     cxone: Simulator
 
-    def went_as_written(self, seconds: float = 30) -> Self:
+    def wait_for_scenario(self, seconds: float = 30) -> Self:
         """Return once the scenario has ended. Raises `SippError` if it did not go as written."""
         self.sipp.check(seconds)
         return self
 
-    def answered(self) -> str:
+    def wait_until_answered(self) -> str:
         """Return the bridge's id of the call once it is answered."""
         return self.project.live_call(self.contact.id)
 
@@ -139,7 +139,7 @@ class PlacedCall:
         """Return the record once the call has ended."""
         return self.project.ended_call(self.contact.id)
 
-    def left_no_record(self) -> bool:
+    def has_no_record(self) -> bool:
         """True if the bridge has no record of the call."""
         return self.project.calls(self.contact.id) == []
 
@@ -155,13 +155,13 @@ class PlacedCall:
 
 
 @dataclass(frozen=True)
-class Counting:
+class CounterChanges:
     """The bridge's counters, relative to one moment."""
 
     bridge: Bridge
     before: Metrics
 
-    def shows(self, value: float, name: str, **labels: str) -> bool:
+    def grows_by(self, value: float, name: str, **labels: str) -> bool:
         """Return once a counter has grown by that much: it is incremented just after the last message is sent."""
 
         def grown() -> bool:
@@ -169,7 +169,7 @@ class Counting:
 
         return wait_for(grown, f"{name}{labels} to grow by {value:g}", 5)
 
-    def grew(self, name: str, **labels: str) -> float:
+    def growth(self, name: str, **labels: str) -> float:
         """Return by how much a counter has grown so far."""
         return self.bridge.metrics().since(self.before, name, **labels)
 
@@ -179,19 +179,21 @@ def site(
     folder: Path,
     cxone: Simulator,
     *,
-    within: Sequence[str | Path] = (),
-    names: Nameserver | None = None,
+    launcher: Sequence[str | Path] = (),
+    nameserver: Nameserver | None = None,
     **changes: Any,  # noqa: ANN401 (YAML)
 ) -> Iterator[Site]:
-    """Run a bridge with all projects, under the command `within`, with `names` as its name server.
+    """Run a bridge with all projects, under the command `launcher`, with `nameserver` as its name server.
 
     `changes` are sections merged into its configuration.
     """
-    desk_port = kept_port()
+    desk_port = reserved_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
         settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
-    with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, names=names, within=within) as running:
+    with bridge(
+        settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, nameserver=nameserver, launcher=launcher
+    ) as running:
         trunk = Site(running, cxone, folder, desk_port)
         try:
             yield trunk
@@ -204,7 +206,7 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
     lasting = folder / "lasting.wav"
-    write_silence(lasting, LASTING_SECONDS)
+    write_silence(lasting, LONG_CLIP_SECONDS)
     desk = {"method": "invite", "uri": f"sip:desk@127.0.0.1:{desk_port}", "headers": {"X-Queue": "desk"}}
     greeting = {"type": "prompt", "audio": str(GREETING)}
     projects = {
@@ -224,7 +226,10 @@ def clients(folder: Path, cxone_url: str, desk_port: int) -> dict[str, Settings]
     }
     projects["ending-unsignalled"]["handoff"]["end_signal"] = {}
     projects["transcribed"]["handoff"]["post_transcript"] = True
-    loners = {name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)}) for name in LONERS}
-    loners["query"]["cxone"]["parameters_in"] = "query"
-    loners["nobody"]["cxone"]["issuer"] = f"http://127.0.0.1:{kept_port()}"
-    return {"acme": client_settings(NUMBERS["acme"], cxone_url, projects), **loners}
+    single_project_clients = {
+        name: client_settings(NUMBERS[name], cxone_url, {name: project_settings(name)})
+        for name in SINGLE_PROJECT_CLIENTS
+    }
+    single_project_clients["query"]["cxone"]["parameters_in"] = "query"
+    single_project_clients["unreachable"]["cxone"]["issuer"] = f"http://127.0.0.1:{reserved_port()}"
+    return {"acme": client_settings(NUMBERS["acme"], cxone_url, projects), **single_project_clients}

@@ -20,7 +20,7 @@ def test_the_benchmark_measures_both_handoffs_and_writes_all_figures(
     assert (handoffs["load"]["calls"], handoffs["load"]["failed"], handoffs["failed_by_metrics"]) == (10, 0, 0)
     assert handoffs["load"]["cpu_ms_per_call"] > 0
     assert handoffs["load"]["refer"]["p99"] >= handoffs["load"]["refer"]["p50"] >= 0
-    assert figures["floor"][0]["failed"] == 0
+    assert figures["baseline"][0]["failed"] == 0
     assert (figures["held"]["calls"], figures["held"]["failed"]) == (5, 0)
     assert "SIPp alone" in capsys.readouterr().out
 

@@ -30,27 +30,27 @@ def test_the_recorded_duration_of_a_call_is_right_though_the_clock_jumped_forwar
     tmp_path: Path, cxone: Simulator
 ) -> None:
     clock = WallClock(tmp_path)
-    with site(tmp_path, cxone, within=clock.within) as trunk:
+    with site(tmp_path, cxone, launcher=clock.launcher) as trunk:
         count = trunk.count()
         began = time.monotonic()
         call = trunk.call("release", "waiting")
-        call_id = call.answered()
+        call_id = call.wait_until_answered()
         for hours in (5, -5):
             set_and_seen(clock, trunk, hours)
-        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 202
+        assert call.project.request(f"calls/{call_id}/handoff", "POST", {}).status == 202
         set_and_seen(clock, trunk, YEAR_HOURS)
-        call.went_as_written()
+        call.wait_for_scenario()
         clock.set_to(0)
         record = call.record()
         took = time.monotonic() - began
-        assert count.shows(1, "sipbridge_calls_total", project="waiting")
+        assert count.grows_by(1, "sipbridge_calls_total", project="waiting")
         handoff = record["handoff"]
         assert handoff["state"] == "handoff_completed"
         assert 0 <= seconds(record, "started_at", "answered_at") <= took
         assert 0 < seconds(record, "started_at", "ended_at") <= took
         assert 0 < seconds(handoff, "handoff_at", "finished_at") <= took
-        assert 0 < count.grew("sipbridge_call_duration_seconds_sum") <= took
-        assert 0 < count.grew("sipbridge_handoff_seconds_sum", stage="total") <= took
+        assert 0 < count.growth("sipbridge_call_duration_seconds_sum") <= took
+        assert 0 < count.growth("sipbridge_handoff_seconds_sum", stage="total") <= took
         assert len(call.signals()) == 1
-        late = trunk.call("release").went_as_written()
+        late = trunk.call("release").wait_for_scenario()
         assert late.record()["handoff"]["signal"] == "accepted", "tokens and all else still work"

@@ -13,14 +13,14 @@ import pytest
 
 from tests.harness.programs.bridge import Bridge
 from tests.harness.programs.simulator import Simulator
-from tests.harness.sip.stranger import Pinger, address_of, options
+from tests.harness.sip.raw_sender import Pinger, address_of, options
 from tests.harness.usage import allow_many_sockets, open_files, rss_mb
 from tests.harness.waiting import wait_for
 
 from .site import Site, site
 
 IDLE = 10_000
-MOST_CONNECTIONS = 2_000  # sipbridge/sip/endpoint.py
+MAX_CONNECTIONS = 2_000  # sipbridge/sip/endpoint.py
 SILENCE_SECONDS = 10  # sipbridge/sip/native/config_site.h
 MEMORY_MB = 150
 
@@ -51,7 +51,7 @@ def is_closed(tcp: socket.socket) -> bool:
     return False
 
 
-def answers(tcp: socket.socket) -> bool:
+def responds(tcp: socket.socket) -> bool:
     tcp.sendall(options(tcp.getsockname(), "still-there", transport="TCP"))
     tcp.settimeout(5)
     return tcp.recv(65_535).startswith(b"SIP/2.0 200 ")
@@ -60,7 +60,7 @@ def answers(tcp: socket.socket) -> bool:
 def test_a_connection_from_an_untrusted_source_is_closed_before_it_sends_a_byte(own_site: Site) -> None:
     with connection(own_site.bridge, "127.0.0.2") as tcp, connection(own_site.bridge) as trusted:
         wait_for(lambda: is_closed(tcp), "the end of the connection", 5)
-        assert answers(trusted)
+        assert responds(trusted)
 
 
 @pytest.mark.timeout(150)
@@ -68,27 +68,27 @@ def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_are_clo
     bridge = own_site.bridge
     before, memory = open_files(bridge.program.pid), rss_mb(bridge.program.pid)
     call = own_site.call("caller_hangs_up", "waiting", hold_seconds=4)
-    call.answered()
+    call.wait_until_answered()
     with ExitStack() as stack, Pinger(bridge.sip) as pinger:
         slow = stack.enter_context(connection(bridge))
-        drip(slow, 1)
+        send_a_little(slow, 1)
         idle = [stack.enter_context(connection(bridge)) for _ in range(IDLE)]
         pings = [pinger.ping() for _ in range(20)]
         assert None not in pings
-        wait_for(lambda: open_files(bridge.program.pid) < before + MOST_CONNECTIONS + 100, "the others to be closed")
+        wait_for(lambda: open_files(bridge.program.pid) < before + MAX_CONNECTIONS + 100, "the others to be closed")
         assert rss_mb(bridge.program.pid) < memory + MEMORY_MB
         for transport in ("udp", "tcp"):
-            over = own_site.call("release", transport=transport).went_as_written()
+            over = own_site.call("release", transport=transport).wait_for_scenario()
             assert over.record()["handoff"]["state"] == "handoff_completed"
-        assert call.went_as_written().record()["ended_by"] == "caller"
+        assert call.wait_for_scenario().record()["ended_by"] == "caller"
         slow, half = stack.enter_context(connection(bridge)), stack.enter_context(connection(bridge))
         pinging = stack.enter_context(connection(bridge))
         # It has been answered once, and begins a message that it never completes.
-        assert answers(half)
+        assert responds(half)
         half.sendall(options(half.getsockname(), "half", transport="TCP")[:-2])
 
         def all_are_closed() -> bool:
-            drip(slow, 1)
+            send_a_little(slow, 1)
             pinging.sendall(b"\r\n\r\n")
             return is_closed(slow) and all(map(is_closed, idle))
 
@@ -97,11 +97,11 @@ def test_ten_thousand_idle_connections_and_slow_senders_harm_no_call_and_are_clo
         assert half.recv(65_535).startswith(b"SIP/2.0 400 ")
         assert is_closed(half)
         assert not is_closed(pinging)
-        assert answers(pinging)
+        assert responds(pinging)
     wait_for(lambda: open_files(bridge.program.pid) <= before + 5, "the earlier number of open files")
 
 
-def drip(tcp: socket.socket, count: int) -> None:
+def send_a_little(tcp: socket.socket, count: int) -> None:
     """Send a little of a message that never ends."""
     try:
         tcp.sendall(b"O" * count)
@@ -117,11 +117,11 @@ def drip(tcp: socket.socket, count: int) -> None:
 )
 def test_a_connection_that_sends_something_other_than_sip_is_closed(own_site: Site, said: bytes) -> None:
     with connection(own_site.bridge) as tcp, connection(own_site.bridge) as other:
-        assert answers(tcp)
+        assert responds(tcp)
         with suppress(ConnectionError):
             tcp.sendall(said)
         wait_for(lambda: is_closed(tcp), "the end of the connection", 5)
-        assert answers(other)
+        assert responds(other)
 
 
 def test_several_messages_in_one_segment_and_one_message_in_many_are_both_read(own_site: Site) -> None:
@@ -132,11 +132,11 @@ def test_several_messages_in_one_segment_and_one_message_in_many_are_both_read(o
         tcp.sendall(text[:5_000])
         for at in range(5_000, len(text), 7):
             tcp.sendall(text[at : at + 7])
-        heard = b""
+        received = b""
         tcp.settimeout(10)
-        while not all(f"z9hG4bK-{branch}\r\n".encode() in heard for branch in branches):
-            heard += tcp.recv(65_535)
-        assert heard.count(b"SIP/2.0 200 ") == len(branches)
+        while not all(f"z9hG4bK-{branch}\r\n".encode() in received for branch in branches):
+            received += tcp.recv(65_535)
+        assert received.count(b"SIP/2.0 200 ") == len(branches)
 
 
 def test_a_connection_reset_during_a_call_slows_down_no_other_call(own_site: Site) -> None:
@@ -167,8 +167,8 @@ Content-Length: 0\r
 def test_a_host_name_that_does_not_exist_delays_no_other_call(own_site: Site) -> None:
     """DNS may take ten seconds to report it, and so may a name server that does not run."""
     with Pinger(own_site.bridge.sip) as pinger:
-        call = own_site.call("caller_unknown_contact_host").went_as_written()
+        call = own_site.call("caller_unknown_contact_host").wait_for_scenario()
         took = [pinger.ping() or 10_000 for _ in range(100)]
         assert call.record()["handoff"]["state"] == "handoff_completed"
         assert max(took) < 1_000
-        assert own_site.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
+        assert own_site.call("release").wait_for_scenario().record()["handoff"]["state"] == "handoff_completed"

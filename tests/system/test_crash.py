@@ -29,7 +29,7 @@ def test_no_answered_call_is_lost_or_signalled_twice_whenever_the_process_is_kil
 
 def _kill_in_conversation(trunk: Site, project: str = "waiting") -> PlacedCall:
     call = trunk.call("release", project)
-    call.answered()
+    call.wait_until_answered()
     trunk.bridge.program.kill()
     return call
 
@@ -88,7 +88,7 @@ def test_a_kill_right_after_our_bye_signals_no_contact(tmp_path: Path, cxone: Si
     contact = Contact.new()
     project = "ending-unsignalled"
     with site(tmp_path, cxone) as trunk, _raw_call(trunk, project, contact) as call:
-        call.take(b"BYE")
+        call.next_request(b"BYE")
         trunk.bridge.program.kill()
     with site(tmp_path, cxone) as trunk:
         _recovered(trunk)
@@ -137,9 +137,9 @@ def _age(folder: Path) -> float:
 def test_the_data_of_an_agents_handoff_survives_a_crash(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         call = trunk.call("release", "waiting")
-        path = f"calls/{call.answered()}/handoff"
+        path = f"calls/{call.wait_until_answered()}/handoff"
         cxone.fail("signal", latency_seconds=30, contact_id=call.contact.id)
-        assert call.project.ask(path, "POST", {"data": {"ticket": "T-1"}, "utterance": "Bye."}).status == 202
+        assert call.project.request(path, "POST", {"data": {"ticket": "T-1"}, "utterance": "Bye."}).status == 202
         # CXone records the Signal when it arrives; the bridge dies while it waits for the response.
         cxone.signals(call.contact.id, wait_for=1)
         trunk.bridge.program.kill()

@@ -12,7 +12,16 @@ from tests.harness.programs.simulator import Simulator
 from tests.harness.usage import open_files
 from tests.harness.waiting import wait_for
 
-from .storm import ACCEPTED, HEALTHY_CALLS, REFUSED, UNDELIVERED, UNKNOWN, WIRE, Storm, storm
+from .faulty_clients import (
+    ACCEPTED,
+    HEALTHY_CALLS,
+    REFUSED,
+    UNDELIVERED,
+    UNKNOWN,
+    WIRE,
+    FaultyClients,
+    faulty_clients_site,
+)
 
 SIGNAL_SECONDS = 3.0
 GRACE_SECONDS = 0.5
@@ -34,80 +43,80 @@ HANDOFFS = {
 
 
 @pytest.fixture(scope="module")
-def after(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Storm]:
-    with storm(tmp_path_factory.mktemp("storm"), cxone) as come_to:
-        yield come_to
+def clients(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[FaultyClients]:
+    with faulty_clients_site(tmp_path_factory.mktemp("faulty"), cxone) as running:
+        yield running
 
 
-def test_every_caller_gets_bye_within_signal_seconds(after: Storm) -> None:
+def test_every_caller_gets_bye_within_signal_seconds(clients: FaultyClients) -> None:
     late = {
-        name: told.seconds
-        for name, told in after.told.items()
-        if told.seconds > SIGNAL_SECONDS + GRACE_SECONDS + SLACK_SECONDS
+        name: result.seconds
+        for name, result in clients.results.items()
+        if result.seconds > SIGNAL_SECONDS + GRACE_SECONDS + SLACK_SECONDS
     }
     assert late == {}
 
 
-def test_the_record_states_the_outcome_of_the_signal(after: Storm) -> None:
+def test_the_record_states_the_outcome_of_the_signal(clients: FaultyClients) -> None:
     expected = {
         name: (fault.signal, "handoff_completed" if fault.signal == ACCEPTED else "handoff_failed")
-        for name, fault in after.faults.items()
+        for name, fault in clients.faults.items()
     }
-    assert {name: (told.signal, told.state) for name, told in after.told.items()} == expected
+    assert {name: (result.signal, result.state) for name, result in clients.results.items()} == expected
 
 
-def test_the_metrics_count_the_same_outcomes(after: Storm) -> None:
+def test_the_metrics_count_the_same_outcomes(clients: FaultyClients) -> None:
     signals, tokens, handoffs = (f"sipbridge_{what}_total" for what in ("signals", "token_requests", "handoffs"))
-    wait_for(lambda: all(after.bridge.metrics().value(tokens, client=name) for name in after.faults), "tokens", 15)
-    metrics = after.bridge.metrics()
+    wait_for(lambda: all(clients.bridge.metrics().value(tokens, client=name) for name in clients.faults), "tokens", 15)
+    metrics = clients.bridge.metrics()
 
     def all_are(counter: str, client: str, **labels: str) -> bool:
         return metrics.value(counter, client=client) == metrics.value(counter, client=client, **labels)
 
-    for name, fault in after.faults.items():
+    for name, fault in clients.faults.items():
         assert metrics.value(signals, client=name) == metrics.value(handoffs, client=name) == 1, name
         assert all_are(signals, name, result=SIGNAL_RESULTS[fault.signal]), name
         assert all_are(handoffs, name, **HANDOFFS[fault.signal]), name
         assert all_are(tokens, name, result=fault.tokens or "success"), name
 
 
-def test_a_signal_is_retried_only_after_its_token_was_rejected(after: Storm) -> None:
-    expected = {name: fault.signals_sent for name, fault in after.faults.items()}
-    assert {name: fault.rogue.asked["signal"] for name, fault in after.faults.items()} == expected
+def test_a_signal_is_retried_only_after_its_token_was_rejected(clients: FaultyClients) -> None:
+    expected = {name: fault.signals_sent for name, fault in clients.faults.items()}
+    assert {name: fault.proxy.requests["signal"] for name, fault in clients.faults.items()} == expected
 
 
-def test_no_request_goes_to_a_foreign_host_that_cxone_names(after: Storm) -> None:
-    assert after.stranger.asked == {}
+def test_no_request_goes_to_a_foreign_host_that_cxone_names(clients: FaultyClients) -> None:
+    assert clients.foreign_host.requests == {}
 
 
-def test_callers_of_another_client_are_not_affected(after: Storm) -> None:
-    assert [told.signal for told in after.healthy] == [ACCEPTED] * HEALTHY_CALLS
-    assert max(told.seconds for told in after.healthy) < GRACE_SECONDS + SLACK_SECONDS
+def test_callers_of_another_client_are_not_affected(clients: FaultyClients) -> None:
+    assert [result.signal for result in clients.healthy] == [ACCEPTED] * HEALTHY_CALLS
+    assert max(result.seconds for result in clients.healthy) < GRACE_SECONDS + SLACK_SECONDS
 
 
 # The store's second reader opens the database and its log with the first two simultaneous reads.
 SECOND_READER_FILES = 2
 
 
-def test_memory_and_sockets_are_released(after: Storm) -> None:
-    assert after.grown_mb < GROWTH_MB
-    pid = after.bridge.program.pid
-    most = after.files_before + SECOND_READER_FILES
+def test_memory_and_sockets_are_released(clients: FaultyClients) -> None:
+    assert clients.grown_mb < GROWTH_MB
+    pid = clients.bridge.program.pid
+    most = clients.files_before + SECOND_READER_FILES
     wait_for(lambda: open_files(pid) <= most, f"{most} open files", 20)
 
 
-def test_no_output_of_the_bridge_contains_a_secret(after: Storm) -> None:
+def test_no_output_of_the_bridge_contains_a_secret(clients: FaultyClients) -> None:
     demo = DEMO_TENANT
     basic = base64.b64encode(f"{demo.client_id}:{demo.client_secret}".encode()).decode()
-    sent = {credential for fault in after.faults.values() for credential in fault.rogue.credentials}
+    sent = {credential for fault in clients.faults.values() for credential in fault.proxy.credentials}
     assert len(sent - {basic}) > len(WIRE)  # the faulty CXones received tokens too
     secrets = {demo.client_secret, demo.access_key_id, demo.access_key_secret, basic, "Bearer ", "Basic "}
     secrets |= {credential for credential in sent if len(credential) > 1}
-    texts = {file.name: file.read_bytes().decode("latin-1") for file in after.folder.glob("calls.db*")}
-    texts["log"] = after.bridge.program.log.read_text()
-    texts["output"] = "\n".join(after.bridge.program.output)
-    texts["metrics"] = after.bridge.metrics_page()
-    texts["answers"] = "\n".join(after.answers)
+    texts = {file.name: file.read_bytes().decode("latin-1") for file in clients.folder.glob("calls.db*")}
+    texts["log"] = clients.bridge.program.log.read_text()
+    texts["output"] = "\n".join(clients.bridge.program.output)
+    texts["metrics"] = clients.bridge.metrics_page()
+    texts["records"] = "\n".join(clients.records)
     assert "cxone_signal" in texts["log"]
-    told = {(name, secret) for name, text in texts.items() for secret in secrets if secret in text}
-    assert told == set()
+    found = {(name, secret) for name, text in texts.items() for secret in secrets if secret in text}
+    assert found == set()

@@ -42,19 +42,19 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
 
 
 def test_the_bridge_has_stopped_when_the_demo_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    printed: list[str] = []
 
-    def say(text: str) -> None:
-        said.append(text)
+    def print_line(text: str) -> None:
+        printed.append(text)
         if "have stopped" in text:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/v1/", "\n".join(said))
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/v1/", "\n".join(printed))
             assert found
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", int(found[1])), timeout=5)
 
-    monkeypatch.setattr(demo, "_say", say)
+    monkeypatch.setattr(demo, "_print", print_line)
     assert demo.main([]) == 0
-    assert "have stopped" in said[-1]
+    assert "have stopped" in printed[-1]
 
 
 def test_steps_are_in_the_order_of_their_times_and_in_the_only_possible_one_within_a_millisecond() -> None:

@@ -23,7 +23,7 @@ from .site import NUMBERS, Site, site
 
 # An eighth of them is reserved for calls in progress.
 DESCRIPTORS = 200
-LOOK_SECONDS = 1.0
+SAMPLE_SECONDS = 1.0
 IDLE_SHARE = 0.5  # of a core, on a machine that does other work; a busy loop takes a whole core
 
 
@@ -38,11 +38,11 @@ def idle_connections(address: str, count: int = 2 * DESCRIPTORS) -> Iterator[lis
     host, port = address.rsplit(":", 1)
     with ExitStack() as stack:
         opened = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
-        wait_for(lambda: any(map(_is_turned_away, opened)), "a connection to be closed")
-        yield [each for each in opened if not _is_turned_away(each)]
+        wait_for(lambda: any(map(_is_rejected, opened)), "a connection to be closed")
+        yield [each for each in opened if not _is_rejected(each)]
 
 
-def _is_turned_away(connection: socket.socket) -> bool:
+def _is_rejected(connection: socket.socket) -> bool:
     connection.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
     try:
         return connection.recv(1) == b""
@@ -57,11 +57,11 @@ def descriptors(running: Bridge) -> list[int]:
     return sorted(int(each.name) for each in Path(f"/proc/{running.program.pid}/fd").iterdir())
 
 
-def spins(running: Bridge) -> bool:
+def uses_a_whole_core(running: Bridge) -> bool:
     """True if the bridge uses as much processor time as a busy loop would."""
     before = cpu_ms(running.program.pid)
-    time.sleep(LOOK_SECONDS)  # the bridge is idle meanwhile
-    return cpu_ms(running.program.pid) - before > IDLE_SHARE * LOOK_SECONDS * 1000
+    time.sleep(SAMPLE_SECONDS)  # the bridge is idle meanwhile
+    return cpu_ms(running.program.pid) - before > IDLE_SHARE * SAMPLE_SECONDS * 1000
 
 
 def http_of(trunk: Site) -> str:
@@ -69,9 +69,9 @@ def http_of(trunk: Site) -> str:
 
 
 def test_idle_connections_take_no_descriptor_from_calls_in_progress(tmp_path: Path, cxone: Simulator) -> None:
-    with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
+    with site(tmp_path, cxone, launcher=limited_to(DESCRIPTORS)) as trunk:
         call = trunk.call("release", "waiting")
-        call.answered()
+        call.wait_until_answered()
         count = trunk.count()
         with idle_connections(http_of(trunk)) as held:
             assert len(held) > DESCRIPTORS / 3
@@ -79,19 +79,19 @@ def test_idle_connections_take_no_descriptor_from_calls_in_progress(tmp_path: Pa
             wait_for(
                 lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "the reserved descriptors to be free", 2
             )
-            refused = trunk.call("over_capacity").went_as_written()
-            assert not spins(trunk.bridge)
+            refused = trunk.call("over_capacity").wait_for_scenario()
+            assert not uses_a_whole_core(trunk.bridge)
             # Its Signal needs connections to CXone, its record a file.
-            call.went_as_written()
+            call.wait_for_scenario()
             assert len(call.signals()) == 1
-        wait_for(lambda: _answers(trunk), "HTTP to respond again")
+        wait_for(lambda: _responds(trunk), "HTTP to respond again")
         assert call.record()["handoff"]["state"] == "handoff_completed"
-        assert refused.left_no_record()
-        assert count.shows(1, "sipbridge_invites_total", code="503")
-        assert trunk.call("release", transport="tcp").went_as_written().record()["handoff"]["signal"] == "accepted"
+        assert refused.has_no_record()
+        assert count.grows_by(1, "sipbridge_invites_total", code="503")
+        assert trunk.call("release", transport="tcp").wait_for_scenario().record()["handoff"]["signal"] == "accepted"
 
 
-def _answers(trunk: Site) -> bool:
+def _responds(trunk: Site) -> bool:
     with suppress(OSError):
         return fetch(f"{trunk.bridge.http}/healthz").status == 200
     return False
@@ -102,7 +102,7 @@ def test_without_free_descriptors_every_connection_is_closed_and_later_ones_are_
 ) -> None:
     with site(tmp_path, cxone) as trunk:
         call = trunk.call("caller_hangs_up", "waiting", hold_seconds=4)
-        call.answered()
+        call.wait_until_answered()
         pid, count = trunk.bridge.program.pid, trunk.count()
         _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         # So low that only gaps between the used descriptors are free, and the connections fill them.
@@ -112,20 +112,20 @@ def test_without_free_descriptors_every_connection_is_closed_and_later_ones_are_
                 for _ in range(60):  # PJLIB gives up after 50
                     with idle_connections(address, 1) as held:
                         assert held == []
-            trunk.call("over_capacity").went_as_written()
-            assert not spins(trunk.bridge)
+            trunk.call("over_capacity").wait_for_scenario()
+            assert not uses_a_whole_core(trunk.bridge)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
-        assert _answers(trunk)
-        assert trunk.call("release", transport="tcp").went_as_written().record()["handoff"]["signal"] == "accepted"
-        assert call.went_as_written().record()["reason"] == "caller_hung_up"
-        assert count.shows(1, "sipbridge_invites_total", code="503")
+        assert _responds(trunk)
+        assert trunk.call("release", transport="tcp").wait_for_scenario().record()["handoff"]["signal"] == "accepted"
+        assert call.wait_for_scenario().record()["reason"] == "caller_hung_up"
+        assert count.grows_by(1, "sipbridge_invites_total", code="503")
 
 
 # ------------------------------------------------------------ at the start
 
 
 def test_a_limit_that_carries_fewer_calls_is_logged_at_the_start(tmp_path: Path, cxone: Simulator) -> None:
-    with site(tmp_path, cxone, within=limited_to(DESCRIPTORS)) as trunk:
+    with site(tmp_path, cxone, launcher=limited_to(DESCRIPTORS)) as trunk:
         warning = f"the limit of {DESCRIPTORS} carries "
         wait_for(lambda: warning in trunk.bridge.program.log.read_text(), "the warning")
         assert "sip.max_calls is 200; raise it to " in trunk.bridge.program.log.read_text()
@@ -136,7 +136,7 @@ def test_a_limit_that_carries_no_call_prevents_the_start(tmp_path: Path) -> None
     settings = bridge_settings(tmp_path, {"acme": acme})
     with (
         pytest.raises(ProgramError, match=r"open files: the limit of 70 is too low .* raise it to \d+"),
-        bridge(settings, tmp_path, within=limited_to(70)),
+        bridge(settings, tmp_path, launcher=limited_to(70)),
     ):
         pass
 

@@ -77,22 +77,22 @@ def call(trunk: Site) -> Iterator[ContactCall]:
 
 
 def test_each_request_in_a_call_gets_the_response_of_its_rfc_and_the_call_goes_on(call: ContactCall) -> None:
-    go_through_the_cases(call)
+    check_all_cases(call)
 
 
 def test_each_request_on_an_agents_leg_gets_the_response_of_its_rfc_and_the_call_goes_on(trunk: Site) -> None:
     count = trunk.count()
     with ContactCall(trunk, "desk") as call, RawCall(trunk.bridge.sip, port=trunk.desk_port) as desk:
         call.place()
-        desk.be_called()
-        assert count.shows(1, "sipbridge_transfers_total", method="invite", result="success")
-        go_through_the_cases(desk)
+        desk.accept_invite()
+        assert count.grows_by(1, "sipbridge_transfers_total", method="invite", result="success")
+        check_all_cases(desk)
         desk.end()
         call.answer_bye()
     assert call.record()["handoff"]["transfer"] == "invite_answered"
 
 
-def go_through_the_cases(call: RawCall) -> None:
+def check_all_cases(call: RawCall) -> None:
     got, expected = {}, {}
     for name, case in CASES.items():
         response = call.request(case.method, case.body, case.kind, case.headers)
@@ -161,7 +161,7 @@ def test_allow_and_supported_are_the_same_in_every_response(trunk: Site, call: C
     for case in CASES.values():
         call.request(case.method, case.body, case.kind, case.headers)
     said: dict[str, set[str]] = {name: set() for name in SERVED}
-    for response in call.heard + outside.heard:
+    for response in call.received + outside.received:
         for name in SERVED:
             if (value := header(response, name)) is not None:
                 said[name].add(value)
@@ -195,8 +195,8 @@ def test_a_response_copies_from_and_to_of_the_request(trunk: Site, written: byte
         assert call.place().status == 403  # no token
         for method in (b"OPTIONS", b"MESSAGE"):
             call.request(method)
-    assert len(call.heard) >= 3
-    for response in call.heard:
+    assert len(call.received) >= 3
+    for response in call.received:
         assert header(response, "From") == written.decode()
         assert re.sub(";tag=[^;]*$", "", header(response, "To") or "") == to.decode()
 
@@ -209,8 +209,8 @@ def test_from_and_to_stay_the_same_throughout_a_call(trunk: Site) -> None:
             call.request(case.method, case.body, case.kind, case.headers)
         call.end()
         call.request(b"OPTIONS")
-    tos = {header(response, "To") for response in call.heard if b" 100 " not in response.split(b"\r\n")[0]}
-    assert {header(response, "From") for response in call.heard} == {written.decode()}
+    tos = {header(response, "To") for response in call.received if b" 100 " not in response.split(b"\r\n")[0]}
+    assert {header(response, "From") for response in call.received} == {written.decode()}
     assert len(tos) == 1
 
 

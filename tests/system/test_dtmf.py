@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.harness.media.media_agent import AgentCall, MediaAgent
-from tests.harness.media.rtp import KEYS, PAYLOAD_TYPE, media_address
+from tests.harness.media.rtp import DIGITS, PAYLOAD_TYPE, media_address
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import bridge_settings, client_settings, project_settings, token
@@ -43,24 +43,24 @@ class Caller:
     source: int = 0
 
     def info(self, kind: str, body: bytes, header: str = "Content-Type") -> bytes:
-        return self.signalling.inform(body, f"{header}: {kind}\r\n".encode() if kind else b"")
+        return self.signalling.send_info(body, f"{header}: {kind}\r\n".encode() if kind else b"")
 
     def event(
-        self, key: str, at: int, duration: int, *, end: bool = False, marker: bool = False, late: int = 0
+        self, digit: str, at: int, duration: int, *, end: bool = False, marker: bool = False, late: int = 0
     ) -> None:
         """Send a packet of the event that began at a timestamp, `late` packets out of order."""
-        payload = struct.pack("!BBH", KEYS.index(key) if key else 16, (0x80 if end else 0) | 10, duration)
+        payload = struct.pack("!BBH", DIGITS.index(digit) if digit else 16, (0x80 if end else 0) | 10, duration)
         self._send(PAYLOAD_TYPE | (0x80 if marker else 0), at, payload, self.sequence - late)
 
-    def press(self, key: str, at: int, *, ends: int = 3) -> None:
+    def press(self, digit: str, at: int, *, ends: int = 3) -> None:
         """Press a DTMF digit for 60 ms; with fewer than three `ends`, the others were lost."""
         for place in range(1, 4):
-            self.event(key, at, place * FRAME, marker=place == 1)
+            self.event(digit, at, place * FRAME, marker=place == 1)
         for _ in range(ends):
-            self.event(key, at, 3 * FRAME, end=True)
+            self.event(digit, at, 3 * FRAME, end=True)
         self.sequence += 3 - ends
 
-    def talk(self, at: int) -> None:
+    def send_audio(self, at: int) -> None:
         """Send 20 ms of audio."""
         self._send(0, at, b"\xff" * FRAME, self.sequence)
 
@@ -71,22 +71,22 @@ class Caller:
 
     def digits(self, expected: str) -> str:
         """Return the digits so far, once there are as many as expected."""
-        wait_for(lambda: len(self.agent.keys()) >= len(expected), f"the digits {expected}")
-        return self.agent.keys()
+        wait_for(lambda: len(self.agent.digits()) >= len(expected), f"the digits {expected}")
+        return self.agent.digits()
 
-    def all_digits(self) -> str:
+    def all_info_digits(self) -> str:
         """Return the digits so far. A D sent now by INFO proves that all INFOs before it were processed."""
-        return self._up_to_a_d(lambda: self.info(DTMF, b"D"))
+        return self._digits_before_d(lambda: self.info(DTMF, b"D"))
 
-    def all_presses(self) -> str:
-        """Return the digits so far. A D pressed now proves that all packets before it were processed."""
-        return self._up_to_a_d(lambda: self.press("D", 0x4000_0000))
+    def all_rtp_digits(self) -> str:
+        """Return the digits so far. A D sent now by RTP proves that all packets before it were processed."""
+        return self._digits_before_d(lambda: self.press("D", 0x4000_0000))
 
-    def _up_to_a_d(self, press: Callable[[], object]) -> str:
-        before = self.agent.keys().count("D")
+    def _digits_before_d(self, press: Callable[[], object]) -> str:
+        before = self.agent.digits().count("D")
         press()
-        wait_for(lambda: self.agent.keys().count("D") > before, "the digit D")
-        return self.agent.keys().removesuffix("D")
+        wait_for(lambda: self.agent.digits().count("D") > before, "the digit D")
+        return self.agent.digits().removesuffix("D")
 
 
 @dataclass
@@ -127,7 +127,7 @@ def caller(calls: Calls) -> Iterator[Caller]:
 
 
 @pytest.fixture(scope="module")
-def informer(calls: Calls) -> Iterator[Caller]:
+def info_caller(calls: Calls) -> Iterator[Caller]:
     """A call in which many tests send INFO."""
     with calls.one() as caller:
         yield caller
@@ -158,16 +158,16 @@ def informer(calls: Calls) -> Iterator[Caller]:
         (EVENT, b"\x00\x0a\x03\x20", "0"),
     ],
 )
-def test_a_press_by_info_is_one_digit(informer: Caller, kind: str, body: bytes, digit: str) -> None:
-    before = informer.agent.keys()
-    assert informer.info(kind, body).startswith(b"SIP/2.0 200 ")
-    assert informer.digits(before + digit) == before + digit
+def test_a_press_by_info_is_one_digit(info_caller: Caller, kind: str, body: bytes, digit: str) -> None:
+    before = info_caller.agent.digits()
+    assert info_caller.info(kind, body).startswith(b"SIP/2.0 200 ")
+    assert info_caller.digits(before + digit) == before + digit
 
 
-def test_the_content_type_of_an_info_may_have_its_compact_form(informer: Caller) -> None:
-    before = informer.agent.keys()
-    assert informer.info(DTMF, b"9", header="c").startswith(b"SIP/2.0 200 ")
-    assert informer.digits(before + "9") == before + "9"
+def test_the_content_type_of_an_info_may_have_its_compact_form(info_caller: Caller) -> None:
+    before = info_caller.agent.digits()
+    assert info_caller.info(DTMF, b"9", header="c").startswith(b"SIP/2.0 200 ")
+    assert info_caller.digits(before + "9") == before + "9"
 
 
 @pytest.mark.parametrize(
@@ -193,22 +193,22 @@ def test_the_content_type_of_an_info_may_have_its_compact_form(informer: Caller)
     ],
 )
 def test_an_info_without_a_digit_gets_200_and_reports_no_digit(
-    informer: Caller, kind: str, body: bytes, status: int
+    info_caller: Caller, kind: str, body: bytes, status: int
 ) -> None:
-    before = informer.agent.keys()
-    response = informer.info(kind, body)
+    before = info_caller.agent.digits()
+    response = info_caller.info(kind, body)
     assert response.startswith(b"SIP/2.0 %d " % status)
     accepts = re.search(rb"^Accept: (.*)\r$", response, re.MULTILINE)
     assert (accepts is not None) == (status == 415)
     assert accepts is None or {RELAY, DTMF, EVENT} <= set(accepts[1].decode().split(", "))
-    assert informer.all_digits() == before
+    assert info_caller.all_info_digits() == before
 
 
-def test_a_digit_sent_by_info_and_rtp_is_one_digit(informer: Caller) -> None:
-    before = informer.agent.keys()
+def test_a_digit_sent_by_info_and_rtp_is_one_digit(info_caller: Caller) -> None:
+    before = info_caller.agent.digits()
     for end, duration in ((0, 400), (0, 800), (0x80, 1200), (0, 400), (0x80, 400)):
-        assert informer.info(EVENT, struct.pack("!BBH", 5, end | 10, duration)).startswith(b"SIP/2.0 200 ")
-    assert informer.all_digits() == before + "55"
+        assert info_caller.info(EVENT, struct.pack("!BBH", 5, end | 10, duration)).startswith(b"SIP/2.0 200 ")
+    assert info_caller.all_info_digits() == before + "55"
 
 
 def test_a_press_is_one_digit_once_it_has_ended(caller: Caller) -> None:
@@ -219,28 +219,28 @@ def test_a_press_is_one_digit_once_it_has_ended(caller: Caller) -> None:
     caller.event("5", 800, 2 * FRAME, end=True)
     caller.event("5", 800, 2 * FRAME, end=True)
     caller.press("5", 3200)
-    assert caller.all_presses() == "55"
+    assert caller.all_rtp_digits() == "55"
 
 
 def test_a_press_whose_end_packets_were_lost_is_reported_when_audio_resumes(caller: Caller) -> None:
     caller.press("4", 800, ends=0)
-    caller.talk(1600)
-    caller.talk(1760)
+    caller.send_audio(1600)
+    caller.send_audio(1760)
     caller.press("6", 3200)
-    assert caller.all_presses() == "46"
+    assert caller.all_rtp_digits() == "46"
 
 
 def test_a_press_whose_end_packets_were_lost_is_reported_when_no_packet_follows(caller: Caller) -> None:
     caller.press("0", 800, ends=0)
     assert caller.digits("0") == "0"
     caller.event("0", 800, 3 * FRAME, end=True)
-    assert caller.all_presses() == "0"
+    assert caller.all_rtp_digits() == "0"
 
 
 def test_a_press_of_which_only_an_end_packet_arrives_is_a_digit(caller: Caller) -> None:
     caller.press("8", 800)
     caller.event("8", 4000, 3 * FRAME, end=True)
-    assert caller.all_presses() == "88"
+    assert caller.all_rtp_digits() == "88"
 
 
 def test_packets_out_of_order_and_late_end_packets_report_no_digit_twice(caller: Caller) -> None:
@@ -250,7 +250,7 @@ def test_packets_out_of_order_and_late_end_packets_report_no_digit_twice(caller:
     caller.event("3", 4000, 3 * FRAME, end=True)
     caller.event("3", 4000, 2 * FRAME, late=3)
     caller.event("2", 800, 3 * FRAME, end=True, late=5)
-    assert caller.all_presses() == "23"
+    assert caller.all_rtp_digits() == "23"
 
 
 def test_a_press_longer_than_the_duration_field_allows_is_one_digit(caller: Caller) -> None:
@@ -264,19 +264,19 @@ def test_a_press_longer_than_the_duration_field_allows_is_one_digit(caller: Call
     caller.event("7", begin + 2 * SEGMENT, 3 * FRAME, end=True)
     caller.event("7", begin + 3 * SEGMENT, FRAME, marker=True)
     caller.event("7", begin + 3 * SEGMENT, FRAME, end=True)
-    assert caller.all_presses() == "77"
+    assert caller.all_rtp_digits() == "77"
 
 
 def test_a_second_press_of_a_digit_counts_although_the_end_of_the_first_was_lost(caller: Caller) -> None:
     caller.press("1", 800, ends=0)
     caller.press("1", 2400, ends=1)
-    assert caller.all_presses() == "11"
+    assert caller.all_rtp_digits() == "11"
 
 
 def test_events_that_are_not_digits_are_ignored(caller: Caller) -> None:
     caller.event("", 800, FRAME, marker=True)
     caller.event("", 800, FRAME, end=True)
-    assert caller.all_presses() == ""
+    assert caller.all_rtp_digits() == ""
 
 
 def test_a_press_sent_as_event_and_by_info_is_one_digit(caller: Caller) -> None:
@@ -289,14 +289,14 @@ def test_a_press_sent_as_event_and_by_info_is_one_digit(caller: Caller) -> None:
     caller.event("2", 4000, 2 * FRAME, end=True)
     caller.info(DTMF, b"2")
     caller.info(DTMF, b"2")
-    assert caller.all_presses() == "1222"
+    assert caller.all_rtp_digits() == "1222"
 
 
 def test_a_flood_of_presses_reports_no_more_than_40_at_once_and_20_per_second(caller: Caller) -> None:
     began = time.monotonic()
     for number in range(300):
-        caller.event(KEYS[number % 12], 0x1000 * (number + 1), FRAME, end=True, marker=True)
-    wait_for(lambda: len(caller.agent.keys()) >= 40, "40 digits")
+        caller.event(DIGITS[number % 12], 0x1000 * (number + 1), FRAME, end=True, marker=True)
+    wait_for(lambda: len(caller.agent.digits()) >= 40, "40 digits")
     time.sleep(0.5)
     allowed = 40 + 20 * (time.monotonic() - began)
-    assert len(caller.agent.keys()) <= allowed + 1
+    assert len(caller.agent.digits()) <= allowed + 1

@@ -26,7 +26,7 @@ def test_a_late_answer_without_audio_ends_the_call_before_the_conversation(trunk
     record = trunk.bridge.project("acme", "waiting", key("waiting")).ended_call(contact.id)
     assert (record["ended_by"], record["result"], record["reason"]) == ("bridge", "upstream_error", "unusable_answer")
     assert (record["answered_at"], record["handoff"]) == (None, None)
-    assert count.shows(1, "sipbridge_calls_total", result="upstream_error", reason="unusable_answer")
+    assert count.grows_by(1, "sipbridge_calls_total", result="upstream_error", reason="unusable_answer")
     assert trunk.cxone.signals(contact.id) == []
 
 
@@ -51,8 +51,8 @@ def test_a_bye_between_the_200_and_its_ack_is_a_hang_up(trunk: Site) -> None:
         call.end()
     record = call.record()
     assert (record["ended_by"], record["result"], record["reason"]) == ("caller", "success", "caller_hung_up")
-    assert count.shows(1, "sipbridge_calls_total", result="success", reason="caller_hung_up")
-    assert count.shows(1, "sipbridge_invites_total", code="200")
+    assert count.grows_by(1, "sipbridge_calls_total", result="success", reason="caller_hung_up")
+    assert count.grows_by(1, "sipbridge_invites_total", code="200")
 
 
 def test_an_unknown_host_in_the_sdp_is_an_unusable_offer(trunk: Site) -> None:
@@ -61,7 +61,7 @@ def test_an_unknown_host_in_the_sdp_is_an_unusable_offer(trunk: Site) -> None:
         assert call.place(OFFER.replace(b"c=IN IP4 127.0.0.1", b"c=IN IP4 sbc.invalid")).status == 488
     record = call.record()
     assert (record["ended_by"], record["result"], record["reason"]) == ("bridge", "upstream_error", "unusable_answer")
-    assert count.shows(1, "sipbridge_invites_total", code="488")
+    assert count.grows_by(1, "sipbridge_invites_total", code="488")
 
 
 def raw_call(trunk: Site, project: str, contact: Contact) -> RawCall:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.programs.simulator import Simulator
-from tests.harness.sip.stranger import Pinger, address_of
+from tests.harness.sip.raw_sender import Pinger, address_of
 from tests.harness.usage import rss_mb
 from tests.harness.waiting import wait_for
 
@@ -104,7 +104,7 @@ def invite(local: tuple[str, int]) -> bytes:
 def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[str], status: bytes) -> None:
     count, pid = flooded.count(), flooded.bridge.program.pid
     call = flooded.call("caller_hangs_up", "waiting", hold_seconds=3)
-    call.answered()
+    call.wait_until_answered()
     before = rss_mb(pid)
     answered = flood(flooded, sources)
     assert rss_mb(pid) < before + MEMORY_MB
@@ -115,8 +115,8 @@ def test_a_flood_harms_no_call_and_takes_no_memory(flooded: Site, sources: list[
         lambda: flooded.bridge.metrics().since(count.before, metric, code=status.decode()) >= answered[status],
         "every refusal to be counted",
     )
-    assert flooded.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
-    assert call.went_as_written().record()["ended_by"] == "caller"
+    assert flooded.call("release").wait_for_scenario().record()["handoff"]["state"] == "handoff_completed"
+    assert call.wait_for_scenario().record()["ended_by"] == "caller"
 
 
 def test_rejections_of_a_trusted_source_within_its_rate_take_no_memory(tmp_path: Path, cxone: Simulator) -> None:
@@ -144,4 +144,4 @@ def test_a_long_datagram_is_rejected_like_a_short_one(flooded: Site, size: int) 
         )
         assert pinger.ping() is not None
         assert set(statuses(udp)) <= {b"403", b"503"}
-    assert flooded.call("release").went_as_written().record()["handoff"]["state"] == "handoff_completed"
+    assert flooded.call("release").wait_for_scenario().record()["handoff"]["state"] == "handoff_completed"

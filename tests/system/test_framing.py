@@ -14,7 +14,7 @@ import pytest
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import key, token
 from tests.harness.sip.raw_call import RawCall
-from tests.harness.sip.stranger import Stranger, options
+from tests.harness.sip.raw_sender import RawSender, options
 from tests.harness.sip.tls_caller import StreamCaller, connect, offer
 from tests.harness.waiting import wait_for
 
@@ -32,24 +32,24 @@ def streams(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Itera
         yield running
 
 
-def line_of(site: SecureSite, kind: str) -> StreamCaller:
-    return site.line() if kind == "tls" else StreamCaller(site.bridge.sip_tcp, connect(site.bridge.sip_tcp))
+def connect_to(site: SecureSite, kind: str) -> StreamCaller:
+    return site.connect() if kind == "tls" else StreamCaller(site.bridge.sip_tcp, connect(site.bridge.sip_tcp))
 
 
 @contextmanager
 def call_on(site: SecureSite, kind: str) -> Iterator[StreamCaller]:
     """A call on a connection of its own, which must be up until the test ends it."""
-    with line_of(site, kind) as line:
-        answer, contact = site.invite(line, offer(9))
+    with connect_to(site, kind) as connection:
+        answer, contact = site.invite(connection, offer(9))
         assert answer.status == 200, answer.text
         site.agent.next_call()
-        yield line
+        yield connection
         assert site.project.ended_call(contact)["ended_by"] == "caller"
 
 
-def invite(line: StreamCaller, *more: str, body: str = "") -> str:
+def invite(connection: StreamCaller, *more: str, body: str = "") -> str:
     """An INVITE outside the call, on its connection."""
-    text = line.request("INVITE", "sip:+1@127.0.0.1", 1, {"Contact": "<sip:a@127.0.0.1>"}, body)
+    text = connection.request("INVITE", "sip:+1@127.0.0.1", 1, {"Contact": "<sip:a@127.0.0.1>"}, body)
     text = re.sub(r"Call-ID: .*\r\n", r"Call-ID: other\r\n", text)
     text = re.sub(r"To: .*\r\n", "To: <sip:b@127.0.0.1>\r\n", text)
     return text.replace("Max-Forwards", "".join(f"{each}\r\n" for each in more) + "Max-Forwards", 1)
@@ -99,10 +99,10 @@ def test_a_truncated_invite_is_rejected(trunk: Site, kept: float) -> None:
     cut: Callable[[bytes], bytes] = lambda message: message[: int(len(message.partition(PING)[0]) * kept)]  # noqa: E731
     if kept > 0.8:
         cut = lambda message: message[:-10]  # noqa: E731
-    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers, spoil=cut).place() as call:
+    with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers, alter=cut).place() as call:
         assert call.status == 400
         assert b"\r\nWarning: 399 " in call.answer
-    count.shows(1, "sipbridge_invites_total", code="400")
+    count.grows_by(1, "sipbridge_invites_total", code="400")
 
 
 @pytest.mark.parametrize("method", [b"INVITE", b"UPDATE", b"INFO", b"REFER", b"MESSAGE", b"OPTIONS", b"BYE"])
@@ -112,23 +112,23 @@ def test_a_request_in_a_call_with_a_truncated_header_is_rejected_and_the_call_go
     contact = Contact.new()
     with RawCall(trunk.bridge.sip, NUMBERS["acme"].encode(), headers_of(contact)).place() as call:
         assert call.status == 200
-        assert call.ask(method, lambda message: message.partition(PING)[0] + b"\r\n") == 400
-        assert call.ask(b"OPTIONS", bytes) == 200
+        assert call.altered_request_status(method, lambda message: message.partition(PING)[0] + b"\r\n") == 400
+        assert call.altered_request_status(b"OPTIONS", bytes) == 200
         call.end()
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "MESSAGE", "REGISTER", "CANCEL"])
 def test_a_request_outside_a_call_with_a_truncated_header_is_rejected(trunk: Site, method: str) -> None:
     text = options(("127.0.0.1", 9), f"cut-{method}").replace(b"OPTIONS", method.encode())
-    assert Stranger(trunk.bridge).answers_to(text[:-2]) == (400,)
+    assert RawSender(trunk.bridge).final_statuses(text[:-2]) == (400,)
 
 
 # ---------------------------------------------------------------- connections
 
 LONG: dict[str, Callable[[StreamCaller], str]] = {
-    "a long header": lambda line: invite(line, "X-Data: " + "d" * 70_000),
-    "many headers": lambda line: invite(line, *("X-Data: " + "d" * 90 for _ in range(10_000))),
-    "a long body": lambda line: invite(line, body="b" * 300_000),
+    "a long header": lambda connection: invite(connection, "X-Data: " + "d" * 70_000),
+    "many headers": lambda connection: invite(connection, *("X-Data: " + "d" * 90 for _ in range(10_000))),
+    "a long body": lambda connection: invite(connection, body="b" * 300_000),
 }
 
 
@@ -137,13 +137,13 @@ LONG: dict[str, Callable[[StreamCaller], str]] = {
 def test_a_message_that_is_too_long_is_rejected_and_the_connection_stays_open(
     streams: SecureSite, kind: str, text: Callable[[StreamCaller], str]
 ) -> None:
-    with call_on(streams, kind) as line:
-        line.socket.sendall(text(line).encode())
-        refused = line.receive()
+    with call_on(streams, kind) as connection:
+        connection.socket.sendall(text(connection).encode())
+        refused = connection.receive()
         assert (refused.status, refused.header("Call-ID")) == (513, "other")
         assert TOO_LONG in refused.header("Warning")
-        assert line.options() == 200
-        assert line.bye() == 200
+        assert connection.options() == 200
+        assert connection.bye() == 200
 
 
 ENDLESS: dict[str, Callable[[str], str]] = {
@@ -155,17 +155,17 @@ ENDLESS: dict[str, Callable[[str], str]] = {
 
 
 @STREAMS
-@pytest.mark.parametrize("spoil", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("alter", ENDLESS.values(), ids=ENDLESS)
 def test_a_message_without_a_usable_length_is_rejected_and_its_connection_closed_and_the_call_goes_on(
-    streams: SecureSite, kind: str, spoil: Callable[[str], str]
+    streams: SecureSite, kind: str, alter: Callable[[str], str]
 ) -> None:
-    with call_on(streams, kind) as line:
-        line.socket.sendall(spoil(invite(line)).encode())
-        assert line.receive().status == 400
-        assert is_closed(line.socket)
-        line.come_back(line_of(streams, kind).socket)
-        assert line.reinvite(offer(9)).status == 200
-        assert line.bye() == 200
+    with call_on(streams, kind) as connection:
+        connection.socket.sendall(alter(invite(connection)).encode())
+        assert connection.receive().status == 400
+        assert is_closed(connection.socket)
+        connection.reconnect(connect_to(streams, kind).socket)
+        assert connection.reinvite(offer(9)).status == 200
+        assert connection.bye() == 200
     reason = "closed: the start of its next message could not be found"
     wait_for(lambda: reason in streams.log(), "the log line")
 
@@ -174,16 +174,16 @@ def test_a_message_without_a_usable_length_is_rejected_and_its_connection_closed
 def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_callers_new_connection(
     streams: SecureSite, kind: str
 ) -> None:
-    with line_of(streams, kind) as line:
-        answer, contact = streams.invite(line, offer(9))
+    with connect_to(streams, kind) as connection:
+        answer, contact = streams.invite(connection, offer(9))
         assert answer.status == 200
         streams.agent.next_call()
-        line.socket.sendall(b"\x00junk\r\n\r\n")
-        assert is_closed(line.socket)
-        line.come_back(line_of(streams, kind).socket)
-        assert line.reinvite(offer(9)).status == 200
-        assert streams.project.ask(f"calls/{streams.project.live_call(contact)}/hangup", "POST").status // 100 == 2
-        assert line.answer("BYE").header("Call-ID") == line.call_id
+        connection.socket.sendall(b"\x00junk\r\n\r\n")
+        assert is_closed(connection.socket)
+        connection.reconnect(connect_to(streams, kind).socket)
+        assert connection.reinvite(offer(9)).status == 200
+        assert streams.project.request(f"calls/{streams.project.live_call(contact)}/hangup", "POST").status // 100 == 2
+        assert connection.answer("BYE").header("Call-ID") == connection.call_id
         assert streams.project.ended_call(contact)["ended_by"] == "api"
 
 
@@ -194,19 +194,19 @@ def test_after_a_connection_was_closed_the_bridge_hangs_up_over_the_callers_new_
     ids=["at once", "two", "three", "twice"],
 )
 def test_a_ping_gets_its_pong_at_once(streams: SecureSite, kind: str, said: list[bytes]) -> None:
-    with line_of(streams, kind) as line:
+    with connect_to(streams, kind) as connection:
         for each in said:
-            line.socket.sendall(each)
+            connection.socket.sendall(each)
             time.sleep(0.01)
         expected = PONG * (len(b"".join(said)) // len(PING))
-        line.socket.settimeout(5)
-        heard = b""
-        while len(heard) < len(expected):
-            heard += line.socket.recv(9)
-        assert heard == expected
+        connection.socket.settimeout(5)
+        received = b""
+        while len(received) < len(expected):
+            received += connection.socket.recv(9)
+        assert received == expected
         # A single CRLF gets no pong: the next thing received is the response to the next message.
-        line.socket.sendall(PONG)
-        assert line.options() == 200
+        connection.socket.sendall(PONG)
+        assert connection.options() == 200
 
 
 @STREAMS
@@ -214,15 +214,15 @@ def test_a_peer_that_does_not_read_responses_loses_its_connection_and_their_memo
     streams: SecureSite, kind: str
 ) -> None:
     before = streams.bridge.metrics().value("sipbridge_pjsip_pools_in_use")
-    with line_of(streams, kind) as line:
-        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        line.socket.settimeout(30)  # a busy bridge reads late
-        port = line.socket.getsockname()[1]
-        question = options(("127.0.0.1", port), "unread", transport=line.transport) * 100
+    with connect_to(streams, kind) as connection:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.socket.settimeout(30)  # a busy bridge reads late
+        port = connection.socket.getsockname()[1]
+        question = options(("127.0.0.1", port), "unread", transport=connection.transport) * 100
 
         def is_cut_off() -> bool:
             try:
-                line.socket.sendall(question)
+                connection.socket.sendall(question)
             except (ConnectionError, ssl.SSLEOFError):
                 return True
             return False

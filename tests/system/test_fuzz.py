@@ -16,7 +16,7 @@ def test_mutants_of_our_own_messages_harm_no_call(tmp_path: Path) -> None:
     said: list[str] = []
     report = fuzz(MESSAGES, SEED, tmp_path, said.append)
     assert report.messages == MESSAGES
-    assert report.complaints == []
+    assert report.faults == []
     assert len(report.kinds) > 30
     assert report.statuses[200] > 100  # deep
     assert report.audio.sent > 1_000

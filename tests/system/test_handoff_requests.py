@@ -23,21 +23,21 @@ PLAY_OUT_SECONDS = 10
 def test_an_agent_may_ask_for_a_human_without_details(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call() as call:
-        agent, call_id = call.agent(), call.answered()
+        agent, call_id = call.agent(), call.wait_until_answered()
         agent.hand_off()
         assert agent.wait_for_answer() == {"id": call_id, "state": INITIATED}
-        call.went_as_written()
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
         agent.wait_for("stop")
     assert (handoff["destination"], handoff["reason"], handoff["requested_by"]) == ("care", "care", "agent")
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "care"}]
-    assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="release")
-    assert count.shows(1, "sipbridge_signals_total", client="acme", result="success")
-    assert count.shows(0, "sipbridge_agent_faults_total")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="bot", method="release")
+    assert count.grows_by(1, "sipbridge_signals_total", client="acme", result="success")
+    assert count.grows_by(0, "sipbridge_agent_faults_total")
 
 
 def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(websocket: WebsocketSite) -> None:
-    said = [{"role": "caller", "text": "It is about my bill."}, {"role": "agent", "text": "I see."}]
+    sent = [{"role": "caller", "text": "It is about my bill."}, {"role": "agent", "text": "I see."}]
     with websocket.call() as call:
         agent = call.agent()
         agent.hand_off(
@@ -46,16 +46,16 @@ def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(websocke
             utterance="One moment, please.",
             parameters={"p2": "own", "p5": {"nested": [1, 2]}, "p9": "nine"},
             data={"order_id": "A-7", "items": [1, 2], "contact_id": "not theirs"},
-            transcript=said,
+            transcript=sent,
         )
         assert agent.wait_for_answer()["state"] == INITIATED
-        call.went_as_written()
+        call.wait_for_scenario()
         record, state = call.record(), call.handoff_state()
     signalled = {"p1": "sales", "p2": "own", "p3": "upgrade", "p4": "A-7", "p5": '{"nested":[1,2]}', "p9": "nine"}
     assert call.signals() == [signalled]
     assert record["handoff"]["parameters"] == signalled
     assert [(turn["role"], turn["text"]) for turn in record["transcript"]] == [
-        (turn["role"], turn["text"]) for turn in said
+        (turn["role"], turn["text"]) for turn in sent
     ]
     assert all(turn["at"] for turn in record["transcript"])
     assert (state["handoff_destination"], state["handoff_reason"], state["utterance"]) == (
@@ -68,10 +68,10 @@ def test_an_agent_gives_destination_reason_and_data_for_the_human_agent(websocke
 
 def test_an_agent_may_give_the_handoff_an_id_of_its_own(websocket: WebsocketSite) -> None:
     with websocket.call() as call:
-        agent, call_id = call.agent(), call.answered()
+        agent, call_id = call.agent(), call.wait_until_answered()
         agent.hand_off(shared_id=f"ticket-{call.contact.id}")
         assert agent.wait_for_answer()["id"] == call_id
-        call.went_as_written().record()
+        call.wait_for_scenario().record()
         answer = call.project.handoff_state(f"ticket-{call.contact.id}")
     assert (answer.status, answer.json()["id"], answer.json()["data"]["contact_id"]) == (200, call_id, call.contact.id)
 
@@ -90,13 +90,13 @@ def test_an_agent_may_have_the_caller_transferred(websocket: WebsocketSite, wish
         agent = call.agent()
         agent.hand_off(**wish)
         assert agent.wait_for_answer()["state"] == INITIATED
-        call.went_as_written()
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
     assert (handoff["method"], handoff["transfer"], handoff["confirmed"]) == ("refer", "refer_accepted", True)
     (refer,) = call.sipp.received("REFER")
     assert "sip:+15550199@127.0.0.1:5080" in refer.header("Refer-To")
-    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="success")
-    assert count.shows(1, "sipbridge_handoffs_total", project="bot", method="refer", result="success")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="success")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="bot", method="refer", result="success")
 
 
 # ------------------------------------------------------------ refused requests
@@ -119,7 +119,7 @@ IMPOSSIBLE: tuple[tuple[object, str], ...] = (
 
 def test_an_impossible_handoff_is_refused_and_the_call_goes_on(websocket: WebsocketSite) -> None:
     with websocket.call() as call:
-        agent, call_id = call.agent(), call.answered()
+        agent, call_id = call.agent(), call.wait_until_answered()
         count = websocket.trunk.count()
         for times, (wish, why) in enumerate(IMPOSSIBLE, 1):
             agent.send({"event": "handoff", "streamSid": agent.stream_sid, "handoff": wish})
@@ -127,16 +127,16 @@ def test_an_impossible_handoff_is_refused_and_the_call_goes_on(websocket: Websoc
             assert refused["status"] == 422
             assert why in refused["error_message"]
             assert "xxxx" not in refused["error_message"]
-            assert count.shows(times, "sipbridge_agent_faults_total", type="websocket", fault="bad_handoff")
-        assert call.answered() == call_id  # queued audio
+            assert count.grows_by(times, "sipbridge_agent_faults_total", type="websocket", fault="bad_handoff")
+        assert call.wait_until_answered() == call_id  # queued audio
         assert call.signals() == []
         agent.hand_off(reason="then this")
         accepted = agent.wait_for("handoff", len(IMPOSSIBLE) + 1)[-1][1]["handoff"]
         assert accepted == {"id": call_id, "state": INITIATED}
-        call.went_as_written().record()
+        call.wait_for_scenario().record()
     assert [signal["p3"] for signal in call.signals()] == ["then this"]
-    assert count.shows(len(IMPOSSIBLE), "sipbridge_agent_faults_total", type="websocket")
-    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
+    assert count.grows_by(len(IMPOSSIBLE), "sipbridge_agent_faults_total", type="websocket")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="bot")
 
 
 @pytest.mark.parametrize("first", ["event", "http", "none"])
@@ -145,12 +145,12 @@ def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(
 ) -> None:
     count = websocket.trunk.count()
     with websocket.call() as call:
-        agent, call_id = call.agent(), call.answered()
-        agent.say_at_once(noise(1))  # its queued audio keeps its socket open
-        wait_for(lambda: noise(0.1) in call.heard(), "its first audio")
+        agent, call_id = call.agent(), call.wait_until_answered()
+        agent.send_at_once(noise(1))  # its queued audio keeps its socket open
+        wait_for(lambda: noise(0.1) in call.received_audio(), "its first audio")
 
         def ask_by_http() -> int:
-            return call.project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "http"}).status
+            return call.project.request(f"calls/{call_id}/handoff", "POST", {"reason": "http"}).status
 
         if first == "http":
             by_http = ask_by_http()
@@ -160,34 +160,34 @@ def test_of_two_simultaneous_requests_one_succeeds_and_the_other_is_refused(
         if first != "http":
             by_http = ask_by_http()
         by_event = agent.wait_for_answer().get("status", 202)
-        call.went_as_written()
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
     assert {by_event, by_http} == {202, 409}
     winner = "event" if by_event == 202 else "http"
     assert first in {winner, "none"}
     assert (handoff["reason"], handoff["requested_by"]) == (winner, "agent" if winner == "event" else "api")
     assert [signal["p3"] for signal in call.signals()] == [winner]
-    assert count.shows(1, "sipbridge_handoffs_total", project="bot")
-    assert count.shows(0, "sipbridge_agent_faults_total", fault="bad_handoff")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="bot")
+    assert count.grows_by(0, "sipbridge_agent_faults_total", fault="bad_handoff")
 
 
 # ------------------------------------------------------------ queued audio
 
 
 def test_an_agents_queued_audio_plays_before_cxone_is_signalled(websocket: WebsocketSite) -> None:
-    said = noise(2)
+    sent = noise(2)
     with websocket.call() as call:
         agent = call.agent()
-        agent.say_at_once(said)
+        agent.send_at_once(sent)
         agent.hand_off(reason="last_words")
         assert agent.wait_for_answer()["state"] == INITIATED
         signalled_ns = call.signalled_ns()
-        call.went_as_written()
-        heard, caller = call.heard(), call.caller
-        begin = heard.index(said)  # all of it, bit for bit
+        call.wait_for_scenario()
+        received, caller = call.received_audio(), call.caller
+        begin = received.index(sent)  # all of it, bit for bit
         first_ns, last_ns = (
             next(at_ns for end, at_ns in ends_of(caller.audio) if end > place)
-            for place in (begin, begin + len(said) - 1)
+            for place in (begin, begin + len(sent) - 1)
         )
     assert 1.8 * SECOND < last_ns - first_ns < 2.4 * SECOND
     assert last_ns < signalled_ns < last_ns + 2 * SECOND
@@ -195,17 +195,17 @@ def test_an_agents_queued_audio_plays_before_cxone_is_signalled(websocket: Webso
 
 
 def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(websocket: WebsocketSite) -> None:
-    said = noise(3 * PLAY_OUT_SECONDS)
+    sent = noise(3 * PLAY_OUT_SECONDS)
     with websocket.call() as call:
         agent = call.agent()
-        agent.say_at_once(said)
+        agent.send_at_once(sent)
         agent.hand_off(reason="long_story")
         signalled_ns = call.signalled_ns()
-        call.went_as_written()
-        heard = call.heard()
-        begin = heard.index(said[:8000])
+        call.wait_for_scenario()
+        received = call.received_audio()
+        begin = received.index(sent[:8000])
         played = sum(
-            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, heard[begin:], strict=False))
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(sent, received[begin:], strict=False))
         )
         last_ns = next(at_ns for end, at_ns in ends_of(call.caller.audio) if end >= begin + played)
     assert PLAY_OUT_SECONDS - 0.5 < played / 8000 < PLAY_OUT_SECONDS + 0.5
@@ -229,10 +229,10 @@ def ends_of(audio: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
 def test_the_dtmf_digit_for_a_human_works_in_a_prompt_which_plays_to_its_end(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call("prompt") as call:
-        call.caller.press("50")
-        call.went_as_written()
+        call.caller.send_digits("50")
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
     assert (handoff["reason"], handoff["requested_by"]) == ("dtmf", "dtmf")
     assert [signal["p3"] for signal in call.signals()] == ["dtmf"]
-    assert count.shows(1, "sipbridge_handoffs_total", project="prompt")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="prompt")
     assert websocket.stage(call, "play_out")["seconds"] > 0.5

@@ -16,13 +16,14 @@ import pytest
 
 from tests.harness.media.media_agent import MediaAgent
 from tests.harness.media.rtp import media_address
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.nameserver import nameserver
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import client_settings, project_settings, token
 from tests.harness.sip.raw_call import OFFER, RawCall
 
-from .site import Contact, Site, site
+from .site import Contact, Site
+from .site import site as base_site
 
 NUMBERS = {"hostile": "+19995550081", "other": "+19995550082", "ws": "+19995550083"}
 # In the bridge's offers, and so in the packets to it.
@@ -39,7 +40,7 @@ LOOKUP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Scene:
+class HostileAgentSite:
     """A bridge, the address of the hostile SIP agent, and a WebSocket agent of another client."""
 
     trunk: Site
@@ -68,7 +69,7 @@ class Scene:
         answer = OFFER.replace(b"101", b"%d" % EVENT_TYPE)
         with RawCall(self.trunk.bridge.sip, port=self.port) as agent, self.caller("hostile") as caller:
             caller.invite(offer)
-            agent.be_called(answer=answer)
+            agent.accept_invite(answer=answer)
             assert caller.wait_for_answer() == 200
             caller.acknowledge()
             yield caller, agent
@@ -76,9 +77,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[HostileAgentSite]:
     with ExitStack() as stack:
-        port, agent = kept_port(), stack.enter_context(MediaAgent())
+        port, agent = reserved_port(), stack.enter_context(MediaAgent())
         known = dict.fromkeys([*GOOD, "ws.test"], "127.0.0.1")
         agents = {
             "hostile": {"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"},
@@ -91,7 +92,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
         }
         names = stack.enter_context(nameserver(known, silent=HANGING))
         folder = tmp_path_factory.mktemp("hostile")
-        yield Scene(stack.enter_context(site(folder, cxone, names=names, clients=clients)), port, agent)
+        yield HostileAgentSite(
+            stack.enter_context(base_site(folder, cxone, nameserver=names, clients=clients)), port, agent
+        )
 
 
 def offer_from(host: str) -> bytes:
@@ -99,7 +102,7 @@ def offer_from(host: str) -> bytes:
     return OFFER.replace(b"c=IN IP4 127.0.0.1", b"c=IN IP4 %s" % host.encode())
 
 
-def press_often(to: tuple[str, int]) -> None:
+def send_many_digits(to: tuple[str, int]) -> None:
     """Send events of RFC 4733, each a press of its own in one packet, within a second."""
     with socket.socket(type=socket.SOCK_DGRAM) as rtp:
         for number in range(PRESSES):
@@ -135,25 +138,25 @@ def digits_by_info(caller: RawCall) -> int:
     """Respond to INFO for some time; return the number of digits."""
     until, digits = time.monotonic() + READING_SECONDS, set()
     while (left := until - time.monotonic()) > 0:
-        caller.wait_seconds(left)
+        caller.set_timeout(left)
         try:
-            info = caller.take(b"INFO")
+            info = caller.next_request(b"INFO")
         except TimeoutError:
             break
         caller.respond(info, b"200 OK")
         digits.add(re.findall(rb"^CSeq: .*", info, re.MULTILINE)[0])
-    caller.wait_seconds(5)
+    caller.set_timeout(5)
     return len(digits)
 
 
-def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(scene: Scene) -> None:
-    log = scene.trunk.bridge.program.log
-    with scene.hostile(ONLY_AUDIO) as (caller, agent):
+def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(site: HostileAgentSite) -> None:
+    log = site.trunk.bridge.program.log
+    with site.hostile(ONLY_AUDIO) as (caller, agent):
         began = time.monotonic()
-        flood = threading.Thread(target=press_often, args=[media_address(agent.invitation.decode())])
+        flood = threading.Thread(target=send_many_digits, args=[media_address(agent.bridge_invite.decode())])
         flood.start()
-        assert scene.status("other") == 200
-        assert scene.status("ws") == 200
+        assert site.status("other") == 200
+        assert site.status("ws") == 200
         digits = digits_by_info(caller)
         flood.join()
         assert AT_ONCE <= digits <= AT_ONCE + PER_SECOND * (time.monotonic() - began)
@@ -163,18 +166,18 @@ def test_an_agents_flood_of_digits_reaches_the_trunk_at_a_bounded_rate(scene: Sc
         assert len({(line["sip_call_id"], line["message"]) for line in dropped}) == len(legs) > 0
 
 
-def test_an_agents_digits_are_not_sent_by_info_to_a_trunk_with_telephone_event(scene: Scene) -> None:
-    with scene.hostile() as (caller, agent):
-        press_often(media_address(agent.invitation.decode()))
+def test_an_agents_digits_are_not_sent_by_info_to_a_trunk_with_telephone_event(site: HostileAgentSite) -> None:
+    with site.hostile() as (caller, agent):
+        send_many_digits(media_address(agent.bridge_invite.decode()))
         assert digits_by_info(caller) == 0
 
 
-def test_an_agents_flood_of_hanging_names_stops_no_names_of_others(scene: Scene) -> None:
-    with scene.hostile() as (_, agent), flood_of_names(agent) as statuses:
+def test_an_agents_flood_of_hanging_names_stops_no_names_of_others(site: HostileAgentSite) -> None:
+    with site.hostile() as (_, agent), flood_of_names(agent) as statuses:
         for name in GOOD:
             # PJSIP cannot wait for a name in SDP: its address is known to the next call.
-            scene.status("other", offer_from(name))
+            site.status("other", offer_from(name))
             time.sleep(LOOKUP_SECONDS)
-            assert scene.status("other", offer_from(name)) == 200
-        assert scene.status("ws") == 200
+            assert site.status("other", offer_from(name)) == 200
+        assert site.status("ws") == 200
     assert statuses == {b"488"}

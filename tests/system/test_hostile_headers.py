@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness.media.media_agent import MediaAgent
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
 from tests.harness.sip.raw_call import RawCall
 from tests.harness.waiting import wait_for
@@ -43,7 +43,7 @@ UNCLEAN = {"no utf-8": b"\xff\xfe\xc0\xaf", "nul": b"a\x00X-Injected: 1", "surro
 
 
 @dataclass(frozen=True)
-class Scene:
+class HeaderSite:
     bridge: Bridge
     cxone: Simulator
     agent: MediaAgent
@@ -66,8 +66,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
-    folder, port = tmp_path_factory.mktemp("hostile"), kept_port()
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[HeaderSite]:
+    folder, port = tmp_path_factory.mktemp("hostile"), reserved_port()
     with MediaAgent() as agent:
         projects = {
             SIP: project_settings(SIP, agent={"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"}),
@@ -86,13 +86,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
             }
         settings = bridge_settings(folder, {"hostile": client_settings(NUMBER, cxone.url, projects)})
         with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
-            yield Scene(running, cxone, agent, folder, port)
+            yield HeaderSite(running, cxone, agent, folder, port)
 
 
-def test_headers_of_any_allowed_name_go_to_a_websocket_agent(scene: Scene) -> None:
-    with scene.call(WEBSOCKET, Contact.new(), ODD_NAMES, b"+15550100;cpc=ordinary;oli=0").place() as call:
+def test_headers_of_any_allowed_name_go_to_a_websocket_agent(site: HeaderSite) -> None:
+    with site.call(WEBSOCKET, Contact.new(), ODD_NAMES, b"+15550100;cpc=ordinary;oli=0").place() as call:
         assert call.status == 200
-        agent = scene.agent.next_call()
+        agent = site.agent.next_call()
         ((_, start),) = agent.wait_for("start")
         parameters = start["start"]["customParameters"]
         assert {name: parameters.get(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
@@ -100,10 +100,10 @@ def test_headers_of_any_allowed_name_go_to_a_websocket_agent(scene: Scene) -> No
         agent.hang_up()
 
 
-def test_headers_of_any_allowed_name_go_to_a_sip_agent(scene: Scene) -> None:
+def test_headers_of_any_allowed_name_go_to_a_sip_agent(site: HeaderSite) -> None:
     with (
-        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
-        scene.call(SIP, Contact.new(), ODD_NAMES) as call,
+        Sipp("agent_hangs_up", site.folder, port=site.agent_port, options=call_options(hold_seconds=0.1)) as agent,
+        site.call(SIP, Contact.new(), ODD_NAMES) as call,
     ):
         agent.await_port()
         assert call.place().status == 200
@@ -111,20 +111,20 @@ def test_headers_of_any_allowed_name_go_to_a_sip_agent(scene: Scene) -> None:
         assert {name: invite.header(name) for name in ODD_NAMES} == dict.fromkeys(ODD_NAMES, "4 2")
 
 
-def test_headers_of_any_allowed_name_go_into_the_signal(scene: Scene) -> None:
+def test_headers_of_any_allowed_name_go_into_the_signal(site: HeaderSite) -> None:
     contact = Contact.new()
-    with scene.call(RELEASE, contact, ODD_NAMES).place() as call:
+    with site.call(RELEASE, contact, ODD_NAMES).place() as call:
         assert call.status == 200
-        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        (signal,) = site.cxone.signals(contact.id, wait_for=1)
         assert (signal["parameters"]["p5"], signal["parameters"]["p6"]) == ("4 2", "4 2")
-        scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+        site.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_websocket_agent_receives_a_hostile_header_as_text(scene: Scene, text: str) -> None:
-    with scene.call(WEBSOCKET, Contact.new(), {"X-Hostile": text.encode()}).place() as call:
+def test_a_websocket_agent_receives_a_hostile_header_as_text(site: HeaderSite, text: str) -> None:
+    with site.call(WEBSOCKET, Contact.new(), {"X-Hostile": text.encode()}).place() as call:
         assert call.status == 200
-        agent = scene.agent.next_call()
+        agent = site.agent.next_call()
         ((_, start),) = agent.wait_for("start")
         parameters = start["start"]["customParameters"]
         assert parameters["X-Hostile"] == text.strip()
@@ -133,10 +133,10 @@ def test_a_websocket_agent_receives_a_hostile_header_as_text(scene: Scene, text:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_sip_agent_receives_a_hostile_header_on_one_line_or_not_at_all(scene: Scene, text: str) -> None:
+def test_a_sip_agent_receives_a_hostile_header_on_one_line_or_not_at_all(site: HeaderSite, text: str) -> None:
     with (
-        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
-        scene.call(SIP, Contact.new(), {"X-Hostile": text.encode()}) as call,
+        Sipp("agent_hangs_up", site.folder, port=site.agent_port, options=call_options(hold_seconds=0.1)) as agent,
+        site.call(SIP, Contact.new(), {"X-Hostile": text.encode()}) as call,
     ):
         agent.await_port()
         assert call.place().status == 200
@@ -146,28 +146,28 @@ def test_a_sip_agent_receives_a_hostile_header_on_one_line_or_not_at_all(scene: 
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_signal_and_record_contain_a_hostile_header_as_text(scene: Scene, text: str) -> None:
+def test_signal_and_record_contain_a_hostile_header_as_text(site: HeaderSite, text: str) -> None:
     contact = Contact.new()
-    with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
+    with site.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
         assert call.status == 200
-        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        (signal,) = site.cxone.signals(contact.id, wait_for=1)
         parameters = signal["parameters"]
         assert parameters["p1"].strip() == text.strip()
         assert parameters["p9"].startswith("http://")
         assert parameters["p3"] == contact.main_id
-        record = scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+        record = site.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
         assert record["handoff"]["state"] == "handoff_completed"
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_caller_address_is_shown_as_text_everywhere(scene: Scene, text: str) -> None:
+def test_a_hostile_caller_address_is_shown_as_text_everywhere(site: HeaderSite, text: str) -> None:
     """In From the characters of a URI end it: the rest is the caller's address, in one piece, everywhere."""
     contact = Contact.new()
     user = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
-    with scene.call(RELEASE, contact, {}, user).place() as call:
+    with site.call(RELEASE, contact, {}, user).place() as call:
         assert call.status == 200
-        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
-        project = scene.bridge.project("hostile", RELEASE, key(RELEASE))
+        (signal,) = site.cxone.signals(contact.id, wait_for=1)
+        project = site.bridge.project("hostile", RELEASE, key(RELEASE))
         shown = project.handoff_state(contact.id).json()["data"]["caller_number"]
         assert signal["parameters"].get("p2", "").strip() == shown.strip()
         assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in shown)
@@ -175,26 +175,26 @@ def test_a_hostile_caller_address_is_shown_as_text_everywhere(scene: Scene, text
         project.ended_call(contact.id)
 
 
-def test_an_invalid_dtmf_digit_is_ignored_and_the_next_one_is_reported(scene: Scene) -> None:
+def test_an_invalid_dtmf_digit_is_ignored_and_the_next_one_is_reported(site: HeaderSite) -> None:
     """Found by the fuzzer: a byte over 0x7f as the Signal of an INFO."""
-    with scene.call(WEBSOCKET, Contact.new(), {}).place() as call:
-        agent = scene.agent.next_call()
-        for key in (b"\xff", b"Z", b"\x80", b"5"):
-            call.press(key)
-        wait_for(lambda: agent.keys() == "5", "the one valid digit")
+    with site.call(WEBSOCKET, Contact.new(), {}).place() as call:
+        agent = site.agent.next_call()
+        for digit in (b"\xff", b"Z", b"\x80", b"5"):
+            call.send_digit(digit)
+        wait_for(lambda: agent.digits() == "5", "the one valid digit")
         agent.hang_up()
-    assert "internal_error" not in scene.bridge.program.log.read_text()
+    assert "internal_error" not in site.bridge.program.log.read_text()
 
 
 @pytest.mark.parametrize("value", UNCLEAN.values(), ids=UNCLEAN)
-def test_bytes_that_are_not_text_have_no_effect(scene: Scene, value: bytes) -> None:
+def test_bytes_that_are_not_text_have_no_effect(site: HeaderSite, value: bytes) -> None:
     contact = Contact.new()
-    with scene.call(RELEASE, contact, {"X-Hostile": value, "X-Other": b"as it was"}).place() as call:
+    with site.call(RELEASE, contact, {"X-Hostile": value, "X-Other": b"as it was"}).place() as call:
         assert call.status in {0, 200}  # PJSIP drops what it cannot parse
         if call.status == 200:
-            (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+            (signal,) = site.cxone.signals(contact.id, wait_for=1)
             assert MARK not in " ".join(signal["parameters"].keys())
-            scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+            site.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -202,40 +202,40 @@ def test_bytes_that_are_not_text_have_no_effect(scene: Scene, value: bytes) -> N
     ("header", "status"), [("X-InContact-ContactId", {400}), ("X-Auth-Token", {403, 400})], ids=["contact id", "token"]
 )
 def test_an_invite_with_a_hostile_id_or_token_is_rejected(
-    scene: Scene, header: str, status: set[int], text: str
+    site: HeaderSite, header: str, status: set[int], text: str
 ) -> None:
-    with scene.call(RELEASE, Contact.new(), {header: text.encode()}).place() as call:
+    with site.call(RELEASE, Contact.new(), {header: text.encode()}).place() as call:
         assert call.status in status
         assert text.encode() not in call.answer
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_main_contact_id_is_ignored(scene: Scene, text: str) -> None:
+def test_a_hostile_main_contact_id_is_ignored(site: HeaderSite, text: str) -> None:
     contact = Contact.new()
-    with scene.call(RELEASE, contact, {"X-InContact-MasterId": text.encode()}).place() as call:
+    with site.call(RELEASE, contact, {"X-InContact-MasterId": text.encode()}).place() as call:
         assert call.status == 200
-        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        (signal,) = site.cxone.signals(contact.id, wait_for=1)
         assert signal["parameters"]["p3"] == contact.id
-        scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+        site.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
 
 
-def test_a_hostile_number_belongs_to_no_client(scene: Scene) -> None:
+def test_a_hostile_number_belongs_to_no_client(site: HeaderSite) -> None:
     for text in HOSTILE.values():
         number = "".join(f"%{byte:02x}" for byte in text.encode()).encode()
-        with RawCall(scene.bridge.sip, number, b"From: <sip:a@127.0.0.1>;tag=a\r\n") as call:
+        with RawCall(site.bridge.sip, number, b"From: <sip:a@127.0.0.1>;tag=a\r\n") as call:
             assert call.place().status == 404
 
 
-def test_hostile_values_forge_no_log_line_and_no_metric(scene: Scene) -> None:
+def test_hostile_values_forge_no_log_line_and_no_metric(site: HeaderSite) -> None:
     for text in HOSTILE.values():
         contact = Contact.new()
-        with scene.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
+        with site.call(RELEASE, contact, {"X-Hostile": text.encode()}).place() as call:
             assert call.status == 200
-            scene.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
-    wait_for(lambda: all("time" in line and "level" in line for line in scene.log()), "complete lines in the log")
-    log = scene.bridge.program.log.read_text()
+            site.bridge.project("hostile", RELEASE, key(RELEASE)).ended_call(contact.id)
+    wait_for(lambda: all("time" in line and "level" in line for line in site.log()), "complete lines in the log")
+    log = site.bridge.program.log.read_text()
     assert "internal_error" not in log
     assert "\x1b" not in log
-    assert not any(MARK in name for line in scene.log() for name in line)
+    assert not any(MARK in name for line in site.log() for name in line)
     # The parser of metrics raises on a malformed line.
-    assert scene.bridge.metrics().value("sipbridge_invites_total", code="200") > 0
+    assert site.bridge.metrics().value("sipbridge_invites_total", code="200") > 0

@@ -23,30 +23,30 @@ STRANGERS = 3_000
 
 
 @pytest.fixture
-def alone(tmp_path: Path, cxone: Simulator) -> Iterator[Site]:
+def own_site(tmp_path: Path, cxone: Simulator) -> Iterator[Site]:
     """A bridge for one test, with an admin key."""
     with site(tmp_path, cxone, http={"admin": {"keys": [ADMIN_KEY]}}) as trunk:
         yield trunk
 
 
-def test_thousands_of_silent_connections_cost_little_and_disturb_neither_call_nor_health(alone: Site) -> None:
-    call = alone.call("release", "waiting")
-    call_id = call.answered()
-    pid = alone.bridge.program.pid
+def test_thousands_of_silent_connections_cost_little_and_disturb_neither_call_nor_health(own_site: Site) -> None:
+    call = own_site.call("release", "waiting")
+    call_id = call.wait_until_answered()
+    pid = own_site.bridge.program.pid
     files, memory = open_files(pid), rss_mb(pid)
     slowest = 0.0
     with ExitStack() as stack:
         for number in range(STRANGERS):
-            stack.enter_context(connected(alone, b"GET /healthz HTTP/1.1\r\nX" if number % 2 else b""))
+            stack.enter_context(connected(own_site, b"GET /healthz HTTP/1.1\r\nX" if number % 2 else b""))
             if number % 100 == 0:
                 began = time.monotonic()
-                assert fetch(f"{alone.bridge.http}/healthz").status == 200
+                assert fetch(f"{own_site.bridge.http}/healthz").status == 200
                 slowest = max(slowest, time.monotonic() - began)
         assert open_files(pid) - files <= 512 + 10
         assert rss_mb(pid) - memory < 60
-        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
+        assert call.project.request(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
     assert slowest < 2
-    assert call.went_as_written().record()["handoff"]["reason"] == "asked"
+    assert call.wait_for_scenario().record()["handoff"]["reason"] == "asked"
 
 
 @contextmanager
@@ -57,38 +57,38 @@ def connected(trunk: Site, data: bytes) -> Iterator[socket.socket]:
         yield line
 
 
-def test_a_drain_by_http_is_a_drain(alone: Site) -> None:
-    call = alone.call("release", "waiting")
-    call.answered()
-    status = admin(alone, "status").json()
+def test_a_drain_by_http_is_a_drain(own_site: Site) -> None:
+    call = own_site.call("release", "waiting")
+    call.wait_until_answered()
+    status = admin(own_site, "status").json()
     assert (status["draining"], status["calls"]) == (False, 1)
     for _ in range(2):
-        answer = admin(alone, "drain", "POST")
+        answer = admin(own_site, "drain", "POST")
         assert (answer.status, answer.json()) == (202, {"state": "draining", "calls": 1})
-    alone.bridge.wait_for_metric(1, "sipbridge_draining")
-    assert fetch(f"{alone.bridge.http}/readyz").status == 503
-    call.went_as_written()
+    own_site.bridge.wait_for_metric(1, "sipbridge_draining")
+    assert fetch(f"{own_site.bridge.http}/readyz").status == 503
+    call.wait_for_scenario()
     assert [signal["p3"] for signal in call.signals()] == ["draining"]
-    assert alone.bridge.program.wait(15) == 0
+    assert own_site.bridge.program.wait(15) == 0
 
 
-def test_a_reload_by_http_changes_keys_and_a_call_in_progress_keeps_its_own(alone: Site) -> None:
-    call = alone.call("caller_hangs_up", "waiting", hold_seconds=3)
-    call_id = call.answered()
-    file = alone.folder / "bridge.yaml"
+def test_a_reload_by_http_changes_keys_and_a_call_in_progress_keeps_its_own(own_site: Site) -> None:
+    call = own_site.call("caller_hangs_up", "waiting", hold_seconds=3)
+    call_id = call.wait_until_answered()
+    file = own_site.folder / "bridge.yaml"
     written = file.read_text()
     file.write_text(written.replace(key("waiting"), "another-key") + "\nunheard_of: 1\n")
-    refused = admin(alone, "reload", "POST")
+    refused = admin(own_site, "reload", "POST")
     assert refused.status == 422
     assert "unheard_of: is an unknown key" in refused.json()["error_message"]
     file.write_text(written.replace(key("waiting"), "another-key"))
-    reloaded = admin(alone, "reload", "POST").json()
+    reloaded = admin(own_site, "reload", "POST").json()
     assert (reloaded["reloaded"], reloaded["restart_required"]) == (True, [])
-    assert call.project.ask("calls").status == 401
-    assert call.project.ask(f"calls/{call_id}").status == 200
-    assert alone.bridge.project("acme", "waiting", "another-key").ask(f"calls/{call_id}").status == 200
-    call.went_as_written()
-    wait_for(lambda: call.project.ask(f"calls/{call_id}").status == 401, "the end of the call and of its keys")
+    assert call.project.request("calls").status == 401
+    assert call.project.request(f"calls/{call_id}").status == 200
+    assert own_site.bridge.project("acme", "waiting", "another-key").request(f"calls/{call_id}").status == 200
+    call.wait_for_scenario()
+    wait_for(lambda: call.project.request(f"calls/{call_id}").status == 401, "the end of the call and of its keys")
 
 
 def admin(trunk: Site, name: str, method: str = "GET") -> Answer:

@@ -11,23 +11,23 @@ import pytest
 
 from tests.harness.media.audio import write_silence
 from tests.harness.media.rtp_peer import RtpStream
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.sipp import Sipp
 from tests.harness.settings import Settings, project_settings
 from tests.harness.waiting import wait_for
 
 from .site import Site
-from .websocket_site import Talk, WebsocketSite, websocket_project, websocket_site
+from .websocket_site import WebsocketCall, WebsocketSite, websocket_project, websocket_site
 
 TIMEOUT_SECONDS = 1.0
 CLIP_SECONDS = 5
-MOST_SECONDS = 2
+MAX_CALL_SECONDS = 2
 DESK = "desk"
 
 
 @dataclass(frozen=True)
-class Somebody:
+class CalledParty:
     """The far end of a call that the bridge places: an agent or a desk, with audio of the test."""
 
     sipp: Sipp
@@ -35,7 +35,7 @@ class Somebody:
 
 
 @dataclass(frozen=True)
-class Stage:
+class MediaTimeoutSite:
     """A bridge with a media timeout of a second, and a port that it calls."""
 
     callers: WebsocketSite
@@ -47,15 +47,15 @@ class Stage:
         return self.callers.trunk
 
     @contextmanager
-    def call(self, project: str, scenario: str = "media_caller", *, hold_seconds: float = 0) -> Iterator[Talk]:
+    def call(self, project: str, scenario: str = "media_caller", *, hold_seconds: float = 0) -> Iterator[WebsocketCall]:
         """Place a call, with audio while the block runs."""
         with self.callers.call(project, scenario, hold_seconds=hold_seconds) as call:
-            call.answered()
+            call.wait_until_answered()
             wait_for(lambda: call.caller.has_begun, "audio of the caller")
             yield call
 
     @contextmanager
-    def joined(self, project: str) -> Iterator[tuple[Talk, Somebody]]:
+    def joined(self, project: str) -> Iterator[tuple[WebsocketCall, CalledParty]]:
         """Place a call that is joined to an agent or a desk."""
         with self.callers.rtp.port() as port:
             keys = {"rtp_port": str(port.port)}
@@ -63,21 +63,21 @@ class Stage:
             with sipp, self.callers.call(project) as call:
                 wait_for(lambda: call.caller.has_begun, "audio of the caller")
                 wait_for(lambda: port.stream().has_begun, "audio of the far end")
-                yield call, Somebody(sipp, port.stream())
+                yield call, CalledParty(sipp, port.stream())
 
 
 @pytest.fixture(scope="module")
-def shared_stage(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Stage]:
-    folder, port = tmp_path_factory.mktemp("media_timeout"), kept_port()
+def shared_timeout_site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[MediaTimeoutSite]:
+    folder, port = tmp_path_factory.mktemp("media_timeout"), reserved_port()
     with websocket_site(folder, cxone, lambda url: _projects(folder, url, port)) as callers:
-        yield Stage(callers, port)
+        yield MediaTimeoutSite(callers, port)
 
 
 @pytest.fixture
-def stage(shared_stage: Stage) -> Iterator[Stage]:
+def timeout_site(shared_timeout_site: MediaTimeoutSite) -> Iterator[MediaTimeoutSite]:
     """The bridge that these tests share; no test may leave a call in progress."""
-    yield shared_stage
-    shared_stage.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    yield shared_timeout_site
+    shared_timeout_site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
 
 def _projects(folder: Path, url: str, port: int) -> dict[str, Settings]:
@@ -95,76 +95,76 @@ def _projects(folder: Path, url: str, port: int) -> dict[str, Settings]:
         "ended": websocket_project("ended", url, **hangup),
         "patient": websocket_project("patient", url, media_timeout_seconds=None),
         DESK: project_settings(DESK, desk, **watched),
-        "brief": project_settings("brief", desk, max_call_seconds=MOST_SECONDS),
+        "brief": project_settings("brief", desk, max_call_seconds=MAX_CALL_SECONDS),
     }
 
 
-def assert_handed_off(stage: Stage, project: str, call: Talk) -> None:
+def assert_handed_off(timeout_site: MediaTimeoutSite, project: str, call: WebsocketCall) -> None:
     """Assert that the call of a silent caller is handed off."""
-    count = stage.trunk.count()
+    count = timeout_site.trunk.count()
     call.caller.muted = True
-    call.went_as_written()
+    call.wait_for_scenario()
     handoff = call.record()["handoff"]
     assert (handoff["reason"], handoff["requested_by"]) == ("media_timeout", "bridge")
     assert [signal["p3"] for signal in call.signals()] == ["media_timeout"]
-    assert count.shows(1, "sipbridge_handoffs_total", project=project)
+    assert count.grows_by(1, "sipbridge_handoffs_total", project=project)
 
 
-def test_a_strangers_audio_does_not_keep_up_the_call_of_a_silent_caller(stage: Stage) -> None:
-    with stage.call("websocket") as call, stage.callers.rtp.port() as port:
+def test_a_strangers_audio_does_not_keep_up_the_call_of_a_silent_caller(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.call("websocket") as call, timeout_site.callers.rtp.port() as port:
         port.call(call.caller.remote)
-        assert_handed_off(stage, "websocket", call)
+        assert_handed_off(timeout_site, "websocket", call)
 
 
 @pytest.mark.parametrize("project", ["websocket", "prompt"])
-def test_a_caller_whose_audio_stops_is_handed_off(stage: Stage, project: str) -> None:
-    with stage.call(project) as call:
-        assert_handed_off(stage, project, call)
+def test_a_caller_whose_audio_stops_is_handed_off(timeout_site: MediaTimeoutSite, project: str) -> None:
+    with timeout_site.call(project) as call:
+        assert_handed_off(timeout_site, project, call)
 
 
-def test_a_caller_of_a_sip_agent_whose_audio_stops_is_handed_off(stage: Stage) -> None:
-    with stage.joined("sip") as (call, agent):
-        call.answered()
-        assert_handed_off(stage, "sip", call)
+def test_a_caller_of_a_sip_agent_whose_audio_stops_is_handed_off(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.joined("sip") as (call, agent):
+        call.wait_until_answered()
+        assert_handed_off(timeout_site, "sip", call)
         agent.sipp.check()
 
 
-def test_a_caller_whose_audio_stops_is_hung_up_on_if_the_project_says_so(stage: Stage) -> None:
-    count = stage.trunk.count()
-    with stage.call("ended") as call:
+def test_a_caller_whose_audio_stops_is_hung_up_on_if_the_project_says_so(timeout_site: MediaTimeoutSite) -> None:
+    count = timeout_site.trunk.count()
+    with timeout_site.call("ended") as call:
         call.caller.muted = True
-        call.went_as_written()
+        call.wait_for_scenario()
         record = call.record()
     assert (record["ended_by"], record["reason"], record["handoff"]) == ("bridge", "media_timeout", None)
     assert call.signals() == [{"p1": "End"}]
-    assert count.shows(1, "sipbridge_calls_total", result="upstream_error", reason="media_timeout")
+    assert count.grows_by(1, "sipbridge_calls_total", result="upstream_error", reason="media_timeout")
 
 
-def test_a_caller_that_never_sends_audio_is_not_timed_out(stage: Stage) -> None:
-    with stage.callers.call("prompt", "caller_hangs_up", hold_seconds=3 * TIMEOUT_SECONDS) as call:
-        call.went_as_written()
+def test_a_caller_that_never_sends_audio_is_not_timed_out(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.callers.call("prompt", "caller_hangs_up", hold_seconds=3 * TIMEOUT_SECONDS) as call:
+        call.wait_for_scenario()
         assert call.record()["reason"] == "caller_hung_up"
 
 
-def test_a_caller_may_be_silent_if_the_project_has_no_media_timeout(stage: Stage) -> None:
-    with stage.call("patient", "media_hold", hold_seconds=TIMEOUT_SECONDS) as call:
+def test_a_caller_may_be_silent_if_the_project_has_no_media_timeout(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.call("patient", "media_hold", hold_seconds=TIMEOUT_SECONDS) as call:
         call.caller.muted = True
         wait_for(lambda: acknowledged(call, 3), "the end of the hold")
         call.agent().hang_up()
-        call.went_as_written()
+        call.wait_for_scenario()
         assert call.record()["reason"] == "agent_ended"
 
 
-def test_a_caller_on_hold_is_not_timed_out(stage: Stage) -> None:
-    with stage.call("websocket", "media_hold", hold_seconds=2 * TIMEOUT_SECONDS) as call:
+def test_a_caller_on_hold_is_not_timed_out(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.call("websocket", "media_hold", hold_seconds=2 * TIMEOUT_SECONDS) as call:
         wait_for(lambda: acknowledged(call, 2), "the hold")
         call.caller.muted = True
         wait_for(lambda: acknowledged(call, 3), "the end of the hold")
         assert [each["state"] for each in call.project.calls(call.contact.id)] == ["talking"]
-        assert_handed_off(stage, "websocket", call)
+        assert_handed_off(timeout_site, "websocket", call)
 
 
-def acknowledged(call: Talk, times: int) -> bool:
+def acknowledged(call: WebsocketCall, times: int) -> bool:
     """True if the caller has sent this many INVITEs and ACKs."""
     acks = [each for each in call.sipp.messages if each.sent and each.method == "ACK"]
     return any(each.header("CSeq").startswith(f"{times} ") for each in acks)
@@ -173,9 +173,9 @@ def acknowledged(call: Talk, times: int) -> bool:
 # ------------------------------------------------------------ joined to a desk
 
 
-def assert_ends_handed_off(call: Talk, desk: Somebody) -> None:
+def assert_ends_handed_off(call: WebsocketCall, desk: CalledParty) -> None:
     """Assert that both legs end, and that the handoff is still a success."""
-    call.went_as_written()
+    call.wait_for_scenario()
     desk.sipp.check()
     record = call.record()
     assert (record["ended_by"], record["result"], record["reason"]) == ("bridge", "success", "handed_off")
@@ -185,12 +185,12 @@ def assert_ends_handed_off(call: Talk, desk: Somebody) -> None:
 
 
 @pytest.mark.parametrize("who", ["caller", DESK])
-def test_a_joined_call_ends_when_either_leg_falls_silent(stage: Stage, who: str) -> None:
-    with stage.joined(DESK) as (call, desk):
+def test_a_joined_call_ends_when_either_leg_falls_silent(timeout_site: MediaTimeoutSite, who: str) -> None:
+    with timeout_site.joined(DESK) as (call, desk):
         (call.caller if who == "caller" else desk.audio).muted = True
         assert_ends_handed_off(call, desk)
 
 
-def test_a_joined_call_ends_after_max_call_seconds(stage: Stage) -> None:
-    with stage.joined("brief") as (call, desk):
+def test_a_joined_call_ends_after_max_call_seconds(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.joined("brief") as (call, desk):
         assert_ends_handed_off(call, desk)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness.media.media_agent import MediaAgent
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
 from tests.harness.sip.raw_call import RawCall
 
@@ -27,7 +27,7 @@ PASSED = {
 }
 
 
-class Scene:
+class HeaderSite:
     """A bridge with a SIP agent and a WebSocket agent."""
 
     def __init__(self, running: Bridge, cxone: Simulator, folder: Path, agent_port: int, agent: MediaAgent) -> None:
@@ -52,8 +52,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
-    folder, port = tmp_path_factory.mktemp("passed"), kept_port()
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[HeaderSite]:
+    folder, port = tmp_path_factory.mktemp("passed"), reserved_port()
     names = {"pass_to_agent": [*PASSED, "X-*"], "caller": "P-Asserted-Identity"}
     with MediaAgent() as agent:
         projects = {
@@ -65,14 +65,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterato
             project["handoff"]["signal"] = {"p1": "{headers.user-to-user}", "p2": "{caller}"}
         settings = bridge_settings(folder, {"passing": client_settings(NUMBER, cxone.url, projects)})
         with bridge(settings, folder) as running:
-            yield Scene(running, cxone, folder, port, agent)
+            yield HeaderSite(running, cxone, folder, port, agent)
 
 
-def test_a_sip_agent_receives_passed_headers_under_their_names(scene: Scene) -> None:
+def test_a_sip_agent_receives_passed_headers_under_their_names(site: HeaderSite) -> None:
     contact = Contact.new()
     with (
-        Sipp("agent_hangs_up", scene.folder, port=scene.agent_port, options=some_calls(hold_seconds=0.1)) as agent,
-        scene.call("sip", contact) as call,
+        Sipp("agent_hangs_up", site.folder, port=site.agent_port, options=call_options(hold_seconds=0.1)) as agent,
+        site.call("sip", contact) as call,
     ):
         agent.await_port()
         assert call.place().status == 200
@@ -80,17 +80,17 @@ def test_a_sip_agent_receives_passed_headers_under_their_names(scene: Scene) -> 
         assert {name: invite.header(name) for name in PASSED} == PASSED
         assert invite.header("X-Sipbridge-Caller") == "+15550199"
         assert invite.header("X-Auth-Token") == ""
-        (signal,) = scene.cxone.signals(contact.id, wait_for=1)
+        (signal,) = site.cxone.signals(contact.id, wait_for=1)
     assert signal["parameters"] == {"p1": PASSED["User-to-User"], "p2": "+15550199"}
-    assert scene.caller("sip", contact) == "+15550199"
+    assert site.caller("sip", contact) == "+15550199"
 
 
 @pytest.mark.parametrize(("privacy", "caller"), [("", "+15550199"), ("Privacy: id\r\n", "+15550100")])
-def test_a_websocket_agent_receives_passed_headers_as_parameters(scene: Scene, privacy: str, caller: str) -> None:
+def test_a_websocket_agent_receives_passed_headers_as_parameters(site: HeaderSite, privacy: str, caller: str) -> None:
     contact = Contact.new()
-    with scene.call("websocket", contact, privacy) as call:
+    with site.call("websocket", contact, privacy) as call:
         assert call.place().status == 200
-        agent = scene.agent.next_call()
+        agent = site.agent.next_call()
         ((_, start),) = agent.wait_for("start")
         given = start["start"]["customParameters"]
         agent.hang_up()
@@ -99,4 +99,4 @@ def test_a_websocket_agent_receives_passed_headers_as_parameters(scene: Scene, p
         name: value for name, value in PASSED.items() if name not in withheld
     }
     assert given["caller"] == caller
-    assert scene.caller("websocket", contact) == caller
+    assert site.caller("websocket", contact) == caller

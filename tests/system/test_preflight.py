@@ -141,7 +141,7 @@ def test_a_public_address_that_does_not_resolve_prevents_a_start_and_no_reload(t
             assert main([command, str(file)]) == 1
             assert ": sip.public_address: has no IPv4 address in DNS; " in capsys.readouterr().err
         os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-        assert count.shows(1, "sipbridge_config_reloads_total", result="success")
+        assert count.grows_by(1, "sipbridge_config_reloads_total", result="success")
         lines = [
             f'"sip.public_address: {text}' for text in ("changed, which takes effect", "has no IPv4 address in DNS; ")
         ]
@@ -156,7 +156,7 @@ def _refused(trunk: Site) -> list[str]:
     before = len(log.read_text())
     count = trunk.count()
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-    assert count.shows(1, "sipbridge_config_reloads_total", result="client_error")
+    assert count.grows_by(1, "sipbridge_config_reloads_total", result="client_error")
 
     def lines() -> list[str]:
         messages = [json.loads(line)["message"] for line in log.read_text()[before:].splitlines()]

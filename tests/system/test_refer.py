@@ -17,15 +17,15 @@ SLOTS = LEGS_PER_CALL * MAX_CALLS + SPARE_SLOTS
 
 def test_a_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
     count = trunk.count()
-    call = trunk.call("refer_ok", "refer").went_as_written()
+    call = trunk.call("refer_ok", "refer").wait_for_scenario()
     record = call.record()
     assert len(call.signals()) == 1
     assert (record["result"], record["ended_by"]) == ("success", "bridge")
     assert record["handoff"]["transfer"] == "refer_accepted"
     assert (call.handoff_state()["handoff_state"], call.handoff_state()["confirmed"]) == ("handoff_completed", True)
-    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="success")
-    assert count.shows(1, "sipbridge_handoffs_total", project="refer", method="refer", result="success")
-    assert count.shows(0, "sipbridge_transfers_total", method="release")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="success")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="refer", method="refer", result="success")
+    assert count.grows_by(0, "sipbridge_transfers_total", method="release")
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_a_refer_that_notify_confirms_is_a_success(trunk: Site) -> None:
 )
 def test_a_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, story: str) -> None:
     count = trunk.count()
-    call = trunk.call(scenario, "refer").went_as_written()
+    call = trunk.call(scenario, "refer").wait_for_scenario()
     handoff = call.record()["handoff"]
     assert (handoff["transfer"], handoff["state"], handoff["confirmed"]) == (story, "handoff_completed", False)
     assert len(call.signals()) == 1
-    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="upstream_error")
-    assert count.shows(1, "sipbridge_transfers_total", method="release")
-    assert count.shows(1, "sipbridge_handoffs_total", project="refer", method="refer", reason="unconfirmed")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="upstream_error")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="release")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="refer", method="refer", reason="unconfirmed")
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_a_refer_that_fails_falls_back_to_release(trunk: Site, scenario: str, st
 )
 def test_a_refer_without_a_final_notify_does_not_count_as_a_success(trunk: Site, scenario: str, story: str) -> None:
     count = trunk.count()
-    call = trunk.call(scenario, "refer").went_as_written(40)
+    call = trunk.call(scenario, "refer").wait_for_scenario(40)
     handoff = call.record()["handoff"]
     assert (handoff["transfer"], handoff["state"], handoff["confirmed"]) == (story, "handoff_completed", False)
-    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
-    assert count.shows(1, "sipbridge_handoffs_total", project="refer", result="indeterminate")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="refer", result="indeterminate")
 
 
 def test_the_outcome_of_a_refer_whose_call_is_over_does_not_affect_the_next_call_in_its_slot(
@@ -65,22 +65,22 @@ def test_the_outcome_of_a_refer_whose_call_is_over_does_not_affect_the_next_call
 ) -> None:
     with site(tmp_path, cxone, sip={"max_calls": MAX_CALLS}) as trunk, ContactCall(trunk, "refer") as gone:
         gone.place()
-        gone.take_refer()
+        gone.accept_refer()
         gone.end()
         # PJSUA gives its slots out in turn.
         for calls in [MAX_CALLS] * (SLOTS // MAX_CALLS) + [SLOTS % MAX_CALLS - 1]:
-            trunk.call("caller_hangs_up", "waiting", calls=calls).went_as_written()
+            trunk.call("caller_hangs_up", "waiting", calls=calls).wait_for_scenario()
             trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         with ContactCall(trunk, "refer") as call:
             call.place()
-            call.take_refer()
+            call.accept_refer()
             gone.notify(b"SIP/2.0 200 OK\r\n")
             call.notify(b"SIP/2.0 100 Trying\r\n")
             call.answer_bye()
-            nobody_knows(trunk, call, "refer_no_notify")
+            assert_outcome_unknown(trunk, call, "refer_no_notify")
 
 
-ENDS: dict[str, tuple[bytes, bytes, bytes]] = {
+SUBSCRIPTION_ENDS: dict[str, tuple[bytes, bytes, bytes]] = {
     "a provisional status": (
         b"SIP/2.0 100 Trying\r\n",
         b"message/sipfrag;version=2.0",
@@ -96,19 +96,19 @@ ENDS: dict[str, tuple[bytes, bytes, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", SUBSCRIPTION_ENDS)
 def test_a_subscription_that_ends_without_a_final_status_ends_the_waiting_without_a_success(
     trunk: Site, end: str
 ) -> None:
     count = trunk.count()
     with ContactCall(trunk, "refer") as call:
         call.place()
-        call.take_refer()
-        assert call.notify(*ENDS[end]).startswith(b"SIP/2.0 200 ")
+        call.accept_refer()
+        assert call.notify(*SUBSCRIPTION_ENDS[end]).startswith(b"SIP/2.0 200 ")
         call.answer_bye()
-        nobody_knows(trunk, call, "refer_no_notify")
-    assert count.shows(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
-    assert count.shows(0, "sipbridge_transfers_total", method="release")
+        assert_outcome_unknown(trunk, call, "refer_no_notify")
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
+    assert count.grows_by(0, "sipbridge_transfers_total", method="release")
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_a_subscription_that_ends_without_a_final_status_ends_the_waiting_withou
 def test_a_refer_whose_202_announces_no_notify_is_not_waited_for(trunk: Site, headers: bytes) -> None:
     with ContactCall(trunk, "refer") as call:
         call.place()
-        call.take_refer(headers=headers)
+        call.accept_refer(headers=headers)
         call.answer_bye()
-        nobody_knows(trunk, call, "refer_no_notify")
+        assert_outcome_unknown(trunk, call, "refer_no_notify")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_final_2xx_is_a_success_in_any_form(
 ) -> None:
     with ContactCall(trunk, "refer") as call:
         call.place()
-        refer = call.take(b"REFER")
+        refer = call.next_request(b"REFER")
         number = int(refer.split(b"CSeq: ")[1].split()[0])
         event = event % number if b"%" in event else event
         if first == "the response":
@@ -157,7 +157,7 @@ def test_a_rejected_refer_falls_back_to_release(trunk: Site, status: bytes) -> N
     challenge = b'WWW-Authenticate: Digest realm="r", nonce="n"\r\n' if status.startswith(b"401") else b""
     with ContactCall(trunk, "refer") as call:
         call.place()
-        call.take_refer(status, challenge)
+        call.accept_refer(status, challenge)
         call.answer_bye()
         assert call.record()["handoff"]["transfer"] == "refer_refused, released"
 
@@ -165,12 +165,12 @@ def test_a_rejected_refer_falls_back_to_release(trunk: Site, status: bytes) -> N
 def test_a_refer_that_timed_out_downstream_may_have_arrived(trunk: Site) -> None:
     with ContactCall(trunk, "refer") as call:
         call.place()
-        call.take_refer(b"408 Request Timeout")
+        call.accept_refer(b"408 Request Timeout")
         call.answer_bye()
-        nobody_knows(trunk, call, "refer_no_notify")
+        assert_outcome_unknown(trunk, call, "refer_no_notify")
 
 
-def nobody_knows(trunk: Site, call: ContactCall, transfer: str) -> None:
+def assert_outcome_unknown(trunk: Site, call: ContactCall, transfer: str) -> None:
     record = call.record()
     handoff = record["handoff"]
     assert (handoff["transfer"], handoff["confirmed"], record["result"]) == (transfer, False, "indeterminate")

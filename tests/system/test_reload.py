@@ -30,7 +30,7 @@ def _reload(trunk: Site, text: str, outcome: str) -> None:
     count = trunk.count()
     (trunk.folder / "bridge.yaml").write_text(text)
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-    assert count.shows(1, "sipbridge_config_reloads_total", result=outcome)
+    assert count.grows_by(1, "sipbridge_config_reloads_total", result=outcome)
 
 
 def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
@@ -38,7 +38,7 @@ def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
 ) -> None:
     with site(tmp_path, cxone) as trunk:
         talking = trunk.call("release", "waiting")
-        call_id = talking.answered()
+        call_id = talking.wait_until_answered()
         settings = _settings(trunk)
         projects = settings["clients"]["acme"]["projects"]
         for name in ("waiting", "release"):
@@ -48,12 +48,12 @@ def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
         del projects["greeting"]
         _reload(trunk, yaml.safe_dump(settings), "success")
         # What is new, what has changed, what was removed.
-        assert trunk.call("release", "late").went_as_written().signals()[0]["p2"] == "10000002"
-        assert trunk.call("release", shown_token="changed").went_as_written().signals()[0]["p2"] == "777"
-        assert trunk.call("bad_token", "greeting").went_as_written().project.ask("calls").status == 401
+        assert trunk.call("release", "late").wait_for_scenario().signals()[0]["p2"] == "10000002"
+        assert trunk.call("release", sent_token="changed").wait_for_scenario().signals()[0]["p2"] == "777"
+        assert trunk.call("bad_token", "greeting").wait_for_scenario().project.request("calls").status == 401
         # The call in progress keeps its destination, and its project's key.
-        assert talking.project.ask(f"calls/{call_id}/handoff", "POST", {}).status == 202
-        assert talking.went_as_written().signals()[0]["p2"] == "10000002"
+        assert talking.project.request(f"calls/{call_id}/handoff", "POST", {}).status == 202
+        assert talking.wait_for_scenario().signals()[0]["p2"] == "10000002"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_an_invalid_file_changes_nothing_and_its_error_is_logged(
         line = next(line for line in log.read_text().splitlines() if "not reloaded" in line)
         assert "bridge.yaml" in line
         assert said in line
-        trunk.call("release").went_as_written()
+        trunk.call("release").wait_for_scenario()
         _reload(trunk, before, "success")
 
 
@@ -87,31 +87,31 @@ def test_a_change_that_needs_a_restart_is_logged_and_has_no_effect(tmp_path: Pat
         _reload(trunk, yaml.safe_dump(settings), "success")
         log = trunk.bridge.program.log
         wait_for(lambda: "sip.max_calls: changed, which takes effect with a restart" in log.read_text(), "the warning")
-        trunk.call("untrusted_source").went_as_written()
+        trunk.call("untrusted_source").wait_for_scenario()
         settings["sip"]["trusted_sources"] = ["127.0.0.0/8"]
         _reload(trunk, yaml.safe_dump(settings), "success")
-        trunk.call("release").went_as_written()
+        trunk.call("release").wait_for_scenario()
 
 
 def test_a_cxone_token_is_kept_by_a_reload_that_does_not_change_its_client(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
-        trunk.call("release").went_as_written()
+        trunk.call("release").wait_for_scenario()
         count = trunk.count()
         settings = _settings(trunk)
         settings["clients"]["query"]["cxone"]["business_unit"] = "7"
         for _ in range(3):
             _reload(trunk, yaml.safe_dump(settings), "success")
-        trunk.call("release").went_as_written()
-        trunk.call("release", "query").went_as_written()
-        assert count.shows(1, "sipbridge_token_requests_total", client="query", result="success")
-        assert count.shows(0, "sipbridge_token_requests_total", client="acme")
+        trunk.call("release").wait_for_scenario()
+        trunk.call("release", "query").wait_for_scenario()
+        assert count.grows_by(1, "sipbridge_token_requests_total", client="query", result="success")
+        assert count.grows_by(0, "sipbridge_token_requests_total", client="acme")
 
 
 def test_a_new_recording_of_a_prompt_is_played_after_a_reload(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         write_silence(tmp_path / "clip.wav", 1)
         _reload(trunk, (tmp_path / "bridge.yaml").read_text(), "success")
-        record = trunk.call("release", "waiting").went_as_written(4).record()
+        record = trunk.call("release", "waiting").wait_for_scenario(4).record()
         assert record["handoff"]["state"] == "handoff_completed"
 
 
@@ -163,6 +163,6 @@ def test_all_calls_are_answered_during_reloads_in_quick_succession(tmp_path: Pat
                 answered += 5
                 for _ in range(3):
                     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-        calls.went_as_written()
+        calls.wait_for_scenario()
         trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         assert "StopIteration" not in trunk.bridge.program.log.read_text()

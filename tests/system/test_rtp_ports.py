@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.harness.ports import free_range, kept_port
+from tests.harness.ports import free_range, reserved_port
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, client_settings, project_settings
-from tests.harness.sip.stranger import Pinger
+from tests.harness.sip.raw_sender import Pinger
 from tests.harness.waiting import wait_for
 from tests.harness.web.http import fetch
 
@@ -22,7 +22,7 @@ WAITING: Settings = {"type": "prompt", "then": "handoff"}
 
 
 @contextmanager
-def cramped(
+def site_with_ports(
     folder: Path, cxone: Simulator, ports: list[int], agent_port: int = 9, **projects: Settings
 ) -> Iterator[Site]:
     """Run a bridge with only these ports, and with an agent and a desk at another port; with further projects."""
@@ -40,7 +40,7 @@ def cramped(
 
 
 @contextmanager
-def held(ports: list[int]) -> Iterator[None]:
+def bound(ports: list[int]) -> Iterator[None]:
     """Bind all ports of a range, as another program would; ports that are really in use count as bound."""
     with ExitStack() as stack:
         for port in range(ports[0], ports[1] + 1):
@@ -49,27 +49,27 @@ def held(ports: list[int]) -> Iterator[None]:
         yield
 
 
-def refusal_is_counted_once(trunk: Site, project: str = "release") -> bool:
+def is_rejected_once(trunk: Site, project: str = "release") -> bool:
     """Place a call that gets 503 with Retry-After, and has no record and no Signal."""
     count = trunk.count()
-    call = trunk.call("over_capacity", project).went_as_written()
-    assert call.left_no_record()
+    call = trunk.call("over_capacity", project).wait_for_scenario()
+    assert call.has_no_record()
     assert call.signals() == []
     wait_for(lambda: '"reason":"capacity"' in trunk.bridge.program.log.read_text(), "the rejection in the log")
-    return count.shows(1, "sipbridge_invites_total", code="503") and count.shows(1, "sipbridge_invites_total")
+    return count.grows_by(1, "sipbridge_invites_total", code="503") and count.grows_by(1, "sipbridge_invites_total")
 
 
 def test_calls_that_hold_all_ports_cause_503_and_release_the_ports(
     trunk: Site, tmp_path: Path, cxone: Simulator
 ) -> None:
-    with cramped(tmp_path, cxone, free_range(3), kept=waiting_project(trunk, "kept")) as small:
+    with site_with_ports(tmp_path, cxone, free_range(3), kept=waiting_project(trunk, "kept")) as small:
         for _ in range(3):
             calls = [small.call("caller_hangs_up", "kept", hold_seconds=2) for _ in range(3)]
             for call in calls:
-                call.answered()
-            assert refusal_is_counted_once(small, "kept")
+                call.wait_until_answered()
+            assert is_rejected_once(small, "kept")
             for call in calls:
-                assert call.went_as_written().record()["reason"] == "caller_hung_up"
+                assert call.wait_for_scenario().record()["reason"] == "caller_hung_up"
             small.bridge.wait_for_metric(0, "sipbridge_calls_active")
 
 
@@ -80,49 +80,49 @@ def waiting_project(trunk: Site, name: str) -> Settings:
 
 def test_ports_held_by_another_program_cause_503_until_it_ends(tmp_path: Path, cxone: Simulator) -> None:
     ports = free_range(150)  # PJSUA on its own tries 100 pairs
-    with cramped(tmp_path, cxone, ports, release=project_settings("release")) as small:
+    with site_with_ports(tmp_path, cxone, ports, release=project_settings("release")) as small:
         ready = f"{small.bridge.http}/readyz"
-        with held([ports[0], ports[1] - 1]):  # leaves half a pair
-            assert refusal_is_counted_once(small)
+        with bound([ports[0], ports[1] - 1]):  # leaves half a pair
+            assert is_rejected_once(small)
             wait_for(lambda: NO_PORTS in fetch(ready).body.decode(), "not to be ready")
             with Pinger(small.bridge.sip) as pinger:
                 assert (fetch(ready).status, *pinger.response()) == (503, 503, "5")
         assert NO_PORTS in small.bridge.program.log.read_text()
-        with held([ports[0] + 1, ports[1] - 2]):  # leaves the last pair
+        with bound([ports[0] + 1, ports[1] - 2]):  # leaves the last pair
             wait_for(lambda: fetch(ready).status == 200, "to be ready")
             with Pinger(small.bridge.sip) as pinger:
                 assert pinger.response() == (200, "")
             for _ in range(2):
-                small.call("release").went_as_written()
+                small.call("release").wait_for_scenario()
 
 
 def test_agents_and_desks_without_a_port_for_audio_count_as_not_reached(tmp_path: Path, cxone: Simulator) -> None:
-    with cramped(tmp_path, cxone, free_range(1)) as small:
+    with site_with_ports(tmp_path, cxone, free_range(1)) as small:
         count = small.count()
-        refused = small.call("agent_caller_480", "bot").went_as_written()
+        refused = small.call("agent_caller_480", "bot").wait_for_scenario()
         assert refused.record()["reason"] == "agent_unavailable"
-        assert count.shows(1, "sipbridge_invites_total", code="480")
-        handed = small.call("release", "kind").went_as_written()
+        assert count.grows_by(1, "sipbridge_invites_total", code="480")
+        handed = small.call("release", "kind").wait_for_scenario()
         assert [signal["p3"] for signal in handed.signals()] == ["agent_unavailable"]
-        assert count.shows(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
+        assert count.grows_by(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
         assert f"SIP 503, {NO_PORTS}" in small.bridge.program.log.read_text()
         # The Studio script takes the caller that was to be joined to a desk.
-        given = small.call("release", "desk").went_as_written()
+        given = small.call("release", "desk").wait_for_scenario()
         assert given.record()["handoff"]["transfer"] == "invite_refused, released"
         assert len(given.signals()) == 1
 
 
 def test_a_call_whose_audio_is_not_open_yet_keeps_its_ports(tmp_path: Path, cxone: Simulator) -> None:
-    agent_port, ports = kept_port(), free_range(2)
-    with cramped(tmp_path, cxone, ports, agent_port) as small:
-        options = some_calls()
+    agent_port, ports = reserved_port(), free_range(2)
+    with site_with_ports(tmp_path, cxone, ports, agent_port) as small:
+        options = call_options()
         agent = Sipp("agent_rings", small.folder, port=agent_port, options=options).await_port()
         with agent:
             # Without an offer PJSUA would open its audio at the answer, which comes after the agent was given up.
             call = small.call("no_offer", "kind")
             wait_for(lambda: agent.received("INVITE"), "an INVITE to the agent")
-            assert refusal_is_counted_once(small, "bot")
-            (answer,) = call.went_as_written().sipp.received(200)
+            assert is_rejected_once(small, "bot")
+            (answer,) = call.wait_for_scenario().sipp.received(200)
             agent.check()
         assert any(f"m=audio {port} " in answer.body for port in range(ports[0], ports[1], 2))
         assert call.record()["handoff"]["reason"] == "agent_unavailable"

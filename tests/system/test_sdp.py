@@ -37,25 +37,25 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
 class Call:
     """An answered call, whose re-INVITEs offer these lines in different forms."""
 
-    line: TlsCaller
+    sip: TlsCaller
     agent: AgentCall
     answer: Message
     port: RtpPort
-    elsewhere: RtpPort
+    other_port: RtpPort
 
-    def moves(self) -> None:
+    def move_to_other_port(self) -> None:
         """Send audio from the other port only."""
         first = self.port.stream()
         first.muted = True
-        self.elsewhere.call(first.remote)
+        self.other_port.call(first.remote)
 
-    def hears(self, port: RtpPort) -> bool:
-        """True if the agent's audio comes to that port."""
-        said, before = Stamps(1), sum(len(stream.received) for stream in port.streams.values())
-        self.agent.say(itertools.islice(said, FRAMES))
-        wait_for(lambda: len(said.sent) == FRAMES, "the agent's last frame")
+    def receives_audio_on(self, port: RtpPort) -> bool:
+        """True if the agent's audio is sent to that port."""
+        sent, before = Stamps(1), sum(len(stream.received) for stream in port.streams.values())
+        self.agent.send_frames(itertools.islice(sent, FRAMES))
+        wait_for(lambda: len(sent.sent) == FRAMES, "the agent's last frame")
         # Packets in flight have arrived once a SIP request has been answered.
-        assert self.line.options() == 200
+        assert self.sip.options() == 200
         return sum(len(stream.received) for stream in port.streams.values()) >= before + FRAMES // 2
 
 
@@ -63,13 +63,13 @@ class Call:
 def call(site: SecureSite, *around: tuple[str, ...]) -> Iterator[Call]:
     """Offer audio after these lines."""
     with ExitStack() as stack:
-        port, elsewhere = (stack.enter_context(site.rtp.port()) for _ in range(2))
-        line = stack.enter_context(site.line())
+        port, other_port = (stack.enter_context(site.rtp.port()) for _ in range(2))
+        connection = stack.enter_context(site.connect())
         lines = (*(each for lines in around for each in lines), *audio(port.port))
-        answer, contact_id = site.invite(line, description(lines))
+        answer, contact_id = site.invite(connection, description(lines))
         assert answer.status == 200, answer.text
-        yield Call(line, site.agent.next_call(), answer, port, elsewhere)
-        line.bye()
+        yield Call(connection, site.agent.next_call(), answer, port, other_port)
+        connection.bye()
         site.project.ended_call(contact_id)
 
 
@@ -77,17 +77,17 @@ def test_audio_after_many_lines_and_formats_is_answered_in_its_position(site: Se
     many = ("m=audio 0 RTP/AVP " + " ".join(str(number) for number in range(66, 127)),)
     with call(site, *[VIDEO] * 600, many) as made:
         assert kinds(made.answer.body) == [*["-video"] * 600, "-audio", "audio"]
-        assert made.hears(made.port)
+        assert made.receives_audio_on(made.port)
 
 
 def test_audio_goes_to_a_host_name_and_an_unreachable_rtcp_address_is_ignored(site: SecureSite) -> None:
     def status(port: int) -> int:
         lines = (*audio(port), "a=rtcp:9 IN IP4 sbc.invalid")
-        with site.line() as line:
-            answer, contact_id = site.invite(line, description(lines, connection="c=IN IP4 localhost"))
+        with site.connect() as connection:
+            answer, contact_id = site.invite(connection, description(lines, connection="c=IN IP4 localhost"))
             if answer.status == 200:
                 site.agent.next_call()
-                line.bye()
+                connection.bye()
                 site.project.ended_call(contact_id)
             return answer.status
 
@@ -99,57 +99,57 @@ def test_audio_goes_to_a_host_name_and_an_unreachable_rtcp_address_is_ignored(si
 @pytest.mark.parametrize("method", ["reinvite", "update"])
 def test_a_hold_after_many_attributes_stops_the_audio(site: SecureSite, method: str) -> None:
     with call(site) as made:
-        assert made.hears(made.port)
-        ask = getattr(made.line, method)
+        assert made.receives_audio_on(made.port)
+        ask = getattr(made.sip, method)
         held = ask(description((*audio(made.port.port), *LONG, "a=sendonly"), version=2))
         assert (held.status, directions(held.body)) == (200, ["recvonly"])
-        assert not made.hears(made.port)
+        assert not made.receives_audio_on(made.port)
         held = ask(description(audio(made.port.port), version=3, session=("a=inactive",)))
         assert directions(held.body) == ["inactive"]
         back = ask(description(audio(made.port.port), version=4))
         assert directions(back.body) == ["sendrecv"]
-        assert made.hears(made.port)
+        assert made.receives_audio_on(made.port)
 
 
 def test_audio_can_be_turned_off_turned_on_and_moved(site: SecureSite) -> None:
     with call(site, VIDEO) as made:
-        own, other = audio(made.port.port), audio(made.elsewhere.port)
-        off = made.line.reinvite(description((*VIDEO, *OFF), version=2))
+        own, other = audio(made.port.port), audio(made.other_port.port)
+        off = made.sip.reinvite(description((*VIDEO, *OFF), version=2))
         assert kinds(off.body) == ["-video", "-audio"]
-        assert not made.hears(made.port)
-        back = made.line.update(description((*VIDEO, *own, *VIDEO), version=3))
+        assert not made.receives_audio_on(made.port)
+        back = made.sip.update(description((*VIDEO, *own, *VIDEO), version=3))
         assert kinds(back.body) == ["-video", "audio", "-video"]
-        assert made.hears(made.port)
-        moved = made.line.reinvite(description((*other, *OFF, *VIDEO), version=4))
+        assert made.receives_audio_on(made.port)
+        moved = made.sip.reinvite(description((*other, *OFF, *VIDEO), version=4))
         assert kinds(moved.body) == ["audio", "-audio", "-video"]
-        made.moves()
-        wait_for(lambda: made.hears(made.elsewhere), "audio at the other port")
-        assert not made.hears(made.port)
+        made.move_to_other_port()
+        wait_for(lambda: made.receives_audio_on(made.other_port), "audio at the other port")
+        assert not made.receives_audio_on(made.port)
         answers = made.answer, off, back, moved
         assert [version(each.body) - version(made.answer.body) for each in answers] == [0, 1, 2, 3]
 
 
 def test_the_bridges_offer_in_a_call_has_the_media_lines_of_the_call(site: SecureSite) -> None:
     with call(site, VIDEO) as made:
-        offered = made.line.reinvite("", late=description((*VIDEO, *audio(made.elsewhere.port))))
+        offered = made.sip.reinvite("", late=description((*VIDEO, *audio(made.other_port.port))))
         assert kinds(offered.body) == ["-video", "audio"]
-        made.moves()
-        wait_for(lambda: made.hears(made.elsewhere), "audio at the port of the answer")
-        same = made.line.reinvite(description((*VIDEO, *audio(made.elsewhere.port))))
+        made.move_to_other_port()
+        wait_for(lambda: made.receives_audio_on(made.other_port), "audio at the port of the answer")
+        same = made.sip.reinvite(description((*VIDEO, *audio(made.other_port.port))))
         assert media_lines(same.body) == media_lines(offered.body)
 
 
 def test_the_sdp_in_a_multipart_body_is_read(site: SecureSite) -> None:
     isup = "--next\r\nContent-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x02\r\n"
     sdp = f"--next\r\nContent-Type: application/sdp\r\n\r\n{description((*VIDEO, *audio(9)))}\r\n"
-    with site.line() as line:
-        answer, contact_id = site.invite(line, f"{isup}{sdp}--next--\r\n", kind=MIXED)
+    with site.connect() as connection:
+        answer, contact_id = site.invite(connection, f"{isup}{sdp}--next--\r\n", kind=MIXED)
         assert (answer.status, kinds(answer.body)) == (200, ["-video", "audio"])
         site.agent.next_call()
-        line.bye()
+        connection.bye()
         site.project.ended_call(contact_id)
-    with site.line() as line:
-        answer, _ = site.invite(line, f"{isup}--next--\r\n", kind=MIXED)
+    with site.connect() as connection:
+        answer, _ = site.invite(connection, f"{isup}--next--\r\n", kind=MIXED)
         assert answer.status == 415
 
 
@@ -166,6 +166,6 @@ def test_the_sdp_in_a_multipart_body_is_read(site: SecureSite) -> None:
     ],
 )
 def test_an_offer_without_usable_audio_is_rejected(site: SecureSite, sdp: str, status: int) -> None:
-    with site.line() as line:
-        answer, _ = site.invite(line, sdp)
+    with site.connect() as connection:
+        answer, _ = site.invite(connection, sdp)
         assert answer.status == status

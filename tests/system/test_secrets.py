@@ -13,17 +13,17 @@ import yaml
 from sipbridge.cli import main
 from tests.harness.programs.simulator import Simulator
 
-from .secret_scene import CALLER, NEAR_SECRETS, PERSONAL, POP_SECRET, SECRETS, Scene, scene, settings_of
+from .secrets_site import CALLER, NEAR_SECRETS, PERSONAL, POP_SECRET, SECRETS, SecretsSite, secrets_site, settings_of
 from .site import NUMBERS
 
 SIGNED_LINK = re.compile(r"/pop/[\w-]+\.[\w-]+\.[\w-]+")
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
+def faulted_site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecretsSite]:
     """Everything that can happen has happened, and was logged at the most verbose level."""
-    with scene(tmp_path_factory.mktemp("secrets"), cxone) as running:
-        running.play()
+    with secrets_site(tmp_path_factory.mktemp("secrets"), cxone) as running:
+        running.run_all()
         running.site.trunk.bridge.program.stop()
         yield running
 
@@ -34,29 +34,29 @@ def found(texts: tuple[str, ...], where: str) -> dict[str, str]:
     return {text: where[max(0, at - 200) : at + 200] for text, at in places.items() if at >= 0}
 
 
-def test_no_secret_is_logged(played: Scene) -> None:
-    assert found((*SECRETS, *NEAR_SECRETS), played.log()) == {}
-    assert SIGNED_LINK.findall(played.log()) == []
+def test_no_secret_is_logged(faulted_site: SecretsSite) -> None:
+    assert found((*SECRETS, *NEAR_SECRETS), faulted_site.log()) == {}
+    assert SIGNED_LINK.findall(faulted_site.log()) == []
 
 
-def test_no_secret_is_served(played: Scene) -> None:
-    assert found((*SECRETS, *NEAR_SECRETS), "\n".join(played.served)) == {}
+def test_no_secret_is_served(faulted_site: SecretsSite) -> None:
+    assert found((*SECRETS, *NEAR_SECRETS), "\n".join(faulted_site.served)) == {}
 
 
-def test_no_secret_is_stored(played: Scene) -> None:
-    stored = b"".join(played.stored).decode("latin-1")
+def test_no_secret_is_stored(faulted_site: SecretsSite) -> None:
+    stored = b"".join(faulted_site.stored).decode("latin-1")
     assert CALLER in stored
     assert found((*SECRETS, *NEAR_SECRETS), stored) == {}
 
 
-def test_a_callers_data_is_logged_only_at_debug_level(played: Scene) -> None:
-    usual = [line for line in played.log().splitlines() if json.loads(line)["level"] != "DEBUG"]
+def test_a_callers_data_is_logged_only_at_debug_level(faulted_site: SecretsSite) -> None:
+    usual = [line for line in faulted_site.log().splitlines() if json.loads(line)["level"] != "DEBUG"]
     assert found(PERSONAL, "\n".join(usual)) == {}
 
 
-def test_every_fault_is_in_the_log(played: Scene) -> None:
+def test_every_fault_is_in_the_log(faulted_site: SecretsSite) -> None:
     # Otherwise the tests above would have checked nothing.
-    events = {json.loads(line).get("event") for line in played.log().splitlines()}
+    events = {json.loads(line).get("event") for line in faulted_site.log().splitlines()}
     assert events >= {
         *("call_ended", "invite_refused", "agent_fault", "agent_lost", "agent_unavailable"),
         *("cxone_signal", "cxone_token", "speech_failed", "store_failed"),

@@ -26,23 +26,23 @@ def session(trunk: Site, *lines: bytes) -> Iterator[ContactCall]:
     with ContactCall(trunk, "lasting", CALLER, OURS, *lines) as call:
         call.place()
         assert b"Session-Expires: 90;refresher=uas" in call.answer
-        call.wait_seconds(REFRESH_SECONDS)
+        call.set_timeout(REFRESH_SECONDS)
         yield call
         call.end()
 
 
 def next_refresh(call: ContactCall) -> tuple[bytes, float]:
-    request = call.take(b"UPDATE", b"INVITE")
+    request = call.next_request(b"UPDATE", b"INVITE")
     return request, time.monotonic()
 
 
 def accept(call: ContactCall, refresh: bytes) -> None:
     call.respond(refresh, b"200 OK", DONE, OFFER if b"m=audio" in refresh else b"")
     if refresh.startswith(b"INVITE"):
-        call.take(b"ACK")
+        call.next_request(b"ACK")
 
 
-def meets_glare(trunk: Site, *lines: bytes) -> None:
+def rejected_with_491(trunk: Site, *lines: bytes) -> None:
     """491 three times, each after the pause of RFC 3261, 14.1 for the side that did not place the call: 0 to 2 s."""
     with session(trunk, *lines) as call:
         refresh, before = next_refresh(call)
@@ -57,7 +57,7 @@ def meets_glare(trunk: Site, *lines: bytes) -> None:
         assert call.request(b"OPTIONS").startswith(b"SIP/2.0 200 ")
 
 
-def is_told_when_to_come_again(trunk: Site, answer: bytes) -> None:
+def rejected_with_retry_after(trunk: Site, answer: bytes) -> None:
     with session(trunk, UPDATES) as call:
         refresh, before = next_refresh(call)
         call.respond(refresh, answer, b"Retry-After: 2\r\n")
@@ -66,7 +66,7 @@ def is_told_when_to_come_again(trunk: Site, answer: bytes) -> None:
         accept(call, refresh)
 
 
-def is_served_in_another_form(trunk: Site, answer: bytes, *forms: bytes) -> None:
+def rejected_as_unsupported(trunk: Site, answer: bytes, *forms: bytes) -> None:
     with session(trunk, UPDATES) as call:
         refresh, _ = next_refresh(call)
         seen = []
@@ -79,7 +79,7 @@ def is_served_in_another_form(trunk: Site, answer: bytes, *forms: bytes) -> None
         assert call.request(b"OPTIONS").startswith(b"SIP/2.0 200 ")
 
 
-def is_too_short(trunk: Site) -> None:
+def rejected_with_422(trunk: Site) -> None:
     with session(trunk, UPDATES) as call:
         refresh, _ = next_refresh(call)
         call.respond(refresh, b"422 Session Interval Too Small", b"Min-SE: 120\r\n")
@@ -88,7 +88,7 @@ def is_too_short(trunk: Site) -> None:
         accept(call, refresh)
 
 
-def is_of_a_call_that_is_gone(trunk: Site) -> None:
+def rejected_with_481(trunk: Site) -> None:
     with session(trunk, UPDATES) as call:
         refresh, _ = next_refresh(call)
         call.respond(refresh, b"481 Call/Transaction Does Not Exist")
@@ -100,14 +100,14 @@ def test_a_failed_refresh_is_retried_as_its_response_demands(trunk: Site) -> Non
     update, offer = b"UPDATE with an offer", b"INVITE with an offer"
     with ThreadPoolExecutor(16) as threads:
         waits = [
-            threads.submit(meets_glare, trunk, UPDATES),
-            threads.submit(meets_glare, trunk),
-            threads.submit(is_told_when_to_come_again, trunk, b"503 Service Unavailable"),
-            threads.submit(is_told_when_to_come_again, trunk, b"500 Server Internal Error"),
-            threads.submit(is_served_in_another_form, trunk, b"405 Method Not Allowed", offer),
-            threads.submit(is_served_in_another_form, trunk, b"488 Not Acceptable Here", update, offer),
-            threads.submit(is_too_short, trunk),
-            threads.submit(is_of_a_call_that_is_gone, trunk),
+            threads.submit(rejected_with_491, trunk, UPDATES),
+            threads.submit(rejected_with_491, trunk),
+            threads.submit(rejected_with_retry_after, trunk, b"503 Service Unavailable"),
+            threads.submit(rejected_with_retry_after, trunk, b"500 Server Internal Error"),
+            threads.submit(rejected_as_unsupported, trunk, b"405 Method Not Allowed", offer),
+            threads.submit(rejected_as_unsupported, trunk, b"488 Not Acceptable Here", update, offer),
+            threads.submit(rejected_with_422, trunk),
+            threads.submit(rejected_with_481, trunk),
         ]
         for wait in waits:
             wait.result()

@@ -13,13 +13,13 @@ from typing import Protocol
 
 import pytest
 
-from tests.harness.media.quality import Quality, judge
+from tests.harness.media.quality import Quality, measure_stream
 from tests.harness.media.sdp import kinds
 from tests.harness.media.srtp import SUITE, Key
-from tests.harness.media.stamp import Heard, Stamps
+from tests.harness.media.stamp import ReceivedFrame, Stamps
 from tests.harness.programs.simulator import Simulator
 from tests.harness.sip.sip_messages import Message
-from tests.harness.sip.tls_caller import SipLine, offer
+from tests.harness.sip.tls_caller import SipConnection, offer
 from tests.harness.waiting import wait_for
 
 from .secure_site import SecureCall, SecureSite, secure_site
@@ -38,8 +38,8 @@ TRIES = 5
 ARRIVAL_NS = 300_000_000
 
 
-class Listener(Protocol):
-    def stamps(self) -> list[Heard]: ...
+class Receiver(Protocol):
+    def stamps(self) -> list[ReceivedFrame]: ...
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def mandatory(sites: dict[str, SecureSite]) -> SecureSite:
 
 def answer_to(site: SecureSite, sdp: str) -> Message:
     """Send an offer; the call ends with the block."""
-    with site.line() as line:
-        answer, contact_id = site.invite(line, sdp)
+    with site.connect() as connection:
+        answer, contact_id = site.invite(connection, sdp)
         if answer.status == 200:
             site.agent.next_call()
-            line.bye()
+            connection.bye()
             site.project.ended_call(contact_id)
     return answer
 
@@ -116,25 +116,25 @@ def test_each_call_has_a_key_of_its_own(mandatory: SecureSite) -> None:
 
 
 def test_a_call_without_an_offer_gets_an_srtp_offer(mandatory: SecureSite) -> None:
-    with mandatory.line() as line:
-        answer, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, GOOD))
+    with mandatory.connect() as connection:
+        answer, contact_id = mandatory.invite(connection, "", late=offer(NOWHERE, SECURE, GOOD))
         assert answer.status == 200
         assert f" {SECURE} " in answer.body
         assert f"a=crypto:1 {SUITE} " in answer.body
         mandatory.agent.next_call()
-        mandatory.project.ask(f"calls/{mandatory.project.live_call(contact_id)}/hangup", "POST")
+        mandatory.project.request(f"calls/{mandatory.project.live_call(contact_id)}/hangup", "POST")
         mandatory.project.ended_call(contact_id)
 
 
 @pytest.mark.parametrize("key", [*GOOD, MKI, CLEAR, KEY.attribute(7)])
 def test_an_unusable_answer_in_the_ack_ends_the_call(mandatory: SecureSite, key: str) -> None:
-    with mandatory.line() as line:
-        _, contact_id = mandatory.invite(line, "", late=offer(NOWHERE, SECURE, (key,)))
+    with mandatory.connect() as connection:
+        _, contact_id = mandatory.invite(connection, "", late=offer(NOWHERE, SECURE, (key,)))
         if key in GOOD:
             mandatory.agent.next_call()
-            line.bye()
+            connection.bye()
         else:
-            line.answer("BYE")
+            connection.answer("BYE")
         mandatory.project.ended_call(contact_id)
 
 
@@ -142,10 +142,10 @@ def test_an_agent_with_an_unusable_answer_is_not_reached(tmp_path: Path, cxone: 
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         server.settimeout(10)
         uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp;srtp=optional"
-        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.line() as caller:
+        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.connect() as caller:
             placing = threads.submit(site.invite, caller, offer(NOWHERE))
             connected, _ = server.accept()
-            with SipLine(connected) as agent:
+            with SipConnection(connected) as agent:
                 invite = agent.receive()
                 assert f" {PLAIN} " in invite.body
                 answer = {"To": f"{invite.header('To')};tag=agent", "Contact": "<sip:agent@192.0.2.1>"}
@@ -161,21 +161,21 @@ def assert_whole_both_ways(call: SecureCall) -> None:
     """Send audio from both ends at once; try again if the machine was late."""
     for _ in range(TRIES):
         to_agent, to_caller = Stamps(1), Stamps(2)
-        call.caller.say(itertools.islice(to_agent, FRAMES))
-        call.agent.say(itertools.islice(to_caller, FRAMES))
-        ways = outcome(to_agent, call.agent), outcome(to_caller, call.caller)
-        if all(way.is_whole for way in ways):
+        call.caller.send_frames(itertools.islice(to_agent, FRAMES))
+        call.agent.send_frames(itertools.islice(to_caller, FRAMES))
+        directions = measure(to_agent, call.agent), measure(to_caller, call.caller)
+        if all(direction.is_whole for direction in directions):
             return
-    pytest.fail(f"audio was incomplete {TRIES} times; the last time, to agent and caller: {ways}")
+    pytest.fail(f"audio was incomplete {TRIES} times; the last time, to agent and caller: {directions}")
 
 
-def outcome(stamps: Stamps, listener: Listener) -> Quality:
-    def all_is_said() -> bool:
+def measure(stamps: Stamps, receiver: Receiver) -> Quality:
+    def all_is_sent() -> bool:
         return len(stamps.sent) == FRAMES and time.time_ns() - stamps.sent[-1] > ARRIVAL_NS
 
-    wait_for(all_is_said, "the last frame to be sent and received")
+    wait_for(all_is_sent, "the last frame to be sent and received")
     this_time = set(stamps.sent)
-    return judge(stamps.sent, (each for each in listener.stamps() if each.stamp.sent_ns in this_time))
+    return measure_stream(stamps.sent, (each for each in receiver.stamps() if each.stamp.sent_ns in this_time))
 
 
 @pytest.mark.parametrize(("use", "profile"), [("mandatory", SECURE), ("optional", SECURE), ("optional", PLAIN)])
@@ -195,9 +195,9 @@ def test_audio_is_encrypted_with_the_first_supported_key(mandatory: SecureSite, 
 def test_audio_that_was_turned_off_resumes_with_its_key(mandatory: SecureSite) -> None:
     own = Key()
     with mandatory.call() as call:
-        off = call.line.reinvite(offer(0, SECURE))
+        off = call.sip.reinvite(offer(0, SECURE))
         assert (off.status, kinds(off.body)) == (200, ["-audio"])
-        back = call.line.reinvite(offer(call.port, SECURE, (own.attribute(),)))
+        back = call.sip.reinvite(offer(call.port, SECURE, (own.attribute(),)))
         call.srtp.use(own, Key.of(back.body))
         assert_whole_both_ways(call)
 
@@ -211,19 +211,19 @@ def test_a_caller_with_authenticated_packets_may_send_from_another_address(manda
 
 def test_dtmf_digits_from_the_caller_reach_the_agent_once_each(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
-        call.caller.press("15#")
-        wait_for(lambda: call.agent.keys() == "15#", "the DTMF digits")
+        call.caller.send_digits("15#")
+        wait_for(lambda: call.agent.digits() == "15#", "the DTMF digits")
         assert_whole_both_ways(call)
-        assert call.agent.keys() == "15#"
+        assert call.agent.digits() == "15#"
 
 
 def test_audio_goes_on_after_a_hold(mandatory: SecureSite) -> None:
     own = Key()
     with mandatory.call() as call:
-        held = call.line.reinvite(offer(call.port, SECURE, (own.attribute(),), "sendonly"))
+        held = call.sip.reinvite(offer(call.port, SECURE, (own.attribute(),), "sendonly"))
         assert "a=recvonly" in held.body
         call.srtp.use(own, Key.of(held.body))
-        back = call.line.reinvite(offer(call.port, SECURE, (own.attribute(),)))
+        back = call.sip.reinvite(offer(call.port, SECURE, (own.attribute(),)))
         assert "a=sendrecv" in back.body
         assert_whole_both_ways(call)
 
@@ -232,23 +232,23 @@ def test_audio_goes_on_with_a_new_key_and_the_old_one_is_rejected(mandatory: Sec
     own, old = Key(), Key()
     with mandatory.call() as call:
         assert_whole_both_ways(call)
-        answer = call.line.reinvite(offer(call.port, SECURE, (own.attribute(),)))
+        answer = call.sip.reinvite(offer(call.port, SECURE, (own.attribute(),)))
         call.srtp.use(own, Key.of(answer.body))
         assert_whole_both_ways(call)
         call.srtp.use(old, Key.of(answer.body))
-        heard = len(call.agent.stamps())
-        call.caller.say(itertools.islice(Stamps(3), FRAMES))
-        wait_for(lambda: call.caller.has_said_all, "the caller's last frame")
-        assert len(call.agent.stamps()) == heard
+        received = len(call.agent.stamps())
+        call.caller.send_frames(itertools.islice(Stamps(3), FRAMES))
+        wait_for(lambda: call.caller.has_sent_all, "the caller's last frame")
+        assert len(call.agent.stamps()) == received
         call.srtp.use(own, Key.of(answer.body))
 
 
 def test_a_re_invite_cannot_take_an_srtp_call_to_plain_rtp(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
-        assert call.line.reinvite(offer(call.port)).status == 488
+        assert call.sip.reinvite(offer(call.port)).status == 488
         assert_whole_both_ways(call)
 
 
 def test_an_options_within_the_call_gets_200(mandatory: SecureSite) -> None:
     with mandatory.call() as call:
-        assert call.line.options() == 200
+        assert call.sip.options() == 200

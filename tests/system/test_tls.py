@@ -19,7 +19,7 @@ import yaml
 from tests.harness.certificates import Authority, Pair
 from tests.harness.media.g711 import MULAW_SILENCE
 from tests.harness.programs.simulator import Simulator
-from tests.harness.sip.tls_caller import SipLine, offer
+from tests.harness.sip.tls_caller import SipConnection, offer
 from tests.harness.waiting import wait_for
 
 from .secure_site import SecureSite, secure_site
@@ -35,25 +35,25 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
 
 
 @pytest.fixture
-def changing(tmp_path: Path, cxone: Simulator) -> Iterator[SecureSite]:
+def own_site(tmp_path: Path, cxone: Simulator) -> Iterator[SecureSite]:
     """A site of its own, for tests that replace its files."""
     with secure_site(tmp_path, cxone, srtp="optional") as running:
         yield running
 
 
-def refusal(site: SecureSite, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> str:
+def rejection_alert(site: SecureSite, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> str:
     """Return the alert's reason for rejecting a client. With TLS 1.3 the client receives it when it reads."""
-    with pytest.raises(ssl.SSLError) as caught, site.line(context, session=session) as line:
-        line.options()
+    with pytest.raises(ssl.SSLError) as caught, site.connect(context, session=session) as connection:
+        connection.options()
     return str(caught.value.reason)
 
 
 @both_versions
 def test_a_client_with_a_certificate_of_the_authority_is_accepted(site: SecureSite, version: ssl.TLSVersion) -> None:
-    with site.line(site.context(site.guest, version=version)) as line:
-        assert line.options() == 200
-        assert line.socket.version() == str(version.name).replace("_", ".")
-        cipher = line.socket.cipher()
+    with site.connect(site.context(site.guest, version=version)) as connection:
+        assert connection.options() == 200
+        assert connection.socket.version() == str(version.name).replace("_", ".")
+        cipher = connection.socket.cipher()
     assert cipher is not None
     assert "GCM" in cipher[0] or "CHACHA20" in cipher[0]
 
@@ -64,20 +64,20 @@ def test_older_versions_are_rejected(site: SecureSite, version: ssl.TLSVersion) 
         context = site.context(site.guest, version=version)
     # OpenSSL 3 offers these only at its lowest security level.
     context.set_ciphers("ALL:@SECLEVEL=0")
-    assert refusal(site, context) == "TLSV1_ALERT_PROTOCOL_VERSION"
+    assert rejection_alert(site, context) == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 @pytest.mark.parametrize("suite", ["AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256", "NULL", "aNULL"])
 def test_suites_without_forward_secrecy_or_authenticated_encryption_are_rejected(site: SecureSite, suite: str) -> None:
     context = site.context(site.guest, version=TLS_1_2)
     context.set_ciphers(f"{suite}:@SECLEVEL=0")
-    assert refusal(site, context) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
+    assert rejection_alert(site, context) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
 
 
 @both_versions
 def test_a_client_without_a_certificate_is_rejected(site: SecureSite, version: ssl.TLSVersion) -> None:
     alert = {TLS_1_2: "SSLV3_ALERT_HANDSHAKE_FAILURE", TLS_1_3: "TLSV13_ALERT_CERTIFICATE_REQUIRED"}[version]
-    assert refusal(site, site.context(None, version=version)) == alert
+    assert rejection_alert(site, site.context(None, version=version)) == alert
     wait_for(lambda: "peer did not return a certificate" in site.log(), "the log line")
 
 
@@ -87,18 +87,18 @@ def test_a_client_of_another_authority_is_rejected_and_cannot_resume(
 ) -> None:
     stranger = Authority(tmp_path, "stranger").issue("stranger")
     context = site.context(stranger, version=version)
-    assert refusal(site, context) == "TLSV1_ALERT_UNKNOWN_CA"
+    assert rejection_alert(site, context) == "TLSV1_ALERT_UNKNOWN_CA"
     # With 1.3 a handshake completes at the client before it does at the server.
     if version is TLS_1_3:
-        with site.line(context) as line, pytest.raises(ssl.SSLError):
-            line.options()
-        assert line.socket.session is None or not line.socket.session.has_ticket
+        with site.connect(context) as connection, pytest.raises(ssl.SSLError):
+            connection.options()
+        assert connection.socket.session is None or not connection.socket.session.has_ticket
     wait_for(lambda: "failed: the certificate is untrusted" in site.log(), "the log line")
 
 
 def test_a_client_whose_certificate_has_expired_is_rejected(site: SecureSite) -> None:
     expired = site.authority.issue("expired", "guest.test", expires=datetime.now(UTC) - timedelta(days=1))
-    assert refusal(site, site.context(expired)) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+    assert rejection_alert(site, site.context(expired)) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
 
 def test_a_server_that_asks_for_no_client_certificates_accepts_clients_of_any_authority(
@@ -106,19 +106,19 @@ def test_a_server_that_asks_for_no_client_certificates_accepts_clients_of_any_au
 ) -> None:
     with secure_site(tmp_path, cxone, srtp="disabled", require=False) as site:
         for shown in (None, site.guest, Authority(tmp_path, "stranger").issue("stranger")):
-            with site.line(site.context(shown)) as line:
-                assert line.options() == 200
+            with site.connect(site.context(shown)) as connection:
+                assert connection.options() == 200
 
 
 def test_requests_of_a_call_use_its_own_connection(site: SecureSite) -> None:
     # A Contact at which nothing listens, without a hint of TLS.
-    with site.line(contact="sip:caller@192.0.2.1:5061") as line:
-        answer, contact_id = site.invite(line, offer(9))
+    with site.connect(contact="sip:caller@192.0.2.1:5061") as connection:
+        answer, contact_id = site.invite(connection, offer(9))
         assert answer.status == 200
         agent = site.agent.next_call()
-        agent.say_at_once(MULAW_SILENCE)  # an agent without audio before the hang-up counts as lost
+        agent.send_at_once(MULAW_SILENCE)  # an agent without audio before the hang-up counts as lost
         agent.hang_up()
-        assert line.answer("BYE").status == 0
+        assert connection.answer("BYE").status == 0
         assert site.project.ended_call(contact_id)["reason"] == "agent_ended"
 
 
@@ -126,10 +126,10 @@ def test_requests_to_an_agent_use_the_connection_of_its_invite(tmp_path: Path, c
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         server.settimeout(10)
         uri = f"sip:agent@127.0.0.1:{server.getsockname()[1]};transport=tcp"
-        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.line() as caller:
+        with secure_site(tmp_path, cxone, srtp="disabled", agent_uri=uri) as site, site.connect() as caller:
             placing = threads.submit(site.invite, caller, offer(9))
             connected, _ = server.accept()
-            with SipLine(connected) as agent:
+            with SipConnection(connected) as agent:
                 invite = agent.receive()
                 answer = {"To": f"{invite.header('To')};tag=agent", "Contact": "<sip:agent@192.0.2.1>"}
                 agent.respond(invite, {**answer, "Content-Type": "application/sdp"}, offer(9))
@@ -140,11 +140,11 @@ def test_requests_to_an_agent_use_the_connection_of_its_invite(tmp_path: Path, c
 
 
 def test_a_call_ends_although_its_connection_was_lost(site: SecureSite) -> None:
-    with site.line() as line:
-        answer, contact_id = site.invite(line, offer(9))
+    with site.connect() as connection:
+        answer, contact_id = site.invite(connection, offer(9))
         assert answer.status == 200
         agent = site.agent.next_call()
-    agent.say_at_once(MULAW_SILENCE)
+    agent.send_at_once(MULAW_SILENCE)
     agent.hang_up()
     assert site.project.ended_call(contact_id)["ended_by"] == "agent"
     site.bridge.wait_for_metric(0, "sipbridge_calls_active")
@@ -164,68 +164,70 @@ def reload(site: SecureSite) -> None:
     os.kill(site.bridge.program.pid, signal.SIGHUP)
 
 
-def shown(site: SecureSite, authority: Authority) -> bool:
+def presents_certificate_of(site: SecureSite, authority: Authority) -> bool:
     """True if a new connection gets a certificate of that authority."""
     try:
-        with site.line(site.context(site.guest, authority)) as line:
-            return line.options() == 200
+        with site.connect(site.context(site.guest, authority)) as connection:
+            return connection.options() == 200
     except ssl.SSLCertVerificationError:
         return False
 
 
-def test_new_certificates_serve_new_connections_once_they_match_their_key(changing: SecureSite, tmp_path: Path) -> None:
+def test_new_certificates_serve_new_connections_once_they_match_their_key(own_site: SecureSite, tmp_path: Path) -> None:
     renewed = Authority(tmp_path, "renewed")
-    with changing.call() as call:
-        put(renewed.issue("bridge"), changing.own)
-        assert shown(changing, changing.authority)  # until the reload
-        reload(changing)
-        wait_for(lambda: shown(changing, renewed), "the new certificate")
-        assert not shown(changing, changing.authority)
-        assert call.line.options() == 200
-        call.agent.say_at_once(b"\x12" * 1600)
+    with own_site.call() as call:
+        put(renewed.issue("bridge"), own_site.own)
+        assert presents_certificate_of(own_site, own_site.authority)  # until the reload
+        reload(own_site)
+        wait_for(lambda: presents_certificate_of(own_site, renewed), "the new certificate")
+        assert not presents_certificate_of(own_site, own_site.authority)
+        assert call.sip.options() == 200
+        call.agent.send_at_once(b"\x12" * 1600)
         wait_for(lambda: b"\x12" * 160 in {audio for _, audio in call.caller.audio}, "audio of the live call")
-    shutil.copy(renewed.issue("other").key, changing.own.key)
-    reload(changing)
-    wait_for(lambda: "not reloaded: " in changing.log(), "the log line")
-    assert "sip.tls.private_key_file: does not belong to the certificate" in changing.log()
-    assert shown(changing, renewed)
+    shutil.copy(renewed.issue("other").key, own_site.own.key)
+    reload(own_site)
+    wait_for(lambda: "not reloaded: " in own_site.log(), "the log line")
+    assert "sip.tls.private_key_file: does not belong to the certificate" in own_site.log()
+    assert presents_certificate_of(own_site, renewed)
 
 
-def test_a_file_without_tls_waits_for_a_restart_though_its_certificates_are_deleted(changing: SecureSite) -> None:
-    file = changing.folder / "bridge.yaml"
+def test_a_file_without_tls_waits_for_a_restart_though_its_certificates_are_deleted(own_site: SecureSite) -> None:
+    file = own_site.folder / "bridge.yaml"
     settings = yaml.safe_load(file.read_text())
     settings["sip"].update(listen=["tcp://127.0.0.1:0"], tls={})
     file.write_text(yaml.safe_dump(settings))
-    for gone in (changing.own.certificate, changing.own.key, changing.authority.file):
+    for gone in (own_site.own.certificate, own_site.own.key, own_site.authority.file):
         gone.rename(f"{gone}.gone")
-    reload(changing)
-    wait_for(lambda: "sip.tls.certificate_file: changed, which takes effect with a restart" in changing.log(), "reload")
-    assert "not reloaded" not in changing.log()
-    Path(f"{changing.authority.file}.gone").rename(changing.authority.file)  # for the caller
-    with changing.line() as line:
-        assert line.options() == 200
+    reload(own_site)
+    wait_for(lambda: "sip.tls.certificate_file: changed, which takes effect with a restart" in own_site.log(), "reload")
+    assert "not reloaded" not in own_site.log()
+    Path(f"{own_site.authority.file}.gone").rename(own_site.authority.file)  # for the caller
+    with own_site.connect() as connection:
+        assert connection.options() == 200
 
 
-def test_new_authorities_apply_to_new_connections(changing: SecureSite, tmp_path: Path) -> None:
+def test_new_authorities_apply_to_new_connections(own_site: SecureSite, tmp_path: Path) -> None:
     others = Authority(tmp_path, "others")
     guest = others.issue("guest", "guest.test")
-    with changing.line() as line:
-        assert line.options() == 200
-        shutil.copy(others.file, changing.authority.file)
-        own = changing.context(None)  # trusts the new one, by now
-        own.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(line.socket.getpeercert(binary_form=True) or b""))
+    with own_site.connect() as connection:
+        assert connection.options() == 200
+        shutil.copy(others.file, own_site.authority.file)
+        own = own_site.context(None)  # trusts the new one, by now
+        own.load_verify_locations(
+            cadata=ssl.DER_cert_to_PEM_cert(connection.socket.getpeercert(binary_form=True) or b"")
+        )
         own.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         own.load_cert_chain(guest.certificate, guest.key)
-        reload(changing)
+        reload(own_site)
 
         def is_let_in() -> bool:
             try:
-                with changing.line(own) as new:
+                with own_site.connect(own) as new:
                     return new.options() == 200
             except ssl.SSLError:
                 return False
 
         wait_for(is_let_in, "the new authority")
-        own.load_cert_chain(changing.guest.certificate, changing.guest.key)
-        assert refusal(changing, own) == "TLSV1_ALERT_UNKNOWN_CA"
-        assert line.options() == 200
+        own.load_cert_chain(own_site.guest.certificate, own_site.guest.key)
+        assert rejection_alert(own_site, own) == "TLSV1_ALERT_UNKNOWN_CA"
+        assert connection.options() == 200

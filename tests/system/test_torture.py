@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.sip.stranger import Stranger
-from tests.harness.sip.torture import Torture, torture_messages
+from tests.harness.sip.raw_sender import RawSender
+from tests.harness.sip.torture import TortureMessage, torture_messages
 
 from .site import Site
 
@@ -13,8 +13,8 @@ MESSAGES = torture_messages()
 
 
 @pytest.fixture
-def stranger(trunk: Site) -> Stranger:
-    return Stranger(trunk.bridge)
+def sender(trunk: Site) -> RawSender:
+    return RawSender(trunk.bridge)
 
 
 def test_all_messages_of_the_rfc_are_present() -> None:
@@ -22,10 +22,10 @@ def test_all_messages_of_the_rfc_are_present() -> None:
 
 
 @pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
-def test_each_torture_message_over_udp_gets_its_response(stranger: Stranger, torture: Torture) -> None:
-    assert stranger.answers_to(torture.once_more()) == torture.udp
+def test_each_torture_message_over_udp_gets_its_response(sender: RawSender, torture: TortureMessage) -> None:
+    assert sender.final_statuses(torture.with_new_ids()) == torture.udp
 
 
 @pytest.mark.parametrize("torture", MESSAGES, ids=lambda each: each.name)
-def test_each_torture_message_over_tcp_gets_its_response(stranger: Stranger, torture: Torture) -> None:
-    assert stranger.answers_to(torture.once_more(), over_tcp=True) == torture.tcp
+def test_each_torture_message_over_tcp_gets_its_response(sender: RawSender, torture: TortureMessage) -> None:
+    assert sender.final_statuses(torture.with_new_ids(), over_tcp=True) == torture.tcp

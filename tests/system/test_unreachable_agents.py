@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.harness.certificates import Authority, tls_settings
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import bridge_settings, client_settings, project_settings, token
@@ -53,7 +53,7 @@ def _close_at_once(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # with a reset
 
 
-def _speak_http(connection: socket.socket) -> None:
+def _respond_http(connection: socket.socket) -> None:
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     connection.recv(65536)
@@ -108,12 +108,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
     authority, other = Authority(folder), Authority(folder, "other")
     with ExitStack() as stack:
         ports = {
-            "refused-tcp": kept_port(),
-            "refused-tls": kept_port(),
+            "refused-tcp": reserved_port(),
+            "refused-tls": reserved_port(),
             "closing-tcp": stack.enter_context(server(_close)),
             "closing-tls": stack.enter_context(server(_close)),
             "reset-tls": stack.enter_context(server(_close_at_once)),
-            "http-tls": stack.enter_context(server(_speak_http)),
+            "http-tls": stack.enter_context(server(_respond_http)),
             "untrusted-tls": stack.enter_context(server(_tls(_context(other, "127.0.0.1")))),
             "elsewhere-tls": stack.enter_context(server(_tls(_context(authority, "agents.test")))),
         }

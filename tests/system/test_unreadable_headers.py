@@ -9,11 +9,11 @@ from typing import Self
 
 import pytest
 
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import client_settings, key, project_settings, token
 from tests.harness.sip.raw_call import RawCall
-from tests.harness.sip.stranger import Stranger, options
+from tests.harness.sip.raw_sender import RawSender, options
 from tests.harness.sip.tls_caller import StreamCaller, connect
 from tests.harness.waiting import wait_for
 
@@ -71,10 +71,10 @@ class Caller:
     def of(cls, site: Site, project: str = "waiting") -> Self:
         return cls(site, project, Contact.new())
 
-    def call(self, *headers: str, spoil: Callable[[bytes], bytes] = bytes) -> RawCall:
+    def call(self, *headers: str, alter: Callable[[bytes], bytes] = bytes) -> RawCall:
         own = (f"X-Auth-Token: {token(self.project)}", f"X-InContact-ContactId: {self.contact.id}")
         sender = lines("From: <sip:caller@127.0.0.1>;tag=1")
-        return RawCall(self.site.bridge.sip, NUMBERS["acme"].encode(), sender + lines(*headers, *own), spoil=spoil)
+        return RawCall(self.site.bridge.sip, NUMBERS["acme"].encode(), sender + lines(*headers, *own), alter=alter)
 
     def record(self) -> dict[str, object]:
         return self.site.bridge.project("acme", self.project, key(self.project)).ended_call(self.contact.id)
@@ -106,7 +106,7 @@ def test_a_bye_ends_its_call_in_spite_of_its_other_headers(trunk: Site) -> None:
 def test_a_bye_ends_its_call_although_only_the_tag_of_an_address_is_readable(trunk: Site, name: bytes) -> None:
     caller = Caller.of(trunk)
     with caller.call().place() as call:
-        bye = call.request(b"BYE", spoil=lambda text: re.sub(name + b": <[^>]*>", name + b": <sip:a b@c>", text))
+        bye = call.request(b"BYE", alter=lambda text: re.sub(name + b": <[^>]*>", name + b": <sip:a b@c>", text))
         assert bye.split()[1] == b"200"
         assert name + b": <sip:a b@c>;tag=" in bye
     assert caller.record()["ended_by"] == "caller"
@@ -134,11 +134,11 @@ def test_a_malformed_invite_is_rejected_and_counted(
     count = trunk.count()
     sent: list[bytes] = []
 
-    def spoil(text: bytes) -> bytes:
+    def alter(text: bytes) -> bytes:
         sent.append(re.sub(found, written, text, count=1))
         return sent[0]
 
-    with Caller.of(trunk).call(spoil=spoil).place() as call:
+    with Caller.of(trunk).call(alter=alter).place() as call:
         assert call.status == status
         assert re.search(rb"^Warning: 399 .*" + re.escape(warning), call.answer, re.MULTILINE)
         # RFC 3261, 8.2.6.2: copied from the request.
@@ -146,14 +146,14 @@ def test_a_malformed_invite_is_rejected_and_counted(
             as_sent = re.search(name + rb": [^\r]*\r\n", sent[0])
             assert as_sent is not None
             assert as_sent[0] in call.answer
-    count.shows(1, "sipbridge_invites_total", code=str(status))
+    count.grows_by(1, "sipbridge_invites_total", code=str(status))
 
 
 @pytest.mark.parametrize("version", [b"sip/2.0", b"Sip/2.0"])
 def test_the_sip_version_may_be_in_lower_case(trunk: Site, version: bytes) -> None:
     text = options(("127.0.0.1", 9), f"case-{version.decode()[:3]}").replace(b" SIP/2.0\r\n", b" %s\r\n" % version)
-    assert Stranger(trunk.bridge).answers_to(text) == (200,)
-    assert Stranger(trunk.bridge).answers_to(text, over_tcp=True) == (200,)
+    assert RawSender(trunk.bridge).final_statuses(text) == (200,)
+    assert RawSender(trunk.bridge).final_statuses(text, over_tcp=True) == (200,)
 
 
 def test_a_malformed_header_over_tcp_is_ignored_and_the_connection_stays_open(trunk: Site) -> None:
@@ -173,7 +173,7 @@ def test_all_required_extensions_are_read(trunk: Site) -> None:
 
 def test_a_message_that_cannot_get_a_response_is_logged(trunk: Site) -> None:
     text = re.sub(rb"Call-ID: [^\r]*\r\n", b"", options(("127.0.0.1", 9), "nameless"))
-    assert Stranger(trunk.bridge).answers_to(text) == ()
+    assert RawSender(trunk.bridge).final_statuses(text) == ()
     wait_for(
         lambda: "unreadable SIP message from" in trunk.bridge.program.log.read_text(),
         "its log line",
@@ -202,7 +202,7 @@ class Agent:
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Agent]:
-    port = kept_port()
+    port = reserved_port()
     bot = {"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}", "username": "bridge", "password": "swordfish"}
     settings = project_settings("bot", agent=bot, on_agent_failure="reject")
     settings["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
@@ -225,7 +225,7 @@ def test_an_agents_handoff_is_carried_out_in_spite_of_its_other_headers(
     caller = Caller.of(agent.site, "bot")
     with caller.call() as call, agent.phone() as phone:
         call.invite()
-        phone.be_called(lines(*NEEDLESS))
+        phone.accept_invite(lines(*NEEDLESS))
         assert call.wait_for_answer() == 200
         call.acknowledge()
         assert phone.request(method, headers=headers).startswith(b"SIP/2.0 20")
@@ -240,12 +240,12 @@ def test_an_agents_handoff_is_carried_out_in_spite_of_its_other_headers(
 def test_a_cancel_ends_its_call_in_spite_of_its_other_headers(agent: Agent) -> None:
     with Caller.of(agent.site, "bot").call() as call, agent.phone() as phone:
         call.invite()
-        ringing = phone.take(b"INVITE")
+        ringing = phone.next_request(b"INVITE")
         assert call.cancel(lines(*NEEDLESS, *NEEDED_BY_INVITE)) == 200
         assert call.wait_for_answer() == 487
         call.acknowledge()
         phone.respond(ringing, b"480 Gone")
-        phone.take(b"ACK")
+        phone.next_request(b"ACK")
 
 
 @pytest.mark.parametrize("challenges", CHALLENGES.values(), ids=CHALLENGES)
@@ -253,10 +253,10 @@ def test_of_several_challenges_the_supported_one_is_met(agent: Agent, challenges
     caller = Caller.of(agent.site, "bot")
     with caller.call() as call, agent.phone() as phone:
         call.invite()
-        refused = phone.take(b"INVITE")
+        refused = phone.next_request(b"INVITE")
         phone.respond(refused, b"401 Unauthorized", challenges.format('realm="r", nonce="n", qop="auth"').encode())
-        phone.be_called()
-        assert b'\r\nAuthorization: Digest username="bridge", realm="r", nonce="n"' in phone.heard[-2]
+        phone.accept_invite()
+        assert b'\r\nAuthorization: Digest username="bridge", realm="r", nonce="n"' in phone.received[-2]
         assert call.wait_for_answer() == 200
         call.acknowledge()
         call.end()

@@ -14,7 +14,7 @@ from tests.harness.media.g711 import MULAW, noise
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings
 
-from .websocket_site import Talk, WebsocketSite, websocket_project, websocket_site
+from .websocket_site import WebsocketCall, WebsocketSite, websocket_project, websocket_site
 
 ESPEAK = "espeak-ng"
 TEXT = "One moment, please."
@@ -70,10 +70,10 @@ def espeak() -> None:
     pytest.skip(f"{ESPEAK} is not installed; make setup installs it if it can")
 
 
-def heard_after(call: Talk, said: bytes) -> tuple[list[int], float]:
+def speech_after(call: WebsocketCall, sent: bytes) -> tuple[list[int], float]:
     """Return when the caller received loud frames after the agent's audio, and for how many seconds in all."""
     audio = call.caller.audio
-    end = call.heard().index(said) + len(said)
+    end = call.received_audio().index(sent) + len(sent)
     place, loud = 0, []
     for at_ns, piece in audio:
         if place >= end and max(abs(MULAW[code]) for code in piece) > LOUD:
@@ -84,52 +84,52 @@ def heard_after(call: Talk, said: bytes) -> tuple[list[int], float]:
 
 @pytest.mark.usefixtures("espeak")
 def test_an_utterance_is_spoken_after_the_agents_audio_and_before_cxone_is_signalled(speaking: SpeakingSite) -> None:
-    site, said = speaking.site, noise(0.5)
+    site, sent = speaking.site, noise(0.5)
     for turn in range(2):
         count, runs_before = site.trunk.count(), speaking.times_run()
         with site.call("speaking") as call:
             agent = call.agent()
-            agent.say_at_once(said)
+            agent.send_at_once(sent)
             agent.hand_off(reason="spoken", utterance=TEXT)
             signalled_ns = call.signalled_ns()
-            call.went_as_written()
-            times, seconds = heard_after(call, said)
+            call.wait_for_scenario()
+            times, seconds = speech_after(call, sent)
             handoff = call.record()["handoff"]
         assert 0.5 < seconds < 4
         assert times[-1] < signalled_ns
         assert handoff["utterance"] == TEXT
-        assert count.shows(1, "sipbridge_utterances_total", result="success")
+        assert count.grows_by(1, "sipbridge_utterances_total", result="success")
         assert speaking.times_run() - runs_before <= (0 if turn else 1)  # the second time it comes from the cache
     assert speaking.times_run() > 0
 
 
 @pytest.mark.parametrize("project", ["speechless", "stuck"])
 def test_speech_that_cannot_be_made_is_skipped_and_counted(speaking: SpeakingSite, project: str) -> None:
-    site, said = speaking.site, noise(0.5)
+    site, sent = speaking.site, noise(0.5)
     count = site.trunk.count()
     with site.call(project) as call:
         agent = call.agent()
-        agent.say_at_once(said)
+        agent.send_at_once(sent)
         agent.hand_off(reason="unspoken", utterance=TEXT)
-        call.went_as_written()
-        times, _ = heard_after(call, said)
+        call.wait_for_scenario()
+        times, _ = speech_after(call, sent)
         handoff = call.record()["handoff"]
     assert times == []
     assert (handoff["utterance"], handoff["signal"]) == (TEXT, "accepted")
     assert [signal["p3"] for signal in call.signals()] == ["unspoken"]
-    assert count.shows(1, "sipbridge_utterances_total", result="upstream_error")
+    assert count.grows_by(1, "sipbridge_utterances_total", result="upstream_error")
     assert site.stage(call, "utterance")["seconds"] < SKIPPED_AFTER_SECONDS
 
 
 def test_a_handoff_without_an_utterance_speaks_nothing(speaking: SpeakingSite) -> None:
-    site, said = speaking.site, noise(0.5)
+    site, sent = speaking.site, noise(0.5)
     count = site.trunk.count()
     with site.call("speaking") as call:
         agent = call.agent()
-        agent.say_at_once(said)
+        agent.send_at_once(sent)
         agent.hand_off(reason="wordless")
-        call.went_as_written()
-        times, _ = heard_after(call, said)
+        call.wait_for_scenario()
+        times, _ = speech_after(call, sent)
         call.record()
     assert times == []
-    assert count.shows(0, "sipbridge_utterances_total")
+    assert count.grows_by(0, "sipbridge_utterances_total")

@@ -13,7 +13,7 @@ from tests.harness.media.g711 import MULAW_SILENCE
 from tests.harness.media.stamp import Stamps
 from tests.harness.waiting import wait_for
 
-from .websocket_site import UNREACHED, Talk, WebsocketSite, assert_hands_off_still
+from .websocket_site import UNREACHED, WebsocketCall, WebsocketSite, assert_handoff_still_works
 
 SILENCE = MULAW_SILENCE * 160
 TEN_SECONDS = 500  # frames
@@ -29,12 +29,12 @@ STANDING_MS, NEAR_MS = 400, 100
 def test_a_caller_gets_480_if_the_agent_is_not_reached(websocket: WebsocketSite, kind: str) -> None:
     count = websocket.trunk.count()
     with websocket.call(f"{kind}-reject", "agent_caller_480") as call:
-        call.went_as_written()
+        call.wait_for_scenario()
         record = call.record()
     assert (record["result"], record["reason"], record["handoff"]) == ("upstream_error", "agent_unavailable", None)
     assert call.signals() == []
-    assert count.shows(1, "sipbridge_invites_total", code="480")
-    assert count.shows(1, "sipbridge_agent_connects_total", type="websocket", result="upstream_error")
+    assert count.grows_by(1, "sipbridge_invites_total", code="480")
+    assert count.grows_by(1, "sipbridge_agent_connects_total", type="websocket", result="upstream_error")
 
 
 @pytest.mark.parametrize("kind", UNREACHED)
@@ -43,13 +43,13 @@ def test_a_caller_is_handed_off_if_the_agent_is_not_reached_and_the_project_says
 ) -> None:
     count = websocket.trunk.count()
     with websocket.call(f"{kind}-handoff", "release") as call:
-        call.went_as_written()
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
     assert (handoff["reason"], handoff["destination"], handoff["transfer"]) == ("agent_unavailable", "care", "released")
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "agent_unavailable"}]
-    assert count.shows(1, "sipbridge_invites_total", code="200")
-    assert count.shows(1, "sipbridge_agent_connects_total", type="websocket", result="upstream_error")
-    assert count.shows(1, "sipbridge_handoffs_total", project=f"{kind}-handoff", method="release")
+    assert count.grows_by(1, "sipbridge_invites_total", code="200")
+    assert count.grows_by(1, "sipbridge_agent_connects_total", type="websocket", result="upstream_error")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project=f"{kind}-handoff", method="release")
 
 
 def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them(websocket: WebsocketSite) -> None:
@@ -57,7 +57,7 @@ def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them
     with websocket.call("bot", "websocket_caller_forged_headers") as call:
         agent = call.agent()
         agent.hang_up()
-        call.went_as_written()
+        call.wait_for_scenario()
         record = call.record()
     ((_, connected), (_, start)) = agent.events("connected") + agent.events("start")
     assert connected == {"event": "connected", "protocol": "Call", "version": "1.0.0"}
@@ -84,7 +84,7 @@ def test_the_agent_receives_the_callers_details_and_the_caller_cannot_forge_them
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
         "customParameters": {},
     }
-    assert count.shows(1, "sipbridge_agent_connects_total", type="websocket", result="success")
+    assert count.grows_by(1, "sipbridge_agent_connects_total", type="websocket", result="success")
 
 
 def test_the_agent_receives_audio_in_numbered_messages_of_20_ms_and_the_end_of_the_call(
@@ -93,7 +93,7 @@ def test_the_agent_receives_audio_in_numbered_messages_of_20_ms_and_the_end_of_t
     count = websocket.trunk.count()
     with websocket.call("bot", "caller_hangs_up", hold_seconds=0.6) as call:
         agent = call.agent()
-        call.went_as_written()
+        call.wait_for_scenario()
         agent.wait_for("stop")
         record = call.record()
     media = [message for _, message in agent.events("media")]
@@ -112,7 +112,7 @@ def test_the_agent_receives_audio_in_numbered_messages_of_20_ms_and_the_end_of_t
     assert stop["stop"] == {"accountSid": agent.start["accountSid"], "callSid": f"CA{record['id']}"}
     assert stop["sequenceNumber"] == str(len(media) + 2)
     assert (record["ended_by"], record["handoff"]) == ("caller", None)
-    assert count.shows(1, "sipbridge_calls_total", project="bot", reason="caller_hung_up")
+    assert count.grows_by(1, "sipbridge_calls_total", project="bot", reason="caller_hung_up")
 
 
 # ------------------------------------------------------------ faults of the agent
@@ -147,28 +147,28 @@ def test_an_unusable_message_is_counted_and_the_call_goes_on(websocket: Websocke
         agent, count = call.agent(), websocket.trunk.count()
         for times, message in enumerate(UNUSABLE[fault], 1):
             agent.send(message.replace(b"SID", agent.stream_sid.encode()))
-            assert count.shows(times, "sipbridge_agent_faults_total", type="websocket", fault=fault), message
-        assert_hands_off_still(call, agent)
+            assert count.grows_by(times, "sipbridge_agent_faults_total", type="websocket", fault=fault), message
+        assert_handoff_still_works(call, agent)
         assert call.record()["handoff"]["requested_by"] == "agent"
-    assert count.shows(len(UNUSABLE[fault]), "sipbridge_agent_faults_total", type="websocket")
+    assert count.grows_by(len(UNUSABLE[fault]), "sipbridge_agent_faults_total", type="websocket")
 
 
 def test_a_binary_message_is_counted_and_the_call_goes_on(websocket: WebsocketSite) -> None:
     with websocket.call() as call:
         agent, count = call.agent(), websocket.trunk.count()
         agent.send_binary(b'{"event": "clear", "streamSid": "%s"}' % agent.stream_sid.encode())
-        assert count.shows(1, "sipbridge_agent_faults_total", type="websocket", fault="bad_message")
-        assert_hands_off_still(call, agent)
+        assert count.grows_by(1, "sipbridge_agent_faults_total", type="websocket", fault="bad_message")
+        assert_handoff_still_works(call, agent)
 
 
 def test_ten_seconds_of_audio_in_one_message_are_played_in_order(websocket: WebsocketSite) -> None:
     with websocket.call() as call:
         agent, count = call.agent(), websocket.trunk.count()
-        agent.say_at_once(b"".join(itertools.islice(Stamps(10), TEN_SECONDS)))
+        agent.send_at_once(b"".join(itertools.islice(Stamps(10), TEN_SECONDS)))
         wait_for(lambda: len(call.caller.stamps()) == TEN_SECONDS, "all of it", 15)
-        assert [heard.stamp.number for heard in call.caller.stamps()] == list(range(TEN_SECONDS))
-        assert count.shows(0, "sipbridge_agent_faults_total", type="websocket")
-        assert_hands_off_still(call, agent)
+        assert [frame.stamp.number for frame in call.caller.stamps()] == list(range(TEN_SECONDS))
+        assert count.grows_by(0, "sipbridge_agent_faults_total", type="websocket")
+        assert_handoff_still_works(call, agent)
 
 
 # ------------------------------------------------------------ DTMF digits
@@ -181,24 +181,24 @@ def test_the_dtmf_digit_for_a_human_hands_off_and_the_agent_receives_the_others(
     count = websocket.trunk.count()
     with websocket.call("keyed") as call:
         agent = call.agent()
-        call.caller.press(pressed)
-        call.went_as_written()
+        call.caller.send_digits(pressed)
+        call.wait_for_scenario()
         handoff = call.record()["handoff"]
-    assert agent.keys() == pressed[:-1]
+    assert agent.digits() == pressed[:-1]
     assert (handoff["reason"], handoff["requested_by"], handoff["destination"]) == ("dtmf", "dtmf", "care")
     assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "dtmf"}]
-    assert count.shows(1, "sipbridge_handoffs_total", project="keyed")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="keyed")
 
 
 def test_the_dtmf_digit_for_a_human_may_come_by_info(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call("keyed-info", "media_info", hold_seconds=0.2) as call:
         agent = call.agent()
-        call.went_as_written()
+        call.wait_for_scenario()
         assert call.record()["handoff"]["requested_by"] == "dtmf"
-    assert agent.keys() == ""
+    assert agent.digits() == ""
     assert [signal["p3"] for signal in call.signals()] == ["dtmf"]
-    assert count.shows(1, "sipbridge_handoffs_total", project="keyed-info")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="keyed-info")
 
 
 # ------------------------------------------------------------ in real time
@@ -208,28 +208,28 @@ def test_the_playback_delay_of_an_agent_shrinks_while_it_pauses(websocket: Webso
     stamps, caught_up = Stamps(3), TALK_FRAMES + STALL_FRAMES
     with websocket.call() as call:
         agent = call.agent()
-        agent.say(itertools.islice(stamps, TALK_FRAMES))
+        agent.send_frames(itertools.islice(stamps, TALK_FRAMES))
         before = statistics.median(delays_ms(call, TALK_FRAMES))
         # It stalls, then sends the missed frames all at once, and goes on in real time.
-        agent.say_at_once(b"".join(itertools.islice(stamps, STALL_FRAMES)))
-        agent.say(itertools.chain(itertools.islice(stamps, TALK_FRAMES), hesitantly(stamps)))
+        agent.send_at_once(b"".join(itertools.islice(stamps, STALL_FRAMES)))
+        agent.send_frames(itertools.chain(itertools.islice(stamps, TALK_FRAMES), with_pauses(stamps)))
         late = delays_ms(call, caught_up + TALK_FRAMES)[caught_up:]
         assert statistics.median(late) > STANDING_MS
         wait_for(lambda: max(delays_ms(call)[-3:]) < before + NEAR_MS, "audio that is no longer late")
-        numbers = [heard.stamp.number for heard in call.caller.stamps()]
+        numbers = [frame.stamp.number for frame in call.caller.stamps()]
         assert numbers == list(range(len(numbers)))  # no stamped frame is missing
         agent.hang_up()
-        call.went_as_written()
+        call.wait_for_scenario()
 
 
-def hesitantly(words: Iterator[bytes]) -> Iterator[bytes]:
+def with_pauses(words: Iterator[bytes]) -> Iterator[bytes]:
     """Stamped frames with a pause before each, without end."""
     while True:
         yield from itertools.repeat(SILENCE, PAUSE_FRAMES)
         yield next(words)
 
 
-def delays_ms(call: Talk, count: int = 1) -> list[float]:
+def delays_ms(call: WebsocketCall, count: int = 1) -> list[float]:
     """Return the delays of the agent's stamped frames, once this many have arrived."""
     wait_for(lambda: len(call.caller.stamps()) >= count, f"{count} frames of the agent")
-    return [(heard.at_ns - heard.stamp.sent_ns) / 1e6 for heard in call.caller.stamps()]
+    return [(frame.at_ns - frame.stamp.sent_ns) / 1e6 for frame in call.caller.stamps()]

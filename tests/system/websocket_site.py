@@ -27,10 +27,10 @@ from tests.harness.media.audio import write_silence
 from tests.harness.media.g711 import PCMU
 from tests.harness.media.media_agent import AgentCall, MediaAgent, Message
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import ENDED
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, client_settings, key, project_settings, token
 from tests.harness.waiting import wait_for
 
@@ -102,7 +102,7 @@ class ScriptedAgent(MediaAgent):
         self._admitted: list[ScriptedCall] = []
         self._turns_away = False
 
-    def turn_away(self) -> None:
+    def reject_calls(self) -> None:
         """Reject calls from now on: an upgrade gets 503."""
         self._turns_away = True
 
@@ -121,14 +121,14 @@ class ScriptedAgent(MediaAgent):
     def call_of(self, contact_id: str, seconds: float = 10.0) -> ScriptedCall:
         """Return a call of that contact that was not returned before, the oldest first. Raises `TimeoutError`."""
 
-        def come() -> ScriptedCall | None:
+        def find_call() -> ScriptedCall | None:
             for call in self.calls:
                 assert isinstance(call, ScriptedCall)
                 if call.start["customParameters"]["contact_id"] == contact_id:
                     return call
             return None
 
-        call = wait_for(come, f"a call of contact {contact_id} to the agent", seconds)
+        call = wait_for(find_call, f"a call of contact {contact_id} to the agent", seconds)
         self.calls.remove(call)
         return call
 
@@ -142,7 +142,7 @@ class ScriptedAgent(MediaAgent):
 
 
 @dataclass(frozen=True)
-class Talk(PlacedCall):
+class WebsocketCall(PlacedCall):
     """A call with audio of the test at the caller's end and, if it was reached, an agent at the other."""
 
     port: RtpPort
@@ -157,7 +157,7 @@ class Talk(PlacedCall):
         """Return the agent's connection once it has its `start`; the next one after a reconnection."""
         return self.agents.call_of(self.contact.id, seconds)
 
-    def heard(self) -> bytes:
+    def received_audio(self) -> bytes:
         """The audio that the caller has received so far."""
         return b"".join(audio for _, audio in self.caller.audio)
 
@@ -184,7 +184,7 @@ class WebsocketSite:
         *,
         hold_seconds: float = 0,
         agents: ScriptedAgent | None = None,
-    ) -> Iterator[Talk]:
+    ) -> Iterator[WebsocketCall]:
         """Place a call; the audio of a scenario `media_…` is the test's."""
         contact = Contact.new()
         with ExitStack() as stack:
@@ -202,18 +202,18 @@ class WebsocketSite:
                 remote=self.trunk.bridge.sip,
                 number=NUMBERS["acme"],
                 keys=keys,
-                options=some_calls(hold_seconds=hold_seconds),
+                options=call_options(hold_seconds=hold_seconds),
             )
             stack.enter_context(sipp)
             api = self.trunk.bridge.project("acme", project, key(project))
             try:
-                yield Talk(sipp, "acme", contact, api, self.trunk.cxone, port, agents or self.agents)
+                yield WebsocketCall(sipp, "acme", contact, api, self.trunk.cxone, port, agents or self.agents)
             finally:
                 for call in api.calls(contact.id):
                     if call["state"] != ENDED:
-                        api.ask(f"calls/{call['id']}/hangup", "POST")
+                        api.request(f"calls/{call['id']}/hangup", "POST")
 
-    def stage(self, call: Talk, name: str) -> dict[str, Any]:
+    def stage(self, call: WebsocketCall, name: str) -> dict[str, Any]:
         """Return the log fields of a stage of the call's handoff: `seconds`, `result` and `reason`."""
 
         def logged() -> dict[str, Any] | None:
@@ -229,7 +229,7 @@ def websocket_site(
     folder: Path, cxone: Simulator, projects: Callable[[str], dict[str, Settings]] | None = None
 ) -> Iterator[WebsocketSite]:
     """Run an agent, and a bridge: with the projects of an agent at that URL, or with those that most tests need."""
-    spare_port = kept_port()
+    spare_port = reserved_port()
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
         rtp = stack.enter_context(RtpLoop())
@@ -282,15 +282,15 @@ def _projects(folder: Path, url: str, spare_port: int, mute_port: int) -> dict[s
     }
 
 
-def assert_hands_off_still(call: Talk, agent: ScriptedCall) -> None:
+def assert_handoff_still_works(call: WebsocketCall, agent: ScriptedCall) -> None:
     """Show that the call has gone on, by the event that ends it."""
-    call_id = call.answered()
+    call_id = call.wait_until_answered()
     agent.hand_off(destination="sales", reason="still_there")
     assert agent.wait_for_answer() == {"id": call_id, "state": "handoff_initiated"}
-    call.went_as_written()
+    call.wait_for_scenario()
     assert call.signals() == [{"p1": "sales", "p2": "10000003", "p3": "still_there"}]
 
 
-def hears_on(agent: ScriptedCall) -> None:
+def wait_for_more_audio(agent: ScriptedCall) -> None:
     """Return once the agent has received more audio of the caller."""
     agent.wait_for("media", len(agent.events("media")) + 5)

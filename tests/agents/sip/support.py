@@ -23,7 +23,7 @@ HANDOFF = HandoffConfig.model_validate(
 )
 
 
-class LineOfLegs(FakeDialler):
+class MultiLegDialler(FakeDialler):
     """A dialler that makes a new leg for each INVITE: `agent1` and so on. URIs in `failing` get none."""
 
     def __init__(self, journal: Journal) -> None:
@@ -43,20 +43,20 @@ class LineOfLegs(FakeDialler):
         return leg
 
 
-class Scene:
+class World:
     """One caller, and the agent under test. Make it on the event loop."""
 
     def __init__(self, **config: object) -> None:
         self.journal = Journal()
         self.caller = FakeLeg(self.journal)
-        self.line = LineOfLegs(self.journal)
+        self.dialler = MultiLegDialler(self.journal)
         settings = {"type": "sip", "uri": "sip:bot@127.0.0.1:5090", **config}
-        self.agent = SipAgent(SipAgentConfig.model_validate(settings), self.line, HANDOFF)
+        self.agent = SipAgent(SipAgentConfig.model_validate(settings), self.dialler, HANDOFF)
 
     async def leg(self, number: int = 1) -> FakeLeg:
         """Return the agent's leg of that number once it was dialled."""
         await self.journal.until(f"agent{number}.dialled")
-        return self.line.legs[number - 1]
+        return self.dialler.legs[number - 1]
 
 
 async def soon(awaited: Awaitable[object]) -> None:

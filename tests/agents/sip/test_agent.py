@@ -7,7 +7,7 @@ import pytest
 
 from sipbridge.aio import interrupt_on
 from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
-from tests.agents.sip.support import IDENTITY, Scene, soon
+from tests.agents.sip.support import IDENTITY, World, soon
 from tests.fakes import FakeLeg
 
 FIRST, SECOND = "sip:one@127.0.0.1:5090", "sip:two@127.0.0.1:5091"
@@ -22,21 +22,21 @@ async def _until_hung_up(*legs: FakeLeg) -> None:
 
 
 async def test_the_caller_hears_ringing_then_is_joined_to_the_agent() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
     leg.far_end_answers()
     await connecting
-    assert scene.journal.steps == ["caller.ring", "agent1.dial", "agent1.dialled", "caller.join"]
-    assert scene.caller.joined is leg
+    assert world.journal.steps == ["caller.ring", "agent1.dial", "agent1.dialled", "caller.join"]
+    assert world.caller.joined is leg
 
 
 async def test_the_invite_has_the_callers_number() -> None:
-    scene = Scene(headers={"X-Lang": "de"}, transport="tcp")
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    (await scene.leg()).far_end_answers()
+    world = World(headers={"X-Lang": "de"}, transport="tcp")
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    (await world.leg()).far_end_answers()
     await connecting
-    invite = scene.line.invites[0]
+    invite = world.dialler.invites[0]
     assert invite.uri == "sip:bot@127.0.0.1:5090;transport=tcp"
     assert invite.caller == IDENTITY.caller
     assert invite.headers["X-Lang"] == "de"
@@ -44,44 +44,44 @@ async def test_the_invite_has_the_callers_number() -> None:
 
 
 async def test_early_media_is_heard_before_the_answer() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
     leg.far_end_offers_audio()
-    await scene.journal.until("caller.early_media")
-    assert scene.caller.joined is leg
+    await world.journal.until("caller.early_media")
+    assert world.caller.joined is leg
     assert not connecting.done()
     leg.far_end_answers()
     await connecting
-    assert scene.journal.only("caller") == ["caller.ring", "caller.join", "caller.early_media"]
+    assert world.journal.only("caller") == ["caller.ring", "caller.join", "caller.early_media"]
 
 
 async def test_audio_with_the_answer_is_not_early_media() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
     leg.far_end_offers_audio()
     leg.far_end_answers()
     await connecting
-    assert scene.journal.only("caller") == ["caller.ring", "caller.join"]
+    assert world.journal.only("caller") == ["caller.ring", "caller.join"]
 
 
 async def test_an_agent_that_hangs_up_with_a_handoff_after_its_answer_was_reached() -> None:
     # Its BYE may hand off.
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
-    scene.journal.when("caller.join", lambda: leg.far_end_hangs_up({"X-Handoff-Destination": "sales"}))
-    scene.caller.joining = LegEnded("the other leg is gone")
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
+    world.journal.when("caller.join", lambda: leg.far_end_hangs_up({"X-Handoff-Destination": "sales"}))
+    world.caller.joining = LegEnded("the other leg is gone")
     leg.far_end_answers()
     await connecting
 
 
 async def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached() -> None:
-    scene = Scene(uri=[FIRST])
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
-    scene.journal.when("caller.join", lambda: leg.far_end_hangs_up(heard=False))
+    world = World(uri=[FIRST])
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
+    world.journal.when("caller.join", lambda: leg.far_end_hangs_up(heard=False))
     leg.far_end_answers()
     with pytest.raises(AgentUnavailable):
         await connecting
@@ -91,32 +91,32 @@ async def test_an_agent_that_answers_and_hangs_up_at_once_was_not_reached() -> N
 
 
 async def test_the_next_uri_is_tried_after_a_failure_response() -> None:
-    scene = Scene(uri=[FIRST, SECOND])
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    (await scene.leg(1)).far_end_refuses(486)
-    (await scene.leg(2)).far_end_answers()
+    world = World(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    (await world.leg(1)).far_end_rejects(486)
+    (await world.leg(2)).far_end_answers()
     await connecting
-    assert [invite.uri for invite in scene.line.invites] == [FIRST, SECOND]
-    assert scene.caller.joined is scene.line.legs[1]
+    assert [invite.uri for invite in world.dialler.invites] == [FIRST, SECOND]
+    assert world.caller.joined is world.dialler.legs[1]
 
 
 async def test_the_next_uri_is_tried_if_no_invite_could_be_sent() -> None:
-    scene = Scene(uri=[FIRST, SECOND])
-    scene.line.failing[FIRST] = DialFailed(500, "no route")
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    await scene.journal.until("agent2.dialled")
-    scene.line.legs[0].far_end_answers()
+    world = World(uri=[FIRST, SECOND])
+    world.dialler.failing[FIRST] = DialFailed(500, "no route")
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    await world.journal.until("agent2.dialled")
+    world.dialler.legs[0].far_end_answers()
     await connecting
-    assert scene.caller.joined is scene.line.legs[0]
+    assert world.caller.joined is world.dialler.legs[0]
 
 
 async def test_the_next_uri_is_tried_at_the_timeout_without_waiting_for_the_end_of_the_leg() -> None:
-    scene = Scene(uri=[FIRST, SECOND], answer_timeout_seconds=0.05)
-    ending = scene.journal.hold("agent1.hang_up")
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    (await scene.leg(2)).far_end_answers()
+    world = World(uri=[FIRST, SECOND], answer_timeout_seconds=0.05)
+    ending = world.journal.hold("agent1.hang_up")
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    (await world.leg(2)).far_end_answers()
     await connecting
-    first = scene.line.legs[0]
+    first = world.dialler.legs[0]
     assert first.hang_ups == [200]
     assert not first.ended.done()
     ending.set()
@@ -124,37 +124,37 @@ async def test_the_next_uri_is_tried_at_the_timeout_without_waiting_for_the_end_
 
 
 async def test_the_early_media_of_a_failed_attempt_ends() -> None:
-    scene = Scene(uri=[FIRST, SECOND])
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    first = await scene.leg(1)
+    world = World(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    first = await world.leg(1)
     first.far_end_offers_audio()
-    await scene.journal.until("caller.early_media")
-    first.far_end_refuses(480)
-    (await scene.leg(2)).far_end_answers()
+    await world.journal.until("caller.early_media")
+    first.far_end_rejects(480)
+    (await world.leg(2)).far_end_answers()
     await connecting
-    steps = scene.journal.steps
+    steps = world.journal.steps
     assert steps.index("caller.part") < steps.index("agent2.dial")
-    assert scene.caller.joined is scene.line.legs[1]
+    assert world.caller.joined is world.dialler.legs[1]
 
 
 async def test_an_attempt_that_ends_while_early_media_is_joined_fails() -> None:
-    scene = Scene(uri=[FIRST, SECOND])
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    first = await scene.leg(1)
-    scene.journal.when("caller.join", lambda: first.far_end_refuses(503))
-    scene.caller.joining = LegEnded("the other leg is gone")
+    world = World(uri=[FIRST, SECOND])
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    first = await world.leg(1)
+    world.journal.when("caller.join", lambda: first.far_end_rejects(503))
+    world.caller.joining = LegEnded("the other leg is gone")
     first.far_end_offers_audio()
-    await scene.journal.until("agent2.dialled")
-    scene.caller.joining = None
-    scene.line.legs[1].far_end_answers()
+    await world.journal.until("agent2.dialled")
+    world.caller.joining = None
+    world.dialler.legs[1].far_end_answers()
     await connecting
 
 
 async def test_an_attempt_that_cannot_be_joined_fails() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
-    scene.caller.joining = LegEnded("no port is free")
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
+    world.caller.joining = LegEnded("no port is free")
     leg.far_end_answers()
     with pytest.raises(AgentUnavailable, match="SIP 500"):
         await connecting
@@ -163,10 +163,10 @@ async def test_an_attempt_that_cannot_be_joined_fails() -> None:
 
 @pytest.mark.parametrize("uris", [[FIRST], [FIRST, SECOND]])
 async def test_the_error_of_an_unreachable_agent_names_no_number(uris: list[str]) -> None:
-    scene = Scene(uri=uris)
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
+    world = World(uri=uris)
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
     for number, status in zip(range(1, len(uris) + 1), (404, 486), strict=False):
-        (await scene.leg(number)).far_end_refuses(status)
+        (await world.leg(number)).far_end_rejects(status)
     with pytest.raises(AgentUnavailable) as caught:
         await connecting
     message = str(caught.value)
@@ -175,29 +175,29 @@ async def test_the_error_of_an_unreachable_agent_names_no_number(uris: list[str]
 
 
 async def test_a_timeout_counts_as_408() -> None:
-    scene = Scene(answer_timeout_seconds=0.01)
+    world = World(answer_timeout_seconds=0.01)
     with pytest.raises(AgentUnavailable, match="SIP 408"):
-        await scene.agent.connect(IDENTITY, scene.caller)
-    await _until_hung_up(*scene.line.legs)
+        await world.agent.connect(IDENTITY, world.caller)
+    await _until_hung_up(*world.dialler.legs)
 
 
 # ------------------------------------------------------------ the caller goes
 
 
-async def _connect_while_there(scene: Scene) -> None:
-    async with interrupt_on(scene.caller.ended, LegEnded("the caller has hung up")):
-        await scene.agent.connect(IDENTITY, scene.caller)
+async def _connect_until_hangup(world: World) -> None:
+    async with interrupt_on(world.caller.ended, LegEnded("the caller has hung up")):
+        await world.agent.connect(IDENTITY, world.caller)
 
 
 async def test_no_agent_is_dialled_after_the_caller_hangs_up() -> None:
-    scene = Scene()
-    scene.journal.hold("caller.ring")
-    connecting = asyncio.create_task(_connect_while_there(scene))
-    await scene.journal.until("caller.ring")
-    scene.caller.far_end_hangs_up()
+    world = World()
+    world.journal.hold("caller.ring")
+    connecting = asyncio.create_task(_connect_until_hangup(world))
+    await world.journal.until("caller.ring")
+    world.caller.far_end_hangs_up()
     with pytest.raises(LegEnded):
         await connecting
-    assert scene.line.invites == []
+    assert world.dialler.invites == []
 
 
 @pytest.mark.parametrize(
@@ -211,23 +211,23 @@ async def test_no_agent_is_dialled_after_the_caller_hangs_up() -> None:
 async def test_the_agent_is_released_if_the_caller_hangs_up_during_the_join(
     does: Callable[[FakeLeg], None], step: str
 ) -> None:
-    scene = Scene()
-    scene.journal.hold(step)
-    connecting = asyncio.create_task(_connect_while_there(scene))
-    leg = await scene.leg()
+    world = World()
+    world.journal.hold(step)
+    connecting = asyncio.create_task(_connect_until_hangup(world))
+    leg = await world.leg()
     does(leg)
-    await scene.journal.until(step)
-    scene.caller.far_end_hangs_up()
+    await world.journal.until(step)
+    world.caller.far_end_hangs_up()
     with pytest.raises(LegEnded):
         await connecting
     await _until_hung_up(leg)
 
 
 async def test_an_unanswered_agent_is_released_when_the_caller_hangs_up() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(_connect_while_there(scene))
-    leg = await scene.leg()
-    scene.caller.far_end_hangs_up()
+    world = World()
+    connecting = asyncio.create_task(_connect_until_hangup(world))
+    leg = await world.leg()
+    world.caller.far_end_hangs_up()
     with pytest.raises(LegEnded):
         await connecting
     await _until_hung_up(leg)
@@ -235,23 +235,23 @@ async def test_an_unanswered_agent_is_released_when_the_caller_hangs_up() -> Non
 
 
 async def test_an_unusable_answer_fails_the_attempt() -> None:
-    scene = Scene(uri=["sip:bot@127.0.0.1:5090", "sip:spare@127.0.0.1:5091"])
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    first = await scene.leg()
+    world = World(uri=["sip:bot@127.0.0.1:5090", "sip:spare@127.0.0.1:5091"])
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    first = await world.leg()
     # PJSUA accepts the 2xx and hangs up, because its codec was not offered.
     first.far_end_answers()
     first.stack_hangs_up(415)
-    second = await scene.leg(2)
+    second = await world.leg(2)
     second.far_end_answers()
     await soon(connecting)
 
 
 async def test_a_refer_before_a_failed_answer_gets_its_notify() -> None:
-    scene = Scene()
-    connecting = asyncio.create_task(scene.agent.connect(IDENTITY, scene.caller))
-    leg = await scene.leg()
+    world = World()
+    connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
+    leg = await world.leg()
     assert leg.far_end_refers("<sip:sales@127.0.0.1>") == 202
-    leg.far_end_refuses(486)
+    leg.far_end_rejects(486)
     with pytest.raises(AgentUnavailable):
         await connecting
     assert leg.notified == [(487, "Request Terminated")]

@@ -36,7 +36,7 @@ async def referrals(leg: FakeLeg) -> Referrals:
     return made
 
 
-async def _noted() -> None:
+async def _run_pending_callbacks() -> None:
     """Let the event loop run its pending callbacks."""
     done = asyncio.Event()
     asyncio.get_running_loop().call_soon(done.set)
@@ -76,7 +76,7 @@ async def test_an_invalid_refer_is_rejected_and_noted(
     call.refusing = refusing
     referrals.begin(call)
     assert leg.far_end_refers(refer_to, **headers) == answer
-    await _noted()
+    await _run_pending_callbacks()
     assert call.faults == faults
     assert call.requests == []
     referrals.finish(make_handoff())
@@ -95,7 +95,7 @@ async def test_a_refer_is_decided_on_the_sip_thread_and_noted_on_the_event_loop(
 
     call.note_refused_handoff = note  # type: ignore[method-assign]
     answer = await asyncio.to_thread(referrals.decide, Referral("nonsense", {}))
-    await _noted()
+    await _run_pending_callbacks()
     assert answer.sip_status == 400
     assert noted_by == [threading.get_ident()]
 
@@ -132,7 +132,7 @@ async def test_an_invalid_early_refer_is_noted_when_the_conversation_begins(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     assert leg.far_end_refers("nonsense") == 400
-    await _noted()
+    await _run_pending_callbacks()
     assert call.faults == []
     referrals.begin(call)
     assert call.faults == ["bad_refer"]

@@ -23,16 +23,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SS
 
 
 @pytest.fixture
-async def nothing_unseen() -> AsyncIterator[None]:
+async def no_unhandled_errors() -> AsyncIterator[None]:
     """Fail if an error reaches the exception handler of the event loop."""
-    unseen: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unseen.append(context))
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
     yield
-    assert unseen == []
+    assert unhandled == []
 
 
 @pytest.fixture
-async def server(nothing_unseen: None) -> AsyncIterator[AgentServer]:  # noqa: ARG001 (watches)
+async def server(no_unhandled_errors: None) -> AsyncIterator[AgentServer]:  # noqa: ARG001 (watches)
     async with agent_server() as listening:
         yield listening
 

@@ -95,13 +95,13 @@ class AgentSocket(WSListener):
         self.stream_sid = start["streamSid"]
         return start
 
-    def say(self, event: str, **fields: object) -> None:
+    def send_event(self, event: str, **fields: object) -> None:
         """Send a message of this stream."""
         self.send({"event": event, "streamSid": self.stream_sid, **fields})
 
-    def speak(self, audio: bytes) -> None:
+    def send_audio(self, audio: bytes) -> None:
         """Send audio."""
-        self.say("media", media={"payload": base64.b64encode(audio).decode()})
+        self.send_event("media", media={"payload": base64.b64encode(audio).decode()})
 
     def send(self, message: object) -> None:
         """Send JSON."""
@@ -141,7 +141,7 @@ class AgentServer:
     def url(self, scheme: str = "ws") -> str:
         return f"{scheme}://{self.host}:{self.port}/agent?key=secret"
 
-    async def attempted(self, times: int) -> None:
+    async def wait_for_attempts(self, times: int) -> None:
         """Return after this many attempts to open a socket."""
         while self.attempts < times:
             self._tried.clear()
@@ -194,12 +194,12 @@ class Site:
         return WebsocketAgent(WebsocketAgentConfig.model_validate(settings), Resolver(time.monotonic))
 
     async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
-        """Connect to the agent while the caller hears ringing."""
+        """Connect to the agent while the caller gets ringing."""
         conversation = await self.agent(**config).connect(identity(), self.leg)
         self._conversations.append((conversation, None))
         return conversation, await self.server.accept()
 
-    async def talk(self, **config: object) -> tuple[Conversation, asyncio.Task[ConversationEnd], AgentSocket]:
+    async def start_stream(self, **config: object) -> tuple[Conversation, asyncio.Task[ConversationEnd], AgentSocket]:
         """Connect to the agent and start its stream."""
         conversation, agent_socket = await self.connect(**config)
         running = asyncio.ensure_future(conversation.run(self.call))

@@ -31,7 +31,7 @@ async def test_the_caller_hears_ringing_and_the_agent_gets_the_configured_header
     assert agent_socket.request.headers["Host"] == f"localhost:{site.server.port}"
 
 
-def twilios(url: str, token: str) -> str:
+def twilio_signature(url: str, token: str) -> str:
     """The signature of a request without parameters, as Twilio documents it (RFC 2104 written out)."""
     key = token.encode().ljust(64, b"\x00")
     inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in key) + url.encode()).digest()  # noqa: S324 (Twilio's choice)
@@ -45,7 +45,7 @@ async def test_the_upgrade_is_signed_as_twilio_signs(site: Site, path: str) -> N
     request = agent_socket.request
     seen = f"ws://{request.headers['Host']}{request.path.decode()}"
     assert seen == (url if path else f"{url}/")
-    assert request.headers.getall("X-Twilio-Signature") == [twilios(seen, "12345")]
+    assert request.headers.getall("X-Twilio-Signature") == [twilio_signature(seen, "12345")]
 
 
 def test_a_signature_equals_that_of_openssl() -> None:
@@ -82,13 +82,13 @@ async def test_nothing_is_sent_before_the_caller_is_answered(site: Site) -> None
     assert agent_socket.unread.empty()
 
 
-@pytest.mark.usefixtures("nothing_unseen")
+@pytest.mark.usefixtures("no_unhandled_errors")
 async def test_a_certificate_of_the_configured_authority_is_trusted(certificates: tuple[Path, ssl.SSLContext]) -> None:
     authority, context = certificates
     async with agent_server(context) as server:
         site = Site(server)
-        _, running, agent_socket = await site.talk(url=server.url("wss"), ca_file=authority)
-        agent_socket.speak(b"hello")
+        _, running, agent_socket = await site.start_stream(url=server.url("wss"), ca_file=authority)
+        agent_socket.send_audio(b"hello")
         await agent_socket.settle()
         assert site.audio.audio == b"hello"
         running.cancel()
@@ -226,10 +226,10 @@ async def test_callers_of_one_agent_share_no_state(site: Site) -> None:
     (_, first, first_socket), (_, second, second_socket) = runs
     start, other_start = await first_socket.begin(), await second_socket.begin()
     assert start["streamSid"] != other_start["streamSid"]
-    second_socket.speak(b"for the second")
+    second_socket.send_audio(b"for the second")
     await second_socket.settle()
     assert (site.audio.audio, other.audio.audio) == (b"", b"for the second")
-    first_socket.speak(FRAME)
+    first_socket.send_audio(FRAME)
     first_socket.hang_up(1000)
     assert (await first).ending is AGENT_ENDED
     assert not second.done()

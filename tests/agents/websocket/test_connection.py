@@ -21,7 +21,7 @@ from .support import FRAME, AgentSocket, Site, agent_server
 BIG = connection.MAX_MESSAGE_BYTES
 
 
-def _say_in_pieces(agent: AgentSocket, pieces: int) -> None:
+def _send_fragments(agent: AgentSocket, pieces: int) -> None:
     message = orjson.dumps({"event": "mark", "streamSid": agent.stream_sid, "mark": {"name": "pieces"}})
     size = len(message) // pieces + 1
     for begin in range(0, len(message), size):
@@ -30,16 +30,16 @@ def _say_in_pieces(agent: AgentSocket, pieces: int) -> None:
 
 
 async def test_a_fragmented_message_is_assembled(site: Site) -> None:
-    agent = (await site.talk())[2]
-    _say_in_pieces(agent, 5)
+    agent = (await site.start_stream())[2]
+    _send_fragments(agent, 5)
     assert (await agent.next("mark"))["mark"]["name"] == "pieces"
-    _say_in_pieces(agent, 2)
+    _send_fragments(agent, 2)
     await agent.next("mark")
     assert site.call.faults == []
 
 
 async def test_control_frames_are_handled_between_fragments(site: Site) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     agent.transport.send(WSMsgType.TEXT, b'{"event":"mark","mark":{"name":"m"},', fin=False)
     await agent.settle()
     agent.transport.send(WSMsgType.CONTINUATION, f'"streamSid":"{agent.stream_sid}"}}')
@@ -48,7 +48,7 @@ async def test_control_frames_are_handled_between_fragments(site: Site) -> None:
 
 @pytest.mark.parametrize("fragments", [1, 3])
 async def test_a_binary_message_is_a_fault_and_the_call_continues(site: Site, fragments: int) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     for number in range(fragments):
         kind = WSMsgType.CONTINUATION if number else WSMsgType.BINARY
         agent.transport.send(kind, FRAME, fin=number == fragments - 1)
@@ -57,45 +57,45 @@ async def test_a_binary_message_is_a_fault_and_the_call_continues(site: Site, fr
     assert not running.done()
 
 
-async def _comes_back_after(site: Site, agent: AgentSocket, code: int) -> None:
+async def _reconnects_after(site: Site, agent: AgentSocket, code: int) -> None:
     assert await agent.closed == code
     await (await site.server.accept()).begin()
     assert site.call.faults[-1] == "reconnected"
 
 
 async def test_a_message_of_the_largest_size_is_received(site: Site) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     agent.transport.send(WSMsgType.TEXT, b" " * BIG)
     await agent.settle()
     assert site.call.faults == ["bad_json"]
 
 
 async def test_a_longer_message_closes_the_socket_with_1009(site: Site) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     agent.transport.send(WSMsgType.TEXT, b" " * (BIG + 1))
-    await _comes_back_after(site, agent, 1009)
+    await _reconnects_after(site, agent, 1009)
     assert site.call.faults == ["too_long", "reconnected"]
 
 
 async def test_fragments_that_add_up_to_a_longer_message_close_the_socket_with_1009(site: Site) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     for number in range(5):
         agent.transport.send(WSMsgType.CONTINUATION if number else WSMsgType.TEXT, b" " * (BIG // 4), fin=False)
-    await _comes_back_after(site, agent, 1009)
+    await _reconnects_after(site, agent, 1009)
     assert site.call.faults == ["too_long", "reconnected"]
 
 
 @pytest.mark.parametrize("kinds", [[WSMsgType.CONTINUATION], [WSMsgType.TEXT, WSMsgType.TEXT]])
 async def test_fragments_out_of_order_close_the_socket_with_1002(site: Site, kinds: list[WSMsgType]) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     for kind in kinds:
         agent.transport.send(kind, b"{", fin=False)
-    await _comes_back_after(site, agent, 1002)
+    await _reconnects_after(site, agent, 1002)
 
 
 async def test_an_agent_that_answers_pings_keeps_its_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PING_SECONDS", 0.2)
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     for _ in range(3):
         await agent.pings.get()
     assert not agent.closed.done()
@@ -107,9 +107,9 @@ async def test_an_agent_that_does_not_answer_pings_loses_its_socket(
 ) -> None:
     monkeypatch.setattr(connection, "PING_SECONDS", 0.02)
     site.server.pongs = False
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     await agent.pings.get()
-    await _comes_back_after(site, agent, 1006)
+    await _reconnects_after(site, agent, 1006)
 
 
 async def _stop_reading(site: Site, agent: AgentSocket) -> int:
@@ -125,7 +125,7 @@ async def _stop_reading(site: Site, agent: AgentSocket) -> int:
 
 
 async def test_an_agent_that_stops_reading_is_noted_once_and_its_audio_dropped(site: Site) -> None:
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     frames = await _stop_reading(site, agent)
     for _ in range(200):
         site.audio.turn()
@@ -146,7 +146,7 @@ async def test_an_agent_that_stops_reading_is_noted_over_tls_too(
     authority, context = certificates
     async with agent_server(context) as server:
         site = Site(server)
-        _, running, agent = await site.talk(url=server.url("wss"), ca_file=authority)
+        _, running, agent = await site.start_stream(url=server.url("wss"), ca_file=authority)
         await _stop_reading(site, agent)
         agent.transport.underlying_transport.resume_reading()
         await agent.settle()
@@ -155,7 +155,7 @@ async def test_an_agent_that_stops_reading_is_noted_over_tls_too(
         await site.clean_up()
 
 
-class Unread(asyncio.Transport):
+class UnreadTransport(asyncio.Transport):
     """A transport whose peer does not read."""
 
     def __init__(self, own: socket.socket) -> None:
@@ -173,7 +173,7 @@ class Unread(asyncio.Transport):
         self.protocol = protocol
 
 
-class Pongs:
+class PongTransport:
     """The part of a WSTransport that pings need."""
 
     is_close_frame_sent = False
@@ -202,7 +202,7 @@ class Ping:
 
 async def test_an_agent_that_resumes_reading_gets_one_pong_for_its_last_ping() -> None:
     with socket.socket() as own:
-        pongs, one = Pongs(Unread(own)), connection.Connection()
+        pongs, one = PongTransport(UnreadTransport(own)), connection.Connection()
         transport = cast(WSTransport, pongs)
         one.on_ws_connected(transport)
         one.on_ws_frame(transport, cast(WSFrame, Ping(b"first")))
@@ -217,14 +217,14 @@ async def test_an_agent_that_resumes_reading_gets_one_pong_for_its_last_ping() -
 
 
 async def test_a_compressed_message_closes_the_socket_with_1002(site: Site) -> None:
-    _, _, agent = await site.talk()
+    _, _, agent = await site.start_stream()
     agent.transport.send(WSMsgType.TEXT, b"\xaa\x56\x4a\x2d", rsv1=True)
-    await _comes_back_after(site, agent, 1002)
+    await _reconnects_after(site, agent, 1002)
 
 
 async def test_a_flooding_agent_is_disconnected_after_its_fault(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     agent.transport.send(WSMsgType.CONTINUATION, b"out of order")
     for _ in range(100):
         agent.transport.send(WSMsgType.BINARY, b"x" * 100_000)
@@ -238,7 +238,7 @@ async def test_an_agent_that_does_not_resume_reading_loses_its_socket(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.05)
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     await _stop_reading(site, agent)
     await (await site.server.accept()).begin()
     assert site.call.faults == ["not_reading", "reconnected"]
@@ -250,10 +250,10 @@ async def test_unsent_responses_to_an_agent_that_does_not_read_are_limited(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 32 * 1024)
-    agent = (await site.talk())[2]
+    agent = (await site.start_stream())[2]
     await _stop_reading(site, agent)
     for _ in range(100):
-        agent.say("mark", mark={"name": "n" * 1000})
+        agent.send_event("mark", mark={"name": "n" * 1000})
     await (await site.server.accept()).begin()
     assert site.call.faults == ["not_reading", "reconnected"]
 
@@ -269,23 +269,23 @@ async def test_an_agent_that_does_not_finish_the_close_handshake_loses_its_socke
 
 
 async def test_the_last_message_arrives_while_the_agent_is_sending(site: Site) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     for _ in range(20):
-        agent.speak(b"a" * 8000)
+        agent.send_audio(b"a" * 8000)
     running.cancel()
-    agent.speak(b"a" * 8000)
+    agent.send_audio(b"a" * 8000)
     await agent.next("stop")
     assert await agent.closed == 1000
 
 
 async def test_an_internal_error_ends_the_conversation_with_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
 
-    def break_down(_audio: bytes) -> int:
+    def fail(_audio: bytes) -> int:
         raise RuntimeError("no such stream")
 
-    monkeypatch.setattr(site.audio, "write", break_down)
-    agent.speak(FRAME)
+    monkeypatch.setattr(site.audio, "write", fail)
+    agent.send_audio(FRAME)
     with pytest.raises(RuntimeError, match="no such stream"):
         await running
     await agent.next("stop")

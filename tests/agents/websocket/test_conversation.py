@@ -41,8 +41,8 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
 
 
 async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) -> None:
-    _, running, agent = await site.talk()
-    agent.speak(FRAME)
+    _, running, agent = await site.start_stream()
+    agent.send_audio(FRAME)
     agent.hang_up(1000)
     end = await running
     assert (end.handoff, end.ending) == (None, AGENT_ENDED)
@@ -51,8 +51,8 @@ async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) 
 
 
 async def test_an_agent_that_closes_without_a_code_ends_the_conversation(site: Site) -> None:
-    _, running, agent = await site.talk()
-    agent.speak(FRAME)
+    _, running, agent = await site.start_stream()
+    agent.send_audio(FRAME)
     agent.hang_up_without_code()
     assert (await running).ending is AGENT_ENDED
     assert site.server.attempts == 1
@@ -67,7 +67,7 @@ async def test_an_agent_that_closes_during_ringing_is_lost_at_the_answer(site: S
 
 
 async def test_an_agent_that_closes_at_once_and_has_sent_nothing_is_lost(site: Site) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.hang_up(1000)
     with pytest.raises(AgentLost, match="had sent no audio"):
         await running
@@ -79,8 +79,8 @@ async def test_an_agent_that_closes_at_once_and_has_sent_nothing_is_lost(site: S
 async def test_an_agent_that_closes_at_once_and_has_sent_no_audio_is_lost(
     site: Site, event: str, fields: dict[str, object]
 ) -> None:
-    _, running, agent = await site.talk()
-    agent.say(event, **fields)
+    _, running, agent = await site.start_stream()
+    agent.send_event(event, **fields)
     agent.hang_up(1000)
     with pytest.raises(AgentLost, match="no audio"):
         await running
@@ -88,7 +88,7 @@ async def test_an_agent_that_closes_at_once_and_has_sent_no_audio_is_lost(
 
 @pytest.mark.parametrize("message", [b'{"event":"handoff","handoff":{"data":NaN}}', b'{"event":"handoff","handoff":7}'])
 async def test_an_agent_that_closes_at_once_after_a_refused_handoff_is_not_lost(site: Site, message: bytes) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.transport.send(WSMsgType.TEXT, message)
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
@@ -99,14 +99,14 @@ async def test_an_agent_that_stayed_without_sending_audio_may_end_the_conversati
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.0)
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
 
 
 async def test_an_agent_that_closes_at_once_after_a_reconnect_is_lost(site: Site) -> None:
-    _, running, agent = await site.talk()
-    agent.speak(FRAME)
+    _, running, agent = await site.start_stream()
+    agent.send_audio(FRAME)
     agent.hang_up()
     agent, _ = await _reconnected(site)
     agent.hang_up(1000)
@@ -124,7 +124,7 @@ async def _reconnected(site: Site) -> tuple[AgentSocket, dict[str, object]]:
 
 @pytest.mark.parametrize("code", [None, 1001, 1011, 1012, 4000])
 async def test_a_dropped_socket_is_reopened_at_once(site: Site, delays: Delays, code: int | None) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.hang_up(code)
     await _reconnected(site)
     assert delays.waited == [0.0]
@@ -133,7 +133,7 @@ async def test_a_dropped_socket_is_reopened_at_once(site: Site, delays: Delays, 
 
 
 async def test_a_new_socket_has_a_new_stream_numbered_from_the_beginning(site: Site) -> None:
-    _, _, agent = await site.talk()
+    _, _, agent = await site.start_stream()
     site.audio.turn()
     await agent.next("media")
     first = agent.stream_sid
@@ -148,14 +148,14 @@ async def test_a_new_socket_has_a_new_stream_numbered_from_the_beginning(site: S
 
 
 async def test_queued_audio_plays_on_after_a_reconnect_without_its_marks(site: Site) -> None:
-    _, _, agent = await site.talk()
-    agent.speak(FRAME * 2)
-    agent.say("mark", mark={"name": "of the old stream"})
+    _, _, agent = await site.start_stream()
+    agent.send_audio(FRAME * 2)
+    agent.send_event("mark", mark={"name": "of the old stream"})
     await agent.settle()
     agent.hang_up(1012)
     agent, _ = await _reconnected(site)
-    agent.speak(FRAME)
-    agent.say("mark", mark={"name": "of the new stream"})
+    agent.send_audio(FRAME)
+    agent.send_event("mark", mark={"name": "of the new stream"})
     await agent.settle()
     assert site.audio.audio == FRAME * 3
     assert site.audio.clears == 0
@@ -173,14 +173,14 @@ async def _lose_socket(site: Site, agent: AgentSocket) -> None:
     """Drop the agent's socket and reject new ones."""
     site.server.refusing = 503
     agent.hang_up()
-    await site.server.attempted(3)
+    await site.server.wait_for_attempts(3)
 
 
 async def test_audio_and_digits_are_dropped_while_the_socket_is_down(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
-    talking, _, agent = await site.talk()
+    talking, _, agent = await site.start_stream()
     await _lose_socket(site, agent)
     site.audio.turn(b"\x01" * 160)
     talking.press("1")
@@ -200,18 +200,18 @@ async def test_a_digit_pressed_before_the_stream_begins_is_sent_with_it(site: Si
 
 
 async def test_a_message_with_the_old_stream_sid_names_a_wrong_stream(site: Site) -> None:
-    _, _, agent = await site.talk()
+    _, _, agent = await site.start_stream()
     old = agent.stream_sid
     agent.hang_up(1012)
     agent, _ = await _reconnected(site)
     agent.stream_sid = old
-    agent.say("clear")
+    agent.send_event("clear")
     await agent.settle()
     assert site.call.faults == ["reconnected", "wrong_stream"]
 
 
 async def test_an_agent_is_lost_after_four_failed_reconnects(site: Site, delays: Delays) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     site.server.refusing = 503
     agent.hang_up()
     with pytest.raises(AgentLost, match="503"):
@@ -223,7 +223,7 @@ async def test_an_agent_is_lost_after_four_failed_reconnects(site: Site, delays:
 
 
 async def test_a_socket_that_drops_again_soon_continues_the_series_of_delays(site: Site, delays: Delays) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     for _ in range(4):
         agent.hang_up()
         agent, _ = await _reconnected(site)
@@ -237,7 +237,7 @@ async def test_a_socket_that_lasted_restarts_the_series_of_delays(
     site: Site, delays: Delays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "STEADY_SECONDS", 0.0)
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     for _ in range(6):
         agent.hang_up()
         agent, _ = await _reconnected(site)
@@ -251,7 +251,7 @@ async def test_a_socket_lost_during_ringing_is_reopened_at_the_answer(site: Site
     await agent.closed
     running = asyncio.ensure_future(talking.run(site.call))
     agent, _ = await _reconnected(site)
-    agent.speak(FRAME)
+    agent.send_audio(FRAME)
     agent.hang_up(1000)
     assert (await running).ending is AGENT_ENDED
 
@@ -260,7 +260,7 @@ async def test_a_socket_lost_during_ringing_is_reopened_at_the_answer(site: Site
 
 
 async def test_a_silent_agent_is_lost(site: Site) -> None:
-    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
+    _, running, agent = await site.start_stream(silence_timeout_seconds=0.05)
     with pytest.raises(AgentLost, match="silent"):
         await running
     await agent.next("stop")
@@ -271,17 +271,17 @@ async def test_a_silent_agent_is_lost(site: Site) -> None:
 @pytest.mark.parametrize("event", ["clear", "an event of its own"])
 async def test_a_message_ends_the_silence(site: Site, event: str) -> None:
     loop = asyncio.get_running_loop()
-    _, running, agent = await site.talk(silence_timeout_seconds=0.5)
+    _, running, agent = await site.start_stream(silence_timeout_seconds=0.5)
     await asyncio.wait([running], timeout=0.1)
     said_at = loop.time()
-    agent.say(event)
+    agent.send_event(event)
     with pytest.raises(AgentLost, match="silent"):
         await running
     assert loop.time() - said_at >= 0.5
 
 
 async def test_an_unusable_message_does_not_end_the_silence(site: Site) -> None:
-    _, running, agent = await site.talk(silence_timeout_seconds=0.1)
+    _, running, agent = await site.start_stream(silence_timeout_seconds=0.1)
     while not running.done():
         agent.send({"event": "clear", "streamSid": "of another stream"})
         await asyncio.wait([running], timeout=0.01)
@@ -291,9 +291,9 @@ async def test_an_unusable_message_does_not_end_the_silence(site: Site) -> None:
 
 async def test_an_agent_whose_audio_is_playing_is_not_silent(site: Site) -> None:
     loop = asyncio.get_running_loop()
-    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
+    _, running, agent = await site.start_stream(silence_timeout_seconds=0.05)
     said_at = loop.time()
-    agent.speak(b"a" * 1600)  # 0.2 s
+    agent.send_audio(b"a" * 1600)  # 0.2 s
     await agent.settle()
     while not running.done():
         site.audio.turn()
@@ -304,8 +304,8 @@ async def test_an_agent_whose_audio_is_playing_is_not_silent(site: Site) -> None
 
 
 async def test_an_agent_with_audio_queued_during_a_hold_is_not_silent(site: Site) -> None:
-    _, running, agent = await site.talk(silence_timeout_seconds=0.05)
-    agent.speak(FRAME)
+    _, running, agent = await site.start_stream(silence_timeout_seconds=0.05)
+    agent.send_audio(FRAME)
     await agent.settle()
     await asyncio.wait([running], timeout=0.2)
     assert not running.done()
@@ -315,7 +315,7 @@ async def test_an_agent_with_audio_queued_during_a_hold_is_not_silent(site: Site
 
 
 async def test_without_a_silence_timeout_an_agent_may_be_silent(site: Site) -> None:
-    _, running, _ = await site.talk(silence_timeout_seconds=None)
+    _, running, _ = await site.start_stream(silence_timeout_seconds=None)
     await asyncio.wait([running], timeout=0.1)
     assert not running.done()
 
@@ -324,7 +324,7 @@ async def test_without_a_silence_timeout_an_agent_may_be_silent(site: Site) -> N
 
 
 async def test_cancelling_sends_stop_and_closes_the_audio(site: Site) -> None:
-    talking, running, agent = await site.talk()
+    talking, running, agent = await site.start_stream()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -340,7 +340,7 @@ async def test_cancelling_while_the_socket_is_down_releases_the_agent(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "RECONNECT_DELAYS", itertools.repeat(0.0))
-    talking, running, agent = await site.talk()
+    talking, running, agent = await site.start_stream()
     await _lose_socket(site, agent)
     running.cancel()
     await asyncio.wait([running])
@@ -365,8 +365,8 @@ async def test_the_socket_is_closed_if_the_caller_hangs_up_before_the_audio_is_o
 
 
 async def test_speaking_finishes_when_all_audio_was_played(site: Site) -> None:
-    talking, _, agent = await site.talk()
-    agent.speak(FRAME * 2)
+    talking, _, agent = await site.start_stream()
+    agent.send_audio(FRAME * 2)
     await agent.settle()
     finishing = asyncio.ensure_future(talking.finish_speaking())
     site.audio.turn()

@@ -54,18 +54,18 @@ def noise(seconds: float, seed: int = 1) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Match:
     """The position of a sound in another, in samples, and their likeness: 1 for identical, 0 for unrelated sounds."""
 
     offset: int
     likeness: float
 
 
-def find(sound: Sequence[int], heard: Sequence[int]) -> Found:
+def best_match(sound: Sequence[int], received: Sequence[int]) -> Match:
     """Find the best match of linear samples by normalised cross-correlation."""
     probe = sound[:_PROBE_SAMPLES]
-    places = range(max(1, len(heard) - len(probe) + 1))
-    offset = max(places, key=lambda place: sum(map(mul, probe, heard[place : place + len(probe)])))
-    window = heard[offset : offset + len(sound)]
+    places = range(max(1, len(received) - len(probe) + 1))
+    offset = max(places, key=lambda place: sum(map(mul, probe, received[place : place + len(probe)])))
+    window = received[offset : offset + len(sound)]
     energy = math.sqrt(sum(map(mul, sound, sound)) * sum(map(mul, window, window)))
-    return Found(offset, sum(map(mul, sound, window)) / energy if energy else 0.0)
+    return Match(offset, sum(map(mul, sound, window)) / energy if energy else 0.0)

@@ -21,7 +21,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSU
 
 from tests.harness.waiting import wait_for
 
-from .stamp import Heard, find_stamps
+from .stamp import ReceivedFrame, find_stamps
 
 FRAME_SECONDS = 0.02
 
@@ -67,11 +67,11 @@ class AgentCall(WSListener):
         self._transport = None
         self.is_closed = True
 
-    def say_at_once(self, audio: bytes) -> None:
+    def send_at_once(self, audio: bytes) -> None:
         """Send mu-law of any length, in one message."""
         self._loop.call_soon_threadsafe(self._send_audio, audio)
 
-    def say(self, frames: Iterable[bytes]) -> None:
+    def send_frames(self, frames: Iterable[bytes]) -> None:
         """Send a frame every 20 ms from now on, instead of earlier frames; each is taken when it is due."""
         self._loop.call_soon_threadsafe(self._begin_frames, iter(frames))
 
@@ -116,11 +116,11 @@ class AgentCall(WSListener):
         """The received mu-law, with the arrival time of each message."""
         return [(at_ns, base64.b64decode(message["media"]["payload"])) for at_ns, message in self.events("media")]
 
-    def stamps(self) -> list[Heard]:
+    def stamps(self) -> list[ReceivedFrame]:
         """The received stamped frames."""
         return list(find_stamps(self.audio))
 
-    def keys(self) -> str:
+    def digits(self) -> str:
         """The caller's DTMF digits."""
         return "".join(message["dtmf"]["digit"] for _, message in self.events("dtmf"))
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .stamp import Heard
+from .stamp import ReceivedFrame
 
 LATE_MS = 20.0
 
@@ -50,10 +50,12 @@ class Quality:
         self.delays_ms += other.delays_ms
 
 
-def judge(sent: Sequence[int], heard: Iterable[Heard], begin_ns: int = 0, end_ns: int = 1 << 63) -> Quality:
+def measure_stream(
+    sent: Sequence[int], received: Iterable[ReceivedFrame], begin_ns: int = 0, end_ns: int = 1 << 63
+) -> Quality:
     """Compare the send times of a stream's frames, within a span of time, with the frames that arrived."""
     due = {number for number, at_ns in enumerate(sent) if begin_ns <= at_ns < end_ns}
-    arrived = sorted((each for each in heard if _is_sent(each, sent, due)), key=lambda each: each.at_ns)
+    arrived = sorted((each for each in received if _is_sent(each, sent, due)), key=lambda each: each.at_ns)
     numbers = [each.stamp.number for each in arrived]
     delays = [(each.at_ns - each.stamp.sent_ns) / 1e6 for each in arrived]
     usual = percentile(delays, 50)
@@ -68,21 +70,21 @@ def judge(sent: Sequence[int], heard: Iterable[Heard], begin_ns: int = 0, end_ns
     )
 
 
-def _is_sent(heard: Heard, sent: Sequence[int], due: set[int]) -> bool:
+def _is_sent(received: ReceivedFrame, sent: Sequence[int], due: set[int]) -> bool:
     """Return True for a stamp of this stream; False for another stream's, and for an altered one that parses."""
-    return heard.stamp.number in due and sent[heard.stamp.number] == heard.stamp.sent_ns
+    return received.stamp.number in due and sent[received.stamp.number] == received.stamp.sent_ns
 
 
-def judge_all(
-    sent: Mapping[int, Sequence[int]], heard: Iterable[Heard], begin_ns: int = 0, end_ns: int = 1 << 63
+def measure_streams(
+    sent: Mapping[int, Sequence[int]], received: Iterable[ReceivedFrame], begin_ns: int = 0, end_ns: int = 1 << 63
 ) -> Quality:
     """Compare many streams, by their numbers, and add up the results."""
-    by_stream: dict[int, list[Heard]] = defaultdict(list)
-    for each in heard:
+    by_stream: dict[int, list[ReceivedFrame]] = defaultdict(list)
+    for each in received:
         by_stream[each.stamp.stream].append(each)
     total = Quality()
     for stream, times in sent.items():
-        total.add(judge(times, by_stream[stream], begin_ns, end_ns))
+        total.add(measure_stream(times, by_stream[stream], begin_ns, end_ns))
     return total
 
 

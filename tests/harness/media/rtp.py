@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 PAYLOAD_TYPE = 101
-KEYS = "0123456789*#ABCD"
+DIGITS = "0123456789*#ABCD"
 _VOLUME = 10
 _FRAME = 160  # timestamp units, 20 ms
 _DURATION_FRAMES = 5
@@ -23,20 +23,20 @@ def media_address(sdp: str) -> tuple[str, int]:
     return connection[1], int(audio[1])
 
 
-def key_events(key: str) -> Iterator[bytes]:
+def digit_events(digit: str) -> Iterator[bytes]:
     """Return the payloads of one press, one per packet: growing duration, then the end three times."""
     for frame in range(1, _DURATION_FRAMES + 3):
         end = frame >= _DURATION_FRAMES
         duration = min(frame, _DURATION_FRAMES) * _FRAME
-        yield struct.pack("!BBH", KEYS.index(key), (0x80 if end else 0) | _VOLUME, duration)
+        yield struct.pack("!BBH", DIGITS.index(digit), (0x80 if end else 0) | _VOLUME, duration)
 
 
-def press_keys(keys: str, to: tuple[str, int]) -> None:
+def send_digits(digits: str, to: tuple[str, int]) -> None:
     """Send digits, `*`, `#` or `A` to `D`, all at once, in a stream of their own."""
     with socket.socket(type=socket.SOCK_DGRAM) as out:
         sequence = 0
-        for place, key in enumerate(keys):
-            for packet, event in enumerate(key_events(key)):
+        for place, digit in enumerate(digits):
+            for packet, event in enumerate(digit_events(digit)):
                 marker = 0x80 if packet == 0 else 0
                 header = struct.pack("!BBHII", 0x80, marker | PAYLOAD_TYPE, sequence, place * 8 * _FRAME, 0x5EED)
                 out.sendto(header + event, to)

@@ -23,10 +23,10 @@ from tests.harness.waiting import wait_for
 
 from .g711 import ALAW_SILENCE, ALAW_TO_MULAW, FRAME_BYTES, MULAW_SILENCE, PCMA, PCMU
 from .srtp import Srtp
-from .stamp import Heard, find_stamps
+from .stamp import ReceivedFrame, find_stamps
 
 TICK_NS = 2_000_000
-_TICKS_A_FRAME = 10  # 20 ms
+_TICKS_PER_FRAME = 10  # 20 ms
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python has no names for these two
 _SO_RXQ_OVFL = 40
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
@@ -60,33 +60,33 @@ class Packet:
 class RtpStream:
     """One call's audio on a port: silence to `remote` unless there are frames to send.
 
-    `key_payload_type` is the payload type of telephone-event in the SDP. While it is `muted` it sends no packets.
+    `dtmf_payload_type` is the payload type of telephone-event in the SDP. While it is `muted` it sends no packets.
     """
 
     def __init__(self, port: RtpPort, remote: Address) -> None:
         self.remote = remote
-        self.key_payload_type = rtp.PAYLOAD_TYPE
+        self.dtmf_payload_type = rtp.PAYLOAD_TYPE
         self.muted = False
         self.received: list[tuple[int, bytes]] = []
         self._send = port.send
         self._payload_type = port.payload_type
         self._silence = (ALAW_SILENCE if port.payload_type == PCMA else MULAW_SILENCE) * FRAME_BYTES
-        self._saying: deque[Iterator[bytes]] = deque()
-        self._pressing: deque[tuple[int, int, bytes]] = deque()
+        self._queued_frames: deque[Iterator[bytes]] = deque()
+        self._queued_digits: deque[tuple[int, int, bytes]] = deque()
         self._sequence = 0
         self._timestamp = 0
-        self._pressed_at = 0
+        self._digit_began_at = 0
         self._source = next(_sources)
 
-    def say(self, frames: Iterable[bytes]) -> None:
+    def send_frames(self, frames: Iterable[bytes]) -> None:
         """Queue frames of 20 ms; each is taken from the iterable when it is due."""
-        self._saying.append(iter(frames))
+        self._queued_frames.append(iter(frames))
 
-    def press(self, keys: str) -> None:
+    def send_digits(self, digits: str) -> None:
         """Queue DTMF digits (RFC 4733), which replace the audio while they last."""
-        for key in keys:
-            for place, event in enumerate(rtp.key_events(key)):
-                self._pressing.append((0x80 if place == 0 else 0, self.key_payload_type, event))
+        for digit in digits:
+            for place, event in enumerate(rtp.digit_events(digit)):
+                self._queued_digits.append((0x80 if place == 0 else 0, self.dtmf_payload_type, event))
 
     @property
     def has_begun(self) -> bool:
@@ -94,19 +94,19 @@ class RtpStream:
         return self._sequence > 0
 
     @property
-    def has_said_all(self) -> bool:
+    def has_sent_all(self) -> bool:
         """True if all queued frames and digits have been sent."""
-        return not self._saying and not self._pressing
+        return not self._queued_frames and not self._queued_digits
 
-    def send_frame(self) -> None:
+    def send_due_packet(self) -> None:
         """Send the packet that is due now."""
         if self.muted:
             return
-        if self._pressing:
-            marker, kind, payload = self._pressing.popleft()
+        if self._queued_digits:
+            marker, kind, payload = self._queued_digits.popleft()
             if marker:
-                self._pressed_at = self._timestamp
-            timestamp = self._pressed_at
+                self._digit_began_at = self._timestamp
+            timestamp = self._digit_began_at
         else:
             marker, kind, payload, timestamp = 0, self._payload_type, self._next_frame(), self._timestamp
         self._send(_HEADER.pack(0x80, marker | kind, self._sequence, timestamp, self._source) + payload, self.remote)
@@ -114,11 +114,11 @@ class RtpStream:
         self._timestamp = self._timestamp + FRAME_BYTES & 0xFFFF_FFFF
 
     def _next_frame(self) -> bytes:
-        while self._saying:
-            frame = next(self._saying[0], None)
+        while self._queued_frames:
+            frame = next(self._queued_frames[0], None)
             if frame is not None:
                 return frame
-            self._saying.popleft()
+            self._queued_frames.popleft()
         return self._silence
 
     @property
@@ -131,18 +131,18 @@ class RtpStream:
         """The received audio, with the arrival time of each packet; mu-law or A-law, not converted."""
         return [(packet.at_ns, packet.payload) for packet in self.packets if packet.payload_type in {PCMU, PCMA}]
 
-    def stamps(self) -> list[Heard]:
+    def stamps(self) -> list[ReceivedFrame]:
         """The received stamped frames, in either law."""
         if self._payload_type == PCMA:
             return list(find_stamps((at_ns, audio.translate(ALAW_TO_MULAW)) for at_ns, audio in self.audio))
         return list(find_stamps(self.audio))
 
-    def keys(self) -> str:
+    def digits(self) -> str:
         """The received DTMF digits, each once, by the end of its event (RFC 4733, 2.5.1.4)."""
         ends = {
-            packet.timestamp: rtp.KEYS[packet.payload[0]]
+            packet.timestamp: rtp.DIGITS[packet.payload[0]]
             for packet in self.packets
-            if packet.payload_type == self.key_payload_type and packet.payload[1] & 0x80
+            if packet.payload_type == self.dtmf_payload_type and packet.payload[1] & 0x80
         }
         return "".join(ends.values())
 
@@ -176,7 +176,7 @@ class RtpPort:
         stream = self.streams[remote] = RtpStream(self, remote)
         if self._on_stream:
             self._on_stream(stream)
-        self._loop.take(stream)
+        self._loop.add(stream)
         return stream
 
     def read(self) -> None:
@@ -209,7 +209,7 @@ class RtpLoop:
 
     def __init__(self) -> None:
         self._ports: tuple[RtpPort, ...] = ()
-        self._slots: list[list[RtpStream]] = [[] for _ in range(_TICKS_A_FRAME)]
+        self._slots: list[list[RtpStream]] = [[] for _ in range(_TICKS_PER_FRAME)]
         self._next_slot = itertools.cycle(self._slots)
         self._stopping = False
         self._lock = threading.Lock()
@@ -234,7 +234,7 @@ class RtpLoop:
                     slot[:] = [stream for stream in slot if stream not in port.streams.values()]
                 port.close()
 
-    def take(self, stream: RtpStream) -> None:
+    def add(self, stream: RtpStream) -> None:
         """Send for a stream every 20 ms from now on, in the next slot."""
         next(self._next_slot).append(stream)
 
@@ -248,7 +248,7 @@ class RtpLoop:
                 for port in self._ports:
                     port.read()
                 for stream in slot:
-                    stream.send_frame()
+                    stream.send_due_packet()
             due += TICK_NS
             left = due - time.monotonic_ns()
             if left > 0:

@@ -63,7 +63,7 @@ def _read_text(text: bytes) -> Stamp | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedFrame:
     """A received frame; `at_ns` is the arrival time of its last byte.
 
     It is not `whole` if only a part of it is unchanged: a jitter buffer blends a frame with the samples that it made up
@@ -75,11 +75,11 @@ class Heard:
     whole: bool = True
 
 
-def find_stamps(pieces: Iterable[tuple[int, bytes]]) -> Iterator[Heard]:
+def find_stamps(pieces: Iterable[tuple[int, bytes]]) -> Iterator[ReceivedFrame]:
     """Return the stamped frames in received audio (times and pieces), also those that span two pieces."""
     for stamp, copies in itertools.groupby(_copies(pieces), key=lambda copy: copy.stamp):
         parts = list(copies)
-        yield Heard(stamp, parts[-1].at_ns, sum(part.count for part in parts) == _REPEATS)
+        yield ReceivedFrame(stamp, parts[-1].at_ns, sum(part.count for part in parts) == _REPEATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from tests.harness.ports import free_port, rtp_range
 from .program import Program, ProgramError
 
 ECHO = "aubridge,echo"  # a source and a player of the same name are connected
-_NOWHERE = "aubridge,nowhere"
+_NO_DEVICE = "aubridge,nowhere"
 _TRIES = 5
 _START_SECONDS = 20.0
 _READ_BYTES = 65_536
@@ -67,10 +67,10 @@ Event = dict[str, Any]
 class Baresip:
     """One running baresip with one account, `user`, that accepts calls on `port` or on a free one.
 
-    Its files and its log are in a folder named after the user. `says` is a WAV file of 8 kHz; with None it echoes.
-    Unless it `answers`, it rings until `accept`. With `transport` TLS it presents `certificate`, and accepts calls on
-    the port above. `srtp` is baresip's setting for its offers and answers: `srtp-mand` is RTP/SAVP only, `srtp` keys
-    with RTP/AVP (RFC 8643).
+    Its files and its log are in a folder named after the user. `recording` is a WAV file of 8 kHz; with None it echoes.
+    Unless `auto_answer` is set, it rings until `accept`. With `transport` TLS it presents `certificate`, and accepts
+    calls on the port above. `srtp` is baresip's setting for its offers and answers: `srtp-mand` is RTP/SAVP only,
+    `srtp` keys with RTP/AVP (RFC 8643).
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Baresip:
         folder: Path,
         user: str,
         *,
-        says: Path | None = None,
-        answers: bool = True,
+        recording: Path | None = None,
+        auto_answer: bool = True,
         transport: str = "udp",
         port: int | None = None,
         certificate: Pair | None = None,
@@ -89,8 +89,8 @@ class Baresip:
         self._folder = folder / user
         self._recordings = self._folder / "recordings"
         self._recordings.mkdir(parents=True)
-        self._says = says
-        self._answer_mode = "auto" if answers else "manual"
+        self._recording = recording
+        self._answer_mode = "auto" if auto_answer else "manual"
         self._transport = transport
         self._fixed_port = port
         self._certificate = certificate
@@ -115,7 +115,7 @@ class Baresip:
         except (ProgramError, OSError):
             self.program.kill()
             return False
-        if self._control.is_of(f"@127.0.0.1:{self._sip_port}"):
+        if self._control.belongs_to(f"@127.0.0.1:{self._sip_port}"):
             return True
         self._control.close()
         self.program.kill()
@@ -126,9 +126,9 @@ class Baresip:
             sip=self.port,
             control=control,
             rtp=rtp_range(),
-            source=f"aufile,{self._says}" if self._says else ECHO,
-            player=_NOWHERE if self._says else ECHO,
-            alert=_NOWHERE,
+            source=f"aufile,{self._recording}" if self._recording else ECHO,
+            player=_NO_DEVICE if self._recording else ECHO,
+            alert=_NO_DEVICE,
             tls=f"sip_certificate {self._certificate.both}" if self._certificate else "",
             recordings=self._recordings,
             modules=_modules(),
@@ -175,10 +175,10 @@ class Baresip:
         """Send the far end a REFER."""
         self.command("transfer", uri)
 
-    def press(self, keys: str) -> None:
+    def send_digits(self, digits: str) -> None:
         """Send DTMF digits, one after the other."""
-        for key in keys:
-            self.command("sndcode", key)
+        for digit in digits:
+            self.command("sndcode", digit)
 
     def event(self, kind: str, seconds: float = 10.0) -> Event:
         """Return its next event of a kind, such as `CALL_ESTABLISHED`; earlier events are skipped."""
@@ -187,15 +187,15 @@ class Baresip:
         except TimeoutError:
             raise self.program.error(f"had no event {kind} within {seconds:g} s") from None
 
-    def traced(self, line: str, seconds: float = 10.0) -> str:
+    def next_trace_line(self, line: str, seconds: float = 10.0) -> str:
         """Return the next line of its SIP trace, sent or received, that contains some text."""
         return self.program.line_with(line, seconds)
 
-    def has_heard(self, frames: int) -> bool:
+    def has_recorded(self, frames: int) -> bool:
         """Return True if this many frames of 20 ms have been recorded."""
         return sum(file.stat().st_size for file in self._recordings.glob("*-dec.wav")) >= frames * 2 * FRAME_BYTES
 
-    def heard(self) -> bytes:
+    def recorded_audio(self) -> bytes:
         """Return the received audio as mu-law, once its calls have ended."""
         return b"".join(as_mulaw(read_wav(file)) for file in sorted(self._recordings.glob("*-dec.wav")))
 
@@ -228,7 +228,7 @@ class Control:
         text: str = answer.get("data", "")
         return text
 
-    def is_of(self, account: str) -> bool:
+    def belongs_to(self, account: str) -> bool:
         """Return True if the other end is a baresip with that account."""
         try:
             return account in self.command("reginfo", "")

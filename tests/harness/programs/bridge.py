@@ -61,18 +61,18 @@ class Project:
         self.url = url
         self.key = key
 
-    def ask(self, path: str, method: str = "GET", body: object = None) -> Answer:
+    def request(self, path: str, method: str = "GET", body: object = None) -> Answer:
         """Send a request to a path of the project."""
         return fetch(f"{self.url}/{path}", method, headers={"x-api-key": self.key}, body=body)
 
     def calls(self, contact_id: str) -> list[dict[str, Any]]:
         """Return the calls of a contact, newest first."""
-        found: list[dict[str, Any]] = self.ask("calls?limit=200").json()["calls"]
+        found: list[dict[str, Any]] = self.request("calls?limit=200").json()["calls"]
         return [call for call in found if call["contact_id"] == contact_id]
 
     def call(self, call_id: str) -> dict[str, Any] | None:
         """Return a call in full, or None."""
-        answer = self.ask(f"calls/{call_id}")
+        answer = self.request(f"calls/{call_id}")
         return answer.json() if answer.status == 200 else None
 
     def live_call(self, contact_id: str) -> str:
@@ -94,7 +94,7 @@ class Project:
 
     def handoff_state(self, shared_id: str) -> Answer:
         """Request a handoff's state as a screen-pop does."""
-        return self.ask(f"handoff_state?{urlencode({'shared_id': shared_id})}")
+        return self.request(f"handoff_state?{urlencode({'shared_id': shared_id})}")
 
 
 @contextmanager
@@ -104,24 +104,25 @@ def bridge(
     *,
     name: str = "bridge",
     environ: Mapping[str, str] | None = None,
-    names: Nameserver | None = None,
-    within: Sequence[str | Path] = (),
+    nameserver: Nameserver | None = None,
+    launcher: Sequence[str | Path] = (),
 ) -> Iterator[Bridge]:
     """Run a bridge with a configuration; its file and its log are in the folder.
 
-    `names` is its name server; `within` is a command that prepares an environment and then executes the bridge.
+    `nameserver` resolves its host names; `launcher` is a command that prepares an environment and then
+    executes the bridge.
     """
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    within = (*within, *(_with_names(folder, names) if names else ()))
-    with running_bridge(file, folder / f"{name}.log", environ or {}, within) as running:
+    launcher = (*launcher, *(_with_nameserver(folder, nameserver) if nameserver else ()))
+    with running_bridge(file, folder / f"{name}.log", environ or {}, launcher) as running:
         yield running
 
 
-def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
+def _with_nameserver(folder: Path, nameserver: Nameserver) -> list[str | Path]:
     """Return the command that runs a program with a `resolv.conf` of its own, in a mount namespace (unshare(1))."""
     file = folder / "resolv.conf"
-    file.write_text(f"nameserver 127.0.0.1:{names.port}\n")  # c-ares reads the port, too
+    file.write_text(f"nameserver 127.0.0.1:{nameserver.port}\n")  # c-ares reads the port, too
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
     return ["unshare", "--mount", *user, "sh", "-c", script, file]
@@ -129,8 +130,8 @@ def _with_names(folder: Path, names: Nameserver) -> list[str | Path]:
 
 @contextmanager
 def running_bridge(
-    config: Path, log: Path, environ: Mapping[str, str], within: Sequence[str | Path] = ()
+    config: Path, log: Path, environ: Mapping[str, str], launcher: Sequence[str | Path] = ()
 ) -> Iterator[Bridge]:
-    """Run a bridge with a configuration file, and more environment variables; `within` starts it."""
-    with Program([*within, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
+    """Run a bridge with a configuration file, and more environment variables; `launcher` starts it."""
+    with Program([*launcher, SIPBRIDGE, "run", "--config", config], log, environ=environ) as program:
         yield Bridge(program, program.line_with("ready"))

@@ -39,7 +39,7 @@ START_SECONDS, STOP_SECONDS = 60.0, 90.0
 DRAIN_SECONDS = 1
 CLIP_SECONDS = 30
 CONFIG = "/etc/sipbridge/bridge.yaml"
-_SHOWN = ("Uid", "CapEff", "NoNewPrivs", "Seccomp")
+_STATUS_FIELDS = ("Uid", "CapEff", "NoNewPrivs", "Seccomp")
 
 
 class Installed:
@@ -99,21 +99,21 @@ class Installed:
         with self.call("release", "1001") as caller:
             caller.check()
         record = self._api["release"].ended_call("1001")
-        _say(f"a call was handed off: {record['handoff']['state']}, Signal {record['handoff']['signal']}")
+        _print(f"a call was handed off: {record['handoff']['state']}, Signal {record['handoff']['signal']}")
         self._expect_signal("1001", "care")
 
-    def be_lost(self, how: signal.Signals, contact_id: str) -> None:
+    def lose_during_call(self, signal_sent: signal.Signals, contact_id: str) -> None:
         """Kill or freeze the process during a call."""
         with self.call("waiting", contact_id):
             self._api["waiting"].live_call(contact_id)
             before = self.process()
-            os.kill(before, how)
+            os.kill(before, signal_sent)
             wait_for(lambda: self.process(default=before) != before, "another process", START_SECONDS)
             self.await_ready()
             self._expect_signal(contact_id, "bridge_restarted")
-        _say(f"started again after {how.name}; the contact of the call in progress was signalled")
+        _print(f"started again after {signal_sent.name}; the contact of the call in progress was signalled")
 
-    def be_reloaded(self) -> None:
+    def reload(self) -> None:
         """Reload it through systemd, the parent of the process."""
         stat = Path(f"/proc/{self.process()}/stat").read_text()
         parent = stat.rpartition(")")[2].split()[1]  # proc(5): state, then ppid
@@ -125,7 +125,7 @@ class Installed:
             return metrics.value("sipbridge_config_reloads_total", result="success") == 1
 
         wait_for(read, "the reload")
-        _say("reloaded")
+        _print("reloaded")
 
     def stop(self) -> None:
         """Stop the command during a call, which is handed off."""
@@ -135,19 +135,19 @@ class Installed:
             caller.check()
             self._expect_signal("1004", "draining")
             code = self._program.wait(STOP_SECONDS)
-        _say(f"stopped, and the call in progress was handed off; the command's exit code is {code}")
+        _print(f"stopped, and the call in progress was handed off; the command's exit code is {code}")
 
     def process(self, default: int | None = None) -> int:
         """Return the bridge's process id on this machine, or the default. Raises `LookupError` without either."""
         for pid in _processes():
             with suppress(OSError):  # it has ended
-                if CONFIG in Path(f"/proc/{pid}/cmdline").read_text() and self._listens(pid):
+                if CONFIG in Path(f"/proc/{pid}/cmdline").read_text() and self._listens_here(pid):
                     return pid
         if default is None:
             raise LookupError(f"no process listens at {self._http}")
         return default
 
-    def _listens(self, pid: int) -> bool:
+    def _listens_here(self, pid: int) -> bool:
         """Return True if a process that uses /etc/sipbridge is ours: others may run on this machine."""
         sockets = set()
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -157,16 +157,16 @@ class Installed:
         lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()
         return any(wanted in line and f"socket:[{line.split()[9]}]" in sockets for line in lines)
 
-    def show(self) -> None:
+    def print_privileges(self) -> None:
         """Print the limits and privileges of the process."""
         folder = Path(f"/proc/{self.process()}")
-        status = re.findall(rf"^((?:{'|'.join(_SHOWN)}):.*)$", (folder / "status").read_text(), re.MULTILINE)
+        status = re.findall(rf"^((?:{'|'.join(_STATUS_FIELDS)}):.*)$", (folder / "status").read_text(), re.MULTILINE)
         limits = re.findall(
             r"^(Max (?:open files|core file size|realtime priority).*)$", (folder / "limits").read_text(), re.MULTILINE
         )
         root = re.search(r"^\S+ \S+ \S+ \S+ / (\S+)", (folder / "mountinfo").read_text(), re.MULTILINE)
         for line in [*status, *limits, f"root: {root[1] if root else 'unknown'}"]:
-            _say("  " + " ".join(line.split()))
+            _print("  " + " ".join(line.split()))
 
     def _expect_signal(self, contact_id: str, reason: str) -> None:
         (one,) = self._cxone.signals(contact_id, wait_for=1)
@@ -184,7 +184,7 @@ def _processes() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -200,12 +200,12 @@ def main() -> None:
         bridge = Installed(options.folder, cxone, options.command)
         try:
             bridge.await_ready()
-            bridge.show()
+            bridge.print_privileges()
             bridge.hand_off()
             if options.restarts:
-                bridge.be_reloaded()
-                bridge.be_lost(signal.SIGKILL, "1002")
-                bridge.be_lost(signal.SIGSTOP, "1003")
+                bridge.reload()
+                bridge.lose_during_call(signal.SIGKILL, "1002")
+                bridge.lose_during_call(signal.SIGSTOP, "1003")
             bridge.stop()
         finally:
             bridge.end()

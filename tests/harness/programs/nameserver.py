@@ -58,7 +58,7 @@ class Nameserver:
         self.zone = zone
         self.known = zone.hosts
         self.silent = zone.silent
-        self.asked: Counter[str] = Counter()
+        self.lookups: Counter[str] = Counter()
         self.socket = socket.socket(type=socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
@@ -79,7 +79,7 @@ class Nameserver:
             at += 1 + query[at]
         name, question = ".".join(labels).lower(), query[12 : at + 5]
         (kind,) = struct.unpack("!H", question[-4:-2])
-        self.asked[name] += 1
+        self.lookups[name] += 1
         if name in self.silent:
             return None
         # The name is a pointer to that of the question, at byte 12.

@@ -58,7 +58,7 @@ class Call:
         self._connection = connection
         self._stream_sid = stream_sid
         self._tune = tune
-        self._heard: list[tuple[int, str]] = []
+        self._received: list[tuple[int, str]] = []
         self._echoing = True
         self._serializer = TwilioFrameSerializer(
             stream_sid=stream_sid,
@@ -75,37 +75,37 @@ class Call:
         await self._serializer.setup(rates)
         with suppress(ConnectionClosed):
             async for message in self._connection:
-                await self._take(message)
-        report("closed", code=self._connection.close_code, heard=self._heard)
+                await self._handle(message)
+        report("closed", code=self._connection.close_code, received=self._received)
 
-    async def _take(self, message: str | bytes) -> None:
+    async def _handle(self, message: str | bytes) -> None:
         frame = await self._serializer.deserialize(message)
         match frame:
             case InputAudioRawFrame():
-                await self._hear(frame)
+                await self._receive_audio(frame)
             case InputDTMFFrame():
-                report("key", key=frame.button.value)
-                await self._obey(frame.button.value)
+                report("digit", digit=frame.button.value)
+                await self._handle_digit(frame.button.value)
             case None:
                 report("unhandled", message=json.loads(message))
 
-    async def _hear(self, frame: InputAudioRawFrame) -> None:
-        self._heard.append((time.time_ns(), base64.b64encode(frame.audio).decode()))
+    async def _receive_audio(self, frame: InputAudioRawFrame) -> None:
+        self._received.append((time.time_ns(), base64.b64encode(frame.audio).decode()))
         if self._echoing:
             await self._send(OutputAudioRawFrame(frame.audio, frame.sample_rate, frame.num_channels))
 
-    async def _obey(self, key: str) -> None:
-        if key == PLAY:
+    async def _handle_digit(self, digit: str) -> None:
+        if digit == PLAY:
             self._echoing = False
             await self._send(self._tune)
             await self._send_event("mark", {"name": "tune"})
-        elif key == HAND_OFF:
+        elif digit == HAND_OFF:
             await self._send_event("handoff", HANDOFF)
-        elif key == CLEAR:
+        elif digit == CLEAR:
             await self._send(InterruptionFrame())
             report("cleared")
             self._echoing = True
-        elif key == HANG_UP:
+        elif digit == HANG_UP:
             await self._connection.close()
 
     async def _send_event(self, event: str, content: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Call:
                 await self._connection.send(message)
 
 
-async def take(connection: ServerConnection, tune: OutputAudioRawFrame) -> None:
+async def handle_call(connection: ServerConnection, tune: OutputAudioRawFrame) -> None:
     """Read the details of the call, and run the conversation."""
     provider, call = await parse_telephony_websocket(Socket(connection))
     report("start", provider=provider, stream_sid=call["stream_id"], call_sid=call["call_id"], parameters=call["body"])
@@ -146,7 +146,7 @@ async def main(file: str) -> None:
     tune = read_tune(file)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with serve(lambda connection: take(connection, tune), "127.0.0.1", 0) as server:
+    async with serve(lambda connection: handle_call(connection, tune), "127.0.0.1", 0) as server:
         report("ready", port=server.sockets[0].getsockname()[1])
         await ended.wait()
 

@@ -10,25 +10,25 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.harness.media.recordings import as_mulaw, linear
-from tests.harness.media.stamp import Heard, find_stamps
+from tests.harness.media.stamp import ReceivedFrame, find_stamps
 
 from .program import Program
 
 PYTHON = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "python"
 
-# DTMF digits that it obeys; they are copied from pipecat_agent.py, which cannot be imported here.
+# DTMF digits that it handles; they are copied from pipecat_agent.py, which cannot be imported here.
 PLAY, HAND_OFF, CLEAR, HANG_UP = "1", "2", "*", "0"
 
 Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class HeardAudio:
+class ReceivedAudio:
     """Linear samples of 16 bits that Pipecat made from the bridge's messages, with the time of each piece."""
 
     pieces: list[tuple[int, bytes]]
 
-    def stamps(self) -> list[Heard]:
+    def stamps(self) -> list[ReceivedFrame]:
         """The stamped frames in it."""
         return list(find_stamps((at_ns, as_mulaw(linear(pcm))) for at_ns, pcm in self.pieces))
 
@@ -50,9 +50,9 @@ class PipecatAgent:
         report: Report = json.loads(self.program.line_with(f'{{"event": "{event}"', seconds))
         return report
 
-    def keys(self, count: int) -> str:
+    def digits(self, count: int) -> str:
         """Return the caller's next DTMF digits."""
-        return "".join(self.report("key")["key"] for _ in range(count))
+        return "".join(self.report("digit")["digit"] for _ in range(count))
 
     def unhandled(self, event: str) -> Report:
         """Return the report of the next `message` of an event that Pipecat has no frame for."""
@@ -61,10 +61,10 @@ class PipecatAgent:
             pass
         return report
 
-    def heard(self) -> HeardAudio:
+    def received_audio(self) -> ReceivedAudio:
         """Return all audio that it received in a call, once its socket is closed."""
-        pieces = self.report("closed")["heard"]
-        return HeardAudio([(at_ns, base64.b64decode(audio)) for at_ns, audio in pieces])
+        pieces = self.report("closed")["received"]
+        return ReceivedAudio([(at_ns, base64.b64decode(audio)) for at_ns, audio in pieces])
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 STOP_SECONDS = 10.0
-_SHOWN_CHARACTERS = 4_000
+_MAX_SHOWN_CHARACTERS = 4_000
 
 
 class ProgramError(Exception):
@@ -101,7 +101,7 @@ class Program:
 
     def error(self, message: str) -> ProgramError:
         """Return an error about it that shows the last of its log."""
-        text = self.log.read_text(errors="replace")[-_SHOWN_CHARACTERS:]
+        text = self.log.read_text(errors="replace")[-_MAX_SHOWN_CHARACTERS:]
         return ProgramError(f"{self.name} (process {self.pid}) {message}\n{self.log}:\n{text}")
 
     def _read(self) -> None:

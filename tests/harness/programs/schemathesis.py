@@ -53,7 +53,7 @@ enabled = false
 
 
 @dataclass(frozen=True)
-class Asking:
+class ApiTarget:
     """The project to test, its keys, and its calls. It is not drained."""
 
     client: str
@@ -64,17 +64,19 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SchemathesisResult:
     """The result: the number of generated requests, and Schemathesis's report if it found a fault."""
 
     cases: int
     faults: str
 
 
-def examine(bridge: Bridge, asking: Asking, folder: Path, *, examples: int, seconds: int | None, seed: int) -> Verdict:
+def run_schemathesis(
+    bridge: Bridge, target: ApiTarget, folder: Path, *, examples: int, seconds: int | None, seed: int
+) -> SchemathesisResult:
     """Test every operation with at least this many requests; with `seconds`, for this long. Every check is on."""
     settings = folder / "schemathesis.toml"
-    settings.write_text(_SETTINGS.format(seed=seed, **asking.__dict__ | {"calls": json.dumps(list(asking.calls))}))
+    settings.write_text(_SETTINGS.format(seed=seed, **target.__dict__ | {"calls": json.dumps(list(target.calls))}))
     command: list[str | Path] = [
         COMMAND,
         "--config-file",
@@ -91,4 +93,4 @@ def examine(bridge: Bridge, asking: Asking, folder: Path, *, examples: int, seco
     cases = re.search(r"(\d+) generated", done.stdout)
     # Long lines quote the request.
     lines = [line[:500] for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return Verdict(int(cases[1]) if cases else 0, "" if done.returncode == 0 else "\n".join(lines))
+    return SchemathesisResult(int(cases[1]) if cases else 0, "" if done.returncode == 0 else "\n".join(lines))

@@ -21,7 +21,7 @@ ALL_SUCCEEDED = 0
 CANNOT_BIND = 254
 RECEIVE_SECONDS = 20  # a message that is later than this fails the call
 _BIND_TRIES = 5
-_SHOWN_CHARACTERS = 4_000
+_MAX_SHOWN_CHARACTERS = 4_000
 
 _runs = itertools.count(1)
 
@@ -30,7 +30,7 @@ class SippError(Exception):
     """A scenario did not go as written; the message has SIPp's errors."""
 
 
-def some_calls(count: int = 1, *, hold_seconds: float = 0) -> list[str]:
+def call_options(count: int = 1, *, hold_seconds: float = 0) -> list[str]:
     """Return SIPp's options for calls whose messages are logged: this many at once, a `<pause/>` of `hold_seconds`."""
     return ["-m", str(count), "-r", "1000", "-d", str(round(hold_seconds * 1000)), "-trace_msg"]
 
@@ -38,7 +38,7 @@ def some_calls(count: int = 1, *, hold_seconds: float = 0) -> list[str]:
 class Sipp:
     """A run of SIPp: a caller if there is a `remote` (`HOST:PORT`), otherwise a called party that waits on `port`.
 
-    `keys` fill the `[names]` of the scenario; `options` are SIPp's own, by default `some_calls()`. `folder` has the
+    `keys` fill the `[names]` of the scenario; `options` are SIPp's own, by default `call_options()`. `folder` has the
     scenario's recordings, and receives the logs.
     """
 
@@ -62,7 +62,7 @@ class Sipp:
             *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-bind_local", "-nostdin"),
             *("-recv_timeout", str(RECEIVE_SECONDS * 1000)),
             *(part for name, value in (keys or {}).items() for part in ("-key", name, value)),
-            *(some_calls() if options is None else options),
+            *(call_options() if options is None else options),
         ]
         self._fixed_port = port
         self._start()
@@ -92,7 +92,9 @@ class Sipp:
         """Return once the scenario has ended. Raises `SippError` if it did not go as written."""
         code = self.wait(seconds)
         if code != ALL_SUCCEEDED:
-            raise SippError(f"{self.scenario}: SIPp ended with exit code {code}\n{self.errors[-_SHOWN_CHARACTERS:]}")
+            raise SippError(
+                f"{self.scenario}: SIPp ended with exit code {code}\n{self.errors[-_MAX_SHOWN_CHARACTERS:]}"
+            )
         return self
 
     def wait(self, seconds: float = 30.0) -> int:

@@ -9,14 +9,14 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 
 
 class WallClock:
-    """A clock that is right until it is set. Start the program with the command `within` before its own."""
+    """A clock that is right until it is set. Start the program with the command `launcher` before its own."""
 
     def __init__(self, folder: Path) -> None:
         library = folder / "wall_clock.so"
         subprocess.run(["g++", "-shared", "-fPIC", "-O2", "-o", library, SOURCE], check=True)  # noqa: S603, S607 (our own, with the machine's compiler)
         self._file = folder / "wall_clock"
         self._file.write_bytes(bytes(8))
-        self.within = ("env", f"LD_PRELOAD={library}", f"WALL_CLOCK={self._file}")
+        self.launcher = ("env", f"LD_PRELOAD={library}", f"WALL_CLOCK={self._file}")
 
     def set_to(self, hours: float) -> None:
         """Set it this many hours off."""

@@ -32,7 +32,7 @@ class RawAgent:
         self.respond: Callable[[Message], Response] = lambda _: (200, [])
         self.contact = self.address
         self._requests: list[Message] = []
-        self._again: list[str] = []
+        self._retransmitted: list[str] = []
         self._source = ("", 0)
         self._seen: set[tuple[str, str]] = set()
         self._thread = threading.Thread(target=self._serve, name="agent", daemon=True)
@@ -52,20 +52,20 @@ class RawAgent:
         wait_for(lambda: len(self.received(method)) >= count, f"{count} {method} at the agent")
         return self.received(method)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Forget the requests so far, answer every call, and use the address as Contact."""
         self.contact = self.address
         self.respond = lambda _: (200, [])
         self._requests.clear()
-        self._again.clear()
+        self._retransmitted.clear()
 
     def answer(self, invite: Message) -> None:
         """Send 200 to an INVITE that had no final response."""
-        self._socket.sendto(self._written(invite, 200, []), self._source)
+        self._socket.sendto(self._response(invite, 200, []), self._source)
 
-    def repeated(self, method: str) -> int:
+    def retransmissions(self, method: str) -> int:
         """Return the number of retransmitted requests of that method."""
-        return self._again.count(method)
+        return self._retransmitted.count(method)
 
     def _serve(self) -> None:
         while True:
@@ -83,13 +83,13 @@ class RawAgent:
                 self._seen.add(sent)
                 self._requests.append(message)
             else:
-                self._again.append(message.method)
+                self._retransmitted.append(message.method)
             self._source = source
             response = None if message.method == "ACK" else self.respond(message)
             if response is not None:
-                self._socket.sendto(self._written(message, *response), source)
+                self._socket.sendto(self._response(message, *response), source)
 
-    def _written(self, request: Message, status: int, headers: list[str]) -> bytes:
+    def _response(self, request: Message, status: int, headers: list[str]) -> bytes:
         tag = "" if ";tag=" in request.header("To") else ";tag=raw"
         lines = [f"SIP/2.0 {status} So", *(f"{name}: {request.header(name)}" for name in _COPIED)]
         lines += [f"To: {request.header('To')}{tag}", *headers]
@@ -108,7 +108,7 @@ class RawAgent:
         self._socket.close()
 
 
-class Guard:
+class DigestAuthenticator:
     """Digest authentication (RFC 7616) with `status` 401 or 407; each nonce is valid for `uses` requests."""
 
     def __init__(
@@ -129,13 +129,13 @@ class Guard:
         fields = {
             key.lower(): quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^",\s]+))', header)
         }
-        if header and not self._right(request.method, fields):
+        if header and not self._is_authentic(request.method, fields):
             self.refused += 1
-        elif header and self._use(fields["nonce"]):
+        elif header and self._use_nonce(fields["nonce"]):
             return 200, []
-        return self.status, self._challenge(stale=bool(header) and self._right(request.method, fields))
+        return self.status, self._challenge(stale=bool(header) and self._is_authentic(request.method, fields))
 
-    def _use(self, nonce: str) -> bool:
+    def _use_nonce(self, nonce: str) -> bool:
         self._nonces[nonce] -= 1
         return self._nonces[nonce] >= 0
 
@@ -149,7 +149,7 @@ class Guard:
             for algorithm in self.algorithms
         ]
 
-    def _right(self, method: str, fields: dict[str, str]) -> bool:
+    def _is_authentic(self, method: str, fields: dict[str, str]) -> bool:
         if fields.get("nonce") not in self._nonces or fields.get("username") != self.user:
             return False
         # The first algorithm is the preferred one (RFC 8760, 2.4).

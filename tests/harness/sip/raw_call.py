@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from .stranger import address_of
+from .raw_sender import address_of
 
 _SECONDS = 5.0
 _STATUS = re.compile(rb"SIP/2\.0 (\d{3})")
@@ -32,37 +32,37 @@ class RawCall:
     """One INVITE over UDP and, if it is answered, its dialog until `end` or the bridge's BYE.
 
     `headers` are complete lines, each with its line end; From is among them. `number` is the user part of the Request-
-    URI, `contact` the host in our Contact, `local` our address. `spoil` alters the INVITE. `heard` has all received
-    messages, `invitation` the bridge's INVITE.
+    URI, `contact` the host in our Contact, `local` our address. `alter` changes the INVITE. `received` has all received
+    messages, `bridge_invite` the bridge's INVITE.
     """
 
     def __init__(
         self,
-        where: str,
+        address: str,
         number: bytes = b"raw",
         headers: bytes = b"",
         contact: bytes = b"127.0.0.1",
         local: str = "127.0.0.1",
-        spoil: Callable[[bytes], bytes] = bytes,
+        alter: Callable[[bytes], bytes] = bytes,
         to: bytes = b"To: <sip:raw@127.0.0.1>\r\n",
         port: int = 0,
     ) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind((local, port))
-        self._socket.connect(address_of(where))
+        self._socket.connect(address_of(address))
         self._socket.settimeout(_SECONDS)
         self._name = b"raw-%d-%d" % (self._socket.getsockname()[1], next(_numbers))
         self._target = b"sip:%s@127.0.0.1" % number
         self._headers = headers
         self._contact = contact
-        self._spoil = spoil
+        self._alter = alter
         self._to = to
-        self._begun = self._target, self._to
+        self._initial = self._target, self._to
         self._sent = 1
         self._requests: list[bytes] = []
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.answer = b""
-        self.invitation = b""
+        self.bridge_invite = b""
         self.status = 0
 
     def place(self, offer: bytes | None = None, answer: bytes = b"") -> Self:
@@ -77,7 +77,7 @@ class RawCall:
 
     def invite(self, offer: bytes | None = None) -> None:
         """Send the INVITE only."""
-        self._socket.send(self._spoil(self._written(b"INVITE", 1, OFFER if offer is None else offer)))
+        self._socket.send(self._alter(self._format(b"INVITE", 1, OFFER if offer is None else offer)))
 
     def wait_for_answer(self) -> int:
         """Return the next final response's status, 0 if there is none; it is not acknowledged."""
@@ -99,8 +99,8 @@ class RawCall:
     def cancel(self, headers: bytes = b"") -> int:
         """Send CANCEL of the INVITE, with further header lines; return the status of its response."""
         now = self._target, self._to
-        self._target, self._to = self._begun
-        self._socket.send(self._written(b"CANCEL", 1, headers=headers))
+        self._target, self._to = self._initial
+        self._socket.send(self._format(b"CANCEL", 1, headers=headers))
         self._target, self._to = now
         while b"CSeq: 1 CANCEL\r\n" not in (message := self._receive()):
             pass
@@ -108,39 +108,39 @@ class RawCall:
 
     def acknowledge(self, answer: bytes = b"") -> None:
         """Send the ACK."""
-        self._socket.send(self._written(b"ACK", 1, answer, within=self.status >= _REJECTED))
+        self._socket.send(self._format(b"ACK", 1, answer, within=self.status >= _REJECTED))
 
-    def forged(self, method: bytes, number: int) -> bytes:
+    def forged_request(self, method: bytes, number: int) -> bytes:
         """Return a request of this dialog with that CSeq number, for another sender."""
-        return self._written(method, number)
+        return self._format(method, number)
 
-    def be_called(self, headers: bytes = b"", answer: bytes = OFFER) -> Self:
+    def accept_invite(self, headers: bytes = b"", answer: bytes = OFFER) -> Self:
         """Answer the bridge's INVITE instead, with these header lines and SDP; return after its ACK."""
-        invite = self.invitation = self.take(b"INVITE")
+        invite = self.bridge_invite = self.next_request(b"INVITE")
         lines = dict(re.findall(rb"^(From|To|Call-ID|Contact): *(.*\r\n)", invite, re.MULTILINE))
         tagged = lines[b"To"].rstrip() + b";tag=raw\r\n"
         self._name = lines[b"Call-ID"].strip()
         self._target = lines[b"Contact"].split(b"<")[1].split(b">")[0]
         self._to, self._headers = b"To: " + lines[b"From"], b"From: " + tagged
         self.respond(invite.replace(b"To: " + lines[b"To"], b"To: " + tagged), b"200 OK", headers, answer)
-        self.take(b"ACK")
+        self.next_request(b"ACK")
         return self
 
-    def wait_seconds(self, seconds: float) -> None:
+    def set_timeout(self, seconds: float) -> None:
         """Wait this long for each message from now on."""
         self._socket.settimeout(seconds)
 
-    def press(self, key: bytes) -> None:
+    def send_digit(self, digit: bytes) -> None:
         """Send a DTMF digit by INFO; return after its response."""
-        self.inform(b"Signal=%s\r\nDuration=160\r\n" % key, b"Content-Type: application/dtmf-relay\r\n")
+        self.send_info(b"Signal=%s\r\nDuration=160\r\n" % digit, b"Content-Type: application/dtmf-relay\r\n")
 
-    def inform(self, body: bytes, headers: bytes) -> bytes:
+    def send_info(self, body: bytes, headers: bytes) -> bytes:
         """Send an INFO, with header lines of its own; return the response."""
         return self.request(b"INFO", body, b"", headers)
 
-    def take_refer(self, answer: bytes = b"202 Accepted", headers: bytes = b"") -> bytes:
+    def accept_refer(self, answer: bytes = b"202 Accepted", headers: bytes = b"") -> bytes:
         """Wait for the bridge's REFER and respond to it; return the REFER."""
-        refer = self.take(b"REFER")
+        refer = self.next_request(b"REFER")
         self.respond(refer, answer, headers)
         return refer
 
@@ -156,14 +156,14 @@ class RawCall:
 
     def answer_bye(self) -> bytes:
         """Wait for the bridge's BYE and respond with 200; return the BYE."""
-        request = self.take(b"BYE")
+        request = self.next_request(b"BYE")
         self.respond(request, b"200 OK")
         return request
 
-    def ask(self, method: bytes, spoil: Callable[[bytes], bytes]) -> int:
+    def altered_request_status(self, method: bytes, alter: Callable[[bytes], bytes]) -> int:
         """Send an altered request in the dialog; return the status of its final response, 0 if there is none."""
         try:
-            return int(self.request(method, spoil=spoil).split()[1])
+            return int(self.request(method, alter=alter).split()[1])
         except TimeoutError:
             return 0
 
@@ -177,25 +177,25 @@ class RawCall:
         body: bytes = b"",
         kind: bytes = b"application/sdp",
         headers: bytes = b"",
-        spoil: Callable[[bytes], bytes] = bytes,
+        alter: Callable[[bytes], bytes] = bytes,
     ) -> bytes:
         """Send a request in the dialog; return its final response, acknowledged if it is one to INVITE."""
         self._sent += 1
-        self._socket.send(spoil(self._written(method, self._sent, body, kind, headers)))
-        of_this = b"CSeq: %d %s\r\n" % (self._sent, method)
+        self._socket.send(alter(self._format(method, self._sent, body, kind, headers)))
+        cseq = b"CSeq: %d %s\r\n" % (self._sent, method)
         while True:
             message = self._receive()
             if message.startswith(b"SIP/2.0 "):
                 status = int(message.split()[1])
-                if of_this in message and status >= _FINAL:
+                if cseq in message and status >= _FINAL:
                     break
             else:
                 self._requests.append(message)
         if method == b"INVITE":
-            self._socket.send(self._written(b"ACK", self._sent, within=status >= _REJECTED))
+            self._socket.send(self._format(b"ACK", self._sent, within=status >= _REJECTED))
         return message
 
-    def take(self, *methods: bytes) -> bytes:
+    def next_request(self, *methods: bytes) -> bytes:
         """Return the bridge's next request of those methods; earlier ones are dropped."""
         while True:
             message = self._requests.pop(0) if self._requests else self._receive()
@@ -216,10 +216,10 @@ class RawCall:
         return port
 
     def _receive(self) -> bytes:
-        self.heard.append(self._socket.recv(65_535))
-        return self.heard[-1]
+        self.received.append(self._socket.recv(65_535))
+        return self.received[-1]
 
-    def _written(
+    def _format(
         self,
         method: bytes,
         number: int,

@@ -36,7 +36,7 @@ def offer(port: int, profile: str = "RTP/AVP", crypto: tuple[str, ...] = (), dir
     return "\r\n".join([*lines, ""])
 
 
-class SipLine:
+class SipConnection:
     """Messages over one connection, opened by us or by the bridge."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -82,7 +82,7 @@ class SipLine:
         self._connected.close()
 
 
-class StreamCaller(SipLine):
+class StreamCaller(SipConnection):
     """One connection and at most one dialog on it. `contact` is the host and port in its Contact."""
 
     transport = "TCP"
@@ -96,7 +96,7 @@ class StreamCaller(SipLine):
         self._to = ""
         self._cseq = 0
 
-    def come_back(self, connected: socket.socket) -> None:
+    def reconnect(self, connected: socket.socket) -> None:
         """Continue the dialog over another connection."""
         self.socket.close()
         self.socket = self._connected = connected
@@ -120,7 +120,7 @@ class StreamCaller(SipLine):
     def update(self, sdp: str) -> Message:
         """Send another offer by UPDATE (RFC 3311); return the response."""
         self._cseq += 1
-        self._send(self.request("UPDATE", self._target, self._cseq, self._describing({}), sdp))
+        self._send(self.request("UPDATE", self._target, self._cseq, self._sdp_headers({}), sdp))
         return self.receive()
 
     def bye(self) -> int:
@@ -129,17 +129,17 @@ class StreamCaller(SipLine):
         self._send(self.request("BYE", self._target, self._cseq))
         return self.receive().status
 
-    def _describing(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def _sdp_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {"Contact": f"<{self._contact}>", "Content-Type": "application/sdp", **headers}
 
     def _invite(self, target: str, headers: Mapping[str, str], sdp: str, late: str) -> Message:
         self._cseq += 1
-        self._send(self.request("INVITE", target, self._cseq, self._describing(headers), sdp))
+        self._send(self.request("INVITE", target, self._cseq, self._sdp_headers(headers), sdp))
         final = next(answer for answer in iter(self.receive, None) if answer.status >= _FIRST_FINAL)
         self._to = final.header("To")
         if contact := final.header("Contact"):
             self._target = contact.partition("<")[2].partition(">")[0]
-        self._send(self.request("ACK", self._target, self._cseq, self._describing({}) if late else {}, late))
+        self._send(self.request("ACK", self._target, self._cseq, self._sdp_headers({}) if late else {}, late))
         return final
 
     def request(

@@ -14,13 +14,13 @@ _REPEAT = re.compile(r"<repeat count=(\d+)>(.*?)</repeat>")
 _HEX = re.compile(rb"<hex>([0-9A-F\s]*)</hex>")
 
 
-_OF_ITS_OWN = re.compile(rb"(branch\s*=\s*z9hG4bK[^\s;,]+|^(?:Call-ID|i)\s*:\s*[^\r]+)", re.IGNORECASE | re.MULTILINE)
+_IDS = re.compile(rb"(branch\s*=\s*z9hG4bK[^\s;,]+|^(?:Call-ID|i)\s*:\s*[^\r]+)", re.IGNORECASE | re.MULTILINE)
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Torture:
+class TortureMessage:
     """One message: its section, its name there, its bytes, and the expected statuses over UDP and over TCP."""
 
     section: str
@@ -29,18 +29,18 @@ class Torture:
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
 
-    def once_more(self) -> bytes:
+    def with_new_ids(self) -> bytes:
         """The message with branches and a Call-ID of its own: otherwise many would be retransmissions of another."""
-        return _OF_ITS_OWN.sub(rb"\g<1>.%d" % next(_numbers), self.message)
+        return _IDS.sub(rb"\g<1>.%d" % next(_numbers), self.message)
 
 
-def torture_messages() -> list[Torture]:
+def torture_messages() -> list[TortureMessage]:
     """Return all messages, in the RFC's order."""
     text = _FILE.read_text(encoding="ascii")
     headings = list(_HEADING.finditer(text))
     ends = [each.start() for each in headings[1:]] + [len(text)]
     return [
-        Torture(
+        TortureMessage(
             heading[1],
             heading[2],
             _bytes(text[heading.end() + 1 : end]),

@@ -32,7 +32,7 @@ PAGE = 4096
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.02)
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.02)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.2)
@@ -281,14 +281,14 @@ async def all_names(store: RecordStore, expected: set[str]) -> set[str]:
     return names
 
 
-TAKEN_AWAY = {
+REMOVALS = {
     "the file": ["calls.db"],
     "all of it": ["calls.db", "calls.db-wal", "calls.db-shm"],
     "its log": ["calls.db-wal"],
 }
 
 
-@pytest.mark.parametrize("names", TAKEN_AWAY.values(), ids=TAKEN_AWAY)
+@pytest.mark.parametrize("names", REMOVALS.values(), ids=REMOVALS)
 async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_records(
     path: Path, reopen: OpenStore, names: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -370,7 +370,7 @@ async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
     await asyncio.sleep(0)
-    _hold_up_the_loop_until_written(store)
+    _block_loop_until_written(store)
     putting.cancel()
     await asyncio.wait([putting])
     async with asyncio.timeout(10):
@@ -379,7 +379,7 @@ async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     await store.close()
 
 
-def _hold_up_the_loop_until_written(store: RecordStore) -> None:
+def _block_loop_until_written(store: RecordStore) -> None:
     deadline = time.monotonic() + 10
     while store.waiting and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -26,7 +26,7 @@ PAGE = 4096
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.02)
     monkeypatch.setattr(writer, "CHECK_SECONDS", 0.02)
 
@@ -164,14 +164,14 @@ def test_a_write_to_a_full_disk_fails_and_leaves_nothing(path: Path) -> None:
 
 # ------------------------------------------------------------ a file that was deleted or replaced
 
-TAKEN_AWAY = {
+REMOVALS = {
     "the file": ["calls.db.chats"],
     "all of it": ["calls.db.chats", "calls.db.chats-wal", "calls.db.chats-shm"],
     "its log": ["calls.db.chats-wal"],
 }
 
 
-@pytest.mark.parametrize("names", TAKEN_AWAY.values(), ids=TAKEN_AWAY)
+@pytest.mark.parametrize("names", REMOVALS.values(), ids=REMOVALS)
 async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_chats(
     path: Path,
     reopen: OpenChats,

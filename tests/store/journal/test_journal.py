@@ -39,7 +39,7 @@ async def reopen(path: Path) -> AsyncIterator[Open]:
         await journal.close()
 
 
-def left_in(path: Path) -> list[Unfinished]:
+def open_calls_in(path: Path) -> list[Unfinished]:
     """Return the calls that a start would find now if the writing process crashed."""
     copy = path.with_name("copy")
     copy.write_bytes(path.read_bytes())
@@ -57,14 +57,14 @@ async def test_a_new_journal_has_no_open_calls(reopen: Open, path: Path) -> None
 async def test_a_begun_call_is_written_when_begin_returns(reopen: Open, path: Path) -> None:
     record = make_record()
     assert await reopen().begin(record, HEADERS)
-    assert left_in(path) == [Unfinished(record, HEADERS, None)]
+    assert open_calls_in(path) == [Unfinished(record, HEADERS, None)]
 
 
 async def test_a_begun_signal_is_written_when_signalling_returns(reopen: Open, path: Path) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
     assert await journal.signalling(make_record())
-    assert [call.signal for call in left_in(path)] == [SignalResult.UNKNOWN]
+    assert [call.signal for call in open_calls_in(path)] == [SignalResult.UNKNOWN]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_entries_after_an_incomplete_line_are_readable(reopen: Open, path:
     journal = reopen()
     assert await journal.begin(make_record("call-2"), HEADERS)
     assert await journal.signalling(make_record("call-2"))
-    assert [(call.record.call_id, call.signal) for call in left_in(path)] == [("call-2", SignalResult.UNKNOWN)]
+    assert [(call.record.call_id, call.signal) for call in open_calls_in(path)] == [("call-2", SignalResult.UNKNOWN)]
 
 
 async def test_the_file_stays_small_and_keeps_open_calls(
@@ -136,7 +136,7 @@ async def test_the_file_stays_small_and_keeps_open_calls(
     async with asyncio.timeout(10):
         while path.stat().st_size > alone:  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0.01)
-    assert [call.record.call_id for call in left_in(path)] == ["stays"]
+    assert [call.record.call_id for call in open_calls_in(path)] == ["stays"]
 
 
 async def test_a_deleted_file_is_rewritten_with_all_open_calls(reopen: Open, path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_a_deleted_file_is_rewritten_with_all_open_calls(reopen: Open, pat
     await journal.begin(make_record("call-1"), HEADERS)
     path.unlink()
     assert await journal.begin(make_record("call-2"), HEADERS)
-    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2"]
+    assert [call.record.call_id for call in open_calls_in(path)] == ["call-1", "call-2"]
 
 
 async def test_a_full_disk_is_logged_and_entries_are_written_later(reopen: Open, path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_full_disk_is_logged_and_entries_are_written_later(reopen: Open,
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert await journal.begin(make_record("call-3"), HEADERS)
-    assert [call.record.call_id for call in left_in(path)] == ["call-1", "call-2", "call-3"]
+    assert [call.record.call_id for call in open_calls_in(path)] == ["call-1", "call-2", "call-3"]
 
 
 async def test_entries_that_a_full_disk_rejected_are_written_without_another_call(
@@ -173,7 +173,7 @@ async def test_entries_that_a_full_disk_rejected_are_written_without_another_cal
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     async with asyncio.timeout(10):
-        while not left_in(path):  # noqa: ASYNC110 (a file sends no notification)
+        while not open_calls_in(path):  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0.02)
 
 
@@ -209,7 +209,7 @@ async def test_the_end_of_the_callers_leg_is_written_before_the_callback(reopen:
     # Not on the loop's thread.
     await asyncio.to_thread(journal.hung_up, "call-1", "caller", at, written.set)
     assert await asyncio.to_thread(written.wait, 10)
-    (call,) = left_in(path)
+    (call,) = open_calls_in(path)
     assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "caller", None)
 
 
@@ -221,7 +221,7 @@ async def test_a_bye_of_ours_is_unknown_until_the_end_of_the_leg_follows(reopen:
         written = threading.Event()
         entry("call-1", "agent", at, written.set)
         assert await asyncio.to_thread(written.wait, 10)
-        (call,) = left_in(path)
+        (call,) = open_calls_in(path)
         assert (call.record.ended_at, call.record.ended_by, call.signal) == (at, "agent", None)
         assert call.bye_unknown is bye_unknown
 
@@ -234,7 +234,7 @@ async def test_a_bye_of_ours_that_crosses_the_callers_changes_nothing(reopen: Op
     journal.hung_up("call-1", "caller", at)
     journal.hanging_up("call-1", "agent", at, written.set)
     assert await asyncio.to_thread(written.wait, 10)
-    (call,) = left_in(path)
+    (call,) = open_calls_in(path)
     assert (call.record.ended_by, call.bye_unknown) == ("caller", False)
 
 
@@ -267,7 +267,7 @@ async def test_an_undelivered_signal_is_written_at_once(
     async with asyncio.timeout(10):
         while b"undelivered" not in path.read_bytes():  # noqa: ASYNC110 (a file sends no notification)
             await asyncio.sleep(0)
-    assert [call.signal for call in left_in(path)] == [None]
+    assert [call.signal for call in open_calls_in(path)] == [None]
 
 
 async def test_the_parameters_of_a_begun_signal_are_kept(reopen: Open) -> None:

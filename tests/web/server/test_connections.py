@@ -27,25 +27,25 @@ HANDOFF = f"POST /v1/acme/billing/calls/call-1/handoff HTTP/1.1\r\nHost: x\r\nx-
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_SWEEP_SECONDS", 0.02)
 
 
 @pytest.fixture
-async def wire(bridge: Bridge) -> AsyncIterator[Wire]:
-    wire = Wire(bridge)
-    yield wire
-    await wire.close()
+async def client(bridge: Bridge) -> AsyncIterator[RawClient]:
+    client = RawClient(bridge)
+    yield client
+    await client.close()
 
 
-class Line:
+class RawConnection:
     """One connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
-    def send(self, data: bytes) -> Line:
+    def send(self, data: bytes) -> RawConnection:
         self.writer.write(data)
         return self
 
@@ -73,21 +73,21 @@ class Line:
         return await self.send(HEALTH).status() == 200
 
 
-class Wire:
+class RawClient:
     """Connections to a bridge."""
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
-        self.lines: list[Line] = []
+        self.connections: list[RawConnection] = []
 
-    async def line(self, data: bytes = b"", source: str = "127.0.0.1") -> Line:
+    async def connection(self, data: bytes = b"", source: str = "127.0.0.1") -> RawConnection:
         host, _, port = self.bridge.base.removeprefix("http://").partition(":")
-        self.lines.append(Line(*await asyncio.open_connection(host, int(port), local_addr=(source, 0))))
-        return self.lines[-1].send(data)
+        self.connections.append(RawConnection(*await asyncio.open_connection(host, int(port), local_addr=(source, 0))))
+        return self.connections[-1].send(data)
 
     async def close(self) -> None:
-        for line in self.lines:
-            line.writer.transport.abort()
+        for connection in self.connections:
+            connection.writer.transport.abort()
 
 
 # ------------------------------------------------------------ slow clients
@@ -95,57 +95,59 @@ class Wire:
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost", HANDOFF])
 async def test_an_incomplete_head_closes_the_connection_at_its_deadline(
-    wire: Wire, begun: bytes, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
-    assert await (await wire.line(begun)).is_closed()
+    assert await (await client.connection(begun)).is_closed()
 
 
-async def test_a_slow_head_does_not_extend_its_deadline(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_head_does_not_extend_its_deadline(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
-    line = await wire.line(HEALTH)
-    assert await line.status() == 200
+    connection = await client.connection(HEALTH)
+    assert await connection.status() == 200
 
     async def trickle() -> None:
         while True:
-            line.send(b"G" if line.writer.is_closing() else b"X")
+            connection.send(b"G" if connection.writer.is_closing() else b"X")
             await asyncio.sleep(0.01)
 
     trickling = asyncio.create_task(trickle())
-    assert await line.is_closed()
+    assert await connection.is_closed()
     trickling.cancel()
 
 
-async def test_a_kept_connection_may_be_idle_between_requests(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_kept_connection_may_be_idle_between_requests(
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
-    line = await wire.line()
+    connection = await client.connection()
     for _ in range(3):
-        assert await line.is_open()
+        assert await connection.is_open()
         await asyncio.sleep(0.15)
 
 
-async def test_a_late_body_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_body_is_408(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_parsing, "BODY_SECONDS", 0.1)
     monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
-    wire.bridge.directory.add(make_record())
-    line = await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{")
-    assert await line.status() == 408
-    assert await line.is_closed()
-    assert not wire.bridge.directory.calls[0].requests
+    client.bridge.directory.add(make_record())
+    connection = await client.connection(HANDOFF + b"Content-Length: 10\r\n\r\n{")
+    assert await connection.status() == 408
+    assert await connection.is_closed()
+    assert not client.bridge.directory.calls[0].requests
 
 
 async def test_a_peer_that_does_not_read_its_response_is_disconnected(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.1)
-    wire.bridge.metrics = bytes(30_000_000)
-    line = await wire.line(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-    await line.reader.readexactly(100)
-    line.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that can read
+    client.bridge.metrics = bytes(30_000_000)
+    connection = await client.connection(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    await connection.reader.readexactly(100)
+    connection.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that can read
     await asyncio.sleep(0.5)
-    line.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises(asyncio.IncompleteReadError):
-        await line.reader.readexactly(30_000_000)
+        await connection.reader.readexactly(30_000_000)
 
 
 async def test_a_peer_that_does_not_read_its_response_does_not_delay_the_stop(tmp_path: Path) -> None:
@@ -164,133 +166,139 @@ async def test_a_peer_that_does_not_read_its_response_does_not_delay_the_stop(tm
     await store.close()
 
 
-async def test_an_event_reader_that_does_not_read_costs_little_memory(wire: Wire) -> None:
+async def test_an_event_reader_that_does_not_read_costs_little_memory(client: RawClient) -> None:
     request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
-    line = await wire.line(request)
-    await line.reader.readuntil(b"\r\n\r\n")
-    line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    connection = await client.connection(request)
+    await connection.reader.readuntil(b"\r\n\r\n")
+    connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
     record = make_record(reason="x" * 250)
     for _ in range(20_000):
-        wire.bridge.events(CallStarted(record))
+        client.bridge.events(CallStarted(record))
         await asyncio.sleep(0)
-    assert not [reader for readers in wire.bridge.events.__dict__["_readers"].values() for reader in readers]
+    assert not [reader for readers in client.bridge.events.__dict__["_readers"].values() for reader in readers]
 
 
 # ------------------------------------------------------------ many connections
 
 
 async def test_one_connection_too_many_closes_the_one_that_is_idle_longest(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
-    first, second = await wire.line(), await wire.line()
+    first, second = await client.connection(), await client.connection()
     assert await first.is_open()
     assert await second.is_open()
     assert await first.is_open()
     for _ in range(3):
-        assert await (await wire.line()).is_open()
-    assert await (await wire.line()).is_open()
+        assert await (await client.connection()).is_open()
+    assert await (await client.connection()).is_open()
     assert await second.is_closed()
     assert await first.is_open()
 
 
 async def test_a_reserved_descriptor_closes_the_new_connection_and_frees_one_for_the_next(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = await wire.line(), await wire.line()
+    first, second = await client.connection(), await client.connection()
     assert await first.is_open()
     assert await second.is_open()
     monkeypatch.setattr(file_descriptors, "reserved_from", lambda: 3)
-    assert await (await wire.line()).is_closed()
+    assert await (await client.connection()).is_closed()
     assert await first.is_closed()
     monkeypatch.undo()
-    assert await (await wire.line()).is_open()
+    assert await (await client.connection()).is_open()
     assert await second.is_open()
 
 
 async def test_thousands_of_idle_connections_leave_the_api_reachable(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 50)
     for _ in range(20):
-        await asyncio.gather(*(wire.line() for _ in range(50)))
-        assert await wire.bridge.get("/healthz", key=None) == (200, {"status": "ok"})
-    open_ = [line for line in wire.lines if not line.reader.at_eof() and not line.reader.exception()]
+        await asyncio.gather(*(client.connection() for _ in range(50)))
+        assert await client.bridge.get("/healthz", key=None) == (200, {"status": "ok"})
+    open_ = [
+        connection
+        for connection in client.connections
+        if not connection.reader.at_eof() and not connection.reader.exception()
+    ]
     assert len(open_) <= 50
 
 
 async def test_the_new_connection_is_closed_if_all_others_are_being_served(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     request = f"GET /v1/acme/billing/events HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
-    streams = [await wire.line(request) for _ in range(3)]
+    streams = [await client.connection(request) for _ in range(3)]
     for stream in streams:
         await stream.reader.readuntil(b"\r\n\r\n")
-    assert await (await wire.line(HEALTH)).is_closed()
-    wire.bridge.events(CallStarted(make_record()))
+    assert await (await client.connection(HEALTH)).is_closed()
+    client.bridge.events(CallStarted(make_record()))
     for stream in streams:
         assert b"call.started" in await stream.reader.readuntil(b"call.started")
 
 
 async def test_a_source_with_many_connections_displaces_none_of_another(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
-    quiet = await wire.line()
+    quiet = await client.connection()
     assert await quiet.is_open()
     for _ in range(30):
-        assert await (await wire.line(source="127.0.0.7")).is_open()
+        assert await (await client.connection(source="127.0.0.7")).is_open()
     assert await quiet.is_open()
 
 
-async def test_one_key_cannot_use_more_connections_than_its_share(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_key_cannot_use_more_connections_than_its_share(
+    client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slots, "MAX_PER_KEY", 3)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
-    wire.bridge.directory.add(make_record())
-    slow = [await wire.line(HANDOFF + b"Content-Length: 10\r\n\r\n{") for _ in range(3)]
-    assert await (await wire.line(HEALTH)).status() == 200
+    client.bridge.directory.add(make_record())
+    slow = [await client.connection(HANDOFF + b"Content-Length: 10\r\n\r\n{") for _ in range(3)]
+    assert await (await client.connection(HEALTH)).status() == 200
     for _ in range(10):
-        assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() == 429
-        assert await (await wire.line(HEALTH)).status() == 200
+        assert await (await client.connection(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() == 429
+        assert await (await client.connection(HEALTH)).status() == 200
     slow[0].send(b" " * 8 + b"}")
     assert await slow[0].status() == 202
-    assert await (await wire.line(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() != 429
+    assert await (await client.connection(HANDOFF + b"Content-Length: 2\r\n\r\n{}")).status() != 429
 
 
-async def test_an_invalid_key_holds_no_slot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invalid_key_holds_no_slot(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     for _ in range(10):
-        line = await wire.line(HANDOFF.replace(KEY.encode(), b"wrong") + b"Content-Length: 10\r\n\r\n{")
-        assert await line.status() == 401
-        assert await (await wire.line(HEALTH)).status() == 200
+        connection = await client.connection(HANDOFF.replace(KEY.encode(), b"wrong") + b"Content-Length: 10\r\n\r\n{")
+        assert await connection.status() == 401
+        assert await (await client.connection(HEALTH)).status() == 200
 
 
-async def test_pipelined_requests_are_served_in_order_and_not_buffered(wire: Wire) -> None:
-    line = await wire.line(HEALTH * 2000)
-    assert {await line.status() for _ in range(2000)} == {200}
+async def test_pipelined_requests_are_served_in_order_and_not_buffered(client: RawClient) -> None:
+    connection = await client.connection(HEALTH * 2000)
+    assert {await connection.status() for _ in range(2000)} == {200}
 
 
 # ------------------------------------------------------------ large requests
 
 
-async def test_a_content_length_over_the_limit_is_rejected_at_once(wire: Wire) -> None:
-    line = await wire.line(HANDOFF + b"Content-Length: 1000001\r\n\r\n")
-    assert await line.status() == 413
+async def test_a_content_length_over_the_limit_is_rejected_at_once(client: RawClient) -> None:
+    connection = await client.connection(HANDOFF + b"Content-Length: 1000001\r\n\r\n")
+    assert await connection.status() == 413
 
 
-async def test_the_body_limit_applies_to_chunked_bodies(wire: Wire) -> None:
-    line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n")
+async def test_the_body_limit_applies_to_chunked_bodies(client: RawClient) -> None:
+    connection = await client.connection(HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n")
     for _ in range(12):
-        line.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
-    assert await line.status() == 413
+        connection.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
+    assert await connection.status() == 413
 
 
-async def test_a_compressed_chunked_body_is_not_decompressed(wire: Wire) -> None:
+async def test_a_compressed_chunked_body_is_not_decompressed(client: RawClient) -> None:
     bomb = gzip.compress(bytes(50_000_000), compresslevel=1)
-    line = await wire.line(HANDOFF + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n")
-    line.send(b"%x\r\n" % len(bomb) + bomb + b"\r\n0\r\n\r\n")
-    assert await line.status() == 415
+    connection = await client.connection(HANDOFF + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n")
+    connection.send(b"%x\r\n" % len(bomb) + bomb + b"\r\n0\r\n\r\n")
+    assert await connection.status() == 415
 
 
 @pytest.mark.parametrize(
@@ -302,10 +310,10 @@ async def test_a_compressed_chunked_body_is_not_decompressed(wire: Wire) -> None
         b"GET /healthz?" + b"x=1&" * 50_000 + b" HTTP/1.1\r\n\r\n",
     ],
 )
-async def test_a_head_that_is_too_large_is_400(wire: Wire, head: bytes) -> None:
-    line = await wire.line(head)
-    assert await line.status() == 400
-    assert await line.is_closed()
+async def test_a_head_that_is_too_large_is_400(client: RawClient, head: bytes) -> None:
+    connection = await client.connection(head)
+    assert await connection.status() == 400
+    assert await connection.is_closed()
 
 
 # ------------------------------------------------------------ ambiguous requests
@@ -335,9 +343,9 @@ SMUGGLED = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
         b"B\xe9d: x\r\n",
     ],
 )
-async def test_an_ambiguous_head_is_400_and_nothing_after_it_is_read(wire: Wire, headers: bytes) -> None:
-    line = await wire.line(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
-    status, response_headers, body = await line.response()
+async def test_an_ambiguous_head_is_400_and_nothing_after_it_is_read(client: RawClient, headers: bytes) -> None:
+    connection = await client.connection(HANDOFF + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
+    status, response_headers, body = await connection.response()
     assert status == 400
     assert json.loads(body) == {
         "error_message": "this is not a valid HTTP request",
@@ -346,41 +354,41 @@ async def test_an_ambiguous_head_is_400_and_nothing_after_it_is_read(wire: Wire,
     assert (response_headers["content-type"], response_headers["server"]) == ("application/json", "sipbridge")
     assert (response_headers["x-content-type-options"], response_headers["cache-control"]) == ("nosniff", "no-store")
     assert response_headers["content-security-policy"].endswith("frame-ancestors 'none'")
-    assert await line.is_closed()
+    assert await connection.is_closed()
 
 
 @pytest.mark.parametrize("size", [b"-1", b"0x5", b"fffffffffffffffff", b"5;", b"zz"])
-async def test_invalid_chunks_close_the_connection(wire: Wire, size: bytes) -> None:
-    wire.bridge.directory.add(make_record())
-    line = await wire.line(
+async def test_invalid_chunks_close_the_connection(client: RawClient, size: bytes) -> None:
+    client.bridge.directory.add(make_record())
+    connection = await client.connection(
         HANDOFF + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n{}   \r\n0\r\n\r\n" + SMUGGLED
     )
-    assert await line.status() == 400
-    assert await line.is_closed()
-    assert not wire.bridge.directory.calls[0].requests
+    assert await connection.status() == 400
+    assert await connection.is_closed()
+    assert not client.bridge.directory.calls[0].requests
 
 
 @pytest.mark.parametrize(
     "upgrade",
     [b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"],
 )
-async def test_an_upgrade_is_ignored(wire: Wire, upgrade: bytes) -> None:
-    line = await wire.line(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
-    assert await line.status() == 200
-    assert await line.is_open()
+async def test_an_upgrade_is_ignored(client: RawClient, upgrade: bytes) -> None:
+    connection = await client.connection(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
+    assert await connection.status() == 200
+    assert await connection.is_open()
 
 
-async def test_expect_100_continue_gets_100(wire: Wire) -> None:
-    wire.bridge.directory.add(make_record())
-    line = await wire.line(HANDOFF + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-    assert await line.status() == 100
-    assert await line.send(b"{}").status() == 202
+async def test_expect_100_continue_gets_100(client: RawClient) -> None:
+    client.bridge.directory.add(make_record())
+    connection = await client.connection(HANDOFF + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert await connection.status() == 100
+    assert await connection.send(b"{}").status() == 202
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/nowhere"])
-async def test_an_unknown_expectation_is_417_as_json(wire: Wire, path: bytes) -> None:
-    line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: c0ffee\r\n\r\n")
-    status, headers, body = await line.response()
+async def test_an_unknown_expectation_is_417_as_json(client: RawClient, path: bytes) -> None:
+    connection = await client.connection(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: c0ffee\r\n\r\n")
+    status, headers, body = await connection.response()
     assert (status, headers["content-type"], headers["server"]) == (417, "application/json", "sipbridge")
     assert json.loads(body) == {
         "error_message": "send no Expect header other than 100-continue",
@@ -392,9 +400,9 @@ async def test_an_unknown_expectation_is_417_as_json(wire: Wire, path: bytes) ->
 
 
 @pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE", b"PUT", b"PATCH", b"PROPFIND", b"POST"])
-async def test_an_unsupported_method_is_405_with_allow(wire: Wire, method: bytes) -> None:
-    line = await wire.line(method + b" /healthz HTTP/1.1\r\nHost: x\r\nx-secret: c0ffee\r\n\r\n")
-    head = await line.reader.readuntil(b"\r\n\r\n")
+async def test_an_unsupported_method_is_405_with_allow(client: RawClient, method: bytes) -> None:
+    connection = await client.connection(method + b" /healthz HTTP/1.1\r\nHost: x\r\nx-secret: c0ffee\r\n\r\n")
+    head = await connection.reader.readuntil(b"\r\n\r\n")
     assert b" 405 " in head
     assert b"\r\nAllow: GET,HEAD\r\n" in head
     assert b"c0ffee" not in head
@@ -418,16 +426,18 @@ async def test_an_unsupported_method_is_405_with_allow(wire: Wire, method: bytes
         b"/" + b"a/" * 3000,
     ],
 )
-async def test_an_odd_path_is_400_or_404(wire: Wire, path: bytes) -> None:
-    line = await wire.line(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-    status, headers, _ = await line.response()
+async def test_an_odd_path_is_400_or_404(client: RawClient, path: bytes) -> None:
+    connection = await client.connection(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, headers, _ = await connection.response()
     assert status in (400, 404)
     assert "location" not in headers
 
 
-async def test_queries_with_any_bytes_are_parsed(wire: Wire) -> None:
-    wire.bridge.config = make_config(max_requests_per_second=1000)
+async def test_queries_with_any_bytes_are_parsed(client: RawClient) -> None:
+    client.bridge.config = make_config(max_requests_per_second=1000)
     for value in (b"%ED%A0%80", b"%00", b"%FF", b"%", b"a" * 257, b"1&id=2&id=3", b"%F0%9F%98%80", b"'%20OR%201=1--"):
         path = b"/v1/acme/billing/handoff_state?shared_id=" + value
-        line = await wire.line(b"GET " + path + f" HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode())
-        assert await line.status() in (400, 404)
+        connection = await client.connection(
+            b"GET " + path + f" HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\n\r\n".encode()
+        )
+        assert await connection.status() in (400, 404)

@@ -13,15 +13,15 @@ from sipbridge.errors import HandoffConflict, HandoffInvalid
 from tests.agents.websocket.support import CALL_ID, FRAME, AgentSocket, Site
 
 
-async def _talk(site: Site) -> AgentSocket:
-    return (await site.talk())[2]
+async def _start_stream(site: Site) -> AgentSocket:
+    return (await site.start_stream())[2]
 
 
 # ------------------------------------------------------------ to the agent
 
 
 async def test_the_callers_audio_is_sent_in_messages_of_20_ms(site: Site) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     site.audio.turn(b"\x01" * 160)
     site.audio.turn(b"\x02" * 160 + b"\x03" * 160)
     said = [(await agent.next("media"))["media"] for _ in range(3)]
@@ -30,7 +30,7 @@ async def test_the_callers_audio_is_sent_in_messages_of_20_ms(site: Site) -> Non
 
 
 async def test_a_dtmf_digit_of_the_caller_is_sent(site: Site) -> None:
-    conversation, _, agent = await site.talk()
+    conversation, _, agent = await site.start_stream()
     conversation.press("#")
     assert (await agent.next("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "#"}
 
@@ -48,20 +48,20 @@ async def test_a_key_pressed_while_it_rings_is_lost(site: Site) -> None:
 
 @pytest.mark.parametrize("length", [1, 160, 80_000])
 async def test_audio_of_any_length_is_queued_for_the_caller(site: Site, length: int) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     speech = bytes(index % 251 for index in range(length))
-    agent.speak(speech)
+    agent.send_audio(speech)
     await agent.settle()
     assert site.audio.audio == speech
     assert site.call.faults == []
 
 
 async def test_a_mark_is_returned_when_the_audio_before_it_was_played(site: Site) -> None:
-    agent = await _talk(site)
-    agent.speak(b"a" * 320)
-    agent.say("mark", mark={"name": "first"})
-    agent.speak(b"b" * 160)
-    agent.say("mark", mark={"name": "second"})
+    agent = await _start_stream(site)
+    agent.send_audio(b"a" * 320)
+    agent.send_event("mark", mark={"name": "first"})
+    agent.send_audio(b"b" * 160)
+    agent.send_event("mark", mark={"name": "second"})
     await agent.settle()
     site.audio.turn()
     await agent.next("media")
@@ -76,29 +76,29 @@ async def test_a_mark_is_returned_when_the_audio_before_it_was_played(site: Site
 
 
 async def test_a_mark_without_audio_before_it_is_returned_at_once(site: Site) -> None:
-    agent = await _talk(site)
-    agent.say("mark", mark={"name": "now"})
+    agent = await _start_stream(site)
+    agent.send_event("mark", mark={"name": "now"})
     assert (await agent.next("mark"))["mark"] == {"name": "now"}
 
 
 async def test_clear_drops_the_audio_and_returns_all_marks_in_order(site: Site) -> None:
-    agent = await _talk(site)
-    agent.speak(b"a" * 16_000)
-    agent.say("mark", mark={"name": "first"})
-    agent.speak(b"a" * 16_000)
-    agent.say("mark", mark={"name": "second"})
-    agent.say("clear")
+    agent = await _start_stream(site)
+    agent.send_audio(b"a" * 16_000)
+    agent.send_event("mark", mark={"name": "first"})
+    agent.send_audio(b"a" * 16_000)
+    agent.send_event("mark", mark={"name": "second"})
+    agent.send_event("clear")
     assert (await agent.next("mark"))["mark"]["name"] == "first"
     assert (await agent.next("mark"))["mark"]["name"] == "second"
     assert site.audio.clears == 1
 
 
 async def test_after_clear_marks_wait_for_later_audio(site: Site) -> None:
-    agent = await _talk(site)
-    agent.speak(b"a" * 16_000)
-    agent.say("clear")
-    agent.speak(b"b" * 160)
-    agent.say("mark", mark={"name": "since"})
+    agent = await _start_stream(site)
+    agent.send_audio(b"a" * 16_000)
+    agent.send_event("clear")
+    agent.send_audio(b"b" * 160)
+    agent.send_event("mark", mark={"name": "since"})
     await agent.settle()
     assert agent.unread.empty()
     site.audio.turn()
@@ -110,8 +110,8 @@ async def test_after_clear_marks_wait_for_later_audio(site: Site) -> None:
 
 
 async def test_a_handoff_is_requested_and_gets_a_response(site: Site) -> None:
-    agent = await _talk(site)
-    agent.say("handoff", handoff={"destination": "sales", "data": {"order": 7}})
+    agent = await _start_stream(site)
+    agent.send_event("handoff", handoff={"destination": "sales", "data": {"order": 7}})
     answer = await agent.next("handoff")
     assert answer == {
         "event": "handoff",
@@ -124,9 +124,9 @@ async def test_a_handoff_is_requested_and_gets_a_response(site: Site) -> None:
 
 
 async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: Site) -> None:
-    _, _, agent = await site.talk()
+    _, _, agent = await site.start_stream()
     turns = [{"role": "user", "text": "A person, please.", "at": None}, {"role": "assistant", "text": "Of course."}]
-    agent.say("handoff", handoff={"destination": None, "data": None, "reason": "asked", "transcript": turns})
+    agent.send_event("handoff", handoff={"destination": None, "data": None, "reason": "asked", "transcript": turns})
     assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
     ((request, _),) = site.call.requests
     assert (request.destination, request.reason, request.data) == (None, "asked", {})
@@ -134,9 +134,9 @@ async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: S
 
 
 async def test_a_second_handoff_gets_a_conflict_and_the_call_continues(site: Site) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     site.call.refusing = HandoffConflict("the call is handed off already")
-    agent.say("handoff", handoff={})
+    agent.send_event("handoff", handoff={})
     assert (await agent.next("handoff"))["handoff"] == {
         "status": 409,
         "error_message": "the call is handed off already",
@@ -147,9 +147,9 @@ async def test_a_second_handoff_gets_a_conflict_and_the_call_continues(site: Sit
 
 
 async def test_an_invalid_handoff_gets_an_error_and_the_call_continues(site: Site) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     site.call.refusing = HandoffInvalid("no such destination")
-    agent.say("handoff", handoff={"destination": "moon"})
+    agent.send_event("handoff", handoff={"destination": "moon"})
     assert (await agent.next("handoff"))["handoff"] == {
         "status": 422,
         "error_message": "no such destination",
@@ -172,8 +172,8 @@ async def test_an_invalid_handoff_gets_an_error_and_the_call_continues(site: Sit
     ],
 )
 async def test_a_malformed_handoff_names_the_field_and_quotes_nothing(site: Site, handoff: object, field: str) -> None:
-    _, running, agent = await site.talk()
-    agent.say("handoff", handoff=handoff)
+    _, running, agent = await site.start_stream()
+    agent.send_event("handoff", handoff=handoff)
     answer = (await agent.next("handoff"))["handoff"]
     assert (answer["status"], answer["code"]) == (422, "invalid_request")
     assert "Input" not in answer["error_message"]
@@ -185,7 +185,7 @@ async def test_a_malformed_handoff_names_the_field_and_quotes_nothing(site: Site
 
 
 async def test_a_handoff_nested_too_deeply_is_refused(site: Site) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     nested = "[" * 500 + "]" * 500
     message = f'{{"event":"handoff","streamSid":"{agent.stream_sid}","handoff":{{"data":{{"a":{nested}}}}}}}'
     agent.transport.send(WSMsgType.TEXT, message)
@@ -198,7 +198,7 @@ async def test_a_handoff_nested_too_deeply_is_refused(site: Site) -> None:
 async def test_a_handoff_need_not_name_the_stream_and_its_event_may_be_spelled_otherwise(
     site: Site, stream_sid: str, event: str
 ) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     message = f'{{"event":"{event}",{stream_sid}"handoff":{{"destination":"sales"}}}}'
     agent.transport.send(WSMsgType.TEXT, message.encode())
     assert (await agent.next("handoff"))["handoff"]["state"] == "handoff_initiated"
@@ -207,7 +207,7 @@ async def test_a_handoff_need_not_name_the_stream_and_its_event_may_be_spelled_o
 
 @pytest.mark.parametrize("stream_sid", ['"MZ00000000000000000000000000000000"', '""', "7", "[]"])
 async def test_a_handoff_for_another_stream_is_refused(site: Site, stream_sid: str) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     message = f'{{"event":"handoff","streamSid":{stream_sid},"handoff":{{}}}}'
     agent.transport.send(WSMsgType.TEXT, message.encode())
     answer = (await agent.next("handoff"))["handoff"]
@@ -240,7 +240,7 @@ async def test_a_handoff_for_another_stream_is_refused(site: Site, stream_sid: s
 async def test_a_handoff_in_an_unreadable_message_is_refused(
     site: Site, kind: WSMsgType, payload: bytes, code: str
 ) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.transport.send(kind, payload)
     answer = (await agent.next("handoff"))["handoff"]
     assert (answer["status"], answer["code"]) == (422, code)
@@ -275,7 +275,7 @@ async def test_a_handoff_in_an_unreadable_message_is_refused(
     ],
 )
 async def test_an_unusable_message_is_a_fault_and_the_call_continues(site: Site, payload: bytes, fault: str) -> None:
-    _, running, agent = await site.talk()
+    _, running, agent = await site.start_stream()
     agent.transport.send(WSMsgType.TEXT, payload)
     await agent.settle()
     assert site.call.faults == [fault]
@@ -308,8 +308,8 @@ async def test_an_unusable_message_is_a_fault_and_the_call_continues(site: Site,
 async def test_fields_of_a_wrong_type_are_a_fault_and_the_call_continues(
     site: Site, event: str, fields: dict[str, object], fault: str
 ) -> None:
-    _, running, agent = await site.talk()
-    agent.say(event, **fields)
+    _, running, agent = await site.start_stream()
+    agent.send_event(event, **fields)
     await agent.settle()
     assert site.call.faults == [fault]
     assert site.audio.audio == b""
@@ -318,17 +318,17 @@ async def test_fields_of_a_wrong_type_are_a_fault_and_the_call_continues(
 
 
 async def test_empty_audio_is_not_a_fault(site: Site) -> None:
-    agent = await _talk(site)
-    agent.speak(b"")
+    agent = await _start_stream(site)
+    agent.send_audio(b"")
     await agent.settle()
     assert site.call.faults == []
 
 
 async def test_audio_beyond_the_queue_is_a_fault_and_marks_are_still_returned(site: Site) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     site.audio.limit = 320
-    agent.speak(b"a" * 400)
-    agent.say("mark", mark={"name": "end"})
+    agent.send_audio(b"a" * 400)
+    agent.send_event("mark", mark={"name": "end"})
     await agent.settle()
     assert site.call.faults == ["audio_overrun"]
     site.audio.turn(play=320)
@@ -338,10 +338,10 @@ async def test_audio_beyond_the_queue_is_a_fault_and_marks_are_still_returned(si
 
 async def test_the_number_of_pending_marks_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_MARKS", 2)
-    agent = await _talk(site)
-    agent.speak(FRAME)
+    agent = await _start_stream(site)
+    agent.send_audio(FRAME)
     for name in "abc":
-        agent.say("mark", mark={"name": name})
+        agent.send_event("mark", mark={"name": name})
     await agent.settle()
     assert site.call.faults == ["bad_message"]
     site.audio.turn()
@@ -350,7 +350,7 @@ async def test_the_number_of_pending_marks_is_limited(site: Site, monkeypatch: p
 
 
 async def test_unknown_fields_are_not_a_fault(site: Site) -> None:
-    agent = await _talk(site)
+    agent = await _start_stream(site)
     payload = base64.b64encode(FRAME).decode()
     agent.send(
         json.loads(

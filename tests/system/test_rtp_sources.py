@@ -17,8 +17,8 @@ from tests.harness.media.stamp import Stamps
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
-from .audio_scene import SIP, WEBSOCKET, Peer, Scene, audio_scene
-from .conversation import assert_whole_both_ways
+from .audio_site import SIP, WEBSOCKET, AudioSite, Peer, audio_site
+from .two_way_audio import assert_whole_both_ways
 
 STRANGER = 13  # by the audio it sends
 FLOOD_SECONDS, AT_ONCE = 0.02, 12  # 600 packets per second
@@ -30,8 +30,8 @@ both_agents = pytest.mark.parametrize("kind", [SIP, WEBSOCKET])
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[Scene]:
-    with audio_scene(tmp_path_factory.mktemp("strangers"), cxone) as running:
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[AudioSite]:
+    with audio_site(tmp_path_factory.mktemp("strangers"), cxone) as running:
         yield running
 
 
@@ -47,7 +47,7 @@ def flooding(stranger: RtpStream) -> Iterator[None]:
     def flood() -> None:
         while not over.wait(FLOOD_SECONDS):
             for _ in range(AT_ONCE):
-                stranger.send_frame()
+                stranger.send_due_packet()
 
     thread = threading.Thread(target=flood, name="flood", daemon=True)
     thread.start()
@@ -86,90 +86,90 @@ def reports_at(rtcp: socket.socket) -> int:
     raise AssertionError
 
 
-def has_heard(listener: Peer, stream: int) -> bool:
-    return any(each.stamp.stream == stream for each in listener.stamps())
+def has_received(receiver: Peer, stream: int) -> bool:
+    return any(each.stamp.stream == stream for each in receiver.stamps())
 
 
 @both_agents
-def test_a_stranger_that_floods_a_call_is_not_heard_and_receives_no_audio(scene: Scene, kind: str) -> None:
-    with scene.call(kind) as call, scene.rtp.port() as port:
+def test_a_stranger_that_floods_a_call_is_not_heard_and_receives_no_audio(site: AudioSite, kind: str) -> None:
+    with site.call(kind) as call, site.rtp.port() as port:
         assert_whole_both_ways(call, 10)
-        before = scene.bridge.metrics().value(STRAY)
+        before = site.bridge.metrics().value(STRAY)
         stranger = RtpStream(port, call.caller.remote)
-        stranger.press("9")
-        stranger.say(Stamps(STRANGER))
+        stranger.send_digits("9")
+        stranger.send_frames(Stamps(STRANGER))
         with flooding(stranger):
             assert_whole_both_ways(call)
-        call.caller.press("1")
-        wait_for(call.agent.keys, "the caller's DTMF digit")
+        call.caller.send_digits("1")
+        wait_for(call.agent.digits, "the caller's DTMF digit")
         assert_whole_both_ways(call, 10)
-        assert call.agent.keys() == "1"
-        assert not has_heard(call.agent, STRANGER)
+        assert call.agent.digits() == "1"
+        assert not has_received(call.agent, STRANGER)
         assert not port.streams
-        wait_for(lambda: scene.bridge.metrics().value(STRAY) > before, "the metric of discarded packets")
+        wait_for(lambda: site.bridge.metrics().value(STRAY) > before, "the metric of discarded packets")
 
 
 @both_agents
-def test_a_caller_whose_audio_comes_after_a_strangers_replaces_the_stranger(scene: Scene, kind: str) -> None:
+def test_a_caller_whose_audio_comes_after_a_strangers_replaces_the_stranger(site: AudioSite, kind: str) -> None:
     with (
-        scene.rtp.port(on_stream=mute) as own,
-        scene.call(kind, caller=own) as call,
-        scene.rtp.port() as port,
+        site.rtp.port(on_stream=mute) as own,
+        site.call(kind, caller=own) as call,
+        site.rtp.port() as port,
     ):
         stranger = port.call(call.caller.remote)
         wait_for(lambda: stranger.received, "audio at the stranger's port")
-        stranger.say(Stamps(STRANGER))
-        wait_for(lambda: has_heard(call.agent, STRANGER), "the stranger's audio")
+        stranger.send_frames(Stamps(STRANGER))
+        wait_for(lambda: has_received(call.agent, STRANGER), "the stranger's audio")
         call.caller.muted = False
         assert_whole_both_ways(call, 10)
-        strangers, heard = len(stranger.received), len(call.agent.stamps())
+        strangers, received = len(stranger.received), len(call.agent.stamps())
         assert_whole_both_ways(call)
         assert len(stranger.received) == strangers
-        assert all(each.stamp.stream != STRANGER for each in call.agent.stamps()[heard:])
+        assert all(each.stamp.stream != STRANGER for each in call.agent.stamps()[received:])
 
 
 @both_agents
-def test_a_caller_behind_nat_is_found_by_its_source_address_and_cannot_be_replaced(scene: Scene, kind: str) -> None:
+def test_a_caller_behind_nat_is_found_by_its_source_address_and_cannot_be_replaced(site: AudioSite, kind: str) -> None:
     with (
-        scene.rtp.port(on_stream=mute) as unreachable,
-        scene.call(kind, caller=unreachable) as call,
-        scene.rtp.port() as outside,
-        scene.rtp.port() as port,
+        site.rtp.port(on_stream=mute) as unreachable,
+        site.call(kind, caller=unreachable) as call,
+        site.rtp.port() as outside,
+        site.rtp.port() as port,
     ):
         caller = outside.call(call.caller.remote)
         assert_whole_both_ways(replace(call, caller=caller), 10)
         got = len(call.caller.received)
         stranger = RtpStream(port, caller.remote)
-        stranger.say(Stamps(STRANGER))
+        stranger.send_frames(Stamps(STRANGER))
         with flooding(stranger):
             assert_whole_both_ways(replace(call, caller=caller))
-        assert not has_heard(call.agent, STRANGER)
+        assert not has_received(call.agent, STRANGER)
         assert not port.streams
         assert len(call.caller.received) == got
 
 
 @both_agents
-def test_after_a_reinvite_with_a_new_address_audio_from_the_old_one_is_discarded(scene: Scene, kind: str) -> None:
+def test_after_a_reinvite_with_a_new_address_audio_from_the_old_one_is_discarded(site: AudioSite, kind: str) -> None:
     with (
-        scene.rtp.port() as new,
-        scene.call(kind, "media_moves", pause_seconds=0.8, keys={"new_port": str(new.port)}) as call,
+        site.rtp.port() as new,
+        site.call(kind, "media_moves", pause_seconds=0.8, keys={"new_port": str(new.port)}) as call,
     ):
         assert_whole_both_ways(call, 10)
         moved = replace(call, caller=new.call(call.caller.remote))  # not known to the bridge yet
         call.wait_for_ack(2)
         assert_whole_both_ways(moved, 10)
         got = len(call.caller.received)
-        call.caller.say(Stamps(STRANGER))  # it goes on sending from there
+        call.caller.send_frames(Stamps(STRANGER))  # it goes on sending from there
         assert_whole_both_ways(moved)
-        assert not has_heard(call.agent, STRANGER)
+        assert not has_received(call.agent, STRANGER)
         assert len(call.caller.received) == got
 
 
-def test_our_rtcp_follows_our_rtp_regardless_of_the_source_of_rtcp(scene: Scene) -> None:
+def test_our_rtcp_follows_our_rtp_regardless_of_the_source_of_rtcp(site: AudioSite) -> None:
     with (
-        with_rtcp(scene.rtp) as (own, caller_rtcp),
-        scene.call(WEBSOCKET, caller=own) as call,
-        with_rtcp(scene.rtp) as (port, stranger_rtcp),
+        with_rtcp(site.rtp) as (own, caller_rtcp),
+        site.call(WEBSOCKET, caller=own) as call,
+        with_rtcp(site.rtp) as (port, stranger_rtcp),
     ):
         host, bridge_port = call.caller.remote
         stranger = port.call(call.caller.remote)

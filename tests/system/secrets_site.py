@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sipbridge.simulators.cxone import DEMO_TENANT
 from tests.harness.media.audio import write_silence
 from tests.harness.media.rtp_peer import RtpLoop
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
@@ -29,7 +29,7 @@ POP_SECRET = "pop-link-secret-0123456789"
 AGENT_HEADER, AGENT_QUERY = "agent-header-secret", "agent-query-secret"
 LINE_HEADER, DESK_HEADER = "line-header-secret", "desk-header-secret"
 WRONG = {"client_secret": "refused-client-secret", "access_key_secret": "refused-key-secret"}
-STRANGERS_TOKEN, STRANGERS_KEY = "token-of-a-stranger", "key-of-a-stranger"
+WRONG_TOKEN, WRONG_KEY = "token-of-a-stranger", "key-of-a-stranger"
 PROJECTS = ("bot", "gone", "line", "desk", "greeting", "refused")
 CLIP_SECONDS = 2
 REFUSED_NUMBER = "+19995550077"
@@ -45,7 +45,7 @@ SECRETS = (
     "Bearer ",
 )
 # One typing error away from one of ours.
-NEAR_SECRETS = (STRANGERS_TOKEN, STRANGERS_KEY)
+NEAR_SECRETS = (WRONG_TOKEN, WRONG_KEY)
 
 # The caller's data: in the records, and in no log line above debug.
 CALLER, DIALLED = "5550100", "9995550"
@@ -62,28 +62,28 @@ HANDOFF = {
 
 
 @dataclass(frozen=True)
-class Scene:
+class SecretsSite:
     """The bridge, its agent, and the output collected from it."""
 
     site: WebsocketSite
     served: list[str]
     stored: list[bytes]
 
-    def play(self) -> None:
+    def run_all(self) -> None:
         """Run everything that can happen: good calls, then faults on every side."""
-        self._agent_errs()
-        with self._agent_is_lost():  # takes a while
-            self._api_hands_off()
-            self._nobody_is_reached()
-            self._cxone_fails()
-            self._strangers_call()
-            self._strangers_ask()
-        self._store_is_gone()
-        self._read_what_is_open()
+        self._agent_sends_faults()
+        with self._lose_agent():  # takes a while
+            self._hand_off_by_api()
+            self._call_unreachable_parties()
+            self._fail_cxone()
+            self._send_unwanted_sip()
+            self._send_unwanted_http()
+        self._drop_tables()
+        self._read_public_output()
 
     # ------------------------------------------------------------ calls
 
-    def _agent_errs(self) -> None:
+    def _agent_sends_faults(self) -> None:
         with self.site.call("bot", "websocket_caller_forged_headers") as call:
             agent = call.agent()
             sid = agent.stream_sid
@@ -93,28 +93,30 @@ class Scene:
             agent.send({"event": "handoff", "streamSid": sid, "handoff": {"destination": DATA}})
             agent.send({"event": "handoff", "streamSid": sid, "handoff": {"route": f"sip:+{CALLER}@{DATA}"}})
             agent.send({"event": "handoff", "streamSid": sid, "handoff": HANDOFF})
-            call.went_as_written()
+            call.wait_for_scenario()
             assert call.record()["handoff"]["data"] == {"order_id": DATA}
 
     @contextmanager
-    def _agent_is_lost(self) -> Iterator[None]:
+    def _lose_agent(self) -> Iterator[None]:
         with self.site.call("bot", "websocket_caller_forged_headers") as call:
             agent = call.agent()
-            self.site.agents.turn_away()
+            self.site.agents.reject_calls()
             agent.drop()
             yield
-            assert call.went_as_written().record()["handoff"]["reason"] == "agent_lost"
+            assert call.wait_for_scenario().record()["handoff"]["reason"] == "agent_lost"
 
-    def _api_hands_off(self) -> None:
+    def _hand_off_by_api(self) -> None:
         call = self.site.trunk.call("release", "greeting")
-        call_id = call.answered()
-        self._read_what_is_stored()  # the journal of calls in progress too
-        assert call.project.ask(f"calls/{call_id}/turns", "POST", {"turns": [WORDS]}).status == 422
-        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"parameters": {"p10": PARAMETER}}).status == 422
-        assert call.project.ask(f"calls/{call_id}/handoff", "POST", {"destination": DATA}).status == 422
+        call_id = call.wait_until_answered()
+        self._read_store_files()  # the journal of calls in progress too
+        assert call.project.request(f"calls/{call_id}/turns", "POST", {"turns": [WORDS]}).status == 422
+        assert (
+            call.project.request(f"calls/{call_id}/handoff", "POST", {"parameters": {"p10": PARAMETER}}).status == 422
+        )
+        assert call.project.request(f"calls/{call_id}/handoff", "POST", {"destination": DATA}).status == 422
         with EventStream(f"{call.project.url}/events", call.project.key) as events:
-            assert call.project.ask(f"calls/{call_id}/handoff", "POST", HANDOFF).status == 202
-            call.went_as_written()
+            assert call.project.request(f"calls/{call_id}/handoff", "POST", HANDOFF).status == 202
+            call.wait_for_scenario()
             self.served.extend(map(str, events.until("call.ended", 5)))
         (signal,) = call.signals()
         link = urlsplit(signal["p9"]).path
@@ -122,29 +124,29 @@ class Scene:
         assert fetch(f"{self.site.trunk.bridge.http}{link}x").status == 403
         self.served.append(str(call.record()))
 
-    def _nobody_is_reached(self) -> None:
+    def _call_unreachable_parties(self) -> None:
         line = self.site.trunk.call("agent_caller_480", "line")
         desk = self.site.trunk.call("release", "desk")
         with self.site.call("gone", "websocket_caller_forged_headers") as gone:
-            assert gone.went_as_written().record()["handoff"]["reason"] == "agent_unavailable"
-        line.went_as_written()
-        assert desk.went_as_written().record()["handoff"]["transfer"]
+            assert gone.wait_for_scenario().record()["handoff"]["reason"] == "agent_unavailable"
+        line.wait_for_scenario()
+        assert desk.wait_for_scenario().record()["handoff"]["transfer"]
 
-    def _cxone_fails(self) -> None:
+    def _fail_cxone(self) -> None:
         calls = [self.site.trunk.call("release", "refused", number=REFUSED_NUMBER)]
         for fault in ({"status": 500}, {"status": 404}, {"expire_tokens": True}):
             contact = Contact.new()
             self.site.trunk.cxone.fail("signal", contact_id=contact.id, **fault)
             calls.append(self.site.trunk.call("release", "desk", contact=contact))
         for call in calls:
-            call.went_as_written()
+            call.wait_for_scenario()
 
-    def _store_is_gone(self) -> None:
-        self._read_what_is_stored()
+    def _drop_tables(self) -> None:
+        self._read_store_files()
         with closing(sqlite3.connect(self.site.trunk.folder / "calls.db")) as database, database:
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 database.execute(f"DROP TABLE {table}")
-        call = self.site.trunk.call("release", "desk").went_as_written()
+        call = self.site.trunk.call("release", "desk").wait_for_scenario()
         self.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
         assert self.site.trunk.bridge.metrics().value("sipbridge_store_errors_total") > 0
         # Records that the database does not accept wait in memory and are shown from there.
@@ -152,12 +154,12 @@ class Scene:
 
     # ------------------------------------------------------------ strangers
 
-    def _strangers_call(self) -> None:
+    def _send_unwanted_sip(self) -> None:
         site = self.site.trunk
-        site.call("bad_token", "bot", shown_token=STRANGERS_TOKEN).went_as_written()
-        site.call("unknown_number", "bot", number=f"+1{CALLER}").went_as_written()
-        site.call("malformed_contact_id", "bot").went_as_written()
-        site.call("truncated_body", "bot").went_as_written()
+        site.call("bad_token", "bot", sent_token=WRONG_TOKEN).wait_for_scenario()
+        site.call("unknown_number", "bot", number=f"+1{CALLER}").wait_for_scenario()
+        site.call("malformed_contact_id", "bot").wait_for_scenario()
+        site.call("truncated_body", "bot").wait_for_scenario()
         host, port = site.bridge.sip.split(":")
         with socket.socket(type=socket.SOCK_DGRAM) as stranger:
             for start_line, from_header in (
@@ -174,11 +176,11 @@ class Scene:
                 )
                 stranger.sendto(message.encode(), (host, int(port)))
 
-    def _strangers_ask(self) -> None:
+    def _send_unwanted_http(self) -> None:
         site = self.site.trunk
-        for shown in (STRANGERS_KEY, key("bot")):
-            self.served.append(str(site.bridge.project("acme", "greeting", shown).ask("calls").body))
-        site.bridge.project("acme", "bot", key("bot")).ask(f"calls/{DATA}/handoff?key={key('bot')}", "POST", DATA)
+        for shown in (WRONG_KEY, key("bot")):
+            self.served.append(str(site.bridge.project("acme", "greeting", shown).request("calls").body))
+        site.bridge.project("acme", "bot", key("bot")).request(f"calls/{DATA}/handoff?key={key('bot')}", "POST", DATA)
         host, port = urlsplit(site.bridge.http).netloc.split(":")
         for line in (f"GET /{DATA}\x00 HTTP/1.1", f"GET /v1/acme/bot/calls?key={key('bot')} HTTP/9.9", DATA):
             with socket.create_connection((host, int(port)), timeout=10) as stranger:
@@ -188,7 +190,7 @@ class Scene:
 
     # ------------------------------------------------------------ output
 
-    def _read_what_is_open(self) -> None:
+    def _read_public_output(self) -> None:
         bridge = self.site.trunk.bridge
         for path in ("metrics", "healthz", "readyz", "openapi.json", "nowhere"):
             self.served.append(fetch(f"{bridge.http}/{path}").body.decode())
@@ -199,12 +201,12 @@ class Scene:
         """The bridge's log and output so far."""
         return self.site.trunk.bridge.program.log.read_text(errors="replace")
 
-    def _read_what_is_stored(self) -> None:
+    def _read_store_files(self) -> None:
         self.stored.extend(file.read_bytes() for file in self.site.trunk.folder.glob("calls.db*"))
 
 
 @contextmanager
-def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
+def secrets_site(folder: Path, cxone: Simulator) -> Iterator[SecretsSite]:
     """Run the bridge at its most verbose log level."""
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
@@ -213,28 +215,28 @@ def scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
         running = stack.enter_context(bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}))
         trunk = Site(running, cxone, folder, desk_port=0)
         stack.callback(trunk.end_calls)
-        yield Scene(WebsocketSite(trunk, rtp, agents, spare_port=0), [], [])
+        yield SecretsSite(WebsocketSite(trunk, rtp, agents, spare_port=0), [], [])
 
 
 def settings_of(folder: Path, cxone_url: str, agent_url: str) -> Settings:
     """A configuration with a secret in every field that may hold one."""
     clip = folder / "clip.wav"
     write_silence(clip, CLIP_SECONDS)
-    nobody = f"127.0.0.1:{kept_port()}"
+    closed_port = f"127.0.0.1:{reserved_port()}"
     header = {"Authorization": f"Bearer {AGENT_HEADER}"}
-    impatient: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
+    short_timeout: dict[str, Any] = {"connect_timeout_seconds": 0.5, "headers": header}
     quotes = ["sh", "-c", "cat >&2; exit 1"]  # its text, in the error messages
-    desk = {"method": "invite", "uri": f"sip:+{CALLER}@{nobody}", "headers": {"X-Key": DESK_HEADER}}
+    desk = {"method": "invite", "uri": f"sip:+{CALLER}@{closed_port}", "headers": {"X-Key": DESK_HEADER}}
     projects = {
-        "bot": websocket_project("bot", f"{agent_url}?key={AGENT_QUERY}", agent=impatient, tts_command=quotes),
+        "bot": websocket_project("bot", f"{agent_url}?key={AGENT_QUERY}", agent=short_timeout, tts_command=quotes),
         "gone": websocket_project(
-            "gone", f"ws://bot:{AGENT_QUERY}@{nobody}/?key={AGENT_QUERY}", agent=impatient, failing="handoff"
+            "gone", f"ws://bot:{AGENT_QUERY}@{closed_port}/?key={AGENT_QUERY}", agent=short_timeout, failing="handoff"
         ),
         "line": project_settings(
             "line",
             agent={
                 "type": "sip",
-                "uri": f"sip:+{CALLER}@{nobody}",
+                "uri": f"sip:+{CALLER}@{closed_port}",
                 "headers": {"X-Key": LINE_HEADER},
                 "answer_timeout_seconds": 0.5,
             },

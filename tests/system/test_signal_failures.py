@@ -39,20 +39,20 @@ def test_a_failed_signal_leaves_no_caller_in_silence(
     contact = Contact.new()
     trunk.cxone.fail("signal", contact_id=contact.id, **fault)
     call = trunk.call("release", project, contact=contact)
-    handoff = call.went_as_written().record()["handoff"]
+    handoff = call.wait_for_scenario().record()["handoff"]
     assert (handoff["state"], handoff["signal"], handoff["confirmed"]) == ("handoff_failed", signal, False)
     assert call.handoff_state()["handoff_state"] == "handoff_failed"
-    assert count.shows(1, "sipbridge_signals_total", client=call.client, result=result)
-    assert count.shows(1, "sipbridge_handoffs_total", project=project, result=result)
+    assert count.grows_by(1, "sipbridge_signals_total", client=call.client, result=result)
+    assert count.grows_by(1, "sipbridge_handoffs_total", project=project, result=result)
 
 
 def test_an_unreachable_cxone_leaves_no_caller_in_silence(trunk: Site) -> None:
     count = trunk.count()
-    call = trunk.call("release", "nobody").went_as_written()
+    call = trunk.call("release", "unreachable").wait_for_scenario()
     handoff = call.record()["handoff"]
     assert (handoff["state"], handoff["signal"]) == ("handoff_failed", "undelivered")
-    assert count.shows(1, "sipbridge_handoffs_total", project="nobody", reason="signal_undelivered")
-    assert count.shows(1, "sipbridge_signals_total", client="nobody", result="upstream_error")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="unreachable", reason="signal_undelivered")
+    assert count.grows_by(1, "sipbridge_signals_total", client="unreachable", result="upstream_error")
 
 
 @pytest.mark.parametrize("wait", ["seconds", "date"])
@@ -63,9 +63,9 @@ def test_a_signal_that_gets_retry_after_is_retried_once(trunk: Site, status: int
     retry_after = 1 if wait == "seconds" else in_seconds(1)
     trunk.cxone.fail("signal", status=status, retry_after=retry_after, contact_id=contact.id)
     call = trunk.call("release", contact=contact)
-    assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
+    assert call.wait_for_scenario().record()["handoff"]["signal"] == "accepted"
     assert len(call.signals()) == 1
-    assert count.shows(1, "sipbridge_handoffs_total", project="release", reason="unconfirmed")
+    assert count.grows_by(1, "sipbridge_handoffs_total", project="release", reason="unconfirmed")
 
 
 def test_a_token_that_cxone_rejects_is_replaced(trunk: Site) -> None:
@@ -73,35 +73,35 @@ def test_a_token_that_cxone_rejects_is_replaced(trunk: Site) -> None:
     contact = Contact.new()
     trunk.cxone.fail("signal", expire_tokens=True, contact_id=contact.id)
     call = trunk.call("release", contact=contact)
-    assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
+    assert call.wait_for_scenario().record()["handoff"]["signal"] == "accepted"
     assert len(call.signals()) == 1
-    assert count.shows(1, "sipbridge_token_requests_total", client="acme", result="success")
+    assert count.grows_by(1, "sipbridge_token_requests_total", client="acme", result="success")
 
 
 def test_a_token_that_expires_during_many_calls_is_requested_once(trunk: Site) -> None:
-    trunk.call("release", "crowded").went_as_written()  # now there is a token
+    trunk.call("release", "crowded").wait_for_scenario()  # now there is a token
     count = trunk.count()
     contact = Contact.new()
-    trunk.cxone.fail("signal", expire_tokens=True, contact_id=contact.of_each(1)[0])
-    trunk.call(trunk.of_own_contacts("release"), "crowded", contact=contact, calls=CROWD).went_as_written()
-    assert count.shows(CROWD, "sipbridge_signals_total", client="crowded", result="success")
-    assert count.shows(1, "sipbridge_token_requests_total", client="crowded")
+    trunk.cxone.fail("signal", expire_tokens=True, contact_id=contact.ids_of_calls(1)[0])
+    trunk.call(trunk.with_own_contacts("release"), "crowded", contact=contact, calls=CROWD).wait_for_scenario()
+    assert count.grows_by(CROWD, "sipbridge_signals_total", client="crowded", result="success")
+    assert count.grows_by(1, "sipbridge_token_requests_total", client="crowded")
     signalled = [signal["contact_id"] for signal in trunk.cxone.all_signals()]
-    assert all(signalled.count(each) == 1 for each in contact.of_each(CROWD))
+    assert all(signalled.count(each) == 1 for each in contact.ids_of_calls(CROWD))
 
 
 def test_a_failing_cxone_is_left_alone_and_tried_again_later(trunk: Site) -> None:
     contact = Contact.new()
-    for each in contact.of_each(5):
+    for each in contact.ids_of_calls(5):
         trunk.cxone.fail("signal", status=504, contact_id=each)
-    trunk.call(trunk.of_own_contacts("release"), "tripped", contact=contact, calls=5).went_as_written()
+    trunk.call(trunk.with_own_contacts("release"), "tripped", contact=contact, calls=5).wait_for_scenario()
     opened = time.monotonic()
     count = trunk.count()
-    held_back = trunk.call("release", "tripped").went_as_written()
+    held_back = trunk.call("release", "tripped").wait_for_scenario()
     assert held_back.record()["handoff"]["signal"] == "undelivered"
     assert held_back.signals() == []
-    assert count.shows(1, "sipbridge_handoffs_total", client="tripped", reason="signal_undelivered")
-    while (call := trunk.call("release", "tripped").went_as_written()).record()["handoff"]["signal"] != "accepted":
+    assert count.grows_by(1, "sipbridge_handoffs_total", client="tripped", reason="signal_undelivered")
+    while (call := trunk.call("release", "tripped").wait_for_scenario()).record()["handoff"]["signal"] != "accepted":
         assert time.monotonic() - opened < BREAKER_SECONDS + 10
     assert time.monotonic() - opened > BREAKER_SECONDS - 1
     assert len(call.signals()) == 1
@@ -117,6 +117,6 @@ def test_the_outcome_of_the_transcript_does_not_affect_the_handoff(trunk: Site, 
     trunk.cxone.fail("transcript", contact_id=contact.main_id, **fault)
     call = trunk.call("release", "transcribed", contact=contact)
     body = {"transcript": [{"role": "caller", "text": "A human, please."}]}
-    assert call.project.ask(f"calls/{call.answered()}/handoff", "POST", body).status == 202
-    assert call.went_as_written().record()["handoff"]["signal"] == "accepted"
+    assert call.project.request(f"calls/{call.wait_until_answered()}/handoff", "POST", body).status == 202
+    assert call.wait_for_scenario().record()["handoff"]["signal"] == "accepted"
     assert len(call.signals()) == 1

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.media.g711 import MULAW_SILENCE, MULAW_TO_ALAW, PCMU, RATE
-from tests.harness.media.quality import Quality, judge
+from tests.harness.media.quality import Quality, measure_stream
 from tests.harness.media.recordings import as_linear, write_wav
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
-from tests.harness.media.stamp import Heard, Stamps
-from tests.harness.ports import kept_port
+from tests.harness.media.stamp import ReceivedFrame, Stamps
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 from tests.harness.waiting import wait_for
 from tests.harness.web.metrics import Metrics
@@ -43,7 +43,7 @@ class TracedCall:
     contact_id: str
     cxone: Simulator
 
-    def answered(self) -> str:
+    def wait_until_answered(self) -> str:
         """Return the bridge's id of the call once it is answered."""
         return self.project.live_call(self.contact_id)
 
@@ -53,13 +53,13 @@ class TracedCall:
 
     def hang_up(self) -> None:
         """End the call through the API."""
-        answer = self.project.ask(f"calls/{self.answered()}/hangup", "POST")
+        answer = self.project.request(f"calls/{self.wait_until_answered()}/hangup", "POST")
         assert answer.status // 100 == 2, answer.body
 
     def end(self) -> None:
         """End the call through the API when the block ends, unless it has ended before."""
         for call in self.project.calls(self.contact_id):
-            self.project.ask(f"calls/{call['id']}/hangup", "POST")
+            self.project.request(f"calls/{call['id']}/hangup", "POST")
 
     def record(self) -> dict[str, Any]:
         """Return the record once the call has ended."""
@@ -81,24 +81,24 @@ class Caller:
     @property
     def audio(self) -> RtpStream:
         """The audio, once the call is answered."""
-        self.call.answered()
+        self.call.wait_until_answered()
         return self.port.stream()
 
-    def has(self, status: int) -> bool:
+    def has_response(self, status: int) -> bool:
         """True if a response of that status has arrived."""
         return bool(self.sipp.received(status))
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The running bridge. SIP agents are called at `agent_port`, a desk at `human_port`."""
+class InteropSite:
+    """The running bridge. SIP agents are called at `agent_port`, a desk at `desk_port`."""
 
     bridge: Bridge
     cxone: Simulator
     folder: Path
     rtp: RtpLoop
     agent_port: int
-    human_port: int
+    desk_port: int
 
     @contextmanager
     def caller(
@@ -115,7 +115,7 @@ class Stage:
                 "rtp_port": str(port.port),
                 "payload_type": str(payload_type),
             }
-            options = some_calls(hold_seconds=pause_seconds)
+            options = call_options(hold_seconds=pause_seconds)
             number = NUMBERS["peers"]
             with Sipp(scenario, self.folder, remote=self.bridge.sip, number=number, keys=keys, options=options) as sipp:
                 yield Caller(sipp, call, port)
@@ -135,109 +135,109 @@ class Stage:
         """Count from now on: the returned function waits until a counter has grown by 1."""
         before: Metrics = self.bridge.metrics()
 
-        def grown(name: str, **labels: str) -> None:
+        def wait_for_growth(name: str, **labels: str) -> None:
             wait_for(lambda: self.bridge.metrics().since(before, name, **labels) == 1, f"{name}{labels} to grow", 5)
 
-        return grown
+        return wait_for_growth
 
 
 @contextmanager
-def stage(folder: Path, cxone: Simulator, pipecat_url: str = "ws://127.0.0.1:9/") -> Iterator[Stage]:
+def interop_site(folder: Path, cxone: Simulator, pipecat_url: str = "ws://127.0.0.1:9/") -> Iterator[InteropSite]:
     """Run a bridge for all peers."""
     # Not neighbours: baresip uses the next port, too.
-    agent_port, _, human_port = kept_port(), kept_port(), kept_port()
-    settings = bridge_settings(folder, _clients(cxone.url, agent_port, human_port, pipecat_url))
+    agent_port, _, desk_port = reserved_port(), reserved_port(), reserved_port()
+    settings = bridge_settings(folder, _clients(cxone.url, agent_port, desk_port, pipecat_url))
     with RtpLoop() as rtp, bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
-        yield Stage(running, cxone, folder, rtp, agent_port, human_port)
+        yield InteropSite(running, cxone, folder, rtp, agent_port, desk_port)
 
 
-def _clients(cxone_url: str, agent_port: int, human_port: int, pipecat_url: str) -> dict[str, Settings]:
+def _clients(cxone_url: str, agent_port: int, desk_port: int, pipecat_url: str) -> dict[str, Settings]:
     baresip = {"type": "sip", "uri": f"sip:agent@127.0.0.1:{agent_port}"}
     pipecat = {"type": "websocket", "url": pipecat_url}
     agents = {BARESIP: baresip, BARESIP_TCP: {**baresip, "transport": "tcp"}, PIPECAT: pipecat}
     clients = {"peers": {name: project_settings(name, agent=agent) for name, agent in agents.items()}}
     for project in clients["peers"].values():
         project["handoff"]["destinations"]["sales"] = {"skill": "10000003", "method": "release"}
-    human = {"method": "refer", "uri": f"sip:human@127.0.0.1:{human_port}"}
+    human = {"method": "refer", "uri": f"sip:human@127.0.0.1:{desk_port}"}
     clients |= {
-        "talking": {"talking": open_project("talking", agent=baresip)},
-        "streaming": {"streaming": open_project("streaming", agent=pipecat)},
-        "referring": {"referring": open_project("referring", human)},
+        "talking": {"talking": tokenless_project("talking", agent=baresip)},
+        "streaming": {"streaming": tokenless_project("streaming", agent=pipecat)},
+        "referring": {"referring": tokenless_project("referring", human)},
     }
     return {name: client_settings(NUMBERS[name], cxone_url, projects) for name, projects in clients.items()}
 
 
-def open_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
+def tokenless_project(name: str, *destination: Settings, **settings: Any) -> Settings:  # noqa: ANN401 (YAML)
     """A project for baresip as a caller: version 1.0 cannot add headers, so that it shows no token.
 
     The header of the contact id is configurable; SIP's own Call-ID, which is 16 hex digits from baresip, can be one.
     """
-    open_door = {"auth_token": None, "headers": {"contact_id": "Call-ID"}}
-    return {**project_settings(name, *destination, **settings), **open_door}
+    no_token = {"auth_token": None, "headers": {"contact_id": "Call-ID"}}
+    return {**project_settings(name, *destination, **settings), **no_token}
 
 
-def recording(file: Path, frames: int, stream: int) -> Path:
+def write_recording(file: Path, frames: int, stream: int) -> Path:
     """Write stamped frames, their time that of the writing, and silence for as long as a test may last.
 
     baresip hangs up at the end of the file.
     """
-    said = b"".join(itertools.islice(Stamps(stream), frames)) + MULAW_SILENCE * RATE * _TEST_SECONDS
-    return write_wav(file, as_linear(said))
+    sent = b"".join(itertools.islice(Stamps(stream), frames)) + MULAW_SILENCE * RATE * _TEST_SECONDS
+    return write_wav(file, as_linear(sent))
 
 
-def numbers(heard: Sequence[Heard], stream: int) -> list[int]:
+def frame_numbers(received: Sequence[ReceivedFrame], stream: int) -> list[int]:
     """The numbers of a stream's stamped frames, in order of arrival."""
-    return [each.stamp.number for each in heard if each.stamp.stream == stream]
+    return [each.stamp.number for each in received if each.stamp.stream == stream]
 
 
-def hears_on(audio: RtpStream, stream: int, frames: int = 50) -> None:
+def wait_for_more_frames(audio: RtpStream, stream: int, frames: int = 50) -> None:
     """Return once this many more frames of a stream have arrived. Raises `TimeoutError`."""
-    enough = len(numbers(audio.stamps(), stream)) + frames
-    wait_for(lambda: len(numbers(audio.stamps(), stream)) >= enough, f"{frames} more frames of stream {stream}")
+    enough = len(frame_numbers(audio.stamps(), stream)) + frames
+    wait_for(lambda: len(frame_numbers(audio.stamps(), stream)) >= enough, f"{frames} more frames of stream {stream}")
 
 
-def longest_run(heard: Sequence[int]) -> int:
+def longest_run(received: Sequence[int]) -> int:
     """The length of the longest sequence without a gap."""
     longest = run = 0
-    for before, number in itertools.pairwise([-1, *heard]):
+    for before, number in itertools.pairwise([-1, *received]):
         run = run + 1 if number == before + 1 else 1
         longest = max(longest, run)
     return longest
 
 
-def assert_in_order(heard: Sequence[int], run: int) -> None:
+def assert_in_order(received: Sequence[int], run: int) -> None:
     """True if no frame is early and enough follow each other without a gap.
 
     Not all frames arrive: peers begin within a frame, and if a sender is delayed for longer than the jitter buffer
     waits, its late frames are dropped, as they should be. PJMEDIA's concealment then plays the frame before twice.
     """
-    once = [number for number, _ in itertools.groupby(heard)]
+    once = [number for number, _ in itertools.groupby(received)]
     assert once == sorted(set(once)), [pair for pair in itertools.pairwise(once) if pair[0] > pair[1]]
     assert longest_run(once) >= run, once
 
 
-def echoed(audio: RtpStream, *, alaw: bool = False, frames: int = 50) -> Quality:
+def measure_echo(audio: RtpStream, *, alaw: bool = False, frames: int = 50) -> Quality:
     """Send stamped frames and receive their echo, again if some were late; return the quality."""
     for _ in range(_TRIES):
-        quality = _echoed(audio, Stamps(next(_streams)), frames, alaw=alaw)
+        quality = _measure_echo(audio, Stamps(next(_streams)), frames, alaw=alaw)
         if not quality.lost and not quality.repeated:
             break
     return quality
 
 
-def _echoed(audio: RtpStream, stamps: Stamps, frames: int, *, alaw: bool) -> Quality:
-    said = itertools.islice(stamps, frames)
-    audio.say((frame.translate(MULAW_TO_ALAW) for frame in said) if alaw else said)
+def _measure_echo(audio: RtpStream, stamps: Stamps, frames: int, *, alaw: bool) -> Quality:
+    sent = itertools.islice(stamps, frames)
+    audio.send_frames((frame.translate(MULAW_TO_ALAW) for frame in sent) if alaw else sent)
 
-    def of_these() -> list[Heard]:
+    def of_these() -> list[ReceivedFrame]:
         return [each for each in audio.stamps() if each.stamp.stream == stamps.stream]
 
     def is_over() -> bool:
-        overdue = audio.has_said_all and time.time_ns() > stamps.sent[-1] + _OVERDUE_NS
-        return overdue or frames - 1 in numbers(of_these(), stamps.stream)
+        overdue = audio.has_sent_all and time.time_ns() > stamps.sent[-1] + _OVERDUE_NS
+        return overdue or frames - 1 in frame_numbers(of_these(), stamps.stream)
 
     wait_for(is_over, "the end of the echo")
-    return judge(stamps.sent, of_these())
+    return measure_stream(stamps.sent, of_these())
 
 
 def assert_whole(quality: Quality) -> None:

@@ -39,13 +39,13 @@ for (body,) in sqlite3.connect(sys.argv[1]).execute("SELECT body FROM calls"):
 """
 
 
-class OwnDisk:
-    """A file system mounted on a folder, visible only to the program that runs within it."""
+class SmallDisk:
+    """A file system mounted on a folder, visible only to the program that uses it."""
 
     def __init__(self, folder: Path, *, size: str = "3m") -> None:
         folder.mkdir()
         self.folder = folder
-        self.within: Sequence[str | Path] = (
+        self.launcher: Sequence[str | Path] = (
             "unshare",
             "--map-root-user",
             "--mount",
@@ -58,13 +58,13 @@ class OwnDisk:
         )
         self._program: Program | None = None
 
-    def belongs_to(self, program: Program) -> None:
-        """Set the program that runs within it."""
+    def set_program(self, program: Program) -> None:
+        """Set the program that uses it."""
         self._program = program
 
     @property
     def program(self) -> Program:
-        """The program that runs within it."""
+        """The program that uses it."""
         assert self._program is not None
         return self._program
 
@@ -106,7 +106,7 @@ class OwnDisk:
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Keep a write transaction of another process open on the database."""
-        command = self._inside(_LOCK, name)
+        command = self._command_inside(_LOCK, name)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:  # noqa: S603 (our own)
             assert locker.stdout is not None
             try:
@@ -117,19 +117,19 @@ class OwnDisk:
 
     def checkpoint(self, name: str) -> None:
         """Checkpoint a database's write-ahead log into its file, and truncate the log."""
-        subprocess.run(self._inside(_CHECKPOINT, name), check=True)  # noqa: S603 (our own)
+        subprocess.run(self._command_inside(_CHECKPOINT, name), check=True)  # noqa: S603 (our own)
 
     def overwrite(self, name: str) -> None:
         """Overwrite all of a database, in place."""
         self.checkpoint(name)
-        subprocess.run(self._inside(_OVERWRITE, name), check=True)  # noqa: S603 (our own)
+        subprocess.run(self._command_inside(_OVERWRITE, name), check=True)  # noqa: S603 (our own)
 
     def contacts(self, name: str) -> set[str]:
         """Return the contacts whose records are in the file."""
-        run = subprocess.run(self._inside(_CONTACTS, name), check=True, capture_output=True, text=True)  # noqa: S603 (our own)
+        run = subprocess.run(self._command_inside(_CONTACTS, name), check=True, capture_output=True, text=True)  # noqa: S603 (our own)
         return set(run.stdout.split())
 
-    def _inside(self, script: str, name: str) -> list[str]:
+    def _command_inside(self, script: str, name: str) -> list[str]:
         return [*self._enter(), sys.executable, "-c", script, str(self.folder / name)]
 
     def _enter(self) -> list[str]:

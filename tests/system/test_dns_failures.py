@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.harness.ports import kept_port
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.nameserver import nameserver
 from tests.harness.programs.simulator import Simulator
@@ -30,20 +30,20 @@ def test_lookups_that_hang_delay_no_other_call(tmp_path: Path, cxone: Simulator)
     with (
         ExitStack() as after,
         nameserver({"named.test": "127.0.0.1"}, silent={f"{name}.test" for name in HANGING}) as names,
-        bridge(bridge_settings(tmp_path, clients), tmp_path, names=names) as running,
+        bridge(bridge_settings(tmp_path, clients), tmp_path, nameserver=names) as running,
     ):
-        site = Site(running, cxone, tmp_path, kept_port(), numbers)
+        site = Site(running, cxone, tmp_path, reserved_port(), numbers)
         after.callback(site.end_calls)
         stuck = {name: site.call("release", name) for name in (*HANGING, "nameless")}
-        named = site.call("release", "named").went_as_written().record()
+        named = site.call("release", "named").wait_for_scenario().record()
         assert named["handoff"]["signal"] == "accepted"
         assert _seconds_of_handoff(named) < 2.5  # those that hang take 3
         for name, call in stuck.items():
-            assert call.went_as_written().record()["handoff"]["signal"] == "undelivered"
+            assert call.wait_for_scenario().record()["handoff"]["signal"] == "undelivered"
             count = running.metrics().value
             assert count("sipbridge_signals_total", client=name, result="upstream_error") == 1
             assert count("sipbridge_handoffs_total", client=name, reason="signal_undelivered") == 1
-        assert set(names.asked) >= {f"{name}.test" for name in numbers}
+        assert set(names.lookups) >= {f"{name}.test" for name in numbers}
         site.call("release", HANGING[0])
         running.wait_for_metric(1, "sipbridge_calls_active")  # while a lookup is in progress
         started = time.monotonic()

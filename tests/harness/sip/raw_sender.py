@@ -14,13 +14,13 @@ from tests.harness.programs.bridge import Bridge
 _STATUS = re.compile(rb"^SIP/2\.0 (\d{3}) ", re.MULTILINE)
 _SECONDS = 10.0
 _SILENCE_SECONDS = 0.5
-_BEHIND = "what-is-behind"
+_LAST_BRANCH = "last-request"
 _FINAL = 200
 
 
-def address_of(where: str) -> tuple[str, int]:
+def address_of(address: str) -> tuple[str, int]:
     """Split `HOST:PORT`."""
-    host, _, port = where.rpartition(":")
+    host, _, port = address.rpartition(":")
     return host, int(port)
 
 
@@ -45,10 +45,10 @@ def options(local: tuple[str, int], branch: str, *, transport: str = "UDP") -> b
 class Pinger:
     """A sender of OPTIONS over UDP that measures the bridge's response time; `source` is its address."""
 
-    def __init__(self, where: str, source: str = "127.0.0.1") -> None:
+    def __init__(self, address: str, source: str = "127.0.0.1") -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind((source, 0))
-        self._socket.connect(address_of(where))
+        self._socket.connect(address_of(address))
         self._socket.settimeout(_SECONDS)
         self._number = 0
 
@@ -56,18 +56,18 @@ class Pinger:
         """Return the response time in milliseconds; None without a response."""
         began = time.monotonic()
         try:
-            self._ask()
+            self._send_options()
         except OSError:
             return None
         return (time.monotonic() - began) * 1000
 
     def response(self) -> tuple[int, str]:
         """Return the status of the response, and its Retry-After."""
-        answer = self._ask()
+        answer = self._send_options()
         retry_after = re.search(rb"^Retry-After: (.*)\r$", answer, re.MULTILINE)
         return int(_STATUS.findall(answer)[0]), retry_after[1].decode() if retry_after else ""
 
-    def _ask(self) -> bytes:
+    def _send_options(self) -> bytes:
         self._number += 1
         branch = f"ping-{self._socket.getsockname()[1]}-{self._number}-"
         self._socket.send(options(self._socket.getsockname(), branch))
@@ -82,16 +82,16 @@ class Pinger:
         self._socket.close()
 
 
-class Stranger:
+class RawSender:
     """A sender of single messages to a bridge."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
-    def answers_to(self, message: bytes, *, over_tcp: bool = False) -> tuple[int, ...]:
+    def final_statuses(self, message: bytes, *, over_tcp: bool = False) -> tuple[int, ...]:
         """Send some bytes; return their final statuses, once the bridge has processed them."""
-        heard = self._over_tcp(message) if over_tcp else self._over_udp(message)
-        statuses = tuple(int(status) for status in _STATUS.findall(heard))
+        received = self._over_tcp(message) if over_tcp else self._over_udp(message)
+        statuses = tuple(int(status) for status in _STATUS.findall(received))
         return tuple(status for status in statuses if status >= _FINAL)
 
     def _over_udp(self, message: bytes) -> bytes:
@@ -101,16 +101,16 @@ class Stranger:
             # Datagrams are read in order: after the response to this one, the other has been processed too.
             assert pinger.ping() is not None
             udp.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
-            return self._all_of(udp)
+            return self._read_all(udp)
 
     @staticmethod
-    def _all_of(udp: socket.socket) -> bytes:
-        heard: list[bytes] = []
+    def _read_all(udp: socket.socket) -> bytes:
+        received: list[bytes] = []
         while True:
             try:
-                heard.append(udp.recv(65_535))
+                received.append(udp.recv(65_535))
             except BlockingIOError:
-                return b"".join(heard)
+                return b"".join(received)
 
     def _over_tcp(self, message: bytes) -> bytes:
         """Send it on a connection of its own, followed by an OPTIONS, whose response would come after all others."""
@@ -118,11 +118,11 @@ class Stranger:
             tcp.sendall(message)
             with Pinger(self._bridge.sip) as pinger:
                 assert pinger.ping() is not None
-            heard = b""
+            received = b""
             tcp.settimeout(_SILENCE_SECONDS)
             # The connection may be closed, or the bridge may wait for the rest of the message.
             with suppress(OSError):
-                tcp.sendall(b"\r\n\r\n" + options(tcp.getsockname(), _BEHIND, transport="TCP"))
-                while _BEHIND.encode() not in heard and (data := tcp.recv(65_535)):
-                    heard += data
-            return heard.partition(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1")[0]
+                tcp.sendall(b"\r\n\r\n" + options(tcp.getsockname(), _LAST_BRANCH, transport="TCP"))
+                while _LAST_BRANCH.encode() not in received and (data := tcp.recv(65_535)):
+                    received += data
+            return received.partition(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1")[0]

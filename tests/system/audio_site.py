@@ -12,11 +12,11 @@ from typing import Protocol
 from tests.harness.media.g711 import PCMU
 from tests.harness.media.media_agent import AgentCall, MediaAgent
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
-from tests.harness.media.stamp import Heard
-from tests.harness.ports import kept_port
+from tests.harness.media.stamp import ReceivedFrame
+from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.simulator import Simulator
-from tests.harness.programs.sipp import Sipp, some_calls
+from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import bridge_settings, client_settings, key, project_settings, token
 from tests.harness.waiting import wait_for
 
@@ -29,13 +29,13 @@ SIP, WEBSOCKET = "sip", "websocket"
 class Peer(Protocol):
     """One end of a call."""
 
-    def say(self, frames: Iterable[bytes]) -> None: ...
-    def stamps(self) -> list[Heard]: ...
-    def keys(self) -> str: ...
+    def send_frames(self, frames: Iterable[bytes]) -> None: ...
+    def stamps(self) -> list[ReceivedFrame]: ...
+    def digits(self) -> str: ...
 
 
 @dataclass(frozen=True)
-class TalkingCall:
+class AudioCall:
     """An answered call with audio at both ends."""
 
     caller: RtpStream
@@ -66,7 +66,7 @@ class TalkingCall:
 
 
 @dataclass(frozen=True)
-class Scene:
+class AudioSite:
     """A bridge with a SIP and a WebSocket agent, each in a project of that name."""
 
     bridge: Bridge
@@ -85,7 +85,7 @@ class Scene:
         payload_type: int = PCMU,
         pause_seconds: float = 0,
         keys: Mapping[str, str] | None = None,
-    ) -> Iterator[TalkingCall]:
+    ) -> Iterator[AudioCall]:
         """Place a call to an agent, with audio while the block runs; the bridge ends it afterwards.
 
         `caller` is the address in the caller's SDP, and `keys` fill the scenario's own `[names]`.
@@ -104,17 +104,17 @@ class Scene:
                 "payload_type": str(payload_type),
                 **(keys or {}),
             }
-            options = some_calls(hold_seconds=pause_seconds)
+            options = call_options(hold_seconds=pause_seconds)
             sipp = Sipp(scenario, self.folder, remote=self.bridge.sip, number=NUMBER, keys=all_keys, options=options)
             with sipp:
                 call_id = project.live_call(contact.id)
                 agent: Peer = agent_port.stream() if answering else self.agent.next_call()
                 if answering:
-                    agent_port.stream().key_payload_type = _key_payload_type(answering)
+                    agent_port.stream().dtmf_payload_type = _dtmf_payload_type(answering)
                 try:
-                    yield TalkingCall(caller_port.stream(), agent, sipp, answering)
+                    yield AudioCall(caller_port.stream(), agent, sipp, answering)
                 finally:
-                    _end(project, call_id)
+                    _hang_up(project, call_id)
                 sipp.check()
                 if answering:
                     answering.check()
@@ -125,9 +125,9 @@ class Scene:
 
 
 @contextmanager
-def audio_scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
+def audio_site(folder: Path, cxone: Simulator) -> Iterator[AudioSite]:
     """Run the bridge and both agents."""
-    sip_agent_port = kept_port()
+    sip_agent_port = reserved_port()
     with RtpLoop() as rtp, MediaAgent() as agent:
         agents = {
             SIP: {"type": "sip", "uri": f"sip:agent@127.0.0.1:{sip_agent_port}"},
@@ -136,15 +136,15 @@ def audio_scene(folder: Path, cxone: Simulator) -> Iterator[Scene]:
         projects = {name: project_settings(name, agent=settings) for name, settings in agents.items()}
         settings = bridge_settings(folder, {"media": client_settings(NUMBER, cxone.url, projects)})
         with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
-            yield Scene(running, folder, rtp, agent, sip_agent_port)
+            yield AudioSite(running, folder, rtp, agent, sip_agent_port)
 
 
-def _end(project: Project, call_id: str) -> None:
-    answer = project.ask(f"calls/{call_id}/hangup", "POST")
-    assert answer.status // 100 == 2, answer.body
+def _hang_up(project: Project, call_id: str) -> None:
+    response = project.request(f"calls/{call_id}/hangup", "POST")
+    assert response.status // 100 == 2, response.body
 
 
-def _key_payload_type(answering: Sipp) -> int:
+def _dtmf_payload_type(answering: Sipp) -> int:
     """Return the payload type of telephone-event in the bridge's offer to the agent."""
     (invite, *_) = answering.received("INVITE")
     found = re.search(r"a=rtpmap:(\d+) telephone-event/8000", invite.body)
