@@ -86,7 +86,7 @@ def test_check_prints_one_line_per_problem(bad: Path, capsys: Output) -> None:
     ]
 
 
-def test_check_refuses_what_this_release_does_not_support(example: Path, tmp_path: Path, capsys: Output) -> None:
+def test_check_refuses_unsupported_settings(example: Path, tmp_path: Path, capsys: Output) -> None:
     shared = tmp_path / "shared.yaml"
     shared.write_text(example.read_text().replace("sqlite:///sipbridge.db", "redis://127.0.0.1/0"))
     assert main(["check", str(shared)]) == 1

@@ -108,7 +108,7 @@ async def test_an_answer_without_records_is_cached(resolver: Resolver, server: N
     assert server.lookups["_sip._tcp.cxone.test"] == 1
 
 
-# ------------------------------------------------------------ how long an answer is valid
+# ------------------------------------------------------------ the validity of answers
 
 
 async def test_an_answer_is_valid_for_its_time_to_live(resolver: Resolver, server: Nameserver, clock: Clock) -> None:

@@ -66,5 +66,5 @@ def names() -> list[str]:
 
 
 @pytest.mark.parametrize("name", FIXED.read_text(encoding="utf-8").splitlines())
-def test_a_name_that_users_depend_on_is_there(name: str) -> None:
+def test_a_name_that_users_depend_on_exists(name: str) -> None:
     assert name in names()

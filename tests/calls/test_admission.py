@@ -137,7 +137,7 @@ def test_a_slot_released_twice_counts_once() -> None:
     assert admission.active == 1
 
 
-def test_calls_in_progress_stay_while_draining() -> None:
+def test_a_drain_keeps_the_slots_of_calls_in_progress() -> None:
     admission = _admission()
     admit(admission, make_invite())
     admission.draining = True
@@ -171,7 +171,7 @@ def test_an_untrusted_source_does_not_use_up_the_rate() -> None:
 # ---------------------------------------------------------------- overload, and configuration versions
 
 
-def test_while_calls_in_progress_have_to_wait_no_new_one_is_admitted() -> None:
+def test_no_call_is_admitted_during_an_overload() -> None:
     admission = admission_of(make_config())
     load = FakeBackpressure(is_overloaded=True)
     with pytest.raises(CapacityReached, match="have to wait"):
@@ -181,7 +181,7 @@ def test_while_calls_in_progress_have_to_wait_no_new_one_is_admitted() -> None:
     assert admit(admission, make_invite(), load)
 
 
-def test_without_the_resources_of_a_call_none_is_admitted_and_the_error_names_what_is_missing() -> None:
+def test_no_call_is_admitted_without_resources_and_the_error_names_the_shortage() -> None:
     admission = admission_of(make_config())
     with pytest.raises(CapacityReached, match="no two RTP ports are free"):
         admit(admission, make_invite(), FakeBackpressure(missing="no two RTP ports are free"))

@@ -106,7 +106,7 @@ async def test_the_agent_is_released_while_the_caller_talks_to_a_human_agent() -
     await world.finish()
 
 
-# ---------------------------------------------------------------- keys
+# ---------------------------------------------------------------- DTMF digits
 
 
 async def test_dtmf_digits_go_to_the_agent() -> None:

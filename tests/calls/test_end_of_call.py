@@ -65,11 +65,11 @@ async def test_a_call_is_journalled_before_it_is_answered() -> None:
     assert steps.index("journal.begin") < steps.index("caller.answer")
 
 
-# ---------------------------------------------------------------- whatever fails at the end
+# ---------------------------------------------------------------- failures at the end
 
 
 @pytest.mark.parametrize("part", ["store", "journal", "observer", "leg", "agent"])
-async def test_no_failure_at_its_end_leaves_a_call_among_those_in_progress(part: str) -> None:
+async def test_a_call_leaves_the_registry_whatever_fails_at_its_end(part: str) -> None:
     world = World()
     await world.start_conversation()
 
@@ -254,7 +254,7 @@ async def test_cxones_bye_after_an_accepted_signal_is_not_delayed() -> None:
     await world.finish()
 
 
-# ---------------------------------------------------------------- what is left of a call
+# ---------------------------------------------------------------- memory
 
 
 @pytest.mark.parametrize("end", ["caller", "agent", "handoff", "cut off"])
@@ -275,7 +275,7 @@ async def test_an_ended_call_is_freed_without_the_garbage_collector(end: str) ->
             world.task.cancel()
         await world.finish()
         call = weakref.ref(world.call)
-        # What the test itself holds.
+        # The references of the test itself.
         world.conversation.call = world.task = None
         world.leg = world.call = None  # type: ignore[assignment]
         for _ in range(5):

@@ -136,7 +136,7 @@ def test_an_agent_has_ten_seconds_to_finish() -> None:
     assert handoff.PLAY_OUT_SECONDS == 10
 
 
-async def test_an_agent_that_is_lost_while_it_plays_out_does_not_stop_the_handoff() -> None:
+async def test_an_agent_that_is_lost_during_playout_does_not_stop_the_handoff() -> None:
     world = World()
     world.conversation.finishing = ConnectionResetError("the agent's socket")
     await world.start_conversation()
@@ -147,7 +147,7 @@ async def test_an_agent_that_is_lost_while_it_plays_out_does_not_stop_the_handof
 
 
 @pytest.mark.parametrize("destination", ["care", "sales", "desk"])
-async def test_the_agent_neither_speaks_nor_hears_once_the_caller_is_handed_off(destination: str) -> None:
+async def test_no_audio_passes_between_caller_and_agent_after_the_handoff(destination: str) -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     world.journal.when("caller.join", world.desk.far_end_hangs_up)
@@ -270,7 +270,7 @@ async def test_a_destination_with_signal_false_sends_none(destination: str) -> N
     assert "signal" not in _stages(world)
 
 
-# ---------------------------------------------------------------- a caller who leaves
+# ---------------------------------------------------------------- a caller who hangs up
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ async def test_a_signal_in_progress_is_awaited_when_the_bridge_stops(
     assert world.call_journal.open[call.call_id] is SignalResult.UNDELIVERED, "so the next start may send it again"
 
 
-async def test_a_call_that_had_ended_except_in_the_journal_stays_as_it_is() -> None:
+async def test_a_call_that_is_open_only_in_the_journal_is_not_changed() -> None:
     world = World()
     over = _record(world, state=CallState.ENDED, reason="handed_off")
     await world.store.put(over)

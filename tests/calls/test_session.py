@@ -1,4 +1,4 @@
-"""The life of a call, up to its handoff."""
+"""A call from its INVITE to its handoff."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_an_agent_connected_too_late_is_released() -> None:
 
 
 @pytest.mark.parametrize("step", ["connect", "answer"])
-async def test_a_fault_before_the_answer_never_answers_the_invite_with_success(step: str) -> None:
+async def test_a_failure_before_the_answer_never_results_in_a_2xx(step: str) -> None:
     """A 2xx as the final response of a failed call would connect the caller to nothing."""
     world = World()
     if step == "connect":
@@ -298,7 +298,7 @@ async def test_a_cancelled_call_ends_its_leg_and_closes_its_record() -> None:
     assert world.admission.active == 0
 
 
-# ---------------------------------------------------------------- who may ask for what, and when
+# ---------------------------------------------------------------- requests, and their order
 
 
 async def test_a_handoff_before_the_answer_is_refused() -> None:
@@ -334,7 +334,7 @@ async def test_an_agent_that_hands_off_after_the_api_did_is_too_late() -> None:
     assert (world.handoff.reason, world.handoff.requested_by) == ("api", "api")
 
 
-async def test_a_call_that_is_being_ended_is_not_handed_off() -> None:
+async def test_a_call_whose_end_is_decided_is_not_handed_off() -> None:
     world = World()
     await world.start_conversation()
     world.call.request_hangup()

@@ -73,7 +73,7 @@ async def test_after_a_crash_the_other_call_is_not_signalled() -> None:
     first, second = await two_calls()
     first.request_handoff(destination="care")
     await first.finish()
-    # One journal in truth; here the first call's has what it noted of the second.
+    # Really there is one journal; here the journal of the first call has the entries of the second.
     assert (second.record.call_id, SignalResult.DUPLICATE) in first.call_journal.signals
     second.leg.far_end_hangs_up()
     await second.finish()

@@ -226,7 +226,7 @@ async def test_a_caller_who_hangs_up_ends_the_desk_too() -> None:
     assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
 
 
-async def test_a_joined_handoff_is_stored_as_completed_while_the_two_talk() -> None:
+async def test_a_joined_handoff_is_stored_as_completed_while_the_call_goes_on() -> None:
     world = World()
     world.journal.when("dial", world.desk.far_end_answers)
     await world.start_conversation()

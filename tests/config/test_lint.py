@@ -23,7 +23,7 @@ def test_a_plain_configuration_is_supported_and_gets_no_warning(tmp_path: Path) 
     assert find_warnings(config) == []
 
 
-def test_what_this_release_does_not_support_is_named(tmp_path: Path) -> None:
+def test_unsupported_settings_are_named(tmp_path: Path) -> None:
     content = tree(store={"url": "redis://a:6379/0"})
     assert [line.split(": ")[0] for line in find_unsupported(load(tmp_path, content))] == ["store.url"]
 
@@ -91,7 +91,7 @@ def test_a_certificate_that_expires_soon_gets_a_warning(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_probably_not_intended_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
+def test_a_probable_mistake_gets_a_warning(tmp_path: Path, content: dict[str, Any], place: str) -> None:
     Authority(tmp_path)
     (found,) = find_warnings(load(tmp_path, {**content, **QUIET}))
     assert found.startswith(f"{place}: ")

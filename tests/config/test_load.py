@@ -94,7 +94,7 @@ def test_a_key_with_a_line_break_is_reported_in_one_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("other", ["+19995550001", "1 (999) 555.0001", "[1]999-555-0001"])
-def test_a_number_is_given_once_to_one_client(tmp_path: Path, other: str) -> None:
+def test_a_number_belongs_to_one_client_only(tmp_path: Path, other: str) -> None:
     clients = {"acme": client(), "zeta": client(pseudo_numbers=["3", other])}
     right = "is also the number of clients.acme.pseudo_numbers[0]; give each number once, to one client"
     assert config_problems(tmp_path, tree(clients=clients)) == [f"clients.zeta.pseudo_numbers[1]: {right}"]

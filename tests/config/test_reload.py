@@ -26,7 +26,7 @@ def test_clients_and_admission_limits_apply_at_once() -> None:
     assert config.sip.max_calls_per_second == 7
 
 
-def test_what_is_opened_once_waits_for_a_restart_and_is_named() -> None:
+def test_settings_that_need_a_restart_are_named_and_not_applied() -> None:
     running = make_config()
     read = _with(_with(running, "sip", max_calls=7, codecs=("PCMA",)), "store", retention_hours=1)
     config, waiting, _ = merge_reloadable(running, read)

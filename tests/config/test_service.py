@@ -28,7 +28,7 @@ def test_invalid_listen_addresses_are_refused(tmp_path: Path, url: str) -> None:
     assert "write udp://HOST:PORT" in found
 
 
-def test_an_address_is_given_once_except_with_port_zero(tmp_path: Path) -> None:
+def test_a_listen_address_is_unique_unless_its_port_is_zero(tmp_path: Path) -> None:
     assert len(load(tmp_path, tree(sip={"listen": ["udp://a:0", "udp://a:0"]})).sip.listen) == 2
     (found,) = config_problems(tmp_path, tree(sip={"listen": ["udp://a:5060", "udp://a:5060"]}))
     assert found == "sip.listen: has an entry twice; give each once"
@@ -125,7 +125,7 @@ def test_an_origin_is_normalised_to_the_form_that_browsers_send(tmp_path: Path, 
 @pytest.mark.parametrize(
     "origin", ["crm.example.com", "https://", "https://a/b", "https://*.a.net", "https://u@a", "null", "https://a?b"]
 )
-def test_what_is_not_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
+def test_an_invalid_origin_is_refused(tmp_path: Path, origin: str) -> None:
     (found,) = config_problems(tmp_path, tree(http={"allowed_origins": [origin]}))
     assert "http.allowed_origins[0]: " in found
     assert "write https://HOST" in found

@@ -39,5 +39,5 @@ def make(
         (make(chat=True), 2, 2),  # no call, but a number to divide by
     ],
 )
-def test_a_call_needs_as_much_as_in_the_most_costly_project(config: Config, ports: int, descriptors: int) -> None:
+def test_a_call_needs_the_resources_of_the_most_costly_project(config: Config, ports: int, descriptors: int) -> None:
     assert (ports_per_call(config), descriptors_per_call(config)) == (ports, descriptors)

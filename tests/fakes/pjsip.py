@@ -52,7 +52,7 @@ class FakePjsip:
         self._woken = threading.Event()
         self._reader, self._writer = os.pipe()
 
-    # ------------------------------------------------------------ what a test does
+    # ------------------------------------------------------------ actions of a test
 
     def queue_event(
         self, kind: int, slot: int = -1, number: int = 0, status: int = 0, text: str = "", *, final: bool = True

@@ -65,7 +65,7 @@ async def test_handshakes_of_untrusted_addresses_are_not_logged(
     assert caplog.records == []
 
 
-async def test_what_the_native_layer_has_counted_is_logged_with_its_count(
+async def test_events_counted_by_the_native_layer_are_logged_with_their_count(
     log: ConnectionLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.log(event(pj.EventUnreadable, 7, TRUSTED))

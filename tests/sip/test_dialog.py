@@ -262,7 +262,7 @@ def test_a_slot_that_another_call_has_now_stays_with_it(world: World) -> None:
     assert second.events == [("digit", "5")]
 
 
-def test_a_bye_ends_the_dialog_with_its_headers_and_what_was_heard(world: World) -> None:
+def test_a_bye_ends_the_dialog_and_reports_its_headers_and_audio(world: World) -> None:
     _, listener = world.incoming()
     world.queue_event(pj.EventAnswered)
     world.queue_event(pj.EventConfirmed)

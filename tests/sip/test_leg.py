@@ -163,7 +163,7 @@ async def test_an_outgoing_leg_is_answered_by_the_2xx(stack: Stack) -> None:
         (408, "Request Timeout", False, f"{LegFailure.REQUEST_FAILED}: 408"),
     ],
 )
-async def test_an_outgoing_leg_that_is_not_answered_says_why(
+async def test_an_outgoing_leg_that_is_not_answered_reports_the_reason(
     stack: Stack,
     status: int,
     text: str,
@@ -197,7 +197,7 @@ async def test_a_redirected_leg_has_the_contacts(stack: Stack) -> None:
         (pj.EventReferRejected, 405, ReferResult.REFUSED),
     ],
 )
-async def test_the_outcome_of_a_refer_is_what_the_far_end_said(
+async def test_the_far_end_reports_the_outcome_of_a_refer(
     stack: Stack, kind: int, status: int, result: ReferResult
 ) -> None:
     leg = await stack.incoming()
@@ -268,7 +268,7 @@ async def test_a_cancelled_wait_stops_the_clip(stack: Stack) -> None:
     assert stack.pjsip.connected == set()
 
 
-async def test_joined_legs_hear_each_other_until_they_part(stack: Stack) -> None:
+async def test_joined_legs_exchange_audio_until_they_are_separated(stack: Stack) -> None:
     leg, other = await stack.incoming(), await stack.incoming(slot=8)
     stack.pjsip.audio = {SLOT: 11, 8: 12}
     await leg.join(other)
@@ -293,7 +293,7 @@ async def test_an_audio_stream_is_closed_with_its_leg(stack: Stack) -> None:
     assert audio.write(b"de") == 5, "counted, and discarded"
 
 
-async def test_a_far_end_that_speaks_has_not_fallen_silent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_far_end_that_sends_audio_is_not_silent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.1)
     leg = await stack.incoming()
     stack.pjsip.audio, stack.pjsip.levels = {SLOT: 11}, {11: module.AUDIBLE}
@@ -336,7 +336,7 @@ async def test_a_flood_of_digits_before_the_listener_is_limited(stack: Stack) ->
     assert len(pressed) == MAX_EARLY_DIGITS
 
 
-async def test_a_bye_is_held_while_its_listener_notes_it(stack: Stack) -> None:
+async def test_a_bye_is_held_until_its_listener_has_recorded_it(stack: Stack) -> None:
     leg = await stack.incoming()
     assert not await stack.thread.run(lambda: stack.table.holds_bye(SLOT, 4))
     released: list[Callable[[], None]] = []

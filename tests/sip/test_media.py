@@ -35,7 +35,7 @@ def test_a_slot_that_another_call_has_now_is_not_touched(pjsip: FakePjsip) -> No
     assert pjsip.connected == set()
 
 
-def test_parting_undoes_joining(pjsip: FakePjsip) -> None:
+def test_part_undoes_join(pjsip: FakePjsip) -> None:
     caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
     pjsip.audio = {1: 11, 2: 12}
     caller.join(agent)
@@ -46,7 +46,7 @@ def test_parting_undoes_joining(pjsip: FakePjsip) -> None:
     assert pjsip.connected == set()
 
 
-def test_joining_a_call_to_another_parts_it_from_the_first(pjsip: FakePjsip) -> None:
+def test_joining_a_call_to_another_separates_it_from_the_first(pjsip: FakePjsip) -> None:
     caller, agent, desk = DialogMedia(1, pjsip), DialogMedia(2, pjsip), DialogMedia(3, pjsip)
     pjsip.audio = {1: 11, 2: 12, 3: 13}
     caller.join(agent)

@@ -87,7 +87,9 @@ async def test_requests_that_wait_get_no_target_when_the_lookups_are_closed(worl
 
 
 @pytest.mark.parametrize(("name", "addresses"), [("known.test", ["192.0.2.1", "192.0.2.2"]), ("unknown.test", [])])
-async def test_a_name_in_sdp_is_learnt_for_the_next_time(world: World, name: str, addresses: list[str]) -> None:
+async def test_a_host_name_in_sdp_is_resolved_for_the_next_message(
+    world: World, name: str, addresses: list[str]
+) -> None:
     world.lookups.find_addresses(name + AUTHOR)
     await world.settle()
     assert world.pjsip.names == {name: addresses}

@@ -28,7 +28,7 @@ def test_the_uri_names_the_transport_of_the_target(target: str, uri: str) -> Non
     assert (invite.uri, invite.target) == (uri, target)
 
 
-def test_a_target_may_speak_for_the_far_end_by_its_address() -> None:
+def test_messages_of_the_far_end_may_come_from_the_address_of_a_target() -> None:
     invite = make("sip:agent@example.com", UDP, UDP, "tls://198.51.100.1:5061", "203.0.113.0/24", "203.0.113.9")
     assert invite.sources == ["192.0.2.1", "198.51.100.1", "203.0.113.0/24", "203.0.113.9"]
 

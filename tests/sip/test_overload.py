@@ -75,7 +75,7 @@ def test_a_socket_that_stays_full_is_an_overload_until_it_has_been_read() -> Non
     assert not overloaded()
 
 
-def test_after_a_rejection_there_is_no_patience_for_a_while() -> None:
+def test_soon_after_a_rejection_an_overload_is_detected_without_delay() -> None:
     queues = Queues(waiting=SOCKET_BYTES + 1)
     overloaded = queues.overload()
     overloaded()

@@ -110,7 +110,7 @@ def test_codecs_that_are_not_configured_are_not_served() -> None:
     assert media_lines(heard) == ["audio 4002"]
 
 
-def test_pjsip_does_not_get_what_it_does_not_use() -> None:
+def test_pjsip_gets_no_attribute_that_it_does_not_use() -> None:
     candidates = [f"a=candidate:{number} 1 UDP 1 10.0.0.1 5000 typ host" for number in range(500)]
     heard = Peer().offered(*audio(4000), "b=AS:64", *candidates, "a=ptime:30", "a=rtcp:4005", "a=mid:1", "a=sendonly")
     wanted = ["a=rtpmap:101 telephone-event/8000", "a=ptime:30", "a=rtcp:4005", "a=sendonly"]

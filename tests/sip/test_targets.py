@@ -93,7 +93,7 @@ async def test_without_records_a_name_is_a_host(names: Names) -> None:
     assert await find(names, "example.test", transport="tls") == ["tls://192.0.2.9:5061"]
 
 
-async def test_services_are_looked_up_for_the_transport_of_the_uri(names: Names) -> None:
+async def test_srv_records_are_looked_up_for_the_transport_of_the_uri(names: Names) -> None:
     names.srv = {UDP: (Service(1, 1, "a.test", 5070),), TCP: (Service(1, 1, "a.test", 5071),)}
     names.srv[TLS] = (Service(1, 1, "a.test", 5072),)
     assert await find(names, "example.test", transport="udp") == ["udp://192.0.2.1:5070"]
@@ -102,13 +102,13 @@ async def test_services_are_looked_up_for_the_transport_of_the_uri(names: Names)
     assert not any(name.startswith("NAPTR") for name in names.asked)
 
 
-async def test_a_uri_without_transport_takes_the_services_there_are_over_what_we_listen_on(names: Names) -> None:
+async def test_a_uri_without_transport_uses_srv_records_of_any_transport_with_a_listener(names: Names) -> None:
     names.srv = {TCP: (Service(1, 1, "a.test", 5071),), UDP: (Service(1, 1, "b.test", 5070),)}
     assert await find(names, "example.test", open_="tcp") == ["tcp://192.0.2.1:5071"]
     assert (await find(names, "example.test"))[0].startswith("udp:")
 
 
-async def test_pointers_choose_the_transport(names: Names) -> None:
+async def test_naptr_records_choose_the_transport_of_a_target(names: Names) -> None:
     names.naptr["example.test"] = (
         Pointer(50, 20, "s", "SIP+D2U", "udp.test"),
         Pointer(50, 10, "s", "SIP+D2T", "tcp.test"),
@@ -120,25 +120,25 @@ async def test_pointers_choose_the_transport(names: Names) -> None:
     assert (await find(names, "example.test", open_="udp tcp"))[0] == "tcp://192.0.2.1:5070"
 
 
-async def test_services_go_by_priority_and_each_address_of_theirs_is_tried(names: Names) -> None:
+async def test_srv_records_are_used_by_priority_and_each_address_is_a_target(names: Names) -> None:
     names.srv[UDP] = (Service(20, 1, "a.test", 5070), Service(10, 1, "b.test", 5080))
     found = await find(names, "example.test")
     assert found == ["udp://192.0.2.2:5080", "udp://192.0.2.3:5080", "udp://192.0.2.1:5070"]
 
 
-async def test_a_host_of_a_service_that_does_not_resolve_is_left_out(names: Names) -> None:
+async def test_a_host_of_an_srv_record_that_does_not_resolve_is_skipped(names: Names) -> None:
     names.srv[UDP] = (Service(10, 1, "nowhere.test", 5070), Service(20, 1, "a.test", 5080))
     assert await find(names, "example.test") == ["udp://192.0.2.1:5080"]
 
 
 @pytest.mark.parametrize("host", ["nowhere.test", ""])
-async def test_services_without_a_host_are_none_to_call(names: Names, host: str) -> None:
+async def test_srv_records_without_a_resolvable_host_give_no_target(names: Names, host: str) -> None:
     names.srv[UDP] = (Service(10, 1, host, 5070),)
     with pytest.raises(NameNotResolved):
         await find(names, "example.test")
 
 
-async def test_a_name_server_that_is_silent_about_records_costs_a_second_and_no_call(
+async def test_a_name_server_that_does_not_respond_for_srv_delays_a_call_by_one_second(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "_RECORD_SECONDS", 0.05)
@@ -148,13 +148,13 @@ async def test_a_name_server_that_is_silent_about_records_costs_a_second_and_no_
     assert time.monotonic() - began < 1
 
 
-async def test_a_name_server_that_fails_for_records_costs_no_call(names: Names) -> None:
+async def test_a_name_server_that_fails_for_srv_does_not_fail_a_call(names: Names) -> None:
     names.failing = {"NAPTR example.test", UDP, TCP, TLS}
     assert await find(names, "example.test") == ["udp://192.0.2.9:5060"]
 
 
 @pytest.mark.parametrize("transport", ["tls", "sctp"])
-async def test_what_we_do_not_listen_on_we_do_not_call_over(names: Names, transport: str) -> None:
+async def test_a_transport_without_a_listener_is_not_used_for_calls(names: Names, transport: str) -> None:
     with pytest.raises(NameNotResolved, match=transport):
         await find(names, "example.test", transport=transport, open_="udp tcp")
 
@@ -167,7 +167,7 @@ async def test_only_ipv4_is_called(names: Names) -> None:
         await find(names, "six.test")
 
 
-def test_equals_are_chosen_by_weight() -> None:
+def test_srv_records_of_equal_priority_are_chosen_by_weight() -> None:
     services = [
         Service(1, 90, "often", 1),
         Service(1, 10, "seldom", 1),

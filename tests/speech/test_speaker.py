@@ -183,7 +183,7 @@ async def test_a_clip_that_cannot_be_loaded_is_a_failure(runs: Path, caplog: pyt
 
 
 @pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
-async def test_espeak_ng_speaks(clip_store: ClipStore) -> None:
+async def test_espeak_ng_makes_audio(clip_store: ClipStore) -> None:
     name = await make(clip_store, ("espeak-ng", "--stdout")).prepare("One moment, please.")
     assert name is not None
     assert 0.5 < clip_store.clips[name].seconds < 5

@@ -44,7 +44,7 @@ SECRETS = (
     base64.b64encode(f"{DEMO_TENANT.client_id}:{DEMO_TENANT.client_secret}".encode()).decode(),
     "Bearer ",
 )
-# One typing error away from one of ours.
+# Each differs from one of ours by one typing error.
 NEAR_SECRETS = (WRONG_TOKEN, WRONG_KEY)
 
 # The caller's data: in the records, and in no log line above debug.
@@ -70,7 +70,7 @@ class SecretsSite:
     stored: list[bytes]
 
     def run_all(self) -> None:
-        """Run everything that can happen: good calls, then faults on every side."""
+        """Run good calls, then cause faults on every side."""
         self._agent_sends_faults()
         with self._lose_agent():  # takes a while
             self._hand_off_by_api()

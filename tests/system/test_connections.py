@@ -1,4 +1,4 @@
-"""TCP connections that carry no call come and go while calls go on."""
+"""TCP connections that carry no call are opened and closed during calls."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
     assert int(echo[1]) >= 40
 
 
-def test_the_bridge_has_stopped_when_the_demo_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bridge_has_stopped_when_the_demo_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
     printed: list[str] = []
 
     def print_line(text: str) -> None:

@@ -127,7 +127,7 @@ def reliable_response_to(invite: Message, agent: RawAgent, number: int) -> bytes
     ).encode()
 
 
-def test_a_stranger_gets_403_in_the_trunks_dialog(site: TwoSourceSite) -> None:
+def test_another_source_gets_403_in_the_trunks_dialog(site: TwoSourceSite) -> None:
     counting = site.trunk.count()
     with site.talking() as call, OtherSource(site.trunk.bridge.sip, STRANGER) as stranger:
         for method in REQUESTS:
@@ -135,7 +135,7 @@ def test_a_stranger_gets_403_in_the_trunks_dialog(site: TwoSourceSite) -> None:
         counting.grows_by(len(REQUESTS), STRANGERS)
 
 
-def test_a_stranger_gets_403_in_an_agents_dialog(site: TwoSourceSite) -> None:
+def test_another_source_gets_403_in_an_agents_dialog(site: TwoSourceSite) -> None:
     counting = site.trunk.count()
     with site.talking(), OtherSource(site.trunk.bridge.sip, STRANGER) as stranger:
         for method in REQUESTS:

@@ -20,7 +20,7 @@ PLAY_OUT_SECONDS = 10
 # ------------------------------------------------------------ contents of the request
 
 
-def test_an_agent_may_ask_for_a_human_without_details(websocket: WebsocketSite) -> None:
+def test_an_agent_may_request_a_handoff_without_details(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call() as call:
         agent, call_id = call.agent(), call.wait_until_answered()
@@ -226,7 +226,7 @@ def ends_of(audio: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
 # ------------------------------------------------------------ requests that do not come from the agent
 
 
-def test_the_dtmf_digit_for_a_human_works_in_a_prompt_which_plays_to_its_end(websocket: WebsocketSite) -> None:
+def test_the_handoff_digit_works_in_a_prompt_which_plays_to_its_end(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call("prompt") as call:
         call.caller.send_digits("50")

@@ -26,7 +26,7 @@ def test_a_caller_that_hangs_up_frees_the_desk(trunk: Site) -> None:
     assert count.grows_by(1, "sipbridge_handoffs_total", project="desk", result="success")
 
 
-def test_a_busy_desk_leaves_the_caller_to_the_script(trunk: Site) -> None:
+def test_with_a_busy_desk_the_caller_goes_back_to_the_script(trunk: Site) -> None:
     count = trunk.count()
     with trunk.desk("desk_busy") as desk:
         call = trunk.call("release", "desk").wait_for_scenario()

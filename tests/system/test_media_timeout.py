@@ -129,7 +129,7 @@ def test_a_caller_of_a_sip_agent_whose_audio_stops_is_handed_off(timeout_site: M
         agent.sipp.check()
 
 
-def test_a_caller_whose_audio_stops_is_hung_up_on_if_the_project_says_so(timeout_site: MediaTimeoutSite) -> None:
+def test_a_caller_whose_audio_stops_is_hung_up_on_if_configured(timeout_site: MediaTimeoutSite) -> None:
     count = timeout_site.trunk.count()
     with timeout_site.call("ended") as call:
         call.caller.muted = True

@@ -91,7 +91,9 @@ def has_received(receiver: Peer, stream: int) -> bool:
 
 
 @both_agents
-def test_a_stranger_that_floods_a_call_is_not_heard_and_receives_no_audio(site: AudioSite, kind: str) -> None:
+def test_a_stranger_that_floods_a_call_does_not_reach_the_agent_and_receives_no_audio(
+    site: AudioSite, kind: str
+) -> None:
     with site.call(kind) as call, site.rtp.port() as port:
         assert_whole_both_ways(call, 10)
         before = site.bridge.metrics().value(STRAY)
@@ -110,7 +112,7 @@ def test_a_stranger_that_floods_a_call_is_not_heard_and_receives_no_audio(site: 
 
 
 @both_agents
-def test_a_caller_whose_audio_comes_after_a_strangers_replaces_the_stranger(site: AudioSite, kind: str) -> None:
+def test_a_caller_whose_audio_begins_after_a_strangers_replaces_the_stranger(site: AudioSite, kind: str) -> None:
     with (
         site.rtp.port(on_stream=mute) as own,
         site.call(kind, caller=own) as call,

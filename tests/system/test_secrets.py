@@ -21,7 +21,7 @@ SIGNED_LINK = re.compile(r"/pop/[\w-]+\.[\w-]+\.[\w-]+")
 
 @pytest.fixture(scope="module")
 def faulted_site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[SecretsSite]:
-    """Everything that can happen has happened, and was logged at the most verbose level."""
+    """A bridge after all calls and faults, with its log at the most verbose level."""
     with secrets_site(tmp_path_factory.mktemp("secrets"), cxone) as running:
         running.run_all()
         running.site.trunk.bridge.program.stop()

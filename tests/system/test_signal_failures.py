@@ -90,7 +90,7 @@ def test_a_token_that_expires_during_many_calls_is_requested_once(trunk: Site) -
     assert all(signalled.count(each) == 1 for each in contact.ids_of_calls(CROWD))
 
 
-def test_a_failing_cxone_is_left_alone_and_tried_again_later(trunk: Site) -> None:
+def test_a_failing_cxone_gets_no_requests_until_a_later_retry(trunk: Site) -> None:
     contact = Contact.new()
     for each in contact.ids_of_calls(5):
         trunk.cxone.fail("signal", status=504, contact_id=each)

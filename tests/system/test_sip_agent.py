@@ -125,7 +125,7 @@ def test_a_caller_gets_480_if_no_agent_is_reached(sip: AgentSite) -> None:
     assert count.grows_by(1, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
 
 
-def test_a_caller_is_handed_off_if_no_agent_is_reached_and_the_project_says_so(sip: AgentSite) -> None:
+def test_a_caller_is_handed_off_if_no_agent_is_reached_and_the_project_requires_it(sip: AgentSite) -> None:
     count = sip.trunk.count()
     agents = sip.agent("agent_busy"), sip.agent("agent_rings", second=True)
     call = sip.call("release", "kind").wait_for_scenario()

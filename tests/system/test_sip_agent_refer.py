@@ -144,7 +144,7 @@ def test_a_second_refer_gets_491_and_the_first_one_goes_on(sip: AgentSite) -> No
     assert count.grows_by(1, "sipbridge_handoffs_total", project="bot")
 
 
-def test_an_agent_that_does_not_respond_to_notify_is_handed_off_from_all_the_same(own_sip: AgentSite) -> None:
+def test_an_agent_that_does_not_respond_to_notify_does_not_stop_the_handoff(own_sip: AgentSite) -> None:
     agent = own_sip.agent("agent_refers_and_stops_responding", keys={"refer_to": SALES})
     call = own_sip.call("release").wait_for_scenario()
     assert call.record()["handoff"]["state"] == "handoff_completed"

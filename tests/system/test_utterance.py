@@ -121,7 +121,7 @@ def test_speech_that_cannot_be_made_is_skipped_and_counted(speaking: SpeakingSit
     assert site.stage(call, "utterance")["seconds"] < SKIPPED_AFTER_SECONDS
 
 
-def test_a_handoff_without_an_utterance_speaks_nothing(speaking: SpeakingSite) -> None:
+def test_a_handoff_without_an_utterance_plays_nothing(speaking: SpeakingSite) -> None:
     site, sent = speaking.site, noise(0.5)
     count = site.trunk.count()
     with site.call("speaking") as call:

@@ -38,7 +38,7 @@ def test_a_caller_gets_480_if_the_agent_is_not_reached(websocket: WebsocketSite,
 
 
 @pytest.mark.parametrize("kind", UNREACHED)
-def test_a_caller_is_handed_off_if_the_agent_is_not_reached_and_the_project_says_so(
+def test_a_caller_is_handed_off_if_the_agent_is_not_reached_and_the_project_requires_it(
     websocket: WebsocketSite, kind: str
 ) -> None:
     count = websocket.trunk.count()
@@ -175,7 +175,7 @@ def test_ten_seconds_of_audio_in_one_message_are_played_in_order(websocket: Webs
 
 
 @pytest.mark.parametrize("pressed", ["50", "5#0"])
-def test_the_dtmf_digit_for_a_human_hands_off_and_the_agent_receives_the_others(
+def test_the_handoff_digit_hands_off_and_the_agent_receives_the_other_digits(
     websocket: WebsocketSite, pressed: str
 ) -> None:
     count = websocket.trunk.count()
@@ -190,7 +190,7 @@ def test_the_dtmf_digit_for_a_human_hands_off_and_the_agent_receives_the_others(
     assert count.grows_by(1, "sipbridge_handoffs_total", project="keyed")
 
 
-def test_the_dtmf_digit_for_a_human_may_come_by_info(websocket: WebsocketSite) -> None:
+def test_the_handoff_digit_may_be_sent_by_info(websocket: WebsocketSite) -> None:
     count = websocket.trunk.count()
     with websocket.call("keyed-info", "media_info", hold_seconds=0.2) as call:
         agent = call.agent()

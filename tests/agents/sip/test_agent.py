@@ -21,7 +21,7 @@ async def _until_hung_up(*legs: FakeLeg) -> None:
 # ------------------------------------------------------------ reached
 
 
-async def test_the_caller_hears_ringing_then_is_joined_to_the_agent() -> None:
+async def test_the_caller_gets_ringing_and_is_then_joined_to_the_agent() -> None:
     world = World()
     connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
     leg = await world.leg()
@@ -43,7 +43,7 @@ async def test_the_invite_has_the_callers_number() -> None:
     assert invite.headers["X-Sipbridge-Call-Id"] == IDENTITY.call_id
 
 
-async def test_early_media_is_heard_before_the_answer() -> None:
+async def test_early_media_is_joined_before_the_answer() -> None:
     world = World()
     connecting = asyncio.create_task(world.agent.connect(IDENTITY, world.caller))
     leg = await world.leg()
@@ -181,7 +181,7 @@ async def test_a_timeout_counts_as_408() -> None:
     await _until_hung_up(*world.dialler.legs)
 
 
-# ------------------------------------------------------------ the caller goes
+# ------------------------------------------------------------ a caller who hangs up
 
 
 async def _connect_until_hangup(world: World) -> None:

@@ -42,7 +42,7 @@ async def _cancelled(running: asyncio.Task[ConversationEnd]) -> None:
     assert running.cancelled()
 
 
-# ------------------------------------------------------------ how it ends
+# ------------------------------------------------------------ the end of a conversation
 
 
 async def test_a_plain_bye_ends_the_conversation() -> None:
@@ -225,7 +225,7 @@ async def test_the_bye_of_an_agent_counts_while_its_rtp_is_checked() -> None:
     assert await running == ConversationEnd(None)
 
 
-# ------------------------------------------------------------ keys
+# ------------------------------------------------------------ DTMF digits
 
 
 async def test_dtmf_digits_are_relayed_in_both_directions() -> None:
@@ -242,7 +242,7 @@ async def test_dtmf_digits_are_relayed_in_both_directions() -> None:
     assert setup.caller.digits == "42#"
 
 
-# ------------------------------------------------------------ a handoff while it stays
+# ------------------------------------------------------------ handoffs by REFER
 
 
 async def test_a_refer_hands_off_and_its_notify_precedes_the_bye() -> None:
@@ -269,7 +269,7 @@ async def test_a_refer_before_the_caller_is_answered_is_not_lost() -> None:
     await _cancelled(running)
 
 
-async def test_an_agent_that_leaves_after_its_202_is_still_notified() -> None:
+async def test_an_agent_that_hangs_up_after_its_202_still_gets_the_notify() -> None:
     setup = Setup()
     running = await setup.begin()
     assert setup.agent_leg.far_end_refers("<sip:sales@h>") == 202

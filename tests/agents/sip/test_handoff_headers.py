@@ -157,7 +157,7 @@ def test_a_value_that_is_not_text_is_refused(name: str) -> None:
         _bye(**{f"X_Handoff_{name}": "\udcff"})
 
 
-def test_garbage_is_either_read_or_refused() -> None:
+def test_arbitrary_input_is_parsed_or_refused() -> None:
     names = ["Destination", "Reason", "P4", "P10", "P", "P4x", "Data", "Data-", "Data-A", "Data-A.B", "Route", "", "-"]
     pieces = [
         "a",

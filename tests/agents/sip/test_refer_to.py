@@ -112,7 +112,7 @@ class _nothing_raised:  # noqa: N801 (reads as pytest.raises does)
     def __exit__(self, *_: object) -> None: ...
 
 
-def test_garbage_is_either_read_or_refused() -> None:
+def test_arbitrary_input_is_parsed_or_refused() -> None:
     pieces = [
         "<",
         ">",

@@ -63,7 +63,7 @@ async def test_a_valid_refer_hands_off(leg: FakeLeg, call: FakeLiveCall, referra
         ("", {}, None, 400, ["bad_refer"]),
     ],
 )
-async def test_an_invalid_refer_is_rejected_and_noted(
+async def test_an_invalid_refer_is_rejected_and_reported(
     leg: FakeLeg,
     call: FakeLiveCall,
     referrals: Referrals,
@@ -83,7 +83,7 @@ async def test_an_invalid_refer_is_rejected_and_noted(
     assert leg.notified == []
 
 
-async def test_a_refer_is_decided_on_the_sip_thread_and_noted_on_the_event_loop(
+async def test_a_refer_is_decided_on_the_sip_thread_and_reported_on_the_event_loop(
     call: FakeLiveCall, referrals: Referrals
 ) -> None:
     referrals.begin(call)
@@ -128,7 +128,7 @@ async def test_an_early_refer_must_be_allowed_by_the_project(leg: FakeLeg) -> No
     assert leg.far_end_refers(SALES) == 202
 
 
-async def test_an_invalid_early_refer_is_noted_when_the_conversation_begins(
+async def test_an_invalid_early_refer_is_reported_when_the_conversation_begins(
     leg: FakeLeg, call: FakeLiveCall, referrals: Referrals
 ) -> None:
     assert leg.far_end_refers("nonsense") == 400
@@ -190,7 +190,7 @@ async def test_a_refer_gets_487_if_the_caller_has_hung_up(leg: FakeLeg, referral
     assert leg.notified == [(487, "Request Terminated")]
 
 
-# ------------------------------------------------------------ what became of it
+# ------------------------------------------------------------ the outcome of a handoff
 
 
 async def test_a_refer_gets_491_if_another_request_was_first(

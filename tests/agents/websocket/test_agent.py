@@ -23,7 +23,7 @@ from tests.harness.ipv6 import needs_ipv6
 from .support import FRAME, Site, agent_server, identity
 
 
-async def test_the_caller_hears_ringing_and_the_agent_gets_the_configured_headers(site: Site) -> None:
+async def test_the_caller_gets_ringing_and_the_agent_gets_the_configured_headers(site: Site) -> None:
     _, agent_socket = await site.connect(headers={"X-Token": "abc"})
     assert site.leg._journal.steps == ["caller.ring"]  # noqa: SLF001 (not visible otherwise)
     assert agent_socket.request.path == b"/agent?key=secret"

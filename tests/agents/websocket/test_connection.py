@@ -124,7 +124,7 @@ async def _stop_reading(site: Site, agent: AgentSocket) -> int:
     raise AssertionError("the flood was not noticed")
 
 
-async def test_an_agent_that_stops_reading_is_noted_once_and_its_audio_dropped(site: Site) -> None:
+async def test_an_agent_that_stops_reading_is_reported_once_and_its_audio_dropped(site: Site) -> None:
     agent = (await site.start_stream())[2]
     frames = await _stop_reading(site, agent)
     for _ in range(200):
@@ -140,7 +140,7 @@ async def test_an_agent_that_stops_reading_is_noted_once_and_its_audio_dropped(s
     assert after["timestamp"] == str(20 * (frames + 200))
 
 
-async def test_an_agent_that_stops_reading_is_noted_over_tls_too(
+async def test_an_agent_that_stops_reading_is_reported_over_tls_too(
     certificates: tuple[Path, ssl.SSLContext],
 ) -> None:
     authority, context = certificates
@@ -278,7 +278,7 @@ async def test_the_last_message_arrives_while_the_agent_is_sending(site: Site) -
     assert await agent.closed == 1000
 
 
-async def test_an_internal_error_ends_the_conversation_with_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_is_raised_by_the_conversation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     _, running, agent = await site.start_stream()
 
     def fail(_audio: bytes) -> int:

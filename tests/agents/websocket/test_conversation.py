@@ -190,7 +190,7 @@ async def test_audio_and_digits_are_dropped_while_the_socket_is_down(
     assert agent.unread.empty()
 
 
-async def test_a_digit_pressed_before_the_stream_begins_is_sent_with_it(site: Site) -> None:
+async def test_a_dtmf_digit_sent_before_the_stream_begins_follows_its_start(site: Site) -> None:
     talking, agent = await site.connect()
     talking.press("5")
     running = asyncio.ensure_future(talking.run(site.call))

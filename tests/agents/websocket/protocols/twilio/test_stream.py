@@ -35,7 +35,7 @@ async def test_a_dtmf_digit_of_the_caller_is_sent(site: Site) -> None:
     assert (await agent.next("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "#"}
 
 
-async def test_a_key_pressed_while_it_rings_is_lost(site: Site) -> None:
+async def test_a_dtmf_digit_sent_during_ringing_is_dropped(site: Site) -> None:
     conversation, agent = await site.connect()
     conversation.press("1")
     await conversation.close(None)
@@ -123,7 +123,7 @@ async def test_a_handoff_is_requested_and_gets_a_response(site: Site) -> None:
     assert (request.destination, request.data, requested_by) == ("sales", {"order": 7}, "agent")
 
 
-async def test_null_and_roles_of_others_in_a_handoff_are_read_as_in_http(site: Site) -> None:
+async def test_null_fields_and_foreign_roles_in_a_handoff_are_accepted_as_in_http(site: Site) -> None:
     _, _, agent = await site.start_stream()
     turns = [{"role": "user", "text": "A person, please.", "at": None}, {"role": "assistant", "text": "Of course."}]
     agent.send_event("handoff", handoff={"destination": None, "data": None, "reason": "asked", "transcript": turns})
@@ -249,7 +249,7 @@ async def test_a_handoff_in_an_unreadable_message_is_refused(
     assert not running.done()
 
 
-# ------------------------------------------------------------ what cannot be used
+# ------------------------------------------------------------ unusable messages
 
 
 @pytest.mark.parametrize(
