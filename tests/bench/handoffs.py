@@ -97,12 +97,12 @@ class _Bench:
         )
         for rate in self.options.rates:
             self._print_progress(f"handoffs at {rate} per second")
-            bridge.wait_for_metric(0, "sipbridge_calls_active")
+            bridge.wait_until_idle()
             before = bridge.metrics()
             result = self._load(bridge.sip, rate, self.options.seconds).run(
                 self.folder / f"handoffs-{rate}", bridge.program.pid
             )
-            bridge.wait_for_metric(0, "sipbridge_calls_active", 30)
+            bridge.wait_until_idle(30)
             done = bridge.metrics().since(before, "sipbridge_handoffs_total", result="success")
             self.report.handoffs.append(Handoffs(result, failed_by_metrics=result.calls - round(done)))
 

@@ -79,7 +79,7 @@ def _find_rate(bridge: Bridge, folder: Path, seconds: int) -> int:
         result = _load("load_handoff", bridge, round(rate), seconds).run(
             folder / f"probe-{rate:.0f}", bridge.program.pid
         )
-        bridge.wait_for_metric(0, "sipbridge_calls_active", 120)
+        bridge.wait_until_idle(120)
         if result.failed or not result.setup.p95 < CARRIED_P95_MS:
             break
         carried = round(rate)
@@ -97,7 +97,7 @@ def _overload(bridge: Bridge, folder: Path, rate: int, seconds: int) -> Overload
         load.start(folder / "overload") as sipp,
     ):
         sipp.wait(seconds + 120)
-    bridge.wait_for_metric(0, "sipbridge_calls_active", 120)
+    bridge.wait_until_idle(120)
     metrics = bridge.metrics()
     return Overload.read(
         load,

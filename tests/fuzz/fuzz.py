@@ -99,7 +99,7 @@ def fuzz(
                 )
                 if answer.status // 100 != 2:
                     raise FuzzFailedError(f"the API cannot end a background call: {answer.body!r}")
-        running.wait_for_metric(0, "sipbridge_calls_active")
+        running.wait_until_idle()
         report.audio = _audio(callers, agents)
         report.kinds, report.statuses = mutator.counts, dict(peer.statuses)
         report.connections = peer.connections

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,16 +9,9 @@ from tests.harness.media.recordings import sweep, write_wav
 from tests.harness.programs import pipecat_peer
 from tests.harness.programs.baresip import version
 from tests.harness.programs.pipecat_peer import PipecatAgent
-from tests.harness.programs.simulator import Simulator, simulator
 
 TUNE_SECONDS = 3.0
 SPEECH_RATE = 24_000  # the usual rate of speech synthesis
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.program)
 
 
 def need(peer: str, *, installed: bool) -> None:
@@ -29,12 +21,6 @@ def need(peer: str, *, installed: bool) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{peer} is not installed, and no test is skipped in CI: run make setup and read its output")
     pytest.skip(f"{peer} is not installed; make setup installs it if it can")
-
-
-@pytest.fixture(scope="session")
-def cxone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with simulator(tmp_path_factory.mktemp("cxone")) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

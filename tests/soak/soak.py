@@ -139,7 +139,7 @@ def _calls(
 
 
 def _counts(site: SoakSite, placed: Sequence[CallCounts], reloads: int) -> Counts:
-    site.bridge.wait_for_metric(0, "sipbridge_calls_active", 30)
+    site.bridge.wait_until_idle(30)
     with suppress(TimeoutError):  # the counts report what is left
         wait_for(lambda: count_open(site.journal) == 0, "the journal to close the last call", 5)
     return Counts(

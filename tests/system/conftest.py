@@ -5,23 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.programs.simulator import Simulator
 
 from .agent_site import AgentSite, agent_site
 from .site import Site, site
 from .websocket_site import WebsocketSite, websocket_site
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.program)
-
-
-@pytest.fixture(scope="session")
-def cxone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with simulator(tmp_path_factory.mktemp("cxone")) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +23,7 @@ def trunk(shared_site: Site) -> Iterator[Site]:
     """The bridge that most tests share; no test may leave a call in progress."""
     yield shared_site
     shared_site.end_calls()
-    shared_site.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    shared_site.bridge.wait_until_idle()
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +37,7 @@ def sip(shared_sip: AgentSite) -> Iterator[AgentSite]:
     """The bridge that most tests of SIP agents share; no test may leave a call in progress."""
     yield shared_sip
     shared_sip.trunk.end_calls()
-    shared_sip.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    shared_sip.trunk.bridge.wait_until_idle()
 
 
 @pytest.fixture
@@ -69,4 +57,4 @@ def shared_websocket(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator)
 def websocket(shared_websocket: WebsocketSite) -> Iterator[WebsocketSite]:
     """The bridge that most tests of WebSocket agents share; no test may leave a call in progress."""
     yield shared_websocket
-    shared_websocket.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    shared_websocket.trunk.bridge.wait_until_idle()

@@ -147,7 +147,7 @@ class SecretsSite:
             for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 database.execute(f"DROP TABLE {table}")
         call = self.site.trunk.call("release", "desk").wait_for_scenario()
-        self.site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        self.site.trunk.bridge.wait_until_idle()
         assert self.site.trunk.bridge.metrics().value("sipbridge_store_errors_total") > 0
         # Records that the database does not accept wait in memory and are shown from there.
         assert call.project.handoff_state(call.contact.id).status == 200

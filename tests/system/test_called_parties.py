@@ -109,7 +109,7 @@ def parties(shared_parties: CalledParties) -> Iterator[CalledParties]:
     shared_parties.reset()
     yield shared_parties
     shared_parties.trunk.end_calls()
-    shared_parties.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    shared_parties.trunk.bridge.wait_until_idle()
 
 
 # ------------------------------------------------------------ credentials

@@ -40,7 +40,7 @@ def test_a_record_that_is_deleted_by_the_api_is_erased_from_every_file(trunk: Si
     erase = f"handoff_state?shared_id={call.contact.id}"
     assert call.project.request(erase, "DELETE").status == 409
     call.wait_for_scenario().record()
-    trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    trunk.bridge.wait_until_idle()
     assert files_contain_secret(trunk.folder)
     assert call.project.request(erase, "DELETE").status == 204
     wait_for(lambda: not files_contain_secret(trunk.folder), "the record to be erased")

@@ -20,7 +20,7 @@ def test_a_call_over_max_calls_gets_503_with_retry_after(tmp_path: Path, cxone: 
         assert second.has_no_record()
         assert count.grows_by(1, "sipbridge_invites_total", code="503")
         assert first.wait_for_scenario().record()["ended_by"] == "caller"
-        trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        trunk.bridge.wait_until_idle()
         with Pinger(trunk.bridge.sip) as pinger:
             assert (fetch(f"{trunk.bridge.http}/readyz").status, *pinger.response()) == (200, 200, "")
         assert trunk.call("release").wait_for_scenario().record()["handoff"]["state"] == "handoff_completed"
@@ -35,7 +35,7 @@ def test_a_source_over_its_rate_gets_503_with_retry_after(tmp_path: Path, cxone:
         assert len(refusals) >= 7  # a burst of two, and one more per half second that this took
         assert all(refusal.header("Retry-After") == "1" for refusal in refusals)
         assert count.grows_by(len(refusals), "sipbridge_invites_total", code="503")
-        trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+        trunk.bridge.wait_until_idle()
         assert len(calls.project.calls(calls.contact.id)) == 10 - len(refusals)
 
 

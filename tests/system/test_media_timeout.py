@@ -77,7 +77,7 @@ def shared_timeout_site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulat
 def timeout_site(shared_timeout_site: MediaTimeoutSite) -> Iterator[MediaTimeoutSite]:
     """The bridge that these tests share; no test may leave a call in progress."""
     yield shared_timeout_site
-    shared_timeout_site.trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    shared_timeout_site.trunk.bridge.wait_until_idle()
 
 
 def _projects(folder: Path, url: str, port: int) -> dict[str, Settings]:

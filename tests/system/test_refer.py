@@ -70,7 +70,7 @@ def test_the_outcome_of_a_refer_whose_call_is_over_does_not_affect_the_next_call
         # PJSUA gives its slots out in turn.
         for calls in [MAX_CALLS] * (SLOTS // MAX_CALLS) + [SLOTS % MAX_CALLS - 1]:
             trunk.call("caller_hangs_up", "waiting", calls=calls).wait_for_scenario()
-            trunk.bridge.wait_for_metric(0, "sipbridge_calls_active")
+            trunk.bridge.wait_until_idle()
         with ContactCall(trunk, "refer") as call:
             call.place()
             call.accept_refer()

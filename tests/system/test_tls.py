@@ -147,7 +147,7 @@ def test_a_call_ends_although_its_connection_was_lost(site: SecureSite) -> None:
     agent.send_at_once(MULAW_SILENCE)
     agent.hang_up()
     assert site.project.ended_call(contact_id)["ended_by"] == "agent"
-    site.bridge.wait_for_metric(0, "sipbridge_calls_active")
+    site.bridge.wait_until_idle()
 
 
 # ---------------------------------------------------------------- new files

@@ -49,6 +49,10 @@ class Bridge:
         """Return once a metric has a value. Raises `TimeoutError`."""
         wait_for(lambda: self.metrics().value(name, **labels) == value, f"{name}{labels} to be {value:g}", seconds)
 
+    def wait_until_idle(self, seconds: float = 10.0) -> None:
+        """Return once no call is in progress. Raises `TimeoutError`."""
+        self.wait_for_metric(0, "sipbridge_calls_active", seconds)
+
     def project(self, client: str, project: str, key: str) -> Project:
         """The HTTP API of one project."""
         return Project(f"{self.http}/v1/{client}/{project}", key)
