@@ -24,6 +24,7 @@ class Endpoint(StrEnum):
     CHAT_AVAILABILITY = "chat_availability"  # GET /chat/1.0/brand/{brand}/channel/{channel}/availability
     CHAT_ATTACHMENT = "chat_attachment"  # POST /chat/1.0/brand/{brand}/channel/{channel}/attachment
     CHAT_MESSAGE = "chat_message"  # GET /chat/1.0/brand/{brand}/messages/{message}
+    CHAT_FILE = "chat_file"  # GET /simulator/objects/{id}/{name}: an attachment, or the frame of EventInS3
     CHAT_TOKEN = "chat_token"  # noqa: S105 (the name of an endpoint, not a secret)  POST /oauth/token
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sipbridge.simulators.cxone.digital.desk_models import NewMessage, Transfer
 from sipbridge.simulators.cxone.digital.gateway.faults import GatewayFault
 
 PAGE = (Path(__file__).parents[4] / "docs" / "simulator-chat.md").read_text()
@@ -31,6 +32,12 @@ async def test_a_change_of_a_setting_is_accepted(
         assert response.status == 200, await response.text()
         changed = await response.json()
     assert changed | json.loads(body) == changed
+
+
+def test_the_examples_of_actions_are_valid() -> None:
+    bodies = dict(re.findall(r'/(messages|transfer)" -d \'([^\']+)\'', PAGE))
+    NewMessage.model_validate_json(bodies["messages"])
+    Transfer.model_validate_json(bodies["transfer"])
 
 
 def test_every_key_of_a_fault_is_documented() -> None:

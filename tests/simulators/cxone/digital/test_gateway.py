@@ -130,6 +130,19 @@ async def test_the_human_agents_actions_are_pushed(http: aiohttp.ClientSession, 
     assert message["attachments"][0]["url"] == file.url
 
 
+async def test_a_message_may_come_after_the_close(http: aiohttp.ClientSession, desk: Desk) -> None:
+    async with connected(http) as client:
+        await client.say(new_id())
+        [chat] = desk.conversations()
+        chat.accept(ADA)
+        chat.set_status("closed", by="agent")
+        await client.types()
+        chat.say(Content.of_text("One more thing"), after_close=True)
+        data = (await client.push("MessageCreated"))["data"]
+    assert data["case"]["status"] == "closed"
+    assert data["message"]["messageContent"]["payload"]["text"] == "One more thing"
+
+
 async def test_a_rich_message_has_its_fallback_text(http: aiohttp.ClientSession, desk: Desk) -> None:
     async with connected(http) as client:
         await client.say(new_id())

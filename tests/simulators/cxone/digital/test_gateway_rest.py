@@ -158,5 +158,11 @@ async def test_the_faults_of_endpoints_apply_to_the_rest_api(http: aiohttp.Clien
         async with http.get(url) as response:
             assert response.status == 503
         assert (await get(http, url))[0] == 200
+    async with http.post("/simulator/faults", json={"endpoint": "chat_file", "status": 403}) as response:
+        assert response.status == 201
+    link = (await upload(http, b"x"))[1]["fileUrl"]
+    for expected in (403, 200):
+        async with http.get(link) as response:
+            assert response.status == expected
     async with http.get("/simulator/requests") as response:
         assert (await response.json())["chat_availability"] == {"503": 1, "200": 1}

@@ -40,7 +40,7 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{channel}/attachment", upload, name=Endpoint.CHAT_ATTACHMENT),
         web.get("/chat/1.0/brand/{brand}/messages/{message}", show_message, name=Endpoint.CHAT_MESSAGE),
         web.post("/oauth/token", issue_token, name=Endpoint.CHAT_TOKEN),
-        web.get("/simulator/objects/{id}/{name}", download),
+        web.get("/simulator/objects/{id}/{name}", download, name=Endpoint.CHAT_FILE),
     ]
 
 
