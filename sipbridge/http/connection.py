@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         self._status = self._received = self._interim = 0
         self._headers: dict[bytes, str] = {}
         self._body = bytearray()
-        self._is_framed = self._is_complete = self._is_kept = False
+        self._is_framed = self._is_complete = self._is_kept = self._is_draining = False
 
     def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
         if self._timer is not None:
@@ -175,6 +175,9 @@ class Connection(asyncio.Protocol):
             self._fail(NoResponse(f"more than {self._max_wire} bytes"))
         elif self._is_complete:
             self._complete()
+        elif self._status and not self._with_body and not self._is_draining:
+            self._is_draining = True
+            self._set_timer(self._loop.call_later(_DRAIN_SECONDS, self.abort))
 
     def _complete(self) -> None:
         self._deliver(bytes(self._body))
@@ -213,7 +216,6 @@ class Connection(asyncio.Protocol):
         self._status = status
         if not self._with_body:
             self._deliver()
-            self._set_timer(self._loop.call_later(_DRAIN_SECONDS, self.abort))
 
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body."""
