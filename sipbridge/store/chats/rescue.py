@@ -29,13 +29,11 @@ class ChatRescue:
         """
         if not self._started:
             self._started = True
-            uids, _ = self._read(rows.IDS_IN_PROGRESS)
-            for (uid,) in uids:
-                self._copy(target, uid)
+            found, _ = self._read(rows.IDS_IN_PROGRESS)
+            self._copy(target, found)
             return True
         found, damaged = self._read(rows.NEXT_IDS, self._last, CHATS)
-        for _, uid in found:
-            self._copy(target, uid)
+        self._copy(target, found)
         if found:
             self._last, self._stride = found[-1][0], 1
         if damaged:
@@ -49,16 +47,22 @@ class ChatRescue:
         """Close the source."""
         self._source.close()
 
-    def _copy(self, target: sqlite3.Connection, uid: str) -> None:
-        chats, _ = self._read(rows.RESCUE, uid)
-        created = sum(target.execute(rows.CREATE, chat).rowcount for chat in chats)
-        self.carried += created
-        if not target.execute(rows.EXISTS, (uid,)).fetchone():
+    def _copy(self, target: sqlite3.Connection, ids: Sequence[tuple[int]]) -> None:
+        for (id_,) in ids:
+            chats, _ = self._read(rows.RESCUE, id_)
+            if chats:
+                self.carried += target.execute(rows.CREATE, chats[0]).rowcount
+                self._copy_entries(target, id_, chats[0][0])
+
+    def _copy_entries(self, target: sqlite3.Connection, id_: int, uid: str) -> None:
+        there = target.execute(rows.ID_OF, (uid,)).fetchone()
+        if there is None:  # the target has a newer chat with the same chat_id
             return
-        webhooks, _ = self._read(rows.RESCUE_WEBHOOK, uid)
-        target.execute(rows.CREATE_WEBHOOK, webhooks[0] if webhooks else (uid, 0))
-        entries, _ = self._read(rows.RESCUE_ENTRIES, uid)
-        target.executemany(rows.PUT_BACK_ENTRY, entries)
+        (new_id,) = there
+        webhooks, _ = self._read(rows.RESCUE_WEBHOOK, id_)
+        target.execute(rows.CREATE_WEBHOOK, (new_id, webhooks[0][0] if webhooks else 0))
+        entries, _ = self._read(rows.RESCUE_ENTRIES, id_)
+        target.executemany(rows.PUT_BACK_ENTRY, [(new_id, *entry) for entry in entries])
 
     def _read(self, statement: str, *parameters: str | int) -> tuple[Sequence[tuple[Any, ...]], bool]:
         """Return the rows until the first error, and True if there was one."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from functools import cache
 from typing import NamedTuple
 
 from sipbridge.chats.model import BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
@@ -13,18 +15,27 @@ from sipbridge.store.sqlite.retention import AgeStatements
 
 Entry = BotMessage | Delivery | EndRequest | ChatEvent
 
-RECORD = "record"
-EVENT = "event"
-_KINDS: dict[type[Entry], str] = {
-    BotMessage: "message",
-    Delivery: "delivery",
-    EndRequest: "end_request",
-    ChatEvent: EVENT,
+
+class Kind(IntEnum):
+    """What a row holds. The numbers are in the file."""
+
+    RECORD = 0
+    EVENT = 1
+    MESSAGE = 2
+    DELIVERY = 3
+    END_REQUEST = 4
+
+
+_KINDS: dict[type[Entry], Kind] = {
+    ChatEvent: Kind.EVENT,
+    BotMessage: Kind.MESSAGE,
+    Delivery: Kind.DELIVERY,
+    EndRequest: Kind.END_REQUEST,
 }
 
 
 class ChatRow(NamedTuple):
-    """A row of the table `chats`, without `updated_at`."""
+    """A row of the table `chats`, without `id` and `updated_at`."""
 
     uid: str
     client: str
@@ -39,7 +50,7 @@ class ChatRow(NamedTuple):
 class EntryRow(NamedTuple):
     """A row of the table `chat_entries`, without the chat. The number is None if the writer has to count."""
 
-    kind: str
+    kind: int
     number: int | None
     body: str
 
@@ -48,7 +59,7 @@ class Part(NamedTuple):
     """The record or an entry of a stored chat."""
 
     uid: str
-    kind: str
+    kind: int
     body: str
 
 
@@ -57,13 +68,15 @@ INSERT INTO chats (uid, client, project, chat_id, shared_id, state, started_at, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
-CREATE_WEBHOOK = "INSERT INTO chat_webhooks (uid, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING"
-UPDATE = "UPDATE chats SET shared_id = ?, state = ?, body = ?, updated_at = ? WHERE uid = ?"
-MARK_DELIVERED = "UPDATE chat_webhooks SET sequence = max(sequence, ?) WHERE uid = ?"
-# The state of a chat, and the number of its last entry that is not an event.
-LAST_NUMBER = f"""
-SELECT state, (SELECT coalesce(max(number), 0) FROM chat_entries AS e WHERE e.uid = c.uid AND e.kind <> '{EVENT}')
-FROM chats AS c WHERE uid = ?
+CREATE_WEBHOOK = "INSERT INTO chat_webhooks (chat, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING"
+UPDATE = "UPDATE chats SET shared_id = ?, state = ?, body = ?, updated_at = ? WHERE id = ?"
+MARK_DELIVERED = """
+UPDATE chat_webhooks SET sequence = max(sequence, ?) WHERE chat = (SELECT id FROM chats WHERE uid = ?)
+"""
+# The id and the state of a chat, and the number of its last entry that is not an event.
+FIND = f"""
+SELECT id, state, (SELECT coalesce(max(number), 0) FROM chat_entries WHERE chat = id AND kind <> {Kind.EVENT})
+FROM chats WHERE uid = ?
 """  # noqa: S608 (fixed text only)
 
 GET = "SELECT body FROM chats WHERE client = ? AND project = ? AND chat_id = ?"
@@ -73,20 +86,23 @@ SELECT body FROM chats WHERE client = ? AND project = ? AND shared_id = ? ORDER 
 LIST = """
 SELECT body FROM chats WHERE client = ? AND project = ? AND started_at < ? ORDER BY started_at DESC LIMIT ?
 """
-EVENTS = f"SELECT body FROM chat_entries WHERE uid = ? AND kind = '{EVENT}' AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 (fixed text only)
+EVENTS = f"""
+SELECT e.body FROM chats JOIN chat_entries AS e ON chat = id
+WHERE uid = ? AND kind = {Kind.EVENT} AND number > ? ORDER BY number LIMIT ?
+"""  # noqa: S608 (fixed text only)
 # The record of each chat, then its entries. One statement reads one state of the database.
 _PARTS = f"""
 SELECT uid, kind, body FROM (
-    SELECT uid, '{RECORD}' AS kind, 0 AS number, started_at, body FROM chats WHERE {{0}}
+    SELECT started_at, uid, {Kind.RECORD} AS kind, 0 AS number, body FROM chats WHERE {{0}}
     UNION ALL
-    SELECT uid, kind, number, started_at, chat_entries.body AS body FROM chats JOIN chat_entries USING (uid) WHERE {{0}}
-) ORDER BY started_at, uid, kind = '{RECORD}' DESC, kind, number
+    SELECT started_at, uid, kind, number, e.body AS body FROM chats JOIN chat_entries AS e ON chat = id WHERE {{0}}
+) ORDER BY started_at, uid, kind, number
 """  # noqa: S608 (fixed text only)
-READ = _PARTS.format("chats.uid = ?1")
+READ = _PARTS.format("uid = ?1")
 UNFINISHED = _PARTS.format(IN_PROGRESS)
 UNDELIVERED = f"""
-SELECT body, sequence FROM chat_webhooks AS w JOIN chats USING (uid)
-WHERE EXISTS (SELECT 1 FROM chat_entries AS e WHERE e.uid = w.uid AND kind = '{EVENT}' AND number > w.sequence)
+SELECT body, sequence FROM chat_webhooks AS w JOIN chats ON id = w.chat
+WHERE EXISTS (SELECT 1 FROM chat_entries WHERE chat = id AND kind = {Kind.EVENT} AND number > w.sequence)
 """  # noqa: S608 (fixed text only)
 
 DELETE = {
@@ -96,29 +112,30 @@ DELETE = {
 AGES = AgeStatements(
     newest=f"SELECT max(updated_at) FROM chats WHERE {OVER}",  # noqa: S608 (fixed text only)
     delete_old=f"""
-    DELETE FROM chats WHERE rowid IN (SELECT rowid FROM chats WHERE {OVER} AND updated_at < ? LIMIT ?)
+    DELETE FROM chats WHERE id IN (SELECT id FROM chats WHERE {OVER} AND updated_at < ? LIMIT ?)
     """,  # noqa: S608 (fixed text only)
     bring_to_now=f"UPDATE chats SET updated_at = :now WHERE {OVER} AND updated_at > :now",  # noqa: S608 (fixed text only)
 )
 
 
 # What can still be read of an abandoned file.
-IDS_IN_PROGRESS = f"SELECT uid FROM chats WHERE {IN_PROGRESS} ORDER BY started_at"  # noqa: S608 (fixed text only)
-NEXT_IDS = "SELECT rowid, uid FROM chats WHERE rowid > ? ORDER BY rowid LIMIT ?"
+IDS_IN_PROGRESS = f"SELECT id FROM chats WHERE {IN_PROGRESS} ORDER BY started_at"  # noqa: S608 (fixed text only)
+NEXT_IDS = "SELECT id FROM chats WHERE id > ? ORDER BY id LIMIT ?"
 RESCUE = """
 SELECT uid, client, project, chat_id, shared_id, state, started_at, body, updated_at FROM chats
-WHERE uid = ? AND json_valid(body) AND typeof(started_at) = 'integer' AND typeof(updated_at) = 'integer'
+WHERE id = ? AND json_valid(body) AND typeof(started_at) = 'integer' AND typeof(updated_at) = 'integer'
 """
-RESCUE_ENTRIES = "SELECT uid, kind, number, body FROM chat_entries WHERE uid = ? AND json_valid(body)"
-RESCUE_WEBHOOK = "SELECT uid, sequence FROM chat_webhooks WHERE uid = ?"
-EXISTS = "SELECT 1 FROM chats WHERE uid = ?"
-PUT_BACK_ENTRY = "INSERT OR IGNORE INTO chat_entries (uid, kind, number, body) VALUES (?, ?, ?, ?)"
+RESCUE_ENTRIES = "SELECT kind, number, body FROM chat_entries WHERE chat = ? AND json_valid(body)"
+RESCUE_WEBHOOK = "SELECT sequence FROM chat_webhooks WHERE chat = ?"
+ID_OF = "SELECT id FROM chats WHERE uid = ?"
+PUT_BACK_ENTRY = "INSERT OR IGNORE INTO chat_entries (chat, kind, number, body) VALUES (?, ?, ?, ?)"
 
 
+@cache
 def insert_entries(count: int) -> str:
     """Return the statement that inserts so many entries."""
     values = ", ".join(["(?, ?, ?, ?)"] * count)
-    return f"INSERT INTO chat_entries (uid, kind, number, body) VALUES {values}"  # noqa: S608 (fixed text only)
+    return f"INSERT INTO chat_entries (chat, kind, number, body) VALUES {values}"  # noqa: S608 (fixed text only)
 
 
 def to_row(record: ChatRecord) -> ChatRow:
@@ -161,17 +178,17 @@ def to_event(body: str) -> ChatEvent:
 
 def to_chat(parts: Iterable[Part]) -> StoredChat | None:
     """Build a chat from its parts; None if there are none. Raises `StoreError` as `to_record`."""
-    bodies: dict[str, list[str]] = {kind: [] for kind in (RECORD, *_KINDS.values())}
+    bodies: dict[int, list[str]] = {kind: [] for kind in Kind}
     for part in parts:
         bodies[part.kind].append(part.body)
-    if not bodies[RECORD]:
+    if not bodies[Kind.RECORD]:
         return None
-    deliveries = [to_model(Delivery, body) for body in bodies[_KINDS[Delivery]]]
-    end_requests = bodies[_KINDS[EndRequest]]
+    deliveries = [to_model(Delivery, body) for body in bodies[Kind.DELIVERY]]
+    end_requests = [to_model(EndRequest, body) for body in bodies[Kind.END_REQUEST][:1]]
     return StoredChat(
-        record=to_record(bodies[RECORD][0]),
-        messages=[to_model(BotMessage, body) for body in bodies[_KINDS[BotMessage]]],
+        record=to_record(bodies[Kind.RECORD][0]),
+        messages=[to_model(BotMessage, body) for body in bodies[Kind.MESSAGE]],
         deliveries={delivery.id: delivery for delivery in deliveries},
-        end_request=to_model(EndRequest, end_requests[0]) if end_requests else None,
-        events=[to_event(body) for body in bodies[EVENT]],
+        end_request=end_requests[0] if end_requests else None,
+        events=[to_event(body) for body in bodies[Kind.EVENT]],
     )

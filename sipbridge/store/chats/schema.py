@@ -10,15 +10,17 @@ OVER = f"state IN ({', '.join(repr(state.value) for state in ChatState if state.
 IN_PROGRESS = f"NOT {OVER}"
 
 # A `body` is the JSON of a record or an entry; the other columns are for queries. Times are microseconds since 1970,
-# UTC. An entry is beside those of its chat, so that a change writes few pages: the number of an event is its sequence,
-# so that no two events have the same one, and other entries are counted. The position of the webhook is not in `chats`,
-# since an update would write a long body again.
+# UTC. A change costs as much as the pages that it writes. So entries are appended, and what finds them is short: many
+# chats share a page of the index. The number of an event is its sequence, so that no two events of a chat have the same
+# one; other entries are counted. The position of the webhook is not in `chats`, since an update would write the body
+# again.
 SCHEMA = Schema(
     version=1,
     statements=(
         """
         CREATE TABLE chats (
-            uid        TEXT PRIMARY KEY,
+            id         INTEGER PRIMARY KEY,
+            uid        TEXT NOT NULL UNIQUE,
             client     TEXT NOT NULL,
             project    TEXT NOT NULL,
             chat_id    TEXT NOT NULL,
@@ -32,18 +34,18 @@ SCHEMA = Schema(
         """,
         """
         CREATE TABLE chat_entries (
-            uid    TEXT NOT NULL,
-            kind   TEXT NOT NULL,
+            chat   INTEGER NOT NULL,
+            kind   INTEGER NOT NULL,
             number INTEGER NOT NULL,
             body   TEXT NOT NULL,
-            PRIMARY KEY (uid, kind, number)
-        ) WITHOUT ROWID
+            UNIQUE (chat, kind, number)
+        )
         """,
         """
         CREATE TABLE chat_webhooks (
-            uid      TEXT PRIMARY KEY,
+            chat     INTEGER PRIMARY KEY,
             sequence INTEGER NOT NULL
-        ) WITHOUT ROWID
+        )
         """,
         "CREATE INDEX chats_by_shared_id ON chats (client, project, shared_id, started_at)",
         "CREATE INDEX chats_by_start ON chats (client, project, started_at)",
@@ -51,8 +53,8 @@ SCHEMA = Schema(
         f"CREATE INDEX chats_by_update ON chats (updated_at) WHERE {OVER}",
         """
         CREATE TRIGGER chat_deleted AFTER DELETE ON chats BEGIN
-            DELETE FROM chat_entries WHERE uid = old.uid;
-            DELETE FROM chat_webhooks WHERE uid = old.uid;
+            DELETE FROM chat_entries WHERE chat = old.id;
+            DELETE FROM chat_webhooks WHERE chat = old.id;
         END
         """,
     ),

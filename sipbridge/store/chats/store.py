@@ -1,6 +1,6 @@
 """The chats of one node: a SQLite file, one thread that writes it, one that syncs it and two that read it.
 
-Changes that wait are committed together. A commit does not wait for the disk, so that the chats do not wait for each
+Changes of a moment are committed together. A commit does not wait for the disk, so that the chats do not wait for each
 other, nor for the records of calls, which are in another file.
 """
 
@@ -20,9 +20,12 @@ from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
 from sipbridge.store.chats.tables import Change, Creation, Erasure
-from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
+from sipbridge.store.chats.writer import DELIVERED_SECONDS, Item, Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
+
+GATHER_SECONDS = 0.002  # how long a first change waits for others: to wake the writer costs more than a change
+PURGE_CHATS = 20  # per step, between changes: each has many entries
 
 
 class SqliteChatStore:
@@ -35,8 +38,9 @@ class SqliteChatStore:
         self._database, self._lock = open_database(path, SCHEMA, ChatRescue)
         with suppress(sqlite3.Error):  # the writer tries again
             self._database.rescue_all()  # the chats in progress have to go on
-        self._writer = Writer(self._database, Retention(retention, rows.AGES))
+        self._writer = Writer(self._database, Retention(retention, rows.AGES, PURGE_CHATS))
         self._reader = Reader(self._database, self._writer.suspect)
+        self._gathered: list[Item | Erasure] = []
         self._wake_scheduled = False
         self._closed = False
 
@@ -44,7 +48,7 @@ class SqliteChatStore:
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
         self._check_open()
         done: asyncio.Future[ChatRecord] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Creation(record, rows.to_row(record), done))
+        self._submit(Creation(record, rows.to_row(record), done))
         return await done
 
     async def write(self, change: ChatChange) -> None:
@@ -54,7 +58,7 @@ class SqliteChatStore:
         row = rows.to_row(record) if record else None
         entries = rows.to_entry_rows(change.uid, change.entries)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Change(change.uid, record, row, entries, done))
+        self._submit(Change(change.uid, record, row, entries, done))
         await done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
@@ -106,7 +110,7 @@ class SqliteChatStore:
     def _wake_writer(self) -> None:
         # The flag first: a mark from now on schedules its own wake, so that none is missed.
         self._wake_scheduled = False
-        self._writer.wake()
+        self._writer.submit(())
 
     async def delete(self, client: str, project: str, chat_id: str) -> bool:
         """Erase a chat that is over and overwrite its text in the file; return False if there is none."""
@@ -119,14 +123,24 @@ class SqliteChatStore:
     async def _erase(self, client: str, project: str, column: str, value: str) -> int:
         self._check_open()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Erasure(client, project, column, value, done))
+        self._submit(Erasure(client, project, column, value, done))
         return await done
+
+    def _submit(self, item: Item | Erasure) -> None:
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
+        self._gathered.append(item)
+
+    def _flush(self) -> None:
+        items, self._gathered = self._gathered, []
+        self._writer.submit(items)
 
     async def close(self) -> None:
         """Write what is queued and close."""
         if self._closed:
             return
         self._closed = True
+        self._flush()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

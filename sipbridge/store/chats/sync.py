@@ -13,30 +13,33 @@ from sipbridge.store.sqlite.schema import connect_checkpointer
 logger = logging.getLogger(__name__)
 
 SYNC_SECONDS = 1.0
-BUSY_SECONDS = 0.02  # how long a change may wait while the log is emptied
-MAX_LOG_PAGES = 16_000  # 64 MB
+BUSY_SECONDS = 0.02  # how long that may wait for a reader, and changes with it
+MAX_LOG_PAGES = 8_000  # 32 MB
 
 
 class DiskSync:
     """The thread that syncs. `suspect` is called if the file seems corrupt.
 
     A passive checkpoint syncs the write-ahead log, moves it into the file and syncs that, while changes go on. But
-    SQLite reuses a log only when all of it has been moved, so a long one is emptied while changes wait.
+    SQLite reuses a log only when all of it has been moved, so the rest of a long one is moved while changes wait.
     """
 
     def __init__(self, database: Database, suspect: Callable[[], None]) -> None:
         self._database = database
         self._suspect = suspect
-        self._generation = -1
-        self._connection: sqlite3.Connection | None = None
         self._failing = False
+        self._lock = threading.Lock()  # of the connection
+        self._generation = database.generation
+        self._connection = _connect(database)
         self._written = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chats-sync", daemon=True)
         self._thread.start()
 
     def note_written(self) -> None:
-        """Sync within a second."""
+        """Sync within a second. Called by the thread that writes, also after it has begun a new file."""
+        if self._generation != self._database.generation:
+            self._reconnect()
         if not self._written.is_set():
             self._written.set()
 
@@ -45,8 +48,18 @@ class DiskSync:
         self._closing.set()
         self._written.set()
         self._thread.join()
-        if self._connection:
+        self._connection.close()
+
+    def _reconnect(self) -> None:
+        generation = self._database.generation
+        with self._lock:
+            try:
+                connection = _connect(self._database)
+            except sqlite3.Error as error:
+                self._note_failure(error)
+                return
             self._connection.close()
+            self._connection, self._generation = connection, generation
 
     def _run(self) -> None:
         while True:
@@ -55,28 +68,17 @@ class DiskSync:
                 return
             self._written.clear()
             try:
-                self._sync()
+                with self._lock:
+                    self._sync()
                 self._failing = False
             except sqlite3.Error as error:
                 self._note_failure(error)
             self._closing.wait(SYNC_SECONDS)
 
     def _sync(self) -> None:
-        connection = self._connect()
-        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > MAX_LOG_PAGES:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-    def _connect(self) -> sqlite3.Connection:
-        """Return the connection to the file that is in use now."""
-        generation = self._database.generation
-        if self._connection is None or generation != self._generation:
-            if self._connection:
-                self._connection.close()
-                self._connection = None
-            self._connection = connect_checkpointer(self._database.path, busy_seconds=BUSY_SECONDS)
-            self._generation = generation
-        return self._connection
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def _note_failure(self, error: sqlite3.Error) -> None:
         self._written.set()  # again in a second
@@ -87,3 +89,14 @@ class DiskSync:
             logger.warning(
                 "chats were written, but not synced to the disk: %s", error, extra={"event": "chats_not_synced"}
             )
+
+
+def _connect(database: Database) -> sqlite3.Connection:
+    """Open the file that is in use, and its log.
+
+    Not later: SQLite finds the log by its name, and with the log of a file that has replaced this one it would destroy
+    both.
+    """
+    connection = connect_checkpointer(database.path, busy_seconds=BUSY_SECONDS)
+    connection.execute("PRAGMA user_version").fetchone()
+    return connection

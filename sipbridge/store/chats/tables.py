@@ -15,7 +15,7 @@ from sipbridge.store.sqlite.database import Database
 _MAX_ROWS = 256  # of one statement; a power of two
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Creation:
     """A new chat. `done` gets the record that is stored."""
 
@@ -24,7 +24,7 @@ class Creation:
     done: asyncio.Future[ChatRecord]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """A change of a chat: a new version of the record if it is not None, and entries."""
 
@@ -35,7 +35,7 @@ class Change:
     done: asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Erasure:
     """A request to erase the matching chats that are over. `done` gets their number."""
 
@@ -51,8 +51,9 @@ Result = ChatRecord | StoreError | None
 
 @dataclass(slots=True)
 class _Chat:
-    """The number of the last entry that is not an event, and the record if this process has written it."""
+    """The id in the file, the number of the last entry that is not an event, and the record if we have written it."""
 
+    id: int
     number: int
     is_over: bool
     record: ChatRecord | None = None
@@ -63,10 +64,12 @@ class Tables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._generation = database.generation
         self._in_progress: dict[str, _Chat] = {}
 
     def write(self, items: Sequence[Creation | Change], delivered: Mapping[str, int], now: int) -> list[Result]:
         """Write in one transaction; return the result of each item. An item that names no chat changes nothing."""
+        self.carry_over(now)
         with self._database.transaction() as connection:
             transaction = _Transaction(connection, self._in_progress, now)
             results = [transaction.add(item) for item in items]
@@ -89,12 +92,23 @@ class Tables:
         self._database.clear_log()
         return erased
 
-    def restore(self, now: int) -> None:
-        """Write the records of chats in progress that could not be copied from an abandoned file."""
+    def carry_over(self, now: int) -> bool:
+        """Copy the chats in progress to the file if it is new; return True if it is. Others follow step by step.
+
+        The record of a chat that cannot be copied is written again. The chats have other ids in the new file.
+        """
+        generation = self._database.generation
+        if generation == self._generation:
+            return False
+        self._database.rescue()
         with self._database.transaction() as connection:
             for chat in self._in_progress.values():
                 if chat.record:
                     _create(connection, rows.to_row(chat.record), now)
+            found = {uid: connection.execute(rows.ID_OF, (uid,)).fetchone() for uid in self._in_progress}
+        self._in_progress = {uid: replace(self._in_progress[uid], id=ids[0]) for uid, ids in found.items() if ids}
+        self._generation = generation
+        return True
 
 
 class _Transaction:
@@ -105,8 +119,8 @@ class _Transaction:
         self._connection = connection
         self._in_progress = in_progress
         self._now = now
-        self._newest: dict[str, rows.ChatRow] = {}
-        self._entries: list[tuple[str, str, int, str]] = []
+        self._newest: dict[int, rows.ChatRow] = {}
+        self._entries: list[tuple[int, int, int, str]] = []
 
     def add(self, item: Creation | Change) -> Result:
         """Create a chat, or collect a change."""
@@ -117,19 +131,19 @@ class _Transaction:
             return StoreError(f"chat {item.uid} is not stored")
         if item.record and item.row:
             chat.record, chat.is_over = item.record, item.record.state.is_final
-            self._newest[item.uid] = item.row
+            self._newest[chat.id] = item.row
         for entry in item.entries:
             number = entry.number
             if number is None:
                 number = chat.number = chat.number + 1
-            self._entries.append((item.uid, entry.kind, number, entry.body))
+            self._entries.append((chat.id, entry.kind, number, entry.body))
         return None
 
     def finish(self) -> None:
         """Write what was collected."""
         now = self._now
         if self._newest:
-            newest = [(row.shared_id, row.state, row.body, now, uid) for uid, row in self._newest.items()]
+            newest = [(row.shared_id, row.state, row.body, now, id_) for id_, row in self._newest.items()]
             self._connection.executemany(rows.UPDATE, newest)
         start, size = 0, _MAX_ROWS
         while start < len(self._entries):
@@ -142,8 +156,9 @@ class _Transaction:
 
     def _create(self, item: Creation) -> Result:
         row = item.row
-        if _create(self._connection, row, self._now):
-            self.chats[row.uid] = _Chat(0, item.record.state.is_final, item.record)
+        created = _create(self._connection, row, self._now)
+        if created is not None:
+            self.chats[row.uid] = _Chat(created, 0, item.record.state.is_final, item.record)
             return item.record
         found = self._connection.execute(rows.GET, (row.client, row.project, row.chat_id)).fetchone()
         try:
@@ -155,19 +170,20 @@ class _Transaction:
         chat = self.chats.get(uid)
         if chat is None:
             known = self._in_progress.get(uid)
-            chat = replace(known) if known else self._read(uid)
+            chat = _Chat(known.id, known.number, known.is_over, known.record) if known else self._read(uid)
             if chat:
                 self.chats[uid] = chat
         return chat
 
     def _read(self, uid: str) -> _Chat | None:
-        found = self._connection.execute(rows.LAST_NUMBER, (uid,)).fetchone()
-        return _Chat(number=found[1], is_over=ChatState(found[0]).is_final) if found else None
+        found = self._connection.execute(rows.FIND, (uid,)).fetchone()
+        return _Chat(found[0], number=found[2], is_over=ChatState(found[1]).is_final) if found else None
 
 
-def _create(connection: sqlite3.Connection, row: rows.ChatRow, now: int) -> bool:
-    """Insert a chat; return False if there is one with the same ids."""
-    if not connection.execute(rows.CREATE, (*row, now)).rowcount:
-        return False
-    connection.execute(rows.CREATE_WEBHOOK, (row.uid, 0))
-    return True
+def _create(connection: sqlite3.Connection, row: rows.ChatRow, now: int) -> int | None:
+    """Insert a chat; return its id in the file, or None if there is a chat with the same ids."""
+    cursor = connection.execute(rows.CREATE, (*row, now))
+    if not cursor.rowcount:
+        return None
+    connection.execute(rows.CREATE_WEBHOOK, (cursor.lastrowid, 0))
+    return cursor.lastrowid

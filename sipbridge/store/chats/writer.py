@@ -39,7 +39,7 @@ class Writer:
         self._database = database
         self._tables = Tables(database)
         self._retention = retention
-        self._queue: queue.SimpleQueue[Item | Erasure | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Item | Erasure]] = queue.SimpleQueue()
         self._marks: deque[tuple[str, int]] = deque()
         self._delivered: dict[str, int] = {}
         self._deliver_at = 0.0
@@ -52,17 +52,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="chats-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, item: Item | Erasure) -> None:
-        """Queue an item."""
-        self._queue.put(item)
+    def submit(self, items: Sequence[Item | Erasure]) -> None:
+        """Queue items, and wake the thread."""
+        self._queue.put(items)
 
     def mark_delivered(self, uid: str, sequence: int) -> None:
-        """Note the position of a webhook. It is written some time after the next item or `wake`."""
+        """Note the position of a webhook. It is written some time after the next `submit`."""
         self._marks.append((uid, sequence))
-
-    def wake(self) -> None:
-        """Wake the thread."""
-        self._queue.put(None)
 
     def suspect(self) -> None:
         """Request an integrity check of the file, after an error was found in it."""
@@ -71,7 +67,7 @@ class Writer:
     def close(self) -> None:
         """Write what is queued, and stop. Blocks."""
         self._closing.set()
-        self.wake()
+        self.submit(())
         self._thread.join()
         self._sync.close()
 
@@ -87,18 +83,14 @@ class Writer:
         self._write([])
 
     def _next_items(self) -> list[Item | Erasure]:
-        """Return the queued items, after a wait for the first one."""
+        """Return the queued items, after a wait for the first ones."""
         until = min(self._check_at, self._deliver_at) if self._delivered else self._check_at
         wait = 0.0 if self._closing.is_set() else max(0.0, until - time.monotonic())
         items: list[Item | Erasure] = []
         try:
-            item = self._queue.get(timeout=wait)
-            while True:
-                if item is not None:
-                    items.append(item)
-                if len(items) == BATCH:
-                    break
-                item = self._queue.get_nowait()
+            items += self._queue.get(timeout=wait)
+            while len(items) < BATCH:
+                items += self._queue.get_nowait()
         except queue.Empty:
             pass
         return items
@@ -189,25 +181,19 @@ class Writer:
             self._check_at = time.monotonic()
 
     def _follow_path(self) -> None:
-        generation = self._database.generation
         self._database.follow_path()
         if self._suspected.is_set():
             self._suspected.clear()
             self._database.check()
-        if self._database.generation != generation:
-            self._carry_over()
 
     def _maintain(self) -> bool:
         """Take one step of each work that is due; return True if there is more."""
+        if self._tables.carry_over(self._retention.clock.latest()):
+            self._sync.note_written()
         rescuing = self._database.rescue()
         purging = self._retention.purge_if_due(self._database)
         self._database.clear_log()
         return rescuing or purging
-
-    def _carry_over(self) -> None:
-        """Copy the chats in progress to a new file, so that they can go on. Others follow step by step."""
-        self._database.rescue()
-        self._tables.restore(self._retention.clock.latest())
 
     def _repaired(self, work: Callable[[], T]) -> T:
         """Run a function; if the file is corrupt, set it aside and run the function again."""
@@ -217,7 +203,6 @@ class Writer:
             if not is_damage(error):
                 raise
             self._database.set_aside(error)
-            self._carry_over()
             return work()
 
     def _note_failure(self, error: Exception) -> StoreError:

@@ -12,7 +12,7 @@ from sipbridge.store.sqlite.database import Database
 
 PURGE_SECONDS = 3600.0  # more often if records are kept for less than four hours
 MIN_PURGE_SECONDS = 0.5
-PURGE_ROWS = 500  # per step, between puts
+PURGE_ROWS = 500  # per step, between writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class AgeStatements:
 class Retention:
     """Erases rows whose last put is longer ago than `keep`, and corrupt files of that age."""
 
-    def __init__(self, keep: timedelta, statements: AgeStatements) -> None:
+    def __init__(self, keep: timedelta, statements: AgeStatements, purge_rows: int | None = None) -> None:
+        """Erase `purge_rows` per step, or `PURGE_ROWS`."""
         self._statements = statements
+        self._purge_rows = purge_rows or PURGE_ROWS
         self.clock = Clock(keep)
         self._keep_seconds = keep.total_seconds()
         self._every_seconds = max(MIN_PURGE_SECONDS, min(PURGE_SECONDS, self._keep_seconds / 4))
@@ -67,10 +69,10 @@ class Retention:
     def _purge(self, database: Database, oldest: int) -> bool:
         with database.transaction() as connection:
             connection.execute(self._statements.bring_to_now, {"now": self.clock.latest()})
-            erased = connection.execute(self._statements.delete_old, (oldest, PURGE_ROWS)).rowcount
+            erased = connection.execute(self._statements.delete_old, (oldest, self._purge_rows)).rowcount
         if erased:
             database.mark_erased()
-        return erased == PURGE_ROWS
+        return erased == self._purge_rows
 
 
 def _purge_asides(database: Database, oldest: int) -> None:

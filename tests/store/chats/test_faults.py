@@ -182,7 +182,7 @@ async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_chats(
     monkeypatch.setattr(rescue, "CHATS", 2)
     store = reopen()
     over = [f"over-{n}" for n in range(7)]
-    for name in ("chat-1", *over):
+    for name in (*over, "chat-1"):
         await store.create(make_chat(name))
         await store.write(change(make_message(1), make_event(1, name), of=name))
         await store.write(change(of=name, record=ended(name) if name in over else None))
