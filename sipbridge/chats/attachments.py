@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -42,8 +43,9 @@ class AttachmentFetcher:
     """
 
     def __init__(self, resolver: Resolver) -> None:
-        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR, spares_descriptors=True)
-        self._unguarded = HttpClient(resolver, author=_AUTHOR, spares_descriptors=True)
+        tls = ssl.create_default_context()
+        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR, spares_descriptors=True, tls=tls)
+        self._unguarded = HttpClient(resolver, author=_AUTHOR, spares_descriptors=True, tls=tls)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, attachment: Attachment, rules: AttachmentRules) -> AttachmentContent:

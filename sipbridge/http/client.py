@@ -98,7 +98,8 @@ class HttpClient:
     `allows` checks each address that a connection would be opened to; without it, all are allowed. `author` names the
     one who writes the URLs if that is not the operator: lookups of its host names count against its share. A client
     that `spares_descriptors` leaves the reserved file descriptors to calls in progress. Requests beyond
-    `connections_per_origin` wait for a connection.
+    `connections_per_origin` wait for a connection. `tls` is the context of another client: to read the authorities of
+    the system takes a tenth of a second.
     """
 
     def __init__(
@@ -109,9 +110,10 @@ class HttpClient:
         author: str = "",
         spares_descriptors: bool = False,
         connections_per_origin: int = CONNECTIONS_PER_ORIGIN,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
         self._resolver = resolver
         self._allows = allows
         self._author = author

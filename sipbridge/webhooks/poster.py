@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,9 +39,10 @@ class Poster:
 
     def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
         self._now = now
+        tls = ssl.create_default_context()
         # Many projects may have webhooks at one host; their lanes limit the connections.
         self._guarded, self._unguarded = (
-            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS)
+            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS, tls=tls)
             for allows in (is_public, None)
         )
 
