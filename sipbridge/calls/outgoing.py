@@ -145,7 +145,9 @@ def redirected(callee: Callee, contacts: Iterable[str]) -> str | None:
     transport = called.transport
     for contact in contacts:
         try:
-            uri = SipUri.parse(contact).split_srtp()[0].with_transport(transport)
+            parsed = SipUri.parse(contact)
+            parsed.check_port()
+            uri = parsed.split_srtp()[0].with_transport(transport)
         except ValueError:
             continue
         if not uri.is_sip or not route_allowed(str(uri), callee.routes):

@@ -142,7 +142,9 @@ def _refer_uri(value: str) -> str:
     sip_uri.check_at_signs(value)
     if not sip_uri.is_configurable(value) and not sip_uri.is_configurable_tel(value):
         raise ValueError("is not a valid SIP or tel URI; write sip:USER@HOST or tel:+NUMBER without angle brackets")
-    if sip_uri.SipUri.parse(value).split_srtp()[1] != "disabled":
+    uri = sip_uri.SipUri.parse(value)
+    uri.check_port()
+    if uri.split_srtp()[1] != "disabled":
         raise ValueError("requests SRTP for a call that CXone makes; remove ;srtp, or write method: invite")
     return value
 

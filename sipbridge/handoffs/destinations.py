@@ -104,6 +104,7 @@ def _resolve_route(route: str, uri: str, config: HandoffConfig) -> str:
 def _check_uri(method: str, uri: str) -> None:
     parsed = SipUri.parse(uri)
     try:
+        parsed.check_port()
         srtp = parsed.check_callable() if method == "invite" else parsed.split_srtp()[1]
     except ValueError as error:
         raise HandoffInvalid(f"the URI {error}") from None

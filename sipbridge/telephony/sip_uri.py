@@ -24,6 +24,7 @@ _TEL_PARTS = re.compile(r"(tel):()([^;]*+)()([^?]*+)(.*+)", re.IGNORECASE | re.D
 
 _SRTP_USES: dict[str, SrtpUse] = {"optional": "optional", "mandatory": "mandatory"}
 _SRTP = re.compile(r";srtp(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
+_MAX_PORT = 65535
 _MAX_PORT_DIGITS = 5
 
 _WRITTEN = re.compile(
@@ -102,9 +103,10 @@ class SipUri(NamedTuple):
 
     @property
     def port(self) -> int:
-        """The port; 0 if the URI names none, or no number of at most five digits."""
+        """The port; 0 if the URI names none, or no valid one."""
         text = self.port_text or ""
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS else 0
+        port = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS else 0
+        return port if port <= _MAX_PORT else 0
 
     @property
     def transport(self) -> str | None:
@@ -161,16 +163,22 @@ class SipUri(NamedTuple):
             raise ValueError("has no valid srtp parameter; write ;srtp=mandatory or ;srtp=optional, once")
         return self._replace(parameters=_SRTP.sub("", self.parameters)), use
 
+    def check_port(self) -> None:
+        """Raise `ValueError` for a port that is not a number from 1 to 65535."""
+        if self.port_text is not None and not self.port:
+            raise ValueError(f"has no valid port; write a number from 1 to {_MAX_PORT}")
+
     def check_callable(self) -> SrtpUse:
         """Return the use of SRTP in a call of ours to this URI.
 
-        Raises `ValueError` for a URI that we cannot call: a telephone number without a host, an IPv6 address, or an
-        invalid `srtp` parameter.
+        Raises `ValueError` for a URI that we cannot call: a telephone number without a host, an IPv6 address, an
+        invalid port, or an invalid `srtp` parameter.
         """
         if self.is_tel:
             raise ValueError("has no host to call; use a sip: URI, or refer")
         if self.host.startswith("[") or ";maddr=[" in self.parameters.lower():
             raise ValueError(NO_IPV6)
+        self.check_port()
         return self.split_srtp()[1]
 
 

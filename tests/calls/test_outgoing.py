@@ -164,6 +164,7 @@ async def test_the_error_for_an_unmet_challenge_says_what_to_do(credentials: Cre
         ("sips:bot@agents.example", ["sip:a@elsewhere.example;transport=tls"], None),
         ("sips:bot@agents.example", ["sips:a@elsewhere.example"], "sips:a@elsewhere.example"),
         (URI, ["sip:a@elsewhere.example;maddr=192.0.2.1"], None),
+        (URI, ["sip:a@agents.example:65536", "sip:b@agents.example:65535"], "sip:b@agents.example:65535"),
     ],
 )
 def test_the_contact_of_a_3xx_that_is_followed(called: str, contacts: list[str], followed: str | None) -> None:

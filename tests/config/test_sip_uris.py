@@ -28,6 +28,16 @@ def test_an_at_sign_that_may_change_the_host_is_refused_with_its_remedy(tmp_path
         assert "%40" in fault
 
 
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_an_invalid_port_is_refused(tmp_path: Path, port: int) -> None:
+    uri = f"sip:a@b:{port}"
+    agents = with_project(agent={"type": "sip", "uri": uri})
+    destinations = with_handoff(destinations={"care": {"method": "refer", "uri": uri}})
+    for content in (agents, destinations):
+        (fault,) = config_problems(tmp_path, content)
+        assert "has no valid port; write a number from 1 to 65535" in fault
+
+
 def test_the_srtp_parameter_is_refused_for_calls_that_cxone_makes(tmp_path: Path) -> None:
     destinations = {"care": {"method": "refer", "uri": "sip:a@b;srtp"}}
     (fault,) = config_problems(tmp_path, with_handoff(destinations=destinations))

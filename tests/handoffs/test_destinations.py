@@ -91,6 +91,15 @@ def test_a_call_to_a_number_without_a_host_is_refused() -> None:
     assert make_plan(config, request.model_copy(update={"method": "refer"})).uri == "tel:167772161"
 
 
+@pytest.mark.parametrize("method", ["refer", "invite"])
+def test_a_route_with_an_invalid_port_is_refused(method: str) -> None:
+    config = _config(allowed_routes=["sip:*@127.0.0.1:*"])
+    route = "sip:other@127.0.0.1:65536"
+    request = HandoffRequest.model_validate({"destination": "sales", "route": route, "method": method})
+    with pytest.raises(HandoffInvalid, match="the URI has no valid port; write a number from 1 to 65535"):
+        make_plan(config, request)
+
+
 def test_a_call_to_an_ipv6_address_is_refused() -> None:
     config = _config(allowed_routes=["sip:*@[::1]*"])
     request = HandoffRequest(destination="sales", route="sip:desk@[::1]:5080", method="invite")

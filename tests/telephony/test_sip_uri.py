@@ -67,9 +67,19 @@ def test_the_user_part_is_without_the_password(text: str, user: str) -> None:
 
 @pytest.mark.parametrize(
     ("port", "number"),
-    [("0", 0), ("5060", 5060), ("65535", 65535), ("65536", 65536), ("x", 0), ("", 0), ("\u0665", 0), ("9" * 5000, 0)],
+    [
+        ("0", 0),
+        ("5060", 5060),
+        ("65535", 65535),
+        ("65536", 0),
+        ("99999", 0),
+        ("x", 0),
+        ("", 0),
+        ("\u0665", 0),
+        ("9" * 5000, 0),
+    ],
 )
-def test_a_port_is_a_number_of_at_most_five_digits(port: str, number: int) -> None:
+def test_a_port_is_a_number_of_at_most_16_bits(port: str, number: int) -> None:
     assert SipUri.parse(f"sip:a@b:{port}").port == number
 
 
@@ -93,6 +103,17 @@ def test_a_new_user_part_replaces_the_old_one_and_its_password() -> None:
 def test_an_ipv6_address_cannot_be_called(uri: str) -> None:
     with pytest.raises(ValueError, match=NO_IPV6):
         SipUri.parse(uri).check_callable()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "123456", "x", ""])
+def test_an_invalid_port_cannot_be_called(port: str) -> None:
+    with pytest.raises(ValueError, match="has no valid port; write a number from 1 to 65535"):
+        SipUri.parse(f"sip:a@b:{port};lr").check_callable()
+
+
+@pytest.mark.parametrize("uri", ["sip:a@b", "sip:a@b:1", "sip:a@b:65535;lr", "tel:+1555:99999"])
+def test_a_port_is_optional(uri: str) -> None:
+    SipUri.parse(uri).check_port()
 
 
 def test_a_callable_uri_has_a_use_of_srtp() -> None:
