@@ -74,7 +74,8 @@ class Pointer:
 class Peer:
     """The author of a name in an SDP, a Contact, a Record-Route or a Via.
 
-    `far_end` is the target of our INVITE or the source address of a call to us, `dialog` the Call-ID.
+    `far_end` is the target of our INVITE or the source address of a call to us. `dialog` is the Call-ID, or the URI
+    that a 3xx names.
     """
 
     far_end: str

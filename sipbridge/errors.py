@@ -285,13 +285,15 @@ class LegEnded(SipbridgeError):
 class DialFailed(SipbridgeError):
     """An outgoing leg was not answered.
 
-    `sip_status` is the final response, or 408 if none came in time. `contacts` are the URIs of a 3xx, best first.
+    `sip_status` is the final response, or 408 if none came in time. `contacts` are the URIs of a 3xx, best first, and
+    `target` sent it.
     """
 
-    def __init__(self, sip_status: int, message: str, contacts: tuple[str, ...] = ()) -> None:
+    def __init__(self, sip_status: int, message: str, contacts: tuple[str, ...] = (), target: str = "") -> None:
         super().__init__(message)
         self.sip_status = sip_status
         self.contacts = contacts
+        self.target = target
 
 
 class NameNotResolved(SipbridgeError):

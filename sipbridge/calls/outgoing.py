@@ -36,7 +36,8 @@ class Callee:
     """A URI to call, and the time limit: `seconds` from the DNS lookup to the answer.
 
     `routes` are patterns of the URIs to which a 3xx may redirect. The credentials are for the host of `uri`. Messages
-    of the dialog are accepted from the targets and from the networks in `sources`.
+    of the dialog are accepted from the targets and from the networks in `sources`. `redirected_by` is the target whose
+    3xx named the URI.
     """
 
     uri: str
@@ -44,6 +45,7 @@ class Callee:
     routes: tuple[str, ...] = ()
     credentials: Credentials | None = None
     sources: tuple[str, ...] = ()
+    redirected_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,12 @@ async def call_out(dialler: Dialler, callee: Callee, attempt: Callable[[Attempt]
             try:
                 return await _in_turn(dialler, callee, limit, attempt)
             except DialFailed as error:
-                uri = redirected(callee, error.contacts)
+                uri, target = redirected(callee, error.contacts), error.target
                 if uri is None:
                     raise
             credentials = callee.credentials if SipUri.parse(uri).has_same_host(SipUri.parse(callee.uri)) else None
-            return await _in_turn(dialler, replace(callee, uri=uri, credentials=credentials), limit, attempt)
+            other = replace(callee, uri=uri, credentials=credentials, redirected_by=target)
+            return await _in_turn(dialler, other, limit, attempt)
     except TimeoutError:
         raise DialFailed(SipStatus.REQUEST_TIMEOUT, "not answered in time") from None
     except DialFailed as error:
@@ -121,7 +124,7 @@ async def _in_turn(
     limit: asyncio.Timeout,
     attempt: Callable[[Attempt], Awaitable[T]],
 ) -> T:
-    targets = await dialler.locate(callee.uri)
+    targets = await dialler.locate(callee.uri, callee.redirected_by)
     sources = (*targets, *callee.sources)
     for left, target in zip(range(len(targets) - 1, 0, -1), targets, strict=False):
         seconds = ((limit.when() or 0.0) - asyncio.get_running_loop().time()) / (left + 1)

@@ -171,8 +171,11 @@ class Backpressure(Protocol):
 class Dialler(Protocol):
     """A factory of outgoing legs."""
 
-    async def locate(self, uri: str) -> Sequence[str]:
-        """Return the targets of a URI, best first (RFC 3263), at least one. Raises `DialFailed`."""
+    async def locate(self, uri: str, redirected_by: str = "") -> Sequence[str]:
+        """Return the targets of a URI, best first (RFC 3263), at least one. Raises `DialFailed`.
+
+        `redirected_by` is the target whose 3xx named the URI: its lookups then count against that peer.
+        """
 
     async def dial(
         self,

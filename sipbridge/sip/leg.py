@@ -235,7 +235,8 @@ class SipLeg:
         if self._audio is not None:
             self._audio.close()
         if not self.answered.done():
-            self.answered.set_exception(DialFailed(end.sip_status, self._describe_failure(end), contacts))
+            message = self._describe_failure(end)
+            self.answered.set_exception(DialFailed(end.sip_status, message, contacts, self._target))
 
     def _describe_failure(self, end: LegEnd) -> str:
         if end.failure is LegFailure.TRANSPORT_FAILED:

@@ -17,7 +17,8 @@ from sipbridge.telephony.sip_uri import SipUri
 class Lookups:
     """The lookups of names for PJSIP (native/resolver.hpp and native/name_table.hpp).
 
-    The names that peers write share the lookups of peers; the names of the configuration never wait for them.
+    The names that peers write share the lookups of peers; the names of the configuration never wait for them. Only
+    `locate` looks up host names of the configuration.
     """
 
     def __init__(self, resolver: Resolver, locator: Locator, thread: SipThread, native: ResolverFunctions) -> None:
@@ -28,11 +29,16 @@ class Lookups:
         self._lookups = BackgroundTasks()
         self._expected: set[str] = set()
 
-    async def locate(self, uri: str) -> list[Target]:
-        """Return the targets of a SIP URI of the configuration, best first. Raises `DialFailed`."""
+    async def locate(self, uri: str, redirected_by: str = "") -> list[Target]:
+        """Return the targets of a SIP URI, best first. Raises `DialFailed`.
+
+        The URI is in the configuration, or in the 3xx of the target `redirected_by`.
+        """
         host, port, transport = SipUri.parse(uri).next_hop
+        # The dialog of a 3xx is over; the lookups for its URI share the limit of one.
+        peer = Peer(redirected_by, uri) if redirected_by else None
         try:
-            return await self._locator.find(Hop(host, port, transport))
+            return await self._locator.find(Hop(host, port, transport, peer))
         except NameNotResolved as error:
             raise DialFailed(SipStatus.BAD_GATEWAY, str(error)) from None
 
@@ -45,8 +51,8 @@ class Lookups:
     def find_addresses(self, text: str) -> None:
         """Resolve the name of an EventName, so that the name table has it the next time."""
         name, far_end, dialog = text.split("\n")
-        # Without a dialog it is the host of a URI that we call.
-        self._lookups.start(self._find_addresses(name, _peer(far_end, dialog) if dialog else None))
+        # It has no author if it is the host of a URI that we call: `locate` has looked that up already.
+        self._lookups.start(self._find_addresses(name, _peer(far_end, dialog)))
 
     def expect(self, name: str, peer: Peer) -> None:
         """Look up a name to which requests of ours will go, so that its address is known if DNS fails by then."""
@@ -67,7 +73,7 @@ class Lookups:
         finally:
             self._thread.post(partial(self._native.resolved, number, targets))
 
-    async def _find_addresses(self, name: str, peer: Peer | None) -> None:
+    async def _find_addresses(self, name: str, peer: Peer) -> None:
         addresses: list[str] = []
         try:
             addresses = list(await self._resolver.addresses(name, peer))

@@ -132,9 +132,9 @@ class UserAgent:
         # A turn of the SIP thread notifies the loop of its events first, then of the results of its commands.
         await self._thread.run(_do_nothing)
 
-    async def locate(self, uri: str) -> list[str]:
+    async def locate(self, uri: str, redirected_by: str = "") -> list[str]:
         """Return the targets of a SIP URI, best first (RFC 3263). Raises `DialFailed`."""
-        return [str(target) for target in await self._lookups.locate(uri)]
+        return [str(target) for target in await self._lookups.locate(uri, redirected_by)]
 
     async def dial(
         self,

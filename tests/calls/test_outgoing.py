@@ -26,8 +26,9 @@ class ScriptedDialler(FakeDialler):
         self.contacts: tuple[str, ...] = ()
         self.locating = 0.0
 
-    async def locate(self, uri: str) -> list[str]:
+    async def locate(self, uri: str, redirected_by: str = "") -> list[str]:
         await asyncio.sleep(self.locating)
+        await super().locate(uri, redirected_by)
         return self.targets.get(uri, ["other"])
 
     async def _leg_to(self, invite: OutgoingInvite) -> FakeLeg:
@@ -37,7 +38,7 @@ class ScriptedDialler(FakeDialler):
         elif behaviour == "rings":
             leg.responded.set_result(None)
         elif isinstance(behaviour, int):
-            leg.answered.set_exception(DialFailed(behaviour, str(behaviour), self.contacts))
+            leg.answered.set_exception(DialFailed(behaviour, str(behaviour), self.contacts, invite.target))
         return leg
 
     async def call(self, callee: Callee) -> str:
@@ -127,6 +128,13 @@ async def test_a_redirection_is_followed_once() -> None:
         await dialler.call(Callee(URI, 5, ROUTES))
     assert failed.value.sip_status == 302
     assert len(dialler.invites) == 4
+
+
+async def test_the_host_of_a_redirection_is_looked_up_as_a_name_of_the_peer() -> None:
+    dialler = ScriptedDialler(one=503, two=302)
+    dialler.contacts = ("sip:other@elsewhere.example",)
+    assert await dialler.call(Callee(URI, 5, ROUTES)) == "other"
+    assert dialler.located == [(URI, ""), ("sip:other@elsewhere.example", "two")]
 
 
 async def test_credentials_are_sent_only_to_the_configured_host() -> None:

@@ -22,14 +22,16 @@ class OutgoingInvite(NamedTuple):
 
 
 class FakeDialler:
-    """Implements `Dialler`: records each INVITE; `make_leg` returns its leg, or raises `DialFailed`."""
+    """Implements `Dialler`: records each INVITE and lookup; `make_leg` returns its leg, or raises `DialFailed`."""
 
     def __init__(self, make_leg: Callable[[OutgoingInvite], Awaitable[FakeLeg]]) -> None:
         self.targets: dict[str, list[str]] = {}
+        self.located: list[tuple[str, str]] = []
         self.invites: list[OutgoingInvite] = []
         self._make_leg = make_leg
 
-    async def locate(self, uri: str) -> list[str]:
+    async def locate(self, uri: str, redirected_by: str = "") -> list[str]:
+        self.located.append((uri, redirected_by))
         return self.targets.get(uri, ["udp://127.0.0.1:5060"])
 
     async def dial(

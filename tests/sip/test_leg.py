@@ -177,12 +177,13 @@ async def test_an_outgoing_leg_that_is_not_answered_reports_the_reason(
     assert (str(raised.value), raised.value.sip_status) == (message, status)
 
 
-async def test_a_redirected_leg_has_the_contacts(stack: Stack) -> None:
+async def test_a_redirected_leg_has_the_contacts_and_the_target_that_sent_them(stack: Stack) -> None:
     leg = await stack.outgoing()
     stack.end(status=302, text="Contact: <sip:other@example.com>\r\n")
     with pytest.raises(DialFailed) as raised:
         await leg.answered
     assert raised.value.contacts == ("sip:other@example.com",)
+    assert raised.value.target == "tcp://192.0.2.1:5060"
 
 
 # -------------------------------------------------------------------- REFER

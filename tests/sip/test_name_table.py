@@ -122,10 +122,27 @@ async def test_dialogs_whose_far_end_is_not_known_share_no_lookups(world: World)
 
 
 async def test_a_name_of_the_configuration_counts_against_no_peer(world: World) -> None:
-    world.lookups.find_addresses("known.test\n\n")
     await world.lookups.locate("sip:agent@known.test")
+    assert world.names.peers == [None]
+
+
+async def test_a_name_that_pjsip_asks_for_is_never_one_of_the_configuration(world: World) -> None:
+    world.lookups.find_addresses("known.test\n\n")
+    world.lookups.find_targets(7, 5070, "TCP\nknown.test\n\n")
     await world.settle()
-    assert world.names.peers == [None, None]
+    assert len(world.names.peers) == 2
+    assert None not in world.names.peers
+
+
+async def test_the_uri_of_a_redirection_counts_against_the_target_that_redirected(world: World) -> None:
+    target = "udp://192.0.2.9:5060"
+    for user in ("one", "other"):
+        await world.lookups.locate(f"sip:{user}@known.test", redirected_by=target)
+    one, other = world.names.peers
+    assert one is not None
+    assert other is not None
+    assert one.far_end == other.far_end == target
+    assert one.dialog != other.dialog
 
 
 async def test_a_uri_is_located_or_fails_with_502(world: World) -> None:

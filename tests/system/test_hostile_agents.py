@@ -1,7 +1,8 @@
-"""A SIP agent that floods with DTMF digits or host names harms neither the trunk nor the calls of other clients."""
+"""A peer that floods with DTMF digits or host names harms neither the trunk nor the calls of other clients."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import socket
@@ -17,15 +18,17 @@ import pytest
 from tests.harness.media.media_agent import MediaAgent
 from tests.harness.media.rtp import media_address
 from tests.harness.ports import reserved_port
-from tests.harness.programs.nameserver import nameserver
+from tests.harness.programs.nameserver import Nameserver, nameserver
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import client_settings, project_settings, token
+from tests.harness.sip.raw_agent import RawAgent
 from tests.harness.sip.raw_call import OFFER, RawCall
 
 from .site import Contact, Site
 from .site import site as base_site
 
-NUMBERS = {"hostile": "+19995550081", "other": "+19995550082", "ws": "+19995550083"}
+CLIENTS = ("hostile", "other", "ws", "brief", "redirecting")
+NUMBERS = {client: f"+199955500{number}" for number, client in enumerate(CLIENTS, 81)}
 # In the bridge's offers, and so in the packets to it.
 EVENT_TYPE = 120
 ONLY_AUDIO = OFFER.replace(b" 101\r\n", b"\r\n").replace(b"a=rtpmap:101 telephone-event/8000\r\n", b"")
@@ -35,6 +38,12 @@ READING_SECONDS = 2.0
 # A little less than a dialog may send.
 REINVITES_AT_ONCE, REINVITES_PER_SECOND = 80, 15
 HANGING = {f"hanging-{number}.test" for number in range(400)}
+# More than one peer's share of lookups.
+NAMES_PER_PEER = 16
+IN_OFFERS, IN_CONTACTS, IN_REDIRECTIONS = (
+    [f"in-{place}-{number}.test" for number in range(NAMES_PER_PEER + 8)]
+    for place in ("offer", "contact", "redirection")
+)
 GOOD = [f"good-{number}.test" for number in range(5)]
 LOOKUP_SECONDS = 0.5
 
@@ -46,18 +55,20 @@ class HostileAgentSite:
     trunk: Site
     port: int
     agent: MediaAgent
+    redirecting: RawAgent
+    names: Nameserver
 
-    def caller(self, client: str) -> RawCall:
+    def caller(self, client: str, source: str = "127.0.0.1", contact: str = "127.0.0.1") -> RawCall:
         """Prepare a call to a client, not yet placed."""
         headers = (
             f"From: <sip:+15550100@127.0.0.1>;tag=h\r\nX-Auth-Token: {token(client)}\r\n"
             f"X-InContact-ContactId: {Contact.new().id}\r\n"
         )
-        return RawCall(self.trunk.bridge.sip, NUMBERS[client].encode(), headers.encode())
+        return RawCall(self.trunk.bridge.sip, NUMBERS[client].encode(), headers.encode(), contact.encode(), source)
 
-    def status(self, client: str, offer: bytes = OFFER) -> int:
+    def status(self, client: str, offer: bytes = OFFER, source: str = "127.0.0.1") -> int:
         """Place a call and end it; return the status of its response."""
-        with self.caller(client) as call:
+        with self.caller(client, source) as call:
             status = call.place(offer).status
             if status == 200:
                 call.end()
@@ -80,21 +91,27 @@ class HostileAgentSite:
 def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[HostileAgentSite]:
     with ExitStack() as stack:
         port, agent = reserved_port(), stack.enter_context(MediaAgent())
+        redirecting = stack.enter_context(RawAgent())
         known = dict.fromkeys([*GOOD, "ws.test"], "127.0.0.1")
         agents = {
             "hostile": {"type": "sip", "uri": f"sip:bot@127.0.0.1:{port}"},
             "other": {"type": "prompt"},
+            "brief": {"type": "prompt", "then": "hangup"},
+            "redirecting": {"type": "sip", "uri": f"sip:bot@{redirecting.address}", "answer_timeout_seconds": 2},
             "ws": {"type": "websocket", "url": agent.url.replace("127.0.0.1", "ws.test")},
         }
         clients = {
             name: client_settings(number, cxone.url, {name: project_settings(name, agent=agents[name])})
             for name, number in NUMBERS.items()
         }
-        names = stack.enter_context(nameserver(known, silent=HANGING))
+        clients["redirecting"]["projects"]["redirecting"]["handoff"]["allowed_routes"] = [
+            "sip:*@in-redirection-*.test:*"
+        ]
+        silent = {*HANGING, *IN_OFFERS, *IN_CONTACTS, *IN_REDIRECTIONS}
+        names = stack.enter_context(nameserver(known, silent=silent))
         folder = tmp_path_factory.mktemp("hostile")
-        yield HostileAgentSite(
-            stack.enter_context(base_site(folder, cxone, nameserver=names, clients=clients)), port, agent
-        )
+        trunk = stack.enter_context(base_site(folder, cxone, nameserver=names, clients=clients))
+        yield HostileAgentSite(trunk, port, agent, redirecting, names)
 
 
 def offer_from(host: str) -> bytes:
@@ -181,3 +198,35 @@ def test_an_agents_flood_of_hanging_names_stops_no_names_of_others(site: Hostile
             assert site.status("other", offer_from(name)) == 200
         assert site.status("ws") == 200
     assert statuses == {b"488"}
+
+
+def test_the_names_in_callers_offers_count_against_their_source_also_when_calls_are_answered(
+    site: HostileAgentSite,
+) -> None:
+    """PJSIP needs the name for the INVITE, and again for our answer, which a command sends."""
+    for name in IN_OFFERS:
+        assert site.status("other", offer_from(name), "127.0.0.5") == 488
+    assert len(site.names.lookups.keys() & IN_OFFERS) == NAMES_PER_PEER
+
+
+def test_the_names_in_callers_contacts_count_against_their_source_also_when_the_bridge_hangs_up(
+    site: HostileAgentSite,
+) -> None:
+    for name in IN_CONTACTS:
+        with site.caller("brief", "127.0.0.6", name) as call:
+            assert call.place().status == 200
+    site.trunk.bridge.wait_until_idle()
+    assert len(site.names.lookups.keys() & IN_CONTACTS) == NAMES_PER_PEER
+
+
+def test_the_names_in_an_agents_redirections_count_against_the_agent(site: HostileAgentSite) -> None:
+    hosts = itertools.cycle(IN_REDIRECTIONS)
+    site.redirecting.respond = lambda _: (302, [f"Contact: <sip:bot@{next(hosts)}:5060>"])
+    with ExitStack() as stack:
+        calls = [stack.enter_context(site.caller("redirecting")) for _ in IN_REDIRECTIONS]
+        for call in calls:
+            call.invite()
+        assert {call.wait_for_answer() for call in calls} == {480}
+        for call in calls:
+            call.acknowledge()
+    assert len(site.names.lookups.keys() & IN_REDIRECTIONS) == NAMES_PER_PEER

@@ -55,7 +55,7 @@ int callDial(int account, const std::string &uri, const std::string &target, con
     chosen.keepFor(call);
     // There is no session if the INVITE could not be sent.
     if (const pjsip_inv_session *session = pjsua_var.calls[call].inv) {
-        wentTo(session->dlg, sources);
+        wentTo(session->dlg, target, sources);
         if (!username.empty())
             useCredentials(session->dlg, username, password);
     }

@@ -12,12 +12,12 @@
 
 namespace sipbridge {
 
-/** Until the next call, host names come from this message; from the configuration if it is null. */
+/** Until the next call, host names come from this message; from the dialog of a command or a timer if it is null. */
 void setMessageInProgress(const pjsip_rx_data *rdata);
 
 /**
- * The author of a name that PJSIP needs now, as two lines: the far end (the target of our INVITE, or the source address
- * of a call to us) and the Call-ID. Both are empty if the name comes from the configuration.
+ * The author of a name that PJSIP needs now, as two lines: the far end of the dialog (sources.hpp) and the Call-ID. Both
+ * are empty for the host of a URI that we call, whose dialog begins later.
  */
 std::string authorOfNames();
 

@@ -164,6 +164,7 @@
 %include "responses.hpp"
 %ignore sipbridge::cameFrom;
 %ignore sipbridge::wentTo;
+%ignore sipbridge::farEndOf;
 %ignore sipbridge::noteAddresses;
 %include "sources.hpp"
 %ignore sipbridge::reservePorts;
@@ -177,7 +178,6 @@
 %include "name_table.hpp"
 %ignore sipbridge::ChosenTarget;
 %ignore sipbridge::forgetTarget;
-%ignore sipbridge::dialledTarget;
 %include "resolver.hpp"
 %ignore sipbridge::freeIdlePools;
 %include "pools.hpp"

@@ -202,8 +202,6 @@ ChosenTarget::ChosenTarget(const string &target) { sending.target = target; }
 ChosenTarget::~ChosenTarget() { sending = Sent(); }
 void ChosenTarget::keepFor(int call) const { sent[call] = sending; }
 
-string dialledTarget(int call) { return sent[call].target; }
-
 void forgetTarget(int call) { sent[call] = Sent(); }
 
 }  // namespace sipbridge

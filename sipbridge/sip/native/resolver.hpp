@@ -38,9 +38,6 @@ public:
     ChosenTarget &operator=(const ChosenTarget &) = delete;
 };
 
-/** The target that was chosen for our own call; empty for a call to us. */
-std::string dialledTarget(int call);
-
 /** Clear the target of a PJSUA slot, for a call to us. */
 void forgetTarget(int call);
 

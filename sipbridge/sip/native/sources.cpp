@@ -35,6 +35,7 @@ using MessageRate = TokenBucket<50, 100>;
  */
 struct Sources {
     bool ours;  // our own call
+    pj_str_t farEnd;
     unsigned count, capacity;
     MessageRate rate;
     IpNetwork networks[1];
@@ -96,11 +97,13 @@ pjsip_module sourcesModule = [] {
     return module;
 }();
 
-Sources *make(pjsip_dialog *dialog, bool ours, size_t count) {
+Sources *make(pjsip_dialog *dialog, bool ours, const string &farEnd, size_t count) {
     const size_t capacity = count + MAX_LEARNT;
     auto *sources =
         static_cast<Sources *>(pj_pool_zalloc(dialog->pool, sizeof(Sources) + capacity * sizeof(IpNetwork)));
     sources->ours = ours;
+    const pj_str_t name = borrowed(farEnd);
+    pj_strdup(dialog->pool, &sources->farEnd, &name);
     sources->capacity = static_cast<unsigned>(capacity);
     pjsip_dlg_set_mod_data(dialog, sourcesModule.id, sources);
     return sources;
@@ -235,14 +238,19 @@ pj_bool_t onResponse(pjsip_rx_data *rdata) {
 void watchSources() { registerModule(&sourcesModule); }
 
 void cameFrom(pjsip_dialog *dialog, const pjsip_rx_data *rdata) {
-    learn(make(dialog, false, 1), ipAddressOf(&rdata->pkt_info.src_addr));
+    learn(make(dialog, false, rdata->pkt_info.src_name, 1), ipAddressOf(&rdata->pkt_info.src_addr));
 }
 
-void wentTo(pjsip_dialog *dialog, const std::vector<string> &sources) {
-    Sources *kept = make(dialog, true, sources.size());
+void wentTo(pjsip_dialog *dialog, const string &target, const std::vector<string> &sources) {
+    Sources *kept = make(dialog, true, target, sources.size());
     for (const string &each : sources)
         if (const auto network = IpNetwork::read(each))
             learn(kept, *network);
+}
+
+string farEndOf(const pjsip_dialog *dialog) {
+    const Sources *sources = sourcesOf(dialog);
+    return sources ? textOf(sources->farEnd) : "";
 }
 
 void noteAddresses(const string &name, const std::vector<pj_sockaddr> &addresses) {

@@ -9,6 +9,9 @@
 #include <pjsua2.hpp>
 #include <pjsua-lib/pjsua_internal.h>
 
+#include <string>
+#include <vector>
+
 namespace sipbridge {
 
 /**
@@ -26,8 +29,13 @@ void watchSources() PJSUA2_THROW(pj::Error);
 
 /** Begin with the sources of a dialog to us: that of its INVITE. */
 void cameFrom(pjsip_dialog *dialog, const pjsip_rx_data *rdata);
-/** Begin with the sources of our own dialog: addresses and networks such as `192.0.2.0/24`. */
-void wentTo(pjsip_dialog *dialog, const std::vector<std::string> &sources);
+/**
+ * Begin with the sources of our own dialog: addresses and networks such as `192.0.2.0/24`. Its INVITE went to the target.
+ */
+void wentTo(pjsip_dialog *dialog, const std::string &target, const std::vector<std::string> &sources);
+
+/** Return the source address of a dialog's INVITE, or the target of ours; empty if neither is known. */
+std::string farEndOf(const pjsip_dialog *dialog);
 
 /** Note the addresses of a host name that a Contact or a Record-Route may have. */
 void noteAddresses(const std::string &name, const std::vector<pj_sockaddr> &addresses);
