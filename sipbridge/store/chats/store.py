@@ -19,8 +19,8 @@ from sipbridge.store.chats import rows
 from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
-from sipbridge.store.chats.tables import Change, Creation, Erasure
-from sipbridge.store.chats.writer import DELIVERED_SECONDS, Item, Writer
+from sipbridge.store.chats.tables import Change, Creation, Erasure, Item
+from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
 
@@ -40,7 +40,7 @@ class SqliteChatStore:
             self._database.rescue_all()  # the chats in progress have to go on
         self._writer = Writer(self._database, Retention(retention, rows.AGES, PURGE_CHATS))
         self._reader = Reader(self._database, self._writer.suspect)
-        self._gathered: list[Item | Erasure] = []
+        self._gathered: list[Item] = []
         self._wake_scheduled = False
         self._closed = False
 
@@ -126,7 +126,7 @@ class SqliteChatStore:
         self._submit(Erasure(client, project, column, value, done))
         return await done
 
-    def _submit(self, item: Item | Erasure) -> None:
+    def _submit(self, item: Item) -> None:
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
         self._gathered.append(item)

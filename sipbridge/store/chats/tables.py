@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sipbridge.chats.model import ChatRecord, ChatState
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
 from sipbridge.store.sqlite.database import Database
 
-_MAX_ROWS = 256  # of one statement; a power of two
+_MAX_ROWS = 64  # of one statement, so that SQLite keeps the compiled ones
 
 
 @dataclass(slots=True)
@@ -21,18 +22,18 @@ class Creation:
 
     record: ChatRecord
     row: rows.ChatRow
-    done: asyncio.Future[ChatRecord]
+    done: asyncio.Future[Any]
 
 
 @dataclass(slots=True)
 class Change:
-    """A change of a chat: a new version of the record if it is not None, and entries."""
+    """A change of a chat: a new version of the record if it is not None, and entries. `done` gets None."""
 
     uid: str
     record: ChatRecord | None
     row: rows.ChatRow | None
     entries: Sequence[rows.EntryRow]
-    done: asyncio.Future[None]
+    done: asyncio.Future[Any]
 
 
 @dataclass(slots=True)
@@ -43,10 +44,11 @@ class Erasure:
     project: str
     column: str
     value: str
-    done: asyncio.Future[int]
+    done: asyncio.Future[Any]
 
 
-Result = ChatRecord | StoreError | None
+Item = Creation | Change | Erasure
+Result = ChatRecord | int | StoreError | None
 
 
 @dataclass(slots=True)
@@ -67,30 +69,48 @@ class Tables:
         self._generation = database.generation
         self._in_progress: dict[str, _Chat] = {}
 
-    def write(self, items: Sequence[Creation | Change], delivered: Mapping[str, int], now: int) -> list[Result]:
-        """Write in one transaction; return the result of each item. An item that names no chat changes nothing."""
+    def create(self, creations: Sequence[Creation], now: int) -> list[Result]:
+        """Write new chats in one transaction; return the result of each."""
         self.carry_over(now)
+        created: dict[str, _Chat] = {}
         with self._database.transaction() as connection:
-            transaction = _Transaction(connection, self._in_progress, now)
-            results = [transaction.add(item) for item in items]
-            transaction.finish()
-            if delivered:
-                connection.executemany(rows.MARK_DELIVERED, [(sequence, uid) for uid, sequence in delivered.items()])
-        self._in_progress.update(transaction.chats)
-        for uid, chat in transaction.chats.items():
-            if chat.is_over:
-                del self._in_progress[uid]
+            results: list[Result] = []
+            for creation in creations:
+                row = creation.row
+                id_ = _create(connection, row, now)
+                if id_ is None:
+                    results.append(_existing(connection, row))
+                else:
+                    results.append(creation.record)
+                    created[row.uid] = _Chat(id_, 0, creation.record.state.is_final, creation.record)
+        self._keep(created)
         return results
 
-    def erase(self, client: str, project: str, column: str, value: str) -> int:
-        """Delete the chats of a project that are over and have this value; return their number."""
+    def change(self, changes: Sequence[Change], now: int) -> list[Result]:
+        """Write changes together; return the result of each. One of a chat that is not stored changes nothing."""
+        self.carry_over(now)
+        collected = _Changes(self._database.connection, self._in_progress)
+        results: list[Result] = [collected.add(change) for change in changes]
+        self._database.run(list(collected.statements(now)))
+        self._keep(collected.chats)
+        return results
+
+    def mark_delivered(self, sequences: Mapping[str, int]) -> None:
+        """Write the positions of webhooks."""
+        self._database.run([(rows.MARK_DELIVERED, (sequence, uid)) for uid, sequence in sequences.items()])
+
+    def erase(self, erasures: Sequence[Erasure], _now: int) -> list[Result]:
+        """Delete the chats of a project that are over and have the value; return the number for each erasure."""
         self._database.rescue_all()  # a chat that is copied later would not be erased
+        numbers: list[Result] = []
         with self._database.transaction() as connection:
-            erased = connection.execute(rows.DELETE[column], (client, project, value)).rowcount
-        if erased:
+            for it in erasures:
+                deleted = connection.execute(rows.DELETE[it.column], (it.client, it.project, it.value))
+                numbers.append(deleted.rowcount)
+        if any(numbers):
             self._database.mark_erased()
         self._database.clear_log()
-        return erased
+        return numbers
 
     def carry_over(self, now: int) -> bool:
         """Copy the chats in progress to the file if it is new; return True if it is. Others follow step by step.
@@ -110,61 +130,45 @@ class Tables:
         self._generation = generation
         return True
 
+    def _keep(self, chats: Mapping[str, _Chat]) -> None:
+        self._in_progress.update(chats)
+        for uid, chat in chats.items():
+            if chat.is_over:
+                del self._in_progress[uid]
 
-class _Transaction:
-    """Collects changes, so that few statements write them. `chats` are those that the changes concern."""
 
-    def __init__(self, connection: sqlite3.Connection, in_progress: Mapping[str, _Chat], now: int) -> None:
+class _Changes:
+    """Collects changes, so that few statements write them. `chats` are those that they concern."""
+
+    def __init__(self, connection: sqlite3.Connection, in_progress: Mapping[str, _Chat]) -> None:
         self.chats: dict[str, _Chat] = {}
         self._connection = connection
         self._in_progress = in_progress
-        self._now = now
         self._newest: dict[int, rows.ChatRow] = {}
         self._entries: list[tuple[int, int, int, str]] = []
 
-    def add(self, item: Creation | Change) -> Result:
-        """Create a chat, or collect a change."""
-        if isinstance(item, Creation):
-            return self._create(item)
-        chat = self._find(item.uid)
+    def add(self, change: Change) -> StoreError | None:
+        """Collect a change."""
+        chat = self._find(change.uid)
         if chat is None:
-            return StoreError(f"chat {item.uid} is not stored")
-        if item.record and item.row:
-            chat.record, chat.is_over = item.record, item.record.state.is_final
-            self._newest[chat.id] = item.row
-        for entry in item.entries:
+            return StoreError(f"chat {change.uid} is not stored")
+        if change.record and change.row:
+            chat.record, chat.is_over = change.record, change.record.state.is_final
+            self._newest[chat.id] = change.row
+        for entry in change.entries:
             number = entry.number
             if number is None:
                 number = chat.number = chat.number + 1
             self._entries.append((chat.id, entry.kind, number, entry.body))
         return None
 
-    def finish(self) -> None:
-        """Write what was collected."""
-        now = self._now
-        if self._newest:
-            newest = [(row.shared_id, row.state, row.body, now, id_) for id_, row in self._newest.items()]
-            self._connection.executemany(rows.UPDATE, newest)
-        start, size = 0, _MAX_ROWS
-        while start < len(self._entries):
-            # A few sizes, so that SQLite has compiled the statements already.
-            while size > len(self._entries) - start:
-                size //= 2
-            values = [value for entry in self._entries[start : start + size] for value in entry]
-            self._connection.execute(rows.insert_entries(size), values)
-            start += size
-
-    def _create(self, item: Creation) -> Result:
-        row = item.row
-        created = _create(self._connection, row, self._now)
-        if created is not None:
-            self.chats[row.uid] = _Chat(created, 0, item.record.state.is_final, item.record)
-            return item.record
-        found = self._connection.execute(rows.GET, (row.client, row.project, row.chat_id)).fetchone()
-        try:
-            return rows.to_record(found[0]) if found else StoreError(f"chat {row.uid} is another one's")
-        except StoreError as error:
-            return error
+    def statements(self, now: int) -> Iterator[tuple[str, Sequence[str | int]]]:
+        """Yield the statements and their parameters."""
+        for id_, row in self._newest.items():
+            yield rows.UPDATE, (row.shared_id, row.state, row.body, now, id_)
+        for start in range(0, len(self._entries), _MAX_ROWS):
+            entries = self._entries[start : start + _MAX_ROWS]
+            yield rows.insert_entries(len(entries)), [value for entry in entries for value in entry]
 
     def _find(self, uid: str) -> _Chat | None:
         chat = self.chats.get(uid)
@@ -178,6 +182,15 @@ class _Transaction:
     def _read(self, uid: str) -> _Chat | None:
         found = self._connection.execute(rows.FIND, (uid,)).fetchone()
         return _Chat(found[0], number=found[2], is_over=ChatState(found[1]).is_final) if found else None
+
+
+def _existing(connection: sqlite3.Connection, row: rows.ChatRow) -> Result:
+    """Return the record that keeps a chat from being created."""
+    found = connection.execute(rows.GET, (row.client, row.project, row.chat_id)).fetchone()
+    try:
+        return rows.to_record(found[0]) if found else StoreError(f"there is another chat {row.uid}")
+    except StoreError as error:
+        return error
 
 
 def _create(connection: sqlite3.Connection, row: rows.ChatRow, now: int) -> int | None:

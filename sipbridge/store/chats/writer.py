@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sipbridge.aio import resolve_futures
 from sipbridge.errors import StoreError
 from sipbridge.store.chats.sync import DiskSync
-from sipbridge.store.chats.tables import Change, Creation, Erasure, Result, Tables
+from sipbridge.store.chats.tables import Change, Creation, Erasure, Item, Result, Tables
 from sipbridge.store.sqlite.database import Database, is_damage
 from sipbridge.store.sqlite.retention import Retention
 
@@ -25,7 +25,6 @@ BATCH = 500  # items per transaction
 CHECK_SECONDS = 1.0  # between checks of the file
 DELIVERED_SECONDS = 0.2  # between writes of the positions of webhooks
 
-Item = Creation | Change
 T = TypeVar("T")
 
 
@@ -38,8 +37,13 @@ class Writer:
     def __init__(self, database: Database, retention: Retention) -> None:
         self._database = database
         self._tables = Tables(database)
+        self._writes: dict[type, Callable[[Sequence[Any], int], Sequence[Result]]] = {
+            Creation: self._tables.create,
+            Change: self._tables.change,
+            Erasure: self._tables.erase,
+        }
         self._retention = retention
-        self._queue: queue.SimpleQueue[Sequence[Item | Erasure]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Item]] = queue.SimpleQueue()
         self._marks: deque[tuple[str, int]] = deque()
         self._delivered: dict[str, int] = {}
         self._deliver_at = 0.0
@@ -52,7 +56,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="chats-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[Item | Erasure]) -> None:
+    def submit(self, items: Sequence[Item]) -> None:
         """Queue items, and wake the thread."""
         self._queue.put(items)
 
@@ -76,17 +80,19 @@ class Writer:
         while items or not closing:
             if time.monotonic() >= self._check_at:
                 self._check()
-            self._process(items)
+            for kind, group in groupby(items, key=type):
+                self._write(list(group), self._writes[kind])
+            self._write_delivered()
             closing = self._closing.is_set()
             items = self._next_items()
         self._deliver_at = 0.0
-        self._write([])
+        self._write_delivered()
 
-    def _next_items(self) -> list[Item | Erasure]:
+    def _next_items(self) -> list[Item]:
         """Return the queued items, after a wait for the first ones."""
         until = min(self._check_at, self._deliver_at) if self._delivered else self._check_at
         wait = 0.0 if self._closing.is_set() else max(0.0, until - time.monotonic())
-        items: list[Item | Erasure] = []
+        items: list[Item] = []
         try:
             items += self._queue.get(timeout=wait)
             while len(items) < BATCH:
@@ -95,70 +101,42 @@ class Writer:
             pass
         return items
 
-    def _process(self, items: Sequence[Item | Erasure]) -> None:
-        group: list[Item] = []
-        for item in items:
-            if isinstance(item, Erasure):
-                self._write(group)
-                group = []
-                self._erase(item)
-            else:
-                group.append(item)
-        self._write(group)
-
-    def _write(self, items: Sequence[Item]) -> None:
-        """Write items together, and positions of webhooks if it is time. Never raises, so that the thread goes on."""
-        delivered = self._due_positions()
-        if not items and not delivered:
-            return
-        if delivered:
-            self._deliver_at = time.monotonic() + DELIVERED_SECONDS
+    def _write(self, items: Sequence[Item], write: Callable[[Sequence[Any], int], Sequence[Result]]) -> None:
+        """Write items of one kind together, and resolve their futures. Never raises, so that the thread goes on."""
         try:
-            results = self._commit(items, delivered)
+            now = self._usable_now()
+            try:
+                results = self._repaired(lambda: write(items, now))
+            except sqlite3.IntegrityError:
+                results = [_write_one(item, write, now) for item in items]
         except Exception as error:  # noqa: BLE001 (every future must get the error)
-            waiting: list[asyncio.Future[Any]] = [item.done for item in items]
-            resolve_futures(waiting, self._note_failure(error))
+            resolve_futures([item.done for item in items], self._note_failure(error))
             return
-        if delivered:
-            self._delivered = {}
         self._note_success()
         _resolve(items, results)
 
-    def _commit(self, items: Sequence[Item], delivered: Mapping[str, int]) -> list[Result]:
-        if self._unusable:
-            raise self._unusable
-        now = self._retention.clock.latest()
-        try:
-            return self._repaired(lambda: self._tables.write(items, delivered, now))
-        except sqlite3.IntegrityError:
-            results = [self._commit_one(item, now) for item in items]
-            self._tables.write([], delivered, now)
-            return results
-
-    def _commit_one(self, item: Item, now: int) -> Result:
-        try:
-            return self._tables.write([item], {}, now)[0]
-        except sqlite3.Error as error:
-            return StoreError(f"a change of a chat could not be written: {error}")
-
-    def _erase(self, erasure: Erasure) -> None:
-        def erase() -> int:
-            if self._unusable:
-                raise self._unusable
-            return self._tables.erase(erasure.client, erasure.project, erasure.column, erasure.value)
-
-        result: int | StoreError
-        try:
-            result = self._repaired(erase)
-        except Exception as error:  # noqa: BLE001 (the future must get the error)
-            result = self._note_failure(error)
-        resolve_futures([erasure.done], result)
-
-    def _due_positions(self) -> Mapping[str, int]:
+    def _write_delivered(self) -> None:
+        """Write the positions of webhooks if it is time. Never raises; what fails is written later."""
         while self._marks:
             uid, sequence = self._marks.popleft()
             self._delivered[uid] = max(sequence, self._delivered.get(uid, 0))
-        return self._delivered if time.monotonic() >= self._deliver_at else {}
+        if not self._delivered or time.monotonic() < self._deliver_at:
+            return
+        self._deliver_at = time.monotonic() + DELIVERED_SECONDS
+        try:
+            self._usable_now()
+            self._repaired(lambda: self._tables.mark_delivered(self._delivered))
+        except Exception as error:  # noqa: BLE001 (see above)
+            self._note_failure(error)
+            return
+        self._delivered = {}
+        self._note_success()
+
+    def _usable_now(self) -> int:
+        """Return the time. Raises the error of the last check of the file, if there was one."""
+        if self._unusable:
+            raise self._unusable
+        return self._retention.clock.latest()
 
     # ------------------------------------------------------------ the file
 
@@ -224,13 +202,17 @@ class Writer:
             )
 
 
+def _write_one(item: Item, write: Callable[[Sequence[Any], int], Sequence[Result]], now: int) -> Result:
+    try:
+        return write([item], now)[0]
+    except sqlite3.Error as error:
+        return StoreError(f"a change of a chat could not be written: {error}")
+
+
 def _resolve(items: Sequence[Item], results: Sequence[Result]) -> None:
-    """Give the futures their results: first the creations and the errors, then all others in one turn of the loop."""
-    written: list[asyncio.Future[Any]] = []
+    """Give the futures their results: all that get None in one turn of the loop."""
+    if all(result is None for result in results):
+        resolve_futures([item.done for item in items], None)
+        return
     for item, result in zip(items, results, strict=True):
-        done: asyncio.Future[Any] = item.done
-        if result is None:
-            written.append(done)
-        else:
-            resolve_futures([done], result)
-    resolve_futures(written, None)
+        resolve_futures([item.done], result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +45,8 @@ class Damaged(sqlite3.DatabaseError):
 class Database:
     """The file and the connection that writes it. After the start it belongs to one thread.
 
-    `generation` increases when readers must reconnect. `start_rescue` gets the connection to an abandoned file.
+    `generation` increases when readers must reconnect; `connection` is another one then. `start_rescue` gets the
+    connection to an abandoned file.
     """
 
     def __init__(self, path: Path, schema: Schema, start_rescue: Callable[[sqlite3.Connection], Rescue]) -> None:
@@ -57,19 +58,19 @@ class Database:
         self._rescues: deque[Rescue] = deque()
         self._log_holds_erased = False
         try:
-            self._connection = self._connect()
+            self.connection = self._connect()
         except sqlite3.DatabaseError as error:
             if not _has_code(error, sqlite3.SQLITE_CORRUPT):
                 raise
             aside = self._move_aside(error)
-            self._connection = self._connect()
+            self.connection = self._connect()
             self._rescues.append(start_rescue(connect_reader(aside, busy_seconds=BUSY_SECONDS)))
         self._identity = self._seen = self._identify()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the body in one transaction, which is durable at the end."""
-        connection = self._connection
+        connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -78,6 +79,15 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def run(self, statements: Sequence[tuple[str, Sequence[str | int]]]) -> None:
+        """Run statements, with their parameters, in one transaction. A single one needs none and costs less."""
+        if len(statements) == 1:
+            self.connection.execute(*statements[0])
+        elif statements:
+            with self.transaction() as connection:
+                for statement, parameters in statements:
+                    connection.execute(statement, parameters)
 
     def mark_erased(self) -> None:
         """Request that the write-ahead log be cleared, as it still contains the deleted rows."""
@@ -105,7 +115,7 @@ class Database:
             # Only the log was deleted: move its contents into the file.
             if not self._empty_log():
                 raise sqlite3.OperationalError("the write-ahead log was deleted while another process reads it")
-            old, self._connection = self._connection, self._connect()
+            old, self.connection = self.connection, self._connect()
             old.close()
         else:
             for suffix, ours, there in zip(SUFFIXES[1:], self._identity[1:], found[1:], strict=True):
@@ -127,7 +137,7 @@ class Database:
 
     def check(self) -> None:
         """Raise `Damaged` if the file is corrupt."""
-        for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):
+        for (finding,) in self.connection.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise Damaged(finding)
 
@@ -154,16 +164,16 @@ class Database:
         for rescue in self._rescues:
             rescue.close()
         with suppress(sqlite3.Error):
-            self._connection.close()
+            self.connection.close()
 
     def _empty_log(self) -> bool:
         """Checkpoint and truncate the write-ahead log; return False if a reader still needs it."""
         # The timeout is short, so that no put waits for that reader, which may be another process.
-        self._connection.execute("PRAGMA busy_timeout = 20")
+        self.connection.execute("PRAGMA busy_timeout = 20")
         try:
-            busy: int = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            busy: int = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+            self.connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
         return not busy
 
     def _connect(self) -> sqlite3.Connection:
@@ -178,8 +188,8 @@ class Database:
             self._move_aside(error)
             fresh = self._connect()
         # The old connection still has the old file open, whatever its name is now.
-        self._rescues.append(self._start_rescue(self._connection))
-        self._connection = fresh
+        self._rescues.append(self._start_rescue(self.connection))
+        self.connection = fresh
 
     def _update_identity(self) -> None:
         self._identity = self._seen = self._identify()
