@@ -5,7 +5,7 @@ BIN := .venv/bin
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit format lint bench bench-media kills reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo test unit format lint bench bench-media bench-chat kills reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -41,6 +41,9 @@ bench: setup ## Measure handoffs per second, processor time per call, and memory
 
 bench-media: setup ## Measure calls with audio: processor time per call, lost and late frames, delay, memory
 	@$(BIN)/python -m tests.bench.media
+
+bench-chat: setup ## Measure chats: processor time per relayed message, memory per chat, delay, lost and doubled messages
+	@$(BIN)/python -m tests.bench.chats
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)
