@@ -177,7 +177,7 @@ class Chat:
         Waits as long as the store fails: nothing that a human agent wrote may be lost.
         """
         event = ChatEvent(
-            id=self.record.derived_id(f"event {self._sequence + 1}"),
+            id=self.record.event_id(self._sequence + 1),
             sequence=self._sequence + 1,
             chat_id=self.record.chat_id,
             type=kind,
@@ -197,7 +197,7 @@ class Chat:
     def publish_typing(self, state: str) -> None:
         """Give the bot an event that is neither stored nor counted: typing means nothing later."""
         event = ChatEvent(
-            id=self.record.derived_id(f"typing {datetime.now(UTC).timestamp()}"),
+            id=self.record.event_id(f"typing-{datetime.now(UTC).timestamp()}"),
             sequence=None,
             chat_id=self.record.chat_id,
             type=ChatEventType.AGENT_TYPING,

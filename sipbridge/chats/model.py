@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -132,6 +133,10 @@ class ChatRecord(BaseModel):
         """Return the id that CXone gets for a part of this chat. It never changes, so a restart doubles nothing."""
         return str(uuid.uuid5(uuid.UUID(self.uid), name))
 
+    def event_id(self, part: int | str) -> str:
+        """Return the id of an event. A sequence that was never stored is used again after a crash, and so is its id."""
+        return f"{self.uid}-{part}"
+
 
 def digest_of(values: object) -> str:
     """Return a digest of JSON values."""
@@ -212,3 +217,11 @@ class ChatEvent(BaseModel):
     type: ChatEventType
     at: AwareDatetime
     payload: dict[str, Any] = Field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the event as JSON. It is made once: the store, the webhook and each reader need it."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
+        return self.model_dump_json()

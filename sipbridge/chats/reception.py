@@ -171,7 +171,7 @@ async def _give_up(context: ChatContext, stored: StoredChat) -> None:
         }
     )
     event = ChatEvent(
-        id=record.derived_id(f"event {sequence}"),
+        id=record.event_id(sequence),
         sequence=sequence,
         chat_id=record.chat_id,
         type=ChatEventType.CHAT_ENDED if is_active else ChatEventType.HANDOFF_FAILED,

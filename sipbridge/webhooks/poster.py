@@ -48,7 +48,7 @@ class Poster:
 
     async def post(self, webhook: Webhook, event: ChatEvent, seconds: float) -> Attempt:
         """Post an event within that time. The head of the response is enough; its body is not used."""
-        body = event.model_dump_json().encode()
+        body = event.to_json().encode()
         timestamp = str(int(self._now().timestamp()))
         headers = {
             "Content-Type": "application/json",

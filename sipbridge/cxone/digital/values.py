@@ -20,5 +20,6 @@ def list_of(value: object) -> list[Json]:
 def text_of(value: object) -> str:
     """Return a text or a whole number as text, and anything else as an empty one."""
     if isinstance(value, str):
-        return value
+        # A lone surrogate (half a character) could be neither stored nor sent.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -148,7 +148,7 @@ def to_row(record: ChatRecord) -> ChatRow:
         record.shared_id,
         record.state.value,
         microseconds(record.started_at),
-        to_body(record, f"chat {record.uid}"),
+        to_body(record.model_dump_json, f"chat {record.uid}"),
     )
 
 
@@ -157,12 +157,10 @@ def to_entry_rows(uid: str, entries: Sequence[Entry]) -> list[EntryRow]:
     name = f"chat {uid}"
     found = []
     for entry in entries:
-        number = None
-        if isinstance(entry, ChatEvent):
-            number = entry.sequence
-            if number is None:
-                continue
-        found.append(EntryRow(_KINDS[type(entry)], number, to_body(entry, name)))
+        if not isinstance(entry, ChatEvent):
+            found.append(EntryRow(_KINDS[type(entry)], None, to_body(entry.model_dump_json, name)))
+        elif entry.sequence is not None:
+            found.append(EntryRow(Kind.EVENT, entry.sequence, to_body(entry.to_json, name)))
     return found
 
 

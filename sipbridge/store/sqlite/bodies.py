@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -23,10 +24,10 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def to_body(model: BaseModel, name: str) -> str:
-    """Return a record as JSON. Raises `StoreError`, which says `name`, if its text cannot be encoded as UTF-8."""
+def to_body(dump: Callable[[], str], name: str) -> str:
+    """Return the JSON of a record. Raises `StoreError`, which says `name`, if its text cannot be encoded as UTF-8."""
     try:
-        return model.model_dump_json()
+        return dump()
     except ValueError as error:  # lone surrogates
         raise StoreError(f"{name} contains text that is not valid Unicode") from error
 

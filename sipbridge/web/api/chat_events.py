@@ -53,7 +53,7 @@ async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) ->
             with suppress(ConnectionError, TimeoutError):
                 async for event in _events(context, record.uid, reader, after, ended=record.state.is_final):
                     sequence = None if event.sequence is None else str(event.sequence)
-                    await stream.send(event.model_dump_json(), event=event.type.value, id=sequence)
+                    await stream.send(event.to_json(), event=event.type.value, id=sequence)
     return stream
 
 

@@ -22,7 +22,7 @@ from picows import (
 )
 
 from sipbridge.connection_errors import explain_connection_error
-from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Pong, Push, Reply, read_frame
+from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Frame, Pong, Push, Reply, read_frame
 from sipbridge.dns import Resolver
 from sipbridge.errors import NameNotResolved, SipbridgeError
 
@@ -80,6 +80,24 @@ class Connection(WSListener):
             raise GatewayLost("no reply in time") from None
         finally:
             del self._requests[event_id]
+
+    def deliver(self, frame: Frame) -> None:
+        """Give a reply or an error to the request that it is for. Others are faults, and pushes are passed on."""
+        match frame:
+            case Push():
+                self._on_push(frame)
+            case Reply(event_id):
+                request = self._requests.get(event_id)
+                if request is not None and not request.done():
+                    request.set_result(frame)
+            case ErrorReply(event_id, code):
+                request = self._requests.get(event_id)
+                if request is not None and not request.done():
+                    request.set_exception(GatewayError(code))
+                else:
+                    self._on_fault("gateway_error", f"the chat gateway reported {code}"[:200])
+            case Pong():
+                pass
 
     def send(self, frame: bytes) -> None:
         """Send a frame whose reply does not matter. Raises `GatewayLost` if the connection has ended."""
@@ -140,22 +158,8 @@ class Connection(WSListener):
             frame = read_frame(payload)
         except BadFrame as error:
             self._on_fault("bad_frame", str(error))
-            return
-        match frame:
-            case Push():
-                self._on_push(frame)
-            case Reply(event_id):
-                request = self._requests.get(event_id)
-                if request is not None and not request.done():
-                    request.set_result(frame)
-            case ErrorReply(event_id, code):
-                request = self._requests.get(event_id)
-                if request is not None and not request.done():
-                    request.set_exception(GatewayError(code))
-                else:
-                    self._on_fault("gateway_error", f"the chat gateway reported {code}"[:200])
-            case Pong():
-                pass
+        else:
+            self.deliver(frame)
 
     def _beat(self) -> None:
         if self._loop.time() - self._heard_at > SILENCE_SECONDS:

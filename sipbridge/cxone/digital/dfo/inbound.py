@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
 from sipbridge.chats.ports import Report
 from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, same_id
-from sipbridge.cxone.digital.dfo.frames import BadFrame, Push, interpret
+from sipbridge.cxone.digital.dfo.frames import BadFrame, Frame, Push, interpret
 from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import SipbridgeError
 
@@ -17,7 +17,8 @@ from sipbridge.errors import SipbridgeError
 class Inbound:
     """The events of one thread. Pushes are handled at once, except while one waits for a fetch, or while held.
 
-    `own_messages` are the ids of our messages that the thread has. `contact_id` is empty until there is a contact.
+    `deliver` gets the replies that were too large for the socket. `own_messages` are the ids of our messages that the
+    thread has. `contact_id` is empty until there is a contact.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Inbound:
         report: Report,
         fetch_event: Callable[[str], Awaitable[object]],
         fetch_body: Callable[[str], Awaitable[Json]],
+        deliver: Callable[[Frame], None],
         fault: Callable[[str, str], None],
     ) -> None:
         self.contact_id = ""
@@ -34,11 +36,12 @@ class Inbound:
         self._report = report
         self._fetch_event = fetch_event
         self._fetch_body = fetch_body
+        self._deliver = deliver
         self._fault = fault
         self._seen: set[str] = set()
-        self._waiting: deque[Push] = deque()
+        self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
         self._held = False
-        self._fetching: asyncio.Task[None] | None = None
+        self._completing: asyncio.Task[None] | None = None
         self._is_over = False
 
     def hold(self) -> None:
@@ -51,10 +54,14 @@ class Inbound:
         self._handle_waiting()
 
     def push(self, push: Push) -> None:
-        """Take a push."""
-        self._waiting.append(push)
-        if not self._held and self._fetching is None:
-            self._handle_waiting()
+        """Take a push. Those behind one whose content has to be fetched wait for it, so that the order stays."""
+        if push.event_type == "EventInS3":
+            fetch = asyncio.ensure_future(self._fetch(text_of(object_of(push.data.get("s3Object")).get("url"))))
+            fetch.add_done_callback(lambda _: self._handle_waiting())
+            self._waiting.append(fetch)
+        else:
+            self._waiting.append(push)
+        self._handle_waiting()
 
     def has_seen(self, message: Json) -> bool:
         """True if a message was reported before."""
@@ -73,39 +80,37 @@ class Inbound:
     # ------------------------------------------------------------ pushes
 
     def _handle_waiting(self) -> None:
-        while self._waiting and not self._held:
-            push = self._waiting.popleft()
-            if self._needs_fetch(push):
-                self._fetching = asyncio.create_task(self._fetch_and_handle(push))
+        while self._waiting and not self._held and self._completing is None:
+            first = self._waiting[0]
+            if isinstance(first, asyncio.Future) and not first.done():
                 return
-            self._handle(push)
+            self._waiting.popleft()
+            push = first.result() if isinstance(first, asyncio.Future) else first
+            if push is not None and _is_shortened(push):
+                self._completing = asyncio.create_task(self._complete(push))
+            elif push is not None:
+                self._handle(push)
 
-    async def _fetch_and_handle(self, push: Push) -> None:
-        """Handle a push whose content has to be fetched; those behind it wait, so that the order stays."""
+    async def _fetch(self, url: str) -> Push | None:
+        """Fetch an event that was too large for the socket. A reply to a request of ours goes to it at once."""
         try:
-            if push.event_type == "EventInS3":
-                frame = interpret(await self._fetch_event(text_of(object_of(push.data.get("s3Object")).get("url"))))
-                if isinstance(frame, Push) and is_of_thread(frame, self._thread_id):
-                    await self._handle_whole(frame)
-            else:
-                await self._handle_whole(push)
-        except (SipbridgeError, BadFrame, TimeoutError) as error:
+            frame = interpret(await self._fetch_event(url))
+        except (SipbridgeError, BadFrame) as error:
             self._fault("event_not_fetched", f"an event of the chat gateway was not fetched: {error}")
+            return None
+        if isinstance(frame, Push):
+            return frame
+        self._deliver(frame)
+        return None
+
+    async def _complete(self, push: Push) -> None:
+        """Handle a message whose body has to be fetched."""
+        try:
+            if is_of_thread(push, self._thread_id):
+                await self._take_whole(object_of(push.data.get("message")))
         finally:
-            self._fetching = None
+            self._completing = None
         self._handle_waiting()
-
-    async def _handle_whole(self, push: Push) -> None:
-        if push.event_type == "MessageCreated":
-            await self._take_whole(object_of(push.data.get("message")))
-        else:
-            self._handle(push)
-
-    def _needs_fetch(self, push: Push) -> bool:
-        if push.event_type == "EventInS3":
-            return True
-        message = object_of(push.data.get("message"))
-        return push.event_type == "MessageCreated" and message.get("hasAdditionalMessageContent") is True
 
     def _handle(self, push: Push) -> None:  # noqa: C901 (one case per kind of event)
         if not is_of_thread(push, self._thread_id):
@@ -185,6 +190,12 @@ class Inbound:
         _, sender_id = message_ids(message)
         if sender_id and text_of(message.get("direction")) != "outbound":
             self.own_messages.add(sender_id)
+
+
+def _is_shortened(push: Push) -> bool:
+    """True if the body of a message has to be fetched."""
+    message = object_of(push.data.get("message"))
+    return push.event_type == "MessageCreated" and message.get("hasAdditionalMessageContent") is True
 
 
 def is_of_thread(push: Push, thread_id: str) -> bool:

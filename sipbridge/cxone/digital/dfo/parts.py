@@ -36,6 +36,7 @@ class GatewayParts:
         self.channel_id = channel_id
         self.fault = fault
         self.background = background
+        self.availability = rest.availability
         self.message_path = rest.message_path
         self.fetch_event = rest.event
         self.fetch_message = rest.message

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
-from sipbridge.cxone.digital.dfo.frames import FrameMaker
+from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker
 from sipbridge.cxone.digital.dfo.identity import Identity
 from sipbridge.cxone.digital.dfo.inbound import Inbound
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
@@ -45,7 +45,9 @@ class DfoSession:
         self._report = report
         self._identity = Identity.of(record)
         self._maker = FrameMaker(parts.brand_id, parts.channel_id, self._identity.person, self._identity.thread_id)
-        self._inbound = Inbound(self._identity.thread_id, report, parts.fetch_event, self._fetch_body, parts.fault)
+        self._inbound = Inbound(
+            self._identity.thread_id, report, parts.fetch_event, self._fetch_body, self._deliver, parts.fault
+        )
         self._has_thread = resumed  # CXone may know the thread
         self._is_authorized = resumed
         self._token: str | None = None
@@ -95,7 +97,7 @@ class DfoSession:
         if token is None:
             await self._authorize(connection)
         else:
-            self._use_token(token.value, token.seconds)
+            self._use_token(token.value, token.seconds, connection.close)
         if self._has_thread:
             await self._recover(connection, livechat=livechat)
         self._refusals = 0
@@ -120,7 +122,8 @@ class DfoSession:
         token = object_of(reply.data.get("accessToken"))
         if text_of(token.get("token")):
             seconds = token.get("expiresIn")
-            self._use_token(text_of(token.get("token")), float(seconds) if isinstance(seconds, int | float) else 0.0)
+            life = float(seconds) if isinstance(seconds, int | float) else 0.0
+            self._use_token(text_of(token.get("token")), life, self._start_refresh)
 
     async def _serve(self) -> None:
         """Use the connection until it ends."""
@@ -144,14 +147,16 @@ class DfoSession:
 
     # ------------------------------------------------------------ tokens
 
-    def _use_token(self, token: str, seconds: float) -> None:
-        """Use a token, and refresh it before it expires."""
+    def _use_token(self, token: str, seconds: float, renew: Callable[[], object]) -> None:
+        """Use a token, and renew it before it expires. That of a secured session is renewed by another connection."""
         self._token = token
         if self._refresh is not None:
             self._refresh.cancel()
         if seconds > 0:
-            loop = asyncio.get_running_loop()
-            self._refresh = loop.call_later(seconds * REFRESH_AT, self._parts.background, self._refresh_token())
+            self._refresh = asyncio.get_running_loop().call_later(seconds * REFRESH_AT, renew)
+
+    def _start_refresh(self) -> None:
+        self._parts.background(self._refresh_token())
 
     async def _refresh_token(self) -> None:
         """Get another token. If that fails, the next connection gets one."""
@@ -167,7 +172,8 @@ class DfoSession:
             return
         token = object_of(reply.data.get("accessToken"))
         seconds = token.get("expiresIn")
-        self._use_token(text_of(token.get("token")), float(seconds) if isinstance(seconds, int | float) else 0.0)
+        life = float(seconds) if isinstance(seconds, int | float) else 0.0
+        self._use_token(text_of(token.get("token")) or self._token, life, self._start_refresh)
 
     # ------------------------------------------------------------ recovery
 
@@ -207,6 +213,8 @@ class DfoSession:
             attachments = await self._parts.upload(message.attachments)
         except AttachmentError as error:
             return DeliveryStatus.FAILED, error.reason
+        if message.opens and await self._is_offline():
+            return DeliveryStatus.FAILED, "offline"
         arrived = self._sent[message.id] = asyncio.get_running_loop().create_future()
         self._confirm(self._inbound.own_messages)
         try:
@@ -229,7 +237,8 @@ class DfoSession:
                 try:
                     await connection.request(made, REPLY_SECONDS)
                 except GatewayError as error:
-                    return DeliveryStatus.FAILED, f"refused: {error.code}"[:100]
+                    self._parts.fault("message_refused", f"the chat gateway refused a message: {error.code}"[:200])
+                    return DeliveryStatus.FAILED, "refused"
                 except GatewayLost:
                     # The thread is asked, after the next open, before it is sent again.
                     self._drop_if(connection)
@@ -237,6 +246,11 @@ class DfoSession:
                     return DeliveryStatus.DELIVERED, ""
         finally:
             del self._sent[message.id]
+
+    async def _is_offline(self) -> bool:
+        """True if this is a livechat and no human agent is there: it would not take the first message."""
+        await self._connected.wait()
+        return bool(self._identity.livechat) and (await self._parts.availability()).status == "offline"
 
     def _drop_if(self, connection: Connection) -> None:
         """Close a connection that brought no reply, unless another one is in use already."""
@@ -265,9 +279,13 @@ class DfoSession:
 
     # ------------------------------------------------------------ large messages
 
+    def _deliver(self, frame: Frame) -> None:
+        """Give a large reply to its request, if the connection of that is still the one in use."""
+        if self._connection is not None:
+            self._connection.deliver(frame)
+
     async def _fetch_body(self, message_id: str) -> Json:
         """Return the whole body of a message that came shortened. Raises `GatewayLost` or `GatewayError`."""
-        await self._connected.wait()
         connection = self._connection
         if connection is None:
             raise GatewayLost("the connection has ended")
