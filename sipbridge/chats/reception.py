@@ -13,6 +13,7 @@ from sipbridge.chats.context import ChatContext
 from sipbridge.chats.events import ChatEnded, ChatStarted
 from sipbridge.chats.fields import custom_fields
 from sipbridge.chats.model import ChatEvent, ChatEventType, ChatRecord, ChatState
+from sipbridge.chats.polyai import INTEGRATION
 from sipbridge.chats.ports import Availability, ChatChange, StoredChat
 from sipbridge.chats.request import ChatRequest
 from sipbridge.chats.session import run_chat
@@ -123,7 +124,8 @@ def _settings(context: ChatContext, client: str, project: str) -> tuple[ProjectC
 def _channel_name(settings: ChatConfig, given: str | None) -> str:
     name = given or settings.default_channel
     if name not in settings.channels:
-        raise HandoffInvalid(f"unknown channel; use one of {', '.join(sorted(settings.channels))}")
+        known = ", ".join(sorted(settings.channels))
+        raise HandoffInvalid(f"unknown channel; use one of {known}, or {INTEGRATION} in handoff.text_chat of PolyAI")
     return name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +22,22 @@ from tests.fakes.digital_channel import FakeChannel, FakeSession
 CLIENT, PROJECT = "acme", "support"
 _CXONE = {"client_id": "app", "client_secret": "s", "access_key_id": "key", "access_key_secret": "s"}
 
+_CHAT = {"channels": {"web": {"type": "dfo", "brand_id": 1, "channel_id": "chat_1", "environment": "NA1"}}}
+
 
 class World:
-    """The store, the channel and the reception of one run of the program, and what they saw."""
+    """The store, the channel and the reception of one run of the program, and what they saw.
 
-    def __init__(self, store: FakeChatStore | None = None, **chat: object) -> None:
+    `others` are the API keys of other projects with the same channel.
+    """
+
+    def __init__(
+        self,
+        store: FakeChatStore | None = None,
+        *,
+        others: Mapping[str, str] | None = None,
+        **chat: Any,  # noqa: ANN401 (keys of the chat section)
+    ) -> None:
         self.store = store or FakeChatStore()
         self.channel = FakeChannel()
         self.published: list[ChatEvent] = []
@@ -40,18 +51,9 @@ class World:
                         "projects": {
                             PROJECT: {
                                 "api_keys": ["key-of-support-0001"],
-                                "chat": {
-                                    "channels": {
-                                        "web": {
-                                            "type": "dfo",
-                                            "brand_id": 1,
-                                            "channel_id": "chat_1",
-                                            "environment": "NA1",
-                                        }
-                                    },
-                                    **chat,
-                                },
-                            }
+                                "chat": {**_CHAT, **chat},
+                            },
+                            **{name: {"api_keys": [key], "chat": _CHAT} for name, key in (others or {}).items()},
                         },
                     }
                 },
@@ -60,7 +62,7 @@ class World:
         )
         self.context = ChatContext(
             config,
-            {(CLIENT, PROJECT, "web"): self.channel},
+            {(CLIENT, project, "web"): self.channel for project in (PROJECT, *(others or ()))},
             self.store,
             self,
             self.telemetry.append,
@@ -122,7 +124,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(store: FakeChatStore | None = None, **chat: object) -> AsyncIterator[World]:
+async def world(store: FakeChatStore | None = None, **chat: Any) -> AsyncIterator[World]:  # noqa: ANN401 (as above)
     """Run a world; its chats are suspended at the end."""
     made = World(store, **chat)
     try:
