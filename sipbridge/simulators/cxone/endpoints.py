@@ -172,7 +172,8 @@ async def cxone_configuration(request: web.Request) -> web.Response:
     raise Refused(404, "unknown_tenant", "tenantId is missing or unknown")
 
 
-def _authorize(request: web.Request) -> Tenant:
+def authorize(request: web.Request) -> Tenant:
+    """Return the tenant of a request's Bearer token."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     tenant = request.app[STATE].tenant_of(value) if scheme.lower() == "bearer" else None
     if tenant is None:
@@ -182,7 +183,7 @@ def _authorize(request: web.Request) -> Tenant:
 
 async def signal_contact(request: web.Request) -> web.Response:
     """Accept a Signal: p1 to p9 as a JSON object or in the query. 202, as in the published specification."""
-    tenant = _authorize(request)
+    tenant = authorize(request)
     contact_id, version = request.match_info["contact_id"], request.match_info["version"]
     if not _VERSION.fullmatch(version):
         raise Refused(404, "not_found", "the version of the API must look like v30.0")
@@ -221,7 +222,7 @@ def _query_parameters(request: web.Request) -> dict[str, str]:
 
 async def post_transcript(request: web.Request) -> web.Response:
     """Accept a transcript with the documented fields."""
-    tenant = _authorize(request)
+    tenant = authorize(request)
     try:
         post = TranscriptPost.model_validate_json(await request.read())
     except ValidationError as error:

@@ -26,6 +26,27 @@ class Endpoint(StrEnum):
     CHAT_MESSAGE = "chat_message"  # GET /chat/1.0/brand/{brand}/messages/{message}
     CHAT_FILE = "chat_file"  # GET /simulator/objects/{id}/{name}: an attachment, or the frame of EventInS3
     CHAT_TOKEN = "chat_token"  # noqa: S105 (the name of an endpoint, not a secret)  POST /oauth/token
+    # Below /dfo/3.0:
+    BYOC_MESSAGE = "byoc_message"  # POST /channels/{channel}/messages
+    BYOC_MESSAGE_STATUS = "byoc_message_status"  # PUT /channels/{channel}/messages/{message}/status
+    BYOC_TYPING = "byoc_typing"  # POST /channels/{channel}/threads/{thread}/sender-actions
+    BYOC_SEARCH = "byoc_search"  # GET /messages
+    BYOC_CONTACTS = "byoc_contacts"  # GET /contacts
+    BYOC_CONTACT = "byoc_contact"  # GET /contacts/{contact}
+    BYOC_CONTACT_MESSAGES = "byoc_contact_messages"  # GET /contacts/{contact}/messages
+    BYOC_STATUS = "byoc_status"  # PUT /contacts/{contact}/status
+    BYOC_FIELDS = "byoc_fields"  # PUT /contacts/{contact}/custom-fields
+    # POST /authentication/v1/token/access-key
+    PATRON_TOKEN = "patron_token"  # noqa: S105 (the name of an endpoint, not a secret)
+    # Below /inContactAPI/services/{version}:
+    PATRON_START = "patron_start"  # POST /contacts/chats
+    PATRON_POLL = "patron_poll"  # GET /contacts/chats/{session}
+    PATRON_TEXT = "patron_text"  # POST /contacts/chats/{session}/send-text
+    PATRON_TYPING = "patron_typing"  # POST /contacts/chats/{session}/typing
+    PATRON_END = "patron_end"  # DELETE /contacts/chats/{session}
+    PATRON_SKILL = "patron_skill"  # GET /skills/{skill}/activity
+    PATRON_STATES = "patron_states"  # GET /agents/states
+    PATRON_HOURS = "patron_hours"  # GET /hours-of-operation
 
 
 class Tenant(BaseModel):

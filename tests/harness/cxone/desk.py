@@ -81,12 +81,46 @@ class Desk:
         found: dict[str, dict[str, int]] = self._request("GET", "digital/counts")
         return found
 
+    def change_byoc(self, channel: str, **settings: object) -> None:
+        """Change settings of a bring-your-own channel."""
+        self._request("PATCH", f"byoc/channels/{channel}", settings)
+
+    def change_byoc_settings(self, **settings: object) -> None:
+        """Change settings of all bring-your-own channels."""
+        self._request("PATCH", "byoc/settings", settings)
+
+    def calls(self, *, wait_for: int = 0, seconds: float = 10, **filters: object) -> list[dict[str, Any]]:
+        """Return the calls to boxes that match, once there are `wait_for` or the time is over."""
+        found: list[dict[str, Any]] = self._list("byoc/calls", wait_for, seconds, filters)["calls"]
+        return found
+
+    def add_file(self, content: str, name: str, media_type: str = "text/plain") -> str:
+        """Store a file of a human agent, the text as JSON; return its URL for `attachments`."""
+        query = urlencode({"name": name, "media_type": media_type})
+        return str(self._request("POST", f"byoc/files?{query}", content)["url"])
+
+    def change_patron(self, **settings: object) -> None:
+        """Change settings of patron chat."""
+        self._request("PATCH", "patron/settings", settings)
+
+    def change_point(self, point: str, **settings: object) -> None:
+        """Change settings of a point of contact."""
+        self._request("PATCH", f"patron/points/{point}", settings)
+
+    def expire_patron(self, chat: str) -> None:
+        """End a patron chat as its age does."""
+        self._request("POST", f"patron/chats/{chat}/expire")
+
+    def make_stale(self, chat: str) -> None:
+        """Change the session id of a patron chat without the client's knowledge."""
+        self._request("POST", f"patron/chats/{chat}/stale")
+
     def _list(self, path: str, wait_for: int, seconds: float, filters: dict[str, object]) -> Any:  # noqa: ANN401 (JSON)
         query = urlencode({**filters, "wait_for": wait_for, "timeout": seconds})
         return self._request("GET", f"{path}?{query}", seconds=seconds)
 
     def _request(self, method: str, path: str, body: object = None, *, seconds: float = 10) -> Any:  # noqa: ANN401 (JSON)
         answer = fetch(f"{self._url}/{path}", method, body=body, timeout_seconds=seconds + _MARGIN_SECONDS)
-        if answer.status not in (200, 201):
+        if answer.status not in (200, 201, 204):
             raise ValueError(answer.body.decode())
-        return answer.json()
+        return answer.json() if answer.body else None

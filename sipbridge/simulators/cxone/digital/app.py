@@ -8,11 +8,19 @@ from aiohttp import web
 
 from sipbridge.simulators.cxone.digital import desk_api, page
 from sipbridge.simulators.cxone.digital.automatic import AutomaticAgents
+from sipbridge.simulators.cxone.digital.byoc import control as byoc_control
+from sipbridge.simulators.cxone.digital.byoc import rest as byoc_rest
+from sipbridge.simulators.cxone.digital.byoc.byoc import Byoc
+from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL
 from sipbridge.simulators.cxone.digital.desk import Desk
 from sipbridge.simulators.cxone.digital.desk_feed import DeskFeed
 from sipbridge.simulators.cxone.digital.gateway import control, rest, sockets
 from sipbridge.simulators.cxone.digital.gateway.channels import BRAND_ID, LIVECHAT, MESSAGING, SECURED
 from sipbridge.simulators.cxone.digital.gateway.gateway import Gateway
+from sipbridge.simulators.cxone.digital.patron import control as patron_control
+from sipbridge.simulators.cxone.digital.patron import rest as patron_rest
+from sipbridge.simulators.cxone.digital.patron.patron import Patron
+from sipbridge.simulators.cxone.digital.patron.settings import DEMO_POINT
 
 
 def add_digital(app: web.Application, announce: Callable[[str], None]) -> None:
@@ -22,9 +30,17 @@ def add_digital(app: web.Application, announce: Callable[[str], None]) -> None:
     app[desk_api.AUTOMATIC] = AutomaticAgents(desk)
     app[desk_api.FEED] = DeskFeed(desk)
     app[sockets.GATEWAY] = Gateway(desk, announce)
+    app[byoc_rest.BYOC] = Byoc(desk, announce)
+    app[patron_rest.PATRON] = Patron(desk)
+    app.on_cleanup.append(_close)
     app.router.add_get("/", sockets.connect)
-    for routes in (desk_api.routes(), page.routes(), rest.routes(), control.routes()):
-        app.add_routes(routes)
+    for part in (desk_api, page, rest, control, byoc_rest, byoc_control, patron_rest, patron_control):
+        app.add_routes(part.routes())
+
+
+async def _close(app: web.Application) -> None:
+    await app[byoc_rest.BYOC].caller.close()
+    app[patron_rest.PATRON].close()
 
 
 def clear_digital(app: web.Application) -> None:
@@ -32,6 +48,8 @@ def clear_digital(app: web.Application) -> None:
     app[desk_api.DESK].clear()
     app[desk_api.AUTOMATIC].clear()
     app[sockets.GATEWAY].clear()
+    app[byoc_rest.BYOC].clear()
+    app[patron_rest.PATRON].clear()
 
 
 def ready_line(url: str) -> str:
@@ -39,5 +57,8 @@ def ready_line(url: str) -> str:
     return (
         f"CXone Digital ready: gateway_url {url.replace('http', 'ws', 1)}, rest_url and oauth_url {url}, "
         f"brand_id {BRAND_ID}, channel_id {MESSAGING.id} (messaging), {LIVECHAT.id} (livechat), "
-        f"{SECURED.id} (messaging, secured); desk {url}/simulator/desk"
+        f"{SECURED.id} (messaging, secured); bring your own: api_url {url}{byoc_rest.BASE}, "
+        f"channel_id {DEMO_CHANNEL.id}; patron chat: api_url {url}{patron_rest.BASE}/v12.0, "
+        f"token_url {url}{patron_rest.TOKEN_PATH}, poc {DEMO_POINT.id}; "
+        f"desk {url}/simulator/desk"
     )
