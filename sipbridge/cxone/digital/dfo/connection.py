@@ -31,6 +31,7 @@ SILENCE_SECONDS = 45.0  # then the connection is dead
 CONNECT_SECONDS = 10.0
 # Frames of the gateway are under 128 KB; a message with a large body comes as EventInS3.
 MAX_FRAME_BYTES = 1024 * 1024
+READ_BUFFER_BYTES = 4096  # to begin with: most frames are shorter, and each held chat has one
 
 _TEXT, _CLOSE, _CONTINUATION = WSMsgType.TEXT, WSMsgType.CLOSE, WSMsgType.CONTINUATION
 
@@ -197,6 +198,7 @@ class Opener:
                     ssl_context=self._tls,
                     websocket_handshake_timeout=CONNECT_SECONDS,
                     max_frame_size=MAX_FRAME_BYTES,
+                    read_buffer_init_size=READ_BUFFER_BYTES,
                     enable_auto_ping=False,
                     auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
                     max_redirects=0,

@@ -13,11 +13,16 @@ _NAMESPACE = uuid.UUID("8f0d5c2e-6f0e-5f7b-9d52-1c1d7a0f3b11")
 
 
 class Identity:
-    """The ids of one chat. `livechat` is None until the kind of the channel is known; it never changes after that."""
+    """The ids of one chat.
 
-    def __init__(self, person: Person, thread_id: str, *, livechat: bool | None) -> None:
+    `livechat` is None until the kind of the channel is known, and never changes after that. `contact_id` is empty until
+    CXone has given it.
+    """
+
+    def __init__(self, person: Person, thread_id: str, contact_id: str, *, livechat: bool | None) -> None:
         self.person = person
         self.thread_id = thread_id
+        self.contact_id = contact_id
         self.livechat = livechat
 
     @classmethod
@@ -33,7 +38,12 @@ class Identity:
             last_name=customer.last_name,
         )
         livechat = state.get("livechat")
-        return cls(person, record.derived_id("thread"), livechat=livechat if isinstance(livechat, bool) else None)
+        return cls(
+            person,
+            record.derived_id("thread"),
+            text_of(state.get("contact_id")),
+            livechat=livechat if isinstance(livechat, bool) else None,
+        )
 
     def decide_kind(self, *, livechat: bool) -> bool:
         """Use the channel's kind unless it is known already; return it."""
@@ -43,4 +53,8 @@ class Identity:
 
     def as_state(self) -> dict[str, Any]:
         """Return what a later run needs to go on."""
-        return {"customer_id": self.person.customer_id, "livechat": self.livechat}
+        return {
+            "customer_id": self.person.customer_id,
+            "livechat": self.livechat,
+            "contact_id": self.contact_id,
+        }

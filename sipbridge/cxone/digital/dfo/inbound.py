@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
 from sipbridge.chats.ports import Report
 from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, same_id
 from sipbridge.cxone.digital.dfo.frames import BadFrame, Frame, Push, interpret
+from sipbridge.cxone.digital.dfo.identity import Identity
 from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import SipbridgeError
+
+
+class Owner(Protocol):
+    """The session whose thread this is."""
+
+    async def fetch_event(self, url: str) -> object:
+        """Return an event that was too large for the socket. Raises `SipbridgeError`."""
+
+    async def fetch_body(self, message_id: str) -> Json:
+        """Return the whole body of a message that came shortened. Raises `SipbridgeError`."""
+
+    def deliver(self, frame: Frame) -> None:
+        """Take a reply that was too large for the socket."""
+
+    def keep_identity(self) -> None:
+        """Store the ids of the chat: the contact has got its own."""
+
+    def fault(self, word: str, text: str) -> None:
+        """Report a fault of the channel."""
 
 
 class Inbound:
     """The events of one thread. Pushes are handled at once, except while one waits for a fetch, or while held.
 
-    `deliver` gets the replies that were too large for the socket. `own_messages` are the ids of our messages that the
-    thread has. `contact_id` is empty until there is a contact.
+    `own_messages` are the ids of our messages that the thread has.
     """
 
-    def __init__(
-        self,
-        thread_id: str,
-        report: Report,
-        fetch_event: Callable[[str], Awaitable[object]],
-        fetch_body: Callable[[str], Awaitable[Json]],
-        deliver: Callable[[Frame], None],
-        fault: Callable[[str, str], None],
-    ) -> None:
-        self.contact_id = ""
+    def __init__(self, identity: Identity, owner: Owner, report: Report) -> None:
         self.own_messages: set[str] = set()
-        self._thread_id = thread_id
+        self._identity = identity
+        self._owner = owner
         self._report = report
-        self._fetch_event = fetch_event
-        self._fetch_body = fetch_body
-        self._deliver = deliver
-        self._fault = fault
         self._seen: set[str] = set()
         self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
         self._held = False
@@ -52,6 +60,15 @@ class Inbound:
         """Handle the pushes that were kept back, and those that come from now on."""
         self._held = False
         self._handle_waiting()
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        for waiting in self._waiting:
+            if isinstance(waiting, asyncio.Future):
+                waiting.cancel()
+        self._waiting.clear()
+        if self._completing is not None:
+            self._completing.cancel()
 
     def push(self, push: Push) -> None:
         """Take a push. Those behind one whose content has to be fetched wait for it, so that the order stays."""
@@ -70,7 +87,7 @@ class Inbound:
     async def restore(self, state: Json, messages: Sequence[Json]) -> None:
         """Report the state of the thread, and its messages, oldest first."""
         contact = object_of(state.get("contact")) or object_of(state.get("consumerContact"))
-        self.contact_id = text_of(contact.get("id")) or self.contact_id
+        self._note_contact(contact)
         self._assign(state.get("inboxAssignee"))
         for message in messages:
             await self._take_whole(message)
@@ -94,33 +111,33 @@ class Inbound:
     async def _fetch(self, url: str) -> Push | None:
         """Fetch an event that was too large for the socket. A reply to a request of ours goes to it at once."""
         try:
-            frame = interpret(await self._fetch_event(url))
+            frame = interpret(await self._owner.fetch_event(url))
         except (SipbridgeError, BadFrame) as error:
-            self._fault("event_not_fetched", f"an event of the chat gateway was not fetched: {error}")
+            self._owner.fault("event_not_fetched", f"an event of the chat gateway was not fetched: {error}")
             return None
         if isinstance(frame, Push):
             return frame
-        self._deliver(frame)
+        self._owner.deliver(frame)
         return None
 
     async def _complete(self, push: Push) -> None:
         """Handle a message whose body has to be fetched."""
         try:
-            if is_of_thread(push, self._thread_id):
+            if is_of_thread(push, self._identity.thread_id):
                 await self._take_whole(object_of(push.data.get("message")))
         finally:
             self._completing = None
         self._handle_waiting()
 
     def _handle(self, push: Push) -> None:  # noqa: C901 (one case per kind of event)
-        if not is_of_thread(push, self._thread_id):
+        if not is_of_thread(push, self._identity.thread_id):
             return
         case = object_of(push.data.get("case")) or object_of(push.data.get("consumerContact"))
         match push.event_type:
             case "CaseCreated":
-                self.contact_id = text_of(case.get("id")) or self.contact_id
+                self._note_contact(case)
             case "MessageCreated":
-                self.contact_id = self.contact_id or text_of(case.get("id"))
+                self._is_ours(case)
                 self._take(object_of(push.data.get("message")))
             case "MessageSent":
                 self._note_own(object_of(push.data.get("message")))
@@ -141,9 +158,16 @@ class Inbound:
     def _is_ours(self, case: Json) -> bool:
         """True if an event is of our contact: late events of another one in the thread change nothing."""
         case_id = text_of(case.get("id"))
-        if not self.contact_id:
-            self.contact_id = case_id
-        return not case_id or case_id == self.contact_id
+        if not self._identity.contact_id:
+            self._note_contact(case)
+        return not case_id or case_id == self._identity.contact_id
+
+    def _note_contact(self, case: Json) -> None:
+        """Note the id of the contact, which CXone gives with the first message."""
+        contact_id = text_of(case.get("id"))
+        if contact_id and contact_id != self._identity.contact_id:
+            self._identity.contact_id = contact_id
+            self._owner.keep_identity()
 
     def _queue_position(self, data: Json) -> None:
         position = data.get("positionInQueue")
@@ -167,9 +191,9 @@ class Inbound:
     async def _take_whole(self, message: Json) -> None:
         if message.get("hasAdditionalMessageContent") is True and not self.has_seen(message):
             try:
-                whole = await self._fetch_body(text_of(message.get("id")))
+                whole = await self._owner.fetch_body(text_of(message.get("id")))
             except (SipbridgeError, TimeoutError) as error:
-                self._fault("message_not_fetched", f"the body of a message was not fetched: {error}")
+                self._owner.fault("message_not_fetched", f"the body of a message was not fetched: {error}")
             else:
                 message = {**message, **(object_of(whole.get("message")) or whole)}
         self._take(message)

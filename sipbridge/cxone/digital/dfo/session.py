@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
+from sipbridge.cxone.digital.dfo.authorization import REPLY_SECONDS, Authorization
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
 from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker
 from sipbridge.cxone.digital.dfo.identity import Identity
@@ -17,23 +18,13 @@ from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 from sipbridge.errors import AttachmentError, ChannelRefused
 
-REPLY_SECONDS = 10.0  # for a request of ours; after that the connection counts as lost
 LOST_SECONDS = 600.0  # without a connection; then the chat is given up
 FIRST_PAUSE_SECONDS = 0.5
 PAUSE_FACTOR = 1.3
 MAX_PAUSE_SECONDS = 30.0
-MAX_REFUSALS = 3  # of the customer's authorization, one after the other
-REFRESH_AT = 0.9  # of a token's life
 MAX_PAGES = 200  # of older messages that one recovery reads
 
 _NO_SUCH_THREAD = ("RecoveringThreadFailed", "RecoveringLivechatFailed")
-_NOT_AUTHORIZED = (
-    "ConsumerAuthorizationFailed",
-    "CustomerAuthorizationFailed",
-    "ConsumerReconnectionFailed",
-    "CustomerReconnectionFailed",
-)
-_REFUSED = {"InconsistentData": "refused", "SdkVersionNotSupported": "refused"}
 
 
 class DfoSession:
@@ -45,24 +36,19 @@ class DfoSession:
         self._report = report
         self._identity = Identity.of(record)
         self._maker = FrameMaker(parts.brand_id, parts.channel_id, self._identity.person, self._identity.thread_id)
-        self._inbound = Inbound(
-            self._identity.thread_id, report, parts.fetch_event, self._fetch_body, self._deliver, parts.fault
-        )
+        self._authorization = Authorization(self._maker, parts, resumed=resumed)
+        self._inbound = Inbound(self._identity, self, report)
         self._has_thread = resumed  # CXone may know the thread
-        self._is_authorized = resumed
-        self._token: str | None = None
-        self._refusals = 0
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._sent: dict[str, asyncio.Future[None]] = {}  # ids of messages that wait for a sign of their arrival
-        self._refresh: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------ the connection
 
     async def run(self) -> None:
         """Keep a connection until cancelled, or until the gateway refuses the chat."""
         loop = asyncio.get_running_loop()
-        self._report(ChannelStateChanged(self._identity.as_state()))
+        self.keep_identity()
         pause, lost_at = FIRST_PAUSE_SECONDS, loop.time()
         try:
             while loop.time() - lost_at < LOST_SECONDS:
@@ -83,47 +69,21 @@ class DfoSession:
             self._report(ChannelFailed("channel_lost"))
         finally:
             self._drop()
+            self._inbound.close()
 
     async def _connect(self) -> None:
         """Open a connection, authorize the customer and recover the thread. Raises if that fails."""
         info = await self._parts.info()
         livechat = self._identity.decide_kind(livechat=info.livechat)
         token = await self._parts.session_token(self._identity.person) if info.secured else None
-        connection = Connection(self._inbound.push, self._parts.fault)
+        connection = Connection(self._inbound.push, self.fault)
         self._connection = connection
         # What happens before the thread is recovered is newer than what the recovery brings.
         self._inbound.hold()
         await self._parts.open(self._identity.person, token, connection)
-        if token is None:
-            await self._authorize(connection)
-        else:
-            self._use_token(token.value, token.seconds, connection.close)
+        await self._authorization.begin(connection, token)
         if self._has_thread:
             await self._recover(connection, livechat=livechat)
-        self._refusals = 0
-
-    async def _authorize(self, connection: Connection) -> None:
-        """Authorize the customer, or go on as the one that was authorized before."""
-        try:
-            if self._is_authorized:
-                reply = await connection.request(self._maker.reconnect(self._token), REPLY_SECONDS)
-            else:
-                reply = await connection.request(self._maker.authorize(), REPLY_SECONDS)
-        except GatewayError as error:
-            self._is_authorized = False
-            if error.code in _REFUSED:
-                raise ChannelRefused(_REFUSED[error.code]) from None
-            if error.code in _NOT_AUTHORIZED:
-                self._refusals += 1
-                if self._refusals >= MAX_REFUSALS:
-                    raise ChannelRefused("not_authorized") from None
-            raise
-        self._is_authorized = True
-        token = object_of(reply.data.get("accessToken"))
-        if text_of(token.get("token")):
-            seconds = token.get("expiresIn")
-            life = float(seconds) if isinstance(seconds, int | float) else 0.0
-            self._use_token(text_of(token.get("token")), life, self._start_refresh)
 
     async def _serve(self) -> None:
         """Use the connection until it ends."""
@@ -139,41 +99,10 @@ class DfoSession:
 
     def _drop(self) -> None:
         self._connected.clear()
-        if self._refresh is not None:
-            self._refresh.cancel()
+        self._authorization.end()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    # ------------------------------------------------------------ tokens
-
-    def _use_token(self, token: str, seconds: float, renew: Callable[[], object]) -> None:
-        """Use a token, and renew it before it expires. That of a secured session is renewed by another connection."""
-        self._token = token
-        if self._refresh is not None:
-            self._refresh.cancel()
-        if seconds > 0:
-            self._refresh = asyncio.get_running_loop().call_later(seconds * REFRESH_AT, renew)
-
-    def _start_refresh(self) -> None:
-        self._parts.background(self._refresh_token())
-
-    async def _refresh_token(self) -> None:
-        """Get another token. If that fails, the next connection gets one."""
-        connection = self._connection
-        if connection is None or self._token is None:
-            return
-        try:
-            reply = await connection.request(self._maker.refresh_token(self._token), REPLY_SECONDS)
-        except (GatewayError, GatewayLost) as error:
-            self._parts.fault("token_not_refreshed", f"the token was not refreshed: {error}")
-            self._is_authorized = False
-            connection.close()
-            return
-        token = object_of(reply.data.get("accessToken"))
-        seconds = token.get("expiresIn")
-        life = float(seconds) if isinstance(seconds, int | float) else 0.0
-        self._use_token(text_of(token.get("token")) or self._token, life, self._start_refresh)
 
     # ------------------------------------------------------------ recovery
 
@@ -229,7 +158,7 @@ class DfoSession:
                     message.text,
                     attachments,
                     fields=self._record.custom_fields if message.opens else {},
-                    token=self._token,
+                    token=self._authorization.token,
                     opens=message.opens,
                 )
                 self._has_thread = True
@@ -265,26 +194,38 @@ class DfoSession:
 
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types, once there is a contact."""
-        if self._connected.is_set() and self._connection is not None and self._inbound.contact_id:
+        if self._connected.is_set() and self._connection is not None and self._identity.contact_id:
             self._connection.send(self._maker.typing(on=on)[1])
 
     async def end(self, closing_text: str) -> None:
         """End a livechat. Messaging has no such event: there the human agent gets the text."""
-        if self._identity.livechat and self._inbound.contact_id:
+        if self._identity.livechat and self._identity.contact_id:
             await self._connected.wait()
             if self._connection is not None:
-                await self._connection.request(self._maker.end_contact(self._inbound.contact_id), REPLY_SECONDS)
+                await self._connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
         else:
             await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
 
-    # ------------------------------------------------------------ large messages
+    # ------------------------------------------------------------ for what comes in
 
-    def _deliver(self, frame: Frame) -> None:
+    def fault(self, word: str, text: str) -> None:
+        """Report a fault of the channel."""
+        self._parts.fault(word, text)
+
+    def keep_identity(self) -> None:
+        """Keep the ids of the chat, for a restart and for the CRM."""
+        self._report(ChannelStateChanged(self._identity.as_state()))
+
+    def deliver(self, frame: Frame) -> None:
         """Give a large reply to its request, if the connection of that is still the one in use."""
         if self._connection is not None:
             self._connection.deliver(frame)
 
-    async def _fetch_body(self, message_id: str) -> Json:
+    async def fetch_event(self, url: str) -> object:
+        """Return an event that was too large for the socket. Raises `HttpError`."""
+        return await self._parts.fetch_event(url)
+
+    async def fetch_body(self, message_id: str) -> Json:
         """Return the whole body of a message that came shortened. Raises `GatewayLost` or `GatewayError`."""
         connection = self._connection
         if connection is None:
