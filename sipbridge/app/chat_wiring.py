@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -86,13 +86,27 @@ class Sinks:
             sink.publish(record, event)
 
 
-def find_webhook(config: Config, key: ProjectKey) -> Webhook | None:
-    """Return the webhook of a project; None if it has none."""
-    project = config.find_project(*key)
-    chat = project.chat if project else None
-    if chat is None or chat.webhook is None:
-        return None
-    return Webhook(chat.webhook.url, chat.webhook.secret.get_secret_value().encode(), chat.allow_private_addresses)
+class Webhooks:
+    """The webhooks of the latest configuration. Asked for several times per event, so they are kept."""
+
+    def __init__(self, config: Callable[[], Config]) -> None:
+        self._config = config
+        self._read: Config | None = None
+        self._webhooks: dict[ProjectKey, Webhook] = {}
+
+    def find(self, key: ProjectKey) -> Webhook | None:
+        """Return the webhook of a project; None if it has none."""
+        config = self._config()
+        if config is not self._read:
+            self._read, self._webhooks = config, dict(_webhooks_of(config))
+        return self._webhooks.get(key)
+
+
+def _webhooks_of(config: Config) -> Iterator[tuple[ProjectKey, Webhook]]:
+    for key, project in config.all_projects():
+        if project.chat is not None and (webhook := project.chat.webhook) is not None:
+            secret = webhook.secret.get_secret_value().encode()
+            yield key, Webhook(webhook.url, secret, project.chat.allow_private_addresses)
 
 
 def start_context(

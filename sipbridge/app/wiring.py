@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, find_webhook, start_context
+from sipbridge.app.chat_wiring import ChannelMaker, Sinks, Webhooks, box_of, start_context
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
@@ -108,7 +108,7 @@ async def open_bridge(
     stack.push_async_callback(attachments.close)
     webhooks = WebhookSender(
         chat_store,
-        lambda key: find_webhook(live_config.latest.config, key),
+        Webhooks(lambda: live_config.latest.config).find,
         resolver,
         lambda each: core.metrics.chats.count_webhook(each.client, each.project, each.result.value),
     )

@@ -27,13 +27,14 @@ from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
 from sipbridge.web.server.security_headers import NO_FRAMES, add_security_headers
 
+# In the order in which aiohttp tries their paths: first those of chats, as each message is a request.
 OPERATIONS: tuple[AnyOperation, ...] = (
+    *chats.OPERATIONS,
+    *chat_events.OPERATIONS,
     *handoff_state.OPERATIONS,
     *calls.OPERATIONS,
     *call_control.OPERATIONS,
     *events.OPERATIONS,
-    *chats.OPERATIONS,
-    *chat_events.OPERATIONS,
     *box.OPERATIONS,
     *health.OPERATIONS,
     *openapi.OPERATIONS,

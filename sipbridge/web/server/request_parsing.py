@@ -22,6 +22,8 @@ M = TypeVar("M", bound=BaseModel)
 
 def read_query(model: type[M], request: web.Request) -> M:
     """Parse the query. Of a repeated parameter the first counts. Raises `BadRequest`."""
+    if not model.model_fields:
+        return model()
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
