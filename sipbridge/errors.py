@@ -216,6 +216,7 @@ class RequestRefused(SipbridgeError):
 
     http_status: ClassVar[int]
     code: ClassVar[ErrorCode]
+    retry_after_seconds: ClassVar[int | None] = None
 
     def __init__(self, message: str, summary: str = "") -> None:
         super().__init__(message)
@@ -265,10 +266,11 @@ class ChatConflict(RequestRefused):
 
 
 class ChatsUnavailable(RequestRefused):
-    """The bridge takes no new chats now: it is stopping, or `max_chats` are in progress."""
+    """The bridge takes no new chats now: it drains, stops or recovers, or `max_chats` are in progress."""
 
     http_status = 503
     code = "unavailable"
+    retry_after_seconds = 1
 
 
 class HandoffInvalid(RequestRefused):

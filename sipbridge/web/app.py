@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import orjson
@@ -24,8 +25,10 @@ from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.cors import Cors
 from sipbridge.web.server.error_handling import handle_errors
+from sipbridge.web.server.guesses import GUESSES, Guesses
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
 from sipbridge.web.server.security_headers import NO_FRAMES, add_security_headers
+from sipbridge.web.server.slots import SLOTS, Slots
 
 # In the order in which aiohttp tries their paths: first those of chats, as each message is a request.
 OPERATIONS: tuple[AnyOperation, ...] = (
@@ -73,8 +76,15 @@ def _make(
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
+    app[GUESSES], app[SLOTS] = Guesses(time.monotonic), Slots()
     authenticator = Authenticator(
-        deps.config, deps.directory, deps.chats.directory, admin_from_anywhere=admin_from_anywhere
+        deps.config,
+        deps.directory,
+        deps.chats.directory,
+        deps.chats.box,
+        app[GUESSES],
+        app[SLOTS],
+        admin_from_anywhere=admin_from_anywhere,
     )
     by_route: dict[tuple[str, str], AnyOperation] = {}
     for operation in operations:

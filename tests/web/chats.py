@@ -14,10 +14,12 @@ from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import ChatDeps, ChatFeed, make_app, start_web
 from tests.chats.world import CLIENT, PROJECT, World
+from tests.fakes.channel_box import FakeBox
 from tests.web.conftest import Bridge
 
 KEY = "key-of-support-0001"
 OTHER_PROJECT, OTHER_KEY = "sales", "key-of-sales-00001"
+BOX = f"/byoc/{CLIENT}/{PROJECT}/sms"
 
 
 class ChatBridge(Bridge):
@@ -25,6 +27,8 @@ class ChatBridge(Bridge):
 
     project = f"/v1/{CLIENT}/{PROJECT}"
     world: World
+    box: FakeBox
+    recovered = True
 
     async def start(self, chat_id: str = "c1", **body: object) -> tuple[int, Any]:
         """Request a chat."""
@@ -43,9 +47,17 @@ async def chat_bridge(folder: Path, **chat: Any) -> AsyncIterator[ChatBridge]:  
     world.publish = publish  # type: ignore[method-assign,assignment]  # both see the events
     store = open_store(StoreConfig(url=f"sqlite:///{folder}/calls.db"))
     async with aiohttp.ClientSession() as session:
-        deps = ChatDeps(world.reception, world.context.registry, world.store, feed, lambda *_: None, lambda: True)
+        box, sms = FakeBox(), (CLIENT, PROJECT, "sms")
+        deps = ChatDeps(
+            world.reception,
+            world.context.registry,
+            world.store,
+            feed,
+            lambda *key: box if key == sms else None,
+            lambda: bridge.recovered,
+        )
         bridge = ChatBridge(world.context.config, store, session, chats=deps)
-        bridge.world = world
+        bridge.world, bridge.box = world, box
         runner, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
         bridge.base = f"http://{host}:{port}"
         try:

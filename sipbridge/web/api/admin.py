@@ -8,6 +8,7 @@ from sipbridge import __version__
 from sipbridge.errors import ConfigError
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import BridgeStatus, DrainAccepted, Reloaded
+from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import ReloadRefused
 
 
@@ -46,6 +47,7 @@ OPERATIONS = (
         response=Response(202, "The bridge is draining", DrainAccepted),
         query=Empty,
         body=Empty,
+        access=Access.ADMIN,
     ),
     Operation(
         method="POST",
@@ -55,6 +57,7 @@ OPERATIONS = (
         response=Response(200, "New calls use the new configuration", Reloaded),
         query=Empty,
         body=Empty,
+        access=Access.ADMIN,
         refuses=(ReloadRefused,),
     ),
     Operation(
@@ -65,5 +68,6 @@ OPERATIONS = (
         response=Response(200, "The status", BridgeStatus),
         query=Empty,
         body=Empty,
+        access=Access.ADMIN,
     ),
 )

@@ -14,7 +14,10 @@ from pydantic import BaseModel, ConfigDict
 from sipbridge.chats.ports import ChannelBox
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
+from sipbridge.web.server.guesses import GUESSES
+from sipbridge.web.server.sources import source_of
 
 _NO_SUCH_THREAD = "no chat in progress has this thread"
 
@@ -76,9 +79,13 @@ async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.R
     body = context.body
     if body.grant_type != "client_credentials":
         raise BadRequest("grant_type must be client_credentials")
-    issued = _box(context).issue_token(body.client_id, body.client_secret)
+    guesses, source = context.request.app[GUESSES], source_of(context.request.remote)
+    guesses.check(source, body.client_id, body.client_secret)
+    box = _box(context)
+    issued = box.issue_token(body.client_id, body.client_secret) if box else None
     if issued is None:
-        raise BoxTokenInvalid("client_id and client_secret are not those of this box")
+        raise BoxTokenInvalid("no box with this URL has this client_id and client_secret")
+    guesses.record_valid(source, body.client_id, body.client_secret)
     token, seconds = issued
     return json_response(TokenResponse(access_token=token, token_type="Bearer", expires_in=seconds))  # noqa: S106 (the type of the token)
 
@@ -105,7 +112,7 @@ async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Resp
 
 async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
     """Pass on that the human agent types."""
-    box = _authorized(context)
+    box = _authorized_box(context)
     action = str(context.body.senderAction.get("action", ""))
     if not box.show_typing(context.request.match_info["thread_id"], on=action != "isTypingOff"):
         raise _not_found(context)
@@ -114,13 +121,13 @@ async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> we
 
 async def release_thread(context: RequestContext[Empty, Empty]) -> web.Response:
     """End a chat: a Studio script calls this when the human agent has closed the contact."""
-    if not _authorized(context).release(context.request.match_info["thread_id"]):
+    if not _authorized_box(context).release(context.request.match_info["thread_id"]):
         raise _not_found(context)
     return web.Response(status=204)
 
 
 async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, Any]:
-    box = _authorized(context)
+    box = _authorized_box(context)
     thread_id = str(context.body.thread.get("idOnExternalPlatform", ""))
     try:
         taken = await box.take_message(thread_id, context.body.model_dump())
@@ -131,19 +138,15 @@ async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, A
     return thread_id, taken
 
 
-def _box(context: RequestContext[Any, Any]) -> ChannelBox:
-    channel = context.request.match_info["channel"]
-    box = context.deps.chats.box(context.client, context.project, channel)
-    if box is None:
-        raise NotFound("there is no such box")
-    return box
+def _box(context: RequestContext[Any, Any]) -> ChannelBox | None:
+    return context.deps.chats.box(context.client, context.project, context.request.match_info["channel"])
 
 
-def _authorized(context: RequestContext[Any, Any]) -> ChannelBox:
+def _authorized_box(context: RequestContext[Any, Any]) -> ChannelBox:
+    """Return the box whose token the request has. A reload may have removed it since then."""
     box = _box(context)
-    scheme, _, token = context.request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not box.accepts_token(token.strip()):
-        raise BoxTokenInvalid("the Bearer token is missing, not of this box or expired")
+    if box is None:
+        raise _not_found(context)
     return box
 
 
@@ -155,7 +158,7 @@ def _not_found(context: RequestContext[Any, Any]) -> Exception:
 
 
 _BOX = "/byoc/{account_id}/{project_id}/{channel}"
-_REFUSES = (NotFound, BoxTokenInvalid, BoxNotReady)
+_REFUSES = (NotFound, BoxNotReady)
 
 OPERATIONS = (
     Operation(
@@ -166,7 +169,7 @@ OPERATIONS = (
         response=Response(200, "The token", TokenResponse),
         query=Empty,
         body=TokenRequest,
-        refuses=_REFUSES,
+        access=Access.BOX_CREDENTIALS,
     ),
     Operation(
         method="POST",
@@ -176,6 +179,7 @@ OPERATIONS = (
         response=Response(200, "The message is stored", OutboundAccepted),
         query=Empty,
         body=OutboundMessage,
+        access=Access.BOX,
         refuses=_REFUSES,
     ),
     Operation(
@@ -186,6 +190,7 @@ OPERATIONS = (
         response=Response(200, "The message is stored", PostAccepted),
         query=Empty,
         body=OutboundMessage,
+        access=Access.BOX,
         refuses=_REFUSES,
     ),
     Operation(
@@ -196,6 +201,7 @@ OPERATIONS = (
         response=Response(204, "It is passed on", media_type=""),
         query=Empty,
         body=SenderAction,
+        access=Access.BOX,
         refuses=_REFUSES,
     ),
     Operation(
@@ -206,6 +212,7 @@ OPERATIONS = (
         response=Response(204, "The chat is being ended", media_type=""),
         query=Empty,
         body=Empty,
+        access=Access.BOX,
         refuses=_REFUSES,
     ),
 )

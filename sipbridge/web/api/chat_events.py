@@ -16,7 +16,7 @@ from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.chat_schemas import ChatEventMessage
 from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
-from sipbridge.web.server.auth import KEY_HEADER
+from sipbridge.web.server.auth import KEY_HEADER, Access
 from sipbridge.web.server.chat_feed import ChatReader
 
 PAGE = 500
@@ -104,6 +104,7 @@ OPERATIONS = (
         ),
         query=ChatEventsQuery,
         body=Empty,
+        access=Access.CHAT_STREAM,
         refuses=(NotFound,),
     ),
 )

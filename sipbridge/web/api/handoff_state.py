@@ -16,6 +16,7 @@ from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.deps import WebDeps
+from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import CallInProgress, InvalidLink
 
 _NO_ID = "give id or shared_id"
@@ -145,6 +146,7 @@ OPERATIONS = (
         response=Response(200, "The handoff", HandoffStateResponse),
         query=Empty,
         body=Empty,
+        access=Access.PUBLIC,
         refuses=(InvalidLink, NotFound),
         frameable=True,
     ),

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import Health
+from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import NotReady
 
 
@@ -37,6 +38,7 @@ OPERATIONS = (
         response=Response(200, "The process works", Health),
         query=Empty,
         body=Empty,
+        access=Access.PUBLIC,
     ),
     Operation(
         method="GET",
@@ -46,6 +48,7 @@ OPERATIONS = (
         response=Response(200, "New calls are taken", Health),
         query=Empty,
         body=Empty,
+        access=Access.PUBLIC,
         refuses=(NotReady,),
     ),
     Operation(
@@ -56,5 +59,6 @@ OPERATIONS = (
         response=Response(200, "The metrics", media_type="text/plain"),
         query=Empty,
         body=Empty,
+        access=Access.PUBLIC,
     ),
 )

@@ -14,7 +14,7 @@ from sipbridge import __version__
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
-from sipbridge.web.server.auth import KEY_HEADER
+from sipbridge.web.server.auth import KEY_HEADER, Access
 
 Json = dict[str, Any]
 Schemas = dict[Any, Json]  # by model and mode: "validation" of request bodies, "serialization" of responses
@@ -24,6 +24,14 @@ DOCUMENT = web.AppKey("document", bytes)
 _KEYS = {
     "project_key": "One of the project's `api_keys`. A call in progress accepts the keys that it began with.",
     "admin_key": "One of `http.admin.keys`.",
+}
+_SECURITY: dict[Access, list[Json]] = {
+    Access.PUBLIC: [],
+    Access.PROJECT: [{"project_key": []}],
+    Access.CHAT_STREAM: [{"project_key": []}],
+    Access.ADMIN: [{"admin_key": []}],
+    Access.BOX: [{"box_token": []}],
+    Access.BOX_CREDENTIALS: [],
 }
 _PATH_PARAMETERS = {
     "account_id": {"type": "string"},
@@ -61,7 +69,8 @@ def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
             "securitySchemes": {
                 name: {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": text}
                 for name, text in _KEYS.items()
-            },
+            }
+            | {"box_token": {"type": "http", "scheme": "bearer", "description": "A token that the box has issued."}},
         },
     }
 
@@ -85,7 +94,7 @@ def _operation(operation: AnyOperation, schemas: Schemas) -> Json:
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "security": [{"admin_key" if operation.for_admin else "project_key": []}] if operation.needs_key else [],
+        "security": _SECURITY[operation.access],
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": _responses(operation, schemas),
     }
@@ -137,5 +146,6 @@ OPERATIONS = (
         response=Response(200, "An OpenAPI 3.1 document", OpenApiDocument),
         query=Empty,
         body=Empty,
+        access=Access.PUBLIC,
     ),
 )

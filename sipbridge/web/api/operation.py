@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.auth import Authenticator
-from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
+from sipbridge.web.server.auth import Access, Authenticator
+from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, TooManyRequests
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
 
 Q = TypeVar("Q", bound=BaseModel)
@@ -23,6 +23,15 @@ B = TypeVar("B", bound=BaseModel)
 CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 NO_SUCH_CALL = "this project has no such call"
 NO_SUCH_CHAT = "this project has no such chat"
+
+_REFUSALS_OF_ACCESS: dict[Access, tuple[type[RequestRefused], ...]] = {
+    Access.PUBLIC: (),
+    Access.PROJECT: (InvalidApiKey, KeyOfAnotherProject, TooManyRequests),
+    Access.CHAT_STREAM: (InvalidApiKey, KeyOfAnotherProject, TooManyRequests),
+    Access.ADMIN: (InvalidApiKey, AdminNotLocal, TooManyRequests),
+    Access.BOX: (BoxTokenInvalid, TooManyRequests),
+    Access.BOX_CREDENTIALS: (BoxTokenInvalid, TooManyRequests),
+}
 
 
 class Empty(BaseModel):
@@ -76,6 +85,7 @@ class Operation(Generic[Q, B]):
     response: Response
     query: type[Q]
     body: type[B]
+    access: Access = Access.PROJECT
     also: type[BaseModel] | None = None
     refuses: tuple[type[RequestRefused], ...] = ()
     on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
@@ -95,21 +105,20 @@ class Operation(Generic[Q, B]):
     @property
     def needs_key(self) -> bool:
         """True if the operation needs a project's key or an admin key."""
-        return self.path.startswith("/v1/")
+        return self.access in (Access.PROJECT, Access.CHAT_STREAM, Access.ADMIN)
 
     @property
     def for_admin(self) -> bool:
         """True if the operation needs an admin key."""
-        return self.path.startswith("/v1/admin/")
+        return self.access is Access.ADMIN
 
     @property
     def refusals(self) -> tuple[type[RequestRefused], ...]:
         """All errors that a request may get, those before the handler included."""
-        forbidden = AdminNotLocal if self.for_admin else KeyOfAnotherProject
-        keys = (InvalidApiKey, forbidden, TooManyRequests) if self.needs_key else ()
+        access = _REFUSALS_OF_ACCESS[self.access]
         query = (BadRequest,) if self.query.model_fields else ()
         body = BODY_REFUSALS if self.body.model_fields else ()
-        return tuple(dict.fromkeys((*keys, *query, *body, *self.refuses)))
+        return tuple(dict.fromkeys((*access, *query, *body, *self.refuses)))
 
     def serve(
         self, deps: WebDeps, authenticator: Authenticator
@@ -117,13 +126,8 @@ class Operation(Generic[Q, B]):
         """Return the handler that aiohttp calls."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if self.for_admin:
-                authenticator.authorize_admin(request)
-            elif self.needs_key:
-                authenticator.authorize_project(request)
-                with authenticator.hold_slot(request):
-                    return await self._serve(request, deps)
-            return await self._serve(request, deps)
+            with authenticator.admit(self.access, request):
+                return await self._serve(request, deps)
 
         return handle
 

@@ -1,38 +1,44 @@
-"""Authentication by API key, and the rate limits per key and per address."""
+"""The admission of requests: by API key or by the token of a box, with the rate limit per key."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from enum import Enum, auto
 
 from aiohttp import web
 
 from sipbridge.calls.ports import CallDirectory
-from sipbridge.chats.ports import ChatDirectory
+from sipbridge.chats.ports import ChannelBox, ChatDirectory
 from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject
 from sipbridge.rate_limit import RateLimiter
-from sipbridge.web.server.errors import AdminNotLocal, TooManyRequests
+from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, TooManyRequests
+from sipbridge.web.server.guesses import Guesses
 from sipbridge.web.server.slots import Slots
 from sipbridge.web.server.sources import source_of
 
-logger = logging.getLogger(__name__)
-
 KEY_HEADER = "x-api-key"
-WRONG_KEYS_PER_SECOND = 50  # from one address
-_MAX_REMEMBERED = 10_000
-_LOG_SECONDS = 60.0
+
+FindBox = Callable[[str, str, str], ChannelBox | None]  # by client, project and channel
+
+
+class Access(Enum):
+    """The requests that an operation admits."""
+
+    PUBLIC = auto()
+    PROJECT = auto()  # with a key of the project in the path, or of its call or chat
+    CHAT_STREAM = auto()  # the same, in a slot of the chat
+    ADMIN = auto()  # with one of `http.admin.keys`
+    BOX = auto()  # with a token of the box in the path
+    BOX_CREDENTIALS = auto()  # any: the handler checks the credentials in the body
 
 
 class Authenticator:
-    """Checks the key of each request. Belongs to one event loop.
+    """Checks the key or token of each request. Belongs to one event loop.
 
-    A valid key is limited to `http.max_requests_per_second`. An address that sends too many wrong keys gets 429 for a
-    while, also for a valid key, so that guessing is slow. Only keys it has used with success before still work.
+    A valid key is limited to `http.max_requests_per_second`; `guesses` limits wrong ones.
     """
 
     def __init__(
@@ -40,6 +46,9 @@ class Authenticator:
         config: Callable[[], Config],
         directory: CallDirectory,
         chats: ChatDirectory,
+        find_box: FindBox,
+        guesses: Guesses,
+        slots: Slots,
         *,
         admin_from_anywhere: bool,
         clock: Callable[[], float] = time.monotonic,
@@ -47,15 +56,39 @@ class Authenticator:
         self._config = config
         self._directory = directory
         self._chats = chats
+        self._find_box = find_box
+        self._guesses = guesses
+        self._slots = slots
         self._admin_from_anywhere = admin_from_anywhere
         self._clock = clock
-        self._secret = secrets.token_bytes(32)
         self._requests: RateLimiter | None = None
         self._per_second = 0
-        self._guesses = RateLimiter(WRONG_KEYS_PER_SECOND, clock)
-        self._remembered: dict[str, None] = {}  # hashes of address and valid key, the least recently used first
-        self._log_due = clock()
-        self._slots = Slots()
+
+    def admit(self, access: Access, request: web.Request) -> AbstractContextManager[None]:
+        """Return the slot to hold while the request is served.
+
+        Raises what the methods below raise, or `TooManyRequests` if there is no slot.
+        """
+        match access:
+            case Access.PUBLIC:
+                return nullcontext()
+            case Access.ADMIN:
+                self.authorize_admin(request)
+                return nullcontext()
+            case Access.BOX_CREDENTIALS:
+                return self._slots.hold_guest(source_of(request.remote))
+            case Access.BOX:
+                self.authorize_box(request)
+                return self._slots.hold(f"box {'/'.join(_box_key(request))}", request.match_info["account_id"])
+            case Access.PROJECT | Access.CHAT_STREAM:
+                self.authorize_project(request)
+                return self._slot_of_project(request, in_chat=access is Access.CHAT_STREAM)
+
+    def _slot_of_project(self, request: web.Request, *, in_chat: bool) -> AbstractContextManager[None]:
+        path, key = request.match_info, self._guesses.hashed(request.headers[KEY_HEADER])
+        client = path["account_id"]
+        chat = self._chats.find(client, path["project_id"], path["chat_id"]) if in_chat else None
+        return self._slots.hold(key, client) if chat is None else self._slots.hold_stream(chat.record.uid, key, client)
 
     def authorize_project(self, request: web.Request) -> None:
         """Return if the key belongs to the project in the path, or to its call or chat, which keeps its first keys.
@@ -77,10 +110,6 @@ class Authenticator:
         if not allowed:
             raise KeyOfAnotherProject("this key belongs to another project")
 
-    def hold_slot(self, request: web.Request) -> AbstractContextManager[None]:
-        """Hold a slot while an authorized request is served. Raises `TooManyRequests`."""
-        return self._slots.hold(self._hashed(request.headers[KEY_HEADER]), request.match_info["account_id"])
-
     def authorize_admin(self, request: web.Request) -> None:
         """Return if the key is one of `http.admin.keys`.
 
@@ -93,27 +122,33 @@ class Authenticator:
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
         self._record_valid_key(request, key)
 
+    def authorize_box(self, request: web.Request) -> None:
+        """Return if the Bearer token (RFC 6750, 2.1) is one of the box in the path.
+
+        Raises `BoxTokenInvalid` or `TooManyRequests`, whether or not there is such a box. A valid token has no rate
+        limit: CXone limits itself, and what it sends are the words of human agents.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise BoxTokenInvalid("send a token of this box: Authorization: Bearer TOKEN")
+        source = source_of(request.remote)
+        self._guesses.check(source, token)
+        box = self._find_box(*_box_key(request))
+        if box is None or not box.accepts_token(token):
+            raise BoxTokenInvalid("the Bearer token has expired, or no box with this URL has issued it")
+        self._guesses.record_valid(source, token)
+
     def _key_of(self, request: web.Request) -> str:
         key = request.headers.get(KEY_HEADER)
         if not key:
             raise InvalidApiKey(f"send a key in the header {KEY_HEADER}")
-        source = source_of(request.remote)
-        if self._hashed(source, key) not in self._remembered and not self._guesses.allows(source):
-            self._log_guesses(source)
-            raise TooManyRequests("too many wrong keys from this address; wait a second")
+        self._guesses.check(source_of(request.remote), key)
         return key
 
     def _record_valid_key(self, request: web.Request, key: str) -> None:
-        source = source_of(request.remote)
-        known = self._hashed(source, key)
-        if known not in self._remembered:
-            self._guesses.refund(source)
-        # Removed and added again, so that the first entry is the least recently used one.
-        self._remembered.pop(known, None)
-        self._remembered[known] = None
-        if len(self._remembered) > _MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        if not self._rates.allows(self._hashed(key)):
+        self._guesses.record_valid(source_of(request.remote), key)
+        if not self._rates.allows(self._guesses.hashed(key)):
             raise TooManyRequests("more requests with this key than http.max_requests_per_second; wait a second")
 
     @property
@@ -127,13 +162,7 @@ class Authenticator:
     def _belongs_to_a_project(self, key: str) -> bool:
         return matches_any((known for _, project in self._config().all_projects() for known in project.api_keys), key)
 
-    def _hashed(self, *parts: str) -> str:
-        """Hash with a secret of this process, so that no plain key is kept."""
-        text = "\0".join(parts).encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()
 
-    def _log_guesses(self, source: str) -> None:
-        now = self._clock()
-        if now >= self._log_due:
-            self._log_due = now + _LOG_SECONDS
-            logger.warning("too many wrong keys from one address", extra={"source": source})
+def _box_key(request: web.Request) -> tuple[str, str, str]:
+    path = request.match_info
+    return path["account_id"], path["project_id"], path["channel"]

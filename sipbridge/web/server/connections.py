@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
@@ -129,14 +129,16 @@ class Connection(web.RequestHandler):
 class Connections:
     """The connections of one listener, and its protocol factory. Belongs to one event loop.
 
-    There are at most `MAX_CONNECTIONS`. For one more, the connection that has been idle longest is closed, first among
-    those of the source that has the most, so that one source cannot displace another's. If none is idle, the new
-    connection is closed; requests with keys cannot use all of them (`slots`). A new connection is also closed if its
-    file descriptor is reserved for calls: an idle one closes with it, and its descriptor is free for the next.
+    There are at most `MAX_CONNECTIONS`, besides those of `streams`, whose number chats limit (`slots`). For one more,
+    the connection that has been idle longest is closed, first among those of the source that has the most, so that one
+    source cannot displace another's. If none is idle, the new connection is closed; requests with keys cannot use all
+    of them (`slots`). A new connection is also closed if its file descriptor is reserved for calls: an idle one closes
+    with it, and its descriptor is free for the next.
     """
 
-    def __init__(self, server: web.Server) -> None:
+    def __init__(self, server: web.Server, streams: Callable[[], int] = lambda: 0) -> None:
         self._server = server
+        self._streams = streams
         self._loop = asyncio.get_running_loop()
         # Least recently used first.
         self._open: dict[Connection, None] = {}
@@ -153,7 +155,7 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Add a connection; return False if it must be closed instead."""
         reserved = connection.has_reserved_descriptor
-        if reserved or len(self._open) >= MAX_CONNECTIONS:
+        if reserved or len(self._open) - self._streams() >= MAX_CONNECTIONS:
             idle = self._next_to_close()
             if idle is not None:
                 self.remove(idle)

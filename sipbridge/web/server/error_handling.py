@@ -12,7 +12,6 @@ from aiohttp.http import HttpProcessingError
 from sipbridge.errors import ErrorCode, RequestRefused, StoreError
 from sipbridge.web.api.operation import json_response
 from sipbridge.web.api.schemas import ErrorResponse
-from sipbridge.web.server.errors import TooManyRequests
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ async def handle_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except RequestRefused as refusal:
         response = error_response(refusal.http_status, refusal.code, str(refusal))
-        if isinstance(refusal, TooManyRequests):
+        if refusal.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(refusal.retry_after_seconds)
         return response
     except web.HTTPException as error:

@@ -84,7 +84,7 @@ class ReloadRefused(RequestRefused):
 
 
 class TooManyRequests(RequestRefused):
-    """Too many requests with this key, per second or at once, or too many wrong keys from one address."""
+    """Too many requests with this key, per second or at once, or too many wrong keys or tokens from one address."""
 
     http_status = 429
     code = "rate_limited"

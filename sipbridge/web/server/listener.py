@@ -10,6 +10,7 @@ from sipbridge.config import authority
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import StartupError
 from sipbridge.web.server.connections import Connections
+from sipbridge.web.server.slots import SLOTS
 
 STOP_SECONDS = 5.0  # the time that requests in progress have to finish when the service stops
 
@@ -40,7 +41,7 @@ async def start_web(
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 (for mypy: setup creates it)
-    connections = Connections(runner.server)
+    connections = Connections(runner.server, lambda: app[SLOTS].streams)
     try:
         server = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)
     except OSError as error:

@@ -1,10 +1,12 @@
-"""Limits on the requests served at once: with one key, of one client, and with all keys."""
+"""Limits on the requests served at once: with one key, of one client, with all keys, and of each chat's readers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from aiohttp import web
 
 from sipbridge.web.server.errors import TooManyRequests
 
@@ -13,22 +15,60 @@ from sipbridge.web.server.errors import TooManyRequests
 MAX_PER_KEY = 128
 MAX_PER_CLIENT = 256
 MAX_TOTAL = 448
+# Of those, for requests of a token: their credentials are in the body, which anyone may send slowly.
+MAX_GUESTS_PER_SOURCE = 8
+MAX_GUESTS = 32
+# Each chat in progress brings its own: a bot that holds one stream per chat needs `max_chats` of them. Two, since a bot
+# may reconnect before the bridge notices that the connection was lost.
+STREAMS_PER_CHAT = 2
+
+_Limits = Mapping[tuple[str, str], int]
+_WHOSE = {
+    "key": "with this key",
+    "client": "of this account",
+    "all": "with all keys",
+    "source": "for tokens from this address",
+    "guests": "for tokens",
+}
 
 
 class Slots:
-    """The requests with keys that are being served, event streams included. Belongs to one event loop."""
+    """The requests that are being served, except those for everyone. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._held: Counter[tuple[str, str]] = Counter()
+        self.streams = 0  # those of chats' own slots: each has a connection beyond the usual ones
+
+    def hold(self, key: str, client: str) -> AbstractContextManager[None]:
+        """Hold a slot while a request is served. Raises `TooManyRequests`."""
+        return self._hold({("key", key): MAX_PER_KEY, ("client", client): MAX_PER_CLIENT, ("all", ""): MAX_TOTAL})
+
+    def hold_guest(self, source: str) -> AbstractContextManager[None]:
+        """Hold a slot while a request is served whose sender is not known before its body. Raises `TooManyRequests`."""
+        return self._hold(
+            {("source", source): MAX_GUESTS_PER_SOURCE, ("guests", ""): MAX_GUESTS, ("all", ""): MAX_TOTAL}
+        )
+
+    def hold_stream(self, chat: str, key: str, client: str) -> AbstractContextManager[None]:
+        """Hold a slot of a chat in progress while its events are read; those of the key if the chat's are taken."""
+        if self._held["chat", chat] >= STREAMS_PER_CHAT:
+            return self.hold(key, client)
+        return self._hold_own_stream(chat)
 
     @contextmanager
-    def hold(self, key: str, client: str) -> Iterator[None]:
-        """Hold a slot while a request is served. Raises `TooManyRequests`."""
-        limits = {("key", key): MAX_PER_KEY, ("client", client): MAX_PER_CLIENT, ("all", ""): MAX_TOTAL}
+    def _hold_own_stream(self, chat: str) -> Iterator[None]:
+        with self._hold({("chat", chat): STREAMS_PER_CHAT}):
+            self.streams += 1
+            try:
+                yield
+            finally:
+                self.streams -= 1
+
+    @contextmanager
+    def _hold(self, limits: _Limits) -> Iterator[None]:
         for (kind, name), limit in limits.items():
             if self._held[kind, name] >= limit:
-                whose = {"key": "with this key", "client": "of this account", "all": "with all keys"}[kind]
-                raise TooManyRequests(f"more than {limit} requests at once {whose}; wait for one to end")
+                raise TooManyRequests(f"more than {limit} requests at once {_WHOSE[kind]}; wait for one to end")
         self._held.update(limits.keys())
         try:
             yield
@@ -37,3 +77,6 @@ class Slots:
             for each in limits:
                 if not self._held[each]:
                     del self._held[each]
+
+
+SLOTS = web.AppKey("slots", Slots)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
@@ -11,6 +12,8 @@ from sipbridge.chats.registry import ChatRegistry
 from sipbridge.web import make_admin_app, make_app, start_web
 from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.errors import AdminNotLocal
+from sipbridge.web.server.guesses import Guesses
+from sipbridge.web.server.slots import Slots
 from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, FakeDirectory, make_config
 
@@ -113,7 +116,15 @@ async def test_a_client_called_admin_has_its_own_paths(bridge: Bridge) -> None:
 )
 def test_the_api_accepts_admin_requests_from_this_machine_only(remote: str, from_anywhere: bool, allowed: bool) -> None:  # noqa: FBT001 (a table of cases)
     config = make_config()
-    authenticator = Authenticator(lambda: config, FakeDirectory(), ChatRegistry(), admin_from_anywhere=from_anywhere)
+    authenticator = Authenticator(
+        lambda: config,
+        FakeDirectory(),
+        ChatRegistry(),
+        lambda *_: None,
+        Guesses(time.monotonic),
+        Slots(),
+        admin_from_anywhere=from_anywhere,
+    )
     headers = {"x-api-key": ADMIN_KEY, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
     request = make_mocked_request("GET", "/", headers).clone(remote=remote)
     with nullcontext() if allowed else pytest.raises(AdminNotLocal):

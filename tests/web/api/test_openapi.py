@@ -19,7 +19,7 @@ from sipbridge.web.api.openapi import describe
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.app import OPERATIONS
 from sipbridge.web.server import request_parsing
-from sipbridge.web.server.auth import WRONG_KEYS_PER_SECOND
+from sipbridge.web.server.guesses import GUESSES_PER_SECOND
 from tests.store.records import START, make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, SALES_KEY
@@ -210,7 +210,7 @@ async def test_each_refusal_is_declared(
 async def test_operations_with_keys_declare_the_error_of_a_wrong_key(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     seen = []
-    for key in ("wrong", SALES_KEY, *["guess"] * (2 * WRONG_KEYS_PER_SECOND)):
+    for key in ("wrong", SALES_KEY, *["guess"] * (2 * GUESSES_PER_SECOND)):
         url = path_of(bridge, name, "live", "")
         async with bridge.session.request(operation.method, url, headers={"x-api-key": key}) as response:
             seen.append(response.status)

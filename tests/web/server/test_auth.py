@@ -5,7 +5,9 @@ from aiohttp.test_utils import make_mocked_request
 
 from sipbridge.chats.registry import ChatRegistry
 from sipbridge.errors import RequestRefused
-from sipbridge.web.server.auth import WRONG_KEYS_PER_SECOND, Authenticator
+from sipbridge.web.server.auth import Authenticator
+from sipbridge.web.server.guesses import GUESSES_PER_SECOND, Guesses
+from sipbridge.web.server.slots import Slots
 from tests.harness.texts import texts_within
 from tests.store.records import make_handoff, make_record
 from tests.web.conftest import Bridge
@@ -86,7 +88,14 @@ class Requests:
         self.clock = Clock()
         self.config = make_config(max_requests_per_second=per_second)
         self.authenticator = Authenticator(
-            lambda: self.config, FakeDirectory(), ChatRegistry(), admin_from_anywhere=False, clock=self.clock
+            lambda: self.config,
+            FakeDirectory(),
+            ChatRegistry(),
+            lambda *_: None,
+            Guesses(self.clock),
+            Slots(),
+            admin_from_anywhere=False,
+            clock=self.clock,
         )
 
     def status_of(self, key: str | None, source: str = "192.0.2.1", project: str = "billing") -> int:
@@ -124,8 +133,8 @@ def test_a_changed_rate_applies_after_the_reload() -> None:
 
 def test_guesses_are_limited_per_address() -> None:
     asker = Requests()
-    guesses = [asker.status_of(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)]
-    assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429] * WRONG_KEYS_PER_SECOND
+    guesses = [asker.status_of(f"guess-{n}") for n in range(2 * GUESSES_PER_SECOND)]
+    assert guesses == [401] * GUESSES_PER_SECOND + [429] * GUESSES_PER_SECOND
     assert asker.status_of("guess", source="192.0.2.2") == 401
     asker.clock.now += 1
     assert asker.status_of("guess") == 401
@@ -133,17 +142,17 @@ def test_guesses_are_limited_per_address() -> None:
 
 def test_addresses_of_one_ipv6_network_share_the_limit_on_guesses() -> None:
     asker = Requests()
-    guesses = [asker.status_of(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(WRONG_KEYS_PER_SECOND + 1)]
-    assert guesses == [401] * WRONG_KEYS_PER_SECOND + [429]
+    guesses = [asker.status_of(f"guess-{n}", source=f"2001:db8::{n:x}") for n in range(GUESSES_PER_SECOND + 1)]
+    assert guesses == [401] * GUESSES_PER_SECOND + [429]
     assert asker.status_of("guess", source="2001:db8:0:1::1") == 401, "another /64"
-    mapped = [asker.status_of(f"guess-{n}", source="::ffff:192.0.2.9") for n in range(WRONG_KEYS_PER_SECOND)]
-    assert mapped == [401] * WRONG_KEYS_PER_SECOND
+    mapped = [asker.status_of(f"guess-{n}", source="::ffff:192.0.2.9") for n in range(GUESSES_PER_SECOND)]
+    assert mapped == [401] * GUESSES_PER_SECOND
     assert asker.status_of("guess", source="192.0.2.9") == 429, "the same address, over a socket of IPv4"
 
 
 def test_a_valid_key_among_too_many_guesses_gets_429_too() -> None:
     asker = Requests()
-    for n in range(2 * WRONG_KEYS_PER_SECOND):
+    for n in range(2 * GUESSES_PER_SECOND):
         asker.status_of(f"guess-{n}")
     assert asker.status_of(KEY) == 429
 
@@ -151,7 +160,7 @@ def test_a_valid_key_among_too_many_guesses_gets_429_too() -> None:
 def test_a_key_in_use_works_while_others_guess_from_its_address() -> None:
     asker = Requests(per_second=100)
     assert asker.status_of(KEY) == 200
-    assert [asker.status_of(f"guess-{n}") for n in range(2 * WRONG_KEYS_PER_SECOND)][-1] == 429
+    assert [asker.status_of(f"guess-{n}") for n in range(2 * GUESSES_PER_SECOND)][-1] == 429
     assert asker.status_of(KEY) == 200
 
 
@@ -160,7 +169,10 @@ def test_guesses_are_logged_at_intervals_and_never_quoted(caplog: pytest.LogCapt
     for n in range(500):
         asker.status_of(f"guess-{n}")
     [line] = caplog.records
-    assert (line.getMessage(), line.__dict__["source"]) == ("too many wrong keys from one address", "192.0.2.1")
+    assert (line.getMessage(), line.__dict__["source"]) == (
+        "too many wrong keys or tokens from one address",
+        "192.0.2.1",
+    )
 
 
 def test_keys_are_kept_as_hashes_only() -> None:

@@ -51,3 +51,40 @@ def test_a_slot_is_released_when_the_handler_fails() -> None:
     for _ in range(slots.MAX_TOTAL + 1):
         with pytest.raises(ZeroDivisionError), taken.hold("key", "client"):
             raise ZeroDivisionError
+
+
+def test_each_chat_in_progress_has_slots_of_its_own_for_readers() -> None:
+    taken = Slots()
+    with ExitStack() as stack:
+        for _ in range(slots.MAX_PER_KEY):
+            stack.enter_context(taken.hold("key", "acme"))
+        for number in range(1000):
+            stack.enter_context(taken.hold_stream(f"chat {number}", "key", "acme"))
+        assert taken.streams == 1000
+    assert taken.streams == 0
+
+
+def test_more_readers_of_one_chat_take_the_slots_of_their_key() -> None:
+    taken = Slots()
+    with ExitStack() as stack:
+        for _ in range(slots.STREAMS_PER_CHAT + slots.MAX_PER_KEY):
+            stack.enter_context(taken.hold_stream("chat", "key", "acme"))
+        assert taken.streams == slots.STREAMS_PER_CHAT
+        with pytest.raises(TooManyRequests, match="with this key"), taken.hold_stream("chat", "key", "acme"):
+            pass
+
+
+def test_requests_of_tokens_leave_slots_to_others() -> None:
+    taken = Slots()
+    with ExitStack() as stack:
+        for number in range(slots.MAX_GUESTS):
+            stack.enter_context(taken.hold_guest(f"source {number // slots.MAX_GUESTS_PER_SOURCE}"))
+        with pytest.raises(TooManyRequests, match="for tokens;"), taken.hold_guest("another source"):
+            pass
+        stack.enter_context(taken.hold("key", "acme"))
+    with ExitStack() as stack:
+        for _ in range(slots.MAX_GUESTS_PER_SOURCE):
+            stack.enter_context(taken.hold_guest("source"))
+        with pytest.raises(TooManyRequests, match="from this address"), taken.hold_guest("source"):
+            pass
+        stack.enter_context(taken.hold_guest("another source"))

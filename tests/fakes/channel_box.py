@@ -1,0 +1,49 @@
+"""The box of a channel, with one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sipbridge.chats.ports import BoxMessage, ChannelBox
+
+CREDENTIALS = ("id-of-the-box", "secret-of-the-box")
+TOKEN, SECONDS = "token-of-the-box", 3600
+THREAD = "thread-1"
+
+
+class FakeBox:
+    """Implements `ChannelBox`. `taken` has the messages that it took. While `stalls` is set, no message is stored."""
+
+    def __init__(self) -> None:
+        self.taken: list[Mapping[str, Any]] = []
+        self.typing: list[bool] = []
+        self.released = 0
+        self.stalls = False
+
+    def issue_token(self, client_id: str, client_secret: str) -> tuple[str, int] | None:
+        return (TOKEN, SECONDS) if (client_id, client_secret) == CREDENTIALS else None
+
+    def accepts_token(self, token: str) -> bool:
+        return token == TOKEN
+
+    async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
+        if thread_id != THREAD:
+            return None
+        if self.stalls:
+            raise TimeoutError
+        self.taken.append(body)
+        return BoxMessage(f"message-{len(self.taken)}", thread_id, datetime.now(UTC))
+
+    def show_typing(self, thread_id: str, *, on: bool) -> bool:
+        self.typing += [on] if thread_id == THREAD else []
+        return thread_id == THREAD
+
+    def release(self, thread_id: str) -> bool:
+        self.released += thread_id == THREAD
+        return thread_id == THREAD
+
+
+def _implements(box: FakeBox) -> ChannelBox:
+    return box

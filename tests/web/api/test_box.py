@@ -1,0 +1,165 @@
+"""The box of a bring-your-own channel, as CXone uses it, and as others may try to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipbridge.web.server.guesses import GUESSES_PER_SECOND
+from sipbridge.web.server.slots import MAX_GUESTS_PER_SOURCE
+from tests.fakes.channel_box import CREDENTIALS, SECONDS, THREAD, TOKEN
+from tests.web.chats import BOX, ChatBridge, chat_bridge
+
+OUTBOUND = "2.0/channel/c/outbound"
+POST = "1.0/posts/p/messages"
+TYPING = f"1.0/channel/c/thread/{THREAD}/sender-action"
+RELEASE = f"1.0/channel/c/thread/{THREAD}/release"
+MESSAGE = {"thread": {"idOnExternalPlatform": THREAD}, "messageContent": {"type": "TEXT", "payload": {"text": "Hi"}}}
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> AsyncIterator[ChatBridge]:
+    async with chat_bridge(tmp_path) as running:
+        yield running
+
+
+async def call(
+    bridge: ChatBridge, path: str, body: object = None, *, token: str = TOKEN, box: str = BOX
+) -> tuple[int, Any]:
+    """Call the box as CXone does; return the status and the JSON response."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with bridge.session.post(f"{bridge.base}{box}/{path}", json=body or {}, headers=headers) as response:
+        return response.status, json.loads(await response.read() or "null")
+
+
+def grant(client_id: str = CREDENTIALS[0], client_secret: str = CREDENTIALS[1], **other: object) -> dict[str, object]:
+    return {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret, **other}
+
+
+async def test_the_401_makes_cxone_fetch_a_token_that_works(bridge: ChatBridge) -> None:
+    assert (await call(bridge, OUTBOUND, MESSAGE, token=""))[0] == 401
+    status, granted = await call(bridge, "1.0/token", grant(), token="")
+    assert (status, granted) == (200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": SECONDS})
+    assert (await call(bridge, OUTBOUND, MESSAGE, token=granted["access_token"]))[0] == 200
+
+
+async def test_message_is_taken_in_both_forms(bridge: ChatBridge) -> None:
+    recipients = [{"idOnExternalPlatform": "7", "name": "Eva", "isPrimary": True, "isPrivate": False}]
+    status, taken = await call(bridge, OUTBOUND, {**MESSAGE, "endUserRecipients": recipients})
+    assert status == 200
+    assert (taken["message"]["idOnExternalPlatform"], taken["thread"]["idOnExternalPlatform"]) == ("message-1", THREAD)
+    assert taken["recipients"] == recipients
+    assert await call(bridge, POST, MESSAGE) == (200, {"idOnExternalPlatform": "message-2"})
+    assert [each["messageContent"] for each in bridge.box.taken] == [MESSAGE["messageContent"]] * 2
+
+
+async def test_typing_and_release_are_passed_on(bridge: ChatBridge) -> None:
+    for action in ("isTypingOn", "isTypingOff"):
+        assert await call(bridge, TYPING, {"senderAction": {"action": action}}) == (204, None)
+    assert await call(bridge, RELEASE) == (204, None)
+    assert (bridge.box.typing, bridge.box.released) == ([True, False], 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (OUTBOUND, {"thread": {"idOnExternalPlatform": "another"}}),
+        (OUTBOUND, {}),
+        (POST, {"thread": {"idOnExternalPlatform": ["a", "list"]}}),
+        (TYPING.replace(THREAD, "another"), {}),
+        (RELEASE.replace(THREAD, "another"), {}),
+    ],
+)
+async def test_unknown_thread_is_404_and_503_while_chats_are_recovered(
+    bridge: ChatBridge, path: str, body: dict[str, Any]
+) -> None:
+    assert (await call(bridge, path, body))[0] == 404
+    bridge.recovered = False
+    status, response = await call(bridge, path, body)
+    assert (status, response["code"]) == (503, "unavailable")
+
+
+async def test_message_that_is_not_stored_in_time_is_503_with_retry_after(bridge: ChatBridge) -> None:
+    bridge.box.stalls = True
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with bridge.session.post(f"{bridge.base}{BOX}/{OUTBOUND}", json=MESSAGE, headers=headers) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("path", [OUTBOUND, POST, TYPING, RELEASE])
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer x", "Bearer \u00e4"]
+)
+async def test_a_wrong_token_is_401_whether_or_not_the_box_exists(
+    bridge: ChatBridge, path: str, authorization: str
+) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    found = set()
+    for box in (BOX, BOX + "2", "/byoc/a/b/c"):
+        async with bridge.session.post(f"{bridge.base}{box}/{path}", json=MESSAGE, headers=headers) as response:
+            found.add((response.status, await response.text()))
+    [(status, _)] = found
+    assert status == 401
+    assert not bridge.box.taken
+
+
+async def test_wrong_credentials_are_401_whether_or_not_the_box_exists(bridge: ChatBridge) -> None:
+    [(status, _)] = {
+        (status, body["error_message"])
+        for box in (BOX, BOX + "2", "/byoc/a/b/c")
+        for wrong in (grant(client_secret="x"), grant(client_id="x"), {"grant_type": "client_credentials"})
+        for status, body in [await call(bridge, "1.0/token", wrong, token="", box=box)]
+    }
+    assert status == 401
+    assert (await call(bridge, "1.0/token", {"grant_type": "password"}, token=""))[0] == 400
+
+
+@pytest.mark.parametrize("path", ["1.0/token", OUTBOUND])
+async def test_guesses_are_limited_per_address_and_a_token_in_use_still_works(bridge: ChatBridge, path: str) -> None:
+    assert (await call(bridge, OUTBOUND, MESSAGE))[0] == 200
+    seen = [
+        (await call(bridge, path, grant(client_secret=f"guess {n}"), token=f"guess-{n}"))[0]
+        for n in range(2 * GUESSES_PER_SECOND)
+    ]
+    assert set(seen) == {401, 429}
+    assert (await call(bridge, OUTBOUND, MESSAGE))[0] == 200
+
+
+async def test_no_body_is_read_before_the_token_is_valid(bridge: ChatBridge) -> None:
+    """A sender without a token must not keep a connection busy with a slow body."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        async with bridge.session.post(f"{bridge.base}{BOX}/{OUTBOUND}", data=endless()) as response:
+            assert response.status == 401
+
+
+async def test_slow_requests_of_tokens_leave_the_api_to_others(bridge: ChatBridge) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await ending.wait()
+        yield b"}"
+
+    async def request() -> int:
+        async with bridge.session.post(f"{bridge.base}{BOX}/1.0/token", data=slow()) as response:
+            return response.status
+
+    ending = asyncio.Event()
+    requests = [asyncio.create_task(request()) for _ in range(MAX_GUESTS_PER_SOURCE + 4)]
+    done: set[asyncio.Task[int]] = set()
+    while len(done) < 4:
+        done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+        requests = [each for each in requests if each not in done] + list(done)
+        await asyncio.sleep(0.01)
+    assert {each.result() for each in done} == {429}
+    assert (await call(bridge, OUTBOUND, MESSAGE))[0] == 200
+    ending.set()
+    assert {await each for each in requests if each not in done} == {400}

@@ -1,0 +1,66 @@
+"""The event streams of many chats, all read with one key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sipbridge.chats import happenings as h
+from sipbridge.web.server import connections, slots
+from tests.web.chats import KEY, ChatBridge, chat_bridge
+
+
+@pytest.fixture
+async def bridge(tmp_path: Path) -> AsyncIterator[ChatBridge]:
+    async with chat_bridge(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer resources for the requests with keys than there are chats."""
+    monkeypatch.setattr(slots, "MAX_PER_KEY", 1)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+
+
+async def stream(stack: AsyncExitStack, bridge: ChatBridge, chat_id: str) -> aiohttp.ClientResponse:
+    url, headers = bridge.url(f"chats/{chat_id}/events"), {"x-api-key": KEY}
+    return await stack.enter_async_context(bridge.session.get(url, headers=headers))
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_bot_reads_the_events_of_all_its_chats_with_one_key(bridge: ChatBridge) -> None:
+    chats = ["c1", "c2", "c3"]
+    async with AsyncExitStack() as stack:
+        for chat_id in chats:
+            assert (await bridge.start(chat_id))[0] == 202
+        streams = [await stream(stack, bridge, chat_id) for chat_id in chats * 2]
+        assert [each.status for each in streams] == [200] * 6
+        assert (await bridge.get("chats", KEY))[0] == 200, "the key still has the slots of its requests"
+        assert (await bridge.get("/healthz"))[0] == 200
+
+
+@pytest.mark.usefixtures("few")
+async def test_further_readers_of_a_chat_take_the_slots_of_their_key(bridge: ChatBridge) -> None:
+    async with AsyncExitStack() as stack:
+        assert (await bridge.start("c1"))[0] == 202
+        statuses = [(await stream(stack, bridge, "c1")).status for _ in range(4)]
+        assert statuses == [200, 200, 200, 429]
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge) -> None:
+    assert (await bridge.start("c1"))[0] == 202
+    async with AsyncExitStack() as stack:
+        reading = [await stream(stack, bridge, "c1") for _ in range(2)]
+        await bridge.world.event("handoff_accepted")
+        bridge.world.channel.happens(h.ContactClosed())
+        await bridge.world.ended()
+        for each in reading:
+            assert b"chat_ended" in await each.read()
+    async with AsyncExitStack() as stack:
+        assert (await stream(stack, bridge, "c1")).status == 200
