@@ -70,3 +70,22 @@ def token(project: str) -> str:
 def key(project: str) -> str:
     """The API key of a project."""
     return f"key-of-{project}"
+
+
+def chat_project_settings(name: str, cxone_url: str, channels: Mapping[str, str], **chat: Any) -> Settings:  # noqa: ANN401 (YAML)
+    """A project that hands chats off to channels of the simulated chat gateway, by name; see `key`."""
+    gateway = {
+        "type": "dfo",
+        "brand_id": 1234,
+        "gateway_url": cxone_url.replace("http", "ws", 1),
+        "rest_url": cxone_url,
+        "oauth_url": cxone_url,
+    }
+    return {
+        "api_keys": [key(name)],
+        "chat": {
+            "default": next(iter(channels)),
+            "channels": {channel: {**gateway, "channel_id": channel_id} for channel, channel_id in channels.items()},
+            **chat,
+        },
+    }

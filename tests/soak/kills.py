@@ -75,7 +75,7 @@ def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:
     with simulator(folder) as cxone:
         cxone.fail("signal", latency_seconds=SIGNAL_SECONDS, times=None)
         config = _write_config(folder, cxone)
-        with _KilledBridge(folder, config) as target:
+        with KilledBridge(folder, config) as target:
             for number in range(kills):
                 target.start()
                 _one_round(target, cxone, folder, f"{seed}k{number}", chance, tally)
@@ -84,7 +84,7 @@ def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:
     return tally
 
 
-class _KilledBridge:
+class KilledBridge:
     """A bridge that is started on the same files each time."""
 
     def __init__(self, folder: Path, config: Path) -> None:
@@ -120,7 +120,7 @@ class _KilledBridge:
 
 
 def _one_round(
-    target: _KilledBridge, cxone: Simulator, folder: Path, prefix: str, chance: random.Random, tally: Tally
+    target: KilledBridge, cxone: Simulator, folder: Path, prefix: str, chance: random.Random, tally: Tally
 ) -> None:
     began = time.monotonic()
     calls = {project: _place_calls(target.bridge, project, folder, prefix) for project in SCENARIOS}

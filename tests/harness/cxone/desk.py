@@ -76,6 +76,11 @@ class Desk:
         found: list[dict[str, Any]] = self._list("digital/frames", wait_for, seconds, filters)["frames"]
         return found
 
+    def connections(self) -> list[dict[str, Any]]:
+        """Return the open sockets."""
+        found: list[dict[str, Any]] = self._request("GET", "digital/connections")["connections"]
+        return found
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of each received event by result."""
         found: dict[str, dict[str, int]] = self._request("GET", "digital/counts")

@@ -45,11 +45,12 @@ class Identity:
             livechat=livechat if isinstance(livechat, bool) else None,
         )
 
-    def decide_kind(self, *, livechat: bool) -> bool:
-        """Use the channel's kind unless it is known already; return it."""
-        if self.livechat is None:
+    def decide_kind(self, livechat: bool | None) -> bool:  # noqa: FBT001 (a value, not an option)
+        """Use the channel's kind unless that of the chat is known already; return True if it became known."""
+        is_news = self.livechat is None and livechat is not None
+        if is_news:
             self.livechat = livechat
-        return self.livechat
+        return is_news
 
     def as_state(self) -> dict[str, Any]:
         """Return what a later run needs to go on."""

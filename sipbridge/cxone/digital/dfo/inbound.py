@@ -28,6 +28,9 @@ class Owner(Protocol):
     def deliver(self, frame: Frame) -> None:
         """Take a reply that was too large for the socket."""
 
+    def confirm(self, message_id: str) -> None:
+        """Take note that the thread shows a message of ours."""
+
     def keep_identity(self) -> None:
         """Store the ids of the chat: the contact has got its own."""
 
@@ -38,10 +41,11 @@ class Owner(Protocol):
 class Inbound:
     """The events of one thread. Pushes are handled at once, except while one waits for a fetch, or while held.
 
-    `own_messages` are the ids of our messages that the thread has.
+    `own_messages` are the ids of our messages that the thread has. `is_over` is true once CXone has closed the contact.
     """
 
     def __init__(self, identity: Identity, owner: Owner, report: Report) -> None:
+        self.is_over = False
         self.own_messages: set[str] = set()
         self._identity = identity
         self._owner = owner
@@ -50,7 +54,6 @@ class Inbound:
         self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
         self._held = False
         self._completing: asyncio.Task[None] | None = None
-        self._is_over = False
 
     def hold(self) -> None:
         """Keep pushes back until `release`."""
@@ -182,8 +185,8 @@ class Inbound:
             self._report(AgentLeft())
 
     def _close(self) -> None:
-        if not self._is_over:
-            self._is_over = True
+        if not self.is_over:
+            self.is_over = True
             self._report(ContactClosed())
 
     # ------------------------------------------------------------ messages
@@ -214,6 +217,7 @@ class Inbound:
         _, sender_id = message_ids(message)
         if sender_id and text_of(message.get("direction")) != "outbound":
             self.own_messages.add(sender_id)
+            self._owner.confirm(sender_id)
 
 
 def _is_shortened(push: Push) -> bool:

@@ -33,9 +33,12 @@ _NO_SUCH_CHANNEL = (400, 404)
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """The settings of a channel that matter to a chat. `file_types` are patterns like `image/*`; empty allows all."""
+    """The settings of a channel that matter to a chat. `file_types` are patterns like `image/*`; empty allows all.
 
-    livechat: bool = False
+    `livechat` is None if the settings are not known.
+    """
+
+    livechat: bool | None = None
     secured: bool = False
     max_file_bytes: int | None = None
     file_types: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
 from sipbridge.cxone.digital.dfo.authorization import REPLY_SECONDS, Authorization
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
-from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker
+from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker, Reply
 from sipbridge.cxone.digital.dfo.identity import Identity
 from sipbridge.cxone.digital.dfo.inbound import Inbound
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
@@ -41,14 +41,13 @@ class DfoSession:
         self._has_thread = resumed  # CXone may know the thread
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
-        self._sent: dict[str, asyncio.Future[None]] = {}  # ids of messages that wait for a sign of their arrival
+        self._sent: dict[str, str] = {}  # by the id of a message that was sent, the event id of its frame
 
     # ------------------------------------------------------------ the connection
 
     async def run(self) -> None:
         """Keep a connection until cancelled, or until the gateway refuses the chat."""
         loop = asyncio.get_running_loop()
-        self.keep_identity()
         pause, lost_at = FIRST_PAUSE_SECONDS, loop.time()
         try:
             while loop.time() - lost_at < LOST_SECONDS:
@@ -74,7 +73,8 @@ class DfoSession:
     async def _connect(self) -> None:
         """Open a connection, authorize the customer and recover the thread. Raises if that fails."""
         info = await self._parts.info()
-        livechat = self._identity.decide_kind(livechat=info.livechat)
+        if self._identity.decide_kind(info.livechat):
+            self.keep_identity()
         token = await self._parts.session_token(self._identity.person) if info.secured else None
         connection = Connection(self._inbound.push, self.fault)
         self._connection = connection
@@ -83,7 +83,7 @@ class DfoSession:
         await self._parts.open(self._identity.person, token, connection)
         await self._authorization.begin(connection, token)
         if self._has_thread:
-            await self._recover(connection, livechat=livechat)
+            await self._recover(connection)
 
     async def _serve(self) -> None:
         """Use the connection until it ends."""
@@ -106,10 +106,11 @@ class DfoSession:
 
     # ------------------------------------------------------------ recovery
 
-    async def _recover(self, connection: Connection, *, livechat: bool) -> None:
+    async def _recover(self, connection: Connection) -> None:
         """Get the state of the thread and the messages that were missed. Nothing is replayed by the gateway itself."""
         try:
-            reply = await connection.request(self._maker.recover(livechat=livechat), REPLY_SECONDS)
+            made = self._maker.recover(livechat=bool(self._identity.livechat))
+            reply = await connection.request(made, REPLY_SECONDS)
         except GatewayError as error:
             if error.code in _NO_SUCH_THREAD:  # the first message did not arrive
                 return
@@ -118,7 +119,6 @@ class DfoSession:
         scroll_token = text_of(reply.data.get("messagesScrollToken"))
         newest_first += await self._load_older(connection, newest_first, scroll_token)
         await self._inbound.restore(reply.data, newest_first[::-1])
-        self._confirm(self._inbound.own_messages)
 
     async def _load_older(self, connection: Connection, messages: Sequence[Json], scroll_token: str) -> list[Json]:
         """Load pages of older messages, down to one that was seen before."""
@@ -144,14 +144,15 @@ class DfoSession:
             return DeliveryStatus.FAILED, error.reason
         if message.opens and await self._is_offline():
             return DeliveryStatus.FAILED, "offline"
-        arrived = self._sent[message.id] = asyncio.get_running_loop().create_future()
-        self._confirm(self._inbound.own_messages)
         try:
             while True:
                 await self._connected.wait()
-                if arrived.done() or self._connection is None:
-                    if arrived.done():
-                        return DeliveryStatus.DELIVERED, ""
+                connection = self._connection
+                if message.id in self._inbound.own_messages:
+                    return DeliveryStatus.DELIVERED, ""
+                if self._inbound.is_over:  # a message would open another contact in the thread
+                    return DeliveryStatus.FAILED, "chat_ended"
+                if connection is None:
                     continue
                 made = self._maker.message(
                     message.id,
@@ -162,7 +163,7 @@ class DfoSession:
                     opens=message.opens,
                 )
                 self._has_thread = True
-                connection = self._connection
+                self._sent[message.id], _ = made
                 try:
                     await connection.request(made, REPLY_SECONDS)
                 except GatewayError as error:
@@ -174,7 +175,7 @@ class DfoSession:
                 else:
                     return DeliveryStatus.DELIVERED, ""
         finally:
-            del self._sent[message.id]
+            self._sent.pop(message.id, None)
 
     async def _is_offline(self) -> bool:
         """True if this is a livechat and no human agent is there: it would not take the first message."""
@@ -187,11 +188,6 @@ class DfoSession:
             self._connected.clear()
             connection.close()
 
-    def _confirm(self, own_messages: set[str]) -> None:
-        for message_id, arrived in self._sent.items():
-            if message_id in own_messages and not arrived.done():
-                arrived.set_result(None)
-
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types, once there is a contact."""
         if self._connected.is_set() and self._connection is not None and self._identity.contact_id:
@@ -199,18 +195,23 @@ class DfoSession:
 
     async def end(self, closing_text: str) -> None:
         """End a livechat. Messaging has no such event: there the human agent gets the text."""
-        if self._identity.livechat and self._identity.contact_id:
-            await self._connected.wait()
-            if self._connection is not None:
-                await self._connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
-        else:
+        await self._connected.wait()
+        if not self._identity.livechat:
             await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
+        elif self._connection is not None and self._identity.contact_id and not self._inbound.is_over:
+            await self._connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
 
     # ------------------------------------------------------------ for what comes in
 
     def fault(self, word: str, text: str) -> None:
         """Report a fault of the channel."""
         self._parts.fault(word, text)
+
+    def confirm(self, message_id: str) -> None:
+        """Take a message that the thread shows as acknowledged: the acknowledgement may be late or lost."""
+        event_id = self._sent.get(message_id)
+        if event_id is not None and self._connection is not None:
+            self._connection.deliver(Reply(event_id, "", {}))
 
     def keep_identity(self) -> None:
         """Keep the ids of the chat, for a restart and for the CRM."""

@@ -1,0 +1,75 @@
+"""The comparison of a chat that has ended: the bot, the bridge's record and the desk of the human agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.harness.cxone.desk import Desk
+
+from .chat_bot import BotChat
+
+Json = dict[str, Any]
+
+
+class ChatError(AssertionError):
+    """A message that was lost, doubled or overtaken, or a chat that did not end as it should."""
+
+
+def check_events(chat: BotChat) -> None:
+    """The stream has each sequence once; the webhook has the same events in order, and may repeat some."""
+    sequences = [event["sequence"] for event in chat.streamed]
+    _check(chat, sequences == list(range(1, len(sequences) + 1)), "the stream has a gap or repeats events", sequences)
+    first_posts: dict[int, Json] = {}
+    for event in chat.posted:
+        first_posts.setdefault(event["sequence"], event)
+    _check(chat, list(first_posts) == sequences, "the webhook has a gap or another order", list(first_posts))
+    _check(chat, list(first_posts.values()) == chat.streamed, "webhook and stream differ", first_posts)
+    _check(chat, all(event == first_posts[event["sequence"]] for event in chat.posted), "a repetition differs", None)
+
+
+def check_messages(chat: BotChat, desk: Desk, *, ended_by: str) -> int:
+    """Each message arrived once and in order, both ways; return the number of those that arrived.
+
+    Of the human agent's messages, the chat may miss those after an end that was not the human agent's.
+    """
+    (conversation,) = _conversations(chat, desk)
+    messages = desk.messages(conversation["id"], seconds=0)
+    inbound = [message["text"] for message in messages if message["direction"] == "inbound"]
+    opening, own, closing = inbound[:1], inbound[1 : len(chat.sent) + 1], inbound[len(chat.sent) + 1 :]
+    _check(chat, opening == [f"[{chat.id}]"], "the first message is not the first", inbound)
+    _check(chat, own == chat.sent, "the human agent got other messages", inbound)
+    _check(chat, len(closing) <= 1, "the human agent got more than the closing text", closing)
+    outbound = [message["text"] for message in messages if message["direction"] == "outbound"]
+    expected = outbound if ended_by == "agent" else outbound[: len(chat.received)]
+    _check(chat, chat.received == expected, "the bot got other messages", {"desk": outbound, "bot": chat.received})
+    delivered = [payload["id"] for payload in chat.of_type("message_delivered")]
+    due = [f"m{number + 1}" for number in range(len(chat.sent))]
+    _check(chat, delivered == due, "the bot was notified of other deliveries", delivered)
+    return len(own) + len(chat.received)
+
+
+def check_end(chat: BotChat, record: Json, desk: Desk, *, ended_by: str) -> None:
+    """The chat ended as it should for the bot, in the record, and at CXone."""
+    last = chat.streamed[-1]
+    _check(chat, last["type"] == "chat_ended" and last["payload"]["by"] == ended_by, "another end", last)
+    state = (record["state"], record["ended_by"], record["handoff"]["state"])
+    _check(chat, state == ("ended", ended_by, "handoff_completed"), "the record has another end", record)
+    (conversation,) = _conversations(chat, desk)
+    if ended_by == "agent" or chat.channel == "livechat":
+        by = "agent" if ended_by == "agent" else "customer"
+        _check(chat, conversation["closed_by"] == by, "the contact was not closed", conversation)
+    else:
+        closing = desk.messages(conversation["id"], seconds=0, direction="inbound")[len(chat.sent) + 1 :]
+        _check(chat, len(closing) == 1, "the human agent did not get the closing text", closing)
+
+
+def _conversations(chat: BotChat, desk: Desk) -> Sequence[Json]:
+    found = desk.chats(contains=f"[{chat.id}]", seconds=0)
+    _check(chat, len(found) == 1, "it has another number of contacts than 1", found)
+    return found
+
+
+def _check(chat: BotChat, holds: bool, what: str, found: object) -> None:  # noqa: FBT001 (like assert)
+    if not holds:
+        raise ChatError(f"chat {chat.id}: {what}: {found}")

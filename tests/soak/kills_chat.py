@@ -1,0 +1,182 @@
+"""`make kills-chat`: kill the bridge while chats relay both ways, again and again, and check every message.
+
+There are always as many chats. Each relays some messages and is ended by the bot, the customer or the human agent, in
+turn; then it is compared with the desk, and another one starts. The gateway acknowledges slowly and cuts connections,
+so that a kill (SIGKILL) meets messages on their way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tests.harness.cxone.desk import Desk
+from tests.harness.ports import reserved_port
+from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.settings import bridge_settings, chat_project_settings, client_settings, key
+from tests.harness.usage import allow_many_sockets
+from tests.harness.waiting import wait_for
+
+from .chat_bot import WEBHOOK_SECRET, Bot, BotChat
+from .chat_checks import check_end, check_events, check_messages
+from .kills import KilledBridge
+
+CLIENT, PROJECT = "acme", "support"
+CHANNELS = {
+    "messaging": "chat_11111111-1111-4111-8111-111111111111",
+    "livechat": "chat_22222222-2222-4222-8222-222222222222",
+}
+CHATS = 50
+MESSAGES = 12  # of the bot, per chat; the human agent repeats each, and sends some of its own
+PAUSE_SECONDS = 0.6  # between two of them, on average
+ACKNOWLEDGE_SECONDS = 0.05
+LONGEST_RUN_SECONDS = 1.2  # of the bridge, between its start and a kill
+LAST_SECONDS = 120.0  # for the chats to end after the last kill
+REPORT_EVERY = 10
+FAULTS = (
+    ("event", {"type": "SendMessage", "drop": "before_record"}),
+    ("event", {"type": "SendMessage", "drop": "before_ack"}),
+    ("event", {"type": "SendMessage", "drop": "after_ack"}),
+    ("event", {"type": "ReconnectConsumer", "error": "ConsumerReconnectionFailed"}),
+    ("frame", {"type": "MessageCreated", "duplicates": 2}),
+    ("connect", {"reset": True}),
+)
+
+
+@dataclass
+class Tally:
+    """The results so far."""
+
+    kills: int = 0
+    messages: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        ended = ", ".join(f"{count} by {by}" for by, count in sorted(self.ended.items()))
+        return (
+            f"{self.kills} kills survived; {self.ended.total()} chats ended ({ended}); "
+            f"{self.messages} messages relayed, none lost, doubled or overtaken"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Kill the bridge this many times; exit with 1 at the first message or chat that is not as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.kills_chat", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--chats", type=int, default=CHATS, help="number of chats at any moment")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    allow_many_sockets()
+    with tempfile.TemporaryDirectory(prefix="sipbridge-kills-") as name:
+        tally = run_kills(Path(name), options.kills, options.chats, options.seed, report=sys.stdout.write)
+    sys.stdout.write(f"{tally}\n")
+    return 0
+
+
+def run_kills(folder: Path, kills: int, chats: int, seed: int, report: Callable[[str], object]) -> Tally:
+    """Run this many rounds. Raises `ChatError` or `BotError`."""
+    with simulator(folder) as cxone:
+        cxone.desk.fail("frame", type="Acknowledged", latency_seconds=ACKNOWLEDGE_SECONDS, times=None)
+        cxone.desk.automate(reply="{number} {text}", repeat="{number}", repeat_seconds=2)
+        return asyncio.run(_Run(folder, cxone, seed).kill(kills, chats, report))
+
+
+class _Run:
+    """One run: the bot, and the bridge that is killed."""
+
+    def __init__(self, folder: Path, cxone: Simulator, seed: int) -> None:
+        self._folder = folder
+        self._cxone = cxone
+        self._seed = seed
+        self._chance = random.Random(seed)  # noqa: S311 (no secret)
+        self._tally = Tally()
+        self._is_last = False
+
+    async def kill(self, kills: int, chats: int, report: Callable[[str], object]) -> Tally:
+        async with Bot(key(PROJECT)) as self._bot:
+            with KilledBridge(self._folder, self._write_config()) as target:
+                await asyncio.to_thread(target.start)
+                self._bot.url = target.bridge.project(CLIENT, PROJECT, key(PROJECT)).url
+                async with asyncio.TaskGroup() as group:
+                    for slot in range(chats):
+                        group.create_task(self._fill(slot))
+                    await self._kill_repeatedly(target, kills, report)
+                    self._is_last = True
+                await asyncio.to_thread(_check_that_nothing_is_left, target, self._cxone)
+        return self._tally
+
+    async def _kill_repeatedly(self, target: KilledBridge, kills: int, report: Callable[[str], object]) -> None:
+        for _ in range(kills):
+            on, fault = self._chance.choice(FAULTS)
+            await asyncio.to_thread(self._cxone.desk.fail, on, **fault)
+            # The moment itself is the test: there is no event to wait for.
+            await asyncio.sleep(self._chance.uniform(0.0, LONGEST_RUN_SECONDS))
+            await asyncio.to_thread(target.kill)
+            await asyncio.to_thread(target.start)
+            self._tally.kills += 1
+            if self._tally.kills % REPORT_EVERY == 0:
+                report(f"{self._tally}\n")
+
+    async def _fill(self, slot: int) -> None:
+        """Run one chat after the other."""
+        await asyncio.sleep(self._chance.uniform(0, MESSAGES * PAUSE_SECONDS))
+        number = 0
+        while not self._is_last or number == 0:
+            number += 1
+            ended_by = ("bot", "customer", "agent")[(slot + number) % 3]
+            channel = list(CHANNELS)[(slot // 3 + number) % 2]
+            chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._converse(chat, ended_by)
+            self._tally.messages += await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
+            self._tally.ended[ended_by] += 1
+
+    async def _converse(self, chat: BotChat, ended_by: str) -> None:
+        reading = await self._bot.start(chat)
+        for _ in range(MESSAGES):
+            await asyncio.sleep(self._chance.uniform(0, 2 * PAUSE_SECONDS))
+            await self._bot.show_typing(chat)
+            await self._bot.say(chat)
+        last = chat.sent[-1]
+        await chat.until(lambda: any(text.endswith(last) for text in chat.received), "the repetition of the last text")
+        if ended_by == "agent":
+            await asyncio.to_thread(_close, self._cxone.desk, chat)
+        else:
+            await self._bot.end(chat, ended_by)
+        await chat.until(lambda: chat.is_over and chat.is_over_at_webhook, "its end")
+        await reading
+        check_events(chat)
+        check_end(chat, await self._bot.get(chat), self._cxone.desk, ended_by=ended_by)
+
+    def _write_config(self) -> Path:
+        webhook = {"url": self._bot.webhook_url, "secret": WEBHOOK_SECRET}
+        project = chat_project_settings(PROJECT, self._cxone.url, CHANNELS, webhook=webhook)
+        settings = bridge_settings(
+            self._folder, {CLIENT: client_settings("+19995550001", self._cxone.url, {PROJECT: project})}
+        )
+        settings["http"]["listen"] = f"127.0.0.1:{reserved_port()}"  # the same after each start
+        file = self._folder / "target.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        return file
+
+
+def _close(desk: Desk, chat: BotChat) -> None:
+    desk.close(desk.chat(contains=f"[{chat.id}]", seconds=0))
+
+
+def _check_that_nothing_is_left(target: KilledBridge, cxone: Simulator) -> None:
+    target.bridge.wait_for_metric(0, "sipbridge_chats_active")
+    wait_for(lambda: not cxone.desk.connections(), "the last connection to the chat gateway to close")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
