@@ -5,7 +5,7 @@ BIN := .venv/bin
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit format lint bench bench-media bench-chat kills reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-chat kills reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -15,6 +15,9 @@ setup: ## Prepare .venv: system packages, Python packages, PJSIP (docs/building.
 
 demo: setup ## Run a call from a SIP trunk through bridge and agent to a simulated CXone, on this machine
 	@$(BIN)/python -m tests.demo.demo
+
+demo-chat: setup ## Run a chat from a bot through the bridge to a simulated CXone: KEEP=1 leaves the pages open
+	@$(BIN)/python -m tests.demo.chat $(if $(KEEP),--keep)
 
 test: setup ## Run all tests, with SIPp scenarios against the running program
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

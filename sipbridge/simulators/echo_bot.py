@@ -1,7 +1,8 @@
 """A small chat bot with a web page, to try the bridge with and to copy: it echoes, and hands off on request.
 
 It uses the chat operations of the bridge's HTTP API (docs/chat.md). It needs aiohttp and nothing of sipbridge. To make
-a bot of your own, copy this file and its page, replace `_answer`, and keep the conversations in a database.
+a bot of your own, copy this file and its page, and replace `_answer`. After a restart the bot goes on with the chats
+in progress, because the bridge knows them; keep all other conversations in a database.
 """
 
 from __future__ import annotations
@@ -9,195 +10,239 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
+import secrets
 import sys
-import uuid
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, WSMsgType, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, WSMsgType, web
 
-PAGE = Path(__file__).with_name("echo_bot.html")
+PAGE = Path(__file__).with_name("echo_bot.html").read_text()
 WANTS_A_PERSON = re.compile(r"\b(person|human|agent|someone)\b", re.IGNORECASE)
 RETRY_SECONDS = 1.0
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-}
+TIMEOUT = ClientTimeout(total=None, sock_connect=10, sock_read=60)  # streams of events are endless
+
+
+class BridgeError(Exception):
+    """The bridge refused a request."""
 
 
 class Bridge:
     """The chat operations of the bridge, for one project."""
 
-    def __init__(self, http: ClientSession, url: str, account: str, project: str, channel: str | None) -> None:
+    def __init__(self, http: ClientSession, channel: str | None) -> None:
         self._http = http
-        self._base = f"{url.rstrip('/')}/v1/{quote(account)}/{quote(project)}"
-        self._channel = channel
+        self.channel = channel
+        self.availability = f"chat/availability{f'?channel={quote(channel)}' if channel else ''}"
 
-    async def start(self, chat_id: str, reason: str, transcript: list[dict[str, str]]) -> None:
-        """Hand a conversation off. Sent again with the same id, it changes nothing."""
-        body = {"id": chat_id, "channel": self._channel, "reason": reason, "transcript": transcript}
-        await self._post("chats", body)
+    async def request(self, method: str, path: str, body: object = None, *, once: bool = False) -> Any:  # noqa: ANN401 (JSON)
+        """Send a request until the bridge decides on it; sent again, it changes nothing. Raises `BridgeError`.
 
-    async def say(self, chat_id: str, message_id: str, text: str) -> None:
-        """Send what the customer wrote. Sent again with the same id, it changes nothing."""
-        await self._post(f"chats/{chat_id}/messages", {"id": message_id, "text": text})
+        Sent only `once`, it raises `ClientError` or `TimeoutError` if the bridge is away.
+        """
+        while True:
+            try:
+                async with self._http.request(method, path, json=body) as response:
+                    if response.status == 429 or response.status >= 500:  # noqa: PLR2004 (later it may work)
+                        response.raise_for_status()
+                    found = await response.json()
+                    if not response.ok:
+                        raise BridgeError(f"the bridge responded with {response.status}, {found['error_message']}")
+                    return found
+            except (ClientError, TimeoutError):
+                if once:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
 
-    async def typing(self, chat_id: str, state: str) -> None:
-        """Show the human agent that the customer types."""
-        await self._post(f"chats/{chat_id}/typing", {"state": state})
+    async def chat_of(self, customer: str) -> Any:  # noqa: ANN401 (JSON)
+        """Return a customer's chat in progress with its messages, or None."""
+        for chat in (await self.request("GET", "chats?limit=200"))["chats"]:
+            if chat["customer"]["id"] == customer and chat["ended_at"] is None:
+                return await self.request("GET", f"chats/{chat['id']}")
+        return None
 
-    async def end(self, chat_id: str) -> None:
-        """End the chat on behalf of the customer."""
-        await self._post(f"chats/{chat_id}/end", {"by": "customer", "reason": "customer left"})
-
-    async def events(self, chat_id: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, chat_id: str) -> AsyncIterator[Any]:
         """Yield the events of a chat until it is over. Reconnects, and resumes after the last event: none is lost."""
         after = 0
-        over = ("chat_ended", "handoff_failed", "handoff_timeout")
         while True:
-            url = f"{self._base}/chats/{chat_id}/events?after={after}"
-            with suppress(ClientError, asyncio.TimeoutError):
-                async with self._http.get(url, timeout=ClientTimeout(total=None, sock_read=60)) as stream:
+            with suppress(ClientError, TimeoutError):
+                async with self._http.get(f"chats/{chat_id}/events?after={after}") as stream:
+                    if stream.status == 404:  # noqa: PLR2004 (the chat has been erased)
+                        return
                     stream.raise_for_status()
                     async for line in stream.content:
                         if line.startswith(b"data:"):
                             event = json.loads(line[5:])
                             after = event["sequence"] or after
                             yield event
-                            if event["type"] in over:
+                            if event["type"] in ("chat_ended", "handoff_failed", "handoff_timeout"):
                                 return
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
-        """Post until the bridge has it. A refusal raises `ClientResponseError`; no answer and 5xx are tried again."""
-        while True:
-            try:
-                async with self._http.post(f"{self._base}/{path}", json=body) as response:
-                    if response.status < 500:  # noqa: PLR2004 (the bridge decided)
-                        response.raise_for_status()
-                        return
-            except ClientResponseError:
-                raise
-            except (TimeoutError, ClientError):
-                pass
             await asyncio.sleep(RETRY_SECONDS)
 
 
 class Conversation:
     """One conversation with a customer, in however many browser tabs it is open."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, customer: str) -> None:
         self._bridge = bridge
+        self._customer = customer
         self._history: list[dict[str, Any]] = []
+        self._state: dict[str, Any] = {"status": "Echo bot", "chat": None, "typing": ""}
+        self._agent = "The agent"
         self._tabs: set[web.WebSocketResponse] = set()
-        self._chat_id: str | None = None
-        self._relay: asyncio.Task[None] | None = None
+        self._received: asyncio.Queue[Any] = asyncio.Queue()
+        self._opened = asyncio.Event()
+        self.tasks = [asyncio.create_task(self._converse())]
 
     async def attach(self, tab: web.WebSocketResponse) -> None:
-        """Serve a tab until it closes: first what was said so far, then what is said."""
-        for entry in self._history or [await self._show("bot", "Hello! I echo. Ask for a person to get one.")]:
-            await tab.send_json(entry)
+        """Serve a tab until it closes: all that was said first, then what is said."""
+        await self._opened.wait()
         self._tabs.add(tab)
         try:
+            await tab.send_json({"history": self._history, "state": self._state})
             async for message in tab:
                 if message.type is WSMsgType.TEXT:
-                    await self._receive(json.loads(message.data))
+                    self._received.put_nowait(json.loads(message.data))
         finally:
             self._tabs.discard(tab)
 
-    async def _receive(self, entry: dict[str, Any]) -> None:
-        try:
-            match entry:
-                case {"type": "typing", "state": "started" | "stopped" as state} if self._chat_id:
-                    await self._bridge.typing(self._chat_id, state)
-                case {"type": "end"} if self._chat_id:
-                    await self._bridge.end(self._chat_id)
-                case {"type": "message", "id": str(message_id), "text": str(text)} if text.strip():
-                    # A tab that reconnects sends again what it does not know to have arrived.
-                    if not any(said.get("id") == message_id for said in self._history):
-                        await self._show("customer", text, id=message_id)
-                        await self._answer(message_id, text)
-        except ClientResponseError as error:
-            await self._show("status", f"Not sent: the bridge responded with {error.status}.")
-
-    async def _answer(self, message_id: str, text: str) -> None:
-        """Pass the text on to the human agent if there is one, else answer by rote."""
-        if self._chat_id is not None:
-            await self._bridge.say(self._chat_id, message_id, text)
-        elif WANTS_A_PERSON.search(text):
-            await self._hand_off()
+    async def _converse(self) -> None:
+        """Greet, or go on with the chat that an earlier run of the bot left; then take one entry after the other."""
+        if chat := await self._bridge.chat_of(self._customer):
+            for turn in chat["transcript"]:
+                await self._show(turn["role"], turn["text"])
+            for each in chat["messages"]:
+                speaker = "agent" if each["direction"] == "to_bot" else "customer"
+                await self._show(speaker, each["text"], each["id"], each["attachments"])
+            await self._follow(chat["id"])
         else:
+            await self._show("bot", "Hello! I echo. Ask for a person to get one.")
+        self._opened.set()
+        while True:
+            try:
+                await self._take(await self._received.get())
+            except BridgeError as error:
+                await self._show("bot", f"That did not work: {error}")
+
+    async def _take(self, entry: object) -> None:
+        match entry, self._state["chat"]:
+            case {"type": "message", "id": str(name), "text": str(text)}, chat if text.strip():
+                if not self._has_shown(name):  # A tab repeats what it does not know to have arrived.
+                    await self._answer(name, text, chat)
+            case {"type": "typing", "state": state}, str(chat):
+                with suppress(BridgeError):  # The chat may just have ended.
+                    await self._bridge.request("POST", f"chats/{chat}/typing", {"state": state})
+            case {"type": "end"}, str(chat):
+                await self._bridge.request("POST", f"chats/{chat}/end", {"by": "customer"})
+
+    async def _answer(self, message_id: str, text: str, chat: str | None) -> None:
+        """Pass the text on to the human agent if there is one, else answer by rote."""
+        try:
+            if chat:
+                await self._bridge.request("POST", f"chats/{chat}/messages", {"id": message_id, "text": text})
+        finally:  # Only now, because a tab sends again what it does not see in the history.
+            await self._show("customer", text, message_id)
+        if chat:
+            return
+        if not WANTS_A_PERSON.search(text):
             await self._show("bot", f"You said: {text}")
+        elif (await self._bridge.request("GET", self._bridge.availability))["status"] == "offline":
+            await self._show("bot", "Nobody is available now. Please ask again later.")
+        else:
+            await self._hand_off()
 
     async def _hand_off(self) -> None:
         await self._show("bot", "I am getting you a person.")
-        spoken = [each for each in self._history if each["from"] in ("customer", "bot")]
-        transcript = [{"role": each["from"], "text": each["text"]} for each in spoken]
-        chat_id = str(uuid.uuid4())
-        await self._bridge.start(chat_id, "asked for a person", transcript)
-        self._chat_id = chat_id
-        self._relay = asyncio.create_task(self._relay_events(chat_id))
+        turns = [{"role": each["from"], "text": each["text"]} for each in self._history if each["text"]]
+        chat, channel, customer = secrets.token_hex(16), self._bridge.channel, {"id": self._customer}
+        body = {"id": chat, "channel": channel, "customer": customer, "reason": "asked for a person"}
+        await self._bridge.request("POST", "chats", body | {"transcript": turns[-1000:]})
+        await self._follow(chat)
 
-    async def _relay_events(self, chat_id: str) -> None:
-        async for event in self._bridge.events(chat_id):
-            payload = event["payload"]
-            match event["type"]:
-                case "handoff_accepted":
-                    await self._show("status", "Waiting for a person …")
-                case "queue_status":
-                    await self._show("status", f"You are number {payload.get('position_in_queue', '?')} in the queue.")
+    async def _follow(self, chat: str) -> None:
+        await self._set(status="Waiting for a person", chat=chat)
+        self.tasks[1:] = [asyncio.create_task(self._relay(chat))]
+
+    async def _relay(self, chat: str) -> None:
+        """Show the events of a chat until it is over."""
+        kind = "chat_ended"
+        async for event in self._bridge.events(chat):
+            kind, payload = event["type"], event["payload"]
+            match kind:
+                case "queue_status" if position := payload.get("position_in_queue"):
+                    await self._set(status=f"Waiting for a person, you are number {position}")
                 case "agent_joined":
-                    await self._show("status", f"{payload['agent'].get('name', 'A person')} has joined.")
+                    self._agent = payload["agent"].get("name", "The agent")
+                    await self._set(status=f"You are talking to {self._agent}")
                 case "agent_left":
-                    await self._show("status", "One moment, you are being transferred.")
-                case "agent_message":
-                    links = [{"url": each["url"], "name": each["name"]} for each in payload["attachments"]]
-                    await self._show("agent", payload["text"], links=links)
+                    await self._set(status="You are being transferred", typing="")
                 case "agent_typing":
-                    await self._send({"from": "typing", "text": payload["state"]})
-                case "inactivity_warning":
-                    await self._show("status", f"Are you there? The chat ends in {payload['seconds_left']} seconds.")
-                case "chat_ended" | "handoff_failed" | "handoff_timeout" as kind:
-                    self._chat_id = None
-                    ended = kind == "chat_ended"
-                    await self._show("status", "The chat has ended." if ended else "Nobody is available now.")
-                    await self._show("bot", "It is me again. Ask for a person to get one.")
+                    await self._set(typing=self._agent if payload["state"] == "started" else "")
+                case "agent_message" if not self._has_shown(payload["message_id"]):
+                    await self._set(typing="")
+                    await self._show("agent", payload["text"], payload["message_id"], payload["attachments"])
+                case "message_failed":
+                    await self._show("bot", "A message of yours did not reach the person.")
+                case "inactivity_warning" | "expiry_warning":
+                    await self._show("bot", f"This chat will end in {payload['seconds_left']} seconds.")
+        await self._set(status="Echo bot", chat=None, typing="")
+        why = "The chat has ended." if kind == "chat_ended" else "Nobody is available now."
+        await self._show("bot", f"{why} It is me again; ask for a person to get one.")
 
-    async def _show(self, speaker: str, text: str, **more: object) -> dict[str, Any]:
-        entry = {"from": speaker, "text": text, **more}
-        self._history.append(entry)
-        await self._send(entry)
-        return entry
+    def _has_shown(self, message_id: str) -> bool:
+        return any(each["id"] == message_id for each in self._history)
 
-    async def _send(self, entry: dict[str, Any]) -> None:
+    async def _show(self, speaker: str, text: str, message_id: str = "", links: Sequence[Any] = ()) -> None:
+        name = {"customer": "You", "bot": "Bot"}.get(speaker, self._agent)
+        self._history.append({"from": speaker, "name": name, "text": text, "id": message_id, "links": links})
+        await self._send({"entry": self._history[-1]})
+
+    async def _set(self, **state: object) -> None:
+        self._state |= state
+        await self._send({"state": self._state})
+
+    async def _send(self, frame: Mapping[str, Any]) -> None:
         for tab in list(self._tabs):
             with suppress(ConnectionError):
-                await tab.send_json(entry)
+                await tab.send_json(frame)
 
 
 def make_app(url: str, key: str, account: str, project: str, channel: str | None = None) -> web.Application:
-    """Build the bot: the page at `/`, and its WebSocket."""
+    """Build the bot: the page at `/`, and its WebSocket. It starts only if the bridge accepts its requests."""
     conversations: dict[str, Conversation] = {}
+    inline = re.findall(r"<(style|script)>(.*?)</\1>", PAGE, re.DOTALL)
+    hashes = [f"{tag}-src 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for tag, text in inline]
+    policy = "; ".join([*hashes, "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'"])
 
-    async def page(_: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE, headers=_HEADERS)
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     async def chat(request: web.Request) -> web.WebSocketResponse:
-        tab = web.WebSocketResponse(heartbeat=20, max_msg_size=64 * 1024)
+        customer = request.query.get("customer", "")
+        if not re.fullmatch("[0-9a-f]{32}", customer):  # It is also the secret that opens the conversation.
+            raise web.HTTPBadRequest(text="customer is not 32 hexadecimal digits")
+        tab = web.WebSocketResponse(heartbeat=20, max_msg_size=64 * 1024, compress=False)
         await tab.prepare(request)
-        customer = request.query.get("customer", "")[:64]
+        if customer not in conversations:
+            conversations[customer] = Conversation(request.app[_BRIDGE], customer)
         with suppress(ValueError, ConnectionError):  # no JSON
-            await conversations.setdefault(customer, Conversation(request.app[_BRIDGE])).attach(tab)
+            await conversations[customer].attach(tab)
         return tab
 
     async def connect(app: web.Application) -> AsyncIterator[None]:
-        async with ClientSession(headers={"x-api-key": key}) as http:
-            app[_BRIDGE] = Bridge(http, url, account, project, channel)
+        base = f"{url.rstrip('/')}/v1/{quote(account)}/{quote(project)}/"
+        async with ClientSession(base, headers={"x-api-key": key}, timeout=TIMEOUT) as http:
+            bridge = app[_BRIDGE] = Bridge(http, channel)
+            await bridge.request("GET", bridge.availability, once=True)
             yield
+            for task in [task for each in conversations.values() for task in each.tasks]:
+                task.cancel()
 
     app = web.Application()
     app.add_routes([web.get("/", page), web.get("/chat", chat)])
@@ -208,26 +253,11 @@ def make_app(url: str, key: str, account: str, project: str, channel: str | None
 _BRIDGE = web.AppKey("bridge", Bridge)
 
 
-async def _serve(app: web.Application, host: str, port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        sys.stdout.write(f"echo bot ready: http://{host}:{runner.addresses[0][1]}/\n")
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
 def main(host: str, port: int, app: web.Application) -> int:
     """Run the bot until SIGINT or SIGTERM; return the exit code."""
     try:
-        asyncio.run(_serve(app, host, port))
-    except OSError as error:
-        sys.stderr.write(f"cannot listen on {host}:{port}: {error.strerror or error}\n")
+        web.run_app(app, host=host, port=port, print=partial(print, flush=True), access_log=None, shutdown_timeout=1)
+    except (BridgeError, ClientError, OSError, TimeoutError, ValueError) as error:
+        sys.stderr.write(f"sipbridge bot: {str(error) or 'no response from the bridge'}\n")
         return 1
     return 0

@@ -96,5 +96,21 @@ def of_signals(signals: Iterable[dict[str, Any]]) -> Iterator[Step]:
         yield Step(_time(signal["at"]), "signal", CXONE, text, tuple(sorted(signal["parameters"].items())))
 
 
+def of_chat_events(events: Iterable[Event]) -> Iterator[Step]:
+    """The events of a chat that say something about its state."""
+    for event in events:
+        payload = event.data["payload"]
+        text = {
+            "handoff_accepted": "queued: CXone has the contact",
+            "queue_status": f"position in the queue: {payload.get('position_in_queue')}",
+            "agent_joined": f"active: {payload.get('agent', {}).get('name')} has joined",
+            "agent_left": "no human agent for the moment, which is no end",
+            "message_delivered": "CXone has the customer's message",
+            "chat_ended": f"ended by the {payload.get('by')}",
+        }.get(event.name)
+        if text:
+            yield Step(_time(event.data["at"]), event.name, BRIDGE, text)
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone()

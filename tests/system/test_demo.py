@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.demo import demo
+from tests.demo import demo, report
 from tests.demo.timeline import Step
 
 Output = pytest.CaptureFixture[str]
@@ -52,7 +52,8 @@ def test_the_bridge_has_stopped_when_the_demo_prints_it(monkeypatch: pytest.Monk
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", int(found[1])), timeout=5)
 
-    monkeypatch.setattr(demo, "_print", print_line)
+    for module in (demo, report):
+        monkeypatch.setattr(module, "print_line", print_line)
     assert demo.main([]) == 0
     assert "have stopped" in printed[-1]
 
@@ -61,7 +62,12 @@ def test_steps_are_in_the_order_of_their_times_and_in_the_only_possible_one_with
     began = datetime(2026, 3, 1, tzinfo=UTC)
     times = {"handoff.finished": 3522, "call.ended": 3520, "BYE": 3520.4, "NOTIFY": 3516}
     steps = [Step(began + timedelta(milliseconds=at), name, "trunk", "") for name, at in times.items()]
-    assert [step.name for step in demo.in_order(steps)] == ["NOTIFY", "BYE", "call.ended", "handoff.finished"]
+    assert [step.name for step in report.Report(demo.EXPECTED, report.Style()).in_order(steps)] == [
+        "NOTIFY",
+        "BYE",
+        "call.ended",
+        "handoff.finished",
+    ]
 
 
 def test_a_demo_whose_agent_does_not_hand_off_lists_the_missing_steps(
