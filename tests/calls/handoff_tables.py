@@ -7,16 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tests.calls.handoff_rows import (
-    CALL_ENDINGS,
-    FINAL_STATES,
-    RECOVERIES,
-    RESPONSES,
-    SIGNALS,
-    STARTS,
-    TIMES,
-    TRANSFERS,
-)
+from tests.calls.handoff_rows.cells import TIMES
+from tests.calls.handoff_rows.handoffs import SIGNALS, STARTS, TRANSFERS
+from tests.calls.handoff_rows.responses import RESPONSES
+from tests.calls.handoff_rows.results import CALL_ENDINGS, FINAL_STATES, RECOVERIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "handoff.md"
 # A table is between `<!-- table: NAME -->` and `<!-- end of table -->`.

@@ -10,8 +10,10 @@ from sipbridge.calls.endings import BROKEN, CALLER_HUNG_UP, ENDINGS
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports import SignalResult
 from sipbridge.handoffs.record import HandoffState
+from tests.calls.handoff_rows.handoffs import SIGNALS, STARTS, TRANSFERS
+from tests.calls.handoff_rows.responses import RESPONSES, Rejection
+from tests.calls.handoff_rows.results import CALL_ENDINGS, FINAL_STATES, RECOVERIES
 
-from .handoff_rows import CALL_ENDINGS, FINAL_STATES, RECOVERIES, RESPONSES, SIGNALS, STARTS, TRANSFERS, Rejection
 from .handoff_tables import PAGE, TABLES, table_names, write_tables
 
 
