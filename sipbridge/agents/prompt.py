@@ -6,7 +6,9 @@ import asyncio
 
 from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
+from sipbridge.calls.ports.agents import ConversationEnd
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.config import PromptAgentConfig
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.handoffs.request import HandoffRequest

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
 from sipbridge.agents.websocket import Trust, trust_authorities
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.ports import Agent, Observer, Speaker
+from sipbridge.calls.ports.agents import Agent
+from sipbridge.calls.ports.observer import Observer
+from sipbridge.calls.ports.speech import Speaker
 from sipbridge.chats.context import ChannelKey, ChatContext
 from sipbridge.chats.ports import DigitalChannel
 from sipbridge.config import (

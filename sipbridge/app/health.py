@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sipbridge.app.systemd import SystemdNotifier
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.calls.readiness import Readiness
 from sipbridge.sip.user_agent import UserAgent
 from sipbridge.telemetry import Metrics

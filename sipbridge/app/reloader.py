@@ -11,7 +11,8 @@ from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.preflight import find_all_warnings
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import ConfigRead
-from sipbridge.calls.ports import ContactCentre, Observer
+from sipbridge.calls.ports.cxone import ContactCentre
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, StartupError

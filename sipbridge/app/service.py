@@ -27,7 +27,7 @@ from sipbridge.calls.admission import Admitted
 from sipbridge.calls.call import Call
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import DrainChanged
-from sipbridge.calls.ports import Leg
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.calls.recovery import recover
 from sipbridge.calls.session import run_call
 from sipbridge.chats.context import ChatContext

@@ -15,7 +15,8 @@ from sipbridge.app.chat_wiring import ChannelMaker, Sinks, Webhooks, box_of, sta
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.ports import Leg, RecordStore, Unfinished
+from sipbridge.calls.ports.sip import Leg
+from sipbridge.calls.ports.store import RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.chats.attachments import AttachmentFetcher

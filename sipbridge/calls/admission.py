@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.model import Identity, Invite
-from sipbridge.calls.ports import Backpressure
+from sipbridge.calls.ports.sip import Backpressure
 from sipbridge.calls.routing import identify
 from sipbridge.config import ClientConfig, Config, VoiceProjectConfig
 from sipbridge.errors import CapacityReached, Draining, RateExceeded, UntrustedSource

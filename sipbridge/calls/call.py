@@ -14,7 +14,10 @@ from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read
 from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.outcomes import HandoffReason
-from sipbridge.calls.ports import Agent, ContactCentre, Conversation, Leg, Speaker
+from sipbridge.calls.ports.agents import Agent, Conversation
+from sipbridge.calls.ports.cxone import ContactCentre
+from sipbridge.calls.ports.sip import Leg
+from sipbridge.calls.ports.speech import Speaker
 from sipbridge.calls.transcript import Transcript
 from sipbridge.config import ClientConfig, VoiceProjectConfig, matches_any
 from sipbridge.errors import HandoffConflict, LegEnded

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import Agent, CallJournal, ContactCentre, Dialler, Observer, RecordStore, Speaker
+from sipbridge.calls.ports.agents import Agent
+from sipbridge.calls.ports.cxone import ContactCentre
+from sipbridge.calls.ports.observer import Observer
+from sipbridge.calls.ports.sip import Dialler
+from sipbridge.calls.ports.speech import Speaker
+from sipbridge.calls.ports.store import CallJournal, RecordStore
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.config import Config
 

@@ -23,7 +23,7 @@ from sipbridge.calls.outcomes import (
     UNCONFIRMED,
 )
 from sipbridge.calls.parameters import signal_parameters
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.signal import Signal
 from sipbridge.calls.transfer import Confirmation, Transfer, abandon, transfer
 from sipbridge.errors import LegEnded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sipbridge.aio import wait_any
-from sipbridge.calls.ports import Leg
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.errors import LegEnded
 
 # A poll asks the SIP thread for the packet count. Alone it takes 0.13 ms of processor time, most of it to switch

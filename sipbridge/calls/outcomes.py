@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sipbridge.calls.ports import ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import ReferResult
 from sipbridge.handoffs.outcome import Outcome, Result
 
 

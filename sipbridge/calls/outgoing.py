@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sipbridge.aio import interrupt_on
-from sipbridge.calls.ports import Dialler, Headers, Leg, ReferHandler
+from sipbridge.calls.ports.sip import Dialler, Headers, Leg, ReferHandler
 from sipbridge.errors import DialFailed
 from sipbridge.handoffs.allowed_routes import route_allowed
 from sipbridge.telephony.credentials import Credentials

@@ -32,7 +32,8 @@ from sipbridge.calls.outcomes import (
     HandoffReason,
 )
 from sipbridge.calls.parameters import signal_parameters
-from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.signal import Signal
 from sipbridge.config import VoiceProjectConfig
 from sipbridge.errors import StoreError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from sipbridge.calls.ports import Leg, LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import Leg
 
 K = TypeVar("K")
 

@@ -27,7 +27,7 @@ from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
 from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.outcomes import CONNECTED, HandoffReason
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 
 
 class Signal:

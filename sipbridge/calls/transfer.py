@@ -25,7 +25,8 @@ from sipbridge.calls.outcomes import (
     RELEASED_BY_PEER,
 )
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
-from sipbridge.calls.ports import Leg, ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Leg, ReferResult
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import Observer, SignalNote, SignalResult
+from sipbridge.calls.ports.cxone import SignalNote, SignalResult
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
 from sipbridge.cxone.signal import Signaller

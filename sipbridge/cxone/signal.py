@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from sipbridge.calls.ports import SignalNote, SignalResult
+from sipbridge.calls.ports.cxone import SignalNote, SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
 from sipbridge.cxone.tokens import Access, TokenSource

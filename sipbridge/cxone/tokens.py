@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 
 from sipbridge.calls.events import TokenRequested
-from sipbridge.calls.ports import Observer
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.discovery import Discovery
 from sipbridge.errors import CxoneError, HttpError

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sipbridge.calls.ports import AudioListener
+from sipbridge.calls.ports.sip import AudioListener
 from sipbridge.sip.pjsip_functions import AudioFunctions
 
 logger = logging.getLogger(__name__)

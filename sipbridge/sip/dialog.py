@@ -13,7 +13,7 @@ from typing import ClassVar
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import ReferHandler
+from sipbridge.calls.ports.sip import ReferHandler
 from sipbridge.errors import LegEnded
 from sipbridge.sip.dialog_listener import DialogListener
 from sipbridge.sip.dialogs import DialogTable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sipbridge.calls.model import LegEnd
-from sipbridge.calls.ports import ReferHandler, Referral
+from sipbridge.calls.ports.sip import ReferHandler, Referral
 
 
 class DialogListener(Protocol):

@@ -11,7 +11,7 @@ from sipbridge_pjsip import pjsua2 as pj
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
 from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Backpressure
+from sipbridge.calls.ports.sip import Backpressure
 from sipbridge.calls.readiness import Readiness
 from sipbridge.dns import Peer
 from sipbridge.errors import InviteRefused, MalformedInvite, MessageTooLarge, RateExceeded, UntrustedSource

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import AudioListener, Headers, Leg, ReferHandler, ReferOutcome, Referral, ReferResult
+from sipbridge.calls.ports.sip import AudioListener, Headers, Leg, ReferHandler, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip.audio import AudioPump, LegAudio
 from sipbridge.sip.dialog import Dialog

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge.calls.model import Invite
-from sipbridge.calls.ports import Referral
+from sipbridge.calls.ports.sip import Referral
 from sipbridge.config import is_header_name
 from sipbridge.telephony.sip_uri import SipUri
 

@@ -12,7 +12,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.events import InviteAnswered
-from sipbridge.calls.ports import Headers, ReferHandler
+from sipbridge.calls.ports.sip import Headers, ReferHandler
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.dns import Peer, Resolver

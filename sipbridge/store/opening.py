@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from sipbridge.calls.ports import RecordStore, Unfinished
+from sipbridge.calls.ports.store import RecordStore, Unfinished
 from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StartupError

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sipbridge.calls.ports import CallDirectory, RecordStore
+from sipbridge.calls.ports.live_call import CallDirectory
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatStore
 from sipbridge.chats.request import ChatRequest

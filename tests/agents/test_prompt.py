@@ -8,7 +8,7 @@ import pytest
 from sipbridge.agents.prompt import PromptAgent
 from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Conversation
+from sipbridge.calls.ports.agents import Agent, Conversation
 from sipbridge.config import PromptAgentConfig
 from sipbridge.errors import LegEnded
 from tests.fakes import FakeLeg, FakeLiveCall, Journal

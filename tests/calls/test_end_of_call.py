@@ -14,7 +14,7 @@ import pytest
 from sipbridge.calls.endings import PROMPT_ENDED
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallState
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import AgentUnavailable, StoreError
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import World, shorten_store_time

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed, TransferDone
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState

@@ -8,7 +8,7 @@ from sipbridge import errors
 from sipbridge.calls import outcomes
 from sipbridge.calls.endings import BROKEN, CALLER_HUNG_UP, ENDINGS
 from sipbridge.calls.outcomes import HandoffReason
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.handoff_rows.handoffs import SIGNALS, STARTS, TRANSFERS
 from tests.calls.handoff_rows.responses import RESPONSES, Rejection

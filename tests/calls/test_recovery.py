@@ -12,7 +12,8 @@ from sipbridge.calls import recovery
 from sipbridge.calls.events import CallRecovered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.outcomes import HandoffReason
-from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.recovery import recover
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Result

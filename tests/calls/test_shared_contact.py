@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipbridge.calls.events import ContactShared, SignalWithheld
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.handoffs.record import HandoffState
 
 from .world import World

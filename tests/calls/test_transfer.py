@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from sipbridge.calls.events import HandoffFinished, HandoffStage, TransferDone
-from sipbridge.calls.ports import ReferOutcome, ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import ReferOutcome, ReferResult
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState

@@ -15,7 +15,7 @@ from sipbridge.calls.call import Call
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import CallEnded, CallStarted, HandoffFinished, HandoffStarted, InviteAnswered, SignalSent
 from sipbridge.calls.model import CallRecord, CallState, Invite
-from sipbridge.calls.ports import Backpressure
+from sipbridge.calls.ports.sip import Backpressure
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.calls.session import run_call
 from sipbridge.config import Config

@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from sipbridge.calls.events import CallEvent, TokenRequested
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.config import CxoneConfig
 from sipbridge.handoffs.outcome import Result
 from sipbridge.simulators.cxone import DEMO_TENANT, Tenant

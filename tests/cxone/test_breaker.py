@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cxone.breaker import Breaker
 
 from .conftest import MakeCentre

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipbridge.calls.ports import ContactCentre, SignalResult
+from sipbridge.calls.ports.cxone import ContactCentre, SignalResult
 from sipbridge.http import HttpClient
 from sipbridge.simulators.cxone import running_simulator
 from tests.harness.ipv6 import needs_ipv6

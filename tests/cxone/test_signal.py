@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.http import HttpClient
 
 from .conftest import MakeCentre

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from sipbridge.calls.events import TokenRequested
-from sipbridge.calls.ports import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cxone.tokens import TokenSource
 from sipbridge.errors import CxoneError
 from sipbridge.handoffs.outcome import Result

@@ -1,4 +1,4 @@
-"""Hand-written fakes of the Protocols in `calls.ports`. They share a `Journal`, which shows the order of steps."""
+"""Hand-written fakes of the Protocols in `calls/ports`. They share a `Journal`, which shows the order of steps."""
 
 from tests.fakes.agent import FakeAgent, FakeConversation
 from tests.fakes.audio import FakeAudioStream

@@ -6,7 +6,9 @@ import asyncio
 
 from sipbridge.calls.endings import AGENT_ENDED, Ending
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent, Conversation, ConversationEnd, Leg, LiveCall
+from sipbridge.calls.ports.agents import Agent, Conversation, ConversationEnd
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.handoffs.request import HandoffRequest
 from tests.fakes.journal import Journal

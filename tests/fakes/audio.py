@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sipbridge.calls.ports import AudioListener, AudioStream
+from sipbridge.calls.ports.sip import AudioListener, AudioStream
 
 
 class FakeAudioStream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipbridge.calls.ports import Backpressure
+from sipbridge.calls.ports.sip import Backpressure
 
 
 class FakeBackpressure:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sipbridge.calls.model import CallRecord, CallState
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sipbridge.calls.model import CallRecord, EndedBy
-from sipbridge.calls.ports import CallJournal, Headers, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+from sipbridge.calls.ports.store import CallJournal
 from tests.fakes.journal import Journal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import ContactCentre, SignalNote, SignalResult
+from sipbridge.calls.ports.cxone import ContactCentre, SignalNote, SignalResult
 from tests.fakes.journal import Journal
 
 

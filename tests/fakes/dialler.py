@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from sipbridge.calls.ports import Dialler, Headers, ReferHandler
+from sipbridge.calls.ports.sip import Dialler, Headers, ReferHandler
 from sipbridge.telephony.credentials import Credentials
 from tests.fakes.leg import FakeLeg
 

@@ -8,15 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import (
-    AudioListener,
-    Headers,
-    Leg,
-    ReferHandler,
-    ReferOutcome,
-    Referral,
-    ReferResult,
-)
+from sipbridge.calls.ports.sip import AudioListener, Headers, Leg, ReferHandler, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegEnded
 from tests.fakes.audio import FakeAudioStream
 from tests.fakes.journal import Journal

@@ -6,7 +6,7 @@ import asyncio
 from typing import TypeVar
 
 from sipbridge.calls.events import CallEvent
-from sipbridge.calls.ports import Observer
+from sipbridge.calls.ports.observer import Observer
 
 E = TypeVar("E")
 

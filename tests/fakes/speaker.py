@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipbridge.calls.ports import Speaker
+from sipbridge.calls.ports.speech import Speaker
 from tests.fakes.journal import Journal
 
 

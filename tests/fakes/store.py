@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from tests.fakes.journal import Journal
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from sipbridge import errors
 from sipbridge.calls.endings import ENDINGS
 from sipbridge.calls.model import LegFailure
-from sipbridge.calls.ports import ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import ReferResult
 from sipbridge.handoffs.outcome import Result
 
 ROOT = Path(__file__).parents[2]

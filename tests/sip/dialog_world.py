@@ -9,7 +9,7 @@ from typing import Any
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd
-from sipbridge.calls.ports import ReferHandler, Referral
+from sipbridge.calls.ports.sip import ReferHandler, Referral
 from sipbridge.sip.dialog import Dialog, DialogContext
 from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.outgoing_invite import OutgoingInvite

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from sipbridge.calls.ports import AudioStream
+from sipbridge.calls.ports.sip import AudioStream
 from sipbridge.sip import audio as module
 from sipbridge.sip.audio import AudioPump, LegAudio
 from tests.fakes.pjsip import FakePjsip

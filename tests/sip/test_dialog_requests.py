@@ -6,7 +6,7 @@ import weakref
 
 from sipbridge_pjsip import pjsua2 as pj
 
-from sipbridge.calls.ports import ReferDecision, Referral
+from sipbridge.calls.ports.sip import ReferDecision, Referral
 from tests.fakes.pjsip import FakeRequest
 from tests.sip.dialog_world import HEADERS, SLOT, DialogWorld
 

@@ -11,7 +11,7 @@ import pytest
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports import Leg, ReferDecision, ReferOutcome, Referral, ReferResult
+from sipbridge.calls.ports.sip import Leg, ReferDecision, ReferOutcome, Referral, ReferResult
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip import leg as module
 from sipbridge.sip.audio import AudioPump

@@ -14,7 +14,7 @@ from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.events import InviteAnswered
-from sipbridge.calls.ports import Backpressure, Dialler
+from sipbridge.calls.ports.sip import Backpressure, Dialler
 from sipbridge.calls.readiness import Readiness
 from sipbridge.config import SipConfig, TlsConfig
 from sipbridge.dns import Resolver

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.calls.ports import Speaker
+from sipbridge.calls.ports.speech import Speaker
 from sipbridge.speech import CommandSpeaker, Limits
 from sipbridge.wav import Pcm
 

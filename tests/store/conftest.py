@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
 from sipbridge.store.sqlite import database

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sipbridge.calls.model import CallRecord, CallState
-from sipbridge.calls.ports import RecordStore, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.store.journal.journal import FileJournal

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import ChatDeps, EventFeed, PopLinks, WebDeps, make_app, start_web

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from sipbridge.calls.model import CallRecord, CallState
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.reception import Reception
 from sipbridge.chats.registry import ChatRegistry

@@ -11,7 +11,7 @@ from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.aio import BackgroundTasks, wait_any
 from sipbridge.calls.model import Identity
 from sipbridge.calls.outgoing import Attempt, Callee, call_out
-from sipbridge.calls.ports import Dialler, Leg
+from sipbridge.calls.ports.sip import Dialler, Leg
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import AgentUnavailable, DialFailed, LegEnded
 from sipbridge.telephony.sip_status import SipStatus

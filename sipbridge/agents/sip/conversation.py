@@ -13,7 +13,9 @@ from sipbridge.agents.sip.referrals import Referrals
 from sipbridge.aio import wait_any
 from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import LegEnd
-from sipbridge.calls.ports import ConversationEnd, Leg, LiveCall
+from sipbridge.calls.ports.agents import ConversationEnd
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.errors import AgentLost, LegEnded
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.handoffs.request import HandoffRequest

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sipbridge.agents.sip.refer_to import read_refer_to
-from sipbridge.calls.ports import Headers, Referral
+from sipbridge.calls.ports.sip import Headers, Referral
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.handoffs.validation import describe_fault, read_json
 

@@ -6,7 +6,8 @@ import asyncio
 from contextlib import suppress
 
 from sipbridge.agents.sip.handoff_headers import read_refer
-from sipbridge.calls.ports import Leg, LiveCall, ReferDecision, Referral
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import Leg, ReferDecision, Referral
 from sipbridge.config import HandoffConfig
 from sipbridge.errors import HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import make_plan

@@ -6,7 +6,7 @@ from sipbridge.agents.websocket.conversation import WebsocketConversation
 from sipbridge.agents.websocket.opening import Opener, Trust, trust_authorities
 from sipbridge.agents.websocket.protocols import twilio
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Leg
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable

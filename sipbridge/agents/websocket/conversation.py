@@ -10,7 +10,9 @@ from sipbridge.agents.presence import TRIAL_SECONDS, took_call
 from sipbridge.agents.websocket.connection import CLOSED_WELL, CLOSED_WITHOUT_CODE, Connection
 from sipbridge.agents.websocket.playback import Playback
 from sipbridge.agents.websocket.protocol import Stream, StreamFactory
-from sipbridge.calls.ports import AudioStream, ConversationEnd, Leg, LiveCall
+from sipbridge.calls.ports.agents import ConversationEnd
+from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import AudioStream, Leg
 from sipbridge.errors import AgentLost, AgentUnavailable
 from sipbridge.handoffs.record import HandoffRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sipbridge.calls.ports import AudioStream
+from sipbridge.calls.ports.sip import AudioStream
 
 # Mu-law audio of a call.
 BYTES_PER_SECOND = 8000

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sipbridge.agents.websocket.connection import Connection
 from sipbridge.agents.websocket.playback import Playback
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 
 
 class Stream(Protocol):

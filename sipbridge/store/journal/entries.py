@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from sipbridge.calls.model import CallRecord, EndedBy
-from sipbridge.calls.ports import Headers, SignalResult, Unfinished
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+from sipbridge.calls.ports.store import Unfinished
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from sipbridge.aio import resolve_futures, wait_any
 from sipbridge.calls.model import CallRecord, EndedBy
-from sipbridge.calls.ports import Headers, SignalResult, Unfinished
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+from sipbridge.calls.ports.store import Unfinished
 from sipbridge.errors import StartupError
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import Entry, OpenCalls

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.errors import HandoffConflict, HandoffInvalid, NotFound, RequestRefused
 from sipbridge.handoffs.polyai import PolyaiFunctionResult
 from sipbridge.handoffs.record import HandoffState, Turn

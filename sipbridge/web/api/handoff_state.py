@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import LiveChat
 from sipbridge.chats.request import CHAT_ID_PATTERN

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from aiohttp import web
 
-from sipbridge.calls.ports import CallDirectory
+from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.chats.ports import ChannelBox, ChatDirectory
 from sipbridge.config import Config, is_loopback, matches_any
 from sipbridge.errors import InvalidApiKey, KeyOfAnotherProject

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 from sipbridge.agents.sip import SipAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Agent
+from sipbridge.calls.ports.agents import Agent
 from sipbridge.config import HandoffConfig, SipAgentConfig
 from sipbridge.errors import DialFailed
 from tests.fakes import FakeDialler, FakeLeg, Journal, OutgoingInvite

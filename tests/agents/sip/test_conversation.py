@@ -6,7 +6,7 @@ import pytest
 
 from sipbridge.agents import presence
 from sipbridge.agents.sip.conversation import SipConversation
-from sipbridge.calls.ports import Conversation, ConversationEnd
+from sipbridge.calls.ports.agents import Conversation, ConversationEnd
 from sipbridge.errors import AgentLost
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.handoffs.request import HandoffRequest

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from sipbridge.agents.sip.handoff_headers import asks_for_handoff, read_bye, read_refer
-from sipbridge.calls.ports import Referral
+from sipbridge.calls.ports.sip import Referral
 from sipbridge.handoffs.request import HandoffRequest
 from tests.agents.sip.support import DESTINATIONS
 

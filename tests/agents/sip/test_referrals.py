@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from sipbridge.agents.sip.referrals import Referrals
-from sipbridge.calls.ports import ReferHandler, Referral
+from sipbridge.calls.ports.sip import ReferHandler, Referral
 from sipbridge.errors import HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.handoffs.request import HandoffRequest

@@ -28,7 +28,7 @@ from picows import (
 
 from sipbridge.agents import WebsocketAgent
 from sipbridge.calls.model import Identity
-from sipbridge.calls.ports import Conversation, ConversationEnd
+from sipbridge.calls.ports.agents import Conversation, ConversationEnd
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
 from tests.fakes import FakeAudioStream, FakeLeg, FakeLiveCall, Journal

@@ -19,7 +19,8 @@ from sipbridge.calls.outcomes import (
     RELEASED_BY_PEER,
     HandoffReason,
 )
-from sipbridge.calls.ports import ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import ReferResult
 from sipbridge.handoffs.outcome import Outcome, Result
 from tests.calls.handoff_rows.cells import code, reasons
 

@@ -34,7 +34,8 @@ from sipbridge.calls.outcomes import (
     TOO_OLD,
     UNCONFIRMED,
 )
-from sipbridge.calls.ports import ReferResult, SignalResult
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import ReferResult
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.handoff_rows.cells import TIMES, code, reasons

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.calls import writer

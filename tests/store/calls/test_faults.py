@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sipbridge.calls.model import CallState
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import StoreConfig
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sipbridge.calls.model import CallState
-from sipbridge.calls.ports import RecordStore
+from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.sqlite import retention

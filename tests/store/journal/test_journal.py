@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sipbridge.calls.model import CallState
-from sipbridge.calls.ports import SignalResult, Unfinished
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import Unfinished
 from sipbridge.errors import StartupError
 from sipbridge.store.journal import journal as journal_module
 from sipbridge.store.journal.journal import FileJournal

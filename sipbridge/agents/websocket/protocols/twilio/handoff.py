@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.errors import ErrorCode, HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.handoffs.request import HandoffRequest

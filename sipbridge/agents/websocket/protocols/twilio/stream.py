@@ -13,7 +13,7 @@ from sipbridge.agents.websocket.connection import Connection, Payload
 from sipbridge.agents.websocket.playback import FRAME_BYTES, Playback
 from sipbridge.agents.websocket.protocols.twilio import handoff
 from sipbridge.agents.websocket.protocols.twilio.messages import CONNECTED, CallLabels, StreamMessages
-from sipbridge.calls.ports import LiveCall
+from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.errors import ErrorCode
 
 Action = Callable[[dict[str, Any], Payload], None]

@@ -1,0 +1,101 @@
+"""The seam between calls and `store`: records that outlive the process, and the calls in progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sipbridge.calls.model import CallRecord, EndedBy
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+
+
+class RecordStore(Protocol):
+    """The records, which outlive the process. Methods raise `StoreError`."""
+
+    @property
+    def waiting(self) -> int:
+        """The number of records that are not written yet."""
+
+    async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
+        """Write the record, and replace an older one of the same call; durable on return.
+
+        A record that is not urgent may wait for others and be committed with them. If writing fails, the record stays
+        in memory, where it is found, and is written once the store works again.
+        """
+
+    async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
+        """Return the record of a call."""
+
+    async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
+        """Return the newest record with that shared id: a contact may call twice."""
+
+    async def list_calls(
+        self, client: str, project: str, *, limit: int, before: datetime | None = None
+    ) -> list[CallRecord]:
+        """Return records of a project that started before `before`, newest first."""
+
+    async def delete(self, client: str, project: str, call_id: str) -> bool:
+        """Erase the record of an ended call for good; return False if there is none."""
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        """Erase all records of ended calls with that shared id; return their number."""
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A call that an earlier run of the program left open, according to the journal.
+
+    `headers` are those of its `Identity`. `signal` is None if no Signal can have reached CXone, `UNKNOWN` if one was
+    sent and its result is not known. The record is that of the last entry: its `ended_at` is set if the caller's leg
+    had ended, and its state is `ended` if the call has ended and only its record is missing in the store.
+    `bye_unknown` is true if our BYE was about to end the leg, and may not have been sent.
+    """
+
+    record: CallRecord
+    headers: Headers
+    signal: SignalResult | None = None
+    bye_unknown: bool = False
+
+
+class CallJournal(Protocol):
+    """The calls in progress, as the next start must know them after a crash.
+
+    No method raises. An awaited entry survives the process once the method returns True, and `signalling` also a loss
+    of power; False means that it could not be written within a second. The other entries are written within a moment.
+    """
+
+    async def begin(self, record: CallRecord, headers: Headers) -> bool:
+        """The caller is about to be answered."""
+
+    async def signalling(self, record: CallRecord) -> bool:
+        """The first byte of a Signal is about to go out: from now on only CXone knows if it arrives."""
+
+    def signalled(self, call_id: str, result: SignalResult) -> None:
+        """The result of the Signal so far. `UNDELIVERED` takes `signalling` back, and is written at once."""
+
+    def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
+        """Our BYE is about to be sent: from now on only CXone knows if it arrived, and no Signal may follow.
+
+        Written at once; then `written` is called, on any thread, also if writing failed.
+        """
+
+    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
+        """The caller's leg has ended, or their BYE has come: no Signal may follow. May be called from any thread.
+
+        Written and reported as `hanging_up` is.
+        """
+
+    def stored(self, call_id: str) -> None:
+        """The call has ended, and its record is in the store."""
+
+    def unstored(self, record: CallRecord) -> None:
+        """The call has ended, but its record could not be stored: the journal keeps it."""
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
