@@ -50,7 +50,7 @@ class PromptConversation:
         """Return at the end of the recording."""
         await self._played.wait()
 
-    def press(self, digit: str) -> None:
+    def send_digit(self, digit: str) -> None:
         """Ignore the digit."""
 
     async def close(self, _handoff: HandoffRecord | None) -> None:

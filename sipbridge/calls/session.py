@@ -139,7 +139,7 @@ def _on_digit(call: Call, digit: str) -> None:
     if digit == call.project_config.handoff.dtmf_key:
         _hand_off_to_default(call, HandoffReason.DTMF, requested_by="dtmf")
     elif call.conversation is not None:
-        call.conversation.press(digit)
+        call.conversation.send_digit(digit)
 
 
 async def _talk(call: Call) -> None:

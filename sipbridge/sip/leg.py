@@ -133,7 +133,7 @@ class SipLeg:
     def _close_stream(self) -> None:
         self._thread.post(self._dialog.close_stream)
 
-    async def fall_silent(self) -> None:
+    async def wait_for_silence(self) -> None:
         """Return when the far end has been silent for `PAUSE_SECONDS`."""
         silent_since = self._loop.time()
         while self._loop.time() - silent_since < PAUSE_SECONDS:

@@ -39,7 +39,7 @@ class FakeConversation:
         if self.finishing is not None:
             raise self.finishing
 
-    def press(self, digit: str) -> None:
+    def send_digit(self, digit: str) -> None:
         self.pressed += digit
 
     async def close(self, handoff: HandoffRecord | None) -> None:

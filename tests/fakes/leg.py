@@ -115,9 +115,9 @@ class FakeLeg:
         self.audio = FakeAudioStream(listener)
         return self.audio
 
-    async def fall_silent(self) -> None:
+    async def wait_for_silence(self) -> None:
         self._must_be_up()
-        await self._journal.reach(f"{self._name}.fall_silent")
+        await self._journal.reach(f"{self._name}.wait_for_silence")
 
     async def packets_received(self) -> int | None:
         self._must_be_up()

@@ -126,7 +126,7 @@ async def test_commands_of_a_leg_that_has_ended_raise(stack: Stack) -> None:
         leg.ring,
         leg.send_early_media,
         leg.packets_received,
-        leg.fall_silent,
+        leg.wait_for_silence,
         lambda: leg.answer({}),
         lambda: leg.play("hello"),
         lambda: leg.join(other),
@@ -298,7 +298,7 @@ async def test_a_far_end_that_sends_audio_is_not_silent(stack: Stack, monkeypatc
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.1)
     leg = await stack.incoming()
     stack.pjsip.audio, stack.pjsip.levels = {SLOT: 11}, {11: module.AUDIBLE}
-    waiting = asyncio.ensure_future(leg.fall_silent())
+    waiting = asyncio.ensure_future(leg.wait_for_silence())
     await asyncio.sleep(0.3)
     assert not waiting.done()
     stack.pjsip.levels = {11: module.AUDIBLE - 1}

@@ -65,9 +65,9 @@ class SipConversation:
     async def finish_speaking(self) -> None:
         """Return when the agent pauses or its leg has ended."""
         with suppress(LegEnded):
-            await self._agent_leg.fall_silent()
+            await self._agent_leg.wait_for_silence()
 
-    def press(self, digit: str) -> None:
+    def send_digit(self, digit: str) -> None:
         """Send a DTMF digit to the agent."""
         with suppress(LegEnded):
             self._agent_leg.send_digit(digit)

@@ -60,7 +60,7 @@ class WebsocketConversation:
         if self._audio is not None:
             await self._audio.played_out()
 
-    def press(self, digit: str) -> None:
+    def send_digit(self, digit: str) -> None:
         """Send a DTMF digit to the agent.
 
         A digit from before the stream is sent at its start. A digit is lost while the connection is down.

@@ -29,13 +29,13 @@ class Conversation(Protocol):
 
         An agent that asks for a handoff and stays does so by `call.request_handoff`, and is notified of its errors.
         Cancelled when the caller hangs up, or when the end of the conversation is decided and the agent has finished
-        speaking; after that the agent neither speaks nor hears.
+        speaking; after that no audio passes between the agent and the caller.
         """
 
     async def finish_speaking(self) -> None:
         """Return once all that the agent has said so far was played to the caller."""
 
-    def press(self, digit: str) -> None:
+    def send_digit(self, digit: str) -> None:
         """Pass a DTMF digit of the caller to the agent (`telephony.dtmf`)."""
 
     async def close(self, handoff: HandoffRecord | None) -> None:

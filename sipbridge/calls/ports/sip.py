@@ -130,7 +130,7 @@ class Leg(Protocol):
     async def open_audio(self, listener: AudioListener) -> AudioStream:
         """Connect a stream to the leg's audio, as soon as it has any; `listener` gets the peer's audio every 20 ms."""
 
-    async def fall_silent(self) -> None:
+    async def wait_for_silence(self) -> None:
         """Return once the peer has been silent for a moment, and so has finished its sentence."""
 
     async def packets_received(self) -> int | None:

@@ -233,8 +233,8 @@ async def test_dtmf_digits_are_relayed_in_both_directions() -> None:
     running = await setup.begin()
     for digit in "42#":
         setup.agent_leg.far_end_sends_digit(digit)
-    setup.conversation.press("*")
-    setup.conversation.press("D")
+    setup.conversation.send_digit("*")
+    setup.conversation.send_digit("D")
     assert setup.caller.digits == "42#"
     assert setup.agent_leg.digits == "*D"
     await _cancelled(running)
@@ -255,7 +255,7 @@ async def test_a_refer_hands_off_and_its_notify_precedes_the_bye() -> None:
     await _cancelled(running)
     handoff = make_handoff().model_copy(update={"state": HandoffState.COMPLETED, "confirmed": True})
     await setup.conversation.close(handoff)
-    assert setup.journal.only("agent1")[-3:] == ["agent1.fall_silent", "agent1.notify 200", "agent1.hang_up"]
+    assert setup.journal.only("agent1")[-3:] == ["agent1.wait_for_silence", "agent1.notify 200", "agent1.hang_up"]
 
 
 async def test_a_refer_before_the_caller_is_answered_is_not_lost() -> None:

@@ -183,7 +183,7 @@ async def test_audio_and_digits_are_dropped_while_the_socket_is_down(
     talking, _, agent = await site.start_stream()
     await _lose_socket(site, agent)
     site.audio.turn(b"\x01" * 160)
-    talking.press("1")
+    talking.send_digit("1")
     site.server.refusing = None
     agent, _ = await _reconnected(site)
     await agent.settle()
@@ -192,7 +192,7 @@ async def test_audio_and_digits_are_dropped_while_the_socket_is_down(
 
 async def test_a_dtmf_digit_sent_before_the_stream_begins_follows_its_start(site: Site) -> None:
     talking, agent = await site.connect()
-    talking.press("5")
+    talking.send_digit("5")
     running = asyncio.ensure_future(talking.run(site.call))
     await agent.begin()
     assert (await agent.next("dtmf"))["dtmf"]["digit"] == "5"

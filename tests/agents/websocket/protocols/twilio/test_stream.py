@@ -31,13 +31,13 @@ async def test_the_callers_audio_is_sent_in_messages_of_20_ms(site: Site) -> Non
 
 async def test_a_dtmf_digit_of_the_caller_is_sent(site: Site) -> None:
     conversation, _, agent = await site.start_stream()
-    conversation.press("#")
+    conversation.send_digit("#")
     assert (await agent.next("dtmf"))["dtmf"] == {"track": "inbound_track", "digit": "#"}
 
 
 async def test_a_dtmf_digit_sent_during_ringing_is_dropped(site: Site) -> None:
     conversation, agent = await site.connect()
-    conversation.press("1")
+    conversation.send_digit("1")
     await conversation.close(None)
     await agent.closed
     assert agent.unread.empty()
