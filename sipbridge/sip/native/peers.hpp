@@ -1,5 +1,5 @@
 /*
- * The authors of host names: a name that a peer writes counts against that peer's share of lookups (sipbridge/dns.py).
+ * The authors of host names: a name that a peer writes counts against that peer's share of lookups (sipbridge/dns).
  * Call these on the SIP thread.
  */
 #ifndef SIPBRIDGE_PEERS_HPP

@@ -1,75 +1,20 @@
+"""The resolver: addresses, records, validity, and lookups that hang."""
+
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
 import socket
-import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 
-import aiodns
 import pytest
 
-from sipbridge import dns
-from sipbridge.dns import Peer, Pointer, Resolver, Service
+from sipbridge.dns import Pointer, Resolver, Service, cache, system_lookup
 from sipbridge.errors import NameNotResolved
 from tests.cxone.support import Clock
-from tests.harness.programs.nameserver import Nameserver, nameserver
-
-KNOWN: dict[str, str | list[str]] = {
-    "cxone.test": "127.0.0.7",
-    "other.test": "127.0.0.8",
-    "several.test": ["127.0.0.2", "127.0.0.3"],
-}
-SERVICES = {"_sip._udp.example.test": [(10, 1, 5070, "a.test"), (20, 2, 5080, "b.test")]}
-POINTERS = {"example.test": [(50, 10, "SIP+D2U", "_sip._udp.example.test")]}
-
-
-class System:
-    """The system's resolver. Lookups of names in `hanging` wait until `go`."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, tuple[str, ...]] = {}
-        self.hanging: set[str] = set()
-        self.lookups: Counter[str] = Counter()
-        self.go = threading.Event()
-
-    def __call__(self, name: str) -> tuple[str, ...]:
-        self.lookups[name] += 1
-        if name in self.hanging:
-            self.go.wait(10)
-        if name not in self.known:
-            raise OSError
-        return self.known[name]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def system() -> Iterator[System]:
-    system = System()
-    yield system
-    system.go.set()
-
-
-@pytest.fixture
-def server() -> Iterator[Nameserver]:
-    with nameserver(KNOWN, services=SERVICES, pointers=POINTERS) as server:
-        yield server
-
-
-@pytest.fixture
-async def resolver(server: Nameserver, clock: Clock, system: System) -> AsyncIterator[Resolver]:
-    # Without c-ares's own cache, since ours is tested.
-    channel = aiodns.DNSResolver(["127.0.0.1"], udp_port=server.port, timeout=0.3, tries=1)
-    resolver = Resolver(clock, channel, system)
-    yield resolver
-    await resolver.close()
+from tests.dns.support import System
+from tests.harness.programs.nameserver import Nameserver
 
 
 async def test_a_name_resolves_to_its_addresses(resolver: Resolver) -> None:
@@ -125,7 +70,7 @@ async def test_an_answer_with_a_short_time_to_live_is_valid_for_some_seconds_and
 ) -> None:
     await resolver.addresses("cxone.test")
     server.known["cxone.test"] = "127.0.0.9"
-    clock.advance(dns.MIN_FRESH_SECONDS - 1)
+    clock.advance(cache.MIN_FRESH_SECONDS - 1)
     assert await resolver.addresses("cxone.test") == ("127.0.0.7",)
     clock.advance(2)
     assert await resolver.addresses("cxone.test") == ("127.0.0.9",)
@@ -158,7 +103,7 @@ async def test_a_failure_is_cached_for_some_seconds(
         with pytest.raises(NameNotResolved):
             await resolver.addresses("nowhere.test")
     assert system.lookups["nowhere.test"] == 1
-    clock.advance(dns.FAILED_SECONDS + 1)
+    clock.advance(cache.FAILED_SECONDS + 1)
     server.known["nowhere.test"] = "127.0.0.5"
     assert await resolver.addresses("nowhere.test") == ("127.0.0.5",)
 
@@ -197,7 +142,7 @@ async def test_simultaneous_requests_share_one_lookup_that_survives_a_cancelled_
 async def test_no_request_waits_for_a_lookup_past_its_time_limit(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
+    monkeypatch.setattr(cache, "LOOKUP_SECONDS", 0.1)
     system.hanging.add("dead.test")
     with pytest.raises(NameNotResolved):
         await resolver.addresses("dead.test")
@@ -213,7 +158,7 @@ async def test_no_request_waits_for_a_lookup_past_its_time_limit(
 async def test_the_result_of_a_late_lookup_is_cached(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr(dns, "LOOKUP_SECONDS", 0.1)
+    monkeypatch.setattr(cache, "LOOKUP_SECONDS", 0.1)
     system.hanging.add("late.test")
     system.known["late.test"] = ("127.0.0.4",)
     with pytest.raises(NameNotResolved):
@@ -240,7 +185,7 @@ async def test_a_name_that_dns_does_not_know_is_looked_up_by_the_system(resolver
 async def test_each_system_lookup_that_hangs_has_its_thread_up_to_a_limit(
     resolver: Resolver, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns, "MAX_SYSTEM_THREADS", 3)
+    monkeypatch.setattr(system_lookup, "MAX_SYSTEM_THREADS", 3)
     system.known["quick.test"] = ("127.0.0.6",)
     system.hanging |= {f"dead-{number}.test" for number in range(10)}
     asking = [asyncio.create_task(resolver.addresses(name)) for name in sorted(system.hanging) for _ in range(3)]
@@ -258,7 +203,7 @@ async def test_each_system_lookup_that_hangs_has_its_thread_up_to_a_limit(
 async def test_the_cache_has_a_maximum_size_and_drops_failures_first(
     resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns, "MAX_NAMES", 3)
+    monkeypatch.setattr(cache, "MAX_NAMES", 3)
     await resolver.addresses("cxone.test")
     lookups = server.lookups["cxone.test"]
     for number in range(20):
@@ -271,7 +216,7 @@ async def test_the_cache_has_a_maximum_size_and_drops_failures_first(
 async def test_the_least_recently_used_name_is_dropped(
     resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns, "MAX_NAMES", 2)
+    monkeypatch.setattr(cache, "MAX_NAMES", 2)
     for name in ("cxone.test", "other.test", "cxone.test", "several.test"):
         await resolver.addresses(name)
     server.lookups.clear()
@@ -279,90 +224,6 @@ async def test_the_least_recently_used_name_is_dropped(
     assert server.lookups.total() == 0
     await resolver.addresses("other.test")
     assert server.lookups["other.test"] > 0
-
-
-# ------------------------------------------------------------ the shares of peers
-
-
-async def _hang(resolver: Resolver, system: System, names: dict[str, Peer | None]) -> list[asyncio.Task[object]]:
-    """Start a lookup of each name, with its author; none ends before the test does."""
-    system.hanging |= set(names)
-    tasks = [asyncio.create_task(_try(resolver, name, peer)) for name, peer in names.items()]
-    # A refused lookup fails at once; the others reach the system's resolver.
-    while (running := sum(not task.done() for task in tasks)) != system.lookups.total():
-        await asyncio.sleep(0.01)
-        assert running >= system.lookups.total()
-    return list(tasks)
-
-
-async def _try(resolver: Resolver, name: str, peer: Peer | None) -> object:
-    try:
-        return await resolver.addresses(name, peer)
-    except NameNotResolved:
-        return None
-
-
-async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def test_a_dialog_has_a_few_lookups_and_others_have_theirs(resolver: Resolver, system: System) -> None:
-    dialog = Peer("192.0.2.1", "first")
-    tasks = await _hang(resolver, system, {f"dead-{number}.test": dialog for number in range(20)})
-    assert system.lookups.total() == dns.MAX_DIALOG_LOOKUPS
-    async with asyncio.timeout(1):
-        with pytest.raises(NameNotResolved):
-            await resolver.addresses("cxone.test", dialog)
-        assert await resolver.addresses("cxone.test", Peer("192.0.2.1", "second"))
-        assert await resolver.addresses("cxone.test", dialog)  # cached by now
-    await _cancel(tasks)
-
-
-async def test_a_far_end_with_many_dialogs_leaves_lookups_to_others(resolver: Resolver, system: System) -> None:
-    names: dict[str, Peer | None] = {f"dead-{number}.test": Peer("192.0.2.1", str(number)) for number in range(40)}
-    tasks = await _hang(resolver, system, names)
-    assert system.lookups.total() == dns.MAX_FAR_END_LOOKUPS
-    async with asyncio.timeout(1):
-        assert await resolver.addresses("cxone.test", Peer("192.0.2.2", "other"))
-    await _cancel(tasks)
-
-
-async def test_names_of_the_configuration_never_wait_for_those_of_peers(resolver: Resolver, system: System) -> None:
-    names: dict[str, Peer | None] = {f"dead-{number}.test": Peer(str(number), str(number)) for number in range(200)}
-    tasks = await _hang(resolver, system, names)
-    assert system.lookups.total() == dns.MAX_PEER_LOOKUPS
-    system.known["quick.test"] = ("127.0.0.6",)
-    async with asyncio.timeout(2):
-        assert await resolver.addresses("cxone.test")
-        assert await resolver.addresses("quick.test")  # by the system, on a thread
-    await _cancel(tasks)
-
-
-async def test_a_lookup_that_the_configuration_needs_too_frees_the_slot_of_the_peer(
-    resolver: Resolver, system: System
-) -> None:
-    dialog = Peer("192.0.2.1", "first")
-    names: dict[str, Peer | None] = {f"dead-{number}.test": dialog for number in range(dns.MAX_DIALOG_LOOKUPS)}
-    tasks = await _hang(resolver, system, names)
-    tasks.append(asyncio.create_task(_try(resolver, "dead-0.test", None)))
-    await asyncio.sleep(0)
-    async with asyncio.timeout(1):
-        assert await resolver.addresses("cxone.test", dialog)
-    await _cancel(tasks)
-
-
-async def test_names_of_peers_are_dropped_before_those_of_the_configuration(
-    resolver: Resolver, server: Nameserver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dns, "MAX_NAMES", 2)
-    await resolver.addresses("cxone.test")
-    for name in ("other.test", "several.test"):
-        await resolver.addresses(name, Peer("192.0.2.1", "first"))
-    server.lookups.clear()
-    await resolver.addresses("cxone.test")
-    assert server.lookups.total() == 0
 
 
 # ------------------------------------------------------------ connecting
