@@ -40,12 +40,16 @@ async def hand_off(context: RequestContext[Empty, HandoffRequest]) -> web.Respon
 async def hang_up(context: RequestContext[Empty, Empty]) -> web.Response:
     """End the conversation without a handoff."""
     (await _live(context)).request_hangup()
-    return json_response(CallAccepted(id=context.call_id), status=202)
+    return _accepted(context)
 
 
 async def add_turns(context: RequestContext[Empty, Turns]) -> web.Response:
     """Add turns to the transcript."""
     (await _live(context)).add_turns(context.body.turns)
+    return _accepted(context)
+
+
+def _accepted(context: RequestContext[Any, Any]) -> web.Response:
     return json_response(CallAccepted(id=context.call_id), status=202)
 
 
