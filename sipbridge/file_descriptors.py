@@ -23,21 +23,24 @@ def raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def shortage(calls: int, per_call: int) -> str | None:
-    """Return a warning if the hard limit carries fewer than `calls`; None if it carries them all.
+def shortage(calls: int, per_call: int, for_chats: int = 0) -> str | None:
+    """Return a warning if the hard limit carries fewer than `calls`, besides the descriptors `for_chats`; else None.
 
-    Raises `StartupError` if it does not carry a single one.
+    Raises `StartupError` if it does not carry a single call.
     """
     hard = _hard_limit()
-    carried = (hard - _reserved(hard) - _BASE) // per_call
-    if carried >= calls:
+    free = hard - _reserved(hard) - _BASE
+    if free >= calls * per_call + for_chats:
         return None
-    used = _BASE + calls * per_call
+    used = _BASE + calls * per_call + for_chats
     needed = used + min(_MAX_RESERVED, used // (_RESERVED_PART - 1) + 1)
-    remedy = f"raise it to {needed} (ulimit -n, LimitNOFILE of systemd), or lower sip.max_calls"
-    if carried < 1:
+    to_lower = "sip.max_calls or max_chats" if for_chats else "sip.max_calls"
+    remedy = f"raise it to {needed} (ulimit -n, LimitNOFILE of systemd), or lower {to_lower}"
+    if free < per_call:
         raise StartupError(f"open files: the limit of {hard} is too low for a single call; {remedy}")
-    return f"open files: the limit of {hard} carries {carried} calls, sip.max_calls is {calls}; {remedy}"
+    carried = max(0, free - for_chats) // per_call
+    besides = " besides max_chats chats" if for_chats else ""
+    return f"open files: the limit of {hard} carries {carried} calls{besides}, sip.max_calls is {calls}; {remedy}"
 
 
 def reserved_from() -> int:

@@ -53,3 +53,20 @@ def test_a_limit_too_low_for_one_call_is_an_error(limits: list[int]) -> None:
 def test_the_highest_descriptors_are_reserved(limits: list[int]) -> None:
     limits[0] = 200
     assert [file_descriptors.is_reserved(each) for each in (3, 174, 175, 199)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("calls", "chats"), [(100, 4000), (1, 4000), (100, 600)])
+def test_the_limit_must_carry_calls_and_chats_together(limits: list[int], calls: int, chats: int) -> None:
+    warning = file_descriptors.shortage(calls, 2, 2 * chats)
+    assert warning is not None
+    assert "besides max_chats chats" in warning
+    assert warning.endswith("or lower sip.max_calls or max_chats")
+    limits[1] = int(warning.partition("raise it to ")[2].partition(" ")[0])
+    assert file_descriptors.shortage(calls, 2, 2 * chats) is None
+    limits[1] -= 2
+    assert file_descriptors.shortage(calls, 2, 2 * chats) is not None
+
+
+def test_many_chats_do_not_make_a_low_limit_an_error(limits: list[int]) -> None:
+    limits[1] = 200
+    assert "carries 0 calls besides max_chats chats" in (file_descriptors.shortage(500, 2, 4000) or "")

@@ -110,7 +110,11 @@ def _webhooks_of(config: Config) -> Iterator[tuple[ProjectKey, Webhook]]:
 
 
 def start_context(
-    config: Config, store: ChatStore, sink: EventSink, observe: Callable[[ChatTelemetry], None]
+    config: Config,
+    store: ChatStore,
+    sink: EventSink,
+    observe: Callable[[ChatTelemetry], None],
+    registry: ChatRegistry,
 ) -> ChatContext:
     """Return the context of the first configuration version, which has no channels yet."""
-    return ChatContext(config, {}, store, sink, observe, ChatRegistry())
+    return ChatContext(config, {}, store, sink, observe, registry)

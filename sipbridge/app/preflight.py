@@ -18,6 +18,7 @@ from sipbridge import file_descriptors
 from sipbridge.config import (
     Config,
     PromptAgentConfig,
+    descriptors_of_chats,
     descriptors_per_call,
     dotted,
     find_unsupported,
@@ -63,7 +64,7 @@ def find_problems(config: Config, environ: Mapping[str, str], *, running: bool =
 
 def find_all_warnings(config: Config, *, running: bool = False) -> list[str]:
     """Return what works but is probably not intended, in the file or on this machine."""
-    shortage = file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
+    shortage = _shortage_of_descriptors(config)
     # The start resolved the name. A reload does not change it, so an outage of DNS must not block the reload.
     unresolved = [f"{problem}, before the next start" for problem in _public_address(config)] if running else []
     return [*([shortage] if shortage else []), *unresolved, *find_warnings(config)]
@@ -96,9 +97,13 @@ def _too_many_calls(config: Config) -> Iterator[str]:
 
 def _too_few_descriptors(config: Config) -> Iterator[str]:
     try:
-        file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config))
+        _shortage_of_descriptors(config)
     except StartupError as error:
         yield str(error)
+
+
+def _shortage_of_descriptors(config: Config) -> str | None:
+    return file_descriptors.shortage(config.sip.max_calls, descriptors_per_call(config), descriptors_of_chats(config))
 
 
 def _recordings(config: Config) -> Iterator[str]:

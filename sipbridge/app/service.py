@@ -132,13 +132,18 @@ class Service:
 
     @property
     def draining(self) -> bool:
-        """True while the bridge takes no new calls."""
+        """True while the bridge takes no new calls and chats."""
         return self._stopping.is_set()
 
     @property
     def calls(self) -> int:
         """Number of calls in progress."""
         return self._core.admission.active
+
+    @property
+    def chats(self) -> int:
+        """Number of chats in progress."""
+        return len(self._core.chat_registry)
 
     def drain(self) -> None:
         """Begin to drain. Idempotent."""
@@ -188,9 +193,13 @@ class Service:
     # ------------------------------------------------------------ draining
 
     async def _drain(self) -> None:
-        """Take no new calls, let those in progress end, hand off the rest, wait for the last."""
+        """Take no new calls and chats, wait for the calls in progress, hand off the rest, wait for the last.
+
+        Chats in progress go on meanwhile; they are suspended when the bridge closes.
+        """
         drain_seconds = self._bridge.live_config.latest.config.drain_seconds
         self._core.admission.draining = True
+        self._bridge.reception.drain()
         self._systemd.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._core.observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
         # An INVITE that was admitted a moment ago is a call too. Once the SIP thread has stopped, nothing would end it.

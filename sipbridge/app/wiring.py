@@ -21,10 +21,11 @@ from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.chats.attachments import AttachmentFetcher
 from sipbridge.chats.reception import Reception
+from sipbridge.chats.registry import ChatRegistry
 from sipbridge.config import Config, authority
 from sipbridge.cxone.digital.byoc.parts import Threads
 from sipbridge.dns import Resolver
-from sipbridge.http import HttpClient
+from sipbridge.http import CONNECTIONS_PER_ORIGIN, HttpClient
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import open_chat_store, open_journal, open_store
 from sipbridge.telemetry import CallLog, ChatLog, Metrics
@@ -54,6 +55,7 @@ class Core:
         self.admission = Admission(config)
         self.readiness = Readiness(self.admission)
         self.registry = CallRegistry()
+        self.chat_registry = ChatRegistry()
         self.metrics = Metrics(pjsip_version=pjsip_version())
         self.event_feed = EventFeed()
         self.observe = _fan_out((self.metrics, CallLog(), self.event_feed))
@@ -90,6 +92,8 @@ async def open_bridge(
     stack.push_async_callback(resolver.close)
     resolver.open()
     http = await stack.enter_async_context(HttpClient(resolver))
+    chat_tls = ssl.create_default_context()
+    chat_http = await stack.enter_async_context(_http_of_chats(config, resolver, chat_tls))
     stack.push_async_callback(_end_background, core.background)
     user_agent = UserAgent(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
     start = CallContext(
@@ -114,10 +118,9 @@ async def open_bridge(
         lambda each: core.metrics.chats.count_webhook(each.client, each.project, each.result.value),
     )
     stack.push_async_callback(webhooks.close)
-    chats = start_context(config, chat_store, Sinks((core.chat_feed, webhooks)), core.observe_chats)
-    channels = ChannelMaker(
-        http, resolver, ssl.create_default_context(), core.observe_chats, core.background, Threads(), attachments
-    )
+    sinks = Sinks((core.chat_feed, webhooks))
+    chats = start_context(config, chat_store, sinks, core.observe_chats, core.chat_registry)
+    channels = ChannelMaker(chat_http, resolver, chat_tls, core.observe_chats, core.background, Threads(), attachments)
     live_config = LiveConfig(start, chats, user_agent, http, resolver, channels.make)
     stack.push_async_callback(live_config.close)
     reception = Reception(lambda: live_config.latest_chats)
@@ -137,6 +140,12 @@ async def open_bridge(
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()
     return Bridge(user_agent, live_config, store, reception, unfinished, f"sip {' '.join(sip)} {web}")
+
+
+def _http_of_chats(config: Config, resolver: Resolver, tls: ssl.SSLContext) -> HttpClient:
+    """Make an HTTP client. Its connections are not those of Signals, since each patron chat holds one (long poll)."""
+    connections = CONNECTIONS_PER_ORIGIN + config.max_chats
+    return HttpClient(resolver, spares_descriptors=True, connections_per_origin=connections, tls=tls)
 
 
 async def _open_web(

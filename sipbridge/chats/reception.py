@@ -34,6 +34,7 @@ class Reception:
     def __init__(self, context: Callable[[], ChatContext]) -> None:
         self._context = context
         self._tasks: dict[asyncio.Task[None], Chat] = {}
+        self._draining = False
         self._closed = False
         self.recovered = False
 
@@ -75,6 +76,8 @@ class Reception:
     async def recover(self) -> None:
         """Go on with the chats that an earlier run left open. Raises `StoreError`."""
         for stored in await self._context().store.unfinished():
+            if self._closed:
+                return
             context, record = self._context(), stored.record
             project = context.config.find_project(record.client, record.project)
             channel = context.channels.get((record.client, record.project, record.channel))
@@ -84,14 +87,20 @@ class Reception:
                 self._run(Chat(stored, context, project, project.chat, channel, resumed=True))
         self.recovered = True
 
+    def drain(self) -> None:
+        """Take no new chats. Those in progress go on until `suspend`."""
+        self._draining = True
+
     async def suspend(self) -> None:
         """Interrupt all chats and take no new ones. The next start goes on with them."""
-        self._closed = True
+        self._draining = self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+            chats = f"{len(tasks)} chat{'' if len(tasks) == 1 else 's'}"
+            logger.info("%s suspended until the next start", chats, extra={"event": "chats_suspended"})
 
     def _run(self, chat: Chat) -> None:
         # At once: the bot may send its first message before the task runs.
@@ -108,8 +117,8 @@ class Reception:
             logger.error("a chat failed; the next start goes on with it", exc_info=error, extra=extra)
 
     def _check_capacity(self, context: ChatContext) -> None:
-        if self._closed:
-            raise ChatsUnavailable("the bridge is stopping; try again in a moment")
+        if self._draining:
+            raise ChatsUnavailable("the bridge is draining; try again after its restart")
         if self.active >= context.config.max_chats:
             raise ChatsUnavailable("max_chats chats are in progress; try again later")
 

@@ -43,7 +43,7 @@ from sipbridge.config.problems import dotted
 from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, VoiceProjectConfig
 from sipbridge.config.reload import merge_reloadable
 from sipbridge.config.signal_template import ChatTemplate, SignalTemplate
-from sipbridge.config.sizes import descriptors_per_call
+from sipbridge.config.sizes import descriptors_of_chats, descriptors_per_call
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
 
@@ -91,6 +91,7 @@ __all__ = [
     "WebsocketAgentConfig",
     "authority",
     "certificate_problems",
+    "descriptors_of_chats",
     "descriptors_per_call",
     "dotted",
     "find_unsupported",

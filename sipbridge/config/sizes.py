@@ -1,4 +1,4 @@
-"""The resources of the machine that the calls of a configuration need."""
+"""The resources of the machine that the calls and chats of a configuration need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sipbridge.config.models import Config
 from sipbridge.config.projects import VoiceProjectConfig
 
 _PER_LEG = 2  # RTP and RTCP, a socket and a port each
+_PER_CHAT = 2  # its connection to CXone, and one reader of its events
 
 
 def ports_per_call(config: Config) -> int:
@@ -24,6 +25,12 @@ def descriptors_per_call(config: Config) -> int:
         ),
         default=_PER_LEG,
     )
+
+
+def descriptors_of_chats(config: Config) -> int:
+    """Return the number of file descriptors that all chats need at most."""
+    has_chats = any(project.chat is not None for _, project in config.all_projects())
+    return config.max_chats * _PER_CHAT if has_chats else 0
 
 
 def _legs(project: VoiceProjectConfig) -> int:

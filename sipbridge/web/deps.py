@@ -35,14 +35,18 @@ class AdminControls(Protocol):
 
     @property
     def draining(self) -> bool:
-        """True while the bridge takes no new calls."""
+        """True while the bridge takes no new calls and chats."""
 
     @property
     def calls(self) -> int:
         """Number of calls in progress."""
 
+    @property
+    def chats(self) -> int:
+        """Number of chats in progress."""
+
     def drain(self) -> None:
-        """Take no new calls, let those in progress end, then stop. Idempotent."""
+        """Take no new calls and chats, suspend the chats when the calls have ended, then stop. Idempotent."""
 
     async def reload(self) -> ReloadReport:
         """Reload the configuration. Raises `ConfigError`; then nothing has changed."""

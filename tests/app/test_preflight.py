@@ -142,6 +142,18 @@ def test_too_few_descriptors_for_one_call_are_a_problem_and_for_all_calls_a_warn
     )
 
 
+def test_descriptors_of_chats_count_at_check_start_and_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = {"channels": {"web": {"type": "dfo", "brand_id": 1, "channel_id": "chat_1", "environment": "NA1"}}}
+    cxone = {"client_id": "a", "client_secret": "b", "access_key_id": "c", "access_key_secret": "d"}
+    clients = {"acme": {"cxone": cxone, "projects": {"bot": {"chat": chat}}}}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 1024))
+    for running in (False, True):
+        config = Config.model_validate(tree(sip={"max_calls": 10}) | {"clients": clients, "max_chats": 1000})
+        assert find_all_warnings(config, running=running)[0].startswith(
+            "open files: the limit of 1024 carries 0 calls "
+        )
+
+
 def test_a_problem_of_the_machine_has_the_line_of_its_key(tmp_path: Path) -> None:
     file = tmp_path / "bridge.yaml"
     file.write_text(

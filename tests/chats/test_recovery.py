@@ -178,3 +178,35 @@ async def test_interrupted_chat_is_not_over() -> None:
         assert (await w.record()).state == "queued"
         assert w.session.ended_with is None
         assert not w.session.running
+
+
+async def test_drain_takes_no_new_chats_and_lets_those_in_progress_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with world() as one:
+        await one.start()
+        await one.event("handoff_accepted")
+        one.reception.drain()
+        with pytest.raises(ChatsUnavailable, match="draining"):
+            await one.start(id="c2")
+        assert (await one.start()).chat_id == "c1", "the same request again gets the same response"
+        one.channel.happens(h.AgentJoined(ANNA))
+        await one.event("agent_joined")
+        await one.reception.suspend()
+        assert not one.reception.active
+    [line] = [each for each in caplog.records if getattr(each, "event", "") == "chats_suspended"]
+    assert line.getMessage() == "1 chat suspended until the next start"
+    async with world(one.store) as second:
+        await second.reception.recover()
+        assert second.reception.active == 1
+
+
+async def test_chats_that_were_not_resumed_before_a_stop_wait_for_the_next_start() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+    async with world(first.store) as second:
+        recovering = asyncio.create_task(second.reception.recover())
+        await second.reception.suspend()
+        await recovering
+        assert not second.reception.active
+        assert not second.reception.recovered

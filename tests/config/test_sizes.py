@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.config import Config, descriptors_per_call
+from sipbridge.config import Config, descriptors_of_chats, descriptors_per_call
 from sipbridge.config.sizes import ports_per_call
 
 from .files import dfo
@@ -41,3 +41,8 @@ def make(
 )
 def test_a_call_needs_the_resources_of_the_most_costly_project(config: Config, ports: int, descriptors: int) -> None:
     assert (ports_per_call(config), descriptors_per_call(config)) == (ports, descriptors)
+
+
+def test_chats_need_two_descriptors_each_if_a_project_has_them() -> None:
+    assert descriptors_of_chats(make(PROMPT, chat=True)) == 2 * 2000
+    assert descriptors_of_chats(make(PROMPT)) == 0

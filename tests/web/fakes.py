@@ -123,6 +123,7 @@ class FakeAdminControls:
         self.since = START
         self.draining = False
         self.calls = 2
+        self.chats = 3
         self.reloads = 0
         self.problems: list[str] = []
 

@@ -31,10 +31,16 @@ async def reload(context: RequestContext[Empty, Empty]) -> web.Response:
 
 
 async def get_status(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Return the version, the start time, the number of calls, and whether the bridge drains."""
+    """Return the version, the start time, the numbers of calls and chats, and whether the bridge drains."""
     controls = context.deps.admin_controls
     return json_response(
-        BridgeStatus(version=__version__, draining=controls.draining, calls=controls.calls, since=controls.since)
+        BridgeStatus(
+            version=__version__,
+            draining=controls.draining,
+            calls=controls.calls,
+            chats=controls.chats,
+            since=controls.since,
+        )
     )
 
 
@@ -42,7 +48,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/admin/drain",
-        summary="Take no new calls, hand off those still in progress after drain_seconds, then stop",
+        summary="Take no new calls and chats, hand off calls in progress after drain_seconds, suspend chats, then stop",
         handler=drain,
         response=Response(202, "The bridge is draining", DrainAccepted),
         query=Empty,

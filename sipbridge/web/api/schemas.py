@@ -262,11 +262,12 @@ class Reloaded(Schema):
 
 
 class BridgeStatus(Schema):
-    """The status of the bridge. `calls` is the number in progress, `since` the time of its start."""
+    """The status of the bridge. `calls` and `chats` are the numbers in progress, `since` the time of its start."""
 
     version: str
     draining: bool
     calls: int
+    chats: int
     since: Moment
 
 

@@ -40,7 +40,7 @@ class Guesses:
             raise TooManyRequests("too many wrong keys or tokens from this address; wait a second")
 
     def record_valid(self, source: str, *secret: str) -> None:
-        """Note that the secret, which was checked, is valid: it was no guess."""
+        """Note that the secret, which was checked, is valid: it was not a guess."""
         known = self.hashed(source, *secret)
         if known not in self._remembered:
             self._limit.refund(source)

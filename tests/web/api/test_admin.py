@@ -53,8 +53,8 @@ async def test_a_reload_of_an_invalid_file_lists_all_its_errors(bridge: Bridge) 
     assert (status, body["error_message"].splitlines()) == (422, bridge.admin_controls.problems)
 
 
-async def test_the_status_has_version_calls_and_draining(bridge: Bridge) -> None:
-    expected = {"version": __version__, "draining": False, "calls": 2, "since": "2026-03-01T12:00:00Z"}
+async def test_the_status_has_version_calls_chats_and_draining(bridge: Bridge) -> None:
+    expected = {"version": __version__, "draining": False, "calls": 2, "chats": 3, "since": "2026-03-01T12:00:00Z"}
     assert await bridge.get("/v1/admin/status", ADMIN_KEY) == (200, expected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -21,6 +22,7 @@ from picows import (
     ws_connect,
 )
 
+from sipbridge import file_descriptors
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Frame, Pong, Push, Reply, read_frame
 from sipbridge.dns import Resolver
@@ -217,7 +219,11 @@ class Opener:
             raise GatewayLost("it closed the connection before the upgrade")
 
     async def _connect(self, url: WSParsedURL) -> socket.socket:
-        return await self._resolver.connect(url.host, url.port)
+        connected = await self._resolver.connect(url.host, url.port)
+        if file_descriptors.is_reserved(connected.fileno()):
+            connected.close()
+            raise OSError(errno.EMFILE, "the free file descriptors are reserved for calls")
+        return connected
 
 
 def _explain(error: Exception) -> str:
