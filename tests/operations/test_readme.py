@@ -63,7 +63,7 @@ def test_the_path_from_a_clone_to_a_service_works_word_for_word(tmp_path: Path) 
         (\n{secrets}) < {tmp_path}/answers 2>> {tmp_path}/made
         cp {tmp_path}/bridge.yaml /etc/sipbridge/bridge.yaml
         TOKEN=$(sed -n 's/^token: *//p' {tmp_path}/made | head -n 1)
-        (\n{check})
+        (\n{check}) <<< "$TOKEN"
         unshare --net bash -euc {shlex.quote(textwrap.dedent(serve))}
     """
     (tmp_path / "answers").write_text("".join(f"{secret}\n" for secret in SECRETS))
