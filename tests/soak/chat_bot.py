@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -65,16 +66,15 @@ class BotChat:
         """True if the webhook had its last event."""
         return any(event["type"] in FINAL for event in self.posted)
 
-    async def until(self, condition: Any, what: str, seconds: float = 60.0) -> None:  # noqa: ANN401 (a function)
-        """Wait for a condition on the events. Raises `BotError`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not condition():
-                    self.changed.clear()
-                    await self.changed.wait()
-        except TimeoutError:
-            last = [event["type"] for event in self.streamed[-5:]]
-            raise BotError(f"{self.id} waited {seconds:g} s for {what}; its last events: {last}") from None
+    def __str__(self) -> str:
+        last = [event["type"] for event in self.streamed[-3:]]
+        return f"{self.id} (sent {len(self.sent)}, received {len(self.received)}, last events {last})"
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition on the events."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
 
 
 class Bot:

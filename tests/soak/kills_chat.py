@@ -26,7 +26,7 @@ from tests.harness.settings import bridge_settings, chat_project_settings, clien
 from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
-from .chat_bot import WEBHOOK_SECRET, Bot, BotChat
+from .chat_bot import WEBHOOK_SECRET, Bot, BotChat, BotError
 from .chat_checks import check_end, check_events, check_messages
 from .kills import KilledBridge
 
@@ -39,7 +39,7 @@ CHATS = 50
 MESSAGES = 12  # of the bot, per chat; the human agent repeats each, and sends some of its own
 PAUSE_SECONDS = 0.6  # between two of them, on average
 ACKNOWLEDGE_SECONDS = 0.05
-LONGEST_RUN_SECONDS = 1.2  # of the bridge, between its start and a kill
+LONGEST_RUN_SECONDS = 2.0  # of the bridge, between its start and a kill
 LAST_SECONDS = 120.0  # for the chats to end after the last kill
 REPORT_EVERY = 10
 FAULTS = (
@@ -100,6 +100,7 @@ class _Run:
         self._chance = random.Random(seed)  # noqa: S311 (no secret)
         self._tally = Tally()
         self._is_last = False
+        self._open: dict[int, BotChat] = {}
 
     async def kill(self, kills: int, chats: int, report: Callable[[str], object]) -> Tally:
         async with Bot(key(PROJECT)) as self._bot:
@@ -107,10 +108,12 @@ class _Run:
                 await asyncio.to_thread(target.start)
                 self._bot.url = target.bridge.project(CLIENT, PROJECT, key(PROJECT)).url
                 async with asyncio.TaskGroup() as group:
-                    for slot in range(chats):
-                        group.create_task(self._fill(slot))
+                    filled = [group.create_task(self._fill(slot)) for slot in range(chats)]
                     await self._kill_repeatedly(target, kills, report)
                     self._is_last = True
+                    _, stuck = await asyncio.wait(filled, timeout=LAST_SECONDS)
+                    if stuck:
+                        raise BotError("not over: " + ", ".join(map(str, self._open.values())))
                 await asyncio.to_thread(_check_that_nothing_is_left, target, self._cxone)
         return self._tally
 
@@ -135,8 +138,9 @@ class _Run:
             ended_by = ("bot", "customer", "agent")[(slot + number) % 3]
             channel = list(CHANNELS)[(slot // 3 + number) % 2]
             chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
-            async with asyncio.timeout(LAST_SECONDS):
-                await self._converse(chat, ended_by)
+            self._open[slot] = chat
+            await self._converse(chat, ended_by)
+            del self._open[slot]
             self._tally.messages += await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
             self._tally.ended[ended_by] += 1
 
@@ -147,12 +151,12 @@ class _Run:
             await self._bot.show_typing(chat)
             await self._bot.say(chat)
         last = chat.sent[-1]
-        await chat.until(lambda: any(text.endswith(last) for text in chat.received), "the repetition of the last text")
+        await chat.until(lambda: any(text.endswith(last) for text in chat.received))
         if ended_by == "agent":
             await asyncio.to_thread(_close, self._cxone.desk, chat)
         else:
             await self._bot.end(chat, ended_by)
-        await chat.until(lambda: chat.is_over and chat.is_over_at_webhook, "its end")
+        await chat.until(lambda: chat.is_over and chat.is_over_at_webhook)
         await reading
         check_events(chat)
         check_end(chat, await self._bot.get(chat), self._cxone.desk, ended_by=ended_by)

@@ -8,6 +8,7 @@ import pytest
 from tests.harness.programs.simulator import Simulator
 
 from .agent_site import AgentSite, agent_site
+from .chat_site import ChatSite, chat_site
 from .site import Site, site
 from .websocket_site import WebsocketSite, websocket_site
 
@@ -58,3 +59,16 @@ def websocket(shared_websocket: WebsocketSite) -> Iterator[WebsocketSite]:
     """The bridge that most tests of WebSocket agents share; no test may leave a call in progress."""
     yield shared_websocket
     shared_websocket.trunk.bridge.wait_until_idle()
+
+
+@pytest.fixture(scope="session")
+def shared_chats(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[ChatSite]:
+    with chat_site(tmp_path_factory.mktemp("chats"), cxone) as running:
+        yield running
+
+
+@pytest.fixture
+def chats(shared_chats: ChatSite) -> Iterator[ChatSite]:
+    """The bridge that most tests of chats share; no test leaves a chat in progress."""
+    yield shared_chats
+    shared_chats.clear()

@@ -63,6 +63,23 @@ class Desk:
         """Cut the open sockets; return their number."""
         return int(self._request("POST", "digital/drop", which)["dropped"])
 
+    def push(self, **what: object) -> None:
+        """Send a frame (`frame`) or a text (`raw`) to one `customer` or to all."""
+        self._request("POST", "digital/push", what)
+
+    def expire_tokens(self) -> None:
+        """Make all tokens of sessions invalid."""
+        self._request("POST", "digital/expire_tokens")
+
+    def reset(self) -> None:
+        """Remove faults of the socket and automatic agents."""
+        for path in ("digital/faults", "desk/automatic"):
+            self._request("DELETE", path)
+
+    def put_channel(self, channel: str, **settings: object) -> None:
+        """Create or replace a channel."""
+        self._request("PUT", f"digital/channels/{channel}", settings)
+
     def change_settings(self, **settings: object) -> None:
         """Change settings of the gateway."""
         self._request("PATCH", "digital/settings", settings)

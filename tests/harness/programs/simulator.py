@@ -52,6 +52,10 @@ class Simulator:
         if answer.status != 201:
             raise ValueError(answer.body.decode())
 
+    def clear_faults(self) -> None:
+        """Remove the faults that no request has met yet."""
+        fetch(f"{self.url}/simulator/faults", "DELETE")
+
 
 @contextmanager
 def simulator(folder: Path) -> Iterator[Simulator]:

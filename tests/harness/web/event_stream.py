@@ -27,7 +27,8 @@ class EventStream:
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.netloc)
-        self._connection.request("GET", parts.path, headers={"x-api-key": key})
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._connection.request("GET", path, headers={"x-api-key": key})
         self._response = self._connection.getresponse()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="event stream", daemon=True)

@@ -11,7 +11,7 @@ from sipbridge.chats.model import Attachment
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayLost, Opener
 from sipbridge.cxone.digital.dfo.frames import SDK_PLATFORM, SDK_VERSION, Person
 from sipbridge.cxone.digital.dfo.rest import ChannelInfo, GatewayRest, SessionToken
-from sipbridge.errors import AttachmentError, HttpError
+from sipbridge.errors import AttachmentError, ChannelRefused, HttpError
 
 FetchAttachment = Callable[[Attachment], Awaitable[AttachmentContent]]
 
@@ -77,7 +77,10 @@ class GatewayParts:
         return [await self._upload(each) for each in attachments]
 
     async def _upload(self, attachment: Attachment) -> Attachment:
-        info = await self.info()
+        try:
+            info = await self.info()
+        except ChannelRefused:
+            raise AttachmentError("attachment_unavailable", "the channel does not exist any more") from None
         if not info.attachments:
             raise AttachmentError("attachment_forbidden", "the channel takes no attachments")
         fetched = await self._fetch(attachment)

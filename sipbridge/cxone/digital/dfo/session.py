@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
@@ -191,15 +192,29 @@ class DfoSession:
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types, once there is a contact."""
         if self._connected.is_set() and self._connection is not None and self._identity.contact_id:
-            self._connection.send(self._maker.typing(on=on)[1])
+            with suppress(GatewayLost):
+                self._connection.send(self._maker.typing(on=on)[1])
 
     async def end(self, closing_text: str) -> None:
         """End a livechat. Messaging has no such event: there the human agent gets the text."""
         await self._connected.wait()
         if not self._identity.livechat:
             await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
-        elif self._connection is not None and self._identity.contact_id and not self._inbound.is_over:
-            await self._connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
+            return
+        while self._identity.contact_id and not self._inbound.is_over:
+            await self._connected.wait()
+            connection = self._connection
+            if connection is None:
+                continue
+            try:
+                await connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
+            except GatewayLost:
+                self._drop_if(connection)
+            except GatewayError as error:
+                self.fault("end_refused", f"the chat gateway refused to end a contact: {error.code}"[:200])
+                return
+            else:
+                return
 
     # ------------------------------------------------------------ for what comes in
 
