@@ -115,6 +115,7 @@ def start_context(
     sink: EventSink,
     observe: Callable[[ChatTelemetry], None],
     registry: ChatRegistry,
+    pop_url: Callable[[ChatRecord], str],
 ) -> ChatContext:
     """Return the context of the first configuration version, which has no channels yet."""
-    return ChatContext(config, {}, store, sink, observe, registry)
+    return ChatContext(config, {}, store, sink, observe, registry, pop_url)

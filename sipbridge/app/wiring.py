@@ -119,7 +119,9 @@ async def open_bridge(
     )
     stack.push_async_callback(webhooks.close)
     sinks = Sinks((core.chat_feed, webhooks))
-    chats = start_context(config, chat_store, sinks, core.observe_chats, core.chat_registry)
+    chats = start_context(
+        config, chat_store, sinks, core.observe_chats, core.chat_registry, core.pop_links.make_for_chat
+    )
     channels = ChannelMaker(chat_http, resolver, chat_tls, core.observe_chats, core.background, Threads(), attachments)
     live_config = LiveConfig(start, chats, user_agent, http, resolver, channels.make)
     stack.push_async_callback(live_config.close)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sipbridge.chats.events import ChatTelemetry
+from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import ChatStore, DigitalChannel, EventSink
 from sipbridge.chats.registry import ChatRegistry
 from sipbridge.config import Config
@@ -23,3 +24,4 @@ class ChatContext:
     sink: EventSink
     observe: Callable[[ChatTelemetry], None]
     registry: ChatRegistry
+    pop_url: Callable[[ChatRecord], str]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sipbridge.chats.chat import Chat
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.events import ChatEnded, ChatStarted
-from sipbridge.chats.fields import custom_fields
+from sipbridge.chats.fields import PopUrl, custom_fields
 from sipbridge.chats.model import ChatEvent, ChatEventType, ChatRecord, ChatState
 from sipbridge.chats.polyai import INTEGRATION
 from sipbridge.chats.ports import Availability, ChatChange, StoredChat
@@ -64,7 +64,7 @@ class Reception:
         live = context.registry.find(client, project, request.id)
         if live is None:
             self._check_capacity(context)
-        record = _new_record(client, project, name, request, settings)
+        record = _new_record(client, project, name, request, settings, context.pop_url)
         found = live.record if live else await context.store.create(record)
         if found.digest != record.digest:
             raise ChatConflict(f"this project has another chat with the id {request.id}")
@@ -138,7 +138,9 @@ def _channel_name(settings: ChatConfig, given: str | None) -> str:
     return name
 
 
-def _new_record(client: str, project: str, channel: str, request: ChatRequest, settings: ChatConfig) -> ChatRecord:
+def _new_record(
+    client: str, project: str, channel: str, request: ChatRequest, settings: ChatConfig, pop_url: PopUrl
+) -> ChatRecord:
     now = datetime.now(UTC)
     handoff = HandoffRecord(
         state=HandoffState.INITIATED,
@@ -164,7 +166,8 @@ def _new_record(client: str, project: str, channel: str, request: ChatRequest, s
         handoff=handoff,
         transcript=request.transcript,
     )
-    return record.model_copy(update={"custom_fields": custom_fields(settings.channels[channel], record, request)})
+    fields = custom_fields(settings.channels[channel], record, request, pop_url)
+    return record.model_copy(update={"custom_fields": fields})
 
 
 async def _give_up(context: ChatContext, stored: StoredChat) -> None:

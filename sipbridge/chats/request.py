@@ -16,6 +16,7 @@ from sipbridge.handoffs.request import MAX_PARAMETER_CHARACTERS, Name, Parameter
 CHAT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"
 MAX_TURNS = 1_000
 MAX_ATTACHMENTS = 10
+MAX_CUSTOM_FIELDS = 100
 
 BotId = Annotated[str, Field(pattern=f"^{CHAT_ID_PATTERN}$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -40,9 +41,9 @@ class ChatRequest(BaseModel):
     utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
     transcript: Annotated[tuple[ChatTurn, ...], Field(max_length=MAX_TURNS)] = ()
     data: Annotated[dict[str, Any], AfterValidator(check_data)] = Field(default_factory=dict)
-    custom_fields: Annotated[dict[FieldName, ParameterText], BeforeValidator(without_nulls)] = Field(
-        default_factory=dict
-    )
+    custom_fields: Annotated[
+        dict[FieldName, ParameterText], BeforeValidator(without_nulls), Field(max_length=MAX_CUSTOM_FIELDS)
+    ] = Field(default_factory=dict)
     shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
     @model_validator(mode="before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,6 +38,11 @@ def handoff_values(
 def fill_in(
     templates: Iterable[tuple[str, SignalTemplate]], values: Mapping[str, str], own: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Return the parameters in the order of their names. The agent's `own` win; an empty one is left out."""
-    rendered = {name: template.render(values) for name, template in templates}
-    return {name: text for name, text in sorted({**rendered, **dict(own)}.items()) if text}
+    """Return the parameters in order: P2 comes before P10. The agent's `own` win; empty ones are left out."""
+    filled = {name: template.render(values) for name, template in templates} | dict(own)
+    return {name: filled[name] for name in sorted(filled, key=_in_order) if filled[name]}
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Return the key by which names are sorted: numbers in them by their value."""
+    return [(len(part), part) if part.isdigit() else (0, part) for part in re.split("([0-9]+)", name)]

@@ -81,7 +81,7 @@ class Bridge:
             admission=self.admission,
             pop_url=pop_url,
         )
-        chats = ChatContext(start.config, {}, FakeChatStore(), nothing, lambda _: None, ChatRegistry())
+        chats = ChatContext(start.config, {}, FakeChatStore(), nothing, lambda _: None, ChatRegistry(), lambda _: "")
         self.made_channels: list[ChannelKey] = []
         self.versions = LiveConfig(
             start,

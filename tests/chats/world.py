@@ -67,6 +67,7 @@ class World:
             self,
             self.telemetry.append,
             ChatRegistry(),
+            lambda record: f"https://bridge.example/pop/{record.chat_id}",
         )
         self.reception = Reception(lambda: self.context)
 

@@ -23,3 +23,9 @@ def test_the_agents_own_parameters_win_and_empty_ones_are_left_out() -> None:
     templates = {"p2": SignalTemplate("{reason}"), "p1": SignalTemplate("{skill}"), "p3": SignalTemplate("x")}
     filled = fill_in(templates.items(), {"reason": "billing", "skill": ""}, [("p3", ""), ("p4", "own")])
     assert list(filled.items()) == [("p2", "billing"), ("p4", "own")]
+
+
+def test_parameters_are_in_the_order_of_their_numbers() -> None:
+    names = ["P10", "P2", "b", "P1", "a12", "a2", "P9"]
+    filled = fill_in([(name, SignalTemplate("x")) for name in names], {}, [("P11", "own"), ("P3", "own")])
+    assert list(filled) == ["P1", "P2", "P3", "P9", "P10", "P11", "a2", "a12", "b"]

@@ -112,7 +112,7 @@ class FakeDirectory:
 def make_chat_deps() -> ChatDeps:
     """The chat half of a bridge whose projects have no chat section."""
     feed, store, registry = ChatFeed(), FakeChatStore(), ChatRegistry()
-    context = ChatContext(make_config(), {}, store, feed, lambda _: None, registry)
+    context = ChatContext(make_config(), {}, store, feed, lambda _: None, registry, lambda _: "")
     return ChatDeps(Reception(lambda: context), registry, store, feed, lambda *_: None, lambda: True)
 
 

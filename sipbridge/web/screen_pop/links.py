@@ -14,6 +14,7 @@ import jwt
 import orjson
 
 from sipbridge.calls.model import CallRecord
+from sipbridge.chats.model import ChatRecord
 from sipbridge.config import HttpConfig
 from sipbridge.web.server.errors import InvalidLink
 
@@ -30,7 +31,7 @@ _HEADER = _base64(orjson.dumps({"alg": _ALGORITHM, "typ": "JWT"}))
 
 @dataclass(frozen=True, slots=True)
 class PopTarget:
-    """The call that a link shows."""
+    """The call or chat that a link shows: `call_id` is the id of either."""
 
     client: str
     project: str
@@ -38,7 +39,7 @@ class PopTarget:
 
 
 class PopLinks:
-    """Pop links `PUBLIC_URL/pop/TOKEN`. The token is a signed JWT (RFC 7519) that names a call."""
+    """Pop links `PUBLIC_URL/pop/TOKEN`. The token is a signed JWT (RFC 7519) that names a call or chat."""
 
     def __init__(self, public_url: str, secret: str, seconds: float) -> None:
         self._prefix = f"{public_url.rstrip('/')}/pop/"
@@ -54,10 +55,17 @@ class PopLinks:
 
     def make(self, record: CallRecord) -> str:
         """Make the link of a call. It is valid from now on for `http.pop_link_seconds`."""
+        return self._make(record.client, record.project, record.call_id)
+
+    def make_for_chat(self, record: ChatRecord) -> str:
+        """Make the link of a chat, as `make` does."""
+        return self._make(record.client, record.project, record.chat_id)
+
+    def _make(self, client: str, project: str, record_id: str) -> str:
         claims = {
-            "client": record.client,
-            "project": record.project,
-            "call": record.call_id,
+            "client": client,
+            "project": project,
+            "call": record_id,
             "exp": int(time.time() + self._seconds),
         }
         # Every handoff makes a link. jwt.encode prepares key and header each time and takes ten times as long.
@@ -66,7 +74,7 @@ class PopLinks:
         return f"{self._prefix}{signed.decode()}.{signature.decode()}"
 
     def verify(self, token: str) -> PopTarget:
-        """Return the call that a token names. Raises `InvalidLink`."""
+        """Return the call or chat that a token names. Raises `InvalidLink`."""
         try:
             claims = jwt.decode(
                 token, self._key, [_ALGORITHM], options={"require": ["exp", "client", "project", "call"]}
