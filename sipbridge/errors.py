@@ -344,3 +344,17 @@ class ResponseTooLarge(HttpError):
 
 class CxoneError(HttpError):
     """A response of CXone cannot be used."""
+
+
+class CxoneRefused(CxoneError):
+    """CXone refused a request. `retry_after` is the pause in seconds that it asks for, 0 for none."""
+
+    def __init__(self, status: int, retry_after: float = 0.0) -> None:
+        super().__init__(f"CXone responded with {status}")
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def is_temporary(self) -> bool:
+        """True if the same request may succeed later."""
+        return self.status == 429 or self.status >= 500  # noqa: PLR2004 (too many requests, errors of the server)

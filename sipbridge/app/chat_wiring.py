@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.chats.attachments import AttachmentFetcher, AttachmentRules
+from sipbridge.chats.attachments import AttachmentFetcher, AttachmentRules, check_allowed
 from sipbridge.chats.context import ChannelKey, ChatContext
 from sipbridge.chats.events import ChatTelemetry
 from sipbridge.chats.model import ChatEvent, ChatRecord
@@ -26,7 +26,8 @@ from sipbridge.config import (
 )
 from sipbridge.cxone import CxoneClient
 from sipbridge.cxone.digital.byoc.channel import ByocChannel
-from sipbridge.cxone.digital.byoc.parts import Threads
+from sipbridge.cxone.digital.byoc.parts import ByocParts, Threads
+from sipbridge.cxone.digital.byoc.rest import DfoRest
 from sipbridge.cxone.digital.dfo.channel import DfoChannel
 from sipbridge.cxone.digital.patron.channel import PatronChannel
 from sipbridge.dns import Resolver
@@ -60,12 +61,20 @@ class ChannelMaker:
             case DfoChannelConfig():
                 return DfoChannel(settings, self.http, self.resolver, self.tls, fetch, self.observe, self.background)
             case ByocChannelConfig():
-                tokens = centres[key[0]].tokens
-                return ByocChannel(key, settings, self.http, tokens, self.threads, self.observe, self.background)
+                check = partial(check_allowed, rules=rules)
+                keep = partial(self.attachments.fetch, rules=replace(rules, allows_host=_any_host))
+                rest = DfoRest(settings, self.http, centres[key[0]].tokens)
+                parts = ByocParts(key, rest, self.threads, self.background, self.observe, check, keep)
+                return ByocChannel(settings, parts)
             case PatronChannelConfig():
                 return PatronChannel(settings, self.http, self.observe, self.background)
             case _:
                 assert_never(settings)
+
+
+def _any_host(_host: str) -> bool:
+    """Allow any host: CXone does not say where the files of its human agents are."""
+    return True
 
 
 def box_of(context: ChatContext, client: str, project: str, channel: str) -> ChannelBox | None:

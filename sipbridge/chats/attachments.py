@@ -35,6 +35,18 @@ class AttachmentContent:
     media_type: str
 
 
+def check_allowed(attachment: Attachment, rules: AttachmentRules) -> str:
+    """Return the host of an attachment. Raises `AttachmentError` unless it may be fetched from there."""
+    try:
+        check_encrypted(attachment.url)
+    except HttpForbidden as error:
+        raise AttachmentError("attachment_forbidden", str(error)) from error
+    host = target_of(attachment.url).host
+    if not rules.allows_host(host):
+        raise AttachmentError("attachment_forbidden", f"attachments of {host} are not in attachment_hosts")
+    return host
+
+
 class AttachmentFetcher:
     """Fetches attachments. A bot writes their URLs, so only allowed hosts and public addresses are asked.
 
@@ -55,10 +67,7 @@ class AttachmentFetcher:
         """
         http = self._unguarded if rules.allow_private_addresses else self._guarded
         try:
-            check_encrypted(attachment.url)
-            host = target_of(attachment.url).host
-            if not rules.allows_host(host):
-                raise AttachmentError("attachment_forbidden", f"attachments of {host} are not in attachment_hosts")
+            host = check_allowed(attachment, rules)
             async with self._slots:
                 response = await http.request(
                     "GET", attachment.url, headers={"Accept": "*/*"}, seconds=FETCH_SECONDS, max_bytes=MAX_BYTES

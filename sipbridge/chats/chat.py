@@ -12,6 +12,7 @@ from sipbridge.chats.delivery import Letter, Outbox
 from sipbridge.chats.happenings import CustomerActive, EndRequested, Inbox
 from sipbridge.chats.model import (
     Attachment,
+    AttachmentFile,
     BotMessage,
     ChatEvent,
     ChatEventType,
@@ -19,7 +20,7 @@ from sipbridge.chats.model import (
     DeliveryStatus,
     EndRequest,
 )
-from sipbridge.chats.ports import ChannelSession, ChatChange, DigitalChannel, Outgoing, StoredChat
+from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.texts import opening_text, split_text
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
 from sipbridge.errors import ChatConflict, StoreError
@@ -169,10 +170,10 @@ class Chat:
         kind: ChatEventType,
         payload: dict[str, Any] | None = None,
         *,
-        delivery: Delivery | None = None,
+        also: Sequence[Delivery | AttachmentFile] = (),
         **record: object,
     ) -> None:
-        """Store an event and what changed in the record with it, all or nothing; then the bot gets it.
+        """Store an event, other entries and what changed in the record, all or nothing; then the bot gets the event.
 
         Waits as long as the store fails: nothing that a human agent wrote may be lost.
         """
@@ -187,7 +188,7 @@ class Chat:
         if kind is ChatEventType.AGENT_MESSAGE:
             self._agent_messages.add(event.payload["message_id"])
         self._sequence += 1
-        await self._keep([event] if delivery is None else [delivery, event], **record)
+        await self._keep([*also, event], **record)
         self.context.sink.publish(self.record, event)
 
     async def update(self, **record: object) -> None:
@@ -213,10 +214,10 @@ class Chat:
 
     # ------------------------------------------------------------ the store
 
-    async def _write(self, entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent]) -> None:
+    async def _write(self, entries: Sequence[ChatEntry]) -> None:
         await self.context.store.write(ChatChange(self.record.uid, None, entries))
 
-    async def _keep(self, entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent], **record: object) -> None:
+    async def _keep(self, entries: Sequence[ChatEntry], **record: object) -> None:
         """Write entries and a change of the record; repeat it until the store works."""
         if record:
             self.record = self.record.model_copy(update=record)

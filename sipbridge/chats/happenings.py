@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sipbridge.chats.model import Attachment, DeliveryStatus, EndRequest, HumanAgent
+from sipbridge.chats.model import Attachment, AttachmentFile, DeliveryStatus, EndRequest, HumanAgent
 
 # ------------------------------------------------------------ from the channel
 
@@ -47,7 +47,8 @@ class AgentTyping:
 class AgentMessage:
     """A message of the human agent. The channel may report it more than once, with the same `message_id`.
 
-    `stored` is resolved once the bot will get it, if the channel waits for that.
+    `attachments` have links that last, `files` are kept by the bridge. `stored` is resolved once the bot will get the
+    message, if the channel waits for that.
     """
 
     message_id: str
@@ -56,6 +57,7 @@ class AgentMessage:
     attachments: tuple[Attachment, ...] = ()
     agent: HumanAgent | None = None
     stored: asyncio.Future[None] | None = None
+    files: tuple[AttachmentFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import uuid
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -15,6 +16,7 @@ from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Timestamp
 
 MAX_TEXT_CHARACTERS = 10_000
+ATTACHMENT_ID_PATTERN = r"^[0-9a-f]{15}$"
 _ROLES = {"user": "customer", "caller": "customer", "assistant": "bot"}
 
 
@@ -63,6 +65,22 @@ class Attachment(BaseModel):
     url: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
     name: Detail = ""
     media_type: Detail = ""
+
+
+class AttachmentFile(BaseModel):
+    """The content of a file that the human agent sent, kept because CXone's link to it expires."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    id: Annotated[str, StringConstraints(pattern=ATTACHMENT_ID_PATTERN)]
+    name: Detail = ""
+    media_type: Detail = ""
+    content: bytes = Field(repr=False)
+
+    @classmethod
+    def new(cls, name: str, media_type: str, content: bytes) -> Self:
+        """Make one with an id of its own."""
+        return cls(id=secrets.token_hex(8)[1:], name=name, media_type=media_type, content=content)
 
 
 class HumanAgent(BaseModel):

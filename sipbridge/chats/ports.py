@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from sipbridge.chats.happenings import ChannelHappening
 from sipbridge.chats.model import (
     Attachment,
+    AttachmentFile,
     BotMessage,
     ChatEvent,
     ChatRecord,
@@ -50,10 +51,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class BoxMessage:
-    """A message of the human agent that a box has taken: its id, its thread and its time."""
+    """A message of the human agent that a box has taken."""
 
     id: str
-    thread_id: str
     at: datetime
 
 
@@ -117,18 +117,21 @@ class DigitalChannel(Protocol):
         """Return the session of a chat that is new, or that an earlier run left open (`resumed`)."""
 
 
+ChatEntry = BotMessage | Delivery | EndRequest | ChatEvent | AttachmentFile
+
+
 @dataclass(frozen=True, slots=True)
 class ChatChange:
     """The additions of one step of a chat to the store: a new version of the record, and entries. All or nothing."""
 
     uid: str
     record: ChatRecord | None = None
-    entries: Sequence[BotMessage | Delivery | EndRequest | ChatEvent] = ()
+    entries: Sequence[ChatEntry] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChat:
-    """A stored chat: the record, and the entries of each kind in the order in which they were added."""
+    """A stored chat: the record, and the entries of each kind in the order in which they were added, without files."""
 
     record: ChatRecord
     messages: Sequence[BotMessage] = ()
@@ -165,6 +168,9 @@ class ChatStore(Protocol):
 
     async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
         """Return the events with a sequence over `after`, in their order."""
+
+    async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
+        """Return a file of the human agent."""
 
     async def unfinished(self) -> list[StoredChat]:
         """Return the chats that are not over."""

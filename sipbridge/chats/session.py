@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.chats import happenings as h
@@ -17,6 +18,8 @@ from sipbridge.chats.chat import Chat
 from sipbridge.chats.events import ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
 from sipbridge.chats.happenings import Deadline
 from sipbridge.chats.model import (
+    Attachment,
+    AttachmentFile,
     ChatEndedBy,
     ChatEventType,
     ChatState,
@@ -92,6 +95,8 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
                 chat.publish_typing("started" if on else "stopped")
             case h.AgentMessage() as message if chat.is_new(message.message_id):
                 await _agent_message(chat, message)
+            case h.AgentMessage(stored=stored):
+                h.resolve(stored)  # the bot has it already
             case h.CustomerActive():
                 _customer_active(chat)
             case h.EndRequested():
@@ -145,10 +150,10 @@ async def _note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, re
     seconds = chat.seconds_since_accepted(message_id)
     delivery = Delivery(id=message_id, status=status, reason=reason, at=datetime.now(UTC))
     if status is DeliveryStatus.DELIVERED:
-        await chat.emit(ChatEventType.MESSAGE_DELIVERED, {"id": message_id}, delivery=delivery)
+        await chat.emit(ChatEventType.MESSAGE_DELIVERED, {"id": message_id}, also=[delivery])
     else:
         payload = {"id": message_id, "delivery": status.value, "reason": reason}
-        await chat.emit(ChatEventType.MESSAGE_FAILED, payload, delivery=delivery)
+        await chat.emit(ChatEventType.MESSAGE_FAILED, payload, also=[delivery])
     chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
 
 
@@ -195,14 +200,22 @@ async def _agent_message(chat: Chat, message: h.AgentMessage) -> None:
     payload: dict[str, Any] = {
         "message_id": message.message_id,
         "text": message.text,
-        "attachments": [attachment.model_dump() for attachment in message.attachments],
+        "attachments": [each.model_dump() for each in (*message.attachments, *_links(chat, message.files))],
     }
     if message.agent is not None:
         payload["agent"] = _shown(chat, message.agent).model_dump(exclude_none=True)
-    await chat.emit(ChatEventType.AGENT_MESSAGE, payload)
+    await chat.emit(ChatEventType.AGENT_MESSAGE, payload, also=message.files)
     h.resolve(message.stored)
     seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
     chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+
+
+def _links(chat: Chat, files: Iterable[AttachmentFile]) -> list[Attachment]:
+    """Return files as attachments that the bot gets from the API."""
+    record = chat.record
+    base = chat.context.config.http.public_url.rstrip("/")
+    path = f"{base}/v1/{record.client}/{record.project}/chats/{quote(record.chat_id, safe='')}/attachments"
+    return [Attachment(url=f"{path}/{each.id}", name=each.name, media_type=each.media_type) for each in files]
 
 
 def _shown(chat: Chat, agent: HumanAgent) -> HumanAgent:
@@ -276,6 +289,8 @@ async def _settle(chat: Chat) -> None:
                 await _note_delivery(chat, message_id, status, reason)
             case h.AgentMessage() as message if chat.is_new(message.message_id):
                 await _agent_message(chat, message)
+            case h.AgentMessage(stored=stored) | h.ChannelStateChanged(_, stored):
+                h.resolve(stored)
 
 
 async def _close(chat: Chat, end: ChatEnd) -> None:

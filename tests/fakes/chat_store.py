@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sipbridge.chats.model import BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
-from sipbridge.chats.ports import ChatChange, ChatStore, StoredChat
+from sipbridge.chats.model import AttachmentFile, BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
+from sipbridge.chats.ports import ChatChange, ChatEntry, ChatStore, StoredChat
 from sipbridge.errors import StoreError
 from tests.fakes.journal import Journal
 
@@ -14,7 +14,7 @@ from tests.fakes.journal import Journal
 @dataclass
 class _Chat:
     record: ChatRecord
-    entries: list[BotMessage | Delivery | EndRequest | ChatEvent] = field(default_factory=list)
+    entries: list[ChatEntry] = field(default_factory=list)
     webhook_sequence: int = 0
 
     @property
@@ -72,6 +72,11 @@ class FakeChatStore:
     async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
         chat = self._chats.get(uid)
         return [event for sequence, event in chat.events if sequence > after][:limit] if chat else []
+
+    async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
+        chat = self._chats.get(uid)
+        files = [entry for entry in chat.entries if isinstance(entry, AttachmentFile)] if chat else []
+        return next((file for file in files if file.id == attachment_id), None)
 
     async def unfinished(self) -> list[StoredChat]:
         return [_stored(chat) for chat in self._chats.values() if not chat.record.state.is_final]

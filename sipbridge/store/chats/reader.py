@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
-from sipbridge.chats.model import ChatEvent, ChatRecord
+from sipbridge.chats.model import AttachmentFile, ChatEvent, ChatRecord
 from sipbridge.chats.ports import StoredChat
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
@@ -51,6 +51,15 @@ class Reader:
 
         def read() -> list[ChatEvent]:
             return [rows.to_event(body) for (body,) in self._threads.select(rows.EVENTS, uid, after, limit)]
+
+        return await self._threads.run(read)
+
+    async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
+        """Return a file of the human agent."""
+
+        def read() -> AttachmentFile | None:
+            found = list(self._threads.select(rows.ATTACHMENT, uid, rows.attachment_number(attachment_id)))
+            return rows.to_attachment(found[0][0]) if found else None
 
         return await self._threads.run(read)
 

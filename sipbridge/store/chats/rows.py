@@ -7,13 +7,11 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
-from sipbridge.chats.model import BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
-from sipbridge.chats.ports import StoredChat
+from sipbridge.chats.model import AttachmentFile, BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
+from sipbridge.chats.ports import ChatEntry, StoredChat
 from sipbridge.store.chats.schema import IN_PROGRESS, OVER
 from sipbridge.store.sqlite.bodies import microseconds, to_body, to_model
 from sipbridge.store.sqlite.retention import AgeStatements
-
-Entry = BotMessage | Delivery | EndRequest | ChatEvent
 
 
 class Kind(IntEnum):
@@ -24,13 +22,15 @@ class Kind(IntEnum):
     MESSAGE = 2
     DELIVERY = 3
     END_REQUEST = 4
+    ATTACHMENT = 5
 
 
-_KINDS: dict[type[Entry], Kind] = {
+_KINDS: dict[type[ChatEntry], Kind] = {
     ChatEvent: Kind.EVENT,
     BotMessage: Kind.MESSAGE,
     Delivery: Kind.DELIVERY,
     EndRequest: Kind.END_REQUEST,
+    AttachmentFile: Kind.ATTACHMENT,
 }
 
 
@@ -73,9 +73,10 @@ UPDATE = "UPDATE chats SET shared_id = ?, state = ?, body = ?, updated_at = ? WH
 MARK_DELIVERED = """
 UPDATE chat_webhooks SET sequence = max(sequence, ?) WHERE chat = (SELECT id FROM chats WHERE uid = ?)
 """
-# The id and the state of a chat, and the number of its last entry that is not an event.
+# The id and the state of a chat, and the number of its last entry that is counted.
 FIND = f"""
-SELECT id, state, (SELECT coalesce(max(number), 0) FROM chat_entries WHERE chat = id AND kind <> {Kind.EVENT})
+SELECT id, state, (SELECT coalesce(max(number), 0) FROM chat_entries
+    WHERE chat = id AND kind NOT IN ({Kind.EVENT}, {Kind.ATTACHMENT}))
 FROM chats WHERE uid = ?
 """  # noqa: S608 (fixed text only)
 
@@ -90,12 +91,16 @@ EVENTS = f"""
 SELECT e.body FROM chats JOIN chat_entries AS e ON chat = id
 WHERE uid = ? AND kind = {Kind.EVENT} AND number > ? ORDER BY number LIMIT ?
 """  # noqa: S608 (fixed text only)
-# The record of each chat, then its entries. One statement reads one state of the database.
+ATTACHMENT = f"""
+SELECT e.body FROM chats JOIN chat_entries AS e ON chat = id WHERE uid = ? AND kind = {Kind.ATTACHMENT} AND number = ?
+"""  # noqa: S608 (fixed text only)
+# The record of each chat, then its entries without the files. One statement reads one state of the database.
 _PARTS = f"""
 SELECT uid, kind, body FROM (
     SELECT started_at, uid, {Kind.RECORD} AS kind, 0 AS number, body FROM chats WHERE {{0}}
     UNION ALL
-    SELECT started_at, uid, kind, number, e.body AS body FROM chats JOIN chat_entries AS e ON chat = id WHERE {{0}}
+    SELECT started_at, uid, kind, number, e.body AS body FROM chats JOIN chat_entries AS e ON chat = id
+    WHERE {{0}} AND kind <> {Kind.ATTACHMENT}
 ) ORDER BY started_at, uid, kind, number
 """  # noqa: S608 (fixed text only)
 READ = _PARTS.format("uid = ?1")
@@ -152,16 +157,32 @@ def to_row(record: ChatRecord) -> ChatRow:
     )
 
 
-def to_entry_rows(uid: str, entries: Sequence[Entry]) -> list[EntryRow]:
-    """Convert entries, except events without a sequence, which are never repeated. Raises `StoreError` as `to_row`."""
+def to_entry_rows(uid: str, entries: Sequence[ChatEntry]) -> list[EntryRow]:
+    """Convert entries, except events without a sequence, which are never repeated. Raises `StoreError` as `to_row`.
+
+    Events and files have numbers of their own, by which they are found.
+    """
     name = f"chat {uid}"
     found = []
     for entry in entries:
-        if not isinstance(entry, ChatEvent):
+        if isinstance(entry, AttachmentFile):
+            body = to_body(entry.model_dump_json, name)
+            found.append(EntryRow(Kind.ATTACHMENT, attachment_number(entry.id), body))
+        elif not isinstance(entry, ChatEvent):
             found.append(EntryRow(_KINDS[type(entry)], None, to_body(entry.model_dump_json, name)))
         elif entry.sequence is not None:
             found.append(EntryRow(Kind.EVENT, entry.sequence, to_body(entry.to_json, name)))
     return found
+
+
+def attachment_number(attachment_id: str) -> int:
+    """Return the number of a file by its id. Raises `ValueError` for one that is none."""
+    return int(attachment_id, 16)
+
+
+def to_attachment(body: str) -> AttachmentFile:
+    """Parse a file. Raises `StoreError` as `to_record`."""
+    return to_model(AttachmentFile, body)
 
 
 def to_record(body: str) -> ChatRecord:

@@ -12,8 +12,8 @@ IN_PROGRESS = f"NOT {OVER}"
 # A `body` is the JSON of a record or an entry; the other columns are for queries. Times are microseconds since 1970,
 # UTC. A change costs as much as the pages that it writes. So entries are appended, and what finds them is short: many
 # chats share a page of the index. The number of an event is its sequence, so that no two events of a chat have the same
-# one; other entries are counted. The position of the webhook is not in `chats`, since an update would write the body
-# again.
+# one; that of a file is its id; other entries are counted. The position of the webhook is not in `chats`, since an
+# update would write the body again.
 SCHEMA = Schema(
     version=1,
     statements=(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sipbridge.chats.model import ChatEvent, ChatRecord
+from sipbridge.chats.model import AttachmentFile, ChatEvent, ChatRecord
 from sipbridge.chats.ports import ChatChange, StoredChat
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
@@ -87,6 +87,11 @@ class SqliteChatStore:
         """Return the events with a sequence over `after`, in their order."""
         self._check_open()
         return await self._reader.events(uid, after=after, limit=limit)
+
+    async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
+        """Return a file of the human agent."""
+        self._check_open()
+        return await self._reader.attachment(uid, attachment_id)
 
     async def unfinished(self) -> list[StoredChat]:
         """Return the chats that are not over, oldest first. One that cannot be read is left out, and logged."""

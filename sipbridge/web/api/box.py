@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from sipbridge.chats.ports import ChannelBox
+from sipbridge.chats.ports import BoxMessage, ChannelBox
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.server.auth import Access
@@ -45,9 +45,10 @@ class OutboundMessage(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    thread: dict[str, Any] = {}
-    messageContent: dict[str, Any] = {}  # noqa: N815 (CXone's name)
-    attachments: list[Any] = []
+    thread: dict[str, Any] | None = None
+    messageContent: dict[str, Any] | None = None  # noqa: N815 (CXone's name)
+    attachments: list[Any] | None = None
+    endUserRecipients: list[Any] | None = None  # noqa: N815 (the same)
     authorUser: dict[str, Any] | None = None  # noqa: N815 (the same)
 
 
@@ -71,7 +72,7 @@ class SenderAction(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    senderAction: dict[str, Any] = {}  # noqa: N815 (CXone's name)
+    senderAction: dict[str, Any] | None = None  # noqa: N815 (CXone's name)
 
 
 async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.Response:
@@ -99,7 +100,7 @@ async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.
             message={"idOnExternalPlatform": taken.id, "createdAtWithMilliseconds": at, "url": ""},
             thread={"idOnExternalPlatform": thread_id},
             endUserIdentities=[],
-            recipients=list((context.body.model_extra or {}).get("endUserRecipients") or []),
+            recipients=context.body.endUserRecipients or [],
         )
     )
 
@@ -113,7 +114,7 @@ async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Resp
 async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
     """Pass on that the human agent types."""
     box = _authorized_box(context)
-    action = str(context.body.senderAction.get("action", ""))
+    action = (context.body.senderAction or {}).get("action")
     if not box.show_typing(context.request.match_info["thread_id"], on=action != "isTypingOff"):
         raise _not_found(context)
     return web.Response(status=204)
@@ -126,9 +127,11 @@ async def release_thread(context: RequestContext[Empty, Empty]) -> web.Response:
     return web.Response(status=204)
 
 
-async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, Any]:
+async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, BoxMessage]:
+    """Give a message to its chat; return the thread too. The older form may name the thread in the path only."""
     box = _authorized_box(context)
-    thread_id = str(context.body.thread.get("idOnExternalPlatform", ""))
+    thread = context.body.thread or {}
+    thread_id = str(thread.get("idOnExternalPlatform") or context.request.match_info.get("post_id", ""))
     try:
         taken = await box.take_message(thread_id, context.body.model_dump())
     except TimeoutError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from sipbridge.chats.model import BotMessage, ChatRecord, EndRequest
+from sipbridge.chats.model import ATTACHMENT_ID_PATTERN, BotMessage, ChatRecord, EndRequest
 from sipbridge.chats.polyai import PolyaiChatResult
 from sipbridge.chats.ports import LiveChat
 from sipbridge.chats.request import ChatRequest, EndChatRequest, MessageRequest, TypingRequest
@@ -74,6 +76,20 @@ async def get_chat(context: RequestContext[Empty, Empty]) -> web.Response:
     return json_response(ChatDetail.of_stored(stored, _latest(context, stored.record)))
 
 
+async def get_attachment(context: RequestContext[Empty, Empty]) -> web.Response:
+    """Return a file that the human agent sent. A browser does not show it, since it may be a page with a script."""
+    record, attachment_id = await _find(context), context.request.match_info["attachment_id"]
+    file = None
+    if re.fullmatch(ATTACHMENT_ID_PATTERN, attachment_id):
+        file = await context.deps.chats.store.attachment(record.uid, attachment_id)
+    if file is None:
+        raise NotFound("this chat has no such attachment")
+    media_type = file.media_type if re.fullmatch(_MEDIA_TYPE, file.media_type) else _ANY_CONTENT
+    disposition = f"attachment; filename*=UTF-8''{quote(file.name or 'file', safe='')}"
+    headers = {"Content-Type": media_type, "Content-Disposition": disposition}
+    return web.Response(body=file.content, headers=headers)
+
+
 async def add_message(context: RequestContext[Empty, MessageRequest]) -> web.Response:
     """Accept a message for the human agent."""
     body = context.body
@@ -125,6 +141,8 @@ def _latest(context: RequestContext[Any, Any], record: ChatRecord) -> ChatRecord
     return live.record if live else record
 
 
+_ANY_CONTENT = "application/octet-stream"
+_MEDIA_TYPE = r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}"  # RFC 6838, section 4.2
 _PROJECT = "/v1/{account_id}/{project_id}"
 _CHAT = f"{_PROJECT}/chats/{{chat_id}}"
 
@@ -165,6 +183,16 @@ OPERATIONS = (
         summary="One chat with its messages",
         handler=get_chat,
         response=Response(200, "The chat", ChatDetail),
+        query=Empty,
+        body=Empty,
+        refuses=(NotFound,),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_CHAT}/attachments/{{attachment_id}}",
+        summary="A file that the human agent sent, if CXone's link to it expires",
+        handler=get_attachment,
+        response=Response(200, "The content, with its media type", media_type=_ANY_CONTENT),
         query=Empty,
         body=Empty,
         refuses=(NotFound,),

@@ -6,26 +6,17 @@ import asyncio
 import hashlib
 import hmac
 import time
-import uuid
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
 
-from sipbridge.aio import BackgroundTasks
-from sipbridge.chats.context import ChannelKey
-from sipbridge.chats.events import ChatTelemetry
-from sipbridge.chats.happenings import AgentJoined, AgentMessage, AgentTyping, ContactClosed
+from sipbridge.chats.happenings import AgentTyping, ContactClosed
 from sipbridge.chats.model import MAX_TEXT_CHARACTERS, ChatRecord
 from sipbridge.chats.ports import Availability, BoxMessage, Report
 from sipbridge.config import ByocChannelConfig
-from sipbridge.cxone.digital.byoc.parts import ByocParts, Threads
-from sipbridge.cxone.digital.byoc.rest import AccessSource, DfoRest
+from sipbridge.cxone.digital.byoc.parts import ByocParts
 from sipbridge.cxone.digital.byoc.session import ByocSession
-from sipbridge.cxone.digital.content import attachments_of, human_agent, message_text
-from sipbridge.cxone.digital.values import object_of
-from sipbridge.http import HttpClient
 
 TOKEN_SECONDS = 3600
 STORE_SECONDS = 20.0  # for a message of the human agent to be stored; CXone waits for the response
@@ -37,26 +28,17 @@ class ByocChannel:
 
     max_characters = MAX_TEXT_CHARACTERS
 
-    def __init__(
-        self,
-        key: ChannelKey,
-        config: ByocChannelConfig,
-        http: HttpClient,
-        tokens: AccessSource,
-        threads: Threads,
-        observe: Callable[[ChatTelemetry], None],
-        background: BackgroundTasks,
-    ) -> None:
+    def __init__(self, config: ByocChannelConfig, parts: ByocParts) -> None:
         self._config = config
-        self._parts = ByocParts(key, DfoRest(config, http, tokens), threads, background, observe)
+        self._parts = parts
 
     async def availability(self) -> Availability:
         """A bring-your-own channel takes messages at any time; CXone does not say who is there."""
         return Availability("unknown", reason="CXone does not report the availability of this kind of channel")
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ByocSession:  # noqa: ARG002 (each message says if it may have been sent)
+    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ByocSession:
         """Return the session of a chat."""
-        return ByocSession(self._parts, record, report=report)
+        return ByocSession(self._parts, record, resumed=resumed, report=report)
 
     # ------------------------------------------------------------ the box
 
@@ -88,28 +70,15 @@ class ByocChannel:
         return hashlib.blake2b(secret, digest_size=32, person=b"sipbridge box").digest()
 
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
-        """Take a message of the human agent; return it once it is stored. None if no live chat has the thread."""
+        """Take a message of the human agent; return it once it is stored. None if no live chat has the thread.
+
+        Raises `TimeoutError`.
+        """
         session = self._parts.threads.find(self._parts.key, thread_id)
         if session is None:
             return None
-        message_id, at = str(uuid.uuid4()), datetime.now(UTC)
-        author = human_agent(body.get("authorUser"))
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if author is not None:
-            session.report(AgentJoined(author))
-        session.report(
-            AgentMessage(
-                message_id,
-                message_text(object_of(body.get("messageContent"))),
-                at,
-                attachments_of(dict(body)),
-                author,
-                stored,
-            )
-        )
         async with asyncio.timeout(STORE_SECONDS):
-            await stored
-        return BoxMessage(message_id, thread_id, at)
+            return await session.take(dict(body))
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:
         """Pass on that the human agent types; return False if no live chat has the thread."""

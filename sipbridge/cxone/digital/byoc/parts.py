@@ -10,9 +10,11 @@ from typing import Protocol
 from sipbridge.aio import BackgroundTasks
 from sipbridge.chats.context import ChannelKey
 from sipbridge.chats.events import ChannelFault, ChatTelemetry
-from sipbridge.chats.model import ChatRecord
-from sipbridge.chats.ports import Report
+from sipbridge.chats.model import Attachment, ChatRecord
+from sipbridge.chats.ports import BoxMessage, Report
+from sipbridge.cxone.digital.byoc.agent_messages import Fetch
 from sipbridge.cxone.digital.byoc.rest import DfoRest
+from sipbridge.cxone.digital.values import Json
 
 
 class Reachable(Protocol):
@@ -20,6 +22,9 @@ class Reachable(Protocol):
 
     thread_id: str
     report: Report
+
+    async def take(self, message: Json) -> BoxMessage:
+        """Take a message of the human agent; return it once the bot will get it."""
 
 
 class Threads:
@@ -44,13 +49,19 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class ByocParts:
-    """The parts. `observe` gets the faults of the channel."""
+    """The parts. `observe` gets the faults of the channel.
+
+    `check` raises `AttachmentError` for an attachment of the bot whose link CXone must not get. `fetch` fetches those
+    of the human agent.
+    """
 
     key: ChannelKey
     rest: DfoRest
     threads: Threads
     background: BackgroundTasks
     observe: Callable[[ChatTelemetry], None]
+    check: Callable[[Attachment], object]
+    fetch: Fetch
 
     def fault(self, record: ChatRecord, word: str, message: str) -> None:
         """Report a fault of the channel."""

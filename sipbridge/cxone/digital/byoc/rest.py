@@ -7,19 +7,22 @@ siblings; the throttle of one contact, 250 requests and 17 more a minute, with `
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
 import orjson
 
 from sipbridge.config import ByocChannelConfig
-from sipbridge.cxone.digital.values import Json
+from sipbridge.cxone.digital.content import created_at
+from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 from sipbridge.cxone.tokens import Access
-from sipbridge.errors import CxoneError
-from sipbridge.http import HttpClient, Response
+from sipbridge.errors import CxoneError, CxoneRefused
+from sipbridge.http import HttpClient, Response, read_lenient_json
 from sipbridge.http.urls import target_of
 
 REQUEST_SECONDS = 10.0
+MAX_PAGES = 100  # of one list
 _UNAUTHORIZED = (401, 403)
 _AREA_HOST = re.compile(r"api-([a-z]{2}[0-9]+)\.(.+)")
 
@@ -35,7 +38,10 @@ class AccessSource(Protocol):
 
 
 class DfoRest:
-    """The requests of one channel. They raise `HttpError` without a response, `HttpNotReached` if nothing was sent."""
+    """The requests of one channel.
+
+    They raise `HttpError` without a response, `HttpNotReached` if nothing was sent, and `CxoneRefused`.
+    """
 
     def __init__(self, config: ByocChannelConfig, http: HttpClient, tokens: AccessSource) -> None:
         self._config = config
@@ -45,32 +51,56 @@ class DfoRest:
 
     async def post_message(self, message: Json) -> Response:
         """Post a message of the customer. It opens thread, contact and customer as far as they are missing."""
-        return await self._send("POST", f"{self._channel}/messages", message)
+        return _used(await self._send("POST", f"{self._channel}/messages", message))
 
-    async def find_message(self, message_id: str) -> bool:
-        """True if CXone has a message with this id of ours."""
-        query = urlencode({"idOnExternalPlatform[]": message_id})
-        response = await self._send("GET", f"/messages?{query}")
-        if response.status == 404:  # noqa: PLR2004 (not found)
-            return False
-        if response.status != 200:  # noqa: PLR2004 (OK)
-            raise CxoneError(f"CXone responded with {response.status}")
-        body = response.json_object("a search for a message")
-        found = body.get("data", body.get("messages", body.get("hits")))
-        return bool(found)
+    async def find_message(self, message_id: str) -> Json | None:
+        """Return the message of ours with this id, if CXone has it."""
+        found = await self._list("/messages", {"idOnExternalPlatform[]": message_id})
+        return found[0] if found else None
+
+    async def find_contact(self, customer_id: str, thread_id: str) -> Json | None:
+        """Return the newest contact of a thread, if there is one."""
+        query = {"channel[]": self._config.channel_id, "endUserIdOnExternalPlatform[]": customer_id}
+        contacts = await self._list("/contacts", query)
+        of_thread = [each for each in contacts if text_of(each.get("threadIdOnExternalPlatform")) == thread_id]
+        return max(of_thread, key=lambda each: text_of(each.get("createdAt")), default=None)
+
+    async def contact(self, contact_id: str) -> Json:
+        """Return a contact."""
+        response = _used(await self._send("GET", f"/contacts/{quote(contact_id, safe='')}"))
+        contact = response.json_object("a contact")
+        return object_of(contact.get("contact")) or contact
+
+    async def contact_messages(self, contact_id: str) -> list[Json]:
+        """Return the messages of a contact, oldest first."""
+        found = await self._list(f"/contacts/{quote(contact_id, safe='')}/messages", {})
+        return sorted(found, key=created_at)
 
     async def show_typing(self, thread_id: str, *, on: bool) -> None:
         """Show the human agent that the customer types."""
         path = f"{self._channel}/threads/{quote(thread_id, safe='')}/sender-actions"
-        await self._send("POST", path, {"action": "isTypingOn" if on else "isTypingOff"})
+        _used(await self._send("POST", path, {"action": "isTypingOn" if on else "isTypingOff"}))
 
-    async def contact(self, contact_id: str) -> Response:
-        """Get a contact."""
-        return await self._send("GET", f"/contacts/{quote(contact_id, safe='')}")
-
-    async def set_status(self, contact_id: str, status: str) -> Response:
+    async def set_status(self, contact_id: str, status: str) -> None:
         """Set the status of a contact."""
-        return await self._send("PUT", f"/contacts/{quote(contact_id, safe='')}/status", {"status": status})
+        _used(await self._send("PUT", f"/contacts/{quote(contact_id, safe='')}/status", {"status": status}))
+
+    async def _list(self, path: str, query: Mapping[str, str]) -> list[Json]:
+        """Return the objects of all pages of a list. One that CXone does not know is empty."""
+        found: list[Json] = []
+        token = ""
+        for _ in range(MAX_PAGES):
+            parameters = urlencode({**query, **({"scrollToken": token} if token else {})})
+            response = await self._send("GET", f"{path}?{parameters}" if parameters else path)
+            if response.status == 404:  # noqa: PLR2004 (not found)
+                break
+            body = read_lenient_json(_used(response).body)
+            items = list_of(body if isinstance(body, list) else _items(object_of(body)))
+            found += items
+            token = text_of(object_of(body).get("scrollToken"))
+            if not token or not items:
+                break
+        return found
 
     async def _send(self, method: str, path: str, body: Json | None = None) -> Response:
         """Send a request; if CXone refuses the token, once more with another one: it has done nothing then."""
@@ -93,6 +123,27 @@ class DfoRest:
             seconds=REQUEST_SECONDS,
             max_bytes=1024 * 1024,
         )
+
+
+def contact_id_of(found: Json) -> str:
+    """Return the id of a contact, or of the contact of a message; empty if it has none."""
+    if "direction" not in found:
+        return text_of(found.get("id"))
+    return text_of(found.get("contactNumber")) or text_of(object_of(found.get("contact")).get("id"))
+
+
+def _used(response: Response) -> Response:
+    """Return a response that can be used. Raises `CxoneRefused`."""
+    if response.status >= 300:  # noqa: PLR2004 (the first that is no success)
+        raise CxoneRefused(response.status, response.retry_after or 0.0)
+    return response
+
+
+def _items(body: Json) -> object:
+    """Return the list of a page. NICE does not document the name that it has."""
+    return next(
+        (body[name] for name in ("data", "messages", "contacts", "hits") if isinstance(body.get(name), list)), []
+    )
 
 
 def dfo_base(api_url: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, ChannelStateChanged, ChannelUnreachable, ContactClosed
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
-from sipbridge.chats.ports import Outgoing, Report
+from sipbridge.chats.ports import BoxMessage, Outgoing, Report
+from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
 from sipbridge.cxone.digital.byoc.parts import ByocParts
-from sipbridge.cxone.digital.content import human_agent
-from sipbridge.cxone.digital.values import object_of, text_of
-from sipbridge.errors import HttpError, HttpNotReached
+from sipbridge.cxone.digital.byoc.rest import contact_id_of
+from sipbridge.cxone.digital.content import human_agent, is_over
+from sipbridge.cxone.digital.values import Json, object_of, text_of
+from sipbridge.errors import AttachmentError, CxoneRefused, HttpError, HttpNotReached
 from sipbridge.http import Response
 
 # CXone accepts 250 requests for one contact at once, and 17 more per minute: the rest is for messages.
@@ -21,76 +24,148 @@ POLL_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
-_OVER = ("closed", "trashed")
 _BUSY = 429
-_CREATED = (200, 201, 202)
 
 
 class ByocSession:
-    """Implements `chats.ports.ChannelSession`. The human agent's messages come by the box (`box.py`)."""
+    """Implements `chats.ports.ChannelSession`. The human agent's messages come by the box."""
 
-    def __init__(self, parts: ByocParts, record: ChatRecord, *, report: Report) -> None:
+    def __init__(self, parts: ByocParts, record: ChatRecord, *, resumed: bool, report: Report) -> None:
         self._parts = parts
         self._record = record
+        self._resumed = resumed
         self.report = report
         self.thread_id = record.derived_id("thread")
+        self._agent_messages = AgentMessages(record, report, self._messages_at_cxone, parts.fetch, self._fault)
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._has_contact = asyncio.Event()
+        self._throttled_until = 0.0
         if self._contact_id:
             self._has_contact.set()
+
+    def _fault(self, word: str, message: str) -> None:
+        self._parts.fault(self._record, word, message)
+
+    # ------------------------------------------------------------ from the human agent
 
     async def run(self) -> None:
         """Be reachable by the box, and poll the contact for its end, which CXone does not report."""
         with self._parts.threads.registered(self._parts.key, self):
-            await self._has_contact.wait()
+            if not self._resumed:
+                self._agent_messages.open()
+                await self._has_contact.wait()
+                await asyncio.sleep(_poll_pause())
+            pause = FIRST_PAUSE_SECONDS
             while True:
-                await asyncio.sleep(POLL_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 (spreads load, hides nothing)
-                await self._poll()
+                try:
+                    await self._poll()
+                except HttpError as error:
+                    self._fault("contact_not_polled", f"the contact was not polled: {error}")
+                    # What was missed meanwhile is wanted soon; later polls have time.
+                    pause = min(pause * 2, POLL_SECONDS)
+                    asked = error.retry_after if isinstance(error, CxoneRefused) else 0.0
+                    await asyncio.sleep(max(asked, _poll_pause() if self._agent_messages.is_ready else pause))
+                else:
+                    await asyncio.sleep(_poll_pause())
+
+    async def take(self, message: Json) -> BoxMessage:
+        """Take a message from the box; return it once the bot will get it."""
+        return await self._agent_messages.take(message)
 
     async def _poll(self) -> None:
-        try:
-            response = await self._parts.rest.contact(self._contact_id)
-            if response.status != 200:  # noqa: PLR2004 (OK)
-                return
-            contact = response.json_object("a contact")
-        except HttpError as error:
-            self._parts.fault(self._record, "contact_not_polled", f"the contact was not polled: {error}")
-            return
-        contact = object_of(contact.get("contact")) or contact
-        if "inboxAssignee" in contact:
-            agent = human_agent(contact["inboxAssignee"])
-            self.report(AgentJoined(agent) if agent else AgentLeft())
-        if text_of(contact.get("status")).lower() in _OVER:
+        """Report the human agent, what was missed during a restart, and the end. Raises `HttpError`."""
+        contact = await self._contact()
+        if contact is not None:
+            self._report_assignee(contact)
+        if not self._agent_messages.is_ready:
+            await self._recover(has_contact=contact is not None)
+        if contact is not None and is_over(contact.get("status")):
             self.report(ContactClosed())
+
+    async def _contact(self) -> Json | None:
+        """Return the contact; None if there is none yet. Raises `HttpError`."""
+        rest = self._parts.rest
+        if self._contact_id:
+            return await rest.contact(self._contact_id)
+        contact = await rest.find_contact(self._customer_id, self.thread_id)
+        if contact is not None:
+            self._use_contact(contact_id_of(contact))
+        return contact
+
+    async def _recover(self, *, has_contact: bool) -> None:
+        """Report what the human agent wrote while the bridge was down. Raises `HttpError`."""
+        if not has_contact:
+            self._agent_messages.open()
+            return
+        try:
+            await self._agent_messages.recover()
+        except CxoneRefused as error:
+            if error.is_temporary:
+                raise
+            self._fault("not_recovered", f"messages may be missing: {error}")
+            self._agent_messages.open_without_recovery()
+
+    async def _messages_at_cxone(self) -> Sequence[Json]:
+        return await self._parts.rest.contact_messages(self._contact_id)
+
+    def _report_assignee(self, contact: Json) -> None:
+        """Report who has the contact. CXone names an id, and the person beside it."""
+        if "inboxAssignee" not in contact:
+            return
+        agent = human_agent(contact.get("inboxAssigneeUser")) or human_agent({"id": contact["inboxAssignee"]})
+        self.report(AgentJoined(agent) if agent else AgentLeft())
 
     # ------------------------------------------------------------ to the human agent
 
     async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
         """Post a message, once. If a response was lost, CXone is asked for the message before it is posted again."""
-        body = self._message(message)
-        ask_first = message.repeated
-        pause = FIRST_PAUSE_SECONDS
+        try:
+            for attachment in message.attachments:
+                self._parts.check(attachment)
+        except AttachmentError as error:
+            return DeliveryStatus.FAILED, error.reason
+        body, ask_first, pause = self._message(message), message.repeated, FIRST_PAUSE_SECONDS
         while True:
+            asked = 0.0
             try:
-                if ask_first and await self._parts.rest.find_message(message.id):
-                    return DeliveryStatus.DELIVERED, ""
-                ask_first = False
-                response = await self._parts.rest.post_message(body)
+                return await self._find_or_post(body, ask_first=ask_first)
+            except CxoneRefused as error:
+                if not error.is_temporary:
+                    return DeliveryStatus.UNKNOWN, f"refused_{error.status}"  # CXone does not say if it has the message
+                ask_first = ask_first or error.status != _BUSY
+                asked = min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
+                self._not_posted(error)
             except HttpNotReached as error:
-                self._unreachable(error)
+                self._not_posted(error)
             except HttpError as error:
                 ask_first = True
-                self._unreachable(error)
-            else:
-                if response.status in _CREATED:
-                    self._note_contact(response)
-                    return DeliveryStatus.DELIVERED, ""
-                if 400 <= response.status < 500 and response.status != _BUSY:  # noqa: PLR2004 (a refusal)
-                    return DeliveryStatus.FAILED, f"refused_{response.status}"
-                ask_first = ask_first or response.status != _BUSY
-                pause = max(pause, min(response.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS))
-            await asyncio.sleep(pause)
+                self._not_posted(error)
+            self._throttled_until = asyncio.get_running_loop().time() + asked
+            await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+    async def _find_or_post(self, body: Json, *, ask_first: bool) -> tuple[DeliveryStatus, str]:
+        """Post a message unless CXone has it. Raises `HttpError`; a refusal for good only if CXone cannot be asked."""
+        rest = self._parts.rest
+        if ask_first and (found := await rest.find_message(body["idOnExternalPlatform"])):
+            self._use_contact(contact_id_of(found))
+            return DeliveryStatus.DELIVERED, ""
+        try:
+            return self._posted(await rest.post_message(body))
+        except CxoneRefused as error:
+            if error.is_temporary:
+                raise
+            return DeliveryStatus.FAILED, f"refused_{error.status}"
+
+    def _not_posted(self, error: HttpError) -> None:
+        self._fault("not_posted", f"a message was not posted yet: {error}")
+        if not (isinstance(error, CxoneRefused) and error.status == _BUSY):
+            self.report(ChannelUnreachable("unreachable"))
+
+    @property
+    def _customer_id(self) -> str:
+        customer = self._record.customer
+        return customer.phone or customer.id or self._record.derived_id("customer")
 
     def _message(self, message: Outgoing) -> dict[str, Any]:
         customer = self._record.customer
@@ -101,7 +176,7 @@ class ByocSession:
             "thread": {"idOnExternalPlatform": self.thread_id},
             "messageContent": {"type": "TEXT", "payload": {"text": message.text}},
             "authorEndUserIdentity": {
-                "idOnExternalPlatform": customer.phone or customer.id or self._record.derived_id("customer"),
+                "idOnExternalPlatform": self._customer_id,
                 "firstName": customer.first_name or "Customer",
                 "lastName": customer.last_name,
                 "nickname": customer.phone or customer.id,
@@ -114,39 +189,59 @@ class ByocSession:
             body["contact"] = {"customFields": fields}
         return body
 
-    def _note_contact(self, response: Response) -> None:
-        if self._contact_id:
-            return
+    def _posted(self, response: Response) -> tuple[DeliveryStatus, str]:
+        """Note the contact of a posted message. Another one than before means that CXone had closed that one."""
         try:
             body = response.json_object("a posted message")
         except HttpError:
-            return
-        contact = object_of(body.get("consumerContact")) or object_of(body.get("contact"))
-        self._contact_id = text_of(contact.get("id"))
-        if self._contact_id:
-            self._has_contact.set()
-            self.report(ChannelStateChanged({"contact_id": self._contact_id}))
+            return DeliveryStatus.DELIVERED, ""
+        contact_id = contact_id_of(object_of(body.get("consumerContact")) or object_of(body.get("contact")))
+        if not contact_id or contact_id == self._contact_id or not self._contact_id:
+            self._use_contact(contact_id)
+            return DeliveryStatus.DELIVERED, ""
+        # The human agent had ended the chat: a message that comes too late should not call another one.
+        self._parts.background.start(self._close(contact_id))
+        self.report(ContactClosed())
+        return DeliveryStatus.FAILED, "contact_closed"
 
-    def _unreachable(self, error: HttpError) -> None:
-        self._parts.fault(self._record, "not_posted", f"a message was not posted yet: {error}")
-        self.report(ChannelUnreachable("unreachable"))
+    def _use_contact(self, contact_id: str) -> None:
+        if contact_id and not self._contact_id:
+            self._contact_id = contact_id
+            self._has_contact.set()
+            self.report(ChannelStateChanged({"contact_id": contact_id}))
 
     def set_typing(self, *, on: bool) -> None:
-        """Show the human agent that the customer types. A failure does not matter."""
-        if self._contact_id:
-            self._parts.background.start(self._show_typing(on=on))
+        """Show the human agent that the customer types. A failure does not matter; messages go first."""
+        if self._contact_id and asyncio.get_running_loop().time() >= self._throttled_until:
+            self._parts.background.start(self._quietly(lambda: self._parts.rest.show_typing(self.thread_id, on=on)))
 
-    async def _show_typing(self, *, on: bool) -> None:
+    async def _quietly(self, request: Callable[[], Awaitable[object]]) -> None:
         try:
-            await self._parts.rest.show_typing(self.thread_id, on=on)
+            await request()
         except HttpError as error:
-            self._parts.fault(self._record, "typing_not_shown", f"typing was not shown: {error}")
+            self._fault("typing_not_shown", f"typing was not shown: {error}")
 
     async def end(self, closing_text: str) -> None:
         """Send the text to the human agent, then close the contact."""
-        await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
+        await self.send(Outgoing(self._record.derived_id("closing"), closing_text, repeated=self._resumed))
         if self._contact_id:
+            await self._close(self._contact_id)
+
+    async def _close(self, contact_id: str) -> None:
+        """Close a contact, as soon as CXone takes the request."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
             try:
-                await self._parts.rest.set_status(self._contact_id, "closed")
+                await self._parts.rest.set_status(contact_id, "closed")
             except HttpError as error:
-                self._parts.fault(self._record, "contact_not_closed", f"the contact was not closed: {error}")
+                self._fault("contact_not_closed", f"the contact was not closed: {error}")
+                if isinstance(error, CxoneRefused) and not error.is_temporary:
+                    return
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+
+def _poll_pause() -> float:
+    return POLL_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, hides nothing)
