@@ -16,7 +16,7 @@ from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Timestamp
 
 MAX_TEXT_CHARACTERS = 10_000
-ATTACHMENT_ID_PATTERN = r"^[0-9a-f]{15}$"
+ATTACHMENT_ID_PATTERN = r"[0-9a-f]{15}"
 _ROLES = {"user": "customer", "caller": "customer", "assistant": "bot"}
 
 
@@ -72,7 +72,7 @@ class AttachmentFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
-    id: Annotated[str, StringConstraints(pattern=ATTACHMENT_ID_PATTERN)]
+    id: Annotated[str, StringConstraints(pattern=f"^{ATTACHMENT_ID_PATTERN}$")]
     name: Detail = ""
     media_type: Detail = ""
     content: bytes = Field(repr=False)

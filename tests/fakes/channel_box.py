@@ -34,7 +34,7 @@ class FakeBox:
         if self.stalls:
             raise TimeoutError
         self.taken.append(body)
-        return BoxMessage(f"message-{len(self.taken)}", thread_id, datetime.now(UTC))
+        return BoxMessage(f"message-{len(self.taken)}", datetime.now(UTC))
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:
         self.typing += [on] if thread_id == THREAD else []

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sipbridge import __version__
+from sipbridge.chats.model import ATTACHMENT_ID_PATTERN
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
@@ -38,6 +39,7 @@ _PATH_PARAMETERS = {
     "project_id": {"type": "string"},
     "call_id": {"type": "string", "pattern": f"^{CALL_ID_PATTERN}$"},
     "chat_id": {"type": "string", "pattern": f"^{CHAT_ID_PATTERN}$"},
+    "attachment_id": {"type": "string", "pattern": f"^{ATTACHMENT_ID_PATTERN}$"},
     "channel": {"type": "string"},
     "channel_id": {"type": "string"},
     "thread_id": {"type": "string"},

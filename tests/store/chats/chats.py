@@ -15,9 +15,8 @@ from sipbridge.chats.model import (
     Customer,
     Delivery,
     DeliveryStatus,
-    EndRequest,
 )
-from sipbridge.chats.ports import ChatChange
+from sipbridge.chats.ports import ChatChange, ChatEntry
 from tests.store.records import START, make_handoff
 
 
@@ -64,9 +63,7 @@ def make_event(sequence: int | None = 1, chat_id: str = "chat-1", **changes: Any
     return ChatEvent(**fields | changes)
 
 
-def change(
-    *entries: BotMessage | Delivery | EndRequest | ChatEvent, of: str = "chat-1", record: ChatRecord | None = None
-) -> ChatChange:
+def change(*entries: ChatEntry, of: str = "chat-1", record: ChatRecord | None = None) -> ChatChange:
     """Return a change of the chat with that id."""
     return ChatChange(uid_of(of), record, entries)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.chats.model import ChatState, DeliveryStatus, EndRequest
+from sipbridge.chats.model import AttachmentFile, ChatState, DeliveryStatus, EndRequest
 from sipbridge.chats.ports import ChatStore, StoredChat
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import store as store_module
@@ -52,6 +52,33 @@ async def test_a_chat_is_read_as_it_was_written(store: ChatStore) -> None:
         events=[make_event(1), make_event(2)],
     )
     assert await store.get("acme", "support", "chat-1") == active
+
+
+async def test_a_file_is_found_by_its_id_and_read_apart_from_the_chat(reopen: OpenChats) -> None:
+    store, file = reopen(), AttachmentFile.new("form.pdf", "application/pdf", bytes(range(256)))
+    other = AttachmentFile.new("other", "", b"x")
+    await store.create(make_chat())
+    await store.write(change(file, make_event(1), other))
+    await store.write(change(make_message(1)))
+    await store.close()
+    store = reopen()
+    await store.write(change(make_message(2)))
+    assert await store.attachment(uid_of("chat-1"), file.id) == file
+    assert await store.attachment(uid_of("chat-1"), other.id) == other
+    assert await store.attachment(uid_of("chat-2"), file.id) is None
+    assert await store.attachment(uid_of("chat-1"), "0" * 15) is None
+    chat = await read(store)
+    assert (chat.messages, chat.events) == ([make_message(1), make_message(2)], [make_event(1)])
+    [unfinished] = await store.unfinished()
+    assert unfinished == chat
+
+
+async def test_a_file_is_erased_with_its_chat(store: ChatStore) -> None:
+    file = AttachmentFile.new("form.pdf", "application/pdf", b"content")
+    await store.create(make_chat())
+    await store.write(change(file, record=ended()))
+    assert await store.delete("acme", "support", "chat-1")
+    assert await store.attachment(uid_of("chat-1"), file.id) is None
 
 
 async def test_data_nested_to_the_limit_is_stored(store: ChatStore) -> None:

@@ -129,6 +129,7 @@ def test_the_document_has_every_path_of_the_contract() -> None:
         ("POST", f"{project}/chats"),
         ("GET", f"{project}/chats"),
         ("GET", f"{project}/chats/{{chat_id}}"),
+        ("GET", f"{project}/chats/{{chat_id}}/attachments/{{attachment_id}}"),
         ("POST", f"{project}/chats/{{chat_id}}/messages"),
         ("POST", f"{project}/chats/{{chat_id}}/typing"),
         ("POST", f"{project}/chats/{{chat_id}}/end"),

@@ -103,6 +103,7 @@ class BoxCaller:
         for attempt in range(channel.repeats + 1):
             if attempt:
                 await asyncio.sleep(channel.repeat_seconds)
+                channel = self._channels.get(channel.id, channel)
             status, response = await self._authorized(channel, contact, "message", path, body)
             if status is not None and status < _FIRST_SERVER_ERROR:
                 given = _given_id(response, outbound_api=channel.outbound_api) if status == 200 else None  # noqa: PLR2004 (OK)
