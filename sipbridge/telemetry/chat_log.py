@@ -32,9 +32,10 @@ class ChatLog:
     def __call__(self, event: ChatTelemetry, /) -> None:
         """Log an event."""
         match event:
-            case ChatStarted(record, resumed):
-                text = "chat resumed" if resumed else "chat requested"
-                logger.info(text, extra=_ids(record) | {"event": "chat_resumed" if resumed else "chat_requested"})
+            case ChatStarted(record, resumed=True):
+                logger.info("chat resumed", extra=_ids(record) | {"event": "chat_resumed"})
+            case ChatStarted(record):
+                logger.info("chat requested", extra=_ids(record) | {"event": "chat_requested"})
             case ChatQueued(record):
                 logger.debug("chat queued", extra=_ids(record) | {"event": "chat_queued"})
             case ChatAgentJoined(record, seconds):

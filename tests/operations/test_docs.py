@@ -16,6 +16,7 @@ OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 THREATS = (DOCS / "threat-model.md").read_text(encoding="utf-8")
 # Events of the agents' protocol, and programs other than the bridge.
 NO_LOGS = ("agents/websocket", "simulators")
+EVENT = re.compile(r'(?:"event"(?:: |\] = )|\b_(?:log|extra)\()"([a-z_]+)"')
 
 
 def test_every_documented_metric_exists() -> None:
@@ -26,7 +27,7 @@ def test_every_documented_metric_exists() -> None:
 
 
 def test_the_table_of_events_is_complete_and_correct() -> None:
-    table = re.findall(r"^\| (`[a-z_`, ]+) \| (?:info|warning|error)", OPERATIONS, re.MULTILINE)
+    table = re.findall(r"^\| (`[a-z_`, ]+) \| (?:debug|info|warning|error)", OPERATIONS, re.MULTILINE)
     listed = {name for cell in table for name in re.findall(r"`([a-z_]+)`", cell)}
     assert listed == _events()
 
@@ -65,7 +66,7 @@ def _series() -> set[str]:
 def _events() -> set[str]:
     package = ROOT / "sipbridge"
     files = [path for path in package.rglob("*.py") if not str(path.relative_to(package)).startswith(NO_LOGS)]
-    return {event for path in files for event in re.findall(r'"event"(?:: |\] = )"([a-z_]+)"', path.read_text())}
+    return {event for path in files for event in EVENT.findall(path.read_text(encoding="utf-8"))}
 
 
 def _anchors(text: str) -> set[str]:

@@ -15,7 +15,7 @@ from sipbridge.calls.ports.sip import ReferResult
 from sipbridge.handoffs.outcome import Result
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md")
+PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md", "chat.md")
 # Constructors and methods that take such a word, and its position among their arguments.
 WORD_ARGUMENTS = {
     "Outcome": 1,

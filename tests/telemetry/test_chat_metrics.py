@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sipbridge.chats.events import ChannelFault, ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
+from sipbridge.chats.model import ChatState, DeliveryStatus
+from sipbridge.handoffs.outcome import Result
+from sipbridge.telemetry import Metrics
+from tests.store.chats.chats import make_chat
+
+CHAT = make_chat()
+ENDED = CHAT.model_copy(
+    update={
+        "state": ChatState.TIMED_OUT,
+        "ended_at": CHAT.started_at + timedelta(seconds=120),
+        "ended_by": "bridge",
+        "result": Result.UPSTREAM_ERROR,
+        "reason": "no_agent",
+    }
+)
+PROJECT = {"client": CHAT.client, "project": CHAT.project}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    counted = Metrics(pjsip_version="2.17")
+    for event in (
+        ChatStarted(CHAT, resumed=True),
+        ChatQueued(CHAT),
+        ChatAgentJoined(CHAT, 12.5),
+        ChatMessageRelayed(CHAT, "to_agent", DeliveryStatus.UNKNOWN, 0.3),
+        ChannelFault(CHAT.client, CHAT.project, CHAT.chat_id, CHAT.channel, "silent", "no content here"),
+        ChatEnded(ENDED),
+    ):
+        counted.chats(event)
+    counted.chats.count_webhook(CHAT.client, CHAT.project, "delivered")
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("sipbridge_chats_active", {}, 0),
+        ("sipbridge_chats_total", {**PROJECT, "result": "upstream_error", "reason": "no_agent"}, 1),
+        ("sipbridge_chats_resumed_total", PROJECT, 1),
+        ("sipbridge_chat_messages_total", {**PROJECT, "direction": "to_agent", "delivery": "unknown"}, 1),
+        ("sipbridge_chat_relay_seconds_sum", {"direction": "to_agent"}, 0.3),
+        ("sipbridge_chat_wait_seconds_sum", {}, 12.5),
+        ("sipbridge_chat_duration_seconds_sum", {}, 120),
+        ("sipbridge_channel_faults_total", {**PROJECT, "fault": "silent"}, 1),
+        ("sipbridge_webhook_deliveries_total", {**PROJECT, "result": "delivered"}, 1),
+    ],
+)
+def test_each_metric_of_chats_has_its_labels_and_value(
+    metrics: Metrics, name: str, labels: dict[str, str], expected: float
+) -> None:
+    found = [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(metrics.page().decode())
+        for sample in family.samples
+        if sample.name == name
+    ]
+    assert found == [(labels, expected)]
