@@ -91,7 +91,7 @@ class Inbound:
         """Report the state of the thread, and its messages, oldest first."""
         contact = object_of(state.get("contact")) or object_of(state.get("consumerContact"))
         self._note_contact(contact)
-        self._assign(state.get("inboxAssignee"))
+        self._assign(state)
         for message in messages:
             await self._take_whole(message)
         if is_over(contact.get("status")):
@@ -146,7 +146,7 @@ class Inbound:
                 self._note_own(object_of(push.data.get("message")))
             case "CaseInboxAssigneeChanged":
                 if self._is_ours(case):
-                    self._assign(push.data.get("inboxAssignee"))
+                    self._assign(push.data)
             case "CaseStatusChanged":
                 if self._is_ours(case) and is_over(case.get("status")):
                     self._close()
@@ -176,13 +176,24 @@ class Inbound:
         position = data.get("positionInQueue")
         if isinstance(position, int) and not isinstance(position, bool) and position > 0:
             self._report(QueuePosition(position=position))
+        else:
+            self._incomplete("a position in the queue")
 
-    def _assign(self, user: object) -> None:
+    def _assign(self, data: Json) -> None:
+        """Report the human agent of the contact. A missing field says nothing, null says that there is none."""
+        user = data.get("inboxAssignee", {})
         agent = human_agent(user)
         if agent is not None:
+            if agent.name is not None and "<" in agent.name:
+                self._owner.fault("markup", "the name of a human agent contains markup")
             self._report(AgentJoined(agent))
         elif user is None:
             self._report(AgentLeft())
+        elif not object_of(user).get("id"):
+            self._incomplete("a human agent")
+
+    def _incomplete(self, what: str) -> None:
+        self._owner.fault("incomplete_event", f"an event of the chat gateway is incomplete: {what}")
 
     def _close(self) -> None:
         if not self.is_over:
@@ -203,7 +214,10 @@ class Inbound:
 
     def _take(self, message: Json) -> None:
         """Report a message of the human agent; note one of ours."""
-        if text_of(message.get("direction")) != "outbound":
+        direction = text_of(message.get("direction"))
+        if direction not in ("inbound", "outbound"):
+            self._incomplete("a message")
+        if direction != "outbound":
             self._note_own(message)
             return
         if self.has_seen(message):
@@ -212,6 +226,8 @@ class Inbound:
         taken = agent_message(message)
         if taken is not None:
             self._report(taken)
+        else:
+            self._incomplete("a message")
 
     def _note_own(self, message: Json) -> None:
         _, sender_id = message_ids(message)
