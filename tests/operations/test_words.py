@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from sipbridge import errors
 from sipbridge.calls.endings import ENDINGS
 from sipbridge.calls.model import LegFailure
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import ReferResult
+from sipbridge.chats.happenings import ContactClosed
+from sipbridge.chats.model import ChatEventType, ChatState, DeliveryStatus, EndRequest
 from sipbridge.handoffs.outcome import Result
+from sipbridge.webhooks import DeliveryResult
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("handoff.md", "metrics.md", "operations.md", "agents.md", "http-api.md", "chat.md")
@@ -24,7 +28,15 @@ WORD_ARGUMENTS = {
     "ConversationEnd": 1,
     "note_fault": 0,
     "note_refused_handoff": 0,
+    "ChatEnd": 2,
+    "ContactClosed": 0,
+    "ChannelFailed": 0,
+    "ChannelUnreachable": 0,
+    "ChannelRefused": 0,
+    "AttachmentError": 0,
 }
+# Functions that report a fault of a channel. The word is the first text among their arguments.
+FAULTS = ("fault", "_fault", "on_fault", "_on_fault")
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -45,6 +57,10 @@ def _words_of_values() -> Iterator[str]:
     yield from (failure.value for failure in LegFailure)
     yield from (f"refer_{result.value}" for result in ReferResult)
     yield from (result.value for result in SignalResult)
+    yield ContactClosed().reason
+    yield from (f"{by}_ended" for by in get_args(EndRequest.model_fields["by"].annotation))
+    for words in (ChatState, ChatEventType, DeliveryStatus, DeliveryResult):
+        yield from (word.value for word in words)
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.InviteRefused) and error is not errors.InviteRefused:
             yield error.reason
@@ -53,12 +69,22 @@ def _words_of_values() -> Iterator[str]:
 def _words_in_code() -> Iterator[str]:
     for path in (ROOT / "sipbridge").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for given in _words_of(node):
+                if isinstance(given, ast.Constant) and isinstance(given.value, str) and WORD.fullmatch(given.value):
+                    yield given.value
+
+
+def _words_of(node: ast.AST) -> Sequence[ast.expr]:
+    """Return the expressions of a node that may be such a word."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name), args=arguments) | ast.Call(func=ast.Name(id=name), args=arguments):
+            if name in FAULTS:
+                return [each for each in arguments if isinstance(each, ast.Constant)][:1]
             place = WORD_ARGUMENTS.get(name)
-            if place is None or len(node.args) <= place:
-                continue
-            given = node.args[place]
-            if isinstance(given, ast.Constant) and isinstance(given.value, str) and WORD.fullmatch(given.value):
-                yield given.value
+            return [] if place is None else arguments[place : place + 1]
+        case ast.Tuple(elts=[ast.Attribute(value=ast.Name(id="DeliveryStatus")), reason]):
+            return [reason]
+        case ast.Dict(keys=[ast.Constant(value="by"), ast.Constant(value="reason")], values=[_, reason]):
+            return [reason]
+        case _:
+            return []
