@@ -37,6 +37,8 @@ class Reception:
         self._draining = False
         self._closed = False
         self.recovered = False
+        # The uids of chats that started before the recovery read the store, which returns them too.
+        self._started: set[str] = set()
 
     @property
     def active(self) -> int:
@@ -65,6 +67,8 @@ class Reception:
         if live is None:
             self._check_capacity(context)
         record = _new_record(client, project, name, request, settings, context.pop_url)
+        if not self.recovered:
+            self._started.add(record.uid)
         found = live.record if live else await context.store.create(record)
         if found.digest != record.digest:
             raise ChatConflict(f"this project has another chat with the id {request.id}")
@@ -79,6 +83,8 @@ class Reception:
             if self._closed:
                 return
             context, record = self._context(), stored.record
+            if record.uid in self._started:
+                continue
             project = context.config.find_project(record.client, record.project)
             channel = context.channels.get((record.client, record.project, record.channel))
             if project is None or project.chat is None or channel is None:
@@ -86,6 +92,7 @@ class Reception:
             else:
                 self._run(Chat(stored, context, project, project.chat, channel, resumed=True))
         self.recovered = True
+        self._started.clear()
 
     def drain(self) -> None:
         """Take no new chats. Those in progress go on until `suspend`."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sipbridge.chats import happenings as h
-from sipbridge.chats.model import EndRequest, HumanAgent
+from sipbridge.chats.model import ChatRecord, EndRequest, HumanAgent
 from sipbridge.errors import ChatConflict, ChatsUnavailable
 from tests.chats.world import CLIENT, PROJECT, world
 
@@ -119,6 +119,25 @@ async def test_ended_chat_is_not_resumed() -> None:
     async with world(first.store) as second:
         await second.reception.recover()
         assert second.reception.active == 0
+
+
+async def test_chat_that_starts_during_the_recovery_is_not_resumed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+        create, created = w.store.create, asyncio.Event()
+
+        async def create_slowly(record: ChatRecord) -> ChatRecord:
+            found = await create(record)
+            created.set()
+            await asyncio.sleep(0.01)  # the store's response reaches the request after the recovery has read the chat
+            return found
+
+        monkeypatch.setattr(w.store, "create", create_slowly)
+        starting = asyncio.create_task(w.start())
+        await created.wait()
+        await w.reception.recover()
+        await starting
+        assert w.reception.active == 1
+        assert len(w.channel.sessions) == 1
 
 
 class TestStart:

@@ -85,6 +85,7 @@ class Bot:
         self.webhook_url = ""
         self._key = key
         self._chats: dict[str, BotChat] = {}
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -104,6 +105,8 @@ class Bot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        for task in self._reading:
+            task.cancel()
         await self._session.close()
         await self._receiver.cleanup()
 
@@ -111,7 +114,10 @@ class Bot:
         """Hand a chat off; return the task that reads its stream."""
         self._chats[chat.id] = chat
         await self._post("chats", {"id": chat.id, "channel": chat.channel, "utterance": f"[{chat.id}]"})
-        return asyncio.create_task(self._read(chat))
+        reading = asyncio.create_task(self._read(chat))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return reading
 
     async def say(self, chat: BotChat) -> str:
         """Send the next message, and return its text."""

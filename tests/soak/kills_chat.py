@@ -13,7 +13,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
 from .chat_bot import WEBHOOK_SECRET, Bot, BotChat, BotError
-from .chat_checks import check_end, check_events, check_messages
+from .chat_checks import ChatError, check_end, check_events, check_messages
 from .kills import KilledBridge
 
 CLIENT, PROJECT = "acme", "support"
@@ -76,10 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     allow_many_sockets()
+    write = sys.stdout.write
     with tempfile.TemporaryDirectory(prefix="sipbridge-kills-") as name:
-        tally = run_kills(Path(name), options.kills, options.chats, options.seed, report=sys.stdout.write)
-    sys.stdout.write(f"{tally}\n")
+        try:
+            tally = run_kills(Path(name), options.kills, options.chats, options.seed, report=write)
+        except (BotError, ChatError) as error:
+            write(f"FAILED: {error}\n" + "".join(_internal_errors(Path(name))))
+            return 1
+    write(f"{tally}\n")
     return 0
+
+
+def _internal_errors(folder: Path) -> Iterator[str]:
+    for log in sorted(folder.glob("bridge-*.log")):
+        for line in log.read_text().splitlines():
+            if '"internal_error"' in line:
+                yield f"{log.name}: {line}\n"
 
 
 def run_kills(folder: Path, kills: int, chats: int, seed: int, report: Callable[[str], object]) -> Tally:
@@ -107,15 +119,23 @@ class _Run:
             with KilledBridge(self._folder, self._write_config()) as target:
                 await asyncio.to_thread(target.start)
                 self._bot.url = target.bridge.project(CLIENT, PROJECT, key(PROJECT)).url
-                async with asyncio.TaskGroup() as group:
-                    filled = [group.create_task(self._fill(slot)) for slot in range(chats)]
-                    await self._kill_repeatedly(target, kills, report)
-                    self._is_last = True
-                    _, stuck = await asyncio.wait(filled, timeout=LAST_SECONDS)
-                    if stuck:
-                        raise BotError("not over: " + ", ".join(map(str, self._open.values())))
+                try:
+                    await self._relay_and_kill(target, kills, chats, report)
+                except ExceptionGroup as failed:
+                    raise failed.exceptions[0] from failed
                 await asyncio.to_thread(_check_that_nothing_is_left, target, self._cxone)
         return self._tally
+
+    async def _relay_and_kill(
+        self, target: KilledBridge, kills: int, chats: int, report: Callable[[str], object]
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            filled = [group.create_task(self._fill(slot)) for slot in range(chats)]
+            await self._kill_repeatedly(target, kills, report)
+            self._is_last = True
+            _, stuck = await asyncio.wait(filled, timeout=LAST_SECONDS)
+            if stuck:
+                raise BotError("not over: " + ", ".join(map(str, self._open.values())))
 
     async def _kill_repeatedly(self, target: KilledBridge, kills: int, report: Callable[[str], object]) -> None:
         for _ in range(kills):
