@@ -113,7 +113,7 @@ def test_end_of_a_livechat_ends_the_contact(chats: ChatSite, by: str) -> None:
     assert chat.event("chat_ended")["by"] == by
     assert chats.desk.chats(id=conversation, state="closed", wait_for=1)[0]["closed_by"] == "customer"
     assert chats.desk.frames(type="EndContact", customer=chat.customer)[0]["result"] == "ok"
-    assert chat.at_desk(1) == ["That is all."]
+    assert chat.at_desk(2) == ["That is all.", "The chat has ended."]
 
 
 def test_end_of_a_messaging_chat_is_shown_to_the_human_agent(chats: ChatSite) -> None:

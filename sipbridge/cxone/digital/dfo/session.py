@@ -19,6 +19,7 @@ from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 from sipbridge.errors import AttachmentError, ChannelRefused
 
+CLOSING_TEXT_SECONDS = 2.0  # for the last text of a livechat: its end matters more
 LOST_SECONDS = 600.0  # without a connection; then the chat is given up
 FIRST_PAUSE_SECONDS = 0.5
 PAUSE_FACTOR = 1.3
@@ -196,11 +197,15 @@ class DfoSession:
                 self._connection.send(self._maker.typing(on=on)[1])
 
     async def end(self, closing_text: str) -> None:
-        """End a livechat. Messaging has no such event: there the human agent gets the text."""
+        """Send the text to the human agent, then end a livechat. Messaging has no such event."""
         await self._connected.wait()
+        closing = Outgoing(self._record.derived_id("closing"), closing_text)
         if not self._identity.livechat:
-            await self.send(Outgoing(self._record.derived_id("closing"), closing_text))
+            await self.send(closing)
             return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_TEXT_SECONDS):
+                await self.send(closing)
         while self._identity.contact_id and not self._inbound.is_over:
             await self._connected.wait()
             connection = self._connection
