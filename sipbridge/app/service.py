@@ -32,7 +32,7 @@ from sipbridge.calls.recovery import recover
 from sipbridge.calls.session import run_call
 from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
-from sipbridge.errors import ConfigError, SipbridgeError, StartupError, StoreError
+from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
 from sipbridge.web import ReloadReport
 
@@ -109,7 +109,7 @@ class Service:
         core.background.start(health.run())
         core.background.start(self._reloader.run())
         core.background.start(_recover(bridge))
-        core.background.start(_resume_chats(bridge))
+        core.background.start(bridge.reception.recover())
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
@@ -228,14 +228,6 @@ class Service:
 async def _recover(bridge: Bridge) -> None:
     with bridge.live_config.in_use() as version:
         await recover(bridge.unfinished, version)
-
-
-async def _resume_chats(bridge: Bridge) -> None:
-    try:
-        await bridge.reception.recover()
-    except StoreError as error:
-        extra = {"event": "store_failing"}
-        logger.error("chats of the last run not resumed: %s", error, extra=extra)  # noqa: TRY400 (the line says it all)
 
 
 def _relieve_collector() -> None:

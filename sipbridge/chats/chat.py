@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,15 +54,15 @@ class Chat:
         self.session: ChannelSession = channel.session(stored.record, resumed=resumed, report=self.inbox.put)
         self.outbox = Outbox(self.session, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}
-        # The requests that are being stored, by the id of their message.
-        self._storing: dict[str, asyncio.Task[None]] = {}
+        # The requests that are being stored, by the id of their message; that to end the chat has None.
+        self._storing: dict[str | None, asyncio.Task[None]] = {}
         self._accepted_at: dict[str, datetime] = {}
         self._sequence = max((event.sequence or 0 for event in stored.events), default=0)
         self._agent_messages = {
             event.payload["message_id"] for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
         }
         self.end_request = stored.end_request
-        self._closed = False
+        self.closed = False  # accepts nothing more from the bot
         # After the end: the messages of the bot that were not handed over.
         self.undelivered: list[tuple[str, DeliveryStatus]] = []
         self._queue_what_is_left(stored)
@@ -118,10 +118,8 @@ class Chat:
         if known is None:
             self._check_open()
             self._digests[message.id] = message.digest
-            # A task of its own: what was stored is queued too, even if the bot disconnects meanwhile.
-            self._storing[message.id] = asyncio.create_task(self._store_and_queue(message))
-        if (storing := self._storing.get(message.id)) is not None:
-            await asyncio.shield(storing)
+            self._store(message.id, self._store_and_queue(message))
+        await self._stored(message.id)
 
     async def _store_and_queue(self, message: BotMessage) -> None:
         try:
@@ -129,8 +127,6 @@ class Chat:
         except StoreError:
             del self._digests[message.id]
             raise
-        finally:
-            del self._storing[message.id]
         self._queue(message, repeated=False)
         self.inbox.put(CustomerActive())
 
@@ -142,24 +138,46 @@ class Chat:
 
     async def request_end(self, request: EndRequest) -> None:
         """End the chat once its messages are delivered. Raises `StoreError`."""
-        if self.end_request is None and not self._closed:
+        if self.end_request is None and not self.closed:
             self.end_request = request
+            self._store(None, self._store_end(request))
+        await self._stored(None)
+
+    async def _store_end(self, request: EndRequest) -> None:
+        try:
+            await self._write([request])
+        except StoreError:
+            self.end_request = None
+            raise
+        self.inbox.put(EndRequested(request))
+
+    def _store(self, key: str | None, work: Coroutine[object, object, None]) -> None:
+        """Store a request in a task of its own: what was stored takes effect, even if the bot disconnects meanwhile."""
+
+        async def store() -> None:
             try:
-                await self._write([request])
-            except StoreError:
-                self.end_request = None
-                raise
-            self.inbox.put(EndRequested(request))
+                await work
+            finally:
+                del self._storing[key]
+
+        self._storing[key] = asyncio.create_task(store())
+
+    async def _stored(self, key: str | None) -> None:
+        """Wait for a request that is being stored, by this or by another requester. Raises `StoreError`."""
+        if (storing := self._storing.get(key)) is not None:
+            await asyncio.shield(storing)
 
     def _check_open(self) -> None:
-        if self._closed or self.end_request is not None:
+        if self.closed or self.end_request is not None:
             raise ChatConflict("the chat has ended")
 
     # ------------------------------------------------------------ the steps of the coroutine
 
-    def close(self) -> None:
-        """Accept nothing more from the bot."""
-        self._closed = True
+    async def close(self) -> None:
+        """Accept nothing more from the bot, and wait until what it has sent is stored and queued, or refused."""
+        self.closed = True
+        if self._storing:
+            await asyncio.wait(self._storing.values())
 
     def is_new(self, message_id: str) -> bool:
         """True if the bot has not got this message of the human agent yet."""
@@ -177,17 +195,10 @@ class Chat:
 
         Waits as long as the store fails: nothing that a human agent wrote may be lost.
         """
-        event = ChatEvent(
-            id=self.record.event_id(self._sequence + 1),
-            sequence=self._sequence + 1,
-            chat_id=self.record.chat_id,
-            type=kind,
-            at=datetime.now(UTC),
-            payload=payload or {},
-        )
+        self._sequence += 1
+        event = self.record.event(self._sequence, kind, payload or {})
         if kind is ChatEventType.AGENT_MESSAGE:
             self._agent_messages.add(event.payload["message_id"])
-        self._sequence += 1
         await self._keep([*also, event], **record)
         self.context.sink.publish(self.record, event)
 
@@ -219,13 +230,14 @@ class Chat:
 
     async def _keep(self, entries: Sequence[ChatEntry], **record: object) -> None:
         """Write entries and a change of the record; repeat it until the store works."""
-        if record:
-            self.record = self.record.model_copy(update=record)
-        change = ChatChange(self.record.uid, self.record if record else None, entries)
+        changed = self.record.model_copy(update=record) if record else None
+        change = ChatChange(self.record.uid, changed, entries)
         while True:
             try:
                 await self.context.store.write(change)
             except StoreError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return
+                break
+        if changed:
+            self.record = changed

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import uuid
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -155,6 +156,17 @@ class ChatRecord(BaseModel):
         """Return the id of an event. A sequence that was never stored is used again after a crash, and so is its id."""
         return f"{self.uid}-{part}"
 
+    def event(self, sequence: int, kind: ChatEventType, payload: dict[str, Any]) -> ChatEvent:
+        """Return an event of this chat that happens now."""
+        return ChatEvent(
+            id=self.event_id(sequence),
+            sequence=sequence,
+            chat_id=self.chat_id,
+            type=kind,
+            at=datetime.now(UTC),
+            payload=payload,
+        )
+
 
 def digest_of(values: object) -> str:
     """Return a digest of JSON values."""
@@ -194,6 +206,12 @@ class Delivery(BaseModel):
     status: DeliveryStatus
     reason: str = ""
     at: AwareDatetime
+
+    def event(self) -> tuple[ChatEventType, dict[str, str]]:
+        """Return the type and the payload of the event that reports it to the bot."""
+        if self.status is DeliveryStatus.DELIVERED:
+            return ChatEventType.MESSAGE_DELIVERED, {"id": self.id}
+        return ChatEventType.MESSAGE_FAILED, {"id": self.id, "delivery": self.status.value, "reason": self.reason}
 
 
 class EndRequest(BaseModel):

@@ -10,17 +10,22 @@ from datetime import UTC, datetime
 
 from sipbridge.chats.chat import Chat
 from sipbridge.chats.context import ChatContext
+from sipbridge.chats.endings import NOT_HANDED_OVER, channel_failed
 from sipbridge.chats.events import ChatEnded, ChatStarted
 from sipbridge.chats.fields import PopUrl, custom_fields
-from sipbridge.chats.model import ChatEvent, ChatEventType, ChatRecord, ChatState
+from sipbridge.chats.model import ChatRecord, ChatState, Delivery, DeliveryStatus
 from sipbridge.chats.polyai import INTEGRATION
 from sipbridge.chats.ports import Availability, ChatChange, StoredChat
 from sipbridge.chats.request import ChatRequest
 from sipbridge.chats.session import run_chat
 from sipbridge.config import ChatConfig, ProjectConfig
-from sipbridge.errors import ChatConflict, ChatsUnavailable, HandoffInvalid
+from sipbridge.errors import ChatConflict, ChatsUnavailable, HandoffInvalid, StoreError
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
+
+_Key = tuple[str, str, str]  # client, project, the bot's id of the conversation
+
+_RETRY_SECONDS = 5.0  # between two tries to read the chats of the last run
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +39,12 @@ class Reception:
     def __init__(self, context: Callable[[], ChatContext]) -> None:
         self._context = context
         self._tasks: dict[asyncio.Task[None], Chat] = {}
+        # The chats that are being stored, with the configuration version that each will use.
+        self._starting: dict[_Key, tuple[asyncio.Task[ChatRecord], ChatContext]] = {}
         self._draining = False
         self._closed = False
         self.recovered = False
-        # The uids of chats that started before the recovery read the store, which returns them too.
+        # Until all chats of the last run go on: the uids of chats that run already, which the store returns as well.
         self._started: set[str] = set()
 
     @property
@@ -47,7 +54,7 @@ class Reception:
 
     def contexts_in_use(self) -> list[ChatContext]:
         """Return the configuration versions of the chats in progress."""
-        return [chat.context for chat in self._tasks.values()]
+        return [*(chat.context for chat in self._tasks.values()), *(context for _, context in self._starting.values())]
 
     async def availability(self, client: str, project: str, channel: str | None) -> tuple[str, Availability]:
         """Ask a channel for human agents; return its name and the answer. Raises `HandoffInvalid`."""
@@ -63,36 +70,67 @@ class Reception:
         context = self._context()
         project_config, settings = _settings(context, client, project)
         name = _channel_name(settings, request.channel)
-        live = context.registry.find(client, project, request.id)
-        if live is None:
-            self._check_capacity(context)
         record = _new_record(client, project, name, request, settings, context.pop_url)
-        if not self.recovered:
-            self._started.add(record.uid)
-        found = live.record if live else await context.store.create(record)
+        live = context.registry.find(client, project, request.id)
+        found = live.record if live else await self._begun(record, context, project_config, settings)
         if found.digest != record.digest:
             raise ChatConflict(f"this project has another chat with the id {request.id}")
-        if found.uid == record.uid:
-            channel = context.channels[client, project, name]
-            self._run(Chat(StoredChat(record), context, project_config, settings, channel, resumed=False))
+        return found
+
+    async def _begun(
+        self, record: ChatRecord, context: ChatContext, project: ProjectConfig, settings: ChatConfig
+    ) -> ChatRecord:
+        """Store a chat and run it; return it, or the one that was requested earlier with its id."""
+        key = (record.client, record.project, record.chat_id)
+        if key not in self._starting:
+            self._check_capacity(context)
+            # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
+            task = asyncio.create_task(self._store_and_run(key, record, context, project, settings))
+            self._starting[key] = task, context
+        return await asyncio.shield(self._starting[key][0])
+
+    async def _store_and_run(
+        self, key: _Key, record: ChatRecord, context: ChatContext, project: ProjectConfig, settings: ChatConfig
+    ) -> ChatRecord:
+        if not self.recovered:
+            self._started.add(record.uid)
+        try:
+            channel = context.channels[record.client, record.project, record.channel]
+            found = await context.store.create(record)
+            if found.uid == record.uid and not self._closed:
+                self._run(Chat(StoredChat(record), context, project, settings, channel, resumed=False))
+        finally:
+            del self._starting[key]
         return found
 
     async def recover(self) -> None:
-        """Go on with the chats that an earlier run left open. Raises `StoreError`."""
+        """Go on with the chats that an earlier run left open. While the store fails, this is repeated."""
+        while not self._closed and not self.recovered:
+            try:
+                await self._recover()
+            except StoreError as error:
+                extra = {"event": "store_failing"}
+                logger.error("chats of the last run not resumed yet: %s", error, extra=extra)  # noqa: TRY400 (the line says it all)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _recover(self) -> None:
         for stored in await self._context().store.unfinished():
             if self._closed:
                 return
-            context, record = self._context(), stored.record
-            if record.uid in self._started:
-                continue
-            project = context.config.find_project(record.client, record.project)
-            channel = context.channels.get((record.client, record.project, record.channel))
-            if project is None or project.chat is None or channel is None:
-                await _give_up(context, stored)
-            else:
-                self._run(Chat(stored, context, project, project.chat, channel, resumed=True))
+            if stored.record.uid not in self._started:
+                await self._resume(stored)
+                self._started.add(stored.record.uid)
         self.recovered = True
         self._started.clear()
+
+    async def _resume(self, stored: StoredChat) -> None:
+        context, record = self._context(), stored.record
+        project = context.config.find_project(record.client, record.project)
+        channel = context.channels.get((record.client, record.project, record.channel))
+        if project is None or project.chat is None or channel is None:
+            await _give_up(context, stored)
+        else:
+            self._run(Chat(stored, context, project, project.chat, channel, resumed=True))
 
     def drain(self) -> None:
         """Take no new chats. Those in progress go on until `suspend`."""
@@ -126,7 +164,7 @@ class Reception:
     def _check_capacity(self, context: ChatContext) -> None:
         if self._draining:
             raise ChatsUnavailable("the bridge is draining; try again after its restart")
-        if self.active >= context.config.max_chats:
+        if self.active + len(self._starting) >= context.config.max_chats:
             raise ChatsUnavailable("max_chats chats are in progress; try again later")
 
 
@@ -179,27 +217,20 @@ def _new_record(
 
 async def _give_up(context: ChatContext, stored: StoredChat) -> None:
     """End a chat whose channel the configuration does not have any more."""
-    record = stored.record
-    sequence = max((event.sequence or 0 for event in stored.events), default=0) + 1
-    is_active = record.active_at is not None
-    ended = record.model_copy(
-        update={
-            "state": ChatState.ENDED if is_active else ChatState.FAILED,
-            "ended_at": datetime.now(UTC),
-            "ended_by": "bridge",
-            "result": Result.CLIENT_ERROR,
-            "reason": "not_configured",
-        }
-    )
-    event = ChatEvent(
-        id=record.event_id(sequence),
-        sequence=sequence,
-        chat_id=record.chat_id,
-        type=ChatEventType.CHAT_ENDED if is_active else ChatEventType.HANDOFF_FAILED,
-        at=datetime.now(UTC),
-        payload={"by": "bridge", "reason": "not_configured"} if is_active else {"reason": "not_configured"},
-    )
-    await context.store.write(ChatChange(record.uid, ended, [event]))
-    context.sink.publish(ended, event)
+    record, now = stored.record, datetime.now(UTC)
+    end = channel_failed(record, "not_configured", Result.CLIENT_ERROR)
+    ended = record.model_copy(update=end.changes(record, now))
+    # An earlier run may have handed them over.
+    lost = [
+        Delivery(id=message.id, status=DeliveryStatus.UNKNOWN, reason=NOT_HANDED_OVER, at=now)
+        for message in stored.messages
+        if message.id not in stored.deliveries
+    ]
+    first = max((event.sequence or 0 for event in stored.events), default=0) + 1
+    last_events = [*(delivery.event() for delivery in lost), end.event()]
+    events = [record.event(sequence, *event) for sequence, event in enumerate(last_events, first)]
+    await context.store.write(ChatChange(record.uid, ended, [*lost, *events]))
+    for event in events:
+        context.sink.publish(ended, event)
     context.observe(ChatStarted(record, resumed=True))
     context.observe(ChatEnded(ended))

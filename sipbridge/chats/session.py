@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,36 +14,24 @@ from urllib.parse import quote
 from sipbridge.aio import cancel_and_wait
 from sipbridge.chats import happenings as h
 from sipbridge.chats.chat import Chat
+from sipbridge.chats.endings import NOT_HANDED_OVER, ChatEnd, channel_failed, ended_by_bot, no_agent
 from sipbridge.chats.events import ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
 from sipbridge.chats.happenings import Deadline
 from sipbridge.chats.model import (
     Attachment,
     AttachmentFile,
-    ChatEndedBy,
     ChatEventType,
     ChatState,
     Delivery,
     DeliveryStatus,
     HumanAgent,
 )
-from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress
-from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.lifecycle import finish_handoff
 
 logger = logging.getLogger(__name__)
 
 LAST_MESSAGES_SECONDS = 10.0  # to hand over what the bot wrote before it ended the chat
 CLOSING_SECONDS = 5.0  # to end the contact at CXone
-
-
-@dataclass(frozen=True, slots=True)
-class ChatEnd:
-    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it."""
-
-    state: ChatState
-    by: ChatEndedBy
-    reason: str
-    result: Result = Result.SUCCESS
-    text: str = ""
 
 
 async def run_chat(chat: Chat) -> None:
@@ -58,7 +45,7 @@ async def run_chat(chat: Chat) -> None:
         await _close(chat, end)
         observe(ChatEnded(chat.record))
     finally:
-        chat.close()
+        chat.closed = True
 
 
 @asynccontextmanager
@@ -103,18 +90,18 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
                 chat.inbox.set_deadline(Deadline.LAST_MESSAGES, LAST_MESSAGES_SECONDS)
                 chat.outbox.announce_end()
             case h.AllHandedOver() | h.DeadlinePassed(Deadline.LAST_MESSAGES):
-                return _ended_by_bot(chat)
+                return ended_by_bot(chat.end_request)
             case h.ContactClosed(reason):
                 return ChatEnd(ChatState.ENDED, "agent", reason)
             case h.ChannelFailed(reason):
-                return _channel_failed(chat, reason)
+                return channel_failed(chat.record, reason)
             case h.ExpiryNear(seconds):
                 await chat.emit(ChatEventType.EXPIRY_WARNING, {"seconds_left": seconds})
             case h.ChannelStateChanged(state, stored):
                 await chat.update(channel_state=dict(state))
                 h.resolve(stored)
             case h.DeadlinePassed(Deadline.QUEUE):
-                return _no_agent(why_unreachable)
+                return no_agent(chat.record, why_unreachable)
             case h.DeadlinePassed(Deadline.INACTIVITY_WARNING):
                 seconds_left = round(chat.settings.inactivity_warning_seconds or 0)
                 await chat.emit(ChatEventType.INACTIVITY_WARNING, {"seconds_left": seconds_left})
@@ -139,7 +126,7 @@ async def _delivered(chat: Chat, delivered: h.Delivered) -> ChatEnd | None:
     """Note the fate of a message. If the first one was refused, there is no contact, and the chat has failed."""
     if delivered.id is None:
         if delivered.status is DeliveryStatus.FAILED:
-            return _channel_failed(chat, delivered.reason)
+            return channel_failed(chat.record, delivered.reason)
         await _queued(chat)
         return None
     await _note_delivery(chat, delivered.id, delivered.status, delivered.reason)
@@ -149,11 +136,8 @@ async def _delivered(chat: Chat, delivered: h.Delivered) -> ChatEnd | None:
 async def _note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, reason: str) -> None:
     seconds = chat.seconds_since_accepted(message_id)
     delivery = Delivery(id=message_id, status=status, reason=reason, at=datetime.now(UTC))
-    if status is DeliveryStatus.DELIVERED:
-        await chat.emit(ChatEventType.MESSAGE_DELIVERED, {"id": message_id}, also=[delivery])
-    else:
-        payload = {"id": message_id, "delivery": status.value, "reason": reason}
-        await chat.emit(ChatEventType.MESSAGE_FAILED, payload, also=[delivery])
+    kind, payload = delivery.event()
+    await chat.emit(kind, payload, also=[delivery])
     chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
 
 
@@ -249,33 +233,17 @@ def _customer_active(chat: Chat) -> None:
 # ------------------------------------------------------------ the end
 
 
-def _no_agent(why_unreachable: str) -> ChatEnd:
-    if why_unreachable:
-        return ChatEnd(ChatState.FAILED, "bridge", why_unreachable, Result.UPSTREAM_ERROR)
-    return ChatEnd(ChatState.TIMED_OUT, "bridge", "no_agent", Result.UPSTREAM_ERROR)
-
-
-def _channel_failed(chat: Chat, reason: str) -> ChatEnd:
-    """Without a human agent the handoff has failed; with one the chat has ended."""
-    state = ChatState.FAILED if chat.record.active_at is None else ChatState.ENDED
-    return ChatEnd(state, "bridge", reason, Result.UPSTREAM_ERROR)
-
-
-def _ended_by_bot(chat: Chat) -> ChatEnd:
-    """The bot has ended the chat, and its last messages were handed over as far as possible."""
-    by: ChatEndedBy = chat.end_request.by if chat.end_request else "bot"
-    return ChatEnd(ChatState.ENDED, by, f"{by}_ended", text=chat.end_request.reason if chat.end_request else "")
-
-
 async def _take_leave(chat: Chat, end: ChatEnd) -> None:
     """End the contact, if CXone has one that it did not end itself."""
-    chat.close()
+    await chat.close()
     await _settle(chat)
     if end.by != "agent" and chat.record.queued_at is not None:
         text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
         ending = asyncio.create_task(chat.session.end(text))
-        await asyncio.wait([ending], timeout=CLOSING_SECONDS)
-        await cancel_and_wait(ending)
+        try:
+            await asyncio.wait([ending], timeout=CLOSING_SECONDS)
+        finally:
+            await cancel_and_wait(ending)
 
 
 async def _settle(chat: Chat) -> None:
@@ -297,27 +265,6 @@ async def _close(chat: Chat, end: ChatEnd) -> None:
     """Note the fate of what was not handed over, then the end."""
     await _settle(chat)
     for message_id, status in chat.undelivered:
-        await _note_delivery(chat, message_id, status, "chat_ended")
-    now = datetime.now(UTC)
-    handoff = chat.record.handoff
-    if is_in_progress(handoff):
-        handoff = finish_handoff(handoff, completed=False, confirmed=False, at=now)
-    kind, payload = _last_event(end)
-    await chat.emit(
-        kind,
-        payload,
-        state=end.state,
-        ended_at=now,
-        ended_by=end.by,
-        result=end.result,
-        reason=end.reason,
-        handoff=handoff,
-    )
-
-
-def _last_event(end: ChatEnd) -> tuple[ChatEventType, dict[str, str]]:
-    if end.state is ChatState.FAILED:
-        return ChatEventType.HANDOFF_FAILED, {"reason": end.reason}
-    if end.state is ChatState.TIMED_OUT:
-        return ChatEventType.HANDOFF_TIMEOUT, {}
-    return ChatEventType.CHAT_ENDED, {"by": end.by, "reason": end.text or end.reason}
+        await _note_delivery(chat, message_id, status, NOT_HANDED_OVER)
+    kind, payload = end.event()
+    await chat.emit(kind, payload, **end.changes(chat.record, datetime.now(UTC)))
