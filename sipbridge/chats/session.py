@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 LAST_MESSAGES_SECONDS = 10.0  # to hand over what the bot wrote before it ended the chat
 CLOSING_SECONDS = 5.0  # to end the contact at CXone
+# After a restart, to learn what has happened meanwhile, before a time limit that has passed ends the chat.
+RECOVERY_SECONDS = 30.0
 
 
 async def run_chat(chat: Chat) -> None:
@@ -77,7 +79,7 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
             case h.AgentJoined(agent):
                 await _agent_joined(chat, agent)
             case h.AgentLeft() if chat.record.agent is not None:
-                await chat.emit(ChatEventType.AGENT_LEFT, agent=None)
+                await _agent_left(chat)
             case h.AgentTyping(on):
                 chat.publish_typing("started" if on else "stopped")
             case h.AgentMessage() as message if chat.is_new(message.message_id):
@@ -169,6 +171,7 @@ async def _agent_joined(chat: Chat, agent: HumanAgent) -> None:
     payload = {"agent": shown.model_dump(exclude_none=True)}
     if chat.record.active_at is not None:
         await chat.emit(ChatEventType.AGENT_JOINED, payload, agent=shown)
+        _customer_active(chat)
         return
     chat.inbox.set_deadline(Deadline.QUEUE, None)
     now = datetime.now(UTC)
@@ -180,7 +183,15 @@ async def _agent_joined(chat: Chat, agent: HumanAgent) -> None:
     _customer_active(chat)
 
 
+async def _agent_left(chat: Chat) -> None:
+    """The human agent has left. The contact stays, and the customer waits for another one."""
+    await chat.emit(ChatEventType.AGENT_LEFT, agent=None)
+    _set_inactivity(chat, None)
+
+
 async def _agent_message(chat: Chat, message: h.AgentMessage) -> None:
+    if message.agent is not None and chat.record.active_at is None:  # CXone did not report who joined
+        await _agent_joined(chat, message.agent)
     payload: dict[str, Any] = {
         "message_id": message.message_id,
         "text": message.text,
@@ -211,23 +222,29 @@ def _shown(chat: Chat, agent: HumanAgent) -> HumanAgent:
 
 
 def _set_deadlines(chat: Chat) -> None:
-    """Set the time limits, counted from the request: a restart does not extend them."""
+    """Set the time limits, counted from the request. A restart extends them only until the channel is recovered."""
     age = (datetime.now(UTC) - chat.record.started_at).total_seconds()
+    least = RECOVERY_SECONDS if chat.resumed else 0.0
     settings = chat.settings
-    chat.inbox.set_deadline(Deadline.EXPIRY, max(0.0, settings.max_chat_seconds - age))
+    chat.inbox.set_deadline(Deadline.EXPIRY, max(least, settings.max_chat_seconds - age))
     if chat.record.active_at is not None:
         _customer_active(chat)
     elif settings.queue_timeout_seconds is not None:
-        chat.inbox.set_deadline(Deadline.QUEUE, max(0.0, settings.queue_timeout_seconds - age))
+        chat.inbox.set_deadline(Deadline.QUEUE, max(least, settings.queue_timeout_seconds - age))
 
 
 def _customer_active(chat: Chat) -> None:
     """Count the inactivity of the customer from now on. A customer who waits for a human agent is not inactive."""
-    seconds = chat.settings.inactivity_seconds
-    if seconds is not None and chat.record.active_at is not None:
-        chat.inbox.set_deadline(Deadline.INACTIVITY, seconds)
-        warning = chat.settings.inactivity_warning_seconds
-        chat.inbox.set_deadline(Deadline.INACTIVITY_WARNING, seconds - warning if warning else None)
+    if chat.record.agent is not None:
+        _set_inactivity(chat, chat.settings.inactivity_seconds)
+
+
+def _set_inactivity(chat: Chat, seconds: float | None) -> None:
+    """End the chat in that many seconds, with a warning before; None cancels it."""
+    before = chat.settings.inactivity_warning_seconds
+    warning = seconds - before if seconds is not None and before else None
+    chat.inbox.set_deadline(Deadline.INACTIVITY, seconds)
+    chat.inbox.set_deadline(Deadline.INACTIVITY_WARNING, warning)
 
 
 # ------------------------------------------------------------ the end

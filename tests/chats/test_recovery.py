@@ -86,7 +86,22 @@ async def test_end_that_was_requested_is_not_forgotten() -> None:
         assert second.events[-1] == ("chat_ended", {"by": "bot", "reason": "done"})
 
 
-async def test_restart_does_not_extend_the_time_limits() -> None:
+async def test_agent_who_joined_while_the_bridge_was_down_is_found_before_a_time_limit_counts() -> None:
+    async with world(queue_timeout_seconds=0.05) as first:
+        await first.start()
+        await first.event("handoff_accepted")
+    await asyncio.sleep(0.1)
+    async with world(first.store, queue_timeout_seconds=0.05) as second:
+        await second.reception.recover()
+        await asyncio.sleep(0.05)
+        second.channel.happens(h.AgentJoined(ANNA))
+        second.channel.happens(h.AgentMessage("m1", "hi", NOW))
+        await second.event("agent_message")
+        assert (await second.record()).state == "active"
+
+
+async def test_restart_does_not_extend_the_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.RECOVERY_SECONDS", 0.01)
     async with world(queue_timeout_seconds=0.2) as first:
         await first.start()
         await first.event("handoff_accepted")

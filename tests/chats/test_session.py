@@ -283,6 +283,37 @@ async def test_channel_that_is_not_reached_in_time_is_a_failure() -> None:
         assert w.session.ended_with is None
 
 
+async def test_channel_that_was_reached_late_is_no_failure_if_no_agent_joins() -> None:
+    async with world(queue_timeout_seconds=0.05) as w:
+        await w.start()
+        w.channel.happens(h.ChannelUnreachable("unreachable"))
+        record = await w.ended()
+        assert (record.state, record.reason) == ("timed_out", "no_agent")
+        assert w.events[-1] == ("handoff_timeout", {})
+
+
+async def test_agent_who_writes_has_joined_even_if_cxone_did_not_report_it() -> None:
+    async with world(queue_timeout_seconds=0.2) as w:
+        await w.start()
+        await w.event("handoff_accepted")
+        w.channel.happens(h.AgentMessage("m0", "please wait", NOW))
+        w.channel.happens(h.AgentMessage("m1", "hi", NOW, agent=ANNA))
+        w.channel.happens(h.AgentJoined(ANNA))
+        await w.event("agent_message", 2)
+        assert [kind for kind, _ in w.events[1:]] == ["agent_message", "agent_joined", "agent_message"]
+        await asyncio.sleep(0.25)
+        assert (await w.record()).state == "active"
+
+
+async def test_late_message_of_an_agent_who_left_is_no_return() -> None:
+    async with world() as w:
+        await active(w)
+        w.channel.happens(h.AgentJoined(BEN))
+        w.channel.happens(h.AgentMessage("m1", "bye", NOW, agent=ANNA))
+        await w.event("agent_message")
+        assert (await w.record()).agent == HumanAgent(id="8")
+
+
 async def test_refused_chat_fails_at_once() -> None:
     async with world() as w:
         w.channel.fates["Chat handed over by the bot."] = (DeliveryStatus.FAILED, "refused")
@@ -325,6 +356,18 @@ async def test_customer_who_waits_is_not_inactive() -> None:
         await w.event("handoff_accepted")
         await asyncio.sleep(0.1)
         assert (await w.record()).state == "queued"
+
+
+async def test_customer_who_waits_for_another_agent_is_not_inactive() -> None:
+    async with world(inactivity_seconds=0.1, inactivity_warning_seconds=0.05) as w:
+        await active(w)
+        w.channel.happens(h.AgentLeft())
+        await w.event("agent_left")
+        w.live.set_typing(on=True)
+        await asyncio.sleep(0.15)
+        assert [kind for kind, _ in w.events][-1] == "agent_left"
+        w.channel.happens(h.AgentJoined(BEN))
+        assert (await w.ended()).ended_by == "inactivity"
 
 
 async def test_chat_ends_after_its_longest_time() -> None:
