@@ -9,6 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sipbridge.telemetry import Metrics
+from sipbridge.web.api.operation import AnyOperation
+from sipbridge.web.app import OPERATIONS as OPERATIONS_OF_THE_API
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -36,6 +38,16 @@ def test_every_event_in_a_query_exists() -> None:
     sought = set(re.findall(r'\.event == "([a-z_]+)"', OPERATIONS))
     assert sought
     assert sought - _events() == set()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS_OF_THE_API, ids=lambda each: f"{each.method} {each.path}")
+def test_every_operation_of_the_api_is_documented(operation: AnyOperation) -> None:
+    """Ids in a path may have other names on the page, which leaves out what all paths of a project begin with."""
+    page = re.sub(r"\{\w+\}", "{}", (DOCS / "http-api.md").read_text(encoding="utf-8"))
+    path = re.sub(r"\{\w+\}", "{}", operation.path)
+    for prefix in ("/v1/{}/{}/", "/byoc/{}/{}/{}/"):
+        path = path.removeprefix(prefix)
+    assert re.search(rf"`{operation.method} {re.escape(path)}[`?]", page)
 
 
 @pytest.mark.parametrize("page", ["../README.md", *sorted(path.name for path in DOCS.glob("*.md"))])
