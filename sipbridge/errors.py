@@ -266,7 +266,7 @@ class ChatConflict(RequestRefused):
 
 
 class ChatsUnavailable(RequestRefused):
-    """The bridge takes no new chats now: it drains, stops or recovers, or `max_chats` are in progress."""
+    """The bridge cannot take this now: it drains, chats are resumed, or as many chats or messages wait as may."""
 
     http_status = 503
     code = "unavailable"

@@ -37,9 +37,13 @@ from sipbridge.webhooks import Webhook
 
 @dataclass(frozen=True, slots=True)
 class ChannelMaker:
-    """A factory of digital channels. `tls` is for WebSocket connections to CXone."""
+    """A factory of digital channels.
+
+    `tls` is for WebSocket connections to CXone, `guarded` for URLs that it names: it connects to public addresses only.
+    """
 
     http: HttpClient
+    guarded: HttpClient
     resolver: Resolver
     tls: ssl.SSLContext
     observe: Callable[[ChatTelemetry], None]
@@ -59,7 +63,9 @@ class ChannelMaker:
         fetch = partial(self.attachments.fetch, rules=rules)
         match settings:
             case DfoChannelConfig():
-                return DfoChannel(settings, self.http, self.resolver, self.tls, fetch, self.observe, self.background)
+                return DfoChannel(
+                    settings, self.http, self.guarded, self.resolver, self.tls, fetch, self.observe, self.background
+                )
             case ByocChannelConfig():
                 check = partial(check_allowed, rules=rules)
                 keep = partial(self.attachments.fetch, rules=replace(rules, allows_host=_any_host))

@@ -23,8 +23,10 @@ from sipbridge.chats.model import (
 from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.texts import opening_text, split_text
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
-from sipbridge.errors import ChatConflict, StoreError
+from sipbridge.errors import ChatConflict, ChatsUnavailable, StoreError
 
+MAX_WAITING = 500  # messages of the bot that wait to be handed over, in memory with 10,000 characters each
+MAX_MESSAGES = 5_000  # of the bot in one chat; its detail shows all of them
 _RETRY_SECONDS = 1.0  # between two tries to write what must not be lost
 
 
@@ -111,12 +113,16 @@ class Chat:
         return matches_any(self.project.api_keys, candidate)
 
     async def accept_message(self, message: BotMessage) -> None:
-        """Store a message for the human agent, then queue it. Raises `ChatConflict` or `StoreError`."""
+        """Store a message for the human agent, then queue it.
+
+        Raises `ChatConflict`, `ChatsUnavailable` if too many wait already, or `StoreError`.
+        """
         known = self._digests.get(message.id)
         if known is not None and known != message.digest:
             raise ChatConflict(f"this chat has another message with the id {message.id}")
         if known is None:
             self._check_open()
+            self._check_space()
             self._digests[message.id] = message.digest
             self._store(message.id, self._store_and_queue(message))
         await self._stored(message.id)
@@ -166,6 +172,12 @@ class Chat:
         """Wait for a request that is being stored, by this or by another requester. Raises `StoreError`."""
         if (storing := self._storing.get(key)) is not None:
             await asyncio.shield(storing)
+
+    def _check_space(self) -> None:
+        if len(self._digests) >= MAX_MESSAGES:
+            raise ChatConflict(f"this chat has {MAX_MESSAGES} messages of the bot, as many as one may have")
+        if len(self.outbox) + len(self._storing) >= MAX_WAITING:
+            raise ChatsUnavailable(f"{MAX_WAITING} messages of this chat wait to be handed over; try again in a moment")
 
     def _check_open(self) -> None:
         if self.closed or self.end_request is not None:

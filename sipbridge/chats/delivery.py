@@ -32,6 +32,9 @@ class Outbox:
         self._started = False
         self._announces_end = False
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def put(self, letter: Letter) -> None:
         """Add a message behind those that wait."""
         self._waiting.append(letter)

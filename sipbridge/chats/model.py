@@ -43,7 +43,11 @@ class ChatTurn(BaseModel):
     at: Timestamp | None = None
 
 
-Detail = Annotated[str, StringConstraints(max_length=256)]
+MAX_DETAIL_CHARACTERS = 256
+MAX_URL_CHARACTERS = 4096
+WEB_URL_PATTERN = r"[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\x9f]+"
+
+Detail = Annotated[str, StringConstraints(max_length=MAX_DETAIL_CHARACTERS)]
 
 
 class Customer(BaseModel):
@@ -63,7 +67,7 @@ class Attachment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    url: Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_CHARACTERS)]
     name: Detail = ""
     media_type: Detail = ""
 

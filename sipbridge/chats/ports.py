@@ -211,7 +211,8 @@ class LiveChat(Protocol):
     async def accept_message(self, message: BotMessage) -> None:
         """Store a message for the human agent; it will be delivered. The same one again changes nothing.
 
-        Raises `ChatConflict` if the id is that of another message or the chat has ended, and `StoreError`.
+        Raises `ChatConflict` if the id is that of another message, the chat has ended or has too many messages;
+        `ChatsUnavailable` if too many wait to be delivered; and `StoreError`.
         """
 
     def set_typing(self, *, on: bool) -> None:

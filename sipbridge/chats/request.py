@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from sipbridge.chats.model import MAX_TEXT_CHARACTERS, Attachment, ChatTurn, Customer, digest_of
+from sipbridge.chats.model import (
+    MAX_TEXT_CHARACTERS,
+    MAX_URL_CHARACTERS,
+    WEB_URL_PATTERN,
+    Attachment,
+    ChatTurn,
+    Customer,
+    digest_of,
+)
 from sipbridge.chats.polyai import to_chat_request
 from sipbridge.handoffs.json_values import check_data, to_utf8_text, without_nulls
 from sipbridge.handoffs.polyai import is_function_result
@@ -59,6 +67,12 @@ class ChatRequest(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
 
+class AttachmentRequest(Attachment):
+    """A file of a message. The human agent may get its URL as a link, so it is one of the web."""
+
+    url: Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=f"^{WEB_URL_PATTERN}$")]
+
+
 class MessageRequest(BaseModel):
     """A message of the customer or the bot for the human agent: a text, attachments or both."""
 
@@ -66,7 +80,7 @@ class MessageRequest(BaseModel):
 
     id: BotId = Field(default_factory=_new_id)
     text: Annotated[str, BeforeValidator(to_utf8_text), Field(max_length=MAX_TEXT_CHARACTERS)] = ""
-    attachments: Annotated[tuple[Attachment, ...], Field(max_length=MAX_ATTACHMENTS)] = ()
+    attachments: Annotated[tuple[AttachmentRequest, ...], Field(max_length=MAX_ATTACHMENTS)] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -5,13 +5,22 @@ Sources: the message types and the user object of NICE's public chat SDKs.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from sipbridge.chats.happenings import AgentMessage
-from sipbridge.chats.model import Attachment, HumanAgent
+from sipbridge.chats.model import (
+    MAX_DETAIL_CHARACTERS,
+    MAX_URL_CHARACTERS,
+    WEB_URL_PATTERN,
+    Attachment,
+    HumanAgent,
+)
 from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 
 _OVER = ("closed", "trashed")
+_WEB_URL = re.compile(WEB_URL_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def is_over(status: object) -> bool:
@@ -32,11 +41,14 @@ def human_agent(user: object) -> HumanAgent | None:
     if not user_id:
         return None
     full = " ".join(part for part in (text_of(user.get("firstName")), text_of(user.get("surname"))) if part)
-    return HumanAgent(
-        id=user_id,
-        name=text_of(user.get("nickname")) or full or None,
-        avatar_url=text_of(user.get("imageUrl")) or None,
-    )
+    picture = text_of(user.get("imageUrl"))
+    return make_agent(user_id, text_of(user.get("nickname")) or full, picture if _is_web_url(picture) else "")
+
+
+def make_agent(agent_id: str, name: str, avatar_url: str = "") -> HumanAgent:
+    """Return a human agent. Bots show the name in pages and put it into lines, so it is one line of text."""
+    shown = " ".join(_CONTROL.sub(" ", name).split())[:MAX_DETAIL_CHARACTERS]
+    return HumanAgent(id=agent_id[:MAX_DETAIL_CHARACTERS], name=shown or None, avatar_url=avatar_url or None)
 
 
 def message_ids(message: Json) -> tuple[str, str]:
@@ -57,16 +69,21 @@ def agent_message(message: Json) -> AgentMessage | None:
 
 
 def attachments_of(message: Json) -> tuple[Attachment, ...]:
-    """Return the attachments of a message that have a usable URL."""
+    """Return the attachments of a message whose URL is one of the web: a bot's page makes a link of it."""
     return tuple(
         Attachment(
             url=text_of(each.get("url")),
-            name=text_of(each.get("friendlyName"))[:256],
-            media_type=text_of(each.get("mimeType"))[:256],
+            name=text_of(each.get("friendlyName"))[:MAX_DETAIL_CHARACTERS],
+            media_type=text_of(each.get("mimeType"))[:MAX_DETAIL_CHARACTERS],
         )
         for each in list_of(message.get("attachments"))
-        if 0 < len(text_of(each.get("url"))) <= 4096  # noqa: PLR2004 (the limit of `Attachment`)
+        if _is_web_url(text_of(each.get("url")))
     )
+
+
+def _is_web_url(url: str) -> bool:
+    """True for an http(s) URL without blanks and control characters, so for no `javascript:` or `data:`."""
+    return len(url) <= MAX_URL_CHARACTERS and _WEB_URL.fullmatch(url) is not None
 
 
 def created_at(message: Json) -> datetime:

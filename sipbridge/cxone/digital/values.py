@@ -6,6 +6,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+_YEAR_SECONDS = 366 * 86_400
+
 
 def object_of(value: object) -> Json:
     """Return an object as it is, and anything else as an empty one."""
@@ -23,3 +25,9 @@ def text_of(value: object) -> str:
         # A lone surrogate (half a character) could be neither stored nor sent.
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def seconds_of(value: object) -> float | None:
+    """Return a number of seconds of at most a year; None for anything else, infinity and NaN among it."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= _YEAR_SECONDS else None  # type: ignore[operator, arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated
@@ -77,7 +78,7 @@ def _resume_after(context: RequestContext[ChatEventsQuery, Empty]) -> int:
     given = context.request.headers.get(LAST_EVENT_ID)
     if not given:
         return context.query.after
-    if not given.isascii() or not given.isdigit() or int(given[:17]) > MAX_SEQUENCE:
+    if not re.fullmatch("[0-9]{1,16}", given) or int(given) > MAX_SEQUENCE:
         raise BadRequest(f"{LAST_EVENT_ID} must be the id of an event of this stream")
     return int(given)
 

@@ -219,7 +219,7 @@ async def run(site: Site) -> AsyncIterator[Run]:
         running = Run(site, config, bridge, reception)
         running.telemetry = telemetry
         maker = ChannelMaker(
-            http, resolver, create_default_context(), telemetry.append, background, Threads(), attachments
+            http, http, resolver, create_default_context(), telemetry.append, background, Threads(), attachments
         )
         centre = CxoneClient(CLIENT, config.clients[CLIENT].cxone, http, lambda _: None)
         stack.push_async_callback(centre.close)

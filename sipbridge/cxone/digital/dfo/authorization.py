@@ -9,7 +9,7 @@ from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, Gat
 from sipbridge.cxone.digital.dfo.frames import FrameMaker
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.dfo.rest import SessionToken
-from sipbridge.cxone.digital.values import Json, object_of, text_of
+from sipbridge.cxone.digital.values import Json, object_of, seconds_of, text_of
 from sipbridge.errors import ChannelRefused
 
 REPLY_SECONDS = 10.0
@@ -74,10 +74,13 @@ class Authorization:
                 raise ChannelRefused("not_authorized") from None
 
     def _use_access_token(self, given: Json, connection: Connection) -> None:
-        token, seconds = text_of(given.get("token")), given.get("expiresIn")
+        token = text_of(given.get("token"))
         if token:
-            life = float(seconds) if isinstance(seconds, int | float) else 0.0
-            self._use(token, life, lambda: self._parts.background(self._refresh(connection)))
+            self._use(
+                token,
+                seconds_of(given.get("expiresIn")) or 0.0,
+                lambda: self._parts.background(self._refresh(connection)),
+            )
 
     def _use(self, token: str, seconds: float, renew: Callable[[], object]) -> None:
         """Use a token, and renew it before it expires."""

@@ -19,7 +19,7 @@ from sipbridge.http import HttpClient
 
 
 class DfoChannel:
-    """Implements `chats.ports.DigitalChannel`."""
+    """Implements `chats.ports.DigitalChannel`. `guarded` connects to public addresses only."""
 
     max_characters = MAX_TEXT_CHARACTERS
 
@@ -27,6 +27,7 @@ class DfoChannel:
         self,
         config: DfoChannelConfig,
         http: HttpClient,
+        guarded: HttpClient,
         resolver: Resolver,
         tls: ssl.SSLContext,
         fetch: FetchAttachment,
@@ -34,7 +35,7 @@ class DfoChannel:
         background: BackgroundTasks,
     ) -> None:
         self._config = config
-        self._rest = GatewayRest(config, http)
+        self._rest = GatewayRest(config, http, guarded)
         self._opener = Opener(config.gateway, resolver, tls if config.gateway.startswith("wss:") else None)
         self._fetch = fetch
         self._observe = observe

@@ -5,6 +5,7 @@ Sources: NICE's public chat SDKs for web, Android and iOS. Their spellings diffe
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from sipbridge.cxone.digital.values import Json, object_of, text_of
 HEARTBEAT = b'{"action":"heartbeat"}'
 SDK_PLATFORM = "web"
 SDK_VERSION = "3.3.0"
+
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,12 @@ class BadFrame(ValueError):
 Frame = Reply | ErrorReply | Push | Pong
 
 
+def _code_of(value: object) -> str:
+    """Return the code of an error. Logs show it, so only a word is a code."""
+    code = text_of(value)
+    return code if _CODE.fullmatch(code) else "unknown"
+
+
 def read_frame(payload: bytes | bytearray) -> Frame:
     """Read a frame of the gateway. Raises `BadFrame`."""
     try:
@@ -186,7 +195,7 @@ def interpret(frame: object) -> Frame:
     event_id = text_of(frame.get("eventId"))
     error, postback = frame.get("error"), frame.get("postback")
     if isinstance(error, dict):
-        return ErrorReply(event_id, text_of(error.get("errorCode")) or "unknown")
+        return ErrorReply(event_id, _code_of(error.get("errorCode")))
     if isinstance(postback, dict):
         return Reply(event_id, text_of(postback.get("eventType")), object_of(postback.get("data")))
     if "message" in frame and "connectionId" in frame:  # an error of the gateway in front of CXone

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -19,14 +19,16 @@ from sipbridge.chats.model import Attachment
 from sipbridge.chats.ports import Availability
 from sipbridge.config import DfoChannelConfig
 from sipbridge.cxone.digital.dfo.frames import SDK_PLATFORM, SDK_VERSION, Person
-from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
-from sipbridge.errors import AttachmentError, ChannelRefused, HttpError
-from sipbridge.http import HttpClient, Response
+from sipbridge.cxone.digital.values import Json, list_of, object_of, seconds_of, text_of
+from sipbridge.errors import AttachmentError, ChannelRefused, HttpError, HttpForbidden
+from sipbridge.http import HttpClient, Response, check_encrypted, target_of
 
 REQUEST_SECONDS = 10.0
 TOKEN_SECONDS = 30.0  # as NICE's web SDK
 INFO_MAX_AGE_SECONDS = 300.0
 MAX_EVENT_BYTES = 5 * 1024 * 1024
+_MAX_MEGABYTES = 1_000_000  # a larger limit is none
+_FETCHES_AT_ONCE = 16  # of a channel, in memory with that many bytes each
 
 _NO_SUCH_CHANNEL = (400, 404)
 
@@ -54,13 +56,23 @@ class SessionToken:
 
 
 class GatewayRest:
-    """The REST API of one channel. Its settings are cached for five minutes."""
+    """The REST API of one channel. Its settings are cached for five minutes.
+
+    `guarded` connects to public addresses only.
+    """
 
     def __init__(
-        self, config: DfoChannelConfig, http: HttpClient, *, clock: Callable[[], float] = time.monotonic
+        self,
+        config: DfoChannelConfig,
+        http: HttpClient,
+        guarded: HttpClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._http = http
+        self._guarded = guarded
+        self._fetches = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._clock = clock
         self._base = f"{config.rest}/chat/1.0/brand/{config.brand_id}"
         self._channel = f"{self._base}/channel/{config.channel_id}"
@@ -83,11 +95,12 @@ class GatewayRest:
         settings = object_of(body.get("settings"))
         files = object_of(settings.get("fileRestrictions"))
         megabytes = files.get("allowedFileSize")
+        limit = megabytes if isinstance(megabytes, int | float) and 0 <= megabytes <= _MAX_MEGABYTES else None
         livechat = body.get("isLiveChat") is True if self._config.livechat is None else self._config.livechat
         return ChannelInfo(
             livechat=livechat,
             secured=object_of(settings.get("features")).get("securedSessions") is True,
-            max_file_bytes=round(megabytes * 1024 * 1024) if isinstance(megabytes, int | float) else None,
+            max_file_bytes=None if limit is None else round(limit * 1024 * 1024),
             file_types=tuple(text_of(each.get("mimeType")) for each in list_of(files.get("allowedFileTypes"))),
             attachments=files.get("isAttachmentsEnabled") is not False,
         )
@@ -125,10 +138,10 @@ class GatewayRest:
         if response.status in (401, 403):
             raise ChannelRefused("not_authorized")
         token = _json_of(response, "the token service of the chat gateway")
-        value, seconds = text_of(token.get("accessToken")), token.get("expiresIn")
+        value, seconds = text_of(token.get("accessToken")), seconds_of(token.get("expiresIn"))
         if not value:
             raise HttpError("the token service of the chat gateway gave no token")
-        return SessionToken(value, float(seconds) if isinstance(seconds, int | float) else 0.0)
+        return SessionToken(value, seconds or 0.0)
 
     async def upload(self, content: bytes, name: str, media_type: str) -> Attachment:
         """Upload a file; return it as the gateway wants it named. Raises `AttachmentError` or `HttpError`."""
@@ -145,10 +158,12 @@ class GatewayRest:
 
     def message_path(self, message_id: str) -> str:
         """Return the path of a message's body."""
-        return f"/chat/1.0/brand/{self._config.brand_id}/messages/{message_id}"
+        return f"/chat/1.0/brand/{self._config.brand_id}/messages/{quote(message_id, safe='')}"
 
     async def message(self, path: str, token: str) -> Json:
         """Get the body of a message. Raises `HttpError`."""
+        if not (token.isascii() and token.isprintable()):
+            raise HttpError("the chat gateway gave a token that no header can carry")
         headers = {**_headers(), "Authorization": f"Bearer {token}"}
         url = f"{self._config.rest}{path}"
         response = await self._http.request(
@@ -157,9 +172,24 @@ class GatewayRest:
         return _json_of(response, "a message")
 
     async def event(self, url: str) -> object:
-        """Get an event that was too large for the socket. Raises `HttpError`."""
-        response = await self._http.request("GET", url, seconds=REQUEST_SECONDS, max_bytes=MAX_EVENT_BYTES)
+        """Get an event that was too large for the socket. Raises `HttpError`.
+
+        The gateway names the URL: only the host that the operator has configured may have a private address.
+        """
+        http = self._http if self._is_on_our_host(url) else self._guarded
+        async with self._fetches:
+            response = await http.request("GET", url, seconds=REQUEST_SECONDS, max_bytes=MAX_EVENT_BYTES)
         return _json_of(response, "an event")
+
+    def _is_on_our_host(self, url: str) -> bool:
+        """True if a URL is on the host of the REST API. Raises `HttpForbidden` if it is not valid or not https."""
+        try:
+            if target_of(url).host == target_of(self._config.rest).host:
+                return True
+        except ValueError as error:
+            raise HttpForbidden(f"the URL is not valid: {error}") from None
+        check_encrypted(url)
+        return False
 
     async def _get(self, url: str) -> Response:
         return await self._http.request("GET", url, headers=_headers(), seconds=REQUEST_SECONDS)

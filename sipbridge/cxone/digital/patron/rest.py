@@ -14,7 +14,7 @@ import orjson
 
 from sipbridge.chats.ports import Availability
 from sipbridge.config import PatronChannelConfig
-from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
+from sipbridge.cxone.digital.values import Json, list_of, object_of, seconds_of, text_of
 from sipbridge.errors import CxoneError, HttpError
 from sipbridge.http import HttpClient, Response
 
@@ -166,11 +166,10 @@ class PatronRest:
             if response.status != 200:  # noqa: PLR2004 (OK)
                 raise CxoneError(f"the token service responded with {response.status}; check the access key")
             given = response.json_object("the token service")
-            token, life = text_of(given.get("access_token")), given.get("expires_in")
+            token, life = text_of(given.get("access_token")), seconds_of(given.get("expires_in"))
             if not token.isascii() or not token.isprintable() or not token:
                 raise CxoneError("the token service gave no token")
-            seconds = float(life) if isinstance(life, int | float) else _DEFAULT_LIFE_SECONDS
-            self._token = (token, self._clock() + seconds * _RENEW_AT)
+            self._token = (token, self._clock() + (life or _DEFAULT_LIFE_SECONDS) * _RENEW_AT)
             return token
 
 

@@ -21,6 +21,7 @@ from sipbridge.chats.happenings import (
 )
 from sipbridge.chats.model import ChatRecord, DeliveryStatus, HumanAgent
 from sipbridge.chats.ports import Outgoing, Report
+from sipbridge.cxone.digital.content import make_agent
 from sipbridge.cxone.digital.patron.rest import PatronRest, messages_of
 from sipbridge.cxone.digital.values import Json, text_of
 from sipbridge.errors import HttpError, HttpNotReached
@@ -189,7 +190,7 @@ class PatronSession:
     def _agent(self, message: Json) -> HumanAgent:
         """Return the human agent of a message. The label may be `name|id`."""
         name, _, agent_id = text_of(message.get("Label")).partition("|")
-        return HumanAgent(id=agent_id or text_of(message.get("PartyTypeValue")) or name or "agent", name=name or None)
+        return make_agent(agent_id or text_of(message.get("PartyTypeValue")) or name or "agent", name)
 
     def _note_echo(self, text: str) -> None:
         if self._echo is not None and self._echo[0] == text and not self._echo[1].done():
@@ -252,5 +253,5 @@ class PatronSession:
 
 def _parameter_names(fields: dict[str, str]) -> list[str]:
     """Return P1, P2, … up to the last one that has a value."""
-    numbers = [int(name[1:]) for name in fields if name[:1] == "P" and name[1:].isdigit()]
+    numbers = [int(name[1:]) for name in fields]
     return [f"P{number}" for number in range(1, max(numbers, default=0) + 1)]
