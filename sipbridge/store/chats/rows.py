@@ -15,7 +15,7 @@ from sipbridge.store.sqlite.retention import AgeStatements
 
 
 class Kind(IntEnum):
-    """What a row holds. The numbers are in the file."""
+    """The content of a row. The numbers are in the file."""
 
     RECORD = 0
     EVENT = 1

@@ -221,7 +221,7 @@ class DfoSession:
             else:
                 return
 
-    # ------------------------------------------------------------ for what comes in
+    # ------------------------------------------------------------ for received events
 
     def fault(self, word: str, text: str) -> None:
         """Report a fault of the channel."""
