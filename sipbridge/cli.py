@@ -223,7 +223,7 @@ def agent(listen: str, keys: str, **handoff: str | None) -> int:
 @click.option("--project", required=True, metavar="ID", help="The id of the project, which has a chat section.")
 @click.option("--key", required=True, envvar="SIPBRIDGE_API_KEY", show_envvar=True, help="An API key of the project.")
 @click.option("--channel", metavar="NAME", help="The channel to hand off to, if not the default.")
-def bot(listen: str, bridge: str, client: str, project: str, key: str, channel: str | None) -> int:
+def bot(listen: str, bridge: str, client: str, project: str, key: str, channel: str | None) -> None:
     """Run a small chat bot with a web page to try a bridge with.
 
     It repeats what the customer writes, and hands the chat to a human agent if asked for a person.
@@ -231,7 +231,7 @@ def bot(listen: str, bridge: str, client: str, project: str, key: str, channel: 
     address = _address(listen)
     from sipbridge.simulators import echo_bot  # noqa: PLC0415 (only this command needs it)
 
-    return echo_bot.main(address.host, address.port, echo_bot.make_app(bridge, key, client, project, channel))
+    echo_bot.main(address.host, address.port, echo_bot.make_app(bridge, key, client, project, channel))
 
 
 def _address(listen: str) -> HostPort:

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.harness.cxone.desk import Desk
-from tests.harness.programs.bridge import SIPBRIDGE, Project, running_bridge
-from tests.harness.programs.program import Program
+from tests.harness.programs.bot import bot
+from tests.harness.programs.bridge import Project, running_bridge
 from tests.harness.programs.simulator import simulator
 from tests.harness.web.event_stream import EventStream
 
@@ -49,15 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cxone = stack.enter_context(simulator(folder))
         environ = {"DEMO_CXONE": urlsplit(cxone.url).netloc, "DEMO_FOLDER": str(folder)}
         bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
-        bot = stack.enter_context(_bot(bridge.http, folder))
-        widget = bot.line_with("Running on").split()[3]
+        project = bridge.project("demo", "support", KEY)
+        widget = stack.enter_context(bot(project, folder)).url
         report.heading(
             "A customer, a bot, a handoff, two human agents",
             bridge.ready_line,
             f"bot: {widget}",
             f"simulated CXone: {cxone.url}",
         )
-        steps, trouble = _chat(widget, cxone.desk, bridge.project("demo", "support", KEY))
+        steps, trouble = _chat(widget, cxone.desk, project)
         steps = report.in_order(steps)
         report.timeline(steps)
         complete = report.is_complete(steps, trouble)
@@ -70,11 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.keep:
         report.hint("To play the customer and the human agent yourself:\n  make demo-chat KEEP=1")
     return 0 if complete else 1
-
-
-def _bot(bridge: str, folder: Path) -> Program:
-    project = ("--client", "demo", "--project", "support", "--key", KEY)
-    return Program([SIPBRIDGE, "bot", "--listen", "127.0.0.1:0", "--bridge", bridge, *project], folder / "bot.log")
 
 
 def _chat(widget: str, desk: Desk, project: Project) -> tuple[list[Step], str]:

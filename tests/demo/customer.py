@@ -79,6 +79,6 @@ async def customer(url: str, steps: list[Step]) -> AsyncIterator[Customer]:
     """Open the page of the bot at a URL."""
     async with (
         ClientSession(url) as http,
-        http.ws_connect("/chat", params={"customer": secrets.token_hex(16)}) as socket,
+        http.ws_connect(f"/chat/{secrets.token_hex(16)}") as socket,
     ):
         yield Customer(socket, steps)

@@ -63,6 +63,7 @@ TEST_NEEDS = (
     Need("doctest", "doctest-dev", lambda: Path("/usr/include/doctest/doctest.h").exists()),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
+PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)
 SOURCE_NEEDS = (
     Need("Debian's archive keys", "debian-archive-keyring", lambda: bool(debian.keyrings())),
     Need("the address of Debian's archive", "python-apt-common", lambda: any(debian.mirrors())),

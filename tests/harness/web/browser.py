@@ -21,18 +21,16 @@ _MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
 _FAULTS = ("Runtime.exceptionThrown", "Log.entryAdded")
 
 
-def chromium() -> str | None:
-    """Return the path of Chromium, or None if it is not installed."""
-    return shutil.which("chromium")
+# What remains of the tests with pages; git ignores it.
+SCREENSHOTS = Path(__file__).resolve().parents[3] / "build" / "screenshots"
 
 
 class Page:
     """A page. `faults` has its uncaught exceptions and the browser's complaints about it."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, screenshots: Path) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.faults: list[str] = []
         self._socket = socket
-        self._screenshots = screenshots
         self._commands = 0
 
     async def run(self, script: str) -> Any:  # noqa: ANN401 (JSON)
@@ -77,9 +75,10 @@ class Page:
         await self.send("Emulation.setDeviceMetricsOverride", **size)
 
     async def screenshot(self, name: str) -> None:
-        """Write a picture of the page to the folder."""
+        """Write a picture of the page to `build/screenshots`."""
         found = await self.send("Page.captureScreenshot", format="png")
-        (self._screenshots / f"{name}.png").write_bytes(base64.b64decode(found["data"]))
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(found["data"]))
 
     async def send(self, method: str, **parameters: object) -> Any:  # noqa: ANN401 (JSON)
         """Send a command of the protocol and return its result."""
@@ -97,9 +96,11 @@ class Page:
 
 @asynccontextmanager
 async def opened_page(url: str, folder: Path) -> AsyncIterator[Page]:
-    """Open a page in a Chromium of its own; its profile and the screenshots are in the folder."""
+    """Open a page in a Chromium of its own, whose profile is in the folder."""
+    program = shutil.which("chromium")
+    assert program is not None, "Chromium is not installed: run make setup, and read its output"
     process = await asyncio.create_subprocess_exec(
-        str(chromium()),
+        program,
         "--headless=new",
         "--no-sandbox",  # tests may run as root
         "--disable-gpu",
@@ -116,7 +117,7 @@ async def opened_page(url: str, folder: Path) -> AsyncIterator[Page]:
             async with http.put(f"http://{await _address(process)}/json/new?{url}") as response:
                 target = (await response.json())["webSocketDebuggerUrl"]
             async with http.ws_connect(target, max_msg_size=0) as socket:
-                page = Page(socket, folder)
+                page = Page(socket)
                 for domain in ("Runtime", "Page", "Log"):
                     await page.send(f"{domain}.enable")
                 yield page

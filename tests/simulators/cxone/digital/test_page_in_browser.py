@@ -10,14 +10,11 @@ import pytest
 from sipbridge.simulators.cxone.digital.conversation import State
 from sipbridge.simulators.cxone.digital.desk import Desk
 from sipbridge.simulators.cxone.digital.gateway.channels import LIVECHAT
-from tests.harness.web.browser import chromium, opened_page
+from tests.harness.web.browser import opened_page
 
 from .chat_client import ChatClient, connected, new_id
 
-pytestmark = [
-    pytest.mark.program,
-    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
-]
+pytestmark = pytest.mark.program
 
 
 async def test_a_chat_is_served_with_the_keyboard_alone(
@@ -47,13 +44,13 @@ async def test_a_chat_is_served_with_the_keyboard_alone(
 
             await client.send("SenderTypingStarted", {"thread": {"idOnExternalPlatform": thread}})
             await page.until("$('typing').textContent === 'Grace Hopper is typing…'")
-            await page.screenshot("light")
+            await page.screenshot("desk-light")
             await client.say(thread, "Thanks")
             await page.until("$('messages').children.length === 3 && $('typing').textContent === ''")
             assert (await client.push("MessageReadChanged"))["data"]["message"]["userStatistics"]["seenAt"]
 
             await page.prefer("dark")
-            await page.screenshot("dark")
+            await page.screenshot("desk-dark")
             await page.press("Escape")
             await page.until("document.activeElement.getAttribute('aria-current') === 'true'")
         assert page.faults == []
@@ -90,7 +87,7 @@ async def test_a_chat_is_transferred_left_and_closed(http: aiohttp.ClientSession
 
         await page.resize(320, 640)
         assert await page.run("document.documentElement.scrollWidth") <= 320
-        await page.screenshot("narrow")
+        await page.screenshot("desk-narrow")
         desk.clear()
         await page.until("$('chat').hidden && !document.querySelector('nav li')")
         assert page.faults == []
