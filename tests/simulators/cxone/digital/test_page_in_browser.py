@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import aiohttp
@@ -91,6 +92,21 @@ async def test_a_chat_is_transferred_left_and_closed(http: aiohttp.ClientSession
         desk.clear()
         await page.until("$('chat').hidden && !document.querySelector('nav li')")
         assert page.faults == []
+
+
+async def test_an_update_that_arrives_late_does_not_take_the_focus(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with opened_page(await desk_url(http), tmp_path) as page, connected(http) as client:
+        await client.say(new_id())
+        await page.until("document.querySelector('nav button').click() || open")
+        await page.until("document.activeElement.id === 'accept'")
+        waiting = await page.run("conversations.get(open)")
+        await page.press("Enter")
+        await page.until("document.activeElement.id === 'text'")
+        active = await page.run("conversations.get(open)")
+        await page.run(f"conversations.set(open, {json.dumps(waiting)}), render()")
+        await page.until("document.activeElement === document.body")
+        await page.run(f"conversations.set(open, {json.dumps(active)}), render()")
+        await page.until("document.activeElement.id === 'text'")
 
 
 async def test_a_refused_action_shows_its_reason(http: aiohttp.ClientSession, desk: Desk, tmp_path: Path) -> None:

@@ -145,7 +145,10 @@ function render() {
   );
   $("typing").textContent = shown.customer_typing ? `${shown.customer.name} is typing…` : "";
   $("accept").hidden = shown.state !== "waiting";
+  const wasActive = !$("text").disabled;
   for (const control of document.querySelectorAll("#compose *, #transfer *, .actions *")) control.disabled = !isActive;
+  // An update from before the acceptance may arrive after it; then the field has lost the focus.
+  if (isActive && !wasActive && document.activeElement === document.body) $("text").focus();
   const others = agents.filter((agent) => agent.id !== shown.agent?.id);
   const chosen = $("to").value;
   $("to").replaceChildren(...options(others));
