@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from sipbridge import errors
 from sipbridge.calls.endings import ENDINGS
 from sipbridge.calls.model import LegFailure
@@ -29,6 +31,7 @@ WORD_ARGUMENTS = {
     "note_fault": 0,
     "note_refused_handoff": 0,
     "ChatEnd": 2,
+    "channel_failed": 1,
     "ContactClosed": 0,
     "ChannelFailed": 0,
     "ChannelUnreachable": 0,
@@ -45,6 +48,24 @@ def test_every_word_for_an_outcome_is_documented() -> None:
     words = {*_words_of_values(), *_words_in_code()}
     assert len(words) > 50  # the search works
     assert words - documented == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("chat.md", "### States"),
+        ("chat.md", "### Events"),
+        ("chat.md", "### Reasons"),
+        ("chat.md", "**Limits.**"),
+        ("metrics.md", "## Faults of channels"),
+    ],
+)
+def test_every_word_in_a_table_about_chats_is_in_the_code(page: str, heading: str) -> None:
+    section = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(heading)[2].partition("\n#")[0]
+    first_cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    listed = {word for cell in first_cells for word in re.findall(r"`([a-z_]+)`", cell)}
+    assert listed
+    assert listed - {*_words_of_values(), *_words_in_code()} == set()
 
 
 def _quoted(page: Path) -> set[str]:
@@ -83,8 +104,6 @@ def _words_of(node: ast.AST) -> Sequence[ast.expr]:
             place = WORD_ARGUMENTS.get(name)
             return [] if place is None else arguments[place : place + 1]
         case ast.Tuple(elts=[ast.Attribute(value=ast.Name(id="DeliveryStatus")), reason]):
-            return [reason]
-        case ast.Dict(keys=[ast.Constant(value="by"), ast.Constant(value="reason")], values=[_, reason]):
             return [reason]
         case _:
             return []
