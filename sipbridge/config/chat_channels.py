@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
@@ -52,6 +53,15 @@ def _object_id(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, LookupError, OSError):
+        raise ValueError("is not a known time zone; write one like America/Denver") from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Environment = Annotated[
     Literal["NA1", "EU1", "UK1", "AU1", "CA1", "JP1", "AE1", "JO1", "KR1", "ZA1", "NA2", "EU2", "UK2", "AU2"],
     BeforeValidator(_upper),
@@ -184,8 +194,9 @@ class PatronChannelConfig(Section):
     """A point of contact of the patron chat API.
 
     `parameters` are P1, P2, … in order. `area` is the region of the token service. `skill` and `hours` are the ids that
-    answer if human agents are available; None does not ask. The host of `poc_url` names the cluster; for any other
-    host, `api_url` and `token_url` must be given. `api` and `token` are the URLs to use.
+    answer if human agents are available; None does not ask. `time_zone` is that of the hours. The host of `poc_url`
+    names the cluster; for any other host, `api_url` and `token_url` must be given. `api` and `token` are the URLs to
+    use.
     """
 
     type: Literal["patron"]
@@ -198,6 +209,7 @@ class PatronChannelConfig(Section):
     token_url: Annotated[HttpUrl | None, Field(validate_default=True)] = None
     skill: ObjectId | None = None
     hours: ObjectId | None = None
+    time_zone: TimeZone = "UTC"
 
     @field_validator("api_url", "token_url")
     @classmethod

@@ -61,6 +61,9 @@ def channel_of(folder: Path, settings: object) -> ChatChannelConfig:
         (patron(area="north"), "area"),
         (patron(skill=7), "skill"),
         (patron(hours="all"), "hours"),
+        (patron(time_zone="Mars"), "time_zone"),
+        (patron(time_zone="../etc"), "time_zone"),
+        (patron(time_zone=""), "time_zone"),
     ],
 )
 def test_a_bad_value_of_a_channel_names_its_key(tmp_path: Path, settings: object, place: str) -> None:

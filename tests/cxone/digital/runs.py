@@ -149,6 +149,7 @@ class Run:
     async def joined(self, **request: object) -> Conversation:
         """Start a chat that a human agent accepts; return its contact once the bot knows."""
         contact = await self.start(**request)
+        await self.event("handoff_accepted")
         contact.accept(ADA)
         await self.event("agent_joined")
         return contact

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from sipbridge.chats.ports import Availability
 from sipbridge.config import PatronChannelConfig
+from sipbridge.cxone.digital.patron.hours import is_open
 from sipbridge.cxone.digital.values import Json, list_of, object_of, seconds_of, text_of
 from sipbridge.errors import CxoneError, HttpError
 from sipbridge.http import HttpClient, Response
@@ -60,10 +63,10 @@ class PatronRest:
         path = f"/contacts/chats/{quote(session, safe='')}/send-text"
         return await self._send("POST", path, {"label": label, "message": text})
 
-    async def show_typing(self, session: str, label: str, *, on: bool) -> None:
+    async def show_typing(self, session: str, label: str, *, on: bool) -> Response:
         """Show the human agent that the customer types."""
         query = urlencode({"isTyping": str(on), "isTextEntered": str(on), "label": label})
-        await self._send("POST", f"/contacts/chats/{quote(session, safe='')}/typing?{query}", {})
+        return await self._send("POST", f"/contacts/chats/{quote(session, safe='')}/typing?{query}", {})
 
     async def end(self, session: str) -> None:
         """End a chat on behalf of the customer."""
@@ -103,10 +106,10 @@ class PatronRest:
 
     async def _is_open(self, hours: str) -> bool:
         """True if the profile of hours says that it is open now, or does not say."""
-        profiles = list_of((await self._get("/hours-of-operation")).get("resultSet"))
-        for profile in profiles:
+        found = object_of((await self._get("/hours-of-operation")).get("resultSet"))
+        for profile in list_of(found.get("hoursOfOperationProfiles")):
             if text_of(profile.get("profileId")) == hours:
-                return profile.get("isOpen") is not False
+                return is_open(profile, datetime.now(ZoneInfo(self._config.time_zone)))
         raise CxoneError("CXone knows no hours of operation with this id")
 
     async def _get(self, path: str) -> Json:
@@ -174,7 +177,10 @@ class PatronRest:
 
 
 def messages_of(response: Response) -> tuple[str, list[Json]]:
-    """Return the session id for the next request, empty if there is none, and the messages of a poll."""
+    """Return the session id for the next request, empty if there is none, and the messages of a poll.
+
+    A chat that is over may show in the error of any status.
+    """
     try:
         body = response.json_object("a poll")
     except HttpError:

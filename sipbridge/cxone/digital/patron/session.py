@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sipbridge.chats.happenings import (
-    AgentJoined,
-    AgentLeft,
-    AgentMessage,
-    AgentTyping,
     ChannelFailed,
     ChannelStateChanged,
     ChannelUnreachable,
-    ContactClosed,
     ExpiryNear,
 )
-from sipbridge.chats.model import ChatRecord, DeliveryStatus, HumanAgent
+from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
-from sipbridge.cxone.digital.content import make_agent
+from sipbridge.cxone.digital.patron.inbound import Inbound
 from sipbridge.cxone.digital.patron.rest import PatronRest, messages_of
-from sipbridge.cxone.digital.values import Json, text_of
+from sipbridge.cxone.digital.values import Json, list_of, text_of
 from sipbridge.errors import HttpError, HttpNotReached
 
 PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 ECHO_SECONDS = 5.0  # for the echo of a text whose response was lost
+RENEWAL_SECONDS = 5.0  # for another session id, after a request with the present one was refused
 CONTACT_SECONDS = 3600.0  # CXone ends a patron chat after an hour, with its token
-EXPIRY_WARNING_SECONDS = 300
+EXPIRY_WARNING_SECONDS = 300.0
 LOST_SECONDS = 600.0
-_ENDED_TEXT = "$Localized:ChatSessionEnded"
-_SYSTEM, _AGENT = "1", "2"
+MAX_PARAMETERS = 99
 _OK, _NOT_MODIFIED, _NOT_FOUND, _BUSY = 200, 304, 404, 429
+_Fate = tuple[DeliveryStatus, str]
 
 
 class PatronSession:
-    """Implements `chats.ports.ChannelSession`."""
+    """Implements `chats.ports.ChannelSession`.
+
+    What a later run needs is in `channel_state`: if the start was requested, the newest session id, the messages that
+    came with it, since CXone sends them only once, and the id of the text that is being sent.
+    """
 
     def __init__(
         self,
@@ -54,16 +53,18 @@ class PatronSession:
         self._fault = fault
         self._background = background
         state = record.channel_state
+        self._starting = state.get("starting") is True
         self._session = text_of(state.get("session"))
         self._contact_id = text_of(state.get("contact_id"))
+        self._batch = list_of(state.get("batch"))
         self._sending = text_of(state.get("sending"))
         customer = record.customer
         self._label = f"{customer.first_name} {customer.last_name}".strip() or "Customer"
-        self._started = asyncio.Event()
-        self._echo: tuple[str, asyncio.Future[None]] | None = None
-        self._batch = 0
+        self._inbound = Inbound(report, self._label, joined=record.active_at is not None)
+        self._is_open = asyncio.Event()  # CXone takes texts: the chat waits for a human agent, or has one
+        self._renewed = asyncio.Event()
         if self._session:
-            self._started.set()
+            self._is_open.set()
 
     # ------------------------------------------------------------ the connection
 
@@ -72,22 +73,33 @@ class PatronSession:
         if not self._session and not await self._start():
             return
         loop = asyncio.get_running_loop()
-        age = (datetime.now(UTC) - self._record.started_at).total_seconds()
-        expiry = loop.call_later(max(0.0, CONTACT_SECONDS - EXPIRY_WARNING_SECONDS - age), self._warn)
+        left = CONTACT_SECONDS - (datetime.now(UTC) - self._record.started_at).total_seconds()
+        expiry = loop.call_later(max(0.0, left - EXPIRY_WARNING_SECONDS), self._warn)
         try:
-            await self._poll()
+            if not self._inbound.handle(self._batch, self._contact_id, self._session):
+                await self._poll()
         finally:
             expiry.cancel()
 
     def _warn(self) -> None:
-        self._report(ExpiryNear(EXPIRY_WARNING_SECONDS))
+        left = CONTACT_SECONDS - (datetime.now(UTC) - self._record.started_at).total_seconds()
+        self._report(ExpiryNear(max(0, round(left))))
 
     async def _start(self) -> bool:
-        """Start the chat; return False if it was refused."""
+        """Start the chat; return False if it was refused, or if it is not known whether it was started.
+
+        A chat whose session id was lost cannot be found, and another one would call a second human agent.
+        """
+        if self._starting:
+            self._report(ChannelFailed("start_unknown"))
+            return False
         fields = self._record.custom_fields
         parameters = [fields.get(name, "") for name in _parameter_names(fields)]
+        self._starting = True
+        await self._keep_state()
         pause = PAUSE_SECONDS
         while True:
+            asked = 0.0
             try:
                 response = await self._rest.start(parameters, self._record.customer.email)
                 if response.status in (200, 202):
@@ -95,112 +107,79 @@ class PatronSession:
                     self._session = text_of(body.get("chatSessionId")) or text_of(body.get("chatSession"))
                     self._contact_id = text_of(body.get("contactId"))
                     await self._keep_state()
-                    self._started.set()
                     return True
                 if response.status < 500 and response.status != _BUSY:  # noqa: PLR2004 (a refusal)
                     self._report(ChannelFailed("refused"))
                     return False
                 self._report(ChannelUnreachable("unreachable"))
+                asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
             except HttpNotReached as error:
                 self._fault("not_started", f"the chat was not started yet: {error}")
                 self._report(ChannelUnreachable("unreachable"))
             except HttpError as error:
-                # CXone may have started it, and that chat cannot be found: another one would ring a second human agent.
                 self._fault("start_unknown", f"the response to the start of the chat was lost: {error}")
                 self._report(ChannelFailed("start_unknown"))
                 return False
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def _poll(self) -> None:
         """Poll until the chat is over, or cannot be polled for ten minutes."""
         loop = asyncio.get_running_loop()
-        pause, heard_at = PAUSE_SECONDS, loop.time()
-        while loop.time() - heard_at < LOST_SECONDS:
+        pause, polled_at, lost = PAUSE_SECONDS, loop.time(), False
+        while loop.time() - polled_at < LOST_SECONDS:
+            asked = 0.0
             try:
                 response = await self._rest.poll(self._session)
             except HttpError as error:
+                lost = lost or not isinstance(error, HttpNotReached)
                 self._fault("not_polled", f"the chat was not polled: {error}")
             else:
-                if response.status in (_OK, _NOT_MODIFIED, _NOT_FOUND):
-                    pause, heard_at = PAUSE_SECONDS, loop.time()
-                    session, messages = messages_of(response)
-                    if session and session != self._session:
-                        self._session = session
-                        await self._keep_state()
-                    if self._handle(messages) or (response.status == _NOT_FOUND and not session):
-                        self._report(ContactClosed())
+                session, messages = messages_of(response)
+                if response.status in (_OK, _NOT_MODIFIED, _NOT_FOUND) or messages:
+                    if await self._polled(session, messages):
                         return
+                    if response.status == _NOT_FOUND:
+                        self._report(self._inbound.end(lost=lost))
+                        return
+                    pause, polled_at, lost = PAUSE_SECONDS, loop.time(), False
                     continue
                 self._fault("not_polled", f"CXone responded to a poll with {response.status}")
-            await asyncio.sleep(pause)
+                asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
+            await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
         self._report(ChannelFailed("channel_lost"))
+
+    async def _polled(self, session: str, messages: list[Json]) -> bool:
+        """Keep the new session id and the messages, then report these; return True if the chat is over."""
+        if session and session != self._session:
+            self._session, self._batch = session, messages
+            self._renewed.set()
+            await self._keep_state()
+        is_over = self._inbound.handle(messages, self._contact_id, session)
+        self._batch = []
+        if not is_over:
+            self._is_open.set()
+        return is_over
 
     async def _keep_state(self) -> None:
         """Store what a later run needs; return once it is stored."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        state = {"session": self._session, "contact_id": self._contact_id, "sending": self._sending}
+        state = {
+            "starting": self._starting,
+            "session": self._session,
+            "contact_id": self._contact_id,
+            "batch": self._batch,
+            "sending": self._sending,
+        }
         self._report(ChannelStateChanged(state, stored))
         await stored
 
-    # ------------------------------------------------------------ what CXone sends
-
-    def _handle(self, messages: list[Json]) -> bool:
-        """Report the messages of a poll; return True if the chat is over."""
-        over = False
-        for message in messages:
-            party = text_of(message.get("PartyTypeId"))
-            match text_of(message.get("Type")):
-                case "Status":
-                    over = self._status(message) or over
-                case "Text" | "Ask":
-                    over = self._text(message, party) or over
-                case "AgentTyping":
-                    self._report(AgentTyping(text_of(message.get("IsTyping")).lower() == "true"))
-        return over
-
-    def _status(self, message: Json) -> bool:
-        status = text_of(message.get("Status"))
-        if status == "Active":
-            self._report(AgentJoined(self._agent(message)))
-        elif status == "Waiting" and self._batch:
-            self._report(AgentLeft())
-        self._batch += 1
-        return status == "Disconnected"
-
-    def _text(self, message: Json, party: str) -> bool:
-        text = text_of(message.get("Text"))
-        if text == _ENDED_TEXT:
-            return True
-        if text_of(message.get("Label")) == self._label and party != _AGENT:
-            self._note_echo(text)
-        elif text and not (party == _SYSTEM and text.startswith("$Localized:")):
-            # A text of the system is shown too: closed hours, for one, show in no other way.
-            agent = None if party == _SYSTEM else self._agent(message)
-            self._report(AgentMessage(self._id_of(message, text), text, datetime.now(UTC), agent=agent))
-        return False
-
-    def _id_of(self, message: Json, text: str) -> str:
-        """Return an id of a text: CXone gives none. The same text of the same time is the same message."""
-        at = text_of(message.get("Timestamp"))
-        key = f"{self._contact_id} {at} {text_of(message.get('Label'))} {text}" if at else str(uuid.uuid4())
-        return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-
-    def _agent(self, message: Json) -> HumanAgent:
-        """Return the human agent of a message. The label may be `name|id`."""
-        name, _, agent_id = text_of(message.get("Label")).partition("|")
-        return make_agent(agent_id or text_of(message.get("PartyTypeValue")) or name or "agent", name)
-
-    def _note_echo(self, text: str) -> None:
-        if self._echo is not None and self._echo[0] == text and not self._echo[1].done():
-            self._echo[1].set_result(None)
-
     # ------------------------------------------------------------ to the human agent
 
-    async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
+    async def send(self, message: Outgoing) -> _Fate:
         """Send a text. It has no id at CXone, so a lost response leaves only its echo to show that it arrived."""
-        await self._started.wait()
+        await self._is_open.wait()
         if message.repeated and self._sending == message.id:
             return DeliveryStatus.UNKNOWN, "restarted"
         self._sending = message.id
@@ -208,28 +187,35 @@ class PatronSession:
         text = "\n".join([message.text, *(each.url for each in message.attachments)]).strip()
         pause = PAUSE_SECONDS
         while True:
-            echo: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._echo = (text, echo)
+            asked = 0.0
+            echo, session = self._inbound.expect_echo(text), self._session
             try:
-                response = await self._rest.send_text(self._session, self._label, text)
+                response = await self._rest.send_text(session, self._label, text)
             except HttpNotReached as error:
                 self._fault("not_sent", f"a text was not sent yet: {error}")
             except HttpError:
-                await asyncio.wait([echo], timeout=ECHO_SECONDS)
-                return (DeliveryStatus.DELIVERED, "") if echo.done() else (DeliveryStatus.UNKNOWN, "no_response")
+                return await _fate_by(echo, "no_response")
             else:
                 if response.status < 300:  # noqa: PLR2004 (a success)
                     return DeliveryStatus.DELIVERED, ""
-                if response.status < 500 and response.status not in (_BUSY, _NOT_FOUND):  # noqa: PLR2004 (a refusal)
-                    return DeliveryStatus.FAILED, f"refused_{response.status}"
                 if response.status >= 500:  # noqa: PLR2004 (an error of the server, which may have done it)
-                    await asyncio.wait([echo], timeout=ECHO_SECONDS)
-                    if echo.done():
-                        return DeliveryStatus.DELIVERED, ""
-                    return DeliveryStatus.UNKNOWN, f"response_{response.status}"
-                pause = max(pause, min(response.retry_after or 0.0, MAX_PAUSE_SECONDS))
-            await asyncio.sleep(pause)
+                    return await _fate_by(echo, f"response_{response.status}")
+                if response.status == _NOT_FOUND and await self._is_renewed(session):
+                    continue
+                if response.status != _BUSY:
+                    return DeliveryStatus.FAILED, f"refused_{response.status}"
+                asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
+            await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+    async def _is_renewed(self, session: str) -> bool:
+        """True if there is another session id than this one, or soon: then this one is not valid any more."""
+        if self._session == session:
+            self._renewed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEWAL_SECONDS):
+                    await self._renewed.wait()
+        return self._session != session
 
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types."""
@@ -237,13 +223,18 @@ class PatronSession:
             self._background(self._show_typing(on=on))
 
     async def _show_typing(self, *, on: bool) -> None:
+        session = self._session
         try:
-            await self._rest.show_typing(self._session, self._label, on=on)
+            response = await self._rest.show_typing(session, self._label, on=on)
+            if response.status == _NOT_FOUND and await self._is_renewed(session):
+                await self._rest.show_typing(self._session, self._label, on=on)
         except HttpError as error:
             self._fault("typing_not_shown", f"typing was not shown: {error}")
 
     async def end(self, closing_text: str) -> None:
         """End the chat at CXone; before, the human agent gets the text."""
+        if not self._session:
+            return
         try:
             await self._rest.send_text(self._session, self._label, closing_text)
             await self._rest.end(self._session)
@@ -251,7 +242,14 @@ class PatronSession:
             self._fault("not_ended", f"the chat was not ended at CXone: {error}")
 
 
+async def _fate_by(echo: asyncio.Future[None], reason: str) -> _Fate:
+    """Return the fate of a text whose response was lost: CXone's echo shows that it arrived."""
+    await asyncio.wait([echo], timeout=ECHO_SECONDS)
+    return (DeliveryStatus.DELIVERED, "") if echo.done() else (DeliveryStatus.UNKNOWN, reason)
+
+
 def _parameter_names(fields: dict[str, str]) -> list[str]:
     """Return P1, P2, … up to the last one that has a value."""
-    numbers = [int(name[1:]) for name in fields]
-    return [f"P{number}" for number in range(1, max(numbers, default=0) + 1)]
+    names = [f"P{number}" for number in range(1, MAX_PARAMETERS + 1)]
+    last = max((number for number, name in enumerate(names, 1) if name in fields), default=0)
+    return names[:last]

@@ -1,0 +1,103 @@
+"""The messages of a patron chat's polls."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sipbridge.chats.happenings import (
+    AgentJoined,
+    AgentLeft,
+    AgentMessage,
+    AgentTyping,
+    ChannelFailed,
+    ContactClosed,
+)
+from sipbridge.chats.model import HumanAgent
+from sipbridge.chats.ports import Report
+from sipbridge.cxone.digital.content import make_agent
+from sipbridge.cxone.digital.values import Json, text_of
+
+_ENDED_TEXT = "$Localized:ChatSessionEnded"
+_SYSTEM, _AGENT = "1", "2"
+
+
+class Inbound:
+    """Reports what a poll brought. `label` is that of the customer, by which the customer's own texts are dropped."""
+
+    def __init__(self, report: Report, label: str, *, joined: bool) -> None:
+        self._report = report
+        self._label = label
+        self._joined = joined
+        self._echo: tuple[str, asyncio.Future[None]] | None = None
+
+    def handle(self, messages: Sequence[Json], contact_id: str, session: str) -> bool:
+        """Report the messages that came with a session id; return True if the chat is over, which is reported too."""
+        is_over = False
+        for number, message in enumerate(messages):
+            match text_of(message.get("Type")):
+                case "Status":
+                    is_over = self._status(message) or is_over
+                case "Text" | "Ask":
+                    is_over = self._text(message, _message_id(contact_id, session, number)) or is_over
+                case "AgentTyping":
+                    self._report(AgentTyping(text_of(message.get("IsTyping")).lower() == "true"))
+        if is_over:
+            self._report(self.end())
+        return is_over
+
+    def end(self, *, lost: bool = False) -> ContactClosed | ChannelFailed:
+        """Return the end of the chat. `lost`: CXone may only have refused a session id whose successor was lost.
+
+        A chat that ends without a human agent was outside the hours, as a text of the system has said.
+        """
+        if lost:
+            return ChannelFailed("channel_lost")
+        return ContactClosed() if self._joined else ChannelFailed("closed")
+
+    def expect_echo(self, text: str) -> asyncio.Future[None]:
+        """Return a future that is resolved when CXone sends this text of the customer back."""
+        echo: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._echo = (text, echo)
+        return echo
+
+    def _status(self, message: Json) -> bool:
+        status = text_of(message.get("Status"))
+        if status == "Active":
+            self._joined = True
+            self._report(AgentJoined(_agent(message)))
+        elif status == "Waiting":
+            self._report(AgentLeft())
+        return status == "Disconnected"
+
+    def _text(self, message: Json, message_id: str) -> bool:
+        text, party = text_of(message.get("Text")), text_of(message.get("PartyTypeId"))
+        if text == _ENDED_TEXT:
+            return True
+        if text_of(message.get("Label")) == self._label and party != _AGENT:
+            self._note_echo(text)
+        elif text and not (party == _SYSTEM and text.startswith("$Localized:")):
+            # A text of the system is shown too: closed hours, for one, show in no other way.
+            agent = None if party == _SYSTEM else _agent(message)
+            self._report(AgentMessage(message_id, text, datetime.now(UTC), agent=agent))
+        return False
+
+    def _note_echo(self, text: str) -> None:
+        if self._echo is not None and self._echo[0] == text and not self._echo[1].done():
+            self._echo[1].set_result(None)
+
+
+def _message_id(contact_id: str, session: str, number: int) -> str:
+    """Return the id of a message, which has none at CXone: each session id comes with one batch of messages."""
+    key = f"{contact_id} {session} {number}" if session else str(uuid.uuid4())
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _agent(message: Json) -> HumanAgent:
+    """Return the human agent of a message. The label may be `name|id`; without an id, the name gives one."""
+    name, _, agent_id = text_of(message.get("Label")).partition("|")
+    derived = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=6).hexdigest()
+    return make_agent(agent_id or derived, name)

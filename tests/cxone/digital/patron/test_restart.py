@@ -1,0 +1,90 @@
+"""A patron chat that outlives the bridge."""
+
+from __future__ import annotations
+
+from sipbridge.chats.model import ChatState
+from sipbridge.chats.ports import ChatChange
+from tests.cxone.digital.runs import Site, customer_texts, run, text
+
+
+async def test_messages_of_the_pause_arrive_in_order_and_once(cxone: Site) -> None:
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+        contact.say(text("before"))
+        await bridge.event("agent_message")
+        await bridge.say("question", "m1")
+        await bridge.event("message_delivered")
+    contact.say(text("meanwhile"))
+    contact.say(text("and more"))
+    async with run(cxone) as bridge:
+        await bridge.event("agent_message", 3)
+        assert bridge.agent_texts() == ["before", "meanwhile", "and more"]
+        assert len(bridge.payloads("agent_joined")) == 1
+        await bridge.say("still here", "m2")
+        await bridge.event("message_delivered", 2)
+    assert customer_texts(contact)[1:] == ["question", "still here"]
+
+
+async def test_a_batch_that_was_kept_but_not_passed_on_is_passed_on(cxone: Site) -> None:
+    """A crash between two writes: the session id of the batch is stored, its messages are not with the bot."""
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+        await bridge.say("the echo ends a batch", "m1")
+        await bridge.event("message_delivered")
+        contact.say(text("one"))
+        contact.say(text("two"))
+        await bridge.event("agent_message", 2)
+        record = bridge.live.record
+    batch = [
+        {"Type": "Text", "Text": content, "PartyTypeId": "2", "Label": "Ada Quinn"}
+        for content in ("one", "two", "three", "four")
+    ]
+    await _store_state(cxone, record.uid, batch=batch)
+    async with run(cxone) as bridge:
+        await bridge.event("agent_message", 4)
+    async with run(cxone) as bridge:  # the batch is there still, and with the bot already
+        contact.say(text("five"))
+        await bridge.event("agent_message", 5)
+        assert bridge.agent_texts() == ["one", "two", "three", "four", "five"]
+
+
+async def test_the_fate_of_a_text_that_was_being_sent_is_unknown(cxone: Site) -> None:
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+        cxone.fail("patron_text", latency_seconds=30)
+        await bridge.say("sent", "m1")
+        await bridge.say("waits", "m2")
+        await cxone.texts(contact, 2)
+    async with run(cxone) as bridge:
+        assert await bridge.event("message_failed") == {"id": "m1", "delivery": "unknown", "reason": "restarted"}
+        await bridge.event("message_delivered")
+    assert customer_texts(contact)[1:] == ["sent", "waits"]
+
+
+async def test_a_chat_whose_start_was_requested_is_not_started_again(cxone: Site) -> None:
+    cxone.fail("patron_start", latency_seconds=30)
+    async with run(cxone) as bridge:
+        await bridge.start()
+    async with run(cxone) as bridge:
+        record = await bridge.ended()
+        assert (record.state, record.reason) == (ChatState.FAILED, "start_unknown")
+    assert len(cxone.desk.conversations()) == 1
+
+
+async def test_the_end_during_the_pause(cxone: Site) -> None:
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+    contact.say(text("Bye"))
+    contact.set_status("closed", by="agent")
+    async with run(cxone) as bridge:
+        record = await bridge.ended()
+        assert (record.state, record.ended_by) == (ChatState.ENDED, "agent")
+        assert bridge.agent_texts() == ["Bye"]
+
+
+async def _store_state(site: Site, uid: str, **changes: object) -> None:
+    """Change the stored state of the channel."""
+    stored = await site.store.read(uid)
+    assert stored is not None
+    record = stored.record.model_copy(update={"channel_state": {**stored.record.channel_state, **changes}})
+    await site.store.write(ChatChange(uid, record))
