@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -81,16 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             tally = run_kills(Path(name), options.kills, options.chats, options.seed, report=write)
         except (BotError, ChatError) as error:
-            write(f"FAILED: {error}\n" + "".join(_internal_errors(Path(name))))
+            write(f"FAILED: {error}\n" + "".join(_explain(error, Path(name))))
             return 1
     write(f"{tally}\n")
     return 0
 
 
-def _internal_errors(folder: Path) -> Iterator[str]:
-    for log in sorted(folder.glob("bridge-*.log")):
+def _explain(error: Exception, folder: Path) -> Iterator[str]:
+    """Yield what the bridges logged about the chat that an error names, and their internal errors."""
+    named = re.search(r"s\d+-\d{3}-\d{3}", str(error))
+    words = ('"internal_error"', f'"{named[0]}"') if named else ('"internal_error"',)
+    for log in sorted(folder.glob("bridge-*.log"), key=lambda file: file.stat().st_mtime):
         for line in log.read_text().splitlines():
-            if '"internal_error"' in line:
+            if any(word in line for word in words) and '"chat_message"' not in line:
                 yield f"{log.name}: {line}\n"
 
 

@@ -25,9 +25,12 @@ def restarted(chats: ChatSite, running: Bridge) -> ChatSite:
     return site
 
 
-@pytest.mark.parametrize("stop", [Program.stop, Program.kill], ids=["SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("channel", ["messaging", "livechat", "secured"])
-def test_chats_in_every_state_go_on_after_a_restart(tmp_path: Path, stop: Stop, channel: str) -> None:
+@pytest.mark.parametrize(
+    ("channel", "stop"),
+    [("messaging", Program.kill), ("livechat", Program.stop), ("secured", Program.kill)],
+    ids=["messaging-SIGKILL", "livechat-SIGTERM", "secured-SIGKILL"],
+)
+def test_chats_in_every_state_go_on_after_a_restart(tmp_path: Path, channel: str, stop: Stop) -> None:
     with simulator(tmp_path) as cxone:
         prepare_channels(cxone.desk)
         settings = chat_settings(tmp_path, cxone)
