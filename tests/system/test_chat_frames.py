@@ -27,15 +27,14 @@ def test_large_event_is_fetched_and_the_order_stays(chats: ChatSite) -> None:
     assert chat.texts == [f"message {number}" for number in range(3)]
 
 
-def test_large_event_that_cannot_be_fetched_is_a_fault_and_the_next_one_arrives(chats: ChatSite) -> None:
+def test_large_event_that_cannot_be_fetched_is_recovered_in_its_order(chats: ChatSite) -> None:
     before, chat = chats.count(), chats.active()
     chats.desk.fail("frame", type="MessageCreated", in_s3=True)
     chats.cxone.fail("chat_file", status=500)
     chats.desk.say(chat.conversation, "large")
     chats.faults(before, "event_not_fetched")
-    chat.reported("small")
-    chats.desk.drop()  # what could not be fetched is recovered
-    assert chat.event("agent_message", 2)["text"] == "large"
+    chat.reported("small", 2)
+    assert chat.texts == ["large", "small"]
 
 
 def test_large_replies_are_fetched_too(chats: ChatSite) -> None:
@@ -64,12 +63,12 @@ def test_shortened_message_is_fetched_whole(chats: ChatSite, missed: bool) -> No
     assert chat.event("agent_message")["text"] == text
 
 
-def test_shortened_message_that_cannot_be_fetched_arrives_short(chats: ChatSite) -> None:
+def test_shortened_message_that_cannot_be_fetched_at_first_arrives_whole(chats: ChatSite) -> None:
     before, chat = chats.count(), chats.active()
     chats.desk.fail("frame", type="MessageCreated", truncate=True)
     chats.cxone.fail("chat_message", status=503)
     chats.desk.say(chat.conversation, "Your contract and all that belongs to it")
-    assert chat.event("agent_message")["text"] == "Your contract and al"
+    assert chat.event("agent_message")["text"] == "Your contract and all that belongs to it"
     chats.faults(before, "message_not_fetched")
 
 

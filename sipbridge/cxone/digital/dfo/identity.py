@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from sipbridge.chats.model import ChatRecord
 from sipbridge.cxone.digital.dfo.frames import Person
+from sipbridge.cxone.digital.dfo.rest import ChannelInfo
 from sipbridge.cxone.digital.values import text_of
 
 _NAMESPACE = uuid.UUID("8f0d5c2e-6f0e-5f7b-9d52-1c1d7a0f3b11")
@@ -15,15 +16,18 @@ _NAMESPACE = uuid.UUID("8f0d5c2e-6f0e-5f7b-9d52-1c1d7a0f3b11")
 class Identity:
     """The ids of one chat.
 
-    `livechat` is None until the kind of the channel is known, and never changes after that. `contact_id` is empty until
-    CXone has given it.
+    `livechat` is None until the kind of the channel is known, and never changes after that; `secured` as in
+    `ChannelInfo`. `contact_id` is empty until CXone has given it.
     """
 
-    def __init__(self, person: Person, thread_id: str, contact_id: str, *, livechat: bool | None) -> None:
+    def __init__(
+        self, person: Person, thread_id: str, contact_id: str, *, livechat: bool | None, secured: bool | None
+    ) -> None:
         self.person = person
         self.thread_id = thread_id
         self.contact_id = contact_id
         self.livechat = livechat
+        self.secured = secured
 
     @classmethod
     def of(cls, record: ChatRecord) -> Self:
@@ -37,25 +41,29 @@ class Identity:
             first_name=customer.first_name,
             last_name=customer.last_name,
         )
-        livechat = state.get("livechat")
+        livechat, secured = state.get("livechat"), state.get("secured")
         return cls(
             person,
             record.derived_id("thread"),
             text_of(state.get("contact_id")),
             livechat=livechat if isinstance(livechat, bool) else None,
+            secured=secured if isinstance(secured, bool) else None,
         )
 
-    def decide_kind(self, livechat: bool | None) -> bool:  # noqa: FBT001 (a value, not an option)
-        """Use the channel's kind unless that of the chat is known already; return True if it became known."""
-        is_news = self.livechat is None and livechat is not None
-        if is_news:
-            self.livechat = livechat
-        return is_news
+    def learn(self, info: ChannelInfo) -> bool:
+        """Take over what is known of the channel; return True if it is news, which a later run needs as well."""
+        before = self.livechat, self.secured
+        if self.livechat is None:
+            self.livechat = info.livechat
+        if info.secured is not None:
+            self.secured = info.secured
+        return before != (self.livechat, self.secured)
 
     def as_state(self) -> dict[str, Any]:
         """Return what a later run needs to go on."""
         return {
             "customer_id": self.person.customer_id,
             "livechat": self.livechat,
+            "secured": self.secured,
             "contact_id": self.contact_id,
         }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Protocol
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
 from sipbridge.chats.ports import Report
 from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, same_id
+from sipbridge.cxone.digital.dfo.connection import GatewayLost
 from sipbridge.cxone.digital.dfo.frames import BadFrame, Frame, Push, interpret
 from sipbridge.cxone.digital.dfo.identity import Identity
 from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import SipbridgeError
+
+BODY_TRIES = 3  # to fetch the body of a message; then it is taken as short as it came
 
 
 class Owner(Protocol):
@@ -33,6 +36,9 @@ class Owner(Protocol):
 
     def keep_identity(self) -> None:
         """Store the ids of the chat: the contact has got its own."""
+
+    def reconnect(self) -> None:
+        """Open another connection, with a recovery: something has been missed."""
 
     def fault(self, word: str, text: str) -> None:
         """Report a fault of the channel."""
@@ -54,10 +60,12 @@ class Inbound:
         self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
         self._held = False
         self._completing: asyncio.Task[None] | None = None
+        self._failures: Counter[str] = Counter()  # to fetch the body of a message, by its id
 
     def hold(self) -> None:
-        """Keep pushes back until `release`."""
+        """Forget the pushes that wait, as the next recovery brings their content; keep others back until `release`."""
         self._held = True
+        self.close()
 
     def release(self) -> None:
         """Handle the pushes that were kept back, and those that come from now on."""
@@ -106,7 +114,11 @@ class Inbound:
                 return
             self._waiting.popleft()
             push = first.result() if isinstance(first, asyncio.Future) else first
-            if push is not None and _is_shortened(push):
+            if (
+                push is not None
+                and push.event_type == "MessageCreated"
+                and _is_short(object_of(push.data.get("message")))
+            ):
                 self._completing = asyncio.create_task(self._complete(push))
             elif push is not None:
                 self._handle(push)
@@ -117,6 +129,7 @@ class Inbound:
             frame = interpret(await self._owner.fetch_event(url))
         except (SipbridgeError, BadFrame) as error:
             self._owner.fault("event_not_fetched", f"an event of the chat gateway was not fetched: {error}")
+            self._begin_again()
             return None
         if isinstance(frame, Push):
             return frame
@@ -128,9 +141,16 @@ class Inbound:
         try:
             if is_of_thread(push, self._identity.thread_id):
                 await self._take_whole(object_of(push.data.get("message")))
+        except GatewayLost:
+            self._begin_again()
         finally:
             self._completing = None
         self._handle_waiting()
+
+    def _begin_again(self) -> None:
+        """Let a recovery bring what could not be fetched, and what came after it, in their order."""
+        self.hold()
+        self._owner.reconnect()
 
     def _handle(self, push: Push) -> None:  # noqa: C901 (one case per kind of event)
         if not is_of_thread(push, self._identity.thread_id):
@@ -203,11 +223,16 @@ class Inbound:
     # ------------------------------------------------------------ messages
 
     async def _take_whole(self, message: Json) -> None:
-        if message.get("hasAdditionalMessageContent") is True and not self.has_seen(message):
+        """Take a message with its whole body. Raises `GatewayLost` to be tried again; in the end it is taken short."""
+        if _is_short(message) and not self.has_seen(message):
+            message_id = text_of(message.get("id"))
             try:
-                whole = await self._owner.fetch_body(text_of(message.get("id")))
+                whole = await self._owner.fetch_body(message_id)
             except (SipbridgeError, TimeoutError) as error:
                 self._owner.fault("message_not_fetched", f"the body of a message was not fetched: {error}")
+                self._failures[message_id] += 1
+                if self._failures[message_id] < BODY_TRIES:
+                    raise GatewayLost("the body of a message was not fetched") from None
             else:
                 message = {**message, **(object_of(whole.get("message")) or whole)}
         self._take(message)
@@ -236,10 +261,9 @@ class Inbound:
             self._owner.confirm(sender_id)
 
 
-def _is_shortened(push: Push) -> bool:
-    """True if the body of a message has to be fetched."""
-    message = object_of(push.data.get("message"))
-    return push.event_type == "MessageCreated" and message.get("hasAdditionalMessageContent") is True
+def _is_short(message: Json) -> bool:
+    """True if the body of a message of the human agent has to be fetched."""
+    return message.get("hasAdditionalMessageContent") is True and text_of(message.get("direction")) == "outbound"
 
 
 def is_of_thread(push: Push, thread_id: str) -> bool:

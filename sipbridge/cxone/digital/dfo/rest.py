@@ -37,11 +37,11 @@ _NO_SUCH_CHANNEL = (400, 404)
 class ChannelInfo:
     """The settings of a channel that matter to a chat. `file_types` are patterns like `image/*`; empty allows all.
 
-    `livechat` is None if the settings are not known.
+    `livechat` and `secured` are None if the settings are not known.
     """
 
     livechat: bool | None = None
-    secured: bool = False
+    secured: bool | None = None
     max_file_bytes: int | None = None
     file_types: tuple[str, ...] = ()
     attachments: bool = True
@@ -77,19 +77,24 @@ class GatewayRest:
         self._base = f"{config.rest}/chat/1.0/brand/{config.brand_id}"
         self._channel = f"{self._base}/channel/{config.channel_id}"
         self._info: tuple[ChannelInfo, float] | None = None
-        self._asking: asyncio.Lock = asyncio.Lock()
+        self._asking: asyncio.Task[ChannelInfo] | None = None
 
     async def info(self) -> ChannelInfo:
         """Return the settings. Raises `ChannelRefused` if there is no such channel, and `HttpError`."""
-        async with self._asking:
-            if self._info is not None and self._clock() < self._info[1]:
-                return self._info[0]
-            response = await self._get(f"{self._channel}?locale=en_US")
-            if response.status in _NO_SUCH_CHANNEL:
-                raise ChannelRefused("unknown_channel")
-            info = self._read_info(_json_of(response, "the chat channel"))
-            self._info = (info, self._clock() + INFO_MAX_AGE_SECONDS)
-            return info
+        if self._info is not None and self._clock() < self._info[1]:
+            return self._info[0]
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        # One request for all: if they asked one after the other, the last of many would wait for every timeout.
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> ChannelInfo:
+        response = await self._get(f"{self._channel}?locale=en_US")
+        if response.status in _NO_SUCH_CHANNEL:
+            raise ChannelRefused("unknown_channel")
+        info = self._read_info(_json_of(response, "the chat channel"))
+        self._info = (info, self._clock() + INFO_MAX_AGE_SECONDS)
+        return info
 
     def _read_info(self, body: Json) -> ChannelInfo:
         settings = object_of(body.get("settings"))

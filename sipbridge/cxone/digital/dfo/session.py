@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
-from sipbridge.chats.model import ChatRecord, DeliveryStatus
+from sipbridge.chats.model import Attachment, ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
 from sipbridge.cxone.digital.dfo.authorization import REPLY_SECONDS, Authorization
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
@@ -24,6 +24,7 @@ LOST_SECONDS = 600.0  # without a connection; then the chat is given up
 FIRST_PAUSE_SECONDS = 0.5
 PAUSE_FACTOR = 1.3
 MAX_PAUSE_SECONDS = 30.0
+STABLE_SECONDS = 5.0  # a connection that lasted so long ends a series of attempts
 MAX_PAGES = 200  # of older messages that one recovery reads
 
 _NO_SUCH_THREAD = ("RecoveringThreadFailed", "RecoveringLivechatFailed")
@@ -62,11 +63,14 @@ class DfoSession:
                     self._drop()
                     self._parts.fault("not_connected", f"the chat gateway was not reached: {error}")
                     self._report(ChannelUnreachable("unreachable"))
-                    pause = min(pause * PAUSE_FACTOR, MAX_PAUSE_SECONDS)
                 else:
+                    opened_at = loop.time()
                     await self._serve()
-                    pause, lost_at = FIRST_PAUSE_SECONDS, loop.time()
+                    lost_at = loop.time()
+                    if lost_at - opened_at > STABLE_SECONDS:
+                        pause = FIRST_PAUSE_SECONDS
                 await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 (spreads load, hides nothing)
+                pause = min(pause * PAUSE_FACTOR, MAX_PAUSE_SECONDS)
             self._report(ChannelFailed("channel_lost"))
         finally:
             self._drop()
@@ -75,9 +79,9 @@ class DfoSession:
     async def _connect(self) -> None:
         """Open a connection, authorize the customer and recover the thread. Raises if that fails."""
         info = await self._parts.info()
-        if self._identity.decide_kind(info.livechat):
+        if self._identity.learn(info):
             self.keep_identity()
-        token = await self._parts.session_token(self._identity.person) if info.secured else None
+        token = await self._parts.session_token(self._identity.person) if self._identity.secured else None
         connection = Connection(self._inbound.push, self.fault)
         self._connection = connection
         # What happens before the thread is recovered is newer than what the recovery brings.
@@ -114,13 +118,18 @@ class DfoSession:
             made = self._maker.recover(livechat=bool(self._identity.livechat))
             reply = await connection.request(made, REPLY_SECONDS)
         except GatewayError as error:
-            if error.code in _NO_SUCH_THREAD:  # the first message did not arrive
+            if error.code in _NO_SUCH_THREAD and not self._knows_thread:  # the first message did not arrive
                 return
             raise
         newest_first = list_of(reply.data.get("messages"))
         scroll_token = text_of(reply.data.get("messagesScrollToken"))
         newest_first += await self._load_older(connection, newest_first, scroll_token)
         await self._inbound.restore(reply.data, newest_first[::-1])
+
+    @property
+    def _knows_thread(self) -> bool:
+        """True if CXone has shown or confirmed that it has the thread."""
+        return bool(self._identity.contact_id or self._inbound.own_messages or self._record.queued_at)
 
     async def _load_older(self, connection: Connection, messages: Sequence[Json], scroll_token: str) -> list[Json]:
         """Load pages of older messages, down to one that was seen before."""
@@ -140,6 +149,10 @@ class DfoSession:
 
     async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
         """Send a message with the same id until the gateway confirms it, or the thread has it."""
+        # First of all the thread is recovered: an earlier run may have sent the message.
+        await self._connected.wait()
+        if message.id in self._inbound.own_messages:
+            return DeliveryStatus.DELIVERED, ""
         try:
             attachments = await self._parts.upload(message.attachments)
         except AttachmentError as error:
@@ -147,41 +160,44 @@ class DfoSession:
         if message.opens and await self._is_offline():
             return DeliveryStatus.FAILED, "offline"
         try:
-            while True:
-                await self._connected.wait()
-                connection = self._connection
-                if message.id in self._inbound.own_messages:
-                    return DeliveryStatus.DELIVERED, ""
-                if self._inbound.is_over:  # a message would open another contact in the thread
-                    return DeliveryStatus.FAILED, "chat_ended"
-                if connection is None:
-                    continue
-                made = self._maker.message(
-                    message.id,
-                    message.text,
-                    attachments,
-                    fields=self._record.custom_fields if message.opens else {},
-                    token=self._authorization.token,
-                    opens=message.opens,
-                )
-                self._has_thread = True
-                self._sent[message.id], _ = made
-                try:
-                    await connection.request(made, REPLY_SECONDS)
-                except GatewayError as error:
-                    self._parts.fault("message_refused", f"the chat gateway refused a message: {error.code}"[:200])
-                    return DeliveryStatus.FAILED, "refused"
-                except GatewayLost:
-                    # The thread is asked, after the next open, before it is sent again.
-                    self._drop_if(connection)
-                else:
-                    return DeliveryStatus.DELIVERED, ""
+            return await self._deliver(message, attachments)
         finally:
             self._sent.pop(message.id, None)
 
+    async def _deliver(self, message: Outgoing, attachments: Sequence[Attachment]) -> tuple[DeliveryStatus, str]:
+        while True:
+            await self._connected.wait()
+            connection = self._connection
+            if message.id in self._inbound.own_messages:
+                return DeliveryStatus.DELIVERED, ""
+            if self._inbound.is_over:  # a message would open another contact in the thread
+                return DeliveryStatus.FAILED, "chat_ended"
+            if connection is None:
+                continue
+            made = self._maker.message(
+                message.id,
+                message.text,
+                attachments,
+                fields=self._record.custom_fields if message.opens else {},
+                token=self._authorization.token,
+                opens=message.opens,
+            )
+            self._has_thread = True
+            self._sent[message.id], _ = made
+            try:
+                await connection.request(made, REPLY_SECONDS)
+            except GatewayError as error:
+                self._parts.fault("message_refused", f"the chat gateway refused a message: {error.code}"[:200])
+                return DeliveryStatus.FAILED, "refused"
+            except GatewayLost:
+                # The thread is asked, after the next open, before it is sent again.
+                self._drop_if(connection)
+            else:
+                self._inbound.own_messages.add(message.id)
+                return DeliveryStatus.DELIVERED, ""
+
     async def _is_offline(self) -> bool:
         """True if this is a livechat and no human agent is there: it would not take the first message."""
-        await self._connected.wait()
         return bool(self._identity.livechat) and (await self._parts.availability()).status == "offline"
 
     def _drop_if(self, connection: Connection) -> None:
@@ -206,13 +222,16 @@ class DfoSession:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_TEXT_SECONDS):
                 await self.send(closing)
-        while self._identity.contact_id and not self._inbound.is_over:
+        while not self._inbound.is_over:
             await self._connected.wait()
             connection = self._connection
             if connection is None:
                 continue
             try:
-                await connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
+                if not self._identity.contact_id:  # its event may be late or lost
+                    await self._recover(connection)
+                if self._identity.contact_id:
+                    await connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
             except GatewayLost:
                 self._drop_if(connection)
             except GatewayError as error:
@@ -241,6 +260,11 @@ class DfoSession:
         """Give a large reply to its request, if the connection of that is still the one in use."""
         if self._connection is not None:
             self._connection.deliver(frame)
+
+    def reconnect(self) -> None:
+        """Open another connection: its recovery brings what this one did not."""
+        if self._connection is not None:
+            self._drop_if(self._connection)
 
     async def fetch_event(self, url: str) -> object:
         """Return an event that was too large for the socket. Raises `HttpError`."""

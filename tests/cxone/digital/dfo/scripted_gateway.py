@@ -105,10 +105,16 @@ class Gateway:
 
     async def message(self, path: str, token: str) -> Json:
         assert token == f"token for {path}"
-        return self.bodies[path]
+        return self._body(path)
 
     async def event(self, url: str) -> object:
-        return self.bodies[url]
+        await asyncio.sleep(0)
+        return self._body(url)
+
+    def _body(self, key: str) -> Json:
+        if key not in self.bodies:
+            raise HttpError("there is no such body")
+        return self.bodies[key]
 
     # ------------------------------------------------------------ Opener
 

@@ -27,6 +27,7 @@ class World:
         self.delivered: list[Frame] = []
         self.confirmed: list[str] = []
         self.kept = 0
+        self.reconnections = 0
         self.bodies: dict[str, asyncio.Future[Any]] = {}
         self.identity = Identity.of(record())
         self.inbound = Inbound(self.identity, self, self.happened.append)
@@ -46,6 +47,9 @@ class World:
 
     def keep_identity(self) -> None:
         self.kept += 1
+
+    def reconnect(self) -> None:
+        self.reconnections += 1
 
     def fault(self, word: str, _text: str) -> None:
         self.faults.append(word)
@@ -173,14 +177,18 @@ async def test_large_reply_is_delivered_at_once_while_pushes_are_held(world: Wor
     assert world.texts == ["one"]
 
 
-async def test_large_event_that_fails_does_not_block_the_others(world: World) -> None:
+async def test_large_event_that_fails_is_left_to_a_recovery_with_those_behind_it(world: World) -> None:
     failing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     failing.set_exception(HttpError("gone"))
     world.bodies["https://s3/1"] = failing
     world.push("EventInS3", s3Object={"url": "https://s3/1"})
     world.say("two")
     await world.settle()
-    assert (world.texts, world.faults) == (["two"], ["event_not_fetched"])
+    assert (world.texts, world.faults, world.reconnections) == ([], ["event_not_fetched"], 1)
+    world.inbound.hold()
+    await world.inbound.restore({}, [a_message("one", "one"), a_message("two", "two")])
+    world.inbound.release()
+    assert world.texts == ["one", "two"]
 
 
 async def test_shortened_message_is_completed_in_its_place(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,7 +58,7 @@ async def test_settings_of_the_channel_are_read_and_kept_for_five_minutes(http: 
         assert await client.info() == expected
         assert len(server.requests) == 1
         clock.advance(2)
-        assert await client.info() == ChannelInfo(livechat=False)
+        assert await client.info() == ChannelInfo(livechat=False, secured=False)
     head = server.requests[0].decode()
     assert head.startswith("GET /chat/1.0/brand/1234/channel/chat_1?locale=en_US HTTP/1.1")
     assert "x-sdk-platform: web" in head
@@ -82,6 +83,16 @@ async def test_failed_request_for_the_settings_is_not_kept(http: HttpClient, ans
         with pytest.raises(HttpError):
             await client.info()
         assert (await client.info()).livechat is True
+
+
+async def test_chats_that_need_the_settings_at_once_wait_for_one_request(http: HttpClient) -> None:
+    async with rest(http, response({}, 503), response(CHANNEL)) as (client, server):
+        asking = [asyncio.create_task(client.info()) for _ in range(100)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(result) for result in results[1:]] == [HttpError] * 99
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""What one chat over the gateway makes of lost connections, lost replies and a REST API that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentMessage
+from sipbridge.chats.model import Attachment
+from sipbridge.cxone.digital.dfo.rest import ChannelInfo
+from tests.cxone.digital.dfo.scripted_gateway import CONTACT, Gateway, Run, a_message, record, running
+
+LIVECHAT = ChannelInfo(livechat=True)
+DELIVERED = ("delivered", "")
+MISSING = Attachment(url="https://files.example.com/missing")
+OWN = {"id": "s0", "direction": "inbound", "idOnExternalPlatform": "own-1"}
+LARGE: dict[str, Any] = {"s3Object": {"url": "https://s3.example.com/1"}}
+SESSION = "sipbridge.cxone.digital.dfo.session"
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_PAUSE_SECONDS", "MAX_PAUSE_SECONDS"):
+        monkeypatch.setattr(f"{SESSION}.{name}", 0.005)
+
+
+def texts(run: Run) -> list[str]:
+    return [each.text for each in run.of(AgentMessage)]
+
+
+class TestRepeatedMessage:
+    async def test_first_message_that_arrived_before_a_restart_counts_although_the_channel_is_offline_now(self) -> None:
+        async with running(Gateway(LIVECHAT, thread=[OWN], online="offline"), resumed=True) as run:
+            assert await run.send("hi", opens=True, repeated=True) == DELIVERED
+            assert "SendMessage" not in run.gateway.types
+
+    async def test_message_that_arrived_before_a_restart_counts_although_its_attachment_is_gone(self) -> None:
+        async with running(Gateway(thread=[OWN]), resumed=True) as run:
+            assert await run.send("hi", attachments=[MISSING], repeated=True) == DELIVERED
+
+    async def test_attachment_that_cannot_be_fetched_fails_the_message(self) -> None:
+        async with running() as run:
+            assert await run.send("hi", attachments=[MISSING]) == ("failed", "attachment_unavailable")
+
+
+async def test_nothing_is_sent_again_while_a_thread_that_exists_is_not_recovered() -> None:
+    async with running() as run:
+        await run.send("first", 1, opens=True)
+        run.gateway.script["SendMessage"].append("drop_recorded")
+        run.gateway.script["RecoverThread"].extend(["error RecoveringThreadFailed"] * 3)
+        assert await run.send("second", 2) == DELIVERED
+        assert run.gateway.sent_texts() == ["first", "second"]
+
+
+class TestContentThatIsFetched:
+    async def test_event_that_could_not_be_fetched_is_recovered_in_its_order(self) -> None:
+        async with running() as run:
+            await run.send("hi", opens=True)
+            run.gateway.say("large", push=False)
+            run.gateway.push("EventInS3", **LARGE)
+            run.gateway.say("next")
+            await run.until(lambda: len(texts(run)) == 2)
+            assert texts(run) == ["large", "next"]
+
+    async def test_message_whose_body_was_not_fetched_once_comes_whole(self) -> None:
+        async with running() as run:
+            await run.send("hi", opens=True)
+            run.gateway.say("beginn", hasAdditionalMessageContent=True)
+            await run.until(lambda: run.faults)
+            run.gateway.bodies["/messages/s1"] = a_message("s1", "beginning and end")
+            await run.until(lambda: texts(run))
+            assert texts(run) == ["beginning and end"]
+
+    async def test_message_whose_body_is_never_fetched_comes_short_and_in_its_order(self) -> None:
+        async with running() as run:
+            await run.send("hi", opens=True)
+            run.gateway.say("beginn", hasAdditionalMessageContent=True)
+            run.gateway.say("next")
+            await run.until(lambda: len(texts(run)) == 2)
+            assert texts(run) == ["beginn", "next"]
+
+    async def test_body_of_our_own_message_is_not_fetched(self) -> None:
+        async with running() as run:
+            await run.send("hi", opens=True)
+            run.gateway.push("MessageCreated", message={**OWN, "hasAdditionalMessageContent": True})
+            run.gateway.say("next")
+            await run.until(lambda: texts(run))
+            assert "GenerateAuthorizationToken" not in run.gateway.types
+
+
+class TestSecuredSession:
+    async def test_session_stays_secured_while_the_rest_api_fails(self) -> None:
+        async with running(Gateway(ChannelInfo(livechat=False, secured=True))) as run:
+            await run.connected()
+            run.gateway.info_found = None
+            run.gateway.drop()
+            await run.connected(2)
+            assert all("transactionToken=" in query for query in run.gateway.queries)
+            assert not {"AuthorizeCustomer", "ReconnectConsumer"}.intersection(run.gateway.types)
+
+    async def test_session_stays_secured_after_a_restart_while_the_rest_api_fails(self) -> None:
+        chat = record(channel_state={"livechat": False, "secured": True})
+        async with running(Gateway(None, thread=[OWN]), chat, resumed=True) as run:
+            await run.connected()
+            assert "transactionToken=" in run.gateway.queries[0]
+
+
+async def test_agent_who_left_does_not_return_by_a_push_that_waited_on_the_lost_connection() -> None:
+    async with running() as run:
+        await run.send("hi", opens=True)
+        run.gateway.push("EventInS3", **LARGE)
+        run.gateway.push("CaseInboxAssigneeChanged", case={"id": CONTACT}, inboxAssignee={"id": 101})
+        run.gateway.drop()
+        await run.connected(2)
+        assert run.of(AgentLeft)
+        assert not run.of(AgentJoined)
+
+
+async def test_connections_that_never_last_are_opened_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(f"{SESSION}.asyncio.sleep", note)
+    monkeypatch.setattr(f"{SESSION}.FIRST_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(f"{SESSION}.MAX_PAUSE_SECONDS", 30.0)
+    async with running() as run:
+        for number in range(1, 15):
+            async with asyncio.timeout(5):
+                while len(run.gateway.queries) < number or not run.session._connected.is_set():  # noqa: SLF001 (nothing else shows it)
+                    await sleep(0)
+            run.gateway.drop()
+        assert max(pauses) > 5
+
+
+async def test_livechat_whose_contact_is_not_known_yet_is_ended_too() -> None:
+    async with running(Gateway(LIVECHAT)) as run:
+        await run.send("hi", opens=True)
+        async with asyncio.timeout(5):
+            await run.session.end("bye")
+        ends = [frame for frame in run.gateway.frames if frame["payload"]["eventType"] == "EndContact"]
+        assert [frame["payload"]["data"]["contact"]["id"] for frame in ends] == [CONTACT]
