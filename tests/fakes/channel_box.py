@@ -16,17 +16,18 @@ THREAD = "thread-1"
 class FakeBox:
     """Implements `ChannelBox`. `taken` has the messages that it took. While `stalls` is set, no message is stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = TOKEN) -> None:
+        self.token = token
         self.taken: list[Mapping[str, Any]] = []
         self.typing: list[bool] = []
         self.released = 0
         self.stalls = False
 
     def issue_token(self, client_id: str, client_secret: str) -> tuple[str, int] | None:
-        return (TOKEN, SECONDS) if (client_id, client_secret) == CREDENTIALS else None
+        return (self.token, SECONDS) if (client_id, client_secret) == CREDENTIALS else None
 
     def accepts_token(self, token: str) -> bool:
-        return token == TOKEN
+        return token == self.token
 
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
         if thread_id != THREAD:

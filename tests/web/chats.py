@@ -13,6 +13,7 @@ from sipbridge.chats.model import ChatEvent, ChatRecord
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import ChatDeps, ChatFeed, make_app, start_web
+from sipbridge.web.server.auth import FindBox
 from tests.chats.world import CLIENT, PROJECT, World
 from tests.fakes.channel_box import FakeBox
 from tests.web.conftest import Bridge
@@ -28,6 +29,7 @@ class ChatBridge(Bridge):
     project = f"/v1/{CLIENT}/{PROJECT}"
     world: World
     box: FakeBox
+    find_box: FindBox
     recovered = True
 
     async def start(self, chat_id: str = "c1", **body: object) -> tuple[int, Any]:
@@ -53,11 +55,11 @@ async def chat_bridge(folder: Path, **chat: Any) -> AsyncIterator[ChatBridge]:  
             world.context.registry,
             world.store,
             feed,
-            lambda *key: box if key == sms else None,
+            lambda *key: bridge.find_box(*key),  # noqa: PLW0108 (a test may change it)
             lambda: bridge.recovered,
         )
         bridge = ChatBridge(world.context.config, store, session, chats=deps)
-        bridge.world, bridge.box = world, box
+        bridge.world, bridge.box, bridge.find_box = world, box, lambda *key: box if key == sms else None
         runner, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
         bridge.base = f"http://{host}:{port}"
         try:

@@ -15,7 +15,7 @@ from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
 from sipbridge.web import ChatDeps, EventFeed, PopLinks, WebDeps, make_app, start_web
 
-from .fakes import KEY, FakeAdminControls, FakeDirectory, make_chat_deps, make_config
+from .fakes import KEY, FakeAdminControls, FakeChats, FakeDirectory, make_config
 
 
 @dataclass
@@ -31,11 +31,13 @@ class Bridge:
     counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
     obstacle: str | None = None
-    chats: ChatDeps = field(default_factory=make_chat_deps)
+    fake_chats: FakeChats = field(default_factory=FakeChats)
+    chats: ChatDeps = None  # type: ignore[assignment]  # those of `fake_chats` unless a test has others
     metrics: bytes = b"sipbridge_calls_active 0.0\n"
     project = "/v1/acme/billing"
 
     def __post_init__(self) -> None:
+        self.chats = self.chats or self.fake_chats.deps()
         self.pop_links = PopLinks.from_config(self.config.http)
 
     def deps(self) -> WebDeps:
@@ -83,5 +85,6 @@ async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
         runner, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)
         bridge.base = f"http://{host}:{port}"
         yield bridge
+    await bridge.fake_chats.reception.suspend()
     await runner.cleanup()
     await store.close()

@@ -14,6 +14,7 @@ from sipbridge.chats.registry import ChatRegistry
 from sipbridge.config import (
     ApiKey,
     AuthToken,
+    ChatConfig,
     ClientConfig,
     Config,
     CxoneConfig,
@@ -27,13 +28,17 @@ from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.web import ChatDeps, ChatFeed, ReloadReport
+from tests.fakes.channel_box import FakeBox
 from tests.fakes.chat_store import FakeChatStore
+from tests.fakes.digital_channel import FakeChannel
 from tests.store.records import START, make_handoff
 
 KEY = "billing-key-0123456789"
 SALES_KEY = "sales-key-0123456789"
 OTHER_KEY = "other-key-0123456789"
 ADMIN_KEY = "admin-key-0123456789"
+
+DFO = {"type": "dfo", "brand_id": 1, "channel_id": "chat_1", "environment": "NA1"}
 
 POP_SECRET = "a long text that only the operator knows"
 
@@ -109,11 +114,24 @@ class FakeDirectory:
         return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
 
 
-def make_chat_deps() -> ChatDeps:
-    """The chat half of a bridge whose projects have no chat section."""
-    feed, store, registry = ChatFeed(), FakeChatStore(), ChatRegistry()
-    context = ChatContext(make_config(), {}, store, feed, lambda _: None, registry, lambda _: "")
-    return ChatDeps(Reception(lambda: context), registry, store, feed, lambda *_: None, lambda: True)
+class FakeChats:
+    """The chat half of a bridge: chats really run, on fake channels in memory. Each project has a box of its own."""
+
+    def __init__(self) -> None:
+        config = make_config()
+        keys = [key for key, _ in config.all_projects()]
+        self.channels = {(*key, "web"): FakeChannel() for key in keys}
+        self.boxes = {(*key, "sms"): FakeBox(f"token of {key.client}/{key.project}") for key in keys}
+        self.store, self.feed, self.registry = FakeChatStore(), ChatFeed(), ChatRegistry()
+        self.recovered = True
+        context = ChatContext(config, self.channels, self.store, self.feed, lambda _: None, self.registry, lambda _: "")
+        self.reception = Reception(lambda: context)
+
+    def deps(self) -> ChatDeps:
+        def find_box(client: str, project: str, channel: str) -> FakeBox | None:
+            return self.boxes.get((client, project, channel))
+
+        return ChatDeps(self.reception, self.registry, self.store, self.feed, find_box, lambda: self.recovered)
 
 
 class FakeAdminControls:
@@ -167,5 +185,6 @@ def _project(token: str, key: str) -> VoiceProjectConfig:
         auth_token=AuthToken(token),
         api_keys=(ApiKey(key),),
         agent=PromptAgentConfig(type="prompt", then="handoff"),
+        chat=ChatConfig.model_validate({"channels": {"web": DFO}}),
         handoff=HandoffConfig(default="care", destinations={"care": ReleaseDestination(method="release")}),
     )

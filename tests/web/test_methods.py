@@ -6,6 +6,9 @@ import asyncio
 
 import pytest
 
+from sipbridge.chats.model import ChatState
+from tests.fakes.channel_box import CREDENTIALS
+from tests.store.chats.chats import make_chat
 from tests.store.records import make_handoff, make_record
 
 from .conftest import Bridge
@@ -18,6 +21,7 @@ _OF_THE_MOMENT = {"Date"}
 @pytest.fixture(autouse=True)
 async def stored(bridge: Bridge) -> None:
     await bridge.store.put(make_record(handoff=make_handoff()))
+    await bridge.fake_chats.store.create(make_chat(client="acme", project="billing", state=ChatState.ENDED))
 
 
 def paths(bridge: Bridge) -> dict[str, str]:
@@ -32,6 +36,15 @@ def paths(bridge: Bridge) -> dict[str, str]:
         "calls/call-1",
         "calls/none",
         "events",
+        "chats",
+        "chats?limit=0",
+        "chats/chat-1",
+        "chats/none",
+        "chats/chat-1/events",
+        "chats/none/events",
+        "chats/chat-1/attachments/0123456789abcde",
+        "chat/availability",
+        "chat/availability?channel=none",
     ]
     keys = dict.fromkeys((f"{bridge.project}/{each}" for each in project), KEY)
     keys |= {f"{bridge.project}/calls/call-1": "wrong", "/v1/admin/status": ADMIN_KEY}
@@ -98,6 +111,15 @@ async def test_a_slash_at_the_end_works_for_call_control(bridge: Bridge) -> None
     assert (await bridge.post("/v1/admin/drain/", ADMIN_KEY))[0] == 202
 
 
+async def test_a_slash_at_the_end_works_for_chats_and_boxes(bridge: Bridge) -> None:
+    assert (await bridge.post("chats/", body={"id": "c1"}))[0] == 202
+    assert (await bridge.post("chats/c1/messages/", body={"text": "Hello"}))[0] == 202
+    assert (await bridge.post("chats/c1/typing/", body={"state": "started"}))[0] == 202
+    assert (await bridge.post("chats/c1/end/"))[0] == 202
+    grant = {"grant_type": "client_credentials", "client_id": CREDENTIALS[0], "client_secret": CREDENTIALS[1]}
+    assert (await bridge.post("/byoc/acme/billing/sms/1.0/token/", None, grant))[0] == 200
+
+
 async def test_several_slashes_are_another_path(bridge: Bridge) -> None:
     for path in ("/healthz//", "//healthz", f"{bridge.project}/calls//", f"{bridge.project}//calls"):
         assert (await bridge.get(path))[0] == 404
@@ -106,6 +128,7 @@ async def test_several_slashes_are_another_path(bridge: Bridge) -> None:
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_allow_names_head_where_get_is(bridge: Bridge, slash: str) -> None:
     expected = {"calls": "GET,HEAD", "calls/call-1/hangup": "POST", "handoff_state": "DELETE,GET,HEAD"}
+    expected |= {"chats": "GET,HEAD,POST", "chats/c1/events": "GET,HEAD", "/byoc/a/b/c/1.0/token": "POST"}
     for path, methods in expected.items():
         for method in ("PUT", "OPTIONS"):
             async with bridge.session.request(method, bridge.url(path + slash)) as response:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from sipbridge.chats.model import ChatEvent
 from sipbridge.config import matches_any
 from sipbridge.errors import BadRequest, NotFound
-from sipbridge.web.api.chat_schemas import ChatEventMessage
+from sipbridge.web.api.chat_schemas import ChatStreamMessage
 from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
 from sipbridge.web.server.auth import KEY_HEADER, Access
@@ -100,7 +100,7 @@ OPERATIONS = (
         response=Response(
             200,
             "A stream until the chat is over; the schema describes one event",
-            ChatEventMessage,
+            ChatStreamMessage,
             "text/event-stream",
         ),
         query=ChatEventsQuery,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict
 
@@ -19,7 +19,7 @@ from sipbridge.chats.model import (
 )
 from sipbridge.chats.ports import StoredChat
 from sipbridge.handoffs.outcome import Result
-from sipbridge.web.api.schemas import ChatHandoffDetail, ChatHandoffSummary, Moment, Schema
+from sipbridge.web.api.schemas import AsJsonText, ChatHandoffDetail, ChatHandoffSummary, Moment, Schema
 
 
 class AvailabilityResponse(Schema):
@@ -137,6 +137,14 @@ class ChatEventMessage(Schema):
     type: ChatEventType
     at: Moment
     payload: dict[str, Any]
+
+
+class ChatStreamMessage(Schema):
+    """One event of the stream of a chat, with its field names there. `id` is its sequence; typing has none."""
+
+    id: str | None = None
+    event: ChatEventType
+    data: Annotated[ChatEventMessage, AsJsonText()]
 
 
 def _chat(record: ChatRecord, handoff: type[ChatHandoffSummary]) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class CallSummary(Schema):
         return cls.model_validate(_call(record, HandoffSummary))
 
 
-class _AsJsonText:
+class AsJsonText:
     """The JSON schema of a value that is written as JSON text."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -189,7 +189,7 @@ class EventMessage(Schema):
     """One event of a stream, with its field names there."""
 
     event: EventName
-    data: Annotated[CallSummary, _AsJsonText()]
+    data: Annotated[CallSummary, AsJsonText()]
 
 
 class CallDetail(CallSummary):

@@ -13,24 +13,87 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from sipbridge.calls.events import CallStarted
 from sipbridge.calls.model import CallState
+from sipbridge.chats.model import AttachmentFile, ChatEventType, ChatState
+from sipbridge.chats.ports import ChatChange
+from sipbridge.chats.request import ChatRequest
 from sipbridge.handoffs.record import Turn
-from sipbridge.web.api import admin, box, chat_events, chats
+from sipbridge.web.api import admin
 from sipbridge.web.api.openapi import describe
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.app import OPERATIONS
-from sipbridge.web.server import request_parsing
-from sipbridge.web.server.guesses import GUESSES_PER_SECOND
+from sipbridge.web.server import guesses, request_parsing
+from sipbridge.web.server.auth import Access
+from tests.fakes.channel_box import CREDENTIALS, THREAD
+from tests.store.chats.chats import make_chat, make_event, make_message
 from tests.store.records import START, make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, SALES_KEY
 
 ALL = (*admin.OPERATIONS, *OPERATIONS)
 DOCUMENT = describe(ALL, "http://127.0.0.1:8080")
+BOX_TOKEN = "token of acme/billing"
+FILE = AttachmentFile(id="0123456789abcde", name="a.txt", content=b"x")
 TURN = {"role": "agent", "text": "Hello"}
+MESSAGE = {"text": "Hello"}
+GRANT = {"grant_type": "client_credentials", "client_id": CREDENTIALS[0], "client_secret": CREDENTIALS[1]}
+OUTBOUND = {
+    "thread": {"idOnExternalPlatform": THREAD},
+    "messageContent": {"type": "TEXT", "payload": {"text": "Hi"}},
+    "endUserRecipients": [{"idOnExternalPlatform": "7"}],
+}
 GOOD_BODIES: dict[str, list[Any]] = {
     "hand_off": [None, {"destination": "care", "data": {"a": 1}}, {"handoff": {"type": "cxone", "cxone": {}}}],
     "add_turns": [TURN, {"turns": [TURN]}],
+    "start_chat": [
+        None,
+        {"id": "c2", "customer": {"phone": "+1"}, "transcript": [{"role": "user", "text": "Hi"}]},
+        {"utterance": "One moment.", "handoff": {"reason": "orders", "text_chat": {"nice_integration": {}}}},
+    ],
+    "add_message": [MESSAGE, {"id": "m1", "attachments": [{"url": "https://files.example/a.png"}]}],
+    "set_typing": [{"state": "started"}, {"state": "stopped"}],
+    "end_chat": [{"by": "customer", "reason": "bye"}],
+    "issue_box_token": [GRANT],
+    "take_outbound": [OUTBOUND, {**OUTBOUND, "brand": {"id": 7}, "attachments": [], "authorUser": None}],
+    "take_post": [OUTBOUND],
+    "take_sender_action": [None, {"senderAction": {"action": "isTypingOff"}}],
 }
+BOX_BODIES = ("issue_box_token", "take_outbound", "take_post", "take_sender_action")
+
+
+def refusals_of_bodies(name: str) -> list[tuple[str, int, dict[str, Any]]]:
+    """The refusals of bodies, which every operation with a body has."""
+    wrong = {"start_chat": {"id": " "}, "issue_box_token": {"grant_type": 7}, "take_sender_action": {"senderAction": 7}}
+    wrong |= {"take_outbound": {"thread": 7}, "take_post": {"thread": 7}, "end_chat": {"by": "agent"}}
+    return [
+        (name, 400, {"body": b"{"}),
+        (name, 408, {"stalls": True}),
+        (name, 413, {"body": b" " * 1_100_000}),
+        (name, 415, {"headers": {"Content-Encoding": "gzip"}, "body": b"{}"}),
+        (name, 422, {"body": json.dumps(wrong.get(name, {})).encode()}),
+    ]
+
+
+def refusals_of_chats(name: str, good: object) -> list[tuple[str, int, dict[str, Any]]]:
+    """The refusals of a request to a chat in progress."""
+    body = json.dumps(good).encode()
+    return [
+        (name, 404, {"call": "none", "body": body}),
+        (name, 409, {"call": "stored", "body": body}),
+        (name, 503, {"call": "not resumed", "body": body}),
+    ]
+
+
+def refusals_of_boxes(name: str, unknown: object, good: object = None) -> list[tuple[str, int, dict[str, Any]]]:
+    """The refusals of CXone's requests to a box: `unknown` is about a thread that no chat has."""
+    body = json.dumps(unknown).encode()
+    stalling_store = [(name, 503, {"box_stalls": True, "body": json.dumps(good).encode()})] if good else []
+    return [
+        (name, 404, {"call": "none", "body": body}),
+        (name, 503, {"call": "none", "body": body, "recovering": True}),
+        *stalling_store,
+    ]
+
+
 # Operation, status and the request that gets it, for every error that the document declares.
 REFUSALS = [
     ("get_handoff_state", 400, {"query": ""}),
@@ -58,11 +121,45 @@ REFUSALS = [
     ("add_turns", 413, {"body": b" " * 1_100_000}),
     ("add_turns", 415, {"headers": {"Content-Encoding": "gzip"}, "body": b"{}"}),
     ("add_turns", 422, {"body": b"{}"}),
+    ("get_chat_availability", 400, {"query": f"?channel={'x' * 257}"}),
+    ("get_chat_availability", 422, {"query": "?channel=fax"}),
+    ("list_chats", 400, {"query": "?limit=0"}),
+    ("get_chat", 404, {"call": "none"}),
+    ("get_attachment", 404, {"call": "none"}),
+    ("stream_chat_events", 400, {"query": "?after=-1"}),
+    ("stream_chat_events", 404, {"call": "none"}),
+    ("start_chat", 409, {"body": b'{"id": "live", "reason": "another"}'}),
+    ("start_chat", 503, {"draining": True}),
+    *refusals_of_chats("add_message", MESSAGE),
+    *refusals_of_chats("set_typing", {"state": "started"}),
+    *refusals_of_chats("end_chat", {}),
+    *refusals_of_boxes("take_outbound", OUTBOUND | {"thread": {}}, OUTBOUND),
+    *refusals_of_boxes("take_post", OUTBOUND | {"thread": {}}, OUTBOUND),
+    *refusals_of_boxes("take_sender_action", {}),
+    *refusals_of_boxes("release_thread", {}),
+    *(
+        each
+        for name in ("start_chat", "add_message", "set_typing", "end_chat", *BOX_BODIES)
+        for each in refusals_of_bodies(name)
+    ),
     ("readyz", 503, {"obstacle": "draining"}),
     ("reload", 422, {"problems": ["bridge.yaml: clients: is missing; it is required"]}),
 ]
-OF_CHATS = (*chats.OPERATIONS, *chat_events.OPERATIONS, *box.OPERATIONS)  # they need chats
-BY_NAME = {operation.name: operation for operation in ALL if operation not in OF_CHATS}
+BY_NAME = {operation.name: operation for operation in ALL}
+
+
+GUESSES = 20
+
+
+@pytest.fixture
+def low_limit_on_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow few guesses, so that a slow machine exceeds the limit too."""
+    monkeypatch.setattr(guesses, "GUESSES_PER_SECOND", 2)
+
+
+@pytest.fixture
+async def bridge(low_limit_on_guesses: None, bridge: Bridge) -> Bridge:  # noqa: ARG001 (the limit comes first)
+    return bridge
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +168,20 @@ async def calls(bridge: Bridge) -> None:
     handoff = make_handoff(data={"nested": {"a": 1}, "n": 1, "none": None})
     await bridge.store.put(make_record("stored", state=CallState.ENDED, handoff=handoff, transcript=turns))
     bridge.directory.add(make_record("live", contact_id="contact-2", transcript=turns))
+
+
+@pytest.fixture(autouse=True)
+async def chats(bridge: Bridge) -> None:
+    """A live and an ended chat, and one that an earlier run has left open."""
+    chats = bridge.fake_chats
+    owner: dict[str, Any] = {"client": "acme", "project": "billing"}
+    await chats.reception.start("acme", "billing", ChatRequest(id="live", utterance="Hi", data={"a": 1}))
+    ended = make_chat("stored", **owner, state=ChatState.ENDED, ended_at=START, ended_by="agent", reason="closed")
+    for record in (ended, make_chat("not-resumed", **owner)):
+        await chats.store.create(record)
+    written = make_event(1, "stored", payload={"message_id": "a1", "text": "Hello", "attachments": []})
+    over = make_event(2, "stored", type=ChatEventType.CHAT_ENDED, payload={"by": "agent", "reason": "closed"})
+    await chats.store.write(ChatChange(ended.uid, None, (make_message(), written, over, FILE)))
 
 
 def schema_of(name: str, status: int, media_type: str) -> dict[str, Any]:
@@ -101,7 +212,18 @@ def check(body: object, schema: dict[str, Any]) -> None:
 
 def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -> str:
     token = token or bridge.pop_links.make(make_record("stored")).rpartition("/")[2]
-    path = BY_NAME[name].path.format(account_id="acme", project_id="billing", call_id=call, token=token)
+    path = BY_NAME[name].path.format(
+        account_id="acme",
+        project_id="billing",
+        call_id=call,
+        chat_id=call.replace(" ", "-"),
+        attachment_id=FILE.id,
+        token=token,
+        channel="sms",
+        channel_id="c",
+        post_id="p",
+        thread_id="none" if call == "none" else THREAD,
+    )
     return bridge.base + path + query
 
 
@@ -171,6 +293,11 @@ async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) ->
             schema = schema_of(name, response.status, response.content_type)
             if response.content_type == "application/json":
                 check(await response.json(), schema)
+            elif name == "stream_chat_events":
+                for event in (await response.text()).strip().split("\r\n\r\n"):
+                    fields = dict(line.split(": ", 1) for line in event.split("\r\n"))
+                    check(fields, schema)
+                    check(json.loads(fields["data"]), schema_named(schema, "data")["contentSchema"])
             elif response.content_type == "text/event-stream":
                 name, data = await triggered_event(bridge, response)
                 check({"event": name, "data": data}, schema)
@@ -180,6 +307,8 @@ async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) ->
 
 
 def key_for(operation: AnyOperation) -> dict[str, str]:
+    if operation.access is Access.BOX:
+        return {"Authorization": f"Bearer {BOX_TOKEN}"}
     return {"x-api-key": ADMIN_KEY if operation.for_admin else KEY} if operation.needs_key else {}
 
 
@@ -195,6 +324,10 @@ async def test_each_refusal_is_declared(
     monkeypatch.setattr(request_parsing, "BODY_SECONDS", 0.1)
     operation = BY_NAME[name]
     bridge.obstacle = how.get("obstacle")
+    bridge.fake_chats.recovered = "recovering" not in how
+    bridge.fake_chats.boxes["acme", "billing", "sms"].stalls = "box_stalls" in how
+    if "draining" in how:
+        bridge.fake_chats.reception.drain()
     token = how.get("token", "")
     if len(token) > 1:
         token = bridge.pop_links.make(make_record("deleted")).rpartition("/")[2]
@@ -211,13 +344,25 @@ async def test_each_refusal_is_declared(
 async def test_operations_with_keys_declare_the_error_of_a_wrong_key(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     seen = []
-    for key in ("wrong", SALES_KEY, *["guess"] * (2 * GUESSES_PER_SECOND)):
+    for key in ("wrong", SALES_KEY, *["guess"] * GUESSES):
         url = path_of(bridge, name, "live", "")
         async with bridge.session.request(operation.method, url, headers={"x-api-key": key}) as response:
             seen.append(response.status)
             check(await response.json(), schema_of(name, response.status, "application/json"))
     assert seen[:2] == [401, 401 if operation.for_admin else 403]
     assert 429 in seen[2:]
+
+
+@pytest.mark.parametrize("name", [name for name, operation in BY_NAME.items() if operation.path.startswith("/byoc/")])
+async def test_operations_of_boxes_declare_the_error_of_a_wrong_token(bridge: Bridge, name: str) -> None:
+    seen = set()
+    for number in range(GUESSES):
+        url, headers = path_of(bridge, name, "live", ""), {"Authorization": f"Bearer guess-{number}"}
+        body = GRANT | {"client_secret": f"guess-{number}"} if name == "issue_box_token" else {}
+        async with bridge.session.post(url, json=body, headers=headers) as response:
+            seen.add(response.status)
+            check(await response.json(), schema_of(name, response.status, "application/json"))
+    assert seen == {401, 429}
 
 
 def test_every_declared_refusal_is_tested() -> None:
@@ -229,4 +374,5 @@ def test_every_declared_refusal_is_tested() -> None:
     }
     everywhere = {(name, 500) for name in BY_NAME}
     keys = {(name, status) for name in BY_NAME if BY_NAME[name].needs_key for status in (401, 403, 429)}
-    assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys
+    boxes = {(name, status) for name in BY_NAME if BY_NAME[name].path.startswith("/byoc/") for status in (401, 429)}
+    assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys | boxes
