@@ -60,6 +60,7 @@ class Chat:
         self._storing: dict[str | None, asyncio.Task[None]] = {}
         self._accepted_at: dict[str, datetime] = {}
         self._sequence = max((event.sequence or 0 for event in stored.events), default=0)
+        self.is_accepted = any(event.type is ChatEventType.HANDOFF_ACCEPTED for event in stored.events)
         self._agent_messages = {
             event.payload["message_id"] for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
         }
@@ -209,6 +210,7 @@ class Chat:
         """
         self._sequence += 1
         event = self.record.event(self._sequence, kind, payload or {})
+        self.is_accepted |= kind is ChatEventType.HANDOFF_ACCEPTED
         if kind is ChatEventType.AGENT_MESSAGE:
             self._agent_messages.add(event.payload["message_id"])
         await self._keep([*also, event], **record)

@@ -129,7 +129,7 @@ async def _delivered(chat: Chat, delivered: h.Delivered) -> ChatEnd | None:
     if delivered.id is None:
         if delivered.status is DeliveryStatus.FAILED:
             return channel_failed(chat.record, delivered.reason)
-        await _queued(chat)
+        await _accepted(chat, queued_at=datetime.now(UTC))
         return None
     await _note_delivery(chat, delivered.id, delivered.status, delivered.reason)
     return None
@@ -143,16 +143,23 @@ async def _note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, re
     chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
 
 
-async def _queued(chat: Chat) -> None:
-    """The contact exists at CXone. A human agent may even have joined already."""
-    state = ChatState.QUEUED if chat.record.state is ChatState.REQUESTED else chat.record.state
-    await chat.emit(ChatEventType.HANDOFF_ACCEPTED, state=state, queued_at=datetime.now(UTC))
-    chat.context.observe(ChatQueued(chat.record))
+async def _accepted(chat: Chat, queued_at: datetime | None = None) -> None:
+    """Report once that the contact exists at CXone. `queued_at` is the time at which CXone has the first message.
+
+    A position in the queue or a human agent may show the contact before CXone confirms that message.
+    """
+    if not chat.is_accepted:
+        state = ChatState.QUEUED if chat.record.state is ChatState.REQUESTED else chat.record.state
+        await chat.emit(ChatEventType.HANDOFF_ACCEPTED, state=state, queued_at=queued_at)
+        chat.context.observe(ChatQueued(chat.record))
+    elif queued_at is not None:
+        await chat.update(queued_at=queued_at)
 
 
 async def _queue_position(chat: Chat, queue: h.QueuePosition) -> None:
     """Pass the position on, except once a human agent has joined: CXone's last position may come late."""
     if chat.record.active_at is None:
+        await _accepted(chat)
         values = {
             "queue_name": queue.queue_name,
             "position_in_queue": queue.position,
@@ -174,6 +181,7 @@ async def _agent_joined(chat: Chat, agent: HumanAgent) -> None:
         _customer_active(chat)
         return
     chat.inbox.set_deadline(Deadline.QUEUE, None)
+    await _accepted(chat)
     now = datetime.now(UTC)
     handoff = finish_handoff(chat.record.handoff, completed=True, confirmed=True, at=now)
     await chat.emit(
@@ -254,7 +262,7 @@ async def _take_leave(chat: Chat, end: ChatEnd) -> None:
     """End the contact, if CXone has one that it did not end itself."""
     await chat.close()
     await _settle(chat)
-    if end.by != "agent" and chat.record.queued_at is not None:
+    if end.by != "agent" and chat.is_accepted:
         text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
         ending = asyncio.create_task(chat.session.end(text))
         try:
@@ -269,7 +277,7 @@ async def _settle(chat: Chat) -> None:
         match happening:
             case h.Delivered(None, status):
                 if status is not DeliveryStatus.FAILED:
-                    await _queued(chat)
+                    await _accepted(chat, queued_at=datetime.now(UTC))
             case h.Delivered(str(message_id), status, reason):
                 await _note_delivery(chat, message_id, status, reason)
             case h.AgentMessage() as message if chat.is_new(message.message_id):

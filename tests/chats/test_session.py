@@ -38,6 +38,34 @@ async def test_first_message_opens_the_contact_and_the_chat_is_queued() -> None:
         assert (await w.record()).state == "queued"
 
 
+@pytest.mark.parametrize("happening", [h.QueuePosition(position=1), h.AgentJoined(ANNA)])
+async def test_contact_is_accepted_once_and_before_all_that_happens_to_it(happening: h.ChannelHappening) -> None:
+    async with world() as w:
+        confirmed = w.channel.fates["orders"] = asyncio.get_running_loop().create_future()
+        await w.start(reason="orders")
+        w.channel.happens(happening)
+        await w.until(lambda: len(w.events) == 2)
+        assert (await w.record()).queued_at is None
+        confirmed.set_result(None)
+        await w.say("Hello", "m1")
+        await w.event("message_delivered")
+        assert (await w.record()).queued_at is not None
+        kinds = [kind for kind, _ in w.events]
+        assert kinds[0] == "handoff_accepted"
+        assert kinds.count("handoff_accepted") == 1
+
+
+async def test_contact_that_a_human_agent_shows_is_ended_though_the_first_message_is_not_confirmed() -> None:
+    async with world() as w:
+        w.channel.fates["orders"] = asyncio.get_running_loop().create_future()
+        await w.start(reason="orders")
+        w.channel.happens(h.AgentJoined(ANNA))
+        await w.event("agent_joined")
+        w.channel.happens(h.ChannelFailed("channel_lost"))
+        await w.event("chat_ended")
+        assert w.session.ended_with == "The chat has ended."
+
+
 async def test_chat_without_transcript_opens_with_utterance_reason_or_a_fixed_text() -> None:
     async with world() as w:
         await w.start(id="c1", utterance="Where is my order?", reason="orders")
