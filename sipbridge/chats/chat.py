@@ -208,12 +208,12 @@ class Chat:
 
         Waits as long as the store fails: nothing that a human agent wrote may be lost.
         """
+        event = self.record.event(self._sequence + 1, kind, payload or {})
+        await self._keep([*also, event], **record)
         self._sequence += 1
-        event = self.record.event(self._sequence, kind, payload or {})
         self.is_accepted |= kind is ChatEventType.HANDOFF_ACCEPTED
         if kind is ChatEventType.AGENT_MESSAGE:
             self._agent_messages.add(event.payload["message_id"])
-        await self._keep([*also, event], **record)
         self.context.sink.publish(self.record, event)
 
     async def update(self, **record: object) -> None:

@@ -245,6 +245,11 @@ class ChatEventType(StrEnum):
     HANDOFF_FAILED = "handoff_failed"
     HANDOFF_TIMEOUT = "handoff_timeout"
 
+    @property
+    def is_last(self) -> bool:
+        """True if nothing follows in the chat."""
+        return self in (ChatEventType.CHAT_ENDED, ChatEventType.HANDOFF_FAILED, ChatEventType.HANDOFF_TIMEOUT)
+
 
 class ChatEvent(BaseModel):
     """An event for the bot. `sequence` counts from 1 without a gap; it is null for typing, which is never repeated."""

@@ -42,7 +42,7 @@ async def run_chat(chat: Chat) -> None:
     observe(ChatStarted(chat.record, chat.resumed))
     try:
         async with _connected(chat):
-            end = await _converse(chat)
+            end = await _end_of(chat)
             await _take_leave(chat, end)
         await _close(chat, end)
         observe(ChatEnded(chat.record))
@@ -63,8 +63,18 @@ async def _connected(chat: Chat) -> AsyncIterator[None]:
         await cancel_and_wait(connection)
 
 
+async def _end_of(chat: Chat) -> ChatEnd:
+    """Relay both ways until the chat is over; return why. A fault of ours ends it: the bot takes the customer back."""
+    try:
+        return await _converse(chat)
+    except Exception:
+        extra = {"event": "internal_error", "client": chat.record.client, "project": chat.record.project}
+        logger.exception("a chat failed", extra=extra)
+        return channel_failed(chat.record, "internal_error")
+
+
 async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one case per happening)
-    """Relay both ways until the chat is over; return why."""
+    """Handle what happens, one after the other, until the chat is over."""
     _set_deadlines(chat)
     why_unreachable = ""
     while True:

@@ -8,6 +8,7 @@ import pytest
 from sipbridge.chats import happenings as h
 from sipbridge.chats.events import ChatMessageRelayed
 from sipbridge.chats.model import DeliveryStatus, EndRequest, HumanAgent
+from sipbridge.chats.ports import ChatChange
 from sipbridge.errors import ChatConflict, StoreError
 from sipbridge.handoffs.record import HandoffState
 from tests.chats.world import World, world
@@ -358,6 +359,25 @@ async def test_channel_that_is_lost_ends_an_active_chat() -> None:
         record = await w.ended()
         assert (record.state, record.ended_by, record.result) == ("ended", "bridge", "upstream_error")
         assert w.events[-1] == ("chat_ended", {"by": "bridge", "reason": "channel_lost"})
+
+
+async def test_fault_of_the_bridge_ends_the_chat_and_leaves_no_gap(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as w:
+        await active(w)
+        write = w.store.write
+
+        async def fail_once(_: ChatChange) -> None:
+            w.store.write = write  # type: ignore[method-assign]
+            raise TypeError("a fault")
+
+        w.store.write = fail_once  # type: ignore[method-assign, assignment]
+        w.channel.happens(message("hi"))
+        record = await w.ended()
+        assert (record.state, record.ended_by, record.reason) == ("ended", "bridge", "internal_error")
+        assert w.session.ended_with == "The chat has ended."
+        stored = await w.store.events(record.uid, after=0)
+        assert [event.sequence for event in stored] == [1, 2, 3]
+        assert "a chat failed" in caplog.text
 
 
 async def test_inactive_customer_is_warned_and_then_the_chat_ends() -> None:

@@ -65,6 +65,7 @@ async def _events(
         for event in stored:
             yield event
         after = stored[-1].sequence or after
+        ended = ended or stored[-1].type.is_last  # it may have ended before the reader was there
     if ended:
         return
     async for event in reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 
 from sipbridge.chats import happenings as h
+from sipbridge.chats.model import ChatRecord
 from sipbridge.web.server import connections, slots
 from tests.web.chats import KEY, ChatBridge, chat_bridge
 
@@ -64,3 +66,20 @@ async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge) -> None
             assert b"chat_ended" in await each.read()
     async with AsyncExitStack() as stack:
         assert (await stream(stack, bridge, "c1")).status == 200
+
+
+async def test_stream_ends_if_the_chat_ended_while_its_record_was_read(
+    bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await bridge.start("c1"))[0] == 202
+    await bridge.world.event("handoff_accepted")
+    before = await bridge.world.record()
+    bridge.world.channel.happens(h.ContactClosed())
+    await bridge.world.ended()
+
+    async def read_before(*_: str) -> ChatRecord:
+        return before
+
+    monkeypatch.setattr(bridge.world.store, "get", read_before)
+    async with AsyncExitStack() as stack, asyncio.timeout(2):
+        assert b"chat_ended" in await (await stream(stack, bridge, "c1")).read()
