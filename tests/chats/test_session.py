@@ -312,7 +312,7 @@ async def test_channel_that_is_not_reached_in_time_is_a_failure() -> None:
         assert w.session.ended_with is None
 
 
-async def test_channel_that_was_reached_late_is_no_failure_if_no_agent_joins() -> None:
+async def test_channel_that_was_reached_late_is_not_a_failure_if_no_agent_joins() -> None:
     async with world(queue_timeout_seconds=0.05) as w:
         await w.start()
         w.channel.happens(h.ChannelUnreachable("unreachable"))
@@ -334,7 +334,7 @@ async def test_agent_who_writes_has_joined_even_if_cxone_did_not_report_it() -> 
         assert (await w.record()).state == "active"
 
 
-async def test_late_message_of_an_agent_who_left_is_no_return() -> None:
+async def test_late_message_of_an_agent_who_left_is_not_a_return() -> None:
     async with world() as w:
         await active(w)
         w.channel.happens(h.AgentJoined(BEN))
