@@ -57,7 +57,7 @@ kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: mak
 reloads: setup ## Reload repeatedly with changed clients and calls in progress: make reloads RELOADS=1000
 	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)
 
-soak: setup ## Run calls of every kind with random faults, and check for leaks: make soak MINUTES=60
+soak: setup ## Run calls of every kind and chats with random faults, and check for leaks: make soak MINUTES=60
 	@$(BIN)/python -m tests.soak.soak --minutes $(or $(MINUTES),60)
 
 overload: setup ## Offer three times as many calls as this machine carries, and check how they end

@@ -14,6 +14,7 @@ from typing import Any
 from sipbridge.store.journal.entries import OpenCalls
 from tests.harness.web.metrics import Metrics
 
+from .chat_bot import BotChat
 from .streams import CallCounts
 
 Record = Mapping[str, Any]
@@ -56,6 +57,8 @@ class Counts:
     open_calls: int
     reloads: int
     internal_errors: int
+    chats: Sequence[BotChat]  # each compared with the desk when it ended
+    chat_connections: int
 
     def rows(self) -> Iterator[Row]:
         """Compare each count with the others."""
@@ -63,6 +66,7 @@ class Counts:
         yield from self._calls()
         yield from self._outcomes()
         yield from self._signals()
+        yield from self._chats()
         yield Row("open calls in the journal", {"journal": self.open_calls, "due": 0})
         errors = round(self.metrics.value("sipbridge_store_errors_total"))
         yield Row("records that could not be written", {"metrics": errors, "due": 0})
@@ -140,6 +144,18 @@ class Counts:
         )
         refused = sum(self.requests.get(answer, 0) for answer in _REFUSED)
         yield Row("refused by CXone", {"simulator": refused, "metrics": by_result[("client_error",)]})
+
+    def _chats(self) -> Iterator[Row]:
+        ended = self.metrics.by("sipbridge_chats_total", "result")
+        counts = {"bot": len(self.chats), "metrics": ended.total(), "of them success": ended[("success",)]}
+        yield Row("chats", counts)
+        relayed = self.metrics.by("sipbridge_chat_messages_total", "direction", "delivery")
+        sent = sum(len(chat.sent) for chat in self.chats)
+        yield Row("messages to human agents", {"bot": sent, "metrics": relayed[("to_agent", "delivered")]})
+        received = sum(len(chat.received) for chat in self.chats)
+        yield Row("messages to the bot", {"bot": received, "metrics": relayed[("to_bot", "delivered")]})
+        yield Row("messages with another fate", {"metrics": relayed.total() - sent - received, "due": 0})
+        yield Row("connections to the chat gateway", {"simulator": self.chat_connections, "due": 0})
 
 
 def compare(what: str, counted: Mapping[str, Counter[Labels]]) -> Iterator[Row]:

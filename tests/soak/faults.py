@@ -32,6 +32,19 @@ CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("signal", {"expire_tokens": True}),
     ("token", {"latency_seconds": 1}),
 )
+# Faults of the chat gateway (docs/simulator-chat.md). None loses or refuses a message.
+CHAT_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("drop", {}),
+    ("event", {"type": "SendMessage", "drop": "before_record"}),
+    ("event", {"type": "SendMessage", "drop": "before_ack"}),
+    ("event", {"type": "SendMessage", "no_ack": True}),
+    ("event", {"type": "ReconnectConsumer", "error": "ConsumerReconnectionFailed"}),
+    ("frame", {"type": "MessageCreated", "duplicates": 2}),
+    ("frame", {"type": "MessageCreated", "in_s3": True}),
+    ("frame", {"type": "Acknowledged", "latency_seconds": 0.5}),
+    ("frame", {"type": "CaseInboxAssigneeChanged", "replace": {"data.inboxAssignee.nickname": "<b>"}}),
+    ("connect", {"reset": True}),
+)
 SIP_GARBAGE = (
     b"",
     b"\x00" * 200,
@@ -77,6 +90,7 @@ class Faults(Worker):
             self._send_half_message: OTHERS_WEIGHT,
             self._send_http: OTHERS_WEIGHT,
             self._request_with_wrong_key: OTHERS_WEIGHT,
+            self._disturb_chats: OTHERS_WEIGHT,
             self._reload: RELOAD_WEIGHT,
         }
         (kind,) = self._chance.choices(list(kinds), list(kinds.values()))
@@ -117,6 +131,14 @@ class Faults(Worker):
     def _request_with_wrong_key(self) -> str:
         fetch(f"{self._site.bridge.http}/v1/acme/api/calls", headers={"x-api-key": "wrong"})
         return "wrong API key"
+
+    def _disturb_chats(self) -> str:
+        on, fault = self._chance.choice(CHAT_FAULTS)
+        if on == "drop":
+            self._site.cxone.desk.drop()
+        else:
+            self._site.cxone.desk.fail(on, **fault)
+        return f"chat gateway: {on}"
 
     def _reload(self) -> str:
         self._site.reload()

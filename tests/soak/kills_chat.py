@@ -20,7 +20,6 @@ from pathlib import Path
 
 import yaml
 
-from tests.harness.cxone.desk import Desk
 from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.settings import bridge_settings, chat_project_settings, client_settings, key
@@ -28,14 +27,11 @@ from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
 from .chat_bot import WEBHOOK_SECRET, Bot, BotChat, BotError
-from .chat_checks import ChatError, check_end, check_events, check_messages
+from .chat_checks import ChatError, check_messages
+from .chat_talk import CHANNELS, ENDED_BY, converse
 from .kills import KilledBridge
 
 CLIENT, PROJECT = "acme", "support"
-CHANNELS = {
-    "messaging": "chat_11111111-1111-4111-8111-111111111111",
-    "livechat": "chat_22222222-2222-4222-8222-222222222222",
-}
 CHATS = 50
 MESSAGES = 12  # of the bot, per chat; the human agent repeats each, and sends some of its own
 PAUSE_SECONDS = 0.6  # between two of them, on average
@@ -159,31 +155,14 @@ class _Run:
         number = 0
         while not self._is_last or number == 0:
             number += 1
-            ended_by = ("bot", "customer", "agent")[(slot + number) % 3]
+            ended_by = ENDED_BY[(slot + number) % 3]
             channel = list(CHANNELS)[(slot // 3 + number) % 2]
             chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
             self._open[slot] = chat
-            await self._converse(chat, ended_by)
+            await converse(self._bot, self._cxone.desk, chat, ended_by, MESSAGES, PAUSE_SECONDS, self._chance)
             del self._open[slot]
             self._tally.messages += await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
             self._tally.ended[ended_by] += 1
-
-    async def _converse(self, chat: BotChat, ended_by: str) -> None:
-        reading = await self._bot.start(chat)
-        for _ in range(MESSAGES):
-            await asyncio.sleep(self._chance.uniform(0, 2 * PAUSE_SECONDS))
-            await self._bot.show_typing(chat)
-            await self._bot.say(chat)
-        last = chat.sent[-1]
-        await chat.until(lambda: any(text.endswith(last) for text in chat.received))
-        if ended_by == "agent":
-            await asyncio.to_thread(_close, self._cxone.desk, chat)
-        else:
-            await self._bot.end(chat, ended_by)
-        await chat.until(lambda: chat.is_over and chat.is_over_at_webhook)
-        await reading
-        check_events(chat)
-        check_end(chat, await self._bot.get(chat), self._cxone.desk, ended_by=ended_by)
 
     def _write_config(self) -> Path:
         webhook = {"url": self._bot.webhook_url, "secret": WEBHOOK_SECRET}
@@ -195,10 +174,6 @@ class _Run:
         file = self._folder / "target.yaml"
         file.write_text(yaml.safe_dump(settings))
         return file
-
-
-def _close(desk: Desk, chat: BotChat) -> None:
-    desk.close(desk.chat(contains=f"[{chat.id}]", seconds=0))
 
 
 def _check_that_nothing_is_left(target: KilledBridge, cxone: Simulator) -> None:

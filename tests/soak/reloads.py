@@ -53,7 +53,7 @@ def run(folder: Path, reloads: int) -> int:
                 _reload(running, folder, _settings(folder, cxone, number))
                 _call(running, number)
                 if number % max(1, reloads // 8) == 0:
-                    sys.stdout.write(f"{number} reloads: {Footprint.of(running, cxone)}\n")
+                    sys.stdout.write(f"{number} reloads: {Footprint.of(running, cxone.url)}\n")
                     sys.stdout.flush()
                 if number == reloads // 2:
                     warm = _measure_at_rest(running, cxone)
@@ -76,7 +76,7 @@ def _is_within(end: Footprint, warm: Footprint) -> bool:
 def _measure_at_rest(running: Bridge, cxone: Simulator) -> Footprint:
     """Measure when short-lived resources have been released."""
     time.sleep(REST_SECONDS)
-    return Footprint.of(running, cxone)
+    return Footprint.of(running, cxone.url)
 
 
 def _reload(running: Bridge, folder: Path, settings: Settings) -> None:

@@ -15,13 +15,23 @@ from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp
-from tests.harness.settings import Settings, bridge_settings, client_settings, project_settings
+from tests.harness.settings import (
+    Settings,
+    bridge_settings,
+    chat_project_settings,
+    client_settings,
+    key,
+    project_settings,
+)
 
 from .agents import RandomAgent, RtpEcho
+from .chat_bot import WEBHOOK_SECRET
+from .chat_talk import CHANNELS, ChatTraffic
 from .footprint import Footprint
 from .streams import NUMBER, STREAMS, CallCounts, end_called_party, stat_options
 
 CLIENT = "acme"
+CHAT_PROJECT = "chat"
 CLIP_SECONDS = 3
 LONG_CLIP_SECONDS = 5  # the bridge must notice before this that the caller's RTP has stopped
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080", "headers": {"X-Queue": "sales"}}
@@ -45,6 +55,7 @@ class SoakSite:
     cxone: Simulator
     agents: RandomAgent
     rtp: RtpEcho
+    chats: ChatTraffic
     store: Path
     parties: dict[str, Sipp]
 
@@ -56,7 +67,7 @@ class SoakSite:
 
     def footprint(self) -> Footprint:
         """The resources that the bridge holds now."""
-        return Footprint.of(self.bridge, self.cxone)
+        return Footprint.of(self.bridge, self.cxone.url, self.chats.webhook_url)
 
     def end_called_parties(self) -> list[CallCounts]:
         """End the called parties, and return SIPp's counts of their calls."""
@@ -76,12 +87,16 @@ def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
         cxone = stack.enter_context(simulator(folder))
         agents = stack.enter_context(RandomAgent(seed))
         rtp = stack.enter_context(RtpEcho())
+        cxone.desk.automate(reply="{number} {text}")
+        chats = stack.enter_context(ChatTraffic(key(CHAT_PROJECT), seed))
         parties = {stream: stack.enter_context(_called_party(folder, stream)) for stream in CALLED_PARTIES}
         ports = {stream: sipp.port for stream, sipp in parties.items()}
         projects = _projects(folder, agents.url, ports)
+        webhook = {"url": chats.webhook_url, "secret": WEBHOOK_SECRET}
+        projects[CHAT_PROJECT] = chat_project_settings(CHAT_PROJECT, cxone.url, CHANNELS, webhook=webhook)
         settings = bridge_settings(folder, {CLIENT: client_settings(NUMBER, cxone.url, projects)})
         running = stack.enter_context(bridge(settings, folder))
-        yield SoakSite(running, cxone, agents, rtp, folder / "calls.db", parties)
+        yield SoakSite(running, cxone, agents, rtp, chats, folder / "calls.db", parties)
 
 
 def _called_party(folder: Path, stream: str) -> Sipp:

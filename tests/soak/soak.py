@@ -1,8 +1,8 @@
-"""`make soak`: calls of every kind for any length of time, with random faults; then nothing may be left of them.
+"""`make soak`: calls of every kind and chats for any length of time, with random faults; then nothing may be left.
 
-SIPp is the trunk, the SIP agents and the desks; the simulator is CXone. After the last call, the calls in progress,
-asyncio tasks, sockets, files, threads and memory must be at the level that a warm-up left, and the counts of SIPp, the
-simulator, the metrics and the store must agree exactly.
+SIPp is the trunk, the SIP agents and the desks; the simulator is CXone. After the last call and the last chat, those in
+progress, asyncio tasks, sockets, files, threads and memory must be at the level that a warm-up left, and the counts of
+SIPp, the bot, the simulator, the metrics and the store must agree exactly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.settings import key
 from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
@@ -24,10 +25,11 @@ from .agents import ApiClient
 from .counts import Counts, Row, count_open, read_records
 from .faults import Faults
 from .footprint import Footprint
-from .site import CLIENT, SoakSite, soak_site
+from .site import CHAT_PROJECT, CLIENT, SoakSite, soak_site
 from .streams import CallCounts, Traffic
 
 CALLS_PER_SECOND = 8.0
+CHATS_PER_SECOND = 0.5
 FAULTS_PER_SECOND = 2.0
 PROGRESS_SECONDS = 30.0
 # A transaction is kept for 32 s (RFC 3261, 17.1.1.2: Timer D), an idle connection to CXone for 15 to 30.
@@ -105,7 +107,7 @@ def _wait_until_settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
     while time.monotonic() - since < unchanged_seconds and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
         now = site.footprint()
-        if now.calls or not (now.is_within(last) and last.is_within(now)):
+        if now.calls or now.chats or not (now.is_within(last) and last.is_within(now)):
             since = time.monotonic()
         last = now
     return last
@@ -124,6 +126,9 @@ def _calls(
 ) -> tuple[list[CallCounts], str]:
     """Place calls of every kind; return SIPp's counts when the last one has ended."""
     traffic = Traffic(folder, name, site.bridge.sip, site.rtp.port, rate=rate, seconds=seconds)
+    site.chats.begin(
+        site.bridge.project(CLIENT, CHAT_PROJECT, key(CHAT_PROJECT)).url, site.cxone.desk, CHATS_PER_SECOND
+    )
     began = time.monotonic()
     reported = 0.0
     try:
@@ -133,6 +138,7 @@ def _calls(
                 ended = site.bridge.metrics().value("sipbridge_calls_total")
                 report(f"{passed / 60:.1f} of {seconds / 60:.1f} min: {ended:.0f} calls ended, {site.footprint()}")
             time.sleep(0.2)
+        site.chats.end()
         return traffic.results(), traffic.errors()
     finally:
         traffic.stop()
@@ -140,6 +146,7 @@ def _calls(
 
 def _counts(site: SoakSite, placed: Sequence[CallCounts], reloads: int) -> Counts:
     site.bridge.wait_until_idle(30)
+    site.bridge.wait_for_metric(0, "sipbridge_chats_active")
     with suppress(TimeoutError):  # the counts report what is left
         wait_for(lambda: count_open(site.journal) == 0, "the journal to close the last call", 5)
     return Counts(
@@ -151,6 +158,8 @@ def _counts(site: SoakSite, placed: Sequence[CallCounts], reloads: int) -> Count
         requests=site.cxone.requests().get("signal", {}),
         open_calls=count_open(site.journal),
         reloads=reloads,
+        chats=site.chats.over,
+        chat_connections=len(site.cxone.desk.connections()),
         internal_errors=site.bridge.program.log.read_text(errors="replace").count('"internal_error"'),
     )
 

@@ -110,8 +110,13 @@ def test_upload_that_fails_at_cxone_fails_the_message(chats: ChatSite, files: st
     assert chat.event("message_failed")["reason"] == "attachment_unavailable"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/photo.png", "https://files.example.com.evil.test/x", "file:///x"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/photo.png", "https://files.example.com.evil.test/x"])
 def test_file_from_a_host_that_is_not_allowed_is_never_fetched(chats: ChatSite, url: str) -> None:
     chat = chats.active(project="strict")
     chat.say("See", id="m1", attachments=[{"url": url}])
     assert chat.event("message_failed")["reason"] == "attachment_forbidden"
+
+
+def test_link_that_is_not_http_is_refused(chats: ChatSite) -> None:
+    chat = chats.active()
+    assert chat.post("messages", {"attachments": [{"url": "file:///x"}]}) == 422
