@@ -29,7 +29,7 @@ EXPIRY_WARNING_SECONDS = 300.0
 LOST_SECONDS = 600.0
 MAX_PARAMETERS = 99
 _OK, _NOT_MODIFIED, _NOT_FOUND, _BUSY = 200, 304, 404, 429
-_Fate = tuple[DeliveryStatus, str]
+_DELIVERED = (DeliveryStatus.DELIVERED, "")
 
 
 class PatronSession:
@@ -177,7 +177,7 @@ class PatronSession:
 
     # ------------------------------------------------------------ to the human agent
 
-    async def send(self, message: Outgoing) -> _Fate:
+    async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
         """Send a text. It has no id at CXone, so a lost response leaves only its echo to show that it arrived."""
         await self._is_open.wait()
         if message.repeated and self._sending == message.id:
@@ -194,12 +194,13 @@ class PatronSession:
             except HttpNotReached as error:
                 self._fault("not_sent", f"a text was not sent yet: {error}")
             except HttpError:
-                return await _fate_by(echo, "no_response")
+                return _DELIVERED if await _has_arrived(echo) else (DeliveryStatus.UNKNOWN, "no_response")
             else:
                 if response.status < 300:  # noqa: PLR2004 (a success)
-                    return DeliveryStatus.DELIVERED, ""
+                    return _DELIVERED
                 if response.status >= 500:  # noqa: PLR2004 (an error of the server, which may have done it)
-                    return await _fate_by(echo, f"response_{response.status}")
+                    unknown = (DeliveryStatus.UNKNOWN, f"response_{response.status}")
+                    return _DELIVERED if await _has_arrived(echo) else unknown
                 if response.status == _NOT_FOUND and await self._is_renewed(session):
                     continue
                 if response.status != _BUSY:
@@ -242,10 +243,10 @@ class PatronSession:
             self._fault("not_ended", f"the chat was not ended at CXone: {error}")
 
 
-async def _fate_by(echo: asyncio.Future[None], reason: str) -> _Fate:
-    """Return the fate of a text whose response was lost: CXone's echo shows that it arrived."""
+async def _has_arrived(echo: asyncio.Future[None]) -> bool:
+    """True if CXone sends a text back, whose response was lost."""
     await asyncio.wait([echo], timeout=ECHO_SECONDS)
-    return (DeliveryStatus.DELIVERED, "") if echo.done() else (DeliveryStatus.UNKNOWN, reason)
+    return echo.done()
 
 
 def _parameter_names(fields: dict[str, str]) -> list[str]:

@@ -144,6 +144,8 @@ async def poll(request: web.Request) -> web.Response:
         return _batch(repeated, repeated.batch)
     chat = _chat(request, patron)
     await chat.wait(seconds)
+    if request.transport is None or request.transport.is_closing():  # the client has gone: its messages wait
+        return web.Response()
     if request.match_info["session"] != chat.session:  # another poll got the messages
         raise Refused(404, "not_found", "no such chat session, or not its newest id")
     messages = chat.take()
