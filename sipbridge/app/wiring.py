@@ -140,8 +140,8 @@ async def open_bridge(
         lambda *key: box_of(live_config.latest_chats, *key),
         lambda: reception.recovered,
     )
-    await live_config.load()  # before the first request that needs it
     web = await _open_web(core, live_config, store, chat_deps, controls, stack)
+    await live_config.load()
     webhooks.start()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)

@@ -60,7 +60,8 @@ class Reception:
         """Ask a channel for human agents; return its name and the answer. Raises `HandoffInvalid`."""
         context = self._context()
         name = _channel_name(_settings(context, client, project)[1], channel)
-        return name, await context.channels[client, project, name].availability()
+        asked = context.channels.get((client, project, name))
+        return name, await asked.availability() if asked else Availability("unknown", reason="the bridge is starting")
 
     async def start(self, client: str, project: str, request: ChatRequest) -> ChatRecord:
         """Start a chat; return its record, or that of the same request if it was sent before.
@@ -72,18 +73,20 @@ class Reception:
         name = _channel_name(settings, request.channel)
         record = _new_record(client, project, name, request, settings, context.pop_url)
         live = context.registry.find(client, project, request.id)
-        found = live.record if live else await self._begun(record, context, project_config, settings)
+        found = live.record if live else await self._begin(record, context, project_config, settings)
         if found.digest != record.digest:
             raise ChatConflict(f"this project has another chat with the id {request.id}")
         return found
 
-    async def _begun(
+    async def _begin(
         self, record: ChatRecord, context: ChatContext, project: ProjectConfig, settings: ChatConfig
     ) -> ChatRecord:
         """Store a chat and run it; return it, or the one that was requested earlier with its id."""
         key = (record.client, record.project, record.chat_id)
         if key not in self._starting:
             self._check_capacity(context)
+            if (record.client, record.project, record.channel) not in context.channels:
+                raise ChatsUnavailable("the bridge is starting; try again in a moment")
             # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
             task = asyncio.create_task(self._store_and_run(key, record, context, project, settings))
             self._starting[key] = task, context

@@ -12,7 +12,7 @@ from sipbridge.chats.model import EndRequest, HumanAgent
 from sipbridge.chats.request import ChatRequest
 from sipbridge.errors import ChatsUnavailable, StoreError
 from sipbridge.handoffs.record import HandoffState
-from tests.chats.world import CLIENT, World, world
+from tests.chats.world import CLIENT, PROJECT, World, world
 from tests.fakes.chat_store import FakeChatStore
 from tests.fakes.journal import Journal
 
@@ -68,6 +68,15 @@ class TestStart:
             go_on.set()
             assert sum(isinstance(each, ChatsUnavailable) for each in await starting) == 2
             assert w.reception.active == 3
+
+    async def test_chat_is_not_stored_before_the_channels_are_there(self) -> None:
+        async with world() as w:
+            w.context.channels.clear()  # type: ignore[attr-defined]
+            with pytest.raises(ChatsUnavailable, match="starting"):
+                await w.start()
+            assert not await w.store.unfinished()
+            name, found = await w.reception.availability(CLIENT, PROJECT, None)
+            assert (name, found.status, found.reason) == ("web", "unknown", "the bridge is starting")
 
 
 class TestRecovery:

@@ -1,4 +1,4 @@
-"""What one chat over the gateway makes of lost connections, lost replies and a REST API that fails."""
+"""Lost connections, lost replies and a REST API that fails, in one chat over the gateway."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestRepeatedMessage:
             assert await run.send("hi", opens=True, repeated=True) == DELIVERED
             assert "SendMessage" not in run.gateway.types
 
-    async def test_message_that_arrived_before_a_restart_counts_although_its_attachment_is_gone(self) -> None:
+    async def test_message_that_arrived_before_a_restart_counts_although_its_attachment_has_expired(self) -> None:
         async with running(Gateway(thread=[OWN]), resumed=True) as run:
             assert await run.send("hi", attachments=[MISSING], repeated=True) == DELIVERED
 
