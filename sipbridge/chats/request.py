@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from sipbridge.chats.model import (
     MAX_TEXT_CHARACTERS,
@@ -17,9 +28,9 @@ from sipbridge.chats.model import (
     digest_of,
 )
 from sipbridge.chats.polyai import to_chat_request
-from sipbridge.handoffs.json_values import check_data, to_utf8_text, without_nulls
+from sipbridge.handoffs.json_values import check_data, without_nulls
 from sipbridge.handoffs.polyai import is_function_result
-from sipbridge.handoffs.request import MAX_PARAMETER_CHARACTERS, Name, ParameterText
+from sipbridge.handoffs.request import MAX_PARAMETER_CHARACTERS, Name, ParameterText, describe_nulls
 
 CHAT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"
 MAX_TURNS = 1_000
@@ -28,6 +39,15 @@ MAX_CUSTOM_FIELDS = 100
 
 BotId = Annotated[str, Field(pattern=f"^{CHAT_ID_PATTERN}$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class _WithNulls:
+    """Describes a model as one whose fields may be null. Its description in responses stays as it is."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = deepcopy(handler.resolve_ref_schema(handler(core)))
+        describe_nulls(described)
+        return described
 
 
 def _new_id() -> str:
@@ -40,18 +60,18 @@ class ChatRequest(BaseModel):
     `custom_fields` win over those of the channel.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_nulls)
 
     id: BotId = Field(default_factory=_new_id)
     channel: Name | None = None
-    customer: Annotated[Customer, BeforeValidator(without_nulls)] = Customer()
+    customer: Annotated[Customer, BeforeValidator(without_nulls), _WithNulls()] = Customer()
     reason: Name | None = None
     utterance: Annotated[str, Field(max_length=MAX_PARAMETER_CHARACTERS)] = ""
     transcript: Annotated[tuple[ChatTurn, ...], Field(max_length=MAX_TURNS)] = ()
     data: Annotated[dict[str, Any], AfterValidator(check_data)] = Field(default_factory=dict)
     custom_fields: Annotated[
-        dict[FieldName, ParameterText], BeforeValidator(without_nulls), Field(max_length=MAX_CUSTOM_FIELDS)
-    ] = Field(default_factory=dict)
+        dict[FieldName, ParameterText], Field(max_length=MAX_CUSTOM_FIELDS), BeforeValidator(without_nulls)
+    ] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
     shared_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
     @model_validator(mode="before")
@@ -76,10 +96,10 @@ class AttachmentRequest(Attachment):
 class MessageRequest(BaseModel):
     """A message of the customer or the bot for the human agent: a text, attachments or both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_nulls)
 
     id: BotId = Field(default_factory=_new_id)
-    text: Annotated[str, BeforeValidator(to_utf8_text), Field(max_length=MAX_TEXT_CHARACTERS)] = ""
+    text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)] = ""
     attachments: Annotated[tuple[AttachmentRequest, ...], Field(max_length=MAX_ATTACHMENTS)] = ()
 
     @model_validator(mode="before")
@@ -105,7 +125,7 @@ class TypingRequest(BaseModel):
 class EndChatRequest(BaseModel):
     """The end of the chat, with the bot's reason. `by` says who wants it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_nulls)
 
     reason: Name = ""
     by: Literal["bot", "customer"] = "bot"

@@ -14,7 +14,7 @@ from sipbridge.handoffs.record import Turn
 MAX_PARAMETER_CHARACTERS = 16_384
 
 
-def _describe_nulls(schema: dict[str, Any]) -> None:
+def describe_nulls(schema: dict[str, Any]) -> None:
     """Allow null in every property of a JSON schema."""
     fields = schema["properties"]
     for name, field in fields.items():
@@ -44,7 +44,7 @@ class HandoffRequest(BaseModel):
     `parameters` win over the project's signal template, `sip_headers` over the destination's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_describe_nulls)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_nulls)
 
     destination: Name | None = None
     reason: Name | None = None

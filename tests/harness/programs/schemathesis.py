@@ -15,8 +15,9 @@ COMMAND = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "sch
 _END_SECONDS = 100.0
 
 # Statuses that its checks accept besides its own, each because the document cannot be more precise: one of two
-# parameters is required; destinations, routes and the space left in a transcript belong to the project or the call;
-# and a list that is too long may also be too large.
+# parameters is required; destinations, routes, channels and the space left in a transcript belong to the project or the
+# call; a list that is too long may also be too large; a chat that was ended, or a thread that has ended, is no longer
+# there; and the credentials of a box are not in the document.
 _SETTINGS = """
 seed = {seed}
 continue-on-failure = true
@@ -31,12 +32,19 @@ expected-statuses = ["4xx"]
 "path.account_id" = "{client}"
 "path.project_id" = "{project}"
 "path.call_id" = {{ dictionary = "calls", probability = 0.8 }}
+"path.chat_id" = {{ dictionary = "chats", probability = 0.8 }}
+"path.channel" = "{box}"
+"query.channel" = {{ dictionary = "channels", probability = 0.8 }}
 [dictionaries]
 calls = {{ values = {calls} }}
+chats = {{ values = {chats} }}
+channels = {{ values = {channels} }}
 [auth.openapi.project_key]
 api_key = "{key}"
 [auth.openapi.admin_key]
 api_key = "{admin_key}"
+[auth.openapi.box_token]
+bearer = "{box_token}"
 [[operations]]
 include-operation-id = ["get_handoff_state", "delete_handoff_state"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
@@ -44,7 +52,16 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
 include-operation-id = ["hand_off", "add_turns"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 [[operations]]
-include-operation-id = "stream_events"
+include-operation-id = ["get_chat_availability", "start_chat", "add_message", "set_typing", "end_chat"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
+[[operations]]
+include-operation-id = ["issue_box_token"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "429"]
+[[operations]]
+include-operation-id = ["take_outbound", "take_post", "take_sender_action", "release_thread"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404"]
+[[operations]]
+include-operation-id = ["stream_events", "stream_chat_events"]
 request-timeout = 1
 [[operations]]
 include-operation-id = "drain"
@@ -54,13 +71,17 @@ enabled = false
 
 @dataclass(frozen=True)
 class ApiTarget:
-    """The project to test, its keys, and its calls. It is not drained."""
+    """The project to test, its keys, its calls, chats and channels, and a box with its token. It is not drained."""
 
     client: str
     project: str
     key: str
     admin_key: str
     calls: Sequence[str]
+    chats: Sequence[str]
+    channels: Sequence[str]
+    box: str
+    box_token: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +97,8 @@ def run_schemathesis(
 ) -> SchemathesisResult:
     """Test every operation with at least this many requests; with `seconds`, for this long. Every check is on."""
     settings = folder / "schemathesis.toml"
-    settings.write_text(_SETTINGS.format(seed=seed, **target.__dict__ | {"calls": json.dumps(list(target.calls))}))
+    lists = {name: json.dumps(list(getattr(target, name))) for name in ("calls", "chats", "channels")}
+    settings.write_text(_SETTINGS.format(seed=seed, **target.__dict__ | lists))
     command: list[str | Path] = [
         COMMAND,
         "--config-file",
