@@ -72,8 +72,10 @@ class DfoRest:
         return object_of(contact.get("contact")) or contact
 
     async def contact_messages(self, contact_id: str) -> list[Json]:
-        """Return the messages of a contact, oldest first."""
+        """Return the messages of a contact, oldest first. NICE does not document their order."""
         found = await self._list(f"/contacts/{quote(contact_id, safe='')}/messages", {})
+        if found and created_at(found[0]) > created_at(found[-1]):
+            found.reverse()  # those of the same second too
         return sorted(found, key=created_at)
 
     async def show_typing(self, thread_id: str, *, on: bool) -> None:
