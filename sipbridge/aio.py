@@ -84,6 +84,21 @@ async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
         task.exception()  # retrieved, so that asyncio does not log it
 
 
+def independent_task(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+    """Run a coroutine as a task that outlives its requester, who awaits it by `asyncio.shield`.
+
+    If no requester awaits it any more, its exception is dropped: asyncio would log it.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(_retrieve)
+    return task
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 def resolve_futures(futures: Sequence[asyncio.Future[T]], result: T | Exception) -> None:
     """Give futures of one event loop a result or an exception, from any thread.
 

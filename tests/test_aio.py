@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.aio import BackgroundTasks, cancel_and_wait, interrupt_on, resolve_futures, wait_any
+from sipbridge.aio import BackgroundTasks, cancel_and_wait, independent_task, interrupt_on, resolve_futures, wait_any
 
 
 async def test_wait_any_returns_when_the_first_future_is_done() -> None:
@@ -285,3 +285,35 @@ async def test_cancelled_background_tasks_clean_up_before_the_wait_ends() -> Non
     tasks.cancel()
     await tasks.wait()
     assert (steps, task.cancelled()) == (["clean"], True)
+
+
+class TestIndependentTask:
+    async def test_task_outlives_its_requester_and_its_exception_is_not_logged(self) -> None:
+        logged: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+        go_on, done = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            await go_on.wait()
+            done.set()
+            raise ValueError("it failed")
+
+        async def request() -> None:
+            await asyncio.shield(independent_task(work()))
+
+        requester = asyncio.create_task(request())
+        await asyncio.sleep(0)
+        requester.cancel()
+        await asyncio.wait([requester])
+        go_on.set()
+        await done.wait()
+        await asyncio.sleep(0)
+        gc.collect()
+        assert logged == []
+
+    async def test_requester_gets_the_exception(self) -> None:
+        async def work() -> None:
+            raise ValueError("it failed")
+
+        with pytest.raises(ValueError, match="it failed"):
+            await asyncio.shield(independent_task(work()))

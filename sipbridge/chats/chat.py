@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sipbridge.aio import independent_task
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.delivery import Letter, Outbox
 from sipbridge.chats.happenings import CustomerActive, EndRequested, Inbox
@@ -167,7 +168,7 @@ class Chat:
             finally:
                 del self._storing[key]
 
-        self._storing[key] = asyncio.create_task(store())
+        self._storing[key] = independent_task(store())
 
     async def _stored(self, key: str | None) -> None:
         """Wait for a request that is being stored, by this or by another requester. Raises `StoreError`."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from sipbridge.aio import independent_task
 from sipbridge.chats.chat import Chat
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.endings import NOT_HANDED_OVER, channel_failed
@@ -88,7 +89,7 @@ class Reception:
             if (record.client, record.project, record.channel) not in context.channels:
                 raise ChatsUnavailable("the bridge is starting; try again in a moment")
             # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
-            task = asyncio.create_task(self._store_and_run(key, record, context, project, settings))
+            task = independent_task(self._store_and_run(key, record, context, project, settings))
             self._starting[key] = task, context
         return await asyncio.shield(self._starting[key][0])
 

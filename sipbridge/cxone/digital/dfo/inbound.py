@@ -57,6 +57,7 @@ class Inbound:
         self._owner = owner
         self._report = report
         self._seen: set[str] = set()
+        self._newest_recovered: set[str] = set()  # the ids of one message
         self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
         self._held = False
         self._completing: asyncio.Task[None] | None = None
@@ -95,6 +96,10 @@ class Inbound:
         """True if a message was reported before."""
         return bool(self._seen.intersection(filter(None, message_ids(message))))
 
+    def has_recovered_one_of(self, messages: Sequence[Json]) -> bool:
+        """True if the newest message of the last recovery is among these."""
+        return any(self._newest_recovered.intersection(message_ids(message)) for message in messages)
+
     async def restore(self, state: Json, messages: Sequence[Json]) -> None:
         """Report the state of the thread, and its messages, oldest first."""
         contact = object_of(state.get("contact")) or object_of(state.get("consumerContact"))
@@ -102,6 +107,8 @@ class Inbound:
         self._assign(state)
         for message in messages:
             await self._take_whole(message)
+        if messages:
+            self._newest_recovered = set(filter(None, message_ids(messages[-1])))
         if is_over(contact.get("status")):
             self._close()
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from sipbridge.aio import independent_task
 from sipbridge.chats.model import Attachment
 from sipbridge.chats.ports import Availability
 from sipbridge.config import DfoChannelConfig
@@ -84,7 +85,7 @@ class GatewayRest:
         if self._info is not None and self._clock() < self._info[1]:
             return self._info[0]
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = independent_task(self._ask())
         # One request for all: if they asked one after the other, the last of many would wait for every timeout.
         return await asyncio.shield(self._asking)
 

@@ -132,11 +132,11 @@ class DfoSession:
         return bool(self._identity.contact_id or self._inbound.own_messages or self._record.queued_at)
 
     async def _load_older(self, connection: Connection, messages: Sequence[Json], scroll_token: str) -> list[Json]:
-        """Load pages of older messages, down to one that was seen before."""
+        """Load pages of older messages, down to the last recovery: pushes since then may have been lost."""
         older: list[Json] = []
         page = list(messages)
         for _ in range(MAX_PAGES):
-            if not page or not scroll_token or self._inbound.has_seen(page[-1]):
+            if not page or not scroll_token or self._inbound.has_recovered_one_of(page):
                 break
             made = self._maker.load_more(scroll_token, text_of(page[-1].get("createdAt")))
             reply = await connection.request(made, REPLY_SECONDS)

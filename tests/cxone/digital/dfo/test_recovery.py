@@ -145,3 +145,18 @@ async def test_livechat_whose_contact_is_not_known_yet_is_ended_too() -> None:
             await run.session.end("bye")
         ends = [frame for frame in run.gateway.frames if frame["payload"]["eventType"] == "EndContact"]
         assert [frame["payload"]["data"]["contact"]["id"] for frame in ends] == [CONTACT]
+
+
+async def test_recovery_goes_back_to_the_last_one_whatever_was_pushed_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{SESSION}.REPLY_SECONDS", 0.1)
+    async with running(Gateway(page_size=2)) as run:
+        await run.send("first", 1, opens=True)
+        run.gateway.script["SendMessage"].append("lose")
+        sending = asyncio.create_task(run.send("second", 2))
+        await run.until(lambda: len(run.gateway.thread) == 2)
+        run.gateway.say("not pushed", push=False)
+        for number in range(4):
+            run.gateway.say(f"pushed {number}")
+        assert await sending == DELIVERED
+        assert run.gateway.sent_texts().count("second") == 1
+        assert "not pushed" in texts(run)

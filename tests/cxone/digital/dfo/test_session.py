@@ -115,7 +115,12 @@ async def test_missed_messages_are_reported_oldest_first_over_all_pages() -> Non
         run.gateway.drop()
         await run.connected(2)
         assert [message.text for message in run.of(h.AgentMessage)] == [str(number) for number in range(6)]
-        assert run.gateway.types.count("LoadMoreMessages") == 2  # down to what was seen
+        assert run.gateway.types.count("LoadMoreMessages") == 3  # all, since nothing was recovered before
+        run.gateway.say("6", push=False)
+        run.gateway.drop()
+        await run.connected(3)
+        assert run.of(h.AgentMessage)[-1].text == "6"
+        assert run.gateway.types.count("LoadMoreMessages") == 3  # down to the last recovery
 
 
 async def test_pages_end_where_the_gateway_has_no_more() -> None:
