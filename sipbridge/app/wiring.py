@@ -142,6 +142,7 @@ async def open_bridge(
     )
     web = await _open_web(core, live_config, store, chat_deps, controls, stack)
     await live_config.load()
+    core.metrics.chats.webhook_backlog.count = webhooks.backlog
     webhooks.start()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)

@@ -16,6 +16,7 @@ from sipbridge.chats.events import (
     ChatTelemetry,
 )
 from sipbridge.telemetry.labels import LabelCache, LabelGuard
+from sipbridge.telemetry.webhook_backlog import WebhookBacklog
 
 # Seconds. A relayed message takes milliseconds; a customer waits for a human agent for minutes.
 RELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -26,7 +27,10 @@ MakeCounter = Callable[..., LabelCache[Counter]]
 
 
 class ChatMetrics:
-    """An observer of chats that counts. The series of the counters that `counter` makes go with their project."""
+    """An observer of chats that counts. The series of the counters that `counter` makes go with their project.
+
+    The `count` of `webhook_backlog` is set when webhooks start.
+    """
 
     def __init__(self, registry: CollectorRegistry, counter: MakeCounter, guard: LabelGuard) -> None:
         self._guard = guard
@@ -42,6 +46,7 @@ class ChatMetrics:
         self._webhooks = counter(
             "sipbridge_webhook_deliveries_total", "Attempts to deliver an event.", "client", "project", "result"
         )
+        self.webhook_backlog = WebhookBacklog(registry)
         self._relay = LabelCache(
             Histogram(
                 "sipbridge_chat_relay_seconds",

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sipbridge.chats.events import ChannelFault, ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
 from sipbridge.chats.model import ChatState, DeliveryStatus
+from sipbridge.config import ProjectKey
 from sipbridge.handoffs.outcome import Result
 from sipbridge.telemetry import Metrics
 from tests.store.chats.chats import make_chat
@@ -37,6 +38,7 @@ def metrics() -> Metrics:
     ):
         counted.chats(event)
     counted.chats.count_webhook(CHAT.client, CHAT.project, "delivered")
+    counted.chats.webhook_backlog.count = lambda: {ProjectKey(CHAT.client, CHAT.project): 3}
     return counted
 
 
@@ -52,6 +54,7 @@ def metrics() -> Metrics:
         ("sipbridge_chat_duration_seconds_sum", {}, 120),
         ("sipbridge_channel_faults_total", {**PROJECT, "fault": "silent"}, 1),
         ("sipbridge_webhook_deliveries_total", {**PROJECT, "result": "delivered"}, 1),
+        ("sipbridge_webhook_chats_waiting", PROJECT, 3),
     ],
 )
 def test_each_metric_of_chats_has_its_labels_and_value(
@@ -64,3 +67,11 @@ def test_each_metric_of_chats_has_its_labels_and_value(
         if sample.name == name
     ]
     assert found == [(labels, expected)]
+
+
+def test_webhook_that_has_caught_up_shows_no_chat_that_waits(metrics: Metrics) -> None:
+    metrics.page()
+    metrics.chats.webhook_backlog.count = dict
+    assert f'sipbridge_webhook_chats_waiting{{client="{CHAT.client}",project="{CHAT.project}"}} 0.0' in (
+        metrics.page().decode()
+    )
