@@ -53,7 +53,7 @@ def _close(desk: Desk, chat: BotChat) -> None:
 class ChatTraffic:
     """A bot on a thread of its own, whose chats start at a steady rate. `over` are those that have ended.
 
-    The bridge must be told its `webhook_url`; then `begin` starts chats, and `end` waits for the last one.
+    The bridge needs `webhook_url` in its configuration. `begin` starts chats, and `end` waits for the last one.
     """
 
     def __init__(self, key: str, seed: int) -> None:
