@@ -166,7 +166,9 @@ class _Run:
 
     def _write_config(self) -> Path:
         webhook = {"url": self._bot.webhook_url, "secret": WEBHOOK_SECRET}
-        project = chat_project_settings(PROJECT, self._cxone.url, CHANNELS, webhook=webhook)
+        # No time limit of a chat may pass, however slow the machine is.
+        limits = {"queue_timeout_seconds": None, "inactivity_seconds": None, "inactivity_warning_seconds": None}
+        project = chat_project_settings(PROJECT, self._cxone.url, CHANNELS, webhook=webhook, **limits)
         settings = bridge_settings(
             self._folder, {CLIENT: client_settings("+19995550001", self._cxone.url, {PROJECT: project})}
         )

@@ -78,6 +78,7 @@ class Gateway:
     frames: list[Json] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     tokens: int = 0
+    token_seconds: float = 3600
     uploads: list[str] = field(default_factory=list)
     bodies: dict[str, Json] = field(default_factory=dict)
     connection: Connection | None = None
@@ -94,7 +95,7 @@ class Gateway:
 
     async def session_token(self, _person: Person) -> SessionToken:
         self.tokens += 1
-        return SessionToken(f"token-{self.tokens}", 3600)
+        return SessionToken(f"token-{self.tokens}", self.token_seconds)
 
     async def upload(self, content: bytes, name: str, media_type: str) -> Attachment:
         self.uploads.append(name)

@@ -275,6 +275,13 @@ async def test_secured_session_has_its_token_in_the_query_and_no_register_frame(
         assert all("customerId" not in query for query in run.gateway.queries)
 
 
+async def test_token_of_a_secured_session_is_renewed_by_another_connection_before_it_expires() -> None:
+    gateway = Gateway(ChannelInfo(livechat=False, secured=True), token_seconds=0.05)
+    async with running(gateway) as run:
+        await run.connected(2)
+        assert parse_qs(gateway.queries[1])["transactionToken"] == ["token-2"]
+
+
 async def test_typing_is_shown_once_there_is_a_contact() -> None:
     async with running() as run:
         run.session.set_typing(on=True)
