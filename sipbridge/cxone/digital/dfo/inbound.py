@@ -155,7 +155,7 @@ class Inbound:
         self._handle_waiting()
 
     def _begin_again(self) -> None:
-        """Let a recovery bring what could not be fetched, and what came after it, in their order."""
+        """Let a recovery bring what could not be fetched, and the pushes after it, in their order."""
         self.hold()
         self._owner.reconnect()
 
