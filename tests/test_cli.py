@@ -164,7 +164,9 @@ def test_the_file_must_be_given_exactly_once(example: Path, capsys: Output, give
     assert "FILE or --config FILE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["hash-token"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]]
+)
 def test_help_has_a_short_option(capsys: Output, command: list[str]) -> None:
     assert main([*command, "-h"]) == 0
     assert capsys.readouterr().out.startswith("Usage: sipbridge")
@@ -220,6 +222,23 @@ def test_agent_passes_its_address_and_its_options_to_the_program(monkeypatch: py
     ]
 
 
+def test_bot_passes_its_address_and_its_options_to_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[object, ...]] = []
+    module = ModuleType("sipbridge.simulators.echo_bot")
+    module.make_app = lambda *arguments: arguments  # type: ignore[attr-defined]
+    module.main = lambda *arguments: called.append(arguments)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sipbridge.simulators.echo_bot", module)
+    monkeypatch.setattr("sipbridge.simulators.echo_bot", module, raising=False)
+    monkeypatch.setenv("SIPBRIDGE_API_KEY", "key-of-chat")
+    assert main(["bot", "--client", "acme", "--project", "chat"]) == 0
+    options = ["--listen", "[::1]:0", "--bridge", "https://bridge", "--key", "other", "--channel", "web"]
+    assert main(["bot", "--client", "acme", "--project", "chat", *options]) == 0
+    assert called == [
+        ("127.0.0.1", 9300, ("http://127.0.0.1:8080", "key-of-chat", "acme", "chat", None)),
+        ("::1", 0, ("https://bridge", "other", "acme", "chat", "web")),
+    ]
+
+
 def test_hash_token_hashes_an_argument(capsys: Output) -> None:
     assert main(["hash-token", "a-long-random-token"]) == 0
     out, err = capsys.readouterr()
@@ -256,7 +275,7 @@ def test_version(capsys: Output) -> None:
     assert capsys.readouterr().out == f"sipbridge {sipbridge.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "agent", "hash-token"])
+@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "agent", "bot", "hash-token"])
 def test_every_command_has_help(command: str, capsys: Output) -> None:
     assert main([command, "--help"]) == 0
     assert f"Usage: sipbridge {command}" in capsys.readouterr().out
@@ -275,6 +294,8 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
         ["agent", "--listen", "127.0.0.1"],
         ["agent", "--keys", ""],
         ["agent", "--keys", "12x"],
+        ["bot", "--client", "acme", "--project", "chat"],
+        ["bot", "--client", "acme", "--project", "chat", "--key", "k", "--listen", "nowhere"],
         ["hash-token", "token", "--generate"],
         ["hash-token", ""],
         ["hash-token", "sha256:00:00"],

@@ -75,9 +75,12 @@ class FakeBridge:
         return web.json_response({"status": self.availability, "channel": request.query.get("channel", "web")})
 
     async def _list(self, _: web.Request) -> web.Response:
-        return web.json_response({"chats": [self.chat] if self.chat else []})
+        ended = {"id": "chat-0", "customer": {"id": "a" * 32}, "ended_at": "2026-03-01T12:00:00Z"}
+        return web.json_response({"chats": [ended, *([self.chat] if self.chat else [])]})
 
-    async def _detail(self, _: web.Request) -> web.Response:
+    async def _detail(self, request: web.Request) -> web.Response:
+        if self.chat is None or self.chat["id"] != request.match_info["id"]:
+            return refusal(404, "no such chat")
         return web.json_response(self.chat)
 
     async def _post(self, request: web.Request) -> web.Response:
@@ -333,8 +336,8 @@ async def test_events_resume_after_a_lost_connection_and_none_is_shown_twice(bri
     await bridge.event("agent_message", message_id="m2", text="two", attachments=[])
     assert await tab.entry() == ("agent", "two")
     await bridge.event("agent_message", message_id="m2", text="two", attachments=[])
-    await bridge.event("agent_message", message_id="m3", text="x" * 300_000, attachments=[])
-    assert await tab.entry() == ("agent", "x" * 300_000)
+    await bridge.event("agent_message", message_id="m3", text="x" * 1_000_000, attachments=[])
+    assert await tab.entry() == ("agent", "x" * 1_000_000)
     assert bridge.afters == [0, 2]
 
 

@@ -29,12 +29,8 @@ async function attempt(action) {
   }
 }
 
-const act = (action, body = {}) =>
-  attempt(async () => {
-    const found = await call(`conversations/${open}/${action}`, body);
-    conversations.set(found.id, found);
-    render();
-  });
+// Its result is shown by the events alone, as those from before it may arrive later than the response.
+const act = (action, body = {}) => attempt(() => call(`conversations/${open}/${action}`, body));
 
 function make(tag, content, properties = {}) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -145,10 +141,9 @@ function render() {
   );
   $("typing").textContent = shown.customer_typing ? `${shown.customer.name} is typing…` : "";
   $("accept").hidden = shown.state !== "waiting";
-  const wasActive = !$("text").disabled;
+  const becomesActive = isActive && $("text").disabled;
   for (const control of document.querySelectorAll("#compose *, #transfer *, .actions *")) control.disabled = !isActive;
-  // An update from before the acceptance may arrive after it; then the field has lost the focus.
-  if (isActive && !wasActive && document.activeElement === document.body) $("text").focus();
+  if (becomesActive && [document.body, $("accept")].includes(document.activeElement)) $("text").focus();
   const others = agents.filter((agent) => agent.id !== shown.agent?.id);
   const chosen = $("to").value;
   $("to").replaceChildren(...options(others));
@@ -159,10 +154,7 @@ const options = (list) => list.map((agent) => make("option", agent.name, { value
 
 // Actions
 
-$("accept").addEventListener("click", async () => {
-  await act("accept", { agent: Number($("me").value) });
-  $("text").focus();
-});
+$("accept").addEventListener("click", () => act("accept", { agent: Number($("me").value) }));
 
 $("compose").addEventListener("submit", async (event) => {
   event.preventDefault();
