@@ -176,8 +176,9 @@ class TlsCaller(StreamCaller):
         *,
         contact: str | None = None,
         session: ssl.SSLSession | None = None,
+        receive_bytes: int | None = None,
     ) -> None:
-        plain = connect(address)
+        plain = connect(address, receive_bytes)
         try:
             tls = context.wrap_socket(plain, server_hostname=address.partition(":")[0], session=session)
         except BaseException:
@@ -186,10 +187,19 @@ class TlsCaller(StreamCaller):
         super().__init__(address, tls, contact)
 
 
-def connect(address: str) -> socket.socket:
-    """Open a TCP connection."""
+def connect(address: str, receive_bytes: int | None = None) -> socket.socket:
+    """Open a TCP connection. `receive_bytes` is the size of its receive buffer, which must be set before it opens."""
     host, _, port = address.partition(":")
-    return socket.create_connection((host, int(port)), timeout=10.0)
+    connected = socket.socket()
+    try:
+        connected.settimeout(10.0)
+        if receive_bytes:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        connected.connect((host, int(port)))
+    except BaseException:
+        connected.close()
+        raise
+    return connected
 
 
 def _text(head: bytes, body: bytes) -> str:
