@@ -10,6 +10,7 @@ import pytest
 
 from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL
 from tests.harness.programs.program import Program
+from tests.harness.waiting import wait_for
 from tests.harness.web.http import fetch
 
 from .chat_site import ChatSite, PlacedChat
@@ -116,8 +117,12 @@ def test_nothing_is_lost_or_doubled_by_a_restart(place: Place, stop: Callable[[P
         chat.event("message_delivered", 2)
         assert chat.texts == ["Hello", "meanwhile", "meanwhile", "and more", "after"]
         assert chat.at_desk(2) == ["on its way", "waits"]
-        messages = place.cxone.desk.messages(contact, direction="outbound")
-        assert all(message["delivered_at"] for message in messages)
+
+        def all_delivered() -> bool:
+            said = place.cxone.desk.messages(contact, direction="outbound")
+            return all(message["delivered_at"] for message in said)
+
+        wait_for(all_delivered, "CXone to see the responses of the box")
         sequences = [event.data["sequence"] for event in chat.seen if event.data["sequence"] is not None]
         assert sequences == list(range(1, len(sequences) + 1))
 

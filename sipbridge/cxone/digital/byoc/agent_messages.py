@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import re
+import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -16,6 +18,7 @@ from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import AttachmentError, HttpError
 
 MAX_FILES = 10  # of one message; the others keep CXone's link
+_ID = re.compile(r"(.+)\.([0-9a-f]{24})\.([0-9]{1,12})")
 
 Fetch = Callable[[Attachment], Awaitable[AttachmentContent]]
 MessagesAtCxone = Callable[[], Awaitable[Sequence[Json]]]
@@ -26,8 +29,8 @@ class AgentMessages:
     """The messages of one chat, each with an id that is the same in a repeated call and after a restart.
 
     A call to the box has no id of the message, and CXone may repeat it. So the id is derived from the content, and from
-    how many messages of the chat have had that content. If a content comes again, CXone is asked how often the contact
-    has it: no more often means that the call was repeated.
+    a number, which differs among messages with the same content. If a content comes again, CXone is asked for the
+    messages of the contact: if all of them were taken, the call was repeated.
     """
 
     def __init__(
@@ -38,10 +41,10 @@ class AgentMessages:
         self._at_cxone = at_cxone
         self._fetch = fetch
         self._fault = fault
-        self._taken: Counter[str] = Counter()
+        self._taken: defaultdict[str, set[int]] = defaultdict(set)  # numbers by content
+        self._last = 0  # number of the last run
         self._order = asyncio.Lock()
         self._ready = asyncio.Event()
-        self._salt = ""
 
     @property
     def is_ready(self) -> bool:
@@ -54,7 +57,7 @@ class AgentMessages:
 
     def open_without_recovery(self) -> None:
         """Take messages from the box though those of the last run are not known. None may get an id of theirs."""
-        self._salt = datetime.now(UTC).isoformat()
+        self._last = round(time.time())
         self._ready.set()
 
     async def recover(self) -> None:
@@ -62,10 +65,7 @@ class AgentMessages:
 
         Raises `HttpError`.
         """
-        for message in outbound(await self._at_cxone()):
-            content = _content(message)
-            self._taken[content] += 1
-            await self._pass_on(message, self._id(content, self._taken[content]), created_at(message))
+        await self._catch_up()
         self._ready.set()
 
     async def take(self, message: Json) -> BoxMessage:
@@ -75,9 +75,11 @@ class AgentMessages:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with self._order:
             content = _content(message)
-            if not (self._taken[content] and await self._is_repeated(content)):
-                self._taken[content] += 1
-            message_id = self._id(content, self._taken[content])
+            number = await self._known_number(content) if self._taken[content] else None
+            if number is None:
+                number = max(self._taken[content], default=self._last) + 1
+                self._taken[content].add(number)
+            message_id = self._id(content, number)
             author = human_agent(message.get("authorUser"))
             if author is not None:
                 self._report(AgentJoined(author))
@@ -85,17 +87,57 @@ class AgentMessages:
         await stored
         return BoxMessage(message_id, at)
 
-    async def _is_repeated(self, content: str) -> bool:
-        """True if CXone has no more messages with this content than were taken. If it cannot be asked, False."""
+    async def _known_number(self, content: str) -> int | None:
+        """Return the number of a message whose content came before; None if CXone cannot be asked.
+
+        What CXone has and was not taken is reported up to that message, in CXone's order: after a restart its calls may
+        be behind. If nothing with this content is left, the call was repeated.
+        """
         try:
-            found = sum(_content(message) == content for message in outbound(await self._at_cxone()))
+            return await self._catch_up(content) or max(self._taken[content])
         except HttpError as error:
             self._fault("repeat_unknown", f"a message may be doubled: {error}")
-            return False
-        return found <= self._taken[content]
+            return None
+
+    async def _catch_up(self, until: str | None = None) -> int | None:
+        """Report what was not taken, up to a message with that content; return its number. Raises `HttpError`.
+
+        If no such message is left, return the number of one for which CXone has no id of ours yet.
+        """
+        waiting = None
+        for message, content, number, has_id in self._numbered(await self._at_cxone()):
+            if number not in self._taken[content]:
+                self._taken[content].add(number)
+                await self._pass_on(message, self._id(content, number), created_at(message))
+                if content == until:
+                    return number
+            elif content == until and not has_id and waiting is None:
+                waiting = number
+        return waiting
+
+    def _numbered(self, messages: Sequence[Json]) -> list[tuple[Json, str, int, bool]]:
+        """Return the messages to the customer with their contents and numbers, and True if CXone has an id of ours.
+
+        CXone keeps the ids that the box gave. Messages without one get the numbers that are left.
+        """
+        ours = [(message, self._ours(message)) for message in messages if _is_outbound(message)]
+        used = {known for _, known in ours if known is not None}
+        numbered = []
+        for message, known in ours:
+            content, number = known or (_content(message), 1)
+            while known is None and (content, number) in used:
+                number += 1
+            used.add((content, number))
+            numbered.append((message, content, number, known is not None))
+        return numbered
+
+    def _ours(self, message: Json) -> tuple[str, int] | None:
+        """Return the content and the number of a message that has an id of ours."""
+        found = _ID.fullmatch(text_of(message.get("idOnExternalPlatform")).lower())
+        return (found[2], int(found[3])) if found and found[1] == self._record.uid else None
 
     def _id(self, content: str, number: int) -> str:
-        return self._record.derived_id(f"agent {content} {number}{self._salt}")
+        return f"{self._record.uid}.{content}.{number}"
 
     async def _pass_on(
         self, message: Json, message_id: str, at: datetime, stored: asyncio.Future[None] | None = None
@@ -122,9 +164,8 @@ class AgentMessages:
         return AttachmentFile.new(attachment.name, (attachment.media_type or found.media_type)[:256], found.content)
 
 
-def outbound(messages: Sequence[Json]) -> list[Json]:
-    """Return the messages to the customer."""
-    return [message for message in messages if text_of(message.get("direction")) == "outbound"]
+def _is_outbound(message: Json) -> bool:
+    return text_of(message.get("direction")) == "outbound"
 
 
 def _content(message: Json) -> str:

@@ -1,0 +1,144 @@
+"""The ids of the human agent's messages, whatever CXone repeats, loses, delays or rewrites."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sipbridge.chats.attachments import AttachmentContent
+from sipbridge.chats.happenings import AgentMessage, ChannelHappening, resolve
+from sipbridge.chats.model import Attachment
+from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
+from sipbridge.errors import CxoneRefused
+from tests.store.chats.chats import make_chat
+
+
+class Contact:
+    """A contact at CXone, and the bot. `got` has the texts that the bot got; a known id is dropped, as a chat does."""
+
+    def __init__(self) -> None:
+        self.at_cxone: list[dict[str, Any]] = []
+        self.keeps_ids = True
+        self.refuses = False
+        self.ids: set[str] = set()
+        self.got: list[str] = []
+        self.faults: list[str] = []
+        self.messages = self.restarted()
+
+    def restarted(self) -> AgentMessages:
+        self.messages = AgentMessages(
+            make_chat(), self.report, self.listed, self.fetch, lambda word, _: self.faults.append(word)
+        )
+        return self.messages
+
+    def report(self, happening: ChannelHappening) -> None:
+        if isinstance(happening, AgentMessage):
+            if happening.message_id not in self.ids:
+                self.ids.add(happening.message_id)
+                self.got.append(happening.text)
+            resolve(happening.stored)
+
+    async def listed(self) -> list[dict[str, Any]]:
+        if self.refuses:
+            raise CxoneRefused(403)
+        return [{**each} for each in self.at_cxone]
+
+    async def fetch(self, attachment: Attachment) -> AttachmentContent:
+        raise AssertionError(attachment)
+
+    def say(self, text: str) -> dict[str, Any]:
+        """Add a message at CXone."""
+        content = {"type": "TEXT", "payload": {"text": text}}
+        message = {"direction": "outbound", "messageContent": content, "createdAt": "2026-11-28T19:00:00+00:00"}
+        self.at_cxone.append(message)
+        return message
+
+    async def call(self, message: dict[str, Any], *, seen: bool = True) -> str:
+        """Call the box; CXone keeps the id if it has seen the response."""
+        async with asyncio.timeout(5):
+            taken = await self.messages.take({"messageContent": message["messageContent"]})
+        if seen and self.keeps_ids:
+            message["idOnExternalPlatform"] = taken.id
+        return taken.id
+
+
+async def test_a_repeated_call_gets_the_same_id() -> None:
+    contact = Contact()
+    contact.messages.open()
+    message = contact.say("ok")
+    assert await contact.call(message, seen=False) == await contact.call(message)
+    assert contact.got == ["ok"]
+
+
+async def test_a_second_message_gets_another_id_with_and_without_ids_at_cxone() -> None:
+    for keeps_ids in (True, False):
+        contact = Contact()
+        contact.keeps_ids = keeps_ids
+        contact.messages.open()
+        assert len({await contact.call(contact.say("ok")) for _ in range(4)}) == 4
+        assert contact.got == ["ok"] * 4
+
+
+async def test_after_a_restart_late_calls_double_and_reorder_nothing() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("ok"))
+    late = [contact.say(text) for text in ("ok", "b", "ok", "c")]  # CXone calls for these while the bridge is down
+    await contact.restarted().recover()
+    late += [contact.say(text) for text in ("ok", "d", "ok")]
+    ids = [await contact.call(message) for message in late]
+    assert contact.got == ["ok", "ok", "b", "ok", "c", "ok", "d", "ok"]
+    assert len(set(ids)) == len(ids)
+    await contact.restarted().recover()
+    assert len(contact.got) == len(contact.at_cxone)
+
+
+async def test_a_message_whose_call_was_lost_comes_with_the_next_restart() -> None:
+    contact = Contact()
+    contact.messages.open()
+    contact.say("lost")
+    await contact.call(contact.say("ok"))
+    await contact.restarted().recover()
+    assert contact.got == ["ok", "lost"]
+
+
+async def test_a_text_that_cxone_lists_otherwise_than_it_called_is_known_by_its_id() -> None:
+    contact = Contact()
+    contact.messages.open()
+    message = contact.say("a & b")
+    await contact.call(message)
+    message["messageContent"] = {"type": "TEXT", "payload": {"text": "a &amp; b"}}
+    message["idOnExternalPlatform"] = message["idOnExternalPlatform"].upper()
+    await contact.restarted().recover()
+    assert contact.got == ["a & b"]
+
+
+async def test_ids_that_are_not_ours_are_only_texts() -> None:
+    contact = Contact()
+    for given in ("", None, 7, "x", f"{make_chat('other').uid}.{'0' * 24}.1", f"{make_chat().uid}.short.1"):
+        contact.say(f"text {given}")["idOnExternalPlatform"] = given
+    await contact.messages.recover()
+    assert len(contact.got) == 6
+
+
+async def test_if_cxone_cannot_be_asked_a_text_is_rather_doubled_than_lost() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("ok"))
+    contact.refuses = True
+    contact.restarted().open_without_recovery()
+    await contact.call(contact.say("ok"))
+    await contact.call(contact.say("ok"))
+    assert contact.got == ["ok"] * 3
+    assert contact.faults == ["repeat_unknown"]
+
+
+async def test_calls_wait_for_the_recovery() -> None:
+    contact = Contact()
+    message = contact.say("late")
+    call = asyncio.create_task(contact.call(message))
+    await asyncio.sleep(0)
+    assert contact.got == []
+    await contact.messages.recover()
+    await call
+    assert contact.got == ["late"]
