@@ -225,7 +225,8 @@ class Inbound:
     def _close(self) -> None:
         if not self.is_over:
             self.is_over = True
-            self._report(ContactClosed())
+            # Later: messages that wait for this recovery learn first that they have arrived.
+            asyncio.get_running_loop().call_soon(self._report, ContactClosed())
 
     # ------------------------------------------------------------ messages
 

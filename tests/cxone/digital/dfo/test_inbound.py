@@ -140,6 +140,7 @@ async def test_events_of_another_contact_change_nothing(world: World) -> None:
 async def test_only_closed_and_trashed_are_the_end(world: World, status: str, over: bool) -> None:  # noqa: FBT001 (a parameter)
     for _ in range(2):
         world.push("CaseStatusChanged", case={"id": "7", "status": status})
+    await world.settle()
     assert world.happened == ([h.ContactClosed()] if over else [])
     assert world.inbound.is_over is over
 
@@ -217,6 +218,7 @@ async def test_restored_state_comes_before_the_pushes_that_were_held(world: Worl
 async def test_restored_contact_that_is_closed_ends_the_chat_after_its_messages(world: World) -> None:
     state = {"contact": {"id": "7", "status": "closed"}, "inboxAssignee": None}
     await world.inbound.restore(state, [a_message("one", "one")])
+    await world.settle()
     assert [type(each) for each in world.happened] == [h.AgentLeft, h.AgentMessage, h.ContactClosed]
 
 

@@ -6,7 +6,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from sipbridge.chats import happenings as h
+from sipbridge.chats.delivery import Letter, Outbox
 from sipbridge.chats.model import Attachment, HumanAgent
+from sipbridge.chats.ports import Outgoing
 from sipbridge.cxone.digital.dfo import authorization, session
 from sipbridge.cxone.digital.dfo.rest import ChannelInfo
 from tests.cxone.digital.dfo.scripted_gateway import CONTACT, Gateway, record, running
@@ -149,6 +151,30 @@ async def test_nothing_is_sent_to_a_contact_that_was_closed_meanwhile() -> None:
         assert run.of(h.ContactClosed) == [h.ContactClosed()]
         await run.session.end("The chat has ended.")
         assert run.gateway.thread == []
+
+
+async def test_messages_that_arrived_before_the_close_are_delivered_before_the_chat_ends() -> None:
+    gateway = Gateway(status="closed")
+    for number in (1, 2):
+        gateway.thread.append({"id": f"s{number}", "direction": "inbound", "idOnExternalPlatform": f"own-{number}"})
+    async with running(gateway, resumed=True) as run:
+        outbox = Outbox(run.session, run.happened.append)  # type: ignore[arg-type]  # happenings of all kinds
+        for number in (1, 2):
+            outbox.put(Letter(f"m{number}", [Outgoing(f"own-{number}", "Hello", repeated=True)]))
+        outbox.start()
+        waiting: list[int] = []
+        woken = asyncio.get_running_loop().create_future()
+        woken.add_done_callback(lambda _: waiting.append(len(outbox)))  # as the chat is woken
+        report = run.session._inbound._report  # noqa: SLF001 (the moment of the report is the test)
+
+        def wake(happening: h.ChannelHappening) -> None:
+            report(happening)
+            if isinstance(happening, h.ContactClosed):
+                woken.set_result(None)
+
+        run.session._inbound._report = wake  # noqa: SLF001
+        await run.until(lambda: waiting)
+        assert waiting == [0]
 
 
 @pytest.mark.parametrize("livechat", [True, False])
