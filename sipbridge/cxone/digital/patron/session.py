@@ -56,6 +56,7 @@ class PatronSession:
         self._starting = state.get("starting") is True
         self._session = text_of(state.get("session"))
         self._contact_id = text_of(state.get("contact_id"))
+        self._resumed = bool(self._session)
         self._batch = list_of(state.get("batch"))
         self._sending = text_of(state.get("sending"))
         customer = record.customer
@@ -126,7 +127,8 @@ class PatronSession:
     async def _poll(self) -> None:
         """Poll until the chat is over, or cannot be polled for ten minutes."""
         loop = asyncio.get_running_loop()
-        pause, polled_at, lost = PAUSE_SECONDS, loop.time(), False
+        # The last run may have ended before it stored the session id of a response.
+        pause, polled_at, lost = PAUSE_SECONDS, loop.time(), self._resumed
         while loop.time() - polled_at < LOST_SECONDS:
             asked = 0.0
             try:

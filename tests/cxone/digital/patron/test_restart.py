@@ -82,6 +82,15 @@ async def test_the_end_during_the_pause(cxone: Site) -> None:
         assert bridge.agent_texts() == ["Bye"]
 
 
+async def test_a_session_id_that_the_last_run_did_not_store_loses_the_chat(cxone: Site) -> None:
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+    assert cxone.patron.make_stale(contact.id)
+    async with run(cxone) as bridge:
+        record = await bridge.ended()
+        assert (record.ended_by, record.reason) == ("bridge", "channel_lost")
+
+
 async def _store_state(site: Site, uid: str, **changes: object) -> None:
     """Change the stored state of the channel."""
     stored = await site.store.read(uid)
