@@ -161,7 +161,8 @@ class _Run:
             self._open[slot] = chat
             await converse(self._bot, self._cxone.desk, chat, ended_by, MESSAGES, PAUSE_SECONDS, self._chance)
             del self._open[slot]
-            self._tally.messages += await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
+            relayed = await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
+            self._tally.messages += relayed
             self._tally.ended[ended_by] += 1
 
     def _write_config(self) -> Path:
