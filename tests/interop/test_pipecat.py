@@ -108,7 +108,7 @@ def test_its_audio_at_another_rate_plays_to_the_end_and_then_its_mark_returns(
     started(pipecat, caller)
     audio = caller.audio
     audio.send_digits(PLAY)
-    pipecat.report("key")
+    pipecat.report("digit")
     mark = pipecat.unhandled("mark")
     received = [MULAW[code] for code in received_codes(audio)]
     # A resampler holds back some milliseconds.
@@ -123,7 +123,7 @@ def test_an_interruption_silences_it_at_once(pipecat: PipecatAgent, caller: Call
     started(pipecat, caller)
     audio = caller.audio
     audio.send_digits(PLAY)
-    pipecat.report("key")
+    pipecat.report("digit")
     enough = len(received_codes(audio)) + 4000
     wait_for(lambda: len(received_codes(audio)) > enough, "half a second of the tune")
     audio.send_digits(CLEAR)

@@ -62,7 +62,7 @@ class BodyInvalid(RequestRefused):
 
 
 class BoxTokenInvalid(RequestRefused):
-    """The Bearer token is missing, not of this box or expired, or the credentials are not those of the box."""
+    """The token of the box is missing, of another box or expired, or the credentials are not those of the box."""
 
     http_status = 401
     code = "invalid_token"
