@@ -135,7 +135,7 @@ class Conversation:
         if not WANTS_A_PERSON.search(text):
             await self._show("bot", f"You said: {text}")
         elif (await self._bridge.request("GET", self._bridge.availability))["status"] == "offline":
-            await self._show("bot", "Nobody is available now. Please ask again later.")
+            await self._show("bot", "No person is available now. Please ask again later.")
         else:
             await self._show("bot", "I am getting you a person.")
             turns = [{"role": each["from"], "text": each["text"]} for each in self._history if each["text"]]
@@ -171,7 +171,7 @@ class Conversation:
                 case "inactivity_warning" | "expiry_warning":
                     await self._show("bot", f"This chat will end in {payload['seconds_left']} seconds.")
         await self._set(status="Echo bot", chat=None, typing="")
-        why = "Nobody is available now" if kind in ("handoff_failed", "handoff_timeout") else "The chat has ended"
+        why = "No person is available now" if kind in ("handoff_failed", "handoff_timeout") else "The chat has ended"
         await self._show("bot", f"{why}. It is me again; ask for a person to get one.")
 
     def _is_new(self, name: str) -> bool:

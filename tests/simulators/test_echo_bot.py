@@ -254,7 +254,7 @@ async def test_a_handoff_has_the_conversation_so_far(bridge: FakeBridge, tab: Ta
 async def test_without_human_agents_there_is_no_handoff(bridge: FakeBridge, tab: Tab) -> None:
     bridge.availability = "offline"
     await tab.write("A person, please")
-    assert [await tab.entry() for _ in range(2)][1] == ("bot", "Nobody is available now. Please ask again later.")
+    assert [await tab.entry() for _ in range(2)][1] == ("bot", "No person is available now. Please ask again later.")
     assert bridge.requests == []
 
 
@@ -291,7 +291,7 @@ async def test_the_page_shows_the_queue_the_human_agent_and_the_end(bridge: Fake
 async def test_the_bot_takes_the_customer_back_after_a_failed_handoff(bridge: FakeBridge, tab: Tab, kind: str) -> None:
     await tab.hand_off()
     await bridge.event(kind)
-    assert (await tab.entry())[1].startswith("Nobody is available now. It is me again")
+    assert (await tab.entry())[1].startswith("No person is available now. It is me again")
 
 
 async def test_messages_typing_and_the_end_reach_the_bridge_in_order(bridge: FakeBridge, tab: Tab) -> None:
