@@ -101,7 +101,7 @@ async def test_agent_who_joined_while_the_bridge_was_down_is_found_before_a_time
 
 
 async def test_restart_does_not_extend_the_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.chats.session.RECOVERY_SECONDS", 0.01)
+    monkeypatch.setattr("sipbridge.chats.time_limits.RECOVERY_SECONDS", 0.01)
     async with world(queue_timeout_seconds=0.2) as first:
         await first.start()
         await first.event("handoff_accepted")

@@ -1,0 +1,129 @@
+"""What a chat stores of each happening, and reports to the bot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from sipbridge.chats import happenings as h
+from sipbridge.chats.chat import Chat
+from sipbridge.chats.endings import ChatEnd, channel_failed
+from sipbridge.chats.events import ChatAgentJoined, ChatMessageRelayed, ChatQueued
+from sipbridge.chats.happenings import Deadline
+from sipbridge.chats.model import (
+    Attachment,
+    AttachmentFile,
+    ChatEventType,
+    ChatState,
+    Delivery,
+    DeliveryStatus,
+    HumanAgent,
+)
+from sipbridge.chats.time_limits import customer_active, set_inactivity
+from sipbridge.handoffs.lifecycle import finish_handoff
+
+
+async def delivered(chat: Chat, delivery: h.Delivered) -> ChatEnd | None:
+    """Note the fate of a message. If the first one was refused, there is no contact, and the chat has failed."""
+    if delivery.id is None:
+        if delivery.status is DeliveryStatus.FAILED:
+            return channel_failed(chat.record, delivery.reason)
+        await accepted(chat, queued_at=datetime.now(UTC))
+        return None
+    await note_delivery(chat, delivery.id, delivery.status, delivery.reason)
+    return None
+
+
+async def note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, reason: str) -> None:
+    """Store the fate of a message of the bot, and report it."""
+    seconds = chat.seconds_since_accepted(message_id)
+    delivery = Delivery(id=message_id, status=status, reason=reason, at=datetime.now(UTC))
+    kind, payload = delivery.event()
+    await chat.emit(kind, payload, also=[delivery])
+    chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
+
+
+async def accepted(chat: Chat, queued_at: datetime | None = None) -> None:
+    """Report once that the contact exists at CXone. `queued_at` is the time at which CXone has the first message.
+
+    A position in the queue or a human agent may show the contact before CXone confirms that message.
+    """
+    if not chat.is_accepted:
+        state = ChatState.QUEUED if chat.record.state is ChatState.REQUESTED else chat.record.state
+        await chat.emit(ChatEventType.HANDOFF_ACCEPTED, state=state, queued_at=queued_at)
+        chat.context.observe(ChatQueued(chat.record))
+    elif queued_at is not None:
+        await chat.update(queued_at=queued_at)
+
+
+async def queue_position(chat: Chat, queue: h.QueuePosition) -> None:
+    """Pass the position on, except once a human agent has joined: CXone's last position may come late."""
+    if chat.record.active_at is None:
+        await accepted(chat)
+        values = {
+            "queue_name": queue.queue_name,
+            "position_in_queue": queue.position,
+            "estimated_wait_seconds": queue.estimated_wait_seconds,
+        }
+        await chat.emit(
+            ChatEventType.QUEUE_STATUS, {name: value for name, value in values.items() if value is not None}
+        )
+
+
+async def agent_joined(chat: Chat, agent: HumanAgent) -> None:
+    """A human agent has taken the chat, or taken it over. CXone repeats the same one after each reconnect."""
+    shown = _shown(chat, agent)
+    if chat.record.agent == shown:
+        return
+    payload = {"agent": shown.model_dump(exclude_none=True)}
+    if chat.record.active_at is not None:
+        await chat.emit(ChatEventType.AGENT_JOINED, payload, agent=shown)
+        customer_active(chat)
+        return
+    chat.inbox.set_deadline(Deadline.QUEUE, None)
+    await accepted(chat)
+    now = datetime.now(UTC)
+    handoff = finish_handoff(chat.record.handoff, completed=True, confirmed=True, at=now)
+    await chat.emit(
+        ChatEventType.AGENT_JOINED, payload, agent=shown, state=ChatState.ACTIVE, active_at=now, handoff=handoff
+    )
+    chat.context.observe(ChatAgentJoined(chat.record, (now - chat.record.started_at).total_seconds()))
+    customer_active(chat)
+
+
+async def agent_left(chat: Chat) -> None:
+    """The human agent has left. The contact stays, and the customer waits for another one."""
+    await chat.emit(ChatEventType.AGENT_LEFT, agent=None)
+    set_inactivity(chat, None)
+
+
+async def agent_message(chat: Chat, message: h.AgentMessage) -> None:
+    """Pass a message of the human agent on."""
+    if message.agent is not None and chat.record.active_at is None:  # CXone did not report who joined
+        await agent_joined(chat, message.agent)
+    payload: dict[str, Any] = {
+        "message_id": message.message_id,
+        "text": message.text,
+        "attachments": [each.model_dump() for each in (*message.attachments, *_links(chat, message.files))],
+    }
+    if message.agent is not None:
+        payload["agent"] = _shown(chat, message.agent).model_dump(exclude_none=True)
+    await chat.emit(ChatEventType.AGENT_MESSAGE, payload, also=message.files)
+    h.resolve(message.stored)
+    seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
+    chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+
+
+def _links(chat: Chat, files: Iterable[AttachmentFile]) -> list[Attachment]:
+    """Return files as attachments that the bot gets from the API."""
+    record = chat.record
+    base = chat.context.config.http.public_url.rstrip("/")
+    path = f"{base}/v1/{record.client}/{record.project}/chats/{quote(record.chat_id, safe='')}/attachments"
+    return [Attachment(url=f"{path}/{each.id}", name=each.name, media_type=each.media_type) for each in files]
+
+
+def _shown(chat: Chat, agent: HumanAgent) -> HumanAgent:
+    """Return what the project shows of a human agent."""
+    return agent if chat.settings.show_agent else HumanAgent(id=agent.id)
