@@ -66,7 +66,7 @@ class Chat:
             event.payload["message_id"] for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
         }
         self.end_request = stored.end_request
-        self.closed = False  # accepts nothing more from the bot
+        self.closed = stored.record.ending is not None  # accepts nothing more from the bot
         # After the end: the messages of the bot that were not handed over.
         self.undelivered: list[tuple[str, DeliveryStatus]] = []
         self._queue_what_is_left(stored)

@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sipbridge.chats.model import ChatEndedBy, ChatEventType, ChatRecord, ChatState, EndRequest
+from sipbridge.chats.model import ChatEnd, ChatEndedBy, ChatEventType, ChatRecord, ChatState, EndRequest
 from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress
 from sipbridge.handoffs.outcome import Result
 
 NOT_HANDED_OVER = "chat_ended"  # the reason of messages whose chat ended first
 
 
-@dataclass(frozen=True, slots=True)
-class ChatEnd:
-    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it."""
+def changes(record: ChatRecord, end: ChatEnd, at: datetime) -> dict[str, Any]:
+    """Return what an end changes in the record. A handoff that is in progress has failed."""
+    handoff = record.handoff
+    if is_in_progress(handoff):
+        handoff = finish_handoff(handoff, completed=False, confirmed=False, at=at)
+    return {
+        "state": end.state,
+        "ended_at": at,
+        "ended_by": end.by,
+        "result": end.result,
+        "reason": end.reason,
+        "handoff": handoff,
+        "ending": None,
+    }
 
-    state: ChatState
-    by: ChatEndedBy
-    reason: str
-    result: Result = Result.SUCCESS
-    text: str = ""
 
-    def changes(self, record: ChatRecord, at: datetime) -> dict[str, Any]:
-        """Return what changes in the record. A handoff that is in progress has failed."""
-        handoff = record.handoff
-        if is_in_progress(handoff):
-            handoff = finish_handoff(handoff, completed=False, confirmed=False, at=at)
-        return {
-            "state": self.state,
-            "ended_at": at,
-            "ended_by": self.by,
-            "result": self.result,
-            "reason": self.reason,
-            "handoff": handoff,
-        }
-
-    def event(self) -> tuple[ChatEventType, dict[str, str]]:
-        """Return the type and the payload of the last event."""
-        if self.state is ChatState.FAILED:
-            return ChatEventType.HANDOFF_FAILED, {"reason": self.reason}
-        if self.state is ChatState.TIMED_OUT:
-            return ChatEventType.HANDOFF_TIMEOUT, {}
-        return ChatEventType.CHAT_ENDED, {"by": self.by, "reason": self.text or self.reason}
+def last_event(end: ChatEnd) -> tuple[ChatEventType, dict[str, str]]:
+    """Return the type and the payload of the last event."""
+    if end.state is ChatState.FAILED:
+        return ChatEventType.HANDOFF_FAILED, {"reason": end.reason}
+    if end.state is ChatState.TIMED_OUT:
+        return ChatEventType.HANDOFF_TIMEOUT, {}
+    return ChatEventType.CHAT_ENDED, {"by": end.by, "reason": end.text or end.reason}
 
 
 def channel_failed(record: ChatRecord, reason: str, result: Result = Result.UPSTREAM_ERROR) -> ChatEnd:

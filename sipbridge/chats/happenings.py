@@ -128,17 +128,23 @@ class AllHandedOver:
     """After the bot wanted to end the chat: its last message was handed over."""
 
 
+@dataclass(frozen=True, slots=True)
+class CxoneNotified:
+    """After the end of the chat: the attempt to end the contact at CXone is over."""
+
+
 # ------------------------------------------------------------ by the clock
 
 
 class Deadline(StrEnum):
-    """The time limits of a chat."""
+    """The time limits of a chat, and of its end."""
 
     QUEUE = "queue"
     INACTIVITY_WARNING = "inactivity_warning"
     INACTIVITY = "inactivity"
     EXPIRY = "expiry"
     LAST_MESSAGES = "last_messages"
+    NOTIFICATION = "notification"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,9 @@ ChannelHappening = (
     | ExpiryNear
     | ChannelStateChanged
 )
-Happening = ChannelHappening | Delivered | CustomerActive | EndRequested | AllHandedOver | DeadlinePassed
+Happening = (
+    ChannelHappening | Delivered | CustomerActive | EndRequested | AllHandedOver | CxoneNotified | DeadlinePassed
+)
 
 
 def resolve(stored: asyncio.Future[None] | None) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -117,11 +118,23 @@ class ChatState(StrEnum):
 ChatEndedBy = Literal["agent", "customer", "bot", "inactivity", "expiry", "bridge"]
 
 
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it."""
+
+    state: ChatState
+    by: ChatEndedBy
+    reason: str
+    result: Result = Result.SUCCESS
+    text: str = ""
+
+
 class ChatRecord(BaseModel):
     """A chat, as it is stored and as the API shows it. Each change makes a new record.
 
     `chat_id` is the bot's id of the conversation, unique in its project; `uid` is ours, unique everywhere. `digest` is
     that of the request, which the bot may repeat. `channel_state` is what the channel needs to go on after a restart.
+    `ending` is set while CXone is notified of an end.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -145,6 +158,7 @@ class ChatRecord(BaseModel):
     transcript: tuple[ChatTurn, ...] = ()
     custom_fields: dict[str, str] = Field(default_factory=dict)
     agent: HumanAgent | None = None
+    ending: ChatEnd | None = None
     channel_state: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sipbridge.aio import independent_task
 from sipbridge.chats.chat import Chat
 from sipbridge.chats.context import ChatContext
-from sipbridge.chats.endings import NOT_HANDED_OVER, channel_failed
+from sipbridge.chats.endings import NOT_HANDED_OVER, changes, channel_failed, last_event
 from sipbridge.chats.events import ChatEnded, ChatStarted
 from sipbridge.chats.fields import PopUrl, custom_fields
 from sipbridge.chats.model import ChatRecord, ChatState, Delivery, DeliveryStatus
@@ -222,8 +222,8 @@ def _new_record(
 async def _give_up(context: ChatContext, stored: StoredChat) -> None:
     """End a chat whose channel the configuration does not have any more."""
     record, now = stored.record, datetime.now(UTC)
-    end = channel_failed(record, "not_configured", Result.CLIENT_ERROR)
-    ended = record.model_copy(update=end.changes(record, now))
+    end = record.ending or channel_failed(record, "not_configured", Result.CLIENT_ERROR)
+    ended = record.model_copy(update=changes(record, end, now))
     # An earlier run may have handed them over.
     lost = [
         Delivery(id=message.id, status=DeliveryStatus.UNKNOWN, reason=NOT_HANDED_OVER, at=now)
@@ -231,7 +231,7 @@ async def _give_up(context: ChatContext, stored: StoredChat) -> None:
         if message.id not in stored.deliveries
     ]
     first = max((event.sequence or 0 for event in stored.events), default=0) + 1
-    last_events = [*(delivery.event() for delivery in lost), end.event()]
+    last_events = [*(delivery.event() for delivery in lost), last_event(end)]
     events = [record.event(sequence, *event) for sequence, event in enumerate(last_events, first)]
     await context.store.write(ChatChange(record.uid, ended, [*lost, *events]))
     for event in events:

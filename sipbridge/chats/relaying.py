@@ -1,4 +1,4 @@
-"""What a chat stores of each happening, and reports to the bot."""
+"""The effects of each happening: entries in the store, and events for the bot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from sipbridge.chats import happenings as h
 from sipbridge.chats.chat import Chat
-from sipbridge.chats.endings import ChatEnd, channel_failed
+from sipbridge.chats.endings import channel_failed
 from sipbridge.chats.events import ChatAgentJoined, ChatMessageRelayed, ChatQueued
 from sipbridge.chats.happenings import Deadline
 from sipbridge.chats.model import (
     Attachment,
     AttachmentFile,
+    ChatEnd,
     ChatEventType,
     ChatState,
     Delivery,

@@ -12,10 +12,10 @@ from functools import partial
 from sipbridge.aio import cancel_and_wait
 from sipbridge.chats import happenings as h
 from sipbridge.chats.chat import Chat
-from sipbridge.chats.endings import NOT_HANDED_OVER, ChatEnd, channel_failed, ended_by_bot, no_agent
+from sipbridge.chats.endings import NOT_HANDED_OVER, changes, channel_failed, ended_by_bot, last_event, no_agent
 from sipbridge.chats.events import ChatEnded, ChatStarted
 from sipbridge.chats.happenings import Deadline
-from sipbridge.chats.model import ChatEventType, ChatState, DeliveryStatus
+from sipbridge.chats.model import ChatEnd, ChatEventType, ChatState, DeliveryStatus
 from sipbridge.chats.relaying import (
     accepted,
     agent_joined,
@@ -25,7 +25,7 @@ from sipbridge.chats.relaying import (
     note_delivery,
     queue_position,
 )
-from sipbridge.chats.time_limits import customer_active, set_deadlines
+from sipbridge.chats.time_limits import RECOVERY_SECONDS, customer_active, set_deadlines
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +37,11 @@ async def run_chat(chat: Chat) -> None:
     """Run a chat. If this is cancelled, the chat is not over: the next start goes on with it."""
     observe = chat.context.observe
     observe(ChatStarted(chat.record, chat.resumed))
-    try:
-        async with _connected(chat):
-            end = await _end_of(chat)
-            await _take_leave(chat, end)
-        await _close(chat, end)
-        observe(ChatEnded(chat.record))
-    finally:
-        chat.closed = True
+    async with _connected(chat):
+        end = chat.record.ending or await _end_of(chat)
+        await _take_leave(chat, end)
+    await _close(chat, end)
+    observe(ChatEnded(chat.record))
 
 
 @asynccontextmanager
@@ -132,31 +129,60 @@ def _report_fault(chat: Chat, connection: asyncio.Task[None]) -> None:
 
 
 async def _take_leave(chat: Chat, end: ChatEnd) -> None:
-    """End the contact, if CXone has one that it did not end itself."""
+    """End the contact, if CXone has one that it did not end itself.
+
+    The end is stored before CXone is notified. So the next start after an interruption goes on with the same end,
+    though CXone may report a closed contact then.
+    """
     await chat.close()
     await _settle(chat)
-    if end.by != "agent" and chat.is_accepted:
-        text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
-        ending = asyncio.create_task(chat.session.end(text))
-        try:
-            await asyncio.wait([ending], timeout=CLOSING_SECONDS)
-        finally:
-            await cancel_and_wait(ending)
+    if end.by == "agent" or not chat.is_accepted:
+        return
+    seconds = CLOSING_SECONDS
+    if chat.record.ending is None:
+        await chat.update(ending=end)
+    else:  # the channel has to be recovered first
+        seconds += RECOVERY_SECONDS
+    text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
+    notifying = asyncio.create_task(chat.session.end(text))
+    notifying.add_done_callback(lambda _: chat.inbox.put(h.CxoneNotified()))
+    chat.inbox.set_deadline(Deadline.NOTIFICATION, seconds)
+    try:
+        await _settle_until_notified(chat)
+    finally:
+        await cancel_and_wait(notifying)
+
+
+async def _settle_until_notified(chat: Chat) -> None:
+    while True:
+        match await chat.inbox.next():
+            case h.CxoneNotified() | h.DeadlinePassed(Deadline.NOTIFICATION):
+                return
+            case happening:
+                await _settle_one(chat, happening)
 
 
 async def _settle(chat: Chat) -> None:
-    """Pass on the messages and deliveries that arrived after the end was decided."""
+    """Pass on what arrived after the end was decided."""
     for happening in chat.inbox.drain():
-        match happening:
-            case h.Delivered(None, status):
-                if status is not DeliveryStatus.FAILED:
-                    await accepted(chat, queued_at=datetime.now(UTC))
-            case h.Delivered(str(message_id), status, reason):
-                await note_delivery(chat, message_id, status, reason)
-            case h.AgentMessage() as message if chat.is_new(message.message_id):
-                await agent_message(chat, message)
-            case h.AgentMessage(stored=stored) | h.ChannelStateChanged(_, stored):
-                h.resolve(stored)
+        await _settle_one(chat, happening)
+
+
+async def _settle_one(chat: Chat, happening: h.Happening) -> None:
+    """Pass on a message or a delivery, and store what the channel needs; nothing else matters after the end."""
+    match happening:
+        case h.Delivered(None, status):
+            if status is not DeliveryStatus.FAILED:
+                await accepted(chat, queued_at=datetime.now(UTC))
+        case h.Delivered(str(message_id), status, reason):
+            await note_delivery(chat, message_id, status, reason)
+        case h.AgentMessage() as message if chat.is_new(message.message_id):
+            await agent_message(chat, message)
+        case h.AgentMessage(stored=stored):
+            h.resolve(stored)
+        case h.ChannelStateChanged(state, stored):
+            await chat.update(channel_state=dict(state))
+            h.resolve(stored)
 
 
 async def _close(chat: Chat, end: ChatEnd) -> None:
@@ -164,5 +190,5 @@ async def _close(chat: Chat, end: ChatEnd) -> None:
     await _settle(chat)
     for message_id, status in chat.undelivered:
         await note_delivery(chat, message_id, status, NOT_HANDED_OVER)
-    kind, payload = end.event()
-    await chat.emit(kind, payload, **end.changes(chat.record, datetime.now(UTC)))
+    kind, payload = last_event(end)
+    await chat.emit(kind, payload, **changes(chat.record, end, datetime.now(UTC)))

@@ -17,7 +17,7 @@ class FakeSession:
     """Implements `ChannelSession`. The test reports what happens by `report`.
 
     `sent` has the messages that were handed over. `fates` are the results of messages by their text; a future makes the
-    message wait for it. `ended_with` is the closing text.
+    message wait for it. `ended_with` is the closing text; the end of the contact waits for `end_held`.
     """
 
     record: ChatRecord
@@ -27,6 +27,7 @@ class FakeSession:
     sent: list[Outgoing] = field(default_factory=list)
     typing: list[bool] = field(default_factory=list)
     ended_with: str | None = None
+    end_held: asyncio.Event | None = None
     running: bool = False
 
     async def run(self) -> None:
@@ -49,6 +50,8 @@ class FakeSession:
 
     async def end(self, closing_text: str) -> None:
         self.ended_with = closing_text
+        if self.end_held is not None:
+            await self.end_held.wait()
 
     @property
     def texts(self) -> list[str]:
@@ -63,13 +66,14 @@ class FakeChannel:
         self.max_characters = max_characters
         self.found = Availability("online")
         self.fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = {}
+        self.end_held: asyncio.Event | None = None
         self.sessions: list[FakeSession] = []
 
     async def availability(self) -> Availability:
         return self.found
 
     def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> FakeSession:
-        session = FakeSession(record, resumed, report, self.fates)
+        session = FakeSession(record, resumed, report, self.fates, end_held=self.end_held)
         self.sessions.append(session)
         return session
 

@@ -68,9 +68,9 @@ class PatronRest:
         query = urlencode({"isTyping": str(on), "isTextEntered": str(on), "label": label})
         return await self._send("POST", f"/contacts/chats/{quote(session, safe='')}/typing?{query}", {})
 
-    async def end(self, session: str) -> None:
+    async def end(self, session: str) -> Response:
         """End a chat on behalf of the customer."""
-        await self._send("DELETE", f"/contacts/chats/{quote(session, safe='')}")
+        return await self._send("DELETE", f"/contacts/chats/{quote(session, safe='')}")
 
     # ------------------------------------------------------------ availability
 

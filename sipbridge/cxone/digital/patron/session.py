@@ -36,7 +36,7 @@ class PatronSession:
     """Implements `chats.ports.ChannelSession`.
 
     What a later run needs is in `channel_state`: if the start was requested, the newest session id, the messages that
-    came with it, since CXone sends them only once, and the id of the text that is being sent.
+    came with it, since CXone sends them only once, the id of the text that is being sent, and if the closing text was.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class PatronSession:
         self._resumed = bool(self._session)
         self._batch = list_of(state.get("batch"))
         self._sending = text_of(state.get("sending"))
+        self._closing = state.get("closing") is True
         customer = record.customer
         self._label = f"{customer.first_name} {customer.last_name}".strip() or "Customer"
         self._inbound = Inbound(report, self._label, joined=record.active_at is not None)
@@ -173,6 +174,7 @@ class PatronSession:
             "contact_id": self._contact_id,
             "batch": self._batch,
             "sending": self._sending,
+            "closing": self._closing,
         }
         self._report(ChannelStateChanged(state, stored))
         await stored
@@ -238,9 +240,16 @@ class PatronSession:
         """End the chat at CXone; before, the human agent gets the text."""
         if not self._session:
             return
+        first_time, self._closing = not self._closing, True
+        if first_time:  # a later run could not know if the text arrived
+            await self._keep_state()
         try:
-            await self._rest.send_text(self._session, self._label, closing_text)
-            await self._rest.end(self._session)
+            if first_time:
+                await self._rest.send_text(self._session, self._label, closing_text)
+            session = self._session
+            response = await self._rest.end(session)
+            if response.status == _NOT_FOUND and await self._is_renewed(session):
+                await self._rest.end(self._session)
         except HttpError as error:
             self._fault("not_ended", f"the chat was not ended at CXone: {error}")
 

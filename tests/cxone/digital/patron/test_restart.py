@@ -82,6 +82,19 @@ async def test_the_end_during_the_pause(cxone: Site) -> None:
         assert bridge.agent_texts() == ["Bye"]
 
 
+async def test_an_end_that_was_interrupted_sends_the_closing_text_once(cxone: Site) -> None:
+    cxone.fail("patron_end", latency_seconds=30)
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+        await bridge.end()
+        await cxone.texts(contact, 2)
+    async with run(cxone) as bridge:
+        record = await bridge.ended()
+        assert (record.state, record.ended_by) == (ChatState.ENDED, "bot")
+    assert contact.closed_by == "customer"
+    assert customer_texts(contact)[1:] == ["The chat has ended."]
+
+
 async def test_a_session_id_that_the_last_run_did_not_store_loses_the_chat(cxone: Site) -> None:
     async with run(cxone) as bridge:
         contact = await bridge.joined()
