@@ -57,13 +57,16 @@ class Outbox:
 
     async def close(self) -> list[tuple[str, DeliveryStatus]]:
         """Stop; return the messages that were not handed over, oldest first, and what is known about each."""
-        in_progress = self._task is not None
         self._started = False
+        fates = [(letter.id, self._fate(letter)) for letter in self._waiting if letter.id is not None]
         if self._task is not None:
             await cancel_and_wait(self._task)
-        fates = [DeliveryStatus.UNKNOWN if in_progress else DeliveryStatus.FAILED]
-        fates += [DeliveryStatus.FAILED] * len(self._waiting)
-        return [(letter.id, fate) for letter, fate in zip(self._waiting, fates, strict=False) if letter.id is not None]
+        return fates
+
+    def _fate(self, letter: Letter) -> DeliveryStatus:
+        """Return the fate of a message that is not handed over any more."""
+        in_doubt = any(map(self._session.may_have, letter.parts))
+        return DeliveryStatus.UNKNOWN if in_doubt else DeliveryStatus.FAILED
 
     async def _run(self) -> None:
         try:

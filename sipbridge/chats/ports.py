@@ -96,6 +96,9 @@ class ChannelSession(Protocol):
         again; if it cannot be asked, the status is `UNKNOWN`.
         """
 
+    def may_have(self, message: Outgoing) -> bool:
+        """True if CXone may have a message: it was sent, perhaps by an earlier run, and not merely waiting to be."""
+
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types, as far as the channel can."""
 

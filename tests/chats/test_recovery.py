@@ -55,6 +55,24 @@ async def test_messages_whose_fate_is_not_known_are_handed_over_with_the_same_id
         ]
 
 
+async def test_each_message_that_an_earlier_run_may_have_sent_is_in_doubt_until_it_is_handed_over() -> None:
+    async with world() as first:
+        await first.start()
+        await first.event("handoff_accepted")
+        first.channel.fates["one"] = asyncio.get_running_loop().create_future()
+        await first.say("one", "b1")
+        await first.say("two", "b2")
+    async with world(first.store) as second:
+        second.channel.fates["one"] = asyncio.get_running_loop().create_future()
+        second.channel.unsent.add("one")
+        await second.reception.recover()
+        await second.say("three", "b3")
+        second.channel.happens(h.ContactClosed())
+        await second.ended()
+        fates = [(each["id"], each["delivery"]) for kind, each in second.events if kind == "message_failed"]
+        assert fates == [("b1", "unknown"), ("b2", "unknown"), ("b3", "failed")]
+
+
 async def test_first_message_is_handed_over_again_only_if_its_fate_is_not_known() -> None:
     async with world() as first:
         first.channel.fates["Chat handed over by the bot."] = asyncio.get_running_loop().create_future()

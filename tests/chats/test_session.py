@@ -291,6 +291,31 @@ async def test_messages_that_the_agent_did_not_wait_for_are_reported() -> None:
         ]
 
 
+async def test_message_that_only_waited_for_a_connection_has_failed() -> None:
+    async with world() as w:
+        await active(w)
+        w.channel.fates["one"] = asyncio.get_running_loop().create_future()
+        w.channel.unsent.add("one")
+        await w.say("one", "b1")
+        await w.until(lambda: len(w.session.begun) == 1)
+        w.channel.happens(h.ContactClosed())
+        await w.ended()
+        assert await w.event("message_failed") == {"id": "b1", "delivery": "failed", "reason": "chat_ended"}
+
+
+async def test_message_whose_first_part_was_sent_is_in_doubt() -> None:
+    async with world() as w:
+        w.channel.max_characters = 5
+        await active(w)
+        w.channel.fates["two"] = asyncio.get_running_loop().create_future()
+        w.channel.unsent.add("two")
+        await w.say("one two", "b1")
+        await w.until(lambda: "one " in w.session.texts)
+        w.channel.happens(h.ContactClosed())
+        await w.ended()
+        assert (await w.event("message_failed"))["delivery"] == "unknown"
+
+
 async def test_no_agent_in_time_is_a_timeout() -> None:
     async with world(queue_timeout_seconds=0.05) as w:
         await w.start()

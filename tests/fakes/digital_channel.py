@@ -17,13 +17,16 @@ class FakeSession:
     """Implements `ChannelSession`. The test reports what happens by `report`.
 
     `sent` has the messages that were handed over. `fates` are the results of messages by their text; a future makes the
-    message wait for it. `ended_with` is the closing text; the end of the contact waits for `end_held`.
+    message wait for it, after it was sent unless its text is in `unsent`. `ended_with` is the closing text; the end of
+    the contact waits for `end_held`.
     """
 
     record: ChatRecord
     resumed: bool
     report: Report
     fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = field(default_factory=dict)
+    unsent: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
     sent: list[Outgoing] = field(default_factory=list)
     typing: list[bool] = field(default_factory=list)
     ended_with: str | None = None
@@ -39,11 +42,16 @@ class FakeSession:
 
     async def send(self, message: Outgoing) -> tuple[DeliveryStatus, str]:
         fate = self.fates.get(message.text, _DELIVERED)
+        if message.text not in self.unsent:
+            self.begun.add(message.id)
         if isinstance(fate, asyncio.Future):
             await fate
             fate = _DELIVERED
         self.sent.append(message)
         return fate
+
+    def may_have(self, message: Outgoing) -> bool:
+        return message.repeated or message.id in self.begun
 
     def set_typing(self, *, on: bool) -> None:
         self.typing.append(on)
@@ -66,6 +74,7 @@ class FakeChannel:
         self.max_characters = max_characters
         self.found = Availability("online")
         self.fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = {}
+        self.unsent: set[str] = set()
         self.end_held: asyncio.Event | None = None
         self.sessions: list[FakeSession] = []
 
@@ -73,7 +82,7 @@ class FakeChannel:
         return self.found
 
     def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> FakeSession:
-        session = FakeSession(record, resumed, report, self.fates, end_held=self.end_held)
+        session = FakeSession(record, resumed, report, self.fates, self.unsent, end_held=self.end_held)
         self.sessions.append(session)
         return session
 

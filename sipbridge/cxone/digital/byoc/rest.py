@@ -17,7 +17,7 @@ from sipbridge.config import ByocChannelConfig
 from sipbridge.cxone.digital.content import created_at
 from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 from sipbridge.cxone.tokens import Access
-from sipbridge.errors import CxoneError, CxoneRefused
+from sipbridge.errors import CxoneError, CxoneRefused, HttpError, HttpNotReached
 from sipbridge.http import HttpClient, Response, read_lenient_json
 from sipbridge.http.urls import target_of
 
@@ -106,12 +106,19 @@ class DfoRest:
 
     async def _send(self, method: str, path: str, body: Json | None = None) -> Response:
         """Send a request; if CXone refuses the token, once more with another one: it has done nothing then."""
-        access = await self._tokens.get()
+        access = await self._access()
         response = await self._send_with(access, method, path, body)
         if response.status not in _UNAUTHORIZED:
             return response
         self._tokens.drop(access)
-        return await self._send_with(await self._tokens.get(), method, path, body)
+        return await self._send_with(await self._access(), method, path, body)
+
+    async def _access(self) -> Access:
+        """Return a valid access. Raises `HttpNotReached`: nothing is sent without one."""
+        try:
+            return await self._tokens.get()
+        except HttpError as error:
+            raise HttpNotReached(str(error)) from error
 
     async def _send_with(self, access: Access, method: str, path: str, body: Json | None) -> Response:
         base = self._config.api_url or dfo_base(access.api_url)

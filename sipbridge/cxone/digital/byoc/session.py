@@ -40,6 +40,7 @@ class ByocSession:
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._has_contact = asyncio.Event()
         self._throttled_until = 0.0
+        self._posted_ids: set[str] = set()  # messages that CXone may have
         if self._contact_id:
             self._has_contact.set()
 
@@ -128,6 +129,7 @@ class ByocSession:
         while True:
             asked = 0.0
             try:
+                self._posted_ids.add(message.id)
                 return await self._find_or_post(body, ask_first=ask_first)
             except CxoneRefused as error:
                 if not error.is_temporary:
@@ -140,9 +142,15 @@ class ByocSession:
             except HttpError as error:
                 ask_first = True
                 self._not_posted(error)
+            if not ask_first:
+                self._posted_ids.discard(message.id)  # CXone has taken nothing of it
             self._throttled_until = asyncio.get_running_loop().time() + asked
             await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+    def may_have(self, message: Outgoing) -> bool:
+        """True if a message was posted, or if an earlier run may have posted it."""
+        return message.repeated or message.id in self._posted_ids
 
     async def _find_or_post(self, body: Json, *, ask_first: bool) -> tuple[DeliveryStatus, str]:
         """Post a message unless CXone has it. Raises `HttpError`; a refusal for good only if CXone cannot be asked."""

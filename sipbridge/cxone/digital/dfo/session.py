@@ -42,6 +42,7 @@ class DfoSession:
         self._authorization = Authorization(self._maker, parts, resumed=resumed)
         self._inbound = Inbound(self._identity, self, report)
         self._has_thread = resumed  # CXone may know the thread
+        self._is_recovered = not resumed  # `own_messages` has those that an earlier run sent
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._sent: dict[str, str] = {}  # by the id of a message that was sent, the event id of its frame
@@ -119,12 +120,14 @@ class DfoSession:
             reply = await connection.request(made, REPLY_SECONDS)
         except GatewayError as error:
             if error.code in _NO_SUCH_THREAD and not self._knows_thread:  # the first message did not arrive
+                self._is_recovered = True
                 return
             raise
         newest_first = list_of(reply.data.get("messages"))
         scroll_token = text_of(reply.data.get("messagesScrollToken"))
         newest_first += await self._load_older(connection, newest_first, scroll_token)
         await self._inbound.restore(reply.data, newest_first[::-1])
+        self._is_recovered = True
 
     @property
     def _knows_thread(self) -> bool:
@@ -195,6 +198,11 @@ class DfoSession:
             else:
                 self._inbound.own_messages.add(message.id)
                 return DeliveryStatus.DELIVERED, ""
+
+    def may_have(self, message: Outgoing) -> bool:
+        """True if the thread has a message, or if it was sent and the thread was not asked since."""
+        is_sent = message.id in self._sent or message.id in self._inbound.own_messages
+        return is_sent or (message.repeated and not self._is_recovered)
 
     async def _is_offline(self) -> bool:
         """True if this is a livechat and no human agent is there: it would not take the first message."""

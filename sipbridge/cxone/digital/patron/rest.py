@@ -18,7 +18,7 @@ from sipbridge.chats.ports import Availability
 from sipbridge.config import PatronChannelConfig
 from sipbridge.cxone.digital.patron.hours import is_open
 from sipbridge.cxone.digital.values import Json, list_of, object_of, seconds_of, text_of
-from sipbridge.errors import CxoneError, HttpError
+from sipbridge.errors import CxoneError, HttpError, HttpNotReached
 from sipbridge.http import HttpClient, Response
 
 REQUEST_SECONDS = 10.0
@@ -148,7 +148,13 @@ class PatronRest:
         )
 
     async def _access(self) -> str:
-        """Return a token of the access key. Raises `HttpError`."""
+        """Return a token of the access key. Raises `HttpNotReached`: nothing is sent without one."""
+        try:
+            return await self._token_of_key()
+        except HttpError as error:
+            raise HttpNotReached(str(error)) from error
+
+    async def _token_of_key(self) -> str:
         async with self._refreshing:
             token, until = self._token
             if token and self._clock() < until:

@@ -60,6 +60,7 @@ class PatronSession:
         self._batch = list_of(state.get("batch"))
         self._sending = text_of(state.get("sending"))
         self._closing = state.get("closing") is True
+        self._sent_ids: set[str] = set()  # texts that CXone may have
         customer = record.customer
         self._label = f"{customer.first_name} {customer.last_name}".strip() or "Customer"
         self._inbound = Inbound(report, self._label, joined=record.active_at is not None)
@@ -193,6 +194,7 @@ class PatronSession:
         while True:
             asked = 0.0
             echo, session = self._inbound.expect_echo(text), self._session
+            self._sent_ids.add(message.id)
             try:
                 response = await self._rest.send_text(session, self._label, text)
             except HttpNotReached as error:
@@ -210,8 +212,13 @@ class PatronSession:
                 if response.status != _BUSY:
                     return DeliveryStatus.FAILED, f"refused_{response.status}"
                 asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
+            self._sent_ids.discard(message.id)  # CXone has taken nothing of it
             await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+    def may_have(self, message: Outgoing) -> bool:
+        """True if a text was sent, or if an earlier run was about to send it."""
+        return message.id in self._sent_ids or (message.repeated and message.id == self._sending)
 
     async def _is_renewed(self, session: str) -> bool:
         """True if there is another session id than this one, or soon: then this one is not valid any more."""

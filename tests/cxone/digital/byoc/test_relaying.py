@@ -188,6 +188,19 @@ async def test_a_server_error_is_followed_by_a_question(bridge: Run, cxone: Site
     assert customer_texts(contact)[1:] == ["once"]
 
 
+@pytest.mark.parametrize(("status", "delivery"), [(429, "failed"), (503, "unknown")])
+async def test_a_message_that_cxone_surely_has_not_taken_has_failed_when_the_chat_ends(
+    bridge: Run, cxone: Site, status: int, delivery: str
+) -> None:
+    contact = await bridge.joined()
+    cxone.fail("byoc_message", status=status, times=None)
+    await bridge.say("not taken", "m1")
+    await cxone.until(lambda: "not_posted" in bridge.faults, "fault")
+    contact.set_status("closed", by="agent")
+    await bridge.ended()
+    assert await bridge.event("message_failed") == {"id": "m1", "delivery": delivery, "reason": "chat_ended"}
+
+
 async def test_the_fate_is_unknown_if_cxone_does_not_say(bridge: Run, cxone: Site) -> None:
     await bridge.joined()
     cxone.fail("byoc_message", reset="after")

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from sipbridge.config import ByocChannelConfig
 from sipbridge.cxone.digital.byoc.rest import DfoRest, contact_id_of, dfo_base
 from sipbridge.cxone.tokens import Access
-from sipbridge.errors import CxoneError, CxoneRefused
+from sipbridge.errors import CxoneError, CxoneRefused, HttpNotReached
 from sipbridge.http import HttpClient
 
 FIRST = {"direction": "outbound", "createdAt": "2026-11-28T19:00:00+00:00", "id": "1"}
@@ -21,12 +21,15 @@ SECOND = {"direction": "inbound", "createdAt": "2026-11-28T19:00:05+00:00", "id"
 
 
 class Tokens:
-    """An `AccessSource` with one token after the other. `dropped` has those that CXone refused."""
+    """An `AccessSource` with one token after the other, or none. `dropped` has those that CXone refused."""
 
     def __init__(self) -> None:
         self.dropped: list[Access] = []
+        self.failing: CxoneError | None = None
 
     async def get(self) -> Access:
+        if self.failing is not None:
+            raise self.failing
         return Access(f"token-{len(self.dropped)}", "https://api-na1.niceincontact.com", 0.0)
 
     def drop(self, refused: Access) -> None:
@@ -145,3 +148,11 @@ def test_the_base_follows_from_the_area() -> None:
     assert dfo_base("https://api-eu1.niceincontact.com/") == "https://api-de-eu1.niceincontact.com/dfo/3.0"
     with pytest.raises(CxoneError, match="api_url"):
         dfo_base("https://api-c57.nice-incontact.com")
+
+
+async def test_without_a_token_nothing_is_sent(http: HttpClient) -> None:
+    async with cxone(http) as (rest, queries, tokens):
+        tokens.failing = CxoneError("the token endpoint responded with 500")
+        with pytest.raises(HttpNotReached, match="responded with 500"):
+            await rest.post_message({"idOnExternalPlatform": "1"})
+        assert not queries

@@ -9,6 +9,7 @@ import pytest
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentMessage
 from sipbridge.chats.model import Attachment
+from sipbridge.chats.ports import Outgoing
 from sipbridge.cxone.digital.dfo.rest import ChannelInfo
 from tests.cxone.digital.dfo.scripted_gateway import CONTACT, Gateway, Run, a_message, record, running
 
@@ -160,3 +161,43 @@ async def test_recovery_goes_back_to_the_last_one_whatever_was_pushed_since(monk
         assert await sending == DELIVERED
         assert run.gateway.sent_texts().count("second") == 1
         assert "not pushed" in texts(run)
+
+
+class TestMessageInDoubt:
+    """If a chat ends before a message is handed over, the session knows if CXone may have it."""
+
+    async def waiting(self, run: Run, message: Outgoing) -> bool:
+        """Let a message wait a moment; return True if CXone may have it."""
+        sending = asyncio.create_task(run.session.send(message))
+        await asyncio.sleep(0.02)
+        assert not sending.done()
+        in_doubt = run.session.may_have(message)
+        sending.cancel()
+        return in_doubt
+
+    async def test_message_that_waits_for_a_connection_was_not_sent(self) -> None:
+        async with running(Gateway(is_down=True)) as run:
+            assert not await self.waiting(run, Outgoing("own-1", "hi"))
+
+    async def test_message_without_an_acknowledgement_may_have_arrived(self) -> None:
+        async with running() as run:
+            await run.send("first", 1, opens=True)
+            run.gateway.script["SendMessage"].append("lose")
+            assert await self.waiting(run, Outgoing("own-2", "hi"))
+
+    async def test_message_whose_connection_was_cut_may_have_arrived(self) -> None:
+        async with running() as run:
+            await run.send("first", 1, opens=True)
+            run.gateway.script["SendMessage"].append("drop")
+            run.gateway.is_down = True
+            assert await self.waiting(run, Outgoing("own-2", "hi"))
+
+    async def test_message_of_an_earlier_run_may_have_arrived_until_the_thread_is_recovered(self) -> None:
+        message = Outgoing("own-2", "hi", repeated=True)
+        gateway = Gateway(thread=[OWN], is_down=True)
+        async with running(gateway, resumed=True) as run:
+            assert await self.waiting(run, message)
+            gateway.is_down = False
+            await run.connected()
+            assert not run.session.may_have(message)
+            assert run.session.may_have(Outgoing("own-1", "first", repeated=True))

@@ -257,3 +257,23 @@ async def test_links_of_the_bot_go_as_text(bridge: Run) -> None:
     await bridge.say("look", "m1", Attachment(url="https://files.example/a.png", name="a.png"))
     await bridge.event("message_delivered")
     assert customer_texts(contact)[-1] == "look\nhttps://files.example/a.png"
+
+
+async def test_a_chat_starts_once_there_is_a_token(bridge: Run, cxone: Site) -> None:
+    cxone.fail("patron_token", status=500, times=2)
+    await bridge.request()
+    await bridge.event("handoff_accepted")
+    assert bridge.faults == ["not_started", "not_started"]
+
+
+@pytest.mark.parametrize(("status", "delivery"), [(429, "failed"), (503, "unknown")])
+async def test_a_text_that_cxone_surely_has_not_taken_has_failed_when_the_chat_ends(
+    bridge: Run, cxone: Site, status: int, delivery: str
+) -> None:
+    contact = await bridge.joined()
+    cxone.fail("patron_text", status=status, times=None)
+    await bridge.say("not taken", "m1")
+    await cxone.until(lambda: str(status) in cxone.state.requests()["patron_text"], "request")
+    contact.set_status("closed", by="agent")
+    await bridge.ended()
+    assert await bridge.event("message_failed") == {"id": "m1", "delivery": delivery, "reason": "chat_ended"}
