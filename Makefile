@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode files, each program that a test starts would compile the package, and each run all tests.
+export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
 
 .DEFAULT_GOAL := help
