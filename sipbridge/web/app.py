@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
-import orjson
 from aiohttp import web
 
 from sipbridge.web.api import (
@@ -72,10 +70,10 @@ def make_admin_app(deps: WebDeps) -> web.Application:
 
 
 def _make(
-    deps: WebDeps, operations: Sequence[AnyOperation], url: str, cors: Cors, *, admin_from_anywhere: bool
+    deps: WebDeps, operations: tuple[AnyOperation, ...], url: str, cors: Cors, *, admin_from_anywhere: bool
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
-    app[openapi.DOCUMENT] = orjson.dumps(openapi.describe(operations, url))
+    app[openapi.DOCUMENT] = openapi.serialize(operations, url)
     app[GUESSES], app[SLOTS] = Guesses(time.monotonic), Slots()
     authenticator = Authenticator(
         deps.config,

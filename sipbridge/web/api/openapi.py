@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Literal
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -51,6 +53,12 @@ _PATH_PARAMETERS = {
 async def get_openapi(context: RequestContext[Empty, Empty]) -> web.Response:
     """Return the document of this application."""
     return web.Response(body=context.request.app[DOCUMENT], content_type="application/json")
+
+
+@cache
+def serialize(operations: tuple[AnyOperation, ...], server_url: str) -> bytes:
+    """Return the document as JSON. It takes far longer to build than the rest of an application."""
+    return orjson.dumps(describe(operations, server_url))
 
 
 def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
