@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,13 +38,12 @@ from sipbridge.webhooks import Webhook
 class ChannelMaker:
     """A factory of digital channels.
 
-    `tls` is for WebSocket connections to CXone, `guarded` for URLs that it names: it connects to public addresses only.
+    `guarded` is for URLs that CXone names: it connects to public addresses only.
     """
 
     http: HttpClient
     guarded: HttpClient
     resolver: Resolver
-    tls: ssl.SSLContext
     observe: Callable[[ChatTelemetry], None]
     background: BackgroundTasks
     threads: Threads
@@ -64,7 +62,7 @@ class ChannelMaker:
         match settings:
             case DfoChannelConfig():
                 return DfoChannel(
-                    settings, self.http, self.guarded, self.resolver, self.tls, fetch, self.observe, self.background
+                    settings, self.http, self.guarded, self.resolver, fetch, self.observe, self.background
                 )
             case ByocChannelConfig():
                 check = partial(check_allowed, rules=rules)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -92,10 +91,8 @@ async def open_bridge(
     stack.push_async_callback(resolver.close)
     resolver.open()
     http = await stack.enter_async_context(HttpClient(resolver))
-    chat_tls = ssl.create_default_context()
     chat_http, guarded = [
-        await stack.enter_async_context(_http_of_chats(config, resolver, chat_tls, allows))
-        for allows in (None, is_public)
+        await stack.enter_async_context(_http_of_chats(config, resolver, allows)) for allows in (None, is_public)
     ]
     stack.push_async_callback(_end_background, core.background)
     user_agent = UserAgent(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
@@ -125,9 +122,7 @@ async def open_bridge(
     chats = start_context(
         config, chat_store, sinks, core.observe_chats, core.chat_registry, core.pop_links.make_for_chat
     )
-    channels = ChannelMaker(
-        chat_http, guarded, resolver, chat_tls, core.observe_chats, core.background, Threads(), attachments
-    )
+    channels = ChannelMaker(chat_http, guarded, resolver, core.observe_chats, core.background, Threads(), attachments)
     live_config = LiveConfig(start, chats, user_agent, http, resolver, channels.make)
     stack.push_async_callback(live_config.close)
     reception = Reception(lambda: live_config.latest_chats)
@@ -150,12 +145,10 @@ async def open_bridge(
     return Bridge(user_agent, live_config, store, reception, unfinished, f"sip {' '.join(sip)} {web}")
 
 
-def _http_of_chats(
-    config: Config, resolver: Resolver, tls: ssl.SSLContext, allows: Callable[[str], bool] | None
-) -> HttpClient:
+def _http_of_chats(config: Config, resolver: Resolver, allows: Callable[[str], bool] | None) -> HttpClient:
     """Make an HTTP client. Its connections are not those of Signals, since each patron chat holds one (long poll)."""
     connections = CONNECTIONS_PER_ORIGIN + config.max_chats
-    return HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=connections, tls=tls)
+    return HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=connections)
 
 
 async def _open_web(

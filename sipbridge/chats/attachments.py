@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -55,9 +54,8 @@ class AttachmentFetcher:
     """
 
     def __init__(self, resolver: Resolver) -> None:
-        tls = ssl.create_default_context()
-        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR, spares_descriptors=True, tls=tls)
-        self._unguarded = HttpClient(resolver, author=_AUTHOR, spares_descriptors=True, tls=tls)
+        self._guarded = HttpClient(resolver, allows=is_public, author=_AUTHOR, spares_descriptors=True)
+        self._unguarded = HttpClient(resolver, author=_AUTHOR, spares_descriptors=True)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, attachment: Attachment, rules: AttachmentRules) -> AttachmentContent:

@@ -8,7 +8,6 @@ a Signal took twice the processor time, and endless interim responses (1xx) bloc
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Literal, NamedTuple, Self
@@ -19,6 +18,7 @@ from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Peer, Resolver, connect_first
 from sipbridge.errors import HttpError, HttpForbidden, HttpNotReached, NameNotResolved, ResponseTooLarge
 from sipbridge.http.connection import MAX_BODY_BYTES, BodyTooLarge, Connection, NoResponse, Response
+from sipbridge.http.tls import system_tls
 from sipbridge.http.urls import Target, target_of
 
 CONNECTIONS_PER_ORIGIN = 500  # for 400 Signals per second, of which CXone may take a second each, and some reserve
@@ -98,8 +98,7 @@ class HttpClient:
     `allows` checks each address that a connection would be opened to; without it, all are allowed. `author` names the
     one who writes the URLs if that is not the operator: lookups of its host names count against its share. A client
     that `spares_descriptors` leaves the reserved file descriptors to calls in progress. Requests beyond
-    `connections_per_origin` wait for a connection. `tls` is the context of another client: to read the authorities of
-    the system takes a tenth of a second.
+    `connections_per_origin` wait for a connection.
     """
 
     def __init__(
@@ -110,10 +109,9 @@ class HttpClient:
         author: str = "",
         spares_descriptors: bool = False,
         connections_per_origin: int = CONNECTIONS_PER_ORIGIN,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._tls = tls or ssl.create_default_context()
+        self._tls = system_tls()
         self._resolver = resolver
         self._allows = allows
         self._author = author

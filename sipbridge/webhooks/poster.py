@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,10 +38,9 @@ class Poster:
 
     def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
         self._now = now
-        tls = ssl.create_default_context()
         # Many projects may have webhooks at one host; their lanes limit the connections.
         self._guarded, self._unguarded = (
-            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS, tls=tls)
+            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS)
             for allows in (is_public, None)
         )
 

@@ -193,6 +193,7 @@ async def test_certificates_are_verified(http: HttpClient, tmp_path: Path, monke
         with pytest.raises(HttpNotReached, match="its certificate is not trusted"):
             await http.request("GET", by_name, seconds=3)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        monkeypatch.setattr("sipbridge.http.client.system_tls", ssl.create_default_context)  # reads the variable now
         async with HttpClient(Resolver(time.monotonic)) as trusting:
             assert (await trusting.request("GET", by_name, seconds=3)).status == 200
             with pytest.raises(HttpNotReached, match="its certificate is not trusted"):  # for another address

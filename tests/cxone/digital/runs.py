@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from ssl import create_default_context
 from typing import Any
 
 import aiohttp
@@ -219,9 +218,7 @@ async def run(site: Site) -> AsyncIterator[Run]:
         config = bridge.config = _config(site, bridge.base)
         running = Run(site, config, bridge, reception)
         running.telemetry = telemetry
-        maker = ChannelMaker(
-            http, http, resolver, create_default_context(), telemetry.append, background, Threads(), attachments
-        )
+        maker = ChannelMaker(http, http, resolver, telemetry.append, background, Threads(), attachments)
         centre = CxoneClient(CLIENT, config.clients[CLIENT].cxone, http, lambda _: None)
         stack.push_async_callback(centre.close)
         project = config.clients[CLIENT].projects[PROJECT]

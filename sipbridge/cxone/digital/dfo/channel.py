@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 
 from sipbridge.aio import BackgroundTasks
@@ -29,14 +28,13 @@ class DfoChannel:
         http: HttpClient,
         guarded: HttpClient,
         resolver: Resolver,
-        tls: ssl.SSLContext,
         fetch: FetchAttachment,
         observe: Callable[[ChatTelemetry], None],
         background: BackgroundTasks,
     ) -> None:
         self._config = config
         self._rest = GatewayRest(config, http, guarded)
-        self._opener = Opener(config.gateway, resolver, tls if config.gateway.startswith("wss:") else None)
+        self._opener = Opener(config.gateway, resolver)
         self._fetch = fetch
         self._observe = observe
         self._background = background

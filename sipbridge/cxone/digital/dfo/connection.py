@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from traceback import clear_frames
 
@@ -27,6 +26,7 @@ from sipbridge.connection_errors import explain_connection_error
 from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Frame, Pong, Push, Reply, read_frame
 from sipbridge.dns import Resolver
 from sipbridge.errors import NameNotResolved, SipbridgeError
+from sipbridge.http import system_tls
 
 HEARTBEAT_SECONDS = 15.0  # as NICE's web SDK
 SILENCE_SECONDS = 45.0  # then the connection is dead
@@ -183,12 +183,11 @@ class Connection(WSListener):
 
 
 class Opener:
-    """Opens connections to the gateway at a URL. `tls` may be None if the URL is plain ws."""
+    """Opens connections to the gateway at a URL."""
 
-    def __init__(self, url: str, resolver: Resolver, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, resolver: Resolver) -> None:
         self._url = url
         self._resolver = resolver
-        self._tls = tls
 
     async def open(self, query: str, connection: Connection) -> None:
         """Open a connection with this query. Raises `GatewayLost`."""
@@ -197,7 +196,7 @@ class Opener:
                 _, upgraded = await ws_connect(
                     lambda *_: connection,
                     f"{self._url}?{query}",
-                    ssl_context=self._tls,
+                    ssl_context=system_tls(),
                     websocket_handshake_timeout=CONNECT_SECONDS,
                     max_frame_size=MAX_FRAME_BYTES,
                     read_buffer_init_size=READ_BUFFER_BYTES,

@@ -42,7 +42,7 @@ class Gateway:
         self.pushes: list[Push] = []
         self.faults: list[str] = []
         self.connection = Connection(self.pushes.append, lambda word, _text: self.faults.append(word))
-        self._opener = Opener(url, resolver, None)
+        self._opener = Opener(url, resolver)
 
     async def open(self) -> Connection:
         await self._opener.open("brandId=1", self.connection)
@@ -193,7 +193,7 @@ async def test_refused_upgrade_is_lost_and_quotes_nothing(resolver: Resolver, re
     async with serving(response) as server:
         connection = Connection(lambda _push: None, lambda _word, _text: None)
         with pytest.raises(GatewayLost) as caught:
-            await Opener(server.url.replace("http", "ws"), resolver, None).open("a=1", connection)
+            await Opener(server.url.replace("http", "ws"), resolver).open("a=1", connection)
         assert "secret" not in str(caught.value)
         assert connection.ended.done()
 
@@ -201,4 +201,4 @@ async def test_refused_upgrade_is_lost_and_quotes_nothing(resolver: Resolver, re
 async def test_port_without_a_listener_is_lost(resolver: Resolver, refusing_address: str) -> None:
     connection = Connection(lambda _push: None, lambda _word, _text: None)
     with pytest.raises(GatewayLost):
-        await Opener(f"ws://{refusing_address}", resolver, None).open("a=1", connection)
+        await Opener(f"ws://{refusing_address}", resolver).open("a=1", connection)
