@@ -11,7 +11,7 @@ from datetime import datetime, time
 from sipbridge.cxone.digital.values import Json, list_of, text_of
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_SPANS = (("openTime", "closeTime"), ("additionalOpenTime", "additionalCloseTime"))
+_SPAN, _MORE = ("openTime", "closeTime"), ("additionalOpenTime", "additionalCloseTime")
 
 
 def is_open(profile: Json, now: datetime) -> bool:
@@ -22,7 +22,9 @@ def is_open(profile: Json, now: datetime) -> bool:
         return True
     if _is_true(day.get("isClosedAllDay")):
         return False
-    spans = [(_time(day.get(opens)), _time(day.get(closes))) for opens, closes in _SPANS]
+    # Without additional hours, their times may be there all the same, as midnight.
+    names = (_SPAN, _MORE) if _is_true(day.get("hasAdditionalHours", True)) else (_SPAN,)
+    spans = [(_time(day.get(opens)), _time(day.get(closes))) for opens, closes in names]
     known = [(opens, closes) for opens, closes in spans if opens is not None and closes is not None]
     return not known or any(_includes(opens, closes, now.time()) for opens, closes in known)
 

@@ -92,6 +92,9 @@ def profile(**monday: object) -> dict[str, Any]:
     return {"days": [day | monday]}
 
 
+MIDNIGHT = {"additionalOpenTime": "00:00:00", "additionalCloseTime": "00:00:00"}
+
+
 @pytest.mark.parametrize(
     ("hour", "monday", "expected"),
     [
@@ -102,6 +105,8 @@ def profile(**monday: object) -> dict[str, Any]:
         (9, {"isClosedAllDay": True}, False),
         (14, {"additionalOpenTime": "13:00:00", "additionalCloseTime": "17:00:00"}, True),
         (14, {"additionalOpenTime": "", "additionalCloseTime": ""}, False),
+        (14, MIDNIGHT | {"hasAdditionalHours": "False"}, False),
+        (14, MIDNIGHT | {"hasAdditionalHours": "True"}, True),
         (23, {"openTime": "22:00:00", "closeTime": "06:00:00"}, True),
         (12, {"openTime": "22:00:00", "closeTime": "06:00:00"}, False),
         (12, {"openTime": "00:00:00", "closeTime": "00:00:00"}, True),
