@@ -59,19 +59,19 @@ class ChannelMaker:
         """Make a channel. `centres` are the CXone clients of its configuration version."""
         rules = AttachmentRules(chat.allows_attachments_of, chat.allow_private_addresses)
         fetch = partial(self.attachments.fetch, rules=rules)
+        check = partial(check_allowed, rules=rules)
         match settings:
             case DfoChannelConfig():
                 return DfoChannel(
                     settings, self.http, self.guarded, self.resolver, fetch, self.observe, self.background
                 )
             case ByocChannelConfig():
-                check = partial(check_allowed, rules=rules)
                 keep = partial(self.attachments.fetch, rules=replace(rules, allows_host=_any_host))
                 rest = DfoRest(settings, self.http, centres[key[0]].tokens)
                 parts = ByocParts(key, rest, self.threads, self.background, self.observe, check, keep)
                 return ByocChannel(settings, parts)
             case PatronChannelConfig():
-                return PatronChannel(settings, self.http, self.observe, self.background)
+                return PatronChannel(settings, self.http, self.observe, self.background, check)
             case _:
                 assert_never(settings)
 

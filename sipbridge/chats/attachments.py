@@ -34,6 +34,10 @@ class AttachmentContent:
     media_type: str
 
 
+CheckAttachment = Callable[[Attachment], object]
+"""Raises `AttachmentError` for an attachment of the bot whose link CXone must not get."""
+
+
 def check_allowed(attachment: Attachment, rules: AttachmentRules) -> str:
     """Return the host of an attachment. Raises `AttachmentError` unless it may be fetched from there."""
     try:

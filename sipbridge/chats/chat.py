@@ -103,6 +103,8 @@ class Chat:
                     attachments=attachments if number == len(texts) - 1 else (),
                     opens=message_id is None and number == 0,
                     repeated=repeated,
+                    letter=self.record.derived_id(name),
+                    part=number,
                 )
                 for number, part in enumerate(texts)
             ],

@@ -39,7 +39,8 @@ class Outgoing:
     """A message for the human agent. `id` is the one that CXone gets, always the same for the same message.
 
     `opens` is true for the first message of the chat, which opens the contact. `repeated` is true if an earlier run may
-    have handed it over already.
+    have handed it over already. A long message is handed over in parts, one after the other: `letter` is the same for
+    all of them, and `part` counts from 0.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Outgoing:
     attachments: Sequence[Attachment] = ()
     opens: bool = False
     repeated: bool = False
+    letter: str = ""
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.attachments import CheckAttachment
 from sipbridge.chats.context import ChannelKey
 from sipbridge.chats.events import ChannelFault, ChatTelemetry
-from sipbridge.chats.model import Attachment, ChatRecord
+from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import BoxMessage, Report
 from sipbridge.cxone.digital.byoc.agent_messages import Fetch
 from sipbridge.cxone.digital.byoc.rest import DfoRest
@@ -49,18 +50,14 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class ByocParts:
-    """The parts. `observe` gets the faults of the channel.
-
-    `check` raises `AttachmentError` for an attachment of the bot whose link CXone must not get. `fetch` fetches those
-    of the human agent.
-    """
+    """The parts. `observe` gets the faults of the channel, and `fetch` fetches the attachments of the human agent."""
 
     key: ChannelKey
     rest: DfoRest
     threads: Threads
     background: BackgroundTasks
     observe: Callable[[ChatTelemetry], None]
-    check: Callable[[Attachment], object]
+    check: CheckAttachment
     fetch: Fetch
 
     def fault(self, record: ChatRecord, word: str, message: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
 from sipbridge.chats.model import Attachment, ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
+from sipbridge.cxone.digital.closing import say_last
 from sipbridge.cxone.digital.dfo.authorization import REPLY_SECONDS, Authorization
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
 from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker, Reply
@@ -19,7 +20,6 @@ from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
 from sipbridge.errors import AttachmentError, ChannelRefused
 
-CLOSING_TEXT_SECONDS = 2.0  # for the last text of a livechat: its end matters more
 LOST_SECONDS = 600.0  # without a connection; then the chat is given up
 FIRST_PAUSE_SECONDS = 0.5
 PAUSE_FACTOR = 1.3
@@ -227,9 +227,7 @@ class DfoSession:
         if not self._identity.livechat:
             await self.send(closing)
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING_TEXT_SECONDS):
-                await self.send(closing)
+        await say_last(self.send(closing))
         while not self._inbound.is_over:
             await self._connected.wait()
             connection = self._connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sipbridge.aio import BackgroundTasks
+from sipbridge.chats.attachments import CheckAttachment
 from sipbridge.chats.events import ChannelFault, ChatTelemetry
 from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import Availability, Report
@@ -15,7 +16,7 @@ from sipbridge.http import HttpClient
 
 
 class PatronChannel:
-    """Implements `chats.ports.DigitalChannel`."""
+    """Implements `chats.ports.DigitalChannel`. `check` is for the attachments of the bot."""
 
     max_characters = 4_000
 
@@ -25,10 +26,12 @@ class PatronChannel:
         http: HttpClient,
         observe: Callable[[ChatTelemetry], None],
         background: BackgroundTasks,
+        check: CheckAttachment,
     ) -> None:
         self._rest = PatronRest(config, http)
         self._observe = observe
         self._background = background
+        self._check = check
 
     async def availability(self) -> Availability:
         """Ask for human agents. Never raises."""
@@ -40,4 +43,4 @@ class PatronChannel:
         def fault(word: str, message: str) -> None:
             self._observe(ChannelFault(record.client, record.project, record.chat_id, record.channel, word, message))
 
-        return PatronSession(self._rest, record, report, fault, self._background.start)
+        return PatronSession(self._rest, record, report, fault, self._background.start, self._check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
+import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -30,20 +30,24 @@ class Inbound:
 
     def __init__(self, report: Report, label: str, *, joined: bool) -> None:
         self._report = report
-        self._label = label
+        self._label = _plain(label)
         self._joined = joined
         self._echo: tuple[str, asyncio.Future[None]] | None = None
 
-    def handle(self, messages: Sequence[Json], contact_id: str, session: str) -> bool:
-        """Report the messages that came with a session id; return True if the chat is over, which is reported too."""
+    def handle(self, messages: Sequence[Json], session: str, number_from: int) -> bool:
+        """Report messages; return True if the chat is over, which is reported too.
+
+        `session` names the session id that they came with, and `number_from` is the number of the first among all that
+        came with it.
+        """
         is_over = False
-        for number, message in enumerate(messages):
+        for number, message in enumerate(messages, number_from):
             match text_of(message.get("Type")):
                 case "Status":
                     is_over = self._status(message) or is_over
                 case "Text" | "Ask":
-                    is_over = self._text(message, _message_id(contact_id, session, number)) or is_over
-                case "AgentTyping":
+                    is_over = self._text(message, _message_id(session, number)) or is_over
+                case "AgentTyping" if not self._is_own(message):
                     self._report(AgentTyping(text_of(message.get("IsTyping")).lower() == "true"))
         if is_over:
             self._report(self.end())
@@ -61,7 +65,7 @@ class Inbound:
     def expect_echo(self, text: str) -> asyncio.Future[None]:
         """Return a future that is resolved when CXone sends this text of the customer back."""
         echo: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._echo = (text, echo)
+        self._echo = (_plain(text), echo)
         return echo
 
     def _status(self, message: Json) -> bool:
@@ -75,25 +79,33 @@ class Inbound:
 
     def _text(self, message: Json, message_id: str) -> bool:
         text, party = text_of(message.get("Text")), text_of(message.get("PartyTypeId"))
-        if text == _ENDED_TEXT:
-            return True
-        if text_of(message.get("Label")) == self._label and party != _AGENT:
+        if self._is_own(message):
             self._note_echo(text)
+        elif text == _ENDED_TEXT:
+            return True
         elif text and not (party == _SYSTEM and text.startswith("$Localized:")):
             # A text of the system is shown too: closed hours, for one, show in no other way.
             agent = None if party == _SYSTEM else _agent(message)
             self._report(AgentMessage(message_id, text, datetime.now(UTC), agent=agent))
         return False
 
+    def _is_own(self, message: Json) -> bool:
+        """True for what the customer did: CXone sends it back with the customer's label."""
+        return _plain(text_of(message.get("Label"))) == self._label and text_of(message.get("PartyTypeId")) != _AGENT
+
     def _note_echo(self, text: str) -> None:
-        if self._echo is not None and self._echo[0] == text and not self._echo[1].done():
+        if self._echo is not None and self._echo[0] == _plain(text) and not self._echo[1].done():
             self._echo[1].set_result(None)
 
 
-def _message_id(contact_id: str, session: str, number: int) -> str:
-    """Return the id of a message, which has none at CXone: each session id comes with one batch of messages."""
-    key = f"{contact_id} {session} {number}" if session else str(uuid.uuid4())
-    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+def _plain(text: str) -> str:
+    """Return a text without what CXone's pages may change in it: white space, and `&amp;` for `&`."""
+    return " ".join(html.unescape(text).split())
+
+
+def _message_id(session: str, number: int) -> str:
+    """Return the id of a message, which has none at CXone."""
+    return hashlib.blake2b(f"{session} {number}".encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _agent(message: Json) -> HumanAgent:

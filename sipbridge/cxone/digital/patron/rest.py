@@ -23,10 +23,12 @@ from sipbridge.http import HttpClient, Response
 
 REQUEST_SECONDS = 10.0
 POLL_SECONDS = 30
+COUNT_SECONDS = 2.0  # for the queue to be counted: the start waits for it
 CHAT_MEDIA = 3
 _RENEW_AT = 0.8  # of a token's life
 _DEFAULT_LIFE_SECONDS = 3600.0
 _UNAUTHORIZED = (401, 403)
+_POSTPONED = (429, 503)
 _LOGGED_IN = 1  # agentStateId of an agent who is available
 
 
@@ -85,17 +87,31 @@ class PatronRest:
         except HttpError as error:
             return Availability("unknown", reason=str(error))
 
+    async def queue_count(self) -> int | None:
+        """Return the number of customers who wait for the skill; None without a skill, or if CXone does not say soon.
+
+        CXone reports no position of a chat that waits, so integrations count the queue before its start.
+        """
+        if self._config.skill is None:
+            return None
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return _sum(await self._activities(self._config.skill), "queueCount")
+        except (HttpError, TimeoutError):
+            return None
+
     async def _by_skill(self, skill: str) -> Availability:
-        body = await self._get(f"/skills/{skill}/activity")
-        activities = list_of(body.get("skillActivity"))
-        if not activities:
-            raise CxoneError("CXone knows no activity of this skill")
-        available = sum(_count(each.get("agentsAvailable")) for each in activities)
-        queued = sum(_count(each.get("queueCount")) for each in activities)
-        logged_in = sum(_count(each.get("agentsLoggedIn")) for each in activities)
-        if available or logged_in:
+        activities = await self._activities(skill)
+        available, queued = _sum(activities, "agentsAvailable"), _sum(activities, "queueCount")
+        if available or _sum(activities, "agentsLoggedIn"):
             return Availability("online", available, queued)
         return Availability("offline", available, queued, "no human agent is logged in")
+
+    async def _activities(self, skill: str) -> list[Json]:
+        found = list_of((await self._get(f"/skills/{skill}/activity")).get("skillActivity"))
+        if not found:
+            raise CxoneError("CXone knows no activity of this skill")
+        return found
 
     async def _by_states(self) -> Availability:
         states = list_of((await self._get("/agents/states")).get("agentStates"))
@@ -182,6 +198,11 @@ class PatronRest:
             return token
 
 
+def is_postponed(response: Response) -> bool:
+    """True if CXone is too busy for a request and has done nothing: it may be sent again."""
+    return response.status in _POSTPONED
+
+
 def messages_of(response: Response) -> tuple[str, list[Json]]:
     """Return the session id for the next request, empty if there is none, and the messages of a poll.
 
@@ -195,6 +216,10 @@ def messages_of(response: Response) -> tuple[str, list[Json]]:
         return "", [{"Type": "Status", "Status": "Disconnected"}]
     chat = object_of(body.get("chatSession"))
     return text_of(chat.get("id")) or text_of(body.get("chatSession")), list_of(body.get("messages"))
+
+
+def _sum(activities: Sequence[Json], name: str) -> int:
+    return sum(_count(each.get(name)) for each in activities)
 
 
 def _count(value: object) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.cxone.digital.patron import session
+from sipbridge.cxone.digital.patron import connection, session
 from sipbridge.simulators.cxone.models import DEMO_TENANT
 from tests.cxone.digital.runs import Run, Site, run, site
 
@@ -22,15 +22,16 @@ CHANNEL = {
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses between tries."""
+    monkeypatch.setattr(connection, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(connection, "RENEWAL_SECONDS", 0.3)
     monkeypatch.setattr(session, "PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(session, "ECHO_SECONDS", 0.3)
-    monkeypatch.setattr(session, "RENEWAL_SECONDS", 0.3)
 
 
 @pytest.fixture
 async def cxone(tmp_path: Path, quick: None) -> AsyncIterator[Site]:  # noqa: ARG001 (its effect is needed)
     """The simulator, with a point of contact for patron chat."""
-    async with site(tmp_path, CHANNEL) as started:
+    async with site(tmp_path, CHANNEL, attachment_hosts=["files.example"]) as started:
         yield started
 
 

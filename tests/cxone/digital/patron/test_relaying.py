@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from sipbridge.chats.model import Attachment, ChatState
-from sipbridge.cxone.digital.patron import session
+from sipbridge.chats.request import ChatRequest
+from sipbridge.cxone.digital.patron import connection
 from tests.cxone.digital.runs import ADA, BEN, Run, Site, customer_texts, run, text
 
 TRANSCRIPT = [{"role": "customer", "text": "My bill is wrong"}, {"role": "bot", "text": "I ask someone"}]
@@ -124,8 +125,8 @@ async def test_closed_hours_reach_the_bot_which_takes_the_customer_back(bridge: 
 
 
 async def test_the_end_after_an_hour_is_announced(cxone: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "CONTACT_SECONDS", 2.0)
-    monkeypatch.setattr(session, "EXPIRY_WARNING_SECONDS", 1.5)
+    monkeypatch.setattr(connection, "CONTACT_SECONDS", 2.0)
+    monkeypatch.setattr(connection, "EXPIRY_WARNING_SECONDS", 1.5)
     async with run(cxone) as bridge:
         contact = await bridge.joined()
         assert (await bridge.event("expiry_warning"))["seconds_left"] in (1, 2)
@@ -252,11 +253,30 @@ async def test_a_wrong_access_key_fails_the_handoff_at_the_queue_timeout(cxone: 
         assert (await bridge.ended()).state is ChatState.FAILED
 
 
-async def test_links_of_the_bot_go_as_text(bridge: Run) -> None:
+async def test_links_of_the_bot_go_as_text_if_their_host_is_allowed(bridge: Run) -> None:
     contact = await bridge.joined()
     await bridge.say("look", "m1", Attachment(url="https://files.example/a.png", name="a.png"))
     await bridge.event("message_delivered")
     assert customer_texts(contact)[-1] == "look\nhttps://files.example/a.png"
+    await bridge.say("", "m2", Attachment(url="https://169.254.169.254/latest", name="b"))
+    failed = {"id": "m2", "delivery": "failed", "reason": "attachment_forbidden"}
+    assert await bridge.event("message_failed") == failed
+    await bridge.say("  two\n", "m3")
+    await bridge.event("message_delivered", 2)
+    assert customer_texts(contact)[-1] == "  two\n"
+
+
+async def test_the_position_in_the_queue_is_counted_before_the_start(cxone: Site) -> None:
+    cxone.channel["skill"] = "1001"
+    for number in range(2):
+        cxone.patron.start(cxone.patron.points["123"], [], f"other-{number}")
+    async with run(cxone) as bridge:
+        await bridge.request()
+        assert await bridge.event("queue_status") == {"position_in_queue": 3}
+        cxone.fail("patron_skill", status=500)
+        await bridge.reception.start("acme", "support", ChatRequest(id="c2"))
+        await bridge.event("handoff_accepted", 2)
+        assert len(bridge.payloads("queue_status")) == 1
 
 
 async def test_a_chat_starts_once_there_is_a_token(bridge: Run, cxone: Site) -> None:
@@ -266,7 +286,7 @@ async def test_a_chat_starts_once_there_is_a_token(bridge: Run, cxone: Site) -> 
     assert bridge.faults == ["not_started", "not_started"]
 
 
-@pytest.mark.parametrize(("status", "delivery"), [(429, "failed"), (503, "unknown")])
+@pytest.mark.parametrize(("status", "delivery"), [(429, "failed"), (503, "failed"), (502, "unknown")])
 async def test_a_text_that_cxone_surely_has_not_taken_has_failed_when_the_chat_ends(
     bridge: Run, cxone: Site, status: int, delivery: str
 ) -> None:

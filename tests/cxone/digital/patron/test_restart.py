@@ -61,6 +61,21 @@ async def test_the_fate_of_a_text_that_was_being_sent_is_unknown(cxone: Site) ->
     assert customer_texts(contact)[1:] == ["sent", "waits"]
 
 
+async def test_the_parts_of_a_long_text_that_had_arrived_are_not_sent_again(cxone: Site) -> None:
+    parts = ["a" * 4_000, "b" * 4_000, "c" * 100]
+    async with run(cxone) as bridge:
+        contact = await bridge.joined()
+        cxone.fail("patron_text", times=1, latency_seconds=0.001)
+        cxone.fail("patron_text", latency_seconds=30)
+        await bridge.say("".join(parts), "m1")
+        await cxone.texts(contact, 3)
+    async with run(cxone) as bridge:
+        assert (await bridge.event("message_failed"))["delivery"] == "unknown"
+        await bridge.say("next", "m2")
+        await bridge.event("message_delivered")
+    assert customer_texts(contact)[1:] == [*parts, "next"]
+
+
 async def test_a_chat_whose_start_was_requested_is_not_started_again(cxone: Site) -> None:
     cxone.fail("patron_start", latency_seconds=30)
     async with run(cxone) as bridge:
