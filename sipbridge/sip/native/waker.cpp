@@ -76,7 +76,8 @@ std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     pj_time_val start, now;
     pj_gettickcount(&start);
     long left = milliseconds;
-    while (left >= 0 && !anyEvent() && !woken) {
+    // Not at 0: the clock counts whole milliseconds, so that polls without a wait would fill the last one.
+    while (left > 0 && !anyEvent() && !woken) {
         // The result is not used: it is negative if a signal interrupts the poll, and PJSIP sleeps if the poll fails.
         pj::Endpoint::instance().libHandleEvents(static_cast<unsigned>(left));
         pj_gettickcount(&now);
