@@ -185,12 +185,12 @@ class Inbox:
         self._happened: deque[Happening] = deque()
         self._deadlines: dict[Deadline, float] = {}
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def put(self, happening: Happening) -> None:
         """Add a happening."""
         self._happened.append(happening)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
 
     def set_deadline(self, deadline: Deadline, seconds: float | None) -> None:
         """Pass the deadline in that many seconds, instead of when it was due before; None cancels it."""
@@ -218,15 +218,27 @@ class Inbox:
     async def _wait(self, until: float | None) -> None:
         """Wait for a happening, at most until then."""
         self._waiter = self._loop.create_future()
-        timer = None if until is None else self._loop.call_at(until, _wake, self._waiter)
+        self._set_timer(until)
         try:
             await self._waiter
+        except asyncio.CancelledError:
+            self._set_timer(None)
+            raise
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
 
+    def _set_timer(self, until: float | None) -> None:
+        """Wake the reader then. A timer that is due earlier stays: it costs less than another one per happening."""
+        if self._timer is not None:
+            if until is not None and self._timer.when() <= until:
+                return
+            self._timer.cancel()
+        self._timer = None if until is None else self._loop.call_at(until, self._time_passed)
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    def _time_passed(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

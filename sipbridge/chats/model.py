@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -168,7 +167,9 @@ class ChatRecord(BaseModel):
 
     def derived_id(self, name: str) -> str:
         """Return the id that CXone gets for a part of this chat. It never changes, so a restart doubles nothing."""
-        return str(uuid.uuid5(uuid.UUID(self.uid), name))
+        made = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), key=self.uid.encode(), digest_size=16).hexdigest()
+        # A UUID of our own making (version 8, RFC 9562, 5.8), in a fraction of the time that one by `uuid` takes.
+        return f"{made[:8]}-{made[8:12]}-8{made[13:16]}-a{made[17:20]}-{made[20:]}"
 
     def event_id(self, part: int | str) -> str:
         """Return the id of an event. A sequence that was never stored is used again after a crash, and so is its id."""
@@ -212,7 +213,7 @@ class BotMessage(BaseModel):
     @property
     def digest(self) -> str:
         """A digest of the content: the same id with another one is another message."""
-        return digest_of(self.model_dump(mode="json", include={"text", "attachments"}))
+        return digest_of([self.text, *(each.model_dump() for each in self.attachments)])
 
 
 class Delivery(BaseModel):

@@ -83,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due: tuple[float, Callable[[], None]] | None = None
         self._reset(None)
 
     @property
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = self._loop.create_future()
         self._reset(max_bytes)
-        self._set_timer(self._loop.call_at(deadline, self._fail, NoResponse("TimeoutError")))
+        self._call_at(deadline, self._time_out)
         cast("asyncio.Transport", self._transport).write(request)
         try:
             return await self._waiter
@@ -109,14 +110,18 @@ class Connection(asyncio.Protocol):
 
     def linger(self, seconds: float) -> None:
         """Close it if it is not used within that time, or within the time of the server's Keep-Alive header."""
-        keep_alive = re.search(r"timeout=([0-9]{1,4})", self._headers.get(b"keep-alive", ""))
+        announced = self._headers.get(b"keep-alive")
+        keep_alive = re.search(r"timeout=([0-9]{1,4})", announced) if announced else None
         if keep_alive:  # a second earlier: a request on a connection that is being closed could not be repeated
             seconds = min(seconds, int(keep_alive[1]) - 1.0)
-        self._set_timer(self._loop.call_later(max(seconds, 0.0), self.abort))
+        self._call_at(self._loop.time() + max(seconds, 0.0), self.abort)
 
     def abort(self) -> None:
         """Close it at once."""
-        self._set_timer(None)
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -129,10 +134,28 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._is_framed = self._is_complete = self._is_kept = self._is_draining = False
 
-    def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
+    def _call_at(self, when: float, action: Callable[[], None]) -> None:
+        """Take the action then, instead of the one that was due. A timer that runs earlier stays, and looks again."""
+        self._due = when, action
         if self._timer is not None:
+            if self._timer.when() <= when:
+                return
             self._timer.cancel()
-        self._timer = timer
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        when, action = self._due
+        if self._loop.time() < when:
+            self._timer = self._loop.call_at(when, self._look)
+        else:
+            self._due = None
+            action()
+
+    def _time_out(self) -> None:
+        self._fail(NoResponse("TimeoutError"))
 
     def _fail(self, why: NoResponse) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -177,13 +200,13 @@ class Connection(asyncio.Protocol):
             self._complete()
         elif self._status and not self._with_body and not self._is_draining:
             self._is_draining = True
-            self._set_timer(self._loop.call_later(_DRAIN_SECONDS, self.abort))
+            self._call_at(self._loop.time() + _DRAIN_SECONDS, self.abort)
 
     def _complete(self) -> None:
         self._deliver(bytes(self._body))
         self._parser = None
         if self._is_kept:
-            self._set_timer(None)
+            self._due = None
             self._on_released(self)
         else:
             self.abort()

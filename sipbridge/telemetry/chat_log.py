@@ -41,7 +41,7 @@ class ChatLog:
             case ChatAgentJoined(record, seconds):
                 fields = {"event": "chat_agent_joined", "wait_ms": round(seconds * 1000)}
                 logger.info("human agent joined the chat", extra=_ids(record) | fields)
-            case ChatMessageRelayed(record, direction, status, seconds):
+            case ChatMessageRelayed(record, direction, status, seconds) if logger.isEnabledFor(logging.DEBUG):
                 fields = {"event": "chat_message", "direction": direction, "delivery": status.value, "seconds": seconds}
                 logger.debug("chat message relayed", extra=_ids(record) | fields)
             case ChatEnded(record):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sipbridge.chats.happenings import AgentMessage
 from sipbridge.chats.model import (
@@ -45,6 +46,7 @@ def human_agent(user: object) -> HumanAgent | None:
     return make_agent(user_id, text_of(user.get("nickname")) or full, picture if _is_web_url(picture) else "")
 
 
+@lru_cache(maxsize=1024)  # one for each of their messages
 def make_agent(agent_id: str, name: str, avatar_url: str = "") -> HumanAgent:
     """Return a human agent. Bots show the name in pages and put it into lines, so it is one line of text."""
     shown = " ".join(_CONTROL.sub(" ", name).split())[:MAX_DETAIL_CHARACTERS]

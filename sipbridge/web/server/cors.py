@@ -29,9 +29,9 @@ class Cors:
     @web.middleware
     async def handle_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Respond to a preflight, which a browser sends without a key, if the origin is allowed."""
-        methods = _methods_of(request)
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not (is_preflight and methods and self._allowed(request)):
+        methods = _methods_of(request) if is_preflight else ()
+        if not (methods and self._allowed(request)):
             return await handler(request)
         return web.Response(
             status=204,

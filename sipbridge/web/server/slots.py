@@ -69,12 +69,13 @@ class Slots:
         for (kind, name), limit in limits.items():
             if self._held[kind, name] >= limit:
                 raise TooManyRequests(f"more than {limit} requests at once {_WHOSE[kind]}; wait for one to end")
-        self._held.update(limits.keys())
+        for each in limits:
+            self._held[each] += 1
         try:
             yield
         finally:
-            self._held.subtract(limits.keys())
             for each in limits:
+                self._held[each] -= 1
                 if not self._held[each]:
                     del self._held[each]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)
 def source_of(address: str | None) -> str:
     """Return an IPv4 address, or the /64 of an IPv6 address, all of which one machine may have (RFC 6177).
 
