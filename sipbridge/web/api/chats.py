@@ -147,6 +147,17 @@ _PROJECT = "/v1/{account_id}/{project_id}"
 _CHAT = f"{_PROJECT}/chats/{{chat_id}}"
 
 OPERATIONS = (
+    # First, since aiohttp tries the paths in this order, and most requests are messages.
+    Operation(
+        method="POST",
+        path=f"{_CHAT}/messages",
+        summary="Send a message to the human agent; the same request again changes nothing",
+        handler=add_message,
+        response=Response(202, "The message is stored, and will be handed over", MessageAccepted),
+        query=Empty,
+        body=MessageRequest,
+        refuses=(NotFound, ChatConflict, ChatsUnavailable),
+    ),
     Operation(
         method="GET",
         path=f"{_PROJECT}/chat/availability",
@@ -196,16 +207,6 @@ OPERATIONS = (
         query=Empty,
         body=Empty,
         refuses=(NotFound,),
-    ),
-    Operation(
-        method="POST",
-        path=f"{_CHAT}/messages",
-        summary="Send a message to the human agent; the same request again changes nothing",
-        handler=add_message,
-        response=Response(202, "The message is stored, and will be handed over", MessageAccepted),
-        query=Empty,
-        body=MessageRequest,
-        refuses=(NotFound, ChatConflict, ChatsUnavailable),
     ),
     Operation(
         method="POST",
