@@ -7,23 +7,16 @@ import asyncio
 import pytest
 
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed, TransferDone
-from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
-from tests.calls.world import CONTACT, World, pop_url, shorten_store_time
+from tests.calls.world import CONTACT, World, shorten_store_time
 
 TRANSCRIPT = [{"role": "caller", "text": "a human, please"}]
 
 
 def _stages(world: World) -> dict[str, Outcome]:
     return {event.stage: event.outcome for event in world.observer.of(HandoffStage)}
-
-
-def _sent(world: World) -> dict[str, str]:
-    ((contact, parameters),) = world.centre.signals
-    assert contact == CONTACT
-    return dict(parameters)
 
 
 async def test_the_stages_follow_the_contracts_order() -> None:
@@ -103,9 +96,6 @@ async def test_a_call_is_found_by_its_new_shared_id_at_once() -> None:
     assert world.registry.find_shared("acme", "billing", "crm-1") is None
 
 
-# ---------------------------------------------------------------- playing out
-
-
 async def test_nothing_happens_before_the_agents_last_sentence_was_played() -> None:
     world = World()
     let_go = world.journal.hold("agent.finish_speaking")
@@ -158,9 +148,6 @@ async def test_no_audio_passes_between_caller_and_agent_after_the_handoff(destin
     assert world.journal.steps.index("agent.stopped") < world.journal.steps.index(away)
 
 
-# ---------------------------------------------------------------- the store
-
-
 async def test_a_failing_store_does_not_stop_the_handoff() -> None:
     world = World()
     world.store.failing = StoreError("disk full")
@@ -186,9 +173,6 @@ async def test_an_unexpected_error_of_the_store_does_not_stop_the_handoff() -> N
     world.store.failing = ConnectionResetError("nobody wrapped this")
     await world.hand_off()
     assert world.handoff.signal == "accepted"
-
-
-# ---------------------------------------------------------------- the transcript
 
 
 async def test_the_transcript_is_posted_once_as_escalated() -> None:
@@ -219,60 +203,6 @@ async def test_no_transcript_is_posted_if_not_configured_or_empty(
     assert "transcript" not in _stages(world)
 
 
-# ---------------------------------------------------------------- the Signal
-
-
-async def test_the_signal_follows_the_projects_templates() -> None:
-    world = World()
-    await world.hand_off(reason="billing")
-    assert _sent(world) == {"p1": "care", "p2": "10000002", "p3": "billing", "p9": pop_url(world.record)}
-    assert world.handoff.parameters == _sent(world)
-
-
-async def test_the_agents_parameters_win_over_the_templates() -> None:
-    world = World()
-    await world.hand_off(parameters={"p1": "mine", "p2": "", "p5": {"a": 1}})
-    sent = _sent(world)
-    assert (sent["p1"], sent["p5"]) == ("mine", '{"a":1}')
-    assert "p2" not in sent
-
-
-@pytest.mark.parametrize(
-    ("answer", "outcome", "confirmed"),
-    [
-        (SignalResult.ACCEPTED, Outcome(Result.INDETERMINATE, "unconfirmed"), HandoffState.COMPLETED),
-        (SignalResult.REFUSED, Outcome(Result.CLIENT_ERROR, "signal_refused"), HandoffState.FAILED),
-        (SignalResult.UNDELIVERED, Outcome(Result.UPSTREAM_ERROR, "signal_undelivered"), HandoffState.FAILED),
-        (SignalResult.UNKNOWN, Outcome(Result.INDETERMINATE, "signal_unknown"), HandoffState.FAILED),
-    ],
-)
-async def test_a_signal_is_sent_once_whatever_its_result_and_the_transfer_follows(
-    answer: SignalResult, outcome: Outcome, confirmed: HandoffState
-) -> None:
-    world = World()
-    world.centre.answer = answer
-    record = await world.hand_off()
-    assert len(world.centre.signals) == 1
-    assert world.leg.hang_ups == [200]
-    assert world.handoff.signal == answer.value
-    assert (world.handoff.state, world.handoff.confirmed) == (confirmed, False)
-    assert world.observer.one(HandoffFinished).outcome == outcome
-    assert (record.result, record.reason) == (outcome.result, outcome.reason)
-
-
-@pytest.mark.parametrize("destination", ["quiet", "carrier", "desk"])
-async def test_a_destination_with_signal_false_sends_none(destination: str) -> None:
-    world = World()
-    world.journal.when("dial", lambda: world.desk.far_end_rejects(486))
-    await world.hand_off(destination=destination)
-    assert not world.centre.signals
-    assert world.handoff.signal == "none"
-    assert "signal" not in _stages(world)
-
-
-# ---------------------------------------------------------------- a caller who hangs up
-
-
 @pytest.mark.parametrize(
     ("step", "signals"),
     [
@@ -296,116 +226,3 @@ async def test_the_caller_may_hang_up_in_any_stage(step: str, signals: int, dest
         assert world.handoff.transfer == "caller_hung_up"
         assert world.observer.one(HandoffFinished).outcome == Outcome(Result.CLIENT_ERROR, "caller_hung_up")
         assert not world.observer.of(TransferDone)
-
-
-async def test_the_callers_bye_does_not_interrupt_a_signal() -> None:
-    world = World()
-    let_go = world.journal.hold("centre.signal")
-    await world.start_conversation()
-    world.request_handoff()
-    await world.journal.until("centre.signal")
-    world.leg.far_end_hangs_up()
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not world.observer.of(SignalSent)
-    let_go.set()
-    await world.finish()
-    assert world.observer.one(SignalSent).outcome.result is Result.SUCCESS
-
-
-# ---------------------------------------------------------------- the utterance
-
-
-def _utterance_stage(world: World) -> Outcome:
-    (stage,) = [stage for stage in world.observer.of(HandoffStage) if stage.stage == "utterance"]
-    return stage.outcome
-
-
-async def test_the_utterance_is_played_before_the_signal() -> None:
-    world = World(tts_command="say")
-    await world.hand_off(utterance="One moment, please.")
-    assert world.speaker.texts == ["One moment, please."]
-    steps = world.journal.only("agent.finish_speaking", "caller.play", "store.put", "centre.signal")
-    assert steps[:4] == ["agent.finish_speaking", "caller.play speech", "store.put handoff_initiated", "centre.signal"]
-    assert _utterance_stage(world) == Outcome(Result.SUCCESS, "done")
-
-
-async def test_an_utterance_is_synthesised_while_the_agent_speaks() -> None:
-    world = World(tts_command="say")
-    world.journal.hold("agent.finish_speaking")
-    await world.start_conversation()
-    world.conversation.hands_off(utterance="One moment, please.")
-    await world.journal.until("speaker.prepare")
-    assert "caller.play speech" not in world.journal.steps
-    world.journal.hold("agent.finish_speaking").set()
-    await world.finish()
-
-
-async def test_an_utterance_that_cannot_be_synthesised_is_skipped() -> None:
-    world = World(tts_command="say")
-    world.speaker.clip = None
-    await world.hand_off(utterance="One moment, please.")
-    assert not world.journal.only("caller.play")
-    assert _utterance_stage(world) == Outcome(Result.UPSTREAM_ERROR, "speech_failed")
-    assert len(world.centre.signals) == 1
-
-
-async def test_without_a_tts_command_or_an_utterance_nothing_is_played() -> None:
-    for world, request in ((World(), {"utterance": "One moment."}), (World(tts_command="say"), {})):
-        await world.hand_off(**request)
-        assert not world.speaker.texts
-        assert not [stage for stage in world.observer.of(HandoffStage) if stage.stage == "utterance"]
-
-
-async def test_a_caller_who_hangs_up_during_the_utterance_is_not_signalled() -> None:
-    world = World(tts_command="say")
-    world.journal.when("caller.play speech", world.leg.far_end_hangs_up)
-    record = await world.hand_off(utterance="One moment, please.")
-    assert record.handoff is not None
-    assert record.handoff.state is HandoffState.FAILED
-    assert not world.centre.signals
-
-
-# ---------------------------------------------------------------- a Signal that is cut off
-
-
-@pytest.mark.parametrize(("step", "signal"), [("token", "undelivered"), ("journal.signalling", "undelivered")])
-async def test_a_handoff_interrupted_before_the_first_byte_of_its_signal_has_sent_none(step: str, signal: str) -> None:
-    world = await _cut_off_in(step)
-    assert (world.handoff.signal, world.handoff.state) == (signal, HandoffState.FAILED)
-    assert world.handoff.parameters["p1"] == "care"
-
-
-async def test_a_signal_interrupted_while_its_response_is_awaited_is_unknown_and_keeps_its_parameters() -> None:
-    world = await _cut_off_in("centre.signal")
-    assert (world.handoff.signal, world.handoff.state) == ("unknown", HandoffState.FAILED)
-    assert world.handoff.parameters["p1"] == "care"
-    assert world.observer.one(SignalSent).outcome == Outcome(Result.INDETERMINATE, "signal_unknown")
-
-
-async def test_a_handoff_interrupted_after_an_accepted_signal_is_completed_and_not_confirmed() -> None:
-    world = await _cut_off_in("caller.hang_up")
-    assert (world.handoff.signal, world.handoff.state) == ("accepted", HandoffState.COMPLETED)
-    assert world.handoff.confirmed is False
-
-
-async def _cut_off_in(step: str) -> World:
-    """A second SIGTERM, or a fault, ends the call during a stage."""
-    world = World()
-    held = world.journal.hold(step)
-    await world.start_conversation()
-    world.request_handoff()
-    await world.journal.until(step)
-    assert world.task is not None
-    world.task.cancel()
-    held.set()
-    assert (await world.finish()).reason == "shut_down"
-    return world
-
-
-async def test_the_journal_has_the_parameters_before_the_first_byte() -> None:
-    world = World()
-    await world.hand_off()
-    (record,) = world.call_journal.signalling_records
-    assert record.handoff is not None
-    assert record.handoff.parameters == _sent(world)

@@ -8,9 +8,16 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from sipbridge.chats import happenings as h
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.events import ChatTelemetry
-from sipbridge.chats.model import BotMessage, ChatEvent, ChatEventType, ChatRecord
+from sipbridge.chats.model import (
+    BotMessage,
+    ChatEvent,
+    ChatEventType,
+    ChatRecord,
+    HumanAgent,
+)
 from sipbridge.chats.ports import LiveChat
 from sipbridge.chats.reception import Reception
 from sipbridge.chats.registry import ChatRegistry
@@ -132,3 +139,20 @@ async def world(store: FakeChatStore | None = None, **chat: Any) -> AsyncIterato
         yield made
     finally:
         await made.reception.suspend()
+
+
+ANNA = HumanAgent(id="7", name="Anna", avatar_url="https://img.example/a.png")
+BEN = HumanAgent(id="8", name="Ben")
+NOW = datetime.now(UTC)
+
+
+def message(text: str, message_id: str = "m1") -> h.AgentMessage:
+    return h.AgentMessage(message_id, text, NOW)
+
+
+async def active(w: World) -> None:
+    """Start a chat and let a human agent join."""
+    await w.start()
+    await w.event("handoff_accepted")
+    w.channel.happens(h.AgentJoined(ANNA))
+    await w.event("agent_joined")

@@ -22,6 +22,7 @@ from .receiver import Receiver, receiving
 
 SECRET = b"0123456789abcdef"
 BOT = ProjectKey("acme", "bot")
+OTHER = ProjectKey("acme", "other")
 QUICK = Backoff(first_seconds=0.02, most_seconds=0.1)
 
 
@@ -57,6 +58,10 @@ class World:
 
     def results(self) -> list[DeliveryResult]:
         return [outcome.result for outcome in self.outcomes]
+
+    async def until_nothing_waits(self, seconds: float = 5) -> None:
+        """Wait until each event was delivered or is lost."""
+        await until(lambda: not self.sender.backlog(), seconds)
 
     async def chat(self, chat_id: str = "c1", project: ProjectKey = BOT) -> Chat:
         return Chat(self, await self.store.create(make_record(chat_id, project)))

@@ -16,7 +16,7 @@ from sipbridge.chats.model import (
     Delivery,
     DeliveryStatus,
 )
-from sipbridge.chats.ports import ChatChange, ChatEntry
+from sipbridge.chats.ports import ChatChange, ChatEntry, ChatStore, StoredChat
 from tests.store.records import START, make_handoff
 
 
@@ -71,3 +71,9 @@ def change(*entries: ChatEntry, of: str = "chat-1", record: ChatRecord | None = 
 def ended(chat_id: str = "chat-1", **changes: Any) -> ChatRecord:  # noqa: ANN401 (any field)
     """Return the record of a chat that is over."""
     return make_chat(chat_id, state=ChatState.ENDED, ended_at=START + timedelta(minutes=5), **changes)
+
+
+async def read(store: ChatStore, chat_id: str = "chat-1") -> StoredChat:
+    chat = await store.read(uid_of(chat_id))
+    assert chat
+    return chat

@@ -166,3 +166,18 @@ async def connected(
             reply = await client.authorize()
             assert reply["postback"]["eventType"] == "ConsumerAuthorized"
         yield client
+
+
+async def post(http: aiohttp.ClientSession, path: str, body: object) -> Any:  # noqa: ANN401 (JSON)
+    async with http.post(f"/simulator/digital/{path}", json=body) as response:
+        assert response.status in (200, 201), await response.text()
+        return await response.json()
+
+
+async def fault(http: aiohttp.ClientSession, on: str, **what: object) -> None:
+    await post(http, "faults", {"on": on, **what})
+
+
+async def settings(http: aiohttp.ClientSession, **changes: object) -> None:
+    async with http.patch("/simulator/digital/settings", json=changes) as response:
+        assert response.status == 200, await response.text()

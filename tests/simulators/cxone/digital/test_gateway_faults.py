@@ -1,99 +1,17 @@
-"""Faults of connections, of the client's events, and of the frames to the client."""
+"""Faults of the client's events and of the frames to the client."""
 
 from __future__ import annotations
-
-import asyncio
-import time
-from typing import Any
 
 import aiohttp
 import pytest
 
 from sipbridge.simulators.cxone.digital.desk import DEMO_AGENTS, Desk
-from sipbridge.simulators.cxone.digital.gateway import connection
-from sipbridge.simulators.cxone.digital.gateway.channels import BRAND_ID, MESSAGING
+from sipbridge.simulators.cxone.digital.gateway.channels import BRAND_ID
 from sipbridge.simulators.cxone.digital.messages import Content
 
-from .chat_client import ChatClient, connected, new_id, query, type_of
+from .chat_client import connected, fault, new_id, post, type_of
 
 ADA, *_ = DEMO_AGENTS
-
-
-async def post(http: aiohttp.ClientSession, path: str, body: object) -> Any:  # noqa: ANN401 (JSON)
-    async with http.post(f"/simulator/digital/{path}", json=body) as response:
-        assert response.status in (200, 201), await response.text()
-        return await response.json()
-
-
-async def fault(http: aiohttp.ClientSession, on: str, **what: object) -> None:
-    await post(http, "faults", {"on": on, **what})
-
-
-async def settings(http: aiohttp.ClientSession, **changes: object) -> None:
-    async with http.patch("/simulator/digital/settings", json=changes) as response:
-        assert response.status == 200, await response.text()
-
-
-@pytest.mark.parametrize("status", [403, 503])
-async def test_a_socket_is_refused_with_a_status(http: aiohttp.ClientSession, status: int) -> None:
-    await fault(http, "connect", status=status)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await http.ws_connect("/", params=query())
-    assert refused.value.status == status
-    async with connected(http) as client:
-        assert await client.types() == []
-
-
-async def test_a_connection_is_reset_before_the_upgrade(http: aiohttp.ClientSession) -> None:
-    await fault(http, "connect", reset=True, times=2)  # aiohttp's client connects again once
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await http.ws_connect("/", params=query())
-    async with connected(http):
-        pass
-
-
-async def test_a_gateway_that_is_down_resets_connections_until_it_is_up(http: aiohttp.ClientSession) -> None:
-    await settings(http, down=True)
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await http.ws_connect("/", params=query())
-    await settings(http, down=False)
-    async with connected(http):
-        pass
-    async with http.get("/simulator/digital/counts") as response:
-        counts = (await response.json())["connect"]
-    assert counts["101"] == 1
-    assert counts["reset"] >= 1
-
-
-async def test_a_slow_upgrade_is_delayed(http: aiohttp.ClientSession) -> None:
-    await fault(http, "connect", latency_seconds=0.1)
-    started_at = time.monotonic()
-    async with connected(http):
-        assert time.monotonic() - started_at >= 0.1
-
-
-async def test_an_idle_socket_is_closed(http: aiohttp.ClientSession) -> None:
-    await settings(http, idle_seconds=0.1)
-    async with connected(http) as client:
-        for _ in range(4):
-            await asyncio.sleep(0.05)
-            assert await client.types() == []
-        assert await client.closed() == aiohttp.WSCloseCode.GOING_AWAY
-
-
-async def test_an_old_socket_is_closed(http: aiohttp.ClientSession) -> None:
-    await settings(http, connection_seconds=0.1)
-    async with connected(http) as client:
-        started_at = time.monotonic()
-        assert await client.closed() == aiohttp.WSCloseCode.GOING_AWAY
-        assert time.monotonic() - started_at < 2
-
-
-async def test_one_socket_is_closed_after_a_time(http: aiohttp.ClientSession) -> None:
-    await fault(http, "connect", close_after_seconds=0.05)
-    async with connected(http) as first, connected(http) as second:
-        await first.closed()
-        assert await second.types() == []
 
 
 @pytest.mark.parametrize(
@@ -295,38 +213,6 @@ async def test_an_invalid_fault_is_refused(http: aiohttp.ClientSession, body: ob
         assert words in (await response.json())["error_message"]
 
 
-@pytest.mark.parametrize(("body", "code"), [({}, 1006), ({"code": 1012}, 1012)])
-async def test_open_sockets_are_cut_or_closed(http: aiohttp.ClientSession, body: dict[str, object], code: int) -> None:
-    async with connected(http) as client, connected(http, customer="customer-2") as other:
-        async with http.get("/simulator/digital/connections") as response:
-            assert (await response.json())["count"] == 2
-        assert await post(http, "drop", body | {"customer": "customer-1"}) == {"dropped": 1}
-        assert await client.closed() == code
-        assert await other.types() == []
-
-
-async def test_a_closed_socket_gets_nothing_more_and_is_cut_if_the_client_does_not_close_it(
-    http: aiohttp.ClientSession, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "_CLOSING_SECONDS", 0.1)
-    async with http.ws_connect("/", params=query(), autoclose=False) as socket:
-        client = ChatClient(socket, MESSAGING.id, "customer-1")
-        await client.authorize()
-        await client.say(new_id())
-        await client.types()
-        await post(http, "drop", {"code": 1012})
-        desk.conversations()[0].accept(ADA)
-        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
-        async with asyncio.timeout(5):
-            while await open_sockets(http):
-                pass
-
-
-async def open_sockets(http: aiohttp.ClientSession) -> int:
-    async with http.get("/simulator/digital/connections") as response:
-        return int((await response.json())["count"])
-
-
 @pytest.mark.parametrize(
     ("body", "received"),
     [
@@ -339,49 +225,3 @@ async def test_any_frame_can_be_pushed(http: aiohttp.ClientSession, body: dict[s
         assert await post(http, "push", body | {"customer": "customer-1"}) == {"pushed": 1}
         assert await client.next() == received
         assert await other.types() == []
-
-
-async def test_channels_are_listed_created_changed_and_deleted(http: aiohttp.ClientSession) -> None:
-    path, created = "/simulator/digital/channels", "chat_55555555-5555-4555-8555-555555555555"
-    async with http.put(f"{path}/{created}", json={"name": "Other", "is_livechat": True}) as response:
-        assert response.status == 200
-    async with http.patch(f"{path}/{created}", json={"name": "Changed"}) as response:
-        assert (await response.json())["is_livechat"] is True
-    async with http.get(path) as response:
-        listed = await response.json()
-    assert listed["brand_id"] == BRAND_ID
-    assert {each["id"]: each["name"] for each in listed["channels"]}[created] == "Changed"
-    async with connected(http, created) as client:
-        async with http.delete(f"{path}/{created}") as response:
-            assert response.status == 204
-        assert (await client.say(new_id()))["error"]["errorCode"] == "InconsistentData"
-    async with http.patch(f"{path}/{created}", json={}) as response:
-        assert response.status == 404
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("settings", {"idle_seconds": 0}),
-        ("settings", {"unknown": 1}),
-        (f"channels/{MESSAGING.id}", {"hours": {"opens": "8", "closes": "18:00"}}),
-        (f"channels/{MESSAGING.id}", {"unknown": 1}),
-    ],
-)
-async def test_an_invalid_setting_is_refused(http: aiohttp.ClientSession, path: str, body: object) -> None:
-    async with http.patch(f"/simulator/digital/{path}", json=body) as response:
-        assert response.status == 400
-    async with http.patch(f"/simulator/digital/{path}", data="no json") as response:
-        assert response.status == 400
-
-
-async def test_everything_recorded_can_be_cleared(http: aiohttp.ClientSession) -> None:
-    async with connected(http) as client:
-        await client.say(new_id())
-        await fault(http, "event", error="InconsistentData")
-        async with http.delete("/simulator") as response:
-            assert response.status == 204
-        for path in ("faults", "frames"):
-            async with http.get(f"/simulator/digital/{path}") as response:
-                assert (await response.json())[path] == []
-        assert "error" not in await client.say(new_id())
