@@ -37,6 +37,13 @@ def last_event(end: ChatEnd) -> tuple[ChatEventType, dict[str, str]]:
     return ChatEventType.CHAT_ENDED, {"by": end.by, "reason": end.text or end.reason}
 
 
+def contact_closed(record: ChatRecord, reason: str) -> ChatEnd:
+    """CXone has closed the contact: the human agent has ended the chat. If none had joined, the handoff has failed."""
+    if record.active_at is None:
+        return ChatEnd(ChatState.FAILED, "bridge", reason, Result.UPSTREAM_ERROR, contact_closed=True)
+    return ChatEnd(ChatState.ENDED, "agent", reason, contact_closed=True)
+
+
 def channel_failed(record: ChatRecord, reason: str, result: Result = Result.UPSTREAM_ERROR) -> ChatEnd:
     """Without a human agent the handoff has failed; with one the chat has ended."""
     state = ChatState.FAILED if record.active_at is None else ChatState.ENDED

@@ -62,7 +62,7 @@ class AgentMessage:
 
 @dataclass(frozen=True, slots=True)
 class ContactClosed:
-    """CXone closed the contact: the human agent ended the chat."""
+    """CXone closed the contact, at the end of the human agent or before one had joined."""
 
     reason: str = "closed"
 

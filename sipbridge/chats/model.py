@@ -119,13 +119,17 @@ ChatEndedBy = Literal["agent", "customer", "bot", "inactivity", "expiry", "bridg
 
 @dataclass(frozen=True, slots=True)
 class ChatEnd:
-    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it."""
+    """Why a chat is over. `reason` is the word of the record, `text` what the bot gets as the reason instead of it.
+
+    `contact_closed` is true if CXone has closed the contact itself.
+    """
 
     state: ChatState
     by: ChatEndedBy
     reason: str
     result: Result = Result.SUCCESS
     text: str = ""
+    contact_closed: bool = False
 
 
 class ChatRecord(BaseModel):

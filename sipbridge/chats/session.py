@@ -12,7 +12,15 @@ from functools import partial
 from sipbridge.aio import cancel_and_wait
 from sipbridge.chats import happenings as h
 from sipbridge.chats.chat import Chat
-from sipbridge.chats.endings import NOT_HANDED_OVER, changes, channel_failed, ended_by_bot, last_event, no_agent
+from sipbridge.chats.endings import (
+    NOT_HANDED_OVER,
+    changes,
+    channel_failed,
+    contact_closed,
+    ended_by_bot,
+    last_event,
+    no_agent,
+)
 from sipbridge.chats.events import ChatEnded, ChatStarted
 from sipbridge.chats.happenings import Deadline
 from sipbridge.chats.model import ChatEnd, ChatEventType, ChatState, DeliveryStatus
@@ -98,7 +106,7 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
             case h.AllHandedOver() | h.DeadlinePassed(Deadline.LAST_MESSAGES):
                 return ended_by_bot(chat.end_request)
             case h.ContactClosed(reason):
-                return ChatEnd(ChatState.ENDED, "agent", reason)
+                return contact_closed(chat.record, reason)
             case h.ChannelFailed(reason):
                 return channel_failed(chat.record, reason)
             case h.ExpiryNear(seconds):
@@ -136,7 +144,7 @@ async def _take_leave(chat: Chat, end: ChatEnd) -> None:
     """
     await chat.close()
     await _settle(chat)
-    if end.by == "agent" or not chat.is_accepted:
+    if end.contact_closed or not chat.is_accepted:
         return
     seconds = CLOSING_SECONDS
     if chat.record.ending is None:

@@ -29,6 +29,20 @@ async def test_close_by_the_agent_ends_the_chat() -> None:
         assert not w.session.running
 
 
+@pytest.mark.parametrize("reason", ["closed", "released"])
+async def test_contact_that_is_closed_before_a_human_agent_has_joined_is_a_failed_handoff(reason: str) -> None:
+    async with world() as w:
+        await w.start()
+        await w.event("handoff_accepted")
+        w.channel.happens(h.ContactClosed(reason))
+        record = await w.ended()
+        assert (record.state, record.ended_by, record.reason) == ("failed", "bridge", reason)
+        assert record.result == "upstream_error"
+        assert record.handoff.state is HandoffState.FAILED
+        assert w.events[-1] == ("handoff_failed", {"reason": reason})
+        assert w.session.ended_with is None, "CXone has closed the contact itself"
+
+
 async def test_end_by_the_bot_follows_its_messages() -> None:
     async with world() as w:
         await active(w)

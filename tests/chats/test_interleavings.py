@@ -164,7 +164,7 @@ class TestEnd:
             stored = await w.store.read(record.uid)
             assert stored is not None
             assert list(stored.deliveries) == ["b1"]
-            assert w.events[-1][0] == "chat_ended"
+            assert w.events[-1][0] == "handoff_failed"
 
 
 async def test_record_shows_only_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:

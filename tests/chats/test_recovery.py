@@ -199,7 +199,7 @@ class TestStart:
             await w.event("handoff_accepted")
             w.channel.happens(h.ContactClosed())
             await w.ended()
-            assert (await w.start()).state == "ended"
+            assert (await w.start()).state == "failed"
 
     async def test_more_chats_than_the_limit_are_refused(self) -> None:
         async with world() as w:

@@ -32,7 +32,7 @@ WORD_ARGUMENTS = {
     "note_refused_handoff": 0,
     "ChatEnd": 2,
     "channel_failed": 1,
-    "_fate_by": 1,
+    "_fate_by_echo": 1,
     "ContactClosed": 0,
     "ChannelFailed": 0,
     "ChannelUnreachable": 0,

@@ -63,7 +63,7 @@ async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge) -> None
         bridge.world.channel.happens(h.ContactClosed())
         await bridge.world.ended()
         for each in reading:
-            assert b"chat_ended" in await each.read()
+            assert b"handoff_failed" in await each.read()
     async with AsyncExitStack() as stack:
         assert (await stream(stack, bridge, "c1")).status == 200
 
@@ -82,4 +82,4 @@ async def test_stream_ends_if_the_chat_ended_while_its_record_was_read(
 
     monkeypatch.setattr(bridge.world.store, "get", read_before)
     async with AsyncExitStack() as stack, asyncio.timeout(2):
-        assert b"chat_ended" in await (await stream(stack, bridge, "c1")).read()
+        assert b"handoff_failed" in await (await stream(stack, bridge, "c1")).read()

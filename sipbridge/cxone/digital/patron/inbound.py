@@ -28,10 +28,9 @@ _SYSTEM, _AGENT = "1", "2"
 class Inbound:
     """Reports what a poll brought. `label` is that of the customer, by which the customer's own texts are dropped."""
 
-    def __init__(self, report: Report, label: str, *, joined: bool) -> None:
+    def __init__(self, report: Report, label: str) -> None:
         self._report = report
         self._label = _plain(label)
-        self._joined = joined
         self._echo: tuple[str, asyncio.Future[None]] | None = None
 
     def handle(self, messages: Sequence[Json], session: str, number_from: int) -> bool:
@@ -54,13 +53,8 @@ class Inbound:
         return is_over
 
     def end(self, *, lost: bool = False) -> ContactClosed | ChannelFailed:
-        """Return the end of the chat. `lost`: CXone may only have refused a session id whose successor was lost.
-
-        A chat that ends without a human agent was outside the hours, as a text of the system has said.
-        """
-        if lost:
-            return ChannelFailed("channel_lost")
-        return ContactClosed() if self._joined else ChannelFailed("closed")
+        """Return the end of the chat. `lost`: CXone may only have refused a session id whose successor was lost."""
+        return ChannelFailed("channel_lost") if lost else ContactClosed()
 
     def expect_echo(self, text: str) -> asyncio.Future[None]:
         """Return a future that is resolved when CXone sends this text of the customer back."""
@@ -71,7 +65,6 @@ class Inbound:
     def _status(self, message: Json) -> bool:
         status = text_of(message.get("Status"))
         if status == "Active":
-            self._joined = True
             self._report(AgentJoined(_agent(message)))
         elif status == "Waiting":
             self._report(AgentLeft())

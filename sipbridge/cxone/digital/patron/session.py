@@ -39,7 +39,7 @@ class PatronSession:
         self._check = check
         customer = record.customer
         self._label = f"{customer.first_name} {customer.last_name}".strip() or "Customer"
-        self._inbound = Inbound(report, self._label, joined=record.active_at is not None)
+        self._inbound = Inbound(report, self._label)
         self._connection = PatronConnection(rest, record, self._inbound, report, fault)
         self._state = self._connection.state
         self._in_doubt = ""  # the id of the last text that CXone may have

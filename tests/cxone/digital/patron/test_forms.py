@@ -38,7 +38,7 @@ async def test_a_404_with_another_session_id_is_followed_once(http: HttpClient) 
         (404, {"chatSession": "s4"}),
     ]
     async with scripted(http, get=polls) as chat:
-        await chat.until(lambda: ChannelFailed("closed") in chat.happened)
+        await chat.until(lambda: ContactClosed() in chat.happened)
         assert chat.requests == ["chats contacts", "get s0", "get s1", "get s2", "get s3"]
         assert chat.texts == ["hello"]
 

@@ -291,7 +291,7 @@ async def test_a_text_that_cxone_surely_has_not_taken_has_failed_when_the_chat_e
     bridge: Run, cxone: Site, status: int, delivery: str
 ) -> None:
     contact = await bridge.joined()
-    cxone.fail("patron_text", status=status, times=None)
+    cxone.fail("patron_text", status=status, retry_after=30, times=None)
     await bridge.say("not taken", "m1")
     await cxone.until(lambda: str(status) in cxone.state.requests()["patron_text"], "request")
     contact.set_status("closed", by="agent")

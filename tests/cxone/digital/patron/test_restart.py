@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipbridge.chats.model import ChatState
 from sipbridge.chats.ports import ChatChange
-from tests.cxone.digital.runs import Site, customer_texts, run, text
+from tests.cxone.digital.runs import Run, Site, customer_texts, run, text
 
 
 async def test_messages_of_the_pause_arrive_in_order_and_once(cxone: Site) -> None:
@@ -55,6 +55,7 @@ async def test_the_fate_of_a_text_that_was_being_sent_is_unknown(cxone: Site) ->
         await bridge.say("sent", "m1")
         await bridge.say("waits", "m2")
         await cxone.texts(contact, 2)
+        await _echoed(cxone, bridge, "sent")
     async with run(cxone) as bridge:
         assert await bridge.event("message_failed") == {"id": "m1", "delivery": "unknown", "reason": "restarted"}
         await bridge.event("message_delivered")
@@ -69,6 +70,7 @@ async def test_the_parts_of_a_long_text_that_had_arrived_are_not_sent_again(cxon
         cxone.fail("patron_text", latency_seconds=30)
         await bridge.say("".join(parts), "m1")
         await cxone.texts(contact, 3)
+        await _echoed(cxone, bridge, parts[1])
     async with run(cxone) as bridge:
         assert (await bridge.event("message_failed"))["delivery"] == "unknown"
         await bridge.say("next", "m2")
@@ -103,6 +105,7 @@ async def test_an_end_that_was_interrupted_sends_the_closing_text_once(cxone: Si
         contact = await bridge.joined()
         await bridge.end()
         await cxone.texts(contact, 2)
+        await _echoed(cxone, bridge, "The chat has ended.")
     async with run(cxone) as bridge:
         record = await bridge.ended()
         assert (record.state, record.ended_by) == (ChatState.ENDED, "bot")
@@ -117,6 +120,12 @@ async def test_a_session_id_that_the_last_run_did_not_store_loses_the_chat(cxone
     async with run(cxone) as bridge:
         record = await bridge.ended()
         assert (record.ended_by, record.reason) == ("bridge", "channel_lost")
+
+
+async def _echoed(site: Site, bridge: Run, content: str) -> None:
+    """Wait until the echo of a text is stored, with the session id that came with it: a later run needs that."""
+    state = lambda: bridge.live.record.channel_state  # noqa: E731 (short)
+    await site.until(lambda: any(each.get("Text") == content for each in state()["batch"]), "echo")
 
 
 async def _store_state(site: Site, uid: str, **changes: object) -> None:
