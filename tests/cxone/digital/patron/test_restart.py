@@ -124,8 +124,11 @@ async def test_a_session_id_that_the_last_run_did_not_store_loses_the_chat(cxone
 
 async def _echoed(site: Site, bridge: Run, content: str) -> None:
     """Wait until the echo of a text is stored, with the session id that came with it: a later run needs that."""
-    state = lambda: bridge.live.record.channel_state  # noqa: E731 (short)
-    await site.until(lambda: any(each.get("Text") == content for each in state()["batch"]), "echo")
+
+    def is_echoed() -> bool:
+        return any(each.get("Text") == content for each in bridge.live.record.channel_state["batch"])
+
+    await site.until(is_echoed, "echo")
 
 
 async def _store_state(site: Site, uid: str, **changes: object) -> None:
