@@ -119,8 +119,13 @@ class DigitalChannel(Protocol):
     async def availability(self) -> Availability:
         """Ask for human agents. Never raises."""
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ChannelSession:
-        """Return the session of a chat that is new, or that an earlier run left open (`resumed`)."""
+    def session(
+        self, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
+    ) -> ChannelSession:
+        """Return the session of a chat that is new, or that an earlier run left open (`resumed`).
+
+        `is_new` is false for the ids of those messages of the human agent that the bot has.
+        """
 
 
 ChatEntry = BotMessage | Delivery | EndRequest | ChatEvent | AttachmentFile

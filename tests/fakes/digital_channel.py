@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sipbridge.chats.happenings import ChannelHappening
@@ -81,7 +82,14 @@ class FakeChannel:
     async def availability(self) -> Availability:
         return self.found
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> FakeSession:
+    def session(
+        self,
+        record: ChatRecord,
+        *,
+        resumed: bool,
+        report: Report,
+        is_new: Callable[[str], bool],  # noqa: ARG002 (the chat drops what the bot has)
+    ) -> FakeSession:
         session = FakeSession(record, resumed, report, self.fates, self.unsent, end_held=self.end_held)
         self.sessions.append(session)
         return session

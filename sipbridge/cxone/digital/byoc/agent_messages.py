@@ -7,8 +7,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sipbridge.aio import independent_task, wait_any
 from sipbridge.chats.attachments import AttachmentContent
 from sipbridge.chats.happenings import AgentJoined, AgentMessage
 from sipbridge.chats.model import Attachment, AttachmentFile, ChatRecord, digest_of
@@ -25,19 +27,36 @@ MessagesAtCxone = Callable[[], Awaitable[Sequence[Json]]]
 Fault = Callable[[str, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A message that CXone lists. `has_id`: CXone knows our id of it, so it has seen our response to its call."""
+
+    message: Json
+    content: str
+    number: int
+    has_id: bool
+
+
 class AgentMessages:
     """The messages of one chat, each with an id that is the same in a repeated call and after a restart.
 
     A call to the box has no id of the message, and CXone may repeat it. So the id is derived from the content, and from
     a number, which differs among messages with the same content. If a content comes again, CXone is asked for the
-    messages of the contact: if all of them were taken, the call was repeated.
+    messages of the contact. `is_new` is false for the ids that the bot has.
     """
 
     def __init__(
-        self, record: ChatRecord, report: Report, at_cxone: MessagesAtCxone, fetch: Fetch, fault: Fault
+        self,
+        record: ChatRecord,
+        report: Report,
+        is_new: Callable[[str], bool],
+        at_cxone: MessagesAtCxone,
+        fetch: Fetch,
+        fault: Fault,
     ) -> None:
         self._record = record
         self._report = report
+        self._is_new = is_new
         self._at_cxone = at_cxone
         self._fetch = fetch
         self._fault = fault
@@ -45,6 +64,7 @@ class AgentMessages:
         self._last = 0  # number of the last run
         self._order = asyncio.Lock()
         self._ready = asyncio.Event()
+        self._taking: set[asyncio.Task[BoxMessage]] = set()
 
     @property
     def is_ready(self) -> bool:
@@ -61,15 +81,45 @@ class AgentMessages:
         self._ready.set()
 
     async def recover(self) -> None:
-        """Report all messages that the contact has, the known ones again; then take messages from the box.
-
-        Raises `HttpError`.
-        """
-        await self._catch_up()
+        """Report the messages that the bot does not have; then take messages from the box. Raises `HttpError`."""
+        async with self._order:
+            for listed in await self._list():
+                await self._take_listed(listed)
         self._ready.set()
 
+    async def catch_up(self) -> None:
+        """Report the messages whose calls did not come, or not yet, before the end is reported. Raises `HttpError`.
+
+        If CXone lists nothing that it called for, its list has another form than its calls, and would double all.
+        """
+        async with self._order:
+            found = await self._list()
+            if any(self._taken.values()) and not any(each.number in self._taken[each.content] for each in found):
+                return
+            for listed in found:
+                if listed.number not in self._taken[listed.content]:
+                    await self._take_listed(listed)
+
+    def close(self) -> None:
+        """Take nothing more: the chat is over."""
+        for task in self._taking:
+            task.cancel()
+
     async def take(self, message: Json) -> BoxMessage:
-        """Take a message from the box; return it once the bot will get it."""
+        """Take a message from the box; return it once the bot will get it.
+
+        It is taken even if CXone waits no longer, since CXone may not repeat the call. Raises `TimeoutError` if the
+        chat ends first.
+        """
+        task = independent_task(self._take(message))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+        await wait_any(task)
+        if task.cancelled():
+            raise TimeoutError
+        return task.result()
+
+    async def _take(self, message: Json) -> BoxMessage:
         await self._ready.wait()
         at = datetime.now(UTC)
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -88,38 +138,35 @@ class AgentMessages:
         return BoxMessage(message_id, at)
 
     async def _known_number(self, content: str) -> int | None:
-        """Return the number of a message whose content came before; None if CXone cannot be asked.
+        """Return the number of the message that a call with a known content is for; None if it is another message.
 
         What CXone has and was not taken is reported up to that message, in CXone's order: after a restart its calls may
-        be behind. If nothing with this content is left, the call was repeated.
+        be behind. If none with this content is left, the call was repeated, since CXone has not seen our response to
+        it. If CXone has seen all our responses, its list is behind.
         """
         try:
-            return await self._catch_up(content) or max(self._taken[content])
+            found = await self._list()
         except HttpError as error:
             self._fault("repeat_unknown", f"a message may be doubled: {error}")
             return None
+        for listed in found:
+            if listed.number not in self._taken[listed.content]:
+                await self._take_listed(listed)
+                if listed.content == content:
+                    return listed.number
+        seen = {listed.number for listed in found if listed.content == content and listed.has_id}
+        return min(self._taken[content] - seen, default=None)
 
-    async def _catch_up(self, until: str | None = None) -> int | None:
-        """Report what was not taken, up to a message with that content; return its number. Raises `HttpError`.
+    async def _take_listed(self, listed: _Listed) -> None:
+        self._taken[listed.content].add(listed.number)
+        await self._pass_on(listed.message, self._id(listed.content, listed.number), created_at(listed.message))
 
-        If no such message is left, return the number of one for which CXone has no id of ours yet.
-        """
-        waiting = None
-        for message, content, number, has_id in self._numbered(await self._at_cxone()):
-            if number not in self._taken[content]:
-                self._taken[content].add(number)
-                await self._pass_on(message, self._id(content, number), created_at(message))
-                if content == until:
-                    return number
-            elif content == until and not has_id and waiting is None:
-                waiting = number
-        return waiting
-
-    def _numbered(self, messages: Sequence[Json]) -> list[tuple[Json, str, int, bool]]:
-        """Return the messages to the customer with their contents and numbers, and True if CXone has an id of ours.
+    async def _list(self) -> list[_Listed]:
+        """Return the messages to the customer that CXone has, oldest first. Raises `HttpError`.
 
         CXone keeps the ids that the box gave. Messages without one get the numbers that are left.
         """
+        messages = await self._at_cxone()
         ours = [(message, self._ours(message)) for message in messages if _is_outbound(message)]
         used = {known for _, known in ours if known is not None}
         numbered = []
@@ -128,7 +175,7 @@ class AgentMessages:
             while known is None and (content, number) in used:
                 number += 1
             used.add((content, number))
-            numbered.append((message, content, number, known is not None))
+            numbered.append(_Listed(message, content, number, known is not None))
         return numbered
 
     def _ours(self, message: Json) -> tuple[str, int] | None:
@@ -142,10 +189,15 @@ class AgentMessages:
     async def _pass_on(
         self, message: Json, message_id: str, at: datetime, stored: asyncio.Future[None] | None = None
     ) -> None:
+        """Report a message with its files, unless the bot has it or there is nothing to show."""
         text = message_text(object_of(message.get("messageContent")))
-        links, files = await self._files(attachments_of(message))
-        agent = human_agent(message.get("authorUser"))
-        self._report(AgentMessage(message_id, text, at, links, agent, stored, files))
+        attachments = attachments_of(message)
+        if self._is_new(message_id) and (text or attachments):
+            links, files = await self._files(attachments)
+            agent = human_agent(message.get("authorUser"))
+            self._report(AgentMessage(message_id, text, at, links, agent, stored, files))
+        elif stored is not None:
+            stored.set_result(None)
 
     async def _files(
         self, attachments: Sequence[Attachment]

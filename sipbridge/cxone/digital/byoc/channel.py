@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
 
-from sipbridge.chats.happenings import AgentTyping, ContactClosed
+from sipbridge.chats.happenings import AgentTyping
 from sipbridge.chats.model import MAX_TEXT_CHARACTERS, ChatRecord
 from sipbridge.chats.ports import Availability, BoxMessage, Report
 from sipbridge.config import ByocChannelConfig
@@ -36,9 +36,11 @@ class ByocChannel:
         """A bring-your-own channel takes messages at any time; CXone does not say who is there."""
         return Availability("unknown", reason="CXone does not report the availability of this kind of channel")
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> ByocSession:
+    def session(
+        self, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
+    ) -> ByocSession:
         """Return the session of a chat."""
-        return ByocSession(self._parts, record, resumed=resumed, report=report)
+        return ByocSession(self._parts, record, resumed=resumed, report=report, is_new=is_new)
 
     # ------------------------------------------------------------ the box
 
@@ -91,5 +93,5 @@ class ByocChannel:
         """End a chat at the request of a Studio script; return False if no live chat has the thread."""
         session = self._parts.threads.find(self._parts.key, thread_id)
         if session is not None:
-            session.report(ContactClosed("released"))
+            session.release()
         return session is not None

@@ -25,7 +25,10 @@ class Reachable(Protocol):
     report: Report
 
     async def take(self, message: Json) -> BoxMessage:
-        """Take a message of the human agent; return it once the bot will get it."""
+        """Take a message of the human agent; return it once the bot will get it. Raises `TimeoutError`."""
+
+    def release(self) -> None:
+        """End the chat at the request of a Studio script."""
 
 
 class Threads:

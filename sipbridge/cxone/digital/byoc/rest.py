@@ -49,9 +49,15 @@ class DfoRest:
         self._tokens = tokens
         self._channel = f"/channels/{quote(config.channel_id, safe='')}"
 
-    async def post_message(self, message: Json) -> Response:
-        """Post a message of the customer. It opens thread, contact and customer as far as they are missing."""
-        return _used(await self._send("POST", f"{self._channel}/messages", message))
+    async def post_message(self, message: Json) -> str:
+        """Post a message of the customer; return the id of its contact, empty if CXone does not say.
+
+        It opens thread, contact and customer as far as they are missing.
+        """
+        response = _used(await self._send("POST", f"{self._channel}/messages", message))
+        body = object_of(read_lenient_json(response.body))
+        contact = object_of(body.get("consumerContact")) or object_of(body.get("contact"))
+        return contact_id_of(contact) or _contact_of_message(object_of(body.get("message")))
 
     async def find_message(self, message_id: str) -> Json | None:
         """Return the message of ours with this id, if CXone has it."""
@@ -138,7 +144,11 @@ def contact_id_of(found: Json) -> str:
     """Return the id of a contact, or of the contact of a message; empty if it has none."""
     if "direction" not in found:
         return text_of(found.get("id"))
-    return text_of(found.get("contactNumber")) or text_of(object_of(found.get("contact")).get("id"))
+    return _contact_of_message(found)
+
+
+def _contact_of_message(message: Json) -> str:
+    return text_of(message.get("contactNumber")) or text_of(object_of(message.get("contact")).get("id"))
 
 
 def _used(response: Response) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,37 +12,47 @@ from sipbridge.chats.happenings import AgentJoined, AgentLeft, ChannelStateChang
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import BoxMessage, Outgoing, Report
 from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
+from sipbridge.cxone.digital.byoc.allowance import Allowance
 from sipbridge.cxone.digital.byoc.parts import ByocParts
 from sipbridge.cxone.digital.byoc.rest import contact_id_of
+from sipbridge.cxone.digital.closing import end_contact, say_last
 from sipbridge.cxone.digital.content import human_agent, is_over
-from sipbridge.cxone.digital.values import Json, object_of, text_of
+from sipbridge.cxone.digital.typing import Typing
+from sipbridge.cxone.digital.values import Json, text_of
 from sipbridge.errors import AttachmentError, CxoneRefused, HttpError, HttpNotReached
-from sipbridge.http import Response
 
 # CXone accepts 250 requests for one contact at once, and 17 more per minute: the rest is for messages.
 POLL_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
+# Each time, typing is shown and ends: two requests.
+TYPING_AT_ONCE, TYPING_PER_MINUTE = 50, 3.0
+LIST_TRIES = 3  # while CXone is busy; it waits for the response to its call meanwhile
+MAX_LIST_PAUSE_SECONDS = 5.0
 _BUSY = 429
 
 
 class ByocSession:
     """Implements `chats.ports.ChannelSession`. The human agent's messages come by the box."""
 
-    def __init__(self, parts: ByocParts, record: ChatRecord, *, resumed: bool, report: Report) -> None:
+    def __init__(
+        self, parts: ByocParts, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
+    ) -> None:
         self._parts = parts
         self._record = record
         self._resumed = resumed
         self.report = report
         self.thread_id = record.derived_id("thread")
-        self._agent_messages = AgentMessages(record, report, self._messages_at_cxone, parts.fetch, self._fault)
+        self._agent_messages = AgentMessages(record, report, is_new, self._listed, parts.fetch, self._fault)
         self._contact_id = text_of(record.channel_state.get("contact_id"))
-        self._has_contact = asyncio.Event()
+        self._is_open = asyncio.Event()  # CXone has a message, so there is a contact
         self._throttled_until = 0.0
+        self._allowance = Allowance(TYPING_AT_ONCE, TYPING_PER_MINUTE)
+        self._typing = Typing(self._show_typing, parts.background.start, self._fault, self._may_show_typing)
         self._posted_ids: set[str] = set()  # messages that CXone may have
         if self._contact_id:
-            self._has_contact.set()
+            self._is_open.set()
 
     def _fault(self, word: str, message: str) -> None:
         self._parts.fault(self._record, word, message)
@@ -52,26 +62,35 @@ class ByocSession:
     async def run(self) -> None:
         """Be reachable by the box, and poll the contact for its end, which CXone does not report."""
         with self._parts.threads.registered(self._parts.key, self):
-            if not self._resumed:
-                self._agent_messages.open()
-                await self._has_contact.wait()
+            try:
+                await self._poll_repeatedly()
+            finally:
+                self._agent_messages.close()
+
+    async def _poll_repeatedly(self) -> None:
+        if not self._resumed:
+            self._agent_messages.open()
+            await self._is_open.wait()
+            await asyncio.sleep(_poll_pause())
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._poll()
+            except HttpError as error:
+                self._fault("contact_not_polled", f"the contact was not polled: {error}")
+                # What was missed meanwhile is wanted soon; later polls have time.
+                pause = min(pause * 2, POLL_SECONDS)
+                await asyncio.sleep(max(_asked(error), _poll_pause() if self._agent_messages.is_ready else pause))
+            else:
                 await asyncio.sleep(_poll_pause())
-            pause = FIRST_PAUSE_SECONDS
-            while True:
-                try:
-                    await self._poll()
-                except HttpError as error:
-                    self._fault("contact_not_polled", f"the contact was not polled: {error}")
-                    # What was missed meanwhile is wanted soon; later polls have time.
-                    pause = min(pause * 2, POLL_SECONDS)
-                    asked = error.retry_after if isinstance(error, CxoneRefused) else 0.0
-                    await asyncio.sleep(max(asked, _poll_pause() if self._agent_messages.is_ready else pause))
-                else:
-                    await asyncio.sleep(_poll_pause())
 
     async def take(self, message: Json) -> BoxMessage:
-        """Take a message from the box; return it once the bot will get it."""
+        """Take a message from the box; return it once the bot will get it. Raises `TimeoutError`."""
         return await self._agent_messages.take(message)
+
+    def release(self) -> None:
+        """End the chat at the request of a Studio script."""
+        self._parts.background.start(self._report_end("released"))
 
     async def _poll(self) -> None:
         """Report the human agent, what was missed during a restart, and the end. Raises `HttpError`."""
@@ -81,7 +100,15 @@ class ByocSession:
         if not self._agent_messages.is_ready:
             await self._recover(has_contact=contact is not None)
         if contact is not None and is_over(contact.get("status")):
-            self.report(ContactClosed())
+            await self._report_end()
+
+    async def _report_end(self, reason: str = "closed") -> None:
+        """Report that the human agent ended the chat, after the last messages: their calls may come later."""
+        try:
+            await self._agent_messages.catch_up()
+        except HttpError as error:
+            self._fault("not_recovered", f"messages may be missing: {error}")
+        self.report(ContactClosed(reason))
 
     async def _contact(self) -> Json | None:
         """Return the contact; None if there is none yet. Raises `HttpError`."""
@@ -106,7 +133,17 @@ class ByocSession:
             self._fault("not_recovered", f"messages may be missing: {error}")
             self._agent_messages.open_without_recovery()
 
-    async def _messages_at_cxone(self) -> Sequence[Json]:
+    async def _listed(self) -> Sequence[Json]:
+        """Return the messages of the contact. Raises `HttpError`."""
+        if not self._contact_id:
+            return []
+        for _ in range(LIST_TRIES - 1):
+            try:
+                return await self._parts.rest.contact_messages(self._contact_id)
+            except CxoneRefused as error:
+                if error.status != _BUSY:
+                    raise
+                await asyncio.sleep(min(max(error.retry_after, FIRST_PAUSE_SECONDS), MAX_LIST_PAUSE_SECONDS))
         return await self._parts.rest.contact_messages(self._contact_id)
 
     def _report_assignee(self, contact: Json) -> None:
@@ -135,7 +172,7 @@ class ByocSession:
                 if not error.is_temporary:
                     return DeliveryStatus.UNKNOWN, f"refused_{error.status}"  # CXone does not say if it has the message
                 ask_first = ask_first or error.status != _BUSY
-                asked = min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
+                asked = _asked(error)
                 self._not_posted(error)
             except HttpNotReached as error:
                 self._not_posted(error)
@@ -156,10 +193,9 @@ class ByocSession:
         """Post a message unless CXone has it. Raises `HttpError`; a refusal for good only if CXone cannot be asked."""
         rest = self._parts.rest
         if ask_first and (found := await rest.find_message(body["idOnExternalPlatform"])):
-            self._use_contact(contact_id_of(found))
-            return DeliveryStatus.DELIVERED, ""
+            return self._arrived_in(contact_id_of(found))
         try:
-            return self._posted(await rest.post_message(body))
+            return self._arrived_in(await rest.post_message(body))
         except CxoneRefused as error:
             if error.is_temporary:
                 raise
@@ -197,58 +233,52 @@ class ByocSession:
             body["contact"] = {"customFields": fields}
         return body
 
-    def _posted(self, response: Response) -> tuple[DeliveryStatus, str]:
-        """Note the contact of a posted message. Another one than before means that CXone had closed that one."""
-        try:
-            body = response.json_object("a posted message")
-        except HttpError:
-            return DeliveryStatus.DELIVERED, ""
-        contact_id = contact_id_of(object_of(body.get("consumerContact")) or object_of(body.get("contact")))
+    def _arrived_in(self, contact_id: str) -> tuple[DeliveryStatus, str]:
+        """Note the contact that has a message. Another one than before means that CXone had closed that one."""
+        self._is_open.set()
+        self._typing.message_sent()
         if not contact_id or contact_id == self._contact_id or not self._contact_id:
             self._use_contact(contact_id)
             return DeliveryStatus.DELIVERED, ""
         # The human agent had ended the chat: a message that comes too late should not call another one.
         self._parts.background.start(self._close(contact_id))
-        self.report(ContactClosed())
+        self._parts.background.start(self._report_end())
         return DeliveryStatus.FAILED, "contact_closed"
 
     def _use_contact(self, contact_id: str) -> None:
         if contact_id and not self._contact_id:
             self._contact_id = contact_id
-            self._has_contact.set()
             self.report(ChannelStateChanged({"contact_id": contact_id}))
 
     def set_typing(self, *, on: bool) -> None:
-        """Show the human agent that the customer types. A failure does not matter; messages go first."""
-        if self._contact_id and asyncio.get_running_loop().time() >= self._throttled_until:
-            self._parts.background.start(self._quietly(lambda: self._parts.rest.show_typing(self.thread_id, on=on)))
+        """Show the human agent that the customer types. Messages go first."""
+        if self._contact_id:
+            self._typing.set(on=on)
 
-    async def _quietly(self, request: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await request()
-        except HttpError as error:
-            self._fault("typing_not_shown", f"typing was not shown: {error}")
+    async def _show_typing(self, on: bool) -> None:  # noqa: FBT001 (called with the one argument)
+        await self._parts.rest.show_typing(self.thread_id, on=on)
+
+    def _may_show_typing(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._throttled_until and self._allowance.take()
 
     async def end(self, closing_text: str) -> None:
         """Send the text to the human agent, then close the contact."""
-        await self.send(Outgoing(self._record.derived_id("closing"), closing_text, repeated=self._resumed))
+        closing = Outgoing(self._record.derived_id("closing"), closing_text, repeated=self._resumed)
+        await say_last(self.send(closing))
         if self._contact_id:
-            await self._close(self._contact_id)
+            # In the background, so that it goes on if the chat waits no longer.
+            await asyncio.shield(self._parts.background.start(self._close(self._contact_id)))
 
     async def _close(self, contact_id: str) -> None:
-        """Close a contact, as soon as CXone takes the request."""
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                await self._parts.rest.set_status(contact_id, "closed")
-            except HttpError as error:
-                self._fault("contact_not_closed", f"the contact was not closed: {error}")
-                if isinstance(error, CxoneRefused) and not error.is_temporary:
-                    return
-            else:
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE_SECONDS)
+        await end_contact(
+            lambda: self._parts.rest.set_status(contact_id, "closed"),
+            lambda message: self._fault("contact_not_closed", message),
+        )
+
+
+def _asked(error: HttpError) -> float:
+    """Return the pause in seconds that CXone asks for, within reason."""
+    return min(error.retry_after, MAX_RETRY_AFTER_SECONDS) if isinstance(error, CxoneRefused) else 0.0
 
 
 def _poll_pause() -> float:

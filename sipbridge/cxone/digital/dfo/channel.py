@@ -43,7 +43,14 @@ class DfoChannel:
         """Ask for human agents. Never raises."""
         return await self._rest.availability()
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> DfoSession:
+    def session(
+        self,
+        record: ChatRecord,
+        *,
+        resumed: bool,
+        report: Report,
+        is_new: Callable[[str], bool],  # noqa: ARG002 (the chat drops what the bot has)
+    ) -> DfoSession:
         """Return the session of a chat."""
 
         def fault(word: str, message: str) -> None:

@@ -37,7 +37,14 @@ class PatronChannel:
         """Ask for human agents. Never raises."""
         return await self._rest.availability()
 
-    def session(self, record: ChatRecord, *, resumed: bool, report: Report) -> PatronSession:  # noqa: ARG002 (the record says if it was started)
+    def session(
+        self,
+        record: ChatRecord,
+        *,
+        resumed: bool,  # noqa: ARG002 (the record says if it was started)
+        report: Report,
+        is_new: Callable[[str], bool],  # noqa: ARG002 (the chat drops what the bot has)
+    ) -> PatronSession:
         """Return the session of a chat."""
 
         def fault(word: str, message: str) -> None:

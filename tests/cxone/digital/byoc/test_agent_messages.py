@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from sipbridge.chats.attachments import AttachmentContent
 from sipbridge.chats.happenings import AgentMessage, ChannelHappening, resolve
 from sipbridge.chats.model import Attachment
@@ -20,6 +22,9 @@ class Contact:
         self.at_cxone: list[dict[str, Any]] = []
         self.keeps_ids = True
         self.refuses = False
+        self.fetched: list[str] = []
+        self.fetching = asyncio.Event()
+        self.fetching.set()
         self.ids: set[str] = set()
         self.got: list[str] = []
         self.faults: list[str] = []
@@ -27,7 +32,12 @@ class Contact:
 
     def restarted(self) -> AgentMessages:
         self.messages = AgentMessages(
-            make_chat(), self.report, self.listed, self.fetch, lambda word, _: self.faults.append(word)
+            make_chat(),
+            self.report,
+            lambda message_id: message_id not in self.ids,
+            self.listed,
+            self.fetch,
+            lambda word, _: self.faults.append(word),
         )
         return self.messages
 
@@ -44,19 +54,25 @@ class Contact:
         return [{**each} for each in self.at_cxone]
 
     async def fetch(self, attachment: Attachment) -> AttachmentContent:
-        raise AssertionError(attachment)
+        self.fetched.append(attachment.name)
+        await self.fetching.wait()
+        return AttachmentContent(b"content", "text/plain")
 
-    def say(self, text: str) -> dict[str, Any]:
+    def say(self, text: str, *files: str) -> dict[str, Any]:
         """Add a message at CXone."""
-        content = {"type": "TEXT", "payload": {"text": text}}
-        message = {"direction": "outbound", "messageContent": content, "createdAt": "2026-11-28T19:00:00+00:00"}
+        message = {
+            "direction": "outbound",
+            "messageContent": {"type": "TEXT", "payload": {"text": text}},
+            "createdAt": "2026-11-28T19:00:00+00:00",
+            "attachments": [{"friendlyName": name, "url": f"https://files.example/{name}"} for name in files],
+        }
         self.at_cxone.append(message)
         return message
 
     async def call(self, message: dict[str, Any], *, seen: bool = True) -> str:
         """Call the box; CXone keeps the id if it has seen the response."""
         async with asyncio.timeout(5):
-            taken = await self.messages.take({"messageContent": message["messageContent"]})
+            taken = await self.messages.take({name: message[name] for name in ("messageContent", "attachments")})
         if seen and self.keeps_ids:
             message["idOnExternalPlatform"] = taken.id
         return taken.id
@@ -142,3 +158,81 @@ async def test_calls_wait_for_the_recovery() -> None:
     await contact.messages.recover()
     await call
     assert contact.got == ["late"]
+
+
+async def test_a_message_that_cxone_does_not_list_yet_is_not_taken_for_a_repeated_call() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("ok"))
+    late = contact.say("ok")
+    contact.at_cxone.remove(late)
+    await contact.call(late)
+    assert contact.got == ["ok", "ok"]
+    contact.at_cxone.append(late)
+    await contact.messages.catch_up()
+    await contact.restarted().recover()
+    assert contact.got == ["ok", "ok"]
+
+
+async def test_a_message_is_taken_even_if_cxone_waits_no_longer() -> None:
+    contact = Contact()
+    contact.messages.open()
+    contact.fetching.clear()
+    message = contact.say("the form", "form.pdf")
+    call = asyncio.create_task(contact.call(message))
+    while not contact.fetched:  # noqa: ASYNC110 (nothing signals it)
+        await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait([call])
+    contact.fetching.set()
+    await contact.call(contact.say("next"))
+    assert contact.got == ["the form", "next"]
+
+
+async def test_calls_that_wait_at_the_end_of_the_chat_are_not_taken() -> None:
+    contact = Contact()
+    call = asyncio.create_task(contact.call(contact.say("late")))
+    await asyncio.sleep(0)
+    contact.messages.close()
+    assert (await asyncio.wait([call], timeout=2))[0]
+    with pytest.raises(TimeoutError):
+        await call
+
+
+async def test_the_files_that_the_bot_has_are_not_fetched_again() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("the form", "form.pdf"))
+    await contact.restarted().recover()
+    assert (contact.got, contact.fetched) == (["the form"], ["form.pdf"])
+
+
+async def test_what_was_not_called_for_is_reported_before_the_end() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("hello"))
+    late = [contact.say("Bye"), contact.say("Bye")]
+    await contact.messages.catch_up()
+    for message in late:
+        await contact.call(message)
+    assert contact.got == ["hello", "Bye", "Bye"]
+
+
+async def test_a_list_in_another_form_than_the_calls_doubles_nothing_at_the_end() -> None:
+    contact = Contact()
+    contact.keeps_ids = False
+    contact.messages.open()
+    message = contact.say("a & b")
+    await contact.call(message)
+    message["messageContent"] = {"type": "TEXT", "payload": {"text": "a &amp; b"}}
+    await contact.messages.catch_up()
+    assert contact.got == ["a & b"]
+
+
+@pytest.mark.parametrize("content", [{}, {"type": "TEXT", "payload": []}, {"type": "NEW_KIND", "payload": {"x": 1}}])
+async def test_a_message_with_nothing_to_show_is_taken_and_not_reported(content: dict[str, Any]) -> None:
+    contact = Contact()
+    contact.messages.open()
+    message = contact.say("") | {"messageContent": content}
+    assert await contact.call(message)
+    assert contact.got == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sipbridge.chats.model import Attachment, ChatState
+from sipbridge.cxone.digital import closing
+from sipbridge.cxone.digital.byoc import session
 from sipbridge.simulators.cxone.digital.byoc.log import CallRecord
 from sipbridge.simulators.cxone.digital.messages import Attachment as File
 from tests.cxone.digital.runs import ADA, BEN, KEY, Run, Site, customer_texts, run, text
@@ -152,6 +154,91 @@ async def test_a_contact_over_its_rate_is_asked_later(bridge: Run, cxone: Site) 
     assert (await cxone.texts(contact, 5))[1:] == [f"text {number}" for number in range(4)]
     assert len(bridge.payloads("message_failed")) == 0
     assert "429" in cxone.state.requests()["byoc_message"] or "429" in cxone.state.requests()["byoc_contact"]
+
+
+async def test_cxone_cannot_ask_for_a_pause_that_hides_the_end(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_RETRY_AFTER_SECONDS", 0.05)
+    contact = await bridge.joined()
+    cxone.fail("byoc_contact", status=429, retry_after=86_400)
+    await cxone.until(lambda: "429" in cxone.state.requests()["byoc_contact"], "refusal")
+    contact.set_status("closed", by="agent")
+    assert (await bridge.ended()).ended_by == "agent"
+
+
+async def test_typing_leaves_requests_for_messages(bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "TYPING_AT_ONCE", 2)
+    contact = await bridge.joined()
+    for _ in range(2):
+        bridge.live.set_typing(on=True)
+        await cxone.until(lambda: contact.customer_is_typing, "typing")
+        bridge.live.set_typing(on=False)
+        await cxone.until(lambda: not contact.customer_is_typing, "end of typing")
+    bridge.live.set_typing(on=True)
+    await bridge.say("still here", "m1")
+    await bridge.event("message_delivered")
+    assert cxone.state.requests()["byoc_typing"] == {"204": 4}
+
+
+async def test_last_words_whose_call_did_not_come_arrive_before_the_end(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    cxone.change_box(box_url="http://127.0.0.1:1/box")
+    contact.say(text("Bye"))
+    contact.set_status("closed", by="agent")
+    assert (await bridge.ended()).ended_by == "agent"
+    assert bridge.agent_texts() == ["Bye"]
+
+
+async def test_the_end_does_not_wait_for_words_that_cannot_be_read(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    cxone.fail("byoc_contact_messages", status=403, times=None)
+    contact.set_status("closed", by="agent")
+    assert (await bridge.ended()).ended_by == "agent"
+    assert "not_recovered" in bridge.faults
+
+
+async def test_the_end_is_seen_if_cxone_did_not_name_the_contact(bridge: Run, cxone: Site) -> None:
+    cxone.fail("byoc_message", body="{}")
+    contact = await bridge.joined()
+    contact.set_status("closed", by="agent")
+    assert (await bridge.ended()).ended_by == "agent"
+
+
+async def test_a_lost_response_of_a_message_after_the_close_calls_no_other_human_agent(
+    bridge: Run, cxone: Site
+) -> None:
+    contact = await bridge.joined()
+    cxone.fail("byoc_contact", status=503, times=None)  # the polls do not see the end
+    await cxone.until(lambda: "503" in cxone.state.requests()["byoc_contact"], "refusal")
+    contact.set_status("closed", by="agent")
+    cxone.fail("byoc_message", reset="after")
+    await bridge.say("Are you there?", "m1")
+    assert (await bridge.ended()).ended_by == "agent"
+    assert await bridge.event("message_failed") == {"id": "m1", "delivery": "failed", "reason": "contact_closed"}
+    other = await cxone.contact(2)
+    await cxone.until(lambda: other.status == "closed", "close of the second contact")
+
+
+async def test_the_contact_is_closed_even_if_the_closing_text_has_to_wait(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "CLOSING_TEXT_SECONDS", 0.1)
+    contact = await bridge.joined()
+    cxone.fail("byoc_message", status=429, retry_after=100, times=None)
+    cxone.fail("byoc_status", status=503, times=1)
+    await bridge.end()
+    await bridge.ended()
+    await cxone.until(lambda: contact.status == "closed", "close")
+
+
+async def test_a_busy_cxone_is_asked_again_before_a_text_is_doubled(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    cxone.change_box(repeats=5, repeat_seconds=0, lose_responses=1)
+    cxone.fail("byoc_contact_messages", status=429, times=2)
+    contact.say(text("ok"))
+    await cxone.until(lambda: contact.messages[-1].delivered_at is not None, "delivery")
+    assert bridge.agent_texts() == ["ok"]
 
 
 async def test_a_refused_message_fails(bridge: Run, cxone: Site) -> None:
