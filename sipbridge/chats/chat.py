@@ -20,6 +20,7 @@ from sipbridge.chats.model import (
     Delivery,
     DeliveryStatus,
     EndRequest,
+    check_repeated,
 )
 from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.texts import opening_text, split_text
@@ -124,8 +125,7 @@ class Chat:
         Raises `ChatConflict`, `ChatsUnavailable` if too many wait already, or `StoreError`.
         """
         known = self._digests.get(message.id)
-        if known is not None and known != message.digest:
-            raise ChatConflict(f"this chat has another message with the id {message.id}")
+        check_repeated(known, message)
         if known is None:
             self._check_open()
             self._check_space()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from sipbridge.errors import ChatConflict
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Timestamp
 
@@ -218,6 +219,12 @@ class BotMessage(BaseModel):
     def digest(self) -> str:
         """A digest of the content: the same id with another one is another message."""
         return digest_of([self.text, *(each.model_dump() for each in self.attachments)])
+
+
+def check_repeated(known: str | None, message: BotMessage) -> None:
+    """Raise `ChatConflict` if the chat has a message with the same id, whose digest is `known`, and other content."""
+    if known is not None and known != message.digest:
+        raise ChatConflict(f"this chat has another message with the id {message.id}")
 
 
 class Delivery(BaseModel):

@@ -209,15 +209,12 @@ class EventSink(Protocol):
         """Take an event. Must be quick and must not raise."""
 
 
-class LiveChat(Protocol):
-    """A chat in progress, as the API sees and controls it."""
+class ChatControl(Protocol):
+    """A chat, as the requests of the bot reach it."""
 
     @property
     def record(self) -> ChatRecord:
         """The present state of the chat."""
-
-    def accepts_key(self, candidate: str) -> bool:
-        """True if this is an API key of the project, by the configuration version of the chat."""
 
     async def accept_message(self, message: BotMessage) -> None:
         """Store a message for the human agent; it will be delivered. The same one again changes nothing.
@@ -230,7 +227,17 @@ class LiveChat(Protocol):
         """Show the human agent that the customer types. Raises `ChatConflict` if the chat has ended."""
 
     async def request_end(self, request: EndRequest) -> None:
-        """End the chat. A second request changes nothing. Raises `StoreError`."""
+        """End the chat. A second request changes nothing.
+
+        Raises `ChatConflict` if the chat has ended in another way, and `StoreError`.
+        """
+
+
+class LiveChat(ChatControl, Protocol):
+    """A chat in progress, as the API sees and controls it."""
+
+    def accepts_key(self, candidate: str) -> bool:
+        """True if this is an API key of the project, by the configuration version of the chat."""
 
 
 class ChatDirectory(Protocol):

@@ -70,23 +70,30 @@ class Reception:
         Raises `HandoffInvalid`, `ChatConflict` if another request had the same id, `ChatsUnavailable` or `StoreError`.
         """
         context = self._context()
-        project_config, settings = _settings(context, client, project)
-        name = _channel_name(settings, request.channel)
-        record = _new_record(client, project, name, request, settings, context.pop_url)
         live = context.registry.find(client, project, request.id)
-        found = live.record if live else await self._begin(record, context, project_config, settings)
-        if found.digest != record.digest:
+        found = live.record if live else await self._begin_or_find(context, client, project, request)
+        if found.digest != request.digest:
             raise ChatConflict(f"this project has another chat with the id {request.id}")
         return found
 
-    async def _begin(
-        self, record: ChatRecord, context: ChatContext, project: ProjectConfig, settings: ChatConfig
-    ) -> ChatRecord:
+    async def _begin_or_find(self, context: ChatContext, client: str, project: str, request: ChatRequest) -> ChatRecord:
+        try:
+            return await self._begin(context, client, project, request)
+        except (HandoffInvalid, ChatsUnavailable):
+            # A repeated request gets its response, whatever has changed since: the load, a drain, the configuration.
+            if (found := await context.store.get(client, project, request.id)) is not None:
+                return found
+            raise
+
+    async def _begin(self, context: ChatContext, client: str, project_id: str, request: ChatRequest) -> ChatRecord:
         """Store a chat and run it; return it, or the one that was requested earlier with its id."""
-        key = (record.client, record.project, record.chat_id)
+        key = (client, project_id, request.id)
         if key not in self._starting:
+            project, settings = _settings(context, client, project_id)
+            name = _channel_name(settings, request.channel)
+            record = _new_record(client, project_id, name, request, settings, context.pop_url)
             self._check_capacity(context)
-            if (record.client, record.project, record.channel) not in context.channels:
+            if (client, project_id, name) not in context.channels:
                 raise ChatsUnavailable("the bridge is starting; try again in a moment")
             # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
             task = independent_task(self._store_and_run(key, record, context, project, settings))

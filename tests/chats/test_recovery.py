@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.chats import happenings as h
 from sipbridge.chats.model import ChatRecord, EndRequest, HumanAgent
-from sipbridge.errors import ChatConflict, ChatsUnavailable
+from sipbridge.errors import ChatConflict, ChatsUnavailable, HandoffInvalid
 from tests.chats.world import CLIENT, PROJECT, world
 
 ANNA = HumanAgent(id="7")
@@ -200,6 +200,29 @@ class TestStart:
             w.channel.happens(h.ContactClosed())
             await w.ended()
             assert (await w.start()).state == "failed"
+
+    @pytest.mark.parametrize("change", ["full", "draining", "another channel"])
+    async def test_same_request_after_the_end_gives_the_ended_chat_whatever_has_changed(self, change: str) -> None:
+        async with world() as w:
+            await w.start(channel="web")
+            await w.event("handoff_accepted")
+            w.channel.happens(h.ContactClosed())
+            await w.ended()
+            if change == "full":
+                for number in range(3):
+                    await w.start(id=f"other-{number}")
+            elif change == "draining":
+                w.reception.drain()
+            else:
+                project = w.context.config.find_project(CLIENT, PROJECT)
+                assert project is not None
+                assert project.chat is not None
+                project.chat.channels["new"] = project.chat.channels.pop("web")
+            assert (await w.start(channel="web")).state == "failed"
+            with pytest.raises(ChatConflict):
+                await w.start(channel="web", reason="another conversation")
+            with pytest.raises((ChatsUnavailable, HandoffInvalid)):
+                await w.start(id="new", channel="web")
 
     async def test_more_chats_than_the_limit_are_refused(self) -> None:
         async with world() as w:

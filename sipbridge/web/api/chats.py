@@ -10,9 +10,10 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from sipbridge.chats.ended_chat import EndedChat
 from sipbridge.chats.model import ATTACHMENT_ID_PATTERN, BotMessage, ChatRecord, EndRequest
 from sipbridge.chats.polyai import PolyaiChatResult
-from sipbridge.chats.ports import LiveChat
+from sipbridge.chats.ports import ChatControl
 from sipbridge.chats.request import ChatRequest, EndChatRequest, MessageRequest, TypingRequest
 from sipbridge.errors import ChatConflict, ChatsUnavailable, HandoffInvalid, NotFound
 from sipbridge.handoffs.record import Timestamp
@@ -93,7 +94,7 @@ async def get_attachment(context: RequestContext[Empty, Empty]) -> web.Response:
 async def add_message(context: RequestContext[Empty, MessageRequest]) -> web.Response:
     """Accept a message for the human agent."""
     body = context.body
-    chat = await _live(context)
+    chat = await _control(context)
     await chat.accept_message(
         BotMessage(id=body.id, text=body.text, attachments=body.attachments, at=datetime.now(UTC))
     )
@@ -102,28 +103,30 @@ async def add_message(context: RequestContext[Empty, MessageRequest]) -> web.Res
 
 async def set_typing(context: RequestContext[Empty, TypingRequest]) -> web.Response:
     """Show the human agent that the customer types."""
-    (await _live(context)).set_typing(on=context.body.state == "started")
+    (await _control(context)).set_typing(on=context.body.state == "started")
     return json_response(MessageAccepted(id=context.chat_id), status=202)
 
 
 async def end_chat(context: RequestContext[Empty, EndChatRequest]) -> web.Response:
     """End a chat."""
-    chat = await _live(context)
+    chat = await _control(context)
     await chat.request_end(EndRequest(by=context.body.by, reason=context.body.reason, at=datetime.now(UTC)))
     return json_response(ChatAccepted(id=context.chat_id, state=chat.record.state), status=202)
 
 
-async def _live(context: RequestContext[Any, Any]) -> LiveChat:
-    """Return the chat in progress. Raises `ChatConflict` if it has ended, `NotFound` if it never existed."""
-    chat = context.deps.chats.directory.find(context.client, context.project, context.chat_id)
+async def _control(context: RequestContext[Any, Any]) -> ChatControl:
+    """Return the chat, in progress or over. Raises `NotFound` if it never existed."""
+    chats = context.deps.chats
+    chat = chats.directory.find(context.client, context.project, context.chat_id)
     if chat is not None:
         return chat
-    record = await context.deps.chats.store.get(context.client, context.project, context.chat_id)
-    if record is None:
+    record = await chats.store.get(context.client, context.project, context.chat_id)
+    if record is not None and not record.state.is_final:
+        raise ChatsUnavailable("the chat is being recovered after a restart; try again in a moment")
+    stored = await chats.store.read(record.uid) if record else None
+    if stored is None:
         raise NotFound(NO_SUCH_CHAT)
-    if record.state.is_final:
-        raise ChatConflict("the chat has ended")
-    raise ChatsUnavailable("the chat is being recovered after a restart; try again in a moment")
+    return EndedChat(stored)
 
 
 async def _find(context: RequestContext[Any, Any]) -> ChatRecord:

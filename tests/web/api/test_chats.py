@@ -127,6 +127,19 @@ class TestMessages:
             assert (await bridge.post(f"chats/c1/{path}", KEY, body))[0] == 409
             assert (await bridge.post(f"chats/none/{path}", KEY, body))[0] == 404
 
+    async def test_repeated_requests_have_the_same_responses_after_the_end(self, bridge: ChatBridge) -> None:
+        await started(bridge)
+        said, end = {"id": "m1", "text": "Hello"}, {"reason": "solved"}
+        assert (await bridge.post("chats/c1/messages", KEY, said))[0] == 202
+        assert (await bridge.post("chats/c1/end", KEY, end))[0] == 202
+        await bridge.world.ended()
+        assert await bridge.post("chats/c1/messages", KEY, said) == (202, {"id": "m1"})
+        assert await bridge.post("chats/c1/end", KEY, end) == (202, {"id": "c1", "state": "ended"})
+        assert (await bridge.post("chats/c1/messages", KEY, {"id": "m1", "text": "Bye"}))[0] == 409
+        assert (await bridge.post("chats/c1/messages", KEY, {"id": "m2", "text": "Hello"}))[0] == 409
+        assert (await bridge.post("chats/c1/typing", KEY, {"state": "started"}))[0] == 409
+        assert bridge.world.session.texts[1:] == ["Hello"]
+
     async def test_message_that_is_too_long_is_422_and_a_huge_one_413(self, bridge: ChatBridge) -> None:
         await started(bridge)
         assert (await bridge.post("chats/c1/messages", KEY, {"text": "x" * 10_000}))[0] == 202
