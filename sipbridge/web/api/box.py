@@ -6,19 +6,20 @@ URL of the box. Its first call comes without a token; the 401 makes it fetch one
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from sipbridge.chats.ports import BoxMessage, ChannelBox
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.server.auth import Access
-from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
+from sipbridge.web.server.errors import BodyInvalid, BoxNotReady, BoxTokenInvalid
 from sipbridge.web.server.guesses import GUESSES
 from sipbridge.web.server.sources import source_of
 
+_TYPING = ("isTypingOn", "isTypingOff")
 _NO_SUCH_THREAD = "no chat in progress has this thread"
 
 
@@ -40,16 +41,29 @@ class TokenResponse(BaseModel):
     expires_in: int
 
 
+def _object(value: object) -> object:
+    return value if isinstance(value, dict) else None
+
+
+def _list(value: object) -> object:
+    return value if isinstance(value, list) else None
+
+
+# Of another type, which an empty object of CXone may have, they count as missing: the message must not be lost for it.
+LenientObject = Annotated[dict[str, Any] | None, BeforeValidator(_object, json_schema_input_type=Any)]
+LenientList = Annotated[list[Any] | None, BeforeValidator(_list, json_schema_input_type=Any)]
+
+
 class OutboundMessage(BaseModel):
     """A message of the human agent. CXone sends more fields than the bridge needs."""
 
     model_config = ConfigDict(extra="allow")
 
-    thread: dict[str, Any] | None = None
+    thread: LenientObject = None
     messageContent: dict[str, Any] | None = None  # noqa: N815 (CXone's name)
-    attachments: list[Any] | None = None
-    endUserRecipients: list[Any] | None = None  # noqa: N815 (the same)
-    authorUser: dict[str, Any] | None = None  # noqa: N815 (the same)
+    attachments: LenientList = None
+    endUserRecipients: LenientList = None  # noqa: N815 (the same)
+    authorUser: LenientObject = None  # noqa: N815 (the same)
 
 
 class OutboundAccepted(BaseModel):
@@ -115,7 +129,9 @@ async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> we
     """Pass on that the human agent types."""
     box = _authorized_box(context)
     action = (context.body.senderAction or {}).get("action")
-    if not box.show_typing(context.request.match_info["thread_id"], on=action != "isTypingOff"):
+    if action not in _TYPING:
+        raise BodyInvalid("senderAction.action: must be isTypingOn or isTypingOff", "senderAction is not valid")
+    if not box.show_typing(context.request.match_info["thread_id"], on=action == "isTypingOn"):
         raise _not_found(context)
     return web.Response(status=204)
 

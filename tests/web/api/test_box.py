@@ -74,7 +74,7 @@ async def test_typing_and_release_are_passed_on(bridge: ChatBridge) -> None:
         (OUTBOUND, {"thread": {"idOnExternalPlatform": "another"}}),
         (OUTBOUND, {}),
         (POST, {"thread": {"idOnExternalPlatform": ["a", "list"]}}),
-        (TYPING.replace(THREAD, "another"), {}),
+        (TYPING.replace(THREAD, "another"), {"senderAction": {"action": "isTypingOn"}}),
         (RELEASE.replace(THREAD, "another"), {}),
     ],
 )
@@ -85,6 +85,43 @@ async def test_unknown_thread_is_404_and_503_while_chats_are_recovered(
     bridge.recovered = False
     status, response = await call(bridge, path, body)
     assert (status, response["code"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("path", [OUTBOUND, POST])
+@pytest.mark.parametrize("name", ["authorUser", "attachments", "endUserRecipients", "brand", "replyToMessage"])
+@pytest.mark.parametrize("value", [None, [], {}, "text", 7, [[], None]])
+async def test_a_field_of_another_type_does_not_lose_the_message(
+    bridge: ChatBridge, path: str, name: str, value: object
+) -> None:
+    assert (await call(bridge, path, {**MESSAGE, name: value}))[0] == 200
+    assert [each["messageContent"] for each in bridge.box.taken] == [MESSAGE["messageContent"]]
+
+
+@pytest.mark.parametrize("path", [OUTBOUND, POST, TYPING])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b"[]", 422),
+        (b'"text"', 422),
+        (b'{"messageContent": [], "senderAction": []}', 422),
+        (b"[" * 100_000, 400),
+        (b'{"a": "' + b"x" * 1_000_000 + b'"}', 413),
+    ],
+)
+async def test_a_hostile_body_is_refused(bridge: ChatBridge, path: str, body: bytes, status: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with bridge.session.post(f"{bridge.base}{BOX}/{path}", data=body, headers=headers) as response:
+        assert response.status == status
+        assert set(await response.json()) == {"error_message", "code"}
+    assert (bridge.box.taken, bridge.box.typing) == ([], [])
+
+
+@pytest.mark.parametrize("body", [{}, {"senderAction": {}}, {"senderAction": {"action": ["isTypingOn"]}}])
+async def test_an_unknown_action_is_not_typing(bridge: ChatBridge, body: dict[str, Any]) -> None:
+    assert (await call(bridge, TYPING, body))[0] == 422
+    assert bridge.box.typing == []
 
 
 async def test_message_that_is_not_stored_in_time_is_503_with_retry_after(bridge: ChatBridge) -> None:

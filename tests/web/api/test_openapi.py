@@ -36,6 +36,7 @@ FILE = AttachmentFile(id="0123456789abcde", name="a.txt", content=b"x")
 TURN = {"role": "agent", "text": "Hello"}
 MESSAGE = {"text": "Hello"}
 GRANT = {"grant_type": "client_credentials", "client_id": CREDENTIALS[0], "client_secret": CREDENTIALS[1]}
+TYPING_OFF = {"senderAction": {"action": "isTypingOff"}}
 OUTBOUND = {
     "thread": {"idOnExternalPlatform": THREAD},
     "messageContent": {"type": "TEXT", "payload": {"text": "Hi"}},
@@ -55,7 +56,7 @@ GOOD_BODIES: dict[str, list[Any]] = {
     "issue_box_token": [GRANT],
     "take_outbound": [OUTBOUND, {**OUTBOUND, "brand": {"id": 7}, "attachments": [], "authorUser": None}],
     "take_post": [OUTBOUND],
-    "take_sender_action": [None, {"senderAction": {"action": "isTypingOff"}}],
+    "take_sender_action": [TYPING_OFF],
 }
 BOX_BODIES = ("issue_box_token", "take_outbound", "take_post", "take_sender_action")
 
@@ -63,7 +64,7 @@ BOX_BODIES = ("issue_box_token", "take_outbound", "take_post", "take_sender_acti
 def refusals_of_bodies(name: str) -> list[tuple[str, int, dict[str, Any]]]:
     """The refusals of bodies, which every operation with a body has."""
     wrong = {"start_chat": {"id": " "}, "issue_box_token": {"grant_type": 7}, "take_sender_action": {"senderAction": 7}}
-    wrong |= {"take_outbound": {"thread": 7}, "take_post": {"thread": 7}, "end_chat": {"by": "agent"}}
+    wrong |= {"take_outbound": {"messageContent": 7}, "take_post": {"messageContent": 7}, "end_chat": {"by": "agent"}}
     return [
         (name, 400, {"body": b"{"}),
         (name, 408, {"stalls": True}),
@@ -135,7 +136,7 @@ REFUSALS = [
     *refusals_of_chats("end_chat", {}),
     *refusals_of_boxes("take_outbound", OUTBOUND | {"thread": {}}, OUTBOUND),
     *refusals_of_boxes("take_post", OUTBOUND | {"thread": {}}, OUTBOUND),
-    *refusals_of_boxes("take_sender_action", {}),
+    *refusals_of_boxes("take_sender_action", TYPING_OFF),
     *refusals_of_boxes("release_thread", {}),
     *(
         each
