@@ -223,9 +223,12 @@ def chat_settings(folder: Path, cxone: Simulator) -> Settings:
         "idle": project("idle", inactivity_seconds=1.5, inactivity_warning_seconds=1),
         "short": project("short", max_chat_seconds=2),
         "unreachable": project("unreachable", queue_timeout_seconds=2),
+        "uninformed": project("uninformed", queue_timeout_seconds=4),  # the REST API of the gateway is down
     }
     for channel in projects[PROJECT]["chat"]["channels"].values():
         channel["custom_fields"] = {"reason": "{reason}", "order": "{data.order}", "link": "{data.link}"}
     for channel in projects["unreachable"]["chat"]["channels"].values():
         channel["gateway_url"] = f"ws://127.0.0.1:{reserved_port()}"
+    for channel in projects["uninformed"]["chat"]["channels"].values():
+        channel["rest_url"] = f"http://127.0.0.1:{reserved_port()}"
     return bridge_settings(folder, {CLIENT: client_settings("+19995550001", cxone.url, projects)})

@@ -89,6 +89,13 @@ def test_authorization_that_can_never_succeed_fails_at_once(chats: ChatSite, cod
     assert chat.event("handoff_failed", seconds=3) == {"reason": "refused"}
 
 
+def test_secured_chat_waits_for_the_settings_of_its_channel_until_the_queue_timeout(chats: ChatSite) -> None:
+    before, chat = chats.count(), chats.start("secured", project="uninformed")
+    chats.faults(before, "not_connected", 3)
+    assert chat.record()["state"] == "requested"
+    assert chat.event("handoff_failed") == {"reason": "unreachable"}
+
+
 def test_unknown_channel_fails_at_once(chats: ChatSite) -> None:
     assert chats.start("unknown").event("handoff_failed", seconds=3) == {"reason": "unknown_channel"}
     response = chats.project().request("chat/availability?channel=unknown")

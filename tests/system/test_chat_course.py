@@ -132,6 +132,17 @@ def test_status_other_than_closed_changes_nothing(chats: ChatSite, status: str) 
     assert chat.record()["state"] == "active"
 
 
+@pytest.mark.parametrize("channel", ["messaging", "livechat"])
+def test_contact_that_is_closed_in_the_queue_is_a_failed_handoff(chats: ChatSite, channel: str) -> None:
+    before, chat = chats.count(), chats.start(channel)
+    chat.event("handoff_accepted")
+    chats.desk.close(chat.conversation)
+    assert chat.event("handoff_failed") == {"reason": "closed"}
+    record = chat.ended()
+    assert (record["state"], record["ended_by"], record["handoff"]["state"]) == ("failed", "bridge", "handoff_failed")
+    assert chats.grown(before, "sipbridge_chats_total", result="upstream_error", reason="closed") == 1
+
+
 def test_trashed_contact_is_an_end_and_late_messages_revive_nothing(chats: ChatSite) -> None:
     chat = chats.active()
     conversation = chat.conversation

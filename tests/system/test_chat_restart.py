@@ -103,6 +103,26 @@ def test_restart_with_the_gateway_down_keeps_the_chats(tmp_path: Path, cxone: Si
         site.clear()
 
 
+def test_end_that_was_decided_stays_the_same_after_a_kill(tmp_path: Path, cxone: Simulator) -> None:
+    settings = chat_settings(tmp_path, cxone)
+    with bridge(settings, tmp_path, name="first") as first:
+        chats = ChatSite(first, cxone)
+        chat = chats.active("livechat", project="idle")
+        cxone.desk.fail("event", type="EndContact", no_ack=True)
+        assert cxone.desk.chats(contains=chat.id, state="closed", wait_for=1)
+        chat.stack.close()
+        first.program.kill()
+    with bridge(settings, tmp_path, name="second") as second:
+        site = restarted(ChatSite(second, cxone, [chat]), second)
+        assert chat.event("chat_ended") == {"by": "inactivity", "reason": "inactivity"}
+        assert chat.ended()["ended_by"] == "inactivity"
+        assert [kind for kind in chat.kinds if kind == "chat_ended"] == ["chat_ended"]
+        assert chat.at_desk(1) == ["The customer has been inactive; this chat was closed."]
+        count = second.metrics().value("sipbridge_chats_total", reason="inactivity")
+        assert count == 1
+        site.clear()
+
+
 def test_chat_that_ended_stays_ended_after_a_restart(tmp_path: Path, cxone: Simulator) -> None:
     settings = chat_settings(tmp_path, cxone)
     with bridge(settings, tmp_path, name="first") as first:

@@ -39,9 +39,10 @@ class Authorization:
         self._refusals = 0
         self._renewal: asyncio.TimerHandle | None = None
 
-    async def begin(self, connection: Connection, session_token: SessionToken | None) -> None:
+    async def begin(self, connection: Connection, session_token: SessionToken | None, *, secured: bool | None) -> None:
         """Authorize on a new connection. That of a secured session is authorized by its token already.
 
+        `secured` is None if it is not known that the channel needs no token: then a refusal is not final.
         Raises `ChannelRefused` if the gateway refuses for good, `GatewayError` or `GatewayLost`.
         """
         if session_token is not None:
@@ -53,7 +54,8 @@ class Authorization:
             reply = await connection.request(made, REPLY_SECONDS)
         except GatewayError as error:
             self._is_known = False
-            self._check(error)
+            if secured is not None:
+                self._check(error)
             raise
         self._is_known = True
         self._refusals = 0

@@ -88,7 +88,7 @@ class DfoSession:
         # What happens before the thread is recovered is newer than what the recovery brings.
         self._inbound.hold()
         await self._parts.open(self._identity.person, token, connection)
-        await self._authorization.begin(connection, token)
+        await self._authorization.begin(connection, token, secured=self._identity.secured)
         if self._has_thread:
             await self._recover(connection)
 

@@ -67,7 +67,7 @@ class Gateway:
     messages, oldest first.
     """
 
-    info_found: ChannelInfo | None = field(default_factory=lambda: ChannelInfo(livechat=False))
+    info_found: ChannelInfo | None = field(default_factory=lambda: ChannelInfo(livechat=False, secured=False))
     script: defaultdict[str, deque[Action]] = field(default_factory=lambda: defaultdict(deque))
     thread: list[Json] = field(default_factory=list)
     status: str = "open"

@@ -250,6 +250,19 @@ async def test_authorization_is_tried_three_times() -> None:
         assert gateway.types == ["AuthorizeCustomer"] * 3
 
 
+@pytest.mark.parametrize("code", ["ConsumerAuthorizationFailed", "InconsistentData"])
+async def test_refusal_is_not_final_while_it_is_not_known_if_the_channel_has_secured_sessions(code: str) -> None:
+    gateway = Gateway(info_found=None)
+    gateway.script["AuthorizeCustomer"].extend([f"error {code}"] * 10)
+    async with running(gateway) as run:
+        await run.until(lambda: gateway.types.count("AuthorizeCustomer") >= 5)
+        assert run.of(h.ChannelFailed) == []
+        assert run.of(h.ChannelUnreachable)
+        gateway.info_found = ChannelInfo(livechat=False, secured=True)
+        assert await run.send("hi", opens=True) == ("delivered", "")
+        assert "transactionToken=token-1" in gateway.queries[-1]
+
+
 @pytest.mark.parametrize("code", ["InconsistentData", "SdkVersionNotSupported"])
 async def test_authorization_that_cannot_succeed_is_not_repeated(code: str) -> None:
     gateway = Gateway()
