@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sipbridge.aio import BackgroundTasks
@@ -15,6 +16,7 @@ from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import BoxMessage, Report
 from sipbridge.cxone.digital.byoc.agent_messages import Fetch
 from sipbridge.cxone.digital.byoc.rest import DfoRest
+from sipbridge.cxone.digital.recoveries import limit_recoveries
 from sipbridge.cxone.digital.values import Json
 
 
@@ -53,7 +55,10 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class ByocParts:
-    """The parts. `observe` gets the faults of the channel, and `fetch` fetches the attachments of the human agent."""
+    """The parts. `observe` gets the faults of the channel, and `fetch` fetches the attachments of the human agent.
+
+    `recoveries` limits the chats that recover at once.
+    """
 
     key: ChannelKey
     rest: DfoRest
@@ -62,6 +67,7 @@ class ByocParts:
     observe: Callable[[ChatTelemetry], None]
     check: CheckAttachment
     fetch: Fetch
+    recoveries: asyncio.Semaphore = field(default_factory=limit_recoveries)
 
     def fault(self, record: ChatRecord, word: str, message: str) -> None:
         """Report a fault of the channel."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +76,8 @@ class ByocSession:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                await self._poll()
+                async with nullcontext() if self._agent_messages.is_ready else self._parts.recoveries:
+                    await self._poll()
             except HttpError as error:
                 self._fault("contact_not_polled", f"the contact was not polled: {error}")
                 # What was missed meanwhile is wanted soon; later polls have time.

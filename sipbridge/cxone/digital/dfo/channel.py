@@ -13,6 +13,7 @@ from sipbridge.cxone.digital.dfo.connection import Opener
 from sipbridge.cxone.digital.dfo.parts import FetchAttachment, GatewayParts
 from sipbridge.cxone.digital.dfo.rest import GatewayRest
 from sipbridge.cxone.digital.dfo.session import DfoSession
+from sipbridge.cxone.digital.recoveries import limit_recoveries
 from sipbridge.dns import Resolver
 from sipbridge.http import HttpClient
 
@@ -38,6 +39,7 @@ class DfoChannel:
         self._fetch = fetch
         self._observe = observe
         self._background = background
+        self._recoveries = limit_recoveries()
 
     async def availability(self) -> Availability:
         """Ask for human agents. Never raises."""
@@ -49,7 +51,7 @@ class DfoChannel:
         *,
         resumed: bool,
         report: Report,
-        is_new: Callable[[str], bool],  # noqa: ARG002 (the chat drops what the bot has)
+        is_new: Callable[[str], bool],
     ) -> DfoSession:
         """Return the session of a chat."""
 
@@ -64,5 +66,6 @@ class DfoChannel:
             self._fetch,
             fault,
             self._background.start,
+            self._recoveries,
         )
-        return DfoSession(parts, record, resumed=resumed, report=report)
+        return DfoSession(parts, record, resumed=resumed, report=report, is_new=is_new)

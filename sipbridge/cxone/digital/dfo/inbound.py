@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
@@ -48,14 +48,16 @@ class Inbound:
     """The events of one thread. Pushes are handled at once, except while one waits for a fetch, or while held.
 
     `own_messages` are the ids of our messages that the thread has. `is_over` is true once CXone has closed the contact.
+    `is_new` is false for the ids of messages that the bot has from an earlier run.
     """
 
-    def __init__(self, identity: Identity, owner: Owner, report: Report) -> None:
+    def __init__(self, identity: Identity, owner: Owner, report: Report, is_new: Callable[[str], bool]) -> None:
         self.is_over = False
         self.own_messages: set[str] = set()
         self._identity = identity
         self._owner = owner
         self._report = report
+        self._is_new = is_new
         self._seen: set[str] = set()
         self._newest_recovered: set[str] = set()  # the ids of one message
         self._waiting: deque[Push | asyncio.Future[Push | None]] = deque()
@@ -94,11 +96,23 @@ class Inbound:
 
     def has_seen(self, message: Json) -> bool:
         """True if a message was reported before."""
-        return bool(self._seen.intersection(filter(None, message_ids(message))))
+        return not self._seen.isdisjoint(filter(None, message_ids(message))) or self._bot_has(message)
 
-    def has_recovered_one_of(self, messages: Sequence[Json]) -> bool:
-        """True if the newest message of the last recovery is among these."""
-        return any(self._newest_recovered.intersection(message_ids(message)) for message in messages)
+    def _bot_has(self, message: Json) -> bool:
+        return not all(map(self._is_new, filter(None, message_ids(message))))
+
+    def reaches_known(self, page: Sequence[Json]) -> bool:
+        """True if all messages before those of a page were reported already.
+
+        Since the last recovery a push may have been lost, so the page must have the newest message of that recovery. Of
+        an earlier run it is known only which messages the bot has. They are without a gap: pushes come in order, and a
+        recovery precedes the pushes of its connection and reports the oldest message first. So it is a page of which
+        the bot has each message of the human agent.
+        """
+        if self._newest_recovered:
+            return any(self._newest_recovered.intersection(message_ids(message)) for message in page)
+        of_agent = [message for message in page if text_of(message.get("direction")) == "outbound"]
+        return bool(of_agent) and all(map(self._bot_has, of_agent))
 
     async def restore(self, state: Json, messages: Sequence[Json]) -> None:
         """Report the state of the thread, and its messages, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ class GatewayParts:
     """The parts of a channel that a session uses.
 
     `fetch` gets the content of a bot's attachment, `fault` a short word and a text; `background` runs a coroutine.
+    `recoveries` limits the chats that connect and recover their threads at once.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class GatewayParts:
         fetch: FetchAttachment,
         fault: Callable[[str, str], None],
         background: Callable[[Coroutine[object, object, None]], object],
+        recoveries: asyncio.Semaphore,
     ) -> None:
         self.brand_id = brand_id
         self.channel_id = channel_id
         self.fault = fault
         self.background = background
+        self.recoveries = recoveries
         self.availability = rest.availability
         self.message_path = rest.message_path
         self.fetch_event = rest.event

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 
 from sipbridge.chats.happenings import ChannelFailed, ChannelStateChanged, ChannelUnreachable
 from sipbridge.chats.model import Attachment, ChatRecord, DeliveryStatus
@@ -17,7 +17,8 @@ from sipbridge.cxone.digital.dfo.frames import Frame, FrameMaker, Reply
 from sipbridge.cxone.digital.dfo.identity import Identity
 from sipbridge.cxone.digital.dfo.inbound import Inbound
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
-from sipbridge.cxone.digital.values import Json, list_of, object_of, text_of
+from sipbridge.cxone.digital.dfo.recovery import recover_thread
+from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import AttachmentError, ChannelRefused
 
 LOST_SECONDS = 600.0  # without a connection; then the chat is given up
@@ -25,7 +26,6 @@ FIRST_PAUSE_SECONDS = 0.5
 PAUSE_FACTOR = 1.3
 MAX_PAUSE_SECONDS = 30.0
 STABLE_SECONDS = 5.0  # a connection that lasted so long ends a series of attempts
-MAX_PAGES = 200  # of older messages that one recovery reads
 
 _NO_SUCH_THREAD = ("RecoveringThreadFailed", "RecoveringLivechatFailed")
 
@@ -33,16 +33,19 @@ _NO_SUCH_THREAD = ("RecoveringThreadFailed", "RecoveringLivechatFailed")
 class DfoSession:
     """Implements `chats.ports.ChannelSession`. `resumed`: an earlier run may have sent messages already."""
 
-    def __init__(self, parts: GatewayParts, record: ChatRecord, *, resumed: bool, report: Report) -> None:
+    def __init__(
+        self, parts: GatewayParts, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
+    ) -> None:
         self._parts = parts
         self._record = record
         self._report = report
         self._identity = Identity.of(record)
         self._maker = FrameMaker(parts.brand_id, parts.channel_id, self._identity.person, self._identity.thread_id)
         self._authorization = Authorization(self._maker, parts, resumed=resumed)
-        self._inbound = Inbound(self._identity, self, report)
+        self._inbound = Inbound(self._identity, self, report, is_new if resumed else lambda _: True)
         self._has_thread = resumed  # CXone may know the thread
-        self._is_recovered = not resumed  # `own_messages` has those that an earlier run sent
+        self._has_whole_thread = not resumed  # `own_messages` has all that an earlier run sent
+        self._wants_whole_thread = False
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._sent: dict[str, str] = {}  # by the id of a message that was sent, the event id of its frame
@@ -82,6 +85,11 @@ class DfoSession:
         info = await self._parts.info()
         if self._identity.learn(info):
             self.keep_identity()
+        # A new chat has nothing to recover, and does not wait for those that have.
+        async with self._parts.recoveries if self._has_thread else nullcontext():
+            await self._open()
+
+    async def _open(self) -> None:
         token = await self._parts.session_token(self._identity.person) if self._identity.secured else None
         connection = Connection(self._inbound.push, self.fault)
         self._connection = connection
@@ -115,38 +123,37 @@ class DfoSession:
 
     async def _recover(self, connection: Connection) -> None:
         """Get the state of the thread and the messages that were missed. Nothing is replayed by the gateway itself."""
+        livechat = bool(self._identity.livechat)
         try:
-            made = self._maker.recover(livechat=bool(self._identity.livechat))
-            reply = await connection.request(made, REPLY_SECONDS)
+            thread = await recover_thread(connection, self._maker, livechat=livechat, reaches_known=self._reaches_known)
         except GatewayError as error:
             if error.code in _NO_SUCH_THREAD and not self._knows_thread:  # the first message did not arrive
-                self._is_recovered = True
+                self._has_whole_thread = True
                 return
             raise
-        newest_first = list_of(reply.data.get("messages"))
-        scroll_token = text_of(reply.data.get("messagesScrollToken"))
-        newest_first += await self._load_older(connection, newest_first, scroll_token)
-        await self._inbound.restore(reply.data, newest_first[::-1])
-        self._is_recovered = True
+        await self._inbound.restore(thread.state, thread.messages)
+        self._has_whole_thread = self._has_whole_thread or thread.is_whole
+
+    def _reaches_known(self, page: Sequence[Json]) -> bool:
+        return not self._wants_whole_thread and self._inbound.reaches_known(page)
 
     @property
     def _knows_thread(self) -> bool:
         """True if CXone has shown or confirmed that it has the thread."""
         return bool(self._identity.contact_id or self._inbound.own_messages or self._record.queued_at)
 
-    async def _load_older(self, connection: Connection, messages: Sequence[Json], scroll_token: str) -> list[Json]:
-        """Load pages of older messages, down to the last recovery: pushes since then may have been lost."""
-        older: list[Json] = []
-        page = list(messages)
-        for _ in range(MAX_PAGES):
-            if not page or not scroll_token or self._inbound.has_recovered_one_of(page):
-                break
-            made = self._maker.load_more(scroll_token, text_of(page[-1].get("createdAt")))
-            reply = await connection.request(made, REPLY_SECONDS)
-            page = list_of(reply.data.get("messages"))
-            scroll_token = text_of(reply.data.get("scrollToken"))
-            older += page
-        return older
+    async def _look_for(self, message: Outgoing) -> None:
+        """Read the whole thread for a message: an earlier run may have sent it before messages that the bot has."""
+        while message.id not in self._inbound.own_messages and not self._has_whole_thread:
+            self._wants_whole_thread = True
+            await self._connected.wait()
+            connection = self._connection
+            if connection is None:
+                continue
+            try:
+                await self._recover(connection)
+            except (GatewayLost, GatewayError):
+                self._drop_if(connection)
 
     # ------------------------------------------------------------ to the human agent
 
@@ -154,6 +161,8 @@ class DfoSession:
         """Send a message with the same id until the gateway confirms it, or the thread has it."""
         # First of all the thread is recovered: an earlier run may have sent the message.
         await self._connected.wait()
+        if message.repeated:
+            await self._look_for(message)
         if message.id in self._inbound.own_messages:
             return DeliveryStatus.DELIVERED, ""
         try:
@@ -202,7 +211,7 @@ class DfoSession:
     def may_have(self, message: Outgoing) -> bool:
         """True if the thread has a message, or if it was sent and the thread was not asked since."""
         is_sent = message.id in self._sent or message.id in self._inbound.own_messages
-        return is_sent or (message.repeated and not self._is_recovered)
+        return is_sent or (message.repeated and not self._has_whole_thread)
 
     async def _is_offline(self) -> bool:
         """True if this is a livechat and no human agent is there: it would not take the first message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -277,9 +277,14 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    gateway: Gateway | None = None, chat: ChatRecord | None = None, *, resumed: bool = False
+    gateway: Gateway | None = None,
+    chat: ChatRecord | None = None,
+    *,
+    resumed: bool = False,
+    known: Collection[str] = (),
+    recoveries: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Run]:
-    """Run a session until the block ends."""
+    """Run a session until the block ends. The bot has the `known` messages from an earlier run."""
     gateway = gateway or Gateway()
     happened: list[ChannelHappening] = []
     faults: list[str] = []
@@ -298,8 +303,11 @@ async def running(
         fetch,
         lambda word, _text: faults.append(word),
         lambda work: tasks.add(asyncio.create_task(work)),
+        recoveries or asyncio.Semaphore(),
     )
-    session = DfoSession(parts, chat or record(), resumed=resumed, report=happened.append)
+    session = DfoSession(
+        parts, chat or record(), resumed=resumed, report=happened.append, is_new=lambda each: each not in known
+    )
     task = asyncio.create_task(session.run())
     try:
         yield Run(session, gateway, happened, faults, task)

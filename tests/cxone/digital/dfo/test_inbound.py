@@ -26,11 +26,12 @@ class World:
         self.faults: list[str] = []
         self.delivered: list[Frame] = []
         self.confirmed: list[str] = []
+        self.old: set[str] = set()  # messages that the bot has from an earlier run
         self.kept = 0
         self.reconnections = 0
         self.bodies: dict[str, asyncio.Future[Any]] = {}
         self.identity = Identity.of(record())
-        self.inbound = Inbound(self.identity, self, self.happened.append)
+        self.inbound = Inbound(self.identity, self, self.happened.append, lambda message_id: message_id not in self.old)
 
     async def fetch_event(self, url: str) -> object:
         return await self.bodies[url]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -161,6 +162,81 @@ async def test_recovery_goes_back_to_the_last_one_whatever_was_pushed_since(monk
         assert await sending == DELIVERED
         assert run.gateway.sent_texts().count("second") == 1
         assert "not pushed" in texts(run)
+
+
+class TestRestart:
+    """The first recovery of a run reads no more of the thread than it needs."""
+
+    @pytest.mark.parametrize(
+        ("missed", "pages"),
+        [
+            (0, 0),  # the page that comes with the state of the thread
+            (1, 1),
+            (4, 2),
+        ],
+    )
+    async def test_recovery_ends_at_the_first_page_that_the_bot_has(self, missed: int, pages: int) -> None:
+        gateway = Gateway(page_size=2)
+        for number in range(20 + missed):
+            gateway.thread.append(a_message(f"s{number}", f"text {number}"))
+        async with running(gateway, resumed=True, known=[f"s{number}" for number in range(20)]) as run:
+            await run.connected()
+            assert texts(run) == [f"text {number}" for number in range(20, 20 + missed)]
+            assert gateway.types.count("LoadMoreMessages") == pages
+
+    async def test_page_with_one_unknown_message_is_not_the_end(self) -> None:
+        gateway = Gateway(page_size=2)
+        for number in range(10):
+            gateway.thread.append(a_message(f"s{number}", f"text {number}"))
+        known = [f"s{number}" for number in range(10) if number not in (6, 8)]
+        async with running(gateway, resumed=True, known=known) as run:
+            await run.connected()
+            assert texts(run) == ["text 6", "text 8"]
+
+    async def test_page_without_a_message_of_the_human_agent_is_not_the_end(self) -> None:
+        own = [
+            {"id": f"c{number}", "direction": "inbound", "idOnExternalPlatform": f"own-{number}"} for number in (1, 2)
+        ]
+        gateway = Gateway(page_size=2, thread=[a_message("s1", "missed"), *own])
+        async with running(gateway, resumed=True) as run:
+            await run.connected()
+            assert texts(run) == ["missed"]
+
+    async def test_message_that_may_have_been_sent_is_looked_for_in_the_whole_thread(self) -> None:
+        thread = [OWN, *(a_message(f"s{number}", "text") for number in range(1, 9))]
+        known = [f"s{number}" for number in range(1, 9)]
+        async with running(Gateway(page_size=2, thread=thread), resumed=True, known=known) as run:
+            await run.connected()
+            assert run.session.may_have(Outgoing("own-1", "hi", repeated=True))
+            assert await run.send("hi", 1, repeated=True) == DELIVERED
+            assert await run.send("not sent before", 2, repeated=True) == DELIVERED
+            assert run.gateway.types.count("SendMessage") == 1
+            assert run.gateway.types.count("RecoverThread") == 2
+            assert texts(run) == []
+
+    async def test_thread_is_looked_through_again_if_the_connection_ends_meanwhile(self) -> None:
+        thread = [OWN, *(a_message(f"s{number}", "text") for number in range(1, 9))]
+        gateway = Gateway(page_size=2, thread=thread)
+        async with running(gateway, resumed=True, known=[f"s{number}" for number in range(1, 9)]) as run:
+            await run.connected()
+            gateway.script["LoadMoreMessages"].append("drop")
+            assert await run.send("hi", 1, repeated=True) == DELIVERED
+            assert "SendMessage" not in gateway.types
+
+    async def test_chats_that_recover_at_once_are_limited_and_a_new_one_does_not_wait(self) -> None:
+        recoveries = asyncio.Semaphore(1)
+        slow = Gateway()
+        slow.script["RecoverThread"].append("lose")
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(running(slow, resumed=True, recoveries=recoveries))
+            await first.until(lambda: "RecoverThread" in slow.types)
+            second = await stack.enter_async_context(running(Gateway(), resumed=True, recoveries=recoveries))
+            new = await stack.enter_async_context(running(Gateway(), recoveries=recoveries))
+            await new.connected()
+            assert second.gateway.queries == []
+            slow.drop()
+            await second.connected()
+            await first.connected()
 
 
 class TestMessageInDoubt:
