@@ -97,7 +97,8 @@ def soak(folder: Path, seconds: float, *, rate: float, seed: int, report: Callab
         report(f"at rest: {after}")
         done = faults.done + more.done
         counts = _counts(site, placed + rest, done["SIGHUP"])
-        return SoakResult(list(counts.rows()), before, after, is_long, done, errors + more_errors)
+        errors = "\n".join([errors, more_errors, *_internal_errors(site)]).strip()
+        return SoakResult(list(counts.rows()), before, after, is_long, done, errors)
 
 
 def _wait_until_settled(site: SoakSite, unchanged_seconds: float) -> Footprint:
@@ -160,8 +161,14 @@ def _counts(site: SoakSite, placed: Sequence[CallCounts], reloads: int) -> Count
         reloads=reloads,
         chats=site.chats.over,
         chat_connections=len(site.cxone.desk.connections()),
-        internal_errors=site.bridge.program.log.read_text(errors="replace").count('"internal_error"'),
+        internal_errors=len(_internal_errors(site)),
     )
+
+
+def _internal_errors(site: SoakSite) -> list[str]:
+    """Return the lines of the log about faults of the bridge."""
+    lines = site.bridge.program.log.read_text(errors="replace").splitlines()
+    return [line for line in lines if '"internal_error"' in line]
 
 
 def print_result(result: SoakResult) -> None:
