@@ -89,11 +89,11 @@ class PatronConnection:
             self._report(ChannelFailed("start_unknown"))
             return False
         before = await self._rest.queue_count()
-        self.state.starting = True
-        await self.keep_state()
         pause = PAUSE_SECONDS
         while True:
             asked = 0.0
+            self.state.starting = True
+            await self.keep_state()
             try:
                 response = await self._rest.start(self._parameters(), self._record.customer.email)
                 if response.status in (_OK, _ACCEPTED):
@@ -115,6 +115,8 @@ class PatronConnection:
                 self._report(ChannelFailed("start_unknown"))
                 return False
             self._report(ChannelUnreachable("unreachable"))
+            self.state.starting = False  # CXone has done nothing, so a later run may start it
+            await self.keep_state()
             await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 

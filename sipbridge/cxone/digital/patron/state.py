@@ -13,10 +13,10 @@ from sipbridge.cxone.digital.values import Json, list_of, text_of
 class PatronState:
     """Stored as `channel_state`.
 
-    `starting` is true once the start of the chat was requested. `session` is the newest session id, and `batch` has the
-    messages that came with it, since CXone sends them only once; `batch_from` is the number of the first of them among
-    all that came with this id. `letter` and `part` are those of the text that was sent last, and `closing` is true once
-    the closing text was.
+    `starting` is true once the start of the chat was requested, unless CXone has surely done nothing. `session` is the
+    newest session id, and `batch` has the messages that came with it, since CXone sends them only once; `batch_from` is
+    the number of the first of them among all that came with this id. `letter` and `part` are those of the text that was
+    sent last, and `closing` is true once the closing text was.
     """
 
     starting: bool = False

@@ -88,6 +88,18 @@ async def test_a_chat_whose_start_was_requested_is_not_started_again(cxone: Site
     assert len(cxone.desk.conversations()) == 1
 
 
+async def test_a_chat_that_cxone_was_too_busy_to_start_is_started_by_the_next_run(cxone: Site) -> None:
+    cxone.fail("patron_start", status=503, times=None)
+    async with run(cxone) as bridge:
+        await bridge.request()
+        await cxone.until(lambda: "patron_start" in cxone.state.requests(), "refusal")
+        await cxone.until(lambda: bridge.live.record.channel_state.get("starting") is False, "state")
+    cxone.state.clear_faults()
+    async with run(cxone) as bridge:
+        await bridge.event("handoff_accepted")
+    assert len(cxone.desk.conversations()) == 1
+
+
 async def test_the_end_during_the_pause(cxone: Site) -> None:
     async with run(cxone) as bridge:
         contact = await bridge.joined()
