@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sipbridge.simulators.cxone import DEMO_TENANT
+from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL as DEMO_BYOC_CHANNEL
 
 from .ports import rtp_range
 
@@ -88,4 +89,27 @@ def chat_project_settings(name: str, cxone_url: str, channels: Mapping[str, str]
             "channels": {channel: {**gateway, "channel_id": channel_id} for channel, channel_id in channels.items()},
             **chat,
         },
+    }
+
+
+def byoc_channel_settings(cxone_url: str) -> Settings:
+    """A bring-your-own channel into the simulator, at which its box has to be entered."""
+    return {
+        "type": "byoc",
+        "channel_id": DEMO_BYOC_CHANNEL.id,
+        "api_url": f"{cxone_url}/dfo/3.0",
+        "box": {"client_id": DEMO_BYOC_CHANNEL.client_id, "client_secret": DEMO_BYOC_CHANNEL.client_secret},
+    }
+
+
+def patron_channel_settings(cxone_url: str) -> Settings:
+    """A point of contact of the simulator's patron chat."""
+    return {
+        "type": "patron",
+        "poc_url": "https://chat.example.com/incontact/chatclient.aspx?poc=123&bu=456",
+        "access_key_id": DEMO_TENANT.access_key_id,
+        "access_key_secret": DEMO_TENANT.access_key_secret,
+        "api_url": f"{cxone_url}/inContactAPI/services/v12.0",
+        "token_url": f"{cxone_url}/authentication/v1/token/access-key",
+        "skill": "1001",
     }

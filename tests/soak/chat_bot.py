@@ -57,6 +57,23 @@ class BotChat:
         return [payload["text"] for payload in self.of_type("agent_message")]
 
     @property
+    def fates(self) -> dict[str, str]:
+        """The delivery of each message whose fate is reported, by its id, in the order of the reports."""
+        kinds = ("message_delivered", "message_failed")
+        reported = [event["payload"] for event in self.streamed if event["type"] in kinds]
+        return {payload["id"]: payload.get("delivery", "delivered") for payload in reported}
+
+    @property
+    def delivered(self) -> list[str]:
+        """The texts that were delivered."""
+        return [text for number, text in enumerate(self.sent, 1) if self.fates.get(f"m{number}") == "delivered"]
+
+    @property
+    def start_is_unknown(self) -> bool:
+        """True if the chat failed because CXone's response to its start was lost."""
+        return self.of_type("handoff_failed") == [{"reason": "start_unknown"}]
+
+    @property
     def is_over(self) -> bool:
         """True if the stream had its last event."""
         return bool(self.streamed) and self.streamed[-1]["type"] in FINAL

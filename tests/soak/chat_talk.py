@@ -13,14 +13,11 @@ from typing import Any, Self, TypeVar
 from tests.harness.cxone.desk import Desk
 
 from .chat_bot import Bot, BotChat
+from .chat_channels import KINDS, PATRON, mixed, prepare
 from .chat_checks import check_end, check_events, check_messages
 
 T = TypeVar("T")
 ENDED_BY = ("bot", "customer", "agent")
-CHANNELS = {
-    "messaging": "chat_11111111-1111-4111-8111-111111111111",
-    "livechat": "chat_22222222-2222-4222-8222-222222222222",
-}
 MESSAGES, PAUSE_SECONDS = 4, 0.3
 LAST_SECONDS = 90.0
 
@@ -28,13 +25,21 @@ LAST_SECONDS = 90.0
 async def converse(
     bot: Bot, desk: Desk, chat: BotChat, ended_by: str, messages: int, pause_seconds: float, chance: random.Random
 ) -> None:
-    """Run a chat: messages of the bot, each repeated by an automatic agent, and an end. Raises `ChatError`."""
+    """Run a chat: messages of the bot, each repeated by an automatic agent, and an end. Raises `ChatError`.
+
+    Return at once if the start of a patron chat met a kill: then the chat has failed.
+    """
     reading = await bot.start(chat)
+    if chat.channel == PATRON:
+        await chat.until(lambda: chat.is_over or bool(chat.of_type("handoff_accepted")))
+        if chat.start_is_unknown:
+            return
     for _ in range(messages):
         await asyncio.sleep(chance.uniform(0, 2 * pause_seconds))
         await bot.show_typing(chat)
         await bot.say(chat)
-    last = chat.sent[-1]
+    await chat.until(lambda: len(chat.fates) == messages)
+    last = chat.delivered[-1]
     await chat.until(lambda: any(text.endswith(last) for text in chat.received))
     if ended_by == "agent":
         await asyncio.to_thread(_close, desk, chat)
@@ -75,6 +80,7 @@ class ChatTraffic:
     def begin(self, project_url: str, desk: Desk, per_second: float) -> None:
         """Start chats from now on."""
         self._bot.url = project_url
+        prepare(desk, project_url)
         self._run(self._begin(desk, per_second))
 
     def end(self) -> None:
@@ -90,7 +96,8 @@ class ChatTraffic:
             await asyncio.sleep(1 / per_second)
 
     async def _one_chat(self, desk: Desk, number: int) -> None:
-        chat = BotChat(f"soak-{number:06}", list(CHANNELS)[number // len(ENDED_BY) % len(CHANNELS)])
+        channels = mixed(KINDS)
+        chat = BotChat(f"soak-{number:06}", channels[number // len(ENDED_BY) % len(channels)])
         ended_by = ENDED_BY[number % len(ENDED_BY)]
         await converse(self._bot, desk, chat, ended_by, MESSAGES, PAUSE_SECONDS, self._chance)
         await asyncio.to_thread(check_messages, chat, desk, ended_by=ended_by)

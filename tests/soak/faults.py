@@ -12,6 +12,7 @@ from typing import Any
 from tests.harness.web.http import fetch
 from tests.harness.worker import Worker
 
+from .chat_channels import KINDS, OWN_FAULTS, Fault, disturb
 from .site import SoakSite
 
 # Possible faults of CXone (docs/simulator.md). None makes it accept a Signal twice, or ignore one without an error. Our
@@ -33,7 +34,7 @@ CXONE_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("token", {"latency_seconds": 1}),
 )
 # Faults of the chat gateway (docs/simulator-chat.md). None loses or refuses a message.
-CHAT_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
+GATEWAY_FAULTS: tuple[Fault, ...] = (
     ("drop", {}),
     ("event", {"type": "SendMessage", "drop": "before_record"}),
     ("event", {"type": "SendMessage", "drop": "before_ack"}),
@@ -97,7 +98,7 @@ class Faults(Worker):
         self.done[kind()] += 1
 
     def _fail_cxone(self) -> str:
-        if self._site.cxone.faults():
+        if any(fault["endpoint"] in ("signal", "token") for fault in self._site.cxone.faults()):
             # One at a time: a Signal that met two might be refused twice, and the counts would not show it.
             return "CXone: still failing"
         endpoint, fault = self._chance.choice(CXONE_FAULTS)
@@ -133,12 +134,10 @@ class Faults(Worker):
         return "wrong API key"
 
     def _disturb_chats(self) -> str:
-        on, fault = self._chance.choice(CHAT_FAULTS)
-        if on == "drop":
-            self._site.cxone.desk.drop()
-        else:
-            self._site.cxone.desk.fail(on, **fault)
-        return f"chat gateway: {on}"
+        kind = self._chance.choice(KINDS)
+        fault = self._chance.choice({"dfo": GATEWAY_FAULTS, **OWN_FAULTS}[kind])
+        disturb(self._site.cxone, kind, fault)
+        return f"chats, {kind}: {fault[0]}"
 
     def _reload(self) -> str:
         self._site.reload()

@@ -1,8 +1,8 @@
 """`make kills-chat`: kill the bridge while chats relay both ways, again and again, and check every message.
 
-There are always as many chats. Each relays some messages and is ended by the bot, the customer or the human agent, in
-turn; then it is compared with the desk, and another one starts. The gateway acknowledges slowly and cuts connections,
-so that a kill (SIGKILL) meets messages on their way.
+There are always as many chats, of each kind of channel as many as of the others. Each relays some messages and is ended
+by the bot, the customer or the human agent, in turn; then it is compared with the desk, and another one starts. CXone
+responds slowly and cuts connections, so that a kill (SIGKILL) meets messages on their way.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import yaml
 
 from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator, simulator
-from tests.harness.settings import bridge_settings, chat_project_settings, client_settings, key
+from tests.harness.settings import bridge_settings, client_settings, key
 from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
 from .chat_bot import WEBHOOK_SECRET, Bot, BotChat, BotError
+from .chat_channels import KINDS, OWN_FAULTS, Fault, all_kinds_project, disturb, kind_of, mixed, prepare
 from .chat_checks import ChatError, check_messages
-from .chat_talk import CHANNELS, ENDED_BY, converse
+from .chat_talk import ENDED_BY, converse
 from .kills import KilledBridge
 
 CLIENT, PROJECT = "acme", "support"
@@ -39,7 +40,7 @@ ACKNOWLEDGE_SECONDS = 0.05
 LONGEST_RUN_SECONDS = 2.0  # of the bridge, between its start and a kill
 LAST_SECONDS = 120.0  # for the chats to end after the last kill
 REPORT_EVERY = 10
-FAULTS = (
+GATEWAY_FAULTS: tuple[Fault, ...] = (
     ("event", {"type": "SendMessage", "drop": "before_record"}),
     ("event", {"type": "SendMessage", "drop": "before_ack"}),
     ("event", {"type": "SendMessage", "drop": "after_ack"}),
@@ -47,6 +48,7 @@ FAULTS = (
     ("frame", {"type": "MessageCreated", "duplicates": 2}),
     ("connect", {"reset": True}),
 )
+FAULTS = {"dfo": GATEWAY_FAULTS, **OWN_FAULTS}
 
 
 @dataclass
@@ -56,12 +58,16 @@ class Tally:
     kills: int = 0
     messages: int = 0
     ended: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         ended = ", ".join(f"{count} by {by}" for by, count in sorted(self.ended.items()))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
         return (
-            f"{self.kills} kills survived; {self.ended.total()} chats ended ({ended}); "
-            f"{self.messages} messages relayed, none lost, doubled or overtaken"
+            f"{self.kills} kills survived; {self.ended.total()} chats ended ({ended}; {kinds}); "
+            f"{self.messages} messages relayed, none lost, doubled or overtaken; "
+            f"reported as unknown (patron): {self.unknown['messages']} messages, {self.unknown['starts']} starts"
         )
 
 
@@ -70,18 +76,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.kills_chat", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--chats", type=int, default=CHATS, help="number of chats at any moment")
+    parser.add_argument("--channels", type=_kinds, default=KINDS, help="kinds of channels, like dfo,byoc")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     allow_many_sockets()
     write = sys.stdout.write
     with tempfile.TemporaryDirectory(prefix="sipbridge-kills-") as name:
         try:
-            tally = run_kills(Path(name), options.kills, options.chats, options.seed, report=write)
+            tally = run_kills(
+                Path(name), options.kills, options.chats, options.seed, report=write, kinds=options.channels
+            )
         except (BotError, ChatError) as error:
             write(f"FAILED: {error}\n" + "".join(_explain(error, Path(name))))
             return 1
     write(f"{tally}\n")
     return 0
+
+
+def _kinds(value: str) -> tuple[str, ...]:
+    kinds = tuple(value.split(","))
+    if unknown := set(kinds) - set(KINDS):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; use some of {','.join(KINDS)}")
+    return kinds
 
 
 def _explain(error: Exception, folder: Path) -> Iterator[str]:
@@ -94,21 +110,32 @@ def _explain(error: Exception, folder: Path) -> Iterator[str]:
                 yield f"{log.name}: {line}\n"
 
 
-def run_kills(folder: Path, kills: int, chats: int, seed: int, report: Callable[[str], object]) -> Tally:
+def run_kills(
+    folder: Path,
+    kills: int,
+    chats: int,
+    seed: int,
+    report: Callable[[str], object],
+    kinds: Sequence[str] = KINDS,
+) -> Tally:
     """Run this many rounds. Raises `ChatError` or `BotError`."""
     with simulator(folder) as cxone:
         cxone.desk.fail("frame", type="Acknowledged", latency_seconds=ACKNOWLEDGE_SECONDS, times=None)
+        # The same text again and again: a bring-your-own channel has nothing else to know a message by.
+        cxone.desk.automate(kind="byoc", reply="{number} {text}", repeat="ok", repeat_seconds=2)
         cxone.desk.automate(reply="{number} {text}", repeat="{number}", repeat_seconds=2)
-        return asyncio.run(_Run(folder, cxone, seed).kill(kills, chats, report))
+        return asyncio.run(_Run(folder, cxone, seed, kinds).kill(kills, chats, report))
 
 
 class _Run:
     """One run: the bot, and the bridge that is killed."""
 
-    def __init__(self, folder: Path, cxone: Simulator, seed: int) -> None:
+    def __init__(self, folder: Path, cxone: Simulator, seed: int, kinds: Sequence[str]) -> None:
         self._folder = folder
         self._cxone = cxone
         self._seed = seed
+        self._kinds = kinds
+        self._channels = mixed(kinds)
         self._chance = random.Random(seed)  # noqa: S311 (no secret)
         self._tally = Tally()
         self._is_last = False
@@ -119,6 +146,7 @@ class _Run:
             with KilledBridge(self._folder, self._write_config()) as target:
                 await asyncio.to_thread(target.start)
                 self._bot.url = target.bridge.project(CLIENT, PROJECT, key(PROJECT)).url
+                prepare(self._cxone.desk, self._bot.url)
                 try:
                     await self._relay_and_kill(target, kills, chats, report)
                 except ExceptionGroup as failed:
@@ -139,8 +167,8 @@ class _Run:
 
     async def _kill_repeatedly(self, target: KilledBridge, kills: int, report: Callable[[str], object]) -> None:
         for _ in range(kills):
-            on, fault = self._chance.choice(FAULTS)
-            await asyncio.to_thread(self._cxone.desk.fail, on, **fault)
+            kind = self._chance.choice(self._kinds)
+            await asyncio.to_thread(disturb, self._cxone, kind, self._chance.choice(FAULTS[kind]))
             # The moment itself is the test: there is no event to wait for.
             await asyncio.sleep(self._chance.uniform(0.0, LONGEST_RUN_SECONDS))
             await asyncio.to_thread(target.kill)
@@ -156,24 +184,30 @@ class _Run:
         while not self._is_last or number == 0:
             number += 1
             ended_by = ENDED_BY[(slot + number) % 3]
-            channel = list(CHANNELS)[(slot // 3 + number) % 2]
+            channel = self._channels[(slot // 3 + number) % len(self._channels)]
             chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
             self._open[slot] = chat
             await converse(self._bot, self._cxone.desk, chat, ended_by, MESSAGES, PAUSE_SECONDS, self._chance)
             del self._open[slot]
+            if chat.start_is_unknown:
+                self._tally.unknown["starts"] += 1
+                continue
             relayed = await asyncio.to_thread(check_messages, chat, self._cxone.desk, ended_by=ended_by)
             self._tally.messages += relayed
             self._tally.ended[ended_by] += 1
+            self._tally.kinds[kind_of(channel)] += 1
+            self._tally.unknown["messages"] += list(chat.fates.values()).count("unknown")
 
     def _write_config(self) -> Path:
         webhook = {"url": self._bot.webhook_url, "secret": WEBHOOK_SECRET}
         # No time limit of a chat may pass, however slow the machine is.
         limits = {"queue_timeout_seconds": None, "inactivity_seconds": None, "inactivity_warning_seconds": None}
-        project = chat_project_settings(PROJECT, self._cxone.url, CHANNELS, webhook=webhook, **limits)
+        project = all_kinds_project(PROJECT, self._cxone.url, webhook=webhook, **limits)
         settings = bridge_settings(
             self._folder, {CLIENT: client_settings("+19995550001", self._cxone.url, {PROJECT: project})}
         )
-        settings["http"]["listen"] = f"127.0.0.1:{reserved_port()}"  # the same after each start
+        url = f"127.0.0.1:{reserved_port()}"  # the same after each start
+        settings["http"] |= {"listen": url, "public_url": f"http://{url}"}
         file = self._folder / "target.yaml"
         file.write_text(yaml.safe_dump(settings))
         return file

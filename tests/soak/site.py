@@ -18,7 +18,6 @@ from tests.harness.programs.sipp import Sipp
 from tests.harness.settings import (
     Settings,
     bridge_settings,
-    chat_project_settings,
     client_settings,
     key,
     project_settings,
@@ -26,7 +25,8 @@ from tests.harness.settings import (
 
 from .agents import RandomAgent, RtpEcho
 from .chat_bot import WEBHOOK_SECRET
-from .chat_talk import CHANNELS, ChatTraffic
+from .chat_channels import all_kinds_project
+from .chat_talk import ChatTraffic
 from .footprint import Footprint
 from .streams import NUMBER, STREAMS, CallCounts, end_called_party, stat_options
 
@@ -93,8 +93,10 @@ def soak_site(folder: Path, seed: int) -> Iterator[SoakSite]:
         ports = {stream: sipp.port for stream, sipp in parties.items()}
         projects = _projects(folder, agents.url, ports)
         webhook = {"url": chats.webhook_url, "secret": WEBHOOK_SECRET}
-        projects[CHAT_PROJECT] = chat_project_settings(CHAT_PROJECT, cxone.url, CHANNELS, webhook=webhook)
+        projects[CHAT_PROJECT] = all_kinds_project(CHAT_PROJECT, cxone.url, webhook=webhook)
         settings = bridge_settings(folder, {CLIENT: client_settings(NUMBER, cxone.url, projects)})
+        url = f"127.0.0.1:{reserved_port()}"
+        settings["http"] |= {"listen": url, "public_url": f"http://{url}"}  # of the box
         running = stack.enter_context(bridge(settings, folder))
         yield SoakSite(running, cxone, agents, rtp, chats, folder / "calls.db", parties)
 

@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sipbridge.simulators.cxone import DEMO_TENANT
 from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL
 from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.simulator import Simulator, simulator
-from tests.harness.settings import Settings, bridge_settings, client_settings, key
+from tests.harness.settings import (
+    Settings,
+    bridge_settings,
+    byoc_channel_settings,
+    client_settings,
+    key,
+    patron_channel_settings,
+)
 
 from .chat_site import CLIENT, PROJECT, ChatSite
 
@@ -56,23 +62,8 @@ def own_channels(folder: Path) -> Iterator[Place]:
 
 def _settings(folder: Path, cxone: Simulator, url: str) -> Settings:
     channels = {
-        BYOC: {
-            "type": "byoc",
-            "channel_id": DEMO_CHANNEL.id,
-            "api_url": f"{cxone.url}/dfo/3.0",
-            "box": {"client_id": DEMO_CHANNEL.client_id, "client_secret": DEMO_CHANNEL.client_secret},
-            "custom_fields": {"reason": "{reason}"},
-        },
-        PATRON: {
-            "type": "patron",
-            "poc_url": "https://chat.example.com/incontact/chatclient.aspx?poc=123&bu=456",
-            "access_key_id": DEMO_TENANT.access_key_id,
-            "access_key_secret": DEMO_TENANT.access_key_secret,
-            "api_url": f"{cxone.url}/inContactAPI/services/v12.0",
-            "token_url": f"{cxone.url}/authentication/v1/token/access-key",
-            "parameters": [f"{{data.v{number}}}" for number in range(1, 11)],
-            "skill": "1001",
-        },
+        BYOC: byoc_channel_settings(cxone.url) | {"custom_fields": {"reason": "{reason}"}},
+        PATRON: patron_channel_settings(cxone.url) | {"parameters": [f"{{data.v{number}}}" for number in range(1, 11)]},
     }
     chat = {"default": BYOC, "channels": channels, "show_agent": True, "allow_private_addresses": True}
     project = {"api_keys": [key(PROJECT)], "chat": chat}
