@@ -32,7 +32,7 @@ def test_a_chat_from_its_start_to_its_end(chats: ChatSite) -> None:
     assert (answer["status"], answer["agents_available"]) == ("online", 2)
     chat = chats.start(PATRON, data={"v1": "one", "v10": "ten"}, customer={"first_name": "Grace"})
     chat.event("handoff_accepted")
-    [summary] = chats.desk.chats(contains=chat.id)
+    [summary] = chats.desk.chats(contains=chat.id, wait_for=1)
     assert list(summary["fields"].values()) == ["one", *[""] * 8, "ten"]
     contact = chat.accept()
     chats.desk.act(contact, "typing", state="started")
