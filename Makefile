@@ -47,7 +47,7 @@ bench: setup ## Measure handoffs per second, processor time per call, and memory
 bench-media: setup ## Measure calls with audio: processor time per call, lost and late frames, delay, memory
 	@$(BIN)/python -m tests.bench.media
 
-bench-chat: setup ## Measure chats: processor time per relayed message, memory per chat, delay, lost and doubled messages
+bench-chat: setup ## Measure chats: processor time per relayed message, memory per chat, delay, lost and doubled messages, and calls beside them
 	@$(BIN)/python -m tests.bench.chats
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100

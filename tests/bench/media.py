@@ -33,7 +33,7 @@ CALLS_PER_SECOND = 25
 AGENTS_FIRST_STREAM = 10_000
 SETTLE_SECONDS = 2.0  # after the last call is answered, and before the first call
 AFTER_SECONDS = 4.0  # for the first call to outlast the measurement
-MAX_CALLS = 500
+SIP_SETTINGS = {"max_calls": 500, "rtp_ports": [20_000, 29_999]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +126,7 @@ class _Bench:
         )
         projects = {"media": project_settings("media", agent=agent)}
         clients = {"bench": client_settings(NUMBER, self.cxone.url, projects)}
-        return bridge_settings(self.folder, clients, sip={"max_calls": MAX_CALLS, "rtp_ports": [20_000, 29_999]})
+        return bridge_settings(self.folder, clients, sip=SIP_SETTINGS)
 
     def _run(self, bridge: Bridge, callers: Load, agents: Load, answering: list[Sipp]) -> Level:
         pid = bridge.program.pid
