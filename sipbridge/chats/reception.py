@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sipbridge.aio import independent_task
+from sipbridge.chats.availability import AvailabilityCache
 from sipbridge.chats.chat import Chat
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.endings import NOT_HANDED_OVER, changes, channel_failed, last_event
@@ -42,6 +43,7 @@ class Reception:
         self._tasks: dict[asyncio.Task[None], Chat] = {}
         # The chats that are being stored, with the configuration version that each will use.
         self._starting: dict[_Key, tuple[asyncio.Task[ChatRecord], ChatContext]] = {}
+        self._availability = AvailabilityCache()
         self._draining = False
         self._closed = False
         self.recovered = False
@@ -58,11 +60,13 @@ class Reception:
         return [*(chat.context for chat in self._tasks.values()), *(context for _, context in self._starting.values())]
 
     async def availability(self, client: str, project: str, channel: str | None) -> tuple[str, Availability]:
-        """Ask a channel for human agents; return its name and the answer. Raises `HandoffInvalid`."""
+        """Return the name of a channel and its availability of a moment ago. Raises `HandoffInvalid`."""
         context = self._context()
         name = _channel_name(_settings(context, client, project)[1], channel)
         asked = context.channels.get((client, project, name))
-        return name, await asked.availability() if asked else Availability("unknown", reason="the bridge is starting")
+        if asked is None:
+            return name, Availability("unknown", reason="the bridge is starting")
+        return name, await self._availability.of(asked)
 
     async def start(self, client: str, project: str, request: ChatRequest) -> ChatRecord:
         """Start a chat; return its record, or that of the same request if it was sent before.

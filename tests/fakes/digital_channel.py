@@ -74,12 +74,17 @@ class FakeChannel:
     def __init__(self, max_characters: int = 10_000) -> None:
         self.max_characters = max_characters
         self.found = Availability("online")
+        self.asked = 0
+        self.availability_held: asyncio.Event | None = None
         self.fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = {}
         self.unsent: set[str] = set()
         self.end_held: asyncio.Event | None = None
         self.sessions: list[FakeSession] = []
 
     async def availability(self) -> Availability:
+        self.asked += 1
+        if self.availability_held is not None:
+            await self.availability_held.wait()
         return self.found
 
     def session(

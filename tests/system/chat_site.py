@@ -165,6 +165,15 @@ class ChatSite:
         chat.accept()
         return chat
 
+    def availability(self, status: str, channel: str = "messaging") -> dict[str, Any]:
+        """Return the availability of a channel once it has this status: the bridge remembers the last one a while."""
+
+        def probe() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.project().request(f"chat/availability?channel={channel}").json()
+            return found if found["status"] == status else None
+
+        return wait_for(probe, f"{status} as the availability of {channel}")
+
     def count(self) -> Metrics:
         """Return the metrics of this moment."""
         return self.bridge.metrics()

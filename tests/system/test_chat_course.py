@@ -156,14 +156,13 @@ def test_trashed_contact_is_an_end_and_late_messages_revive_nothing(chats: ChatS
 def test_livechat_without_human_agents_fails_as_offline(chats: ChatSite) -> None:
     chats.desk.change_channel(CHANNELS["livechat"], online=False)
     try:
-        availability = chats.project().request("chat/availability?channel=livechat").json()
-        assert availability["status"] == "offline"
+        chats.availability("offline", "livechat")
         chat = chats.start("livechat")
         assert chat.event("handoff_failed") == {"reason": "offline"}
         assert chats.desk.chats(contains=chat.id) == []
     finally:
         chats.desk.change_channel(CHANNELS["livechat"], online=True)
-    assert chats.project().request("chat/availability?channel=livechat").json()["status"] == "online"
+    chats.availability("online", "livechat")
 
 
 def test_custom_fields_are_cut_to_1024_characters(chats: ChatSite) -> None:

@@ -28,8 +28,7 @@ def chats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatSite]:
 
 def test_a_chat_from_its_start_to_its_end(chats: ChatSite) -> None:
     before = chats.count()
-    answer = chats.project().request(f"chat/availability?channel={PATRON}").json()
-    assert (answer["status"], answer["agents_available"]) == ("online", 2)
+    assert chats.availability("online", PATRON)["agents_available"] == 2
     chat = chats.start(PATRON, data={"v1": "one", "v10": "ten"}, customer={"first_name": "Grace"})
     chat.event("handoff_accepted")
     [summary] = chats.desk.chats(contains=chat.id, wait_for=1)
@@ -92,7 +91,5 @@ def test_the_end_by_age(chats: ChatSite) -> None:
 
 def test_a_failed_check_of_availability_is_unknown_and_does_not_stop_a_start(chats: ChatSite) -> None:
     chats.cxone.fail("patron_skill", status=500)
-    answer = chats.project().request(f"chat/availability?channel={PATRON}").json()
-    assert answer["status"] == "unknown"
-    assert "500" in answer["reason"]
+    assert "500" in chats.availability("unknown", PATRON)["reason"]
     chats.active(PATRON)

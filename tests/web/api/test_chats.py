@@ -192,7 +192,10 @@ class TestReads:
         _, body = await bridge.get(f"chats?before={before}", KEY)
         assert [chat["id"] for chat in body["chats"]] == ["c1"]
 
-    async def test_availability_is_that_of_the_channel(self, bridge: ChatBridge) -> None:
+    async def test_availability_is_that_of_the_channel(
+        self, bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sipbridge.chats.availability.MAX_AGE_SECONDS", 0)
         assert await bridge.get("chat/availability", KEY) == (200, {"status": "online", "channel": "web"})
         bridge.world.channel.found = Availability("unknown", queue_count=3, reason="no response")
         assert (await bridge.get("chat/availability?channel=web", KEY))[1] == {
