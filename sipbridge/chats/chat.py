@@ -58,6 +58,7 @@ class Chat:
         self.session: ChannelSession = channel.session(
             stored.record, resumed=resumed, report=self.inbox.put, is_new=self.is_new
         )
+        self.inbox.throttle = self.session.throttle
         self.outbox = Outbox(self.session, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}
         # The requests that are being stored, by the id of their message; that to end the chat has None.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -177,19 +177,39 @@ def resolve(stored: asyncio.Future[None] | None) -> None:
         stored.set_result(None)
 
 
+FULL = 200  # happenings that wait; a chat handles some fifty messages per second, since it stores each
+
+
 class Inbox:
-    """The one thing that a chat awaits. Belongs to one event loop, and has one reader."""
+    """The one thing that a chat awaits. Belongs to one event loop, and has one reader.
+
+    `throttle` is called with true when the inbox is full, and with false once half of that is handled. Hints, which are
+    not stored, take no memory: typing is dropped while the inbox is full, and the activity of the customer waits once.
+    """
 
     def __init__(self) -> None:
+        self.throttle: Callable[[bool], None] = lambda _: None
         self._loop = asyncio.get_running_loop()
         self._happened: deque[Happening] = deque()
+        self._is_full = False
+        self._customer_active = False  # waits
         self._deadlines: dict[Deadline, float] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, happening: Happening) -> None:
         """Add a happening."""
+        match happening:
+            case CustomerActive() if self._customer_active:
+                return
+            case CustomerActive():
+                self._customer_active = True
+            case AgentTyping() if self._is_full:
+                return
         self._happened.append(happening)
+        if len(self._happened) >= FULL and not self._is_full:
+            self._is_full = True
+            self.throttle(True)  # noqa: FBT003 (its one argument)
         self._wake()
 
     def set_deadline(self, deadline: Deadline, seconds: float | None) -> None:
@@ -203,6 +223,7 @@ class Inbox:
         """Return all that has happened and was not read yet. Deadlines are not among it."""
         happened = list(self._happened)
         self._happened.clear()
+        self._note_handled(CustomerActive())
         return happened
 
     async def next(self) -> Happening:
@@ -213,7 +234,16 @@ class Inbox:
                 del self._deadlines[deadline]
                 return DeadlinePassed(deadline)
             await self._wait(None if deadline is None else self._deadlines[deadline])
-        return self._happened.popleft()
+        happening = self._happened.popleft()
+        self._note_handled(happening)
+        return happening
+
+    def _note_handled(self, happening: Happening) -> None:
+        if isinstance(happening, CustomerActive):
+            self._customer_active = False
+        if self._is_full and len(self._happened) <= FULL // 2:
+            self._is_full = False
+            self.throttle(False)  # noqa: FBT003 (its one argument)
 
     async def _wait(self, until: float | None) -> None:
         """Wait for a happening, at most until then."""

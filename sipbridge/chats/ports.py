@@ -105,6 +105,12 @@ class ChannelSession(Protocol):
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types, as far as the channel can."""
 
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 (its one argument)
+        """Take nothing more from CXone while `on`: too much waits to be stored.
+
+        A channel whose messages wait until they are stored has nothing to do.
+        """
+
     async def end(self, closing_text: str) -> None:
         """End the contact on behalf of the customer. A channel that cannot do so sends the text instead."""
 

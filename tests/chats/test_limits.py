@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sipbridge.chats import chat as chat_module
+from sipbridge.chats import happenings as h
 from sipbridge.chats.model import BotMessage, EndRequest
 from sipbridge.errors import ChatConflict, ChatsUnavailable
 from tests.chats.world import world
@@ -96,3 +97,56 @@ class TestLimits:
                 await w.live.accept_message(BotMessage(id=f"m{number}", text="x", at=NOW))
             with pytest.raises(ChatConflict, match="has 2 messages"):
                 await w.live.accept_message(BotMessage(id="m2", text="x", at=NOW))
+
+
+class TestFullInbox:
+    """A flood takes a limited amount of memory, and loses no message."""
+
+    @pytest.fixture
+    async def inbox(self) -> h.Inbox:
+        inbox = h.Inbox()
+        self.throttled: list[bool] = []
+        inbox.throttle = self.throttled.append
+        return inbox
+
+    async def test_channel_is_throttled_until_half_is_handled(self, inbox: h.Inbox) -> None:
+        for number in range(h.FULL + 50):
+            inbox.put(h.AgentMessage(f"m{number}", "flood", NOW))
+        assert self.throttled == [True]
+        for number in range(h.FULL + 50):
+            assert await inbox.next() == h.AgentMessage(f"m{number}", "flood", NOW)
+            assert self.throttled == ([True] if number < h.FULL // 2 + 49 else [True, False])
+
+    async def test_channel_goes_on_when_all_is_taken_at_once(self, inbox: h.Inbox) -> None:
+        for _ in range(h.FULL):
+            inbox.put(h.AgentLeft())
+        assert len(inbox.drain()) == h.FULL
+        assert self.throttled == [True, False]
+
+    async def test_typing_is_dropped_while_the_inbox_is_full(self, inbox: h.Inbox) -> None:
+        for _ in range(h.FULL * 3):
+            inbox.put(h.AgentTyping(on=True))
+        inbox.put(h.AgentMessage("m1", "hi", NOW))
+        assert inbox.drain()[-1] == h.AgentMessage("m1", "hi", NOW)
+        inbox.put(h.AgentTyping(on=False))
+        assert inbox.drain() == [h.AgentTyping(on=False)]
+
+    async def test_activity_of_the_customer_waits_once(self, inbox: h.Inbox) -> None:
+        for _ in range(3):
+            inbox.put(h.CustomerActive())
+        assert await inbox.next() == h.CustomerActive()
+        inbox.put(h.CustomerActive())
+        assert inbox.drain() == [h.CustomerActive()]
+        inbox.put(h.CustomerActive())
+        assert inbox.drain() == [h.CustomerActive()]
+
+    async def test_chat_throttles_its_session(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(h, "FULL", 4)
+        async with world() as w:
+            await w.start()
+            await w.event("handoff_accepted")
+            for number in range(10):
+                w.channel.happens(h.AgentMessage(f"m{number}", "flood", NOW))
+            assert w.session.throttled == [True]
+            await w.event("agent_message", 10)
+            assert w.session.throttled == [True, False]

@@ -30,6 +30,7 @@ class FakeSession:
     begun: set[str] = field(default_factory=set)
     sent: list[Outgoing] = field(default_factory=list)
     typing: list[bool] = field(default_factory=list)
+    throttled: list[bool] = field(default_factory=list)
     ended_with: str | None = None
     end_held: asyncio.Event | None = None
     running: bool = False
@@ -56,6 +57,9 @@ class FakeSession:
 
     def set_typing(self, *, on: bool) -> None:
         self.typing.append(on)
+
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 (as the Protocol)
+        self.throttled.append(on)
 
     async def end(self, closing_text: str) -> None:
         self.ended_with = closing_text

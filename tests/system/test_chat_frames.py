@@ -224,3 +224,20 @@ def test_missing_fields_of_a_message_are_tolerated(chats: ChatSite) -> None:
     fields = ["createdAt", "authorUser", "attachments", "hasAdditionalMessageContent", "userStatistics", "id"]
     chats.desk.fail("frame", type="MessageCreated", remove=[f"data.message.{field}" for field in fields])
     chat.reported("Hello")
+
+
+def test_flood_of_messages_is_relayed_in_order_and_holds_up_no_other_chat(chats: ChatSite) -> None:
+    flooded, other = chats.active(), chats.active()
+    conversation = flooded.conversation
+    said = [f"message {number}" for number in range(400)]
+    for text in said:
+        chats.desk.say(conversation, text)
+    for _ in range(50):
+        chats.desk.act(conversation, "typing", state="started")
+    other.reported("How can I help?")
+    other.say("Hello")
+    assert other.at_desk(1) == ["Hello"]
+    flooded.event("agent_message", len(said), 60)
+    assert flooded.texts == said
+    flooded.say("Slower, please")
+    assert flooded.at_desk(1) == ["Slower, please"]

@@ -69,6 +69,7 @@ class Connection(WSListener):
         self._requests: dict[str, asyncio.Future[Reply]] = {}
         self._fragments: bytearray | None = None
         self._heard_at = self._loop.time()
+        self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, made: tuple[str, bytes], seconds: float) -> Reply:
@@ -107,6 +108,18 @@ class Connection(WSListener):
         if self._transport is None or self.ended.done():
             raise GatewayLost("the connection has ended")
         self._transport.send(_TEXT, frame)
+
+    def pause(self, *, on: bool) -> None:
+        """Read nothing while `on`."""
+        transport = self._transport
+        if transport is None or transport.is_disconnected or on == self._paused:
+            return
+        self._paused = on
+        self._heard_at = self._loop.time()
+        if on:
+            transport.underlying_transport.pause_reading()
+        else:
+            transport.underlying_transport.resume_reading()
 
     def close(self) -> None:
         """Close the connection. May be called more than once."""
@@ -165,7 +178,7 @@ class Connection(WSListener):
             self.deliver(frame)
 
     def _beat(self) -> None:
-        if self._loop.time() - self._heard_at > SILENCE_SECONDS:
+        if self._loop.time() - self._heard_at > SILENCE_SECONDS and not self._paused:
             self._on_fault("silent", "the chat gateway has been silent; connecting again")
             self.close()
         elif self._transport is not None:

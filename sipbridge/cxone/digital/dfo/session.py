@@ -48,6 +48,7 @@ class DfoSession:
         self._wants_whole_thread = False
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
+        self._is_throttled = False
         self._sent: dict[str, str] = {}  # by the id of a message that was sent, the event id of its frame
 
     # ------------------------------------------------------------ the connection
@@ -107,6 +108,7 @@ class DfoSession:
             return
         self._connected.set()
         self._inbound.release()
+        connection.pause(on=self._is_throttled)
         try:
             await asyncio.wait([connection.ended])
         finally:
@@ -228,6 +230,12 @@ class DfoSession:
         if self._connected.is_set() and self._connection is not None and self._identity.contact_id:
             with suppress(GatewayLost):
                 self._connection.send(self._maker.typing(on=on)[1])
+
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 (its one argument)
+        """Leave what the gateway sends in TCP while `on`. Another connection reads until it has recovered."""
+        self._is_throttled = on
+        if self._connection is not None and self._connected.is_set():
+            self._connection.pause(on=on)
 
     async def end(self, closing_text: str) -> None:
         """Send the text to the human agent, then end a livechat. Messaging has no such event."""

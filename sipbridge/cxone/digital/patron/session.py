@@ -113,6 +113,9 @@ class PatronSession:
     async def _show_typing(self, on: bool) -> None:  # noqa: FBT001 (called with the one argument)
         await self._with_newest_id(lambda session: self._rest.show_typing(session, self._label, on=on))
 
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 (its one argument)
+        """Do nothing. A poll waits until the messages of the last one are stored."""
+
     async def end(self, closing_text: str) -> None:
         """End the chat at CXone; before, the human agent gets the text."""
         if not self._state.session:

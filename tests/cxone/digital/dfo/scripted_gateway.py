@@ -74,6 +74,7 @@ class Gateway:
     assignee: Json | None = None
     page_size: int = 30
     is_down: bool = False
+    is_read: bool = True  # the session reads what the newest connection sends
     online: str = "online"
     frames: list[Json] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
@@ -123,7 +124,7 @@ class Gateway:
         self.queries.append(query)
         if self.is_down:
             raise GatewayLost("it is down")
-        self.connection = connection
+        self.connection, self.is_read = connection, True
         connection.on_ws_connected(_Transport(self, connection))  # type: ignore[arg-type]  # as much of it as is used
 
     # ------------------------------------------------------------ the script
@@ -218,6 +219,13 @@ class _Transport:
         self._gateway = gateway
         self._connection = connection
         self.is_disconnected = False
+        self.underlying_transport = self
+
+    def pause_reading(self) -> None:
+        self._gateway.is_read = False
+
+    def resume_reading(self) -> None:
+        self._gateway.is_read = True
 
     def send(self, _kind: object, frame: bytes) -> None:
         # As over a socket: the reply comes in a later turn of the loop.

@@ -115,6 +115,21 @@ async def test_request_without_a_reply_in_time_is_lost(gateway: Gateway) -> None
     await gateway.until(lambda: gateway.faults == ["bad_frame"])
 
 
+async def test_paused_connection_reads_nothing_and_does_not_count_as_silent(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1.0)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.1)
+    connection = await gateway.open()
+    connection.pause(on=True)
+    gateway.send(b'{"eventId":"1","eventType":"CaseCreated","data":{}}')
+    await gateway.until(lambda: b'{"action":"heartbeat"}' in gateway.peer.received)
+    assert gateway.pushes == []
+    assert not connection.ended.done()
+    connection.pause(on=False)
+    await gateway.until(lambda: len(gateway.pushes) == 1)
+
+
 async def test_request_is_lost_with_its_connection(gateway: Gateway) -> None:
     connection = await gateway.open()
     request = asyncio.create_task(connection.request(("e1", b"one"), 5))

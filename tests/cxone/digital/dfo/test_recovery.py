@@ -164,6 +164,18 @@ async def test_recovery_goes_back_to_the_last_one_whatever_was_pushed_since(monk
         assert "not pushed" in texts(run)
 
 
+async def test_throttled_session_reads_nothing_more_until_it_goes_on() -> None:
+    async with running() as run:
+        await run.connected()
+        run.session.throttle(True)  # noqa: FBT003 (its one argument)
+        assert not run.gateway.is_read
+        run.gateway.drop()
+        await run.connected(2)
+        assert not run.gateway.is_read, "the next connection, once it has recovered"
+        run.session.throttle(False)  # noqa: FBT003 (its one argument)
+        assert run.gateway.is_read
+
+
 class TestRestart:
     """The first recovery of a run reads no more of the thread than it needs."""
 
