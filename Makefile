@@ -53,8 +53,8 @@ bench-chat: setup ## Measure chats: processor time per relayed message, memory p
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)
 
-kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: make kills-chat KILLS=100 CHANNELS=dfo,byoc,patron
-	@$(BIN)/python -m tests.soak.kills_chat --kills $(or $(KILLS),100) $(if $(CHANNELS),--channels $(CHANNELS))
+kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: make kills-chat KILLS=100 CHANNELS=dfo,byoc,patron SEED=1
+	@$(BIN)/python -m tests.soak.kills_chat --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(CHANNELS),--channels $(CHANNELS))
 
 reloads: setup ## Reload repeatedly with changed clients and calls in progress: make reloads RELOADS=1000
 	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)

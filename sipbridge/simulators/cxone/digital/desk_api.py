@@ -11,6 +11,7 @@ from aiohttp_sse import sse_response
 from pydantic import BaseModel
 
 from sipbridge.simulators.cxone.digital.automatic import Automatic, AutomaticAgents
+from sipbridge.simulators.cxone.digital.control import checked
 from sipbridge.simulators.cxone.digital.conversation import Conversation, DeskError
 from sipbridge.simulators.cxone.digital.desk import Desk
 from sipbridge.simulators.cxone.digital.desk_feed import DeskFeed
@@ -29,7 +30,7 @@ from sipbridge.simulators.cxone.digital.desk_models import (
     show_message,
     show_summary,
 )
-from sipbridge.simulators.cxone.digital.errors import UnknownObject, with_errors
+from sipbridge.simulators.cxone.digital.errors import UnknownObject
 from sipbridge.simulators.cxone.digital.events import (
     AssigneeChanged,
     CustomerTyping,
@@ -71,7 +72,7 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{one}/status", set_status),
         web.post(f"{one}/close", close),
     ]
-    return [web.route(each.method, each.path, with_errors(each.handler)) for each in found]
+    return checked(found)
 
 
 def _conversation(request: web.Request) -> Conversation:

@@ -8,12 +8,16 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sipbridge.simulators.cxone.digital.errors import UnknownObject, with_errors
+from sipbridge.simulators.cxone.digital.control import (
+    RecordQuery,
+    checked,
+    list_records,
+    object_routes,
+    settings_routes,
+)
 from sipbridge.simulators.cxone.digital.gateway.channels import Channel
 from sipbridge.simulators.cxone.digital.gateway.connection import Connection
 from sipbridge.simulators.cxone.digital.gateway.faults import GatewayFault
-from sipbridge.simulators.cxone.digital.gateway.frame_log import FrameRecord
-from sipbridge.simulators.cxone.digital.gateway.settings import Settings
 from sipbridge.simulators.cxone.digital.gateway.sockets import GATEWAY
 from sipbridge.simulators.cxone.endpoints import json_response
 
@@ -22,24 +26,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FrameQuery(_Model):
+class FrameQuery(RecordQuery):
     """The query of `GET frames`."""
 
     type: str | None = None
     customer: str | None = None
     channel: str | None = None
     result: str | None = None
-    wait_for: Annotated[int, Field(ge=0)] = 0
-    timeout: Annotated[float, Field(ge=0, le=600)] = 10
-
-    def matches(self, record: FrameRecord) -> bool:
-        """True if a frame passes the filters."""
-        return (
-            self.type in (None, record.type)
-            and self.customer in (None, record.customer)
-            and self.channel in (None, record.channel)
-            and self.result in (None, record.result)
-        )
 
 
 class Drop(_Model):
@@ -66,41 +59,22 @@ class Push(_Model):
 def routes() -> list[web.RouteDef]:
     """Return the routes."""
     root = "/simulator/digital"
-    found = [
-        web.get(f"{root}/settings", show_settings),
-        web.patch(f"{root}/settings", change_settings),
-        web.get(f"{root}/channels", list_channels),
-        web.put(f"{root}/channels/{{id}}", put_channel),
-        web.patch(f"{root}/channels/{{id}}", change_channel),
-        web.delete(f"{root}/channels/{{id}}", delete_channel),
-        web.get(f"{root}/faults", list_faults),
-        web.post(f"{root}/faults", add_fault),
-        web.delete(f"{root}/faults", clear_faults),
-        web.get(f"{root}/frames", list_frames),
-        web.get(f"{root}/counts", show_counts),
-        web.get(f"{root}/connections", list_connections),
-        web.post(f"{root}/drop", drop),
-        web.post(f"{root}/push", push),
-        web.post(f"{root}/expire_tokens", expire_tokens),
-    ]
-    return [web.route(each.method, each.path, with_errors(each.handler)) for each in found]
-
-
-async def _changes(request: web.Request) -> dict[str, Any]:
-    changes = orjson.loads(await request.read() or b"{}")
-    return changes if isinstance(changes, dict) else {}
-
-
-async def show_settings(request: web.Request) -> web.Response:
-    """Return the settings."""
-    return json_response(request.app[GATEWAY].settings.model_dump())
-
-
-async def change_settings(request: web.Request) -> web.Response:
-    """Change the given settings, for sockets that open from now on."""
-    gateway = request.app[GATEWAY]
-    gateway.settings = Settings.model_validate(gateway.settings.model_dump() | await _changes(request))
-    return json_response(gateway.settings.model_dump())
+    return checked(
+        [
+            *settings_routes(root, GATEWAY),
+            web.get(f"{root}/channels", list_channels),
+            *object_routes(f"{root}/channels", Channel, lambda app: app[GATEWAY].channels.by_id),
+            web.get(f"{root}/faults", list_faults),
+            web.post(f"{root}/faults", add_fault),
+            web.delete(f"{root}/faults", clear_faults),
+            web.get(f"{root}/frames", list_frames),
+            web.get(f"{root}/counts", show_counts),
+            web.get(f"{root}/connections", list_connections),
+            web.post(f"{root}/drop", drop),
+            web.post(f"{root}/push", push),
+            web.post(f"{root}/expire_tokens", expire_tokens),
+        ]
+    )
 
 
 async def list_channels(request: web.Request) -> web.Response:
@@ -108,36 +82,6 @@ async def list_channels(request: web.Request) -> web.Response:
     channels = request.app[GATEWAY].channels
     shown = [each.model_dump(mode="json") for each in channels.by_id.values()]
     return json_response({"brand_id": channels.brand_id, "channels": shown})
-
-
-async def put_channel(request: web.Request) -> web.Response:
-    """Create or replace a channel."""
-    return _store_channel(request, await _changes(request) | {"id": request.match_info["id"]})
-
-
-async def change_channel(request: web.Request) -> web.Response:
-    """Change the given settings of a channel."""
-    found = _channel(request).model_dump()
-    return _store_channel(request, found | await _changes(request) | {"id": found["id"]})
-
-
-async def delete_channel(request: web.Request) -> web.Response:
-    """Delete a channel."""
-    del request.app[GATEWAY].channels.by_id[_channel(request).id]
-    return web.Response(status=204)
-
-
-def _channel(request: web.Request) -> Channel:
-    found = request.app[GATEWAY].channels.by_id.get(request.match_info["id"])
-    if found is None:
-        raise UnknownObject("there is no such channel")
-    return found
-
-
-def _store_channel(request: web.Request, settings: dict[str, Any]) -> web.Response:
-    channel = Channel.model_validate(settings)
-    request.app[GATEWAY].channels.by_id[channel.id] = channel
-    return json_response(channel.model_dump(mode="json"))
 
 
 async def list_faults(request: web.Request) -> web.Response:
@@ -160,15 +104,8 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def list_frames(request: web.Request) -> web.Response:
-    """List the newest frames that match; with `wait_for`, when that many match or `timeout` has passed."""
-    query, log = FrameQuery.model_validate(dict(request.query)), request.app[GATEWAY].log
-
-    def matching() -> list[FrameRecord]:
-        return [record for record in log.records() if query.matches(record)]
-
-    await log.waiters.wait_until(lambda: len(matching()) >= query.wait_for, query.matches, query.timeout)
-    found = matching()
-    return json_response({"count": len(found), "frames": [record.as_json() for record in found]})
+    """List the newest frames."""
+    return await list_records(request, FrameQuery, request.app[GATEWAY].log, "frames")
 
 
 async def show_counts(request: web.Request) -> web.Response:
