@@ -18,7 +18,7 @@ from sipbridge.web.api.chat_schemas import ChatStreamMessage
 from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
 from sipbridge.web.server.auth import KEY_HEADER, Access
-from sipbridge.web.server.chat_feed import ChatReader
+from sipbridge.web.server.readers import Reader
 
 PAGE = 500
 MAX_SEQUENCE = 2**53  # what every JSON parser can hold
@@ -59,7 +59,7 @@ async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) ->
 
 
 async def _events(
-    context: RequestContext[ChatEventsQuery, Empty], uid: str, reader: ChatReader, after: int, *, ended: bool
+    context: RequestContext[ChatEventsQuery, Empty], uid: str, reader: Reader[ChatEvent], after: int, *, ended: bool
 ) -> AsyncIterator[ChatEvent]:
     while stored := await context.deps.chats.store.events(uid, after=after, limit=PAGE):
         for event in stored:

@@ -24,7 +24,8 @@ from sipbridge.config import ApiKey
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.web import EventFeed
 from sipbridge.web.api import events
-from sipbridge.web.server.event_feed import MAX_QUEUED_EVENTS, MAX_READERS_PER_PROJECT, Reader
+from sipbridge.web.server.event_feed import MAX_QUEUED_EVENTS, MAX_READERS_PER_PROJECT, Notice
+from sipbridge.web.server.readers import Reader
 from tests.store.records import make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import KEY
@@ -113,7 +114,7 @@ async def test_a_reader_that_disconnects_is_removed(bridge: Bridge, monkeypatch:
     enter = EventFeed.reader
 
     @contextmanager
-    def watched(feed: EventFeed, client: str, project: str) -> Iterator[Reader]:
+    def watched(feed: EventFeed, client: str, project: str) -> Iterator[Reader[Notice]]:
         with enter(feed, client, project) as reader:
             try:
                 yield reader
