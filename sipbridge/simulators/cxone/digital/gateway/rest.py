@@ -9,10 +9,10 @@ import orjson
 from aiohttp import web
 
 from sipbridge.simulators.cxone.digital.gateway import frames
+from sipbridge.simulators.cxone.digital.gateway.authorizing import is_valid_code
 from sipbridge.simulators.cxone.digital.gateway.channels import Channel
 from sipbridge.simulators.cxone.digital.gateway.frames import FrameError, Json
 from sipbridge.simulators.cxone.digital.gateway.gateway import Gateway
-from sipbridge.simulators.cxone.digital.gateway.handlers import is_valid_code
 from sipbridge.simulators.cxone.digital.gateway.sockets import GATEWAY
 from sipbridge.simulators.cxone.digital.gateway.wire import a_case, a_message
 from sipbridge.simulators.cxone.digital.messages import Customer

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sipbridge.simulators.cxone.digital.conversation import DeskError
+from sipbridge.simulators.cxone.digital.gateway.call import Call, Reply
 from sipbridge.simulators.cxone.digital.gateway.channels import Channel
 from sipbridge.simulators.cxone.digital.gateway.connection import Connection
 from sipbridge.simulators.cxone.digital.gateway.faults import GatewayFault
@@ -20,7 +21,7 @@ from sipbridge.simulators.cxone.digital.gateway.frames import (
     read_frame,
 )
 from sipbridge.simulators.cxone.digital.gateway.gateway import Gateway
-from sipbridge.simulators.cxone.digital.gateway.handlers import HANDLERS, OPENING_EVENTS, Call, Reply
+from sipbridge.simulators.cxone.digital.gateway.handlers import HANDLERS, OPENING_EVENTS
 from sipbridge.simulators.cxone.digital.gateway.pushes import a_reply, an_error
 from sipbridge.simulators.cxone.digital.messages import Customer, new_id
 from sipbridge.simulators.cxone.faults import reset_connection
