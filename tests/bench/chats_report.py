@@ -18,8 +18,8 @@ _MESSAGES_HEADING = """\
   per s   relayed   lost  doubled       p50     p99       p50     p99      each   per s           in use   others
 """
 _CALLS_HEADING = """\
-                       caller to agent                agent to caller         bridge      machine, % of all cores
-                 lost %  late %  altered %     lost %  late %  altered %   ms CPU per s           in use   others
+                          caller to agent                agent to caller         bridge      machine, % of all cores
+                    lost %  late %  altered %     lost %  late %  altered %   ms CPU per s           in use   others
 """
 
 
@@ -136,7 +136,7 @@ def _calls_row(name: str, audio: Audio) -> str:
         f"{way.lost_percent:>11.3f}{way.late_percent:>8.3f}{way.altered_percent:>11.3f}"
         for way in (audio.to_agent, audio.to_caller)
     )
-    return f"  {name:11}{ways}{'':>7}{_cost(audio.cost)}\n"
+    return f"  {name:13}{ways}{'':>7}{_cost(audio.cost)}\n"
 
 
 def _cost(cost: Cost) -> str:
