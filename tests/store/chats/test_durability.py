@@ -1,4 +1,4 @@
-"""Writes survive the end of the process and, after a second, a loss of power."""
+"""The durability of writes: when the process is killed and, a second later, when the power fails."""
 
 from __future__ import annotations
 
