@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ from tests.harness.media.g711 import MULAW_SILENCE, MULAW_TO_ALAW, PCMU, RATE
 from tests.harness.media.quality import Quality, measure_stream
 from tests.harness.media.recordings import as_linear, write_wav
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
-from tests.harness.media.stamp import ReceivedFrame, Stamps
+from tests.harness.media.stamp import ReceivedFrame, Stamps, find_stamps
 from tests.harness.ports import reserved_port
+from tests.harness.programs.baresip import Baresip
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.sipp import Sipp, call_options
@@ -31,6 +32,8 @@ DELAY_P50_MS = 800
 _TRIES = 4
 _TEST_SECONDS = 60
 _OVERDUE_NS = 1_000_000_000
+_RUN_SECONDS = 20
+_CONCEALED_FRAMES = 2
 
 _contacts = itertools.count(115_600_000_001)
 
@@ -190,16 +193,30 @@ def frame_numbers(received: Sequence[ReceivedFrame], stream: int) -> list[int]:
     return [each.stamp.number for each in received if each.stamp.stream == stream]
 
 
+def recorded_frames(peer: Baresip, stream: int) -> list[int]:
+    """The numbers of a stream's stamped frames that baresip has received so far."""
+    return frame_numbers(list(find_stamps([(0, peer.recorded_audio())])), stream)
+
+
+def wait_for_run(peer: Baresip, stream: int, run: int) -> None:
+    """Return once baresip has received this many frames of a stream without a gap. Raises `TimeoutError`."""
+    wait_for(
+        lambda: peer.has_recorded(run) and longest_run(recorded_frames(peer, stream)) >= run,
+        f"{run} frames of stream {stream} without a gap",
+        _RUN_SECONDS,
+    )
+
+
 def wait_for_more_frames(audio: RtpStream, stream: int, frames: int = 50) -> None:
     """Return once this many more frames of a stream have arrived. Raises `TimeoutError`."""
     enough = len(frame_numbers(audio.stamps(), stream)) + frames
     wait_for(lambda: len(frame_numbers(audio.stamps(), stream)) >= enough, f"{frames} more frames of stream {stream}")
 
 
-def longest_run(received: Sequence[int]) -> int:
-    """The length of the longest sequence without a gap."""
+def longest_run(received: Iterable[int]) -> int:
+    """The length of the longest sequence without a gap, apart from repetitions."""
     longest = run = 0
-    for before, number in itertools.pairwise([-1, *received]):
+    for before, number in itertools.pairwise([-1, *dict.fromkeys(received)]):
         run = run + 1 if number == before + 1 else 1
         longest = max(longest, run)
     return longest
@@ -209,11 +226,16 @@ def assert_in_order(received: Sequence[int], run: int) -> None:
     """True if no frame is early and enough follow each other without a gap.
 
     Not all frames arrive: peers begin within a frame, and if a sender is delayed for longer than the jitter buffer
-    waits, its late frames are dropped, as they should be. PJMEDIA's concealment then plays the frame before twice.
+    waits, its late frames are dropped, as they should be. PJMEDIA's concealment then plays audio again that is up to
+    one and a half frames old (`EXP_MAX_DIST` of its wsola.c), and until the delay is short again, it drops more frames.
+    A loaded machine delays senders now and then, so a test ends the call after the run, not after a time.
     """
-    once = [number for number, _ in itertools.groupby(received)]
-    assert once == sorted(set(once)), [pair for pair in itertools.pairwise(once) if pair[0] > pair[1]]
-    assert longest_run(once) >= run, once
+    once = list(dict.fromkeys(received))
+    assert once == sorted(once), [pair for pair in itertools.pairwise(once) if pair[0] > pair[1]]
+    newest = itertools.accumulate(received, max)
+    old = [(number, last) for number, last in zip(received, newest, strict=True) if number < last - _CONCEALED_FRAMES]
+    assert old == []
+    assert longest_run(received) >= run, received
 
 
 def measure_echo(audio: RtpStream, *, alaw: bool = False, frames: int = 50) -> Quality:

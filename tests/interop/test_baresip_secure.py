@@ -15,7 +15,7 @@ import pytest
 from tests.harness.certificates import Authority, Pair, tls_settings
 from tests.harness.media.media_agent import MediaAgent
 from tests.harness.media.rtp_peer import RtpLoop
-from tests.harness.media.stamp import Stamps, find_stamps
+from tests.harness.media.stamp import Stamps
 from tests.harness.ports import reserved_port
 from tests.harness.programs.baresip import Baresip
 from tests.harness.programs.bridge import bridge
@@ -32,8 +32,10 @@ from .site import (
     frame_numbers,
     longest_run,
     measure_echo,
+    recorded_frames,
     tokenless_project,
     wait_for_more_frames,
+    wait_for_run,
     write_recording,
 )
 
@@ -243,8 +245,9 @@ def test_audio_of_a_tls_caller_and_an_agent_arrives_in_order_in_both_directions(
         strict.agent(tmp_path, recording=agent_recording) as agent,
         strict.caller(tmp_path, "talking", certificate=strict.peer, recording=caller_recording) as (caller, call),
     ):
-        sides = caller, agent
-        wait_for(lambda: all(side.has_recorded(RUN + 50) for side in sides), "audio at both sides")
+        sides = (caller, OF_AGENT), (agent, OF_CALLER)
+        for side in sides:
+            wait_for_run(*side, RUN)
         for sender, other, digits in ((caller, agent, "15#"), (agent, caller, "70*")):
             sender.send_digits(digits)
             assert [other.event("CALL_DTMF_START")["param"] for _ in digits] == list(digits)
@@ -252,8 +255,8 @@ def test_audio_of_a_tls_caller_and_an_agent_arrives_in_order_in_both_directions(
         agent.event("CALL_CLOSED")
         record = call.record()
     assert (record["ended_by"], record["reason"]) == ("caller", "caller_hung_up")
-    for side, of_other in ((caller, OF_AGENT), (agent, OF_CALLER)):
-        assert_in_order(frame_numbers(list(find_stamps([(0, side.recorded_audio())])), of_other), RUN)
+    for side in sides:
+        assert_in_order(recorded_frames(*side), RUN)
 
 
 def test_a_caller_echoes_the_audio_of_a_websocket_agent(strict: SecureInteropSite, tmp_path: Path) -> None:
@@ -273,11 +276,11 @@ def test_a_desk_is_invited_over_tls_and_srtp(strict: SecureInteropSite, tmp_path
         strict.caller(tmp_path, "referring", certificate=strict.peer) as (caller, call),
     ):
         desk.event("CALL_ESTABLISHED")
-        wait_for(lambda: caller.has_recorded(RUN), "the desk's audio")
+        wait_for_run(caller, OF_AGENT, RUN // 2)
         caller.hang_up()
         desk.event("CALL_CLOSED")
         assert call.record()["handoff"]["state"] == "handoff_completed"
-    assert_in_order(frame_numbers(list(find_stamps([(0, caller.recorded_audio())])), OF_AGENT), RUN // 2)
+    assert_in_order(recorded_frames(caller, OF_AGENT), RUN // 2)
 
 
 def test_a_caller_in_plain_rtp_is_rejected_if_srtp_is_mandatory(strict: SecureInteropSite, tmp_path: Path) -> None:

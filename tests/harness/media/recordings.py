@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 import wave
 from array import array
@@ -13,6 +14,8 @@ from .g711 import MULAW, RATE
 _CODES = {sample: code for code, sample in enumerate(MULAW)}
 _SWEEP_HZ = (300, 3000)
 _LOUDNESS = 8000
+# The names and lengths of the chunks, and between them: format, channels, rate, bytes per second and sample, bits.
+_HEADER = struct.Struct("<4s4x8sIHHIIHH4s4x")
 
 
 def write_wav(file: Path, samples: array[int], rate: int = RATE) -> Path:
@@ -26,11 +29,16 @@ def write_wav(file: Path, samples: array[int], rate: int = RATE) -> Path:
 
 
 def read_wav(file: Path) -> array[int]:
-    """Read a recording. Raises `ValueError` unless it is mono with 16 bits at 8 kHz."""
-    with wave.open(str(file), "rb") as read:
-        if read.getparams()[:3] != (1, 2, RATE):
-            raise ValueError(f"{file}: {read.getparams()}")
-        return linear(read.readframes(read.getnframes()))
+    """Read a recording. Raises `ValueError` unless it is mono with 16 bits at 8 kHz.
+
+    It may still be written, and its header has no lengths then; `wave` would not read it.
+    """
+    content = file.read_bytes()
+    header = _HEADER.unpack_from(content)
+    if header != (b"RIFF", b"WAVEfmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16, b"data"):
+        raise ValueError(f"{file}: {header}")
+    samples = content[_HEADER.size :]
+    return linear(samples[: len(samples) & ~1])
 
 
 def linear(data: bytes) -> array[int]:

@@ -196,7 +196,7 @@ class Baresip:
         return sum(file.stat().st_size for file in self._recordings.glob("*-dec.wav")) >= frames * 2 * FRAME_BYTES
 
     def recorded_audio(self) -> bytes:
-        """Return the received audio as mu-law, once its calls have ended."""
+        """Return the audio received so far as mu-law."""
         return b"".join(as_mulaw(read_wav(file)) for file in sorted(self._recordings.glob("*-dec.wav")))
 
     def __enter__(self) -> Self:
