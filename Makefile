@@ -22,7 +22,7 @@ demo-chat: setup ## Run a chat from a bot through the bridge to a simulated CXon
 	@$(BIN)/python -m tests.demo.chat $(if $(KEEP),--keep)
 
 test: setup ## Run all tests, with SIPp scenarios against the running program
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 unit: setup ## Run the tests that do not start the program
 	@$(BIN)/python -m pytest -n 2 -m "not program"

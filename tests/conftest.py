@@ -10,10 +10,17 @@ from tests.harness.programs.simulator import Simulator, simulator
 PROGRAM_TESTS = {Path(__file__).with_name(name) for name in ("system", "interop")}
 
 
+@pytest.hookimpl(trylast=True)  # pytest-randomly has shuffled the files
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the program, and start the longest files first, so that no worker ends long after the others.
+
+    A file is long if one of its tests has a time limit of its own. Tests of the program wait more than others.
+    """
     for item in items:
         if PROGRAM_TESTS.intersection(item.path.parents):
             item.add_marker(pytest.mark.program)
+    long_files = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: (item.path not in long_files, item.get_closest_marker("program") is None))
 
 
 @pytest.fixture(scope="session")
