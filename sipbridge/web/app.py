@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from aiohttp import web
 
@@ -73,7 +74,7 @@ def _make(
     deps: WebDeps, operations: tuple[AnyOperation, ...], url: str, cors: Cors, *, admin_from_anywhere: bool
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
-    app[openapi.DOCUMENT] = openapi.serialize(operations, url)
+    app[openapi.DOCUMENT] = partial(openapi.serialize, operations, url)
     app[GUESSES], app[SLOTS] = Guesses(time.monotonic), Slots()
     authenticator = Authenticator(
         deps.config,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import orjson
@@ -22,7 +23,7 @@ from sipbridge.web.server.auth import KEY_HEADER, Access
 Json = dict[str, Any]
 Schemas = dict[Any, Json]  # by model and mode: "validation" of request bodies, "serialization" of responses
 
-DOCUMENT = web.AppKey("document", bytes)
+DOCUMENT = web.AppKey("document", partial[bytes])
 
 _KEYS = {
     "project_key": "One of the project's `api_keys`. A call in progress accepts the keys that it began with.",
@@ -51,13 +52,14 @@ _PATH_PARAMETERS = {
 
 
 async def get_openapi(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Return the document of this application."""
-    return web.Response(body=context.request.app[DOCUMENT], content_type="application/json")
+    """Return the document of this application. Many bridges are never asked for it, and calls must not wait for it."""
+    document = await asyncio.to_thread(context.request.app[DOCUMENT])
+    return web.Response(body=document, content_type="application/json")
 
 
 @cache
 def serialize(operations: tuple[AnyOperation, ...], server_url: str) -> bytes:
-    """Return the document as JSON. It takes far longer to build than the rest of an application."""
+    """Return the document as JSON. Takes a tenth of a second, far longer than the rest of an application."""
     return orjson.dumps(describe(operations, server_url))
 
 
