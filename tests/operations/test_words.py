@@ -34,6 +34,7 @@ WORD_ARGUMENTS = {
     "channel_failed": 1,
     "_fate_by_echo": 1,
     "ContactClosed": 0,
+    "_report_end": 0,
     "ChannelFailed": 0,
     "ChannelUnreachable": 0,
     "ChannelRefused": 0,

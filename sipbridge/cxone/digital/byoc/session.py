@@ -6,14 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
-from typing import Any
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, ChannelStateChanged, ChannelUnreachable, ContactClosed
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import BoxMessage, Outgoing, Report
 from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
 from sipbridge.cxone.digital.byoc.allowance import Allowance
+from sipbridge.cxone.digital.byoc.customer_message import customer_id_of, customer_message
 from sipbridge.cxone.digital.byoc.parts import ByocParts
 from sipbridge.cxone.digital.byoc.rest import contact_id_of
 from sipbridge.cxone.digital.closing import end_contact, say_last
@@ -24,6 +23,9 @@ from sipbridge.errors import AttachmentError, CxoneRefused, HttpError, HttpNotRe
 
 # CXone accepts 250 requests for one contact at once, and 17 more per minute: the rest is for messages.
 POLL_SECONDS = 10.0
+# Between two looks at the messages of the contact, for each request that a look may take.
+LOOK_SECONDS = 30.0
+MESSAGES_PER_REQUEST = 20  # NICE does not document the length of a page
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
@@ -49,6 +51,7 @@ class ByocSession:
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._is_open = asyncio.Event()  # CXone has a message, so there is a contact
         self._throttled_until = 0.0
+        self._looks_at = 0.0
         self._allowance = Allowance(TYPING_AT_ONCE, TYPING_PER_MINUTE)
         self._typing = Typing(self._show_typing, parts.background.start, self._fault, self._may_show_typing)
         self._posted_ids: set[str] = set()  # messages that CXone may have
@@ -92,7 +95,17 @@ class ByocSession:
 
     def release(self) -> None:
         """End the chat at the request of a Studio script."""
-        self._parts.background.start(self._report_end("released"))
+        self._parts.background.start(self._release())
+
+    async def _release(self) -> None:
+        """Report the human agent, who may have joined since the last poll, then the end."""
+        try:
+            contact = await self._contact()
+        except HttpError as error:
+            self._fault("contact_not_polled", f"the contact was not polled: {error}")
+        else:
+            self._report_assignee(contact or {})
+        await self._report_end("released")
 
     async def _poll(self) -> None:
         """Report the human agent, what was missed during a restart, and the end. Raises `HttpError`."""
@@ -103,6 +116,20 @@ class ByocSession:
             await self._recover(has_contact=contact is not None)
         if contact is not None and is_over(contact.get("status")):
             await self._report_end()
+        elif contact is not None:
+            await self._look_for_lost_calls()
+
+    async def _look_for_lost_calls(self) -> None:
+        """Report now and then the messages whose calls failed: CXone may call the box only once."""
+        now = asyncio.get_running_loop().time()
+        if now < max(self._looks_at, self._throttled_until):
+            return
+        try:
+            count = await self._agent_messages.look_for_lost_calls()
+        except HttpError as error:
+            self._fault("not_recovered", f"messages may be missing: {error}")
+            count = 0
+        self._looks_at = now + LOOK_SECONDS * (1 + count // MESSAGES_PER_REQUEST)
 
     async def _report_end(self, reason: str = "closed") -> None:
         """Report that the human agent ended the chat, after the last messages: their calls may come later."""
@@ -117,7 +144,7 @@ class ByocSession:
         rest = self._parts.rest
         if self._contact_id:
             return await rest.contact(self._contact_id)
-        contact = await rest.find_contact(self._customer_id, self.thread_id)
+        contact = await rest.find_contact(customer_id_of(self._record), self.thread_id)
         if contact is not None:
             self._use_contact(contact_id_of(contact))
         return contact
@@ -164,7 +191,11 @@ class ByocSession:
                 self._parts.check(attachment)
         except AttachmentError as error:
             return DeliveryStatus.FAILED, error.reason
-        body, ask_first, pause = self._message(message), message.repeated, FIRST_PAUSE_SECONDS
+        body, ask_first, pause = (
+            customer_message(self._record, self.thread_id, message),
+            message.repeated,
+            FIRST_PAUSE_SECONDS,
+        )
         while True:
             asked = 0.0
             try:
@@ -207,33 +238,6 @@ class ByocSession:
         self._fault("not_posted", f"a message was not posted yet: {error}")
         if not (isinstance(error, CxoneRefused) and error.status == _BUSY):
             self.report(ChannelUnreachable("unreachable"))
-
-    @property
-    def _customer_id(self) -> str:
-        customer = self._record.customer
-        return customer.phone or customer.id or self._record.derived_id("customer")
-
-    def _message(self, message: Outgoing) -> dict[str, Any]:
-        customer = self._record.customer
-        body: dict[str, Any] = {
-            "idOnExternalPlatform": message.id,
-            "direction": "inbound",
-            "createdAtWithMilliseconds": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "thread": {"idOnExternalPlatform": self.thread_id},
-            "messageContent": {"type": "TEXT", "payload": {"text": message.text}},
-            "authorEndUserIdentity": {
-                "idOnExternalPlatform": self._customer_id,
-                "firstName": customer.first_name or "Customer",
-                "lastName": customer.last_name,
-                "nickname": customer.phone or customer.id,
-                "image": "",
-            },
-            "attachments": [{"friendlyName": each.name or "file", "url": each.url} for each in message.attachments],
-        }
-        if message.opens and self._record.custom_fields:
-            fields = [{"ident": name, "value": value} for name, value in self._record.custom_fields.items()]
-            body["contact"] = {"customFields": fields}
-        return body
 
     def _arrived_in(self, contact_id: str) -> tuple[DeliveryStatus, str]:
         """Note the contact that has a message. Another one than before means that CXone had closed that one."""

@@ -218,6 +218,42 @@ async def test_what_was_not_called_for_is_reported_before_the_end() -> None:
     assert contact.got == ["hello", "Bye", "Bye"]
 
 
+async def test_a_message_whose_call_was_lost_is_reported_at_the_second_look() -> None:
+    contact = Contact()
+    contact.messages.open()
+    await contact.call(contact.say("one"))
+    late, _ = contact.say("late"), contact.say("lost")
+    assert await contact.messages.look_for_lost_calls() == 3
+    assert contact.got == ["one"], "the calls may be on their way"
+    await contact.call(late)
+    await contact.messages.look_for_lost_calls()
+    assert contact.got == ["one", "late", "lost"]
+    await contact.messages.look_for_lost_calls()
+    await contact.call(contact.say("next"))
+    assert contact.got == ["one", "late", "lost", "next"]
+
+
+async def test_the_call_for_a_message_that_a_look_has_reported_doubles_nothing() -> None:
+    contact = Contact()
+    contact.messages.open()
+    delayed = contact.say("hello")
+    for _ in range(2):
+        await contact.messages.look_for_lost_calls()
+    await contact.call(delayed)
+    assert contact.got == ["hello"]
+
+
+async def test_a_list_without_a_message_of_a_call_adds_nothing() -> None:
+    contact = Contact()
+    contact.messages.open()
+    called = contact.say("Hello & welcome")
+    await contact.call(called, seen=False)
+    called["messageContent"]["payload"]["text"] = "Hello &amp; welcome"
+    for _ in range(3):
+        await contact.messages.look_for_lost_calls()
+    assert contact.got == ["Hello & welcome"]
+
+
 async def test_a_list_in_another_form_than_the_calls_doubles_nothing_at_the_end() -> None:
     contact = Contact()
     contact.keeps_ids = False

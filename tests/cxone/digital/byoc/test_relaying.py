@@ -7,7 +7,9 @@ import pytest
 from sipbridge.chats.model import Attachment, ChatState
 from sipbridge.cxone.digital import closing
 from sipbridge.cxone.digital.byoc import session
+from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL
 from sipbridge.simulators.cxone.digital.byoc.log import CallRecord
+from sipbridge.simulators.cxone.digital.conversation import Conversation
 from sipbridge.simulators.cxone.digital.messages import Attachment as File
 from tests.cxone.digital.runs import ADA, BEN, KEY, Run, Site, customer_texts, run, text
 
@@ -96,16 +98,21 @@ async def test_the_human_agent_ends_the_chat(bridge: Run) -> None:
     assert bridge.agent_texts() == ["Bye"]
 
 
-async def test_a_studio_script_ends_the_chat_by_the_hook(bridge: Run, cxone: Site) -> None:
-    contact = await bridge.joined()
+async def hook(bridge: Run, contact: Conversation) -> tuple[str, dict[str, str]]:
+    """Return the URL by which a Studio script reports the end, and the headers that it needs."""
     box = f"{bridge.bridge.base}/byoc/acme/support/web/1.0"
-    release = f"{box}/channel/{contact.channel}/thread/{contact.thread_id}/release"
-    async with bridge.bridge.session.post(release) as response:
-        assert response.status == 401
     grant = {"grant_type": "client_credentials", "client_id": "box-client", "client_secret": "box-secret"}
     async with bridge.bridge.session.post(f"{box}/token", json=grant) as response:
         token = (await response.json())["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
+    release = f"{box}/channel/{contact.channel}/thread/{contact.thread_id}/release"
+    return release, {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_studio_script_ends_the_chat_by_the_hook(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    release, headers = await hook(bridge, contact)
+    async with bridge.bridge.session.post(release) as response:
+        assert response.status == 401
     async with bridge.bridge.session.post(release, headers=headers) as response:
         assert response.status == 204
     record = await bridge.ended()
@@ -362,6 +369,37 @@ async def test_links_of_the_bot_go_to_cxone_if_their_host_is_allowed(bridge: Run
         "delivery": "failed",
         "reason": "attachment_forbidden",
     }
+
+
+async def test_a_message_whose_call_to_the_box_failed_is_found_by_a_later_poll(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOOK_SECONDS", 0.05)
+    contact = await bridge.joined()
+    contact.say(text("before"))
+    await bridge.event("agent_message")
+    box_url = cxone.byoc.channels[DEMO_CHANNEL.id].box_url
+    cxone.change_box(box_url="http://127.0.0.1:9")  # nothing listens there
+    contact.say(text("lost"))
+    await bridge.event("agent_message", 2)
+    cxone.change_box(box_url=box_url)
+    contact.say(text("after"))
+    await bridge.event("agent_message", 3)
+    assert bridge.agent_texts() == ["before", "lost", "after"]
+
+
+async def test_a_human_agent_who_joined_right_before_the_release_has_had_the_chat(
+    bridge: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "POLL_SECONDS", 60.0)
+    contact = await bridge.start()
+    await bridge.event("handoff_accepted")
+    contact.accept(ADA)
+    release, headers = await hook(bridge, contact)
+    async with bridge.bridge.session.post(release, headers=headers) as response:
+        assert response.status == 204
+    record = await bridge.ended()
+    assert (record.state, record.ended_by, record.reason) == (ChatState.ENDED, "agent", "released")
 
 
 async def test_availability_is_not_known(bridge: Run) -> None:
