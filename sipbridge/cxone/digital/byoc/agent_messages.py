@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from sipbridge.aio import independent_task, wait_any
 from sipbridge.chats.attachments import AttachmentContent
@@ -23,26 +24,35 @@ MAX_FILES = 10  # of one message; the others keep CXone's link
 _ID = re.compile(r"(.+)\.([0-9a-f]{24})\.([0-9]{1,12})")
 
 Fetch = Callable[[Attachment], Awaitable[AttachmentContent]]
-MessagesAtCxone = Callable[[], Awaitable[Sequence[Json]]]
 Fault = Callable[[str, str], None]
+
+
+class AtCxone(Protocol):
+    """The contact at CXone. The methods raise `HttpError`."""
+
+    async def messages(self) -> Sequence[Json]:
+        """Return the messages of the contact, oldest first."""
+
+    async def has_message(self, message_id: str) -> bool:
+        """True if CXone knows this id of a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A message that CXone lists. `has_id`: CXone knows our id of it, so it has seen our response to its call."""
+    """A message that CXone lists."""
 
     message: Json
     content: str
     number: int
-    has_id: bool
 
 
 class AgentMessages:
     """The messages of one chat, each with an id that is the same in a repeated call and after a restart.
 
     A call to the box has no id of the message, and CXone may repeat it. So the id is derived from the content, and from
-    a number, which differs among messages with the same content. If a content comes again, CXone is asked for the
-    messages of the contact. `is_new` is false for the ids that the bot has.
+    a number, which differs among messages with the same content. If a content comes again, CXone is asked if it has
+    seen our response to the message before, and if not, for the messages of the contact. `is_new` is false for the ids
+    that the bot has.
     """
 
     def __init__(
@@ -50,7 +60,7 @@ class AgentMessages:
         record: ChatRecord,
         report: Report,
         is_new: Callable[[str], bool],
-        at_cxone: MessagesAtCxone,
+        at_cxone: AtCxone,
         fetch: Fetch,
         fault: Fault,
     ) -> None:
@@ -62,6 +72,7 @@ class AgentMessages:
         self._fault = fault
         self._taken: defaultdict[str, set[int]] = defaultdict(set)  # numbers by content
         self._not_called_for: set[tuple[str, int]] = set()  # at the last look, by content and number
+        self._seen: defaultdict[str, set[int]] = defaultdict(set)  # of them: those of which CXone knows our id
         self._last = 0  # number of the last run
         self._order = asyncio.Lock()
         self._ready = asyncio.Event()
@@ -93,8 +104,8 @@ class AgentMessages:
 
         If CXone lists nothing that it called for, its list has another form than its calls, and would double all.
         """
+        found = await self._list()
         async with self._order:
-            found = await self._list()
             if any(self._taken.values()) and not any(each.number in self._taken[each.content] for each in found):
                 return
             for listed in found:
@@ -107,8 +118,8 @@ class AgentMessages:
         Only if CXone lists each message that it called for: otherwise its list is behind, or has another form than its
         calls, and would double some. Raises `HttpError`.
         """
+        found = await self._list()
         async with self._order:
-            found = await self._list()
             listed = {(each.content, each.number) for each in found}
             taken = {(content, number) for content, numbers in self._taken.items() for number in numbers}
             not_called_for = listed - taken if taken <= listed else set()
@@ -164,6 +175,8 @@ class AgentMessages:
         it. If CXone has seen all our responses, its list is behind.
         """
         try:
+            if await self._has_seen_all(content):
+                return None
             found = await self._list()
         except HttpError as error:
             self._fault("repeat_unknown", f"a message may be doubled: {error}")
@@ -173,8 +186,17 @@ class AgentMessages:
                 await self._take_listed(listed)
                 if listed.content == content:
                     return listed.number
-        seen = {listed.number for listed in found if listed.content == content and listed.has_id}
-        return min(self._taken[content] - seen, default=None)
+        return min(self._taken[content] - self._seen[content], default=None)
+
+    async def _has_seen_all(self, content: str) -> bool:
+        """True if CXone has seen our responses to all messages with a content. Raises `HttpError`.
+
+        A list of all messages would cost more requests, of which CXone allows few for one contact.
+        """
+        unseen = self._taken[content] - self._seen[content]
+        if len(unseen) == 1 and await self._at_cxone.has_message(self._id(content, *unseen)):
+            self._seen[content] |= unseen
+        return self._taken[content] == self._seen[content]
 
     async def _take_listed(self, listed: _Listed) -> None:
         self._taken[listed.content].add(listed.number)
@@ -185,7 +207,7 @@ class AgentMessages:
 
         CXone keeps the ids that the box gave. Messages without one get the numbers that are left.
         """
-        messages = await self._at_cxone()
+        messages = await self._at_cxone.messages()
         ours = [(message, self._ours(message)) for message in messages if _is_outbound(message)]
         used = {known for _, known in ours if known is not None}
         numbered = []
@@ -194,7 +216,9 @@ class AgentMessages:
             while known is None and (content, number) in used:
                 number += 1
             used.add((content, number))
-            numbered.append(_Listed(message, content, number, known is not None))
+            numbered.append(_Listed(message, content, number))
+            if known is not None:
+                self._seen[content].add(number)
         return numbered
 
     def _ours(self, message: Json) -> tuple[str, int] | None:

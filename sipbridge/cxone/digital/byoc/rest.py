@@ -6,6 +6,7 @@ siblings; the throttle of one contact, 250 requests and 17 more a minute, with `
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Protocol
@@ -23,6 +24,10 @@ from sipbridge.http.urls import target_of
 
 REQUEST_SECONDS = 10.0
 MAX_PAGES = 100  # of one list
+PAGE_TRIES = 10
+FIRST_PAUSE_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 10.0
+_BUSY = 429
 _UNAUTHORIZED = (401, 403)
 _AREA_HOST = re.compile(r"api-([a-z]{2}[0-9]+)\.(.+)")
 
@@ -99,7 +104,7 @@ class DfoRest:
         token = ""
         for _ in range(MAX_PAGES):
             parameters = urlencode({**query, **({"scrollToken": token} if token else {})})
-            response = await self._send("GET", f"{path}?{parameters}" if parameters else path)
+            response = await self._get(f"{path}?{parameters}" if parameters else path)
             if response.status == 404:  # noqa: PLR2004 (not found)
                 break
             body = read_lenient_json(_used(response).body)
@@ -109,6 +114,15 @@ class DfoRest:
             if not token or not items:
                 break
         return found
+
+    async def _get(self, path: str) -> Response:
+        """Get a page of a list, once CXone is not too busy: from the first page on, a long list would never end."""
+        for _ in range(PAGE_TRIES - 1):
+            response = await self._send("GET", path)
+            if response.status != _BUSY:
+                return response
+            await asyncio.sleep(min(response.retry_after or FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
+        return await self._send("GET", path)
 
     async def _send(self, method: str, path: str, body: Json | None = None) -> Response:
         """Send a request; if CXone refuses the token, once more with another one: it has done nothing then."""

@@ -31,13 +31,11 @@ MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
 # Each time, typing is shown and ends: two requests.
 TYPING_AT_ONCE, TYPING_PER_MINUTE = 50, 3.0
-LIST_TRIES = 3  # while CXone is busy; it waits for the response to its call meanwhile
-MAX_LIST_PAUSE_SECONDS = 5.0
 _BUSY = 429
 
 
 class ByocSession:
-    """Implements `chats.ports.ChannelSession`. The human agent's messages come by the box."""
+    """Implements `chats.ports.ChannelSession` and `AtCxone`. The human agent's messages come by the box."""
 
     def __init__(
         self, parts: ByocParts, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
@@ -47,7 +45,7 @@ class ByocSession:
         self._resumed = resumed
         self.report = report
         self.thread_id = record.derived_id("thread")
-        self._agent_messages = AgentMessages(record, report, is_new, self._listed, parts.fetch, self._fault)
+        self._agent_messages = AgentMessages(record, report, is_new, self, parts.fetch, self._fault)
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._is_open = asyncio.Event()  # CXone has a message, so there is a contact
         self._throttled_until = 0.0
@@ -162,18 +160,13 @@ class ByocSession:
             self._fault("not_recovered", f"messages may be missing: {error}")
             self._agent_messages.open_without_recovery()
 
-    async def _listed(self) -> Sequence[Json]:
-        """Return the messages of the contact. Raises `HttpError`."""
-        if not self._contact_id:
-            return []
-        for _ in range(LIST_TRIES - 1):
-            try:
-                return await self._parts.rest.contact_messages(self._contact_id)
-            except CxoneRefused as error:
-                if error.status != _BUSY:
-                    raise
-                await asyncio.sleep(min(max(error.retry_after, FIRST_PAUSE_SECONDS), MAX_LIST_PAUSE_SECONDS))
-        return await self._parts.rest.contact_messages(self._contact_id)
+    async def messages(self) -> Sequence[Json]:
+        """Return the messages of the contact, oldest first. Raises `HttpError`."""
+        return await self._parts.rest.contact_messages(self._contact_id) if self._contact_id else []
+
+    async def has_message(self, message_id: str) -> bool:
+        """True if CXone knows this id of a message. Raises `HttpError`."""
+        return await self._parts.rest.find_message(message_id) is not None
 
     def _report_assignee(self, contact: Json) -> None:
         """Report who has the contact. CXone names an id, and the person beside it."""

@@ -22,24 +22,25 @@ class Contact:
         self.at_cxone: list[dict[str, Any]] = []
         self.keeps_ids = True
         self.refuses = False
+        self.lists = 0
         self.fetched: list[str] = []
         self.fetching = asyncio.Event()
         self.fetching.set()
         self.ids: set[str] = set()
         self.got: list[str] = []
         self.faults: list[str] = []
-        self.messages = self.restarted()
+        self.taking = self.restarted()
 
     def restarted(self) -> AgentMessages:
-        self.messages = AgentMessages(
+        self.taking = AgentMessages(
             make_chat(),
             self.report,
             lambda message_id: message_id not in self.ids,
-            self.listed,
+            self,
             self.fetch,
             lambda word, _: self.faults.append(word),
         )
-        return self.messages
+        return self.taking
 
     def report(self, happening: ChannelHappening) -> None:
         if isinstance(happening, AgentMessage):
@@ -48,10 +49,16 @@ class Contact:
                 self.got.append(happening.text)
             resolve(happening.stored)
 
-    async def listed(self) -> list[dict[str, Any]]:
+    async def messages(self) -> list[dict[str, Any]]:
         if self.refuses:
             raise CxoneRefused(403)
+        self.lists += 1
         return [{**each} for each in self.at_cxone]
+
+    async def has_message(self, message_id: str) -> bool:
+        if self.refuses:
+            raise CxoneRefused(403)
+        return any(each.get("idOnExternalPlatform") == message_id for each in self.at_cxone)
 
     async def fetch(self, attachment: Attachment) -> AttachmentContent:
         self.fetched.append(attachment.name)
@@ -72,7 +79,7 @@ class Contact:
     async def call(self, message: dict[str, Any], *, seen: bool = True) -> str:
         """Call the box; CXone keeps the id if it has seen the response."""
         async with asyncio.timeout(5):
-            taken = await self.messages.take({name: message[name] for name in ("messageContent", "attachments")})
+            taken = await self.taking.take({name: message[name] for name in ("messageContent", "attachments")})
         if seen and self.keeps_ids:
             message["idOnExternalPlatform"] = taken.id
         return taken.id
@@ -80,7 +87,7 @@ class Contact:
 
 async def test_a_repeated_call_gets_the_same_id() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     message = contact.say("ok")
     assert await contact.call(message, seen=False) == await contact.call(message)
     assert contact.got == ["ok"]
@@ -90,14 +97,14 @@ async def test_a_second_message_gets_another_id_with_and_without_ids_at_cxone() 
     for keeps_ids in (True, False):
         contact = Contact()
         contact.keeps_ids = keeps_ids
-        contact.messages.open()
+        contact.taking.open()
         assert len({await contact.call(contact.say("ok")) for _ in range(4)}) == 4
         assert contact.got == ["ok"] * 4
 
 
 async def test_after_a_restart_late_calls_double_and_reorder_nothing() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("ok"))
     late = [contact.say(text) for text in ("ok", "b", "ok", "c")]  # CXone calls for these while the bridge is down
     await contact.restarted().recover()
@@ -111,7 +118,7 @@ async def test_after_a_restart_late_calls_double_and_reorder_nothing() -> None:
 
 async def test_a_message_whose_call_was_lost_comes_with_the_next_restart() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     contact.say("lost")
     await contact.call(contact.say("ok"))
     await contact.restarted().recover()
@@ -120,7 +127,7 @@ async def test_a_message_whose_call_was_lost_comes_with_the_next_restart() -> No
 
 async def test_a_text_that_cxone_lists_otherwise_than_it_called_is_known_by_its_id() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     message = contact.say("a & b")
     await contact.call(message)
     message["messageContent"] = {"type": "TEXT", "payload": {"text": "a &amp; b"}}
@@ -133,13 +140,13 @@ async def test_ids_that_are_not_ours_are_only_texts() -> None:
     contact = Contact()
     for given in ("", None, 7, "x", f"{make_chat('other').uid}.{'0' * 24}.1", f"{make_chat().uid}.short.1"):
         contact.say(f"text {given}")["idOnExternalPlatform"] = given
-    await contact.messages.recover()
+    await contact.taking.recover()
     assert len(contact.got) == 6
 
 
 async def test_if_cxone_cannot_be_asked_a_text_is_rather_doubled_than_lost() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("ok"))
     contact.refuses = True
     contact.restarted().open_without_recovery()
@@ -155,28 +162,28 @@ async def test_calls_wait_for_the_recovery() -> None:
     call = asyncio.create_task(contact.call(message))
     await asyncio.sleep(0)
     assert contact.got == []
-    await contact.messages.recover()
+    await contact.taking.recover()
     await call
     assert contact.got == ["late"]
 
 
 async def test_a_message_that_cxone_does_not_list_yet_is_not_taken_for_a_repeated_call() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("ok"))
     late = contact.say("ok")
     contact.at_cxone.remove(late)
     await contact.call(late)
     assert contact.got == ["ok", "ok"]
     contact.at_cxone.append(late)
-    await contact.messages.catch_up()
+    await contact.taking.catch_up()
     await contact.restarted().recover()
     assert contact.got == ["ok", "ok"]
 
 
 async def test_a_message_is_taken_even_if_cxone_waits_no_longer() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     contact.fetching.clear()
     message = contact.say("the form", "form.pdf")
     call = asyncio.create_task(contact.call(message))
@@ -193,7 +200,7 @@ async def test_calls_that_wait_at_the_end_of_the_chat_are_not_taken() -> None:
     contact = Contact()
     call = asyncio.create_task(contact.call(contact.say("late")))
     await asyncio.sleep(0)
-    contact.messages.close()
+    contact.taking.close()
     assert (await asyncio.wait([call], timeout=2))[0]
     with pytest.raises(TimeoutError):
         await call
@@ -201,7 +208,7 @@ async def test_calls_that_wait_at_the_end_of_the_chat_are_not_taken() -> None:
 
 async def test_the_files_that_the_bot_has_are_not_fetched_again() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("the form", "form.pdf"))
     await contact.restarted().recover()
     assert (contact.got, contact.fetched) == (["the form"], ["form.pdf"])
@@ -209,10 +216,10 @@ async def test_the_files_that_the_bot_has_are_not_fetched_again() -> None:
 
 async def test_what_was_not_called_for_is_reported_before_the_end() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("hello"))
     late = [contact.say("Bye"), contact.say("Bye")]
-    await contact.messages.catch_up()
+    await contact.taking.catch_up()
     for message in late:
         await contact.call(message)
     assert contact.got == ["hello", "Bye", "Bye"]
@@ -220,55 +227,66 @@ async def test_what_was_not_called_for_is_reported_before_the_end() -> None:
 
 async def test_a_message_whose_call_was_lost_is_reported_at_the_second_look() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     await contact.call(contact.say("one"))
     late, _ = contact.say("late"), contact.say("lost")
-    assert await contact.messages.look_for_lost_calls() == 3
+    assert await contact.taking.look_for_lost_calls() == 3
     assert contact.got == ["one"], "the calls may be on their way"
     await contact.call(late)
-    await contact.messages.look_for_lost_calls()
+    await contact.taking.look_for_lost_calls()
     assert contact.got == ["one", "late", "lost"]
-    await contact.messages.look_for_lost_calls()
+    await contact.taking.look_for_lost_calls()
     await contact.call(contact.say("next"))
     assert contact.got == ["one", "late", "lost", "next"]
 
 
 async def test_the_call_for_a_message_that_a_look_has_reported_doubles_nothing() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     delayed = contact.say("hello")
     for _ in range(2):
-        await contact.messages.look_for_lost_calls()
+        await contact.taking.look_for_lost_calls()
     await contact.call(delayed)
     assert contact.got == ["hello"]
 
 
 async def test_a_list_without_a_message_of_a_call_adds_nothing() -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     called = contact.say("Hello & welcome")
     await contact.call(called, seen=False)
     called["messageContent"]["payload"]["text"] = "Hello &amp; welcome"
     for _ in range(3):
-        await contact.messages.look_for_lost_calls()
+        await contact.taking.look_for_lost_calls()
     assert contact.got == ["Hello & welcome"]
 
 
 async def test_a_list_in_another_form_than_the_calls_doubles_nothing_at_the_end() -> None:
     contact = Contact()
     contact.keeps_ids = False
-    contact.messages.open()
+    contact.taking.open()
     message = contact.say("a & b")
     await contact.call(message)
     message["messageContent"] = {"type": "TEXT", "payload": {"text": "a &amp; b"}}
-    await contact.messages.catch_up()
+    await contact.taking.catch_up()
     assert contact.got == ["a & b"]
 
 
 @pytest.mark.parametrize("content", [{}, {"type": "TEXT", "payload": []}, {"type": "NEW_KIND", "payload": {"x": 1}}])
 async def test_a_message_with_nothing_to_show_is_taken_and_not_reported(content: dict[str, Any]) -> None:
     contact = Contact()
-    contact.messages.open()
+    contact.taking.open()
     message = contact.say("") | {"messageContent": content}
     assert await contact.call(message)
     assert contact.got == []
+
+
+async def test_a_text_that_is_said_often_needs_no_list_each_time() -> None:
+    contact = Contact()
+    contact.taking.open()
+    for _ in range(100):
+        await contact.call(contact.say("ok"))
+    assert (contact.got, contact.lists) == (["ok"] * 100, 0)
+    lost = contact.say("ok")
+    assert await contact.call(lost, seen=False) == await contact.call(lost)
+    assert (len(contact.got), contact.lists) == (101, 1)

@@ -324,7 +324,8 @@ async def test_the_same_text_twice_is_two_messages(bridge: Run) -> None:
 
 async def test_a_text_may_be_doubled_but_not_lost_if_cxone_does_not_say(bridge: Run, cxone: Site) -> None:
     contact = await bridge.joined()
-    cxone.fail("byoc_contact_messages", status=500, times=None)
+    for endpoint in ("byoc_search", "byoc_contact_messages"):
+        cxone.fail(endpoint, status=500, times=None)
     contact.say(text("ok"))
     contact.say(text("ok"))
     await bridge.event("agent_message", 2)

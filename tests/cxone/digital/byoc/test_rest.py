@@ -92,6 +92,13 @@ async def test_all_pages_are_read(http: HttpClient) -> None:
         assert queries == ["", "scrollToken=a%26b"]
 
 
+async def test_a_busy_cxone_is_asked_for_the_same_page_again(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.cxone.digital.byoc.rest.MAX_PAUSE_SECONDS", 0.01)
+    async with cxone(http, {"data": [FIRST], "scrollToken": "a"}, 429, 429, {"data": [SECOND]}) as (rest, queries, _):
+        assert await rest.contact_messages("1") == [FIRST, SECOND]
+        assert queries == ["", *["scrollToken=a"] * 3]
+
+
 async def test_a_page_without_entries_is_the_last(http: HttpClient) -> None:
     async with cxone(http, {"data": [FIRST], "scrollToken": "a"}, {"data": [], "scrollToken": "a"}) as (rest, _, _):
         assert await rest.contact_messages("1") == [FIRST]

@@ -40,7 +40,7 @@ class Byoc:
         self.settings = ByocSettings()
         self.files = Files()
         self.throttle = Throttle()
-        self.caller = BoxCaller(self.channels, announce)
+        self.caller = BoxCaller(self.channels, announce, self._index)
         self._desk = desk
         self._threads: defaultdict[tuple[str, str], Thread] = defaultdict(Thread)
 
@@ -108,10 +108,15 @@ class Byoc:
     def _observe(self, contact: Conversation, event: Event) -> None:
         match event:
             case MessageAdded(message) if message.author is None:
-                thread = self._threads[contact.channel, contact.thread_id]
-                thread.messages[message.external_id].append((message, contact))
+                self._index(contact, message)
             case Forgotten():
                 self._threads.pop((contact.channel, contact.thread_id), None)
                 self.throttle.forget(contact.id)
             case _:
                 self.caller.observe(contact, event)
+
+    def _index(self, contact: Conversation, message: Message) -> None:
+        """Let a message be found by the id that the platform gave it."""
+        if self._desk.get(contact.id) is not None:
+            thread = self._threads[contact.channel, contact.thread_id]
+            thread.messages[message.external_id].append((message, contact))

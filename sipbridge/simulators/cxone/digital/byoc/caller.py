@@ -27,12 +27,21 @@ _FIRST_SERVER_ERROR = 500
 
 
 class BoxCaller:
-    """Calls the boxes: for each contact one call after the other, in the order of its events."""
+    """Calls the boxes: for each contact one call after the other, in the order of its events.
 
-    def __init__(self, channels: dict[str, ByocChannel], announce: Callable[[str], None]) -> None:
+    `named` gets each message to which the box has given an id.
+    """
+
+    def __init__(
+        self,
+        channels: dict[str, ByocChannel],
+        announce: Callable[[str], None],
+        named: Callable[[Conversation, Message], None],
+    ) -> None:
         self.log = CallLog()
         self._channels = channels
         self._announce = announce
+        self._named = named
         self._tokens: dict[str, str] = {}
         self._waiting: dict[Conversation, deque[Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +118,7 @@ class BoxCaller:
                 given = _given_id(response, outbound_api=channel.outbound_api) if status == 200 else None  # noqa: PLR2004 (OK)
                 if given is not None:
                     message.external_id = given
+                    self._named(contact, message)
                     contact.mark([message], "delivered")
                 elif status == 200:  # noqa: PLR2004 (the same)
                     self._note(channel, contact, "message", path, body, "bad_response")
