@@ -68,7 +68,8 @@ class PatronSession:
 
     def may_have(self, message: Outgoing) -> bool:
         """True if a text was sent, or if an earlier run was about to send it."""
-        return message.id == self._in_doubt or self._was_sent(message)
+        is_earlier_part = message.letter == self._state.letter and message.part < self._state.part
+        return message.id == self._in_doubt or is_earlier_part or self._was_sent(message)
 
     def _was_sent(self, message: Outgoing) -> bool:
         """True if an earlier run sent a text, or was about to: it sent the parts of a message one after the other."""

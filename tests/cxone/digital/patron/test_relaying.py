@@ -297,3 +297,14 @@ async def test_a_text_that_cxone_surely_has_not_taken_has_failed_when_the_chat_e
     contact.set_status("closed", by="agent")
     await bridge.ended()
     assert await bridge.event("message_failed") == {"id": "m1", "delivery": delivery, "reason": "chat_ended"}
+
+
+async def test_a_long_text_of_which_cxone_has_a_part_is_in_doubt_when_the_chat_ends(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    cxone.fail("patron_text", latency_seconds=0.001)  # the first part arrives
+    cxone.fail("patron_text", status=429, retry_after=30, times=None)
+    await bridge.say("a" * 4_000 + "b" * 100, "m1")
+    await cxone.until(lambda: "429" in cxone.state.requests()["patron_text"], "request")
+    contact.set_status("closed", by="agent")
+    await bridge.ended()
+    assert (await bridge.event("message_failed"))["delivery"] == "unknown"
