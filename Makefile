@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-chat kills reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-chat kills kills-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
