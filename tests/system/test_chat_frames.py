@@ -241,3 +241,15 @@ def test_flood_of_messages_is_relayed_in_order_and_holds_up_no_other_chat(chats:
     assert flooded.texts == said
     flooded.say("Slower, please")
     assert flooded.at_desk(1) == ["Slower, please"]
+
+
+def test_flood_of_frames_is_read_slowly_and_the_chat_goes_on(chats: ChatSite) -> None:
+    before, flooded, other = chats.count(), chats.active(), chats.active()
+    chats.desk.fail("frame", type="SenderTypingStarted", customer=flooded.customer, duplicates=100, times=None)
+    for state in ("started", "stopped") * 15:
+        chats.desk.act(flooded.conversation, "typing", state=state)
+    chats.faults(before, "flooding")
+    other.reported("How can I help?")
+    flooded.reported("Still here.")
+    flooded.say("Hello")
+    assert flooded.at_desk(1) == ["Hello"]

@@ -8,6 +8,7 @@ import logging
 import math
 import socket
 from collections.abc import Callable
+from functools import partial
 from traceback import clear_frames
 
 from picows import (
@@ -25,6 +26,7 @@ from picows import (
 from sipbridge import file_descriptors
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.cxone.digital.dfo.frames import HEARTBEAT, BadFrame, ErrorReply, Frame, Pong, Push, Reply, read_frame
+from sipbridge.cxone.digital.dfo.reading import Reading
 from sipbridge.dns import Resolver
 from sipbridge.errors import NameNotResolved, SipbridgeError
 from sipbridge.http import system_tls
@@ -69,7 +71,7 @@ class Connection(WSListener):
         self._requests: dict[str, asyncio.Future[Reply]] = {}
         self._fragments: bytearray | None = None
         self._heard_at = self._loop.time()
-        self._paused = False
+        self._reading = Reading(partial(on_fault, "flooding", "the chat gateway floods; reading is slowed down"))
         self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, made: tuple[str, bytes], seconds: float) -> Reply:
@@ -111,15 +113,8 @@ class Connection(WSListener):
 
     def pause(self, *, on: bool) -> None:
         """Read nothing while `on`."""
-        transport = self._transport
-        if transport is None or transport.is_disconnected or on == self._paused:
-            return
-        self._paused = on
         self._heard_at = self._loop.time()
-        if on:
-            transport.underlying_transport.pause_reading()
-        else:
-            transport.underlying_transport.resume_reading()
+        self._reading.hold(on=on)
 
     def close(self) -> None:
         """Close the connection. May be called more than once."""
@@ -139,11 +134,13 @@ class Connection(WSListener):
             transport.disconnect()
             return
         self._heard_at = self._loop.time()
+        self._reading.start(transport.underlying_transport)
         self._schedule_beat()
 
     def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         """Handle a frame, or a part of one: the gateway may send long messages in several (RFC 6455, 5.4)."""
-        self._heard_at = self._loop.time()
+        self._heard_at = now = self._loop.time()
+        self._reading.count(frame.payload_size, now)
         kind = frame.msg_type
         if kind is _CLOSE:
             self.close()
@@ -178,7 +175,7 @@ class Connection(WSListener):
             self.deliver(frame)
 
     def _beat(self) -> None:
-        if self._loop.time() - self._heard_at > SILENCE_SECONDS and not self._paused:
+        if self._loop.time() - self._heard_at > SILENCE_SECONDS and not self._reading.is_paused:
             self._on_fault("silent", "the chat gateway has been silent; connecting again")
             self.close()
         elif self._transport is not None:
@@ -190,6 +187,7 @@ class Connection(WSListener):
         self._timer = self._loop.call_at(math.floor(self._loop.time() + HEARTBEAT_SECONDS), self._beat)
 
     def _end(self) -> None:
+        self._reading.stop()
         if self._timer is not None:
             self._timer.cancel()
         if not self.ended.done():

@@ -221,6 +221,9 @@ class _Transport:
         self.is_disconnected = False
         self.underlying_transport = self
 
+    def is_closing(self) -> bool:
+        return self.is_disconnected
+
     def pause_reading(self) -> None:
         self._gateway.is_read = False
 
