@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from sipbridge.aio import independent_task
+from sipbridge.aio import wait_any
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.delivery import Letter, Outbox
 from sipbridge.chats.happenings import CustomerActive, EndRequested, Inbox
@@ -62,7 +63,7 @@ class Chat:
         self.outbox = Outbox(self.session, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}
         # The requests that are being stored, by the id of their message; that to end the chat has None.
-        self._storing: dict[str | None, asyncio.Task[None]] = {}
+        self._storing: dict[str | None, asyncio.Future[None]] = {}
         self._accepted_at: dict[str, datetime] = {}
         self._sequence = max((event.sequence or 0 for event in stored.events), default=0)
         self.is_accepted = any(event.type is ChatEventType.HANDOFF_ACCEPTED for event in stored.events)
@@ -131,15 +132,13 @@ class Chat:
             self._check_open()
             self._check_space()
             self._digests[message.id] = message.digest
-            self._store(message.id, self._store_and_queue(message))
+            self._store(message.id, message, partial(self._message_stored, message))
         await self._stored(message.id)
 
-    async def _store_and_queue(self, message: BotMessage) -> None:
-        try:
-            await self._write([message])
-        except StoreError:
+    def _message_stored(self, message: BotMessage, error: BaseException | None) -> None:
+        if error is not None:
             del self._digests[message.id]
-            raise
+            return
         self._queue(message, repeated=False)
         self.inbox.put(CustomerActive())
 
@@ -153,32 +152,32 @@ class Chat:
         """End the chat once its messages are delivered. Raises `StoreError`."""
         if self.end_request is None and not self.closed:
             self.end_request = request
-            self._store(None, self._store_end(request))
+            self._store(None, request, partial(self._end_stored, request))
         await self._stored(None)
 
-    async def _store_end(self, request: EndRequest) -> None:
-        try:
-            await self._write([request])
-        except StoreError:
+    def _end_stored(self, request: EndRequest, error: BaseException | None) -> None:
+        if error is not None:
             self.end_request = None
-            raise
+            return
         self.inbox.put(EndRequested(request))
 
-    def _store(self, key: str | None, work: Coroutine[object, object, None]) -> None:
-        """Store a request in a task of its own: what was stored takes effect, even if the bot disconnects meanwhile."""
+    def _store(
+        self, key: str | None, entry: BotMessage | EndRequest, then: Callable[[BaseException | None], None]
+    ) -> None:
+        """Store a request, then call `then`: what was stored takes effect, even if the bot disconnects meanwhile."""
 
-        async def store() -> None:
-            try:
-                await work
-            finally:
-                del self._storing[key]
+        def done(writing: asyncio.Future[None]) -> None:
+            del self._storing[key]
+            then(writing.exception())
 
-        self._storing[key] = independent_task(store())
+        writing = self._storing[key] = self.context.store.write(ChatChange(self.record.uid, None, [entry]))
+        writing.add_done_callback(done)
 
     async def _stored(self, key: str | None) -> None:
         """Wait for a request that is being stored, by this or by another requester. Raises `StoreError`."""
         if (storing := self._storing.get(key)) is not None:
-            await asyncio.shield(storing)
+            await wait_any(storing)  # does not cancel it, as `asyncio.shield`, and costs less
+            storing.result()
 
     def _check_space(self) -> None:
         if len(self._digests) >= MAX_MESSAGES:
@@ -244,9 +243,6 @@ class Chat:
         return (datetime.now(UTC) - accepted).total_seconds() if accepted else 0.0
 
     # ------------------------------------------------------------ the store
-
-    async def _write(self, entries: Sequence[ChatEntry]) -> None:
-        await self.context.store.write(ChatChange(self.record.uid, None, entries))
 
     async def _keep(self, entries: Sequence[ChatEntry], **record: object) -> None:
         """Write entries and a change of the record; repeat it until the store works."""

@@ -6,6 +6,7 @@ each. Another contact centre would be one more `DigitalChannel`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -166,8 +167,8 @@ class ChatStore(Protocol):
     async def create(self, record: ChatRecord) -> ChatRecord:
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
 
-    async def write(self, change: ChatChange) -> None:
-        """Write a change. Changes are written in the order in which this was called."""
+    def write(self, change: ChatChange) -> asyncio.Future[None]:
+        """Write a change; await the result. Changes are written in the order in which this was called."""
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
         """Return the record of a chat."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,7 +45,10 @@ class FakeChatStore:
         self._chats[record.uid] = _Chat(record)
         return record
 
-    async def write(self, change: ChatChange) -> None:
+    def write(self, change: ChatChange) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._write(change))
+
+    async def _write(self, change: ChatChange) -> None:
         await self._reach("chats.write")
         chat = self._chats.get(change.uid)
         if chat is None:

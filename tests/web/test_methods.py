@@ -86,7 +86,7 @@ async def test_nothing_follows_a_response_to_head(bridge: Bridge) -> None:
 async def test_head_of_the_stream_adds_no_reader(bridge: Bridge) -> None:
     async with bridge.session.head(bridge.url("events"), headers={"x-api-key": KEY}) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
-    assert not bridge.events._readers  # noqa: SLF001 (not visible otherwise)
+    assert len(bridge.events._readers) == 0  # noqa: SLF001 (not visible otherwise)
 
 
 async def test_head_is_counted_as_get_is(bridge: Bridge) -> None:

@@ -35,9 +35,7 @@ async def test_the_events_of_a_chat_arrive_in_order_whatever_their_responses(wor
 async def test_chats_take_turns(world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.webhooks.lane.MAX_WORKERS", 1)
     busy, other = await world.chat("busy"), await world.chat("other")
-    for _ in range(10):
-        await busy.emit()
-    await other.emit()
+    await asyncio.gather(*(busy.emit() for _ in range(10)), other.emit())
     await receiver.until_accepted(11)
     assert receiver.accepted.index(("other", 1)) <= 2
 

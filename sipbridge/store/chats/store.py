@@ -51,15 +51,19 @@ class SqliteChatStore:
         self._submit(Creation(record, rows.to_row(record), done))
         return await done
 
-    async def write(self, change: ChatChange) -> None:
-        """Write a change. Changes are written in the order in which this was called."""
-        self._check_open()
-        record = change.record
-        row = rows.to_row(record) if record else None
-        entries = rows.to_entry_rows(change.uid, change.entries)
+    def write(self, change: ChatChange) -> asyncio.Future[None]:
+        """Write a change; await the result. Changes are written in the order in which this was called."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._submit(Change(change.uid, record, row, entries, done))
-        await done
+        record = change.record
+        try:
+            self._check_open()
+            row = rows.to_row(record) if record else None
+            entries = rows.to_entry_rows(change.uid, change.entries)
+        except StoreError as error:
+            done.set_exception(error)
+        else:
+            self._submit(Change(change.uid, record, row, entries, done))
+        return done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
         """Return the record of a chat."""

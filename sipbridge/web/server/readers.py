@@ -56,6 +56,10 @@ class Readers(Generic[K, T]):
         self._readers: defaultdict[K, dict[Reader[T], None]] = defaultdict(dict)  # the oldest first
         self._closed = False
 
+    def __len__(self) -> int:
+        """The number of readers."""
+        return sum(len(readers) for readers in self._readers.values())
+
     def __contains__(self, key: K) -> bool:
         """True if a stream has readers."""
         return key in self._readers

@@ -30,7 +30,7 @@ from tests.store.chats.conftest import OpenChats
 async def test_closing_writes_what_is_queued(reopen: OpenChats) -> None:
     store = reopen()
     await store.create(make_chat())
-    writes = [asyncio.create_task(store.write(change(make_event(n)))) for n in range(1, 1201)]
+    writes = [asyncio.ensure_future(store.write(change(make_event(n)))) for n in range(1, 1201)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*writes)

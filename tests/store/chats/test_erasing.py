@@ -87,7 +87,7 @@ async def test_an_erasure_affects_its_project_only(store: ChatStore) -> None:
 
 async def test_an_erasure_follows_the_writes_before_it(store: ChatStore) -> None:
     await store.create(make_chat())
-    ending = asyncio.create_task(store.write(change(make_message(1), record=ended())))
+    ending = asyncio.ensure_future(store.write(change(make_message(1), record=ended())))
     erasing = asyncio.create_task(store.delete("acme", "support", "chat-1"))
     creating = asyncio.create_task(store.create(make_chat(uid=uid_of("new"))))
     await ending

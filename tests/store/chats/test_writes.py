@@ -113,8 +113,8 @@ async def test_text_that_is_not_unicode_fails_only_that_write(store: ChatStore) 
 
 async def test_a_cancelled_write_affects_no_other(store: ChatStore) -> None:
     await store.create(make_chat())
-    cancelled = asyncio.create_task(store.write(change(make_message(1))))
-    other = asyncio.create_task(store.write(change(make_message(2))))
+    cancelled = asyncio.ensure_future(store.write(change(make_message(1))))
+    other = asyncio.ensure_future(store.write(change(make_message(2))))
     await asyncio.sleep(0)
     cancelled.cancel()
     await other
