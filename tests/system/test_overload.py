@@ -14,7 +14,8 @@ def test_in_an_overload_admitted_calls_finish_and_the_rest_get_503(tmp_path: Pat
     assert overload.refused > 0 or overload.finished == overload.calls
     assert overload.unanswered == 0
     assert overload.admitted == overload.counted_200 == overload.handed_off
-    assert overload.refused == overload.counted_503
+    # A call that is refused without a transaction counts again if its INVITE was retransmitted meanwhile.
+    assert overload.refused <= overload.counted_503 <= overload.refused + overload.retransmissions
     # `make overload` checks the response time of 99 % of them, on an otherwise idle machine.
     assert not overload.refusal.p50 >= T1_MS
     # SIPp loses count on a machine so busy that the kernel drops datagrams.

@@ -148,6 +148,7 @@ async def test_nothing_is_sent_to_a_contact_that_was_closed_meanwhile() -> None:
         await run.connected()
         assert await run.send("Hello") == ("failed", "chat_ended")
         assert run.gateway.thread == []
+        await run.until(lambda: run.of(h.ContactClosed))
         assert run.of(h.ContactClosed) == [h.ContactClosed()]
         await run.session.end("The chat has ended.")
         assert run.gateway.thread == []
