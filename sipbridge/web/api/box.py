@@ -6,7 +6,7 @@ URL of the box. Its first call comes without a token; the 401 makes it fetch one
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -15,11 +15,10 @@ from sipbridge.chats.ports import BoxMessage, ChannelBox
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.server.auth import Access
-from sipbridge.web.server.errors import BodyInvalid, BoxNotReady, BoxTokenInvalid
+from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
 from sipbridge.web.server.guesses import GUESSES
 from sipbridge.web.server.sources import source_of
 
-_TYPING = ("isTypingOn", "isTypingOff")
 _NO_SUCH_THREAD = "no chat in progress has this thread"
 
 
@@ -81,12 +80,20 @@ class PostAccepted(BaseModel):
     idOnExternalPlatform: str  # noqa: N815 (CXone's name)
 
 
+class TypingAction(BaseModel):
+    """What the human agent did."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: Literal["isTypingOn", "isTypingOff"]
+
+
 class SenderAction(BaseModel):
     """The human agent started or stopped typing."""
 
     model_config = ConfigDict(extra="allow")
 
-    senderAction: dict[str, Any] | None = None  # noqa: N815 (CXone's name)
+    senderAction: TypingAction  # noqa: N815 (CXone's name)
 
 
 async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.Response:
@@ -128,10 +135,8 @@ async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Resp
 async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
     """Pass on that the human agent types."""
     box = _authorized_box(context)
-    action = (context.body.senderAction or {}).get("action")
-    if action not in _TYPING:
-        raise BodyInvalid("senderAction.action: must be isTypingOn or isTypingOff", "senderAction is not valid")
-    if not box.show_typing(context.request.match_info["thread_id"], on=action == "isTypingOn"):
+    is_on = context.body.senderAction.action == "isTypingOn"
+    if not box.show_typing(context.request.match_info["thread_id"], on=is_on):
         raise _not_found(context)
     return web.Response(status=204)
 
