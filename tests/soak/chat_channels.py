@@ -74,8 +74,10 @@ def all_kinds_project(name: str, cxone_url: str, **chat: Any) -> Settings:  # no
 def prepare(desk: Desk, project_url: str) -> None:
     """Enter the box of a project at CXone, which repeats its calls, and keeps what it sent to patron chats until read.
 
-    Otherwise a response that is lost with the bridge would be lost for good, and no bridge could do better.
+    Otherwise a response that is lost with the bridge would be lost for good, and no bridge could do better. A bridge
+    that is killed every few seconds reads all messages each time, beyond the limit of CXone for one contact.
     """
+    desk.change_byoc_settings(contact_burst=10_000)
     box_url = f"{project_url.replace('/v1/', '/byoc/', 1)}/{BYOC}"
     desk.change_byoc(DEMO_CHANNEL.id, box_url=box_url, repeats=3, repeat_seconds=0.2)
     desk.change_patron(keeps_unread=True)

@@ -122,7 +122,7 @@ def run_kills(
     with simulator(folder) as cxone:
         cxone.desk.fail("frame", type="Acknowledged", latency_seconds=ACKNOWLEDGE_SECONDS, times=None)
         # The same text again and again: a bring-your-own channel has nothing else to know a message by.
-        cxone.desk.automate(kind="byoc", reply="{number} {text}", repeat="ok", repeat_seconds=2)
+        cxone.desk.automate(kind="byoc", reply="{number} {text}", repeat="ok", repeat_seconds=5)
         cxone.desk.automate(reply="{number} {text}", repeat="{number}", repeat_seconds=2)
         return asyncio.run(_Run(folder, cxone, seed, kinds).kill(kills, chats, report))
 

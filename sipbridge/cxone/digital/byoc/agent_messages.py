@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from sipbridge.aio import independent_task, wait_any
 from sipbridge.chats.attachments import AttachmentContent
@@ -20,21 +19,13 @@ from sipbridge.cxone.digital.content import attachments_of, created_at, human_ag
 from sipbridge.cxone.digital.values import Json, object_of, text_of
 from sipbridge.errors import AttachmentError, HttpError
 
+LAG_SECONDS = (0.0, 1.0)  # before each look at the list of CXone for the message of a call
 MAX_FILES = 10  # of one message; the others keep CXone's link
 _ID = re.compile(r"(.+)\.([0-9a-f]{24})\.([0-9]{1,12})")
 
 Fetch = Callable[[Attachment], Awaitable[AttachmentContent]]
+MessagesAtCxone = Callable[[], Awaitable[Sequence[Json]]]
 Fault = Callable[[str, str], None]
-
-
-class AtCxone(Protocol):
-    """The contact at CXone. The methods raise `HttpError`."""
-
-    async def messages(self) -> Sequence[Json]:
-        """Return the messages of the contact, oldest first."""
-
-    async def has_message(self, message_id: str) -> bool:
-        """True if CXone knows this id of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +41,9 @@ class AgentMessages:
     """The messages of one chat, each with an id that is the same in a repeated call and after a restart.
 
     A call to the box has no id of the message, and CXone may repeat it. So the id is derived from the content, and from
-    a number, which differs among messages with the same content. If a content comes again, CXone is asked if it has
-    seen our response to the message before, and if not, for the messages of the contact. `is_new` is false for the ids
-    that the bot has.
+    a number, which differs among messages with the same content. If a content comes again, CXone is asked for
+    the messages of the contact, of which none gets a number more than there are. So a message that CXone does not list
+    yet may be late, and none is doubled. `is_new` is false for the ids that the bot has.
     """
 
     def __init__(
@@ -60,7 +51,7 @@ class AgentMessages:
         record: ChatRecord,
         report: Report,
         is_new: Callable[[str], bool],
-        at_cxone: AtCxone,
+        at_cxone: MessagesAtCxone,
         fetch: Fetch,
         fault: Fault,
     ) -> None:
@@ -168,35 +159,26 @@ class AgentMessages:
         return BoxMessage(message_id, at)
 
     async def _known_number(self, content: str) -> int | None:
-        """Return the number of the message that a call with a known content is for; None if it is another message.
+        """Return the number of the message that a call with a known content is for; None if CXone cannot be asked.
 
         What CXone has and was not taken is reported up to that message, in CXone's order: after a restart its calls may
-        be behind. If none with this content is left, the call was repeated, since CXone has not seen our response to
-        it. If CXone has seen all our responses, its list is behind.
+        be behind. If none with this content is left, the call was repeated, or is a late one that CXone has given up.
         """
         try:
-            if await self._has_seen_all(content):
-                return None
-            found = await self._list()
+            for pause in LAG_SECONDS:
+                # If CXone has seen our responses to all of them, its list may be behind its calls.
+                await asyncio.sleep(pause)
+                for listed in await self._list():
+                    if listed.number not in self._taken[listed.content]:
+                        await self._take_listed(listed)
+                        if listed.content == content:
+                            return listed.number
+                if unseen := self._taken[content] - self._seen[content]:
+                    return min(unseen)
         except HttpError as error:
             self._fault("repeat_unknown", f"a message may be doubled: {error}")
             return None
-        for listed in found:
-            if listed.number not in self._taken[listed.content]:
-                await self._take_listed(listed)
-                if listed.content == content:
-                    return listed.number
-        return min(self._taken[content] - self._seen[content], default=None)
-
-    async def _has_seen_all(self, content: str) -> bool:
-        """True if CXone has seen our responses to all messages with a content. Raises `HttpError`.
-
-        A list of all messages would cost more requests, of which CXone allows few for one contact.
-        """
-        unseen = self._taken[content] - self._seen[content]
-        if len(unseen) == 1 and await self._at_cxone.has_message(self._id(content, *unseen)):
-            self._seen[content] |= unseen
-        return self._taken[content] == self._seen[content]
+        return max(self._taken[content])
 
     async def _take_listed(self, listed: _Listed) -> None:
         self._taken[listed.content].add(listed.number)
@@ -205,20 +187,24 @@ class AgentMessages:
     async def _list(self) -> list[_Listed]:
         """Return the messages to the customer that CXone has, oldest first. Raises `HttpError`.
 
-        CXone keeps the ids that the box gave. Messages without one get the numbers that are left.
+        CXone keeps the ids that the box gave. Messages without one of their own get the numbers that are left: also the
+        second with the same id, which a call had that was taken for a repeated one.
         """
-        messages = await self._at_cxone.messages()
-        ours = [(message, self._ours(message)) for message in messages if _is_outbound(message)]
-        used = {known for _, known in ours if known is not None}
+        messages = [each for each in await self._at_cxone() if _is_outbound(each)]
+        ids = [self._ours(each) for each in messages]
+        given = {found for found in ids if found is not None}  # not left
+        used: set[tuple[str, int]] = set()
         numbered = []
-        for message, known in ours:
-            content, number = known or (_content(message), 1)
-            while known is None and (content, number) in used:
-                number += 1
+        for message, found in zip(messages, ids, strict=True):
+            content, number = found or (_content(message), 1)
+            if found is None or found in used:
+                while (content, number) in given:
+                    number += 1
+            else:
+                self._seen[content].add(number)
+            given.add((content, number))
             used.add((content, number))
             numbered.append(_Listed(message, content, number))
-            if known is not None:
-                self._seen[content].add(number)
         return numbered
 
     def _ours(self, message: Json) -> tuple[str, int] | None:

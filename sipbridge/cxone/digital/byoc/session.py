@@ -35,7 +35,7 @@ _BUSY = 429
 
 
 class ByocSession:
-    """Implements `chats.ports.ChannelSession` and `AtCxone`. The human agent's messages come by the box."""
+    """Implements `chats.ports.ChannelSession`. The human agent's messages come by the box."""
 
     def __init__(
         self, parts: ByocParts, record: ChatRecord, *, resumed: bool, report: Report, is_new: Callable[[str], bool]
@@ -45,7 +45,7 @@ class ByocSession:
         self._resumed = resumed
         self.report = report
         self.thread_id = record.derived_id("thread")
-        self._agent_messages = AgentMessages(record, report, is_new, self, parts.fetch, self._fault)
+        self._agent_messages = AgentMessages(record, report, is_new, self._messages_at_cxone, parts.fetch, self._fault)
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._is_open = asyncio.Event()  # CXone has a message, so there is a contact
         self._throttled_until = 0.0
@@ -160,13 +160,8 @@ class ByocSession:
             self._fault("not_recovered", f"messages may be missing: {error}")
             self._agent_messages.open_without_recovery()
 
-    async def messages(self) -> Sequence[Json]:
-        """Return the messages of the contact, oldest first. Raises `HttpError`."""
+    async def _messages_at_cxone(self) -> Sequence[Json]:
         return await self._parts.rest.contact_messages(self._contact_id) if self._contact_id else []
-
-    async def has_message(self, message_id: str) -> bool:
-        """True if CXone knows this id of a message. Raises `HttpError`."""
-        return await self._parts.rest.find_message(message_id) is not None
 
     def _report_assignee(self, contact: Json) -> None:
         """Report who has the contact. CXone names an id, and the person beside it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from sipbridge.chats.attachments import AttachmentContent
 from sipbridge.chats.happenings import AgentMessage, ChannelHappening, resolve
 from sipbridge.chats.model import Attachment
+from sipbridge.cxone.digital.byoc import agent_messages
 from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
 from sipbridge.errors import CxoneRefused
 from tests.store.chats.chats import make_chat
@@ -22,7 +25,6 @@ class Contact:
         self.at_cxone: list[dict[str, Any]] = []
         self.keeps_ids = True
         self.refuses = False
-        self.lists = 0
         self.fetched: list[str] = []
         self.fetching = asyncio.Event()
         self.fetching.set()
@@ -36,7 +38,7 @@ class Contact:
             make_chat(),
             self.report,
             lambda message_id: message_id not in self.ids,
-            self,
+            self.listed,
             self.fetch,
             lambda word, _: self.faults.append(word),
         )
@@ -49,16 +51,10 @@ class Contact:
                 self.got.append(happening.text)
             resolve(happening.stored)
 
-    async def messages(self) -> list[dict[str, Any]]:
+    async def listed(self) -> list[dict[str, Any]]:
         if self.refuses:
             raise CxoneRefused(403)
-        self.lists += 1
         return [{**each} for each in self.at_cxone]
-
-    async def has_message(self, message_id: str) -> bool:
-        if self.refuses:
-            raise CxoneRefused(403)
-        return any(each.get("idOnExternalPlatform") == message_id for each in self.at_cxone)
 
     async def fetch(self, attachment: Attachment) -> AttachmentContent:
         self.fetched.append(attachment.name)
@@ -167,18 +163,45 @@ async def test_calls_wait_for_the_recovery() -> None:
     assert contact.got == ["late"]
 
 
-async def test_a_message_that_cxone_does_not_list_yet_is_not_taken_for_a_repeated_call() -> None:
+async def test_a_message_that_cxone_lists_soon_is_not_taken_for_a_repeated_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_messages, "LAG_SECONDS", (0.0, 0.05))
+    contact = Contact()
+    contact.taking.open()
+    await contact.call(contact.say("ok"))
+    late = contact.say("ok")
+    contact.at_cxone.remove(late)
+    call = asyncio.create_task(contact.call(late))
+    await asyncio.sleep(0.02)
+    contact.at_cxone.append(late)
+    await call
+    assert contact.got == ["ok", "ok"]
+
+
+async def test_a_message_that_cxone_lists_later_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_messages, "LAG_SECONDS", (0.0,))
     contact = Contact()
     contact.taking.open()
     await contact.call(contact.say("ok"))
     late = contact.say("ok")
     contact.at_cxone.remove(late)
     await contact.call(late)
-    assert contact.got == ["ok", "ok"]
     contact.at_cxone.append(late)
     await contact.taking.catch_up()
-    await contact.restarted().recover()
     assert contact.got == ["ok", "ok"]
+    await contact.restarted().recover()
+    await contact.call(contact.say("ok"))
+    assert contact.got == ["ok"] * 3
+
+
+async def test_a_call_that_comes_after_its_repetition_doubles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_messages, "LAG_SECONDS", (0.0,))
+    contact = Contact()
+    contact.taking.open()
+    message = contact.say("ok")
+    assert await contact.call(message) == await contact.call(message, seen=False)
+    assert contact.got == ["ok"]
 
 
 async def test_a_message_is_taken_even_if_cxone_waits_no_longer() -> None:
@@ -281,12 +304,28 @@ async def test_a_message_with_nothing_to_show_is_taken_and_not_reported(content:
     assert contact.got == []
 
 
-async def test_a_text_that_is_said_often_needs_no_list_each_time() -> None:
-    contact = Contact()
+@pytest.mark.parametrize("seed", range(50))
+async def test_whatever_is_lost_repeated_or_late_each_message_arrives_once(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(agent_messages, "LAG_SECONDS", (0.0,))
+    chance = random.Random(seed)  # noqa: S311 (no secret)
+    contact, said = Contact(), list[dict[str, Any]]()
     contact.taking.open()
-    for _ in range(100):
-        await contact.call(contact.say("ok"))
-    assert (contact.got, contact.lists) == (["ok"] * 100, 0)
-    lost = contact.say("ok")
-    assert await contact.call(lost, seen=False) == await contact.call(lost)
-    assert (len(contact.got), contact.lists) == (101, 1)
+    for _ in range(60):
+        match chance.choices(("say", "restart", "late call", "look", "catch up"), (60, 15, 10, 10, 5))[0]:
+            case "say":
+                said.append(contact.say(chance.choice(("ok", "ok", "ok", "yes"))))
+                seen, calls = chance.random() < 0.6, chance.choice((0, 1, 1, 1, 2))
+                for _ in range(calls):
+                    await contact.call(said[-1], seen=seen)
+            case "restart":
+                await contact.restarted().recover()
+            case "late call" if said:
+                await contact.call(chance.choice(said[-3:]), seen=False)
+            case "look":
+                await contact.taking.look_for_lost_calls()
+            case "catch up":
+                await contact.taking.catch_up()
+    await contact.taking.catch_up()
+    assert Counter(contact.got) == Counter(each["messageContent"]["payload"]["text"] for each in said)
