@@ -168,7 +168,10 @@ class ByocSession:
         if "inboxAssignee" not in contact:
             return
         agent = human_agent(contact.get("inboxAssigneeUser")) or human_agent({"id": contact["inboxAssignee"]})
-        self.report(AgentJoined(agent) if agent else AgentLeft())
+        if agent is not None:
+            self.report(AgentJoined(agent))
+        elif not is_over(contact.get("status")):  # a closed contact has no assignee: its end is reported instead
+            self.report(AgentLeft())
 
     # ------------------------------------------------------------ to the human agent
 

@@ -96,6 +96,7 @@ async def test_the_human_agent_ends_the_chat(bridge: Run) -> None:
     record = await bridge.ended()
     assert (record.state, record.ended_by) == (ChatState.ENDED, "agent")
     assert bridge.agent_texts() == ["Bye"]
+    assert bridge.payloads("agent_left") == [], "the bot would ask the customer to wait for another human agent"
 
 
 async def hook(bridge: Run, contact: Conversation) -> tuple[str, dict[str, str]]:
