@@ -155,14 +155,19 @@ def _blocks(pid: int, number: int) -> bool:
 def test_all_calls_are_answered_during_reloads_in_quick_succession(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         calls = trunk.call("release", "ending", calls=60)
-        answered = 0.0
+        answers = 0
+
+        def is_due() -> bool:
+            answered = trunk.bridge.metrics().value("sipbridge_invites_total", code="200")
+            return answered >= answers or not calls.sipp.program.is_running
+
         while calls.sipp.program.is_running:
             # Every fifth call triggers three reloads at once, like a deployment that changes three files.
             # More would be more than this machine carries, and callers would get 503.
-            if trunk.bridge.metrics().value("sipbridge_invites_total", code="200") >= answered:
-                answered += 5
-                for _ in range(3):
-                    os.kill(trunk.bridge.program.pid, signal.SIGHUP)
+            wait_for(is_due, f"{answers} answers", 30)
+            answers += 5
+            for _ in range(3):
+                os.kill(trunk.bridge.program.pid, signal.SIGHUP)
         calls.wait_for_scenario()
         trunk.bridge.wait_until_idle()
         assert "StopIteration" not in trunk.bridge.program.log.read_text()
