@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import resource
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -40,9 +41,12 @@ async def reopen(path: Path) -> AsyncIterator[Open]:
         await journal.close()
 
 
+_COPIES = itertools.count(1)
+
+
 def open_calls_in(path: Path) -> list[Unfinished]:
     """Return the calls that a start would find now if the writing process crashed."""
-    copy = path.with_name("copy")
+    copy = path.with_name(f"copy-{next(_COPIES)}")  # the last one may still be open
     copy.write_bytes(path.read_bytes())
     journal = FileJournal(copy)
     found = journal.unfinished()
