@@ -219,6 +219,11 @@ class Inbox:
         else:
             self._deadlines[deadline] = self._loop.time() + seconds
 
+    def stop_clock(self) -> None:
+        """Cancel all deadlines. Until then the loop refers to the inbox, and by that to the chat."""
+        self._deadlines.clear()
+        self._set_timer(None)
+
     def drain(self) -> list[Happening]:
         """Return all that has happened and was not read yet. Deadlines are not among it."""
         happened = list(self._happened)

@@ -73,6 +73,8 @@ async def _end_of(chat: Chat) -> ChatEnd:
         extra = {"event": "internal_error", "client": chat.record.client, "project": chat.record.project}
         logger.exception("a chat failed", extra=extra)
         return channel_failed(chat.record, "internal_error")
+    finally:
+        chat.inbox.stop_clock()
 
 
 async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one case per happening)

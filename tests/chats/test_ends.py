@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 from sipbridge.chats import happenings as h
+from sipbridge.chats.chat import Chat
 from sipbridge.chats.model import DeliveryStatus, EndRequest
 from sipbridge.chats.ports import ChatChange
 from sipbridge.errors import ChatConflict
@@ -222,3 +225,16 @@ async def test_chat_ends_after_its_longest_time() -> None:
         await active(w)
         assert (await w.ended()).ended_by == "expiry"
         assert w.events[-1] == ("chat_ended", {"by": "expiry", "reason": "expiry"})
+
+
+async def test_nothing_refers_to_a_chat_that_has_ended() -> None:
+    async with world() as w:
+        await active(w)
+        assert isinstance(w.live, Chat)
+        inbox = weakref.ref(w.live.inbox)  # channels refer to the chat by it
+        w.channel.happens(h.ContactClosed())
+        await w.ended()
+        w.channel.sessions.clear()
+        await asyncio.sleep(0)  # for callbacks that are scheduled already
+        gc.collect()
+        assert inbox() is None
