@@ -24,7 +24,7 @@ from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
 
-GATHER_SECONDS = 0.020  # how long a first change waits for others: to wake the writer costs more than a change
+GATHER_SECONDS = 0.015  # how long a first change waits for others: to wake the writer costs more than a change
 PURGE_CHATS = 20  # per step, between changes: each has many entries
 
 
