@@ -81,7 +81,7 @@ class PostAccepted(BaseModel):
 
 
 class TypingAction(BaseModel):
-    """What the human agent did."""
+    """An act of the human agent at the keyboard."""
 
     model_config = ConfigDict(extra="allow")
 
