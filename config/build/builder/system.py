@@ -61,6 +61,7 @@ TEST_NEEDS = (
     Need("eSpeak NG", "espeak-ng", _tool("espeak-ng")),
     Need("systemd-analyze", "systemd", _tool("systemd-analyze")),
     Need("doctest", "doctest-dev", lambda: Path("/usr/include/doctest/doctest.h").exists()),
+    Need("ip", "iproute2", _tool("ip")),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)
