@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, TypeVar
 
 from sipbridge.errors import StoreError
@@ -28,15 +28,6 @@ class ReadThreads:
         self._threads = ThreadPoolExecutor(READERS, "store-reader")
         self._local = threading.local()
         self._connections: set[sqlite3.Connection] = set()
-        # All of them now, so that what the process holds does not depend on the first moment with two reads at once.
-        started = threading.Barrier(READERS)
-        for _ in range(READERS):
-            self._threads.submit(self._begin, started)
-
-    def _begin(self, started: threading.Barrier) -> None:
-        started.wait()
-        with suppress(sqlite3.Error):  # the first read tries again
-            self._connection()
 
     async def run(self, read: Callable[[], T]) -> T:
         """Run a function that may `select` on one of the threads."""
