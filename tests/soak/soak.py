@@ -88,6 +88,7 @@ def soak(folder: Path, seconds: float, *, rate: float, seed: int, report: Callab
     with soak_site(folder, seed) as site, ApiClient(site.bridge, CLIENT, seed):
         with Faults(site, seed, 1 / FAULTS_PER_SECOND) as faults:
             placed, errors = _calls(site, folder, "w", rate, min(seconds / 4, 600.0), report)
+        site.start_all_readers()
         report("warmed up; waiting for its calls to end …")
         before = _wait_until_settled(site, SETTLE_SECONDS if is_long else SHORT_SETTLE_SECONDS)
         report(f"at rest: {before}")

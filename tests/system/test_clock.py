@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.wall_clock import WallClock
-from tests.harness.waiting import wait_for
 
 from .site import Site, site
 
@@ -23,7 +22,7 @@ def set_and_seen(clock: WallClock, trunk: Site, hours: float) -> None:
     """Set the clock, and return once the bridge has noticed the step."""
     clock.set_to(hours)
     step = f'"event":"clock_stepped","seconds":{hours * 3600:.0f}'
-    wait_for(lambda: step in trunk.bridge.program.log.read_text(), f"{step} in the log")
+    trunk.bridge.program.logged(step)
 
 
 def test_the_recorded_duration_of_a_call_is_right_though_the_clock_jumped_forwards_and_back(

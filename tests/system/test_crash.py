@@ -35,7 +35,7 @@ def _kill_in_conversation(trunk: Site, project: str = "waiting") -> PlacedCall:
 
 
 def _recovered(trunk: Site) -> None:
-    wait_for(lambda: "recovery_ended" in trunk.bridge.program.log.read_text(), "the recovery to end")
+    trunk.bridge.program.logged("recovery_ended")
 
 
 def test_after_a_crash_a_caller_in_conversation_is_signalled_to_the_default_destination(

@@ -127,8 +127,7 @@ def test_without_free_descriptors_every_connection_is_closed_and_later_ones_are_
 def test_a_limit_that_carries_fewer_calls_is_logged_at_the_start(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone, launcher=limited_to(DESCRIPTORS)) as trunk:
         warning = f"the limit of {DESCRIPTORS} carries "
-        wait_for(lambda: warning in trunk.bridge.program.log.read_text(), "the warning")
-        assert "sip.max_calls is 200; raise it to " in trunk.bridge.program.log.read_text()
+        trunk.bridge.program.logged(warning, "sip.max_calls is 200; raise it to ")
 
 
 def test_a_limit_that_carries_no_call_prevents_the_start(tmp_path: Path) -> None:

@@ -70,9 +70,8 @@ def test_an_invalid_file_changes_nothing_and_its_error_is_logged(
     with site(tmp_path, cxone) as trunk:
         before = (tmp_path / "bridge.yaml").read_text()
         _reload(trunk, text, "client_error")
-        log = trunk.bridge.program.log
-        wait_for(lambda: "not reloaded" in log.read_text(), "the reason")
-        line = next(line for line in log.read_text().splitlines() if "not reloaded" in line)
+        log = trunk.bridge.program.logged("not reloaded")
+        line = next(line for line in log.splitlines() if "not reloaded" in line)
         assert "bridge.yaml" in line
         assert said in line
         trunk.call("release").wait_for_scenario()
@@ -85,8 +84,7 @@ def test_a_change_that_needs_a_restart_is_logged_and_has_no_effect(tmp_path: Pat
         settings["sip"]["max_calls"] = 1
         settings["sip"]["trusted_sources"] = ["192.0.2.0/24"]
         _reload(trunk, yaml.safe_dump(settings), "success")
-        log = trunk.bridge.program.log
-        wait_for(lambda: "sip.max_calls: changed, which takes effect with a restart" in log.read_text(), "the warning")
+        trunk.bridge.program.logged("sip.max_calls: changed, which takes effect with a restart")
         trunk.call("untrusted_source").wait_for_scenario()
         settings["sip"]["trusted_sources"] = ["127.0.0.0/8"]
         _reload(trunk, yaml.safe_dump(settings), "success")
@@ -127,7 +125,7 @@ def test_a_reload_signal_during_the_start_takes_effect_once_the_bridge_is_ready(
         wait_for(lambda: _blocks(program.pid, signal.SIGHUP), "the bridge to begin")
         os.kill(program.pid, signal.SIGHUP)
         program.line_with("ready")
-        wait_for(lambda: "config_read" in log.read_text(), "the reload")
+        program.logged("config_read")
 
 
 def test_a_reload_signal_during_a_failed_start_is_not_in_its_log(tmp_path: Path, cxone: Simulator) -> None:
@@ -175,4 +173,5 @@ def test_all_calls_are_answered_during_reloads_in_quick_succession(tmp_path: Pat
         assert set(invites) <= {("200",), ("503",)}, invites
         assert sum(invites.values()) == 60
         assert invites["200",] > 30
+        assert trunk.bridge.program.stop() == 0
         assert "StopIteration" not in trunk.bridge.program.log.read_text()

@@ -55,7 +55,7 @@ def is_rejected_once(trunk: Site, project: str = "release") -> bool:
     call = trunk.call("over_capacity", project).wait_for_scenario()
     assert call.has_no_record()
     assert call.signals() == []
-    wait_for(lambda: '"reason":"capacity"' in trunk.bridge.program.log.read_text(), "the rejection in the log")
+    trunk.bridge.program.logged('"reason":"capacity"')
     return count.grows_by(1, "sipbridge_invites_total", code="503") and count.grows_by(1, "sipbridge_invites_total")
 
 
@@ -87,7 +87,7 @@ def test_ports_held_by_another_program_cause_503_until_it_ends(tmp_path: Path, c
             wait_for(lambda: NO_PORTS in fetch(ready).body.decode(), "not to be ready")
             with Pinger(small.bridge.sip) as pinger:
                 assert (fetch(ready).status, *pinger.response()) == (503, 503, "5")
-        assert NO_PORTS in small.bridge.program.log.read_text()
+        small.bridge.program.logged(NO_PORTS)
         with bound([ports[0] + 1, ports[1] - 2]):  # leaves the last pair
             wait_for(lambda: fetch(ready).status == 200, "to be ready")
             with Pinger(small.bridge.sip) as pinger:
@@ -105,7 +105,7 @@ def test_agents_and_desks_without_a_port_for_audio_count_as_not_reached(tmp_path
         handed = small.call("release", "kind").wait_for_scenario()
         assert [signal["p3"] for signal in handed.signals()] == ["agent_unavailable"]
         assert count.grows_by(2, "sipbridge_agent_connects_total", type="sip", result="upstream_error")
-        assert f"SIP 503, {NO_PORTS}" in small.bridge.program.log.read_text()
+        small.bridge.program.logged(f"SIP 503, {NO_PORTS}")
         # The Studio script takes the caller that was to be joined to a desk.
         given = small.call("release", "desk").wait_for_scenario()
         assert given.record()["handoff"]["transfer"] == "invite_refused, released"

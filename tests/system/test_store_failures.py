@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.programs.bridge import Bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.small_disk import SmallDisk
 from tests.harness.waiting import wait_for
@@ -66,12 +65,7 @@ def test_calls_go_on_and_records_wait_while_nothing_can_be_written(
     bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
     if fault is not SmallDisk.failing_writes:  # the log is on the same disk
-        wait_for(lambda: _are_in_the_log(bridge, "store_failed", "store_failing"), "the log to say so")
-
-
-def _are_in_the_log(bridge: Bridge, *events: str) -> bool:
-    log = bridge.program.log.read_text()
-    return all(f'"{event}"' in log for event in events)
+        bridge.program.logged('"store_failed"', '"store_failing"')
 
 
 def test_a_read_only_folder_prevents_no_record(shared_trunk: Site, disk: SmallDisk) -> None:
@@ -100,7 +94,7 @@ def test_an_overwritten_database_is_moved_aside_and_calls_go_on(shared_trunk: Si
     assert call.handoff_state()["handoff_state"] == "handoff_completed"
     aside = min(disk.path("").glob(f"{DATABASE}.corrupt-*"), key=lambda path: len(path.name))
     assert aside.read_bytes().startswith(b"overwritten")
-    assert '"store_corrupt"' in shared_trunk.bridge.program.log.read_text()
+    shared_trunk.bridge.program.logged('"store_corrupt"')
 
 
 def test_a_bridge_whose_database_stays_locked_stops_in_time(tmp_path: Path, cxone: Simulator) -> None:

@@ -15,7 +15,6 @@ from tests.harness.settings import client_settings, key, project_settings, token
 from tests.harness.sip.raw_call import RawCall
 from tests.harness.sip.raw_sender import RawSender, options
 from tests.harness.sip.tls_caller import StreamCaller, connect
-from tests.harness.waiting import wait_for
 
 from .site import NUMBERS, Contact, Site, site
 
@@ -174,10 +173,7 @@ def test_all_required_extensions_are_read(trunk: Site) -> None:
 def test_a_message_that_cannot_get_a_response_is_logged(trunk: Site) -> None:
     text = re.sub(rb"Call-ID: [^\r]*\r\n", b"", options(("127.0.0.1", 9), "nameless"))
     assert RawSender(trunk.bridge).final_statuses(text) == ()
-    wait_for(
-        lambda: "unreadable SIP message from" in trunk.bridge.program.log.read_text(),
-        "its log line",
-    )
+    trunk.bridge.program.logged("unreadable SIP message from")
 
 
 # ---------------------------------------------------------------- an agent

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.harness.waiting import wait_for
+
 STOP_SECONDS = 10.0
 _MAX_SHOWN_CHARACTERS = 4_000
 
@@ -73,6 +75,19 @@ class Program:
                 raise self.error(f"ended with exit code {self._process.wait()} before it said {word!r}")
             if word in line:
                 return line
+
+    def logged(self, *texts: str, after: int = 0) -> str:
+        """Wait until the log contains texts, and return it. The first `after` characters of the log do not count.
+
+        The bridge writes its log on a thread, a moment after the fact, and in the order of the facts: what was not to
+        be logged is looked for behind a line about something later.
+        """
+
+        def found() -> str | None:
+            log = self.log.read_text(errors="replace")[after:]
+            return log if all(text in log for text in texts) else None
+
+        return wait_for(found, f"{texts} in the log of {self.name}")
 
     def terminate(self) -> None:
         """Send SIGTERM."""
