@@ -62,6 +62,7 @@ TEST_NEEDS = (
     Need("systemd-analyze", "systemd", _tool("systemd-analyze")),
     Need("doctest", "doctest-dev", lambda: Path("/usr/include/doctest/doctest.h").exists()),
     Need("ip", "iproute2", _tool("ip")),
+    Need("curl", "curl", _tool("curl")),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)
