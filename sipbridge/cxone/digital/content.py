@@ -29,11 +29,6 @@ def is_over(status: object) -> bool:
     return text_of(status).lower() in _OVER
 
 
-def same_id(left: object, right: str) -> bool:
-    """True if two ids are the same: the letter case of UUIDs differs between the SDKs."""
-    return bool(right) and text_of(left).lower() == right.lower()
-
-
 def human_agent(user: object) -> HumanAgent | None:
     """Return the human agent that a user object describes; None for no one, and for bots and surveys."""
     if not isinstance(user, dict) or user.get("isBotUser") is True or user.get("isSurveyUser") is True:
@@ -53,21 +48,25 @@ def make_agent(agent_id: str, name: str, avatar_url: str = "") -> HumanAgent:
     return HumanAgent(id=agent_id[:MAX_DETAIL_CHARACTERS], name=shown or None, avatar_url=avatar_url or None)
 
 
-def message_ids(message: Json) -> tuple[str, str]:
-    """Return the server's id and the sender's id of a message, in lower case; either may be empty."""
-    return text_of(message.get("id")).lower(), text_of(message.get("idOnExternalPlatform")).lower()
+def message_ids(message: Json) -> list[str]:
+    """Return the ids that a message has: the server's, then the sender's. In lower case: that of UUIDs differs."""
+    return [each for each in (text_of(message.get("id")).lower(), sender_id_of(message)) if each]
+
+
+def sender_id_of(item: Json) -> str:
+    """Return the id that the sender gave a message or a thread, in lower case; empty if it has none."""
+    return text_of(item.get("idOnExternalPlatform")).lower()
 
 
 def agent_message(message: Json) -> AgentMessage | None:
     """Return a message of the human agent; None if it has nothing that can be shown."""
-    server_id, sender_id = message_ids(message)
+    ids = message_ids(message)
     text = message_text(object_of(message.get("messageContent")))
     attachments = attachments_of(message)
-    message_id = server_id or sender_id
-    if not message_id or not (text or attachments):
+    if not ids or not (text or attachments):
         return None
     agent = human_agent(message.get("authorUser"))
-    return AgentMessage(message_id, text, created_at(message), attachments, agent)
+    return AgentMessage(ids[0], text, created_at(message), attachments, agent)
 
 
 def attachments_of(message: Json) -> tuple[Attachment, ...]:

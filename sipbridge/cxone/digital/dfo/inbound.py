@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, AgentTyping, ContactClosed, QueuePosition
 from sipbridge.chats.ports import Report
-from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, same_id
+from sipbridge.cxone.digital.content import agent_message, human_agent, is_over, message_ids, sender_id_of
 from sipbridge.cxone.digital.dfo.connection import GatewayLost
 from sipbridge.cxone.digital.dfo.frames import BadFrame, Frame, Push, interpret
 from sipbridge.cxone.digital.dfo.identity import Identity
@@ -94,12 +94,12 @@ class Inbound:
             self._waiting.append(push)
         self._handle_waiting()
 
-    def has_seen(self, message: Json) -> bool:
-        """True if a message was reported before."""
-        return not self._seen.isdisjoint(filter(None, message_ids(message))) or self._bot_has(message)
+    def _has_seen(self, ids: Sequence[str]) -> bool:
+        """True if a message with these ids was reported before."""
+        return not self._seen.isdisjoint(ids) or self._bot_has(ids)
 
-    def _bot_has(self, message: Json) -> bool:
-        return not all(map(self._is_new, filter(None, message_ids(message))))
+    def _bot_has(self, ids: Sequence[str]) -> bool:
+        return not all(map(self._is_new, ids))
 
     def reaches_known(self, page: Sequence[Json]) -> bool:
         """True if all messages before those of a page were reported already.
@@ -111,7 +111,7 @@ class Inbound:
         """
         if self._newest_recovered:
             return any(self._newest_recovered.intersection(message_ids(message)) for message in page)
-        of_agent = [message for message in page if text_of(message.get("direction")) == "outbound"]
+        of_agent = [message_ids(message) for message in page if text_of(message.get("direction")) == "outbound"]
         return bool(of_agent) and all(map(self._bot_has, of_agent))
 
     async def restore(self, state: Json, messages: Sequence[Json]) -> None:
@@ -122,7 +122,7 @@ class Inbound:
         for message in messages:
             await self._take_whole(message)
         if messages:
-            self._newest_recovered = set(filter(None, message_ids(messages[-1])))
+            self._newest_recovered = set(message_ids(messages[-1]))
         if is_over(contact.get("status")):
             self._close()
 
@@ -246,7 +246,7 @@ class Inbound:
 
     async def _take_whole(self, message: Json) -> None:
         """Take a message with its whole body. Raises `GatewayLost` to be tried again; in the end it is taken short."""
-        if _is_short(message) and not self.has_seen(message):
+        if _is_short(message) and not self._has_seen(message_ids(message)):
             message_id = text_of(message.get("id"))
             try:
                 whole = await self._owner.fetch_body(message_id)
@@ -267,9 +267,10 @@ class Inbound:
         if direction != "outbound":
             self._note_own(message)
             return
-        if self.has_seen(message):
+        ids = message_ids(message)
+        if self._has_seen(ids):
             return
-        self._seen.update(filter(None, message_ids(message)))
+        self._seen.update(ids)
         taken = agent_message(message)
         if taken is not None:
             self._report(taken)
@@ -277,8 +278,9 @@ class Inbound:
             self._incomplete("a message")
 
     def _note_own(self, message: Json) -> None:
-        _, sender_id = message_ids(message)
-        if sender_id and text_of(message.get("direction")) != "outbound":
+        """Note a message of ours. The thread shows each one more than once, and the first time confirms it."""
+        sender_id = sender_id_of(message)
+        if sender_id and sender_id not in self.own_messages and text_of(message.get("direction")) != "outbound":
             self.own_messages.add(sender_id)
             self._owner.confirm(sender_id)
 
@@ -291,9 +293,9 @@ def _is_short(message: Json) -> bool:
 def is_of_thread(push: Push, thread_id: str) -> bool:
     """True if a push belongs to this thread, or names none."""
     data = push.data
-    named = [
-        object_of(data.get("thread")).get("idOnExternalPlatform"),
-        object_of(data.get("case")).get("threadIdOnExternalPlatform"),
-        object_of(data.get("consumerContact")).get("threadIdOnExternalPlatform"),
-    ]
-    return all(same_id(each, thread_id) for each in named if text_of(each))
+    named = (
+        sender_id_of(object_of(data.get("thread"))),
+        text_of(object_of(data.get("case")).get("threadIdOnExternalPlatform")).lower(),
+        text_of(object_of(data.get("consumerContact")).get("threadIdOnExternalPlatform")).lower(),
+    )
+    return {"", thread_id.lower()}.issuperset(named)
