@@ -11,7 +11,7 @@ from typing import Any
 from sipbridge.aio import wait_any
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.delivery import Letter, Outbox
-from sipbridge.chats.happenings import CustomerActive, EndRequested, Inbox
+from sipbridge.chats.happenings import EndRequested, Inbox
 from sipbridge.chats.model import (
     Attachment,
     AttachmentFile,
@@ -25,6 +25,7 @@ from sipbridge.chats.model import (
 )
 from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.texts import opening_text, split_text
+from sipbridge.chats.time_limits import customer_active
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
 from sipbridge.errors import ChatConflict, ChatsUnavailable, StoreError
 
@@ -140,13 +141,13 @@ class Chat:
             del self._digests[message.id]
             return
         self._queue(message, repeated=False)
-        self.inbox.put(CustomerActive())
+        customer_active(self)
 
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types. Raises `ChatConflict` if the chat has ended."""
         self._check_open()
         self.session.set_typing(on=on)
-        self.inbox.put(CustomerActive())
+        customer_active(self)
 
     async def request_end(self, request: EndRequest) -> None:
         """End the chat once its messages are delivered. Raises `StoreError`."""

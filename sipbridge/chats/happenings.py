@@ -112,11 +112,6 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerActive:
-    """The customer wrote or typed."""
-
-
-@dataclass(frozen=True, slots=True)
 class EndRequested:
     """The bot wants to end the chat."""
 
@@ -166,9 +161,7 @@ ChannelHappening = (
     | ExpiryNear
     | ChannelStateChanged
 )
-Happening = (
-    ChannelHappening | Delivered | CustomerActive | EndRequested | AllHandedOver | CxoneNotified | DeadlinePassed
-)
+Happening = ChannelHappening | Delivered | EndRequested | AllHandedOver | CxoneNotified | DeadlinePassed
 
 
 def resolve(stored: asyncio.Future[None] | None) -> None:
@@ -183,8 +176,8 @@ FULL = 200  # happenings that wait; a chat handles some fifty messages per secon
 class Inbox:
     """The one thing that a chat awaits. Belongs to one event loop, and has one reader.
 
-    `throttle` is called with true when the inbox is full, and with false once half of that is handled. Hints, which are
-    not stored, take no memory: typing is dropped while the inbox is full, and the activity of the customer waits once.
+    `throttle` is called with true when the inbox is full, and with false once half of that is handled. Typing of the
+    human agent, which is not stored, is dropped while the inbox is full.
     """
 
     def __init__(self) -> None:
@@ -192,20 +185,14 @@ class Inbox:
         self._loop = asyncio.get_running_loop()
         self._happened: deque[Happening] = deque()
         self._is_full = False
-        self._customer_active = False  # waits
         self._deadlines: dict[Deadline, float] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, happening: Happening) -> None:
         """Add a happening."""
-        match happening:
-            case CustomerActive() if self._customer_active:
-                return
-            case CustomerActive():
-                self._customer_active = True
-            case AgentTyping() if self._is_full:
-                return
+        if self._is_full and isinstance(happening, AgentTyping):
+            return
         self._happened.append(happening)
         if len(self._happened) >= FULL and not self._is_full:
             self._is_full = True
@@ -217,7 +204,9 @@ class Inbox:
         if seconds is None:
             self._deadlines.pop(deadline, None)
         else:
-            self._deadlines[deadline] = self._loop.time() + seconds
+            self._deadlines[deadline] = until = self._loop.time() + seconds
+            if self._waiter is not None:
+                self._set_timer(until)
 
     def stop_clock(self) -> None:
         """Cancel all deadlines. Until then the loop refers to the inbox, and by that to the chat."""
@@ -228,7 +217,7 @@ class Inbox:
         """Return all that has happened and was not read yet. Deadlines are not among it."""
         happened = list(self._happened)
         self._happened.clear()
-        self._note_handled(CustomerActive())
+        self._note_handled()
         return happened
 
     async def next(self) -> Happening:
@@ -240,12 +229,10 @@ class Inbox:
                 return DeadlinePassed(deadline)
             await self._wait(None if deadline is None else self._deadlines[deadline])
         happening = self._happened.popleft()
-        self._note_handled(happening)
+        self._note_handled()
         return happening
 
-    def _note_handled(self, happening: Happening) -> None:
-        if isinstance(happening, CustomerActive):
-            self._customer_active = False
+    def _note_handled(self) -> None:
         if self._is_full and len(self._happened) <= FULL // 2:
             self._is_full = False
             self.throttle(False)  # noqa: FBT003 (its one argument)

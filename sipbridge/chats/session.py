@@ -33,7 +33,7 @@ from sipbridge.chats.relaying import (
     note_delivery,
     queue_position,
 )
-from sipbridge.chats.time_limits import RECOVERY_SECONDS, customer_active, set_deadlines
+from sipbridge.chats.time_limits import RECOVERY_SECONDS, set_deadlines
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +100,6 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
                 await agent_message(chat, message)
             case h.AgentMessage(stored=stored):
                 h.resolve(stored)  # the bot has it already
-            case h.CustomerActive():
-                customer_active(chat)
             case h.EndRequested():
                 chat.inbox.set_deadline(Deadline.LAST_MESSAGES, LAST_MESSAGES_SECONDS)
                 chat.outbox.announce_end()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from sipbridge.chats.chat import Chat
 from sipbridge.chats.happenings import Deadline
+
+if TYPE_CHECKING:
+    from sipbridge.chats.chat import Chat
 
 # After a restart, to learn what has happened meanwhile, before a time limit that has passed ends the chat.
 RECOVERY_SECONDS = 30.0

@@ -131,14 +131,13 @@ class TestFullInbox:
         inbox.put(h.AgentTyping(on=False))
         assert inbox.drain() == [h.AgentTyping(on=False)]
 
-    async def test_activity_of_the_customer_waits_once(self, inbox: h.Inbox) -> None:
-        for _ in range(3):
-            inbox.put(h.CustomerActive())
-        assert await inbox.next() == h.CustomerActive()
-        inbox.put(h.CustomerActive())
-        assert inbox.drain() == [h.CustomerActive()]
-        inbox.put(h.CustomerActive())
-        assert inbox.drain() == [h.CustomerActive()]
+    async def test_deadline_may_be_set_while_the_reader_waits(self, inbox: h.Inbox) -> None:
+        inbox.set_deadline(h.Deadline.EXPIRY, 60.0)
+        reading = asyncio.create_task(inbox.next())
+        await asyncio.sleep(0)
+        inbox.set_deadline(h.Deadline.INACTIVITY, 0.01)
+        async with asyncio.timeout(10):
+            assert await reading == h.DeadlinePassed(h.Deadline.INACTIVITY)
 
     async def test_chat_throttles_its_session(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(h, "FULL", 4)
