@@ -29,6 +29,7 @@ class HealthMonitor:
         self._readiness = readiness
         self._metrics = metrics
         self._systemd = systemd
+        metrics.show_event_loop_tasks(lambda: len(asyncio.all_tasks()))
 
     async def run(self) -> None:
         """Check each second until cancelled."""
@@ -42,7 +43,6 @@ class HealthMonitor:
         self._readiness.turned(shortage)
         self._systemd.alive()
         self._metrics.set_sip_thread_lag(lag_seconds)
-        self._metrics.set_event_loop_tasks(len(asyncio.all_tasks()))
         self._metrics.set_pjsip_pools_in_use(self._user_agent.pools_in_use())
         self._metrics.set_media_counts(*self._user_agent.audio_counts())
         self._metrics.set_dialog_strangers(self._user_agent.strangers())

@@ -159,9 +159,9 @@ class Metrics:
         """Set the delay of the last command to the SIP thread."""
         self._lag.set(seconds)
 
-    def set_event_loop_tasks(self, tasks: int) -> None:
-        """Set the number of tasks on the event loop."""
-        self._tasks.set(tasks)
+    def show_event_loop_tasks(self, count: Callable[[], int]) -> None:
+        """Show what `count` returns as the number of tasks. It is called for each page, on the thread that makes it."""
+        self._tasks.set_function(count)
 
     def set_pjsip_pools_in_use(self, pools: int) -> None:
         """Set the number of PJSIP memory pools in use."""

@@ -90,6 +90,7 @@ async def test_lag_and_resources_are_in_the_metrics() -> None:
     assert "sipbridge_sip_thread_lag_seconds 0.25" in page
     assert "sipbridge_pjsip_pools_in_use 7.0" in page
     assert "sipbridge_store_pending_records 0.0" in page
+    assert "sipbridge_event_loop_tasks 1.0" in page
 
 
 async def test_checks_repeat_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
