@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -117,8 +117,10 @@ async def agent_message(chat: Chat, message: h.AgentMessage) -> None:
     chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
 
 
-def _links(chat: Chat, files: Iterable[AttachmentFile]) -> list[Attachment]:
+def _links(chat: Chat, files: Sequence[AttachmentFile]) -> list[Attachment]:
     """Return files as attachments that the bot gets from the API."""
+    if not files:  # the usual case
+        return []
     record = chat.record
     base = chat.context.config.http.public_url.rstrip("/")
     path = f"{base}/v1/{record.client}/{record.project}/chats/{quote(record.chat_id, safe='')}/attachments"

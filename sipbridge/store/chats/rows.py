@@ -165,13 +165,12 @@ def to_entry_rows(uid: str, entries: Sequence[ChatEntry]) -> list[EntryRow]:
     name = f"chat {uid}"
     found = []
     for entry in entries:
-        if isinstance(entry, AttachmentFile):
-            body = to_body(entry.model_dump_json, name)
-            found.append(EntryRow(Kind.ATTACHMENT, attachment_number(entry.id), body))
-        elif not isinstance(entry, ChatEvent):
-            found.append(EntryRow(_KINDS[type(entry)], None, to_body(entry.model_dump_json, name)))
-        elif entry.sequence is not None:
-            found.append(EntryRow(Kind.EVENT, entry.sequence, to_body(entry.to_json, name)))
+        if isinstance(entry, ChatEvent):
+            if entry.sequence is not None:
+                found.append(EntryRow(Kind.EVENT, entry.sequence, to_body(entry.to_json, name)))
+            continue
+        number = attachment_number(entry.id) if isinstance(entry, AttachmentFile) else None
+        found.append(EntryRow(_KINDS[type(entry)], number, to_body(entry.model_dump_json, name)))
     return found
 
 

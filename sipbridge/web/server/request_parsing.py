@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TypeVar
 
 from aiohttp import web
@@ -23,7 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def read_query(model: type[M], request: web.Request) -> M:
     """Parse the query. Of a repeated parameter the first counts. Raises `BadRequest`."""
-    if not model.model_fields:
+    if _is_empty(model):
         return model()
     try:
         return model.model_validate(dict(request.query))
@@ -33,7 +34,7 @@ def read_query(model: type[M], request: web.Request) -> M:
 
 async def read_body(model: type[M], request: web.Request) -> M:
     """Parse a JSON body; an empty body is `{}`. Raises one of `BODY_REFUSALS`."""
-    if not model.model_fields:
+    if _is_empty(model):
         return model()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedEncoding("send the body uncompressed, without Content-Encoding")
@@ -46,6 +47,12 @@ async def read_body(model: type[M], request: web.Request) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         raise BodyInvalid(name_faults(error), name_first_fault(error, model.model_fields)) from None
+
+
+@cache  # pydantic looks the fields of a class up in several steps
+def _is_empty(model: type[BaseModel]) -> bool:
+    """True for a model without fields, for which nothing is read."""
+    return not model.model_fields
 
 
 async def _read_bytes(request: web.Request) -> bytes:
