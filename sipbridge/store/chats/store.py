@@ -19,12 +19,11 @@ from sipbridge.store.chats import rows
 from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
-from sipbridge.store.chats.tables import Change, Creation, Erasure, Item
+from sipbridge.store.chats.tables import Change, Creation, Erasure
 from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
 
-GATHER_SECONDS = 0.015  # how long a first change waits for others: to wake the writer costs more than a change
 PURGE_CHATS = 20  # per step, between changes: each has many entries
 
 
@@ -40,7 +39,6 @@ class SqliteChatStore:
             self._database.rescue_all()  # the chats in progress have to go on
         self._writer = Writer(self._database, Retention(retention, rows.AGES, PURGE_CHATS))
         self._reader = Reader(self._database, self._writer.suspect)
-        self._gathered: list[Item] = []
         self._wake_scheduled = False
         self._closed = False
 
@@ -48,7 +46,7 @@ class SqliteChatStore:
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
         self._check_open()
         done: asyncio.Future[ChatRecord] = asyncio.get_running_loop().create_future()
-        self._submit(Creation(record, rows.to_row(record), done))
+        self._writer.submit(Creation(record, rows.to_row(record), done))
         return await done
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
@@ -62,7 +60,7 @@ class SqliteChatStore:
         except StoreError as error:
             done.set_exception(error)
         else:
-            self._submit(Change(change.uid, record, row, entries, done))
+            self._writer.submit(Change(change.uid, record, row, entries, done))
         return done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
@@ -119,7 +117,7 @@ class SqliteChatStore:
     def _wake_writer(self) -> None:
         # The flag first: a mark from now on schedules its own wake, so that none is missed.
         self._wake_scheduled = False
-        self._writer.submit(())
+        self._writer.wake()
 
     async def delete(self, client: str, project: str, chat_id: str) -> bool:
         """Erase a chat that is over and overwrite its text in the file; return False if there is none."""
@@ -132,24 +130,14 @@ class SqliteChatStore:
     async def _erase(self, client: str, project: str, column: str, value: str) -> int:
         self._check_open()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._submit(Erasure(client, project, column, value, done))
+        self._writer.submit(Erasure(client, project, column, value, done))
         return await done
-
-    def _submit(self, item: Item) -> None:
-        if not self._gathered:
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
-        self._gathered.append(item)
-
-    def _flush(self) -> None:
-        items, self._gathered = self._gathered, []
-        self._writer.submit(items)
 
     async def close(self) -> None:
         """Write what is queued and close."""
         if self._closed:
             return
         self._closed = True
-        self._flush()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

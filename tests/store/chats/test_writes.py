@@ -9,7 +9,7 @@ import pytest
 from sipbridge.chats.model import ChatState
 from sipbridge.chats.ports import ChatStore
 from sipbridge.errors import StoreError
-from sipbridge.store.chats import tables
+from sipbridge.store.chats import tables, writer
 from tests.store.chats.chats import (
     change,
     ended,
@@ -45,7 +45,9 @@ async def test_the_newest_record_of_a_batch_is_stored(store: ChatStore) -> None:
     assert (await read(store)).record.state is ChatState.ENDED
 
 
-async def test_changes_that_wait_are_committed_together(reopen: OpenChats, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of changes that were committed together."""
     sizes: list[int] = []
     write = tables.Tables.change
 
@@ -54,12 +56,31 @@ async def test_changes_that_wait_are_committed_together(reopen: OpenChats, monke
         return write(self, items, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tables.Tables, "change", counted)
+    return sizes
+
+
+async def test_changes_that_wait_are_committed_together(reopen: OpenChats, batches: list[int]) -> None:
     store = reopen()
     await store.create(make_chat())
     await asyncio.gather(*(store.write(change(make_event(n))) for n in range(1, 1001)))
-    assert sum(sizes) == 1000
-    assert len(sizes) < 50
+    assert sum(batches) == 1000
+    assert len(batches) < 50
     assert len((await read(store)).events) == 1000
+
+
+async def test_changes_gather_after_a_commit(
+    reopen: OpenChats, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.5)
+    store = reopen()
+    await store.create(make_chat())
+    await store.write(change(make_event(1)))
+    gathered = []
+    for number in range(2, 7):
+        gathered.append(store.write(change(make_event(number))))
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*gathered)
+    assert batches == [1, 5]
 
 
 async def test_a_change_of_a_chat_that_is_not_stored_fails_alone(store: ChatStore) -> None:
