@@ -25,7 +25,7 @@ from sipbridge.chats.model import (
 )
 from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.texts import opening_text, split_text
-from sipbridge.chats.time_limits import customer_active
+from sipbridge.chats.time_limits import TimeLimits
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
 from sipbridge.errors import ChatConflict, ChatsUnavailable, StoreError
 
@@ -57,6 +57,7 @@ class Chat:
         self.channel = channel
         self.resumed = resumed
         self.inbox = Inbox()
+        self.limits = TimeLimits(settings, self.inbox)
         self.session: ChannelSession = channel.session(
             stored.record, resumed=resumed, report=self.inbox.put, is_new=self.is_new
         )
@@ -141,13 +142,13 @@ class Chat:
             del self._digests[message.id]
             return
         self._queue(message, repeated=False)
-        customer_active(self)
+        self.limits.customer_active(self.record)
 
     def set_typing(self, *, on: bool) -> None:
         """Show the human agent that the customer types. Raises `ChatConflict` if the chat has ended."""
         self._check_open()
         self.session.set_typing(on=on)
-        customer_active(self)
+        self.limits.customer_active(self.record)
 
     async def request_end(self, request: EndRequest) -> None:
         """End the chat once its messages are delivered. Raises `StoreError`."""

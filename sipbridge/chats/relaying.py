@@ -22,7 +22,6 @@ from sipbridge.chats.model import (
     DeliveryStatus,
     HumanAgent,
 )
-from sipbridge.chats.time_limits import customer_active, set_inactivity
 from sipbridge.handoffs.lifecycle import finish_handoff
 
 
@@ -81,7 +80,7 @@ async def agent_joined(chat: Chat, agent: HumanAgent) -> None:
     payload = {"agent": shown.model_dump(exclude_none=True)}
     if chat.record.active_at is not None:
         await chat.emit(ChatEventType.AGENT_JOINED, payload, agent=shown)
-        customer_active(chat)
+        chat.limits.customer_active(chat.record)
         return
     chat.inbox.set_deadline(Deadline.QUEUE, None)
     await accepted(chat)
@@ -91,13 +90,13 @@ async def agent_joined(chat: Chat, agent: HumanAgent) -> None:
         ChatEventType.AGENT_JOINED, payload, agent=shown, state=ChatState.ACTIVE, active_at=now, handoff=handoff
     )
     chat.context.observe(ChatAgentJoined(chat.record, (now - chat.record.started_at).total_seconds()))
-    customer_active(chat)
+    chat.limits.customer_active(chat.record)
 
 
 async def agent_left(chat: Chat) -> None:
     """The human agent has left. The contact stays, and the customer waits for another one."""
     await chat.emit(ChatEventType.AGENT_LEFT, agent=None)
-    set_inactivity(chat, None)
+    chat.limits.agent_left()
 
 
 async def agent_message(chat: Chat, message: h.AgentMessage) -> None:

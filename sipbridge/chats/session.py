@@ -33,7 +33,7 @@ from sipbridge.chats.relaying import (
     note_delivery,
     queue_position,
 )
-from sipbridge.chats.time_limits import RECOVERY_SECONDS, set_deadlines
+from sipbridge.chats.time_limits import RECOVERY_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ async def _end_of(chat: Chat) -> ChatEnd:
 
 async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one case per happening)
     """Handle what happens, one after the other, until the chat is over."""
-    set_deadlines(chat)
+    chat.limits.start(chat.record, resumed=chat.resumed)
     why_unreachable = ""
     while True:
         match await chat.inbox.next():

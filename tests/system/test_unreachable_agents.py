@@ -163,4 +163,4 @@ def test_the_log_states_the_agents_address_and_why_the_connection_failed(site: S
 )
 def test_an_outgoing_tls_connection_that_fails_has_a_log_line_of_its_own(site: Site, project: str, why: str) -> None:
     site.why(project)
-    assert f"TLS connection to 127.0.0.1, port {site.ports[project]}, failed: {why}" in "\n".join(site.log())
+    site.running.program.logged(f"TLS connection to 127.0.0.1, port {site.ports[project]}, failed: {why}")
