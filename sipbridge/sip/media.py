@@ -16,20 +16,23 @@ class DialogMedia:
         self._slot = slot
         self._native = native
         self._player: ConferencePort | None = None
-        self._stream: ConferencePort | None = None
+        self._stream: int | None = None
+        # The stream's port in the conference, made if the audio cannot go past it.
+        self._stream_port: ConferencePort | None = None
         self.peer: DialogMedia | None = None
 
     def connect(self) -> None:
         """Make all connections for which audio exists. To be repeated after each offer and answer; idempotent."""
         audio = self.conference_slot()
         if audio == _NO_AUDIO:
+            if self._stream is not None:
+                self._native.closeDirectAudio(self._slot)
             return
         connect = self._native.connectSlots
         if self._player is not None:
             connect(self._player.getPortId(), audio)
         if self._stream is not None:
-            connect(audio, self._stream.getPortId())
-            connect(self._stream.getPortId(), audio)
+            self._connect_stream(self._stream, audio)
         if self.peer is not None and (peer := self.peer.conference_slot()) != _NO_AUDIO:
             connect(audio, peer)
             connect(peer, audio)
@@ -43,15 +46,30 @@ class DialogMedia:
     def stop_playing(self) -> None:
         """Stop the clip, if there is one."""
         self._player = None
+        self.connect()
 
     def open_stream(self, stream: int) -> None:
         """Connect an audio stream both ways."""
-        self._stream = self._native.AudioPort(stream)
+        self._stream = stream
         self.connect()
 
     def close_stream(self) -> None:
         """Disconnect the audio stream."""
-        self._stream = None
+        if self._stream is not None:
+            self._stream = self._stream_port = None
+            self._native.closeDirectAudio(self._slot)
+
+    def _connect_stream(self, stream: int, audio: int) -> None:
+        """Let the stream's audio go past the conference, unless that mixes it with a clip or converts its codec."""
+        if self._player is None and self._native.openDirectAudio(self._slot, stream):
+            self._stream_port = None
+            return
+        self._native.closeDirectAudio(self._slot)
+        if self._stream_port is None:
+            self._stream_port = self._native.AudioPort(stream)
+        port = self._stream_port.getPortId()
+        self._native.connectSlots(audio, port)
+        self._native.connectSlots(port, audio)
 
     def join(self, other: DialogMedia) -> None:
         """Connect the audio of two calls both ways. PJMEDIA moves it from here on."""
@@ -78,7 +96,8 @@ class DialogMedia:
 
     def close(self) -> None:
         """Release everything, at the end of the call. Its connections ended with its conference slot."""
-        self._player = self._stream = None
+        self._player = None
+        self.close_stream()
         if self.peer is not None:
             self.peer.peer = None
             self.peer = None

@@ -27,6 +27,7 @@ class FakePjsip:
     """Implements `Pjsip`. `sent` has the requests and responses, in order; `failing` makes those of a name fail.
 
     `audio` maps PJSUA's slots to conference slots, and `connected` has the connections between conference slots.
+    `direct` maps PJSUA's slots to the streams whose audio goes past the conference, unless `is_direct` is false.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,8 @@ class FakePjsip:
         self.audio: dict[int, int] = {}
         self.connected: set[tuple[int, int]] = set()
         self.ports: list[FakePort] = []
+        self.is_direct = True
+        self.direct: dict[int, int] = {}
         self.levels: dict[int, int] = {}
         self.packets = -1
         self.free_calls = 100
@@ -159,6 +162,15 @@ class FakePjsip:
 
     def AudioPort(self, stream: int) -> FakePort:
         return self._add_port(stream)
+
+    def openDirectAudio(self, call: int, stream: int) -> bool:
+        assert call in self.audio
+        if self.is_direct:
+            self.direct[call] = stream
+        return self.is_direct
+
+    def closeDirectAudio(self, call: int) -> None:
+        self.direct.pop(call, None)
 
     def _add_port(self, token: int) -> FakePort:
         self.ports.append(FakePort(1000 + len(self.ports), token))

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 #include <thread>
 
 using namespace sipbridge;
@@ -12,29 +13,58 @@ namespace {
 
 const uint8_t LOUD = 0x80;  // the inverted low seven bits: full scale
 
+/** A queue with the clock that sends from it. Times are in milliseconds since the clock began. */
 struct Queue {
     AudioCounters counters;
     AudioQueue queue;
+    Clock::time_point begin{std::chrono::hours(1)};
+    int now = 0;
+    unsigned skipped = 0;  // in the last turn
 
     explicit Queue(size_t frames = 500) : queue(frames * FRAME_BYTES, &counters) {}
 
+    Clock::time_point at(int milliseconds) const { return begin + std::chrono::milliseconds(milliseconds); }
+
     long long write(size_t frames, uint8_t byte = LOUD) {
         const std::vector<uint8_t> bytes(frames * FRAME_BYTES, byte);
-        return queue.write(bytes.data(), bytes.size());
+        return queue.write(bytes.data(), bytes.size(), at(now));
     }
 
-    /** The first byte of the next frame; -1 if there is none. */
-    int read() {
+    /** Tick, and then let 5 ms pass: the first byte of the frame that is sent, -1 for silence, -2 for nothing. */
+    int tick() {
         uint8_t frame[FRAME_BYTES];
-        return queue.read(frame) ? frame[0] : -1;
+        const Turn turn = queue.next(at(now), frame, &skipped);
+        now += 5;
+        return turn == Turn::Speech ? frame[0] : turn == Turn::Silence ? -1 : -2;
     }
 
-    int readUntilEmpty() {
-        int frames = 0;
-        for (int silent = 0; silent < 2; ++frames)
-            silent = read() < 0 ? silent + 1 : 0;
-        return frames - 2;
+    /** What the next 20 ms send: a digit or letter per tick, `.` for nothing, `_` for silence, `#` for speech. */
+    std::string ticks(int count = 4) {
+        std::string sent;
+        for (int i = 0; i < count; ++i) {
+            const int byte = tick();
+            sent += byte == -2 ? '.' : byte == -1 ? '_' : '#';
+        }
+        return sent;
     }
+
+    /** Send until the agent's audio is over; return the number of frames. */
+    long readUntilEmpty() {
+        const std::string sent = ticks(static_cast<int>(4 * (queue.unheard() / 160) + 4000));
+        return std::count(sent.begin(), sent.end(), '#');
+    }
+
+    std::string hear(size_t bytes, uint8_t byte = LOUD) {
+        queue.hear(std::string(bytes, static_cast<char>(byte)), at(now));
+        return take();
+    }
+
+    std::string take() {
+        std::string heard;
+        return queue.take(&heard, &played, at(now)) ? heard : "";
+    }
+
+    long long played = 0;
 };
 
 }  // namespace
@@ -43,18 +73,20 @@ TEST_CASE("audio is played in the order in which it was written, across the end 
     Queue q;
     std::mt19937 random(4733);
     std::vector<uint8_t> sent, left;
-    for (int turn = 0; turn < 4000; ++turn) {
-        std::vector<uint8_t> bytes(random() % 500);
+    for (int turn = 0; turn < 16000; ++turn) {
+        std::vector<uint8_t> bytes(random() % 125);
         for (uint8_t &byte : bytes)
             byte = static_cast<uint8_t>(random());
         if (sent.size() - left.size() < 30000) {
-            q.queue.write(bytes.data(), bytes.size());
+            q.queue.write(bytes.data(), bytes.size(), q.at(q.now));
             sent.insert(sent.end(), bytes.begin(), bytes.end());
         }
         const size_t waiting = sent.size() - left.size();
         uint8_t frame[FRAME_BYTES];
-        if (waiting >= FRAME_BYTES && q.queue.read(frame))
+        unsigned skipped;
+        if (waiting >= FRAME_BYTES && q.queue.next(q.at(q.now), frame, &skipped) == Turn::Speech)
             left.insert(left.end(), frame, frame + FRAME_BYTES);
+        q.now += 5;
         REQUIRE(left.size() <= sent.size());
     }
     REQUIRE(left.size() > 100000);
@@ -65,10 +97,11 @@ TEST_CASE("audio is played in the order in which it was written, across the end 
 TEST_CASE("the last part of a frame is filled up with silence") {
     Queue q;
     const std::vector<uint8_t> bytes(2 * FRAME_BYTES + 10, LOUD);
-    q.queue.write(bytes.data(), bytes.size());
+    q.queue.write(bytes.data(), bytes.size(), q.at(0));
     uint8_t frame[FRAME_BYTES];
+    unsigned skipped;
     for (int i = 0; i < 3; ++i)
-        REQUIRE(q.queue.read(frame));
+        REQUIRE(q.queue.next(q.at(20 * i), frame, &skipped) == Turn::Speech);
     CHECK(frame[9] == LOUD);
     CHECK(std::all_of(frame + 10, frame + FRAME_BYTES, [](uint8_t byte) { return byte == SILENCE; }));
 }
@@ -84,36 +117,115 @@ TEST_CASE("a write over the limit keeps what fits and counts one overrun") {
 
 TEST_CASE("an empty write changes nothing") {
     Queue q;
-    CHECK(q.queue.write(nullptr, 0) == 0);
-    CHECK(q.read() == -1);
+    CHECK(q.queue.write(nullptr, 0, q.at(0)) == 0);
+    CHECK(q.ticks() == "_...");
 }
 
-TEST_CASE("a single frame waits one turn for the next frame of an agent in real time") {
+TEST_CASE("silence is sent every 20 ms while the agent says nothing") {
     Queue q;
-    q.write(1);
-    CHECK(q.read() == -1);
-    CHECK(q.read() == LOUD);
-    CHECK(q.read() == -1);
+    CHECK(q.ticks(12) == "_..._..._...");
+    CHECK(q.skipped == 0);
 }
 
-TEST_CASE("two frames are played at once") {
+TEST_CASE("the first frame of an agent in real time waits, and the next ones are sent every 20 ms from then on") {
+    for (const int phase : {0, 5, 10, 15}) {
+        Queue q;
+        q.ticks(4);
+        q.ticks(phase / 5);
+        std::string sent;
+        for (int frame = 0; frame < 3; ++frame) {
+            q.write(1);
+            sent += q.ticks();
+        }
+        const size_t first = sent.find('#');
+        REQUIRE(first != std::string::npos);
+        CHECK(first == 3);  // 15 ms: the least delay, at the next tick
+        CHECK(sent.substr(first) == "#...#...#");
+    }
+}
+
+TEST_CASE("the packet after a wait states how long it was") {
+    Queue q;
+    q.ticks(4);
+    q.ticks(2);  // silence was due and sent at 20
+    q.write(1);
+    CHECK(q.ticks(3) == "...");  // 30 to 40: the next packet was due at 40
+    CHECK(q.tick() == LOUD);     // 45
+    CHECK(q.skipped == 5 * 8);
+    q.write(1);
+    CHECK(q.ticks(4) == "...#");
+    CHECK(q.skipped == 0);
+}
+
+TEST_CASE("audio that is sent ahead is played at once") {
+    Queue q;
+    q.ticks(1);
+    q.now = 20;
+    q.write(2);
+    CHECK(q.ticks(8) == "#...#...");
+}
+
+TEST_CASE("after an underrun the next frame is sent at once") {
+    for (const int late : {5, 10, 20, 35, 55}) {
+        Queue q;
+        q.write(2);
+        CHECK(q.ticks(8) == "#...#...");
+        const std::string waited = q.ticks(late / 5);
+        CHECK(waited == std::string(static_cast<size_t>(late / 5), '.'));
+        q.write(1);
+        CHECK(q.tick() == LOUD);
+        CHECK(q.skipped == static_cast<unsigned>(8 * late));
+        CHECK(q.counters.underruns == 1);
+        const auto learned = std::min(MOST_DELAY, LEAST_DELAY + std::chrono::milliseconds(late));
+        CHECK(q.queue.delay() <= learned);
+        CHECK(q.queue.delay() >= learned - 3 * DELAY_DECAY);
+    }
+}
+
+TEST_CASE("the delay grows with jitter until no frame is late, and falls again") {
+    Queue q;
+    std::mt19937 random(60);
+    const auto speak = [&](int seconds, int jitter) {
+        q.queue.clear();
+        q.ticks(40);
+        const int from = q.now;
+        int next = 0;
+        for (int tick = 0; tick < 200 * seconds; ++tick) {
+            for (; from + 20 * next + static_cast<int>(random() % static_cast<unsigned>(jitter)) <= q.now; ++next)
+                q.write(1);
+            q.tick();
+        }
+    };
+    for (int sentence = 0; sentence < 20; ++sentence)
+        speak(2, 50);
+    CHECK(q.queue.delay() > std::chrono::milliseconds(25));
+    const long long before = q.counters.underruns;
+    for (int sentence = 0; sentence < 5; ++sentence)
+        speak(2, 50);
+    CHECK(q.counters.underruns - before <= 2);
+    for (int sentence = 0; sentence < 30; ++sentence)
+        speak(2, 1);
+    CHECK(q.queue.delay() == LEAST_DELAY);
+}
+
+TEST_CASE("the end of speech is silent for 60 ms without a packet, and then sends silence") {
     Queue q;
     q.write(2);
-    CHECK(q.read() == LOUD);
-    CHECK(q.read() == LOUD);
+    CHECK(q.ticks(24) == "#...#..............._...");
 }
 
 TEST_CASE("clear drops the queued audio, and counts it as played") {
     Queue q;
     const long long written = q.write(10);
-    q.read();
+    q.tick();
     CHECK(q.queue.unheard() == 9 * static_cast<long long>(FRAME_BYTES));
     CHECK(q.queue.clear() == written);
     CHECK(q.queue.unheard() == 0);
-    CHECK(q.read() == -1);
+    CHECK(q.ticks() == "..._");
     // Audio after that begins like the first audio.
+    q.now = 40;
     q.write(2);
-    CHECK(q.read() == LOUD);
+    CHECK(q.tick() == LOUD);
 }
 
 TEST_CASE("silence at the end is not counted as unheard") {
@@ -126,32 +238,33 @@ TEST_CASE("silence at the end is not counted as unheard") {
 TEST_CASE("a gap in speech is an underrun, and the end of speech is not") {
     Queue q;
     q.write(2);
-    q.readUntilEmpty();  // two turns without audio
+    q.ticks(8 + 18);  // 90 ms without audio; silence is sent again since 60 ms
     q.write(2);
+    CHECK(q.ticks() == "..#.");
     CHECK(q.counters.underruns == 1);
-    q.readUntilEmpty();
-    for (int turn = 0; turn < UNDERRUN_TURNS; ++turn)
-        q.read();
+    CHECK(q.queue.delay() == LEAST_DELAY);
+    q.ticks(8 + 24);
     q.write(2);
+    q.ticks(8);
     CHECK(q.counters.underruns == 1);
 }
 
-TEST_CASE("a standing queue loses frames of silence until three frames are left") {
+TEST_CASE("a standing queue loses frames of silence until two frames are left") {
     Queue q;
     q.write(10, SILENCE);
     for (int turn = 0; turn < 3 * STANDING_TURNS; ++turn) {
-        q.read();
+        q.ticks();
         q.write(1, SILENCE);
     }
-    CHECK(q.readUntilEmpty() <= static_cast<int>(FRAMES_IN_HAND) + 1);
+    CHECK(q.readUntilEmpty() <= 3);
 }
 
 TEST_CASE("a standing queue loses no speech") {
     Queue q;
     q.write(10);
-    int read = 0;
+    long read = 0;
     for (int turn = 0; turn < 3 * STANDING_TURNS; ++turn) {
-        read += q.read() >= 0;
+        read += q.ticks().find('#') != std::string::npos;
         q.write(1);
     }
     CHECK(read + q.readUntilEmpty() == 10 + 3 * STANDING_TURNS);
@@ -163,30 +276,40 @@ TEST_CASE("an agent that sends ahead of time loses no audio, not even silence") 
     CHECK(q.readUntilEmpty() == 400);
 }
 
-TEST_CASE("the caller's audio is taken as a whole, with silence for frames that are missing") {
+TEST_CASE("the caller's audio is taken in whole frames") {
     Queue q;
-    const std::vector<uint8_t> frame(FRAME_BYTES, LOUD);
-    q.queue.hear(frame.data());
-    q.queue.hear(nullptr);
-    std::string heard;
-    long long played = -1;
-    REQUIRE(q.queue.take(&heard, &played));
-    CHECK(heard ==
-          std::string(FRAME_BYTES, static_cast<char>(LOUD)) + std::string(FRAME_BYTES, static_cast<char>(SILENCE)));
-    CHECK(played == 0);
-    CHECK(q.counters.late == 1);
-    CHECK_FALSE(q.queue.take(&heard, &played));
+    CHECK(q.hear(100).empty());
+    CHECK(q.hear(230).size() == 320);
+    CHECK(q.hear(149).empty());
+    CHECK(q.hear(1).size() == 160);
+    CHECK(q.played == 0);
+    CHECK(q.take().empty());
+    CHECK(q.counters.late == 0);
+}
+
+TEST_CASE("audio of the caller is reported once until it is taken") {
+    Queue q;
+    const std::string frame(FRAME_BYTES, 'x');
+    CHECK_FALSE(q.queue.hear("x", q.at(0)));
+    CHECK(q.queue.hear(frame, q.at(0)));
+    CHECK_FALSE(q.queue.hear(frame, q.at(0)));
+    q.take();
+    CHECK(q.queue.hear(frame, q.at(0)));
+}
+
+TEST_CASE("frames that the event loop takes over 20 ms later are counted as late") {
+    Queue q;
+    q.queue.hear(std::string(2 * FRAME_BYTES, 'x'), q.at(0));
+    q.now = 25;
+    CHECK(q.take().size() == 320);
+    CHECK(q.counters.late == 2);
 }
 
 TEST_CASE("the latest second of a caller is kept if the event loop is late") {
     Queue q;
-    for (int turn = 0; turn < 60; ++turn) {
-        const std::vector<uint8_t> frame(FRAME_BYTES, static_cast<uint8_t>(turn));
-        q.queue.hear(frame.data());
-    }
-    std::string heard;
-    long long played;
-    REQUIRE(q.queue.take(&heard, &played));
+    for (int turn = 0; turn < 60; ++turn)
+        q.queue.hear(std::string(FRAME_BYTES, static_cast<char>(turn)), q.at(20 * turn));
+    const std::string heard = q.take();
     CHECK(heard.size() == MAX_HEARD_BYTES);
     CHECK(heard.front() == 10);
     CHECK(heard.back() == 59);
@@ -197,18 +320,20 @@ TEST_CASE("the clock, the event loop and a clear at the same time keep the count
     Queue q;
     std::atomic<bool> running{true};
     std::thread clock([&] {
-        const std::vector<uint8_t> said(FRAME_BYTES, LOUD);
+        uint8_t frame[FRAME_BYTES];
+        unsigned skipped;
         while (running) {
-            q.read();
-            q.queue.hear(said.data());
+            q.queue.next(Clock::now(), frame, &skipped);
+            q.queue.hear(std::string(FRAME_BYTES, static_cast<char>(LOUD)), Clock::now());
         }
     });
+    const std::vector<uint8_t> bytes(FRAME_BYTES, LOUD);
     long long written = 0, cleared = 0;
     for (int turn = 0; turn < 20000; ++turn) {
-        written = q.write(1);
+        written = q.queue.write(bytes.data(), bytes.size(), Clock::now());
         std::string heard;
         long long played = 0;
-        if (q.queue.take(&heard, &played)) {
+        if (q.queue.take(&heard, &played, Clock::now())) {
             REQUIRE(heard.size() % FRAME_BYTES == 0);
             REQUIRE(played <= written);
             REQUIRE(played >= cleared);

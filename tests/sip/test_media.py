@@ -82,18 +82,55 @@ def test_a_clip_is_connected_again_after_another_offer_and_answer(pjsip: FakePjs
     assert pjsip.connected == set()
 
 
-def test_a_stream_is_connected_both_ways(pjsip: FakePjsip) -> None:
+def test_a_stream_goes_past_the_conference(pjsip: FakePjsip) -> None:
     caller = DialogMedia(1, pjsip)
     caller.open_stream(3)
-    assert pjsip.connected == set()
+    assert pjsip.direct == {}
     pjsip.audio = {1: 11}
     caller.connect()
-    port = pjsip.ports[0].getPortId()
-    assert pjsip.connected == {(11, port), (port, 11)}
+    assert pjsip.direct == {1: 3}
+    assert not pjsip.ports
+    caller.close_stream()
+    assert pjsip.direct == {}
+    caller.connect()
+    assert pjsip.direct == {}
+
+
+def test_a_stream_of_a_call_without_audio_pauses(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    pjsip.audio = {1: 11}
+    caller.open_stream(3)
+    pjsip.audio = {}
+    caller.connect()
+    assert pjsip.direct == {}
+    pjsip.audio = {1: 12}
+    caller.connect()
+    assert pjsip.direct == {1: 3}
+
+
+def test_a_stream_of_another_codec_is_connected_in_the_conference(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    pjsip.is_direct = False
+    pjsip.audio = {1: 11}
+    caller.open_stream(3)
+    (port,) = pjsip.ports
+    assert pjsip.connected == {(11, port.getPortId()), (port.getPortId(), 11)}
     pjsip.connected = set()
     caller.close_stream()
     caller.connect()
     assert pjsip.connected == set()
+
+
+def test_a_stream_is_mixed_with_a_clip_in_the_conference(pjsip: FakePjsip) -> None:
+    caller = DialogMedia(1, pjsip)
+    pjsip.audio = {1: 11}
+    caller.open_stream(3)
+    caller.play(CLIP, 5)
+    player, stream = (port.getPortId() for port in pjsip.ports)
+    assert pjsip.direct == {}
+    assert pjsip.connected == {(player, 11), (11, stream), (stream, 11)}
+    caller.stop_playing()
+    assert pjsip.direct == {1: 3}
 
 
 def test_the_level_of_a_call_without_audio_is_0(pjsip: FakePjsip) -> None:
@@ -115,3 +152,4 @@ def test_nothing_is_connected_after_the_end(pjsip: FakePjsip, playing: bool) -> 
     pjsip.connected = set()
     caller.connect()
     assert pjsip.connected == set()
+    assert pjsip.direct == {}

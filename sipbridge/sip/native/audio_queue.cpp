@@ -4,16 +4,20 @@
 
 namespace sipbridge {
 
-long long AudioQueue::write(const uint8_t *bytes, size_t count) {
+namespace {
+
+const size_t SAMPLE_MICROSECONDS = 125;
+
+}  // namespace
+
+long long AudioQueue::write(const uint8_t *bytes, size_t count, Clock::time_point now) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (count > limit_ - size_) {
         count = limit_ - size_;
         ++counters_.overruns;
     }
-    if (count && dryTurns_ > 0 && dryTurns_ <= UNDERRUN_TURNS)
-        ++counters_.underruns;
-    if (count)
-        dryTurns_ = 0;
+    if (count && !size_)
+        filledAt_ = now;
     reserve(size_ + count);
     size_t tail = (head_ + size_) % ring_.size();
     for (size_t i = 0; i < count; ++i) {
@@ -30,8 +34,7 @@ long long AudioQueue::write(const uint8_t *bytes, size_t count) {
 long long AudioQueue::clear() {
     std::lock_guard<std::mutex> lock(mutex_);
     head_ = size_ = 0;
-    flowing_ = waited_ = false;
-    dryTurns_ = 0;
+    flowing_ = dry_ = false;
     return written_;
 }
 
@@ -40,28 +43,100 @@ long long AudioQueue::unheard() {
     return std::max(0LL, audible_ - (written_ - static_cast<long long>(size_)));
 }
 
-bool AudioQueue::read(uint8_t *frame) {
+Turn AudioQueue::next(Clock::time_point tick, uint8_t *frame, unsigned *skipped) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!size_) {
-        if (flowing_)
-            dryTurns_ = 1;
-        else if (dryTurns_)
-            ++dryTurns_;
-        flowing_ = waited_ = standing_ = false;
-        low_ = high_ = 0;
-        depthTurns_ = 0;
-        return false;
-    }
-    // The frames of an agent that speaks in real time arrive with jitter, so playing begins with two frames in the
-    // queue.
-    if (!flowing_ && !waited_ && size_ < 2 * FRAME_BYTES) {
-        waited_ = true;
-        return false;
-    }
-    flowing_ = true;
+    // Nothing of this queue was due for a while.
+    if (tick - due_ > MOST_DELAY + FRAME_TIME)
+        due_ = tick;
+    if (tick < due_ || isAwaited(tick))
+        return Turn::Nothing;
+    // Timestamps count these, so that the caller's jitter buffer does not take the wait for jitter.
+    *skipped = static_cast<unsigned>((tick - due_) / std::chrono::microseconds(SAMPLE_MICROSECONDS));
+    due_ = tick + FRAME_TIME;
+    if (!flowing_)
+        return Turn::Silence;
     noteDepth();
-    if (standing_ && size_ > FRAMES_IN_HAND * FRAME_BYTES && nextIsSilent())
+    if (standing_ && size_ > framesInHand() * FRAME_BYTES && nextIsSilent())
         skipFrame();
+    readFrame(frame);
+    delay_ = std::max(LEAST_DELAY, delay_ - DELAY_DECAY);
+    return Turn::Speech;
+}
+
+std::chrono::microseconds AudioQueue::delay() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return delay_;
+}
+
+bool AudioQueue::hear(const std::string &audio, Clock::time_point now) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const bool had = heard_.size() >= FRAME_BYTES;
+    heard_.append(audio);
+    if (heard_.size() > MAX_HEARD_BYTES) {
+        const size_t frames = (heard_.size() - MAX_HEARD_BYTES + FRAME_BYTES - 1) / FRAME_BYTES;
+        heard_.erase(0, frames * FRAME_BYTES);
+        counters_.overruns += static_cast<long long>(frames);
+    }
+    const bool has = heard_.size() >= FRAME_BYTES;
+    if (!had && has)
+        heardAt_ = now;
+    return !had && has;
+}
+
+bool AudioQueue::take(std::string *heard, long long *played, Clock::time_point now) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const size_t whole = heard_.size() - heard_.size() % FRAME_BYTES;
+    if (!whole)
+        return false;
+    if (now - heardAt_ > FRAME_TIME)
+        counters_.late += static_cast<long long>(whole / FRAME_BYTES);
+    *heard = heard_.substr(whole);
+    heard->swap(heard_);
+    heard->resize(whole);
+    *played = written_ - static_cast<long long>(size_);
+    return true;
+}
+
+/**
+ * True if the packet that is due waits for the agent: for the next frame of its speech, or because the first frame has
+ * to wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
+ */
+bool AudioQueue::isAwaited(Clock::time_point tick) {
+    if (!size_) {
+        if (flowing_ && !dry_) {
+            dry_ = true;
+            dryAt_ = due_;
+        }
+        flowing_ = flowing_ && tick < dryAt_ + MOST_DELAY;
+        return flowing_;
+    }
+    if (dry_ && endsUnderrun(tick))
+        flowing_ = true;
+    if (flowing_)
+        return false;
+    const std::chrono::microseconds ahead(size_ > FRAME_BYTES ? (size_ - FRAME_BYTES) * SAMPLE_MICROSECONDS : 0);
+    const Clock::time_point start = filledAt_ + delay_ - ahead;
+    if (tick < start)
+        return start < due_ + FRAME_TIME;
+    flowing_ = true;
+    low_ = high_ = 0;
+    depthTurns_ = 0;
+    return false;
+}
+
+/** True if the queue ran dry in the middle of speech; what would have prevented that is learned. */
+bool AudioQueue::endsUnderrun(Clock::time_point tick) {
+    dry_ = false;
+    const auto late = std::chrono::duration_cast<std::chrono::microseconds>(tick - dryAt_);
+    if (late > UNDERRUN_TIME)
+        return false;
+    ++counters_.underruns;
+    if (flowing_)
+        delay_ = std::min(MOST_DELAY, delay_ + late);
+    return true;
+}
+
+void AudioQueue::readFrame(uint8_t *frame) {
     const size_t count = std::min(size_, FRAME_BYTES);
     for (size_t i = 0; i < count; ++i) {
         frame[i] = ring_[head_];
@@ -69,29 +144,6 @@ bool AudioQueue::read(uint8_t *frame) {
     }
     std::fill(frame + count, frame + FRAME_BYTES, SILENCE);
     size_ -= count;
-    return true;
-}
-
-void AudioQueue::hear(const uint8_t *frame) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (heard_.size() >= MAX_HEARD_BYTES) {
-        heard_.erase(0, FRAME_BYTES);
-        ++counters_.overruns;
-    }
-    if (frame)
-        heard_.append(reinterpret_cast<const char *>(frame), FRAME_BYTES);
-    else
-        heard_.append(FRAME_BYTES, static_cast<char>(SILENCE));
-}
-
-bool AudioQueue::take(std::string *heard, long long *played) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (heard_.empty())
-        return false;
-    counters_.late += static_cast<long long>(heard_.size() / FRAME_BYTES) - 1;
-    heard->swap(heard_);
-    *played = written_ - static_cast<long long>(size_);
-    return true;
 }
 
 /**
@@ -105,10 +157,13 @@ void AudioQueue::noteDepth() {
     high_ = std::max(high_, frames);
     if (++depthTurns_ < STANDING_TURNS)
         return;
-    standing_ = low_ > FRAMES_IN_HAND && high_ - low_ <= FRAMES_IN_HAND;
+    standing_ = low_ > framesInHand() && high_ - low_ <= STEADY_FRAMES;
     low_ = high_ = frames;
     depthTurns_ = 0;
 }
+
+/** The frames that an agent in real time needs in the queue when one is sent: that one, and the delay. */
+size_t AudioQueue::framesInHand() const { return 1 + static_cast<size_t>((delay_ + FRAME_TIME) / FRAME_TIME); }
 
 bool AudioQueue::nextIsSilent() const {
     for (size_t i = 0; i < FRAME_BYTES; ++i)

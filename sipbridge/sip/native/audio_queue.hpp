@@ -6,6 +6,8 @@
 #ifndef SIPBRIDGE_AUDIO_QUEUE_HPP
 #define SIPBRIDGE_AUDIO_QUEUE_HPP
 
+#include "rate_limits.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,21 +18,33 @@
 namespace sipbridge {
 
 const size_t FRAME_BYTES = 160;  // 20 ms
+constexpr auto FRAME_TIME = std::chrono::milliseconds(20);
 // The least mu-law magnitude (the inverted low seven bits) that can be heard: -42 dB of full scale.
 const uint8_t AUDIBLE = 0x18;
 const uint8_t SILENCE = 0xff;
 // The most audio of a caller that waits for the event loop: a second. Beyond it, the oldest is dropped.
 const size_t MAX_HEARD_BYTES = 50 * FRAME_BYTES;
 // A queue that is empty for longer than this is not an underrun: the agent had finished speaking.
-const int UNDERRUN_TURNS = 5;
-// The frames that an agent in real time may have queued. A queue that is deeper for a second, and whose depth varies by
-// no more than that number, is a delay.
-const size_t FRAMES_IN_HAND = 3;
+constexpr auto UNDERRUN_TIME = std::chrono::milliseconds(100);
+// The delay of the first frame of an agent that speaks in real time: at first, and at most. Each frame that comes too
+// late adds its lateness, and each second without one takes a millisecond away.
+constexpr auto LEAST_DELAY = std::chrono::microseconds(12500);
+constexpr auto MOST_DELAY = std::chrono::microseconds(60000);
+constexpr auto DELAY_DECAY = std::chrono::microseconds(20);  // per frame
+// A queue whose depth varies by no more than so many frames in a second is that of an agent in real time.
+const size_t STEADY_FRAMES = 3;
 const int STANDING_TURNS = 50;
 
 /** Counters of all queues since the start of the process. */
 struct AudioCounters {
     std::atomic<long long> underruns{0}, overruns{0}, late{0};
+};
+
+/** What a turn of the clock sends to the caller. */
+enum class Turn {
+    Nothing,  // no packet is due, or it waits for the agent's next frame
+    Silence,  // the agent is silent
+    Speech,   // 20 ms of the agent's audio
 };
 
 class AudioQueue {
@@ -39,7 +53,7 @@ public:
     AudioQueue(size_t limit, AudioCounters *counters) : limit_(limit), counters_(*counters) {}
 
     /** Queue audio for the caller; return the bytes queued since the beginning. Audio over the limit is dropped. */
-    long long write(const uint8_t *bytes, size_t count);
+    long long write(const uint8_t *bytes, size_t count, Clock::time_point now);
 
     /** Drop the queued audio; return the bytes that have been played or cleared since the beginning. */
     long long clear();
@@ -47,22 +61,32 @@ public:
     /** Return how many more bytes must be played until all audible audio has been. */
     long long unheard();
 
-    /** Read the next 20 ms for the caller, filled up with silence; false if there is nothing to play. For the clock. */
-    bool read(uint8_t *frame);
+    /**
+     * Decide what to send at this tick of the clock. `frame` gets the next 20 ms for `Speech`, filled up with silence.
+     * `skipped` gets the samples for which nothing was sent, apart from a packet every 20 ms.
+     */
+    Turn next(Clock::time_point tick, uint8_t *frame, unsigned *skipped);
 
-    /** Queue 20 ms from the caller; null means silence. For the clock. */
-    void hear(const uint8_t *frame);
+    /** The delay of the next first frame of an agent that speaks in real time. */
+    std::chrono::microseconds delay();
+
+    /** Queue audio from the caller; true if there was no whole frame before, and now there is. For the clock. */
+    bool hear(const std::string &audio, Clock::time_point now);
 
     /**
-     * Move the caller's audio into `heard`, and set `played` to the bytes that have been played or cleared; false if
-     * the caller has sent nothing since the last time.
+     * Move the caller's audio, in whole frames, into `heard`, and set `played` to the bytes that have been played or
+     * cleared; false if there is no whole frame.
      */
-    bool take(std::string *heard, long long *played);
+    bool take(std::string *heard, long long *played, Clock::time_point now);
 
 private:
+    bool isAwaited(Clock::time_point tick);
+    bool endsUnderrun(Clock::time_point tick);
     void noteDepth();
+    size_t framesInHand() const;
     bool nextIsSilent() const;
     void skipFrame();
+    void readFrame(uint8_t *frame);
     void reserve(size_t wanted);
 
     std::mutex mutex_;
@@ -71,12 +95,17 @@ private:
     std::vector<uint8_t> ring_ = std::vector<uint8_t>(8 * FRAME_BYTES);
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
-    bool flowing_ = false, waited_ = false;
-    int dryTurns_ = 0;  // turns since the queue ran dry
+    Clock::time_point due_;       // of the next packet
+    Clock::time_point filledAt_;  // when audio came to the empty queue
+    bool flowing_ = false;        // the agent speaks: frames are sent when they are due
+    bool dry_ = false;            // the queue ran dry during speech, at dryAt_
+    Clock::time_point dryAt_;
+    std::chrono::microseconds delay_ = LEAST_DELAY;
     size_t low_ = 0, high_ = 0;
     int depthTurns_ = 0;
     bool standing_ = false;
     std::string heard_;
+    Clock::time_point heardAt_;  // when its first frame was complete
 };
 
 }  // namespace sipbridge

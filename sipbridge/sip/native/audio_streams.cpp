@@ -15,6 +15,9 @@ std::mutex streamsMutex;
 std::map<int, std::shared_ptr<AudioQueue>> streams;
 int lastStream = 0;
 int turnDescriptor = -1;
+// The streams that have audio for the event loop.
+std::mutex heardMutex;
+std::vector<int> heard;
 
 }  // namespace
 
@@ -26,10 +29,17 @@ std::shared_ptr<AudioQueue> audioQueue(int number) {
 
 AudioCounters &audioCounters() { return counters; }
 
+void hearAudio(int number, AudioQueue &queue, const std::string &audio) {
+    if (!queue.hear(audio, Clock::now()))
+        return;
+    std::lock_guard<std::mutex> lock(heardMutex);
+    heard.push_back(number);
+}
+
 void notifyTurn() {
     {
-        std::lock_guard<std::mutex> lock(streamsMutex);
-        if (streams.empty())
+        std::lock_guard<std::mutex> lock(heardMutex);
+        if (heard.empty())
             return;
     }
     const uint64_t one = 1;
@@ -48,17 +58,18 @@ std::vector<AudioTurn> takeAudio() {
     uint64_t turns;
     if (::read(turnDescriptor, &turns, sizeof(turns)) < 0)
         turns = 0;
-    std::vector<std::pair<int, std::shared_ptr<AudioQueue>>> open;
+    std::vector<int> numbers;
     {
-        // Released before the queues are read, because the clock needs this lock too.
-        std::lock_guard<std::mutex> lock(streamsMutex);
-        open.assign(streams.begin(), streams.end());
+        std::lock_guard<std::mutex> lock(heardMutex);
+        numbers.swap(heard);
     }
+    const Clock::time_point now = Clock::now();
     std::vector<AudioTurn> taken;
-    taken.reserve(open.size());
-    for (const auto &each : open) {
-        AudioTurn turn{each.first, "", 0};
-        if (each.second->take(&turn.heard, &turn.played))
+    taken.reserve(numbers.size());
+    for (const int number : numbers) {
+        AudioTurn turn{number, "", 0};
+        const auto queue = audioQueue(number);
+        if (queue && queue->take(&turn.heard, &turn.played, now))
             taken.push_back(std::move(turn));
     }
     return taken;
@@ -74,7 +85,7 @@ int audioOpen(int maxBytes) {
 
 long long audioWrite(int number, const std::string &audio) {
     const auto stream = audioQueue(number);
-    return stream ? stream->write(reinterpret_cast<const uint8_t *>(audio.data()), audio.size()) : 0;
+    return stream ? stream->write(reinterpret_cast<const uint8_t *>(audio.data()), audio.size(), Clock::now()) : 0;
 }
 
 long long audioClear(int number) {

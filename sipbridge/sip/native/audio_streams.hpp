@@ -55,7 +55,9 @@ void audioClose(int stream);
 std::shared_ptr<AudioQueue> audioQueue(int stream);
 /** The counters of all queues; the media clock adds its own late turns. */
 AudioCounters &audioCounters();
-/** Wake the event loop after a turn of the clock, if there is a stream. */
+/** Queue audio from the caller, which notifyTurn() reports. For the clock. */
+void hearAudio(int stream, AudioQueue &queue, const std::string &audio);
+/** Wake the event loop after a turn of the clock, if a stream has audio for it. */
 void notifyTurn();
 #endif
 

@@ -1,5 +1,6 @@
 #include "media_clock.hpp"
 #include "audio_streams.hpp"
+#include "direct_audio.hpp"
 #include "dtmf.hpp"
 
 #include <atomic>
@@ -20,8 +21,11 @@ namespace {
 
 const size_t FRAME_SAMPLES = FRAME_BYTES;  // a byte of mu-law is a sample
 const long FRAME_NANOSECONDS = 20 * 1000 * 1000;
-// The limit of reading packets within a turn: a flood of them must not stop the audio of all calls.
-const long MAX_READING_NANOSECONDS = FRAME_NANOSECONDS / 2;
+// The clock's tick while there are calls that go past the conference. A tick costs the event loop and this thread a
+// wake each, and a packet waits for half a tick on average.
+const long DIRECT_TICK_NANOSECONDS = FRAME_NANOSECONDS / 4;
+// The limit of reading packets within a tick: a flood of them must not stop the audio of all calls.
+const long MAX_READING_NANOSECONDS = DIRECT_TICK_NANOSECONDS / 2;
 // If the clock is further behind, it skips the missed turns. To send their RTP in a burst would help no call.
 const long MAX_BEHIND_NANOSECONDS = 10 * FRAME_NANOSECONDS;
 
@@ -36,8 +40,8 @@ long long nowNanoseconds() {
 }
 
 /**
- * Read the received RTP. The jitter buffers need it once per turn and not before. With a thread that wakes up for each
- * packet, a call with audio would cost a fifth to a third more.
+ * Read the received RTP. With a thread that wakes up for each packet, a call with audio would cost a fifth to a third
+ * more.
  */
 void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());
@@ -55,31 +59,56 @@ void askForPriority() {
     pthread_setschedparam(pthread_self(), SCHED_RR, &priority);
 }
 
+/** Let the conference move 20 ms of the audio of all calls in it. */
+void turnConference(pj_timestamp *timestamp) {
+    int16_t samples[FRAME_SAMPLES];
+    pjmedia_frame frame;
+    pj_bzero(&frame, sizeof(frame));
+    frame.buf = samples;
+    frame.size = sizeof(samples);
+    frame.timestamp = *timestamp;
+    pjmedia_port_get_frame(conference, &frame);
+    timestamp->u64 += FRAME_SAMPLES;
+}
+
+void sleepUntil(long long nanoseconds) {
+    const timespec until = {static_cast<time_t>(nanoseconds / 1000000000LL),
+                            static_cast<long>(nanoseconds % 1000000000LL)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+}
+
+/** Account for a late clock: count it, and return the time that is to be skipped. */
+long long skippedTime(long long behind) {
+    if (behind > FRAME_NANOSECONDS)
+        ++audioCounters().late;
+    return behind > MAX_BEHIND_NANOSECONDS ? behind : 0;
+}
+
 int runClock(void *) {
     askForPriority();
-    int16_t samples[FRAME_SAMPLES];
     long long due = nowNanoseconds();
+    long long turn = due + FRAME_NANOSECONDS;  // of the conference
     pj_timestamp timestamp;
     timestamp.u64 = 0;
     while (clockRunning) {
-        due += FRAME_NANOSECONDS;
-        const long long behind = nowNanoseconds() - due;
-        if (behind > FRAME_NANOSECONDS)
-            ++audioCounters().late;
-        if (behind > MAX_BEHIND_NANOSECONDS)
-            due += behind;
-        const timespec until = {static_cast<time_t>(due / 1000000000LL), static_cast<long>(due % 1000000000LL)};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-            ;
+        due = beginDirectTick() ? due + DIRECT_TICK_NANOSECONDS : turn;
+        const bool isTurn = due == turn;
+        if (isTurn) {
+            const long long skipped = skippedTime(nowNanoseconds() - due);
+            due += skipped;
+            turn += skipped + FRAME_NANOSECONDS;
+        }
+        sleepUntil(due);
+        const Clock::time_point tick{std::chrono::nanoseconds(due)};
         readPackets();
+        passDirectAudio(tick);
+        notifyTurn();
+        sendDirectAudio(tick);
+        if (!isTurn)
+            continue;
         reportLostEnds();
-        pjmedia_frame frame;
-        pj_bzero(&frame, sizeof(frame));
-        frame.buf = samples;
-        frame.size = sizeof(samples);
-        frame.timestamp = timestamp;
-        pjmedia_port_get_frame(conference, &frame);
-        timestamp.u64 += FRAME_SAMPLES;
+        turnConference(&timestamp);
         notifyTurn();
     }
     return 0;

@@ -72,7 +72,6 @@ struct Playing {
 };
 
 typedef OwnPort<Playing> ClipPort;
-typedef OwnPort<std::shared_ptr<AudioQueue>> StreamPort;
 
 pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     Playing &clip = ClipPort::of(port)->source;
@@ -96,9 +95,18 @@ pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     return PJ_SUCCESS;
 }
 
+/** An audio stream, for a call whose audio cannot go past the conference (direct_audio.hpp). */
+struct Stream {
+    int number;
+    std::shared_ptr<AudioQueue> queue;
+};
+
+typedef OwnPort<Stream> StreamPort;
+
 pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     uint8_t bytes[FRAME_SAMPLES];
-    if (!StreamPort::of(port)->source->read(bytes)) {
+    unsigned skipped;
+    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, &skipped) != Turn::Speech) {
         playSilence(frame);
         return PJ_SUCCESS;
     }
@@ -110,15 +118,14 @@ pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
 }
 
 pj_status_t streamPutFrame(pjmedia_port *port, pjmedia_frame *frame) {
-    if (frame->type != PJMEDIA_FRAME_TYPE_AUDIO || frame->size < 2 * FRAME_SAMPLES) {
-        StreamPort::of(port)->source->hear(nullptr);
-        return PJ_SUCCESS;
+    std::string bytes(FRAME_SAMPLES, static_cast<char>(SILENCE));
+    if (frame->type == PJMEDIA_FRAME_TYPE_AUDIO && frame->size >= 2 * FRAME_SAMPLES) {
+        const int16_t *samples = static_cast<const int16_t *>(frame->buf);
+        for (size_t i = 0; i < FRAME_SAMPLES; ++i)
+            bytes[i] = static_cast<char>(pjmedia_linear2ulaw(samples[i]));
     }
-    const int16_t *samples = static_cast<const int16_t *>(frame->buf);
-    uint8_t bytes[FRAME_SAMPLES];
-    for (size_t i = 0; i < FRAME_SAMPLES; ++i)
-        bytes[i] = static_cast<uint8_t>(pjmedia_linear2ulaw(samples[i]));
-    StreamPort::of(port)->source->hear(bytes);
+    const Stream &stream = StreamPort::of(port)->source;
+    hearAudio(stream.number, *stream.queue, bytes);
     return PJ_SUCCESS;
 }
 
@@ -153,7 +160,7 @@ AudioPort::AudioPort(int number) {
     std::shared_ptr<AudioQueue> stream = audioQueue(number);
     if (!stream)
         PJSUA2_RAISE_ERROR(PJ_EGONE);
-    StreamPort *port = StreamPort::make("stream%p", std::move(stream));
+    StreamPort *port = StreamPort::make("stream%p", Stream{number, std::move(stream)});
     port->base.get_frame = &streamGetFrame;
     port->base.put_frame = &streamPutFrame;
     add(&port->base, port->pool);

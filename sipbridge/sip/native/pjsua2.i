@@ -25,6 +25,7 @@
 #include "framing.hpp"
 #include "unreadable.hpp"
 #include "audio_streams.hpp"
+#include "direct_audio.hpp"
 #include "media.hpp"
 #include "media_clock.hpp"
 #include "media_ports.hpp"
@@ -182,6 +183,7 @@
 %ignore sipbridge::freeIdlePools;
 %include "pools.hpp"
 %include "audio_streams.hpp"
+%include "direct_audio.hpp"
 %include "media.hpp"
 %include "media_clock.hpp"
 %include "media_ports.hpp"
