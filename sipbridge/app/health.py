@@ -45,5 +45,6 @@ class HealthMonitor:
         self._metrics.set_sip_thread_lag(lag_seconds)
         self._metrics.set_pjsip_pools_in_use(self._user_agent.pools_in_use())
         self._metrics.set_media_counts(*self._user_agent.audio_counts())
+        self._metrics.set_playout_delay(self._user_agent.playout_delay())
         self._metrics.set_dialog_strangers(self._user_agent.strangers())
         self._metrics.set_store_pending_records(self._store.waiting)

@@ -113,6 +113,10 @@ class UserAgent:
         """Return the underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
         return self._native.audioCounts()
 
+    def playout_delay(self) -> float:
+        """Return the longest delay that absorbs the jitter of a WebSocket agent at present, in seconds."""
+        return self._native.audioDelay() / 1_000_000
+
     def strangers(self) -> int:
         """Return how many messages within dialogs were ignored because their source may not speak for the far end."""
         return self._native.strangers()

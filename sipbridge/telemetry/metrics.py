@@ -105,6 +105,9 @@ class Metrics:
         self._utterances = counter("sipbridge_utterances_total", "Utterances requested before a transfer.", "result")
         self._requests = counter("sipbridge_http_requests_total", "HTTP requests.", "operation", "code")
         self._media = ExternalCounters(MEDIA, registry)
+        self._playout_delay = Gauge(
+            "sipbridge_media_playout_delay_seconds", "Longest delay against agents' jitter.", registry=registry
+        )
         self._dialogs = ExternalCounters(DIALOGS, registry)
         self._store_errors = Counter(
             "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
@@ -170,6 +173,10 @@ class Metrics:
     def set_media_counts(self, underruns: int, overruns: int, late: int, stray: int) -> None:
         """Set the totals of audio errors since the start."""
         self._media.set(underruns, overruns, late, stray)
+
+    def set_playout_delay(self, seconds: float) -> None:
+        """Set the longest delay that absorbs the jitter of a WebSocket agent."""
+        self._playout_delay.set(seconds)
 
     def set_dialog_strangers(self, count: int) -> None:
         """Set the total of messages in dialogs from untrusted sources since the start."""

@@ -39,6 +39,9 @@ class FakeUserAgent:
     def audio_counts(self) -> tuple[int, int, int, int]:
         return 1, 2, 3, 4
 
+    def playout_delay(self) -> float:
+        return 0.0125
+
     def strangers(self) -> int:
         return 5
 
@@ -89,6 +92,7 @@ async def test_lag_and_resources_are_in_the_metrics() -> None:
     page = world.metrics.page().decode()
     assert "sipbridge_sip_thread_lag_seconds 0.25" in page
     assert "sipbridge_pjsip_pools_in_use 7.0" in page
+    assert "sipbridge_media_playout_delay_seconds 0.0125" in page
     assert "sipbridge_store_pending_records 0.0" in page
     assert "sipbridge_event_loop_tasks 1.0" in page
 

@@ -225,6 +225,9 @@ class FakePjsip:
     def audioCounts(self) -> tuple[int, int, int, int]:
         return 1, 2, 3, 4
 
+    def audioDelay(self) -> int:
+        return 12_500
+
     def bytesWaiting(self) -> int:
         return self.waiting
 

@@ -51,5 +51,15 @@ def test_the_native_layer_passes_its_own_tests(program: Path, source: str) -> No
 
 
 def test_the_code_that_reads_messages_and_packets_includes_nothing_of_pjsip() -> None:
-    readers = {"framing", "unreadable", "sdp", "sdes", "dtmf_event", "dtmf_presses", "rtp_origin", "audio_queue", "received_audio"}
+    readers = {
+        "framing",
+        "unreadable",
+        "sdp",
+        "sdes",
+        "dtmf_event",
+        "dtmf_presses",
+        "rtp_origin",
+        "audio_queue",
+        "received_audio",
+    }
     assert readers <= {source.stem for source in pure_sources()}

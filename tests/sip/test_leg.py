@@ -285,12 +285,11 @@ async def test_an_audio_stream_is_closed_with_its_leg(stack: Stack) -> None:
     leg = await stack.incoming()
     stack.pjsip.audio = {SLOT: 11}
     audio = await leg.open_audio(lambda _audio, _played: None)
-    port = stack.pjsip.ports[0].getPortId()
-    assert stack.pjsip.connected == {(11, port), (port, 11)}
+    assert list(stack.pjsip.direct) == [SLOT]
     assert audio.write(b"abc") == 3
     stack.end()
     await leg.ended
-    assert stack.pjsip.streams == {}
+    assert stack.pjsip.streams == stack.pjsip.direct == {}
     assert audio.write(b"de") == 5, "counted, and discarded"
 
 

@@ -305,6 +305,7 @@ async def test_new_certificates_replace_the_present_ones(world: World, tmp_path:
 
 async def test_counters_are_those_of_the_native_layer(world: World) -> None:
     assert world.agent.audio_counts() == (1, 2, 3, 4)
+    assert world.agent.playout_delay() == 0.0125
     assert world.agent.pools_in_use() == 5
     assert world.agent.strangers() == 6
     assert pjsip_version()[0].isdigit()

@@ -59,6 +59,7 @@ CONTRACT = {
     "sipbridge_media_underruns_total": set(),
     "sipbridge_media_overruns_total": set(),
     "sipbridge_media_late_frames_total": set(),
+    "sipbridge_media_playout_delay_seconds": set(),
     "sipbridge_media_stray_packets_total": set(),
     "sipbridge_dialog_strangers_total": set(),
     "sipbridge_calls_recovered_total": {"client", "result", "reason"},

@@ -1,6 +1,7 @@
 #include "audio_streams.hpp"
 #include "origin.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include <sys/eventfd.h>
@@ -76,6 +77,14 @@ std::vector<AudioTurn> takeAudio() {
 }
 
 AudioCounts audioCounts() { return AudioCounts{counters.underruns, counters.overruns, counters.late, strayPackets()}; }
+
+long long audioDelay() {
+    std::lock_guard<std::mutex> lock(streamsMutex);
+    long long longest = 0;
+    for (const auto &each : streams)
+        longest = std::max<long long>(longest, each.second->delay().count());
+    return longest;
+}
 
 int audioOpen(int maxBytes) {
     std::lock_guard<std::mutex> lock(streamsMutex);

@@ -27,7 +27,7 @@ struct AudioCounts {
     // Writes that were dropped in part or as a whole, and 20 ms frames of callers that the event loop did not take in
     // time.
     long long overruns;
-    // Turns of the clock, and 20 ms frames of callers, that were over 20 ms late.
+    // Turns of the clock, and 20 ms frames of callers in the event loop, that were over 20 ms late.
     long long late;
     // RTP packets that did not come from the far end (origin.hpp).
     long long stray;
@@ -38,6 +38,8 @@ int audioDescriptor();
 /** Take the audio that all streams have received since the last time. */
 std::vector<AudioTurn> takeAudio();
 AudioCounts audioCounts();
+/** The longest delay by which a stream absorbs its agent's jitter at present, in microseconds; 0 without a stream. */
+long long audioDelay();
 
 /** Open a stream that queues at most `maxBytes`; return its number. */
 int audioOpen(int maxBytes);

@@ -1,36 +1,36 @@
 #include "g711.hpp"
 
 #include <array>
+#include <cstdlib>
 
 namespace sipbridge {
 
 namespace {
 
-const int MULAW_BIAS = 132;
-const int MULAW_MOST = 32635;
-
-/** The magnitude of an A-law code as 16-bit linear PCM. */
-int linearFromAlaw(uint8_t code) {
-    const int exponent = (code >> 4) & 7;
+/** The magnitude of an A-law code as 16-bit linear PCM, without its sign. */
+int linearFromAlaw(int code) {
+    const int exponent = code >> 4;
     const int mantissa = ((code & 15) << 4) + 8;
     return exponent == 0 ? mantissa : (mantissa + 256) << (exponent - 1);
 }
 
-/** The low seven bits of the mu-law code of a magnitude, not inverted. */
-uint8_t mulawFromLinear(int magnitude) {
-    const int biased = (magnitude < MULAW_MOST ? magnitude : MULAW_MOST) + MULAW_BIAS;
-    int exponent = 7;
-    while (exponent > 0 && !(biased & (1 << (exponent + 7))))
-        --exponent;
-    return static_cast<uint8_t>(exponent << 4 | ((biased >> (exponent + 3)) & 15));
+/** The magnitude of a mu-law code that is not inverted, without its sign. */
+int linearFromMulaw(int code) { return ((((code & 15) << 3) + 132) << (code >> 4)) - 132; }
+
+int nearestMulaw(int magnitude) {
+    int nearest = 0;
+    for (int code = 1; code < 128; ++code)
+        if (std::abs(linearFromMulaw(code) - magnitude) < std::abs(linearFromMulaw(nearest) - magnitude))
+            nearest = code;
+    return nearest;
 }
 
 std::array<uint8_t, 256> makeTable() {
     std::array<uint8_t, 256> table{};
     for (int byte = 0; byte < 256; ++byte) {
-        // A-law inverts its even bits, and both laws use 1 for the sign plus.
-        const auto code = static_cast<uint8_t>(byte ^ 0x55);
-        const uint8_t magnitude = mulawFromLinear(linearFromAlaw(code & 0x7f));
+        // A-law inverts its even bits, and mu-law all but the sign. In both laws, a sign of 1 is plus.
+        const int code = byte ^ 0x55;
+        const int magnitude = nearestMulaw(linearFromAlaw(code & 0x7f));
         table[static_cast<size_t>(byte)] = static_cast<uint8_t>((code & 0x80) | (~magnitude & 0x7f));
     }
     return table;
