@@ -30,7 +30,7 @@ struct Queue {
         return queue.write(bytes.data(), bytes.size(), at(now));
     }
 
-    /** Tick, and then let 5 ms pass: the first byte of the frame that is sent, -1 for silence, -2 for nothing. */
+    /** Tick, and then let 5 ms pass: return the first byte of the frame that is sent, -1 for silence, -2 for nothing. */
     int tick() {
         uint8_t frame[FRAME_BYTES];
         const Turn turn = queue.next(at(now), frame, &skipped);
@@ -38,7 +38,7 @@ struct Queue {
         return turn == Turn::Speech ? frame[0] : turn == Turn::Silence ? -1 : -2;
     }
 
-    /** What the next 20 ms send: a digit or letter per tick, `.` for nothing, `_` for silence, `#` for speech. */
+    /** The packets of the next ticks: `.` for none, `_` for silence, `#` for speech. */
     std::string ticks(int count = 4) {
         std::string sent;
         for (int i = 0; i < count; ++i) {

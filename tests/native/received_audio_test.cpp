@@ -193,7 +193,7 @@ TEST_CASE("packets of 10, 30, 40 and 60 ms pass whole") {
     }
 }
 
-TEST_CASE("DTMF events and comfort noise are no audio, and no gap") {
+TEST_CASE("DTMF events and comfort noise have no audio, and leave no gap") {
     Line line;
     line.packet(0);
     CHECK(line.receive(20, 1, 160, "1234", RtpPacket::NoAudio).empty());
@@ -208,7 +208,7 @@ TEST_CASE("an event that is overtaken by audio holds it up, and releases it") {
     CHECK(line.receive(41, 1, 160, "1234", RtpPacket::NoAudio) == silence() + audio('c'));
 }
 
-TEST_CASE("an empty packet is no gap") {
+TEST_CASE("an empty packet leaves no gap") {
     Line line;
     line.packet(0);
     CHECK(line.receive(20, 1, 160, "").empty());

@@ -51,7 +51,7 @@ class Packet:
 
 
 def audio(at: int, milliseconds: int = 20) -> bytes:
-    """Audio that tells packet `at` from all others."""
+    """The audio of packet `at`, unlike that of all others."""
     return bytes([0x20 + at]) * (8 * milliseconds)
 
 
@@ -134,7 +134,7 @@ def test_packets_reach_the_agent(line: Line, case: str) -> None:
     wait_for(lambda: expected in line.received()[before:], f"the audio of packets {case}")
 
 
-def test_no_packet_passes_that_is_older_than_its_gap(line: Line) -> None:
+def test_a_packet_that_arrives_after_its_gap_does_not_pass(line: Line) -> None:
     source, before = next(_sources), len(line.received())
     line.send(packets(0, 2), source)
     wait_for(lambda: heard(0) + SILENCE + heard(2) in line.received()[before:], "the gap")
@@ -143,7 +143,7 @@ def test_no_packet_passes_that_is_older_than_its_gap(line: Line) -> None:
     assert heard(1) not in line.received()[before:]
 
 
-def test_a_digit_between_audio_is_no_audio(line: Line) -> None:
+def test_a_digit_between_audio_passes_without_audio(line: Line) -> None:
     source, before, digits = next(_sources), len(line.received()), len(line.call.agent.digits())
     events = [
         Packet(2 + at, event, payload_type=rtp.PAYLOAD_TYPE, timestamp=8 * FRAME)

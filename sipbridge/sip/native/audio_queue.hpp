@@ -40,7 +40,7 @@ struct AudioCounters {
     std::atomic<long long> underruns{0}, overruns{0}, late{0};
 };
 
-/** What a turn of the clock sends to the caller. */
+/** The packet that a tick of the clock sends to the caller. */
 enum class Turn {
     Nothing,  // no packet is due, or it waits for the agent's next frame
     Silence,  // the agent is silent

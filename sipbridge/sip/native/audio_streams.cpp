@@ -2,7 +2,7 @@
 #include "origin.hpp"
 
 #include <algorithm>
-#include <map>
+#include <unordered_map>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@ namespace {
 
 AudioCounters counters;
 std::mutex streamsMutex;
-std::map<int, std::shared_ptr<AudioQueue>> streams;
+std::unordered_map<int, std::shared_ptr<AudioQueue>> streams;
 int lastStream = 0;
 int turnDescriptor = -1;
 // The streams that have audio for the event loop.

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
-// patches/0035
+// patches/0036
 extern "C" void sipbridgeSkipSamples(pjmedia_stream *stream, unsigned samples);
 
 namespace sipbridge {

@@ -38,7 +38,7 @@ void sendDirectAudio(Clock::time_point tick);
 
 /**
  * PJMEDIA's stream calls this for each packet of a call that has passed SRTP and the check of its source, on the media
- * clock (patches/0035). True if the packet's audio is carried past the jitter buffer.
+ * clock (patches/0036). True if the packet's audio is carried past the jitter buffer.
  */
 extern "C" pj_bool_t sipbridgeDirectPacket(pjmedia_stream_common *stream, int call, pj_bool_t isEvent,
                                            const pjmedia_rtp_hdr *header, const void *payload, unsigned length);
