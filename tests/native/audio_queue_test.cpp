@@ -33,7 +33,10 @@ struct Queue {
     /** Tick, and then let 5 ms pass: return the first byte of the frame that is sent, -1 for silence, -2 for nothing. */
     int tick() {
         uint8_t frame[FRAME_BYTES];
-        const Turn turn = queue.next(at(now), frame, &skipped);
+        Pace pace;
+        const Turn turn = queue.next(at(now), frame, &pace);
+        skipped = pace.skipped;
+        CHECK((turn == Turn::Nothing || pace.due == at(now + 20)));
         now += 5;
         return turn == Turn::Speech ? frame[0] : turn == Turn::Silence ? -1 : -2;
     }
@@ -83,8 +86,8 @@ TEST_CASE("audio is played in the order in which it was written, across the end 
         }
         const size_t waiting = sent.size() - left.size();
         uint8_t frame[FRAME_BYTES];
-        unsigned skipped;
-        if (waiting >= FRAME_BYTES && q.queue.next(q.at(q.now), frame, &skipped) == Turn::Speech)
+        Pace pace;
+        if (waiting >= FRAME_BYTES && q.queue.next(q.at(q.now), frame, &pace) == Turn::Speech)
             left.insert(left.end(), frame, frame + FRAME_BYTES);
         q.now += 5;
         REQUIRE(left.size() <= sent.size());
@@ -99,9 +102,9 @@ TEST_CASE("the last part of a frame is filled up with silence") {
     const std::vector<uint8_t> bytes(2 * FRAME_BYTES + 10, LOUD);
     q.queue.write(bytes.data(), bytes.size(), q.at(0));
     uint8_t frame[FRAME_BYTES];
-    unsigned skipped;
+    Pace pace;
     for (int i = 0; i < 3; ++i)
-        REQUIRE(q.queue.next(q.at(20 * i), frame, &skipped) == Turn::Speech);
+        REQUIRE(q.queue.next(q.at(20 * i), frame, &pace) == Turn::Speech);
     CHECK(frame[9] == LOUD);
     CHECK(std::all_of(frame + 10, frame + FRAME_BYTES, [](uint8_t byte) { return byte == SILENCE; }));
 }
@@ -321,9 +324,9 @@ TEST_CASE("the clock, the event loop and a clear at the same time keep the count
     std::atomic<bool> running{true};
     std::thread clock([&] {
         uint8_t frame[FRAME_BYTES];
-        unsigned skipped;
+        Pace pace;
         while (running) {
-            q.queue.next(Clock::now(), frame, &skipped);
+            q.queue.next(Clock::now(), frame, &pace);
             q.queue.hear(std::string(FRAME_BYTES, static_cast<char>(LOUD)), Clock::now());
         }
     });

@@ -43,16 +43,17 @@ long long AudioQueue::unheard() {
     return std::max(0LL, audible_ - (written_ - static_cast<long long>(size_)));
 }
 
-Turn AudioQueue::next(Clock::time_point tick, uint8_t *frame, unsigned *skipped) {
+Turn AudioQueue::next(Clock::time_point tick, uint8_t *frame, Pace *pace) {
     std::lock_guard<std::mutex> lock(mutex_);
     // Nothing of this queue was due for a while.
     if (tick - due_ > MOST_DELAY + FRAME_TIME)
         due_ = tick;
+    *pace = Pace{0, due_};
     if (tick < due_ || isAwaited(tick))
         return Turn::Nothing;
     // Timestamps count these, so that the caller's jitter buffer does not take the wait for jitter.
-    *skipped = static_cast<unsigned>((tick - due_) / std::chrono::microseconds(SAMPLE_MICROSECONDS));
-    due_ = tick + FRAME_TIME;
+    pace->skipped = static_cast<unsigned>((tick - due_) / std::chrono::microseconds(SAMPLE_MICROSECONDS));
+    pace->due = due_ = tick + FRAME_TIME;
     if (!flowing_)
         return Turn::Silence;
     noteDepth();

@@ -47,6 +47,12 @@ enum class Turn {
     Speech,   // 20 ms of the agent's audio
 };
 
+/** The times of a queue's packets. */
+struct Pace {
+    unsigned skipped = 0;   // samples before this packet for which nothing was sent
+    Clock::time_point due;  // of the next packet; until then, a tick sends nothing
+};
+
 class AudioQueue {
 public:
     /** @param limit  the most bytes that wait for the caller. */
@@ -63,9 +69,8 @@ public:
 
     /**
      * Decide what to send at this tick of the clock. `frame` gets the next 20 ms for `Speech`, filled up with silence.
-     * `skipped` gets the samples for which nothing was sent, apart from a packet every 20 ms.
      */
-    Turn next(Clock::time_point tick, uint8_t *frame, unsigned *skipped);
+    Turn next(Clock::time_point tick, uint8_t *frame, Pace *pace);
 
     /** The delay of the next first frame of an agent that speaks in real time. */
     std::chrono::microseconds delay();

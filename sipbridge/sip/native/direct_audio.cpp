@@ -41,9 +41,17 @@ std::mutex callsMutex;
 DirectCalls calls;
 std::atomic<bool> changed{false};
 
-// The media clock's copy, so that the SIP thread never waits for a tick; by slot for the packets.
-DirectCalls ticking;
+// The media clock has copies of its own, so that the SIP thread never waits for a tick.
+
+/** A call, and the times until which a tick needs to do nothing for it: in one array, as a tick looks at all of them. */
+struct Ticking {
+    Clock::time_point silenceAt, sendAt;
+    std::shared_ptr<DirectCall> direct;
+};
+
+std::vector<Ticking> ticking;
 DirectCall *bySlot[PJSUA_MAX_CALLS];
+std::vector<DirectCall *> heard;  // the calls that have audio since the last tick
 
 /** The RTP stream of a call's audio if it has one with G.711; else null. */
 pjmedia_stream *streamOf(int call) {
@@ -72,22 +80,20 @@ void removeDirect(int call) {
     changed = true;
 }
 
-void passHeard(DirectCall &direct) {
-    if (direct.out.empty())
-        return;
-    hearAudio(direct.number, *direct.queue, direct.out);
-    direct.out.clear();
+void noteHeard(DirectCall &direct, bool hadAudio) {
+    if (!hadAudio && !direct.out.empty())
+        heard.push_back(&direct);
 }
 
-/** Send the packet that is due to the far end, if one is. */
-void sendPacket(DirectCall &direct, Clock::time_point tick) {
+/** Send the packet that is due to the far end, if one is; return when the next one is due. */
+Clock::time_point sendPacket(DirectCall &direct, Clock::time_point tick) {
     uint8_t bytes[FRAME_BYTES];
-    unsigned skipped;
-    const Turn turn = direct.queue->next(tick, bytes, &skipped);
+    Pace pace;
+    const Turn turn = direct.queue->next(tick, bytes, &pace);
     if (turn == Turn::Nothing)
-        return;
-    if (skipped)
-        sipbridgeSkipSamples(direct.stream, skipped);
+        return pace.due;
+    if (pace.skipped)
+        sipbridgeSkipSamples(direct.stream, pace.skipped);
     int16_t samples[FRAME_BYTES] = {};
     if (turn == Turn::Speech)
         for (size_t i = 0; i < FRAME_BYTES; ++i)
@@ -98,6 +104,23 @@ void sendPacket(DirectCall &direct, Clock::time_point tick) {
     frame.buf = samples;
     frame.size = sizeof(samples);
     pjmedia_port_put_frame(direct.port, &frame);
+    return pace.due;
+}
+
+/** Replace the media clock's copies. */
+void takeCalls() {
+    DirectCalls now;
+    {
+        std::lock_guard<std::mutex> lock(callsMutex);
+        now = calls;
+    }
+    for (const Ticking &each : ticking)
+        bySlot[each.direct->call] = nullptr;
+    ticking.clear();
+    for (auto &each : now) {
+        bySlot[each->call] = each.get();
+        ticking.push_back(Ticking{Clock::time_point(), Clock::time_point(), std::move(each)});
+    }
 }
 
 RtpPacket::Payload kindOf(unsigned payloadType, bool isEvent) {
@@ -138,31 +161,32 @@ void closeDirectAudio(int call) {
 }
 
 bool beginDirectTick() {
-    if (changed.exchange(false)) {
-        for (const auto &each : ticking)
-            bySlot[each->call] = nullptr;
-        DirectCalls now;
-        {
-            std::lock_guard<std::mutex> lock(callsMutex);
-            now = calls;
-        }
-        ticking.swap(now);
-        for (const auto &each : ticking)
-            bySlot[each->call] = each.get();
-    }
+    if (changed.exchange(false))
+        takeCalls();
     return !ticking.empty();
 }
 
 void passDirectAudio(Clock::time_point tick) {
-    for (const auto &each : ticking) {
-        each->received.tick(tick, &each->out);
-        passHeard(*each);
+    for (Ticking &each : ticking) {
+        if (tick < each.silenceAt)
+            continue;
+        DirectCall &direct = *each.direct;
+        const bool hadAudio = !direct.out.empty();
+        direct.received.tick(tick, &direct.out);
+        noteHeard(direct, hadAudio);
+        each.silenceAt = direct.received.due();
     }
+    for (DirectCall *each : heard) {
+        hearAudio(each->number, *each->queue, each->out);
+        each->out.clear();
+    }
+    heard.clear();
 }
 
 void sendDirectAudio(Clock::time_point tick) {
-    for (const auto &each : ticking)
-        sendPacket(*each, tick);
+    for (Ticking &each : ticking)
+        if (tick >= each.sendAt)
+            each.sendAt = sendPacket(*each.direct, tick);
 }
 
 }  // namespace sipbridge
@@ -175,7 +199,9 @@ extern "C" pj_bool_t sipbridgeDirectPacket(pjmedia_stream_common *stream, int ca
         return PJ_FALSE;
     const RtpPacket packet{pj_ntohl(header->ssrc), pj_ntohs(header->seq), pj_ntohl(header->ts),
                            kindOf(header->pt, isEvent), static_cast<const uint8_t *>(payload), length};
+    const bool hadAudio = !direct->out.empty();
     direct->received.receive(packet, Clock::now(), &direct->out);
+    noteHeard(*direct, hadAudio);
     if (isEvent)
         return PJ_FALSE;
     if (packet.kind != RtpPacket::NoAudio)

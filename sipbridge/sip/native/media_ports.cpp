@@ -105,8 +105,8 @@ typedef OwnPort<Stream> StreamPort;
 
 pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     uint8_t bytes[FRAME_SAMPLES];
-    unsigned skipped;
-    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, &skipped) != Turn::Speech) {
+    Pace pace;
+    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, &pace) != Turn::Speech) {
         playSilence(frame);
         return PJ_SUCCESS;
     }

@@ -44,6 +44,9 @@ public:
     /** Give up packets that are overdue, and append the silence that is due. */
     void tick(Clock::time_point now, std::string *out);
 
+    /** The time until which tick() does nothing, unless a packet arrives. */
+    Clock::time_point due() const { return due_; }
+
 private:
     struct Waiting {
         uint16_t sequence;
