@@ -289,7 +289,8 @@ async def test_an_audio_stream_is_closed_with_its_leg(stack: Stack) -> None:
     assert audio.write(b"abc") == 3
     stack.end()
     await leg.ended
-    assert stack.pjsip.streams == stack.pjsip.direct == {}
+    assert stack.pjsip.streams == {}
+    assert stack.pjsip.direct == {}
     assert audio.write(b"de") == 5, "counted, and discarded"
 
 
