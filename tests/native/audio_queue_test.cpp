@@ -20,6 +20,8 @@ struct Queue {
     Clock::time_point begin{std::chrono::hours(1)};
     int now = 0;
     unsigned skipped = 0;  // in the last turn
+    size_t packetBytes = FRAME_BYTES;
+    std::vector<uint8_t> sent;
 
     explicit Queue(size_t frames = 500) : queue(frames * FRAME_BYTES, &counters) {}
 
@@ -30,15 +32,33 @@ struct Queue {
         return queue.write(bytes.data(), bytes.size(), at(now));
     }
 
+    /** Write audio in real time, in pieces of this length, and send; return the audio written. */
+    std::vector<uint8_t> speak(int pieces, int pieceMilliseconds) {
+        std::vector<uint8_t> spoken;
+        const int from = now;
+        for (int piece = 0; piece < pieces || now < from + pieces * pieceMilliseconds + 200;) {
+            if (piece < pieces && now >= from + piece * pieceMilliseconds) {
+                const std::vector<uint8_t> bytes(static_cast<size_t>(8 * pieceMilliseconds),
+                                                 static_cast<uint8_t>(0x80 + ++piece));
+                queue.write(bytes.data(), bytes.size(), at(now));
+                spoken.insert(spoken.end(), bytes.begin(), bytes.end());
+            }
+            tick();
+        }
+        return spoken;
+    }
+
     /** Tick, and then let 5 ms pass: return the first byte of the frame that is sent, -1 for silence, -2 for nothing. */
     int tick() {
-        uint8_t frame[FRAME_BYTES];
+        uint8_t packet[MAX_PACKET_BYTES];
         Pace pace;
-        const Turn turn = queue.next(at(now), frame, &pace);
+        const Turn turn = queue.next(at(now), packet, packetBytes, &pace);
         skipped = pace.skipped;
-        CHECK((turn == Turn::Nothing || pace.due == at(now + 20)));
+        CHECK((turn == Turn::Nothing || pace.due == at(now + static_cast<int>(packetBytes / 8))));
         now += 5;
-        return turn == Turn::Speech ? frame[0] : turn == Turn::Silence ? -1 : -2;
+        if (turn == Turn::Speech)
+            sent.insert(sent.end(), packet, packet + packetBytes);
+        return turn == Turn::Speech ? packet[0] : turn == Turn::Silence ? -1 : -2;
     }
 
     /** The packets of the next ticks: `.` for none, `_` for silence, `#` for speech. */
@@ -87,7 +107,7 @@ TEST_CASE("audio is played in the order in which it was written, across the end 
         const size_t waiting = sent.size() - left.size();
         uint8_t frame[FRAME_BYTES];
         Pace pace;
-        if (waiting >= FRAME_BYTES && q.queue.next(q.at(q.now), frame, &pace) == Turn::Speech)
+        if (waiting >= FRAME_BYTES && q.queue.next(q.at(q.now), frame, FRAME_BYTES, &pace) == Turn::Speech)
             left.insert(left.end(), frame, frame + FRAME_BYTES);
         q.now += 5;
         REQUIRE(left.size() <= sent.size());
@@ -103,8 +123,8 @@ TEST_CASE("the last part of a frame is filled up with silence") {
     q.queue.write(bytes.data(), bytes.size(), q.at(0));
     uint8_t frame[FRAME_BYTES];
     Pace pace;
-    for (int i = 0; i < 3; ++i)
-        REQUIRE(q.queue.next(q.at(20 * i), frame, &pace) == Turn::Speech);
+    for (int i : {0, 1, 3})  // the last part waits for its rest
+        REQUIRE(q.queue.next(q.at(20 * i), frame, FRAME_BYTES, &pace) == Turn::Speech);
     CHECK(frame[9] == LOUD);
     CHECK(std::all_of(frame + 10, frame + FRAME_BYTES, [](uint8_t byte) { return byte == SILENCE; }));
 }
@@ -181,7 +201,36 @@ TEST_CASE("after an underrun the next frame is sent at once") {
         CHECK(q.counters.underruns == 1);
         const auto learned = std::min(MOST_DELAY, LEAST_DELAY + std::chrono::milliseconds(late));
         CHECK(q.queue.delay() <= learned);
-        CHECK(q.queue.delay() >= learned - 3 * DELAY_DECAY);
+        CHECK(q.queue.delay() >= learned - 3 * std::chrono::microseconds(FRAME_TIME) / DELAY_DECAY);
+    }
+}
+
+TEST_CASE("no silence is sent in the middle of speech for pieces and packets of any length") {
+    for (const int piece : {10, 15, 20, 30, 40, 50, 65, 100})
+        for (const size_t packet : {10u, 20u, 30u, 40u, 60u}) {
+            CAPTURE(piece);
+            CAPTURE(packet);
+            Queue q;
+            q.packetBytes = 8 * packet;
+            const std::vector<uint8_t> spoken = q.speak(40, piece);
+            REQUIRE(q.sent.size() >= spoken.size());
+            CHECK(q.sent.size() < spoken.size() + q.packetBytes);
+            CHECK(std::equal(spoken.begin(), spoken.end(), q.sent.begin()));
+            CHECK(q.counters.underruns <= static_cast<long long>(packet / 5));  // each makes it 5 ms later
+        }
+}
+
+TEST_CASE("a packet has the length that the caller wants") {
+    for (const size_t packet : {10u, 30u, 40u, 60u}) {
+        Queue q;
+        q.packetBytes = 8 * packet;
+        const size_t ticks = packet / 5;
+        const std::string silence = "_" + std::string(ticks - 1, '.');
+        CHECK(q.ticks(static_cast<int>(2 * ticks)) == silence + silence);
+        q.write(12);  // 240 ms
+        const std::string sent = q.ticks(static_cast<int>(240 / 5));
+        CHECK(std::count(sent.begin(), sent.end(), '#') == static_cast<long>(240 / packet));
+        CHECK(q.sent.size() == 12 * FRAME_BYTES);
     }
 }
 
@@ -326,7 +375,7 @@ TEST_CASE("the clock, the event loop and a clear at the same time keep the count
         uint8_t frame[FRAME_BYTES];
         Pace pace;
         while (running) {
-            q.queue.next(Clock::now(), frame, &pace);
+            q.queue.next(Clock::now(), frame, FRAME_BYTES, &pace);
             q.queue.hear(std::string(FRAME_BYTES, static_cast<char>(LOUD)), Clock::now());
         }
     });

@@ -6,7 +6,9 @@ namespace sipbridge {
 
 namespace {
 
-const size_t SAMPLE_MICROSECONDS = 125;
+constexpr auto SAMPLE_TIME = std::chrono::microseconds(125);
+
+std::chrono::microseconds duration(size_t bytes) { return bytes * SAMPLE_TIME; }
 
 }  // namespace
 
@@ -43,24 +45,26 @@ long long AudioQueue::unheard() {
     return std::max(0LL, audible_ - (written_ - static_cast<long long>(size_)));
 }
 
-Turn AudioQueue::next(Clock::time_point tick, uint8_t *frame, Pace *pace) {
+Turn AudioQueue::next(Clock::time_point tick, uint8_t *packet, size_t count, Pace *pace) {
     std::lock_guard<std::mutex> lock(mutex_);
     // Nothing of this queue was due for a while.
-    if (tick - due_ > MOST_DELAY + FRAME_TIME)
+    if (tick - due_ > MOST_DELAY + duration(MAX_PACKET_BYTES))
         due_ = tick;
     *pace = Pace{0, due_};
-    if (tick < due_ || isAwaited(tick))
+    if (tick < due_ || isAwaited(tick, count))
         return Turn::Nothing;
     // Timestamps count these, so that the caller's jitter buffer does not take the wait for jitter.
-    pace->skipped = static_cast<unsigned>((tick - due_) / std::chrono::microseconds(SAMPLE_MICROSECONDS));
-    pace->due = due_ = tick + FRAME_TIME;
+    pace->skipped = static_cast<unsigned>((tick - due_) / SAMPLE_TIME);
+    pace->due = due_ = tick + duration(count);
     if (!flowing_)
         return Turn::Silence;
-    noteDepth();
-    if (standing_ && size_ > framesInHand() * FRAME_BYTES && nextIsSilent())
+    // An agent in real time needs this packet and the delay in the queue.
+    const size_t inHand = (count - 1) / FRAME_BYTES + 1 + static_cast<size_t>((delay_ + FRAME_TIME) / FRAME_TIME);
+    noteDepth(inHand);
+    if (standing_ && size_ > inHand * FRAME_BYTES && nextIsSilent())
         skipFrame();
-    readFrame(frame);
-    delay_ = std::max(LEAST_DELAY, delay_ - DELAY_DECAY);
+    read(packet, count);
+    delay_ = std::max(LEAST_DELAY, delay_ - duration(count) / DELAY_DECAY);
     return Turn::Speech;
 }
 
@@ -99,29 +103,34 @@ bool AudioQueue::take(std::string *heard, long long *played, Clock::time_point n
 }
 
 /**
- * True if the packet that is due waits for the agent: for the next frame of its speech, or because the first frame has
- * to wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
+ * True if the packet that is due waits for the agent: for the rest of its speech, or because the first packet has to
+ * wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
  */
-bool AudioQueue::isAwaited(Clock::time_point tick) {
-    if (!size_) {
-        if (flowing_ && !dry_) {
-            dry_ = true;
-            dryAt_ = due_;
-        }
-        flowing_ = flowing_ && tick < dryAt_ + MOST_DELAY;
-        return flowing_;
-    }
-    if (dry_ && endsUnderrun(tick))
-        flowing_ = true;
+bool AudioQueue::isAwaited(Clock::time_point tick, size_t count) {
+    if (size_ && dry_ && (size_ >= count || !flowing_))
+        flowing_ = endsUnderrun(tick) || flowing_;
     if (flowing_)
+        return size_ < count && awaitsMore(tick, count);
+    if (!size_)
         return false;
-    const std::chrono::microseconds ahead(size_ > FRAME_BYTES ? (size_ - FRAME_BYTES) * SAMPLE_MICROSECONDS : 0);
-    const Clock::time_point start = filledAt_ + delay_ - ahead;
+    const Clock::time_point start = filledAt_ + delay_ + duration(count) - duration(size_ < count ? 0 : size_);
     if (tick < start)
-        return start < due_ + FRAME_TIME;
+        return start < due_ + duration(count);
     flowing_ = true;
     low_ = high_ = 0;
     depthTurns_ = 0;
+    return false;
+}
+
+/** Wait for the rest of a packet for as long as the packet is, and for any audio for the longest delay. */
+bool AudioQueue::awaitsMore(Clock::time_point tick, size_t count) {
+    if (!dry_) {
+        dry_ = true;
+        dryAt_ = due_;
+    }
+    if (tick < (size_ ? std::max(dryAt_, filledAt_) + duration(count) : dryAt_ + MOST_DELAY))
+        return true;
+    flowing_ = size_ > 0;
     return false;
 }
 
@@ -137,14 +146,14 @@ bool AudioQueue::endsUnderrun(Clock::time_point tick) {
     return true;
 }
 
-void AudioQueue::readFrame(uint8_t *frame) {
-    const size_t count = std::min(size_, FRAME_BYTES);
-    for (size_t i = 0; i < count; ++i) {
-        frame[i] = ring_[head_];
-        head_ = head_ + 1 == ring_.size() ? 0 : head_ + 1;
-    }
-    std::fill(frame + count, frame + FRAME_BYTES, SILENCE);
-    size_ -= count;
+void AudioQueue::read(uint8_t *packet, size_t count) {
+    const size_t audio = std::min(size_, count);
+    const size_t first = std::min(audio, ring_.size() - head_);
+    std::copy_n(ring_.begin() + static_cast<std::ptrdiff_t>(head_), first, packet);
+    std::copy_n(ring_.begin(), audio - first, packet + first);
+    std::fill(packet + audio, packet + count, SILENCE);
+    head_ = (head_ + audio) % ring_.size();
+    size_ -= audio;
 }
 
 /**
@@ -152,19 +161,16 @@ void AudioQueue::readFrame(uint8_t *frame) {
  * delay everything it says from then on. The depth of such a queue stays the same; the queue of an agent that sends
  * ahead of time grows or shrinks.
  */
-void AudioQueue::noteDepth() {
+void AudioQueue::noteDepth(size_t inHand) {
     const size_t frames = size_ / FRAME_BYTES;
     low_ = std::min(low_, frames);
     high_ = std::max(high_, frames);
     if (++depthTurns_ < STANDING_TURNS)
         return;
-    standing_ = low_ > framesInHand() && high_ - low_ <= STEADY_FRAMES;
+    standing_ = low_ > inHand && high_ - low_ <= STEADY_FRAMES;
     low_ = high_ = frames;
     depthTurns_ = 0;
 }
-
-/** The frames that an agent in real time needs in the queue when one is sent: that one, and the delay. */
-size_t AudioQueue::framesInHand() const { return 1 + static_cast<size_t>((delay_ + FRAME_TIME) / FRAME_TIME); }
 
 bool AudioQueue::nextIsSilent() const {
     for (size_t i = 0; i < FRAME_BYTES; ++i)

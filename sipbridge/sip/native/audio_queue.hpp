@@ -19,6 +19,8 @@ namespace sipbridge {
 
 const size_t FRAME_BYTES = 160;  // 20 ms
 constexpr auto FRAME_TIME = std::chrono::milliseconds(20);
+// The longest packet that a caller gets: 60 ms.
+const size_t MAX_PACKET_BYTES = 3 * FRAME_BYTES;
 // The least mu-law magnitude (the inverted low seven bits) that can be heard: -42 dB of full scale.
 const uint8_t AUDIBLE = 0x18;
 const uint8_t SILENCE = 0xff;
@@ -27,10 +29,10 @@ const size_t MAX_HEARD_BYTES = 50 * FRAME_BYTES;
 // A queue that is empty for longer than this is not an underrun: the agent had finished speaking.
 constexpr auto UNDERRUN_TIME = std::chrono::milliseconds(100);
 // The delay of the first frame of an agent that speaks in real time: at first, and at most. Each frame that comes too
-// late adds its lateness, and each second without one takes a millisecond away.
+// late adds its lateness, and each second of speech takes a millisecond away.
 constexpr auto LEAST_DELAY = std::chrono::microseconds(12500);
 constexpr auto MOST_DELAY = std::chrono::microseconds(60000);
-constexpr auto DELAY_DECAY = std::chrono::microseconds(20);  // per frame
+const int DELAY_DECAY = 1000;  // microseconds of speech that take one away
 // A queue whose depth varies by no more than so many frames in a second is that of an agent in real time.
 const size_t STEADY_FRAMES = 3;
 const int STANDING_TURNS = 50;
@@ -44,7 +46,7 @@ struct AudioCounters {
 enum class Turn {
     Nothing,  // no packet is due, or it waits for the agent's next frame
     Silence,  // the agent is silent
-    Speech,   // 20 ms of the agent's audio
+    Speech,   // the agent's audio
 };
 
 /** The times of a queue's packets. */
@@ -68,9 +70,10 @@ public:
     long long unheard();
 
     /**
-     * Decide what to send at this tick of the clock. `frame` gets the next 20 ms for `Speech`, filled up with silence.
+     * Decide what to send at this tick of the clock, in a packet of `count` bytes. `packet` gets the next audio for
+     * `Speech`, filled up with silence.
      */
-    Turn next(Clock::time_point tick, uint8_t *frame, Pace *pace);
+    Turn next(Clock::time_point tick, uint8_t *packet, size_t count, Pace *pace);
 
     /** The delay of the next first frame of an agent that speaks in real time. */
     std::chrono::microseconds delay();
@@ -85,13 +88,13 @@ public:
     bool take(std::string *heard, long long *played, Clock::time_point now);
 
 private:
-    bool isAwaited(Clock::time_point tick);
+    bool isAwaited(Clock::time_point tick, size_t count);
+    bool awaitsMore(Clock::time_point tick, size_t count);
     bool endsUnderrun(Clock::time_point tick);
-    void noteDepth();
-    size_t framesInHand() const;
+    void noteDepth(size_t inHand);
     bool nextIsSilent() const;
     void skipFrame();
-    void readFrame(uint8_t *frame);
+    void read(uint8_t *packet, size_t count);
     void reserve(size_t wanted);
 
     std::mutex mutex_;
@@ -102,8 +105,8 @@ private:
     long long written_ = 0, audible_ = 0;
     Clock::time_point due_;       // of the next packet
     Clock::time_point filledAt_;  // when audio came to the empty queue
-    bool flowing_ = false;        // the agent speaks: frames are sent when they are due
-    bool dry_ = false;            // the queue ran dry during speech, at dryAt_
+    bool flowing_ = false;        // the agent speaks: packets are sent when they are due
+    bool dry_ = false;            // the queue had no whole packet during speech, since dryAt_
     Clock::time_point dryAt_;
     std::chrono::microseconds delay_ = LEAST_DELAY;
     size_t low_ = 0, high_ = 0;

@@ -14,6 +14,7 @@ namespace sipbridge {
 namespace {
 
 const unsigned PCMU = 0, PCMA = 8;  // RFC 3551, 6
+const size_t SAMPLES_PER_MILLISECOND = 8;
 
 /** A call, and the audio stream of its agent. `received` and `out` belong to the media clock. */
 struct DirectCall {
@@ -22,11 +23,13 @@ struct DirectCall {
     std::shared_ptr<AudioQueue> queue;
     pjmedia_stream *stream;
     pjmedia_port *port;
+    size_t packetBytes;
     ReceivedAudio received{Clock::now()};
     std::string out;
 
-    DirectCall(int call, int number, std::shared_ptr<AudioQueue> queue, pjmedia_stream *stream, pjmedia_port *port)
-        : call(call), number(number), queue(std::move(queue)), stream(stream), port(port) {
+    DirectCall(int call, int number, std::shared_ptr<AudioQueue> queue, pjmedia_stream *stream, pjmedia_port *port,
+               size_t packetBytes)
+        : call(call), number(number), queue(std::move(queue)), stream(stream), port(port), packetBytes(packetBytes) {
         pjmedia_port_add_ref(port);
     }
     // The stream's memory stays until here; the stream itself may have been destroyed, and then sends nothing.
@@ -65,6 +68,20 @@ pjmedia_stream *streamOf(int call) {
     return info.fmt.pt == PCMU || info.fmt.pt == PCMA ? stream : nullptr;
 }
 
+/** The length of the packets that the far end asks for (ptime, RFC 8866, 6.4) if that is 10 to 60 ms; else 20 ms. */
+size_t packetBytesTo(int call) {
+    const pjsua_call &slot = pjsua_var.calls[call];
+    const unsigned line = static_cast<unsigned>(slot.audio_idx);
+    const pjmedia_sdp_session *theirs = nullptr;
+    if (pjmedia_sdp_neg_get_active_remote(slot.inv->neg, &theirs) != PJ_SUCCESS || line >= theirs->media_count)
+        return FRAME_BYTES;
+    const pjmedia_sdp_attr *asked = pjmedia_sdp_media_find_attr2(theirs->media[line], "ptime", NULL);
+    const unsigned long milliseconds = asked ? pj_strtoul(&asked->value) : 0;
+    const unsigned long most = MAX_PACKET_BYTES / SAMPLES_PER_MILLISECOND;
+    const bool fits = milliseconds && milliseconds <= most && milliseconds % 10 == 0;
+    return fits ? SAMPLES_PER_MILLISECOND * milliseconds : FRAME_BYTES;
+}
+
 /** Let the conference serve a slot, or not. */
 void serveInConference(int slot, pjmedia_port_op op) { pjmedia_conf_configure_port(pjsua_var.mconf, slot, op, op); }
 
@@ -87,22 +104,22 @@ void noteHeard(DirectCall &direct, bool hadAudio) {
 
 /** Send the packet that is due to the far end, if one is; return when the next one is due. */
 Clock::time_point sendPacket(DirectCall &direct, Clock::time_point tick) {
-    uint8_t bytes[FRAME_BYTES];
+    uint8_t bytes[MAX_PACKET_BYTES];
     Pace pace;
-    const Turn turn = direct.queue->next(tick, bytes, &pace);
+    const Turn turn = direct.queue->next(tick, bytes, direct.packetBytes, &pace);
     if (turn == Turn::Nothing)
         return pace.due;
     if (pace.skipped)
         sipbridgeSkipSamples(direct.stream, pace.skipped);
-    int16_t samples[FRAME_BYTES] = {};
+    int16_t samples[MAX_PACKET_BYTES] = {};
     if (turn == Turn::Speech)
-        for (size_t i = 0; i < FRAME_BYTES; ++i)
+        for (size_t i = 0; i < direct.packetBytes; ++i)
             samples[i] = static_cast<int16_t>(pjmedia_ulaw2linear(bytes[i]));
     pjmedia_frame frame;
     pj_bzero(&frame, sizeof(frame));
     frame.type = PJMEDIA_FRAME_TYPE_AUDIO;
     frame.buf = samples;
-    frame.size = sizeof(samples);
+    frame.size = sizeof(samples[0]) * direct.packetBytes;
     pjmedia_port_put_frame(direct.port, &frame);
     return pace.due;
 }
@@ -142,13 +159,15 @@ bool openDirectAudio(int call, int number) {
     }
     serveInConference(slot, PJMEDIA_PORT_DISABLE);
     std::lock_guard<std::mutex> lock(callsMutex);
+    const size_t packetBytes = packetBytesTo(call);
     const auto same = [&](const auto &each) { return each->call == call; };
     const auto found = std::find_if(calls.begin(), calls.end(), same);
-    if (found != calls.end() && (*found)->stream == stream && (*found)->number == number)
+    if (found != calls.end() && (*found)->stream == stream && (*found)->number == number &&
+        (*found)->packetBytes == packetBytes)
         return true;
     if (found != calls.end())
         calls.erase(found);
-    calls.push_back(std::make_shared<DirectCall>(call, number, queue, stream, port));
+    calls.push_back(std::make_shared<DirectCall>(call, number, queue, stream, port, packetBytes));
     changed = true;
     return true;
 }
@@ -197,8 +216,12 @@ extern "C" pj_bool_t sipbridgeDirectPacket(pjmedia_stream_common *stream, int ca
     DirectCall *direct = bySlot[call];
     if (!direct || reinterpret_cast<pjmedia_stream_common *>(direct->stream) != stream)
         return PJ_FALSE;
-    const RtpPacket packet{pj_ntohl(header->ssrc), pj_ntohs(header->seq), pj_ntohl(header->ts),
-                           kindOf(header->pt, isEvent), static_cast<const uint8_t *>(payload), length};
+    const RtpPacket packet{pj_ntohl(header->ssrc),
+                           pj_ntohs(header->seq),
+                           pj_ntohl(header->ts),
+                           kindOf(header->pt, isEvent),
+                           static_cast<const uint8_t *>(payload),
+                           length};
     const bool hadAudio = !direct->out.empty();
     direct->received.receive(packet, Clock::now(), &direct->out);
     noteHeard(*direct, hadAudio);

@@ -106,7 +106,7 @@ typedef OwnPort<Stream> StreamPort;
 pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     uint8_t bytes[FRAME_SAMPLES];
     Pace pace;
-    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, &pace) != Turn::Speech) {
+    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, FRAME_SAMPLES, &pace) != Turn::Speech) {
         playSilence(frame);
         return PJ_SUCCESS;
     }

@@ -101,9 +101,8 @@ void ReceivedAudio::receiveStray(Waiting &&arrived, Clock::time_point now, std::
 }
 
 void ReceivedAudio::hold(Waiting &&arrived) {
-    const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting &each) {
-        return distance(arrived.sequence, each.sequence) >= 0;
-    });
+    const auto at = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [&](const Waiting &each) { return distance(arrived.sequence, each.sequence) >= 0; });
     if (at == waiting_.end() || at->sequence != arrived.sequence)
         waiting_.insert(at, std::move(arrived));
 }

@@ -18,7 +18,11 @@ namespace sipbridge {
 /** An RTP packet without its header. */
 struct RtpPacket {
     // DTMF events and comfort noise have a sequence number like audio, but no audio.
-    enum Payload { Mulaw, Alaw, NoAudio };
+    enum Payload {
+        Mulaw,
+        Alaw,
+        NoAudio
+    };
 
     uint32_t source;  // SSRC
     uint16_t sequence;
