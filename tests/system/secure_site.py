@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.harness.certificates import Authority, Pair, tls_settings
 from tests.harness.media.media_agent import AgentCall, MediaAgent
-from tests.harness.media.rtp_peer import RtpLoop, RtpStream
+from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
 from tests.harness.media.srtp import Key, Srtp
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.simulator import Simulator
@@ -35,7 +35,12 @@ class SecureCall:
     srtp: Srtp
     project: Project
     contact_id: str
-    port: int
+    rtp_port: RtpPort
+
+    @property
+    def port(self) -> int:
+        """The port of the caller's audio."""
+        return self.rtp_port.port
 
     def hang_up(self) -> None:
         """End the call through the API."""
@@ -95,7 +100,7 @@ class SecureSite:
             assert answer.status == 200, answer.text
             srtp.use(own, Key.of(answer.body))
             agent = self.agent.next_call()
-            yield SecureCall(connection, port.stream(), agent, srtp, self.project, contact_id, port.port)
+            yield SecureCall(connection, port.stream(), agent, srtp, self.project, contact_id, port)
             connection.bye()
             self.project.ended_call(contact_id)
 

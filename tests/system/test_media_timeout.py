@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.media.audio import write_silence
+from tests.harness.media.g711 import FRAME_BYTES
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
@@ -21,6 +25,7 @@ from .site import Site
 from .websocket_site import WebsocketCall, WebsocketSite, websocket_project, websocket_site
 
 TIMEOUT_SECONDS = 1.0
+COMFORT_NOISE = 13  # RFC 3389
 CLIP_SECONDS = 5
 MAX_CALL_SECONDS = 2
 DESK = "desk"
@@ -144,6 +149,20 @@ def test_a_caller_that_never_sends_audio_is_not_timed_out(timeout_site: MediaTim
     with timeout_site.callers.call("prompt", "caller_hangs_up", hold_seconds=3 * TIMEOUT_SECONDS) as call:
         call.wait_for_scenario()
         assert call.record()["reason"] == "caller_hung_up"
+
+
+def test_a_caller_that_sends_comfort_noise_alone_is_not_timed_out(timeout_site: MediaTimeoutSite) -> None:
+    with timeout_site.call("websocket") as call:
+        call.caller.muted = True
+        over = time.monotonic() + 2 * TIMEOUT_SECONDS
+        for sequence in itertools.count():
+            header = struct.pack("!BBHII", 0x80, COMFORT_NOISE, sequence, FRAME_BYTES * sequence, 0xC0)
+            call.port.send(header + b"\x40", call.caller.remote)
+            if time.monotonic() > over:
+                break
+            time.sleep(TIMEOUT_SECONDS / 5)
+        assert [each["state"] for each in call.project.calls(call.contact.id)] == ["talking"]
+        assert_handed_off(timeout_site, "websocket", call)
 
 
 def test_a_caller_may_be_silent_if_the_project_has_no_media_timeout(timeout_site: MediaTimeoutSite) -> None:

@@ -7,23 +7,23 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
+from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.media.stamp import Stamps
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
 from .audio_site import SIP, WEBSOCKET, AudioSite, Peer, audio_site
+from .rtcp import REPORT_SECONDS, mute, with_rtcp
 from .two_way_audio import assert_whole_both_ways
 
 STRANGER = 13  # by the audio it sends
 FLOOD_SECONDS, AT_ONCE = 0.02, 12  # 600 packets per second
 RECEIVER_REPORT = struct.pack("!BBHI", 0x80, 201, 1, 0x5EED)  # RFC 3550, 6.4.2
-REPORT_SECONDS = 20.0  # one every five seconds or so
 STRAY = "sipbridge_media_stray_packets_total"
 
 both_agents = pytest.mark.parametrize("kind", [SIP, WEBSOCKET])
@@ -33,10 +33,6 @@ both_agents = pytest.mark.parametrize("kind", [SIP, WEBSOCKET])
 def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[AudioSite]:
     with audio_site(tmp_path_factory.mktemp("strangers"), cxone) as running:
         yield running
-
-
-def mute(stream: RtpStream) -> None:
-    stream.muted = True
 
 
 @contextmanager
@@ -56,22 +52,6 @@ def flooding(stranger: RtpStream) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-@contextmanager
-def with_rtcp(rtp: RtpLoop) -> Iterator[tuple[RtpPort, socket.socket]]:
-    """Open a port that sends nothing, and the RTCP port above it (RFC 3550, 11)."""
-    with ExitStack() as stack:
-        while True:
-            port = stack.enter_context(rtp.port(on_stream=mute))
-            rtcp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-            rtcp.settimeout(REPORT_SECONDS)
-            try:
-                rtcp.bind(("127.0.0.1", port.port + 1))
-            except OSError:
-                continue
-            yield port, rtcp
-            return
 
 
 def reports_at(rtcp: socket.socket) -> int:

@@ -1,0 +1,82 @@
+"""The audio of a WebSocket agent that speaks in real time with jitter, as the caller receives it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.media.rtp_peer import Packet
+from tests.harness.media.stamp import ReceivedFrame, Stamps
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+
+from .audio_site import WEBSOCKET, AudioCall, AudioSite, audio_site
+from .two_way_audio import TRIES
+
+FRAME_SECONDS = 0.02
+# Every second frame is late by so much, and then the next one comes with it.
+JITTER_SECONDS = 0.045
+SENTENCE_FRAMES = 10
+PAUSE_SECONDS = 0.4
+DELAY = "sipbridge_media_playout_delay_seconds"
+LEAST_DELAY, LEARNED_DELAY = 0.0125, 0.03
+MS = 1_000_000
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator[AudioSite]:
+    with audio_site(tmp_path_factory.mktemp("playout"), cxone) as running:
+        yield running
+
+
+def speak(call: AudioCall, stamps: Stamps) -> list[ReceivedFrame]:
+    """Let the agent speak a sentence with jitter; return its frames once the caller has all of them."""
+    began, before = time.monotonic(), len(call.caller.stamps())
+    for number in range(SENTENCE_FRAMES):
+        at = began + number * FRAME_SECONDS + (JITTER_SECONDS if number % 2 else 0)
+        time.sleep(max(0, at - time.monotonic()))
+        call.websocket_agent.send_at_once(next(stamps))
+    wait_for(lambda: len(call.caller.stamps()) == before + SENTENCE_FRAMES, "the sentence")
+    return call.caller.stamps()[before:]
+
+
+def gaps(call: AudioCall, sentence: list[ReceivedFrame]) -> list[Packet]:
+    """Return the packets after a wait within a sentence."""
+    first, last = sentence[0].at_ns, sentence[-1].at_ns
+    return [packet for packet in call.caller.packets if first < packet.at_ns <= last and packet.marker]
+
+
+def test_jitter_of_an_agent_leaves_no_gaps_once_the_delay_has_grown(site: AudioSite) -> None:
+    stamps = Stamps(4)
+    with site.call(WEBSOCKET) as call:
+        wait_for(lambda: site.bridge.metrics().value(DELAY) == pytest.approx(LEAST_DELAY), "the least delay")
+        first = speak(call, stamps)
+        assert gaps(call, first)
+        wait_for(lambda: site.bridge.metrics().value(DELAY) > LEARNED_DELAY, "the delay in the metric")
+        for _ in range(TRIES):
+            time.sleep(PAUSE_SECONDS)
+            if not gaps(call, speak(call, stamps)):
+                break
+        else:
+            pytest.fail(f"gaps in {TRIES} sentences")
+        numbers = [frame.stamp.number for frame in call.caller.stamps()]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_frame_after_an_underrun_is_sent_at_once(site: AudioSite) -> None:
+    stamps, delays = Stamps(5), []
+    with site.call(WEBSOCKET) as call:
+        for _ in range(TRIES):
+            before = len(call.caller.stamps())
+            call.websocket_agent.send_at_once(b"".join(itertools.islice(stamps, 2)))
+            time.sleep(0.08)  # 40 ms of speech, and 40 ms without
+            call.websocket_agent.send_at_once(next(stamps))
+            wait_for(lambda: len(call.caller.stamps()) == before + 3, "the frame")  # noqa: B023 (it does not outlive the iteration)
+            last = call.caller.stamps()[-1]
+            delays.append((last.at_ns - last.stamp.sent_ns) / MS)
+            time.sleep(PAUSE_SECONDS)
+    # The tick of 5 ms, and the way to the clock.
+    assert min(delays) < 10, delays
