@@ -26,6 +26,7 @@ LINGER_SECONDS = 1.0  # for the agent's part of the close handshake
 SEND_BUFFER_BYTES = 16 * 1024
 RECEIVE_BUFFER_BYTES = 64 * 1024  # queued in the kernel while reading is paused
 HIGH_WATER_BYTES = 16 * 1024
+READ_BUFFER_BYTES = 4096  # at first; messages of 20 ms have some 300 bytes, and it grows with longer ones
 DRAIN_SECONDS = 5.0  # for the agent to resume reading
 MAX_UNSENT_BYTES = 512 * 1024  # responses to an agent that sends but does not read
 

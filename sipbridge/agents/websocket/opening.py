@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
 
-from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, Connection, picows_logger
+from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, READ_BUFFER_BYTES, Connection, picows_logger
 from sipbridge.agents.websocket.protocol import UpgradeHeaders
 from sipbridge.config import WebsocketAgentConfig, authority
 from sipbridge.connection_errors import explain_connection_error
@@ -58,6 +58,7 @@ class Opener:
                     # Closes the socket if we time out before; picows would keep it.
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,
+                    read_buffer_init_size=READ_BUFFER_BYTES,
                     enable_auto_pong=False,  # sent by the connection, within limits
                     max_redirects=0,
                     socket_factory=self._connect,

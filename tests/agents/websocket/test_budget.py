@@ -7,8 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from sipbridge.agents.websocket import budget
-from sipbridge.agents.websocket.budget import BURST_SECONDS, FLOOD_SECONDS, PAUSE_SECONDS, READ_BYTES, SHARE, Budget
+from sipbridge.agents.websocket.budget import (
+    BURST_SECONDS,
+    FLOOD_SECONDS,
+    PAUSE_SECONDS,
+    READ_BYTES,
+    READ_SECONDS,
+    ROUGH_SECONDS,
+    SHARE,
+    Budget,
+)
 
 
 class Reader(asyncio.BufferedProtocol):
@@ -18,7 +26,9 @@ class Reader(asyncio.BufferedProtocol):
         self.memory = bytearray(100_000)
         self.reads: list[int] = []
         self.takes = 0.0
+        self.waits = 0.0
         self.processor = 0.0
+        self.wall = 0.0
         self.lost = False
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -28,6 +38,7 @@ class Reader(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.reads.append(nbytes)
         self.processor += self.takes
+        self.wall += self.takes + self.waits
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert exc is None
@@ -70,20 +81,31 @@ class Socket:
         self.now = 0.0
         self.deaf = False
         self.floods = 0
+        self.processor_readings = 0
         self.budget = Budget(
             self.pipe,
             self._flooded,
             lambda: self.deaf,
             clock=lambda: self.now,
-            processor_clock=lambda: self.reader.processor,
+            processor_clock=self._read_processor_clock,
+            wall_clock=lambda: self.reader.wall,
         )
+
+    def _read_processor_clock(self) -> float:
+        self.processor_readings += 1
+        return self.reader.processor
 
     def _flooded(self) -> None:
         self.floods += 1
 
-    def read(self, takes: float) -> None:
-        self.reader.takes = takes
+    def read(self, takes: float, waits: float = 0.0) -> None:
+        """Read for that much processor time; `waits` is the time for which other programs run meanwhile."""
+        self.reader.takes, self.reader.waits = takes, waits
         self.budget.buffer_updated(100)
+
+    def leave_rough(self) -> None:
+        """Use so much that the processor clock counts from now on."""
+        self.read(ROUGH_SECONDS)
 
 
 @pytest.fixture
@@ -121,11 +143,29 @@ async def test_a_burst_is_read_at_once(socket: Socket) -> None:
 
 
 async def test_reading_pauses_beyond_the_share_until_the_budget_recovers(socket: Socket, pauses: list[float]) -> None:
+    socket.leave_rough()
     socket.read(BURST_SECONDS + 0.01)
     assert not socket.pipe.reading
     assert socket.budget.is_over
     await socket.pipe.resumed.wait()
-    assert pauses == [pytest.approx(PAUSE_SECONDS + (0.01 + budget.READ_SECONDS) / SHARE)]
+    assert pauses == [pytest.approx(PAUSE_SECONDS + (0.01 + ROUGH_SECONDS + 2 * READ_SECONDS) / SHARE)]
+
+
+async def test_a_read_during_which_other_programs_run_does_not_count_for_longer_than_it_takes(socket: Socket) -> None:
+    for _ in range(100):
+        socket.read(20e-6, waits=1.0)
+        assert socket.pipe.reading
+    assert not socket.budget.is_over
+
+
+async def test_the_processor_clock_is_not_read_for_an_agent_in_real_time(socket: Socket) -> None:
+    for _ in range(100):
+        socket.now += 0.02
+        socket.read(50e-6)
+    assert socket.processor_readings == 0
+    socket.leave_rough()
+    socket.read(50e-6)
+    assert socket.processor_readings == 2
 
 
 async def test_the_cost_of_a_read_counts_for_a_single_byte_too(socket: Socket) -> None:
@@ -133,7 +173,7 @@ async def test_the_cost_of_a_read_counts_for_a_single_byte_too(socket: Socket) -
     while socket.pipe.reading:
         socket.read(0)
         reads += 1
-    assert reads == pytest.approx(BURST_SECONDS / budget.READ_SECONDS, abs=2)
+    assert reads == pytest.approx(BURST_SECONDS / READ_SECONDS, abs=2)
 
 
 async def test_a_read_is_short_for_any_buffer_of_the_protocol(socket: Socket) -> None:
@@ -150,6 +190,7 @@ async def test_data_after_a_fault_is_discarded(socket: Socket) -> None:
 
 @pytest.mark.usefixtures("pauses")
 async def test_a_flood_is_reported_once(socket: Socket) -> None:
+    socket.leave_rough()
     for _ in range(10):
         socket.read(1.0)
         socket.now += FLOOD_SECONDS / 4
@@ -161,6 +202,7 @@ async def test_a_flood_is_reported_once(socket: Socket) -> None:
 @pytest.mark.usefixtures("pauses")
 async def test_separate_bursts_are_not_a_flood(socket: Socket) -> None:
     for _ in range(3):
+        socket.leave_rough()
         socket.read(BURST_SECONDS)
         await socket.pipe.resumed.wait()
         socket.pipe.resumed.clear()
@@ -171,6 +213,7 @@ async def test_separate_bursts_are_not_a_flood(socket: Socket) -> None:
 
 
 async def test_a_lost_connection_is_not_resumed(socket: Socket) -> None:
+    socket.leave_rough()
     socket.read(BURST_SECONDS)
     socket.budget.connection_lost(None)
     assert socket.reader.lost
