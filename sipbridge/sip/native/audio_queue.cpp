@@ -1,16 +1,10 @@
 #include "audio_queue.hpp"
 
+#include "g711.hpp"
+
 #include <algorithm>
 
 namespace sipbridge {
-
-namespace {
-
-constexpr auto SAMPLE_TIME = std::chrono::microseconds(125);
-
-std::chrono::microseconds duration(size_t bytes) { return bytes * SAMPLE_TIME; }
-
-}  // namespace
 
 long long AudioQueue::write(const uint8_t *bytes, size_t count, Clock::time_point now) {
     std::lock_guard<std::mutex> lock(mutex_);

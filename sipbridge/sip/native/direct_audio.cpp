@@ -1,6 +1,7 @@
 #include "direct_audio.hpp"
 #include "audio_streams.hpp"
 #include "dtmf.hpp"
+#include "g711.hpp"
 #include "received_audio.hpp"
 
 #include <algorithm>
@@ -14,7 +15,6 @@ namespace sipbridge {
 namespace {
 
 const unsigned PCMU = 0, PCMA = 8;  // RFC 3551, 6
-const size_t SAMPLES_PER_MILLISECOND = 8;
 
 /** A call, and the audio stream of its agent. `received` and `out` belong to the media clock. */
 struct DirectCall {
@@ -76,9 +76,9 @@ size_t packetBytesTo(int call) {
     if (pjmedia_sdp_neg_get_active_remote(slot.inv->neg, &theirs) != PJ_SUCCESS || line >= theirs->media_count)
         return FRAME_BYTES;
     const pjmedia_sdp_attr *asked = pjmedia_sdp_media_find_attr2(theirs->media[line], "ptime", NULL);
-    const unsigned long milliseconds = asked ? pj_strtoul(&asked->value) : 0;
-    const unsigned long most = MAX_PACKET_BYTES / SAMPLES_PER_MILLISECOND;
-    const bool fits = milliseconds && milliseconds <= most && milliseconds % 10 == 0;
+    const size_t milliseconds = asked ? pj_strtoul(&asked->value) : 0;
+    const bool fits =
+        milliseconds && milliseconds % 10 == 0 && milliseconds <= MAX_PACKET_BYTES / SAMPLES_PER_MILLISECOND;
     return fits ? SAMPLES_PER_MILLISECOND * milliseconds : FRAME_BYTES;
 }
 

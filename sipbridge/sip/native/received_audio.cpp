@@ -11,20 +11,12 @@ namespace {
 
 constexpr auto PATIENCE = std::chrono::milliseconds(40);
 constexpr auto FRAME = std::chrono::milliseconds(20);
-const int SAMPLES_PER_MILLISECOND = 8;
 // A sequence number that is further away is a restart of the sender if its successor follows (RFC 3550, A.1).
 const int MAX_AHEAD = 100, MAX_BEHIND = 100;
 // If the clock has slept longer than this, no silence makes up for it.
 constexpr auto MAX_OVERDUE = std::chrono::seconds(1);
 
-std::chrono::microseconds duration(size_t samples) {
-    return std::chrono::microseconds(samples * 1000 / SAMPLES_PER_MILLISECOND);
-}
-
-int32_t samples(Clock::duration time) {
-    return static_cast<int32_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count() *
-                                SAMPLES_PER_MILLISECOND / 1000);
-}
+int32_t samples(Clock::duration time) { return static_cast<int32_t>(time / SAMPLE_TIME); }
 
 int distance(uint16_t from, uint16_t to) { return static_cast<int16_t>(to - from); }
 
