@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Without bytecode files, each program that a test starts would compile the package, and each run all tests.
 export PYTHONDONTWRITEBYTECODE :=
-NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.cpp)
+NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-chat kills kills-chat reloads soak overload fuzz sanitize run lock clean

@@ -101,8 +101,8 @@ bool AudioQueue::take(std::string *heard, long long *played, Clock::time_point n
  * wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
  */
 bool AudioQueue::isAwaited(Clock::time_point tick, size_t count) {
-    if (size_ && dry_ && (size_ >= count || !flowing_))
-        flowing_ = endsUnderrun(tick) || flowing_;
+    if (dry_ && (size_ >= count || (size_ && !flowing_)) && endsUnderrun(tick))
+        flowing_ = true;
     if (flowing_)
         return size_ < count && awaitsMore(tick, count);
     if (!size_)
