@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.harness.media.g711 import PCMU
 from tests.harness.media.media_agent import AgentCall, MediaAgent
@@ -125,8 +125,8 @@ class AudioSite:
 
 
 @contextmanager
-def audio_site(folder: Path, cxone: Simulator) -> Iterator[AudioSite]:
-    """Run the bridge and both agents."""
+def audio_site(folder: Path, cxone: Simulator, **sip: Any) -> Iterator[AudioSite]:  # noqa: ANN401 (YAML)
+    """Run the bridge and both agents; `sip` are settings of the bridge."""
     sip_agent_port = reserved_port()
     with RtpLoop() as rtp, MediaAgent() as agent:
         agents = {
@@ -134,7 +134,7 @@ def audio_site(folder: Path, cxone: Simulator) -> Iterator[AudioSite]:
             WEBSOCKET: {"type": "websocket", "url": agent.url},
         }
         projects = {name: project_settings(name, agent=settings) for name, settings in agents.items()}
-        settings = bridge_settings(folder, {"media": client_settings(NUMBER, cxone.url, projects)})
+        settings = bridge_settings(folder, {"media": client_settings(NUMBER, cxone.url, projects)}, sip=sip)
         with bridge(settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}) as running:
             yield AudioSite(running, folder, rtp, agent, sip_agent_port)
 

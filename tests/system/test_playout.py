@@ -1,13 +1,15 @@
-"""The audio of a WebSocket agent that speaks in real time with jitter, as the caller receives it."""
+"""The audio of a WebSocket agent as the caller receives it: without gaps, also if the agent speaks with jitter."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.harness.media.g711 import noise
 from tests.harness.media.rtp_peer import Packet
 from tests.harness.media.stamp import ReceivedFrame, Stamps
 from tests.harness.programs.simulator import Simulator
@@ -24,6 +26,8 @@ PAUSE_SECONDS = 0.4
 DELAY = "sipbridge_media_playout_delay_seconds"
 LEAST_DELAY, LEARNED_DELAY = 0.0125, 0.03
 MS = 1_000_000
+G722 = 9  # RFC 3551, 6
+LOUD_CODES = 60  # in a packet of G722: silence soon has few different codes
 
 
 @pytest.fixture
@@ -80,3 +84,15 @@ def test_a_frame_after_an_underrun_is_sent_at_once(site: AudioSite) -> None:
             time.sleep(PAUSE_SECONDS)
     # The tick of 5 ms, and the way to the clock.
     assert min(delays) < 10, delays
+
+
+def test_speech_to_a_caller_with_g722_has_no_gaps(tmp_path: Path, cxone: Simulator) -> None:
+    seconds = 2.0
+    with audio_site(tmp_path, cxone, codecs=["G722"]) as site, site.call(WEBSOCKET, payload_type=G722) as call:
+        call.websocket_agent.send_at_once(noise(seconds))
+        call.websocket_agent.mark("end")
+        call.websocket_agent.wait_for("mark")
+        packets = [packet for packet in call.caller.packets if packet.payload_type == G722]
+    loud = [place for place, packet in enumerate(packets) if len(set(packet.payload)) > LOUD_CODES]
+    assert loud[-1] - loud[0] <= seconds / FRAME_SECONDS + 1
+    assert len(loud) >= seconds / FRAME_SECONDS - 2

@@ -32,6 +32,7 @@ const long MAX_BEHIND_NANOSECONDS = 10 * FRAME_NANOSECONDS;
 pj_thread_t *clockThread = nullptr;
 std::atomic<bool> clockRunning{false};
 pjmedia_port *conference = nullptr;
+Clock::time_point presentTurn;
 
 long long nowNanoseconds() {
     timespec now;
@@ -108,6 +109,7 @@ int runClock(void *) {
         if (!isTurn)
             continue;
         reportLostEnds();
+        presentTurn = tick;
         turnConference(&timestamp);
         notifyTurn();
     }
@@ -115,6 +117,8 @@ int runClock(void *) {
 }
 
 }  // namespace
+
+Clock::time_point turnTime() { return presentTurn; }
 
 void startMediaClock() {
     audioDescriptor();

@@ -4,6 +4,8 @@
 #ifndef SIPBRIDGE_MEDIA_CLOCK_HPP
 #define SIPBRIDGE_MEDIA_CLOCK_HPP
 
+#include "rate_limits.hpp"
+
 #include <pjsua2.hpp>
 #include <pjsua-lib/pjsua_internal.h>
 
@@ -19,6 +21,11 @@ namespace sipbridge {
 void startMediaClock() PJSUA2_THROW(pj::Error);
 /** Stop that thread. Call it before Endpoint::libDestroy. */
 void stopMediaClock();
+
+#ifndef SWIG
+/** The time at which the conference's present turn was due: exactly 20 ms after the last one. For its ports. */
+Clock::time_point turnTime();
+#endif
 
 }  // namespace sipbridge
 

@@ -1,6 +1,7 @@
 #include "media_ports.hpp"
 #include "audio_streams.hpp"
 #include "events.hpp"
+#include "media_clock.hpp"
 #include "waker.hpp"
 
 #include <algorithm>
@@ -106,7 +107,7 @@ typedef OwnPort<Stream> StreamPort;
 pj_status_t streamGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
     uint8_t bytes[FRAME_SAMPLES];
     Pace pace;
-    if (StreamPort::of(port)->source.queue->next(Clock::now(), bytes, FRAME_SAMPLES, &pace) != Turn::Speech) {
+    if (StreamPort::of(port)->source.queue->next(turnTime(), bytes, FRAME_SAMPLES, &pace) != Turn::Speech) {
         playSilence(frame);
         return PJ_SUCCESS;
     }
