@@ -1,31 +1,32 @@
 #include "g711.hpp"
 
 #include <array>
-#include <cstdlib>
 
 namespace sipbridge {
 
 namespace {
 
 /** The magnitude of an A-law code as 16-bit linear PCM, without its sign. */
-int linearFromAlaw(int code) {
+constexpr int linearFromAlaw(int code) {
     const int exponent = code >> 4;
     const int mantissa = ((code & 15) << 4) + 8;
     return exponent == 0 ? mantissa : (mantissa + 256) << (exponent - 1);
 }
 
 /** The magnitude of a mu-law code that is not inverted, without its sign. */
-int linearFromMulaw(int code) { return ((((code & 15) << 3) + 132) << (code >> 4)) - 132; }
+constexpr int linearFromMulaw(int code) { return ((((code & 15) << 3) + 132) << (code >> 4)) - 132; }
 
-int nearestMulaw(int magnitude) {
+constexpr int distance(int one, int other) { return one < other ? other - one : one - other; }
+
+constexpr int nearestMulaw(int magnitude) {
     int nearest = 0;
     for (int code = 1; code < 128; ++code)
-        if (std::abs(linearFromMulaw(code) - magnitude) < std::abs(linearFromMulaw(nearest) - magnitude))
+        if (distance(linearFromMulaw(code), magnitude) < distance(linearFromMulaw(nearest), magnitude))
             nearest = code;
     return nearest;
 }
 
-std::array<uint8_t, 256> makeTable() {
+constexpr std::array<uint8_t, 256> makeTable() {
     std::array<uint8_t, 256> table{};
     for (int byte = 0; byte < 256; ++byte) {
         // A-law inverts its even bits, and mu-law all but the sign. In both laws, a sign of 1 is plus.
@@ -36,7 +37,7 @@ std::array<uint8_t, 256> makeTable() {
     return table;
 }
 
-const std::array<uint8_t, 256> TABLE = makeTable();
+constexpr std::array<uint8_t, 256> TABLE = makeTable();
 
 }  // namespace
 

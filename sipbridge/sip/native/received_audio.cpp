@@ -27,7 +27,7 @@ std::string mulawOf(const RtpPacket &packet) {
         return "";
     std::string audio(reinterpret_cast<const char *>(packet.bytes), packet.count);
     if (packet.kind == RtpPacket::Alaw)
-        mulawFromAlaw(reinterpret_cast<uint8_t *>(&audio[0]), audio.size());
+        mulawFromAlaw(reinterpret_cast<uint8_t *>(audio.data()), audio.size());
     return audio;
 }
 
