@@ -258,3 +258,10 @@ def test_the_agent_receives_audio_sends_audio_and_hangs_up() -> None:
     assert listener.audio[0] == (0, b"\x55" * 400)
     assert [each.stamp.number for each in find_stamps(listener.audio)] == [0, 1, 2, 3, 4]
     assert [message["event"] for message in listener.messages] == ["mark", "clear", "handoff"]
+
+
+def test_a_far_end_that_has_sent_keeps_its_stream() -> None:
+    with RtpLoop() as loop, loop.port() as one, loop.port() as other:
+        one.call(("127.0.0.1", other.port))
+        stream = other.stream()
+        assert other.call(("127.0.0.1", one.port)) is stream

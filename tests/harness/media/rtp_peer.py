@@ -172,12 +172,14 @@ class RtpPort:
         return wait_for(lambda: next(iter(self.streams.values()), None), f"audio on port {self.port}", seconds)
 
     def call(self, remote: Address) -> RtpStream:
-        """Send to a far end before its first packet."""
-        stream = self.streams[remote] = RtpStream(self, remote)
-        if self._on_stream:
-            self._on_stream(stream)
-        self._loop.add(stream)
-        return stream
+        """Send to a far end, also before its first packet."""
+        with self._loop.lock:
+            if remote not in self.streams:
+                stream = self.streams[remote] = RtpStream(self, remote)
+                if self._on_stream:
+                    self._on_stream(stream)
+                self._loop.add(stream)
+            return self.streams[remote]
 
     def read(self) -> None:
         """Read all waiting packets."""
@@ -212,7 +214,7 @@ class RtpLoop:
         self._slots: list[list[RtpStream]] = [[] for _ in range(_TICKS_PER_FRAME)]
         self._next_slot = itertools.cycle(self._slots)
         self._stopping = False
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()  # of all ports and streams
         self._thread = threading.Thread(target=self.run, name="rtp", daemon=True)
 
     @contextmanager
@@ -228,7 +230,7 @@ class RtpLoop:
         try:
             yield port
         finally:
-            with self._lock:
+            with self.lock:
                 self._ports = tuple(each for each in self._ports if each is not port)
                 for slot in self._slots:
                     slot[:] = [stream for stream in slot if stream not in port.streams.values()]
@@ -244,7 +246,7 @@ class RtpLoop:
         for slot in itertools.cycle(self._slots):
             if self._stopping:
                 return
-            with self._lock:
+            with self.lock:
                 for port in self._ports:
                     port.read()
                 for stream in slot:
