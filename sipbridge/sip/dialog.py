@@ -170,11 +170,11 @@ class Dialog:
         self._table.revoke_token(self._clip_token)
         self._media.stop_playing()
 
-    def join(self, other: Dialog) -> None:
-        """Connect the audio of two dialogs both ways."""
+    def join(self, other: Dialog, withheld_digit: str = "") -> None:
+        """Connect the audio of two dialogs both ways. The other one does not get the withheld DTMF digit as RTP."""
         self._require_live()
         other._require_live()
-        self._media.join(other._media)
+        self._media.join(other._media, ord(withheld_digit) if withheld_digit else 0)
 
     def part(self) -> None:
         """Undo `join`."""

@@ -108,11 +108,11 @@ class SipLeg:
             self._thread.post(self._dialog.stop_playing)
             raise
 
-    async def join(self, other: Leg) -> None:
-        """Connect the audio of two legs both ways."""
+    async def join(self, other: Leg, withheld_digit: str | None = None) -> None:
+        """Connect the audio of two legs both ways. The other one does not get the withheld DTMF digit as RTP."""
         if not isinstance(other, SipLeg):
             raise TypeError("a SIP leg can be joined to another SIP leg only")
-        await self._run(partial(self._dialog.join, other._dialog))  # noqa: SLF001 (another of this class)
+        await self._run(partial(self._dialog.join, other._dialog, withheld_digit or ""))  # noqa: SLF001 (another of this class)
 
     async def part(self) -> None:
         """Undo `join`."""
@@ -150,7 +150,7 @@ class SipLeg:
         self._note_bye = note
 
     def on_digit(self, listener: Callable[[str], None]) -> None:
-        """Notify this listener of every DTMF digit of the far end, those so far included."""
+        """Notify this listener of every DTMF digit of the far end that no joined leg gets, those so far included."""
         self._digit_listener = listener
         while self._early_digits:
             listener(self._early_digits.popleft())

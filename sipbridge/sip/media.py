@@ -20,6 +20,8 @@ class DialogMedia:
         # The stream's port in the conference, made if the audio cannot go past it.
         self._stream_port: ConferencePort | None = None
         self.peer: DialogMedia | None = None
+        # The DTMF digit of the far end that the peer does not get, 0 for none.
+        self._withheld_digit = 0
 
     def connect(self) -> None:
         """Make all connections for which audio exists. To be repeated after each offer and answer; idempotent."""
@@ -27,15 +29,16 @@ class DialogMedia:
         if audio == _NO_AUDIO:
             if self._stream is not None:
                 self._native.closeDirectAudio(self._slot)
+            if self.peer is not None:
+                self._native.closeRelay(self._slot)
             return
         connect = self._native.connectSlots
         if self._player is not None:
             connect(self._player.getPortId(), audio)
         if self._stream is not None:
             self._connect_stream(self._stream, audio)
-        if self.peer is not None and (peer := self.peer.conference_slot()) != _NO_AUDIO:
-            connect(audio, peer)
-            connect(peer, audio)
+        if self.peer is not None:
+            self._connect_peer(self.peer, audio)
 
     def play(self, clip: pj.Clip, token: int) -> None:
         """Play a clip once, instead of the present one; EventClipDone carries the token."""
@@ -71,10 +74,23 @@ class DialogMedia:
         self._native.connectSlots(audio, port)
         self._native.connectSlots(port, audio)
 
-    def join(self, other: DialogMedia) -> None:
-        """Connect the audio of two calls both ways. PJMEDIA moves it from here on."""
+    def _connect_peer(self, peer: DialogMedia, audio: int) -> None:
+        """Relay the audio of two calls, unless the conference mixes it with a clip or converts a codec."""
+        other = peer.conference_slot()
+        if other == _NO_AUDIO:
+            return
+        playing = self._player is not None or peer._player is not None
+        if not playing and self._native.openRelay(self._slot, self._withheld_digit, peer._slot, peer._withheld_digit):
+            return
+        self._native.closeRelay(self._slot)
+        self._native.connectSlots(audio, other)
+        self._native.connectSlots(other, audio)
+
+    def join(self, other: DialogMedia, withheld_digit: int = 0) -> None:
+        """Connect the audio of two calls both ways, and pass on DTMF digits, except one of this call's far end."""
         self.part()
         other.part()
+        self._withheld_digit, other._withheld_digit = withheld_digit, 0
         self.peer, other.peer = other, self
         self.connect()
 
@@ -84,6 +100,7 @@ class DialogMedia:
         if peer is None:
             return
         self.peer = peer.peer = None
+        self._native.closeRelay(self._slot)
         audio, other = self.conference_slot(), peer.conference_slot()
         if _NO_AUDIO not in (audio, other):
             self._native.disconnectSlots(audio, other)
@@ -92,13 +109,17 @@ class DialogMedia:
     def level(self) -> int:
         """Return the loudness of the far end in the last 20 ms, 0 to 255 (native/media.hpp)."""
         audio = self.conference_slot()
-        return 0 if audio == _NO_AUDIO else self._native.slotLevel(audio)
+        if audio == _NO_AUDIO:
+            return 0
+        relayed = self._native.relayLevel(self._slot)
+        return relayed if relayed >= 0 else self._native.slotLevel(audio)
 
     def close(self) -> None:
         """Release everything, at the end of the call. Its connections ended with its conference slot."""
         self._player = None
         self.close_stream()
         if self.peer is not None:
+            self._native.closeRelay(self._slot)
             self.peer.peer = None
             self.peer = None
 

@@ -32,6 +32,7 @@ class FakeLeg:
         self.refers: list[tuple[str, Headers, float]] = []
         self.hang_ups: list[int] = []
         self.joined: Leg | None = None
+        self.withheld_digit: str | None = None
         self.refer_handler: ReferHandler | None = None
         self.notified: list[tuple[int, str]] = []
         self.digits = ""
@@ -97,11 +98,12 @@ class FakeLeg:
             raise self.playing
         self._must_be_up()
 
-    async def join(self, other: Leg) -> None:
+    async def join(self, other: Leg, withheld_digit: str | None = None) -> None:
         self._must_be_up()
         if other.ended.done():
             raise LegEnded("the far end has hung up")
         self.joined = other
+        self.withheld_digit = withheld_digit
         await self._journal.reach(f"{self._name}.join")
         if self.joining is not None:
             raise self.joining

@@ -28,6 +28,7 @@ class FakePjsip:
 
     `audio` maps PJSUA's slots to conference slots, and `connected` has the connections between conference slots.
     `direct` maps PJSUA's slots to the streams whose audio goes past the conference, unless `is_direct` is false.
+    `relayed` has both slots of joined calls whose packets are relayed, which happens if `can_relay` is true.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,11 @@ class FakePjsip:
         self.ports: list[FakePort] = []
         self.is_direct = True
         self.direct: dict[int, int] = {}
+        self.can_relay = False
+        self.relayed: dict[int, int] = {}
+        self.withheld: dict[int, int] = {}
         self.levels: dict[int, int] = {}
+        self.relay_levels: dict[int, int] = {}
         self.packets = -1
         self.free_calls = 100
         self.room = pj.Available
@@ -171,6 +176,19 @@ class FakePjsip:
 
     def closeDirectAudio(self, call: int) -> None:
         self.direct.pop(call, None)
+
+    def openRelay(self, call: int, withheld: int, other: int, otherWithheld: int) -> bool:
+        assert {call, other} <= self.audio.keys()
+        if self.can_relay:
+            self.relayed |= {call: other, other: call}
+            self.withheld |= {call: withheld, other: otherWithheld}
+        return self.can_relay
+
+    def closeRelay(self, call: int) -> None:
+        self.relayed.pop(self.relayed.pop(call, call), None)
+
+    def relayLevel(self, call: int) -> int:
+        return self.relay_levels.get(call, 0) if call in self.relayed else -1
 
     def _add_port(self, token: int) -> FakePort:
         self.ports.append(FakePort(1000 + len(self.ports), token))

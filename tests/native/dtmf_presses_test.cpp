@@ -19,6 +19,7 @@ struct Leg {
     Clock::time_point now{std::chrono::hours(1)};
     string digits;
     bool overRate = false;
+    bool isJoined = false;  // with another leg that can get event packets
 
     void take(const DigitReport &report) {
         digits += report.digits;
@@ -27,7 +28,8 @@ struct Leg {
 
     void event(int number, uint32_t timestamp, uint32_t duration, bool end = false, bool marker = false) {
         now += milliseconds(20);
-        take(presses.onEventPacket(PressId{SSRC, timestamp, number}, marker, DtmfEvent{number, end, duration}, now));
+        take(presses.onEventPacket(PressId{SSRC, timestamp, number}, marker, DtmfEvent{number, end, duration}, isJoined,
+                                   now));
     }
 
     /** A whole press, with three packets of its end. */
@@ -73,6 +75,52 @@ TEST_CASE("a press is reported once, at its end") {
         leg.event(5, 1000, 3 * PACKET, true);
     CHECK(leg.digits == "5");
     CHECK_FALSE(leg.presses.isHeld());
+}
+
+TEST_CASE("a press is not reported if the joined leg gets its packets") {
+    Leg leg;
+    leg.isJoined = true;
+    leg.event(5, 1000, PACKET, false, true);
+    CHECK(leg.presses.isRelayed(PressId{SSRC, 1000, 5}));
+    leg.event(5, 1000, 2 * PACKET, true);
+    CHECK(leg.digits.empty());
+    leg.press(6, 5000);
+    CHECK(leg.digits.empty());
+    CHECK_MESSAGE(leg.presses.isRelayed(PressId{SSRC, 1000, 5}), "a copy of its end");
+    CHECK_FALSE(leg.presses.isRelayed(PressId{SSRC, 9000, 5}));
+}
+
+TEST_CASE("the joined leg gets all packets of a press or none") {
+    Leg begunBefore, begunAfter;
+    begunBefore.event(5, 1000, PACKET, false, true);
+    begunBefore.isJoined = true;
+    begunBefore.event(5, 1000, 2 * PACKET, true);
+    CHECK(begunBefore.digits == "5");
+    CHECK_FALSE(begunBefore.presses.isRelayed(PressId{SSRC, 1000, 5}));
+    begunAfter.isJoined = true;
+    begunAfter.event(5, 1000, PACKET, false, true);
+    begunAfter.isJoined = false;
+    begunAfter.event(5, 1000, 2 * PACKET, true);
+    CHECK(begunAfter.digits.empty());
+}
+
+TEST_CASE("a press that also comes as INFO reaches the joined leg once") {
+    Leg infoFirst, infoWithin, infoLast;
+    for (Leg *leg : {&infoFirst, &infoWithin, &infoLast})
+        leg->isJoined = true;
+    infoFirst.info(5);
+    infoFirst.press(5, 1000);
+    CHECK(infoFirst.digits == "5");
+    CHECK_FALSE(infoFirst.presses.isRelayed(PressId{SSRC, 1000, 5}));
+    infoWithin.event(5, 1000, PACKET, false, true);
+    infoWithin.info(5);
+    infoWithin.event(5, 1000, 2 * PACKET, true);
+    CHECK(infoWithin.digits.empty());
+    infoLast.press(5, 1000);
+    infoLast.info(5);
+    CHECK(infoLast.digits.empty());
+    infoLast.info(5);
+    CHECK(infoLast.digits == "5");
 }
 
 TEST_CASE("the same digit twice is two presses") {
@@ -171,8 +219,8 @@ TEST_CASE("the marker bit or another source begins a new press") {
     CHECK(marked.digits == "55");
     moved.event(5, 1000, PACKET, false, true);
     moved.now += milliseconds(20);
-    moved.take(
-        moved.presses.onEventPacket(PressId{SSRC + 1, 1000 + PACKET, 5}, false, DtmfEvent{5, true, PACKET}, moved.now));
+    moved.take(moved.presses.onEventPacket(PressId{SSRC + 1, 1000 + PACKET, 5}, false, DtmfEvent{5, true, PACKET},
+                                           false, moved.now));
     CHECK(moved.digits == "55");
 }
 

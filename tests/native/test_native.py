@@ -61,5 +61,6 @@ def test_the_code_that_reads_messages_and_packets_includes_nothing_of_pjsip() ->
         "rtp_origin",
         "audio_queue",
         "received_audio",
+        "relayed_rtp",
     }
     assert readers <= {source.stem for source in pure_sources()}

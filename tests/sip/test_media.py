@@ -133,6 +133,59 @@ def test_a_stream_is_mixed_with_a_clip_in_the_conference(pjsip: FakePjsip) -> No
     assert pjsip.direct == {1: 3}
 
 
+def test_two_calls_are_relayed_if_their_codecs_permit_that(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.can_relay, pjsip.audio = True, {1: 11}
+    caller.join(agent, ord("0"))
+    assert pjsip.relayed == {}
+    pjsip.audio = {1: 11, 2: 12}
+    agent.connect()
+    assert pjsip.relayed == {1: 2, 2: 1}
+    assert pjsip.withheld == {1: ord("0"), 2: 0}
+    assert pjsip.connected == set()
+    caller.part()
+    assert pjsip.relayed == {}
+    caller.connect()
+    assert pjsip.relayed == {}
+
+
+@pytest.mark.parametrize("player", [0, 1])
+def test_a_clip_is_mixed_with_the_audio_of_the_other_call_in_the_conference(pjsip: FakePjsip, player: int) -> None:
+    caller, agent = calls = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.can_relay, pjsip.audio = True, {1: 11, 2: 12}
+    caller.join(agent)
+    calls[player].play(CLIP, 5)
+    (clip,) = pjsip.ports
+    assert pjsip.relayed == {}
+    assert pjsip.connected == {(clip.getPortId(), 11 + player), (11, 12), (12, 11)}
+    calls[player].stop_playing()
+    assert pjsip.relayed == {1: 2, 2: 1}
+
+
+def test_a_relay_ends_with_the_audio_of_either_call(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.can_relay, pjsip.audio = True, {1: 11, 2: 12}
+    caller.join(agent)
+    pjsip.audio = {1: 11}
+    agent.connect()
+    assert pjsip.relayed == {}
+    pjsip.audio = {1: 11, 2: 13}
+    agent.connect()
+    assert pjsip.relayed == {1: 2, 2: 1}
+    agent.close()
+    assert pjsip.relayed == {}
+
+
+def test_the_level_of_a_relayed_call_is_that_of_its_packets(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.audio, pjsip.levels, pjsip.relay_levels = {1: 11, 2: 12}, {11: 20}, {1: 30}
+    caller.join(agent)
+    assert caller.level() == 20
+    pjsip.can_relay = True
+    caller.connect()
+    assert caller.level() == 30
+
+
 def test_the_level_of_a_call_without_audio_is_0(pjsip: FakePjsip) -> None:
     caller = DialogMedia(1, pjsip)
     pjsip.levels = {-1: 99, 11: 20}

@@ -22,6 +22,7 @@ class SenderReport:
 
     sender: int
     packets_sent: int
+    bytes_sent: int
     source: int
     lost: int
     highest_sequence: int
@@ -52,7 +53,7 @@ def read_report(rtcp: socket.socket) -> SenderReport:
     """Wait for a sender report about received packets."""
     while True:
         packet = rtcp.recv(2048)
-        first, kind, _, sender, _, packets, _ = _REPORT.unpack_from(packet)
+        first, kind, _, sender, _, packets, count = _REPORT.unpack_from(packet)
         if kind == _SENDER_REPORT and first & 0x1F:
             source, lost, highest = _BLOCK.unpack_from(packet, _REPORT.size)
-            return SenderReport(sender, packets, source, lost & 0xFFFFFF, highest)
+            return SenderReport(sender, packets, count, source, lost & 0xFFFFFF, highest)

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.harness.media import rtp
-from tests.harness.media.g711 import ALAW_TO_MULAW, MULAW_SILENCE, PCMA, PCMU, noise
+from tests.harness.media.g711 import ALAW_TO_MULAW, MULAW_SILENCE, PCMA, noise
 from tests.harness.media.media_agent import AgentCall
 from tests.harness.media.rtp_peer import RtpPort, RtpStream
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
 
 from .audio_site import WEBSOCKET, AudioSite, audio_site
+from .crafted_rtp import Packet, audio, packet
 from .rtcp import read_report, with_rtcp
 from .secure_site import secure_site
 from .two_way_audio import TRIES
@@ -28,42 +29,6 @@ EXTENSION = struct.pack("!HHI", 0xBEDE, 1, 0x10AA0000)  # RFC 8285, one element 
 FRAME = 160
 FIRST_SEQUENCE = 65533
 SILENCE = MULAW_SILENCE * FRAME
-
-
-@dataclass(frozen=True)
-class Packet:
-    """A packet of RTP (RFC 3550, 5.1); `at` is its number, which makes sequence, timestamp and audio."""
-
-    at: int
-    audio: bytes
-    payload_type: int = PCMU
-    timestamp: int | None = None
-    padding: int = 0
-    extension: bytes = b""
-    contributors: tuple[int, ...] = ()
-    source: int = 0  # added to that of the case
-    sequence: int | None = None
-
-    def encode(self, source: int, first: int) -> bytes:
-        """The bytes on the wire; `first` is the sequence number of packet 0."""
-        flags = 0x80 | (0x20 if self.padding else 0) | (0x10 if self.extension else 0) | len(self.contributors)
-        sequence = (first + self.at if self.sequence is None else self.sequence) & 0xFFFF
-        timestamp = (
-            0xFFFFFFFF - 2 * FRAME + FRAME * self.at if self.timestamp is None else self.timestamp
-        ) & 0xFFFFFFFF
-        header = struct.pack("!BBHII", flags, self.payload_type, sequence, timestamp, source + self.source)
-        contributors = b"".join(struct.pack("!I", each) for each in self.contributors)
-        padding = bytes(self.padding - 1) + bytes([self.padding]) if self.padding else b""
-        return header + contributors + self.extension + self.audio + padding
-
-
-def audio(at: int, milliseconds: int = 20) -> bytes:
-    """The audio of packet `at`, unlike that of all others."""
-    return bytes([0x20 + at]) * (8 * milliseconds)
-
-
-def packet(at: int) -> Packet:
-    return Packet(at, audio(at))
 
 
 def packets(*numbers: int) -> list[Packet]:

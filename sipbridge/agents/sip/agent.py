@@ -75,7 +75,7 @@ class SipAgent:
 
     async def _wait_for_answer(self, leg: Leg, agent_leg: Leg) -> None:
         try:
-            await _join_and_wait(leg, agent_leg)
+            await _join_and_wait(leg, agent_leg, self._handoff.dtmf_key)
         except LegEnded:
             if leg.ended.done():
                 raise
@@ -99,14 +99,14 @@ def _check_presence(agent_leg: Leg, referrals: Referrals) -> None:
         raise DialFailed(SipStatus.TEMPORARILY_UNAVAILABLE, "it answered and hung up at once")
 
 
-async def _join_and_wait(leg: Leg, agent_leg: Leg) -> None:
+async def _join_and_wait(leg: Leg, agent_leg: Leg, withheld_digit: str | None) -> None:
     """Join the two legs: before the answer if there is early media. Raises `DialFailed` or `LegEnded`."""
     await wait_any(agent_leg.answered, agent_leg.early)
     early = not agent_leg.answered.done()
     if early:
-        await leg.join(agent_leg)
+        await leg.join(agent_leg, withheld_digit)
         await leg.send_early_media()
         await wait_any(agent_leg.answered)
     agent_leg.answered.result()
     if not early:
-        await leg.join(agent_leg)
+        await leg.join(agent_leg, withheld_digit)

@@ -121,8 +121,11 @@ class Leg(Protocol):
     async def play(self, clip: str) -> None:
         """Play a loaded clip; return when its last sample was sent."""
 
-    async def join(self, other: Leg) -> None:
-        """Connect the audio of two legs both ways, as soon as each has any."""
+    async def join(self, other: Leg, withheld_digit: str | None = None) -> None:
+        """Connect the audio of two legs both ways, as soon as each has any.
+
+        DTMF digits in RTP go with the audio if its codec permits that, except the peer's `withheld_digit`.
+        """
 
     async def part(self) -> None:
         """Undo `join`. Never raises."""
@@ -144,7 +147,10 @@ class Leg(Protocol):
         """
 
     def on_digit(self, listener: Callable[[str], None]) -> None:
-        """Call this listener once for each DTMF digit of the peer, at its end (RFC 4733, RFC 6086)."""
+        """Call this listener once for each DTMF digit of the peer, at its end (RFC 4733, RFC 6086).
+
+        It is not called for digits that a joined leg has got with the audio.
+        """
 
     def send_digit(self, digit: str) -> None:
         """Send a DTMF digit: by RFC 4733 if the peer supports it, else by INFO."""

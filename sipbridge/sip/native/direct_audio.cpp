@@ -1,8 +1,9 @@
 #include "direct_audio.hpp"
 #include "audio_streams.hpp"
+#include "call_audio.hpp"
 #include "dtmf.hpp"
-#include "g711.hpp"
 #include "received_audio.hpp"
+#include "relay.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -13,8 +14,6 @@ extern "C" void sipbridgeSkipSamples(pjmedia_stream *stream, unsigned samples);
 namespace sipbridge {
 
 namespace {
-
-const unsigned PCMU = 0, PCMA = 8;  // RFC 3551, 6
 
 /** A call, and the audio stream of its agent. `received` and `out` belong to the media clock. */
 struct DirectCall {
@@ -55,40 +54,6 @@ struct Ticking {
 std::vector<Ticking> ticking;
 DirectCall *bySlot[PJSUA_MAX_CALLS];
 std::vector<DirectCall *> heard;  // the calls that have audio since the last tick
-
-/** The RTP stream of a call's audio if it has one with G.711; else null. */
-pjmedia_stream *streamOf(int call) {
-    const pjsua_call &slot = pjsua_var.calls[call];
-    if (!slot.inv || slot.hanging_up || slot.audio_idx < 0)
-        return nullptr;
-    pjmedia_stream *stream = slot.media[slot.audio_idx].strm.a.stream;
-    pjmedia_stream_info info;
-    if (!stream || pjmedia_stream_get_info(stream, &info) != PJ_SUCCESS)
-        return nullptr;
-    return info.fmt.pt == PCMU || info.fmt.pt == PCMA ? stream : nullptr;
-}
-
-/** The length of the packets that the far end asks for (ptime, RFC 8866, 6.4) if that is 10 to 60 ms; else 20 ms. */
-size_t packetBytesTo(int call) {
-    const pjsua_call &slot = pjsua_var.calls[call];
-    const unsigned line = static_cast<unsigned>(slot.audio_idx);
-    const pjmedia_sdp_session *theirs = nullptr;
-    if (pjmedia_sdp_neg_get_active_remote(slot.inv->neg, &theirs) != PJ_SUCCESS || line >= theirs->media_count)
-        return FRAME_BYTES;
-    const pjmedia_sdp_attr *asked = pjmedia_sdp_media_find_attr2(theirs->media[line], "ptime", NULL);
-    const size_t milliseconds = asked ? pj_strtoul(&asked->value) : 0;
-    const bool fits =
-        milliseconds && milliseconds % 10 == 0 && milliseconds <= MAX_PACKET_BYTES / SAMPLES_PER_MILLISECOND;
-    return fits ? SAMPLES_PER_MILLISECOND * milliseconds : FRAME_BYTES;
-}
-
-/** Let the conference serve a slot, or not. */
-void serveInConference(int slot, pjmedia_port_op op) { pjmedia_conf_configure_port(pjsua_var.mconf, slot, op, op); }
-
-int conferenceSlot(int call) {
-    const pjsua_call &slot = pjsua_var.calls[call];
-    return slot.audio_idx < 0 ? PJSUA_INVALID_ID : slot.media[slot.audio_idx].strm.a.conf_slot;
-}
 
 void removeDirect(int call) {
     std::lock_guard<std::mutex> lock(callsMutex);
@@ -149,7 +114,7 @@ RtpPacket::Payload kindOf(unsigned payloadType, bool isEvent) {
 }  // namespace
 
 bool openDirectAudio(int call, int number) {
-    pjmedia_stream *stream = streamOf(call);
+    pjmedia_stream *stream = g711StreamOf(call);
     const int slot = conferenceSlot(call);
     const auto queue = audioQueue(number);
     pjmedia_port *port = nullptr;
@@ -213,6 +178,8 @@ void sendDirectAudio(Clock::time_point tick) {
 extern "C" pj_bool_t sipbridgeDirectPacket(pjmedia_stream_common *stream, int call, pj_bool_t isEvent,
                                            const pjmedia_rtp_hdr *header, const void *payload, unsigned length) {
     using namespace sipbridge;
+    if (isRelayed(call, stream))
+        return relayPacket(call, isEvent, header, payload, length);
     DirectCall *direct = bySlot[call];
     if (!direct || reinterpret_cast<pjmedia_stream_common *>(direct->stream) != stream)
         return PJ_FALSE;

@@ -3,6 +3,7 @@
 #include "dtmf_presses.hpp"
 #include "events.hpp"
 #include "message.hpp"
+#include "relay.hpp"
 #include "text.hpp"
 #include "waker.hpp"
 
@@ -118,7 +119,10 @@ extern "C" void sipbridgeEventPacket(int call, const pjmedia_rtp_hdr *header, co
     const PressId id{pj_ntohl(header->ssrc), pj_ntohl(header->ts), event->event};
     std::lock_guard<std::mutex> lock(legsMutex);
     DtmfPresses &presses = legs[call].presses;
-    report(call, presses.onEventPacket(id, header->m, *event, Clock::now()));
+    report(call,
+           presses.onEventPacket(id, header->m, *event, canRelayDigit(call, digitOf(event->event)), Clock::now()));
+    if (presses.isRelayed(id))
+        relayEvent(call, header, payload, event->duration);
     if (presses.isHeld())
         noteHeld(call);
 }

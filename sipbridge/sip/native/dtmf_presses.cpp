@@ -17,19 +17,22 @@ const uint32_t SEGMENT_EARLY = 400, SEGMENT_LATE = 1;
 
 }  // namespace
 
-DigitReport DtmfPresses::onEventPacket(const PressId &id, bool marker, const DtmfEvent &event, Clock::time_point now) {
+DigitReport DtmfPresses::onEventPacket(const PressId &id, bool marker, const DtmfEvent &event, bool canRelay,
+                                       Clock::time_point now) {
     DigitReport report;
     if (!(id == press_.id)) {
         // A late packet or a retransmission: the end of a press is sent three times, and the next press may have begun.
-        if (std::find(earlier_.begin(), earlier_.end(), id) != earlier_.end())
+        const auto isThis = [&](const Press &each) { return each.id == id; };
+        if (std::any_of(earlier_.begin(), earlier_.end(), isThis))
             return report;
         const bool same = goesOn(id, marker);
-        earlier_[nextEarlier_++ % earlier_.size()] = press_.id;
+        earlier_[nextEarlier_++ % earlier_.size()] = press_;
         if (same) {
             press_.id = id;
         } else {
             finish(now, &report);
-            press_ = Press{id, 0, false, false, now, now};
+            const bool hasTwin = twinOf(digitOf(id.event), Way::Rtp, now) != unpaired_.end();
+            press_ = Press{id, 0, false, false, canRelay && !hasTwin, now, now};
         }
         press_.duration = 0;
     }
@@ -39,6 +42,13 @@ DigitReport DtmfPresses::onEventPacket(const PressId &id, bool marker, const Dtm
     if (press_.ended)
         finish(now, &report);
     return report;
+}
+
+bool DtmfPresses::isRelayed(const PressId &id) const {
+    if (press_.id == id)
+        return press_.relayed;
+    return std::any_of(earlier_.begin(), earlier_.end(),
+                       [&](const Press &each) { return each.id == id && each.relayed; });
 }
 
 DigitReport DtmfPresses::onAudioPacket(Clock::time_point now) {
@@ -60,8 +70,9 @@ DigitReport DtmfPresses::onInfo(const InfoEvent &info, Clock::time_point now) {
     infoEvent_ = event.end ? -1 : event.event;
     infoDuration_ = event.duration;
     DigitReport report;
+    const bool relayed = !press_.reported && press_.relayed && press_.id.event == event.event;
     if (!again)
-        add(digitOf(event.event), Way::Info, now, now, &report);
+        add(Unpaired{digitOf(event.event), Way::Info, now}, now, relayed, &report);
     return report;
 }
 
@@ -78,29 +89,36 @@ void DtmfPresses::finish(Clock::time_point now, DigitReport *report) {
     if (press_.reported)
         return;
     press_.reported = true;
-    add(digitOf(press_.id.event), Way::Rtp, press_.began, now, report);
+    add(Unpaired{digitOf(press_.id.event), Way::Rtp, now}, press_.began, press_.relayed, report);
 }
 
 /**
  * Report a digit, unless it has already come the other way: some trunks send each press both ways. Two digits that come
  * the same way are never one press, so a far end that uses one way loses none.
  */
-void DtmfPresses::add(char digit, Way way, Clock::time_point began, Clock::time_point now, DigitReport *report) {
-    const Clock::time_point oldest = began - PAIRED_WITHIN;
-    const auto twin = std::find_if(unpaired_.begin(), unpaired_.end(), [&](const Unpaired &each) {
-        return each.digit == digit && each.way != way && each.at >= oldest;
-    });
+void DtmfPresses::add(const Unpaired &digit, Clock::time_point began, bool relayed, DigitReport *report) {
+    const auto twin = twinOf(digit.digit, digit.way, began);
     if (twin != unpaired_.end()) {
         unpaired_.erase(twin);
         return;
     }
     if (unpaired_.size() == MAX_UNPAIRED)
         unpaired_.erase(unpaired_.begin());
-    unpaired_.push_back(Unpaired{digit, way, now});
-    if (rate_.take(now))
-        report->digits += digit;
+    unpaired_.push_back(digit);
+    if (relayed)
+        return;
+    if (rate_.take(digit.at))
+        report->digits += digit.digit;
     else
         report->overRate = true;
+}
+
+/** The same digit as it came the other way, from a second before the press began. */
+std::vector<DtmfPresses::Unpaired>::iterator DtmfPresses::twinOf(char digit, Way way, Clock::time_point began) {
+    const Clock::time_point oldest = began - PAIRED_WITHIN;
+    return std::find_if(unpaired_.begin(), unpaired_.end(), [&](const Unpaired &each) {
+        return each.digit == digit && each.way != way && each.at >= oldest;
+    });
 }
 
 }  // namespace sipbridge

@@ -1,6 +1,6 @@
 /*
- * The DTMF digits of one leg: each press is reported once, however many RTP packets and INFO requests carry it. The
- * time is an argument.
+ * The DTMF digits of one leg: each press is reported once, however many RTP packets and INFO requests carry it, unless
+ * its packets are relayed to the joined leg. The time is an argument.
  */
 #ifndef SIPBRIDGE_DTMF_PRESSES_HPP
 #define SIPBRIDGE_DTMF_PRESSES_HPP
@@ -14,7 +14,7 @@
 
 namespace sipbridge {
 
-/** The digits that a step completes. */
+/** The digits that a step completes, without those that the joined leg has got as RTP packets. */
 struct DigitReport {
     std::string digits;
     bool overRate = false;  // a digit was dropped, because the far end sends too many
@@ -32,8 +32,14 @@ struct PressId {
 
 class DtmfPresses {
 public:
-    /** An event packet of RTP, with the marker bit and the duration so far. A digit is reported when it is released. */
-    DigitReport onEventPacket(const PressId &id, bool marker, const DtmfEvent &event, Clock::time_point now);
+    /**
+     * An event packet of RTP, with the marker bit and the duration so far. A digit is reported when it is released.
+     * `canRelay` is true if the joined leg can get the packets of the press; isRelayed() decides on each.
+     */
+    DigitReport onEventPacket(const PressId &id, bool marker, const DtmfEvent &event, bool canRelay,
+                              Clock::time_point now);
+    /** True if the packets of a press are for the joined leg: it could get the first one, and no INFO came before. */
+    bool isRelayed(const PressId &id) const;
     /** A packet of audio: the end of a press, if the end itself was lost. */
     DigitReport onAudioPacket(Clock::time_point now);
     /** An event in an INFO. */
@@ -55,6 +61,7 @@ private:
         uint32_t duration = 0;
         bool ended = false;
         bool reported = true;
+        bool relayed = false;
         Clock::time_point began, latest;  // the times of its first and its latest packet
     };
 
@@ -67,10 +74,11 @@ private:
 
     bool goesOn(const PressId &id, bool marker) const;
     void finish(Clock::time_point now, DigitReport *report);
-    void add(char digit, Way way, Clock::time_point began, Clock::time_point now, DigitReport *report);
+    void add(const Unpaired &digit, Clock::time_point began, bool relayed, DigitReport *report);
+    std::vector<Unpaired>::iterator twinOf(char digit, Way way, Clock::time_point began);
 
     Press press_;
-    std::array<PressId, 8> earlier_;
+    std::array<Press, 8> earlier_;
     size_t nextEarlier_ = 0;
     std::vector<Unpaired> unpaired_;
     // The event and duration so far of a press that several INFOs report as RTP does.

@@ -1,5 +1,6 @@
 #include "ending.hpp"
 #include "events.hpp"
+#include "relay.hpp"
 
 #include <algorithm>
 
@@ -54,6 +55,7 @@ void noteAgreed(pjsua_call_id call) {
 }
 
 void onStreamDestroyed(pjsua_call_id call, pjmedia_stream *stream, unsigned) {
+    leaveRelaySocket(call, stream);
     pjmedia_rtcp_stat statistics;
     if (pjmedia_stream_get_stat(stream, &statistics) == PJ_SUCCESS && statistics.rx.pkt)
         uses[call] |= AudioHeard;

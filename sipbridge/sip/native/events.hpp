@@ -39,7 +39,8 @@ enum EventKind {
     // A message waits for targets. number: for resolved(); status: the port, or 0; text: the transport or an empty
     // line, the host, and the two lines of its author (peers.hpp).
     EventResolve,
-    // The far end pressed a DTMF digit. number: its character.
+    // The far end pressed a DTMF digit. number: its character. Not reported if it was relayed to the joined call
+    // (relay.hpp).
     EventDigit,
     // DTMF digits from or to the far end are dropped; reported once per call. text: the reason.
     EventDigitsDropped,

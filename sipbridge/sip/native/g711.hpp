@@ -19,6 +19,8 @@ constexpr std::chrono::microseconds duration(size_t bytes) { return bytes * SAMP
 
 /** Convert A-law to mu-law in place. */
 void mulawFromAlaw(uint8_t *bytes, size_t count);
+/** Convert mu-law to A-law in place. */
+void alawFromMulaw(uint8_t *bytes, size_t count);
 
 }  // namespace sipbridge
 

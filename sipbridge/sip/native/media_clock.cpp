@@ -2,6 +2,7 @@
 #include "audio_streams.hpp"
 #include "direct_audio.hpp"
 #include "dtmf.hpp"
+#include "relay.hpp"
 
 #include <atomic>
 
@@ -47,8 +48,10 @@ long long nowNanoseconds() {
 void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());
     const pj_time_val now = {0, 0};
-    const long long began = nowNanoseconds();
-    while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() - began < MAX_READING_NANOSECONDS)
+    const long long until = nowNanoseconds() + MAX_READING_NANOSECONDS;
+    while (readRelays() && nowNanoseconds() < until)
+        ;
+    while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() < until)
         ;
 }
 
@@ -86,6 +89,12 @@ long long skippedTime(long long behind) {
     return behind > MAX_BEHIND_NANOSECONDS ? behind : 0;
 }
 
+/** True if there are calls that go past the conference. */
+bool beginFastTick() {
+    const bool direct = beginDirectTick();
+    return beginRelayTick() || direct;
+}
+
 int runClock(void *) {
     askForPriority();
     long long due = nowNanoseconds();
@@ -93,7 +102,7 @@ int runClock(void *) {
     pj_timestamp timestamp;
     timestamp.u64 = 0;
     while (clockRunning) {
-        due = beginDirectTick() ? due + DIRECT_TICK_NANOSECONDS : turn;
+        due = beginFastTick() ? due + DIRECT_TICK_NANOSECONDS : turn;
         const bool isTurn = due == turn;
         if (isTurn) {
             const long long skipped = skippedTime(nowNanoseconds() - due);
@@ -110,6 +119,7 @@ int runClock(void *) {
             continue;
         reportLostEnds();
         presentTurn = tick;
+        fillRelays(tick);
         turnConference(&timestamp);
         notifyTurn();
     }

@@ -40,6 +40,7 @@
 #include "responses.hpp"
 #include "transfers.hpp"
 #include "pools.hpp"
+#include "relay.hpp"
 #include "resolver.hpp"
 #include "resources.hpp"
 #include "sdp.hpp"
@@ -182,6 +183,7 @@
 %include "resolver.hpp"
 %ignore sipbridge::freeIdlePools;
 %include "pools.hpp"
+%include "relay.hpp"
 %include "audio_streams.hpp"
 %include "direct_audio.hpp"
 %include "media.hpp"

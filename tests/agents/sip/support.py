@@ -19,6 +19,7 @@ HANDOFF = HandoffConfig.model_validate(
         "default": "care",
         "destinations": {name: {"method": "release"} for name in DESTINATIONS},
         "allowed_routes": ["sip:*@127.0.0.1*"],
+        "dtmf_key": "0",
     }
 )
 

@@ -29,6 +29,7 @@ async def test_the_caller_gets_ringing_and_is_then_joined_to_the_agent() -> None
     await connecting
     assert world.journal.steps == ["caller.ring", "agent1.dial", "agent1.dialled", "caller.join"]
     assert world.caller.joined is leg
+    assert world.caller.withheld_digit == "0"
 
 
 async def test_the_invite_has_the_callers_number() -> None:

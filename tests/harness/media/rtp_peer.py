@@ -82,6 +82,10 @@ class RtpStream:
         """Queue frames of 20 ms; each is taken from the iterable when it is due."""
         self._queued_frames.append(iter(frames))
 
+    def send_packet(self, data: bytes) -> None:
+        """Send a packet that the test has made, at once."""
+        self._send(data, self.remote)
+
     def send_digits(self, digits: str) -> None:
         """Queue DTMF digits (RFC 4733), which replace the audio while they last."""
         for digit in digits:

@@ -1,0 +1,65 @@
+#include "relay_socket.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+namespace sipbridge {
+
+namespace {
+
+int watching() {
+    static const int descriptor = epoll_create1(EPOLL_CLOEXEC);
+    return descriptor;
+}
+
+}  // namespace
+
+RelaySocket::RelaySocket(pjmedia_transport *transport) {
+    pjmedia_transport_info info;
+    pjmedia_transport_info_init(&info);
+    if (transport->type == PJMEDIA_TRANSPORT_TYPE_UDP && pjmedia_transport_get_info(transport, &info) == PJ_SUCCESS)
+        socket_ = static_cast<int>(info.sock_info.rtp_sock);
+}
+
+void RelaySocket::close() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (watched_)
+        epoll_ctl(watching(), EPOLL_CTL_DEL, socket_, nullptr);
+    watched_ = false;
+    socket_ = -1;
+}
+
+void RelaySocket::watch(RelayLeg *leg) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = leg;
+    watched_ = socket_ >= 0 && epoll_ctl(watching(), EPOLL_CTL_ADD, socket_, &event) == 0;
+}
+
+ssize_t RelaySocket::receive(void *packet, size_t most, pj_sockaddr *source) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    socklen_t length = sizeof(*source);
+    return socket_ < 0 ? -1
+                       : ::recvfrom(socket_, packet, most, MSG_DONTWAIT, reinterpret_cast<sockaddr *>(source), &length);
+}
+
+bool RelaySocket::send(const void *packet, size_t size, const pj_sockaddr &to) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (socket_ < 0)
+        return false;
+    // A packet for which the socket's buffer has no space is lost, as one in the network.
+    const ssize_t sent = ::sendto(socket_, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL,
+                                  reinterpret_cast<const sockaddr *>(&to), pj_sockaddr_get_len(&to));
+    return sent >= 0 || errno == EAGAIN;
+}
+
+int readySockets(RelayLeg **legs) {
+    epoll_event events[MOST_READY];
+    const int count = epoll_wait(watching(), events, MOST_READY, 0);
+    for (int i = 0; i < count; ++i)
+        legs[i] = static_cast<RelayLeg *>(events[i].data.ptr);
+    return count;
+}
+
+}  // namespace sipbridge

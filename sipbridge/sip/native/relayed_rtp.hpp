@@ -1,0 +1,80 @@
+/*
+ * The headers of RTP packets that go from one leg to another, each with a sequence and a clock of its own (RFC 3550).
+ * It includes nothing of PJSIP. The media clock alone calls it; the time is an argument.
+ */
+#ifndef SIPBRIDGE_RELAYED_RTP_HPP
+#define SIPBRIDGE_RELAYED_RTP_HPP
+
+#include "rate_limits.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace sipbridge {
+
+/** A received packet. */
+struct RelayedPacket {
+    uint32_t source;  // SSRC
+    uint16_t sequence;
+    uint32_t timestamp;
+    bool marker;
+    bool isEvent;      // RFC 4733: its timestamp is that of the beginning of the press
+    uint32_t samples;  // of its audio; of an event, its duration so far
+};
+
+/** The latest packet that a leg has sent, whether it was relayed or our own. */
+struct SentPacket {
+    uint16_t sequence = 0;
+    uint32_t timestamp = 0;
+    uint32_t samples = 0;
+    Clock::time_point at;
+};
+
+/** The header of a packet that is sent. */
+struct RelayedHeader {
+    uint16_t sequence;
+    uint32_t timestamp;
+    bool marker;
+    bool isLate;  // a packet with a higher sequence number has been sent
+};
+
+/** The timestamp of a packet that begins now, after the latest one. */
+uint32_t nextTimestamp(const SentPacket &latest, Clock::time_point now);
+
+/**
+ * The packets of one leg, as the other leg sends them. Sequence numbers and timestamps keep their distances, so that
+ * the far end sees loss, reordering and pauses as they are. They continue without a jump after a packet of our own, and
+ * when the sender restarts or has another source or clock.
+ */
+class RelayedRtp {
+public:
+    /** Return the header for a packet; none if it is a repetition, too late, or over the rate of a call. */
+    std::optional<RelayedHeader> pass(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
+
+private:
+    bool isRestart(const RelayedPacket &packet, int ahead) const;
+    bool isOtherClock(const RelayedPacket &packet, Clock::time_point now) const;
+    std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest);
+    void advance(const RelayedPacket &packet, int ahead, Clock::time_point now);
+    uint32_t timestampOf(const RelayedPacket &packet);
+
+    bool begun_ = false;
+    uint32_t source_ = 0;
+    uint16_t highest_ = 0;  // the highest sequence number received
+    uint64_t seen_ = 0;     // bit n: the packet n before the highest has been received
+    // What is added to the sender's numbers.
+    uint16_t sequenceShift_ = 0;
+    uint32_t timestampShift_ = 0;
+    bool timed_ = false;  // the next two are of the latest audio
+    uint32_t timestamp_ = 0;
+    Clock::time_point heardAt_;
+    // The latest press: its timestamp never changes (RFC 4733, 2.5.1.2).
+    bool pressed_ = false;
+    uint32_t pressReceived_ = 0, pressSent_ = 0;
+    // Packets of 5 ms are the shortest in use. A flood must not reach the other leg.
+    TokenBucket<4, 100> rate_;
+};
+
+}  // namespace sipbridge
+
+#endif
