@@ -43,7 +43,11 @@
 /* PJMEDIA receives one audio line of a description, with the attributes that it uses; sdp.hpp keeps the rest. Every leg
  * has 1.3 kB for each m= line, and several copies of its SDP, each with space for this many codecs. */
 #define PJMEDIA_MAX_SDP_MEDIA           1
-#define PJMEDIA_MAX_SDP_FMT             20
+#define PJMEDIA_MAX_SDP_FMT             10
+
+/* A leg keeps its ACK or its 2xx until its end. */
+#define PJSIP_POOL_LEN_TDATA            2000
+#define PJSIP_POOL_INC_TDATA            1000
 
 /* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */
 #define PJSUA_DEFAULT_CLOCK_RATE        8000
