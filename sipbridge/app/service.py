@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from sipbridge import __version__, file_descriptors
+from sipbridge import __version__, file_descriptors, thread_names
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
 from sipbridge.app.reloader import Reloader, log_warnings
@@ -51,6 +51,7 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    thread_names.pass_to_kernel()
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read_config(file)

@@ -113,6 +113,12 @@ class _Writer(QueueListener):
         self._source = source
         self._taken: deque[logging.LogRecord | None] = deque()
 
+    def start(self) -> None:
+        """Start the thread as the library does, but with a name that says what it does."""
+        monitor = self._monitor  # type: ignore[attr-defined] # (typeshed leaves it out)
+        self._thread = threading.Thread(target=monitor, name="log-writer", daemon=True)
+        self._thread.start()
+
     def dequeue(self, block: bool) -> logging.LogRecord | None:  # type: ignore[override] # noqa: FBT001 (the library's signature; None ends)
         """Get lines in batches: waking the thread costs as much as a line."""
         if not self._taken:

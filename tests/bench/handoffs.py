@@ -1,6 +1,7 @@
 """`make bench`: what the bridge carries on this machine, compared with SIPp alone (docs/benchmark.md).
 
-SIPp is the trunk and the simulator is CXone; both share the machine with the bridge.
+This process is the trunk of the handoffs, SIPp that of the held calls, and the simulator is CXone; all of them share
+the machine with the bridge.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.harness.programs.sipp import Sipp
 from tests.harness.settings import bridge_settings, client_settings, project_settings, token
 from tests.harness.usage import allow_many_sockets, cpu_ms, rss_mb
 
+from .handoff_load import HandoffLoad
 from .handoffs_report import Handoffs, Held, Report, print_report
 from .load import Load
 
@@ -92,16 +94,12 @@ class _Bench:
 
     def _handoffs(self, bridge: Bridge) -> None:
         self._print_progress("warming up")
-        self._load(bridge.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(
-            self.folder / "warm-up", bridge.program.pid
-        )
+        self._load(bridge.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(bridge.program.pid)
         for rate in self.options.rates:
             self._print_progress(f"handoffs at {rate} per second")
             bridge.wait_until_idle()
             before = bridge.metrics()
-            result = self._load(bridge.sip, rate, self.options.seconds).run(
-                self.folder / f"handoffs-{rate}", bridge.program.pid
-            )
+            result = self._load(bridge.sip, rate, self.options.seconds).run(bridge.program.pid)
             bridge.wait_until_idle(30)
             done = bridge.metrics().since(before, "sipbridge_handoffs_total", result="success")
             self.report.handoffs.append(Handoffs(result, failed_by_metrics=result.calls - round(done)))
@@ -110,7 +108,7 @@ class _Bench:
         for rate in self.options.rates:
             self._print_progress(f"SIPp alone at {rate} per second")
             load = self._load(f"127.0.0.1:{sipp.port}", rate, self.options.seconds)
-            self.report.baseline.append(load.run(self.folder / f"baseline-{rate}", sipp.program.pid))
+            self.report.baseline.append(load.run(sipp.program.pid))
 
     def _held(self, bridge: Bridge) -> None:
         count, seconds = self.options.held, self.options.held_seconds
@@ -138,9 +136,9 @@ class _Bench:
             cpu_percent_of_a_core=percent,
         )
 
-    def _load(self, remote: str, rate: int, seconds: int) -> Load:
-        keys = {"token": token("handoff"), "contact_id": f"rate-{rate}"}
-        return Load("load_handoff", remote, NUMBER, keys, rate, rate * seconds)
+    @staticmethod
+    def _load(remote: str, rate: int, seconds: int) -> HandoffLoad:
+        return HandoffLoad(remote, NUMBER, token("handoff"), f"rate-{rate}", rate, rate * seconds)
 
     def _print_progress(self, what: str) -> None:
         sys.stderr.write(f"{what} …\n")

@@ -1,4 +1,4 @@
-"""The results of the benchmark, and their presentation."""
+"""The results of the benchmark of handoffs, and their presentation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.harness.threads import NO_USAGE, ThreadUsage
+
 from .load import LoadResult, Quantiles
 
 CPU_MS_PER_HANDOFF = 2.4  # at 200 per second
 SETUP_P95_MS = 10  # at 200 per second
 MB_AT_REST = 150
 MB_PER_HELD_CALL = 0.2
+_ALL = "all"
+_SHOWN_MS = 0.005  # per handoff: threads that use less are not shown
 _NO_FAILURE_RATE = 400
 _LIMITS_RATE = 200
 _HEADING = """\
-                   failed   failed            INVITE to 200     ACK to REFER         CPU
-           per s   (SIPp) (metric)  resent   p50   p95   p99   p50   p95   p99  per call
+                   failed   failed              INVITE to 200        ACK to REFER          CPU
+           per s  (trunk) (metric)  resent    p50    p95    p99    p50    p95    p99  per call
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Handoffs:
-    """Handoffs at one rate: what SIPp measured, and how many of them the bridge's metrics miss."""
+    """Handoffs at one rate: what the trunk measured, and how many of them the bridge's metrics miss."""
 
     load: LoadResult
     failed_by_metrics: int
@@ -53,12 +57,13 @@ class Report:
 def print_report(report: Report) -> None:
     """Print the table, and the limits that were met or missed."""
     write = sys.stdout.write
-    write(f"\nComplete handoffs, times in milliseconds; SIPp and the simulator share the {report.cores} cores\n\n")
+    write(f"\nComplete handoffs, times in milliseconds; trunk and simulator share the {report.cores} cores\n\n")
     write(_HEADING)
     for each in report.handoffs:
         write(_row("sipbridge", each.load, str(each.failed_by_metrics)))
     for load in report.baseline:
         write(_row("SIPp alone", load, ""))
+    _print_threads(report.handoffs)
     held = report.held
     if held:
         write(
@@ -71,8 +76,24 @@ def print_report(report: Report) -> None:
         write(f"  {'met   ' if met else 'MISSED'}  {text}\n")
 
 
+def _print_threads(handoffs: list[Handoffs]) -> None:
+    """Print the threads of the bridge, the busiest first, and their sum."""
+    write = sys.stdout.write
+    columns = [each.load.threads | {_ALL: sum(each.load.threads.values(), NO_USAGE)} for each in handoffs]
+    most = {name: max(column[name].cpu_ms for column in columns if name in column) for name in set().union(*columns)}
+    rates = "".join(f"{each.load.rate:>16}/s" for each in handoffs)
+    write(f"\nThe bridge's threads, per handoff: ms CPU, waits, preemptions\n\n{'':16}{rates}\n")
+    for name in sorted(most, key=lambda name: most[name] * (name != _ALL), reverse=True):
+        if most[name] >= _SHOWN_MS:
+            write(f"{name:16}{''.join(_thread(column.get(name, NO_USAGE)) for column in columns)}\n")
+
+
+def _thread(usage: ThreadUsage) -> str:
+    return f"{usage.cpu_ms:>8.2f}{usage.waits:>5.1f}{usage.preemptions:>5.1f}"
+
+
 def _row(who: str, load: LoadResult, failed_by_metrics: str) -> str:
-    times = "".join(f"{value:>6g}" for q in (load.setup, load.refer) for value in (q.p50, q.p95, q.p99))
+    times = "".join(f"{value:>7.1f}" for q in (load.setup, load.refer) for value in (q.p50, q.p95, q.p99))
     return (
         f"{who:10}{load.rate:>6}{load.failed:>9}{failed_by_metrics:>9}{load.retransmissions:>8}{times}"
         f"{load.cpu_ms_per_call:>10.2f}\n"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.harness.programs.sipp import Sipp
+from tests.harness.threads import ThreadUsage
 from tests.harness.usage import cpu_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Response times in milliseconds; SIPp's clock has whole ones."""
+    """Response times in milliseconds; those of SIPp are whole ones."""
 
     p50: float
     p95: float
@@ -42,10 +42,7 @@ class LoadResult:
     setup: Quantiles  # INVITE to 200
     refer: Quantiles  # ACK to REFER
     cpu_ms_per_call: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The values for the report's file."""
-        return asdict(self)
+    threads: dict[str, ThreadUsage] = field(default_factory=dict)  # that process's, by name, per call
 
 
 @dataclass(frozen=True, slots=True)

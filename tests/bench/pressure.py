@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+from tests.harness.threads import threads, usage_by_name
+
 _POLL_SECONDS = 0.1
-_USER_TIME, _SYSTEM_TIME = 11, 12  # as in usage.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +31,6 @@ class Socket:
         return cls(0, 0)
 
 
-def thread_seconds(pid: int) -> dict[str, float]:
-    """Processor time of each thread so far, by the kernel's name and number; the first is the event loop's."""
-    spent: dict[str, float] = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            head, _, tail = (task / "stat").read_text().rpartition(")")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
-        fields = tail.split()
-        name = "event loop" if task.name == str(pid) else f"{head.partition('(')[2]} {task.name}"
-        spent[name] = (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) * _TICK_SECONDS
-    return spent
-
-
 @dataclass
 class Pressure:
     """Samples a process and its UDP socket until the block ends."""
@@ -59,7 +44,7 @@ class Pressure:
     def __enter__(self) -> Self:
         self._over = threading.Event()
         self._dropped_before = Socket.at(self.port).dropped
-        self._spent_before, self._began = thread_seconds(self.pid), time.monotonic()
+        self._before, self._began = threads(self.pid), time.monotonic()
         self._thread = threading.Thread(target=self._watch, name="pressure", daemon=True)
         self._thread.start()
         return self
@@ -67,11 +52,11 @@ class Pressure:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
         self._thread.join()
-        seconds = time.monotonic() - self._began
+        elapsed_ms = 1000 * (time.monotonic() - self._began)
         self.dropped = Socket.at(self.port).dropped - self._dropped_before
         self.percent = {
-            name: 100 * (spent - self._spent_before.get(name, 0.0)) / seconds
-            for name, spent in thread_seconds(self.pid).items()
+            name: 100 * usage.cpu_ms / elapsed_ms
+            for name, usage in usage_by_name(self._before, threads(self.pid)).items()
         }
 
     def _watch(self) -> None:

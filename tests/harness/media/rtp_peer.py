@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.harness.arrival_times import ANCILLARY_BYTES, arrival_ns, record_arrivals
 from tests.harness.media import rtp
 from tests.harness.waiting import wait_for
 
@@ -27,12 +28,9 @@ from .stamp import ReceivedFrame, find_stamps
 
 TICK_NS = 2_000_000
 _TICKS_PER_FRAME = 10  # 20 ms
-_SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python has no names for these two
-_SO_RXQ_OVFL = 40
+_SO_RXQ_OVFL = 40  # <asm-generic/socket.h>; Python has no name for it
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 _HEADER = struct.Struct("!BBHII")
-_TIMESPEC = struct.Struct("@qq")
-_ANCILLARY_BYTES = 64
 _PACKET_BYTES = 2048
 
 Address = tuple[str, int]
@@ -190,16 +188,16 @@ class RtpPort:
         streams = self.streams
         while True:
             try:
-                data, ancillary, _, remote = self._receive(_PACKET_BYTES, _ANCILLARY_BYTES)
+                data, ancillary, _, remote = self._receive(_PACKET_BYTES, ANCILLARY_BYTES)
             except BlockingIOError:
                 return
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            at_ns = arrival_ns(ancillary)
             if len(ancillary) > 1:
                 (self.dropped,) = struct.unpack("@I", ancillary[1][2])
             if self._srtp and not (data := self._srtp.unprotect(data) or b""):
                 continue
             stream = streams.get(remote) or self.call(remote)
-            stream.received.append((seconds * 1_000_000_000 + nanoseconds, data))
+            stream.received.append((at_ns, data))
 
     def _send_encrypted(self, packet: bytes, remote: Address) -> None:
         if self._srtp and (encrypted := self._srtp.protect(packet)):
@@ -291,6 +289,6 @@ def _bind_even_port() -> socket.socket:
             each.close()
     candidate.setblocking(False)  # noqa: FBT003 (socket has no keyword for it)
     candidate.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-    candidate.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    record_arrivals(candidate)
     candidate.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
     return candidate
