@@ -30,7 +30,8 @@ from .chats_arrivals import Arrivals, count_out_of_order
 from .chats_calls import CallsBeside
 from .chats_messages import Messages
 from .chats_report import LIMITS_RATE, Report, print_report
-from .media import AGENTS_FIRST_STREAM, NUMBER, SIP_SETTINGS
+from .media import SIP_SETTINGS
+from .media_level import AGENTS_FIRST_STREAM, NUMBER
 from .media_load import Load, media_load
 
 CLIENT, PROJECT = "bench", "chat"

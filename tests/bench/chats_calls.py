@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from tests.harness.settings import project_settings, token
 from .chats_report import Audio, Calls, Cost, Rate
 from .chats_usage import Usage
 from .load import Load as SippLoad
-from .media import AFTER_SECONDS, CALLS_PER_SECOND, NUMBER, SETTLE_SECONDS
+from .media_level import AFTER_SECONDS, CALLS_PER_SECOND, NUMBER, PROJECT, SETTLE_SECONDS
 from .media_load import Load, Side, media_load
-from .media_report import Direction
-
-PROJECT = "media"
+from .media_results import Direction
+from .sip_server import wait_for_calls
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ class CallsBeside:
             keys = {"token": token(PROJECT), "contact_id": "media", "rtp_port": callers.where}
             load = SippLoad("load_media", self.bridge.sip, NUMBER, keys, CALLS_PER_SECOND, self.calls, hold)
             with load.start(self.folder / "calls") as sipp:
-                await asyncio.to_thread(self._wait_for_calls, ramp + SETTLE_SECONDS + AFTER_SECONDS)
+                # Calls that are not in progress by then count as failed.
+                most = ramp + SETTLE_SECONDS + AFTER_SECONDS
+                begun = await asyncio.to_thread(wait_for_calls, self.bridge, self.calls, most)
                 await asyncio.sleep(SETTLE_SECONDS)
                 pids = [*self.pids, *(each.program.pid for each in (self.agents, callers, sipp))]
                 alone = await self._span(pids)
@@ -81,17 +81,12 @@ class CallsBeside:
         without_audio = self.calls - min(len(at_callers.sent), len(at_agents.sent))
         return Calls(
             calls=self.calls,
-            failed=max(without_audio, load.result(self.folder / "calls", spent_ms=0).failed),
+            failed=max(self.calls - begun, without_audio, load.result(self.folder / "calls", spent_ms=0).failed),
             generators_dropped=at_callers.dropped + at_agents.dropped,
             alone=alone.audio(at_callers, at_agents),
             beside=beside.audio(at_callers, at_agents),
             messages=relayed.result(),
         )
-
-    def _wait_for_calls(self, seconds: float) -> None:
-        """Return when all calls are in progress, or the time is over: those that are not count as failed."""
-        with suppress(TimeoutError):
-            self.bridge.wait_for_metric(self.calls, "sipbridge_calls_active", seconds)
 
     async def _span(self, pids: Sequence[int]) -> _Span:
         before = Usage.now(pids)

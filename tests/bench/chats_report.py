@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .media_report import LOST_OR_LATE_PERCENT, Direction
+from .media_results import Direction
 
 CPU_MS_PER_MESSAGE = 0.6
 KB_PER_CHAT = 60
 P99_MS = 40  # of the added delay, at LIMITS_RATE
 LIMITS_RATE = 300  # relayed messages per second, also beside the calls
+LOST_OR_LATE_PERCENT = 0.1  # of the frames of the calls beside the messages
 _SATURATED_PERCENT = 90.0
 _MESSAGES_HEADING = """\
                 messages           to the agent (ms)   to the bot (ms)       bridge, ms CPU   machine, % of all cores

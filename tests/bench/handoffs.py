@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.handoffs", description="Measure the bridge.")
     rates = lambda text: [int(rate) for rate in text.split(",")]  # noqa: E731 (argparse wants a callable)
-    parser.add_argument("--rates", type=rates, default=[50, 100, 200, 400], metavar="N,N", help="handoffs per second")
+    parser.add_argument("--rates", type=rates, default=[50, 200, 500, 900], metavar="N,N", help="handoffs per second")
     parser.add_argument("--seconds", type=int, default=15, help="duration at each rate")
     parser.add_argument("--held", type=int, default=1000, help="number of held calls; 0 for none")
     parser.add_argument("--held-seconds", type=int, default=20, help="how long all of them are held")

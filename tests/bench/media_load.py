@@ -1,9 +1,9 @@
 """A process that is one side of many calls' audio: callers or SIP agents (RTP on one port), or WebSocket agents.
 
-`python -m tests.bench.media_load rtp
-websocket --first-stream N --output FILE`. It prints its address, sends stamped
-frames in every call, and on SIGTERM writes what it sent and received. Until then it only stores each received frame
-with its time; decoding would cost time during the measurement.
+`python -m tests.bench.media_load KIND --first-stream N --output FILE`, with `rtp`, `websocket` or `echo` as KIND. It
+prints its address, sends stamped frames in every call, and on SIGTERM writes what it sent and received. Until then it
+only stores each received frame with its time; decoding would cost time during the measurement. WebSocket agents that
+`echo` return the callers' frames, and have none of their own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from tests.harness.media.echo_agent import EchoAgent
 from tests.harness.media.media_agent import AgentCall, MediaAgent
 from tests.harness.media.quality import percentile
 from tests.harness.media.rtp_peer import RtpLoop, RtpStream
 from tests.harness.media.stamp import ReceivedFrame, Stamp, Stamps
 from tests.harness.programs.program import Program
 
+KINDS = ("rtp", "websocket", "echo")
 _ROOT = Path(__file__).resolve().parents[2]
 _FRAME_NS = 20_000_000
 
@@ -77,7 +79,7 @@ class Load:
 
 @contextmanager
 def media_load(kind: str, folder: Path, name: str, first_stream: int) -> Iterator[Load]:
-    """Run one side, `rtp` or `websocket`; its streams are numbered from `first_stream`."""
+    """Run one side, of a kind (`KINDS`); its streams are numbered from `first_stream`."""
     file = folder / f"{name}.json"
     options = [kind, "--first-stream", str(first_stream), "--output", str(file)]
     command = [sys.executable, "-m", "tests.bench.media_load", *options]
@@ -112,7 +114,7 @@ class _Recorder:
 def main() -> None:
     """Run one side until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.media_load", description=__doc__)
-    parser.add_argument("kind", choices=["rtp", "websocket"])
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--first-stream", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
@@ -120,7 +122,7 @@ def main() -> None:
     # No code here makes reference cycles; the collector would only interrupt the audio.
     gc.disable()
     _raise_priority()
-    dropped = (_run_rtp if options.kind == "rtp" else _run_websocket)(recorder)
+    dropped = {"rtp": _run_rtp, "websocket": _run_websocket, "echo": _run_echo}[options.kind](recorder)
     recorder.write(options.output, dropped)
 
 
@@ -141,6 +143,13 @@ def _run_rtp(recorder: _Recorder) -> int:
 
 def _run_websocket(recorder: _Recorder) -> int:
     agent = MediaAgent(recorder.send_stamps)
+    _on_sigterm(agent.stop)
+    uvloop.run(agent.serve(_print_ready))
+    return 0
+
+
+def _run_echo(_: _Recorder) -> int:
+    agent = EchoAgent()
     _on_sigterm(agent.stop)
     uvloop.run(agent.serve(_print_ready))
     return 0

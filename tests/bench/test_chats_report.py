@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.chats_report import Audio, Calls, Cost, Rate, Report, print_report, quantile
-from tests.bench.media_report import Direction
+from tests.bench.media_results import Direction
 
 GOOD = Direction(
     sent=10_000, lost=0, repeated=0, out_of_order=0, late=0, altered=0, delay_p50_ms=30.0, delay_p99_ms=40.0

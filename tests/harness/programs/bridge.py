@@ -49,9 +49,13 @@ class Bridge:
         """Return once a metric has a value. Raises `TimeoutError`."""
         wait_for(lambda: self.metrics().value(name, **labels) == value, f"{name}{labels} to be {value:g}", seconds)
 
+    def calls_in_progress(self) -> int:
+        """Count the calls in progress."""
+        return round(self.metrics().value("sipbridge_calls_active"))
+
     def wait_until_idle(self, seconds: float = 10.0) -> None:
         """Return once no call is in progress. Raises `TimeoutError`."""
-        self.wait_for_metric(0, "sipbridge_calls_active", seconds)
+        wait_for(lambda: self.calls_in_progress() == 0, "no call in progress", seconds)
 
     def project(self, client: str, project: str, key: str) -> Project:
         """The HTTP API of one project."""
