@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-chat kills kills-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat kills kills-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -46,6 +46,9 @@ bench: setup ## Measure handoffs per second, processor time per call, and memory
 
 bench-media: setup ## Measure calls with audio: processor time per call, lost and late frames, delay, memory
 	@$(BIN)/python -m tests.bench.media
+
+bench-peer: setup ## Measure the bridge and Asterisk with the same calls, in turn, and print the ratios (needs root)
+	@asterisk=$$(.ci/asterisk) && $(BIN)/python -m tests.bench.peer --asterisk "$$asterisk"
 
 bench-chat: setup ## Measure chats: processor time per relayed message, memory per chat, delay, lost and doubled messages, and calls beside them
 	@$(BIN)/python -m tests.bench.chats

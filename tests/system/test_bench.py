@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.bench import handoffs as bench
-from tests.bench import media
+from tests.bench import media, peer
 from tests.bench.media_results import ROUND_TRIP, TO_AGENT, TO_CALLER
+from tests.bench.peer_report import ASTERISK, SIPBRIDGE, figures
+from tests.harness.programs.simulator import simulator
 
 
 def test_the_benchmark_measures_both_handoffs_and_writes_all_figures(
@@ -44,3 +46,16 @@ def test_the_audio_benchmark_measures_each_way_and_writes_all_figures(
     assert level["bridge_percent"] > 0
     assert level["rss_per_call_mb"] > 0
     assert "per call" in capsys.readouterr().out
+
+
+def test_the_comparison_gives_both_systems_the_same_handoffs_in_turn(tmp_path: Path) -> None:
+    options = ["--asterisk", "", "--rounds", "2", "--rates", "10", "--seconds", "1", "--calls", ""]
+    with simulator(tmp_path) as cxone:
+        serve = peer.serving_bridge(cxone.url)  # for both: this test needs no Asterisk
+        bench = peer.PeerBench(tmp_path, peer.read_options(options), {SIPBRIDGE: serve, ASTERISK: serve}, {})
+        report = bench.measure()
+    assert [run.system for run in report.handoffs] == [SIPBRIDGE, ASTERISK] * 2
+    assert {(run.load.calls, run.load.failed) for run in report.handoffs} == {(10, 0)}
+    cpu, *_ = figures(report)
+    assert cpu.ratio is not None
+    assert 0.2 < cpu.ratio < 5
