@@ -17,7 +17,10 @@ int watching() {
 RelaySocket::RelaySocket(pjmedia_transport *transport) {
     pjmedia_transport_info info;
     pjmedia_transport_info_init(&info);
-    if (transport->type == PJMEDIA_TRANSPORT_TYPE_UDP && pjmedia_transport_get_info(transport, &info) == PJ_SUCCESS)
+    if (transport->type != PJMEDIA_TRANSPORT_TYPE_UDP || pjmedia_transport_get_info(transport, &info) != PJ_SUCCESS)
+        return;
+    // SRTP's transport has the type of the one below it.
+    if (!pjmedia_transport_info_get_spc_info(&info, PJMEDIA_TRANSPORT_TYPE_SRTP))
         socket_ = static_cast<int>(info.sock_info.rtp_sock);
 }
 
