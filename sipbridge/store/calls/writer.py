@@ -103,7 +103,7 @@ class Writer:
             entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
         if entries:
-            put_rows(self._database, (entry.row for entry in entries))
+            put_rows(self._database, [entry.row for entry in entries])
             if not self._database.is_in_place():
                 return True
             self._discard(entries)

@@ -52,6 +52,8 @@ class Database:
     def __init__(self, path: Path, schema: Schema, start_rescue: Callable[[sqlite3.Connection], Rescue]) -> None:
         """Open the file. Raises `StartupError`, `OSError` or `sqlite3.Error`."""
         self.path = path
+        # Made once: each commit looks at these files, and a new Path costs more than the look.
+        self._files = tuple(self._beside(suffix) for suffix in SUFFIXES)
         self._schema = schema
         self._start_rescue = start_rescue
         self.generation = 0
@@ -208,7 +210,7 @@ class Database:
         return aside
 
     def _identify(self) -> Identity:
-        return tuple(_inode(self._beside(suffix)) for suffix in SUFFIXES)
+        return tuple(map(_inode, self._files))
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
