@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #define THIS_FILE "waker.cpp"
 
@@ -21,6 +23,8 @@ namespace {
 std::atomic<pj_sock_t> wakerSocket{PJ_INVALID_SOCKET};
 pj_activesock_t *wakerReader = nullptr;
 std::atomic<bool> wakePending{false}, woken{false};
+using Clock = std::chrono::steady_clock;
+Clock::time_point lastHandOver;
 
 pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size_t *remainder) {
     *remainder = 0;
@@ -85,8 +89,12 @@ std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
         left = milliseconds - PJ_TIME_VAL_MSEC(now);
     }
     if (anyEvent() || woken) {
-        pj_thread_sleep(static_cast<unsigned>(gatherMilliseconds));
-        pj::Endpoint::instance().libHandleEvents(0);
+        const auto next = lastHandOver + std::chrono::milliseconds(gatherMilliseconds);
+        if (Clock::now() < next) {
+            std::this_thread::sleep_until(next);
+            pj::Endpoint::instance().libHandleEvents(0);
+        }
+        lastHandOver = Clock::now();
     }
     woken = false;
     return takeEvents();

@@ -14,8 +14,9 @@
 namespace sipbridge {
 
 /**
- * Run PJSIP until there is an event, wakeSipThread() is called or the time is over; return the events in order. It then
- * waits `gatherMilliseconds` for further events, because a hand-over between threads costs more than most messages do.
+ * Run PJSIP until there is an event, wakeSipThread() is called or the time is over; return the events in order. If that
+ * is less than `gatherMilliseconds` after the last time, it waits for the rest and gathers further events, because a
+ * hand-over between threads costs more than most messages do. A lone event does not wait.
  */
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds);
 
