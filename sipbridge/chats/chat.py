@@ -18,20 +18,22 @@ from sipbridge.chats.model import (
     BotMessage,
     ChatEvent,
     ChatEventType,
+    ChatRecord,
     Delivery,
     DeliveryStatus,
     EndRequest,
     check_repeated,
 )
-from sipbridge.chats.ports import ChannelSession, ChatChange, ChatEntry, DigitalChannel, Outgoing, StoredChat
+from sipbridge.chats.ports import ChannelSession, ChatChange, DigitalChannel, Outgoing, StoredChat
+from sipbridge.chats.steps import Steps
 from sipbridge.chats.texts import opening_text, split_text
 from sipbridge.chats.time_limits import TimeLimits
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
-from sipbridge.errors import ChatConflict, ChatsUnavailable, StoreError
+from sipbridge.errors import ChatConflict, ChatsUnavailable
 
 MAX_WAITING = 500  # messages of the bot that wait to be handed over, in memory with 10,000 characters each
 MAX_MESSAGES = 5_000  # of the bot in one chat; its detail shows all of them
-_RETRY_SECONDS = 1.0  # between two tries to write what must not be lost
+_MAX_STEPS = 20  # that are being stored at once; then the inbox fills, and the channel is throttled
 
 
 class Chat:
@@ -63,14 +65,16 @@ class Chat:
         )
         self.inbox.throttle = self.session.throttle
         self.outbox = Outbox(self.session, self.inbox.put)
+        self.steps = Steps(stored.record.uid, context.store, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}
         # The requests that are being stored, by the id of their message; that to end the chat has None.
         self._storing: dict[str | None, asyncio.Future[None]] = {}
         self._accepted_at: dict[str, datetime] = {}
         self._sequence = max((event.sequence or 0 for event in stored.events), default=0)
         self.is_accepted = any(event.type is ChatEventType.HANDOFF_ACCEPTED for event in stored.events)
+        # Those of the human agent, by their ids: True once the bot has got one, False while it is being stored.
         self._agent_messages = {
-            event.payload["message_id"] for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
+            event.payload["message_id"]: True for event in stored.events if event.type is ChatEventType.AGENT_MESSAGE
         }
         self.end_request = stored.end_request
         self.closed = stored.record.ending is not None  # accepts nothing more from the bot
@@ -201,31 +205,70 @@ class Chat:
 
     def is_new(self, message_id: str) -> bool:
         """True if the bot has not got this message of the human agent yet."""
-        return message_id not in self._agent_messages
+        return not self._agent_messages.get(message_id)
 
-    async def emit(
+    async def has_relayed(self, message_id: str) -> bool:
+        """True if the bot has this message of the human agent. One that is being stored is waited for."""
+        if self._agent_messages.get(message_id) is False:
+            await self.steps.settled()
+        return not self.is_new(message_id)
+
+    async def emit(self, kind: ChatEventType, payload: dict[str, Any] | None = None, **record: object) -> None:
+        """Store an event and what changed in the record, all or nothing; then the bot gets the event.
+
+        Waits for that, as long as the store fails.
+        """
+        self._add(kind, payload or {}, (), record)
+        await self.steps.settled()
+
+    async def relay(
         self,
         kind: ChatEventType,
-        payload: dict[str, Any] | None = None,
-        *,
-        also: Sequence[Delivery | AttachmentFile] = (),
-        **record: object,
+        payload: dict[str, Any],
+        also: Sequence[Delivery | AttachmentFile],
+        then: Callable[[], None],
     ) -> None:
-        """Store an event, other entries and what changed in the record, all or nothing; then the bot gets the event.
+        """Store an event and other entries, all or nothing; the bot gets the event after that, and `then` is called.
 
-        Waits as long as the store fails: nothing that a human agent wrote may be lost.
+        Does not wait for it, so that a message and the reply to it need one commit.
         """
-        event = self.record.event(self._sequence + 1, kind, payload or {})
-        await self._keep([*also, event], **record)
-        self._sequence += 1
-        self.is_accepted |= kind is ChatEventType.HANDOFF_ACCEPTED
-        if kind is ChatEventType.AGENT_MESSAGE:
-            self._agent_messages.add(event.payload["message_id"])
-        self.context.sink.publish(self.record, event)
+        if len(self.steps) >= _MAX_STEPS:
+            await self.steps.settled()
+        self._add(kind, payload, also, {}, then)
 
     async def update(self, **record: object) -> None:
-        """Store a change of the record without an event."""
-        await self._keep([], **record)
+        """Store a change of the record without an event. Waits for that as `emit`."""
+        changed = self.record.model_copy(update=record)
+        self.steps.add([], changed, partial(self._use, changed))
+        await self.steps.settled()
+
+    def _add(
+        self,
+        kind: ChatEventType,
+        payload: dict[str, Any],
+        also: Sequence[Delivery | AttachmentFile],
+        record: dict[str, object],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        event = self.record.event(self._sequence + 1, kind, payload)
+        changed = self.record.model_copy(update=record) if record else None
+
+        def take_effect() -> None:
+            if changed:
+                self._use(changed)
+            if kind is ChatEventType.AGENT_MESSAGE:
+                self._agent_messages[payload["message_id"]] = True
+            self.is_accepted |= kind is ChatEventType.HANDOFF_ACCEPTED
+            self.context.sink.publish(self.record, event)
+            then()
+
+        self.steps.add([*also, event], changed, take_effect)
+        self._sequence += 1
+        if kind is ChatEventType.AGENT_MESSAGE:
+            self._agent_messages[payload["message_id"]] = False
+
+    def _use(self, record: ChatRecord) -> None:
+        self.record = record
 
     def publish_typing(self, state: str) -> None:
         """Give the bot an event that is neither stored nor counted: typing means nothing later."""
@@ -243,19 +286,3 @@ class Chat:
         """Return the age of a message of the bot that is delivered now."""
         accepted = self._accepted_at.pop(message_id, None)
         return (datetime.now(UTC) - accepted).total_seconds() if accepted else 0.0
-
-    # ------------------------------------------------------------ the store
-
-    async def _keep(self, entries: Sequence[ChatEntry], **record: object) -> None:
-        """Write entries and a change of the record; repeat it until the store works."""
-        changed = self.record.model_copy(update=record) if record else None
-        change = ChatChange(self.record.uid, changed, entries)
-        while True:
-            try:
-                await self.context.store.write(change)
-            except StoreError:
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                break
-        if changed:
-            self.record = changed

@@ -128,6 +128,14 @@ class CxoneNotified:
     """After the end of the chat: the attempt to end the contact at CXone is over."""
 
 
+# ------------------------------------------------------------ from the store
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """A step of the chat could not be stored."""
+
+
 # ------------------------------------------------------------ by the clock
 
 
@@ -161,7 +169,7 @@ ChannelHappening = (
     | ExpiryNear
     | ChannelStateChanged
 )
-Happening = ChannelHappening | Delivered | EndRequested | AllHandedOver | CxoneNotified | DeadlinePassed
+Happening = ChannelHappening | Delivered | EndRequested | AllHandedOver | CxoneNotified | StepFailed | DeadlinePassed
 
 
 def resolve(stored: asyncio.Future[None] | None) -> None:
@@ -170,7 +178,7 @@ def resolve(stored: asyncio.Future[None] | None) -> None:
         stored.set_result(None)
 
 
-FULL = 200  # happenings that wait; a chat handles some fifty messages per second, since it stores each
+FULL = 200  # happenings that wait, in memory with their files; a chat stores some hundred per second
 
 
 class Inbox:

@@ -140,11 +140,17 @@ ChatEntry = BotMessage | Delivery | EndRequest | ChatEvent | AttachmentFile
 
 @dataclass(frozen=True, slots=True)
 class ChatChange:
-    """The additions of one step of a chat to the store: a new version of the record, and entries. All or nothing."""
+    """The additions of one step of a chat to the store: a new version of the record, and entries. All or nothing.
+
+    `step` counts the steps of a chat since the start of the program, from 1. If one could not be written, the store
+    refuses those after it until that is written: no event may be missing before another one. Requests of the bot are
+    not counted.
+    """
 
     uid: str
     record: ChatRecord | None = None
     entries: Sequence[ChatEntry] = ()
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

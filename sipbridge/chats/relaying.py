@@ -41,8 +41,12 @@ async def note_delivery(chat: Chat, message_id: str, status: DeliveryStatus, rea
     seconds = chat.seconds_since_accepted(message_id)
     delivery = Delivery(id=message_id, status=status, reason=reason, at=datetime.now(UTC))
     kind, payload = delivery.event()
-    await chat.emit(kind, payload, also=[delivery])
-    chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds))
+    await chat.relay(
+        kind,
+        payload,
+        [delivery],
+        then=lambda: chat.context.observe(ChatMessageRelayed(chat.record, "to_agent", status, seconds)),
+    )
 
 
 async def accepted(chat: Chat, queued_at: datetime | None = None) -> None:
@@ -100,7 +104,10 @@ async def agent_left(chat: Chat) -> None:
 
 
 async def agent_message(chat: Chat, message: h.AgentMessage) -> None:
-    """Pass a message of the human agent on."""
+    """Pass a message of the human agent on, unless the bot has it."""
+    if await chat.has_relayed(message.message_id):
+        h.resolve(message.stored)
+        return
     if message.agent is not None and chat.record.active_at is None:  # CXone did not report who joined
         await agent_joined(chat, message.agent)
     payload: dict[str, Any] = {
@@ -110,10 +117,13 @@ async def agent_message(chat: Chat, message: h.AgentMessage) -> None:
     }
     if message.agent is not None:
         payload["agent"] = _shown(chat, message.agent).model_dump(exclude_none=True)
-    await chat.emit(ChatEventType.AGENT_MESSAGE, payload, also=message.files)
-    h.resolve(message.stored)
-    seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
-    chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+
+    def relayed() -> None:
+        h.resolve(message.stored)
+        seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
+        chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+
+    await chat.relay(ChatEventType.AGENT_MESSAGE, payload, message.files, then=relayed)
 
 
 def _links(chat: Chat, files: Sequence[AttachmentFile]) -> list[Attachment]:

@@ -96,10 +96,10 @@ async def _converse(chat: Chat) -> ChatEnd:  # noqa: C901, PLR0911, PLR0912 (one
                 await agent_left(chat)
             case h.AgentTyping(on):
                 chat.publish_typing("started" if on else "stopped")
-            case h.AgentMessage() as message if chat.is_new(message.message_id):
+            case h.AgentMessage() as message:
                 await agent_message(chat, message)
-            case h.AgentMessage(stored=stored):
-                h.resolve(stored)  # the bot has it already
+            case h.StepFailed():
+                await chat.steps.settled()
             case h.EndRequested():
                 chat.inbox.set_deadline(Deadline.LAST_MESSAGES, LAST_MESSAGES_SECONDS)
                 chat.outbox.announce_end()
@@ -184,10 +184,10 @@ async def _settle_one(chat: Chat, happening: h.Happening) -> None:
                 await accepted(chat, queued_at=datetime.now(UTC))
         case h.Delivered(str(message_id), status, reason):
             await note_delivery(chat, message_id, status, reason)
-        case h.AgentMessage() as message if chat.is_new(message.message_id):
+        case h.AgentMessage() as message:
             await agent_message(chat, message)
-        case h.AgentMessage(stored=stored):
-            h.resolve(stored)
+        case h.StepFailed():
+            await chat.steps.settled()
         case h.ChannelStateChanged(state, stored):
             await chat.update(channel_state=dict(state))
             h.resolve(stored)

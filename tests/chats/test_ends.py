@@ -168,7 +168,7 @@ async def test_fault_of_the_bridge_ends_the_chat_and_leaves_no_gap(caplog: pytes
         await active(w)
         write = w.store.write
 
-        async def fail_once(_: ChatChange) -> None:
+        def fail_once(_: ChatChange) -> None:
             w.store.write = write  # type: ignore[method-assign]
             raise TypeError("a fault")
 

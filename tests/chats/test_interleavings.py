@@ -84,7 +84,7 @@ class TestRecovery:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sipbridge.chats.reception._RETRY_SECONDS", 0.01)
-        monkeypatch.setattr("sipbridge.chats.chat._RETRY_SECONDS", 0.01)
+        monkeypatch.setattr("sipbridge.chats.steps._RETRY_SECONDS", 0.01)
         async with world(others={"sales": "key-of-sales-000001"}) as first:
             await first.start()
             await first.reception.start(CLIENT, "sales", ChatRequest(id="c1"))
@@ -168,7 +168,7 @@ class TestEnd:
 
 
 async def test_record_shows_only_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.chats.chat._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sipbridge.chats.steps._RETRY_SECONDS", 0.01)
     async with world() as w:
         await queued(w)
         w.store.failing = StoreError("the disk is full")

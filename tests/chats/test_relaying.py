@@ -120,7 +120,7 @@ async def test_message_that_cannot_be_stored_is_refused_and_can_be_sent_again() 
 
 
 async def test_message_of_the_agent_waits_for_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipbridge.chats.chat._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sipbridge.chats.steps._RETRY_SECONDS", 0.01)
     async with world() as w:
         await active(w)
         w.store.failing = StoreError("the disk is full")

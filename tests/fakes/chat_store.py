@@ -17,6 +17,7 @@ class _Chat:
     record: ChatRecord
     entries: list[ChatEntry] = field(default_factory=list)
     webhook_sequence: int = 0
+    step: int = 0
 
     @property
     def events(self) -> list[tuple[int, ChatEvent]]:
@@ -53,6 +54,10 @@ class FakeChatStore:
         chat = self._chats.get(change.uid)
         if chat is None:
             raise StoreError(f"chat {change.uid} is not stored")
+        if change.step is not None:
+            if change.step not in (chat.step + 1, 1):  # the first one of another run
+                raise StoreError(f"an earlier change of chat {change.uid} is not stored")
+            chat.step = change.step
         chat.record = change.record or chat.record
         chat.entries += change.entries
         self.changes.append(change)

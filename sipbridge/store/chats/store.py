@@ -60,7 +60,7 @@ class SqliteChatStore:
         except StoreError as error:
             done.set_exception(error)
         else:
-            self._writer.submit(Change(change.uid, record, row, entries, done))
+            self._writer.submit(Change(change.uid, record, row, entries, change.step, done))
         return done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:

@@ -27,12 +27,16 @@ class Creation:
 
 @dataclass(slots=True)
 class Change:
-    """A change of a chat: a new version of the record if it is not None, and entries. `done` gets None."""
+    """A change of a chat: a new version of the record if it is not None, and entries. `done` gets None.
+
+    `step` is that of `ChatChange`.
+    """
 
     uid: str
     record: ChatRecord | None
     row: rows.ChatRow | None
     entries: Sequence[rows.EntryRow]
+    step: int | None
     done: asyncio.Future[Any]
 
 
@@ -68,6 +72,7 @@ class Tables:
         self._database = database
         self._generation = database.generation
         self._in_progress: dict[str, _Chat] = {}
+        self._steps: dict[str, int] = {}  # the last one of each chat, also of one that is missing in a new file
 
     def create(self, creations: Sequence[Creation], now: int) -> list[Result]:
         """Write new chats in one transaction; return the result of each."""
@@ -87,11 +92,15 @@ class Tables:
         return results
 
     def change(self, changes: Sequence[Change], now: int) -> list[Result]:
-        """Write changes together; return the result of each. One of a chat that is not stored changes nothing."""
+        """Write changes together; return the result of each.
+
+        One of a chat that is not stored changes nothing, nor does one whose predecessor could not be written.
+        """
         self.carry_over(now)
-        collected = _Changes(self._database.connection, self._in_progress)
+        collected = _Changes(self._database.connection, self._in_progress, self._steps)
         results: list[Result] = [collected.add(change) for change in changes]
         self._database.run(list(collected.statements(now)))
+        self._steps.update(collected.steps)
         self._keep(collected.chats)
         return results
 
@@ -135,15 +144,20 @@ class Tables:
         for uid, chat in chats.items():
             if chat.is_over:
                 del self._in_progress[uid]
+                self._steps.pop(uid, None)
 
 
 class _Changes:
-    """Collects changes, so that few statements write them. `chats` are those that they concern."""
+    """Collects changes, so that few statements write them. `chats` are those that they concern, `steps` their last."""
 
-    def __init__(self, connection: sqlite3.Connection, in_progress: Mapping[str, _Chat]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, in_progress: Mapping[str, _Chat], steps: Mapping[str, int]
+    ) -> None:
         self.chats: dict[str, _Chat] = {}
+        self.steps: dict[str, int] = {}
         self._connection = connection
         self._in_progress = in_progress
+        self._steps = steps
         self._newest: dict[int, rows.ChatRow] = {}
         self._entries: list[tuple[int, int, int, str]] = []
 
@@ -152,6 +166,10 @@ class _Changes:
         chat = self._find(change.uid)
         if chat is None:
             return StoreError(f"chat {change.uid} is not stored")
+        if change.step is not None:
+            if change.step != self.steps.get(change.uid, self._steps.get(change.uid, 0)) + 1:
+                return StoreError(f"an earlier change of chat {change.uid} is not stored")
+            self.steps[change.uid] = change.step
         if change.record and change.row:
             chat.record, chat.is_over = change.record, change.record.state.is_final
             self._newest[chat.id] = change.row

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # items per transaction
 # The pause between two batches, in which changes gather: a commit, and the wakes for it, cost more than a change.
-# With 20 ms, 1 % of the replies right after a message took 44 ms, as they waited for two commits.
-GATHER_SECONDS = 0.015
+# A message waits for one of them, each way: docs/benchmark.md has what it costs and delays.
+GATHER_SECONDS = 0.025
 CHECK_SECONDS = 1.0  # between checks of the file
 DELIVERED_SECONDS = 0.2  # between writes of the positions of webhooks
 

@@ -63,9 +63,11 @@ def make_event(sequence: int | None = 1, chat_id: str = "chat-1", **changes: Any
     return ChatEvent(**fields | changes)
 
 
-def change(*entries: ChatEntry, of: str = "chat-1", record: ChatRecord | None = None) -> ChatChange:
+def change(
+    *entries: ChatEntry, of: str = "chat-1", record: ChatRecord | None = None, step: int | None = None
+) -> ChatChange:
     """Return a change of the chat with that id."""
-    return ChatChange(uid_of(of), record, entries)
+    return ChatChange(uid_of(of), record, entries, step)
 
 
 def ended(chat_id: str = "chat-1", **changes: Any) -> ChatRecord:  # noqa: ANN401 (any field)

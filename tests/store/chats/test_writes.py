@@ -38,6 +38,22 @@ async def test_entries_keep_the_order_of_the_writes(store: ChatStore) -> None:
         assert [event.sequence for event in chat.events] == list(range(1, 201))
 
 
+async def test_step_is_refused_until_the_one_before_it_is_written(store: ChatStore) -> None:
+    await store.create(make_chat())
+    await store.write(change(make_event(1), step=1))
+    double = make_event(2)
+    writes = [
+        store.write(change(double, double, step=2)),  # the file refuses it
+        store.write(change(make_event(3), step=3)),
+        store.write(change(make_message(1))),  # no step
+        store.write(change(make_event(3), step=3)),
+    ]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreError, StoreError, type(None), StoreError]
+    await asyncio.gather(*(store.write(change(make_event(step), step=step)) for step in (2, 3, 4)))
+    assert [event.sequence for event in (await read(store)).events] == [1, 2, 3, 4]
+
+
 async def test_the_newest_record_of_a_batch_is_stored(store: ChatStore) -> None:
     await store.create(make_chat())
     states = (ChatState.QUEUED, ChatState.ACTIVE, ChatState.ENDED)

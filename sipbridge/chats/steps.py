@@ -1,0 +1,88 @@
+"""The steps of a chat: each is stored, then takes effect, in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sipbridge.chats.happenings import StepFailed
+from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.ports import ChatChange, ChatEntry, ChatStore
+
+_RETRY_SECONDS = 1.0  # between two tries to write what must not be lost
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """A change, and its effect. `writing` is the last try to write it; None while the store fails."""
+
+    change: ChatChange
+    effect: Callable[[], None]
+    writing: asyncio.Future[None] | None = None
+
+
+class Steps:
+    """The steps that are being stored. Belongs to one event loop; one coroutine adds them and waits for them.
+
+    The next step need not wait for the one before: the store commits both together. If one cannot be written, the store
+    refuses those after it, and all are written again, in their order, until the store works: nothing that a human agent
+    wrote may be lost. `report` notifies the coroutine of a failure that it does not wait for.
+    """
+
+    def __init__(self, uid: str, store: ChatStore, report: Callable[[StepFailed], None]) -> None:
+        self._uid = uid
+        self._store = store
+        self._report = report
+        self._count = 0
+        self._pending: deque[_Step] = deque()
+        self._failed = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, entries: Sequence[ChatEntry], record: ChatRecord | None, effect: Callable[[], None]) -> None:
+        """Write entries and a change of the record, all or nothing; then call `effect`, which must not raise."""
+        step = _Step(ChatChange(self._uid, record, entries, self._count + 1), effect)
+        if not self._failed:
+            self._write(step)
+        self._count += 1
+        self._pending.append(step)
+
+    async def settled(self) -> None:
+        """Wait until all steps have taken effect, as long as the store fails."""
+        while self._pending:
+            if self._failed:
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._failed = False
+                for step in self._pending:
+                    self._write(step)
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until all steps have taken effect, or one has failed."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _write(self, step: _Step) -> None:
+        step.writing = self._store.write(step.change)
+        step.writing.add_done_callback(partial(self._written, step))
+
+    def _written(self, step: _Step, writing: asyncio.Future[None]) -> None:
+        if writing is not step.writing or writing.cancelled():
+            return  # it was refused after another one, and is being written again
+        if writing.exception() is None:
+            self._pending.popleft()
+            step.effect()
+        elif not self._failed:
+            self._failed = True
+            if self._waiter is None:
+                self._report(StepFailed())
+        if self._waiter is not None and not self._waiter.done() and (self._failed or not self._pending):
+            self._waiter.set_result(None)
