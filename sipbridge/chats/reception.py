@@ -57,7 +57,7 @@ class Reception:
 
     def contexts_in_use(self) -> list[ChatContext]:
         """Return the configuration versions of the chats in progress."""
-        return [*(chat.context for chat in self._tasks.values()), *(context for _, context in self._starting.values())]
+        return [*{chat.context for chat in self._tasks.values()}, *(context for _, context in self._starting.values())]
 
     async def availability(self, client: str, project: str, channel: str | None) -> tuple[str, Availability]:
         """Return the name of a channel and its availability of a moment ago. Raises `HandoffInvalid`."""

@@ -226,7 +226,7 @@ class HttpClient:
             connection = await self._connect(target, pool, latest)
 
     async def _acquire_slot(self, target: Target, pool: _Pool, deadline: float) -> None:
-        if not pool.slots.locked():  # the usual case, without the cost of a timer
+        if pool.requests <= self._connections_per_origin:  # the usual case, without the cost of a timer
             await pool.slots.acquire()
             return
         try:

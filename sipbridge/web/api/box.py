@@ -102,12 +102,12 @@ async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.R
     if body.grant_type != "client_credentials":
         raise BadRequest("grant_type must be client_credentials")
     guesses, source = context.request.app[GUESSES], source_of(context.request.remote)
-    guesses.check(source, body.client_id, body.client_secret)
+    guess = guesses.check(source, body.client_id, body.client_secret)
     box = _box(context)
     issued = box.issue_token(body.client_id, body.client_secret) if box else None
     if issued is None:
         raise BoxTokenInvalid("no box with this URL has this client_id and client_secret")
-    guesses.record_valid(source, body.client_id, body.client_secret)
+    guesses.record_valid(source, guess)
     token, seconds = issued
     return json_response(TokenResponse(access_token=token, token_type="Bearer", expires_in=seconds))  # noqa: S106 (the type of the token)
 

@@ -81,21 +81,23 @@ class Authenticator:
                 self.authorize_box(request)
                 return self._slots.hold(f"box {'/'.join(_box_key(request))}", request.match_info["account_id"])
             case Access.PROJECT | Access.CHAT_STREAM:
-                self.authorize_project(request)
-                return self._slot_of_project(request, in_chat=access is Access.CHAT_STREAM)
+                key = self.authorize_project(request)
+                return self._slot_of_project(request, key, in_chat=access is Access.CHAT_STREAM)
 
-    def _slot_of_project(self, request: web.Request, *, in_chat: bool) -> AbstractContextManager[None]:
-        path, key = request.match_info, self._guesses.hashed(request.headers[KEY_HEADER])
+    def _slot_of_project(self, request: web.Request, key: str, *, in_chat: bool) -> AbstractContextManager[None]:
+        path = request.match_info
         client = path["account_id"]
         chat = self._chats.find(client, path["project_id"], path["chat_id"]) if in_chat else None
         return self._slots.hold(key, client) if chat is None else self._slots.hold_stream(chat.record.uid, key, client)
 
-    def authorize_project(self, request: web.Request) -> None:
-        """Return if the key belongs to the project in the path, or to its call or chat, which keeps its first keys.
+    def authorize_project(self, request: web.Request) -> str:
+        """Return the hash of the key if it is one of the project in the path, or of its call or chat.
+
+        A call or chat keeps its first keys.
 
         Raises `InvalidApiKey`, `KeyOfAnotherProject` or `TooManyRequests`, whether or not what the path names exists.
         """
-        key = self._key_of(request)
+        key, guess = self._key_of(request)
         path = request.match_info
         client_id, project_id = path["account_id"], path["project_id"]
         call = self._directory.find(client_id, project_id, path.get("call_id", ""))
@@ -106,9 +108,10 @@ class Authenticator:
         )
         if not allowed and not self._belongs_to_a_project(key):
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
-        self._record_valid_key(request, key)
+        hashed = self._record_valid_key(request, key, guess)
         if not allowed:
             raise KeyOfAnotherProject("this key belongs to another project")
+        return hashed
 
     def authorize_admin(self, request: web.Request) -> None:
         """Return if the key is one of `http.admin.keys`.
@@ -117,10 +120,10 @@ class Authenticator:
         """
         if not self._admin_from_anywhere and not is_loopback(request.remote or ""):
             raise AdminNotLocal("send admin requests from the bridge's own machine, or set http.admin.listen")
-        key = self._key_of(request)
+        key, guess = self._key_of(request)
         if not matches_any(self._config().http.admin.keys, key):
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
-        self._record_valid_key(request, key)
+        self._record_valid_key(request, key, guess)
 
     def authorize_box(self, request: web.Request) -> None:
         """Return if the Bearer token (RFC 6750, 2.1) is one of the box in the path.
@@ -133,23 +136,26 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token:
             raise BoxTokenInvalid("send a token of this box: Authorization: Bearer TOKEN")
         source = source_of(request.remote)
-        self._guesses.check(source, token)
+        guess = self._guesses.check(source, token)
         box = self._find_box(*_box_key(request))
         if box is None or not box.accepts_token(token):
             raise BoxTokenInvalid("the Bearer token has expired, or no box with this URL has issued it")
-        self._guesses.record_valid(source, token)
+        self._guesses.record_valid(source, guess)
 
-    def _key_of(self, request: web.Request) -> str:
+    def _key_of(self, request: web.Request) -> tuple[str, str]:
+        """Return the key of a request, and the hash by which `guesses` knows it."""
         key = request.headers.get(KEY_HEADER)
         if not key:
             raise InvalidApiKey(f"send a key in the header {KEY_HEADER}")
-        self._guesses.check(source_of(request.remote), key)
-        return key
+        return key, self._guesses.check(source_of(request.remote), key)
 
-    def _record_valid_key(self, request: web.Request, key: str) -> None:
-        self._guesses.record_valid(source_of(request.remote), key)
-        if not self._rates.allows(self._guesses.hashed(key)):
+    def _record_valid_key(self, request: web.Request, key: str, guess: str) -> str:
+        """Return the hash by which rates and slots know the key, from all addresses."""
+        self._guesses.record_valid(source_of(request.remote), guess)
+        hashed = self._guesses.hashed(key)
+        if not self._rates.allows(hashed):
             raise TooManyRequests("more requests with this key than http.max_requests_per_second; wait a second")
+        return hashed
 
     @property
     def _rates(self) -> RateLimiter:

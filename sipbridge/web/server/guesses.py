@@ -33,15 +33,16 @@ class Guesses:
         self._remembered: dict[str, None] = {}  # hashes of address and valid secret, the least recently used first
         self._log_due = clock()
 
-    def check(self, source: str, *secret: str) -> None:
-        """Return if the address may send this secret now. Raises `TooManyRequests`."""
-        if self.hashed(source, *secret) not in self._remembered and not self._limit.allows(source):
+    def check(self, source: str, *secret: str) -> str:
+        """Return the hash of a secret that the address may send now, for `record_valid`. Raises `TooManyRequests`."""
+        guess = self.hashed(source, *secret)
+        if guess not in self._remembered and not self._limit.allows(source):
             self._log(source)
             raise TooManyRequests("too many wrong keys or tokens from this address; wait a second")
+        return guess
 
-    def record_valid(self, source: str, *secret: str) -> None:
-        """Note that the secret, which was checked, is valid: it was not a guess."""
-        known = self.hashed(source, *secret)
+    def record_valid(self, source: str, known: str) -> None:
+        """Note that the secret with this hash, which was checked, is valid: it was not a guess."""
         if known not in self._remembered:
             self._limit.refund(source)
         # Removed and added again, so that the first entry is the least recently used one.

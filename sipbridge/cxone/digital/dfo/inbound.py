@@ -292,10 +292,9 @@ def _is_short(message: Json) -> bool:
 
 def is_of_thread(push: Push, thread_id: str) -> bool:
     """True if a push belongs to this thread, or names none."""
-    data = push.data
-    named = (
-        sender_id_of(object_of(data.get("thread"))),
-        text_of(object_of(data.get("case")).get("threadIdOnExternalPlatform")).lower(),
-        text_of(object_of(data.get("consumerContact")).get("threadIdOnExternalPlatform")).lower(),
-    )
-    return {"", thread_id.lower()}.issuperset(named)
+    for name in ("thread", "case", "consumerContact"):
+        shown = push.data.get(name)
+        key = "idOnExternalPlatform" if name == "thread" else "threadIdOnExternalPlatform"
+        if isinstance(shown, dict) and text_of(shown.get(key)).lower() not in ("", thread_id):
+            return False
+    return True
