@@ -3,6 +3,7 @@
 #include "g711.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace sipbridge {
 
@@ -14,6 +15,7 @@ long long AudioQueue::write(const uint8_t *bytes, size_t count, Clock::time_poin
     }
     if (count && !size_)
         filledAt_ = now;
+    noteWait(count, now);
     reserve(size_ + count);
     size_t tail = (head_ + size_) % ring_.size();
     for (size_t i = 0; i < count; ++i) {
@@ -31,6 +33,7 @@ long long AudioQueue::clear() {
     std::lock_guard<std::mutex> lock(mutex_);
     head_ = size_ = 0;
     flowing_ = dry_ = false;
+    due_ = stamped_;
     return written_;
 }
 
@@ -43,26 +46,26 @@ Turn AudioQueue::next(Clock::time_point tick, uint8_t *packet, size_t count, Pac
     std::lock_guard<std::mutex> lock(mutex_);
     // Nothing of this queue was due for a while.
     if (tick - due_ > MOST_DELAY + duration(MAX_PACKET_BYTES))
-        due_ = tick;
-    *pace = Pace{0, due_};
-    if (tick < due_ || isAwaited(tick, count))
+        due_ = stamped_ = tick;
+    packetBytes_ = count;
+    const bool flowed = flowing_;
+    const bool waits = isAwaited(tick, count);
+    // Speech may begin at any tick.
+    *pace = Pace{0, flowing_ ? due_ : tick};
+    if (waits)
         return Turn::Nothing;
-    // Timestamps count these, so that the caller's jitter buffer does not take the wait for jitter.
-    pace->skipped = static_cast<unsigned>((tick - due_) / SAMPLE_TIME);
-    pace->due = due_ = tick + duration(count);
+    if (flowed != flowing_ || tick - due_ > PASSED_JITTER)
+        pace->skipped = resume(tick);
+    due_ += duration(count);
+    stamped_ += duration(count);
     if (!flowing_)
         return Turn::Silence;
-    // An agent in real time needs this packet and the delay in the queue.
-    const size_t inHand = (count - 1) / FRAME_BYTES + 1 + static_cast<size_t>((delay_ + FRAME_TIME) / FRAME_TIME);
-    noteDepth(inHand);
-    if (standing_ && size_ > inHand * FRAME_BYTES && nextIsSilent())
-        skipFrame();
-    read(packet, count);
-    delay_ = std::max(LEAST_DELAY, delay_ - duration(count) / DELAY_DECAY);
+    readSpeech(packet, count);
+    pace->due = due_;
     return Turn::Speech;
 }
 
-std::chrono::microseconds AudioQueue::delay() {
+std::chrono::milliseconds AudioQueue::delay() {
     std::lock_guard<std::mutex> lock(mutex_);
     return delay_;
 }
@@ -97,22 +100,23 @@ bool AudioQueue::take(std::string *heard, long long *played, Clock::time_point n
 }
 
 /**
- * True if the packet that is due waits for the agent: for the rest of its speech, or because the first packet has to
+ * True if no packet is due, or if it waits for the agent: for the rest of its speech, or because the first packet has to
  * wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
  */
 bool AudioQueue::isAwaited(Clock::time_point tick, size_t count) {
     if (dry_ && (size_ >= count || (size_ && !flowing_)) && endsUnderrun(tick))
         flowing_ = true;
     if (flowing_)
-        return size_ < count && awaitsMore(tick, count);
+        return tick < due_ || (size_ < count && awaitsMore(tick, count));
     if (!size_)
-        return false;
+        return tick < due_;
     const Clock::time_point start = filledAt_ + delay_ + duration(count) - duration(size_ < count ? 0 : size_);
     if (tick < start)
-        return start < due_ + duration(count);
+        return tick < due_ || start < due_ + duration(count);
     flowing_ = true;
     low_ = high_ = 0;
-    depthTurns_ = 0;
+    watched_ = 0;
+    leastWait_ = Clock::duration::max();
     return false;
 }
 
@@ -131,13 +135,35 @@ bool AudioQueue::awaitsMore(Clock::time_point tick, size_t count) {
 /** True if the queue ran dry in the middle of speech; what would have prevented that is learned. */
 bool AudioQueue::endsUnderrun(Clock::time_point tick) {
     dry_ = false;
-    const auto late = std::chrono::duration_cast<std::chrono::microseconds>(tick - dryAt_);
+    const auto late = std::chrono::duration_cast<std::chrono::milliseconds>(tick - dryAt_);
     if (late > UNDERRUN_TIME)
         return false;
+    if (late <= PASSED_JITTER)
+        return true;
     ++counters_.underruns;
     if (flowing_)
         delay_ = std::min(MOST_DELAY, delay_ + late);
     return true;
+}
+
+/**
+ * Send from now on, after a wait; return the samples for which nothing was sent. Timestamps count these, so that the
+ * caller's jitter buffer does not take the wait for jitter.
+ */
+unsigned AudioQueue::resume(Clock::time_point tick) {
+    const Clock::duration skipped = std::max(Clock::duration::zero(), tick - stamped_);
+    due_ = tick;
+    stamped_ += skipped;
+    return static_cast<unsigned>(skipped / SAMPLE_TIME);
+}
+
+void AudioQueue::readSpeech(uint8_t *packet, size_t count) {
+    // An agent in real time needs this packet and the delay in the queue.
+    const size_t inHand = (count - 1) / FRAME_BYTES + 1 + static_cast<size_t>((delay_ + FRAME_TIME) / FRAME_TIME);
+    noteDepth(inHand);
+    if (standing_ && size_ > inHand * FRAME_BYTES && nextIsSilent())
+        skipFrame();
+    read(packet, count);
 }
 
 void AudioQueue::read(uint8_t *packet, size_t count) {
@@ -150,6 +176,13 @@ void AudioQueue::read(uint8_t *packet, size_t count) {
     size_ -= audio;
 }
 
+/** Note how long the first packet that this audio completes has until it is due. */
+void AudioQueue::noteWait(size_t count, Clock::time_point now) {
+    const size_t before = size_ / packetBytes_;
+    if ((size_ + count) / packetBytes_ > before)
+        leastWait_ = std::min(leastWait_, due_ + duration(before * packetBytes_) - now);
+}
+
 /**
  * Detect a standing queue. An agent that speaks in real time, stalls and catches up leaves frames in the queue, which
  * delay everything it says from then on. The depth of such a queue stays the same; the queue of an agent that sends
@@ -159,11 +192,24 @@ void AudioQueue::noteDepth(size_t inHand) {
     const size_t frames = size_ / FRAME_BYTES;
     low_ = std::min(low_, frames);
     high_ = std::max(high_, frames);
-    if (++depthTurns_ < STANDING_TURNS)
+    if (++watched_ < WATCHED_PACKETS)
         return;
-    standing_ = low_ > inHand && high_ - low_ <= STEADY_FRAMES;
+    const bool steady = high_ - low_ <= STEADY_FRAMES;
+    standing_ = steady && low_ > inHand;
     low_ = high_ = frames;
-    depthTurns_ = 0;
+    watched_ = 0;
+    const Clock::duration wait = std::exchange(leastWait_, Clock::duration::max());
+    if (steady && wait >= LEAST_DELAY + DELAY_STEP && stamped_ - due_ < MOST_DELAY)
+        shortenWait();
+}
+
+/**
+ * Send packets earlier, since none needed its wait: the jitter has fallen, or a stall was the only cause of it. Speech
+ * cannot be dropped for that. So the caller's jitter buffer gets the packets before the time of their timestamps.
+ */
+void AudioQueue::shortenWait() {
+    due_ -= DELAY_STEP;
+    delay_ = std::max(LEAST_DELAY, delay_ - DELAY_STEP);
 }
 
 bool AudioQueue::nextIsSilent() const {

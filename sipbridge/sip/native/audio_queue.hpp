@@ -28,14 +28,17 @@ const uint8_t SILENCE = 0xff;
 const size_t MAX_HEARD_BYTES = 50 * FRAME_BYTES;
 // A queue that is empty for longer than this is not an underrun: the agent had finished speaking.
 constexpr auto UNDERRUN_TIME = std::chrono::milliseconds(100);
-// The delay of the first frame of an agent that speaks in real time: at first, and at most. Each frame that comes too
-// late adds its lateness, and each second of speech takes a millisecond away.
-constexpr auto LEAST_DELAY = std::chrono::microseconds(12500);
-constexpr auto MOST_DELAY = std::chrono::microseconds(60000);
-const int DELAY_DECAY = 1000;  // microseconds of speech that take one away
-// A queue whose depth varies by no more than so many frames in a second is that of an agent in real time.
+// The delay of the first frame of an agent that speaks in real time: at first, and at most. An underrun adds its length.
+constexpr auto LEAST_DELAY = std::chrono::milliseconds(5);
+constexpr auto MOST_DELAY = std::chrono::milliseconds(60);
+// A frame that is no later than this is not an underrun: it is sent at once, and the next one when it is due. The
+// jitter buffer of any caller absorbs that.
+constexpr auto PASSED_JITTER = std::chrono::milliseconds(10);
+// If all frames within so many packets (a second) waited longer than they had to, packets are sent this much earlier.
+const int WATCHED_PACKETS = 50;
+constexpr auto DELAY_STEP = std::chrono::milliseconds(5);
+// A queue whose depth varies by no more than so many frames in that time is that of an agent in real time.
 const size_t STEADY_FRAMES = 3;
-const int STANDING_TURNS = 50;
 
 /** Counters of all queues since the start of the process. */
 struct AudioCounters {
@@ -76,7 +79,7 @@ public:
     Turn next(Clock::time_point tick, uint8_t *packet, size_t count, Pace *pace);
 
     /** The delay of the next first frame of an agent that speaks in real time. */
-    std::chrono::microseconds delay();
+    std::chrono::milliseconds delay();
 
     /** Queue audio from the caller; true if there was no whole frame before, and now there is. For the clock. */
     bool hear(const std::string &audio, Clock::time_point now);
@@ -91,7 +94,11 @@ private:
     bool isAwaited(Clock::time_point tick, size_t count);
     bool awaitsMore(Clock::time_point tick, size_t count);
     bool endsUnderrun(Clock::time_point tick);
+    unsigned resume(Clock::time_point tick);
+    void readSpeech(uint8_t *packet, size_t count);
+    void noteWait(size_t count, Clock::time_point now);
     void noteDepth(size_t inHand);
+    void shortenWait();
     bool nextIsSilent() const;
     void skipFrame();
     void read(uint8_t *packet, size_t count);
@@ -104,13 +111,17 @@ private:
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
     Clock::time_point due_;       // of the next packet
+    Clock::time_point stamped_;   // the time that its timestamp stands for; later than due_ if packets became earlier
+    size_t packetBytes_ = FRAME_BYTES;
     Clock::time_point filledAt_;  // when audio came to the empty queue
     bool flowing_ = false;        // the agent speaks: packets are sent when they are due
     bool dry_ = false;            // the queue had no whole packet during speech, since dryAt_
     Clock::time_point dryAt_;
-    std::chrono::microseconds delay_ = LEAST_DELAY;
+    std::chrono::milliseconds delay_ = LEAST_DELAY;
+    // Of the packets watched: the shortest wait of audio in the queue, and the depth of the queue in frames.
+    Clock::duration leastWait_ = Clock::duration::max();
     size_t low_ = 0, high_ = 0;
-    int depthTurns_ = 0;
+    int watched_ = 0;
     bool standing_ = false;
     std::string heard_;
     Clock::time_point heardAt_;  // when its first frame was complete

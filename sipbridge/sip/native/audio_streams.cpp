@@ -82,7 +82,7 @@ long long audioDelay() {
     std::lock_guard<std::mutex> lock(streamsMutex);
     long long longest = 0;
     for (const auto &each : streams)
-        longest = std::max<long long>(longest, each.second->delay().count());
+        longest = std::max<long long>(longest, std::chrono::microseconds(each.second->delay()).count());
     return longest;
 }
 
