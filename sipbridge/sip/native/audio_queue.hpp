@@ -111,11 +111,11 @@ private:
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
     Clock::time_point due_;       // of the next packet
-    Clock::time_point stamped_;   // the time that its timestamp stands for; later than due_ if packets became earlier
+    Clock::time_point stamped_;  // the time that its timestamp stands for; later than due_ if packets became earlier
     size_t packetBytes_ = FRAME_BYTES;
     Clock::time_point filledAt_;  // when audio came to the empty queue
-    bool flowing_ = false;        // the agent speaks: packets are sent when they are due
-    bool dry_ = false;            // the queue had no whole packet during speech, since dryAt_
+    bool flowing_ = false;  // the agent speaks: packets are sent when they are due
+    bool dry_ = false;  // the queue had no whole packet during speech, since dryAt_
     Clock::time_point dryAt_;
     std::chrono::milliseconds delay_ = LEAST_DELAY;
     // Of the packets watched: the shortest wait of audio in the queue, and the depth of the queue in frames.

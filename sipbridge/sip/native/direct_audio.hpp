@@ -22,6 +22,9 @@ bool openDirectAudio(int call, int stream);
 void closeDirectAudio(int call);
 
 #ifndef SWIG
+/** Use the socket of a stream no more, because the stream ends. On the SIP thread. */
+void leaveDirectSocket(int call, const pjmedia_stream *stream);
+
 // The media clock calls these, in this order, at each tick.
 
 /** Note the calls that have begun and ended; true if there are any. Then the clock must tick more often. */

@@ -1,4 +1,5 @@
 #include "ending.hpp"
+#include "direct_audio.hpp"
 #include "events.hpp"
 #include "relay.hpp"
 
@@ -56,6 +57,7 @@ void noteAgreed(pjsua_call_id call) {
 
 void onStreamDestroyed(pjsua_call_id call, pjmedia_stream *stream, unsigned) {
     leaveRelaySocket(call, stream);
+    leaveDirectSocket(call, stream);
     pjmedia_rtcp_stat statistics;
     if (pjmedia_stream_get_stat(stream, &statistics) == PJ_SUCCESS && statistics.rx.pkt)
         uses[call] |= AudioHeard;

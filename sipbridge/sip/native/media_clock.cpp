@@ -3,6 +3,7 @@
 #include "direct_audio.hpp"
 #include "dtmf.hpp"
 #include "relay.hpp"
+#include "rtp_leg.hpp"
 
 #include <atomic>
 
@@ -49,7 +50,7 @@ void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());
     const pj_time_val now = {0, 0};
     const long long until = nowNanoseconds() + MAX_READING_NANOSECONDS;
-    while (readRelays() && nowNanoseconds() < until)
+    while (readLegs() && nowNanoseconds() < until)
         ;
     while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() < until)
         ;

@@ -14,9 +14,6 @@ namespace sipbridge {
 
 namespace {
 
-// The legs whose data are loaded before they are needed: they are spread over more memory than the cache has.
-const int AHEAD = 4;
-
 struct Relay {
     std::array<std::unique_ptr<RelayLeg>, 2> legs;
     bool begun = false;  // on the media clock
@@ -163,19 +160,6 @@ bool beginRelayTick() {
     return !running.empty();
 }
 
-bool readRelays() {
-    RelayLeg *legs[MOST_READY];
-    const int count = running.empty() ? 0 : readySockets(legs);
-    for (int i = 0; i < std::min(count, AHEAD); ++i)
-        legs[i]->prefetch();
-    for (int i = 0; i < count; ++i) {
-        if (i + AHEAD < count)
-            legs[i + AHEAD]->prefetch();
-        legs[i]->readPacket();
-    }
-    return count > 0;
-}
-
 void fillRelays(Clock::time_point tick) {
     for (const auto &each : running)
         for (const auto &leg : each->legs)
@@ -193,7 +177,7 @@ bool relayPacket(int call, bool isEvent, const pjmedia_rtp_hdr *header, const vo
     if (header->pt != PCMU && header->pt != PCMA)
         return true;
     sipbridgeAudioPacket(call);
-    byCall[call]->relayAudio(header, payload, length);
+    byCall[call]->takeAudio(header, payload, length);
     return true;
 }
 

@@ -29,8 +29,6 @@ void leaveRelaySocket(int call, const pjmedia_stream *stream);
 
 // The media clock calls these.
 
-/** Read packets of relayed calls; false if none has arrived. */
-bool readRelays();
 /** Note the relays that have begun and ended; true if there are any. Then the clock must tick more often. */
 bool beginRelayTick();
 /** Send silence or our own DTMF digits to the legs that get no packets of the other one. Every 20 ms. */

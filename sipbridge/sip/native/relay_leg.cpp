@@ -8,13 +8,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-// patches/0036 and 0038
+// patches/0036
 extern "C" void sipbridgeSkipSamples(pjmedia_stream *stream, unsigned samples);
-extern "C" pj_bool_t sipbridgeSendsDigits(const pjmedia_stream *stream);
-extern "C" void sipbridgeReport(pjmedia_stream *stream);
-// patches/0041
-extern "C" void sipbridgeReceiveRtp(pjmedia_transport *transport, const void *packet, unsigned size,
-                                    const pj_sockaddr *source);
 
 namespace sipbridge {
 
@@ -24,7 +19,6 @@ namespace {
 // are those of the other far end, and stay as they are.
 constexpr auto PATIENCE = std::chrono::milliseconds(200);
 const size_t MAX_PAYLOAD_BYTES = PJMEDIA_MAX_MTU - PJMEDIA_STREAM_RESV_PAYLOAD_LEN - sizeof(pjmedia_rtp_hdr);
-const uint8_t PLAIN_HEADER = 0x80;  // version 2; no padding, extension or contributing source (RFC 3550, 5.1)
 const size_t EVENT_BYTES = sizeof(pjmedia_rtp_dtmf_event);
 
 void convert(uint8_t *bytes, size_t count, unsigned from, unsigned to) {
@@ -48,18 +42,7 @@ RelayedPacket packetOf(const pjmedia_rtp_hdr *header, bool isEvent, uint32_t sam
 }  // namespace
 
 RelayLeg::RelayLeg(int call, int withheld, pjmedia_stream *stream, const pjmedia_stream_info &info)
-    : call(call),
-      stream(stream),
-      common_(*reinterpret_cast<pjmedia_stream_common *>(stream)),
-      socket_(common_.transport),
-      withheld_(withheld),
-      law_(info.fmt.pt),
-      eventType_(info.tx_event_pt) {
-    pjmedia_stream_get_port(stream, &port_);
-    pjmedia_port_add_ref(port_);
-}
-
-RelayLeg::~RelayLeg() { pjmedia_port_dec_ref(port_); }
+    : RtpLeg(call, stream, info), withheld_(withheld), eventType_(info.tx_event_pt) {}
 
 void RelayLeg::begin(Clock::time_point now) {
     noteSent(FRAME_BYTES, now);
@@ -71,51 +54,12 @@ void RelayLeg::begin(Clock::time_point now) {
 void RelayLeg::finish(Clock::time_point now) { skipTo(now); }
 
 void RelayLeg::prefetch() const {
-    const char *rtcp = reinterpret_cast<const char *>(&common_.rtcp);
-    for (size_t line = 0; line < sizeof(common_.rtcp); line += 64)
-        __builtin_prefetch(rtcp + line, 1);
-    __builtin_prefetch(&common_.dec->rtp, 1);
-    __builtin_prefetch(&common_.rem_rtp_addr);
+    RtpLeg::prefetch();
     __builtin_prefetch(&other->common_.enc->rtp, 1);
     __builtin_prefetch(&other->common_.rem_rtp_addr);
 }
 
-void RelayLeg::readPacket() {
-    uint8_t packet[PJMEDIA_MAX_MRU];
-    pj_sockaddr source;
-    const ssize_t size = socket_.receive(packet, sizeof(packet), &source);
-    if (size < 0 || takeNext(packet, static_cast<size_t>(size), source))
-        return;
-    sipbridgeReceiveRtp(common_.transport, packet, static_cast<unsigned>(size), &source);
-}
-
-/**
- * Relay a packet if it is simply the next one of its stream: from the same address and source, with audio, without
- * options of the header. All others return false. They are for PJMEDIA's stream, which has the rules for them.
- */
-bool RelayLeg::takeNext(const uint8_t *packet, size_t size, const pj_sockaddr &source) {
-    const auto *header = reinterpret_cast<const pjmedia_rtp_hdr *>(packet);
-    pjmedia_channel &channel = *common_.dec;
-    const pjmedia_rtp_seq_session &sequence = channel.rtp.seq_ctrl;
-    const bool isPlain = size > sizeof(*header) && packet[0] == PLAIN_HEADER && header->pt == law_;
-    if (!isPlain || common_.rem_rtp_flag != 1 || pj_sockaddr_cmp(&common_.rem_rtp_addr, &source) != 0)
-        return false;
-    const uint32_t ssrc = pj_ntohl(header->ssrc);
-    const uint16_t number = pj_ntohs(header->seq);
-    if (ssrc != channel.rtp.peer_ssrc || ssrc != common_.rtcp.peer_ssrc || sequence.probation ||
-        number != static_cast<uint16_t>(sequence.max_seq + 1))
-        return false;
-    if (channel.paused || common_.enc->paused || !common_.initial_rr || !port_->put_frame)
-        return false;
-    pjmedia_rtp_session_update2(&channel.rtp, header, nullptr, PJ_TRUE);
-    const size_t length = size - sizeof(*header);
-    sipbridgeAudioPacket(call);
-    relayAudio(header, packet + sizeof(*header), length);
-    pjmedia_rtcp_rx_rtp2(&common_.rtcp, number, pj_ntohl(header->ts), static_cast<unsigned>(length), PJ_FALSE);
-    return true;
-}
-
-void RelayLeg::relayAudio(const pjmedia_rtp_hdr *header, const void *payload, size_t length) {
+void RelayLeg::takeAudio(const pjmedia_rtp_hdr *header, const void *payload, size_t length) {
     if (!length || length > MAX_PAYLOAD_BYTES)
         return;
     uint8_t bytes[MAX_PAYLOAD_BYTES];
@@ -148,11 +92,6 @@ void RelayLeg::fill(Clock::time_point tick) {
     sentSamples_ = FRAME_BYTES;
     sentAt_ = tick;
     fillAt_ = tick + FRAME_TIME;
-}
-
-/** True if the far end can get packets of the other leg. Digits of our own go out by the clock, and replace them. */
-bool RelayLeg::takesPackets() const {
-    return port_->put_frame && !common_.enc->paused && !sipbridgeSendsDigits(stream);
 }
 
 SentPacket RelayLeg::latest() const {
@@ -198,27 +137,16 @@ void RelayLeg::advance(const pjmedia_rtp_hdr &header) {
         session.out_hdr.ts = before;
 }
 
-/** Send a payload with the header of this leg's stream, and count it in the stream's reports. */
+/** Send a payload with the header of this leg's stream. */
 void RelayLeg::send(const RelayedHeader &relayed, int payloadType, const uint8_t *payload, size_t length) {
-    pjmedia_rtp_session &session = common_.enc->rtp;
-    uint8_t packet[PJMEDIA_MAX_MTU];
-    pjmedia_rtp_hdr header = session.out_hdr;
+    pjmedia_rtp_hdr header = common_.enc->rtp.out_hdr;
     header.pt = static_cast<uint8_t>(payloadType);
     header.m = relayed.marker;
     header.seq = pj_htons(relayed.sequence);
     header.ts = pj_htonl(relayed.timestamp);
-    std::copy_n(reinterpret_cast<const uint8_t *>(&header), sizeof(header), packet);
-    std::copy_n(payload, length, packet + sizeof(header));
     if (!relayed.isLate)
         advance(header);
-    const size_t size = sizeof(header) + length;
-    if (!socket_.send(packet, size, common_.rem_rtp_addr) &&
-        pjmedia_transport_send_rtp(common_.transport, packet, size) != PJ_SUCCESS)
-        return;
-    pjmedia_rtcp_tx_rtp(&common_.rtcp, static_cast<unsigned>(length));
-    common_.rtcp.stat.rtp_tx_last_ts = pj_ntohl(session.out_hdr.ts);
-    common_.rtcp.stat.rtp_tx_last_seq = pj_ntohs(session.out_hdr.seq);
-    sipbridgeReport(stream);
+    transmit(header, payload, length);
 }
 
 }  // namespace sipbridge

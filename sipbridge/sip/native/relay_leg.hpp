@@ -4,8 +4,8 @@
 #ifndef SIPBRIDGE_RELAY_LEG_HPP
 #define SIPBRIDGE_RELAY_LEG_HPP
 
-#include "relay_socket.hpp"
 #include "relayed_rtp.hpp"
+#include "rtp_leg.hpp"
 
 #include <pjsua-lib/pjsua.h>
 
@@ -14,34 +14,22 @@
 namespace sipbridge {
 
 /** The constructor, and what is const or atomic, is for any thread; all else belongs to the media clock. */
-class RelayLeg {
+class RelayLeg : public RtpLeg {
 public:
     /** @param withheld  the digit of the far end that is not relayed; 0 for none. */
     RelayLeg(int call, int withheld, pjmedia_stream *stream, const pjmedia_stream_info &info);
-    /** The stream's memory stays until here; the stream itself may have been destroyed, and then sends nothing. */
-    ~RelayLeg();
-    RelayLeg(const RelayLeg &) = delete;
-    RelayLeg &operator=(const RelayLeg &) = delete;
 
-    const int call;
-    pjmedia_stream *const stream;
     RelayLeg *other = nullptr;
     std::atomic<int> level{0};  // of the far end's latest packet, as slotLevel() measures it
-
-    /** Use the socket no more, because the stream or the relay ends. From any thread. */
-    void closeSocket() { socket_.close(); }
 
     /** Take over from the conference. */
     void begin(Clock::time_point now);
     /** Return to the conference: its next packet has the timestamp of its time. */
     void finish(Clock::time_point now);
 
-    /** Load what readPacket() reads into the processor's cache. */
-    void prefetch() const;
-    /** Read a packet of the far end from the socket, and relay it. */
-    void readPacket();
+    void prefetch() const override;
     /** Relay a packet with audio of the far end to the other leg. */
-    void relayAudio(const pjmedia_rtp_hdr *header, const void *payload, size_t length);
+    void takeAudio(const pjmedia_rtp_hdr *header, const void *payload, size_t length) override;
     /** Relay a packet of a press; `duration` is that so far. */
     void relayEvent(const pjmedia_rtp_hdr *header, const void *payload, uint32_t duration);
     /** True if a press of this digit can be relayed. */
@@ -51,8 +39,6 @@ public:
     void fill(Clock::time_point tick);
 
 private:
-    bool takeNext(const uint8_t *packet, size_t size, const pj_sockaddr &source);
-    bool takesPackets() const;
     SentPacket latest() const;
     void noteSent(uint32_t samples, Clock::time_point now);
     void skipTo(Clock::time_point now);
@@ -60,11 +46,7 @@ private:
     void advance(const pjmedia_rtp_hdr &header);
     void send(const RelayedHeader &relayed, int payloadType, const uint8_t *payload, size_t length);
 
-    pjmedia_stream_common &common_;  // the same stream
-    pjmedia_port *port_ = nullptr;
-    RelaySocket socket_;
     const int withheld_;
-    const unsigned law_;   // PCMU or PCMA, which the far end gets
     const int eventType_;  // the payload type of the DTMF events that the far end gets; not above 0 if it gets none
     RelayedRtp received_;
     // The samples of the latest packet to the far end, and its time. The stream knows its sequence and timestamp.

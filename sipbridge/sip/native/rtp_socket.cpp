@@ -1,4 +1,6 @@
-#include "relay_socket.hpp"
+#include "rtp_socket.hpp"
+
+#include <atomic>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -7,6 +9,8 @@ namespace sipbridge {
 
 namespace {
 
+std::atomic<int> watched{0};  // sockets
+
 int watching() {
     static const int descriptor = epoll_create1(EPOLL_CLOEXEC);
     return descriptor;
@@ -14,7 +18,7 @@ int watching() {
 
 }  // namespace
 
-RelaySocket::RelaySocket(pjmedia_transport *transport) {
+RtpSocket::RtpSocket(pjmedia_transport *transport) {
     pjmedia_transport_info info;
     pjmedia_transport_info_init(&info);
     if (transport->type != PJMEDIA_TRANSPORT_TYPE_UDP || pjmedia_transport_get_info(transport, &info) != PJ_SUCCESS)
@@ -24,30 +28,35 @@ RelaySocket::RelaySocket(pjmedia_transport *transport) {
         socket_ = static_cast<int>(info.sock_info.rtp_sock);
 }
 
-void RelaySocket::close() {
+void RtpSocket::close() {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (watched_)
+    if (watched_) {
         epoll_ctl(watching(), EPOLL_CTL_DEL, socket_, nullptr);
+        --watched;
+    }
     watched_ = false;
     socket_ = -1;
 }
 
-void RelaySocket::watch(RelayLeg *leg) {
+void RtpSocket::watch(RtpLeg *leg) {
     std::lock_guard<std::mutex> lock(mutex_);
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = leg;
-    watched_ = socket_ >= 0 && epoll_ctl(watching(), EPOLL_CTL_ADD, socket_, &event) == 0;
+    if (watched_ || socket_ < 0 || epoll_ctl(watching(), EPOLL_CTL_ADD, socket_, &event) != 0)
+        return;
+    watched_ = true;
+    ++watched;
 }
 
-ssize_t RelaySocket::receive(void *packet, size_t most, pj_sockaddr *source) {
+ssize_t RtpSocket::receive(void *packet, size_t most, pj_sockaddr *source) {
     std::lock_guard<std::mutex> lock(mutex_);
     socklen_t length = sizeof(*source);
     return socket_ < 0 ? -1
                        : ::recvfrom(socket_, packet, most, MSG_DONTWAIT, reinterpret_cast<sockaddr *>(source), &length);
 }
 
-bool RelaySocket::send(const void *packet, size_t size, const pj_sockaddr &to) {
+bool RtpSocket::send(const void *packet, size_t size, const pj_sockaddr &to) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (socket_ < 0)
         return false;
@@ -57,11 +66,13 @@ bool RelaySocket::send(const void *packet, size_t size, const pj_sockaddr &to) {
     return sent >= 0 || errno == EAGAIN;
 }
 
-int readySockets(RelayLeg **legs) {
+int readySockets(RtpLeg **legs) {
+    if (!watched)
+        return 0;
     epoll_event events[MOST_READY];
     const int count = epoll_wait(watching(), events, MOST_READY, 0);
     for (int i = 0; i < count; ++i)
-        legs[i] = static_cast<RelayLeg *>(events[i].data.ptr);
+        legs[i] = static_cast<RtpLeg *>(events[i].data.ptr);
     return count;
 }
 
