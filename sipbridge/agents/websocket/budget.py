@@ -41,12 +41,16 @@ class Budget(asyncio.BufferedProtocol):
     ) -> None:
         self._transport = transport
         self._inner = cast(asyncio.BufferedProtocol, transport.get_protocol())
+        # Bound once, as these run for each message of each call.
+        self._inner_buffer = cast(Callable[[int], memoryview | bytearray], self._inner.get_buffer)
+        self._inner_updated = self._inner.buffer_updated
         self._on_flood = on_flood
         self._is_deaf = is_deaf
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
         self._processor_clock = processor_clock
         self._wall_clock = wall_clock
+        self._deaf = False  # for the read in progress
         self._left = BURST_SECONDS
         self._counted_at = self._clock()
         self._over_since: float | None = None
@@ -63,21 +67,23 @@ class Budget(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
         """Return the buffer of the inner protocol for the next read."""
-        if self._is_deaf():
+        self._deaf = self._is_deaf()
+        if self._deaf:
             return _DISCARDED
-        return memoryview(self._inner.get_buffer(sizehint))[:READ_BYTES]
+        buffer = self._inner_buffer(sizehint)
+        return buffer if len(buffer) <= READ_BYTES else memoryview(buffer)[:READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass the bytes to the inner protocol, and pause if it has used too much time."""
-        if self._is_deaf():
+        if self._deaf:
             self._count(READ_SECONDS)
         elif self._left > BURST_SECONDS - ROUGH_SECONDS:
             began = self._wall_clock()
-            self._inner.buffer_updated(nbytes)
+            self._inner_updated(nbytes)
             self._count(min(ROUGH_SECONDS, self._wall_clock() - began) + READ_SECONDS)
         else:
             began = self._processor_clock()
-            self._inner.buffer_updated(nbytes)
+            self._inner_updated(nbytes)
             self._count(self._processor_clock() - began + READ_SECONDS)
 
     def eof_received(self) -> bool | None:

@@ -20,6 +20,7 @@ from sipbridge.handoffs.record import HandoffRecord
 RECONNECT_DELAYS = (0.0, 1.0, 2.0, 4.0)
 STEADY_SECONDS = 10.0
 MAX_EARLY_DIGITS = 32
+MAX_EARLY_PIECES = 50  # of audio, mostly of 20 ms each
 
 
 class WebsocketConversation:
@@ -44,6 +45,7 @@ class WebsocketConversation:
         self._stream: Stream | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
         self._early_digits: deque[str] | None = deque(maxlen=MAX_EARLY_DIGITS)
+        self._early_audio: deque[bytes] | None = deque(maxlen=MAX_EARLY_PIECES)
 
     async def run(self, call: LiveCall) -> ConversationEnd:
         """Run until the agent closes its connection. Raises `AgentLost`."""
@@ -81,8 +83,11 @@ class WebsocketConversation:
         while True:
             stream = self._stream = self._open_stream(self._connection, call, playback)
             stream.start()
-            early, self._early_digits = self._early_digits, None
-            for digit in early or ():
+            audio, self._early_audio = self._early_audio, None
+            for piece in audio or ():
+                stream.send_audio(piece)
+            digits, self._early_digits = self._early_digits, None
+            for digit in digits or ():
                 stream.send_digit(digit)
             since = self._loop.time()
             code = await self._connection.ended
@@ -109,12 +114,16 @@ class WebsocketConversation:
         raise AgentLost(f"its socket ended with {code} and could not be reopened: {why}")
 
     def _hear(self, audio: bytes, played: int) -> None:
-        """Pass on audio of the caller; `played` is how much of the agent's audio was played. Called every 20 ms."""
-        if self._playback is None:
-            return
-        self._playback.played = played
+        """Pass on audio of the caller; `played` is how much of the agent's audio was played. Called every 20 ms.
+
+        Audio from before the stream is sent at its start. Audio is lost while the connection is down.
+        """
+        if self._playback is not None:
+            self._playback.played = played
         if self._stream is not None:
             self._stream.send_audio(audio)
+        elif self._early_audio is not None:
+            self._early_audio.append(audio)
 
     def _watch_silence(self, playback: Playback) -> None:
         """Check again when the agent may have been silent for too long. Messages move no timer."""

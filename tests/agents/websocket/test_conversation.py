@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Iterator
 
@@ -35,6 +36,19 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
     delays = Delays()
     monkeypatch.setattr(conversation, "RECONNECT_DELAYS", delays)
     return delays
+
+
+# ------------------------------------------------------------ it begins
+
+
+async def test_the_callers_audio_from_before_the_stream_is_sent_at_its_start(site: Site) -> None:
+    early = [bytes([number]) * 160 for number in (1, 2)]
+    site.leg.early_audio = early
+    _, _, agent = await site.start_stream()
+    site.audio.turn(FRAME)
+    media = [(await agent.next("media"))["media"] for _ in range(3)]
+    assert [base64.b64decode(each["payload"]) for each in media] == [*early, FRAME]
+    assert [each["timestamp"] for each in media] == ["0", "20", "40"]
 
 
 # ------------------------------------------------------------ the agent ends it

@@ -34,6 +34,7 @@ class MediaStream:
         self._call = call
         self._playback = playback
         self._messages = StreamMessages(labels)
+        self._stream_sid = self._messages.stream_sid
         self.spoke = self.asked = False
         self._marks: deque[tuple[int, str]] = deque()  # bytes to be played before it, name
         self._actions: dict[str, Action] = {
@@ -79,6 +80,10 @@ class MediaStream:
             self._reject(payload, "bad_json", f"the message is not JSON: {error.msg}")
             return
         event = message.get("event") if isinstance(message, dict) else None
+        if event == "media" and message.get("streamSid") == self._stream_sid:  # nearly all messages
+            self._media(message, payload)
+            self._playback.note_activity()
+            return
         if not isinstance(event, str):
             self._reject(payload, "bad_message", "the message is not an object with an event")
             return
@@ -103,7 +108,7 @@ class MediaStream:
     def _is_of_this_stream(self, message: dict[str, Any], action: Action) -> bool:
         """Return True if the message names this stream. A handoff need not: a connection has one stream."""
         stream_sid = message.get("streamSid")
-        return stream_sid == self._messages.stream_sid or (stream_sid is None and action == self._handoff)
+        return stream_sid == self._stream_sid or (stream_sid is None and action == self._handoff)
 
     def _refuse_stream(self, event: str, action: Action) -> None:
         if action == self._handoff:
