@@ -170,6 +170,20 @@ TEST_CASE("an agent that speaks without a pause keeps no delay of a stall, and l
     }
 }
 
+TEST_CASE("stalls that come again make the delay fall slowly") {
+    Queue q;
+    const int seconds = 300, every = 4000, stall = 60;
+    for (int frame = 0; frame < 50 * seconds; ++frame) {
+        const int time = 20 * frame, since = time % every;
+        const int arrives = time >= every && since < stall ? time - since + stall : time;
+        while (q.now < arrives)
+            q.tick();
+        q.write(1);
+    }
+    CHECK(q.counters.underruns >= 2);
+    CHECK(q.counters.underruns <= 12);
+}
+
 TEST_CASE("timestamps do not run ahead of time after a stall and a pause") {
     Queue q;
     int stamped = 0;  // milliseconds of timestamps

@@ -142,8 +142,16 @@ bool AudioQueue::endsUnderrun(Clock::time_point tick) {
         return true;
     ++counters_.underruns;
     if (flowing_)
-        delay_ = std::min(MOST_DELAY, delay_ + late);
+        learn(late);
     return true;
+}
+
+/** Learn from an underrun: what would have prevented it, and that a step before it came too early. */
+void AudioQueue::learn(std::chrono::milliseconds late) {
+    delay_ = std::min(MOST_DELAY, delay_ + late);
+    calm_ = 0;
+    if (std::exchange(stepped_, false))
+        patience_ = std::min(MOST_PATIENCE, 2 * patience_);
 }
 
 /**
@@ -199,7 +207,9 @@ void AudioQueue::noteDepth(size_t inHand) {
     low_ = high_ = frames;
     watched_ = 0;
     const Clock::duration wait = std::exchange(leastWait_, Clock::duration::max());
-    if (steady && wait >= LEAST_DELAY + DELAY_STEP && stamped_ - due_ < MOST_DELAY)
+    const bool idle = steady && wait >= LEAST_DELAY + DELAY_STEP && stamped_ - due_ < MOST_DELAY;
+    calm_ = idle ? calm_ + 1 : 0;
+    if (calm_ >= patience_)
         shortenWait();
 }
 
@@ -208,6 +218,8 @@ void AudioQueue::noteDepth(size_t inHand) {
  * cannot be dropped for that. So the caller's jitter buffer gets the packets before the time of their timestamps.
  */
 void AudioQueue::shortenWait() {
+    calm_ = 0;
+    stepped_ = true;
     due_ -= DELAY_STEP;
     delay_ = std::max(LEAST_DELAY, delay_ - DELAY_STEP);
 }

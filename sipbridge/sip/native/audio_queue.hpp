@@ -37,6 +37,8 @@ constexpr auto PASSED_JITTER = std::chrono::milliseconds(10);
 // If all frames within so many packets (a second) waited longer than they had to, packets are sent this much earlier.
 const int WATCHED_PACKETS = 50;
 constexpr auto DELAY_STEP = std::chrono::milliseconds(5);
+// After an underrun that follows such a step, the next step takes twice as many packets, at most this many times.
+const int MOST_PATIENCE = 16;
 // A queue whose depth varies by no more than so many frames in that time is that of an agent in real time.
 const size_t STEADY_FRAMES = 3;
 
@@ -99,6 +101,7 @@ private:
     void noteWait(size_t count, Clock::time_point now);
     void noteDepth(size_t inHand);
     void shortenWait();
+    void learn(std::chrono::milliseconds late);
     bool nextIsSilent() const;
     void skipFrame();
     void read(uint8_t *packet, size_t count);
@@ -123,6 +126,8 @@ private:
     size_t low_ = 0, high_ = 0;
     int watched_ = 0;
     bool standing_ = false;
+    int patience_ = 1, calm_ = 0;  // the times that packets are watched for a step, and have been
+    bool stepped_ = false;         // there was a step since the last underrun
     std::string heard_;
     Clock::time_point heardAt_;  // when its first frame was complete
 };
