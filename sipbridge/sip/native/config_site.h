@@ -44,10 +44,16 @@
  * has 1.3 kB for each m= line, and several copies of its SDP, each with space for this many codecs. */
 #define PJMEDIA_MAX_SDP_MEDIA           1
 #define PJMEDIA_MAX_SDP_FMT             10
+/* No RTCP feedback, which is for video; every stream has two lists of it. */
+#define PJMEDIA_RTCP_FB_MAX_CAP         1
 
-/* A leg keeps its ACK or its 2xx until its end. */
-#define PJSIP_POOL_LEN_TDATA            2000
-#define PJSIP_POOL_INC_TDATA            1000
+/* The memory pools of a call grow in small steps, since the unused part of a step is held until the end of the call.
+ * PJSIP rounds the first size up to a power of two. A leg keeps its ACK or its 2xx until its end. */
+#define PJSIP_POOL_LEN_TDATA            2048
+#define PJSIP_POOL_INC_TDATA            512
+#define PJSIP_POOL_TSX_LEN              1024
+#define PJMEDIA_STREAM_SIZE             4096
+#define PJMEDIA_STREAM_INC              512
 
 /* Telephone audio: no resampling to 16 kHz and back, no echo canceller on a bridge. */
 #define PJSUA_DEFAULT_CLOCK_RATE        8000
