@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -253,6 +254,11 @@ class Control:
         self._socket.close()
 
     def _read(self) -> None:
+        # The port may have become another program's (`belongs_to`), which resets the connection or says other things.
+        with suppress(OSError, ValueError):
+            self._read_messages()
+
+    def _read_messages(self) -> None:
         unread = b""
         while data := self._socket.recv(_READ_BYTES):
             unread += data
