@@ -23,6 +23,7 @@ from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import client_settings, project_settings, token
 from tests.harness.sip.raw_agent import RawAgent
 from tests.harness.sip.raw_call import OFFER, RawCall
+from tests.harness.worker import Worker
 
 from .site import Contact, Site
 from .site import site as base_site
@@ -131,24 +132,15 @@ def send_many_digits(to: tuple[str, int]) -> None:
 @contextmanager
 def flood_of_names(agent: RawCall) -> Iterator[set[bytes]]:
     """Send re-INVITEs whose host names hang, before the block and during it; the value is their statuses."""
-    hanging, done, statuses = iter(HANGING), threading.Event(), set[bytes]()
+    hanging, statuses = iter(HANGING), set[bytes]()
 
     def reinvite() -> None:
         statuses.add(agent.request(b"INVITE", offer_from(next(hanging))).split()[1])
 
-    def go_on() -> None:
-        while not done.wait(1 / REINVITES_PER_SECOND):
-            reinvite()
-
     for _ in range(REINVITES_AT_ONCE):
         reinvite()
-    flood = threading.Thread(target=go_on)
-    flood.start()
-    try:
+    with Worker("flood", reinvite, lambda: 1 / REINVITES_PER_SECOND):
         yield statuses
-    finally:
-        done.set()
-        flood.join()
 
 
 def digits_by_info(caller: RawCall) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import pytest
 from tests.harness.media.g711 import FRAME_BYTES, PCMU
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.programs.simulator import Simulator
+from tests.harness.worker import Worker
 
 from .audio_site import SIP, AudioSite, audio_site
 from .crafted_rtp import Packet, audio
@@ -48,23 +48,16 @@ def test_reports_are_about_our_own_packets_and_those_that_we_received(site: Audi
 @contextmanager
 def sending(stream: RtpStream) -> Iterator[list[int]]:
     """Send a packet every 20 ms in the background, except the lost ones; yield the numbers so far."""
-    over, numbers = threading.Event(), [0]
+    counter, numbers = itertools.count(), [0]
 
     def send() -> None:
-        for number in itertools.count():
-            if number % LOST_ONE_IN:
-                stream.send_packet(Packet(0, SPEECH, timestamp=FRAME_BYTES * number).encode(SOURCE, number))
-                numbers.append(number)
-            if over.wait(0.02):
-                return
+        number = next(counter)
+        if number % LOST_ONE_IN:
+            stream.send_packet(Packet(0, SPEECH, timestamp=FRAME_BYTES * number).encode(SOURCE, number))
+            numbers.append(number)
 
-    thread = threading.Thread(target=send, name="caller", daemon=True)
-    thread.start()
-    try:
+    with Worker("caller", send, lambda: 0.02):
         yield numbers
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_a_leg_keeps_its_source_sequence_and_clock_after_a_hold(site: AudioSite) -> None:

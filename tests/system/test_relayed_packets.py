@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import struct
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +15,7 @@ from tests.harness.media.rtp_peer import Packet as Received
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
+from tests.harness.worker import Worker
 
 from .audio_site import SIP, WEBSOCKET, AudioSite, audio_site
 from .crafted_rtp import Packet, audio, packet
@@ -220,21 +219,12 @@ def test_a_flood_of_one_end_reaches_the_other_at_the_rate_of_a_call_and_costs_no
     assert len(line.since(before)) <= AT_ONCE + PER_SECOND * seconds + 1
 
 
-@contextmanager
-def flooding(line: Line) -> Iterator[None]:
+def flooding(line: Line) -> Worker:
     """Send 5,000 packets per second in the background."""
-    over = threading.Event()
     sequence = itertools.count()
 
-    def flood() -> None:
-        while not over.wait(0.01):
-            for _ in range(50):
-                line.sender.send_packet(Packet(0, audio(1), sequence=next(sequence)).encode(0xF100D, FIRST))
+    def send() -> None:
+        for _ in range(50):
+            line.sender.send_packet(Packet(0, audio(1), sequence=next(sequence)).encode(0xF100D, FIRST))
 
-    thread = threading.Thread(target=flood, name="flood", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return Worker("flood", send, lambda: 0.01)

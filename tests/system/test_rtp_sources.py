@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,6 +14,7 @@ from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.media.stamp import Stamps
 from tests.harness.programs.simulator import Simulator
 from tests.harness.waiting import wait_for
+from tests.harness.worker import Worker
 
 from .audio_site import SIP, WEBSOCKET, AudioSite, Peer, audio_site
 from .rtcp import REPORT_SECONDS, mute, with_rtcp
@@ -35,23 +34,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Iterator
         yield running
 
 
-@contextmanager
-def flooding(stranger: RtpStream) -> Iterator[None]:
+def flooding(stranger: RtpStream) -> Worker:
     """Send to the call in the background, faster than any far end does."""
-    over = threading.Event()
 
-    def flood() -> None:
-        while not over.wait(FLOOD_SECONDS):
-            for _ in range(AT_ONCE):
-                stranger.send_due_packet()
+    def send() -> None:
+        for _ in range(AT_ONCE):
+            stranger.send_due_packet()
 
-    thread = threading.Thread(target=flood, name="flood", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return Worker("flood", send, lambda: FLOOD_SECONDS)
 
 
 def reports_at(rtcp: socket.socket) -> int:

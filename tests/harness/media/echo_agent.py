@@ -7,14 +7,13 @@ protocol, Twilio Media Streams, and that of Asterisk's `chan_websocket`, whose a
 
 from __future__ import annotations
 
-import asyncio
 from binascii import b2a_base64
-from collections.abc import Callable
 
 import orjson
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from .g711 import FRAME_BYTES, MULAW_SILENCE
+from .websocket_server import WebsocketServer
 
 _MEDIA = b'{"event":"media"'
 _START = b'{"event":"start"'
@@ -48,24 +47,8 @@ class _Call(WSListener):
             transport.send(WSMsgType.BINARY, _SILENCE)
 
 
-class EchoAgent:
+class EchoAgent(WebsocketServer):
     """Accepts calls on a free loopback port."""
 
     def __init__(self) -> None:
-        self._stop = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def serve(self, on_ready: Callable[[str], None]) -> None:
-        """Accept calls until `stop`; `on_ready` gets the URL."""
-        self._loop = asyncio.get_running_loop()
-        server = await ws_create_server(lambda _: _Call(), "127.0.0.1", 0)
-        try:
-            on_ready(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-            await self._stop.wait()
-        finally:
-            server.close()
-
-    def stop(self) -> None:
-        """Make `serve` return. May be called from any thread and from a signal handler."""
-        if self._loop:
-            self._loop.call_soon_threadsafe(self._stop.set)
+        super().__init__(lambda _: _Call())

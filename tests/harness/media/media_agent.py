@@ -17,11 +17,12 @@ from typing import Any, Self
 
 import orjson
 import uvloop
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 
 from tests.harness.waiting import wait_for
 
 from .stamp import ReceivedFrame, find_stamps
+from .websocket_server import WebsocketServer
 
 FRAME_SECONDS = 0.02
 
@@ -157,34 +158,18 @@ class AgentCall(WSListener):
             self._transport.disconnect()
 
 
-class MediaAgent:
+class MediaAgent(WebsocketServer):
     """Accepts calls on a free loopback port, in a thread of its own (as a context manager) or the caller's (`serve`).
 
     `on_start` is called with each call after its `start` message, in that thread.
     """
 
     def __init__(self, on_start: Callable[[AgentCall], None] | None = None) -> None:
+        super().__init__(lambda request: AgentCall(request, self._started))
         self.calls: list[AgentCall] = []
         self.url = ""
         self._on_start = on_start
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
-
-    async def serve(self, on_ready: Callable[[str], None]) -> None:
-        """Accept calls until `stop`; `on_ready` gets the URL."""
-        self._loop = asyncio.get_running_loop()
-        server = await ws_create_server(lambda request: AgentCall(request, self._started), "127.0.0.1", 0)
-        try:
-            on_ready(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-            await self._stop.wait()
-        finally:
-            server.close()
-
-    def stop(self) -> None:
-        """Make `serve` return. May be called from any thread."""
-        if self._loop:
-            self._loop.call_soon_threadsafe(self._stop.set)
 
     def next_call(self, seconds: float = 10.0) -> AgentCall:
         """Return a call that was not returned before, the oldest first. Raises `TimeoutError`."""
