@@ -80,10 +80,6 @@ class MediaStream:
             self._reject(payload, "bad_json", f"the message is not JSON: {error.msg}")
             return
         event = message.get("event") if isinstance(message, dict) else None
-        if event == "media" and message.get("streamSid") == self._stream_sid:  # nearly all messages
-            self._media(message, payload)
-            self._playback.note_activity()
-            return
         if not isinstance(event, str):
             self._reject(payload, "bad_message", "the message is not an object with an event")
             return
