@@ -93,6 +93,7 @@ def fuzz(
                 report_progress(f"resting for {rest_seconds:.0f} s")
                 time.sleep(rest_seconds)
                 report.memory_mb.append(rss_mb(pid))
+            until_ns = time.time_ns()
             for call_id in held:
                 answer = running.project("fuzz", "background", key("background")).request(
                     f"calls/{call_id}/hangup", "POST"
@@ -100,7 +101,7 @@ def fuzz(
                 if answer.status // 100 != 2:
                     raise FuzzFailedError(f"the API cannot end a background call: {answer.body!r}")
         running.wait_until_idle()
-        report.audio = _audio(callers, agents)
+        report.audio = _audio(callers, agents, until_ns)
         report.kinds, report.statuses = mutator.counts, dict(peer.statuses)
         report.connections = peer.connections
         log = running.program.log.read_text(errors="replace").splitlines()
@@ -240,17 +241,16 @@ def _hang_up_all(project: Project) -> None:
         page = project.request(f"calls?{query}").json()["calls"]
 
 
-def _audio(callers: Load, agents: Load) -> Quality:
+def _audio(callers: Load, agents: Load, until_ns: int) -> Quality:
+    """Measure what was sent before the hang-ups: each call ends at its own time then, once its agent has spoken."""
     ours, theirs = callers.stop(), agents.stop()
     # Of the background calls only: the first to have called, and to have been called.
-    total = measure_streams(
-        {stream: sent for stream, sent in ours.sent.items() if stream < BACKGROUND_CALLS}, theirs.received
-    )
-    total.add(
-        measure_streams(
-            {stream: sent for stream, sent in theirs.sent.items() if stream < 100 + BACKGROUND_CALLS}, ours.received
-        )
-    )
+    total = Quality()
+    for sent, received, streams in (
+        (ours.sent, theirs.received, range(BACKGROUND_CALLS)),
+        (theirs.sent, ours.received, range(100, 100 + BACKGROUND_CALLS)),
+    ):
+        total.add(measure_streams({stream: sent[stream] for stream in streams}, received, end_ns=until_ns))
     return total
 
 
