@@ -33,6 +33,7 @@ from sipbridge.web import (
     ChatDeps,
     ChatFeed,
     EventFeed,
+    PageFeed,
     PopLinks,
     WebDeps,
     make_admin_app,
@@ -57,7 +58,8 @@ class Core:
         self.chat_registry = ChatRegistry()
         self.metrics = Metrics(pjsip_version=pjsip_version())
         self.event_feed = EventFeed()
-        self.observe = _fan_out((self.metrics, CallLog(), self.event_feed))
+        self.page_feed = PageFeed()
+        self.observe = _fan_out((self.metrics, CallLog(), self.event_feed, self.page_feed))
         self.observe_chats = _fan_out((self.metrics.chats, ChatLog()))
         self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
@@ -118,7 +120,7 @@ async def open_bridge(
         lambda each: core.metrics.chats.count_webhook(each.client, each.project, each.result.value),
     )
     stack.push_async_callback(webhooks.close)
-    sinks = Sinks((core.chat_feed, webhooks))
+    sinks = Sinks((core.chat_feed, core.page_feed, webhooks))
     chats = start_context(
         config, chat_store, sinks, core.observe_chats, core.chat_registry, core.pop_links.make_for_chat
     )
@@ -168,6 +170,7 @@ async def _open_web(
         readiness=core.readiness.reason,
         events=core.event_feed,
         pop_links=core.pop_links,
+        pages=core.page_feed,
         admin_controls=controls,
         count_request=core.metrics.count_request,
         chats=chats,

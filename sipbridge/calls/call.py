@@ -11,7 +11,7 @@ from sipbridge.aio import BackgroundTasks, interrupt_on
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
-from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed
+from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed, TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.agents import Agent, Conversation
@@ -209,7 +209,9 @@ class Call:
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Append to the transcript. Raises `HandoffInvalid` if it would be too long."""
         self._transcript.add(turns, self.timestamp())
-        self.update(transcript=self._transcript.turns)
+        if len(self._transcript.turns) > len(self.record.transcript):
+            self.update(transcript=self._transcript.turns)
+            self.emit(TurnsAdded(self.record))
 
     def note_fault(self, fault: str, message: str) -> None:
         """Count and log a message of the agent that is not valid."""

@@ -63,6 +63,13 @@ class CallAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnsAdded:
+    """The transcript has grown."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffStarted:
     """A handoff was accepted."""
 
@@ -184,6 +191,7 @@ CallEvent = (
     | AgentConnected
     | AgentFault
     | CallAnswered
+    | TurnsAdded
     | HandoffStarted
     | HandoffStage
     | SignalSent

@@ -39,6 +39,7 @@ from sipbridge.config.models import (
     SipConfig,
     TlsConfig,
 )
+from sipbridge.config.pop_page import PageLanguage, PopPageConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, VoiceProjectConfig
 from sipbridge.config.reload import merge_reloadable
@@ -72,9 +73,11 @@ __all__ = [
     "HttpConfig",
     "InviteDestination",
     "ListenUrl",
+    "PageLanguage",
     "ParameterName",
     "PatronChannelConfig",
     "PocUrl",
+    "PopPageConfig",
     "ProjectConfig",
     "ProjectKey",
     "PromptAgentConfig",

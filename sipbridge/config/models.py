@@ -27,6 +27,7 @@ from sipbridge.config.fields import (
     Section,
     WholeSeconds,
 )
+from sipbridge.config.pop_page import PopPageConfig
 from sipbridge.config.projects import AnyProjectConfig, ProjectConfig, ProjectKey, VoiceProjectConfig
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import ApiKey
@@ -135,6 +136,7 @@ class HttpConfig(Section):
     allowed_origins: tuple[Origin, ...] = ()
     pop_link_secret: Annotated[Secret, Field(min_length=16)] | None = None
     pop_link_seconds: WholeSeconds = 3600
+    pop_page: PopPageConfig = PopPageConfig()
     max_requests_per_second: Count = 200
     admin: AdminConfig = AdminConfig()
 

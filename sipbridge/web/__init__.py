@@ -2,6 +2,7 @@
 
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import AdminControls, ChatDeps, ReloadReport, WebDeps
+from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
@@ -12,6 +13,7 @@ __all__ = [
     "ChatDeps",
     "ChatFeed",
     "EventFeed",
+    "PageFeed",
     "PopLinks",
     "ReloadReport",
     "WebDeps",

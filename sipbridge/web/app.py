@@ -18,6 +18,8 @@ from sipbridge.web.api import (
     handoff_state,
     health,
     openapi,
+    pop_events,
+    screen_pop,
 )
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.deps import WebDeps
@@ -26,7 +28,7 @@ from sipbridge.web.server.cors import Cors
 from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.guesses import GUESSES, Guesses
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
-from sipbridge.web.server.security_headers import NO_FRAMES, add_security_headers
+from sipbridge.web.server.security_headers import add_security_headers, page_policy
 from sipbridge.web.server.slots import SLOTS, Slots
 
 # In the order in which aiohttp tries their paths: first those of chats, as each message is a request.
@@ -34,6 +36,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *chats.OPERATIONS,
     *chat_events.OPERATIONS,
     *handoff_state.OPERATIONS,
+    *screen_pop.OPERATIONS,
+    *pop_events.OPERATIONS,
     *calls.OPERATIONS,
     *call_control.OPERATIONS,
     *events.OPERATIONS,
@@ -58,6 +62,7 @@ def make_app(deps: WebDeps) -> web.Application:
 
     async def close_event_streams(_: web.Application) -> None:
         deps.events.close()
+        deps.pages.close()
         deps.chats.feed.close()
 
     app.on_shutdown.append(close_event_streams)
@@ -96,8 +101,10 @@ def _make(
         resource = request.match_info.route.resource
         operation = by_route.get((request.method, resource.canonical if resource else ""))
         deps.count_request(operation.name if operation else "none", response.status)
-        frameable = operation is not None and operation.frameable
-        add_security_headers(response.headers, deps.config().http.frame_ancestors if frameable else NO_FRAMES)
+        if operation is not None and operation.page:
+            add_security_headers(response.headers, page_policy(deps.config().http.frame_ancestors))
+        else:
+            add_security_headers(response.headers)
         cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)

@@ -13,6 +13,7 @@ from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatStore
 from sipbridge.chats.request import ChatRequest
 from sipbridge.config import Config
+from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
@@ -96,6 +97,7 @@ class WebDeps:
     readiness: Callable[[], str | None]
     events: EventFeed
     pop_links: PopLinks
+    pages: PageFeed
     admin_controls: AdminControls
     count_request: Callable[[str, int], None]
     chats: ChatDeps

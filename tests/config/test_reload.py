@@ -37,6 +37,7 @@ def test_settings_that_need_a_restart_are_named_and_not_applied() -> None:
 def test_every_key_of_these_sections_either_applies_at_once_or_waits() -> None:
     """A new key is neither forgotten nor silently ignored."""
     taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second", "allowed_origins"}
+    taken |= {"pop_page"}
     running = make_config()
     for section in ("sip", "http", "store"):
         for key in set(type(getattr(running, section)).model_fields) - taken:

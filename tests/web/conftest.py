@@ -13,7 +13,7 @@ import pytest
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
-from sipbridge.web import ChatDeps, EventFeed, PopLinks, WebDeps, make_app, start_web
+from sipbridge.web import ChatDeps, EventFeed, PageFeed, PopLinks, WebDeps, make_app, start_web
 
 from .fakes import KEY, FakeAdminControls, FakeChats, FakeDirectory, make_config
 
@@ -27,6 +27,7 @@ class Bridge:
     session: aiohttp.ClientSession
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     events: EventFeed = field(default_factory=EventFeed)
+    pages: PageFeed = field(default_factory=PageFeed)
     admin_controls: FakeAdminControls = field(default_factory=FakeAdminControls)
     counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
@@ -49,6 +50,7 @@ class Bridge:
             readiness=lambda: self.obstacle,
             events=self.events,
             pop_links=self.pop_links,
+            pages=self.pages,
             admin_controls=self.admin_controls,
             count_request=lambda operation, status: self.counted.append((operation, status)),
             chats=self.chats,
@@ -69,7 +71,7 @@ class Bridge:
         A path without a slash at its start is relative to the project.
         """
         data = io.BytesIO(body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode())
-        headers = {"x-api-key": key} if key else {}
+        headers = {"Accept": "application/json"} | ({"x-api-key": key} if key else {})
         async with self.session.request(method, self.url(path), headers=headers, data=data) as response:
             return response.status, await response.json() if await response.read() else None
 

@@ -1,8 +1,8 @@
-"""The handoff of a call or chat, for screen-pops: the one in progress, else the stored one. Also its erasure."""
+"""The handoff of a call or chat, for CRMs: the one in progress, else the stored one. Also its erasure."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -13,13 +13,20 @@ from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import LiveChat
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, NotFound
+from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.auth import Access
-from sipbridge.web.server.errors import CallInProgress, InvalidLink
+from sipbridge.web.server.errors import CallInProgress
 
 _NO_ID = "give id or shared_id"
+
+
+class HandedOff(NamedTuple):
+    """A call or chat, and its handoff."""
+
+    record: CallRecord | ChatRecord
+    handoff: HandoffRecord
 
 
 class HandoffStateQuery(BaseModel):
@@ -43,9 +50,9 @@ async def get_handoff_state(context: RequestContext[HandoffStateQuery, Empty]) -
     """Return the handoff of the call or chat that the query selects."""
     query, deps = context.query, context.deps
     if query.shared_id is not None:
-        return _response(await _find_shared(deps, context.client, context.project, query.shared_id))
+        return handoff_response(await _find_shared(deps, context.client, context.project, query.shared_id))
     if query.id is not None:
-        return _response(await _find(deps, context.client, context.project, query.id))
+        return handoff_response(await find_handoff(deps, context.client, context.project, query.id))
     raise BadRequest(_NO_ID)
 
 
@@ -70,38 +77,39 @@ async def delete_handoff_state(context: RequestContext[HandoffStateQuery, Empty]
     return web.Response(status=204)
 
 
-async def get_pop(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Return the handoff of the call or chat that the link names."""
-    target = context.deps.pop_links.verify(context.request.match_info["token"])
-    return _response(await _find(context.deps, target.client, target.project, target.call_id))
-
-
-async def _find(deps: WebDeps, client: str, project: str, record_id: str) -> CallRecord | ChatRecord | None:
-    """Return the call or chat with that id: the one in progress, else the stored one."""
+async def find_handoff(deps: WebDeps, client: str, project: str, record_id: str) -> HandedOff:
+    """Return the call or chat with that id: the one in progress, else the stored one. Raises `NotFound`."""
     chat = deps.chats.directory.find(client, project, record_id)
-    return (
-        _handed_off(deps.directory.find(client, project, record_id))
+    found = (
+        _in_handoff(deps.directory.find(client, project, record_id))
         or (chat.record if chat else None)
         or await deps.store.get(client, project, record_id)
         or await deps.chats.store.get(client, project, record_id)
     )
+    return _handed_off_only(found)
 
 
-async def _find_shared(deps: WebDeps, client: str, project: str, shared_id: str) -> CallRecord | ChatRecord | None:
-    """Return the newest call or chat that was handed off with that shared id."""
+async def _find_shared(deps: WebDeps, client: str, project: str, shared_id: str) -> HandedOff:
+    """Return the newest call or chat that was handed off with that shared id. Raises `NotFound`."""
     live_chat = deps.chats.directory.find_shared(client, project, shared_id)
-    call = _handed_off(deps.directory.find_shared(client, project, shared_id)) or await deps.store.get_shared(
+    call = _in_handoff(deps.directory.find_shared(client, project, shared_id)) or await deps.store.get_shared(
         client, project, shared_id
     )
     chat = live_chat.record if live_chat else await deps.chats.store.get_shared(client, project, shared_id)
     found = [record for record in (call, chat) if record is not None and record.handoff is not None]
-    return max(found, key=lambda record: record.started_at, default=None)
+    return _handed_off_only(max(found, key=lambda record: record.started_at, default=None))
 
 
-def _handed_off(call: LiveCall | None) -> CallRecord | None:
+def _in_handoff(call: LiveCall | None) -> CallRecord | None:
     """Return the record of a call in progress if its handoff has started."""
     record = call.record if call else None
     return record if record and record.handoff else None
+
+
+def _handed_off_only(record: CallRecord | ChatRecord | None) -> HandedOff:
+    if record is None or record.handoff is None:
+        raise NotFound("no such handoff")
+    return HandedOff(record, record.handoff)
 
 
 def _reject_if_in_progress(found: LiveCall | LiveChat | None) -> None:
@@ -109,12 +117,11 @@ def _reject_if_in_progress(found: LiveCall | LiveChat | None) -> None:
         raise CallInProgress("the call or chat is in progress; erase its record when it has ended")
 
 
-def _response(record: CallRecord | ChatRecord | None) -> web.Response:
-    if isinstance(record, ChatRecord):
-        return json_response(HandoffStateResponse.of_chat(record))
-    if record is None or record.handoff is None:
-        raise NotFound("no such handoff")
-    return json_response(HandoffStateResponse.of(record, record.handoff))
+def handoff_response(found: HandedOff) -> web.Response:
+    """Return a handoff as JSON."""
+    if isinstance(found.record, ChatRecord):
+        return json_response(HandoffStateResponse.of_chat(found.record))
+    return json_response(HandoffStateResponse.of(found.record, found.handoff))
 
 
 OPERATIONS = (
@@ -137,17 +144,5 @@ OPERATIONS = (
         query=HandoffStateQuery,
         body=Empty,
         refuses=(NotFound, CallInProgress),
-    ),
-    Operation(
-        method="GET",
-        path="/pop/{token}",
-        summary="The handoff that a signed link names, for a screen-pop without a key",
-        handler=get_pop,
-        response=Response(200, "The handoff", HandoffStateResponse),
-        query=Empty,
-        body=Empty,
-        access=Access.PUBLIC,
-        refuses=(InvalidLink, NotFound),
-        frameable=True,
     ),
 )

@@ -48,6 +48,7 @@ _PATH_PARAMETERS = {
     "thread_id": {"type": "string"},
     "post_id": {"type": "string"},
     "token": {"type": "string"},
+    "name": {"type": "string"},
 }
 
 
@@ -138,12 +139,13 @@ def _query_parameters(operation: AnyOperation) -> list[Json]:
 def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
     response = operation.response
     schema = schemas[response.model, "serialization"] if response.model else {"type": "string"}
-    content = {"content": {response.media_type: {"schema": schema}}} if response.media_type else {}
+    page: Json = {"text/html": {"schema": {"type": "string"}}} if operation.page else {}
+    content = {"content": {response.media_type: {"schema": schema}, **page}} if response.media_type else {}
     responses: Json = {str(response.status): {"description": response.description, **content}}
     reasons: dict[int, list[str]] = {500: ["The store or the service itself failed."]}
     for refusal in operation.refusals:
         reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])
-    error = {"application/json": {"schema": schemas[ErrorResponse, "serialization"]}}
+    error = {"application/json": {"schema": schemas[ErrorResponse, "serialization"]}, **page}
     for status, texts in sorted(reasons.items()):
         responses[str(status)] = {"description": " ".join(texts), "content": error}
     return responses

@@ -75,7 +75,8 @@ class Operation(Generic[Q, B]):
     """One method of one path.
 
     `also` is a second form of the body, which the model of `body` reads too. `on_refusal` is notified of each refusal
-    of a request with a valid key. Pages of `http.frame_ancestors` may show a `frameable` response in a frame.
+    of a request with a valid key. A `page` is for people: HTML unless the request prefers JSON, and the sites of
+    `http.frame_ancestors` may show it in a frame.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -89,7 +90,7 @@ class Operation(Generic[Q, B]):
     also: type[BaseModel] | None = None
     refuses: tuple[type[RequestRefused], ...] = ()
     on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
-    frameable: bool = False
+    page: bool = False
 
     @property
     def name(self) -> str:

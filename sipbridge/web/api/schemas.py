@@ -192,6 +192,38 @@ class EventMessage(Schema):
     data: Annotated[CallSummary, AsJsonText()]
 
 
+class PageMessage(Schema):
+    """A message of a conversation as a page shows it. `side` is that of the caller or customer, or ours."""
+
+    side: Literal["theirs", "ours"]
+    name: str
+    text: str
+    at: Moment | None
+
+
+class PageUpdate(Schema):
+    """A change of a page. `seconds` is the time that `clock` names, which goes on if it `runs`.
+
+    `messages` are those that the page does not have, of `count` in all. Nothing follows if `final`.
+    """
+
+    tone: Literal["waiting", "connected", "over", "failed"]
+    state: str
+    clock: str
+    seconds: int
+    runs: bool
+    final: bool
+    messages: list[PageMessage]
+    count: int
+
+
+class PageUpdateMessage(Schema):
+    """One event of the stream of a page, with its field names there."""
+
+    id: str
+    data: Annotated[PageUpdate, AsJsonText()]
+
+
 class CallDetail(CallSummary):
     """All of a call."""
 

@@ -16,7 +16,7 @@ import orjson
 from sipbridge.calls.model import CallRecord
 from sipbridge.chats.model import ChatRecord
 from sipbridge.config import HttpConfig
-from sipbridge.web.server.errors import InvalidLink
+from sipbridge.web.server.errors import ExpiredLink, InvalidLink
 
 _ALGORITHM = "HS256"
 
@@ -31,11 +31,12 @@ _HEADER = _base64(orjson.dumps({"alg": _ALGORITHM, "typ": "JWT"}))
 
 @dataclass(frozen=True, slots=True)
 class PopTarget:
-    """The call or chat that a link shows: `call_id` is the id of either."""
+    """The call or chat that a link shows: `call_id` is the id of either. `expires_at` is in seconds since 1970."""
 
     client: str
     project: str
     call_id: str
+    expires_at: float
 
 
 class PopLinks:
@@ -80,7 +81,7 @@ class PopLinks:
                 token, self._key, [_ALGORITHM], options={"require": ["exp", "client", "project", "call"]}
             )
         except jwt.ExpiredSignatureError:
-            raise InvalidLink("this link has expired") from None
+            raise ExpiredLink("this link has expired") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise InvalidLink("this link is not valid") from None
-        return PopTarget(claims["client"], claims["project"], claims["call"])
+        return PopTarget(claims["client"], claims["project"], claims["call"], claims["exp"])

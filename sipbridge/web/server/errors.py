@@ -12,6 +12,10 @@ class InvalidLink(RequestRefused):
     code = "invalid_link"
 
 
+class ExpiredLink(InvalidLink):
+    """The pop link has expired."""
+
+
 class AdminNotLocal(RequestRefused):
     """The request came from another machine, and `http.admin.listen` is null."""
 

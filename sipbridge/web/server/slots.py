@@ -1,4 +1,4 @@
-"""Limits on the requests served at once: with one key, of one client, with all keys, and of each chat's readers."""
+"""Limits on the requests served at once: with a key, of a client, with all keys, of chats' readers, and of pages."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ MAX_GUESTS = 32
 # Each chat in progress brings its own: a bot that holds one stream per chat needs `max_chats` of them. Two, since a bot
 # may reconnect before the bridge notices that the connection was lost.
 STREAMS_PER_CHAT = 2
+# Open pages of screen-pops have connections beyond those 512: each human agent may have one, and a supervisor too.
+PAGES_PER_RECORD = 8
+MAX_PAGES = 1_000
 
 _Limits = Mapping[tuple[str, str], int]
 _WHOSE = {
@@ -29,6 +32,8 @@ _WHOSE = {
     "all": "with all keys",
     "source": "for tokens from this address",
     "guests": "for tokens",
+    "page": "for this page",
+    "pages": "for pages",
 }
 
 
@@ -37,7 +42,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._held: Counter[tuple[str, str]] = Counter()
-        self.streams = 0  # those of chats' own slots: each has a connection beyond the usual ones
+        self.streams = 0  # those of chats' own slots and of pages: each has a connection beyond the usual ones
 
     def hold(self, key: str, client: str) -> AbstractContextManager[None]:
         """Hold a slot while a request is served. Raises `TooManyRequests`."""
@@ -53,11 +58,15 @@ class Slots:
         """Hold a slot of a chat in progress while its events are read; those of the key if the chat's are taken."""
         if self._held["chat", chat] >= STREAMS_PER_CHAT:
             return self.hold(key, client)
-        return self._hold_own_stream(chat)
+        return self._hold_stream({("chat", chat): STREAMS_PER_CHAT})
+
+    def hold_page(self, record: str) -> AbstractContextManager[None]:
+        """Hold a slot while the page of a call or chat is open. Raises `TooManyRequests`."""
+        return self._hold_stream({("page", record): PAGES_PER_RECORD, ("pages", ""): MAX_PAGES})
 
     @contextmanager
-    def _hold_own_stream(self, chat: str) -> Iterator[None]:
-        with self._hold({("chat", chat): STREAMS_PER_CHAT}):
+    def _hold_stream(self, limits: _Limits) -> Iterator[None]:
+        with self._hold(limits):
             self.streams += 1
             try:
                 yield

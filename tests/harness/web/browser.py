@@ -28,10 +28,33 @@ SCREENSHOTS = Path(__file__).resolve().parents[3] / "build" / "screenshots"
 class Page:
     """A page. `faults` has its uncaught exceptions and the browser's complaints about it."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, http: aiohttp.ClientSession, address: str) -> None:
         self.faults: list[str] = []
         self._socket = socket
+        self._http = http
+        self._address = address
         self._commands = 0
+
+    @asynccontextmanager
+    async def frame(self) -> AsyncIterator[Page]:
+        """Control the frame of another site in this page, once it is there."""
+        async with asyncio.timeout(_START_SECONDS):
+            while not (targets := [each for each in await self._targets() if each["type"] == "iframe"]):  # noqa: ASYNC110 (the list has no event)
+                await asyncio.sleep(_POLL_SECONDS)
+        async with _controlled(self._http, self._address, targets[0]["webSocketDebuggerUrl"]) as page:
+            yield page
+
+    async def _targets(self) -> list[dict[str, str]]:
+        async with self._http.get(f"http://{self._address}/json/list") as response:
+            found: list[dict[str, str]] = await response.json()
+            return found
+
+    async def faulted(self, text: str, seconds: float = 10) -> None:
+        """Wait until the browser has complained with this text."""
+        async with asyncio.timeout(seconds):
+            while not any(text in fault for fault in self.faults):
+                await self.run("0")
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def run(self, script: str) -> Any:  # noqa: ANN401 (JSON)
         """Return the value of an expression. Raises `ValueError` if it throws."""
@@ -114,16 +137,23 @@ async def opened_page(url: str, folder: Path) -> AsyncIterator[Page]:
     )
     try:
         async with aiohttp.ClientSession() as http:
-            async with http.put(f"http://{await _address(process)}/json/new?{url}") as response:
+            address = await _address(process)
+            async with http.put(f"http://{address}/json/new?{url}") as response:
                 target = (await response.json())["webSocketDebuggerUrl"]
-            async with http.ws_connect(target, max_msg_size=0) as socket:
-                page = Page(socket)
-                for domain in ("Runtime", "Page", "Log"):
-                    await page.send(f"{domain}.enable")
+            async with _controlled(http, address, target) as page:
                 yield page
     finally:
         process.terminate()
         await process.communicate()
+
+
+@asynccontextmanager
+async def _controlled(http: aiohttp.ClientSession, address: str, target: str) -> AsyncIterator[Page]:
+    async with http.ws_connect(target, max_msg_size=0) as socket:
+        page = Page(socket, http, address)
+        for domain in ("Runtime", "Page", "Log"):
+            await page.send(f"{domain}.enable")
+        yield page
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:

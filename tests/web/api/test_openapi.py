@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from fnmatch import fnmatch
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,8 @@ from sipbridge.web.api import admin
 from sipbridge.web.api.openapi import describe
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.app import OPERATIONS
-from sipbridge.web.server import guesses, request_parsing
+from sipbridge.web.screen_pop.pages import assets
+from sipbridge.web.server import guesses, request_parsing, slots
 from sipbridge.web.server.auth import Access
 from tests.fakes.channel_box import CREDENTIALS, THREAD
 from tests.store.chats.chats import make_chat, make_event, make_message
@@ -104,6 +106,12 @@ REFUSALS = [
     ("delete_handoff_state", 409, {"query": "?id=live"}),
     ("get_pop", 403, {"token": "x"}),
     ("get_pop", 404, {"token": "of a deleted call"}),
+    ("get_pop", 400, {"query": f"?transcript={'x' * 17}"}),
+    ("stream_pop_events", 403, {"token": "x"}),
+    ("stream_pop_events", 404, {"token": "of a deleted call"}),
+    ("stream_pop_events", 400, {"query": "?after=-1"}),
+    ("stream_pop_events", 429, {"no pages": True}),
+    ("get_pop_asset", 404, {"call": "none"}),
     ("list_calls", 400, {"query": "?limit=0"}),
     ("get_call", 404, {"call": "none"}),
     ("hand_off", 400, {"body": b"{"}),
@@ -220,6 +228,7 @@ def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -
         chat_id=call.replace(" ", "-"),
         attachment_id=FILE.id,
         token=token,
+        name="none" if call == "none" else next(iter(assets())),
         channel="sms",
         channel_id="c",
         post_id="p",
@@ -263,6 +272,8 @@ def test_the_document_has_every_path_of_the_contract() -> None:
         ("POST", f"{of_box}/1.0/channel/{{channel_id}}/thread/{{thread_id}}/sender-action"),
         ("POST", f"{of_box}/1.0/channel/{{channel_id}}/thread/{{thread_id}}/release"),
         ("GET", "/pop/{token}"),
+        ("GET", "/pop/{token}/events"),
+        ("GET", "/pop/assets/{name}"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
@@ -290,11 +301,11 @@ async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) ->
             if not operation.response.media_type:
                 assert await response.read() == b""
                 continue
-            assert response.content_type == operation.response.media_type
-            schema = schema_of(name, response.status, response.content_type)
+            assert fnmatch(response.content_type, operation.response.media_type)
+            schema = schema_of(name, response.status, operation.response.media_type)
             if response.content_type == "application/json":
                 check(await response.json(), schema)
-            elif name == "stream_chat_events":
+            elif name in ("stream_chat_events", "stream_pop_events"):
                 for event in (await response.text()).strip().split("\r\n\r\n"):
                     fields = dict(line.split(": ", 1) for line in event.split("\r\n"))
                     check(fields, schema)
@@ -310,6 +321,8 @@ async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) ->
 def key_for(operation: AnyOperation) -> dict[str, str]:
     if operation.access is Access.BOX:
         return {"Authorization": f"Bearer {BOX_TOKEN}"}
+    if operation.page:
+        return {"Accept": "application/json"}
     return {"x-api-key": ADMIN_KEY if operation.for_admin else KEY} if operation.needs_key else {}
 
 
@@ -323,6 +336,7 @@ async def test_each_refusal_is_declared(
     bridge: Bridge, name: str, status: int, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_parsing, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "MAX_PAGES", 0 if "no pages" in how else slots.MAX_PAGES)
     operation = BY_NAME[name]
     bridge.obstacle = how.get("obstacle")
     bridge.fake_chats.recovered = "recovering" not in how

@@ -1,0 +1,93 @@
+"""The changes of a call or chat that a page shows, as they happen (server-sent events, WHATWG HTML, 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+from pydantic import BaseModel, Field
+
+from sipbridge.calls.model import CallRecord
+from sipbridge.chats.model import ChatRecord
+from sipbridge.errors import BadRequest, NotFound
+from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
+from sipbridge.web.api.handoff_state import find_handoff
+from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
+from sipbridge.web.api.schemas import PageUpdateMessage
+from sipbridge.web.screen_pop.texts import words
+from sipbridge.web.screen_pop.update import update_of
+from sipbridge.web.server.auth import Access
+from sipbridge.web.server.errors import InvalidLink, TooManyRequests
+from sipbridge.web.server.slots import SLOTS
+
+UPDATE_SECONDS = 0.2  # between two updates of a page: no one reads faster, and many pages may be open
+MAX_MESSAGES = 1_000_000
+_LAST_EVENT_ID = "Last-Event-ID"
+
+
+class PopEventsQuery(BaseModel):
+    """The number of messages that the page has."""
+
+    after: Annotated[
+        int, Field(ge=0, le=MAX_MESSAGES, description="Only later messages. The header Last-Event-ID wins over it.")
+    ] = 0
+
+
+async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> web.StreamResponse:
+    """Send the state and the messages that the page does not have, then each change, until the call or chat is over."""
+    deps, request = context.deps, context.request
+    target = deps.pop_links.verify(request.match_info["token"])
+    shown = _shown(context)
+    texts = words(deps.config().http.pop_page.language, request.headers.get("Accept-Language", ""))
+    key = (target.client, target.project, target.call_id)
+    # The watcher first, so that no change is missed while the record is read.
+    with request.app[SLOTS].hold_page("/".join(key)), deps.pages.watch(key) as watcher:
+        record: CallRecord | ChatRecord | None = (await find_handoff(deps, *key)).record
+        if request.method == "HEAD":
+            return web.StreamResponse(headers=EventSourceResponse().headers)
+        async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+            with suppress(ConnectionError, TimeoutError):
+                while record is not None and time.time() < target.expires_at:
+                    update = update_of(record, texts, shown, datetime.now(UTC))
+                    shown = update.count
+                    await stream.send(update.to_json(), id=str(shown))
+                    if update.final:
+                        break
+                    await asyncio.sleep(UPDATE_SECONDS)
+                    record = await watcher.change()
+    return stream
+
+
+def _shown(context: RequestContext[PopEventsQuery, Empty]) -> int:
+    given = context.request.headers.get(_LAST_EVENT_ID)
+    if not given:
+        return context.query.after
+    if not re.fullmatch("[0-9]{1,7}", given):
+        raise BadRequest(f"{_LAST_EVENT_ID} must be the id of an event of this stream")
+    return int(given)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/pop/{token}/events",
+        summary="The changes of the call or chat that a signed link names; the id of each is the number of messages",
+        handler=stream_pop_events,
+        response=Response(
+            200,
+            "A stream until the call or chat is over; the schema describes one event",
+            PageUpdateMessage,
+            "text/event-stream",
+        ),
+        query=PopEventsQuery,
+        body=Empty,
+        access=Access.PUBLIC,
+        refuses=(BadRequest, InvalidLink, NotFound, TooManyRequests),
+    ),
+)

@@ -1,0 +1,79 @@
+"""The changes of calls and chats, for the pages that show them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sipbridge.calls.events import CallEvent
+from sipbridge.calls.model import CallRecord
+from sipbridge.chats.model import ChatEvent, ChatRecord
+
+Key = tuple[str, str, str]  # client, project, and the id of the call or chat
+
+
+class Watcher:
+    """The open page of one call or chat. A change that comes before the last one was taken replaces it."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._record: CallRecord | ChatRecord | None = None
+
+    def put(self, record: CallRecord | ChatRecord | None) -> None:
+        """Note the newest record; None if there will be no more."""
+        self._record = record
+        self._changed.set()
+
+    async def change(self) -> CallRecord | ChatRecord | None:
+        """Wait for a change, and return the newest record; None if there will be no more."""
+        await self._changed.wait()
+        self._changed.clear()
+        return self._record
+
+
+class PageFeed:
+    """An `Observer` of calls and an `EventSink` of chats. Belongs to one event loop.
+
+    Without pages of a call or chat, its changes cost a look-up.
+    """
+
+    def __init__(self) -> None:
+        self._watchers: defaultdict[Key, set[Watcher]] = defaultdict(set)
+        self._closed = False
+
+    def __call__(self, event: CallEvent, /) -> None:
+        """Pass on a change of a call."""
+        record = getattr(event, "record", None)
+        if isinstance(record, CallRecord):
+            self._pass_on((record.client, record.project, record.call_id), record)
+
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:  # noqa: ARG002 (of the Protocol)
+        """Pass on a change of a chat."""
+        self._pass_on((record.client, record.project, record.chat_id), record)
+
+    def _pass_on(self, key: Key, record: CallRecord | ChatRecord) -> None:
+        for watcher in self._watchers.get(key, ()):
+            watcher.put(record)
+
+    @contextmanager
+    def watch(self, key: Key) -> Iterator[Watcher]:
+        """Receive the changes of a call or chat while the block runs."""
+        watcher = Watcher()
+        if self._closed:
+            watcher.put(None)
+        self._watchers[key].add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers[key].discard(watcher)
+            if not self._watchers[key]:
+                del self._watchers[key]
+
+    def close(self) -> None:
+        """End all streams, and those that begin later."""
+        self._closed = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.put(None)
