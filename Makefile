@@ -15,8 +15,8 @@ help: ## List the targets
 setup: ## Prepare .venv: system packages, Python packages, PJSIP (docs/building.md)
 	@$(PYTHON) config/setup
 
-demo: setup ## Run a call from a SIP trunk through bridge and agent to a simulated CXone, on this machine
-	@$(BIN)/python -m tests.demo.demo
+demo: setup ## Run a call from a SIP trunk through bridge and agent to a simulated CXone: KEEP=1 leaves its page open
+	@$(BIN)/python -m tests.demo.demo $(if $(KEEP),--keep)
 
 demo-chat: setup ## Run a chat from a bot through the bridge to a simulated CXone: KEEP=1 leaves the pages open
 	@$(BIN)/python -m tests.demo.chat $(if $(KEEP),--keep)

@@ -39,6 +39,7 @@ from sipbridge.config.models import (
     SipConfig,
     TlsConfig,
 )
+from sipbridge.config.pictures import Picture
 from sipbridge.config.pop_page import PageLanguage, PopPageConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, VoiceProjectConfig
@@ -76,6 +77,7 @@ __all__ = [
     "PageLanguage",
     "ParameterName",
     "PatronChannelConfig",
+    "Picture",
     "PocUrl",
     "PopPageConfig",
     "ProjectConfig",

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 from tests.demo import timeline
@@ -18,6 +19,7 @@ from tests.harness.programs.program import Program, ProgramError
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp, SippError
 from tests.harness.web.event_stream import EventStream
+from tests.harness.web.http import fetch
 
 from .caller import Caller
 from .report import Report, Style, print_and_wait, print_line
@@ -69,16 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.timeline(steps)
         complete = report.is_complete(steps, trouble)
         _print_state(project, report.style)
+        page_works = _print_page(cxone, report.style)
         if options.keep:
             print_and_wait(
-                "\nBridge, agent and simulator run until Ctrl-C: the command above works in another terminal."
+                "\nBridge, agent and simulator run until Ctrl-C: open the page in a browser;"
+                " the command above works in another terminal."
             )
     if not options.keep:
         report.hint(
-            "Bridge, agent and simulator have stopped. To keep them running, for the command above:\n"
-            "  .venv/bin/python -m tests.demo.demo --keep"
+            "Bridge, agent and simulator have stopped. To keep them running, for the page and the command above:\n"
+            "  make demo KEEP=1"
         )
-    return 0 if complete else 1
+    return 0 if complete and page_works else 1
 
 
 def _agent(folder: Path) -> Program:
@@ -118,6 +122,15 @@ def _print_state(project: Project, style: Style) -> None:
     print_line(f"\n{style.bold}Data for the human agent's screen-pop{style.plain}\n")
     print_line(f"  curl -s -H 'x-api-key: {KEY}' '{url}'\n")
     print_line(json.dumps(project.handoff_state(CONTACT).json(), indent=2, ensure_ascii=False))
+
+
+def _print_page(cxone: Simulator, style: Style) -> bool:
+    """Print the link of the screen-pop page as CXone got it; return True if it opens."""
+    links = [signal["parameters"].get("p9", "") for signal in cxone.signals(CONTACT)]
+    if not links:
+        return False
+    print_line(f"\n{style.bold}The page that opens for the human agent{style.plain}\n\n  {links[0]}")
+    return fetch(links[0], headers={"Accept": "text/html"}).status == HTTPStatus.OK
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def test_the_demo_observes_every_step_and_prints_how_to_fetch_the_record(capsys:
     times = [float(found) for found in re.findall(r"^ +(\d+\.\d{3})  ", told, re.MULTILINE)]
     assert times == sorted(times)
     assert len(times) >= len(demo.EXPECTED)
+    assert re.search(r"The page that opens for the human agent\n\n  http://127\.0\.0\.1:\d+/pop/ey", told)
     assert "\nBridge, agent and simulator have stopped." in told
     assert "curl -s -H 'x-api-key: demo-api-key' 'http://127.0.0.1:" in told
     echo = re.search(r"receives the echo: (\d+) of 50 frames bit for bit, (\d+) ms after they were sent", told)

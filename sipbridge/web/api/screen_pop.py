@@ -48,7 +48,7 @@ async def get_pop(context: RequestContext[PageQuery, Empty]) -> web.Response:
 
 async def get_pop_asset(context: RequestContext[Empty, Empty]) -> web.Response:
     """Return a file that the page loads."""
-    asset = pages.assets().get(context.request.match_info["name"])
+    asset = pages.find_asset(context.request.match_info["name"], context.deps.config().http.pop_page)
     if asset is None:
         raise NotFound("no such file")
     return web.Response(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from sipbridge.config import PopPageConfig
+from sipbridge.config import Picture, PopPageConfig
 from sipbridge.web.screen_pop.texts import Texts
 from sipbridge.web.screen_pop.view import View
 
 MAX_SHOWN = 100  # messages, unless all are asked for
 
 _STATIC = Path(__file__).with_name("static")
-_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+}
 
 Problem = Literal["expired", "invalid", "erased", "unavailable"]
 
@@ -35,14 +41,27 @@ class Asset:
 @cache
 def assets() -> dict[str, Asset]:
     """Return the files that pages load, by their names with the digest."""
-    found = [_asset(path) for path in sorted(_STATIC.iterdir())]
+    found = [_asset(path.stem, path.suffix, path.read_bytes()) for path in sorted(_STATIC.iterdir())]
     return {each.name: each for each in found}
 
 
-def _asset(path: Path) -> Asset:
-    content = path.read_bytes()
+def find_asset(name: str, config: PopPageConfig) -> Asset | None:
+    """Return the file of this name; None if there is none."""
+    logo = _logo(config.logo)
+    return logo if logo and logo.name == name else assets().get(name)
+
+
+@lru_cache(maxsize=2)
+def _logo(picture: Picture | None) -> Asset | None:
+    if picture is None:
+        return None
+    suffix = next(suffix for suffix, media_type in _MEDIA_TYPES.items() if media_type == picture.media_type)
+    return _asset("logo", suffix, picture.content)
+
+
+def _asset(stem: str, suffix: str, content: bytes) -> Asset:
     digest = hashlib.blake2b(content, digest_size=6).hexdigest()
-    return Asset(f"{path.stem}-{digest}{path.suffix}", _MEDIA_TYPES[path.suffix], content)
+    return Asset(f"{stem}-{digest}{suffix}", _MEDIA_TYPES[suffix], content)
 
 
 @cache
@@ -65,6 +84,7 @@ def render_page(
         now=now,
         hidden=hidden,
         files=_names(),
+        logo=_logo(config.logo),
     )
     return page
 
@@ -78,6 +98,7 @@ def render_problem(problem: Problem, config: PopPageConfig, texts: Texts, *, bas
         title=config.title or texts.title,
         base=base,
         files=_names(),
+        logo=_logo(config.logo),
     )
     return page
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,6 +220,16 @@ async def test_a_long_conversation_is_shown_from_its_end_and_whole_on_request(br
     assert 'data-count="150"' in page
     _, _, page = await fetch(bridge, f"{url}?transcript=all")
     assert "turn 0." in page
+
+
+async def test_the_logo_is_served_under_a_name_of_its_content(bridge: Bridge, tmp_path: Path) -> None:
+    content = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    (tmp_path / "logo.svg").write_bytes(content)
+    bridge.config = make_config(pop_page={"logo": str(tmp_path / "logo.svg")})
+    _, _, page = await fetch(bridge, "/pop/x")
+    [source] = [attributes["src"] for tag, attributes in Tags(page).tags if tag == "img"]
+    async with bridge.session.get(f"{bridge.base}{source}") as response:
+        assert (response.content_type, await response.read()) == ("image/svg+xml", content)
 
 
 async def test_links_to_files_have_the_prefix_of_the_proxy(bridge: Bridge) -> None:
