@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Literal
 
 from multidict import CIMultiDictProxy
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
 from sipbridge.handoffs.outcome import Result
-from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Turn
+from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Record, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,8 @@ class CallState(StrEnum):
 EndedBy = Literal["caller", "agent", "destination", "bridge", "api"]
 
 
-class CallRecord(BaseModel):
-    """A call, as it is stored and as the API shows it. Each change makes a new record."""
-
-    model_config = ConfigDict(frozen=True)
+class CallRecord(Record):
+    """A call, as it is stored and as the API shows it."""
 
     call_id: NonEmpty
     sip_call_id: str

@@ -121,7 +121,7 @@ def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
     """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters."""
     if stored is None:
         return journalled
-    record = stored.model_copy(update={"ended_at": journalled.ended_at, "ended_by": journalled.ended_by})
+    record = stored.changed(ended_at=journalled.ended_at, ended_by=journalled.ended_by)
     return _with_handoff(record, parameters=journalled.handoff.parameters) if journalled.handoff else record
 
 
@@ -209,7 +209,7 @@ def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
         utterance=before.utterance if before else "",
         data=before.data if before else {},
     )
-    return record.model_copy(update={"state": CallState.HANDING_OFF, "handoff": handoff})
+    return record.changed(state=CallState.HANDING_OFF, handoff=handoff)
 
 
 def _close(
@@ -221,21 +221,20 @@ def _close(
         accepted = signal is SignalResult.ACCEPTED
         confirmed = accepted and handoff.method == "release" and record.ended_by == "caller"
         handoff = finish_handoff(handoff, completed=accepted, confirmed=confirmed, at=now())
-        handoff = handoff.model_copy(update={"signal": signal.value if signal else "none"})
-    update = {
-        "state": CallState.ENDED,
-        "ended_at": record.ended_at or now(),
-        "ended_by": record.ended_by or "bridge",
-        "result": result,
-        "reason": reason,
-        "handoff": handoff,
-    }
-    return record.model_copy(update=update)
+        handoff = handoff.changed(signal=signal.value if signal else "none")
+    return record.changed(
+        state=CallState.ENDED,
+        ended_at=record.ended_at or now(),
+        ended_by=record.ended_by or "bridge",
+        result=result,
+        reason=reason,
+        handoff=handoff,
+    )
 
 
 def _with_handoff(record: CallRecord, **changes: object) -> CallRecord:
     handoff = record.handoff
-    return record.model_copy(update={"handoff": handoff.model_copy(update=changes)}) if handoff else record
+    return record.changed(handoff=handoff.changed(**changes)) if handoff else record
 
 
 async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None:

@@ -238,7 +238,7 @@ class Chat:
 
     async def update(self, **record: object) -> None:
         """Store a change of the record without an event. Waits for that as `emit`."""
-        changed = self.record.model_copy(update=record)
+        changed = self.record.changed(**record)
         self.steps.add([], changed, partial(self._use, changed))
         await self.steps.settled()
 
@@ -251,7 +251,7 @@ class Chat:
         then: Callable[[], None] = lambda: None,
     ) -> None:
         event = self.record.event(self._sequence + 1, kind, payload)
-        changed = self.record.model_copy(update=record) if record else None
+        changed = self.record.changed(**record) if record else None
 
         def take_effect() -> None:
             if changed:

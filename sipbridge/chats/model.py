@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from sipbridge.errors import ChatConflict
 from sipbridge.handoffs.outcome import Result
-from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Timestamp
+from sipbridge.handoffs.record import HandoffRecord, NonEmpty, Record, Timestamp
 
 MAX_TEXT_CHARACTERS = 10_000
 ATTACHMENT_ID_PATTERN = r"[0-9a-f]{15}"
@@ -133,15 +133,13 @@ class ChatEnd:
     contact_closed: bool = False
 
 
-class ChatRecord(BaseModel):
-    """A chat, as it is stored and as the API shows it. Each change makes a new record.
+class ChatRecord(Record):
+    """A chat, as it is stored and as the API shows it.
 
     `chat_id` is the bot's id of the conversation, unique in its project; `uid` is ours, unique everywhere. `digest` is
     that of the request, which the bot may repeat. `channel_state` is what the channel needs to go on after a restart.
     `ending` is set while CXone is notified of an end.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     uid: NonEmpty
     chat_id: NonEmpty

@@ -227,14 +227,14 @@ def _new_record(
         transcript=request.transcript,
     )
     fields = custom_fields(settings.channels[channel], record, request, pop_url)
-    return record.model_copy(update={"custom_fields": fields})
+    return record.changed(custom_fields=fields)
 
 
 async def _give_up(context: ChatContext, stored: StoredChat) -> None:
     """End a chat whose channel the configuration does not have any more."""
     record, now = stored.record, datetime.now(UTC)
     end = record.ending or channel_failed(record, "not_configured", Result.CLIENT_ERROR)
-    ended = record.model_copy(update=changes(record, end, now))
+    ended = record.changed(**changes(record, end, now))
     # An earlier run may have handed them over.
     lost = [
         Delivery(id=message.id, status=DeliveryStatus.UNKNOWN, reason=NOT_HANDED_OVER, at=now)

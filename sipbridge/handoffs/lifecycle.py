@@ -35,4 +35,4 @@ def is_in_progress(handoff: HandoffRecord | None) -> bool:
 def finish_handoff(handoff: HandoffRecord, *, completed: bool, confirmed: bool, at: datetime) -> HandoffRecord:
     """Return the record with its final state. `confirmed` as in `HandoffRecord`."""
     state = HandoffState.COMPLETED if completed else HandoffState.FAILED
-    return handoff.model_copy(update={"state": state, "confirmed": confirmed, "finished_at": at})
+    return handoff.changed(state=state, confirmed=confirmed, finished_at=at)
