@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
 from sipbridge.chats.events import (
     ChannelFault,
@@ -15,7 +15,8 @@ from sipbridge.chats.events import (
     ChatStarted,
     ChatTelemetry,
 )
-from sipbridge.telemetry.labels import LabelCache, LabelGuard
+from sipbridge.telemetry.labels import LabelGuard
+from sipbridge.telemetry.series import Counters, Histograms
 from sipbridge.telemetry.webhook_backlog import WebhookBacklog
 
 # Seconds. A relayed message takes milliseconds; a customer waits for a human agent for minutes.
@@ -23,7 +24,8 @@ RELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 WAIT_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1200, 3600)
 CHAT_BUCKETS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
-MakeCounter = Callable[..., LabelCache[Counter]]
+MakeCounter = Callable[..., Counters]
+MakeHistogram = Callable[..., Histograms]
 
 
 class ChatMetrics:
@@ -32,7 +34,9 @@ class ChatMetrics:
     The `count` of `webhook_backlog` is set when webhooks start.
     """
 
-    def __init__(self, registry: CollectorRegistry, counter: MakeCounter, guard: LabelGuard) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, counter: MakeCounter, histogram: MakeHistogram, guard: LabelGuard
+    ) -> None:
         self._guard = guard
         self._active = Gauge("sipbridge_chats_active", "Chats in progress.", registry=registry)
         self._chats = counter("sipbridge_chats_total", "Chats ended.", "client", "project", "result", "reason")
@@ -47,27 +51,18 @@ class ChatMetrics:
             "sipbridge_webhook_deliveries_total", "Attempts to deliver an event.", "client", "project", "result"
         )
         self.webhook_backlog = WebhookBacklog(registry)
-        self._relay = LabelCache(
-            Histogram(
-                "sipbridge_chat_relay_seconds",
-                "Time from the acceptance of a message to its hand-over.",
-                ["direction"],
-                buckets=RELAY_BUCKETS,
-                registry=registry,
-            )
+        self._relay = histogram(
+            "sipbridge_chat_relay_seconds",
+            "Time from the acceptance of a message to its hand-over.",
+            RELAY_BUCKETS,
+            "direction",
         )
-        self._waits = Histogram(
-            "sipbridge_chat_wait_seconds",
-            "Time from the request to the first human agent.",
-            buckets=WAIT_BUCKETS,
-            registry=registry,
-        )
-        self._durations = Histogram(
-            "sipbridge_chat_duration_seconds",
-            "Time from the request to the end.",
-            buckets=CHAT_BUCKETS,
-            registry=registry,
-        )
+        self._waits = histogram(
+            "sipbridge_chat_wait_seconds", "Time from the request to the first human agent.", WAIT_BUCKETS
+        )()
+        self._durations = histogram(
+            "sipbridge_chat_duration_seconds", "Time from the request to the end.", CHAT_BUCKETS
+        )()
 
     def count_webhook(self, client: str, project: str, result: str) -> None:
         """Count an attempt to deliver an event to a webhook, or the end of all attempts."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
 
 from sipbridge import __version__
 from sipbridge.calls.events import (
@@ -33,7 +33,8 @@ from sipbridge.calls.events import (
 )
 from sipbridge.telemetry.chat_metrics import ChatMetrics
 from sipbridge.telemetry.external_counters import ExternalCounters
-from sipbridge.telemetry.labels import LabelCache, LabelGuard
+from sipbridge.telemetry.labels import LabelGuard
+from sipbridge.telemetry.series import Counters, Histograms
 
 # Seconds. A prompt answers within milliseconds, a ringing desk after many seconds; a Signal may take 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -62,15 +63,15 @@ class Metrics:
         build = Info("sipbridge_build", "Versions of sipbridge, PJSIP and Python.", registry=registry)
         build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
 
-        self._counters: list[tuple[tuple[str, ...], LabelCache[Counter]]] = []
+        self._counters: list[Counters] = []
 
-        def counter(name: str, text: str, *labels: str) -> LabelCache[Counter]:
-            children = LabelCache(Counter(name, text, labels, registry=registry))
-            self._counters.append((labels, children))
-            return children
+        def counter(name: str, text: str, *labels: str) -> Counters:
+            counters = Counters(name, text, labels, registry)
+            self._counters.append(counters)
+            return counters
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(name, text, buckets=buckets, registry=registry)
+        def histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histograms:
+            return Histograms(name, text, bounds, labels, registry)
 
         self._label_guard = LabelGuard()
         self._active = Gauge("sipbridge_calls_active", "Calls in progress.", registry=registry)
@@ -109,29 +110,24 @@ class Metrics:
             "sipbridge_media_playout_delay_seconds", "Longest delay against agents' jitter.", registry=registry
         )
         self._dialogs = ExternalCounters(DIALOGS, registry)
-        self._store_errors = Counter(
-            "sipbridge_store_errors_total", "Records that could not be written.", registry=registry
-        )
+        self._store_errors = counter("sipbridge_store_errors_total", "Records that could not be written.")()
         self._pending_records = Gauge(
             "sipbridge_store_pending_records", "Records that are not written yet.", registry=registry
         )
         self._durations = histogram(
             "sipbridge_call_duration_seconds", "Time from INVITE to the call's end.", CALL_BUCKETS
-        )
-        self._setups = histogram("sipbridge_setup_seconds", "Time from INVITE to 200.", SETUP_BUCKETS)
+        )()
+        self._setups = histogram("sipbridge_setup_seconds", "Time from INVITE to 200.", SETUP_BUCKETS)()
         self._signal_seconds = histogram(
             "sipbridge_signal_seconds", "Time of a Signal and its retries.", SIGNAL_BUCKETS
+        )()
+        self._stages = histogram(
+            "sipbridge_handoff_seconds",
+            "Time of each stage of a handoff; `total` is the whole handoff.",
+            STAGE_BUCKETS,
+            "stage",
         )
-        self._stages = LabelCache(
-            Histogram(
-                "sipbridge_handoff_seconds",
-                "Time of each stage of a handoff; `total` is the whole handoff.",
-                ["stage"],
-                buckets=STAGE_BUCKETS,
-                registry=registry,
-            )
-        )
-        self.chats = ChatMetrics(registry, counter, self._label_guard)
+        self.chats = ChatMetrics(registry, counter, histogram, self._label_guard)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             CallStarted: self._call_started,
@@ -193,11 +189,12 @@ class Metrics:
     def keep_projects(self, projects: Collection[tuple[str, str]]) -> None:
         """Drop the series of all other clients and projects, which no configuration version has any more."""
         clients = {client for client, _ in projects}
-        for names, children in self._counters:
+        for counters in self._counters:
+            names = counters.labels
             if "project" in names:
-                children.keep(partial(_is_of_projects, projects, names.index("client"), names.index("project")))
+                counters.keep(partial(_is_of_projects, projects, names.index("client"), names.index("project")))
             elif "client" in names:
-                children.keep(partial(_is_of_clients, clients, names.index("client")))
+                counters.keep(partial(_is_of_clients, clients, names.index("client")))
 
     def page(self) -> bytes:
         """Return all metrics in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
