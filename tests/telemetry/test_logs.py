@@ -35,6 +35,13 @@ def test_a_line_is_json_with_time_level_logger_message_and_extras(stream: io.Str
     assert line == {"level": "INFO", "logger": "sipbridge.test", "message": "heard 3 times", "call_id": "c1"}
 
 
+def test_a_line_is_made_without_the_fields_that_no_format_shows(caplog: pytest.LogCaptureFixture) -> None:
+    with configure_logging("INFO", io.StringIO()):
+        logger.info("heard")
+    [record] = caplog.records
+    assert (record.lineno, record.threadName, record.processName, record.process) == (0, None, None, None)
+
+
 def test_a_text_with_line_breaks_is_still_one_line(stream: io.StringIO) -> None:
     with configure_logging("INFO", stream):
         logger.info("one\ntwo", extra={"sip_call_id": 'x\r\n{"level":"CRITICAL"}'})
