@@ -196,6 +196,44 @@ async def test_a_timeout_around_it_stays_a_timeout() -> None:
     assert await _no_cancellation_is_pending()
 
 
+async def test_a_body_that_takes_too_long_is_interrupted_by_a_timeout_error() -> None:
+    with pytest.raises(TimeoutError):
+        async with interrupt_on(_future(), Interrupted(), timeout=0.001):
+            await asyncio.Event().wait()
+    assert await _no_cancellation_is_pending()
+
+
+async def test_a_body_that_ends_in_time_is_not_interrupted_later() -> None:
+    async with interrupt_on(_future(), Interrupted(), timeout=0.001):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.002)
+    assert await _no_cancellation_is_pending()
+
+
+@pytest.mark.parametrize("future_first", [True, False])
+async def test_of_a_future_and_a_timeout_the_first_interrupts(*, future_first: bool) -> None:
+    done, ended = _future(), asyncio.Event()
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:  # while the body ends, the other one comes too
+            if future_first:
+                await asyncio.sleep(0.002)
+            else:
+                done.set_result(None)
+                await asyncio.sleep(0)
+            ended.set()
+
+    if future_first:
+        asyncio.get_running_loop().call_soon(done.set_result, None)
+    with pytest.raises(Interrupted if future_first else TimeoutError):
+        async with interrupt_on(done, Interrupted(), timeout=0.001):
+            await body()
+    assert ended.is_set()
+    assert await _no_cancellation_is_pending()
+
+
 async def test_a_task_that_is_also_cancelled_from_outside_stays_cancelled() -> None:
     done = _future()
 

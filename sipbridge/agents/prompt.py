@@ -18,19 +18,25 @@ class PromptAgent:
     """Implements `calls.ports.Agent`: always available. `clip` is its recording, None if there is none."""
 
     def __init__(self, config: PromptAgentConfig, clip: str | None) -> None:
-        self._config = config
         self._clip = clip
+        self._end = _end(config)
 
     async def connect(self, _identity: Identity, leg: Leg) -> PromptConversation:
         """Return at once: there is no peer to connect to."""
-        return PromptConversation(self._config, self._clip, leg)
+        return PromptConversation(self._end, self._clip, leg)
+
+
+def _end(config: PromptAgentConfig) -> ConversationEnd:
+    if config.then == "hangup":
+        return ConversationEnd(None, PROMPT_ENDED)
+    return ConversationEnd(HandoffRequest(destination=config.destination, reason=config.reason or None))
 
 
 class PromptConversation:
     """Implements `calls.ports.Conversation`."""
 
-    def __init__(self, config: PromptAgentConfig, clip: str | None, leg: Leg) -> None:
-        self._config = config
+    def __init__(self, end: ConversationEnd, clip: str | None, leg: Leg) -> None:
+        self._end = end
         self._clip = clip
         self._leg = leg
         self._played = asyncio.Event()
@@ -42,9 +48,7 @@ class PromptConversation:
                 await self._leg.play(self._clip)
         finally:
             self._played.set()
-        if self._config.then == "hangup":
-            return ConversationEnd(None, PROMPT_ENDED)
-        return ConversationEnd(HandoffRequest(destination=self._config.destination, reason=self._config.reason or None))
+        return self._end
 
     async def finish_speaking(self) -> None:
         """Return at the end of the recording."""

@@ -118,12 +118,12 @@ class Call:
 
     def update(self, **changes: object) -> None:
         """Change fields of the record."""
-        self.record = self.record.model_copy(update=changes)
+        self.record = self.record.changed(**changes)
 
     def update_handoff(self, **changes: object) -> None:
         """Change fields of the record's handoff, if there is one."""
         if self.record.handoff is not None:
-            self.update(handoff=self.record.handoff.model_copy(update=changes))
+            self.update(handoff=self.record.handoff.changed(**changes))
 
     def interruption(self) -> Ending:
         """Return how the call ends after `LegEnded`: the leg has ended, or PJSIP did not send a command."""
@@ -131,9 +131,12 @@ class Call:
             return INTERNAL_ERROR
         return read_leg_end(self.leg.ended.result())
 
-    def unless_ended(self) -> interrupt_on:
-        """`async with call.unless_ended():` interrupts its body with `LegEnded` when the caller's leg ends."""
-        return interrupt_on(self.leg.ended, LegEnded("the caller has hung up"))
+    def unless_ended(self, *, timeout: float | None = None) -> interrupt_on:
+        """`async with call.unless_ended():` interrupts its body with `LegEnded` when the caller's leg ends.
+
+        After `timeout` seconds it does so with `TimeoutError`.
+        """
+        return interrupt_on(self.leg.ended, LegEnded("the caller has hung up"), timeout=timeout)
 
     async def store(self, *, urgent: bool = True) -> bool:
         """Write the record; return False if that failed or took too long, as no call waits for its store."""
@@ -167,7 +170,8 @@ class Call:
     def request_handoff(self, request: HandoffRequest, *, requested_by: str) -> CallRecord:
         """Hand off. The first request wins. Raises `HandoffConflict` or `HandoffInvalid`."""
         plan = self.check_handoff(request)
-        self.add_turns(request.transcript)
+        if request.transcript:
+            self.add_turns(request.transcript)
         shared_id = request.shared_id or self.record.shared_id
         self.context.registry.share_as(self, shared_id)
         handoff = start_handoff(

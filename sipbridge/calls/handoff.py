@@ -110,7 +110,7 @@ async def _play_out(call: Call) -> None:
     started_at = time.monotonic()
     outcome = DONE
     try:
-        async with asyncio.timeout(PLAY_OUT_SECONDS), call.unless_ended():
+        async with call.unless_ended(timeout=PLAY_OUT_SECONDS):
             await conversation.finish_speaking()
     except TimeoutError:
         outcome = CUT_OFF
@@ -141,7 +141,7 @@ async def _speak(call: Call, speech: asyncio.Future[str | None] | None) -> None:
     started_at = time.monotonic()
     outcome = DONE
     try:
-        async with asyncio.timeout(UTTERANCE_SECONDS), call.unless_ended():
+        async with call.unless_ended(timeout=UTTERANCE_SECONDS):
             clip = await speech
             if clip is None:
                 outcome = SPEECH_FAILED
@@ -205,15 +205,13 @@ def _finish(
     outcome = _outcome_of(signal, transferred)
     handoff = call.record.handoff
     if handoff is not None and is_in_progress(handoff):
-        call.update(
-            handoff=finish_handoff(
-                handoff,
-                completed=transferred.confirmation is not Confirmation.FAILED,
-                confirmed=transferred.confirmation is Confirmation.CONFIRMED,
-                at=call.timestamp(),
-            )
+        finished = finish_handoff(
+            handoff,
+            completed=transferred.confirmation is not Confirmation.FAILED,
+            confirmed=transferred.confirmation is Confirmation.CONFIRMED,
+            at=call.timestamp(),
         )
-        call.update_handoff(transfer=transferred.detail)
+        call.update(handoff=finished.changed(transfer=transferred.detail))
         call.emit(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began_at))
         # The agent is notified and released; the caller may go on talking to a human agent through the bridge.
         call.background.start(call.release_agent())

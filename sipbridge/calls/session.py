@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from traceback import clear_frames
+from types import TracebackType
 
 from sipbridge.aio import cancel_and_wait, wait_any
 from sipbridge.calls.call import Call
@@ -66,7 +66,7 @@ async def run_call(call: Call) -> None:
         logger.exception("a call failed", extra={"event": "internal_error", "call_id": call.record.call_id})
         outcome = INTERNAL_ERROR.outcome
     call.ending = True
-    with _log_failure(call):
+    with _LogFailure(call):
         if call.talking is not None:
             await cancel_and_wait(call.talking)
             call.talking = None
@@ -199,26 +199,27 @@ async def _end(call: Call, outcome: Outcome) -> None:
     Whatever fails, the call is no longer among those in progress after this, and its slot is free.
     """
     context = call.context
-    with _log_failure(call):
+    log_failure = _LogFailure(call)
+    with log_failure:
         # An INVITE without a final response must not get a 2xx as its last one.
         await hang_up(call, SipStatus.OK if call.leg.answered.done() else SipStatus.SERVER_INTERNAL_ERROR)
-    with _log_failure(call):
+    with log_failure:
         await call.background.wait()
         cut_short(call, outcome)
     if call.leg.ended.done():
         leg_end = call.leg.ended.result()
     else:
         leg_end = LegEnd(by_peer=False, sip_status=SipStatus.SERVER_INTERNAL_ERROR, at=time.monotonic())
-    with _log_failure(call):
+    with log_failure:
         _close_record(call, outcome, leg_end)
     context.admission.release(call.record.call_id)
-    with _log_failure(call):
+    with log_failure:
         if await call.store(urgent=False):
             context.journal.stored(call.record.call_id)
         else:
             context.journal.unstored(call.record)
     context.registry.remove(call)
-    with _log_failure(call):
+    with log_failure:
         call.emit(CallEnded(call.record, outcome, leg_end.at - call.began_at))
 
 
@@ -256,11 +257,19 @@ def _final_response(leg_end: LegEnd) -> int:
     return SipStatus.REQUEST_TERMINATED if leg_end.by_peer else leg_end.sip_status
 
 
-@contextmanager
-def _log_failure(call: Call) -> Iterator[None]:
+class _LogFailure:
     """Log an exception in a step of the call's end, so that the next steps are taken all the same."""
-    try:
-        yield
-    except Exception:
-        extra = {"event": "internal_error", "call_id": call.record.call_id}
-        logger.exception("a step of the end of a call failed", extra=extra)
+
+    __slots__ = ("_call_id",)
+
+    def __init__(self, call: Call) -> None:
+        self._call_id = call.record.call_id
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        extra = {"event": "internal_error", "call_id": self._call_id}
+        logger.error("a step of the end of a call failed", exc_info=error, extra=extra)
+        return True

@@ -57,7 +57,8 @@ def make_plan(config: HandoffConfig, request: HandoffRequest) -> HandoffPlan:
         method = "refer" if method == "release" else method
     if method != "release" and not uri:
         raise HandoffInvalid(f"{method} needs a URI, but the destination has none; give a route")
-    _check_uri(method, uri)
+    if request.route or request.method:  # without these, it is a URI and a method of the checked configuration
+        _check_uri(method, uri)
     own = _own_destination(destination, uri)
     return HandoffPlan(
         destination=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sipbridge.config import SignalTemplate
@@ -43,6 +44,7 @@ def fill_in(
     return {name: filled[name] for name in sorted(filled, key=_in_order) if filled[name]}
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
+@lru_cache(maxsize=1024)  # more than the names of most configurations
+def _in_order(name: str) -> tuple[tuple[int, str], ...]:
     """Return the key by which names are sorted: numbers in them by their value."""
-    return [(len(part), part) if part.isdigit() else (0, part) for part in re.split("([0-9]+)", name)]
+    return tuple((len(part), part) if part.isdigit() else (0, part) for part in re.split("([0-9]+)", name))

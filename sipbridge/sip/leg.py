@@ -82,7 +82,7 @@ class SipLeg:
         """End the leg. Return when its dialog is over."""
         if not self.ended.done():
             self._thread.post(partial(self._dialog.hang_up, sip_status, reason, dict(headers or {})))
-        await asyncio.shield(self.ended)
+        await wait_any(self.ended)
 
     async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
         """Send REFER; return its outcome."""

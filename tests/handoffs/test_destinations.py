@@ -83,6 +83,14 @@ def test_srtp_is_only_for_calls_that_the_bridge_makes() -> None:
         _plan(destination="sales", route="sip:other@127.0.0.1;srtp=maybe", method="invite")
 
 
+def test_a_method_of_the_request_is_checked_with_the_uri_of_the_destination() -> None:
+    team = {"method": "invite", "uri": "sip:team@127.0.0.1;transport=tls;srtp=mandatory"}
+    config = _config(destinations={"care": {"method": "release"}, "team": team})
+    assert make_plan(config, HandoffRequest(destination="team")).uri == team["uri"]
+    with pytest.raises(HandoffInvalid, match="asks for SRTP of a call that CXone makes"):
+        make_plan(config, HandoffRequest(destination="team", method="refer"))
+
+
 def test_a_call_to_a_number_without_a_host_is_refused() -> None:
     config = _config(allowed_routes=["tel:1677*"])
     request = HandoffRequest(destination="sales", route="tel:167772161", method="invite")
