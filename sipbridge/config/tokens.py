@@ -107,4 +107,5 @@ def check_plain(text: str) -> None:
 
 def _digest(salt: bytes, text: str) -> bytes:
     # surrogatepass: bytes that are not UTF-8 arrive as lone surrogates. They are a wrong token, not an error.
-    return hmac.digest(salt, text.encode("utf-8", "surrogatepass"), "sha256")
+    # Not hmac.digest, which releases the GIL: the SIP thread would have to wait for it again at each INVITE.
+    return hmac.new(salt, text.encode("utf-8", "surrogatepass"), "sha256").digest()
