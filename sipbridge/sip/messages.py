@@ -46,11 +46,9 @@ _COMPACT = {
 _SINGLE = ("Call-ID", "Content-Length", "Content-Type", "CSeq", "From", "Max-Forwards", "To")
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-# Not str.splitlines, which also splits at characters that SIP allows in a value, such as a display name.
-_LINE_END = re.compile(r"\r\n|\r|\n")
 # A line that begins with white space continues the one before it; line end and white space count as one space
 # (RFC 3261, 7.3.1). Possessive quantifiers keep the time linear.
-_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:(?:\r\n?|\n)[ \t]++)+")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\n[ \t]++)+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _URI = re.compile(r"(?:sips?|tel):[^\s<>]*", re.IGNORECASE)
@@ -82,13 +80,21 @@ def read_request(message: bytes) -> Request:
     """
     end = _HEAD_END.search(message)
     head = message[: end.start()] if end else message
-    lines = _LINE_END.split(_FOLD.sub(" ", head.decode("utf-8", "replace")))
+    lines = _lines(head.decode("utf-8", "replace"))
     headers = _headers(lines[1:])
     words = [*lines[0].split(), "", ""]
     method, uri = words[0], words[1]
     # Without a blank line the message was truncated: headers may be missing, and the body.
     fault = _fault(method, headers, len(message) - end.end()) if end else "the head has no blank line at its end"
     return Request(method, uri, headers, fault)
+
+
+def _lines(head: str) -> list[str]:
+    # Not str.splitlines, which also splits at characters that SIP allows in a value, such as a display name.
+    head = head.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n " in head or "\n\t" in head:
+        head = _FOLD.sub(" ", head)
+    return head.split("\n")
 
 
 def read_invite(message: bytes, source_address: str, source_port: int, transport: str) -> Invite:
@@ -146,7 +152,7 @@ def _headers(lines: list[str]) -> CIMultiDictProxy[str]:
         name, colon, value = line.partition(":")
         name = name.strip()
         if colon and is_header_name(name):
-            headers.add(_COMPACT.get(name.lower(), name), value.strip())
+            headers.add(_COMPACT.get(name.lower(), name) if len(name) == 1 else name, value.strip())
     return CIMultiDictProxy(headers)
 
 

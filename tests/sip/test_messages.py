@@ -67,6 +67,13 @@ def test_folded_lines_are_joined() -> None:
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_a_line_ends_with_any_line_end_and_nothing_else(end: str) -> None:
+    message = f"INVITE sip:1@h SIP/2.0{end}X-Odd: a\x0bb\u2028c{end}X-Next: 4\r\n\r\n"
+    headers = read_request(message.encode()).headers
+    assert (headers["X-Odd"], headers["X-Next"]) == ("a\x0bb\u2028c", "4")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
 def test_a_line_may_be_folded_anywhere_and_often(end: str) -> None:
     invite = _read(f"X-Long{end} :{end}\tone {end} {end}\t two", "X-Next: 4", end=end if end != "\r" else "\r\n")
     assert (invite.headers["X-Long"], invite.headers["X-Next"]) == ("one two", "4")
