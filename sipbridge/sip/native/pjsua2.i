@@ -171,6 +171,7 @@
 %include "sources.hpp"
 %ignore sipbridge::reservePorts;
 %ignore sipbridge::handOverPorts;
+%ignore sipbridge::closeUntakenPorts;
 %ignore sipbridge::portsReleased;
 %include "resources.hpp"
 %ignore sipbridge::receiveFromConnection;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <climits>
 #include <map>
+#include <utility>
 
 #define THIS_FILE "resources.cpp"
 
@@ -27,7 +28,12 @@ class Socket {
 public:
     Socket() = default;
     ~Socket() { close(); }
-    Socket(Socket &&other) noexcept : socket_(other.socket_) { other.socket_ = PJ_INVALID_SOCKET; }
+    Socket(Socket &&other) noexcept : socket_(other.release()) {}
+    Socket &operator=(Socket &&other) noexcept {
+        close();
+        socket_ = other.release();
+        return *this;
+    }
     Socket(const Socket &) = delete;
     Socket &operator=(const Socket &) = delete;
 
@@ -38,6 +44,8 @@ public:
             socket_ = PJ_INVALID_SOCKET;
         return socket_ != PJ_INVALID_SOCKET && socket_ < reservedFrom;
     }
+    /** Return the descriptor, which the caller closes. */
+    pj_sock_t release() { return std::exchange(socket_, PJ_INVALID_SOCKET); }
     bool bind(pj_sockaddr &address, unsigned port) {
         pj_sockaddr_set_port(&address, static_cast<pj_uint16_t>(port));
         return pj_sock_bind(socket_, &address, static_cast<int>(pj_sockaddr_get_len(&address))) == PJ_SUCCESS;
@@ -80,13 +88,35 @@ Resources openPair(const pjsua_acc &account, int reservedFrom, Pair &pair) {
     return NoPorts;
 }
 
+const int NO_ACCOUNT = -1;
+
 pj_time_val nextSearch = {0, 0};
+// The pair for the next leg of an account, until the end of the turn.
+Pair next;
+int nextAccount = NO_ACCOUNT;
 // By PJSUA's slot.
 std::map<int, Pair> reserved;
+
+/** Let PJSUA take the pair for the next leg of that account. */
+void offer(int account, Pair &&pair) {
+    pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port);
+    next = std::move(pair);
+    nextAccount = account;
+}
+
+/** Take the pair for the next leg of that account; false if there is none. */
+bool take(int account, Pair &pair) {
+    if (nextAccount != account)
+        return false;
+    nextAccount = NO_ACCOUNT;
+    pair = std::move(next);
+    return true;
+}
 
 }  // namespace
 
 Resources resourcesForLeg(int account, int reservedFrom) {
+    closeUntakenPorts();
     pj_time_val now;
     pj_gettickcount(&now);
     if (PJ_TIME_VAL_LT(now, nextSearch))
@@ -94,7 +124,7 @@ Resources resourcesForLeg(int account, int reservedFrom) {
     Pair pair;
     const Resources found = openPair(pjsua_var.acc[account], reservedFrom, pair);
     if (found == Available)
-        pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port);
+        offer(account, std::move(pair));
     else if (found == NoPorts) {
         nextSearch = now;
         nextSearch.msec += NO_PORTS_MILLISECONDS;
@@ -105,7 +135,7 @@ Resources resourcesForLeg(int account, int reservedFrom) {
 
 void reservePorts(int call, int account) {
     Pair pair;
-    if (openPair(pjsua_var.acc[account], INT_MAX, pair) == Available) {
+    if (take(account, pair) || openPair(pjsua_var.acc[account], INT_MAX, pair) == Available) {
         // The next search begins after it.
         pjsua_var.acc[account].next_rtp_port = static_cast<pj_uint16_t>(pair.port + 2);
         reserved.emplace(call, std::move(pair));
@@ -116,8 +146,15 @@ void handOverPorts(int call) {
     const auto found = reserved.find(call);
     if (found == reserved.end())
         return;
-    pjsua_var.acc[pjsua_var.calls[call].acc_id].next_rtp_port = static_cast<pj_uint16_t>(found->second.port);
+    offer(pjsua_var.calls[call].acc_id, std::move(found->second));
     reserved.erase(found);
+}
+
+void closeUntakenPorts() {
+    if (nextAccount == NO_ACCOUNT)
+        return;
+    nextAccount = NO_ACCOUNT;
+    next = Pair();
 }
 
 void portsReleased(int call) {
@@ -157,6 +194,20 @@ void reserveDescriptors(int first) {
 }
 
 }  // namespace sipbridge
+
+/**
+ * Take the sockets of the next leg's audio, RTP first, if they are open for that account and port; PJSUA calls this
+ * before it opens a pair (patches/0048). Returns 0 if there are none.
+ */
+extern "C" int sipbridgeTakePorts(int account, unsigned port, pj_sock_t sockets[2]) {
+    using namespace sipbridge;
+    Pair pair;
+    if (port != next.port || !take(account, pair))
+        return 0;
+    sockets[0] = pair.rtp.release();
+    sockets[1] = pair.rtcp.release();
+    return 1;
+}
 
 /**
  * Accept a connection whose descriptor is not reserved; PJLIB calls this instead of accept(2) (patches/0005). Returns

@@ -18,19 +18,21 @@ enum Resources {
 };
 
 /**
- * Find a free pair of ports for the audio of the next leg, and let PJSUA begin there: on its own it tries 100 pairs and
- * then responds with 500. Both sockets of the pair must get descriptors below `reservedFrom`, so that the ones from
- * there on stay free for other uses. The kernel assigns the lowest free descriptor (POSIX, open(2)).
+ * Open a pair of ports for the audio of the next leg, which PJSUA takes: on its own it tries 100 pairs and then responds
+ * with 500. Both sockets of the pair must get descriptors below `reservedFrom`, so that the ones from there on stay free
+ * for other uses. The kernel assigns the lowest free descriptor (POSIX, open(2)). The leg must begin in the same turn.
  *
  * If all ports are in use, the result is valid for 250 ms or until a leg ends: to try 5,000 pairs takes some
  * milliseconds.
  */
 Resources resourcesForLeg(int account, int reservedFrom);
 
-/** Bind a pair of ports for an INVITE without an offer, because PJSUA opens its audio with our answer. */
+/** Keep a pair of ports for an INVITE without an offer, because PJSUA opens its audio with our answer. */
 void reservePorts(int call, int account);
-/** Close that pair, so that PJSUA can open it now. */
+/** Let PJSUA take that pair now. */
 void handOverPorts(int call);
+/** Close the pair that no leg has taken. Each poll calls it. */
+void closeUntakenPorts();
 /** Note that the ports of a call are free, because it is over. */
 void portsReleased(int call);
 

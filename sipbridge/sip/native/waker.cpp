@@ -2,6 +2,7 @@
 #include "byes.hpp"
 #include "connections.hpp"
 #include "pools.hpp"
+#include "resources.hpp"
 #include "unheard.hpp"
 
 #include <sys/socket.h>
@@ -76,6 +77,7 @@ std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
     giveUpUnheard();
     passLateByes();
     freeIdlePools();
+    closeUntakenPorts();
     closeUnfinished();
     pj_time_val start, now;
     pj_gettickcount(&start);
