@@ -97,6 +97,7 @@ class Writer:
         if self._suspected.is_set():
             self._suspected.clear()
             self._database.check()
+        self._retention.start(self._database)
         entries = batch.entries
         while self._erasures:
             erased = self._erase(self._erasures[0])

@@ -176,6 +176,7 @@ class Writer:
 
     def _maintain(self) -> bool:
         """Take one step of each work that is due; return True if there is more."""
+        self._retention.start(self._database)
         if self._tables.carry_over(self._retention.clock.latest()):
             self._sync.note_written()
         rescuing = self._database.rescue()

@@ -41,15 +41,26 @@ class Retention:
         self._due_at = time.monotonic()
         self._started = False
 
+    def start(self, database: Database) -> None:
+        """Put the first purge off if all rows are too old, since the clock may not be set yet.
+
+        Must be called before the first write, whose row would be new. Later calls do nothing.
+        """
+        if self._started:
+            return
+        with database.transaction() as connection:
+            newest: int | None = connection.execute(self._statements.newest).fetchone()[0]
+        self._started = True
+        if newest is not None and newest < self._oldest():
+            self._due_at = time.monotonic() + self._every_seconds
+
     def purge_if_due(self, database: Database) -> bool:
         """Erase some rows if it is time; return True if there may be more."""
         self.clock.watch()
         if time.monotonic() < self._due_at:
             return False
         self._due_at = time.monotonic() + self._every_seconds
-        oldest = self.clock.earliest() - round(self._keep_seconds * 1_000_000)
-        if self._would_empty_at_start(database, oldest):
-            return False
+        oldest = self._oldest()
         more = self._purge(database, oldest)
         if more:
             self._due_at = time.monotonic()
@@ -57,14 +68,8 @@ class Retention:
             _purge_asides(database, oldest)
         return more
 
-    def _would_empty_at_start(self, database: Database, oldest: int) -> bool:
-        """True at the first purge if all rows are too old: the clock may not be set yet, so the purge has to wait."""
-        if self._started:
-            return False
-        self._started = True
-        with database.transaction() as connection:
-            newest: int | None = connection.execute(self._statements.newest).fetchone()[0]
-        return newest is not None and newest < oldest
+    def _oldest(self) -> int:
+        return self.clock.earliest() - round(self._keep_seconds * 1_000_000)
 
     def _purge(self, database: Database, oldest: int) -> bool:
         with database.transaction() as connection:

@@ -23,6 +23,7 @@ from tests.harness.certificates import Pair
 from tests.harness.media.g711 import FRAME_BYTES
 from tests.harness.media.recordings import as_mulaw, read_wav
 from tests.harness.ports import free_port, rtp_range
+from tests.harness.waiting import wait_for
 
 from .program import Program, ProgramError
 
@@ -205,6 +206,11 @@ class Baresip:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._control.close()
+        if kind is None and self.program.is_running:
+            # The first signal ends it after its SIP transactions, which take up to 32 s; the second one at once.
+            self.program.terminate()
+            with suppress(TimeoutError):
+                wait_for(lambda: not self.program.is_running, "the end of baresip", 2)
         self.program.__exit__(kind, error, at)
 
 

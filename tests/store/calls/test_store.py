@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
+from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.sqlite import retention
 from tests.store.conftest import OpenStore, Writer
 from tests.store.records import START, make_handoff, make_record
@@ -201,12 +203,19 @@ async def test_the_first_purge_waits_if_all_records_are_old(
     first = reopen()
     await age(path, first, {"a": 25, "b": 26})
     await first.close()
-    second = reopen()
-    await second.put(make_record("put after the first look"))
+    # The first record of the new process is put before the writer's first round.
+    is_put = threading.Event()
+    next_batch = Backlog.next_batch
+    with monkeypatch.context() as patched:
+        patched.setattr(Backlog, "next_batch", lambda backlog: is_put.wait(5) and next_batch(backlog))
+        second = reopen()
+        asyncio.get_running_loop().call_soon(is_put.set)
+        await second.put(make_record("new"))
+    await second.delete("acme", "billing", "none")  # in the second round
     assert len(await second.list_calls("acme", "billing", limit=10)) == 3
     await second.close()
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
-    assert await names_when_purged(reopen()) == {"put after the first look"}
+    assert await names_when_purged(reopen()) == {"new"}
 
 
 async def test_old_records_are_erased_while_the_store_is_open(
