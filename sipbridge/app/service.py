@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from sipbridge import __version__, file_descriptors, thread_names
+from sipbridge import __version__, file_descriptors, thread_names, thread_priority
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
 from sipbridge.app.reloader import Reloader, log_warnings
@@ -52,6 +52,7 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     thread_names.pass_to_kernel()
+    thread_priority.ask_for_real_time()
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read_config(file)

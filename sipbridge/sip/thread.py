@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from sipbridge import thread_priority
 from sipbridge.aio import resolve_futures
 from sipbridge.sip.pjsip_functions import ThreadFunctions
 
@@ -117,6 +118,7 @@ class SipThread:
         close_endpoint: Callable[[], None],
         opened: asyncio.Future[None],
     ) -> None:
+        thread_priority.ask_for_real_time()
         try:
             open_endpoint()
         except Exception as error:  # noqa: BLE001 (start raises it)

@@ -32,6 +32,7 @@ from tests.harness.programs.program import Program
 KINDS = ("rtp", "websocket", "echo")
 _ROOT = Path(__file__).resolve().parents[2]
 _FRAME_NS = 20_000_000
+_PRIORITY = 20  # over the threads of the bridge (1 and 2) and of Asterisk (10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def main() -> None:
 def _raise_priority() -> None:
     """Take priority on this machine, if permitted: real callers and agents have machines of their own."""
     with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
 
 
 def _run_rtp(recorder: _Recorder) -> int:

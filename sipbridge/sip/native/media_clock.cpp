@@ -56,12 +56,19 @@ void readPackets() {
         ;
 }
 
-/** Ask for real-time priority, if the system permits it: this thread had to wait up to 38 ms for others without it. */
+/**
+ * Ask for real-time priority, if the system permits it: this thread had to wait up to 38 ms for others without it. The
+ * event loop and the SIP thread have the lowest one (thread_priority.py), and are busy for longer.
+ */
 void askForPriority() {
-    sched_param priority;
-    pj_bzero(&priority, sizeof(priority));
-    priority.sched_priority = sched_get_priority_min(SCHED_RR);
-    pthread_setschedparam(pthread_self(), SCHED_RR, &priority);
+    const int lowest = sched_get_priority_min(SCHED_RR);
+    for (const int wanted : {lowest + 1, lowest}) {
+        sched_param priority;
+        pj_bzero(&priority, sizeof(priority));
+        priority.sched_priority = wanted;
+        if (pthread_setschedparam(pthread_self(), SCHED_RR, &priority) == 0)
+            return;
+    }
 }
 
 /** Let the conference move 20 ms of the audio of all calls in it. */
