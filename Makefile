@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat kills kills-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages kills kills-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -52,6 +52,9 @@ bench-peer: setup ## Measure the bridge and Asterisk with the same calls, in tur
 
 bench-chat: setup ## Measure chats: processor time per relayed message, memory per chat, delay, lost and doubled messages, and calls beside them
 	@$(BIN)/python -m tests.bench.chats
+
+bench-pages: setup ## Measure screen-pop pages: processor time per view and per update, and calls beside many open pages
+	@$(BIN)/python -m tests.bench.pages
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)

@@ -1,4 +1,4 @@
-"""Calls with audio beside the messages: the same calls are measured alone first, and then with messages."""
+"""Calls with audio beside a load: the same calls are measured alone first, and then with the load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.media.quality import measure_streams
 from tests.harness.programs.bridge import Bridge
 from tests.harness.settings import project_settings, token
 
-from .chats_report import Audio, Calls, Cost, Rate
+from .chats_report import Audio, Calls, Cost, T
 from .chats_usage import Usage
 from .load import Load as SippLoad
 from .media_level import AFTER_SECONDS, CALLS_PER_SECOND, NUMBER, PROJECT, SETTLE_SECONDS
@@ -43,7 +43,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class CallsBeside:
-    """Calls to the WebSocket agents of `agents`, on the bridge that holds the chats."""
+    """Calls to the WebSocket agents of `agents`, on the bridge that carries the load."""
 
     folder: Path
     bridge: Bridge
@@ -57,15 +57,15 @@ class CallsBeside:
         """Return the settings of the calls' project, by its name."""
         return {PROJECT: project_settings(PROJECT, agent={"type": "websocket", "url": agents.where})}
 
-    async def measure(self, relay: Callable[[Sequence[int]], Coroutine[Any, Any, Rate]]) -> Calls:
-        """Measure the calls alone, and then for the same time during `relay`; it gets all programs' process ids."""
+    async def measure(self, load: Callable[[Sequence[int]], Coroutine[Any, Any, T]]) -> Calls[T]:
+        """Measure the calls alone, and then for the same time during `load`; it gets all programs' process ids."""
         sys.stderr.write(f"{self.calls} calls alone …\n")
         ramp = self.calls / CALLS_PER_SECOND
         hold = ramp + 2 * SETTLE_SECONDS + 2 * self.seconds + AFTER_SECONDS
         with media_load("rtp", self.folder, "callers", 0) as callers:
             keys = {"token": token(PROJECT), "contact_id": "media", "rtp_port": callers.where}
-            load = SippLoad("load_media", self.bridge.sip, NUMBER, keys, CALLS_PER_SECOND, self.calls, hold)
-            with load.start(self.folder / "calls") as sipp:
+            trunk = SippLoad("load_media", self.bridge.sip, NUMBER, keys, CALLS_PER_SECOND, self.calls, hold)
+            with trunk.start(self.folder / "calls") as sipp:
                 # Calls that are not in progress by then count as failed.
                 most = ramp + SETTLE_SECONDS + AFTER_SECONDS
                 begun = await asyncio.to_thread(wait_for_calls, self.bridge, self.calls, most)
@@ -74,18 +74,18 @@ class CallsBeside:
                 alone = await self._span(pids)
                 sys.stderr.write("the same calls beside ")
                 async with asyncio.TaskGroup() as tasks:
-                    relayed = tasks.create_task(relay(pids))
+                    loaded = tasks.create_task(load(pids))
                     beside = await self._span(pids)
                 await asyncio.to_thread(sipp.wait, hold + 60)
             at_callers, at_agents = await asyncio.to_thread(lambda: (callers.stop(), self.agents.stop()))
         without_audio = self.calls - min(len(at_callers.sent), len(at_agents.sent))
         return Calls(
             calls=self.calls,
-            failed=max(self.calls - begun, without_audio, load.result(self.folder / "calls", spent_ms=0).failed),
+            failed=max(self.calls - begun, without_audio, trunk.result(self.folder / "calls", spent_ms=0).failed),
             generators_dropped=at_callers.dropped + at_agents.dropped,
             alone=alone.audio(at_callers, at_agents),
             beside=beside.audio(at_callers, at_agents),
-            messages=relayed.result(),
+            load=loaded.result(),
         )
 
     async def _span(self, pids: Sequence[int]) -> _Span:

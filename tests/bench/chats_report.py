@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from .media_results import Direction
 
@@ -18,7 +19,7 @@ _MESSAGES_HEADING = """\
                 messages           to the agent (ms)   to the bot (ms)       bridge, ms CPU   machine, % of all cores
   per s   relayed   lost  doubled       p50     p99       p50     p99      each   per s           in use   others
 """
-_CALLS_HEADING = """\
+CALLS_HEADING = """\
                           caller to agent                agent to caller         bridge      machine, % of all cores
                     lost %  late %  altered %     lost %  late %  altered %   ms CPU per s           in use   others
 """
@@ -65,16 +66,19 @@ class Audio:
         return max(way.lost_percent + way.late_percent for way in (self.to_agent, self.to_caller))
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Calls:
-    """Calls with audio, first without messages, and then beside messages that are relayed at LIMITS_RATE."""
+class Calls(Generic[T]):
+    """Calls with audio, first alone, and then beside something else that the bridge does."""
 
     calls: int
     failed: int
     generators_dropped: int
     alone: Audio
     beside: Audio
-    messages: Rate
+    load: T
 
 
 @dataclass
@@ -90,7 +94,7 @@ class Report:
     out_of_order: int = 0
     rejected: int = 0
     rates: list[Rate] = field(default_factory=list)
-    calls: Calls | None = None
+    calls: Calls[Rate] | None = None
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
@@ -115,13 +119,13 @@ def print_report(report: Report) -> None:
         write(f"  note    {note}\n")
 
 
-def _print_calls(calls: Calls, seconds: int) -> None:
+def _print_calls(calls: Calls[Rate], seconds: int) -> None:
     write = sys.stdout.write
     write(f"{calls.calls} WebSocket calls on the same bridge, {calls.failed} failed; each row is {seconds} s\n\n")
-    write(_CALLS_HEADING)
-    write(_calls_row("alone", calls.alone))
-    write(_calls_row(f"and {calls.messages.per_second} per s", calls.beside))
-    write(f"\nThe messages beside the calls\n\n{_MESSAGES_HEADING}{_messages_row(calls.messages)}\n")
+    write(CALLS_HEADING)
+    write(calls_row("alone", calls.alone))
+    write(calls_row(f"and {calls.load.per_second} per s", calls.beside))
+    write(f"\nThe messages beside the calls\n\n{_MESSAGES_HEADING}{_messages_row(calls.load)}\n")
 
 
 def _messages_row(rate: Rate) -> str:
@@ -132,7 +136,7 @@ def _messages_row(rate: Rate) -> str:
     )
 
 
-def _calls_row(name: str, audio: Audio) -> str:
+def calls_row(name: str, audio: Audio) -> str:
     ways = "".join(
         f"{way.lost_percent:>11.3f}{way.late_percent:>8.3f}{way.altered_percent:>11.3f}"
         for way in (audio.to_agent, audio.to_caller)
@@ -146,7 +150,7 @@ def _cost(cost: Cost) -> str:
 
 def _limits(report: Report) -> Iterator[tuple[bool, str]]:
     """Compare the report with the limits; messages beside calls count, but their processor time is not theirs alone."""
-    sent = [*report.rates, *([report.calls.messages] if report.calls else [])]
+    sent = [*report.rates, *([report.calls.load] if report.calls else [])]
     lost, doubled = (sum(getattr(rate, name) for rate in sent) for name in ("lost", "doubled"))
     yield lost == 0, f"messages lost: {lost}, must be 0"
     yield doubled == 0, f"messages doubled: {doubled}, must be 0"
@@ -163,8 +167,8 @@ def _limits(report: Report) -> Iterator[tuple[bool, str]]:
         yield from _limits_of_calls(report.calls)
 
 
-def _limits_of_calls(calls: Calls) -> Iterator[tuple[bool, str]]:
-    name = f"{calls.calls} calls beside {calls.messages.per_second} messages per second"
+def _limits_of_calls(calls: Calls[Rate]) -> Iterator[tuple[bool, str]]:
+    name = f"{calls.calls} calls beside {calls.load.per_second} messages per second"
     part, alone = calls.beside.lost_or_late_percent, calls.alone.lost_or_late_percent
     text = f"{part:.3f} % of frames lost or late, {name} (alone: {alone:.3f})"
     yield part < LOST_OR_LATE_PERCENT, f"{text}, under {LOST_OR_LATE_PERCENT}"

@@ -21,13 +21,13 @@ def rate(per_second: int = 300, cpu_ms: float = 0.5, lost: int = 0, doubled: int
     return Rate(per_second, 6000, Cost(6000 * cpu_ms, cpu_ms * per_second, 60.0, 5.0), lost, doubled, delays)
 
 
-def report(calls: Calls | None = None) -> Report:
+def report(calls: Calls[Rate] | None = None) -> Report:
     return Report(cores=2, chats=1000, seconds=20, kb_per_chat=60, rates=[rate()], calls=calls)
 
 
 def calls(
     beside: Audio, *, alone: Audio | None = None, messages: Rate | None = None, failed: int = 0, dropped: int = 0
-) -> Calls:
+) -> Calls[Rate]:
     return Calls(100, failed, dropped, alone or audio(), beside, messages or rate(cpu_ms=1.5))
 
 

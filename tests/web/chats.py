@@ -45,6 +45,7 @@ async def chat_bridge(folder: Path, **chat: Any) -> AsyncIterator[ChatBridge]:  
     def publish(record: ChatRecord, event: ChatEvent) -> None:
         World.publish(world, record, event)
         feed.publish(record, event)
+        bridge.pages.publish(record, event)
 
     world.publish = publish  # type: ignore[method-assign,assignment]  # both see the events
     store = open_store(StoreConfig(url=f"sqlite:///{folder}/calls.db"))

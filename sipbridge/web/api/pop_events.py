@@ -20,6 +20,8 @@ from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
 from sipbridge.web.api.handoff_state import find_handoff
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import PageUpdateMessage
+from sipbridge.web.api.turns import read_turns
+from sipbridge.web.screen_pop.status import Status
 from sipbridge.web.screen_pop.texts import words
 from sipbridge.web.screen_pop.update import update_of
 from sipbridge.web.server.auth import Access
@@ -48,15 +50,18 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
     key = (target.client, target.project, target.call_id)
     # The watcher first, so that no change is missed while the record is read.
     with request.app[SLOTS].hold_page("/".join(key)), deps.pages.watch(key) as watcher:
+        sent: Status | None = None
         record: CallRecord | ChatRecord | None = (await find_handoff(deps, *key)).record
         if request.method == "HEAD":
             return web.StreamResponse(headers=EventSourceResponse().headers)
         async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             with suppress(ConnectionError, TimeoutError):
                 while record is not None and time.time() < target.expires_at:
-                    update = update_of(record, texts, shown, datetime.now(UTC))
-                    shown = update.count
-                    await stream.send(update.to_json(), id=str(shown))
+                    turns = await read_turns(deps, record)
+                    update = update_of(record, turns, texts, shown, datetime.now(UTC))
+                    if update.messages or update.status != sent:
+                        shown, sent = update.count, update.status
+                        await stream.send(update.to_json(), id=str(shown))
                     if update.final:
                         break
                     await asyncio.sleep(UPDATE_SECONDS)

@@ -14,6 +14,7 @@ from sipbridge.errors import NotFound, StoreError
 from sipbridge.web.api.handoff_state import HandedOff, find_handoff, handoff_response
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import HandoffStateResponse
+from sipbridge.web.api.turns import read_turns
 from sipbridge.web.screen_pop import pages
 from sipbridge.web.screen_pop.accept import prefers_json
 from sipbridge.web.screen_pop.texts import words
@@ -35,7 +36,7 @@ async def get_pop(context: RequestContext[PageQuery, Empty]) -> web.Response:
     if prefers_json(context.request.headers.get("Accept", "")):
         return handoff_response(await _find(context))
     try:
-        return _html(_page(context, await _find(context)))
+        return _html(await _page(context, await _find(context)))
     except ExpiredLink as error:
         return _problem(context, "expired", error.http_status)
     except InvalidLink as error:
@@ -61,12 +62,12 @@ async def _find(context: RequestContext[PageQuery, Empty]) -> HandedOff:
     return await find_handoff(context.deps, target.client, target.project, target.call_id)
 
 
-def _page(context: RequestContext[PageQuery, Empty], found: HandedOff) -> str:
+async def _page(context: RequestContext[PageQuery, Empty], found: HandedOff) -> str:
     http = context.deps.config().http
     texts = words(http.pop_page.language, context.request.headers.get("Accept-Language", ""))
     labels = http.pop_page.fields
     if isinstance(found.record, ChatRecord):
-        view = view_of_chat(found.record, texts, labels)
+        view = view_of_chat(found.record, await read_turns(context.deps, found.record), texts, labels)
     else:
         view = view_of_call(found.record, found.handoff, texts, labels)
     return pages.render_page(

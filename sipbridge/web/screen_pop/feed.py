@@ -49,9 +49,10 @@ class PageFeed:
         if isinstance(record, CallRecord):
             self._pass_on((record.client, record.project, record.call_id), record)
 
-    def publish(self, record: ChatRecord, event: ChatEvent) -> None:  # noqa: ARG002 (of the Protocol)
-        """Pass on a change of a chat."""
-        self._pass_on((record.client, record.project, record.chat_id), record)
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
+        """Pass on a change of a chat. Typing, which has no sequence, is none."""
+        if event.sequence is not None:
+            self._pass_on((record.client, record.project, record.chat_id), record)
 
     def _pass_on(self, key: Key, record: CallRecord | ChatRecord) -> None:
         for watcher in self._watchers.get(key, ()):

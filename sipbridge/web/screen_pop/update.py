@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.model import ChatRecord, ChatTurn
+from sipbridge.handoffs.record import Turn
 from sipbridge.web.screen_pop.status import Status, status_of
 from sipbridge.web.screen_pop.texts import Texts
 from sipbridge.web.screen_pop.view import Message, messages_of
@@ -46,7 +48,9 @@ class Update:
         ).decode()
 
 
-def update_of(record: CallRecord | ChatRecord, texts: Texts, shown: int, now: datetime) -> Update:
-    """Return the update of a page that shows the first `shown` messages."""
+def update_of(
+    record: CallRecord | ChatRecord, turns: Sequence[Turn | ChatTurn], texts: Texts, shown: int, now: datetime
+) -> Update:
+    """Return the update of a page that shows the first `shown` turns."""
     status = status_of(record, texts)
-    return Update(status, status.seconds(now), messages_of(record.transcript[shown:], texts), len(record.transcript))
+    return Update(status, status.seconds(now), messages_of(turns[shown:], texts), len(turns))

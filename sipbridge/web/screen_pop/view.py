@@ -85,10 +85,10 @@ def view_of_call(record: CallRecord, handoff: HandoffRecord, texts: Texts, label
     )
 
 
-def view_of_chat(record: ChatRecord, texts: Texts, labels: Labels) -> View:
-    """Return the content for a chat."""
+def view_of_chat(record: ChatRecord, turns: Sequence[ChatTurn], texts: Texts, labels: Labels) -> View:
+    """Return the content for a chat. `turns` are those since the handoff, too."""
     handoff, customer = record.handoff, record.customer
-    messages = messages_of(record.transcript, texts)
+    before = messages_of(record.transcript, texts)
     name = _full_name(customer) or _name_in(handoff.data)
     who = name or customer.phone or customer.email or customer.id or texts.unknown_customer
     return View(
@@ -101,7 +101,7 @@ def view_of_chat(record: ChatRecord, texts: Texts, labels: Labels) -> View:
         started_at=record.started_at,
         talked_seconds=None,
         assistant=record.project,
-        last_words=_last_words(messages, handoff.utterance, texts.roles["bot"]),
+        last_words=_last_words(before, handoff.utterance, texts.roles["bot"]),
         fields=list(_fields(handoff.data, labels)),
         ids=_filled(
             Field(texts.contact_id, str(record.channel_state.get("contact_id", ""))),
@@ -109,7 +109,7 @@ def view_of_chat(record: ChatRecord, texts: Texts, labels: Labels) -> View:
             Field(texts.chat_id, record.chat_id),
             Field(texts.channel, record.channel),
         ),
-        messages=messages,
+        messages=messages_of(turns, texts),
     )
 
 
