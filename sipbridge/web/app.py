@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -28,7 +29,7 @@ from sipbridge.web.server.cors import Cors
 from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.guesses import GUESSES, Guesses
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
-from sipbridge.web.server.security_headers import add_security_headers, page_policy
+from sipbridge.web.server.security_headers import NO_STORE, NOTHING, add_security_headers, page_policy
 from sipbridge.web.server.slots import SLOTS, Slots
 
 # In the order in which aiohttp tries their paths: first those of chats, as each message is a request.
@@ -101,10 +102,9 @@ def _make(
         resource = request.match_info.route.resource
         operation = by_route.get((request.method, resource.canonical if resource else ""))
         deps.count_request(operation.name if operation else "none", response.status)
-        if operation is not None and operation.page:
-            add_security_headers(response.headers, page_policy(deps.config().http.frame_ancestors))
-        else:
-            add_security_headers(response.headers)
+        policy = page_policy(deps.config().http.frame_ancestors) if operation and operation.page else NOTHING
+        cache = operation.cache if operation and response.status == HTTPStatus.OK else NO_STORE
+        add_security_headers(response.headers, policy, cache)
         cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)

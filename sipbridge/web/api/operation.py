@@ -16,6 +16,7 @@ from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Access, Authenticator
 from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, TooManyRequests
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
+from sipbridge.web.server.security_headers import NO_STORE
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -76,7 +77,7 @@ class Operation(Generic[Q, B]):
 
     `also` is a second form of the body, which the model of `body` reads too. `on_refusal` is notified of each refusal
     of a request with a valid key. A `page` is for people: HTML unless the request prefers JSON, and the sites of
-    `http.frame_ancestors` may show it in a frame.
+    `http.frame_ancestors` may show it in a frame. `cache` is the Cache-Control of a 200.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -91,6 +92,7 @@ class Operation(Generic[Q, B]):
     refuses: tuple[type[RequestRefused], ...] = ()
     on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
     page: bool = False
+    cache: str = NO_STORE
 
     @property
     def name(self) -> str:

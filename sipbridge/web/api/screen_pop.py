@@ -52,9 +52,7 @@ async def get_pop_asset(context: RequestContext[Empty, Empty]) -> web.Response:
     asset = pages.find_asset(context.request.match_info["name"], context.deps.config().http.pop_page)
     if asset is None:
         raise NotFound("no such file")
-    return web.Response(
-        body=asset.content, content_type=asset.media_type, charset="utf-8", headers={"Cache-Control": FOREVER}
-    )
+    return web.Response(body=asset.content, content_type=asset.media_type, charset="utf-8")
 
 
 async def _find(context: RequestContext[PageQuery, Empty]) -> HandedOff:
@@ -107,6 +105,7 @@ OPERATIONS = (
         body=Empty,
         access=Access.PUBLIC,
         refuses=(NotFound,),
+        cache=FOREVER,
     ),
     Operation(
         method="GET",

@@ -96,7 +96,7 @@ def view_of_chat(record: ChatRecord, turns: Sequence[ChatTurn], texts: Texts, la
         contacts=_others(who, Field(texts.phone, customer.phone), Field(texts.email, customer.email)),
         status=status_of(record, texts),
         reason=_reason(handoff.reason, texts),
-        destination=handoff.destination,
+        destination="",  # the channel, which is among the ids
         summary=_summary_in(handoff.data),
         started_at=record.started_at,
         talked_seconds=None,

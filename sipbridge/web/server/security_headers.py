@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
+NO_STORE = "no-store"
 _SAME_FOR_ALL = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -23,11 +24,8 @@ def page_policy(frame_ancestors: Iterable[str]) -> str:
     )
 
 
-def add_security_headers(headers: MutableMapping[str, str], policy: str = NOTHING) -> None:
-    """Forbid browsers to load content, to guess types, to cache and to send a referrer; hide the server's version.
-
-    A response that may be cached has its own `Cache-Control`.
-    """
+def add_security_headers(headers: MutableMapping[str, str], policy: str = NOTHING, cache: str = NO_STORE) -> None:
+    """Forbid browsers to load content, to guess types, to cache and to send a referrer; hide the server's version."""
     headers["Content-Security-Policy"] = policy
-    headers.setdefault("Cache-Control", "no-store")
+    headers["Cache-Control"] = cache
     headers.update(_SAME_FOR_ALL)
