@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import BinaryIO, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -31,6 +33,7 @@ from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
 ConfigPath = click.Path(path_type=Path)
 # Instead of a secret, which the users of the machine would see among the arguments.
 _STANDARD_INPUT = "-"
+_WEBHOOK_SECRET = "SIPBRIDGE_WEBHOOK_SECRET"  # noqa: S105 (the name of a variable)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -266,6 +269,39 @@ def hash_token(token: str | None, *, generate: bool) -> int:
         )
     click.echo(hashed)
     return 0
+
+
+@cli.command("webhook-verify")
+@click.argument("body", type=click.File("rb"), default=_STANDARD_INPUT)
+@click.option("--timestamp", required=True, metavar="SECONDS", help="The value of X-Sipbridge-Timestamp.")
+@click.option("--signature", required=True, metavar="TEXT", help="The value of X-Sipbridge-Signature.")
+@click.option(
+    "--secret-file", type=click.File("rb"), help="The file with the secret, or else SIPBRIDGE_WEBHOOK_SECRET has it."
+)
+@click.option("--any-age", is_flag=True, help="Accept an old timestamp, that of a request that was saved.")
+def webhook_verify(
+    body: BinaryIO, timestamp: str, signature: str, secret_file: BinaryIO | None, *, any_age: bool
+) -> int:
+    """Check the signature of a webhook's request, and say what is wrong with it.
+
+    Reads the body from the file BODY, or from standard input.
+    """
+    from sipbridge.webhooks import find_fault  # noqa: PLC0415 (only this command needs it)
+
+    secret = secret_file.read().removesuffix(b"\n").removesuffix(b"\r") if secret_file else _secret_of_environment()
+    now = None if any_age else datetime.now(UTC)
+    fault = find_fault(secret, timestamp.strip(), signature.strip(), body.read(), now)
+    if fault:
+        return _fail(f"not valid: {fault}", code=1)
+    click.echo("valid")
+    return 0
+
+
+def _secret_of_environment() -> bytes:
+    secret = os.environ.get(_WEBHOOK_SECRET, "").encode()
+    if not secret:
+        raise click.UsageError(f"Give the secret: --secret-file FILE, or the environment variable {_WEBHOOK_SECRET}.")
+    return secret
 
 
 def _read_token() -> str:

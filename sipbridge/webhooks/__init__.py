@@ -2,5 +2,6 @@
 
 from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Webhook
 from sipbridge.webhooks.sender import WebhookSender
+from sipbridge.webhooks.signature import find_fault
 
-__all__ = ["DeliveryOutcome", "DeliveryResult", "Webhook", "WebhookSender"]
+__all__ = ["DeliveryOutcome", "DeliveryResult", "Webhook", "WebhookSender", "find_fault"]

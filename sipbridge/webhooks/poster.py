@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from sipbridge.dns import Resolver
 from sipbridge.errors import HttpError
 from sipbridge.http import HttpClient, Response, check_encrypted, is_public, target_of
 from sipbridge.webhooks.model import DeliveryResult, Webhook
+from sipbridge.webhooks.signature import sign
 
 _RETRIED_STATUS = (408, 429)
 _CONNECTIONS = 100_000
@@ -52,7 +52,7 @@ class Poster:
             "Content-Type": "application/json",
             "X-Sipbridge-Timestamp": timestamp,
             "X-Sipbridge-Delivery": event.id,
-            "X-Sipbridge-Signature": f"sha256={signature(webhook.secret, timestamp, body)}",
+            "X-Sipbridge-Signature": sign(webhook.secret, timestamp, body),
         }
         try:
             # The operator may write the address of this machine; a host name that resolves to it is another matter.
@@ -74,11 +74,6 @@ def _is_for_this_machine(url: str) -> bool:
     """True if the host of a URL is this machine. Raises `HttpForbidden` if the URL is not safe."""
     check_encrypted(url)
     return is_loopback(target_of(url).host)
-
-
-def signature(secret: bytes, timestamp: str, body: bytes) -> str:
-    """Return the HMAC-SHA256 of `timestamp.body` in lower-case hex, which the receiver computes as well."""
-    return hmac.digest(secret, b"%b.%b" % (timestamp.encode(), body), "sha256").hex()
 
 
 def _classify(response: Response) -> Attempt:
