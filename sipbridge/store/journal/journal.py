@@ -1,45 +1,38 @@
-"""The journal of calls in progress: an append-only file that survives a crash, with one line per entry.
+"""The journal of calls in progress, and the two threads that write it.
 
-When most of the file belongs to calls that are over, it is rewritten with the entries of open calls only. So it stays
-small, and what a call wrote is erased from it within `TIDY_SECONDS`.
+An entry that is written survives the process. Only a Signal's must survive a loss of power as well, so only it waits
+for a sync of the disk. What a call wrote is erased from the file within `TIDY_SECONDS` after its end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
-import logging
-import os
-import queue
-import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from sipbridge.aio import resolve_futures, wait_any
+from sipbridge.aio import resolve_futures
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import Unfinished
-from sipbridge.errors import StartupError
 from sipbridge.store.journal import entries
-from sipbridge.store.journal.entries import Entry, OpenCalls
-
-logger = logging.getLogger(__name__)
+from sipbridge.store.journal.entries import Entry
+from sipbridge.store.journal.file import JournalFile
 
 LAZY_SECONDS = 0.05
+# The shortest time between two syncs, so that the Signals of a busy trunk share them; a lone one does not wait.
+SYNC_SPACING_SECONDS = 0.01
 TIDY_SECONDS = 60.0
 WRITE_TIMEOUT_SECONDS = 1.0  # a caller waits no longer than this for a slow disk
-_LOG_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(NamedTuple):
     entry: Entry
     done: asyncio.Future[bool] | None = None
     synced: bool = False
@@ -49,39 +42,29 @@ class _Write:
 class FileJournal:
     """A `CallJournal` in a file. Belongs to one event loop. Raises `StartupError` if the file cannot be used.
 
-    One thread writes, so that the loop never waits for a disk. A second thread syncs the disk, because a started Signal
-    must survive a loss of power; so an entry of a caller who is about to be answered does not wait for a sync.
+    The loop never waits for a disk: it queues entries, and wakes one of two threads. The writer never syncs, so no
+    caller who is about to be answered waits for that. The sync thread writes what is queued itself, so that a Signal
+    wakes one thread and not two. If a sync hangs, the writer does all the writing.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lazy: list[_Write] = []
-        self._flush_due = False
+        self._file = JournalFile(path)
+        self._queue: deque[_Write] = deque()
+        # Held by the thread that takes entries from the queue until they are written, which keeps their order.
+        self._appending = threading.Lock()
+        # Resolved after the next sync: their entries are written. Changed only while `_appending` is held.
+        self._unsynced: list[asyncio.Future[bool]] = []
+        self._lazy_timer: asyncio.TimerHandle | None = None
         self._closed = False
-        # An entry could not be written, or a line is corrupt: the file must be rewritten.
-        self._needs_rewrite = False
-        self._logged_at = float("-inf")
-        self._writes: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
-        self._syncs: queue.SimpleQueue[list[asyncio.Future[bool]] | None] = queue.SimpleQueue()
-        self._file = _open(path)
-        self._open_calls = OpenCalls()
-        left = path.read_bytes()
-        for line in left.splitlines(keepends=True):
-            # Also without a line end: the next entry would become part of an unreadable line.
-            self._needs_rewrite |= not (self._open_calls.add_line(line) and line.endswith(b"\n"))
-        self._bytes = len(left)
-        # Held by the writer thread while it replaces the file, and by the sync thread while it syncs it.
-        self._swapping = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._write, name="journal-writer", daemon=True),
-            threading.Thread(target=self._sync, name="journal-sync", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._write_due, self._sync_due = _Flag(), _Flag()
+        self._writer = threading.Thread(target=self._write, name="journal-writer", daemon=True)
+        self._syncer = threading.Thread(target=self._sync, name="journal-sync", daemon=True)
+        self._writer.start()
+        self._syncer.start()
 
     def unfinished(self) -> list[Unfinished]:
         """Return the calls that an earlier run left open. Call it before anything is written."""
-        return self._open_calls.unfinished()
+        return self._file.unfinished()
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
         """Record that the caller is about to be answered; return False if that could not be written in time."""
@@ -93,18 +76,32 @@ class FileJournal:
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """Record the result of the Signal."""
-        self._write_later(entries.signalled(call_id, result))
+        entry = entries.signalled(call_id, result)
         if result is SignalResult.UNDELIVERED:
             # If the bridge crashes before this is written, the contact is never signalled.
-            self._flush()
+            self._write_at_once(entry)
+        else:
+            self._write_later(entry)
 
     def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
         """Record that our BYE is about to be sent."""
         self._write_at_once(entries.hanging_up(call_id, by, at), written)
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
-        """Record that the caller's leg has ended, or is about to by their BYE. From any thread."""
-        self._write_at_once(entries.hung_up(call_id, by, at), written)
+    def hung_up(
+        self,
+        call_id: str,
+        by: EndedBy,
+        at: datetime,
+        written: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,
+    ) -> None:
+        """Record that the caller's leg has ended, or is about to by their BYE. If urgent, from any thread."""
+        entry = entries.hung_up(call_id, by, at)
+        if urgent:
+            self._write_at_once(entry, written)
+        else:
+            self._write_later(entry)
 
     def stored(self, call_id: str) -> None:
         """Record that the call is over and its record is in the store."""
@@ -116,192 +113,117 @@ class FileJournal:
 
     async def close(self) -> None:
         """Write the queued entries and close the file."""
-        if not self._closed:
-            self._closed = True
-            self._flush()
-            self._writes.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+        self._closed = True
+        self._write_due.set()
+        self._sync_due.set()
+        await asyncio.to_thread(self._syncer.join)
 
     async def _write_now(self, entry: Entry, *, synced: bool) -> bool:
         if self._closed:
             return False
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._lazy.append(_Write(entry, done, synced))
-        self._flush()
-        await wait_any(done, timeout=WRITE_TIMEOUT_SECONDS)
-        return done.done() and done.result()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[bool] = loop.create_future()
+        self._queue.append(_Write(entry, done, synced))
+        if synced:
+            self._sync_due.set()
+            self._start_timer()  # an earlier sync may hang
+        else:
+            self._wake_writer()
+        timer = loop.call_later(WRITE_TIMEOUT_SECONDS, _give_up, done)
+        try:
+            return await done
+        finally:
+            timer.cancel()
 
-    def _write_at_once(self, entry: Entry, written: Callable[[], None] | None) -> None:
+    def _write_at_once(self, entry: Entry, written: Callable[[], None] | None = None) -> None:
         """Write without the loop: if the bridge crashes before, it signals a contact whose call has ended."""
         if not self._closed:
-            self._writes.put([_Write(entry, written=written)])
+            self._queue.append(_Write(entry, written=written))
+            self._write_due.set()
         elif written is not None:
             written()
 
     def _write_later(self, entry: Entry) -> None:
-        """Write with the next urgent entry or after `LAZY_SECONDS`: waking the thread costs more than the entry."""
-        if self._closed:
-            return
-        self._lazy.append(_Write(entry))
-        if not self._flush_due:
-            self._flush_due = True
-            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._flush_due_entries)
+        """Write with the next urgent entry or after `LAZY_SECONDS`: waking a thread costs more than the entry."""
+        if not self._closed:
+            self._queue.append(_Write(entry))
+            self._start_timer()
 
-    def _flush_due_entries(self) -> None:
-        self._flush_due = False
-        self._flush()
+    def _start_timer(self) -> None:
+        if self._lazy_timer is None:
+            self._lazy_timer = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake_writer)
 
-    def _flush(self) -> None:
-        if self._lazy:
-            writes, self._lazy = self._lazy, []
-            self._writes.put(writes)
+    def _wake_writer(self) -> None:
+        if self._lazy_timer is not None:
+            self._lazy_timer.cancel()
+            self._lazy_timer = None
+        if self._queue:
+            self._write_due.set()
 
-    # ------------------------------------------------------------ the writer thread
+    # ------------------------------------------------------------ on the two threads
 
     def _write(self) -> None:
         tidy_at = time.monotonic() + TIDY_SECONDS
-        while True:
-            writes, last = self._next_writes(tidy_at)
-            if writes:
-                self._append(writes)
-            if last or time.monotonic() >= tidy_at:
-                self._tidy()
-                tidy_at = time.monotonic() + TIDY_SECONDS
-            if last:
-                self._syncs.put(None)
-                return
+        last = False
+        while not last:
+            self._write_due.wait(max(0.0, tidy_at - time.monotonic()))
+            last = self._closed  # nothing is queued after that
+            with self._appending:
+                self._append_queued()
+                if last or time.monotonic() >= tidy_at:
+                    self._file.tidy()
+                    tidy_at = time.monotonic() + TIDY_SECONDS
 
-    def _next_writes(self, until: float) -> tuple[list[_Write], bool]:
-        """Wait for entries until then; return all that are queued, and True if they are the last."""
-        writes: list[_Write] = []
-        with suppress(queue.Empty):
-            item = self._writes.get(timeout=max(0.0, until - time.monotonic()))
-            while item is not None:
-                writes += item
-                item = self._writes.get_nowait()
-            return writes, True
-        return writes, False
+    def _sync(self) -> None:
+        synced_at = float("-inf")
+        last = False
+        while not last:
+            self._sync_due.wait()
+            last = self._closed
+            pause = synced_at + SYNC_SPACING_SECONDS - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+            with self._appending:
+                self._append_queued()
+                waiting, self._unsynced = self._unsynced, []
+            if waiting:
+                resolve_futures(waiting, self._file.sync())
+                synced_at = time.monotonic()
+        self._writer.join()
+        self._file.close()
 
-    def _append(self, writes: list[_Write]) -> None:
-        written = self._append_lines(b"".join(write.entry.line for write in writes))
-        for write in writes:
-            self._open_calls.add(write.entry)
-        waiting = [write.done for write in writes if write.done is not None and not (written and write.synced)]
-        resolve_futures(waiting, written)
+    def _append_queued(self) -> None:
+        """Write what is queued, and notify those who wait for no more than that."""
+        writes = [self._queue.popleft() for _ in range(len(self._queue))]
+        if not writes:
+            return
+        written = self._file.append([write.entry for write in writes])
         for write in writes:
             if write.written is not None:
                 write.written()
-        if written and (to_sync := [write.done for write in writes if write.done is not None and write.synced]):
-            self._syncs.put(to_sync)
-
-    def _append_lines(self, lines: bytes) -> bool:
-        try:
-            self._rewrite_if_needed()
-            _write_whole(self._file, lines)
-        except OSError as error:
-            self._needs_rewrite = True
-            self._log_failure(error)
-            return False
-        self._bytes += len(lines)
-        return True
-
-    def _rewrite_if_needed(self) -> None:
-        """Rewrite the file if it is incomplete, or was deleted or replaced. Raises `OSError`."""
-        if not self._needs_rewrite:
-            with suppress(FileNotFoundError):
-                if self._path.stat().st_ino == os.fstat(self._file).st_ino:
-                    return
-        self._rewrite()
-
-    def _tidy(self) -> None:
-        """Rewrite the file if it is incomplete, or if most of it belongs to calls that are over."""
-        if self._needs_rewrite or self._bytes > 2 * self._open_calls.size:
-            try:
-                self._rewrite()
-            except OSError as error:
-                self._log_failure(error)
-
-    def _rewrite(self) -> None:
-        """Replace the file by one with the entries of open calls. Raises `OSError`."""
-        new_path = self._path.with_name(f"{self._path.name}.new")
-        lines = self._open_calls.lines()
-        file = os.open(new_path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_whole(file, lines)
-            os.fsync(file)
-            new_path.rename(self._path)
-            _sync_folder(self._path.parent)
-        except OSError:
-            os.close(file)
-            # On a full disk it would use up the space that the journal itself needs.
-            with suppress(OSError):
-                new_path.unlink()
-            raise
-        with self._swapping:
-            os.close(self._file)
-            self._file = file
-        self._bytes = len(lines)
-        self._needs_rewrite = False
-
-    def _log_failure(self, error: OSError) -> None:
-        if time.monotonic() >= self._logged_at + _LOG_SECONDS:
-            self._logged_at = time.monotonic()
-            extra = {"event": "journal_failed", "detail": f"{self._path}: {error.strerror or error}"}
-            logger.error("journal not written: calls could not be recovered after a crash", extra=extra)
-
-    # ------------------------------------------------------------ the sync thread
-
-    def _sync(self) -> None:
-        while (waiting := self._syncs.get()) is not None:
-            last = False
-            with suppress(queue.Empty):
-                while not last:
-                    more = self._syncs.get_nowait()
-                    waiting += more or []
-                    last = more is None
-            resolve_futures(waiting, self._synced())
-            if last:
-                break
-        os.close(self._file)
-
-    def _synced(self) -> bool:
-        try:
-            with self._swapping:
-                os.fdatasync(self._file)
-        except OSError as error:
-            self._log_failure(error)
-            return False
-        return True
+        waiting = [write.done for write in writes if write.done is not None and not (written and write.synced)]
+        resolve_futures(waiting, written)
+        if written:
+            self._unsynced += [write.done for write in writes if write.done is not None and write.synced]
 
 
-def _open(path: Path) -> int:
-    try:
-        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartupError(f"store.journal: {path} cannot be written: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        # The file is replaced from time to time; as root that would replace /dev/null.
-        os.close(file)
-        raise StartupError(f"store.journal: {path} is not a regular file; name one, or leave the key out")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise StartupError(f"store.journal: {path} is in use by another sipbridge; name another file") from None
-    return file
+def _give_up(done: asyncio.Future[bool]) -> None:
+    if not done.done():
+        done.set_result(False)
 
 
-def _write_whole(file: int, data: bytes) -> None:
-    if os.write(file, data) < len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+class _Flag:
+    """A flag that one thread waits for, and that its wait takes down. `threading.Event` costs a multiple of this."""
 
+    def __init__(self) -> None:
+        self._down = threading.Lock()
+        self._down.acquire()
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def set(self) -> None:
+        """Raise the flag, from any thread."""
+        with suppress(RuntimeError):  # it is up already
+            self._down.release()
+
+    def wait(self, seconds: float = -1) -> None:
+        """Wait until the flag is up, for at most this time; -1 is for ever."""
+        self._down.acquire(timeout=seconds)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import json
+import os
 import resource
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.errors import StartupError
+from sipbridge.store.journal import file as file_module
 from sipbridge.store.journal import journal as journal_module
 from sipbridge.store.journal.journal import FileJournal
 from tests.store.records import make_handoff, make_record
@@ -201,9 +204,99 @@ def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
 async def test_a_hanging_disk_delays_no_caller_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
     hangs = threading.Event()
-    monkeypatch.setattr(journal_module, "_write_whole", lambda *_: hangs.wait())
+    monkeypatch.setattr(file_module, "_write_whole", lambda *_: hangs.wait())
     assert not await reopen().begin(make_record(), HEADERS)
     hangs.set()
+
+
+@pytest.fixture
+def hanging_sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let each sync hang until the test ends, as on a disk that hangs; set once the first one does."""
+    hangs, released = threading.Event(), threading.Event()
+
+    def sync(_: int) -> None:
+        hangs.set()
+        released.wait()
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    yield hangs
+    released.set()
+
+
+async def test_a_hanging_sync_delays_no_caller_and_no_entry(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch, hanging_sync: threading.Event
+) -> None:
+    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
+    journal = reopen()
+    assert not await journal.signalling(make_record("call-1"))
+    assert await asyncio.to_thread(hanging_sync.wait, 10)
+    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 10.0)
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    # The sync thread cannot write it.
+    signalling = asyncio.create_task(journal.signalling(make_record("call-2")))
+    async with asyncio.timeout(10):
+        while path.read_bytes().count(b'"signalling"') < 2:  # noqa: ASYNC110 (a file sends no notification)
+            await asyncio.sleep(0.01)
+    assert not signalling.done(), "the disk has not confirmed it"
+    signalling.cancel()
+
+
+async def test_an_answered_call_waits_for_no_sync(reopen: Open, hanging_sync: threading.Event) -> None:
+    journal = reopen()
+    signalling = asyncio.create_task(journal.signalling(make_record("call-1")))
+    assert await journal.begin(make_record("call-2"), HEADERS)
+    assert await asyncio.to_thread(hanging_sync.wait, 10)
+    assert not signalling.done()
+    signalling.cancel()
+
+
+async def test_signals_at_one_time_share_a_sync(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", syncs.append)
+    monkeypatch.setattr(journal_module, "SYNC_SPACING_SECONDS", 0.5)
+    journal = reopen()
+    assert await journal.signalling(make_record("first"))
+    signalling = []
+    for number in range(5):
+        signalling.append(asyncio.create_task(journal.signalling(make_record(f"call-{number}"))))
+        await asyncio.sleep(0.01)  # time enough for a sync of its own
+    assert all(await asyncio.gather(*signalling))
+    assert len(syncs) == 2
+
+
+async def test_a_sync_that_fails_confirms_no_signal(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "the disk failed")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    assert not await reopen().signalling(make_record())
+
+
+async def test_entries_of_all_threads_keep_their_order(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    await journal.begin(make_record(), HEADERS)
+    signalling = asyncio.create_task(journal.signalling(make_record()))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(journal.hung_up, "call-1", "caller", at)
+    assert await signalling
+    journal.signalled("call-1", SignalResult.ACCEPTED)
+    journal.stored("call-1")
+    await journal.begin(make_record("call-2"), HEADERS)
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line["what"] for line in lines] == ["began", "signalling", "hung_up", "signalled", "stored", "began"]
+
+
+async def test_the_end_of_a_signalled_callers_leg_is_written_within_a_moment(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    await journal.begin(make_record(), HEADERS)
+    await journal.signalling(make_record())
+    journal.hung_up("call-1", "caller", at, urgent=False)
+    async with asyncio.timeout(10):
+        while b'"hung_up"' not in path.read_bytes():  # noqa: ASYNC110 (a file sends no notification)
+            await asyncio.sleep(0.01)
+    assert [call.record.ended_at for call in open_calls_in(path)] == [at]
 
 
 async def test_the_end_of_the_callers_leg_is_written_before_the_callback(reopen: Open, path: Path) -> None:
@@ -248,7 +341,7 @@ async def test_the_callback_runs_even_if_the_end_cannot_be_written(
 ) -> None:
     journal = reopen()
     await journal.begin(make_record(), HEADERS)
-    monkeypatch.setattr(journal_module, "_write_whole", _fails)
+    monkeypatch.setattr(file_module, "_write_whole", _fails)
     written, closed = threading.Event(), threading.Event()
     journal.hung_up("call-1", "caller", datetime.now(UTC), written.set)
     assert await asyncio.to_thread(written.wait, 10)
