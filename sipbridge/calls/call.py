@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sipbridge.aio import BackgroundTasks, interrupt_on
@@ -140,9 +140,16 @@ class Call:
 
     async def store(self, *, urgent: bool = True) -> bool:
         """Write the record; return False if that failed or took too long, as no call waits for its store."""
+        return await self._try_to_store(self.context.store.put(self.record, urgent=urgent))
+
+    async def store_later(self) -> bool:
+        """Let the record be found from now on, and be written within a moment; return False as `store` does."""
+        return await self._try_to_store(self.context.store.put_later(self.record))
+
+    async def _try_to_store(self, putting: Awaitable[None]) -> bool:
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                await self.context.store.put(self.record, urgent=urgent)
+                await putting
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
             self.emit(StoreFailed(self.record, str(error) or "the store took too long"))
             return False

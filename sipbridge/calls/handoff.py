@@ -46,7 +46,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
     try:
         await _play_out(call)
         await _speak(call, speech)
-        await _store_record(call)
+        await _store_record(call, plan)
         await _post_transcript(call)
         _check_leg(call)
     except LegEnded:
@@ -55,6 +55,9 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         if speech is not None:
             await cancel_and_wait(speech)
     signal = await _send_signal(call, plan, "handoff") if plan.signal else None
+    if signal in (SignalResult.UNDELIVERED, SignalResult.DUPLICATE):
+        # CXone learns of the handoff by the transfer, and the journal need not have an entry with the record.
+        await call.store()
     if signal is SignalResult.DUPLICATE:
         # The script has its Signal, but it is not known which of its calls goes on.
         signal = None
@@ -152,10 +155,18 @@ async def _speak(call: Call, speech: asyncio.Future[str | None] | None) -> None:
     _emit_stage(call, "utterance", started_at, outcome)
 
 
-async def _store_record(call: Call) -> None:
-    """Store the record before CXone gets the Signal: the screen-pop may ask for it at once."""
+async def _store_record(call: Call, plan: HandoffPlan) -> None:
+    """Store the record before CXone learns of the handoff: the screen-pop may ask for it at once.
+
+    If a Signal follows, the journal has the record at once, and the disk has it with the Signal's entry, so the call
+    does not wait for a commit.
+    """
     started_at = time.monotonic()
-    stored = await call.store()
+    if plan.signal:
+        call.context.journal.handing_off(call.record)
+        stored = await call.store_later()
+    else:
+        stored = await call.store()
     _emit_stage(call, "store", started_at, DONE if stored else STORE_FAILED)
 
 

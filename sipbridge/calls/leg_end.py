@@ -76,4 +76,6 @@ def _journal_after_end(call: Call, ended: asyncio.Future[LegEnd]) -> None:
     leg_end = ended.result()
     if call.leg_end_due:
         call.leg_end_due = False
-        call.context.journal.hung_up(call.record.call_id, ended_by(call, leg_end), call.timestamp(leg_end.at))
+        call.context.journal.hung_up(
+            call.record.call_id, ended_by(call, leg_end), call.timestamp(leg_end.at), urgent=not call.signalled
+        )

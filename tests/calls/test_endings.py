@@ -66,7 +66,7 @@ async def test_a_leg_that_breaks_during_a_handoff_confirms_nothing() -> None:
 async def test_a_leg_that_breaks_before_the_signal_fails_the_handoff() -> None:
     world = World()
     world.journal.when(
-        "store.put handoff_initiated", lambda: world.leg.stack_hangs_up(503, LegFailure.TRANSPORT_FAILED)
+        "store.put_later handoff_initiated", lambda: world.leg.stack_hangs_up(503, LegFailure.TRANSPORT_FAILED)
     )
     record = await world.hand_off(destination="care")
     assert record.handoff is not None

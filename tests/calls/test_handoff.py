@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, StoreFailed, TransferDone
+from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
@@ -24,7 +25,8 @@ async def test_the_stages_follow_the_contracts_order() -> None:
     await world.hand_off(transcript=TRANSCRIPT)
     assert world.journal.steps[world.journal.steps.index("agent.run") + 1 :] == [
         "agent.finish_speaking",
-        "store.put handoff_initiated",
+        "journal.handing_off handoff_initiated",
+        "store.put_later handoff_initiated",
         "centre.post_transcript",
         "token",
         "journal.signalling",
@@ -80,9 +82,49 @@ async def test_the_stored_record_has_all_that_a_screen_pop_needs() -> None:
     await world.finish()
 
 
-async def test_only_the_record_for_the_screen_pop_is_written_urgently() -> None:
+async def test_no_write_of_the_store_is_urgent_if_the_journal_has_the_record_with_the_signal() -> None:
     world = World()
     await world.hand_off()
+    assert world.store.urgent == [False]
+    (journalled,) = world.call_journal.signalling_records
+    assert journalled.handoff is not None
+    assert journalled.handoff.state is HandoffState.INITIATED
+
+
+async def test_without_a_signal_the_record_is_on_the_disk_before_the_transfer() -> None:
+    world = World()
+    await world.hand_off(destination="carrier")
+    steps = world.journal.only("store.put", "caller.refer")
+    assert steps[:2] == ["store.put handoff_initiated", "caller.refer"]
+    assert not world.journal.only("journal.handing_off")
+    assert world.store.urgent == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("result", "urgent"),
+    [(SignalResult.ACCEPTED, False), (SignalResult.UNKNOWN, False), (SignalResult.UNDELIVERED, True)],
+)
+async def test_the_end_of_the_leg_is_journalled_at_once_only_if_no_signal_came_before(
+    result: SignalResult,
+    urgent: bool,  # noqa: FBT001 (a parameter of the table)
+) -> None:
+    world = World()
+    world.centre.answer = result
+    await world.hand_off()
+    assert world.call_journal.urgent_ends == [urgent]
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+async def test_if_no_signal_was_delivered_the_record_is_on_the_disk_before_the_transfer(
+    withheld: bool,  # noqa: FBT001 (a parameter of the table)
+) -> None:
+    world = World()
+    world.centre.answer = SignalResult.UNDELIVERED
+    if withheld:
+        world.registry.mark_signalled([world.call.record.call_id])
+    await world.hand_off(destination="sales")
+    steps = world.journal.only("store.put", "caller.refer")
+    assert steps[:3] == ["store.put_later handoff_initiated", "store.put handoff_initiated", "caller.refer"]
     assert world.store.urgent == [True, False]
 
 
@@ -161,7 +203,7 @@ async def test_a_failing_store_does_not_stop_the_handoff() -> None:
 async def test_a_store_that_hangs_delays_the_handoff_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_store_time(monkeypatch)
     world = World()
-    world.journal.hold("store.put handoff_initiated")
+    world.journal.hold("store.put_later handoff_initiated")
     await world.hand_off()
     assert _stages(world)["store"] == Outcome(Result.SERVER_ERROR, "store_failed")
     assert world.observer.one(StoreFailed).message
@@ -207,7 +249,7 @@ async def test_no_transcript_is_posted_if_not_configured_or_empty(
     ("step", "signals"),
     [
         ("agent.finish_speaking", 0),
-        ("store.put handoff_initiated", 0),
+        ("store.put_later handoff_initiated", 0),
         ("centre.post_transcript", 0),
         ("centre.signal", 1),
     ],

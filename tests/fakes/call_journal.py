@@ -22,6 +22,8 @@ class FakeCallJournal:
         self.failing = False
         # True for a disk on which no write ever ends.
         self.hanging = False
+        # For each end of a leg, True if it was to be written at once.
+        self.urgent_ends: list[bool] = []
         self._journal = journal
         self.signals: list[tuple[str, SignalResult]] = []
 
@@ -29,6 +31,9 @@ class FakeCallJournal:
         await self._journal.reach("journal.begin")
         self.open[record.call_id] = None
         return not self.failing
+
+    def handing_off(self, record: CallRecord) -> None:
+        self._journal.note(f"journal.handing_off {record.handoff.state if record.handoff else None}")
 
     async def signalling(self, record: CallRecord) -> bool:
         await self._journal.reach("journal.signalling")
@@ -59,7 +64,10 @@ class FakeCallJournal:
         by: EndedBy,
         at: datetime,  # noqa: ARG002 (the Protocol has it)
         written: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,
     ) -> None:
+        self.urgent_ends.append(urgent)
         self._journal.note(f"journal.hung_up by {by}")
         if written is not None and not self.hanging:
             written()

@@ -20,8 +20,14 @@ class FakeStore:
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
         self.urgent.append(urgent)
+        await self._write("put", record)
+
+    async def put_later(self, record: CallRecord) -> None:
+        await self._write("put_later", record)
+
+    async def _write(self, step: str, record: CallRecord) -> None:
         state = record.handoff.state if record.handoff and not record.ended_at else record.state
-        await self._journal.reach(f"store.put {state}")
+        await self._journal.reach(f"store.{step} {state}")
         if self.failing is not None:
             raise self.failing
         self.written.append(record)

@@ -60,7 +60,7 @@ def test_calls_go_on_and_records_wait_while_nothing_can_be_written(
             assert call.handoff_state()["handoff_state"] == "handoff_completed"
             assert len(call.signals()) == 1
         bridge.wait_for_metric(3, "sipbridge_store_pending_records")
-        assert count.growth("sipbridge_store_errors_total") >= 3
+        wait_for(lambda: count.growth("sipbridge_store_errors_total") >= 3, "each record to fail")
         assert disk.contacts(DATABASE).isdisjoint(call.contact.id for call in calls)
     bridge.wait_for_metric(0, "sipbridge_store_pending_records")
     assert disk.contacts(DATABASE) >= {call.contact.id for call in calls}
@@ -72,7 +72,7 @@ def test_a_read_only_folder_prevents_no_record(shared_trunk: Site, disk: SmallDi
     with disk.read_only():
         call = shared_trunk.call("release").wait_for_scenario()
         assert call.record()["handoff"]["state"] == "handoff_completed"
-        assert call.contact.id in disk.contacts(DATABASE)
+        wait_for(lambda: call.contact.id in disk.contacts(DATABASE), "the record in the file")
 
 
 def test_a_deleted_database_is_created_again_with_all_its_records(shared_trunk: Site, disk: SmallDisk) -> None:

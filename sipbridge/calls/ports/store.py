@@ -26,6 +26,12 @@ class RecordStore(Protocol):
         in memory, where it is found, and is written once the store works again.
         """
 
+    async def put_later(self, record: CallRecord) -> None:
+        """Replace the record as `put` does; found on return, and durable within a moment.
+
+        This raises only if the store is known to fail.
+        """
+
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
 
@@ -73,6 +79,9 @@ class CallJournal(Protocol):
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
         """The caller is about to be answered."""
 
+    def handing_off(self, record: CallRecord) -> None:
+        """A handoff with a Signal begins, and the store will have its record later. Written within milliseconds."""
+
     async def signalling(self, record: CallRecord) -> bool:
         """The first byte of a Signal is about to go out: from now on only CXone knows if it arrives."""
 
@@ -85,10 +94,19 @@ class CallJournal(Protocol):
         Written at once; then `written` is called, on any thread, also if writing failed.
         """
 
-    def hung_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None] | None = None) -> None:
+    def hung_up(
+        self,
+        call_id: str,
+        by: EndedBy,
+        at: datetime,
+        written: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,
+    ) -> None:
         """The caller's leg has ended, or their BYE has come: no Signal may follow. May be called from any thread.
 
-        Written and reported as `hanging_up` is.
+        Written and reported as `hanging_up` is. After a Signal it is not urgent: then it is written within a moment,
+        and `written` is not used.
         """
 
     def stored(self, call_id: str) -> None:

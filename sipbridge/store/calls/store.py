@@ -64,14 +64,12 @@ class SqliteStore:
         if failure is not None:
             self._backlog.add(row)
             raise StoreError(failure)
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._backlog.add(row, done)
         if urgent:
             self._writer.wake()
-        elif not self._wake_scheduled:
-            self._wake_scheduled = True
-            loop.call_later(LAZY_SECONDS, self._wake_writer)
+        else:
+            self._wake_later()
         try:
             await done
         except (asyncio.CancelledError, StoreError):
@@ -83,6 +81,22 @@ class SqliteStore:
             ):
                 self._on_settled([row.call_id])
             raise
+
+    async def put_later(self, record: CallRecord) -> None:
+        """Replace the record as `put` does. It is found on return, and committed as one that is not urgent.
+
+        This raises `StoreError` only if the store is known to fail; the record waits in memory in any case.
+        """
+        self._check_open()
+        self._backlog.add(rows.to_row(record, self._retention.clock.latest()))
+        self._wake_later()
+        if self._writer.failure is not None:
+            raise StoreError(self._writer.failure)
+
+    def _wake_later(self) -> None:
+        if not self._wake_scheduled:
+            self._wake_scheduled = True
+            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake_writer)
 
     def _wake_writer(self) -> None:
         # The flag first: a put from now on schedules its own wake, so that none is missed.

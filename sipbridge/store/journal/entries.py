@@ -3,6 +3,7 @@
 | `what` | with | meaning |
 |---|---|---|
 | `began` | `record`, `headers` | the caller is about to be answered |
+| `handing_off` | `record`; since release 0.2.0 | a handoff begins, and the store will have its record later |
 | `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
 | `signalled` | `result` | the result of the Signal; `undelivered` revokes `signalling` |
 | `hanging_up` | `by`, `at`; since release 0.2.0 | our BYE is about to be sent |
@@ -43,6 +44,11 @@ class Entry(NamedTuple):
 def began(record: CallRecord, headers: Headers) -> Entry:
     """The caller is about to be answered."""
     return _entry("began", record.call_id, record=_json(record), headers=json.dumps(dict(headers)))
+
+
+def handing_off(record: CallRecord) -> Entry:
+    """A handoff begins, and the store will have its record later."""
+    return _entry("handing_off", record.call_id, record=_json(record))
 
 
 def signalling(record: CallRecord) -> Entry:
@@ -149,6 +155,8 @@ def _unfinished(lines: list[bytes]) -> Unfinished | None:
 
 def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
     """Return the call after an entry."""
+    if entry["what"] == "handing_off":
+        return replace(call, record=CallRecord.model_validate(entry["record"]))
     if entry["what"] == "signalling":
         record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
         return replace(call, record=record, signal=SignalResult.UNKNOWN)

@@ -26,6 +26,8 @@ from sipbridge.store.journal.entries import Entry
 from sipbridge.store.journal.file import JournalFile
 
 LAZY_SECONDS = 0.05
+# A handoff's entry waits this long for that of its Signal, which usually follows within a millisecond.
+SIGNAL_SECONDS = 0.002
 # The shortest time between two syncs, so that the Signals of a busy trunk share them; a lone one does not wait.
 SYNC_SPACING_SECONDS = 0.01
 TIDY_SECONDS = 60.0
@@ -69,6 +71,12 @@ class FileJournal:
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
         """Record that the caller is about to be answered; return False if that could not be written in time."""
         return await self._write_now(entries.began(record, headers), synced=False)
+
+    def handing_off(self, record: CallRecord) -> None:
+        """Record that a handoff begins, whose record the store will have later."""
+        if not self._closed:
+            self._queue.append(_Write(entries.handing_off(record)))
+            asyncio.get_running_loop().call_later(SIGNAL_SECONDS, self._wake_writer)
 
     async def signalling(self, record: CallRecord) -> bool:
         """Record that a Signal is about to be sent; return False if the disk did not confirm it in time."""

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
+from sipbridge.store.calls import writer as writer_module
 from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.sqlite import retention
 from tests.store.conftest import OpenStore, Writer
@@ -58,6 +60,32 @@ async def test_a_put_that_is_not_urgent_is_written_without_another(store: Record
         await store.put(make_record("call-1"), urgent=False)
         await store.put(make_record("call-2"), urgent=False)
     assert await store.get("acme", "billing", "call-2") == make_record("call-2")
+
+
+async def test_a_record_put_for_later_is_found_at_once_and_written_without_another(
+    path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 60.0)
+    store = reopen()
+    record = make_record(handoff=make_handoff())
+    await store.put_later(record)
+    assert store.waiting == 1
+    assert await store.get("acme", "billing", "call-1") == record
+    assert await store.get_shared("acme", "billing", "contact-1") == record
+    async with asyncio.timeout(10):
+        while store.waiting:  # noqa: ASYNC110 (the store sends no notification)
+            await asyncio.sleep(0.01)
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT call_id FROM calls").fetchall() == [("call-1",)]
+
+
+async def test_a_record_put_for_later_replaces_an_earlier_one_and_is_replaced_by_a_later_one(
+    store: RecordStore,
+) -> None:
+    await store.put(make_record())
+    await store.put_later(make_record(handoff=make_handoff()))
+    await store.put(make_record(state=CallState.ENDED), urgent=False)
+    assert await store.get("acme", "billing", "call-1") == make_record(state=CallState.ENDED)
 
 
 async def test_a_project_sees_its_own_calls_only(store: RecordStore) -> None:

@@ -75,6 +75,19 @@ async def test_a_begun_signal_is_written_when_signalling_returns(reopen: Open, p
     assert [call.signal for call in open_calls_in(path)] == [SignalResult.UNKNOWN]
 
 
+async def test_the_record_of_a_handoff_is_written_before_its_signal(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LAZY_SECONDS", 60.0)
+    journal, record = reopen(), make_record(handoff=make_handoff())
+    await journal.begin(make_record(), HEADERS)
+    journal.handing_off(record)
+    async with asyncio.timeout(10):
+        while b"handing_off" not in path.read_bytes():  # noqa: ASYNC110 (a file sends no notification)
+            await asyncio.sleep(0)
+    assert open_calls_in(path) == [Unfinished(record, HEADERS, None)]
+
+
 @pytest.mark.parametrize(
     ("result", "found"),
     [
