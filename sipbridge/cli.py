@@ -28,6 +28,7 @@ from sipbridge.config import (
     load_config,
 )
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
+from sipbridge.first_config.command import init
 from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
 
 ConfigPath = click.Path(path_type=Path)
@@ -82,6 +83,9 @@ def _fail(message: str, *, code: int) -> int:
 @click.version_option(__version__, prog_name="sipbridge", message="%(prog)s %(version)s")
 def cli() -> None:
     """Hand callers off between NICE CXone and voice AI agents."""
+
+
+cli.add_command(init)
 
 
 @cli.command()

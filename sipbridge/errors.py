@@ -2,6 +2,7 @@
 
     SipbridgeError
     ├── ConfigError                  a configuration that cannot be used
+    ├── SetupError                   files of a first configuration that exist, or that cannot be written
     ├── StartupError                 an address in use, a limit of the build, a store that cannot be opened
     ├── InviteRefused                a new INVITE that is rejected        SIP    metric reason
     │   ├── UntrustedSource                                              403    untrusted_source
@@ -72,6 +73,10 @@ class ConfigError(SipbridgeError):
     def problems(self) -> list[str]:
         """One line per problem."""
         return self._problems
+
+
+class SetupError(SipbridgeError):
+    """A first configuration cannot be written."""
 
 
 class StartupError(SipbridgeError):

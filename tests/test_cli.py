@@ -165,7 +165,7 @@ def test_the_file_must_be_given_exactly_once(example: Path, capsys: Output, give
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]]
+    "command", [[], ["init"], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]]
 )
 def test_help_has_a_short_option(capsys: Output, command: list[str]) -> None:
     assert main([*command, "-h"]) == 0
@@ -275,7 +275,7 @@ def test_version(capsys: Output) -> None:
     assert capsys.readouterr().out == f"sipbridge {sipbridge.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "route-test", "simulate", "agent", "bot", "hash-token"])
+@pytest.mark.parametrize("command", ["init", "run", "check", "route-test", "simulate", "agent", "bot", "hash-token"])
 def test_every_command_has_help(command: str, capsys: Output) -> None:
     assert main([command, "--help"]) == 0
     assert f"Usage: sipbridge {command}" in capsys.readouterr().out
@@ -286,6 +286,7 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
     [
         [],
         ["nothing"],
+        ["init", "--issuer", "https://cxone.niceincontact.com"],
         ["--nothing"],
         ["run"],
         ["check"],

@@ -70,6 +70,12 @@ def explain(error: ValidationError) -> Iterator[Problem]:
         yield _problem(details, path, model)
 
 
+def explain_value(error: ValidationError, key: str) -> str:
+    """Return what is wrong with one value, in the words for that key of the file."""
+    first, *_ = error.errors(include_url=False, include_input=False)
+    return _problem({**first, "loc": (key,)}, (key,), None).text
+
+
 def _problem(details: ErrorDetails, path: KeyPath, model: type[BaseModel] | None) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "value_error":

@@ -34,6 +34,8 @@ from sipbridge.config.tokens import ApiKey
 from sipbridge.telephony.numbers import number_key
 from sipbridge.telephony.sip_uri import SrtpUse
 
+PseudoNumber = Annotated[str, StringConstraints(pattern=r"^[+0-9 .()\[\]-]*[0-9][+0-9 .()\[\]-]*$", max_length=64)]
+
 REMARKS = "remarks"  # key of pydantic's validation context: the `Remarks` about the file
 
 
@@ -168,9 +170,7 @@ class ClientConfig(Section):
     `load_config` ensures that a client with a voice agent has a number.
     """
 
-    pseudo_numbers: tuple[
-        Annotated[str, StringConstraints(pattern=r"^[+0-9 .()\[\]-]*[0-9][+0-9 .()\[\]-]*$", max_length=64)], ...
-    ] = ()
+    pseudo_numbers: tuple[PseudoNumber, ...] = ()
     cxone: CxoneConfig
     projects: dict[Identifier, AnyProjectConfig] = Field(min_length=1)
 

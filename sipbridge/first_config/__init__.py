@@ -1,0 +1,1 @@
+"""`sipbridge init`: the first configuration of a bridge, from a few questions, with generated secrets."""
