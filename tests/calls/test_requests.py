@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sipbridge.calls.events import TurnsAdded
 from sipbridge.errors import HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import Turn
 from tests.calls.world import CONTACT, World
@@ -98,6 +99,17 @@ async def test_turns_are_stamped_and_kept_in_their_order() -> None:
     assert all(turn.at for turn in record.transcript)
     assert record.transcript[2].at is not None
     assert record.transcript[2].at.year == 2026
+
+
+async def test_the_observers_are_notified_of_new_turns_only() -> None:
+    world = World()
+    await world.start_conversation()
+    world.call.add_turns([])
+    world.call.add_turns([Turn(role="agent", text="hello")])
+    (event,) = world.observer.of(TurnsAdded)
+    assert [turn.text for turn in event.record.transcript] == ["hello"]
+    world.leg.far_end_hangs_up()
+    await world.finish()
 
 
 async def test_a_transcript_with_too_many_turns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
