@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sipbridge.calls.ports.sip import AudioListener, AudioStream
+from sipbridge.calls.ports.sip import AgentSocket, AudioListener, AudioStream, SocketUser
 
 
 class FakeAudioStream:
@@ -27,6 +27,12 @@ class FakeAudioStream:
         self.audio += audio[:free]
         self._note_quiet()
         return len(self.audio)
+
+    def position(self) -> tuple[int, int, float]:
+        return len(self.audio), self.played, 0.0
+
+    def connect(self, _descriptor: int | None, _stream_sid: str, _user: SocketUser) -> AgentSocket | None:
+        return None
 
     def clear(self) -> int:
         self.clears += 1

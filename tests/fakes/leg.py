@@ -38,6 +38,7 @@ class FakeLeg:
         self.digits = ""
         self.packets: int | None = 0
         self.audio: FakeAudioStream | None = None
+        self.audio_stream = FakeAudioStream
         self.early_audio: list[bytes] = []  # comes before `open_audio` returns
         self.note_bye: Callable[[Callable[[], None]], bool] = _answers_at_once
         self._digit_listener: Callable[[str], None] | None = None
@@ -115,7 +116,7 @@ class FakeLeg:
 
     async def open_audio(self, listener: AudioListener) -> FakeAudioStream:
         self._must_be_up()
-        self.audio = FakeAudioStream(listener)
+        self.audio = self.audio_stream(listener)
         for piece in self.early_audio:
             self.audio.turn(piece, play=0)
         return self.audio

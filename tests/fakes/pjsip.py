@@ -54,7 +54,8 @@ class FakePjsip:
         self.targets: dict[int, Sequence[str]] = {}
         self.streams: dict[int, bytearray] = {}
         self.unheard = 0
-        self._received: list[tuple[int, bytes, int]] = []
+        self._received: list[tuple[int, bytes, int, bytes]] = []
+        self._from_sockets: list[tuple[int, bytes, bool]] = []
         self._events: deque[Event] = deque()
         self._polls: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
@@ -74,9 +75,14 @@ class FakePjsip:
         self._polls.append(action)
         self._woken.set()
 
-    def receive_audio(self, stream: int, audio: bytes, played: int = 0) -> None:
+    def receive_audio(self, stream: int, audio: bytes, played: int = 0, unsent: bytes = b"") -> None:
         """Let a turn of the media clock leave audio for a stream."""
-        self._received.append((stream, audio, played))
+        self._received.append((stream, audio, played, unsent))
+        os.write(self._writer, b"!")
+
+    def receive_from_socket(self, stream: int, received: bytes, *, ended: bool = False) -> None:
+        """Let an agent's socket have something that is not audio."""
+        self._from_sockets.append((stream, received, ended))
         os.write(self._writer, b"!")
 
     def close(self) -> None:
@@ -199,8 +205,12 @@ class FakePjsip:
     def audioDescriptor(self) -> int:
         return self._reader
 
-    def takeAudio(self) -> list[tuple[int, bytes, int]]:
+    def readSockets(self) -> list[tuple[int, bytes, bool]]:
         os.read(self._reader, 4096)
+        received, self._from_sockets = self._from_sockets, []
+        return received
+
+    def takeAudio(self) -> list[tuple[int, bytes, int, bytes]]:
         received, self._received = self._received, []
         return received
 
@@ -214,6 +224,9 @@ class FakePjsip:
         self.streams[stream] += audio
         return len(self.streams[stream])
 
+    def audioPosition(self, stream: int) -> tuple[int, int, float]:
+        return len(self.streams[stream]), 0, 0.0
+
     def audioClear(self, stream: int) -> int:
         self._send("clear", stream)
         return len(self.streams.get(stream, b""))
@@ -224,6 +237,30 @@ class FakePjsip:
 
     def audioClose(self, stream: int) -> None:
         del self.streams[stream]
+
+    def audioConnect(self, stream: int, descriptor: int, streamSid: str) -> None:
+        self._send("connect", stream, descriptor, streamSid)
+
+    def siftSocket(self, stream: int, bytes: bytes) -> bytes:
+        self._send("sift", stream)
+        return bytes[1:]
+
+    def socketReads(self, stream: int, reads: bool) -> None:  # noqa: FBT001 (as in the native module)
+        self._send("reads", stream, reads)
+
+    def socketSends(self, stream: int, sends: bool) -> None:  # noqa: FBT001 (as in the native module)
+        self._send("sends", stream, sends)
+
+    def socketReports(self, stream: int, reports: bool) -> None:  # noqa: FBT001 (as in the native module)
+        self._send("reports", stream, reports)
+
+    def socketCounts(self, stream: int, messages: int, chunks: int, bytes: int) -> tuple[int, int, int]:
+        self._send("counts", stream)
+        return messages, chunks, bytes
+
+    def closeSocket(self, stream: int) -> bytes:
+        self._send("close", stream)
+        return b"partial"
 
     # ------------------------------------------------------------ resources, names, statistics
 

@@ -53,6 +53,17 @@ TEST_CASE("the packet after a wait states how long it was") {
     CHECK(q.skipped == 0);
 }
 
+TEST_CASE("audio that is read within a millisecond after a tick is sent at the next one") {
+    for (const int microseconds : {0, 900, 1100}) {
+        CAPTURE(microseconds);
+        Queue q;
+        q.ticks(5);
+        const std::vector<uint8_t> frame(FRAME_BYTES, LOUD);
+        q.queue.write(frame.data(), frame.size(), q.at(20) + std::chrono::microseconds(microseconds));
+        CHECK(q.ticks(2) == (microseconds <= 1000 ? "#." : ".#"));
+    }
+}
+
 TEST_CASE("audio that is sent ahead is played at once") {
     Queue q;
     q.ticks(1);

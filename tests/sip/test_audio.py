@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -49,6 +50,16 @@ def test_silence_at_the_end_is_not_awaited(stream: int) -> None:
     assert pj.audioUnheard(stream) == 320 + 640 + 160 + 1
 
 
+def test_the_position_says_when_all_written_audio_will_be_over(stream: int) -> None:
+    before = time.monotonic()
+    pj.audioWrite(stream, LOUD * 800)
+    written, played, over = pj.audioPosition(stream)
+    assert (written, played) == (800, 0)
+    assert before + 0.1 <= over <= time.monotonic() + 0.1
+    pj.audioClear(stream)
+    assert pj.audioPosition(stream) == (800, 800, 0.0)
+
+
 def test_a_closed_stream_accepts_nothing(stream: int) -> None:
     pj.audioClose(stream)
     assert pj.audioWrite(stream, LOUD) == 0
@@ -63,4 +74,4 @@ def test_only_bytes_are_audio(stream: int) -> None:
 
 def test_without_the_clock_no_audio_is_received(stream: int) -> None:
     pj.audioDescriptor()
-    assert stream not in [number for number, _, _ in pj.takeAudio()]
+    assert stream not in [number for number, *_ in pj.takeAudio()]

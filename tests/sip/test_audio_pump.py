@@ -67,6 +67,75 @@ async def test_a_stream_that_was_closed_gets_no_audio(pump: AudioPump, pjsip: Fa
     assert closed.received.empty()
 
 
+# -------------------------------------------------------------------- an agent's socket
+
+
+class User:
+    """The owner of a stream's socket, and the listener of the stream; notes what happens to it, in order."""
+
+    def __init__(self, pump: AudioPump) -> None:
+        self.number = pump.open(self._hear)
+        self.happened: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
+        self.socket = pump.connect(self.number, 3, "MZ1", self)
+
+    def receive(self, received: bytes) -> None:
+        self.happened.put_nowait(("received", received))
+        if received == b"fault":
+            raise ValueError("a fault of ours")
+
+    def end_reading(self) -> None:
+        self.happened.put_nowait(("ended",))
+
+    def send_rest(self, unsent: bytes) -> None:
+        self.happened.put_nowait(("unsent", unsent))
+
+    def _hear(self, audio: bytes, played: int) -> None:
+        self.happened.put_nowait(("heard", audio, played))
+
+
+async def test_a_sockets_user_gets_what_is_not_audio_and_the_end(pump: AudioPump, pjsip: FakePjsip) -> None:
+    one, two = User(pump), User(pump)
+    pjsip.receive_from_socket(one.number, b"fault")
+    pjsip.receive_from_socket(two.number, b"mark", ended=True)
+    assert await one.happened.get() == ("received", b"fault")
+    assert await two.happened.get() == ("received", b"mark")
+    assert await two.happened.get() == ("ended",)
+
+
+async def test_the_rest_of_a_message_is_sent_before_anything_else(pump: AudioPump, pjsip: FakePjsip) -> None:
+    user = User(pump)
+    pjsip.receive_audio(user.number, b"", 320, b"rest")
+    assert await user.happened.get() == ("unsent", b"rest")
+    assert await user.happened.get() == ("heard", b"", 320)
+
+
+async def test_a_closed_socket_has_no_user(pump: AudioPump, pjsip: FakePjsip) -> None:
+    user = User(pump)
+    assert user.socket.close() == b"partial"
+    pjsip.receive_from_socket(user.number, b"late")
+    pjsip.receive_audio(user.number, FRAME)
+    assert await user.happened.get() == ("heard", FRAME, 0)
+
+
+async def test_a_socket_is_commanded_by_the_number_of_its_stream(pump: AudioPump, pjsip: FakePjsip) -> None:
+    socket = User(pump).socket
+    socket.resume_reading()
+    socket.pause_reading()
+    socket.sends(False)  # noqa: FBT003 (its only argument)
+    socket.reports(True)  # noqa: FBT003 (its only argument)
+    assert socket.count(1, 0, 160) == (1, 0, 160)
+    socket.close()
+    assert pjsip.sent == [
+        ("connect", 1, 3, "MZ1"),
+        ("reads", 1, True),
+        ("reads", 1, False),
+        ("sends", 1, False),
+        ("reports", 1, True),
+        ("counts", 1),
+        ("close", 1),
+    ]
+
+
 # -------------------------------------------------------------------- a leg's stream
 
 
@@ -101,6 +170,23 @@ async def test_after_the_end_audio_is_counted_and_discarded(stream: Stream, pjsi
     assert pjsip.streams == {}
     assert stream.audio.write(FRAME) == 320
     await stream.audio.played_out()
+
+
+async def test_the_position_stays_after_the_end(stream: Stream, pjsip: FakePjsip) -> None:
+    pjsip.streams[1] += FRAME  # written past the leg
+    assert stream.audio.position() == (160, 0, 0.0)
+    stream.audio.close()
+    assert stream.audio.position() == (160, 160, 0.0)
+    assert stream.audio.write(FRAME) == 320
+    assert stream.audio.clear() == 320
+
+
+async def test_no_socket_is_connected_after_the_end(stream: Stream, pump: AudioPump, pjsip: FakePjsip) -> None:
+    user = User(pump)
+    stream.audio.close()
+    sent = list(pjsip.sent)
+    assert stream.audio.connect(3, "MZ1", user) is None
+    assert pjsip.sent == sent
 
 
 async def test_audio_has_been_played_out_after_a_pause(

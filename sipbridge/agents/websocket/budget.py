@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 # The share of processor time in the long run, and the burst. A message of 20 ms takes about 10 µs, so fifty per second
 # take half a thousandth. An agent may send 20 times faster than real time, and minutes of audio at once.
@@ -20,6 +20,30 @@ READ_SECONDS = 10e-6  # for the read itself, of any size
 _DISCARDED = bytearray(READ_BYTES)  # of all agents; nothing reads it
 PAUSE_SECONDS = 0.02  # at least: a flood wakes the loop no more often than a caller's audio does
 FLOOD_SECONDS = 5.0  # an agent that is over its budget for this long floods
+
+
+_SIFTED = memoryview(bytearray(READ_BYTES))  # of all agents: a read is handled before the next one
+
+
+def _feed(reader: asyncio.BufferedProtocol, received: bytes) -> None:
+    """Let a protocol read data as if it came from a transport."""
+    rest = memoryview(received)
+    while rest:
+        buffer = cast("memoryview", reader.get_buffer(len(rest)))
+        count = min(len(buffer), len(rest))
+        buffer[:count] = rest[:count]
+        reader.buffer_updated(count)
+        rest = rest[count:]
+
+
+class Source(Protocol):
+    """The reader of the agent's socket."""
+
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
 
 
 class Budget(asyncio.BufferedProtocol):
@@ -40,10 +64,11 @@ class Budget(asyncio.BufferedProtocol):
         wall_clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._transport = transport
+        self._source: Source = transport
         self._inner = cast(asyncio.BufferedProtocol, transport.get_protocol())
-        # Bound once, as these run for each message of each call.
-        self._inner_buffer = cast(Callable[[int], memoryview | bytearray], self._inner.get_buffer)
-        self._inner_updated = self._inner.buffer_updated
+        self._inner_buffer: Callable[[int], memoryview | bytearray]
+        self._inner_updated: Callable[[int], None]
+        self.sift(None)
         self._on_flood = on_flood
         self._is_deaf = is_deaf
         self._loop = asyncio.get_running_loop()
@@ -62,6 +87,32 @@ class Budget(asyncio.BufferedProtocol):
     def is_over(self) -> bool:
         """True if reading is or was just paused: data that the peer has sent may still be unread."""
         return self._over_since is not None
+
+    def read_from(self, source: Source | None) -> None:
+        """Let data come from another source, which calls `receive`, or with None from the transport again."""
+        before, self._source = self._source, source or self._transport
+        if self._pause is None:
+            before.pause_reading()
+            self._source.resume_reading()
+
+    def receive(self, received: bytes) -> None:
+        """Handle data that did not come from the transport."""
+        _feed(self, received)
+
+    def sift(self, sieve: Callable[[bytes], bytes] | None) -> None:
+        """Pass only what this returns of each read to the inner protocol; None ends that."""
+        # Bound once, as these run for each message of each call.
+        if sieve is None:
+            self._inner_buffer = cast(Callable[[int], memoryview | bytearray], self._inner.get_buffer)
+            self._inner_updated = self._inner.buffer_updated
+            return
+
+        def updated(nbytes: int) -> None:
+            if rest := sieve(bytes(_SIFTED[:nbytes])):
+                _feed(self._inner, rest)
+
+        self._inner_buffer = lambda _sizehint: _SIFTED
+        self._inner_updated = updated
 
     # ------------------------------------------------------------ what the transport calls
 
@@ -114,7 +165,7 @@ class Budget(asyncio.BufferedProtocol):
             left, self._over_since = BURST_SECONDS, None
         self._left = left - spent
         if self._left < 0 and self._pause is None and not self._transport.is_closing():
-            self._transport.pause_reading()
+            self._source.pause_reading()
             self._pause = self._loop.call_later(PAUSE_SECONDS - self._left / SHARE, self._resume)
             self._note(now)
 
@@ -128,4 +179,4 @@ class Budget(asyncio.BufferedProtocol):
     def _resume(self) -> None:
         self._pause = None
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            self._source.resume_reading()

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from typing import Protocol
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from sipbridge.agents.websocket.budget import Budget
-
-Payload = bytes | bytearray
+from sipbridge.agents.websocket.passage import Connect, Passage
+from sipbridge.agents.websocket.receiver import IGNORE, Receiver
+from sipbridge.calls.ports.sip import AgentSocket
 
 # RFC 6455, 7.4.1 and 7.1.5
 CLOSED_WELL = 1000
@@ -38,35 +38,6 @@ picows_logger = logging.getLogger(f"{__name__}.picows")
 picows_logger.setLevel(logging.CRITICAL + 1)
 
 
-class Receiver(Protocol):
-    """Receives what the agent sends over a connection."""
-
-    def receive_text(self, payload: Payload) -> None:
-        """Handle a text message."""
-
-    def receive_binary(self, payload: Payload) -> None:
-        """Handle a binary message."""
-
-    def note_fault(self, fault: str, message: str) -> None:
-        """Note that the agent misuses the connection."""
-
-
-class _Ignore:
-    """Implements `Receiver` before the stream begins and after its end, when no message has a meaning."""
-
-    def receive_text(self, payload: Payload) -> None:
-        """Ignore it."""
-
-    def receive_binary(self, payload: Payload) -> None:
-        """Ignore it."""
-
-    def note_fault(self, fault: str, message: str) -> None:
-        """Ignore it."""
-
-
-_IGNORE = _Ignore()
-
-
 class Connection(WSListener):
     """One WebSocket connection to the agent. `ended` is its close code (RFC 6455, 7.4), `LOST` if none was received.
 
@@ -81,8 +52,9 @@ class Connection(WSListener):
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._closed = False
-        self._receiver: Receiver = _IGNORE
+        self._receiver: Receiver = IGNORE
         self._budget: Budget | None = None
+        self._passage: Passage | None = None
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
         self._pong_due = False
@@ -96,11 +68,19 @@ class Connection(WSListener):
         """Pass messages and faults to a receiver from now on. Earlier ones are lost."""
         self._receiver = receiver
 
+    def pass_audio(self, stream_sid: str, connect: Connect) -> AgentSocket | None:
+        """Let audio pass this object, if possible. `connect` connects the socket to the leg, for this stream."""
+        if self._transport is None or self._budget is None or self.ended.done():
+            return None
+        self._passage = Passage(self._transport, self._budget)
+        return self._passage.open(stream_sid, connect)
+
     def send(self, message: bytes) -> None:
         """Send a text message. It is lost if the connection is closed."""
         if self._transport is None:
             return
         self._transport.send(_TEXT, message)
+        self._settle()
         if self.congested and self._transport.underlying_transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._abort()
 
@@ -114,8 +94,9 @@ class Connection(WSListener):
 
         Repeated calls have no effect.
         """
-        self._receiver = _IGNORE
+        self._receiver = IGNORE
         self._cancel_timers()
+        self._end_passage()
         self._closed = True
         transport = self._transport
         if transport is None or transport.is_disconnected or self._linger_timer is not None:
@@ -183,6 +164,7 @@ class Connection(WSListener):
         if self._delayed_pong is not None and self._transport is not None:
             pong, self._delayed_pong = self._delayed_pong, None
             self._transport.send_pong(pong)
+            self._settle()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
 
@@ -213,6 +195,7 @@ class Connection(WSListener):
             self._delayed_pong = payload  # RFC 6455, 5.5.3: a pong for the latest ping is enough
         else:
             transport.send_pong(payload)
+            self._settle()
 
     def _respond_to_close(self, transport: WSTransport, frame: WSFrame) -> None:
         code = frame.get_close_code()
@@ -235,6 +218,7 @@ class Connection(WSListener):
             return
         self._pong_due = True
         self._transport.send_ping()
+        self._settle()
         self._ping_timer = self._loop.call_later(PING_SECONDS, self._ping)
 
     def _abort(self) -> None:
@@ -244,7 +228,8 @@ class Connection(WSListener):
 
     def _end(self, code: int) -> None:
         self._cancel_timers()
-        receiver, self._receiver = self._receiver, _IGNORE
+        self._end_passage()
+        receiver, self._receiver = self._receiver, IGNORE
         if self.ended.done():
             return
         if self._close_code_sent() is WSCloseCode.MESSAGE_TOO_BIG:
@@ -265,6 +250,15 @@ class Connection(WSListener):
     def _close_code_sent(self) -> WSCloseCode | None:
         handshake = self._transport.close_handshake if self._transport else None
         return handshake.sent.code if handshake and handshake.sent else None
+
+    def _settle(self) -> None:
+        """After each message of ours: audio must not overtake it if it waits here."""
+        if self._passage is not None:
+            self._passage.settle()
+
+    def _end_passage(self) -> None:
+        if self._passage is not None:
+            self._passage.close()
 
     def _cancel_timers(self) -> None:
         for timer in (self._ping_timer, self._drain_timer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sipbridge.calls.ports.sip import AudioStream
+from sipbridge.calls.ports.sip import AgentSocket, AudioStream, SocketUser
 
 # Mu-law audio of a call.
 BYTES_PER_SECOND = 8000
@@ -15,7 +15,8 @@ class Playback:
     """The audio that was queued and played, over all streams of a call, and for how long the agent is quiet.
 
     `written` and `played` are bytes since the start of the call; cleared audio counts as played. `quiet_from` is the
-    time of the loop's clock since which the agent has sent nothing and nothing of it is played.
+    time of the loop's clock since which the agent has sent nothing and nothing of it is played. All three are those of
+    the last `refresh` or `note_activity`, since audio may pass this object (`connect`).
     """
 
     def __init__(self, audio: AudioStream, clock: Callable[[], float]) -> None:
@@ -25,8 +26,18 @@ class Playback:
         self._audio = audio
         self._clock = clock
 
+    def connect(self, descriptor: int | None, stream_sid: str, user: SocketUser) -> AgentSocket | None:
+        """Pass audio between the leg and the agent's socket, past this object. None if it cannot be passed."""
+        return self._audio.connect(descriptor, stream_sid, user)
+
+    def refresh(self) -> None:
+        """Note the audio that has passed."""
+        self.written, self.played, over = self._audio.position()
+        self.quiet_from = max(self.quiet_from, over)
+
     def write(self, speech: bytes) -> bool:
         """Queue audio. Return False if the queue had no space for all of it."""
+        self.refresh()
         wanted = self.written + len(speech)
         self.written = self._audio.write(speech)
         return self.written == wanted
@@ -41,6 +52,7 @@ class Playback:
 
     def quiet_seconds(self) -> float:
         """Return for how long the agent has been quiet; negative while its audio should be playing."""
+        self.refresh()
         if self.quiet_from <= self._clock() and self.played < self.written:
             self.note_activity()  # the caller's leg is paused: the queued audio is still to be played
         return self._clock() - self.quiet_from

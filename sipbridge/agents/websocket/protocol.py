@@ -13,10 +13,12 @@ from sipbridge.calls.ports.live_call import LiveCall
 class Stream(Protocol):
     """The exchange with the agent over one connection. The connection passes it what the agent sends."""
 
-    # True once the agent has sent audio.
-    spoke: bool
     # True once the agent has requested a handoff, even one that was refused.
     asked: bool
+
+    @property
+    def spoke(self) -> bool:
+        """True once the agent has sent audio."""
 
     def start(self) -> None:
         """Send what opens the stream, and begin to receive."""

@@ -67,6 +67,44 @@ class ReferHandler(Protocol):
 AudioListener = Callable[[bytes, int], None]
 
 
+class SocketUser(Protocol):
+    """The owner of an agent's socket whose audio passes it by."""
+
+    def receive(self, received: bytes) -> None:
+        """Handle bytes that the agent has sent, all but messages with audio, in order."""
+
+    def end_reading(self) -> None:
+        """Read the socket again: it has ended or failed."""
+
+    def send_rest(self, unsent: bytes) -> None:
+        """Send bytes that the leg could not send, before anything else."""
+
+
+class AgentSocket(Protocol):
+    """An agent's socket whose audio passes its owner by. It is not read at first."""
+
+    def sift(self, received: bytes) -> bytes:
+        """Take bytes that the owner has read. Return all but messages with audio."""
+
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`."""
+
+    def resume_reading(self) -> None:
+        """Read the socket at each tick of the media clock."""
+
+    def sends(self, sends: bool) -> None:  # noqa: FBT001 (the only argument)
+        """Send the leg's audio, or leave it to the listener: bytes of the owner that wait must not be overtaken."""
+
+    def reports(self, reports: bool) -> None:  # noqa: FBT001 (the only argument)
+        """Call the leg's listener for audio that was sent, too, with no audio: it needs to know what was played."""
+
+    def count(self, messages: int, chunks: int, size: int) -> tuple[int, int, int]:
+        """Count messages of the owner, those with audio, and the bytes of that; return the counts of all."""
+
+    def close(self) -> bytes:
+        """Use the socket no more. Return the bytes that were read and are next to be handled."""
+
+
 class AudioStream(Protocol):
     """Mu-law audio at 8 kHz to and from the peer of a leg (ITU-T G.711). Used on the event loop; no method blocks."""
 
@@ -74,6 +112,19 @@ class AudioStream(Protocol):
         """Queue audio of any length to be played; return the number of bytes written so far, these included.
 
         Audio that would make the queue longer than `MAX_QUEUED_SECONDS` is dropped, and not included.
+        """
+
+    def position(self) -> tuple[int, int, float]:
+        """Return the bytes written so far, those played, and when the audio queued by the last write is over.
+
+        That is a time of the loop's clock; 0.0 if the queue was cleared since.
+        """
+
+    def connect(self, descriptor: int | None, stream_sid: str, user: SocketUser) -> AgentSocket | None:
+        """Pass audio between the leg and a socket on which an agent speaks Media Streams. None if it cannot be passed.
+
+        The socket is between two frames (RFC 6455), and is open until the returned object is closed. Without its
+        descriptor, as over TLS, `user` reads it (`sift`) and writes to it (`send_rest`).
         """
 
     def clear(self) -> int:

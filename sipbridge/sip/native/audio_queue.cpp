@@ -13,6 +13,19 @@ long long AudioQueue::write(const uint8_t *bytes, size_t count, Clock::time_poin
         count = limit_ - size_;
         ++counters_.overruns;
     }
+    append(bytes, count, now);
+    return written_;
+}
+
+bool AudioQueue::writeWhole(const uint8_t *bytes, size_t count, Clock::time_point now) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (count > limit_ - size_)
+        return false;
+    append(bytes, count, now);
+    return true;
+}
+
+void AudioQueue::append(const uint8_t *bytes, size_t count, Clock::time_point now) {
     if (count && !size_)
         filledAt_ = now;
     noteWait(count, now);
@@ -26,7 +39,7 @@ long long AudioQueue::write(const uint8_t *bytes, size_t count, Clock::time_poin
     }
     size_ += count;
     written_ += static_cast<long long>(count);
-    return written_;
+    over_ = now + duration(size_);
 }
 
 long long AudioQueue::clear() {
@@ -34,7 +47,13 @@ long long AudioQueue::clear() {
     head_ = size_ = 0;
     flowing_ = dry_ = false;
     due_ = stamped_;
+    over_ = Clock::time_point();
     return written_;
+}
+
+AudioPosition AudioQueue::position() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return AudioPosition{written_, written_ - static_cast<long long>(size_), over_};
 }
 
 long long AudioQueue::unheard() {
@@ -110,7 +129,8 @@ bool AudioQueue::isAwaited(Clock::time_point tick, size_t count) {
         return tick < due_ || (size_ < count && awaitsMore(tick, count));
     if (!size_)
         return tick < due_;
-    const Clock::time_point start = filledAt_ + delay_ + duration(count) - duration(size_ < count ? 0 : size_);
+    const Clock::time_point start =
+        filledAt_ - READ_TIME + delay_ + duration(count) - duration(size_ < count ? 0 : size_);
     if (tick < start)
         return tick < due_ || start < due_ + duration(count);
     flowing_ = true;
@@ -207,7 +227,7 @@ void AudioQueue::noteDepth(size_t inHand) {
     low_ = high_ = frames;
     watched_ = 0;
     const Clock::duration wait = std::exchange(leastWait_, Clock::duration::max());
-    const bool idle = steady && wait >= LEAST_DELAY + DELAY_STEP && stamped_ - due_ < MOST_DELAY;
+    const bool idle = steady && wait >= LEAST_DELAY + DELAY_STEP - READ_TIME && stamped_ - due_ < MOST_DELAY;
     calm_ = idle ? calm_ + 1 : 0;
     if (calm_ >= patience_)
         shortenWait();

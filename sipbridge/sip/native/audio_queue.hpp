@@ -31,6 +31,9 @@ constexpr auto UNDERRUN_TIME = std::chrono::milliseconds(100);
 // The delay of the first frame of an agent that speaks in real time: at first, and at most. An underrun adds its length.
 constexpr auto LEAST_DELAY = std::chrono::milliseconds(5);
 constexpr auto MOST_DELAY = std::chrono::milliseconds(60);
+// Agents' sockets are read within this time after a tick. It does not count, so that the first frame is sent at the next
+// tick, 5 ms after the one that found it.
+constexpr auto READ_TIME = std::chrono::milliseconds(1);
 // A frame that is no later than this is not an underrun: it is sent at once, and the next one when it is due. The
 // jitter buffer of any caller absorbs that.
 constexpr auto PASSED_JITTER = std::chrono::milliseconds(10);
@@ -60,6 +63,13 @@ struct Pace {
     Clock::time_point due;  // of the next packet; until then, a tick sends nothing
 };
 
+/** How far a queue to the caller is. In Python a tuple of these fields, in this order, with the time in seconds. */
+struct AudioPosition {
+    long long written = 0, played = 0;  // bytes since the beginning; cleared audio counts as played
+    // When all audio is over that was in the queue after the last write; the beginning of the clock if it was cleared.
+    Clock::time_point over;
+};
+
 class AudioQueue {
 public:
     /** @param limit  the most bytes that wait for the caller. */
@@ -68,8 +78,14 @@ public:
     /** Queue audio for the caller; return the bytes queued since the beginning. Audio over the limit is dropped. */
     long long write(const uint8_t *bytes, size_t count, Clock::time_point now);
 
+    /** Queue audio for the caller, unless the queue has no space for all of it; then return false. */
+    bool writeWhole(const uint8_t *bytes, size_t count, Clock::time_point now);
+
     /** Drop the queued audio; return the bytes that have been played or cleared since the beginning. */
     long long clear();
+
+    /** How far the queue is. */
+    AudioPosition position();
 
     /** Return how many more bytes must be played until all audible audio has been. */
     long long unheard();
@@ -93,6 +109,7 @@ public:
     bool take(std::string *heard, long long *played, Clock::time_point now);
 
 private:
+    void append(const uint8_t *bytes, size_t count, Clock::time_point now);
     bool isAwaited(Clock::time_point tick, size_t count);
     bool awaitsMore(Clock::time_point tick, size_t count);
     bool endsUnderrun(Clock::time_point tick);
@@ -113,7 +130,8 @@ private:
     std::vector<uint8_t> ring_ = std::vector<uint8_t>(8 * FRAME_BYTES);
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
-    Clock::time_point due_;       // of the next packet
+    Clock::time_point over_;  // as in AudioPosition
+    Clock::time_point due_;  // of the next packet
     Clock::time_point stamped_;  // the time that its timestamp stands for; later than due_ if packets became earlier
     size_t packetBytes_ = FRAME_BYTES;
     Clock::time_point filledAt_;  // when audio came to the empty queue
@@ -127,7 +145,7 @@ private:
     int watched_ = 0;
     bool standing_ = false;
     int patience_ = 1, calm_ = 0;  // the times that packets are watched for a step, and have been
-    bool stepped_ = false;         // there was a step since the last underrun
+    bool stepped_ = false;  // there was a step since the last underrun
     std::string heard_;
     Clock::time_point heardAt_;  // when its first frame was complete
 };

@@ -1,4 +1,5 @@
 #include "audio_streams.hpp"
+#include "agent_sockets.hpp"
 #include "origin.hpp"
 
 #include <algorithm>
@@ -40,7 +41,7 @@ void hearAudio(int number, AudioQueue &queue, const std::string &audio) {
 void notifyTurn() {
     {
         std::lock_guard<std::mutex> lock(heardMutex);
-        if (heard.empty())
+        if (heard.empty() && !socketsReady())
             return;
     }
     const uint64_t one = 1;
@@ -68,9 +69,9 @@ std::vector<AudioTurn> takeAudio() {
     std::vector<AudioTurn> taken;
     taken.reserve(numbers.size());
     for (const int number : numbers) {
-        AudioTurn turn{number, "", 0};
+        AudioTurn turn{number, "", 0, ""};
         const auto queue = audioQueue(number);
-        if (queue && queue->take(&turn.heard, &turn.played, now))
+        if (queue && queue->take(&turn.heard, &turn.played, now) && !sendToSocket(number, &turn.heard, &turn.unsent))
             taken.push_back(std::move(turn));
     }
     return taken;
@@ -95,6 +96,16 @@ int audioOpen(int maxBytes) {
 long long audioWrite(int number, const std::string &audio) {
     const auto stream = audioQueue(number);
     return stream ? stream->write(reinterpret_cast<const uint8_t *>(audio.data()), audio.size(), Clock::now()) : 0;
+}
+
+AudioPosition audioPosition(int number) {
+    const auto stream = audioQueue(number);
+    return stream ? stream->position() : AudioPosition();
+}
+
+void audioConnect(int number, int descriptor, const std::string &streamSid) {
+    if (const auto stream = audioQueue(number))
+        openSocket(number, stream, descriptor, streamSid);
 }
 
 long long audioClear(int number) {

@@ -1,4 +1,5 @@
 #include "media_clock.hpp"
+#include "agent_sockets.hpp"
 #include "audio_streams.hpp"
 #include "direct_audio.hpp"
 #include "dtmf.hpp"
@@ -97,10 +98,10 @@ long long skippedTime(long long behind) {
     return behind > MAX_BEHIND_NANOSECONDS ? behind : 0;
 }
 
-/** True if there are calls that go past the conference. */
+/** True if there are calls that go past the conference, or agents' sockets to read. */
 bool beginFastTick() {
     const bool direct = beginDirectTick();
-    return beginRelayTick() || direct;
+    return beginRelayTick() || direct || anySocket();
 }
 
 int runClock(void *) {

@@ -24,6 +24,7 @@
 #include "connections.hpp"
 #include "framing.hpp"
 #include "unreadable.hpp"
+#include "agent_sockets.hpp"
 #include "audio_streams.hpp"
 #include "direct_audio.hpp"
 #include "media.hpp"
@@ -76,7 +77,8 @@
 }
 %typemap(out) std::string sipbridge::resample, std::string sipbridge::OfferAnswer::readOffer,
               std::string sipbridge::OfferAnswer::readAnswer, std::string sipbridge::OfferAnswer::writeOffer,
-              std::string sipbridge::OfferAnswer::writeAnswer {
+              std::string sipbridge::OfferAnswer::writeAnswer, std::string sipbridge::closeSocket,
+              std::string sipbridge::siftSocket {
     $result = PyBytes_FromStringAndSize($1.data(), static_cast<Py_ssize_t>($1.size()));
 }
 
@@ -86,9 +88,32 @@
     for (size_t i = 0; i < $1.size(); ++i) {
         const sipbridge::AudioTurn &turn = (&$1)->at(i);
         PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
-                        Py_BuildValue("(iy#L)", turn.stream, turn.heard.data(),
-                                      static_cast<Py_ssize_t>(turn.heard.size()), turn.played));
+                        Py_BuildValue("(iy#Ly#)", turn.stream, turn.heard.data(),
+                                      static_cast<Py_ssize_t>(turn.heard.size()), turn.played, turn.unsent.data(),
+                                      static_cast<Py_ssize_t>(turn.unsent.size())));
     }
+}
+%ignore sipbridge::SocketTurn;
+%typemap(out) std::vector<sipbridge::SocketTurn> {
+    $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
+    for (size_t i = 0; i < $1.size(); ++i) {
+        const sipbridge::SocketTurn &turn = (&$1)->at(i);
+        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+                        Py_BuildValue("(iy#O)", turn.stream, turn.received.data(),
+                                      static_cast<Py_ssize_t>(turn.received.size()), turn.ended ? Py_True : Py_False));
+    }
+}
+/* Of headers that SWIG does not read. */
+namespace sipbridge {
+struct MediaCounts;
+struct AudioPosition;
+}
+%typemap(out) sipbridge::MediaCounts {
+    $result = Py_BuildValue("(LLL)", $1.sequence, $1.chunk, $1.bytes);
+}
+%typemap(out) sipbridge::AudioPosition {
+    $result = Py_BuildValue("(LLd)", $1.written, $1.played,
+                            std::chrono::duration<double>($1.over.time_since_epoch()).count());
 }
 %ignore sipbridge::AudioCounts;
 %typemap(out) sipbridge::AudioCounts {
@@ -185,6 +210,7 @@
 %ignore sipbridge::freeIdlePools;
 %include "pools.hpp"
 %include "relay.hpp"
+%include "agent_sockets.hpp"
 %include "audio_streams.hpp"
 %include "direct_audio.hpp"
 %include "media.hpp"

@@ -181,17 +181,18 @@ async def agent_server(context: ssl.SSLContext | None = None, *, host: str = "lo
 
 
 class Site:
-    """A caller, the agent's server, and the conversation between them."""
+    """A caller, the agent's server, and the conversation between them. `config` replaces that of the agent."""
 
-    def __init__(self, server: AgentServer) -> None:
+    def __init__(self, server: AgentServer, **config: object) -> None:
+        self._config = {"type": "websocket", "url": server.url(), **config}
         self.server = server
         self.leg = FakeLeg(Journal())
         self.call = FakeLiveCall()
         self._conversations: list[tuple[Conversation, asyncio.Task[ConversationEnd] | None]] = []
 
     def agent(self, **config: object) -> WebsocketAgent:
-        settings = {"type": "websocket", "url": self.server.url(), **config}
-        return WebsocketAgent(WebsocketAgentConfig.model_validate(settings), Resolver(time.monotonic))
+        settings = WebsocketAgentConfig.model_validate(self._config | config)
+        return WebsocketAgent(settings, Resolver(time.monotonic))
 
     async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
         """Connect to the agent while the caller gets ringing."""

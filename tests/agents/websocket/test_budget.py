@@ -212,6 +212,58 @@ async def test_separate_bursts_are_not_a_flood(socket: Socket) -> None:
     assert socket.floods == 0
 
 
+class OtherSource:
+    """A source of data besides the transport."""
+
+    def __init__(self) -> None:
+        self.reading = False
+        self.resumed = asyncio.Event()
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+        self.resumed.set()
+
+
+async def test_one_source_is_read_at_a_time(socket: Socket) -> None:
+    source = OtherSource()
+    socket.budget.read_from(source)
+    assert (socket.pipe.reading, source.reading) == (False, True)
+    socket.budget.read_from(None)
+    assert (socket.pipe.reading, source.reading) == (True, False)
+
+
+async def test_data_of_another_source_is_read_in_order_and_in_short_reads(socket: Socket) -> None:
+    socket.budget.receive(b"a" * READ_BYTES + b"b")
+    assert socket.reader.reads == [READ_BYTES, 1]
+    assert socket.reader.memory[:2] == b"ba"
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_another_source_is_paused_and_resumed(socket: Socket) -> None:
+    source = OtherSource()
+    socket.budget.read_from(source)
+    source.resumed.clear()
+    socket.leave_rough()
+    socket.read(BURST_SECONDS)
+    assert (socket.pipe.reading, source.reading) == (False, False)
+    await source.resumed.wait()
+    assert (socket.pipe.reading, source.reading) == (False, True)
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_a_source_that_follows_a_paused_one_is_resumed_with_the_budget(socket: Socket) -> None:
+    source = OtherSource()
+    socket.leave_rough()
+    socket.read(BURST_SECONDS)
+    socket.budget.read_from(source)
+    assert (socket.pipe.reading, source.reading) == (False, False)
+    await source.resumed.wait()
+    assert (socket.pipe.reading, source.reading) == (False, True)
+
+
 async def test_a_lost_connection_is_not_resumed(socket: Socket) -> None:
     socket.leave_rough()
     socket.read(BURST_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,21 @@ import pytest
 from picows import WSFrame, WSMsgType, WSTransport
 
 from sipbridge.agents.websocket import connection
+from tests.fakes import FakeAudioStream
 
-from .support import FRAME, AgentSocket, Site, agent_server
+from .passing_audio import PassingAudio
+from .support import FRAME, AgentServer, AgentSocket, Site, agent_server
 
 BIG = connection.MAX_MESSAGE_BYTES
+
+
+@pytest.fixture(params=[FakeAudioStream, PassingAudio], ids=["messages", "passage"])
+async def site(server: AgentServer, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    """A site whose audio goes by Python, and one whose audio passes it."""
+    site = Site(server)
+    site.leg.audio_stream = request.param
+    yield site
+    await site.clean_up()
 
 
 def _send_fragments(agent: AgentSocket, pieces: int) -> None:
@@ -255,7 +267,9 @@ async def test_unsent_responses_to_an_agent_that_does_not_read_are_limited(
     for _ in range(100):
         agent.send_event("mark", mark={"name": "n" * 1000})
     await (await site.server.accept()).begin()
-    assert site.call.faults == ["not_reading", "reconnected"]
+    # The kernel may take some more meanwhile, so that the fault comes again.
+    assert set(site.call.faults[:-1]) == {"not_reading"}
+    assert site.call.faults[-1] == "reconnected"
 
 
 async def test_an_agent_that_does_not_finish_the_close_handshake_loses_its_socket(
@@ -281,11 +295,11 @@ async def test_the_last_message_arrives_while_the_agent_is_sending(site: Site) -
 async def test_an_internal_error_is_raised_by_the_conversation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     _, running, agent = await site.start_stream()
 
-    def fail(_audio: bytes) -> int:
+    def fail() -> int:
         raise RuntimeError("no such stream")
 
-    monkeypatch.setattr(site.audio, "write", fail)
-    agent.send_audio(FRAME)
+    monkeypatch.setattr(site.audio, "clear", fail)
+    agent.send_event("clear")
     with pytest.raises(RuntimeError, match="no such stream"):
         await running
     await agent.next("stop")

@@ -20,8 +20,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def playback(clock: Clock) -> Playback:
-    return Playback(FakeAudioStream(lambda _audio, _played: None, limit=16_000), clock)
+def audio() -> FakeAudioStream:
+    return FakeAudioStream(lambda _audio, _played: None, limit=16_000)
+
+
+@pytest.fixture
+def playback(clock: Clock, audio: FakeAudioStream) -> Playback:
+    return Playback(audio, clock)
 
 
 def test_it_is_quiet_from_the_beginning(playback: Playback, clock: Clock) -> None:
@@ -36,10 +41,10 @@ def test_it_is_quiet_since_the_last_activity(playback: Playback, clock: Clock) -
     assert playback.quiet_seconds() == 2
 
 
-def test_it_is_quiet_since_its_last_audio_was_played(playback: Playback, clock: Clock) -> None:
+def test_it_is_quiet_since_its_last_audio_was_played(playback: Playback, audio: FakeAudioStream, clock: Clock) -> None:
     playback.write(b"a" * 8000)
     playback.note_activity()
-    playback.played = 8000
+    audio.turn(play=8000)
     clock.now += 3
     assert playback.quiet_seconds() == 2
 

@@ -50,15 +50,30 @@ def label(identity: Identity, parameters: Mapping[str, str]) -> CallLabels:
     )
 
 
+class Counter:
+    """The counts of a stream: messages, those with audio, and bytes of audio, skipped ones included."""
+
+    def __init__(self) -> None:
+        self._messages = self._chunks = self._bytes = 0
+
+    def count(self, messages: int, chunks: int, size: int) -> tuple[int, int, int]:
+        """Add to the counts, and return them."""
+        self._messages += messages
+        self._chunks += chunks
+        self._bytes += size
+        return self._messages, self._chunks, self._bytes
+
+
 class StreamMessages:
-    """The messages of one stream, each with the next sequence number."""
+    """The messages of one stream, each with the next sequence number.
+
+    `count` counts them. It may be replaced before the first message, if audio is sent elsewhere, too.
+    """
 
     def __init__(self, labels: CallLabels) -> None:
         self.stream_sid = "MZ" + secrets.token_hex(16)
+        self.count = Counter().count
         self._labels = labels
-        self._sequence = 0
-        self._chunk = 0
-        self._sent_bytes = 0  # of the caller's audio since the start, skipped ones included
         self._media = (
             b'{"event":"media","sequenceNumber":"%%d","media":{"track":"inbound","chunk":"%%d","timestamp":"%%d",'
             b'"payload":"%%b"},"streamSid":"%b"}' % self.stream_sid.encode()
@@ -84,15 +99,13 @@ class StreamMessages:
 
     def media(self, audio: bytes) -> bytes:
         """Return `media` with the next audio of the caller. Formatted, since it runs 50 times per second and call."""
-        self._sequence += 1
-        self._chunk += 1
-        timestamp = self._sent_bytes // _BYTES_PER_MILLISECOND
-        self._sent_bytes += len(audio)
-        return self._media % (self._sequence, self._chunk, timestamp, b2a_base64(audio, newline=False))
+        sequence, chunk, end = self.count(1, 1, len(audio))
+        timestamp = (end - len(audio)) // _BYTES_PER_MILLISECOND
+        return self._media % (sequence, chunk, timestamp, b2a_base64(audio, newline=False))
 
     def skip(self, audio: bytes) -> None:
         """Advance the timestamp without a message."""
-        self._sent_bytes += len(audio)
+        self.count(0, 0, len(audio))
 
     def dtmf(self, digit: str) -> bytes:
         """Return `dtmf` for a digit of the caller."""
@@ -139,8 +152,7 @@ class StreamMessages:
         )
 
     def _next(self) -> str:
-        self._sequence += 1
-        return str(self._sequence)
+        return str(self.count(1, 0, 0)[0])
 
     @staticmethod
     def _dump(message: Mapping[str, object]) -> bytes:

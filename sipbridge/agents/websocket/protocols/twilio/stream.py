@@ -9,11 +9,13 @@ from typing import Any
 
 import orjson
 
-from sipbridge.agents.websocket.connection import Connection, Payload
+from sipbridge.agents.websocket.connection import Connection
 from sipbridge.agents.websocket.playback import FRAME_BYTES, Playback
 from sipbridge.agents.websocket.protocols.twilio import handoff
 from sipbridge.agents.websocket.protocols.twilio.messages import CONNECTED, CallLabels, StreamMessages
+from sipbridge.agents.websocket.receiver import Payload
 from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.calls.ports.sip import AgentSocket
 from sipbridge.errors import ErrorCode
 
 Action = Callable[[dict[str, Any], Payload], None]
@@ -24,7 +26,7 @@ MAX_MARK_CHARACTERS = 1024
 
 
 class MediaStream:
-    """Implements `protocol.Stream` and `connection.Receiver` with Media Streams.
+    """Implements `protocol.Stream` and `receiver.Receiver` with Media Streams.
 
     Faults of the agent are noted on the call, and the stream continues.
     """
@@ -35,7 +37,9 @@ class MediaStream:
         self._playback = playback
         self._messages = StreamMessages(labels)
         self._stream_sid = self._messages.stream_sid
-        self.spoke = self.asked = False
+        self.asked = False
+        self._written_before = playback.written
+        self._socket: AgentSocket | None = None
         self._marks: deque[tuple[int, str]] = deque()  # bytes to be played before it, name
         self._actions: dict[str, Action] = {
             "media": self._media,
@@ -45,10 +49,21 @@ class MediaStream:
         }
 
     def start(self) -> None:
-        """Send `connected` and `start`, and receive messages."""
+        """Send `connected` and `start`, and receive messages. If possible, audio passes this object from then on."""
+        self._playback.refresh()
+        self._written_before = self._playback.written
+        self._socket = self._connection.pass_audio(self._messages.stream_sid, self._playback.connect)
+        if self._socket is not None:
+            self._messages.count = self._socket.count
         self._connection.send(CONNECTED)
         self._connection.send(self._messages.start())
         self._connection.set_receiver(self)
+
+    @property
+    def spoke(self) -> bool:
+        """True once the agent has sent audio."""
+        self._playback.refresh()
+        return self._playback.written > self._written_before
 
     def send_audio(self, audio: bytes) -> None:
         """Send the caller's audio in messages of 20 ms, and the marks that were reached."""
@@ -131,7 +146,6 @@ class MediaStream:
         except ValueError:
             self._call.note_fault("bad_base64", "the payload of media is not base64")
         else:
-            self.spoke = self.spoke or bool(speech)
             if speech and not self._playback.write(speech):
                 self._call.note_fault("audio_overrun", "the audio queue is full")
 
@@ -143,6 +157,7 @@ class MediaStream:
         elif len(self._marks) == MAX_MARKS:
             self._call.note_fault("bad_message", f"{MAX_MARKS} marks are pending")
         else:
+            self._playback.refresh()
             self._marks.append((self._playback.written, name))
             self._return_marks()
 
@@ -157,3 +172,5 @@ class MediaStream:
     def _return_marks(self) -> None:
         while self._marks and self._marks[0][0] <= self._playback.played:
             self._connection.send(self._messages.mark(self._marks.popleft()[1]))
+        if self._socket is not None:
+            self._socket.reports(bool(self._marks))
