@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.harness.certificates import Authority
 from tests.harness.media.g711 import PCMU
 from tests.harness.media.media_agent import AgentCall, MediaAgent
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort, RtpStream
@@ -125,13 +127,27 @@ class AudioSite:
 
 
 @contextmanager
-def audio_site(folder: Path, cxone: Simulator, **sip: Any) -> Iterator[AudioSite]:  # noqa: ANN401 (YAML)
-    """Run the bridge and both agents; `sip` are settings of the bridge."""
+def audio_site(
+    folder: Path,
+    cxone: Simulator,
+    *,
+    authority: Authority | None = None,
+    **sip: Any,  # noqa: ANN401 (YAML)
+) -> Iterator[AudioSite]:
+    """Run the bridge and both agents; `sip` are settings of the bridge.
+
+    With an authority the WebSocket agent is served over TLS, with a certificate of it.
+    """
     sip_agent_port = reserved_port()
-    with RtpLoop() as rtp, MediaAgent() as agent:
+    tls, trust = None, {}
+    if authority is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(authority.issue("agent").both)
+        trust = {"ca_file": str(authority.file)}
+    with RtpLoop() as rtp, MediaAgent(tls=tls) as agent:
         agents = {
             SIP: {"type": "sip", "uri": f"sip:agent@127.0.0.1:{sip_agent_port}"},
-            WEBSOCKET: {"type": "websocket", "url": agent.url},
+            WEBSOCKET: {"type": "websocket", "url": agent.url, **trust},
         }
         projects = {name: project_settings(name, agent=settings) for name, settings in agents.items()}
         settings = bridge_settings(folder, {"media": client_settings(NUMBER, cxone.url, projects)}, sip=sip)

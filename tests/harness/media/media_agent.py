@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -161,11 +162,11 @@ class AgentCall(WSListener):
 class MediaAgent(WebsocketServer):
     """Accepts calls on a free loopback port, in a thread of its own (as a context manager) or the caller's (`serve`).
 
-    `on_start` is called with each call after its `start` message, in that thread.
+    `on_start` is called with each call after its `start` message, in that thread. With `tls` it serves `wss`.
     """
 
-    def __init__(self, on_start: Callable[[AgentCall], None] | None = None) -> None:
-        super().__init__(lambda request: AgentCall(request, self._started))
+    def __init__(self, on_start: Callable[[AgentCall], None] | None = None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(lambda request: AgentCall(request, self._started), tls)
         self.calls: list[AgentCall] = []
         self.url = ""
         self._on_start = on_start
