@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import closing
-from operator import attrgetter
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.errors import StoreError
@@ -26,20 +25,20 @@ class Reader:
         row = self._backlog.row_of(call_id)
         if row is not None:
             return rows.to_record(row.body) if (row.client, row.project) == (client, project) else None
-        return await self._threads.run(lambda: _newest(self._select(rows.GET, client, project, call_id)))
+        return await self._threads.run(lambda: rows.newest(self._select(rows.GET, client, project, call_id)))
 
     async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
         """Return the newest record with that shared id. If the file cannot be read, look in the backlog only."""
 
         def read() -> CallRecord | None:
             waiting = self._backlog.of_project(client, project)
-            found = [_found(row) for row in waiting.values() if row.shared_id == shared_id]
+            found = [rows.Found.of(row) for row in waiting.values() if row.shared_id == shared_id]
             try:
                 found += self._select(rows.GET_SHARED, client, project, shared_id, but=waiting)
             except StoreError:
                 if not found:
                     raise
-            return _newest(found)
+            return rows.newest(found)
 
         return await self._threads.run(read)
 
@@ -48,9 +47,9 @@ class Reader:
 
         def read() -> list[CallRecord]:
             waiting = self._backlog.of_project(client, project)
-            found = [_found(row) for row in waiting.values() if row.started_at < until]
+            found = [rows.Found.of(row) for row in waiting.values() if row.started_at < until]
             found += self._select(rows.LIST, client, project, until, but=waiting, limit=limit)
-            return [rows.to_record(each.body) for each in _newest_first(found)[:limit]]
+            return rows.newest_first(found, limit)
 
         return await self._threads.run(read)
 
@@ -70,15 +69,3 @@ class Reader:
                 if len(found) == limit:
                     break
         return found
-
-
-def _found(row: rows.Row) -> rows.Found:
-    return rows.Found(row.call_id, row.started_at, row.body)
-
-
-def _newest_first(found: list[rows.Found]) -> list[rows.Found]:
-    return sorted(found, key=attrgetter("started_at"), reverse=True)
-
-
-def _newest(found: list[rows.Found]) -> CallRecord | None:
-    return rows.to_record(_newest_first(found)[0].body) if found else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from sipbridge.store.bodies import END_OF_TIME
 from sipbridge.store.calls import rows
-from sipbridge.store.sqlite.bodies import END_OF_TIME
 
 ROWS = 500  # per step, between puts
 

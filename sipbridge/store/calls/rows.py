@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.store.sqlite.bodies import microseconds, to_body, to_model
+from sipbridge.store.bodies import microseconds, to_body, to_model
 from sipbridge.store.sqlite.retention import AgeStatements
 
 
@@ -28,6 +30,11 @@ class Found(NamedTuple):
     call_id: str
     started_at: int
     body: str
+
+    @classmethod
+    def of(cls, row: Row) -> Found:
+        """Return the columns of a row that is not written yet."""
+        return cls(row.call_id, row.started_at, row.body)
 
 
 PUT = """
@@ -82,3 +89,14 @@ def to_row(record: CallRecord, updated_at: int) -> Row:
 def to_record(body: str) -> CallRecord:
     """Parse a record. Raises `StoreError`, which does not quote it, if it is not valid."""
     return to_model(CallRecord, body)
+
+
+def newest_first(found: Iterable[Found], limit: int) -> list[CallRecord]:
+    """Parse the rows of the calls that started last, newest first. Raises `StoreError` as `to_record`."""
+    newest = sorted(found, key=attrgetter("started_at"), reverse=True)[:limit]
+    return [to_record(each.body) for each in newest]
+
+
+def newest(found: Iterable[Found]) -> CallRecord | None:
+    """Parse the row of the call that started last. Raises `StoreError` as `to_record`."""
+    return next(iter(newest_first(found, 1)), None)

@@ -7,26 +7,23 @@ written, records wait in memory and are found there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.model import CallRecord
 from sipbridge.errors import StoreError
+from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
 from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.reader import Reader
 from sipbridge.store.calls.rescue import CallRescue
 from sipbridge.store.calls.schema import SCHEMA
+from sipbridge.store.calls.settling import Settling, notify_on_loop
 from sipbridge.store.calls.writer import Writer
-from sipbridge.store.sqlite.bodies import END_OF_TIME, microseconds
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
-
-LAZY_SECONDS = 0.1
-# A call whose put failed first does what it does without a store, and then learns what became of its record.
-SETTLED_DELAY_SECONDS = 1.0
 
 
 class SqliteStore:
@@ -40,10 +37,10 @@ class SqliteStore:
         database, self._lock = open_database(path, SCHEMA, CallRescue)
         self._retention = Retention(retention, rows.AGES)
         self._backlog = Backlog()
-        self._on_settled = notify_on_loop(on_settled)
-        self._writer = Writer(database, self._backlog, self._retention, self._on_settled)
+        settling = Settling(self._backlog, notify_on_loop(on_settled))
+        self._writer = Writer(database, self._backlog, self._retention, settling)
+        self._puts = Puts(self._backlog, settling, self._writer.wake)
         self._reader = Reader(database, self._backlog, self._writer.suspect)
-        self._wake_scheduled = False
         self._closed = False
 
     @property
@@ -59,28 +56,7 @@ class SqliteStore:
         the record waits in memory.
         """
         self._check_open()
-        row = rows.to_row(record, self._retention.clock.latest())
-        failure = self._writer.failure
-        if failure is not None:
-            self._backlog.add(row)
-            raise StoreError(failure)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._backlog.add(row, done)
-        if urgent:
-            self._writer.wake()
-        else:
-            self._wake_later()
-        try:
-            await done
-        except (asyncio.CancelledError, StoreError):
-            # The writer may have written it before it learned that this put gives up.
-            if (
-                record.state is CallState.ENDED
-                and not self._backlog.dropped
-                and self._backlog.row_of(row.call_id) is not row
-            ):
-                self._on_settled([row.call_id])
-            raise
+        await self._puts.put(rows.to_row(record, self._retention.clock.latest()), urgent=urgent)
 
     async def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does. It is found on return, and committed as one that is not urgent.
@@ -88,20 +64,7 @@ class SqliteStore:
         This raises `StoreError` only if the store is known to fail; the record waits in memory in any case.
         """
         self._check_open()
-        self._backlog.add(rows.to_row(record, self._retention.clock.latest()))
-        self._wake_later()
-        if self._writer.failure is not None:
-            raise StoreError(self._writer.failure)
-
-    def _wake_later(self) -> None:
-        if not self._wake_scheduled:
-            self._wake_scheduled = True
-            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake_writer)
-
-    def _wake_writer(self) -> None:
-        # The flag first: a put from now on schedules its own wake, so that none is missed.
-        self._wake_scheduled = False
-        self._writer.wake()
+        self._puts.put_later(rows.to_row(record, self._retention.clock.latest()))
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
@@ -131,10 +94,7 @@ class SqliteStore:
 
     async def _erase(self, client: str, project: str, column: str, value: str) -> int:
         self._check_open()
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._backlog.erase(client, project, column, value, done)
-        self._writer.wake()
-        return await done
+        return await self._puts.erase(client, project, column, value)
 
     async def close(self) -> None:
         """Write the pending records within a time limit, and close."""
@@ -151,21 +111,3 @@ class SqliteStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
-
-
-def notify_on_loop(on_settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
-    """Return a function that any thread may call with call ids; `on_settled` gets each of them on this event loop."""
-    if on_settled is None:
-        return lambda _: None
-    loop, callback = asyncio.get_running_loop(), on_settled
-
-    def notify_each(call_ids: Collection[str]) -> None:
-        for call_id in call_ids:
-            callback(call_id)
-
-    def notify(call_ids: Collection[str]) -> None:
-        if call_ids:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(loop.call_later, SETTLED_DELAY_SECONDS, notify_each, call_ids)
-
-    return notify

@@ -11,8 +11,8 @@ from operator import attrgetter
 from sipbridge.chats.model import AttachmentFile, ChatEvent, ChatRecord
 from sipbridge.chats.ports import StoredChat
 from sipbridge.errors import StoreError
+from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.chats import rows
-from sipbridge.store.sqlite.bodies import END_OF_TIME, microseconds
 from sipbridge.store.sqlite.database import Database
 from sipbridge.store.sqlite.read_threads import ReadThreads
 

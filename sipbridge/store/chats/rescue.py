@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from sipbridge.store.bodies import END_OF_TIME
 from sipbridge.store.chats import rows
-from sipbridge.store.sqlite.bodies import END_OF_TIME
 
 CHATS = 50  # per step, between changes
 

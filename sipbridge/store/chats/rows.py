@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from sipbridge.chats.model import AttachmentFile, BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
 from sipbridge.chats.ports import ChatEntry, StoredChat
+from sipbridge.store.bodies import microseconds, to_body, to_model
 from sipbridge.store.chats.schema import IN_PROGRESS, OVER
-from sipbridge.store.sqlite.bodies import microseconds, to_body, to_model
 from sipbridge.store.sqlite.retention import AgeStatements
 
 

@@ -347,7 +347,7 @@ async def test_a_temporarily_missing_folder_loses_nothing(
 async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sipbridge.store.calls.store.SETTLED_DELAY_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     await store.put(make_record("in time", state=CallState.ENDED))
@@ -365,7 +365,7 @@ async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
 async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sipbridge.store.calls.store.SETTLED_DELAY_SECONDS", 0)
+    monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
     store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))

@@ -38,4 +38,4 @@ def to_model(kind: type[Model], body: str) -> Model:
         # Not model_validate_json: its nesting limit is lower than that of `data`, which agents may use up.
         return kind.model_validate(json.loads(body))
     except (ValidationError, ValueError, RecursionError):
-        raise StoreError("stored record not valid: another program has changed the database") from None
+        raise StoreError("stored record not valid: another program has changed it") from None

@@ -1,0 +1,88 @@
+"""Puts of rows into a backlog, and the wait until its writer has written them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from sipbridge.calls.model import CallState
+from sipbridge.errors import StoreError
+from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.rows import Row
+from sipbridge.store.calls.settling import Settling
+
+LAZY_SECONDS = 0.1
+
+
+class Puts:
+    """Puts and erasures, on one event loop. `wake` lets the writer begin.
+
+    A put waits for at most `timeout` seconds, or as long as the writer takes.
+    """
+
+    def __init__(
+        self, backlog: Backlog, settling: Settling, wake: Callable[[], None], timeout: float | None = None
+    ) -> None:
+        self._backlog = backlog
+        self._settling = settling
+        self._wake = wake
+        self._timeout = timeout
+        self._wake_scheduled = False
+
+    async def put(self, row: Row, *, urgent: bool) -> None:
+        """Add a row and wait until it is written. Raises `StoreError` if that fails; the row waits in memory then."""
+        failure = self._settling.failure
+        if failure is not None:
+            self._backlog.add(row)
+            raise StoreError(failure)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._backlog.add(row, done)
+        if urgent:
+            self._wake()
+        else:
+            self._wake_later()
+        try:
+            await (done if self._timeout is None else self._written(done, self._timeout))
+        except (asyncio.CancelledError, StoreError):
+            # The writer may have written it before it learned that this put gives up.
+            if (
+                row.state == CallState.ENDED
+                and not self._backlog.dropped
+                and self._backlog.row_of(row.call_id) is not row
+            ):
+                self._settling.notify([row.call_id])
+            raise
+
+    def put_later(self, row: Row) -> None:
+        """Add a row that the writer writes with others. Raises `StoreError` if it is known to fail."""
+        self._backlog.add(row)
+        self._wake_later()
+        if self._settling.failure is not None:
+            raise StoreError(self._settling.failure)
+
+    async def erase(self, client: str, project: str, column: str, value: str) -> int:
+        """Erase the matching records that were put before; return the number of their calls. Raises `StoreError`."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._backlog.erase(client, project, column, value, done)
+        self._wake()
+        return await done
+
+    async def _written(self, done: asyncio.Future[None], seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await done
+        except TimeoutError:
+            # The puts after this one do not wait, until the writer has caught up.
+            failure = f"the store has not responded within {seconds:g} s"
+            self._settling.failed(failure)
+            raise StoreError(failure) from None
+
+    def _wake_later(self) -> None:
+        if not self._wake_scheduled:
+            self._wake_scheduled = True
+            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake_now)
+
+    def _wake_now(self) -> None:
+        # The flag first: a put from now on schedules its own wake, so that none is missed.
+        self._wake_scheduled = False
+        self._wake()

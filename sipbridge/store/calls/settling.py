@@ -1,0 +1,97 @@
+"""What became of the rows of a backlog: resolves the futures of puts and erasures, and logs that the store fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+
+from sipbridge.aio import resolve_futures
+from sipbridge.calls.model import CallState
+from sipbridge.errors import StoreError
+from sipbridge.store.calls.backlog import Backlog, Entry, Erasure
+
+logger = logging.getLogger(__name__)
+
+# A call whose put failed first does what it does without a store, and then learns what became of its record.
+SETTLED_DELAY_SECONDS = 1.0
+
+
+class Settling:
+    """The results of a writer. While it fails, `failure` says why. May be used from any thread.
+
+    `notify` gets the ids of calls whose last record was erased, or was written after its put had given up.
+    """
+
+    def __init__(self, backlog: Backlog, notify: Callable[[Collection[str]], None]) -> None:
+        self.failure: str | None = None
+        self.notify = notify
+        self._backlog = backlog
+        self._failing_since = 0.0
+
+    def written(self, entries: Sequence[Entry]) -> None:
+        """Remove written rows from the backlog, and resolve their puts."""
+        self._backlog.discard(entries)
+        late = [entry.row.call_id for entry in entries if entry.was_given_up and entry.row.state == CallState.ENDED]
+        resolve_futures([waiter for entry in entries for waiter in entry.waiters], None)
+        self.notify(late)
+
+    def erased(self, erasure: Erasure, pending: Sequence[Entry], stored: Iterable[str]) -> None:
+        """Resolve an erasure of `pending` rows, which become written for their puts, and of `stored` calls."""
+        self.written(pending)
+        call_ids = {*stored, *(entry.row.call_id for entry in pending)}
+        self.notify(call_ids)
+        resolve_futures([erasure.done], len(call_ids))
+
+    def failed(self, failure: str, erasures: Iterable[Erasure] = ()) -> None:
+        """Resolve all puts and erasures with an error. From now on no put waits, until `recovered`."""
+        if self.failure is None:
+            self._failing_since = time.monotonic()
+            logger.warning("%s; records wait in memory", failure, extra={"event": "store_failing"})
+        self.failure = failure
+        resolve_futures(self._backlog.waiters(), StoreError(failure))
+        ended = [*erasures, *self._backlog.next_batch().erasures]
+        resolve_futures([erasure.done for erasure in ended], StoreError(failure))
+
+    def recovered(self) -> None:
+        """Let puts wait again, after all rows were written."""
+        if self.failure is not None:
+            self.failure = None
+            seconds = round(time.monotonic() - self._failing_since, 1)
+            logger.warning(
+                "the store recovered after %g s; records lost: %d",
+                seconds,
+                self._backlog.dropped,
+                extra={"event": "store_working", "seconds": seconds, "lost": self._backlog.dropped},
+            )
+            self._backlog.dropped = 0
+
+    def closed(self) -> None:
+        """Log the rows that are lost, as the writer has ended."""
+        if lost := len(self._backlog) + self._backlog.dropped:
+            logger.error(
+                "records unwritten when the store closed: %d (%s)",
+                lost,
+                self.failure,
+                extra={"event": "records_unwritten", "records": lost},
+            )
+
+
+def notify_on_loop(on_settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
+    """Return a function that any thread may call with call ids; `on_settled` gets each of them on this event loop."""
+    if on_settled is None:
+        return lambda _: None
+    loop, callback = asyncio.get_running_loop(), on_settled
+
+    def notify_each(call_ids: Collection[str]) -> None:
+        for call_id in call_ids:
+            callback(call_id)
+
+    def notify(call_ids: Collection[str]) -> None:
+        if call_ids:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(loop.call_later, SETTLED_DELAY_SECONDS, notify_each, call_ids)
+
+    return notify
