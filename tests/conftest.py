@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator, simulator
 
 PROGRAM_TESTS = {Path(__file__).with_name(name) for name in ("system", "interop")}
@@ -27,3 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cxone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with simulator(tmp_path_factory.mktemp("cxone")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def redis(running_redis: RedisServer) -> RedisServer:
+    """An empty Redis, which tests share one after another: they may pause it, but not kill it."""
+    running_redis.run("FLUSHALL")
+    return running_redis

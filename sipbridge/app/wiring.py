@@ -85,9 +85,9 @@ async def open_bridge(
     config = core.config
     journal, unfinished = open_journal(config.store)
     stack.push_async_callback(journal.close)
-    store = open_store(config.store, on_settled=journal.stored)
+    store = await open_store(config.store, on_settled=journal.stored)
     stack.push_async_callback(store.close)
-    chat_store = open_chat_store(config.store)
+    chat_store = await open_chat_store(config.store)
     stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)
     stack.push_async_callback(resolver.close)

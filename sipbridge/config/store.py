@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from sipbridge.config.fields import BASE, Hours, PathUnderBase, Section, check_line
+from sipbridge.config.redis_url import RedisUrl, is_redis_url
 
 _SQLITE_PREFIX = "sqlite:///"
 _CHATS = ".chats"
+_JOURNAL = ".journal"
 
 
 class StoreConfig(Section):
     """`store`: the databases of records and of chats. A relative SQLite path is absolute in `url`.
 
-    `journal` is the file of the calls in progress, which a start after a crash reads. None puts it beside the SQLite
-    file, see `journal_path`.
+    `journal` is the file of the calls in progress, which a start after a crash reads. It is on this machine also if
+    the records are in Redis. None puts it beside the SQLite file or the configuration.
     """
 
     url: Annotated[str, Field(validate_default=True, repr=False)] = "sqlite:///sipbridge.db"
-    journal: PathUnderBase | None = None
+    journal: Annotated[PathUnderBase | None, Field(validate_default=True)] = None
     retention_hours: Hours = 24
 
     @field_validator("url")
     @classmethod
     def _known_kind(cls, value: str, info: ValidationInfo) -> str:
         check_line(value)
-        if re.fullmatch(r"redis://[^\s/]+(/[0-9]{1,4})?", value):
+        if is_redis_url(value):
+            RedisUrl.parse(value)
             return value
         path = value.removeprefix(_SQLITE_PREFIX)
         if not path or path == value or "?" in path:
@@ -44,7 +46,11 @@ class StoreConfig(Section):
     @classmethod
     def _a_file_of_its_own(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         # The journal replaces its file again and again: the records would be gone.
-        taken = _database_files(info.data.get("url", ""))
+        url = info.data.get("url", "")
+        if value is None and is_redis_url(url):
+            base: Path | None = (info.context or {}).get(BASE)
+            return (base or Path()) / f"sipbridge{_JOURNAL}"
+        taken = _database_files(url)
         if value is not None and os.path.realpath(value) in map(os.path.realpath, taken):
             raise ValueError("is a file of the database in store.url; name another, or remove the key")
         return value
@@ -52,7 +58,7 @@ class StoreConfig(Section):
     @property
     def journal_path(self) -> Path:
         """The journal's file."""
-        return self.journal or Path(f"{self.url.removeprefix(_SQLITE_PREFIX)}.journal")
+        return self.journal or Path(f"{self.url.removeprefix(_SQLITE_PREFIX)}{_JOURNAL}")
 
     @property
     def sqlite_path(self) -> Path | None:

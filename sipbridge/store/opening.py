@@ -8,10 +8,12 @@ from datetime import timedelta
 from sipbridge.calls.ports.store import RecordStore, Unfinished
 from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
+from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StartupError
 from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
+from sipbridge.store.redis.calls import RedisStore
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
@@ -20,15 +22,18 @@ def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
     return journal, journal.unfinished()
 
 
-def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = None) -> RecordStore:
-    """Open the store of `store.url`; for `on_settled` see `SqliteStore`. Raises `StartupError` if it cannot be used."""
-    path = config.sqlite_path
-    if path is None:
-        raise _unsupported()
-    return SqliteStore(path, retention=timedelta(hours=config.retention_hours), on_settled=on_settled)
+async def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = None) -> RecordStore:
+    """Open the store of `store.url`; for `on_settled` see `SqliteStore`.
+
+    Raises `StartupError` or `ConfigError` if it cannot be used.
+    """
+    retention = timedelta(hours=config.retention_hours)
+    if (path := config.sqlite_path) is not None:
+        return SqliteStore(path, retention=retention, on_settled=on_settled)
+    return await RedisStore.open(RedisUrl.parse(config.url), retention=retention, on_settled=on_settled)
 
 
-def open_chat_store(config: StoreConfig) -> ChatStore:
+async def open_chat_store(config: StoreConfig) -> ChatStore:
     """Open the store of chats, beside that of records. Raises `StartupError` if it cannot be used."""
     path = config.chats_path
     if path is None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,12 @@ from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
 from sipbridge.store.sqlite import database
 from sipbridge.store.sqlite.schema import Schema, connect_writer
+from tests.harness.programs.redis import RedisServer
 
-OpenStore = Callable[[], RecordStore]
+# A parameter for tests of what every engine has to do.
+ENGINES = pytest.mark.parametrize("engine", ["sqlite", "redis"])
+
+OpenStore = Callable[[], Awaitable[RecordStore]]
 
 
 @dataclass
@@ -47,11 +51,25 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
 
 
 @pytest.fixture
-async def reopen(path: Path) -> AsyncIterator[OpenStore]:
+def engine() -> str:
+    """The engine of the store. Tests of the contract replace it, and run with each."""
+    return "sqlite"
+
+
+@pytest.fixture
+def url(engine: str, path: Path, request: pytest.FixtureRequest) -> str:
+    if engine == "sqlite":
+        return f"sqlite:///{path}"
+    redis: RedisServer = request.getfixturevalue("redis")
+    return redis.url
+
+
+@pytest.fixture
+async def reopen(url: str) -> AsyncIterator[OpenStore]:
     opened: list[RecordStore] = []
 
-    def open_it() -> RecordStore:
-        opened.append(open_store(StoreConfig(url=f"sqlite:///{path}", retention_hours=24)))
+    async def open_it() -> RecordStore:
+        opened.append(await open_store(StoreConfig(url=url, retention_hours=24)))
         return opened[-1]
 
     yield open_it
@@ -60,5 +78,5 @@ async def reopen(path: Path) -> AsyncIterator[OpenStore]:
 
 
 @pytest.fixture
-def store(reopen: OpenStore) -> RecordStore:
-    return reopen()
+async def store(reopen: OpenStore) -> RecordStore:
+    return await reopen()

@@ -48,7 +48,7 @@ async def chat_bridge(folder: Path, **chat: Any) -> AsyncIterator[ChatBridge]:  
         bridge.pages.publish(record, event)
 
     world.publish = publish  # type: ignore[method-assign,assignment]  # both see the events
-    store = open_store(StoreConfig(url=f"sqlite:///{folder}/calls.db"))
+    store = await open_store(StoreConfig(url=f"sqlite:///{folder}/calls.db"))
     async with aiohttp.ClientSession() as session:
         box, sms = FakeBox(), (CLIENT, PROJECT, "sms")
         deps = ChatDeps(

@@ -81,7 +81,7 @@ class Bridge:
 
 @pytest.fixture
 async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
-    store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
+    store = await open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
     async with aiohttp.ClientSession() as session:
         bridge = Bridge(make_config(), store, session)
         runner, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)

@@ -63,6 +63,7 @@ TEST_NEEDS = (
     Need("doctest", "doctest-dev", lambda: Path("/usr/include/doctest/doctest.h").exists()),
     Need("ip", "iproute2", _tool("ip")),
     Need("curl", "curl", _tool("curl")),
+    Need("Redis", "redis-server", _tool("redis-server")),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)

@@ -98,11 +98,11 @@ class Backlog:
             self._number += 1
             self._erasures.append(Erasure(self._number, client, project, column, value, done))
 
-    def next_batch(self) -> WriteBatch:
+    def next_batch(self, rows: int = BATCH) -> WriteBatch:
         """Return the next work. Erasures are removed from the backlog; rows stay in it until `discard`."""
         with self._lock:
             erasures, self._erasures = self._erasures, []
-            return WriteBatch(erasures, list(islice(self._entries.values(), BATCH)))
+            return WriteBatch(erasures, list(islice(self._entries.values(), rows)))
 
     def discard(self, entries: Iterable[Entry]) -> None:
         """Remove rows that were written or erased, except if the call has got a newer row."""

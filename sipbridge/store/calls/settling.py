@@ -45,6 +45,19 @@ class Settling:
         self.notify(call_ids)
         resolve_futures([erasure.done], len(call_ids))
 
+    def dropped(self, entries: Sequence[Entry]) -> None:
+        """Remove rows of calls that another node has erased, and resolve their puts."""
+        self._backlog.discard(entries)
+        resolve_futures([waiter for entry in entries for waiter in entry.waiters], None)
+        self.notify([entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED])
+
+    def superseded(self, entries: Sequence[Entry]) -> None:
+        """Remove rows of calls that another node has taken over. Their puts raise an error."""
+        self._backlog.discard(entries)
+        error = StoreError("record refused: another node has taken the call over")
+        resolve_futures([waiter for entry in entries for waiter in entry.waiters], error)
+        self.notify([entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED])
+
     def failed(self, failure: str, erasures: Iterable[Erasure] = ()) -> None:
         """Resolve all puts and erasures with an error. From now on no put waits, until `recovered`."""
         if self.failure is None:

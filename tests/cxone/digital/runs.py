@@ -204,7 +204,7 @@ async def run(site: Site) -> AsyncIterator[Run]:
         background = BackgroundTasks()
         feed, telemetry = ChatFeed(), list[ChatTelemetry]()
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        records = open_store(StoreConfig(url=f"sqlite:///{site.folder}/calls.db"))
+        records = await open_store(StoreConfig(url=f"sqlite:///{site.folder}/calls.db"))
         stack.push_async_callback(records.close)
 
         bridge = Bridge(_config(site, ""), records, session)

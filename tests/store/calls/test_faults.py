@@ -106,7 +106,7 @@ async def test_no_put_waits_while_the_file_fails(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 1.0)
-    store = reopen()
+    store = await reopen()
     async with failing(store, path), asyncio.timeout(0.5):
         for n in range(100):
             await put_fails(store, f"call-{n}")
@@ -245,11 +245,11 @@ async def test_a_file_corrupted_while_in_use_is_moved_aside_and_its_intact_rows_
 async def test_a_corrupt_file_is_moved_aside_at_the_start(
     path: Path, reopen: OpenStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = reopen()
+    first = await reopen()
     before = await fill(first)
     await first.close()
     cut_in_half(path)
-    second = reopen()
+    second = await reopen()
     await put_until_stored(second, "after")
     await logged(caplog, "copied into the new database")
     found = {record.call_id for record in await second.list_calls("acme", "billing", limit=1000)}
@@ -292,7 +292,7 @@ REMOVALS = {
 async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_records(
     path: Path, reopen: OpenStore, names: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = reopen()
+    store = await reopen()
     await store.put(make_record("before"))
     assert await store.get("acme", "billing", "before")  # so that a reader has the file open too
     for name in names:
@@ -332,7 +332,7 @@ async def test_a_temporarily_missing_folder_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(read_threads, "READERS", 1)  # so that the same thread reads before and after
-    store = reopen()
+    store = await reopen()
     await store.put(make_record("before"))
     assert await store.get("acme", "billing", "before")
     with moved_away(tmp_path):
@@ -349,7 +349,7 @@ async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
 ) -> None:
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
-    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
+    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     await store.put(make_record("in time", state=CallState.ENDED))
     async with failing(store, path):
         await put_fails(store, "late", state=CallState.ENDED)
@@ -367,7 +367,7 @@ async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
 ) -> None:
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
     settled: list[str] = []
-    store = open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
+    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
     await asyncio.sleep(0)
     _block_loop_until_written(store)

@@ -8,65 +8,24 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.errors import StoreError
-from sipbridge.handoffs.record import Turn
 from sipbridge.store.calls import writer as writer_module
 from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.sqlite import retention
 from tests.store.conftest import OpenStore, Writer
-from tests.store.records import START, make_handoff, make_record
-
-
-async def test_a_record_is_read_as_it_was_put(store: RecordStore) -> None:
-    record = make_record(
-        handoff=make_handoff(data={"order": 12, "nested": {"a": [1, None, "ü\x00"]}}, parameters={"p1": "care"}),
-        transcript=(Turn(role="caller", text="Hello?", at=START),),
-    )
-    await store.put(record)
-    assert await store.get("acme", "billing", "call-1") == record
-
-
-async def test_data_nested_to_the_limit_is_stored(store: RecordStore) -> None:
-    deep: object = "core"
-    for _ in range(200):
-        deep = [deep]
-    record = make_record(handoff=make_handoff(data={"deep": deep}))
-    await store.put(record)
-    assert await store.get("acme", "billing", "call-1") == record
-
-
-async def test_a_later_put_replaces_an_earlier_one(store: RecordStore) -> None:
-    await asyncio.gather(store.put(make_record()), store.put(make_record(state=CallState.ENDED)))
-    record = await store.get("acme", "billing", "call-1")
-    assert record
-    assert record.state is CallState.ENDED
-
-
-async def test_the_latest_put_of_a_call_is_written_even_if_not_urgent(store: RecordStore) -> None:
-    started, ended = make_record(), make_record(state=CallState.ENDED)
-    await asyncio.gather(store.put(started), store.put(ended, urgent=False))
-    assert await store.get("acme", "billing", "call-1") == ended
-
-
-async def test_a_put_that_is_not_urgent_is_written_without_another(store: RecordStore) -> None:
-    async with asyncio.timeout(5):
-        await store.put(make_record("call-1"), urgent=False)
-        await store.put(make_record("call-2"), urgent=False)
-    assert await store.get("acme", "billing", "call-2") == make_record("call-2")
+from tests.store.records import make_handoff, make_record
 
 
 async def test_a_record_put_for_later_is_found_at_once_and_written_without_another(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "RETRY_SECONDS", 60.0)
-    store = reopen()
+    store = await reopen()
     record = make_record(handoff=make_handoff())
     await store.put_later(record)
     assert store.waiting == 1
@@ -77,47 +36,6 @@ async def test_a_record_put_for_later_is_found_at_once_and_written_without_anoth
             await asyncio.sleep(0.01)
     with closing(sqlite3.connect(path)) as reader:
         assert reader.execute("SELECT call_id FROM calls").fetchall() == [("call-1",)]
-
-
-async def test_a_record_put_for_later_replaces_an_earlier_one_and_is_replaced_by_a_later_one(
-    store: RecordStore,
-) -> None:
-    await store.put(make_record())
-    await store.put_later(make_record(handoff=make_handoff()))
-    await store.put(make_record(state=CallState.ENDED), urgent=False)
-    assert await store.get("acme", "billing", "call-1") == make_record(state=CallState.ENDED)
-
-
-async def test_a_project_sees_its_own_calls_only(store: RecordStore) -> None:
-    await store.put(make_record(handoff=make_handoff()))
-    for client, project in (("acme", "sales"), ("other", "billing")):
-        assert await store.get(client, project, "call-1") is None
-        assert await store.get_shared(client, project, "contact-1") is None
-        assert await store.list_calls(client, project, limit=10) == []
-
-
-async def test_of_two_calls_with_a_shared_id_the_newest_is_found(store: RecordStore) -> None:
-    await store.put(make_record("new", started_at=START + timedelta(microseconds=1)))
-    await store.put(make_record("old"))
-    record = await store.get_shared("acme", "billing", "contact-1")
-    assert record
-    assert record.call_id == "new"
-
-
-async def test_the_agents_shared_id_replaces_the_contact_id(store: RecordStore) -> None:
-    await store.put(make_record())
-    await store.put(make_record(handoff=make_handoff(shared_id="crm-7")))
-    assert await store.get_shared("acme", "billing", "contact-1") is None
-    assert await store.get_shared("acme", "billing", "crm-7")
-
-
-async def test_calls_are_listed_newest_first_and_in_pages(store: RecordStore) -> None:
-    for minute in (2, 0, 1, 3):
-        await store.put(make_record(f"call-{minute}", started_at=START + timedelta(minutes=minute)))
-    page = await store.list_calls("acme", "billing", limit=2)
-    assert [record.call_id for record in page] == ["call-3", "call-2"]
-    rest = await store.list_calls("acme", "billing", limit=2, before=page[-1].started_at)
-    assert [record.call_id for record in rest] == ["call-1", "call-0"]
 
 
 async def test_pending_puts_are_committed_together(writer: Writer, store: RecordStore) -> None:
@@ -133,22 +51,6 @@ async def test_commits_sync_the_disk(writer: Writer, store: RecordStore) -> None
     assert writer.connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
-async def test_a_cancelled_put_affects_no_other(store: RecordStore) -> None:
-    cancelled = asyncio.create_task(store.put(make_record("call-1")))
-    other = asyncio.create_task(store.put(make_record("call-2")))
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    await other
-    assert await store.get("acme", "billing", "call-2")
-
-
-async def test_text_that_is_not_unicode_fails_only_that_put(store: RecordStore) -> None:
-    with pytest.raises(StoreError, match="text that is not valid Unicode"):
-        await store.put(make_record("broken", handoff=make_handoff(data={"x": "\ud800"})))
-    await store.put(make_record("whole"))
-    assert await store.get("acme", "billing", "whole")
-
-
 async def test_a_body_written_by_another_program_is_an_error_that_does_not_quote_it(
     path: Path, store: RecordStore
 ) -> None:
@@ -159,24 +61,6 @@ async def test_a_body_written_by_another_program_is_an_error_that_does_not_quote
     with pytest.raises(StoreError, match="record not valid") as caught:
         await store.get("acme", "billing", "call-1")
     assert "5550001" not in str(caught.value)
-
-
-async def test_closing_writes_what_is_queued(reopen: OpenStore) -> None:
-    store = reopen()
-    puts = [asyncio.create_task(store.put(make_record(f"call-{n}"))) for n in range(100)]
-    await asyncio.sleep(0)
-    await store.close()
-    await asyncio.gather(*puts)
-    assert len(await reopen().list_calls("acme", "billing", limit=200)) == 100
-
-
-async def test_a_closed_store_raises_an_error(store: RecordStore) -> None:
-    await store.close()
-    await store.close()
-    with pytest.raises(StoreError, match="closed"):
-        await store.put(make_record())
-    with pytest.raises(StoreError, match="closed"):
-        await store.get("acme", "billing", "call-1")
 
 
 PUT_AND_LINGER = """
@@ -203,7 +87,7 @@ async def test_a_record_survives_a_killed_process(path: Path, reopen: OpenStore)
         assert child.stdout
         assert child.stdout.readline() == "stored\n"
         os.kill(child.pid, signal.SIGKILL)
-    assert await reopen().get("acme", "billing", "call-1") == record
+    assert await (await reopen()).get("acme", "billing", "call-1") == record
 
 
 async def age(path: Path, store: RecordStore, hours: dict[str, float]) -> None:
@@ -219,16 +103,16 @@ async def test_old_records_are_erased_at_the_start(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_ROWS", 2)
-    first = reopen()
+    first = await reopen()
     await age(path, first, {"a": 25, "b": 25, "c": 25, "d": 25, "e": 25, "fresh": 23})
     await first.close()
-    assert await names_when_purged(reopen()) == {"fresh"}
+    assert await names_when_purged(await reopen()) == {"fresh"}
 
 
 async def test_the_first_purge_waits_if_all_records_are_old(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = reopen()
+    first = await reopen()
     await age(path, first, {"a": 25, "b": 26})
     await first.close()
     # The first record of the new process is put before the writer's first round.
@@ -236,21 +120,21 @@ async def test_the_first_purge_waits_if_all_records_are_old(
     next_batch = Backlog.next_batch
     with monkeypatch.context() as patched:
         patched.setattr(Backlog, "next_batch", lambda backlog: is_put.wait(5) and next_batch(backlog))
-        second = reopen()
+        second = await reopen()
         asyncio.get_running_loop().call_soon(is_put.set)
         await second.put(make_record("new"))
     await second.delete("acme", "billing", "none")  # in the second round
     assert len(await second.list_calls("acme", "billing", limit=10)) == 3
     await second.close()
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
-    assert await names_when_purged(reopen()) == {"new"}
+    assert await names_when_purged(await reopen()) == {"new"}
 
 
 async def test_old_records_are_erased_while_the_store_is_open(
     path: Path, reopen: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PURGE_SECONDS", 0.02)
-    store = reopen()
+    store = await reopen()
     await age(path, store, {"old": 25, "fresh": 23})
     assert await names_when_purged(store) == {"fresh"}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_chat_store
 
-OpenChats = Callable[[], ChatStore]
+OpenChats = Callable[[], Awaitable[ChatStore]]
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def path(tmp_path: Path) -> Path:
 async def reopen(path: Path) -> AsyncIterator[OpenChats]:
     opened: list[ChatStore] = []
 
-    def open_it() -> ChatStore:
+    async def open_it() -> ChatStore:
         url = f"sqlite:///{path.with_suffix('')}"
-        opened.append(open_chat_store(StoreConfig(url=url, retention_hours=24)))
+        opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24)))
         return opened[-1]
 
     yield open_it
@@ -32,5 +32,5 @@ async def reopen(path: Path) -> AsyncIterator[OpenChats]:
 
 
 @pytest.fixture
-def store(reopen: OpenChats) -> ChatStore:
-    return reopen()
+async def store(reopen: OpenChats) -> ChatStore:
+    return await reopen()

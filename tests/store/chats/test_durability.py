@@ -28,13 +28,13 @@ from tests.store.chats.conftest import OpenChats
 
 
 async def test_closing_writes_what_is_queued(reopen: OpenChats) -> None:
-    store = reopen()
+    store = await reopen()
     await store.create(make_chat())
     writes = [asyncio.ensure_future(store.write(change(make_event(n)))) for n in range(1, 1201)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*writes)
-    assert len((await read(reopen())).events) == 1200
+    assert len((await read(await reopen())).events) == 1200
 
 
 async def test_a_closed_store_raises_an_error(store: ChatStore) -> None:
@@ -86,7 +86,7 @@ async def test_no_acknowledged_message_is_lost_by_a_killed_process(path: Path, r
             if len(acknowledged) == len(names) and int(number) == 200:
                 os.kill(child.pid, signal.SIGKILL)
     assert len(acknowledged) == len(names)
-    stored = {chat.record.chat_id: chat.messages for chat in await reopen().unfinished()}
+    stored = {chat.record.chat_id: chat.messages for chat in await (await reopen()).unfinished()}
     for name in names:
         numbers = [int(message.id) for message in stored[name]]
         assert numbers == list(range(len(numbers))), "order kept, nothing twice, no gap"
@@ -123,7 +123,7 @@ async def test_the_log_is_reused_while_changes_go_on(
 ) -> None:
     monkeypatch.setattr(sync, "SYNC_SECONDS", 0.02)
     monkeypatch.setattr(sync, "MAX_LOG_PAGES", 50)
-    store = reopen()
+    store = await reopen()
     await store.create(make_chat())
     written = 0
     for number in range(1, 501):

@@ -180,7 +180,7 @@ async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_chats(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rescue, "CHATS", 2)
-    store = reopen()
+    store = await reopen()
     over = [f"over-{n}" for n in range(7)]
     for name in (*over, "chat-1"):
         await store.create(make_chat(name))
@@ -197,7 +197,7 @@ async def test_a_file_deleted_while_in_use_is_recreated_with_all_its_chats(
         await logged(caplog, "records copied into the new database: 8")
     store.mark_delivered(uid_of("chat-1"), 2)
     await store.close()
-    again = reopen()
+    again = await reopen()
     assert [chat.record.chat_id for chat in await again.unfinished()] == ["chat-1"]
     assert await messages(again) == ["m-1", "m-2"]
     for name in over:
@@ -307,13 +307,13 @@ async def test_a_file_that_becomes_corrupt_is_moved_aside_and_its_chats_go_on(
 async def test_damage_that_a_read_finds_is_repaired(
     path: Path, reopen: OpenChats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = reopen()
+    first = await reopen()
     names = await fill(first)
     await first.close()
     pages = path.stat().st_size // PAGE
     for page in range(pages // 2, pages // 2 + 10):
         overwrite(path, page * PAGE, b"\xde\xad\xbe\xef" * (PAGE // 4))
-    second = reopen()
+    second = await reopen()
     for name in names:
         with suppress(StoreError):
             await second.read(uid_of(name))
@@ -326,11 +326,11 @@ async def test_damage_that_a_read_finds_is_repaired(
 async def test_a_corrupt_file_is_moved_aside_at_the_start(
     path: Path, reopen: OpenChats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = reopen()
+    first = await reopen()
     await fill(first)
     await first.close()
     os.truncate(path, path.stat().st_size // 2)
-    store = reopen()
+    store = await reopen()
     unfinished = [chat.record.chat_id for chat in await store.unfinished()]
     assert unfinished in ([], ["chat-1"])
     assert "copied into the new database" in caplog.text
@@ -344,17 +344,17 @@ async def test_a_corrupt_file_is_moved_aside_at_the_start(
 # ------------------------------------------------------------ the start
 
 
-def test_a_file_of_a_newer_version_is_not_changed(path: Path, reopen: OpenChats) -> None:
+async def test_a_file_of_a_newer_version_is_not_changed(path: Path, reopen: OpenChats) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StartupError, match=r"store\.url: .*calls\.db\.chats has schema version 99.* needs 1"):
-        reopen()
+        await reopen()
 
 
 @pytest.mark.usefixtures("store")
 async def test_a_file_in_use_is_refused(reopen: OpenChats) -> None:
     with pytest.raises(StartupError, match=rf"chats is in use by another sipbridge \(process {os.getpid()}\)"):
-        reopen()
+        await reopen()
 
 
 async def test_the_files_are_readable_by_their_owner_only(path: Path, store: ChatStore) -> None:

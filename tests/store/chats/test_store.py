@@ -46,13 +46,13 @@ async def test_a_chat_is_read_as_it_was_written(store: ChatStore) -> None:
 
 
 async def test_a_file_is_found_by_its_id_and_read_apart_from_the_chat(reopen: OpenChats) -> None:
-    store, file = reopen(), AttachmentFile.new("form.pdf", "application/pdf", bytes(range(256)))
+    store, file = await reopen(), AttachmentFile.new("form.pdf", "application/pdf", bytes(range(256)))
     other = AttachmentFile.new("other", "", b"x")
     await store.create(make_chat())
     await store.write(change(file, make_event(1), other))
     await store.write(change(make_message(1)))
     await store.close()
-    store = reopen()
+    store = await reopen()
     await store.write(change(make_message(2)))
     assert await store.attachment(uid_of("chat-1"), file.id) == file
     assert await store.attachment(uid_of("chat-1"), other.id) == other
@@ -162,7 +162,7 @@ async def test_events_are_resumed_by_sequence(store: ChatStore) -> None:
 
 
 async def test_chats_that_are_not_over_are_unfinished(reopen: OpenChats) -> None:
-    first = reopen()
+    first = await reopen()
     for minute, state in enumerate(ChatState):
         name = f"chat-{state}"
         record = make_chat(name, started_at=START - timedelta(minutes=minute))
@@ -170,7 +170,7 @@ async def test_chats_that_are_not_over_are_unfinished(reopen: OpenChats) -> None
         await first.write(change(make_message(1), make_event(1, name), of=name))
         await first.write(change(of=name, record=record.model_copy(update={"state": state})))
     await first.close()
-    unfinished = await reopen().unfinished()
+    unfinished = await (await reopen()).unfinished()
     assert [chat.record.state for chat in unfinished] == [ChatState.ACTIVE, ChatState.QUEUED, ChatState.REQUESTED]
     assert [(chat.messages, len(chat.events)) for chat in unfinished] == [([make_message(1)], 1)] * 3
 
@@ -193,7 +193,7 @@ async def test_only_chats_that_have_been_over_for_long_are_erased(
     path: Path, reopen: OpenChats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "PURGE_CHATS", 2)
-    first = reopen()
+    first = await reopen()
     for name in ("a", "b", "c", "in progress", "fresh"):
         await first.create(make_chat(name))
         record = None if name == "in progress" else ended(name)
@@ -201,7 +201,7 @@ async def test_only_chats_that_have_been_over_for_long_are_erased(
     await first.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE chats SET updated_at = updated_at - 25 * 3600e6 WHERE chat_id <> 'fresh'")
-    second = reopen()
+    second = await reopen()
     async with asyncio.timeout(10):
         while len(await second.list_chats("acme", "support", limit=10)) > 2:  # noqa: ASYNC110 (a purge sends no notification)
             await asyncio.sleep(0.01)

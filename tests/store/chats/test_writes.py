@@ -76,7 +76,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_changes_that_wait_are_committed_together(reopen: OpenChats, batches: list[int]) -> None:
-    store = reopen()
+    store = await reopen()
     await store.create(make_chat())
     await asyncio.gather(*(store.write(change(make_event(n))) for n in range(1, 1001)))
     assert sum(batches) == 1000
@@ -88,7 +88,7 @@ async def test_changes_gather_after_a_commit(
     reopen: OpenChats, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GATHER_SECONDS", 0.5)
-    store = reopen()
+    store = await reopen()
     await store.create(make_chat())
     await store.write(change(make_event(1)))
     gathered = []
@@ -122,12 +122,12 @@ async def test_no_two_events_of_a_chat_have_the_same_sequence(store: ChatStore) 
 
 async def test_entries_of_a_later_run_come_after_earlier_ones(reopen: OpenChats) -> None:
     for run in range(3):
-        store = reopen()
+        store = await reopen()
         await store.create(make_chat())
         await store.write(change(make_message(2 * run)))
         await store.write(change(make_message(2 * run + 1)))
         await store.close()
-    assert (await read(reopen())).messages == [make_message(n) for n in range(6)]
+    assert (await read(await reopen())).messages == [make_message(n) for n in range(6)]
 
 
 async def test_entries_may_follow_the_end(store: ChatStore) -> None:
@@ -172,18 +172,18 @@ async def test_chats_are_undelivered_until_the_webhook_has_their_events(store: C
 
 
 async def test_the_position_of_a_webhook_never_goes_back(reopen: OpenChats) -> None:
-    store = reopen()
+    store = await reopen()
     await store.create(make_chat())
     await store.write(change(*(make_event(n) for n in range(1, 6))))
     for sequence in (3, 4, 2):
         store.mark_delivered(uid_of("chat-1"), sequence)
     await store.close()
     store.mark_delivered(uid_of("chat-1"), 5)
-    again = reopen()
+    again = await reopen()
     await until_undelivered(again, {"chat-1": 4})
     again.mark_delivered(uid_of("chat-1"), 1)
     await again.close()
-    await until_undelivered(reopen(), {"chat-1": 4})
+    await until_undelivered(await reopen(), {"chat-1": 4})
 
 
 async def until_undelivered(store: ChatStore, expected: dict[str, int]) -> None:

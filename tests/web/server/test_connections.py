@@ -82,7 +82,7 @@ async def test_a_peer_that_does_not_read_its_response_is_disconnected(
 
 @pytest.mark.usefixtures("short_timeouts")
 async def test_a_peer_that_does_not_read_its_response_does_not_delay_the_stop(tmp_path: Path) -> None:
-    store = open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
+    store = await open_store(StoreConfig(url=f"sqlite:///{tmp_path}/calls.db"))
     async with aiohttp.ClientSession() as session:
         bridge = Bridge(make_config(), store, session, metrics=bytes(30_000_000))
         listener, (host, port) = await start_web(make_app(bridge.deps()), "127.0.0.1", 0)

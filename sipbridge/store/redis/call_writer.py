@@ -1,0 +1,137 @@
+"""The one task that writes the records of calls. What comes while it waits for Redis goes together next time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from sipbridge.errors import StoreError
+from sipbridge.store.calls.backlog import Backlog, Entry, Erasure
+from sipbridge.store.calls.settling import Settling
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import ERASE_CALLS, PUT_CALL, Command
+from sipbridge.store.redis.server import Server, first_error
+
+ROWS = 200  # per round trip: about a megabyte
+WRITE_SECONDS = 2.0  # for a round trip. No call waits so long, see `PUT_SECONDS`.
+RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 3.0  # for the rows that are still pending at the end
+
+
+class Writer:
+    """The task that writes the rows of a backlog, under the node's term: an owner that came later overrules it.
+
+    The revision of a record is the number of its put in this process.
+    """
+
+    def __init__(self, server: Server, backlog: Backlog, settling: Settling, term: int, retention: timedelta) -> None:
+        self._server = server
+        self._backlog = backlog
+        self._settling = settling
+        self._term = term
+        self._retention_ms = max(1, round(retention.total_seconds() * 1000))
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="store-writer")
+
+    def wake(self) -> None:
+        """Start to write the pending rows."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Write the pending rows for at most `CLOSE_SECONDS`, and end."""
+        self._closing = True
+        self.wake()
+        await self._task
+
+    async def _run(self) -> None:
+        busy = False
+        while not self._closing:
+            if not busy:
+                await self._wait()
+            self._wake.clear()
+            busy = await self._try_to_write()
+        await self._finish()
+
+    async def _wait(self) -> None:
+        failing = self._settling.failure is not None
+        try:
+            async with asyncio.timeout(RETRY_SECONDS if failing else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _try_to_write(self) -> bool:
+        """Write one batch; return True if there is more to do. Raises nothing, so that the task goes on."""
+        batch = self._backlog.next_batch(ROWS)
+        erasures = list(batch.erasures)
+        try:
+            erased = [number for erasure in batch.erasures for number in await self._erase(erasures, erasure)]
+            await self._put([entry for entry in batch.entries if entry.number not in erased])
+        except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
+            self._settling.failed(f"the store could not be written: {error}", erasures)
+            return False
+        if len(batch.entries) == ROWS:
+            return True
+        self._settling.recovered()
+        return False
+
+    async def _put(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        results = await self._server.run([self._put_command(each) for each in entries], seconds=WRITE_SECONDS)
+        for result, settle in (
+            ("written", self._settling.written),
+            ("erased", self._settling.dropped),
+            ("superseded", self._settling.superseded),
+        ):
+            settle([entry for entry, each in zip(entries, results, strict=True) if each == result])
+        _raise_error(results)
+
+    async def _erase(self, open_erasures: list[Erasure], erasure: Erasure) -> list[int]:
+        """Erase from Redis and from the backlog; return the numbers of the erased backlog entries."""
+        pending = self._backlog.matching(erasure)
+        command = self._erase_command(erasure, [entry.row.call_id for entry in pending])
+        results = await self._server.run([command], seconds=WRITE_SECONDS)
+        _raise_error(results)
+        self._settling.erased(erasure, pending, results[0])
+        open_erasures.remove(erasure)
+        return [entry.number for entry in pending]
+
+    def _put_command(self, entry: Entry) -> Command:
+        row = entry.row
+        key = keys.call_keys(row.client, row.project)
+        return PUT_CALL.command(
+            (key.call + row.call_id, key.calls, key.shared + row.shared_id, key.erased + row.call_id, keys.TERMS),
+            *(self._term, entry.number, row.call_id, row.shared_id, row.started_at, row.body),
+            *(self._retention_ms, key.call, key.shared),
+        )
+
+    def _erase_command(self, erasure: Erasure, call_ids: list[str]) -> Command:
+        key = keys.call_keys(erasure.client, erasure.project)
+        by_shared_id = erasure.column == "shared_id"
+        indexes = [key.calls, *([key.shared + erasure.value] if by_shared_id else [])]
+        named = call_ids if by_shared_id else {erasure.value, *call_ids}
+        return ERASE_CALLS.command(
+            indexes, self._term, erasure.number, self._retention_ms, key.call, key.shared, key.erased, *named
+        )
+
+    async def _finish(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSE_SECONDS
+        while (more := await self._try_to_write()) or len(self._backlog):
+            if loop.time() > deadline:
+                break
+            if not more:
+                await asyncio.sleep(RETRY_SECONDS / 10)
+        self._settling.closed()
+
+
+def _raise_error(results: Sequence[Any]) -> None:
+    error: RedisError | None = first_error(results)
+    if error is not None:
+        raise StoreError(f"Redis: {error}")

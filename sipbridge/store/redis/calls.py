@@ -1,0 +1,166 @@
+"""The records of calls in Redis, shared by all nodes. While it is away, they wait in memory and are found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from sipbridge.calls.model import CallRecord
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import StoreError
+from sipbridge.store.bodies import END_OF_TIME, microseconds
+from sipbridge.store.calls import rows
+from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.puts import Puts
+from sipbridge.store.calls.settling import Settling, notify_on_loop
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_writer import Writer
+from sipbridge.store.redis.checks import check_and_take_term
+from sipbridge.store.redis.scripts import Command
+from sipbridge.store.redis.server import Server, first_error
+
+PUT_SECONDS = 0.3  # a call waits no longer for Redis
+READ_SECONDS = 1.0
+PAGE = 100  # records per round trip
+
+
+class RedisStore:
+    """A `RecordStore` in Redis. Belongs to one event loop.
+
+    A record expires `retention` after its last put. For `on_settled` see `SqliteStore`.
+    """
+
+    def __init__(
+        self, server: Server, term: int, retention: timedelta, on_settled: Callable[[str], None] | None
+    ) -> None:
+        self._server = server
+        self._backlog = Backlog()
+        settling = Settling(self._backlog, notify_on_loop(on_settled))
+        self._writer = Writer(server, self._backlog, settling, term, retention)
+        self._puts = Puts(self._backlog, settling, self._writer.wake, PUT_SECONDS)
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, url: RedisUrl, *, retention: timedelta, on_settled: Callable[[str], None] | None = None
+    ) -> Self:
+        """Connect. Raises `ConfigError` if Redis cannot be used."""
+        server = Server(url)
+        try:
+            return cls(server, await check_and_take_term(server, url), retention, on_settled)
+        except BaseException:
+            await server.close()
+            raise
+
+    @property
+    def waiting(self) -> int:
+        """Number of records that are not written yet."""
+        return len(self._backlog)
+
+    async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
+        """Write the record, which replaces an older one of the same call. Redis has it on return.
+
+        If this raises `StoreError` because Redis is away, after `PUT_SECONDS` at most, the record waits in memory.
+        """
+        self._check_open()
+        await self._puts.put(rows.to_row(record, 0), urgent=urgent)
+
+    async def put_later(self, record: CallRecord) -> None:
+        """Replace the record as `put` does, and wait for Redis too: other nodes find it only there."""
+        await self.put(record)
+
+    async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
+        """Return the record of a call."""
+        self._check_open()
+        row = self._backlog.row_of(call_id)
+        if row is not None:
+            return rows.to_record(row.body) if (row.client, row.project) == (client, project) else None
+        return rows.newest(await self._read(client, project, [call_id]))
+
+    async def get_shared(self, client: str, project: str, shared_id: str) -> CallRecord | None:
+        """Return the newest record with that shared id. If Redis is away, look in the backlog only."""
+        self._check_open()
+        waiting = self._backlog.of_project(client, project)
+        found = [rows.Found.of(row) for row in waiting.values() if row.shared_id == shared_id]
+        index = keys.call_keys(client, project).shared + shared_id
+        try:
+            found += await self._select(client, project, index, but=waiting)
+        except StoreError:
+            if not found:
+                raise
+        return rows.newest(found)
+
+    async def list_calls(
+        self, client: str, project: str, *, limit: int, before: datetime | None = None
+    ) -> list[CallRecord]:
+        """Return records of a project that started before `before`, newest first."""
+        self._check_open()
+        until = microseconds(before) if before else END_OF_TIME
+        waiting = self._backlog.of_project(client, project)
+        found = [rows.Found.of(row) for row in waiting.values() if row.started_at < until]
+        index = keys.call_keys(client, project).calls
+        found += await self._select(client, project, index, until=until, but=waiting, limit=limit)
+        return rows.newest_first(found, limit)
+
+    async def delete(self, client: str, project: str, call_id: str) -> bool:
+        """Erase the record of a call; return False if there is none."""
+        self._check_open()
+        return bool(await self._puts.erase(client, project, "call_id", call_id))
+
+    async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
+        """Erase the records with that shared id; return their number."""
+        self._check_open()
+        return await self._puts.erase(client, project, "shared_id", shared_id)
+
+    async def close(self) -> None:
+        """Write the pending records within a time limit, and close."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        await self._server.close()
+
+    async def _select(
+        self,
+        client: str,
+        project: str,
+        index: str,
+        *,
+        until: int = END_OF_TIME,
+        but: Container[str] = (),
+        limit: int = 1,
+    ) -> list[rows.Found]:
+        """Return the first records of an index, newest first, except those of the calls in `but`, which are newer."""
+        found: dict[str, rows.Found] = {}
+        for page in range(END_OF_TIME):
+            call_ids = (await self._run(_newest(index, until, page)))[0]
+            wanted = [call_id for call_id in call_ids if call_id not in but]
+            found |= {each.call_id: each for each in await self._read(client, project, wanted)}
+            if len(found) >= limit or len(call_ids) < PAGE:
+                break
+        return list(found.values())[:limit]
+
+    async def _read(self, client: str, project: str, call_ids: list[str]) -> list[rows.Found]:
+        """Return the records that have not expired."""
+        if not call_ids:
+            return []
+        prefix = keys.call_keys(client, project).call
+        results = await self._run(*(("HMGET", prefix + call_id, "started_at", "body") for call_id in call_ids))
+        pairs = zip(call_ids, results, strict=True)
+        return [rows.Found(call_id, int(started_at), body) for call_id, (started_at, body) in pairs if body is not None]
+
+    async def _run(self, *commands: Command) -> list[Any]:
+        results = await self._server.run(commands, seconds=READ_SECONDS)
+        error = first_error(results)
+        if error is not None:
+            raise StoreError(f"the store could not be read: {error}") from error
+        return results
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+
+def _newest(index: str, until: int, page: int) -> Command:
+    return ("ZRANGE", index, f"({until}", "-inf", "BYSCORE", "REV", "LIMIT", page * PAGE, PAGE)

@@ -1,0 +1,78 @@
+"""The checks of Redis at the start: what would harm calls later is an error now, with its remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import ConfigError, StoreError
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
+
+START_SECONDS = 5.0
+OLDEST = (7, 0)
+
+_REMEDIES = (
+    (r"NOAUTH|Authentication required", "needs a password; write redis://USER:PASSWORD@HOST"),
+    (r"WRONGPASS|invalid (username-)?password", "refuses the user or the password; correct them"),
+    (r"without any password configured", "has no password; remove the one in the URL, or set requirepass in Redis"),
+    (r"WRONG_VERSION_NUMBER|record layer", "does not speak TLS on this port; write redis://, or the port for TLS"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "has a certificate that is not trusted; install its authority, or set SSL_CERT_FILE",
+    ),
+    (
+        r"closed by server|Connection reset|reset by peer",
+        "closes the connection; if it speaks TLS only, write rediss://",
+    ),
+    (r"refused|Connect call failed", "refuses connections; start it, or correct the address"),
+    (r"has not responded", "does not respond; start it, or correct the address"),
+    (r"No master found|no such master|No such master", "is not known to the Sentinels; correct the service in the URL"),
+    (r"MISCONF", "refuses writes since it cannot save to its disk; free space there"),
+    (r"OOM|used memory", "has no memory left; raise maxmemory, or remove other data"),
+    (r"READONLY|read only replica", "is a replica; give the address of the primary, or write redis+sentinel://"),
+    (r"NOPERM|no permissions", "forbids this user a command; allow it +@all on the keys sipbridge:*"),
+    (r"LOADING", "is loading its data; start the bridge when it has finished"),
+    (r"DB index is out of range", "does not have this database; write a smaller number, or raise databases in Redis"),
+)
+
+
+async def check_and_take_term(server: Server, url: RedisUrl) -> int:
+    """Return a term that no node has had. Raises `ConfigError` with everything that prevents the use of Redis."""
+    try:
+        results = await server.run([("INFO",), ("INCR", keys.TERMS)], seconds=START_SECONDS)
+    except StoreError as error:
+        raise _refusal(url, [_remedy(str(error))]) from error
+    info, term = results
+    problems = [_remedy(f"{type(each).__name__} {each}") for each in results if isinstance(each, RedisError)]
+    if not isinstance(info, RedisError):
+        problems += _unsuitable(info)
+    if problems:
+        raise _refusal(url, list(dict.fromkeys(problems)))
+    return int(term)
+
+
+def _unsuitable(info: Mapping[str, Any]) -> Iterator[str]:
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
+        yield f"has version {version}; install Redis 7.0 or Valkey, or newer"
+    if info.get("redis_mode") == "cluster":
+        yield "is a Redis Cluster, which is not supported; use one primary with replicas and Sentinels"
+    if info.get("role") == "slave":
+        yield "is a replica; give the address of the primary, or write redis+sentinel://"
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if info.get("maxmemory") and policy != "noeviction":
+        yield f"removes data when its memory is full (maxmemory-policy {policy}); set maxmemory-policy noeviction"
+
+
+def _remedy(error: str) -> str:
+    found = next((text for pattern, text in _REMEDIES if re.search(pattern, error)), None)
+    return found or f"cannot be used: {error.removeprefix('Redis: ')}; repair it, or name another"
+
+
+def _refusal(url: RedisUrl, problems: list[str]) -> ConfigError:
+    return ConfigError([f"store.url: {url} {problem}" for problem in problems])

@@ -1,0 +1,38 @@
+"""The Lua scripts: each runs as one step in Redis, so that no other command comes between its reads and its writes.
+
+They compute keys from their arguments, which Redis Cluster would not allow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Argument = str | int
+Command = tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, which Redis knows by its SHA-1 once it was loaded."""
+
+    name: str
+    text: str = field(init=False)
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = Path(__file__).with_name(f"{self.name}.lua").read_text()
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    def command(self, keys: Sequence[str], *arguments: Argument) -> Command:
+        """Return the command that runs it."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+
+PUT_CALL = Script("put_call")
+ERASE_CALLS = Script("erase_calls")
+
+ALL = (PUT_CALL, ERASE_CALLS)

@@ -1,0 +1,95 @@
+"""The connection to Redis: commands together in one round trip, each with a time limit and clear errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from sipbridge.config.redis_url import Credentials, RedisUrl
+from sipbridge.errors import StoreError
+from sipbridge.store.redis import scripts
+from sipbridge.store.redis.scripts import Command
+
+CONNECTIONS = 16  # at most; further requests wait for one within their time limit
+
+
+class Server:
+    """Redis, or the primary that its Sentinels name. Belongs to one event loop."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        """Connects with the first command."""
+        self._sentinel: Sentinel | None = None
+        options = _options(url.credentials) | {"db": url.database}
+        if url.service:
+            self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+                url.hosts, sentinel_kwargs=_options(url.sentinel_credentials), **options
+            )
+            self._client: Redis = self._sentinel.master_for(url.service)
+        else:
+            ((host, port),) = url.hosts
+            self._client = Redis(host=host, port=port, ssl=url.tls, **options)
+        self._free = asyncio.Semaphore(CONNECTIONS)
+
+    async def run(self, commands: Sequence[Command], *, seconds: float) -> list[Any]:
+        """Run commands in one round trip; return the response or the `RedisError` of each. Raises `StoreError`.
+
+        Commands must bear repetition: they run again if the connection breaks, and if Redis has lost the scripts.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._free:
+                return await self._run_loaded(commands)
+        except TimeoutError:
+            raise StoreError(f"Redis has not responded within {seconds:g} s") from None
+        except (RedisError, OSError, UnicodeError) as error:
+            raise StoreError(f"Redis: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        if self._sentinel:
+            await self._sentinel.aclose()
+
+    async def _run_loaded(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            results = await self._run(commands)
+        except RedisConnectionError:
+            # A connection that Redis closed while it was idle shows that at its next use only.
+            results = await self._run(commands)
+        if any(isinstance(result, NoScriptError) for result in results):
+            await self._run([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
+            results = await self._run(commands)
+        return results
+
+    async def _run(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        results: list[Any] = await pipeline.execute(raise_on_error=False)
+        return results
+
+
+def first_error(results: Sequence[Any]) -> RedisError | None:
+    """Return the first error among the results of commands."""
+    return next((result for result in results if isinstance(result, RedisError)), None)
+
+
+def _options(credentials: Credentials) -> dict[str, Any]:
+    return {
+        "username": credentials.user,
+        "password": credentials.password,
+        "decode_responses": True,
+        # A retry would wait longer than a call does, and `Server.run` has one time limit for everything.
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }

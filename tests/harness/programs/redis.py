@@ -1,0 +1,86 @@
+"""Debian's Redis on a free port, which a test may pause, kill and start again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.harness.ports import free_port
+
+from .program import Program, ProgramError
+
+_ATTEMPTS = 5
+
+
+class RedisServer:
+    """A Redis without a disk, with options of its configuration file, like `maxmemory="1mb"`. It runs from `start`."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._options = options
+        self._program: Program | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, empty, on its port; the first time on another if that one has been taken meanwhile."""
+        first = self._program is None
+        for _ in range(_ATTEMPTS if first else 1):
+            self._program = Program(self._command(), self._folder / "redis.log")
+            try:
+                self._program.line_with("Ready to accept connections")
+            except ProgramError:
+                if not first or self._program.is_running:
+                    raise
+                self.port = free_port()
+            else:
+                return
+        raise RuntimeError("Redis found no free port")
+
+    def pause(self) -> None:
+        """Stop its process: it accepts connections and does not respond."""
+        os.kill(self._running.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self._running.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill it. Its data is lost."""
+        self._running.kill()
+
+    def run(self, *command: str | int) -> Any:  # noqa: ANN401 (any response)
+        """Run a command in it."""
+        with redis.Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*command)
+
+    @property
+    def _running(self) -> Program:
+        if self._program is None:
+            raise RuntimeError("Redis was not started")
+        return self._program
+
+    def _command(self) -> list[str]:
+        options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder), "save": "", **self._options}
+        return ["redis-server", *(part for key, value in options.items() for part in (f"--{key}", value))]
+
+
+@contextmanager
+def redis_server(folder: Path, **options: str) -> Iterator[RedisServer]:
+    """Run a Redis."""
+    server = RedisServer(folder, **{key.replace("_", "-"): value for key, value in options.items()})
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
