@@ -16,10 +16,10 @@ from sipbridge.chats.model import AttachmentFile, ChatEvent, ChatRecord
 from sipbridge.chats.ports import ChatChange, StoredChat
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
+from sipbridge.store.chats.items import Change, Creation, Erasure
 from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
-from sipbridge.store.chats.tables import Change, Creation, Erasure
 from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention

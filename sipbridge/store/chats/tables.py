@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sipbridge.chats.model import ChatRecord, ChatState
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
+from sipbridge.store.chats.items import Change, Creation, Erasure, Result
 from sipbridge.store.sqlite.database import Database
 
 _MAX_ROWS = 64  # of one statement, so that SQLite keeps the compiled ones
-
-
-@dataclass(slots=True)
-class Creation:
-    """A new chat. `done` gets the record that is stored."""
-
-    record: ChatRecord
-    row: rows.ChatRow
-    done: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class Change:
-    """A change of a chat: a new version of the record if it is not None, and entries. `done` gets None.
-
-    `step` is that of `ChatChange`.
-    """
-
-    uid: str
-    record: ChatRecord | None
-    row: rows.ChatRow | None
-    entries: Sequence[rows.EntryRow]
-    step: int | None
-    done: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class Erasure:
-    """A request to erase the matching chats that are over. `done` gets their number."""
-
-    client: str
-    project: str
-    column: str
-    value: str
-    done: asyncio.Future[Any]
-
-
-Item = Creation | Change | Erasure
-Result = ChatRecord | int | StoreError | None
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from sipbridge.aio import resolve_futures
 from sipbridge.errors import StoreError
+from sipbridge.store.chats.items import Change, Creation, Erasure, Item, Result
 from sipbridge.store.chats.sync import DiskSync
-from sipbridge.store.chats.tables import Change, Creation, Erasure, Item, Result, Tables
+from sipbridge.store.chats.tables import Tables
 from sipbridge.store.sqlite.database import Database, is_damage
 from sipbridge.store.sqlite.retention import Retention
 

@@ -1,13 +1,17 @@
-"""The keys. Ids of clients and projects are percent-encoded in them, so that no two projects share a key."""
+"""The keys. Ids of clients and projects have no colon, so no two projects share a key (`config.fields.Identifier`)."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import NamedTuple
-from urllib.parse import quote
 
 _PREFIX = "sipbridge"
 TERMS = f"{_PREFIX}:terms"  # the last term that was given out
+
+
+def project_part(client: str, project: str) -> str:
+    """Return the part of a key that names a project."""
+    return f"{client}:{project}"
 
 
 class CallKeys(NamedTuple):
@@ -22,8 +26,24 @@ class CallKeys(NamedTuple):
 @cache
 def call_keys(client: str, project: str) -> CallKeys:
     """Return the keys of the calls of a project."""
-    owner = f"{quote(client, safe='')}:{quote(project, safe='')}"
-    return CallKeys(*(f"{_PREFIX}:{kind}:{owner}{end}" for kind, end in _CALL_KINDS))
+    part = project_part(client, project)
+    return CallKeys(
+        f"{_PREFIX}:calls:{part}",
+        f"{_PREFIX}:call:{part}:",
+        f"{_PREFIX}:calls-shared:{part}:",
+        f"{_PREFIX}:call-erased:{part}:",
+    )
 
 
-_CALL_KINDS = (("calls", ""), ("call", ":"), ("calls-shared", ":"), ("call-erased", ":"))
+# Prefixes that the uid of a chat completes.
+CHAT = f"{_PREFIX}:chat:"
+CHAT_ENTRIES = f"{_PREFIX}:chat-entries:"
+CHAT_EVENTS = f"{_PREFIX}:chat-events:"
+CHAT_FILES = f"{_PREFIX}:chat-files:"
+# Prefixes that the part of a project completes, and then a colon with the bot's id of the chat or a shared id.
+CHATS = f"{_PREFIX}:chats:"
+CHAT_IDS = f"{_PREFIX}:chat-id:"
+CHATS_SHARED = f"{_PREFIX}:chats-shared:"
+# Prefixes that the id of a node completes.
+CHATS_OPEN = f"{_PREFIX}:chats-open:"
+CHATS_UNDELIVERED = f"{_PREFIX}:chats-undelivered:"

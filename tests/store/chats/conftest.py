@@ -8,6 +8,7 @@ import pytest
 from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_chat_store
+from tests.harness.programs.redis import RedisServer
 
 OpenChats = Callable[[], Awaitable[ChatStore]]
 
@@ -18,11 +19,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def reopen(path: Path) -> AsyncIterator[OpenChats]:
+def url(engine: str, path: Path, request: pytest.FixtureRequest) -> str:
+    if engine == "sqlite":
+        return f"sqlite:///{path.with_suffix('')}"
+    redis: RedisServer = request.getfixturevalue("redis")
+    return redis.url
+
+
+@pytest.fixture
+async def reopen(url: str) -> AsyncIterator[OpenChats]:
     opened: list[ChatStore] = []
 
     async def open_it() -> ChatStore:
-        url = f"sqlite:///{path.with_suffix('')}"
         opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24)))
         return opened[-1]
 

@@ -68,34 +68,6 @@ async def test_chats_erased_by_shared_id_are_not_in_the_files(path: Path, store:
     assert [len(chat.messages) for chat in await store.unfinished()] == [4] * 20
 
 
-async def test_a_chat_in_progress_is_not_erased(store: ChatStore) -> None:
-    await store.create(make_chat())
-    assert not await store.delete("acme", "support", "chat-1")
-    assert await store.delete_shared("acme", "support", "chat-1") == 0
-    await store.write(change(record=ended()))
-    assert await store.delete("acme", "support", "chat-1")
-
-
-async def test_an_erasure_affects_its_project_only(store: ChatStore) -> None:
-    await store.create(make_chat())
-    await store.write(change(record=ended()))
-    assert not await store.delete("acme", "sales", "chat-1")
-    assert not await store.delete("other", "support", "chat-1")
-    assert await store.delete_shared("acme", "sales", "chat-1") == 0
-    assert await store.get("acme", "support", "chat-1")
-
-
-async def test_an_erasure_follows_the_writes_before_it(store: ChatStore) -> None:
-    await store.create(make_chat())
-    ending = asyncio.ensure_future(store.write(change(make_message(1), record=ended())))
-    erasing = asyncio.create_task(store.delete("acme", "support", "chat-1"))
-    creating = asyncio.create_task(store.create(make_chat(uid=uid_of("new"))))
-    await ending
-    assert await erasing
-    assert (await creating).uid == uid_of("new")
-    assert await store.read(uid_of("chat-1")) is None
-
-
 async def test_a_reader_in_another_process_delays_the_erasure_and_no_write(path: Path, store: ChatStore) -> None:
     await fill(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -34,5 +34,10 @@ class Script:
 
 PUT_CALL = Script("put_call")
 ERASE_CALLS = Script("erase_calls")
+CREATE_CHAT = Script("create_chat")
+CHANGE_CHAT = Script("change_chat")
+ERASE_CHATS = Script("erase_chats")
+MARK_DELIVERED = Script("mark_delivered")
+READ_CHAT = Script("read_chat")
 
-ALL = (PUT_CALL, ERASE_CALLS)
+ALL = (PUT_CALL, ERASE_CALLS, CREATE_CHAT, CHANGE_CHAT, ERASE_CHATS, MARK_DELIVERED, READ_CHAT)

@@ -4,7 +4,10 @@
 -- ARGV: term, revision, retention in ms, key prefixes of calls, of shared ids and of erasures, then call ids
 -- Returns the ids of the calls that had a record.
 
-local call_ids = {unpack(ARGV, 7)}
+local call_ids = {}
+for i = 7, #ARGV do
+  table.insert(call_ids, ARGV[i])
+end
 if KEYS[2] then
   for _, call_id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     table.insert(call_ids, call_id)
