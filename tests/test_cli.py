@@ -86,17 +86,6 @@ def test_check_prints_one_line_per_problem(bad: Path, capsys: Output) -> None:
     ]
 
 
-def test_check_refuses_unsupported_settings(example: Path, tmp_path: Path, capsys: Output) -> None:
-    shared = tmp_path / "shared.yaml"
-    shared.write_text(example.read_text().replace("sqlite:///sipbridge.db", "redis://127.0.0.1/0"))
-    assert main(["check", str(shared)]) == 1
-    line = next(number for number, row in enumerate(shared.read_text().splitlines(), 1) if "redis:" in row)
-    assert (
-        capsys.readouterr().err
-        == f"{shared}:{line}: store.url: Redis is not supported in this release; write sqlite:///PATH\n"
-    )
-
-
 @pytest.mark.parametrize("number", ["+19995550001", "1 (999) 555.0001"])
 def test_route_test_prints_client_and_project(example: Path, capsys: Output, number: str) -> None:
     assert main(["route-test", str(example), "--number", number, "--token", SECRETS["ACME_BILLING_TOKEN"]]) == 0

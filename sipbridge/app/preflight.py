@@ -21,7 +21,6 @@ from sipbridge.config import (
     descriptors_of_chats,
     descriptors_per_call,
     dotted,
-    find_unsupported,
     find_warnings,
     load_config,
     write_problem,
@@ -51,7 +50,6 @@ def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running:
 
 def find_problems(config: Config, environ: Mapping[str, str], *, running: bool = False) -> Iterator[str]:
     """Find what prevents a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
-    yield from find_unsupported(config)
     yield from _log_level(environ)
     yield from _too_many_calls(config)
     yield from _too_few_descriptors(config)
@@ -117,9 +115,8 @@ def _recordings(config: Config) -> Iterator[str]:
 
 
 def _store_files(config: Config) -> Iterator[str]:
-    if config.store.sqlite_path is None:
-        return
-    for key, files in (("store.url", config.store.database_files), ("store.journal", (config.store.journal_path,))):
+    store = config.store
+    for key, files in (("store.url", store.database_files), ("store.journal", (store.journal_path,))):
         problem = next(filter(None, map(write_problem, files)), None)
         if problem is not None:
             yield f"{key}: {problem}"

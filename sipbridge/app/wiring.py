@@ -87,7 +87,7 @@ async def open_bridge(
     stack.push_async_callback(journal.close)
     store = await open_store(config.store, on_settled=journal.stored)
     stack.push_async_callback(store.close)
-    chat_store = await open_chat_store(config.store)
+    chat_store = await open_chat_store(config.store, config.node.id)
     stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)
     stack.push_async_callback(resolver.close)

@@ -28,7 +28,7 @@ from sipbridge.config.handoff import (
     ReleaseDestination,
 )
 from sipbridge.config.header_names import NAME_CHARACTER, STANDARD_HEADERS, is_header_name, is_passable_header
-from sipbridge.config.lint import find_unsupported, find_warnings
+from sipbridge.config.lint import find_warnings
 from sipbridge.config.load import load_config
 from sipbridge.config.models import (
     AdminConfig,
@@ -99,7 +99,6 @@ __all__ = [
     "descriptors_of_chats",
     "descriptors_per_call",
     "dotted",
-    "find_unsupported",
     "find_warnings",
     "hash_secret",
     "is_hash",

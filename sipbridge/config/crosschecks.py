@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from sipbridge.config.problems import KeyPath, Problem, dotted
 from sipbridge.config.projects import is_voice
+from sipbridge.config.redis_url import is_redis_url
 from sipbridge.config.source import select
 from sipbridge.config.tokens import SAFE_CHARACTERS, HashedSecret, is_hash
 from sipbridge.telephony.numbers import number_key
@@ -34,6 +35,7 @@ def cross_check(tree: object) -> Iterator[Problem]:
     yield from _transcripts_without_business_unit(tree)
     yield from _channels_not_defined(tree)
     yield from _channels_given_twice(tree)
+    yield from _node_without_id(tree)
 
 
 def _numbers_missing(tree: object) -> Iterator[Problem]:
@@ -170,6 +172,12 @@ def _credentials_in_half(tree: object) -> Iterator[Problem]:
         for key, other in (("username", "password"), ("password", "username")):
             if _given(callee, key) and not _given(callee, other):
                 yield Problem((*path, other), f"is missing; {key} needs it")
+
+
+def _node_without_id(tree: object) -> Iterator[Problem]:
+    is_redis = any(isinstance(url, str) and is_redis_url(url) for _, url in select(tree, "store", "url"))
+    if is_redis and not any(_given(node, "id") for _, node in select(tree, "node")):
+        yield Problem(("node", "id"), "is missing; a store in Redis needs a name of this bridge, unique among all")
 
 
 def _given(settings: object, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Warnings about a valid configuration, and what this release does not support."""
+"""Warnings about a valid configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from sipbridge.config.addresses import is_local, is_unencrypted_and_remote
+from sipbridge.config.addresses import is_local, is_loopback, is_unencrypted_and_remote
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
@@ -17,22 +17,13 @@ from sipbridge.config.lint_chat import chat_warnings
 from sipbridge.config.models import Config, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import ProjectConfig, VoiceProjectConfig
+from sipbridge.config.redis_url import RedisUrl, is_redis_url
 from sipbridge.config.sizes import ports_per_call
 from sipbridge.telephony.sip_uri import SipUri
 
 _ANY_SOURCE = ipaddress.IPv4Network("0.0.0.0/0")
 # The remaining validity of a certificate at which to warn.
 _RENEWAL = timedelta(days=30)
-
-
-def find_unsupported(config: Config) -> list[str]:
-    """Return what the configuration uses and this release does not support; with any of it, no bridge starts."""
-    return [f"{key} is not supported in this release; {instead}" for key, instead in _unsupported(config)]
-
-
-def _unsupported(config: Config) -> Iterator[tuple[str, str]]:
-    if config.store.sqlite_path is None:
-        yield "store.url: Redis", "write sqlite:///PATH"
 
 
 def find_warnings(config: Config) -> list[str]:
@@ -53,6 +44,7 @@ def _warnings(config: Config) -> Iterator[str]:
     yield from _boxes(config)
     if "*" in config.http.allowed_origins:
         yield "http.allowed_origins: any web page that has a key may use the API; name your own origins"
+    yield from _unencrypted_store(config)
     admin = config.http.admin.listen
     if admin and not is_local(f"//{admin}"):
         yield "http.admin.listen: its key travels unencrypted from other machines; write 127.0.0.1:PORT"
@@ -63,6 +55,13 @@ def _warnings(config: Config) -> Iterator[str]:
     for project_key, project in config.all_projects():
         for warning in _project_warnings(project):
             yield f"{dotted(project_key.path)}.{warning}"
+
+
+def _unencrypted_store(config: Config) -> Iterator[str]:
+    if is_redis_url(config.store.url):
+        url = RedisUrl.parse(config.store.url)
+        if not url.tls and not all(is_loopback(host) for host, _ in url.hosts):
+            yield "store.url: records and password travel unencrypted; write rediss:// outside a safe network"
 
 
 def _unencrypted_srtp_keys(sip: SipConfig) -> Iterator[str]:

@@ -29,7 +29,7 @@ from sipbridge.config.fields import (
 )
 from sipbridge.config.pop_page import PopPageConfig
 from sipbridge.config.projects import AnyProjectConfig, ProjectConfig, ProjectKey, VoiceProjectConfig
-from sipbridge.config.store import StoreConfig
+from sipbridge.config.store import NodeConfig, StoreConfig
 from sipbridge.config.tokens import ApiKey
 from sipbridge.telephony.numbers import number_key
 from sipbridge.telephony.sip_uri import SrtpUse
@@ -186,6 +186,7 @@ class Config(Section):
     sip: SipConfig = SipConfig()
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
+    node: NodeConfig = NodeConfig()
     drain_seconds: SecondsOrZero = 30
     max_chats: Count = 2000
     clients: dict[Identifier, ClientConfig] = Field(min_length=1)

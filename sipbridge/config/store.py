@@ -1,4 +1,4 @@
-"""`store`: the databases of records and of chats, and the journal of calls in progress."""
+"""`store`: the databases of records and of chats, and the journal of calls in progress. `node`: the bridge in it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from sipbridge.config.fields import BASE, Hours, PathUnderBase, Section, check_line
+from sipbridge.config.fields import BASE, Hours, Identifier, PathUnderBase, Section, check_line
 from sipbridge.config.redis_url import RedisUrl, is_redis_url
 
 _SQLITE_PREFIX = "sqlite:///"
 _CHATS = ".chats"
 _JOURNAL = ".journal"
+
+
+class NodeConfig(Section):
+    """`node`: this bridge among those that share a store. A store in Redis needs the id."""
+
+    id: Identifier | None = None
 
 
 class StoreConfig(Section):
@@ -73,8 +79,11 @@ class StoreConfig(Section):
 
     @property
     def database_files(self) -> tuple[Path, ...]:
-        """The database files of calls and chats, and those that SQLite and the bridge's locks keep beside them."""
-        return _database_files(self.url)
+        """The database files of calls and chats, and those that SQLite and the bridge's locks keep beside them.
+
+        There are none if the store is Redis.
+        """
+        return () if is_redis_url(self.url) else _database_files(self.url)
 
 
 def _database_files(url: str) -> tuple[Path, ...]:

@@ -9,13 +9,12 @@ from sipbridge.calls.ports.store import RecordStore, Unfinished
 from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import StartupError
 from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
 from sipbridge.store.redis.calls import RedisStore
 from sipbridge.store.redis.chats import RedisChatStore
-
-DEFAULT_NODE = "bridge"  # of a Redis without a second node
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
@@ -35,12 +34,14 @@ async def open_store(config: StoreConfig, on_settled: Callable[[str], None] | No
     return await RedisStore.open(RedisUrl.parse(config.url), retention=retention, on_settled=on_settled)
 
 
-async def open_chat_store(config: StoreConfig, node: str = DEFAULT_NODE) -> ChatStore:
-    """Open the store of chats, beside that of records; in Redis it is that of one node.
+async def open_chat_store(config: StoreConfig, node: str | None) -> ChatStore:
+    """Open the store of chats, beside that of records; in Redis it is that of the node with this id.
 
     Raises `StartupError` or `ConfigError` if it cannot be used.
     """
     retention = timedelta(hours=config.retention_hours)
     if (path := config.chats_path) is not None:
         return SqliteChatStore(path, retention=retention)
+    if node is None:
+        raise StartupError("node.id: is missing; a store in Redis needs a name of this bridge")
     return await RedisChatStore.open(RedisUrl.parse(config.url), node, retention=retention)

@@ -79,7 +79,6 @@ def test_rtp_ports_are_two_ports(tmp_path: Path, ports: object) -> None:
         ("store", "url", "mysql://x"),
         ("store", "url", "sqlite:///"),
         ("store", "url", "sqlite:///:memory:"),
-        ("store", "url", "redis://"),
         ("store", "retention_hours", 0),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_store
+from sipbridge.store.redis import call_writer, calls, chat_writer, chats, checks
 from sipbridge.store.sqlite import database
 from sipbridge.store.sqlite.schema import Schema, connect_writer
 from tests.harness.programs.redis import RedisServer
@@ -56,10 +57,24 @@ def engine() -> str:
     return "sqlite"
 
 
+def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store wait for a Redis that is slow because the machine is busy."""
+    for module, names in (
+        (calls, ("PUT_SECONDS", "READ_SECONDS")),
+        (chats, ("READ_SECONDS",)),
+        (call_writer, ("WRITE_SECONDS",)),
+        (chat_writer, ("WRITE_SECONDS",)),
+        (checks, ("START_SECONDS",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, 30.0)
+
+
 @pytest.fixture
-def url(engine: str, path: Path, request: pytest.FixtureRequest) -> str:
+def url(engine: str, path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if engine == "sqlite":
         return f"sqlite:///{path}"
+    patient_redis(monkeypatch)
     redis: RedisServer = request.getfixturevalue("redis")
     return redis.url
 

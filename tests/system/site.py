@@ -190,7 +190,7 @@ def site(
     desk_port = reserved_port()
     settings = bridge_settings(folder, clients(folder, cxone.url, desk_port))
     for section, values in changes.items():
-        settings[section] = {**settings[section], **values} if isinstance(values, Mapping) else values
+        settings[section] = {**settings.get(section, {}), **values} if isinstance(values, Mapping) else values
     with bridge(
         settings, folder, environ={"SIPBRIDGE_LOG_LEVEL": "DEBUG"}, nameserver=nameserver, launcher=launcher
     ) as running:

@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Callable[[Settings, Path], None], str]] = {
     "folder": (_set("store.url", "sqlite:///none/calls.db"), "store.url: the folder"),
     "journal": (_set("store.journal", "none/calls.journal"), "store.journal: the folder"),
     "directory": (_set("store.url", "sqlite:///."), "store.url: "),
-    "redis": (_set("store.url", "redis://127.0.0.1/0"), "store.url: Redis is not supported"),
+    "redis": (_set("store.url", "redis://127.0.0.1/0"), "node.id: is missing"),
     "sip address": (
         _set("sip.listen", ["udp://192.0.2.1:5060"]),
         "sip.listen[0]: the address is not one of this machine",

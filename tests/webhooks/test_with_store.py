@@ -20,7 +20,7 @@ async def test_a_restart_delivers_the_rest_from_the_file(tmp_path: Path, receive
     receiver.respond = lambda posted: OK if posted.event["sequence"] <= 10 else status(503)
     config = StoreConfig(url=f"sqlite:///{tmp_path}/calls.db", retention_hours=24)
     records = [make_record(f"c{number}") for number in range(20)]
-    store = await open_chat_store(config)
+    store = await open_chat_store(config, None)
     sender = make_sender(store, receiver)
     for record in records:
         await store.create(record)
@@ -34,7 +34,7 @@ async def test_a_restart_delivers_the_rest_from_the_file(tmp_path: Path, receive
     await store.close()
 
     receiver.respond = lambda _: OK
-    store = await open_chat_store(config)
+    store = await open_chat_store(config, None)
     assert {sequence for _, sequence in await store.undelivered()} == {10}
     sender = make_sender(store, receiver)
     await receiver.until_accepted(600)
@@ -45,7 +45,7 @@ async def test_a_restart_delivers_the_rest_from_the_file(tmp_path: Path, receive
         accepted = [sequence for chat_id, sequence in receiver.accepted if chat_id == record.chat_id]
         assert accepted == list(range(1, 31))
 
-    store = await open_chat_store(config)
+    store = await open_chat_store(config, None)
     assert await store.undelivered() == []
     await store.close()
 

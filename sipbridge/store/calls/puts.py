@@ -1,4 +1,4 @@
-"""Puts of rows into a backlog, and the wait until its writer has written them."""
+"""The path of a row into the backlog, and the wait until its writer has written it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAZY_SECONDS = 0.1
 
 
 class Puts:
-    """Puts and erasures, on one event loop. `wake` lets the writer begin.
+    """The puts and erasures of one event loop. `wake` lets the writer begin.
 
     A put waits for at most `timeout` seconds, or as long as the writer takes.
     """

@@ -1,4 +1,4 @@
-"""What became of the rows of a backlog: resolves the futures of puts and erasures, and logs that the store fails."""
+"""The results of a writer: resolves the futures of puts and erasures, and logs that the store fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a writer of chats gets to write, each with the future of its result."""
+"""The work of a writer of chats, each item with the future of its result."""
 
 from __future__ import annotations
 

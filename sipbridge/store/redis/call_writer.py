@@ -1,4 +1,4 @@
-"""The one task that writes the records of calls. What comes while it waits for Redis goes together next time."""
+"""The one task that writes the records of calls. Rows that gather while it waits for Redis go together."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ class Writer:
         except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
             self._settling.failed(f"the store could not be written: {error}", erasures)
             return False
-        if len(batch.entries) == ROWS:
-            return True
-        self._settling.recovered()
-        return False
+        if len(batch.entries) < ROWS:
+            self._settling.recovered()
+        # Puts that failed at once, as Redis had not responded yet, have woken nothing.
+        return len(self._backlog) > 0
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         if not entries:

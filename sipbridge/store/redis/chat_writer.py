@@ -1,4 +1,4 @@
-"""The one task that writes the chats, in the order of their changes. What gathers while it waits goes together."""
+"""The one task that writes the chats, in the order of their changes. Items that gather while it waits go together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Writer:
     """The task that writes items under the node's term, and resolves their futures.
 
     When Redis does not respond, it may have written what it was sent. So that batch is repeated until Redis responds,
-    with the same revisions, which Redis accepts once; its futures stay open. What comes meanwhile fails at once.
+    with the same revisions, which Redis accepts once; its futures stay open. Further items fail at once meanwhile.
     """
 
     def __init__(self, server: Server, node: str, term: int, retention: timedelta) -> None:

@@ -65,7 +65,7 @@ class Server:
             # A connection that Redis closed while it was idle shows that at its next use only.
             results = await self._run(commands)
         if any(isinstance(result, NoScriptError) for result in results):
-            await self._run([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
+            await self._run(scripts.LOAD)
             results = await self._run(commands)
         return results
 

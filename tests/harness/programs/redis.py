@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ _ATTEMPTS = 5
 
 
 class RedisServer:
-    """A Redis without a disk, with options of its configuration file, like `maxmemory="1mb"`. It runs from `start`."""
+    """A Redis without a disk, or a Sentinel, with options of its configuration file. It runs from `start`."""
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str], *, sentinel: bool = False) -> None:
         self.port = free_port()
+        self._sentinel = sentinel
         self._folder = folder
         self._options = options
         self._program: Program | None = None
@@ -38,7 +39,7 @@ class RedisServer:
         for _ in range(_ATTEMPTS if first else 1):
             self._program = Program(self._command(), self._folder / "redis.log")
             try:
-                self._program.line_with("Ready to accept connections")
+                self._program.line_with("Sentinel ID is" if self._sentinel else "Ready to accept connections")
             except ProgramError:
                 if not first or self._program.is_running:
                     raise
@@ -70,15 +71,28 @@ class RedisServer:
             raise RuntimeError("Redis was not started")
         return self._program
 
-    def _command(self) -> list[str]:
-        options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder), "save": "", **self._options}
-        return ["redis-server", *(part for key, value in options.items() for part in (f"--{key}", value))]
+    def info(self) -> str:
+        """Return what it says about its replication."""
+        with redis.Redis(port=self.port) as client:
+            return "\n".join(f"{key}:{value}" for key, value in client.info("replication").items())
+
+    def _command(self) -> list[str | Path]:
+        options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder), **self._options}
+        if not self._sentinel:
+            return ["redis-server", *_arguments({"save": "", **options})]
+        file = self._folder / "sentinel.conf"  # a Sentinel writes into it
+        file.touch()
+        return ["redis-server", file, *_arguments(options), "--sentinel"]
+
+
+def _arguments(options: Mapping[str, str]) -> list[str]:
+    return [part for key, value in options.items() for part in (f"--{key}", value)]
 
 
 @contextmanager
-def redis_server(folder: Path, **options: str) -> Iterator[RedisServer]:
-    """Run a Redis."""
-    server = RedisServer(folder, **{key.replace("_", "-"): value for key, value in options.items()})
+def redis_server(folder: Path, *, sentinel: bool = False, **options: str) -> Iterator[RedisServer]:
+    """Run a Redis, with options like `maxmemory="1mb"`, or a Sentinel."""
+    server = RedisServer(folder, {key.replace("_", "-"): value for key, value in options.items()}, sentinel=sentinel)
     server.start()
     try:
         yield server

@@ -1,4 +1,4 @@
-"""What every store of records does, whatever its engine."""
+"""The contract of a store of records, for each engine."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.store import open_chat_store
 from tests.harness.programs.redis import RedisServer
+from tests.store.conftest import patient_redis
 
 OpenChats = Callable[[], Awaitable[ChatStore]]
 
@@ -19,9 +20,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def url(engine: str, path: Path, request: pytest.FixtureRequest) -> str:
+def url(engine: str, path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if engine == "sqlite":
         return f"sqlite:///{path.with_suffix('')}"
+    patient_redis(monkeypatch)
     redis: RedisServer = request.getfixturevalue("redis")
     return redis.url
 
@@ -31,7 +33,7 @@ async def reopen(url: str) -> AsyncIterator[OpenChats]:
     opened: list[ChatStore] = []
 
     async def open_it() -> ChatStore:
-        opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24)))
+        opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24), "node-1"))
         return opened[-1]
 
     yield open_it

@@ -1,4 +1,4 @@
-"""What every store of chats does, whatever its engine."""
+"""The contract of a store of chats, for each engine."""
 
 from __future__ import annotations
 

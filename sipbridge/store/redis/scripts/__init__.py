@@ -40,4 +40,5 @@ ERASE_CHATS = Script("erase_chats")
 MARK_DELIVERED = Script("mark_delivered")
 READ_CHAT = Script("read_chat")
 
-ALL = (PUT_CALL, ERASE_CALLS, CREATE_CHAT, CHANGE_CHAT, ERASE_CHATS, MARK_DELIVERED, READ_CHAT)
+_ALL = (PUT_CALL, ERASE_CALLS, CREATE_CHAT, CHANGE_CHAT, ERASE_CHATS, MARK_DELIVERED, READ_CHAT)
+LOAD: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script.text) for script in _ALL)

@@ -1,0 +1,114 @@
+"""A bridge whose records and chats are in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.programs.program import ProgramError
+from tests.harness.programs.redis import RedisServer, redis_server
+from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.waiting import wait_for
+
+from .chat_site import chat_site
+from .site import PlacedCall, Site, site
+
+OUTAGES: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], None]]] = {
+    "paused": (RedisServer.pause, RedisServer.resume),
+    "killed": (RedisServer.kill, RedisServer.start),
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+def shared(folder: Path, cxone: Simulator, server: RedisServer, **changes: Any) -> AbstractContextManager[Site]:  # noqa: ANN401 (YAML)
+    """Run a bridge on this Redis."""
+    return site(folder, cxone, store={"url": server.url, "retention_hours": 1}, node={"id": "node-1"}, **changes)
+
+
+def contacts_in(server: RedisServer) -> set[str]:
+    """Return the shared ids of the calls that Redis has."""
+    return {server.run("HGET", key, "shared_id") for key in server.run("KEYS", "sipbridge:call:*")}
+
+
+def body_of(server: RedisServer, call_id: str) -> str:
+    """Return the text of a record in Redis."""
+    return str(server.run("HGET", f"sipbridge:call:acme:release:{call_id}", "body"))
+
+
+def handed_off(call: PlacedCall) -> bool:
+    """True if the caller was handed off by one Signal. A node knows its own calls while Redis is away."""
+    call.wait_for_scenario()
+    wait_for(lambda: call.handoff_state()["handoff_state"] == "handoff_completed", "the end of the handoff")
+    return len(call.signals()) == 1
+
+
+def test_a_record_is_found_by_the_next_run(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
+    with shared(tmp_path, cxone, server) as trunk:
+        call = trunk.call("release")
+        assert handed_off(call)
+        record = call.record()
+        wait_for(lambda: '"state":"ended"' in body_of(server, record["id"]), "the last record of the call")
+        trunk.bridge.program.kill()
+    with shared(tmp_path, cxone, server) as trunk:
+        found = trunk.bridge.project("acme", "release", "key-of-release").ended_call(call.contact.id)
+        assert found["id"] == record["id"]
+        assert found["handoff"] == record["handoff"]
+
+
+@pytest.mark.parametrize(("leave", "come_back"), OUTAGES.values(), ids=OUTAGES)
+def test_calls_go_on_while_redis_is_away(
+    tmp_path: Path,
+    cxone: Simulator,
+    server: RedisServer,
+    leave: Callable[[RedisServer], None],
+    come_back: Callable[[RedisServer], None],
+) -> None:
+    with shared(tmp_path, cxone, server) as trunk:
+        assert handed_off(trunk.call("release"))
+        trunk.bridge.wait_until_idle()
+        trunk.bridge.wait_for_metric(0, "sipbridge_store_pending_records")
+        leave(server)
+        calls = [trunk.call("release") for _ in range(3)]
+        assert all(handed_off(call) for call in calls)
+        trunk.bridge.wait_for_metric(3, "sipbridge_store_pending_records")
+        come_back(server)
+        trunk.bridge.wait_for_metric(0, "sipbridge_store_pending_records")
+        assert contacts_in(server) >= {call.contact.id for call in calls}
+        trunk.bridge.program.logged('"store_failing"', '"store_working"')
+
+
+def test_a_redis_that_cannot_be_used_prevents_the_start(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
+    server.run("CONFIG", "SET", "requirepass", "secret-of-redis")
+    refused = pytest.raises(ProgramError, match=r"store\.url: redis://127\.0\.0\.1:\d+/0 needs a password; ")
+    with refused, shared(tmp_path, cxone, server):
+        pass
+
+
+def test_a_chat_goes_on_after_a_restart(tmp_path: Path, server: RedisServer) -> None:
+    settings = {"store": {"url": server.url}, "node": {"id": "node-1"}}
+    with simulator(tmp_path) as cxone:
+        with chat_site(tmp_path, cxone, **settings) as chats:
+            chat = chats.start("messaging")
+            chat.event("handoff_accepted")
+            chat.accept()
+            chat.say("heard", id="m1")
+            chat.event("message_delivered")
+            chats.bridge.program.kill()
+            chat.stack.close()
+        with chat_site(tmp_path, cxone, **settings) as again:
+            chat.project = again.project(chat.project.url.rpartition("/")[2])
+            chat.listen()
+            chat.say("again", id="m2")
+            chat.event("message_delivered")
+            chat.end("bot")
+            chat.event("chat_ended")
+            chat.stack.close()
