@@ -12,7 +12,7 @@ from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import LiveChat
 from sipbridge.chats.request import CHAT_ID_PATTERN
-from sipbridge.errors import BadRequest, NotFound
+from sipbridge.errors import BadRequest, NotFound, StoreError
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import HandoffStateResponse
@@ -90,13 +90,23 @@ async def find_handoff(deps: WebDeps, client: str, project: str, record_id: str)
 
 
 async def _find_shared(deps: WebDeps, client: str, project: str, shared_id: str) -> HandedOff:
-    """Return the newest call or chat that was handed off with that shared id. Raises `NotFound`."""
+    """Return the newest call or chat that was handed off with that shared id.
+
+    Raises `NotFound`, or `StoreError` if a store cannot be read and none is elsewhere: a call of this node, as a rule.
+    """
     live_chat = deps.chats.directory.find_shared(client, project, shared_id)
-    call = _in_handoff(deps.directory.find_shared(client, project, shared_id)) or await deps.store.get_shared(
-        client, project, shared_id
-    )
-    chat = live_chat.record if live_chat else await deps.chats.store.get_shared(client, project, shared_id)
-    found = [record for record in (call, chat) if record is not None and record.handoff is not None]
+    live_call = _in_handoff(deps.directory.find_shared(client, project, shared_id))
+    found: list[CallRecord | ChatRecord] = []
+    failure: StoreError | None = None
+    for live, store in ((live_call, deps.store), (live_chat.record if live_chat else None, deps.chats.store)):
+        try:
+            record = live or await store.get_shared(client, project, shared_id)
+        except StoreError as error:
+            failure = error
+        else:
+            found += [record] if record is not None and record.handoff is not None else []
+    if failure and not found:
+        raise failure
     return _handed_off_only(max(found, key=lambda record: record.started_at, default=None))
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import HandoffState
 from tests.store.records import START, make_handoff, make_record
 from tests.web.conftest import Bridge
@@ -58,6 +59,22 @@ async def test_a_call_in_progress_takes_precedence_over_its_stored_record(bridge
     for query in ("id=call-1", "shared_id=contact-1"):
         _, body = await bridge.get(f"handoff_state?{query}")
         assert body["data"]["handoff_state"] == "handoff_completed"
+
+
+async def test_a_store_that_is_away_hides_no_handoff_that_is_found_elsewhere(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreError("Redis has not responded")
+
+    monkeypatch.setattr(bridge.chats.store, "get_shared", away)
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 500
+    await bridge.store.put(make_record(handoff=make_handoff()))
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 200
+    monkeypatch.setattr(bridge.store, "get_shared", away)
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 500
+    bridge.directory.add(make_record(handoff=make_handoff()))
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 200
 
 
 async def test_the_agents_data_is_flat_and_our_keys_replace_its_keys(bridge: Bridge) -> None:
