@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -106,12 +107,8 @@ class RedisChatStore:
         """Return the chats of this node that are not over, oldest first. One that cannot be read is left out."""
         index = keys.CHATS_OPEN + self._node
         [uids] = await self._run(("ZRANGE", index, 0, -1))
-        found: list[StoredChat] = []
-        for first in range(0, len(uids), PAGE):
-            page = uids[first : first + PAGE]
-            results = await self._run(*map(_read_command, page), seconds=START_SECONDS)
-            found += [chat for uid, parts in zip(page, results, strict=True) if (chat := _readable(uid, parts))]
-        return found
+        results = await self._run_paged([_read_command(uid) for uid in uids])
+        return [chat for uid, parts in zip(uids, results, strict=True) if (chat := _readable(uid, parts))]
 
     async def undelivered(self) -> list[tuple[ChatRecord, int]]:
         """Return the chats of this node with events that the webhook did not get yet, each with the last that it got.
@@ -119,7 +116,7 @@ class RedisChatStore:
         A chat is one of this node if it has written the last of its events.
         """
         [uids] = await self._run(("SMEMBERS", keys.CHATS_UNDELIVERED + self._node))
-        results = await self._run(*(("HMGET", keys.CHAT + uid, "body", "delivered") for uid in uids))
+        results = await self._run_paged([("HMGET", keys.CHAT + uid, "body", "delivered") for uid in uids])
         return [(rows.to_record(body), int(delivered)) for body, delivered in results if body]
 
     def mark_delivered(self, uid: str, sequence: int) -> None:
@@ -165,6 +162,11 @@ class RedisChatStore:
         """Return the records that have not expired."""
         results = await self._run(*(("HGET", keys.CHAT + uid, "body") for uid in uids))
         return [rows.to_record(body) for body in results if body]
+
+    async def _run_paged(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands that may be very many, as at the start."""
+        pages = [commands[first : first + PAGE] for first in range(0, len(commands), PAGE)]
+        return [each for page in pages for each in await self._run(*page, seconds=START_SECONDS)]
 
     async def _run(self, *commands: Command, seconds: float = READ_SECONDS) -> list[Any]:
         self._check_open()
