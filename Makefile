@@ -41,8 +41,8 @@ lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/clang-format --dry-run --Werror $(NATIVE)
 	@$(BIN)/clang-tidy --quiet $$($(BIN)/python -m tests.native.pure) -- -std=c++17 2>/dev/null
 
-bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine
-	@$(BIN)/python -m tests.bench.handoffs
+bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine: make bench STORE=redis for Redis, too
+	@$(BIN)/python -m tests.bench.handoffs $(if $(STORE),--store $(STORE))
 
 bench-media: setup ## Measure calls with audio: processor time per call, lost and late frames, delay, memory
 	@$(BIN)/python -m tests.bench.media

@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.harness.media.audio import write_silence
 from tests.harness.programs.bridge import Bridge, bridge
+from tests.harness.programs.redis import redis_server
 from tests.harness.programs.simulator import simulator
 from tests.harness.programs.sipp import Sipp
 from tests.harness.settings import bridge_settings, client_settings, project_settings, token
@@ -52,6 +54,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.handoffs", description="Measure the bridge.")
     rates = lambda text: [int(rate) for rate in text.split(",")]  # noqa: E731 (argparse wants a callable)
     parser.add_argument("--rates", type=rates, default=[50, 200, 500, 900], metavar="N,N", help="handoffs per second")
+    parser.add_argument(
+        "--store", choices=("sqlite", "redis"), default="sqlite", help="redis: measure it beside SQLite, alternating"
+    )
     parser.add_argument("--seconds", type=int, default=15, help="duration at each rate")
     parser.add_argument("--held", type=int, default=1000, help="number of held calls; 0 for none")
     parser.add_argument("--held-seconds", type=int, default=20, help="how long all of them are held")
@@ -83,8 +88,14 @@ class _Bench:
                 },
                 sip={"max_calls": MAX_CALLS, "rtp_ports": [20_000, 29_999]},
             )
-            with bridge(settings, self.folder, name="handoffs") as one:
-                self._handoffs(one)
+            with ExitStack() as stack:
+                bridges = [(stack.enter_context(bridge(settings, self.folder, name="handoffs")), self.report.handoffs)]
+                if self.options.store == "redis":
+                    redis = stack.enter_context(redis_server(self.folder))
+                    shared = settings | {"store": {"url": redis.url}, "node": {"id": "bench"}}
+                    another = stack.enter_context(bridge(shared, self.folder, name="redis"))
+                    bridges.append((another, self.report.redis))
+                self._handoffs(bridges)
             if self.options.held:
                 with bridge(settings, self.folder, name="held") as another:
                     self._held(another)
@@ -92,17 +103,22 @@ class _Bench:
             self._baseline(baseline.await_port())
         return self.report
 
-    def _handoffs(self, bridge: Bridge) -> None:
+    def _handoffs(self, bridges: Sequence[tuple[Bridge, list[Handoffs]]]) -> None:
         self._print_progress("warming up")
-        self._load(bridge.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(bridge.program.pid)
+        for warm, _ in bridges:
+            self._load(warm.sip, WARM_UP_RATE, min(WARM_UP_SECONDS, self.options.seconds)).run(warm.program.pid)
         for rate in self.options.rates:
-            self._print_progress(f"handoffs at {rate} per second")
-            bridge.wait_until_idle()
-            before = bridge.metrics()
-            result = self._load(bridge.sip, rate, self.options.seconds).run(bridge.program.pid)
-            bridge.wait_until_idle(30)
-            done = bridge.metrics().since(before, "sipbridge_handoffs_total", result="success")
-            self.report.handoffs.append(Handoffs(result, failed_by_metrics=result.calls - round(done)))
+            for measured, results in bridges:
+                self._print_progress(f"handoffs at {rate} per second")
+                results.append(self._handoffs_at(rate, measured))
+
+    def _handoffs_at(self, rate: int, bridge: Bridge) -> Handoffs:
+        bridge.wait_until_idle()
+        before = bridge.metrics()
+        result = self._load(bridge.sip, rate, self.options.seconds).run(bridge.program.pid)
+        bridge.wait_until_idle(30)
+        done = bridge.metrics().since(before, "sipbridge_handoffs_total", result="success")
+        return Handoffs(result, failed_by_metrics=result.calls - round(done))
 
     def _baseline(self, sipp: Sipp) -> None:
         for rate in self.options.rates:

@@ -12,6 +12,7 @@ from .load import LoadResult, Quantiles
 
 CPU_MS_PER_HANDOFF = {50: 2.4, 200: 1.3, 500: 1.0}  # by handoffs per second
 SETUP_P50_MS, SETUP_P95_MS = 1, 3  # at _LIMITS_RATE
+MORE_CPU_MS_WITH_REDIS = 0.25  # at 200 per second
 MB_AT_REST = 150
 MB_PER_HELD_CALL = 0.2
 _ALL = "all"
@@ -46,10 +47,11 @@ class Held:
 
 @dataclass
 class Report:
-    """All results; `baseline` is the same load on a SIPp that sends fixed responses."""
+    """All results: with SQLite, with Redis if asked for, and a `baseline`, a SIPp that sends fixed responses."""
 
     cores: int
     handoffs: list[Handoffs] = field(default_factory=list)
+    redis: list[Handoffs] = field(default_factory=list)
     baseline: list[LoadResult] = field(default_factory=list)
     held: Held | None = None
 
@@ -61,6 +63,8 @@ def print_report(report: Report) -> None:
     write(_HEADING)
     for each in report.handoffs:
         write(_row("sipbridge", each.load, str(each.failed_by_metrics)))
+    for each in report.redis:
+        write(_row("with Redis", each.load, str(each.failed_by_metrics)))
     for load in report.baseline:
         write(_row("SIPp alone", load, ""))
     _print_threads(report.handoffs)
@@ -116,6 +120,11 @@ def _limits(report: Report) -> Iterator[tuple[bool, str]]:
                 f"INVITE to 200 p50 / p95 of {SETUP_P50_MS} / {SETUP_P95_MS} ms at {load.rate}/s: {p50:.1f} / {p95:.1f}"
             )
             yield p50 <= SETUP_P50_MS and p95 <= SETUP_P95_MS, text
+    for sqlite, redis in zip(report.handoffs, report.redis, strict=False):
+        if redis.load.rate == _LIMITS_RATE:
+            more = redis.load.cpu_ms_per_call - sqlite.load.cpu_ms_per_call
+            text = f"{MORE_CPU_MS_WITH_REDIS} ms more CPU per handoff with Redis at {redis.load.rate}/s: {more:.2f}"
+            yield more <= MORE_CPU_MS_WITH_REDIS, text
     held = report.held
     if held:
         yield held.failed == 0, f"no failure of {held.calls} held calls: {held.failed}"

@@ -17,6 +17,7 @@ def test_the_benchmark_measures_both_handoffs_and_writes_all_figures(
 ) -> None:
     file = tmp_path / "build" / "bench.json"
     options = ["--rates", "10", "--seconds", "1", "--held", "5", "--held-seconds", "3", "--output", str(file)]
+    options += ["--store", "redis"]
     assert bench.main(options) == 0
     figures = json.loads(file.read_text())
     (handoffs,) = figures["handoffs"]
@@ -24,6 +25,8 @@ def test_the_benchmark_measures_both_handoffs_and_writes_all_figures(
     assert handoffs["load"]["cpu_ms_per_call"] > 0
     assert handoffs["load"]["threads"]["sip"]["cpu_ms"] > 0
     assert handoffs["load"]["refer"]["p99"] >= handoffs["load"]["refer"]["p50"] >= 0
+    (with_redis,) = figures["redis"]
+    assert (with_redis["load"]["calls"], with_redis["load"]["failed"], with_redis["failed_by_metrics"]) == (10, 0, 0)
     assert figures["baseline"][0]["failed"] == 0
     assert (figures["held"]["calls"], figures["held"]["failed"]) == (5, 0)
     assert "SIPp alone" in capsys.readouterr().out
