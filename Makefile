@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages kills kills-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -58,6 +58,9 @@ bench-pages: setup ## Measure screen-pop pages: processor time per view and per 
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)
+
+takeovers: setup ## Kill or stop one of two nodes with calls in progress: make takeovers ROUNDS=50
+	@$(BIN)/python -m tests.soak.takeovers --rounds $(or $(ROUNDS),50)
 
 kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: make kills-chat KILLS=100 CHANNELS=dfo,byoc,patron SEED=1
 	@$(BIN)/python -m tests.soak.kills_chat --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(CHANNELS),--channels $(CHANNELS))

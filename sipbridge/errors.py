@@ -323,6 +323,10 @@ class StoreError(SipbridgeError):
     """The store could not write or read a record."""
 
 
+class CallTakenOver(StoreError):
+    """The record is that of another node, which has taken the call over."""
+
+
 class AttachmentError(SipbridgeError):
     """An attachment of the bot cannot be fetched. `reason` is a short lower-case word."""
 

@@ -18,6 +18,7 @@ import click
 import uvloop
 
 from sipbridge import __version__, file_descriptors, thread_names, thread_priority
+from sipbridge.app.cluster_wiring import recover_own, start_cluster
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
 from sipbridge.app.reloader import Reloader, log_warnings
@@ -28,7 +29,6 @@ from sipbridge.calls.call import Call
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import DrainChanged
 from sipbridge.calls.ports.sip import Leg
-from sipbridge.calls.recovery import recover
 from sipbridge.calls.session import run_call
 from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
@@ -76,7 +76,10 @@ def _log_level() -> str:
 
 
 class Service:
-    """One bridge, from its start to its stop. Implements `web.AdminControls`. `read` reads the file for a reload."""
+    """One bridge, from its start to its stop. `read` reads the file for a reload.
+
+    Implements `web.AdminControls` and `cluster.NodeControls`.
+    """
 
     def __init__(self, config: Config, read: Callable[[], Config]) -> None:
         self.since = datetime.now(UTC)
@@ -110,6 +113,8 @@ class Service:
         await health.check()
         core.background.start(health.run())
         core.background.start(self._reloader.run())
+        if bridge.cluster is not None:
+            start_cluster(bridge.cluster, core.config, bridge.live_config, self, core.metrics)
         core.background.start(_recover(bridge))
         core.background.start(bridge.reception.recover())
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
@@ -155,6 +160,19 @@ class Service:
         """Reload the configuration. Raises `ConfigError`; then nothing has changed."""
         async with self._configuring:
             return await self._reloader.reload()
+
+    # ------------------------------------------------------------ node controls
+
+    def end_taken_over(self) -> list[str]:
+        """End all calls, since another node has taken them over; return their ids."""
+        calls = list(self._calls.values())
+        for call in calls:
+            call.yield_to_rescuer()
+        return [call.record.call_id for call in calls]
+
+    def withhold_readiness(self, reason: str | None) -> None:
+        """Take no new calls, for that reason, until there is none."""
+        self._core.admission.withheld = reason
 
     # ------------------------------------------------------------ signals
 
@@ -229,7 +247,7 @@ class Service:
 
 async def _recover(bridge: Bridge) -> None:
     with bridge.live_config.in_use() as version:
-        await recover(bridge.unfinished, version)
+        await recover_own(bridge.cluster, bridge.unfinished, version)
 
 
 def _relieve_collector() -> None:

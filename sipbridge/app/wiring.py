@@ -11,16 +11,18 @@ from typing import TypeVar
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, Webhooks, box_of, start_context
+from sipbridge.app.cluster_wiring import WebHooks, make_cluster, web_hooks
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports.sip import Leg
-from sipbridge.calls.ports.store import RecordStore, Unfinished
+from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.chats.attachments import AttachmentFetcher
 from sipbridge.chats.reception import Reception
 from sipbridge.chats.registry import ChatRegistry
+from sipbridge.cluster import Cluster
 from sipbridge.config import Config, authority
 from sipbridge.cxone.digital.byoc.parts import Threads
 from sipbridge.dns import Resolver
@@ -74,6 +76,7 @@ class Bridge:
     live_config: LiveConfig
     store: RecordStore
     reception: Reception
+    cluster: Cluster | None
     unfinished: Sequence[Unfinished]
     addresses: str
 
@@ -83,8 +86,13 @@ async def open_bridge(
 ) -> Bridge:
     """Open everything. `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
     config = core.config
-    journal, unfinished = open_journal(config.store)
-    stack.push_async_callback(journal.close)
+    local, unfinished = open_journal(config.store)
+    stack.push_async_callback(local.close)
+    journal: CallJournal = local
+    cluster = make_cluster(config)
+    if cluster is not None:
+        stack.push_async_callback(cluster.close)
+        journal = cluster.journal(local)
     store = await open_store(config.store, on_settled=journal.stored)
     stack.push_async_callback(store.close)
     chat_store = await open_chat_store(config.store, config.node.id)
@@ -110,6 +118,7 @@ async def open_bridge(
         registry=core.registry,
         admission=core.admission,
         pop_url=core.pop_links.make,
+        claims=cluster.claims if cluster else None,
     )
     attachments = AttachmentFetcher(resolver)
     stack.push_async_callback(attachments.close)
@@ -137,14 +146,17 @@ async def open_bridge(
         lambda *key: box_of(live_config.latest_chats, *key),
         lambda: reception.recovered,
     )
-    web = await _open_web(core, live_config, store, chat_deps, controls, stack)
+    url, web = await _open_web(core, live_config, store, chat_deps, controls, web_hooks(cluster, http), stack)
     await live_config.load()
+    if cluster is not None:
+        stack.push_async_callback(cluster.stop)
+        await cluster.join(config.node.internal_url or url, http)
     core.metrics.chats.webhook_backlog.count = webhooks.backlog
     webhooks.start()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()
-    return Bridge(user_agent, live_config, store, reception, unfinished, f"sip {' '.join(sip)} {web}")
+    return Bridge(user_agent, live_config, store, reception, cluster, unfinished, f"sip {' '.join(sip)} {web}")
 
 
 def _http_of_chats(config: Config, resolver: Resolver, allows: Callable[[str], bool] | None) -> HttpClient:
@@ -159,9 +171,10 @@ async def _open_web(
     store: RecordStore,
     chats: ChatDeps,
     controls: AdminControls,
+    hooks: WebHooks,
     stack: AsyncExitStack,
-) -> str:
-    """Open the HTTP listeners; return their addresses as the ready line shows them."""
+) -> tuple[str, str]:
+    """Open the HTTP listeners; return the URL of the API, and all addresses as the ready line shows them."""
     deps = WebDeps(
         config=lambda: live_config.latest.config,
         directory=core.registry,
@@ -174,16 +187,19 @@ async def _open_web(
         admin_controls=controls,
         count_request=core.metrics.count_request,
         chats=chats,
+        respond_to_probe=hooks.respond_to_probe,
+        forward=hooks.forward,
     )
     http, admin = core.config.http.listen, core.config.http.admin.listen
     listener, address = await start_web(make_app(deps), http.host, http.port)
     stack.push_async_callback(listener.cleanup)
-    shown = f"http http://{authority(*address)}"
+    url = f"http://{authority(*address)}"
+    shown = f"http {url}"
     if admin:
         listener, address = await start_web(make_admin_app(deps), admin.host, admin.port, "http.admin.listen")
         stack.push_async_callback(listener.cleanup)
         shown += f" admin http://{authority(*address)}"
-    return shown
+    return url, shown
 
 
 async def _end_background(background: BackgroundTasks) -> None:

@@ -48,6 +48,8 @@ class Admission:
         self._active: dict[str, CallContext] = {}
         self._call_ids = _make_call_ids()
         self.draining = False
+        # Why the cluster takes no new calls at the moment.
+        self.withheld: str | None = None
         self._overloaded_at = -_RECENT_SECONDS
         self.trusts = lru_cache(maxsize=MAX_SOURCES)(self._trusts)
 
@@ -93,7 +95,7 @@ class Admission:
         if load.overloaded():
             self._overloaded_at = self._clock()
             raise CapacityReached("calls in progress have to wait")
-        if shortage := load.shortage():
+        if shortage := self.withheld or load.shortage():
             raise CapacityReached(shortage)
         while True:
             version = self._version

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from sipbridge.aio import BackgroundTasks, interrupt_on
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, Ending, read_leg_end
+from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, TAKEN_OVER, Ending, read_leg_end
 from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed, TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.outcomes import HandoffReason
@@ -20,11 +22,13 @@ from sipbridge.calls.ports.sip import Leg
 from sipbridge.calls.ports.speech import Speaker
 from sipbridge.calls.transcript import Transcript
 from sipbridge.config import ClientConfig, VoiceProjectConfig, matches_any
-from sipbridge.errors import HandoffConflict, LegEnded
+from sipbridge.errors import CallTakenOver, HandoffConflict, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
 from sipbridge.handoffs.lifecycle import start_handoff
 from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
+
+logger = logging.getLogger(__name__)
 
 # A store that hangs must delay neither the caller nor the release of the call's slot.
 STORE_SECONDS = 1.5
@@ -139,7 +143,10 @@ class Call:
         return interrupt_on(self.leg.ended, LegEnded("the caller has hung up"), timeout=timeout)
 
     async def store(self, *, urgent: bool = True) -> bool:
-        """Write the record; return False if that failed or took too long, as no call waits for its store."""
+        """Write the record; return False if that failed or took too long, as no call waits for its store.
+
+        If another node has taken the call over, its record stands, and there is nothing to write.
+        """
         return await self._try_to_store(self.context.store.put(self.record, urgent=urgent))
 
     async def store_later(self) -> bool:
@@ -150,6 +157,8 @@ class Call:
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 await putting
+        except CallTakenOver as error:
+            logger.warning("%s", error, extra={"event": "call_taken_over", **self.log_fields})
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
             self.emit(StoreFailed(self.record, str(error) or "the store took too long"))
             return False
@@ -200,6 +209,13 @@ class Call:
         except HandoffConflict:
             if not self.drained.done():
                 self.drained.set_result(None)
+
+    def yield_to_rescuer(self) -> None:
+        """End the call, as another node has signalled its contact, or will."""
+        with suppress(HandoffConflict):
+            self.end(TAKEN_OVER)
+        if not self.drained.done():
+            self.drained.set_result(None)
 
     def request_hangup(self) -> None:
         """End the conversation without a handoff. Raises `HandoffConflict`."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.agents import Agent
+from sipbridge.calls.ports.claims import SignalClaims
 from sipbridge.calls.ports.cxone import ContactCentre
 from sipbridge.calls.ports.observer import Observer
 from sipbridge.calls.ports.sip import Dialler
@@ -34,7 +35,8 @@ class CallSlots(Protocol):
 class CallContext:
     """One configuration version. `config` to `centres` are its own; all versions share the rest.
 
-    `agents` and `speakers` are by client and project, `centres` by client.
+    `agents` and `speakers` are by client and project, `centres` by client. `claims` is None if no other node can have
+    the calls.
     """
 
     config: Config
@@ -48,3 +50,4 @@ class CallContext:
     registry: CallRegistry
     admission: CallSlots
     pop_url: Callable[[CallRecord], str]
+    claims: SignalClaims | None = None

@@ -33,6 +33,7 @@ PROMPT_ENDED = Ending("agent", Result.SUCCESS, "prompt_ended")
 HUNG_UP_BY_API = Ending("api", Result.SUCCESS, "hung_up_by_api")
 AGENT_UNAVAILABLE = Ending("bridge", Result.UPSTREAM_ERROR, "agent_unavailable")
 MEDIA_TIMEOUT = Ending("bridge", Result.UPSTREAM_ERROR, "media_timeout")
+TAKEN_OVER = Ending("bridge", Result.SERVER_ERROR, "taken_over")
 SHUT_DOWN = Ending("bridge", Result.SERVER_ERROR, "shut_down")
 INTERNAL_ERROR = Ending("bridge", Result.SERVER_ERROR, "internal_error")
 # Ended by PJSIP on its own.
@@ -47,6 +48,7 @@ ENDINGS = (
     AGENT_UNAVAILABLE,
     MEDIA_TIMEOUT,
     *BROKEN.values(),
+    TAKEN_OVER,
     SHUT_DOWN,
     INTERNAL_ERROR,
 )

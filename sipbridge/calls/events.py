@@ -88,7 +88,7 @@ class HandoffStage:
 
 @dataclass(frozen=True, slots=True)
 class SignalSent:
-    """A Signal was sent, or could not be. `purpose` is `handoff`, `end` or `restart`."""
+    """A Signal was sent, or could not be. `purpose` is `handoff`, `end`, `restart` or `takeover`."""
 
     record: CallRecord
     purpose: str

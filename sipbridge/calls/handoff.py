@@ -8,7 +8,7 @@ import time
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.call import Call
-from sipbridge.calls.endings import Ending
+from sipbridge.calls.endings import TAKEN_OVER, Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
 from sipbridge.calls.leg_end import caller_hung_up, hang_up
 from sipbridge.calls.outcomes import (
@@ -81,16 +81,22 @@ async def end_conversation(call: Call, ending: Ending) -> Outcome:
     The script takes a BYE without a Signal before it for a failure, so a good end is signalled too.
     """
     call.update(ended_by=ending.by, reason=ending.reason)
+    if ending is not TAKEN_OVER:  # else another node has signalled the contact, and nothing is left to do for it
+        await _conclude(call)
+    await hang_up(call)
+    if caller_hung_up(call):
+        raise LegEnded("the caller has hung up")
+    return ending.outcome
+
+
+async def _conclude(call: Call) -> None:
+    """Let the agent finish, post the transcript, and send `end_signal`. Raises `LegEnded`."""
     await _play_out(call)
     _check_leg(call)
     if call.project_config.handoff.post_transcript:
         await call.centre.post_transcript(call.record, escalated=False)
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
-    await hang_up(call)
-    if caller_hung_up(call):
-        raise LegEnded("the caller has hung up")
-    return ending.outcome
 
 
 def cut_short(call: Call, outcome: Outcome) -> None:

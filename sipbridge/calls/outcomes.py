@@ -23,6 +23,7 @@ class HandoffReason(StrEnum):
     INVALID_HANDOFF = "invalid_handoff"
     DRAINING = "draining"
     RESTARTED = "bridge_restarted"
+    NODE_LOST = "node_lost"
 
 
 # ---------------------------------------------------------------- the agent

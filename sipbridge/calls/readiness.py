@@ -33,7 +33,7 @@ class Readiness:
         """Return the error with which any new INVITE would be rejected; None if one may be admitted."""
         if self._admission.draining:
             return Draining("draining")
-        shortage = self._no_capacity()
+        shortage = self._no_capacity() or self._admission.withheld
         return None if shortage is None else CapacityReached(shortage)
 
     def reason(self) -> str | None:

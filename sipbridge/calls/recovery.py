@@ -1,5 +1,7 @@
 """The recovery after a crash or a loss of power: each contact that was in a conversation is signalled once.
 
+The next start of the bridge does it, or another node that takes over the calls.
+
 The dialogs of those calls no longer exist, so the Signal is all that can be done. It is also all that is needed: the
 Studio script that holds the caller goes on from there. Which contacts are signalled follows from the promise in
 signal.py.
@@ -36,7 +38,7 @@ from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.signal import Signal
 from sipbridge.config import VoiceProjectConfig
-from sipbridge.errors import StoreError
+from sipbridge.errors import CallTakenOver, StoreError
 from sipbridge.handoffs.destinations import HandoffPlan, make_plan
 from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress, start_handoff
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -51,8 +53,24 @@ TRIES = 12
 PAUSE_SECONDS = 5.0
 
 
-async def recover(unfinished: Sequence[Unfinished], context: CallContext) -> None:
-    """Recover the calls that an earlier run left open. If this is cancelled, the next start does the rest."""
+class Cause(NamedTuple):
+    """Why calls are recovered: the reason of their handoffs, and the purpose of their Signals.
+
+    `may_be_old` is false if the calls were in progress a moment ago. Then the age of a call says nothing but that the
+    clocks of two machines differ.
+    """
+
+    reason: HandoffReason
+    purpose: str
+    may_be_old: bool = True
+
+
+RESTART = Cause(HandoffReason.RESTARTED, "restart")
+NODE_LOST = Cause(HandoffReason.NODE_LOST, "takeover")
+
+
+async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause: Cause = RESTART) -> None:
+    """Recover the calls that an earlier run left open, or another node. If this is cancelled, the next one goes on."""
     count = len(unfinished)
     calls = f"{count} open call{'' if count == 1 else 's'}"
     level = logging.WARNING if unfinished else logging.DEBUG
@@ -63,7 +81,7 @@ async def recover(unfinished: Sequence[Unfinished], context: CallContext) -> Non
     async def recover_one(call: Unfinished) -> None:
         try:
             client = call.record.client
-            await _recover(call, context, _Turn(clients[client], contacts[client, call.record.contact_id]))
+            await _recover(call, context, _Turn(clients[client], contacts[client, call.record.contact_id], cause))
         except Exception:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
             logger.exception("a call could not be recovered", extra=extra)
@@ -84,10 +102,11 @@ class _Contact:
 
 
 class _Turn(NamedTuple):
-    """The limits that a Signal waits for: few at once per client, one at a time per contact."""
+    """The limits that a Signal waits for, few at once per client and one at a time per contact; and its cause."""
 
     client: asyncio.Semaphore
     contact: _Contact
+    cause: Cause
 
 
 class _Recovered(NamedTuple):
@@ -128,19 +147,20 @@ def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
 async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered:
     """Signal the contact unless that is impossible or too late, and close the record."""
     project = context.config.find_voice_project(record.client, record.project)
+    reason = turn.cause.reason
     if call.signal is not None:
         sent = SIGNAL_OUTCOMES[call.signal]
-        return _Recovered(_close(record, call.signal, sent.result), Outcome(sent.result, SIGNALLED_BEFORE))
+        return _Recovered(_close(record, call.signal, sent.result, reason), Outcome(sent.result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
-        return _unsignalled(record, BYE_UNKNOWN) if call.bye_unknown else _hung_up_before(record)
+        return _unsignalled(record, BYE_UNKNOWN, reason) if call.bye_unknown else _hung_up_before(record, reason)
     if project is None:
-        return _unsignalled(record, PROJECT_GONE)
-    if (now() - record.started_at).total_seconds() > project.max_call_seconds:
-        return _unsignalled(record, TOO_OLD)
-    plan = make_plan(project.handoff, HandoffRequest(reason=HandoffReason.RESTARTED))
+        return _unsignalled(record, PROJECT_GONE, reason)
+    if turn.cause.may_be_old and (now() - record.started_at).total_seconds() > project.max_call_seconds:
+        return _unsignalled(record, TOO_OLD, reason)
+    plan = make_plan(project.handoff, HandoffRequest(reason=reason))
     record = _hand_off(record, plan)
     if not plan.signal:
-        return _unsignalled(record, NO_SIGNAL)
+        return _unsignalled(record, NO_SIGNAL, reason)
     visible = await _put(record, context)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
     record = _with_handoff(record, parameters=parameters)
@@ -148,16 +168,16 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
     # That takes a minute if CXone is down. A record that was erased meanwhile must not come back.
     erased = visible and await _is_erased(record, context)
     outcome = SIGNAL_OUTCOMES[result]
-    return _Recovered(_close(record, result, outcome.result), outcome, erased)
+    return _Recovered(_close(record, result, outcome.result, reason), outcome, erased)
 
 
-def _hung_up_before(record: CallRecord) -> _Recovered:
-    reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else HandoffReason.RESTARTED.value
+def _hung_up_before(record: CallRecord, reason: str) -> _Recovered:
+    reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else reason
     return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
 
 
-def _unsignalled(record: CallRecord, outcome: Outcome) -> _Recovered:
-    return _Recovered(_close(record, None, outcome.result), outcome)
+def _unsignalled(record: CallRecord, outcome: Outcome, reason: str) -> _Recovered:
+    return _Recovered(_close(record, None, outcome.result, reason), outcome)
 
 
 async def _signal(
@@ -167,7 +187,7 @@ async def _signal(
     async with turn.contact.lock:
         if turn.contact.signalled:
             return SignalResult.DUPLICATE
-        result = await _signal_until_delivered(record, project, parameters, context, turn.client)
+        result = await _signal_until_delivered(record, project, parameters, context, turn)
         turn.contact.signalled = result is not SignalResult.UNDELIVERED
         return result
 
@@ -177,12 +197,12 @@ async def _signal_until_delivered(
     project: VoiceProjectConfig,
     parameters: dict[str, str],
     context: CallContext,
-    client: asyncio.Semaphore,
+    turn: _Turn,
 ) -> SignalResult:
     """Send the Signal, and send it again while it certainly does not arrive."""
     began_at = time.monotonic()
     for last in (*[False] * (TRIES - 1), True):
-        async with client:
+        async with turn.client:
             sending = asyncio.ensure_future(Signal(context, record, parameters).send())
             try:
                 await wait_any(sending)
@@ -193,7 +213,7 @@ async def _signal_until_delivered(
         if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
             break
         await asyncio.sleep(PAUSE_SECONDS)
-    context.observe(SignalSent(record, "restart", SIGNAL_OUTCOMES[result], time.monotonic() - began_at))
+    context.observe(SignalSent(record, turn.cause.purpose, SIGNAL_OUTCOMES[result], time.monotonic() - began_at))
     return result
 
 
@@ -212,9 +232,7 @@ def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
     return record.changed(state=CallState.HANDING_OFF, handoff=handoff)
 
 
-def _close(
-    record: CallRecord, signal: SignalResult | None, result: Result, reason: str = HandoffReason.RESTARTED.value
-) -> CallRecord:
+def _close(record: CallRecord, signal: SignalResult | None, result: Result, reason: str) -> CallRecord:
     """Give the record its final state. CXone's BYE after an accepted Signal confirms a `release`."""
     handoff = record.handoff
     if handoff is not None and is_in_progress(handoff):
@@ -255,6 +273,8 @@ async def _is_erased(record: CallRecord, context: CallContext) -> bool:
 async def _put(record: CallRecord, context: CallContext) -> bool:
     try:
         await context.store.put(record)
+    except CallTakenOver:
+        return True  # its record stands
     except StoreError as error:
         context.observe(StoreFailed(record, str(error)))
         return False

@@ -21,6 +21,9 @@ class RegisteredCall(LiveCall, Protocol):
     def drain(self) -> None:
         """Hand the caller off; if a handoff is in progress, make sure that the call ends with it."""
 
+    def yield_to_rescuer(self) -> None:
+        """End the call, as another node has signalled its contact, or will."""
+
 
 class CallRegistry:
     """Implements `calls.ports.CallDirectory`."""

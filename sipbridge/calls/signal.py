@@ -9,6 +9,10 @@ No journal shows if the last message before a crash arrived. After `signalling` 
 without `hung_up`, the contact is not signalled: a second Signal, or one after BYE, may start the script twice, or
 reach a contact that has ended. The record is `indeterminate` then, so that operators find the contact.
 
+If several nodes share the store, a node that counts as dead may go on all the same. So each Signal is claimed after its
+entry in the journal and before its first byte; a claim has one owner, and only the owner sends
+([cluster/claims.py](../cluster/claims.py)).
+
 Two live calls may have the same contact. While both are in progress the contact is signalled once: the Signal of one
 call withholds, for good, that of every other call of the contact that is in progress when it is sent. A call that
 begins later is a new one.
@@ -21,7 +25,7 @@ from collections.abc import Mapping
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult, SignalStopped
 
 
 class Signal:
@@ -48,6 +52,8 @@ class Signal:
             self.result = await centre.signal(self._record.contact_id, self._parameters, self._note)
         finally:
             self._context.journal.signalled(self._record.call_id, self.result)
+            if self._context.claims is not None:
+                self._context.claims.settle(self._record, self.result)
             if self.result is SignalResult.UNDELIVERED:
                 registry.unmark_signalled(self._withheld)
                 self._journal_withheld(self.result)
@@ -57,11 +63,21 @@ class Signal:
         journal = self._context.journal
         if result is not SignalResult.UNKNOWN:
             journal.signalled(self._record.call_id, result)
-        elif not await journal.signalling(self._record):
-            # Send it anyway: only a crash within the next seconds would cost more.
-            self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
+            if self._context.claims is not None:
+                self._context.claims.settle(self._record, result)
+        else:
+            if not await journal.signalling(self._record):
+                # Send it anyway: only a crash within the next seconds would cost more.
+                self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
+            await self._claim()
         self._journal_withheld(SignalResult.DUPLICATE if result is SignalResult.UNKNOWN else result)
         self.result = result
+
+    async def _claim(self) -> None:
+        """Claim the Signal, if several nodes share the calls. Raises `SignalStopped`."""
+        instead = await self._context.claims.claim(self._record) if self._context.claims is not None else None
+        if instead is not None:
+            raise SignalStopped(instead)
 
     def _journal_withheld(self, result: SignalResult) -> None:
         for call_id in self._withheld:

@@ -35,7 +35,7 @@ def cross_check(tree: object) -> Iterator[Problem]:
     yield from _transcripts_without_business_unit(tree)
     yield from _channels_not_defined(tree)
     yield from _channels_given_twice(tree)
-    yield from _node_without_id(tree)
+    yield from _node_incomplete(tree)
 
 
 def _numbers_missing(tree: object) -> Iterator[Problem]:
@@ -174,10 +174,18 @@ def _credentials_in_half(tree: object) -> Iterator[Problem]:
                 yield Problem((*path, other), f"is missing; {key} needs it")
 
 
-def _node_without_id(tree: object) -> Iterator[Problem]:
-    is_redis = any(isinstance(url, str) and is_redis_url(url) for _, url in select(tree, "store", "url"))
-    if is_redis and not any(_given(node, "id") for _, node in select(tree, "node")):
+def _node_incomplete(tree: object) -> Iterator[Problem]:
+    """Find what several nodes need, and a store in Redis therefore."""
+    if not any(isinstance(url, str) and is_redis_url(url) for _, url in select(tree, "store", "url")):
+        return
+    if not any(_given(node, "id") for _, node in select(tree, "node")):
         yield Problem(("node", "id"), "is missing; a store in Redis needs a name of this bridge, unique among all")
+    if not any(_given(http, "pop_link_secret") for _, http in select(tree, "http")):
+        yield Problem(("http", "pop_link_secret"), "is missing; all bridges of a store in Redis share one")
+    listening = [value for _, value in select(tree, "http", "listen") if isinstance(value, str)]
+    is_anywhere = any(value.startswith(("0.0.0.0:", "[::]:")) for value in listening)
+    if is_anywhere and not any(_given(node, "internal_url") for _, node in select(tree, "node")):
+        yield Problem(("node", "internal_url"), "is missing; write the URL of http.listen that other bridges reach")
 
 
 def _given(settings: object, key: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from sipbridge.config.fields import BASE, Hours, Identifier, PathUnderBase, Section, check_line
+from sipbridge.config.fields import BASE, Hours, HttpUrl, Identifier, PathUnderBase, Seconds, Section, check_line
 from sipbridge.config.redis_url import RedisUrl, is_redis_url
 
 _SQLITE_PREFIX = "sqlite:///"
@@ -17,9 +17,14 @@ _JOURNAL = ".journal"
 
 
 class NodeConfig(Section):
-    """`node`: this bridge among those that share a store. A store in Redis needs the id."""
+    """`node`: this bridge among those that share a store. A store in Redis needs the id.
+
+    Other nodes reach it under `internal_url`; None is the address of `http.listen`.
+    """
 
     id: Identifier | None = None
+    internal_url: HttpUrl | None = None
+    lease_seconds: Annotated[Seconds, Field(ge=1)] = 15.0
 
 
 class StoreConfig(Section):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from sipbridge.calls.ports.cxone import SignalNote, SignalResult
+from sipbridge.calls.ports.cxone import SignalNote, SignalResult, SignalStopped
 from sipbridge.config import CxoneConfig
 from sipbridge.cxone.breaker import Breaker
 from sipbridge.cxone.tokens import Access, TokenSource
@@ -138,6 +138,8 @@ class Signaller:
         try:
             announcement = Announcement(partial(note, SignalResult.UNKNOWN), partial(note, SignalResult.UNDELIVERED))
             response = await self._http.post_for_head(access.api_url, path, headers, body, seconds, announcement)
+        except SignalStopped as stopped:
+            return _Attempt(stopped.result, str(stopped))
         except HttpNotReached as error:
             self._breaker.record_failure()
             return _Attempt(SignalResult.UNDELIVERED, str(error), retry_after=0.0)

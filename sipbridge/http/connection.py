@@ -15,12 +15,13 @@ from typing import Any, cast
 import httptools
 
 from sipbridge.errors import HttpError
+from sipbridge.http.node_headers import NODE
 
 MAX_BODY_BYTES = 64 * 1024
 _WIRE_FACTOR = 3  # bytes on the wire per byte of a body: head, chunk framing and 1xx
 _MAX_INTERIM_RESPONSES = 8
 _DRAIN_SECONDS = 0.25
-_KEPT_HEADERS = (b"content-type", b"keep-alive", b"retry-after")
+_KEPT_HEADERS = (b"content-type", b"keep-alive", b"retry-after", NODE.lower().encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,5 +5,15 @@ from sipbridge.telemetry.chat_log import ChatLog
 from sipbridge.telemetry.log_lines import LogFormat
 from sipbridge.telemetry.logs import LogOutput, configure_logging, level_from
 from sipbridge.telemetry.metrics import Metrics
+from sipbridge.telemetry.node_metrics import NodeFigures
 
-__all__ = ["CallLog", "ChatLog", "LogFormat", "LogOutput", "Metrics", "configure_logging", "level_from"]
+__all__ = [
+    "CallLog",
+    "ChatLog",
+    "LogFormat",
+    "LogOutput",
+    "Metrics",
+    "NodeFigures",
+    "configure_logging",
+    "level_from",
+]

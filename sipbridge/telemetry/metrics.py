@@ -34,6 +34,7 @@ from sipbridge.calls.events import (
 from sipbridge.telemetry.chat_metrics import ChatMetrics
 from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelGuard
+from sipbridge.telemetry.node_metrics import NodeFigures, NodeMetrics
 from sipbridge.telemetry.series import Counters, Histograms
 
 # Seconds. A prompt answers within milliseconds, a ringing desk after many seconds; a Signal may take 3.
@@ -195,6 +196,10 @@ class Metrics:
                 counters.keep(partial(_is_of_projects, projects, names.index("client"), names.index("project")))
             elif "client" in names:
                 counters.keep(partial(_is_of_clients, clients, names.index("client")))
+
+    def show_node(self, read: Callable[[], NodeFigures]) -> None:
+        """Show the figures of this node, which is one of several."""
+        self._registry.register(NodeMetrics(read))
 
     def page(self) -> bytes:
         """Return all metrics in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""

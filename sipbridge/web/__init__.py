@@ -6,6 +6,7 @@ from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
+from sipbridge.web.server.forwarding import Forwarder
 from sipbridge.web.server.listener import start_web
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ChatDeps",
     "ChatFeed",
     "EventFeed",
+    "Forwarder",
     "PageFeed",
     "PopLinks",
     "ReloadReport",

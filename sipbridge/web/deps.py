@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from aiohttp import web
 
 from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.calls.ports.store import RecordStore
@@ -88,6 +90,8 @@ class WebDeps:
 
     `config` returns the current configuration. `readiness` returns why no new call can be taken, or None if one can.
     `count_request` gets the operation and the status of each response; the operation is `none` if no path matched.
+    `respond_to_probe` gets what another node says in a request for `/healthz`, and returns this node's epoch; None if
+    there are no other nodes. `forward` sends a request about a call on to the node that carries it; see `Forwarder`.
     """
 
     config: Callable[[], Config]
@@ -101,3 +105,5 @@ class WebDeps:
     admin_controls: AdminControls
     count_request: Callable[[str, int], None]
     chats: ChatDeps
+    respond_to_probe: Callable[[str], str | None] | None = None
+    forward: Callable[[web.Request, str], Awaitable[web.Response | None]] | None = None

@@ -22,7 +22,7 @@ from tests.harness.programs.bridge import Bridge, bridge
 from tests.harness.programs.redis import redis_server
 from tests.harness.programs.simulator import simulator
 from tests.harness.programs.sipp import Sipp
-from tests.harness.settings import bridge_settings, client_settings, project_settings, token
+from tests.harness.settings import bridge_settings, client_settings, on_redis, project_settings, token
 from tests.harness.usage import allow_many_sockets, cpu_ms, rss_mb
 
 from .handoff_load import HandoffLoad
@@ -92,7 +92,8 @@ class _Bench:
                 bridges = [(stack.enter_context(bridge(settings, self.folder, name="handoffs")), self.report.handoffs)]
                 if self.options.store == "redis":
                     redis = stack.enter_context(redis_server(self.folder))
-                    shared = settings | {"store": {"url": redis.url}, "node": {"id": "bench"}}
+                    shared = settings | on_redis(redis.url, "bench")
+                    shared["http"] = settings["http"] | shared["http"]
                     another = stack.enter_context(bridge(shared, self.folder, name="redis"))
                     bridges.append((another, self.report.redis))
                 self._handoffs(bridges)

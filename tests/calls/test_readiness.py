@@ -42,6 +42,15 @@ def test_a_bridge_is_ready_once_its_threads_run() -> None:
     assert bridge.obstacle() is None
 
 
+def test_a_node_that_the_cluster_holds_back_takes_no_calls(bridge: Bridge) -> None:
+    bridge.admission.withheld = "another node has the same node.id"
+    assert bridge.obstacle() == ("another node has the same node.id", 5)
+    with pytest.raises(CapacityReached, match="same node"):
+        admit(bridge.admission, make_invite())
+    bridge.admission.withheld = None
+    assert bridge.obstacle() is None
+
+
 def test_a_bridge_that_drains_is_not_ready_whatever_else_is_wrong(bridge: Bridge) -> None:
     admit(bridge.admission, make_invite())
     bridge.admission.draining = True

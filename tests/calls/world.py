@@ -27,6 +27,7 @@ from tests.fakes import (
     FakeBackpressure,
     FakeCallJournal,
     FakeCentre,
+    FakeClaims,
     FakeConversation,
     FakeDialler,
     FakeLeg,
@@ -119,6 +120,7 @@ class World:
         *,
         handoff: dict[str, Any] | None = None,
         registry: CallRegistry | None = None,
+        has_claims: bool = False,
         **project: Any,  # noqa: ANN401 (keys of a project)
     ) -> None:
         self.journal = Journal()
@@ -131,6 +133,7 @@ class World:
         self.agent = FakeAgent(self.journal)
         self.speaker = FakeSpeaker(self.journal)
         self.centre = FakeCentre(self.journal)
+        self.claims = FakeClaims(self.journal)
         self.store = FakeStore(self.journal)
         self.registry = CallRegistry() if registry is None else registry
         config = make_config(sip=None, handoff=handoff, **project)
@@ -148,6 +151,7 @@ class World:
             registry=self.registry,
             admission=self.admission,
             pop_url=pop_url,
+            claims=self.claims if has_claims else None,
         )
         self.admission.use(context)
         self.call = Call(admit(self.admission, make_invite()), self.leg)

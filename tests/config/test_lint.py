@@ -32,7 +32,7 @@ def test_a_plain_configuration_gets_no_warning(tmp_path: Path) -> None:
     ],
 )
 def test_a_redis_on_another_machine_without_tls_is_warned_of(tmp_path: Path, url: str, *, is_warned: bool) -> None:
-    content = {**tree(store={"url": url}, node={"id": "a"}), **QUIET}
+    content = {**tree(store={"url": url}, node={"id": "a"}, http={"pop_link_secret": "a-secret-of-sixteen"}), **QUIET}
     found = [line.partition(";")[0] for line in find_warnings(load(tmp_path, content))]
     assert found == ["store.url: records and password travel unencrypted"] * is_warned
 

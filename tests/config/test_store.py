@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sipbridge.config.redis_url import Credentials, RedisUrl
 
 from .files import config_problems, load, tree
+
+POP_SECRET = "a-secret-of-sixteen"
+NODE: dict[str, Any] = {"node": {"id": "a"}, "http": {"pop_link_secret": POP_SECRET}}
 
 
 @pytest.mark.parametrize(
@@ -22,14 +26,23 @@ def test_an_absolute_store_path_is_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_redis_url_has_a_journal_beside_the_configuration(tmp_path: Path) -> None:
-    store = load(tmp_path, tree(store={"url": "redis://localhost"}, node={"id": "a"})).store
+    store = load(tmp_path, tree(store={"url": "redis://localhost"}, **NODE)).store
     assert (store.sqlite_path, store.chats_path, store.database_files) == (None, None, ())
     assert store.journal_path == tmp_path / "sipbridge.journal"
 
 
-def test_a_store_in_redis_needs_a_node_id(tmp_path: Path) -> None:
-    (found,) = config_problems(tmp_path, tree(store={"url": "redis://localhost"}))
-    assert found.startswith("node.id: is missing; ")
+def test_a_store_in_redis_needs_what_nodes_share(tmp_path: Path) -> None:
+    found = config_problems(tmp_path, tree(store={"url": "redis://localhost"}))
+    assert {line.partition(";")[0] for line in found} == {"node.id: is missing", "http.pop_link_secret: is missing"}
+
+
+def test_other_nodes_need_an_address_of_one_that_listens_on_all(tmp_path: Path) -> None:
+    http = {"pop_link_secret": POP_SECRET, "listen": "0.0.0.0:8080"}
+    shared: dict[str, Any] = {"store": {"url": "redis://localhost"}, "http": http}
+    (found,) = config_problems(tmp_path, tree(**shared, node={"id": "a"}))
+    assert found.startswith("node.internal_url: is missing; ")
+    node = load(tmp_path, tree(**shared, node={"id": "a", "internal_url": "http://10.0.0.5:8080"})).node
+    assert (node.internal_url, node.lease_seconds) == ("http://10.0.0.5:8080", 15)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +81,7 @@ def test_the_parts_of_a_redis_url(url: str, parts: RedisUrl) -> None:
     ],
 )
 def test_an_invalid_redis_url_is_refused_without_its_password(tmp_path: Path, url: str, fault: str) -> None:
-    (found,) = config_problems(tmp_path, tree(store={"url": url}, node={"id": "a"}))
+    (found,) = config_problems(tmp_path, tree(store={"url": url}, **NODE))
     assert found.startswith(f"store.url: {fault}; ")
     assert "secret" not in found
 

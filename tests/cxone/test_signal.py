@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.cxone import SignalResult, SignalStopped
 from sipbridge.http import HttpClient
 
 from .conftest import MakeCentre
@@ -67,6 +67,19 @@ async def test_a_missing_contact_is_not_signalled(
 ) -> None:
     assert await make_client().signal(contact_id, PARAMETERS, ignore_note) is SignalResult.UNDELIVERED
     assert await simulator.requests("signal") == {}
+
+
+@pytest.mark.parametrize("result", [SignalResult.DUPLICATE, SignalResult.UNDELIVERED])
+async def test_a_signal_that_is_stopped_before_its_first_byte_is_not_sent(
+    make_client: MakeCentre, simulator: Simulator, result: SignalResult
+) -> None:
+    async def stop(_: SignalResult) -> None:
+        raise SignalStopped(result)
+
+    cxone = make_client()
+    assert await cxone.signal(CONTACT, PARAMETERS, stop) is result
+    assert await simulator.requests("signal") == {}
+    assert await cxone.signal(CONTACT, PARAMETERS, ignore_note) is SignalResult.ACCEPTED
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])

@@ -6,6 +6,7 @@ from tests.fakes.backpressure import FakeBackpressure
 from tests.fakes.call import FakeLiveCall
 from tests.fakes.call_journal import FakeCallJournal
 from tests.fakes.centre import FakeCentre
+from tests.fakes.claims import FakeClaims
 from tests.fakes.dialler import FakeDialler, OutgoingInvite
 from tests.fakes.journal import Journal
 from tests.fakes.leg import FakeLeg
@@ -19,6 +20,7 @@ __all__ = [
     "FakeBackpressure",
     "FakeCallJournal",
     "FakeCentre",
+    "FakeClaims",
     "FakeConversation",
     "FakeDialler",
     "FakeLeg",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports.cxone import ContactCentre, SignalNote, SignalResult
+from sipbridge.calls.ports.cxone import ContactCentre, SignalNote, SignalResult, SignalStopped
 from tests.fakes.journal import Journal
 
 
@@ -25,7 +25,11 @@ class FakeCentre:
     async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
         self.signals.append((contact_id, parameters))
         await self._journal.reach("token")
-        await note(SignalResult.UNKNOWN)
+        try:
+            await note(SignalResult.UNKNOWN)
+        except SignalStopped as stopped:
+            self.signals.pop()
+            return stopped.result
         await self._journal.reach("centre.signal")
         return self.answer
 

@@ -31,6 +31,15 @@ def bridge_settings(folder: Path, clients: Mapping[str, Settings], *, sip: Mappi
     }
 
 
+def on_redis(url: str, node: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 (YAML)
+    """The sections of one of the bridges that share a Redis; `changes` are keys of `node`."""
+    return {
+        "store": {"url": url, "retention_hours": 1},
+        "node": {"id": node, **changes},
+        "http": {"pop_link_secret": "shared-by-all-nodes"},
+    }
+
+
 def client_settings(number: str, cxone_url: str, projects: Mapping[str, Settings]) -> Settings:
     """A client with one number, whose CXone is the simulator at that URL."""
     return {

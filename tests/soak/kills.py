@@ -21,26 +21,24 @@ from typing import Any, Self
 
 import yaml
 
-from tests.harness.media.audio import write_silence
-from tests.harness.programs.bridge import Bridge, Project, running_bridge
+from tests.harness.programs.bridge import Bridge, running_bridge
 from tests.harness.programs.simulator import Simulator, simulator
-from tests.harness.programs.sipp import Sipp
-from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
+from tests.harness.settings import key
 from tests.harness.waiting import wait_for
 
-NUMBER = "+19995550001"
-REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
-# The scenarios of the calls, by project. About half of the second one's calls are in a handoff at any moment.
-SCENARIOS = {"release": "release_many", "refer": "load_handoff", "ending": "release_many"}
-CALLS, CALLS_PER_SECOND = 51, 102
-SPEECH_SECONDS = 1
-SIGNAL_SECONDS = 0.15
+from .killed_calls import (
+    SCENARIOS,
+    SIGNAL_SECONDS,
+    answered_contacts,
+    check_call,
+    check_record,
+    place_calls,
+    records_of,
+    settings_of_killed,
+)
+
 LATEST_KILL_SECONDS = 2.5
 RESTARTED = "bridge_restarted"
-
-
-class KillError(AssertionError):
-    """A call that was lost, signalled twice or left open."""
 
 
 @dataclass
@@ -74,7 +72,8 @@ def run_kills(folder: Path, kills: int, seed: int, report: Any = None) -> Tally:
     chance = random.Random(seed)  # noqa: S311 (no secret)
     with simulator(folder) as cxone:
         cxone.fail("signal", latency_seconds=SIGNAL_SECONDS, times=None)
-        config = _write_config(folder, cxone)
+        config = folder / "target.yaml"
+        config.write_text(yaml.safe_dump(settings_of_killed(folder, cxone)))
         with KilledBridge(folder, config) as target:
             for number in range(kills):
                 target.start()
@@ -123,7 +122,7 @@ def _one_round(
     target: KilledBridge, cxone: Simulator, folder: Path, prefix: str, chance: random.Random, tally: Tally
 ) -> None:
     began = time.monotonic()
-    calls = {project: _place_calls(target.bridge, project, folder, prefix) for project in SCENARIOS}
+    calls = {project: place_calls(target.bridge, project, folder, prefix) for project in SCENARIOS}
     try:
         # The moment itself is the test: there is no event to wait for.
         time.sleep(chance.uniform(0.1, LATEST_KILL_SECONDS) - (time.monotonic() - began))
@@ -136,77 +135,12 @@ def _one_round(
     tally.kills += 1
     taken = Counter(signal["contact_id"] for signal in cxone.all_signals())
     for project, sipp in calls.items():
-        records = _records(target.bridge.project("acme", project, key(project)), prefix)
-        for contact in _answered_contacts(sipp):
+        records = records_of(target.bridge.project("acme", project, key(project)), prefix)
+        for contact in answered_contacts(sipp):
             tally.answered += 1
-            tally.outcomes[_check_call(contact, records, taken[contact])] += 1
+            tally.outcomes[check_call(contact, records, taken[contact], RESTARTED)] += 1
         for contact, record in records.items():
-            _check_record(contact, record, taken[contact])
-
-
-def _place_calls(bridge: Bridge, project: str, folder: Path, prefix: str) -> Sipp:
-    keys = {"token": token(project), "contact_id": f"{prefix}-{project}"}
-    share = len(SCENARIOS)
-    options = ["-m", str(CALLS // share), "-r", str(CALLS_PER_SECOND // share), "-l", str(CALLS), "-trace_msg"]
-    return Sipp(SCENARIOS[project], folder, remote=bridge.sip, number=NUMBER, keys=keys, options=options)
-
-
-def _answered_contacts(sipp: Sipp) -> list[str]:
-    """The contacts of the calls whose 200 arrived."""
-    messages = sipp.messages
-    contact_of = {
-        m.header("Call-ID"): m.header("X-InContact-ContactId") for m in messages if m.sent and m.method == "INVITE"
-    }
-    answered = {m.header("Call-ID") for m in messages if not m.sent and m.status == 200 and m.method == "INVITE"}
-    return [contact_of[call_id] for call_id in answered]
-
-
-def _records(project: Project, prefix: str) -> dict[str, dict[str, Any]]:
-    """The project's records of this round, in full, by contact."""
-    listed = project.request("calls?limit=200").json()["calls"]
-    mine = [call for call in listed if call["contact_id"].startswith(f"{prefix}-")]
-    records = {call["contact_id"]: project.call(call["id"]) or {} for call in mine}
-    if len(records) != len(mine):
-        raise KillError(f"{len(mine)} records of {len(records)} contacts")
-    return records
-
-
-def _check_call(contact: str, records: dict[str, dict[str, Any]], signals: int) -> str:
-    """Return how the next start found an answered call. Raises `KillError` if the call was lost."""
-    record = records.get(contact)
-    if record is None:
-        raise KillError(f"{contact} was answered and has no record")
-    handoff = record["handoff"] or {}
-    if signals == 0 and record["result"] != "indeterminate":
-        raise KillError(f"{contact} was answered and never signalled: {record}")
-    if record["reason"] != RESTARTED:
-        return "over before"
-    if handoff.get("reason") == RESTARTED:
-        return "signalled by the next start"
-    return "signalled before" if signals else "Signal begun, not seen"
-
-
-def _check_record(contact: str, record: dict[str, Any], signals: int) -> None:
-    state = (record["handoff"] or {}).get("state")
-    if record["state"] != "ended" or state == "handoff_initiated":
-        raise KillError(f"{contact} has no final state: {record}")
-    if signals > 1:
-        raise KillError(f"{contact} was signalled {signals} times: {record}")
-
-
-def _write_config(folder: Path, cxone: Simulator) -> Path:
-    clip = folder / "clip.wav"
-    write_silence(clip, SPEECH_SECONDS)
-    agent = {"type": "prompt", "audio": str(clip)}
-    projects: dict[str, Settings] = {
-        "release": project_settings("release", agent=agent),
-        "refer": project_settings("refer", REFER, agent=agent),
-        "ending": project_settings("ending", agent={**agent, "then": "hangup"}),
-    }
-    settings = bridge_settings(folder, {"acme": client_settings(NUMBER, cxone.url, projects)})
-    file = folder / "target.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    return file
+            check_record(contact, record, taken[contact])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ KILLS = 3
 def test_no_answered_call_is_lost_or_signalled_twice_whenever_the_process_is_killed(tmp_path: Path) -> None:
     tally = run_kills(tmp_path, KILLS, seed=7)
     assert tally.kills == KILLS
-    assert tally.outcomes["signalled by the next start"] > 0
+    assert tally.outcomes["signalled by the recovery"] > 0
 
 
 def _kill_in_conversation(trunk: Site, project: str = "waiting") -> PlacedCall:

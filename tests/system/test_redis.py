@@ -12,6 +12,7 @@ import pytest
 from tests.harness.programs.program import ProgramError
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator, simulator
+from tests.harness.settings import on_redis
 from tests.harness.waiting import wait_for
 
 from .chat_site import chat_site
@@ -31,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 def shared(folder: Path, cxone: Simulator, server: RedisServer, **changes: Any) -> AbstractContextManager[Site]:  # noqa: ANN401 (YAML)
     """Run a bridge on this Redis."""
-    return site(folder, cxone, store={"url": server.url, "retention_hours": 1}, node={"id": "node-1"}, **changes)
+    return site(folder, cxone, **on_redis(server.url, "node-1"), **changes)
 
 
 def contacts_in(server: RedisServer) -> set[str]:
@@ -94,7 +95,8 @@ def test_a_redis_that_cannot_be_used_prevents_the_start(tmp_path: Path, cxone: S
 
 
 def test_a_chat_goes_on_after_a_restart(tmp_path: Path, server: RedisServer) -> None:
-    settings = {"store": {"url": server.url}, "node": {"id": "node-1"}}
+    shared = on_redis(server.url, "node-1")
+    settings = {**shared, "http": {"listen": "127.0.0.1:0", **shared["http"]}}
     with simulator(tmp_path) as cxone:
         with chat_site(tmp_path, cxone, **settings) as chats:
             chat = chats.start("messaging")

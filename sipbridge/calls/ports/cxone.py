@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from sipbridge.calls.model import CallRecord
+from sipbridge.errors import SipbridgeError
 
 
 class SignalResult(StrEnum):
@@ -19,8 +20,16 @@ class SignalResult(StrEnum):
     DUPLICATE = "duplicate"  # not sent: the contact was signalled through another live call
 
 
+class SignalStopped(SipbridgeError):
+    """Raised by a `SignalNote`: the Signal must not be sent. `result` is the one that it gets instead."""
+
+    def __init__(self, result: SignalResult) -> None:
+        super().__init__("another node has claimed the Signal, or may have")
+        self.result = result
+
+
 # Awaited while a Signal is being sent: with `UNKNOWN` right before its first byte, with `UNDELIVERED` when that attempt
-# certainly did not arrive and another follows.
+# certainly did not arrive and another follows. May raise `SignalStopped` with `UNKNOWN`; then the byte is not sent.
 SignalNote = Callable[[SignalResult], Awaitable[None]]
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from sipbridge.aio import resolve_futures
 from sipbridge.calls.model import CallState
-from sipbridge.errors import StoreError
+from sipbridge.errors import CallTakenOver, StoreError
 from sipbridge.store.calls.backlog import Backlog, Entry, Erasure
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Settling:
     def superseded(self, entries: Sequence[Entry]) -> None:
         """Remove rows of calls that another node has taken over. Their puts raise an error."""
         self._backlog.discard(entries)
-        error = StoreError("record refused: another node has taken the call over")
+        error = CallTakenOver("record refused: another node has taken the call over")
         resolve_futures([waiter for entry in entries for waiter in entry.waiters], error)
         self.notify([entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED])
 

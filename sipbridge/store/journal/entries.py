@@ -130,6 +130,11 @@ class OpenCalls:
         return [each for each in found if each is not None]
 
 
+def read_call(lines: bytes) -> Unfinished | None:
+    """Return the call that these entries leave open; None if they cannot be read, which is logged."""
+    return _unfinished(lines.splitlines())
+
+
 def _read(line: bytes) -> Mapping[str, Any] | None:
     try:
         entry = json.loads(line)

@@ -47,3 +47,14 @@ CHATS_SHARED = f"{_PREFIX}:chats-shared:"
 # Prefixes that the id of a node completes.
 CHATS_OPEN = f"{_PREFIX}:chats-open:"
 CHATS_UNDELIVERED = f"{_PREFIX}:chats-undelivered:"
+
+# The nodes: a hash of those that must be taken over if they die, by epoch; and prefixes for each.
+NODES = f"{_PREFIX}:nodes"
+LEASE = f"{_PREFIX}:node:"  # of an id
+OPEN_CALLS = f"{_PREFIX}:open:"  # of an epoch: a hash by call id
+RESCUE = f"{_PREFIX}:rescue:"  # of an epoch
+
+
+def claim(client: str, call_id: str) -> str:
+    """Return the key of the claim of a call's Signal."""
+    return f"{_PREFIX}:signal:{client}:{call_id}"

@@ -5,15 +5,20 @@ from __future__ import annotations
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from sipbridge.http.node_headers import NODE, PROBE
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import Health
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import NotReady
 
 
-async def healthz(_: RequestContext[Empty, Empty]) -> web.Response:
-    """Return 200, also while draining."""
-    return json_response(Health(status="ok"))
+async def healthz(context: RequestContext[Empty, Empty]) -> web.Response:
+    """Return 200, also while draining. Another node learns which one this is."""
+    response = json_response(Health(status="ok"))
+    respond, probe = context.deps.respond_to_probe, context.request.headers.get(PROBE)
+    if respond is not None and probe is not None and (epoch := respond(probe)):
+        response.headers[NODE] = epoch
+    return response
 
 
 async def readyz(context: RequestContext[Empty, Empty]) -> web.Response:

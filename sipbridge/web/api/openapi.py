@@ -142,7 +142,7 @@ def _responses(operation: AnyOperation, schemas: Schemas) -> Json:
     page: Json = {"text/html": {"schema": {"type": "string"}}} if operation.page else {}
     content = {"content": {response.media_type: {"schema": schema}, **page}} if response.media_type else {}
     responses: Json = {str(response.status): {"description": response.description, **content}}
-    reasons: dict[int, list[str]] = {500: ["The store or the service itself failed."]}
+    reasons: dict[int, list[str]] = {500: ["The service itself failed."], 503: ["The store failed."]}
     for refusal in operation.refusals:
         reasons.setdefault(refusal.http_status, []).append((refusal.__doc__ or "").strip().partition("\n")[0])
     error = {"application/json": {"schema": schemas[ErrorResponse, "serialization"]}, **page}

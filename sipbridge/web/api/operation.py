@@ -14,12 +14,14 @@ from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Access, Authenticator
-from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, TooManyRequests
+from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, OwnerUnavailable, TooManyRequests
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
 from sipbridge.web.server.security_headers import NO_STORE
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
+
+Forward = Callable[[web.Request, str], Awaitable[web.Response | None]]
 
 CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 NO_SUCH_CALL = "this project has no such call"
@@ -121,7 +123,8 @@ class Operation(Generic[Q, B]):
         access = _REFUSALS_OF_ACCESS[self.access]
         query = (BadRequest,) if self.query.model_fields else ()
         body = BODY_REFUSALS if self.body.model_fields else ()
-        return tuple(dict.fromkeys((*access, *query, *body, *self.refuses)))
+        owner = (OwnerUnavailable,) if "{call_id}" in self.path else ()
+        return tuple(dict.fromkeys((*access, *query, *body, *self.refuses, *owner)))
 
     def serve(
         self, deps: WebDeps, authenticator: Authenticator
@@ -136,7 +139,10 @@ class Operation(Generic[Q, B]):
 
     async def _serve(self, request: web.Request, deps: WebDeps) -> web.StreamResponse:
         try:
-            return await self.handler(await self._read(request, deps))
+            context = await self._read(request, deps)
+            if deps.forward is not None and (response := await _forwarded(context, deps.forward)) is not None:
+                return response
+            return await self.handler(context)
         except RequestRefused as refusal:
             if self.on_refusal is not None:
                 self.on_refusal(deps, request, refusal)
@@ -152,6 +158,14 @@ class Operation(Generic[Q, B]):
         query = read_query(self.query, request)
         body = await read_body(self.body, request)
         return RequestContext(deps, request, client, project, query, body)
+
+
+async def _forwarded(context: RequestContext[Any, Any], forward: Forward) -> web.Response | None:
+    """Return the response of the node that carries the call in the path, if that is another one."""
+    call_id = context.request.match_info.get("call_id")
+    if call_id is None or context.deps.directory.find(context.client, context.project, call_id) is not None:
+        return None
+    return await forward(context.request, call_id)
 
 
 AnyOperation = Operation[Any, Any]

@@ -60,7 +60,9 @@ def response_to_aiohttp_error(error: web.HTTPException) -> web.Response:
 def _response_to_internal_error(error: Exception, route: str) -> web.Response:
     if isinstance(error, StoreError):
         logger.warning("record store unavailable for a request: %s", error, extra={"route": route})
-        return error_response(500, "store_unavailable", "the record store is unavailable; try again")
+        response = error_response(503, "store_unavailable", "the record store is unavailable; try again")
+        response.headers["Retry-After"] = "1"
+        return response
     # The stack without the message, which may quote the request.
     stack = "".join(traceback.format_tb(error.__traceback__))
     logger.error("request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})

@@ -95,6 +95,14 @@ class TooManyRequests(RequestRefused):
     retry_after_seconds = 1
 
 
+class OwnerUnavailable(RequestRefused):
+    """Another bridge carries the call and does not respond. After a takeover the record shows the end of the call."""
+
+    http_status = 503
+    code = "unavailable"
+    retry_after_seconds = 5
+
+
 class NotReady(RequestRefused):
     """No new call can be taken. The message says why."""
 

@@ -16,6 +16,7 @@ from sipbridge.calls.endings import (
     MEDIA_TIMEOUT,
     PROMPT_ENDED,
     SHUT_DOWN,
+    TAKEN_OVER,
     Ending,
 )
 from sipbridge.calls.model import LegFailure
@@ -191,6 +192,10 @@ CALL_ENDINGS = (
     EndingRow(
         BROKEN[LegFailure.TRANSPORT_FAILED],
         "a message of the bridge could not be sent at all",
+    ),
+    EndingRow(
+        TAKEN_OVER,
+        "this node stood still or was cut off, and another one has taken its calls over; BYE without a Signal",
     ),
     EndingRow(
         SHUT_DOWN,

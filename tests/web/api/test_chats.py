@@ -155,7 +155,7 @@ class TestMessages:
         await started(bridge)
         bridge.world.store.failing = StoreError("the disk is full")
         status, body = await bridge.post("chats/c1/messages", KEY, {"id": "m1", "text": "Hello"})
-        assert (status, body["code"]) == (500, "store_unavailable")
+        assert (status, body["code"]) == (503, "store_unavailable")
         bridge.world.store.failing = None
         assert (await bridge.post("chats/c1/messages", KEY, {"id": "m1", "text": "Hello"}))[0] == 202
 

@@ -68,11 +68,11 @@ async def test_a_store_that_is_away_hides_no_handoff_that_is_found_elsewhere(
         raise StoreError("Redis has not responded")
 
     monkeypatch.setattr(bridge.chats.store, "get_shared", away)
-    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 500
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 503
     await bridge.store.put(make_record(handoff=make_handoff()))
     assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 200
     monkeypatch.setattr(bridge.store, "get_shared", away)
-    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 500
+    assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 503
     bridge.directory.add(make_record(handoff=make_handoff()))
     assert (await bridge.get("handoff_state?shared_id=contact-1"))[0] == 200
 
@@ -144,7 +144,7 @@ async def test_an_odd_shared_id_is_unknown(bridge: Bridge, shared_id: str) -> No
 async def test_a_store_that_cannot_be_read_is_500_without_details(bridge: Bridge) -> None:
     await bridge.store.close()
     status, body = await bridge.get("handoff_state?id=call-1")
-    assert status == 500
+    assert status == 503
     assert body == {
         "error_message": "the record store is unavailable; try again",
         "code": "store_unavailable",
@@ -206,4 +206,4 @@ async def test_records_of_another_project_are_not_erased(bridge: Bridge, key: st
 
 async def test_a_store_that_cannot_erase_is_500(bridge: Bridge) -> None:
     await bridge.store.close()
-    assert (await bridge.delete("handoff_state?id=call-1"))[0] == 500
+    assert (await bridge.delete("handoff_state?id=call-1"))[0] == 503

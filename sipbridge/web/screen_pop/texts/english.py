@@ -71,5 +71,6 @@ ENGLISH = Texts(
         "invalid_handoff": "The assistant asked for a handoff that is not possible",
         "draining": "The assistant is being restarted",
         "bridge_restarted": "The conversation was interrupted",
+        "node_lost": "The conversation was interrupted",
     },
 )

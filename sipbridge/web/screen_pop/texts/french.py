@@ -71,5 +71,6 @@ FRENCH = Texts(
         "invalid_handoff": "L’assistant a demandé un transfert impossible",
         "draining": "L’assistant redémarre",
         "bridge_restarted": "La conversation a été interrompue",
+        "node_lost": "La conversation a été interrompue",
     },
 )

@@ -71,5 +71,6 @@ GERMAN = Texts(
         "invalid_handoff": "Der Assistent wollte eine Übergabe, die nicht möglich ist",
         "draining": "Der Assistent wird neu gestartet",
         "bridge_restarted": "Das Gespräch wurde unterbrochen",
+        "node_lost": "Das Gespräch wurde unterbrochen",
     },
 )

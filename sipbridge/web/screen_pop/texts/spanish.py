@@ -71,5 +71,6 @@ SPANISH = Texts(
         "invalid_handoff": "El asistente pidió una transferencia imposible",
         "draining": "El asistente se está reiniciando",
         "bridge_restarted": "La conversación se interrumpió",
+        "node_lost": "La conversación se interrumpió",
     },
 )

@@ -1,0 +1,97 @@
+"""The cluster in a bridge whose store is in Redis; a bridge with SQLite has none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from aiohttp import web
+
+from sipbridge.app.live_config import LiveConfig
+from sipbridge.calls.context import CallContext
+from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
+from sipbridge.calls.recovery import NODE_LOST, recover
+from sipbridge.cluster import Cluster, NodeControls, NodeSettings
+from sipbridge.config import Config
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.http import HttpClient
+from sipbridge.store import open_store
+from sipbridge.telemetry import Metrics, NodeFigures
+from sipbridge.web import Forwarder
+
+
+def make_cluster(config: Config) -> Cluster | None:
+    """Make the cluster of `store.url`; None if that is not Redis."""
+    secret = config.http.pop_link_secret
+    if config.store.sqlite_path is not None or config.node.id is None or secret is None:
+        return None  # with Redis, the checks of the configuration require both
+    settings = NodeSettings(config.node.id, config.node.lease_seconds, secret.get_secret_value(), config.sip.max_calls)
+    return Cluster(RedisUrl.parse(config.store.url), settings)
+
+
+class WebHooks(NamedTuple):
+    """The functions of the HTTP API for the other nodes; see `WebDeps`."""
+
+    respond_to_probe: Callable[[str], str | None] | None = None
+    forward: Callable[[web.Request, str], Awaitable[web.Response | None]] | None = None
+
+
+def web_hooks(cluster: Cluster | None, http: HttpClient) -> WebHooks:
+    """Return the hooks of a cluster."""
+    if cluster is None:
+        return WebHooks()
+    return WebHooks(cluster.respond_to_probe, Forwarder(http, cluster.find_owner).forward)
+
+
+def start_cluster(
+    cluster: Cluster, config: Config, live_config: LiveConfig, controls: NodeControls, metrics: Metrics
+) -> None:
+    """Renew the lease, and take over other nodes, under the latest configuration version."""
+    metrics.show_node(partial(_figures, cluster))
+
+    async def take_over(
+        calls: list[Unfinished],
+        journal: CallJournal,
+        store: RecordStore,
+        may_be_old: bool,  # noqa: FBT001 (a callback)
+    ) -> None:
+        with live_config.in_use() as version:
+            context = replace(version, journal=journal, store=store)
+            await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old))
+
+    def open_for_takeover() -> Awaitable[RecordStore]:
+        return open_store(config.store)
+
+    cluster.start(controls, open_for_takeover, take_over)
+
+
+def _figures(cluster: Cluster) -> NodeFigures:
+    claims = cluster.claims.counts
+    takeovers = cluster.takeover_counts
+    return NodeFigures(
+        lease_age_seconds=cluster.fleet.renewal_age(time.monotonic()),
+        others=len(cluster.fleet.peers),
+        claims={
+            "mine": claims.mine,
+            "taken": claims.taken,
+            "unclaimed": claims.unclaimed,
+            "refused": claims.refused,
+        },
+        unreplicated_claims=claims.unreplicated,
+        takeovers=takeovers.nodes,
+        calls_taken_over=takeovers.calls,
+        unshared_calls=cluster.open_calls.unwritten,
+        forwards=cluster.forwards,
+    )
+
+
+async def recover_own(cluster: Cluster | None, unfinished: Sequence[Unfinished], version: CallContext) -> None:
+    """Recover the calls of an earlier run of this bridge, before any other node does."""
+    if cluster is None:
+        await recover(unfinished, version)
+        return
+    async with cluster.recovering(unfinished) as calls:
+        await recover(calls, version)

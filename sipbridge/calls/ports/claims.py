@@ -1,0 +1,22 @@
+"""The seam between calls and `cluster`: which node signals a contact."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.cxone import SignalResult
+
+
+class SignalClaims(Protocol):
+    """The claims of Signals, if several nodes share the calls. Methods never raise."""
+
+    async def claim(self, record: CallRecord) -> SignalResult | None:
+        """Claim the Signal of a call, right before each first byte; return None if it may be sent.
+
+        Otherwise return the result that it gets instead: `DUPLICATE` if another node has claimed it, `UNDELIVERED` if
+        this node cannot know that.
+        """
+
+    def settle(self, record: CallRecord, result: SignalResult) -> None:
+        """Write the result of a claimed Signal, for a node that takes this one over."""

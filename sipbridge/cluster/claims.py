@@ -1,0 +1,141 @@
+"""The claims of Signals: which node may signal the contact of a call.
+
+| claim in Redis | what becomes of it | response |
+|---|---|---|
+| none | it becomes ours | send |
+| ours | it stays ours, for another attempt | send |
+| another's, with the result `undelivered` | it becomes ours: that Signal certainly did not arrive | send |
+| another's, with any other result or none | it stays theirs, for ever | `duplicate` |
+| any, and our epoch was rescued | it stays as it is | `duplicate` |
+| not known, as Redis does not respond | the call is ours, and no other node can believe that we are dead | send |
+| not known, as Redis does not respond | another node may be rescuing the call | `undelivered`, so BYE |
+
+Invariant: a node sends the first byte of a Signal only while it owns the claim, or while no other node could take it.
+CXone's Signal has no idempotency key, so nothing else keeps a process that stood still for a minute from sending.
+
+A Signal is in the local journal before it is claimed, so the next start of the same node knows of it too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
+from sipbridge.errors import StoreError
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import CLAIM_SIGNAL, SETTLE_CLAIM, Command
+
+logger = logging.getLogger(__name__)
+
+CLAIM_SECONDS = 0.3  # the caller waits for it
+REPLICA_MS = 200  # of these, for a replica to have the claim too
+
+_INSTEAD = {"mine": None, "taken": SignalResult.DUPLICATE, "rescued": SignalResult.DUPLICATE}
+
+
+@dataclass(slots=True)
+class ClaimCounts:
+    """The claims so far, by what became of them."""
+
+    mine: int = 0
+    taken: int = 0
+    unclaimed: int = 0  # sent while Redis was away
+    refused: int = 0  # not sent, as this node was cut off
+    unreplicated: int = 0  # no replica had the claim in time
+
+
+class Claims:
+    """Implements `SignalClaims`.
+
+    `is_safe` is true for a call that no other node can be rescuing. `has_replicas` is true if Redis has replicas, as
+    without any a claim would wait for one in vain.
+    """
+
+    def __init__(
+        self,
+        redis: Commands,
+        lease: Lease,
+        is_safe: Callable[[str], bool],
+        has_replicas: Callable[[], bool],
+    ) -> None:
+        self.counts = ClaimCounts()
+        self._redis = redis
+        self._lease = lease
+        self._is_safe = is_safe
+        self._has_replicas = has_replicas
+        self._attempts = 0
+        self._attempt_of: dict[str, int] = {}
+        self._given_up: set[str] = set()
+        self._settling = BackgroundTasks()
+
+    async def claim(self, record: CallRecord) -> SignalResult | None:
+        """Claim the Signal of a call; return None if it may be sent, and otherwise its result instead."""
+        if record.call_id in self._given_up:
+            return SignalResult.DUPLICATE
+        self._attempts += 1
+        attempt = self._attempt_of[record.call_id] = self._attempts
+        commands: list[Command] = [
+            CLAIM_SIGNAL.command(
+                (keys.claim(record.client, record.call_id), keys.RESCUE + self._lease.epoch),
+                *(self._lease.epoch, attempt, LONGEST_PAUSE_MS),
+            )
+        ]
+        if self._has_replicas():
+            commands.append(("WAIT", 1, REPLICA_MS))
+        try:
+            state, *replicas = await self._redis.run(commands, seconds=CLAIM_SECONDS)
+        except StoreError as error:
+            return self._unclaimed(record, str(error))
+        if isinstance(state, RedisError):
+            return self._unclaimed(record, str(state))
+        if replicas == [0]:
+            self.counts.unreplicated += 1
+        instead = _INSTEAD[state]
+        if instead is None:
+            self.counts.mine += 1
+        else:
+            self.counts.taken += 1
+            logger.warning(
+                "Signal not sent: another node has the claim", extra={"event": "claim_taken", "call_id": record.call_id}
+            )
+        return instead
+
+    def settle(self, record: CallRecord, result: SignalResult) -> None:
+        """Write the result of a claimed Signal. If that fails, the claim has none, and is never taken."""
+        attempt = self._attempt_of.pop(record.call_id, None)
+        if attempt is not None and result is not SignalResult.DUPLICATE:
+            self._settling.start(self._write_result(record, attempt, result))
+
+    def give_up(self, call_ids: Iterable[str]) -> None:
+        """Claim nothing for these calls any more: another node has them."""
+        self._given_up = set(call_ids)
+
+    async def close(self) -> None:
+        """Write the last results."""
+        await self._settling.wait()
+
+    async def _write_result(self, record: CallRecord, attempt: int, result: SignalResult) -> None:
+        command = SETTLE_CLAIM.command(
+            (keys.claim(record.client, record.call_id),), self._lease.epoch, attempt, result.value
+        )
+        try:
+            await self._redis.run([command], seconds=REDIS_SECONDS)
+        except StoreError as error:
+            logger.debug("result of a claim not written: %s", error)
+
+    def _unclaimed(self, record: CallRecord, why: str) -> SignalResult | None:
+        fields = {"event": "claim_failed", "call_id": record.call_id}
+        if self._is_safe(record.call_id):
+            self.counts.unclaimed += 1
+            logger.warning("Signal sent without a claim: %s; the other nodes see this one", why, extra=fields)
+            return None
+        self.counts.refused += 1
+        logger.error("Signal not sent: %s, and another node may be rescuing this one", why, extra=fields)
+        return SignalResult.UNDELIVERED

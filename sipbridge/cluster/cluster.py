@@ -1,0 +1,240 @@
+"""This bridge as one of several nodes: joins them, renews its lease, probes the others, and takes over the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from sipbridge.aio import cancel_and_wait
+from sipbridge.calls.ports.store import CallJournal, Unfinished
+from sipbridge.cluster.claims import Claims
+from sipbridge.cluster.fleet import Fleet, Listed, Peer
+from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
+from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.probes import Probes, secret_mark
+from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import ConfigError, StoreError
+from sipbridge.http import HttpClient
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import FIND_OWNER
+from sipbridge.store.redis.server import Server
+
+logger = logging.getLogger(__name__)
+
+_NO_READINESS = {
+    LeaseState.RESCUED: "another node has taken over the calls of this one",
+    LeaseState.DISPLACED: "another node has the same node.id",
+}
+
+
+class NodeControls(Protocol):
+    """The commands of the cluster to the bridge."""
+
+    @property
+    def calls(self) -> int:
+        """Number of calls in progress."""
+
+    @property
+    def draining(self) -> bool:
+        """True while the bridge takes no new calls."""
+
+    def end_taken_over(self) -> list[str]:
+        """End all calls in progress without a Signal; return their ids."""
+
+    def withhold_readiness(self, reason: str | None) -> None:
+        """Take no new calls, for that reason, until there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The settings of a node. `secret` is shared by all nodes."""
+
+    id: str
+    lease_seconds: float
+    secret: str
+    max_calls: int
+
+
+class Cluster:
+    """The cluster, as this node sees it. Belongs to one event loop; opens its own connections to Redis."""
+
+    def __init__(self, url: RedisUrl, settings: NodeSettings) -> None:
+        self.settings = settings
+        # Each has its own connections: nothing that a claim or a lease waits for may wait for records.
+        self._servers = [Server(url), Server(url), Server(url)]
+        lease_server, claim_server, call_server = self._servers
+        self._redis = lease_server
+        self.lease = Lease(lease_server, settings.id, settings.lease_seconds, secret_mark(settings.secret))
+        self.fleet = Fleet(settings.id, settings.lease_seconds)
+        self.forwards = 0
+        self._replicas = 0
+        self.claims = Claims(
+            claim_server,
+            self.lease,
+            lambda call_id: call_id in self.open_calls and self.fleet.cannot_be_rescued(time.monotonic()),
+            lambda: self._replicas > 0,
+        )
+        self.open_calls = OpenCalls(call_server, self.lease)
+        self.probes: Probes | None = None
+        self.takeover_counts = TakeoverCounts()
+        self.takeover: Takeover | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rescuing: asyncio.Task[None] | None = None
+
+    def respond_to_probe(self, probe: str) -> str | None:
+        """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
+        return self.probes.respond(probe) if self.probes is not None else None
+
+    async def find_owner(self, call_id: str) -> str | None:
+        """Return the URL of the other node that carries a call; None if there is none. Raises `StoreError`."""
+        command = FIND_OWNER.command((keys.NODES,), call_id, keys.OPEN_CALLS, self.lease.epoch)
+        (found,) = await self._redis.run([command], seconds=REDIS_SECONDS)
+        if isinstance(found, RedisError):
+            raise StoreError(f"Redis: {found}") from found
+        if not found:
+            return None
+        self.forwards += 1
+        return Listed.read("", found, "").url
+
+    def journal(self, local: CallJournal) -> SharedJournal:
+        """Return the local journal together with the open calls in Redis."""
+        return SharedJournal(local, self.open_calls)
+
+    async def join(self, url: str, http: HttpClient) -> None:
+        """Become a node that the others reach under `url`. Raises `ConfigError` if it does not fit the others."""
+        self.probes = Probes(http, self.lease, self.fleet, self.settings.secret, time.monotonic)
+        try:
+            await self._check_others(self.probes)
+            sent_at = time.monotonic()
+            self.fleet.renewed(await self.lease.join(url), sent_at, time.monotonic())
+        except StoreError as error:
+            raise ConfigError([f"store.url: the node cannot join the others: {error}"]) from error
+
+    def start(self, controls: NodeControls, open_store: OpenStore, recover: Recover) -> None:
+        """Renew the lease from now on, and take over nodes that die."""
+        self.takeover = Takeover(self._redis, self.lease, open_store, recover, self.takeover_counts)
+        self._tasks = [asyncio.create_task(self._repeat(partial(self.turn, controls)), name="node-lease")]
+        if self.probes is not None:
+            # Apart from the lease, which must not wait for a node that does not respond.
+            self._tasks.append(asyncio.create_task(self._repeat(self.probes.send), name="node-probes"))
+
+    @asynccontextmanager
+    async def recovering(self, unfinished: Sequence[Unfinished]) -> AsyncIterator[Sequence[Unfinished]]:
+        """Return the calls of the local journal for this start's own recovery, which comes before any other node's."""
+        if self.takeover is None:
+            raise RuntimeError("the cluster was not started")
+        async with self.takeover.reserved(self.fleet.former()):
+            with suppress(StoreError):
+                unfinished = await self.takeover.with_claims(unfinished)
+            yield unfinished
+
+    async def stop(self) -> None:
+        """Renew and rescue no more. A takeover that is interrupted is done by another node."""
+        for task in (*self._tasks, *([self._rescuing] if self._rescuing else [])):
+            await cancel_and_wait(task)
+
+    async def close(self) -> None:
+        """Leave the nodes. What is open stays for a takeover."""
+        await self.claims.close()
+        await self.open_calls.close()
+        with suppress(StoreError):
+            await self.lease.leave()
+        for server in self._servers:
+            await server.close()
+
+    async def _check_others(self, probes: Probes) -> None:
+        """Check that all nodes share the secret, and that no running one has this id.
+
+        The lease of one that has crashed is replaced.
+        """
+        for node in await self.lease.nodes():
+            if node.secret_mark != secret_mark(self.settings.secret):
+                raise ConfigError(
+                    [f"http.pop_link_secret: differs from that of node {node.id}; give all nodes the same"]
+                )
+            if node.id == self.settings.id and await probes.reach(node.url, node.epoch):
+                raise ConfigError([f"node.id: is in use by the node at {node.url}; give each node its own"])
+
+    async def _repeat(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Run a turn again and again, `RENEWALS_PER_LEASE` times per lease if it is not slow."""
+        pause = self.settings.lease_seconds / RENEWALS_PER_LEASE
+        while True:
+            began_at = time.monotonic()
+            try:
+                await turn()
+            except Exception:
+                logger.exception("a turn of the node failed", extra={"event": "internal_error"})
+            await asyncio.sleep(max(0.0, pause - (time.monotonic() - began_at)))
+
+    async def turn(self, controls: NodeControls) -> None:
+        """Renew the lease, do what its state asks for, and take over a dead node."""
+        before = self.lease.state
+        if before is LeaseState.RESCUED:
+            if controls.calls:
+                return
+            self.lease.begin_again()
+        shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}
+        sent_at, why = time.monotonic(), ""
+        try:
+            others, is_new = await self.lease.renew(shown)
+        except StoreError as error:
+            why = str(error)
+        else:
+            self.fleet.renewed(others, sent_at, time.monotonic())
+            if is_new and before is not LeaseState.NEW:
+                self.open_calls.write_all()
+        if self.lease.state is not before:
+            self._changed(controls, why)
+        controls.withhold_readiness(self._obstacle())
+        self._rescue_next()
+        await self._count_replicas()
+
+    def _obstacle(self) -> str | None:
+        """Return why this node must take no new calls."""
+        if self.lease.state is LeaseState.AWAY and not self.fleet.cannot_be_rescued(time.monotonic()):
+            return "neither Redis nor all other nodes see this one"
+        return _NO_READINESS.get(self.lease.state)
+
+    def _changed(self, controls: NodeControls, why: str) -> None:
+        state = self.lease.state
+        detail = f": {why}" if why else ""
+        logger.warning("lease %s%s", state.value, detail, extra={"event": "lease_changed", "state": state.value})
+        if state is LeaseState.RESCUED:
+            self.claims.give_up(controls.end_taken_over())
+            self.open_calls.forget()
+
+    async def _count_replicas(self) -> None:
+        """Learn if Redis has replicas: without any, a claim would wait for one in vain."""
+        with suppress(StoreError):
+            (found,) = await self._redis.run([("INFO", "replication")], seconds=REDIS_SECONDS)
+            if not isinstance(found, RedisError):
+                self._replicas = int(found.get("connected_slaves", 0))
+
+    def _rescue_next(self) -> None:
+        """Take over the dead nodes, unless that is in progress."""
+        takeover = self.takeover
+        is_busy = self._rescuing is not None and not self._rescuing.done()
+        if takeover is None or is_busy or self.lease.state is not LeaseState.HELD:
+            return
+        dead = self.fleet.dead(time.monotonic())
+        if dead:
+            self._rescuing = asyncio.create_task(self._rescue(takeover, dead), name="node-takeover")
+
+    async def _rescue(self, takeover: Takeover, dead: list[Peer]) -> None:
+        for peer in dead:
+            node = peer.listed
+            try:
+                await takeover.run(node, may_be_old=not peer.was_seen)
+            except StoreError as error:
+                logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
+            except Exception:
+                logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})

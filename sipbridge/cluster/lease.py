@@ -1,0 +1,136 @@
+"""The lease of this node: its id, and its epoch, one run of the node between two rescues.
+
+| state | meaning | next |
+|---|---|---|
+| `NEW` | Redis does not know the epoch yet | `HELD` by `join` |
+| `HELD` | the last renewal succeeded | `AWAY` if one fails; `RESCUED` or `DISPLACED` if Redis says so |
+| `AWAY` | Redis does not respond | as `HELD` |
+| `DISPLACED` | another node has this id | `HELD` once its lease has ended |
+| `RESCUED` | another node has taken the calls of this epoch | `NEW` with another epoch, once its calls have ended |
+
+Invariant: an epoch that was rescued never becomes `HELD` again. A rescue leaves a mark in Redis that a renewal finds in
+the same step in which it would write the lease.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+from redis.exceptions import RedisError
+
+from sipbridge.cluster.fleet import Listed
+from sipbridge.errors import StoreError
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import LEAVE, RENEW_LEASE, Command
+
+RENEWALS_PER_LEASE = 5
+# For which a process may stand still and still find the claims and the mark of its rescue.
+LONGEST_PAUSE_MS = 24 * 3600 * 1000
+REDIS_SECONDS = 1.0  # for a round trip that no call waits for
+
+
+class Commands(Protocol):
+    """Runs commands in Redis: `store.redis.server.Server`."""
+
+    async def run(self, commands: Sequence[Command], *, seconds: float) -> list[Any]:
+        """Run commands in one round trip; return the response or the `RedisError` of each. Raises `StoreError`."""
+
+
+class LeaseState(Enum):
+    """The state of the lease."""
+
+    NEW = "new"
+    HELD = "held"
+    AWAY = "away"
+    DISPLACED = "displaced"
+    RESCUED = "rescued"
+
+
+_STATES = {
+    "renewed": LeaseState.HELD,
+    "joined": LeaseState.HELD,
+    "rescued": LeaseState.RESCUED,
+    "displaced": LeaseState.DISPLACED,
+}
+
+
+class Lease:
+    """The lease of a node with that id, which other nodes reach under `url` once it has joined."""
+
+    def __init__(self, redis: Commands, node_id: str, seconds: float, secret_mark: str = "") -> None:
+        self._secret_mark = secret_mark
+        self._former_epoch = ""
+        self.node_id = node_id
+        self.seconds = seconds
+        self.epoch = uuid.uuid4().hex
+        self.state = LeaseState.NEW
+        self.url = ""
+        self._redis = redis
+        self._renewals = 0
+
+    async def nodes(self) -> list[Listed]:
+        """Return the nodes that have a lease, before joining them. Raises `StoreError`."""
+        (found,) = await self._run(("HGETALL", keys.NODES))
+        listed = [Listed.read(epoch, description, "") for epoch, description in found.items()]
+        leases = await self._run(*(("HMGET", keys.LEASE + node.id, "epoch", "renewal") for node in listed))
+        return [
+            node._replace(renewal=renewal)
+            for node, (epoch, renewal) in zip(listed, leases, strict=True)
+            if epoch == node.epoch
+        ]
+
+    async def join(self, url: str) -> list[Listed]:
+        """Take the lease, even from another epoch, and be among the nodes from now on; return the others.
+
+        Raises `StoreError`.
+        """
+        self.url = url
+        others, _ = await self._renew({}, displaced="any")
+        return others
+
+    async def renew(self, shown: Mapping[str, str | int]) -> tuple[list[Listed], bool]:
+        """Renew the lease, which shows these fields; return the other nodes, and True if Redis had forgotten this one.
+
+        That of a rescued epoch is not renewed. Raises `StoreError` if Redis does not respond.
+        """
+        if self.state is LeaseState.RESCUED:
+            return [], False
+        try:
+            return await self._renew(shown, displaced=self._former_epoch)
+        except StoreError:
+            self.state = LeaseState.AWAY
+            raise
+
+    def begin_again(self) -> None:
+        """Take another epoch, as the calls of a rescued one have ended."""
+        self._former_epoch, self.epoch = self.epoch, uuid.uuid4().hex
+        self.state = LeaseState.NEW
+
+    async def leave(self) -> None:
+        """Give the lease up; the node remains to be taken over if it leaves calls open. Raises `StoreError`."""
+        key = (keys.LEASE + self.node_id, keys.NODES, keys.OPEN_CALLS + self.epoch)
+        await self._run(LEAVE.command(key, self.epoch))
+
+    async def _renew(self, shown: Mapping[str, str | int], *, displaced: str) -> tuple[list[Listed], bool]:
+        self._renewals += 1
+        description = json.dumps({"id": self.node_id, "url": self.url, "secret": self._secret_mark})
+        fields = [part for pair in ({"url": self.url} | dict(shown)).items() for part in pair]
+        command = RENEW_LEASE.command(
+            (keys.LEASE + self.node_id, keys.NODES, keys.RESCUE + self.epoch),
+            *(self.epoch, self._renewals, round(self.seconds * 1000), description, keys.LEASE, displaced, *fields),
+        )
+        ((state, *parts),) = await self._run(command)
+        self.state = _STATES[state]
+        nodes = [Listed.read(*parts[at : at + 3]) for at in range(0, len(parts), 3)]
+        return [node for node in nodes if node.epoch != self.epoch], state == "joined"
+
+    async def _run(self, *commands: Command) -> list[Any]:
+        results = await self._redis.run(commands, seconds=REDIS_SECONDS) if commands else []
+        for result in results:
+            if isinstance(result, RedisError):
+                raise StoreError(f"Redis: {result}") from result
+        return results

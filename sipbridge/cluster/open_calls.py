@@ -1,0 +1,235 @@
+"""The open calls of this node in Redis: what another node needs to know of each if this one dies.
+
+They are the entries of the local journal, without those of Signals, which have claims. Redis has the entry of a
+call before the call is answered, if it responds. All others follow within a moment, as no caller waits for them: if the
+node dies in between, a rescuer may signal a contact that has just ended.
+
+Invariant: Redis gets the entries of a call as a whole and in order, so it never has a call that was removed, nor an
+older state after a newer one. What it missed while it was away, or lost, it gets when it responds again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+
+from redis.exceptions import RedisError
+
+from sipbridge.aio import wait_any
+from sipbridge.calls.model import CallRecord, EndedBy
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+from sipbridge.calls.ports.store import CallJournal
+from sipbridge.cluster.lease import REDIS_SECONDS, Commands, Lease
+from sipbridge.errors import StoreError
+from sipbridge.store.journal import entries
+from sipbridge.store.journal.entries import Entry
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import Command
+
+logger = logging.getLogger(__name__)
+
+BEGIN_SECONDS = 0.3  # a caller who is about to be answered waits no longer for Redis
+GATHER_SECONDS = 0.05  # for entries that nothing waits for
+RETRY_SECONDS = 1.0
+KEPT_MS = 7 * 24 * 3600 * 1000  # after the last entry, if no node is left to take them over
+
+
+class OpenCalls:
+    """The open calls, and the task that writes them."""
+
+    def __init__(self, redis: Commands, lease: Lease) -> None:
+        self.unwritten = 0  # calls that were answered before Redis had them
+        self._redis = redis
+        self._lease = lease
+        self._lines: dict[str, bytes] = {}
+        self._changed: dict[str, asyncio.Future[bool] | None] = {}
+        self._forgotten: set[str] = set()
+        self._failing = False
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="open-calls-writer")
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._lines
+
+    def begin(self, entry: Entry) -> asyncio.Future[bool]:
+        """Add a call that is about to be answered; `confirm` waits until Redis has it."""
+        self._lines[entry.call_id] = entry.line
+        written = self._changed[entry.call_id] = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        return written
+
+    async def confirm(self, written: asyncio.Future[bool]) -> bool:
+        """Return True once Redis has the call, and False if it does not respond in time."""
+        if not self._failing:
+            await wait_any(written, timeout=BEGIN_SECONDS)
+        if written.done() and written.result():
+            return True
+        self.unwritten += 1
+        return False
+
+    def add(self, entry: Entry, *, urgent: bool) -> None:
+        """Add an entry of an open call."""
+        if entry.call_id in self._lines or (entry.what == "ended" and entry.call_id not in self._forgotten):
+            known = b"" if entry.what == "ended" else self._lines[entry.call_id]
+            self._lines[entry.call_id] = known + entry.line
+            self._change(entry.call_id, urgent=urgent)
+
+    def remove(self, call_id: str) -> None:
+        """Remove a call that is over and stored."""
+        if self._lines.pop(call_id, None) is not None:
+            self._change(call_id, urgent=False)
+
+    def write_all(self) -> None:
+        """Write every call again: Redis has lost them."""
+        for call_id in self._lines:
+            self._changed.setdefault(call_id, None)
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Write nothing more of the calls so far: another node has them."""
+        _resolve(self._changed.values(), written=False)
+        self._forgotten.update(self._lines)
+        self._lines.clear()
+        self._changed.clear()
+
+    async def close(self) -> None:
+        """Write what is left, if Redis responds, and end."""
+        self._task.cancel()
+        await wait_any(self._task)
+        await self._write()
+
+    def _change(self, call_id: str, *, urgent: bool) -> None:
+        is_first = not self._changed
+        self._changed.setdefault(call_id, None)
+        if urgent:
+            self._wake.set()
+        elif is_first:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._wake.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not await self._write():
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
+
+    async def _write(self) -> bool:
+        """Write the changed calls; return False if Redis does not respond. Then they are written later."""
+        changed, self._changed = self._changed, {}
+        if not changed:
+            return True
+        is_written = False
+        try:
+            results = await self._redis.run(self._commands(changed), seconds=REDIS_SECONDS)
+            is_written = not any(isinstance(result, RedisError) for result in results)
+            if not is_written:
+                self._note_failure(results)
+        except StoreError as error:
+            self._note_failure(error)
+        finally:
+            if not is_written:  # also if the task is cancelled
+                self._changed = dict.fromkeys(changed) | self._changed
+            _resolve(changed.values(), written=is_written)
+        self._failing &= not is_written
+        return is_written
+
+    def _commands(self, changed: Iterable[str]) -> list[Command]:
+        key = keys.OPEN_CALLS + self._lease.epoch
+        written = [part for call_id in changed if call_id in self._lines for part in (call_id, self._text(call_id))]
+        removed = [call_id for call_id in changed if call_id not in self._lines]
+        commands: list[Command] = []
+        if written:
+            commands += [("HSET", key, *written), ("PEXPIRE", key, KEPT_MS)]
+        if removed:
+            commands.append(("HDEL", key, *removed))
+        return commands
+
+    def _text(self, call_id: str) -> str:
+        return self._lines[call_id].decode()
+
+    def _note_failure(self, error: object) -> None:
+        if not self._failing:
+            self._failing = True
+            extra = {"event": "open_calls_failing"}
+            logger.warning("open calls not in Redis: only this node could save their callers: %s", error, extra=extra)
+
+
+def _resolve(waiting: Iterable[asyncio.Future[bool] | None], *, written: bool) -> None:
+    for done in waiting:
+        if done is not None and not done.done():
+            done.set_result(written)
+
+
+class SharedJournal:
+    """A `CallJournal`: the local one, and the open calls in Redis."""
+
+    def __init__(self, local: CallJournal, shared: OpenCalls) -> None:
+        self._local = local
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        # The calls of which a rescuer finds a claim.
+        self._signalled: set[str] = set()
+
+    async def begin(self, record: CallRecord, headers: Headers) -> bool:
+        """Record in both that the caller is about to be answered; return False if the local journal has not."""
+        written = self._shared.begin(entries.began(record, headers))
+        begun = await self._local.begin(record, headers)
+        await self._shared.confirm(written)
+        return begun
+
+    def handing_off(self, record: CallRecord) -> None:
+        """Record that a handoff begins, in the local journal; Redis gets its record from the store."""
+        self._local.handing_off(record)
+
+    async def signalling(self, record: CallRecord) -> bool:
+        """Record that a Signal is about to be sent, in the local journal; the claim follows."""
+        self._signalled.add(record.call_id)
+        return await self._local.signalling(record)
+
+    def signalled(self, call_id: str, result: SignalResult) -> None:
+        """Record the result of the Signal. One that was sent through another call of the contact has no claim."""
+        self._local.signalled(call_id, result)
+        if call_id not in self._signalled:
+            self._shared.add(entries.signalled(call_id, result), urgent=True)
+
+    def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
+        """Record that our BYE is about to be sent."""
+        self._local.hanging_up(call_id, by, at, written)
+        self._add(entries.hanging_up(call_id, by, at))
+
+    def hung_up(
+        self,
+        call_id: str,
+        by: EndedBy,
+        at: datetime,
+        written: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,
+    ) -> None:
+        """Record that the caller's leg has ended. From any thread."""
+        self._local.hung_up(call_id, by, at, written, urgent=urgent)
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._add, entries.hung_up(call_id, by, at))
+
+    def stored(self, call_id: str) -> None:
+        """Record that the call is over and its record is in the store."""
+        self._local.stored(call_id)
+        self._signalled.discard(call_id)
+        self._shared.remove(call_id)
+
+    def unstored(self, record: CallRecord) -> None:
+        """Record that the call is over and its record could not be stored."""
+        self._local.unstored(record)
+        self._shared.add(entries.ended(record), urgent=False)
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
+        await self._local.close()
+
+    def _add(self, entry: Entry) -> None:
+        self._shared.add(entry, urgent=entry.call_id not in self._signalled)

@@ -1,0 +1,244 @@
+"""The takeover of a node that counts as dead: its open calls get their Signals from this node.
+
+| step | in Redis | if this node dies here |
+|---|---|---|
+| 1 | `take_rescue`: this epoch rescues that one, for one lease time after each renewal | another node begins again |
+| 2 | a new term, under which the records are written | |
+| 3 | the open calls are read, and the claims of their Signals | |
+| 4 | each call is recovered as after a restart: claim, Signal, record; then its entry is removed | as after 1 |
+| 5 | `end_rescue`: the dead epoch is no longer among the nodes; a mark remains | done |
+
+Invariant: at most one epoch rescues another. Nothing depends on it but the records: the claims decide who signals, so
+two rescuers, or a rescuer and an owner that wakes up, still send one Signal per contact. The owner cannot claim from
+step 1 on, and its records are refused from step 4 on, since its term is older.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from sipbridge.calls.model import CallRecord, EndedBy
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.sip import Headers
+from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
+from sipbridge.cluster.fleet import Listed
+from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
+from sipbridge.errors import StoreError
+from sipbridge.store.journal import entries
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import END_RESCUE, TAKE_RESCUE, Command
+
+logger = logging.getLogger(__name__)
+
+READ_SECONDS = 5.0  # for all open calls of a node
+
+# Recovers calls with this journal and this store. True if the calls may have ended long ago.
+Recover = Callable[[list[Unfinished], CallJournal, RecordStore, bool], Awaitable[None]]
+# Opens a store with a term of its own.
+OpenStore = Callable[[], Awaitable[RecordStore]]
+
+
+@dataclass(slots=True)
+class TakeoverCounts:
+    """The takeovers so far, and the calls in them."""
+
+    nodes: int = 0
+    calls: int = 0
+
+
+class Takeover:
+    """The takeover of dead nodes, one after another; and the reservation of those that this start recovers itself."""
+
+    def __init__(
+        self, redis: Commands, lease: Lease, open_store: OpenStore, recover: Recover, counts: TakeoverCounts
+    ) -> None:
+        self._counts = counts
+        self._reserved: set[str] = set()
+        self._redis = redis
+        self._lease = lease
+        self._open_store = open_store
+        self._recover = recover
+
+    async def run(self, dead: Listed, *, may_be_old: bool = True) -> None:
+        """Take over a node, unless another one does. Raises `StoreError` if Redis fails; then it is tried again.
+
+        `may_be_old` is false if this node has seen it alive, so that its calls were in progress a moment ago.
+        """
+        if dead.epoch in self._reserved or await self._take(dead) != "taken":
+            return
+        keeping = asyncio.create_task(self._keep(dead))
+        try:
+            await self._rescue(dead, may_be_old=may_be_old)
+        finally:
+            keeping.cancel()
+
+    @asynccontextmanager
+    async def reserved(self, former: Sequence[Listed]) -> AsyncIterator[None]:
+        """Reserve earlier runs of this node for its own recovery, which knows more, from its journal.
+
+        One that another node is taking over is waited for; then its records are final.
+        """
+        self._reserved.update(each.epoch for each in former)
+        keeping: list[asyncio.Task[None]] = []
+        try:
+            for each in former:
+                await self._reserve(each)
+                keeping.append(asyncio.create_task(self._keep(each)))
+            yield
+        finally:
+            for task in keeping:
+                task.cancel()
+            self._reserved.clear()
+
+    async def with_claims(self, calls: Sequence[Unfinished]) -> list[Unfinished]:
+        """Return the calls, each with what its claim says about its Signal. Raises `StoreError`."""
+        records = [call.record for call in calls]
+        claims = await self._run(
+            *(("HMGET", keys.claim(record.client, record.call_id), "epoch", "result") for record in records),
+            seconds=READ_SECONDS,
+        )
+        return [_with_claim(call, *claim) for call, claim in zip(calls, claims, strict=True)]
+
+    async def _reserve(self, former: Listed) -> None:
+        """Return once this node has the rescue, or nothing is left to rescue, or Redis does not say."""
+        while True:
+            try:
+                state = await self._take(former)
+            except StoreError:
+                return
+            if state in ("taken", "gone"):
+                return
+            await asyncio.sleep(self._lease.seconds / 5)
+
+    async def _rescue(self, dead: Listed, *, may_be_old: bool) -> None:
+        fields = {"event": "node_takeover", "node": dead.id, "epoch": dead.epoch}
+        journal = _RescueJournal(self._redis, dead.epoch)
+        calls = await self._open_calls(dead, journal)
+        logger.warning("node %s counts as dead: taking over %d calls", dead.id, len(calls), extra=fields)
+        store = await self._open_store()
+        try:
+            await self._recover(calls, journal, store, may_be_old)
+        finally:
+            await store.close()
+        await journal.close()
+        if await self._end(dead) == "ended":
+            self._counts.nodes += 1
+            self._counts.calls += len(calls)
+            logger.warning("node %s is taken over", dead.id, extra=fields | {"event": "node_taken_over"})
+
+    async def _open_calls(self, dead: Listed, journal: CallJournal) -> list[Unfinished]:
+        """Return the open calls, by their entries and claims. One whose entries cannot be read is given up."""
+        (found,) = await self._run(("HGETALL", keys.OPEN_CALLS + dead.epoch), seconds=READ_SECONDS)
+        calls: list[Unfinished] = []
+        for call_id, lines in found.items():
+            call = entries.read_call(lines.encode())
+            if call is None:
+                journal.stored(call_id)
+            else:
+                calls.append(call)
+        return await self.with_claims(calls)
+
+    async def _take(self, dead: Listed) -> str:
+        key = (keys.RESCUE + dead.epoch, keys.LEASE + dead.id, keys.NODES)
+        milliseconds = round(self._lease.seconds * 1000)
+        (state,) = await self._run(TAKE_RESCUE.command(key, dead.epoch, self._lease.epoch, milliseconds))
+        return str(state)
+
+    async def _keep(self, dead: Listed) -> None:
+        """Keep the rescue. If Redis is away for longer than a lease, another node may go on; claims bear that."""
+        while True:
+            await asyncio.sleep(self._lease.seconds / 5)
+            try:
+                await self._take(dead)
+            except StoreError as error:
+                logger.debug("rescue not renewed: %s", error)
+
+    async def _end(self, dead: Listed) -> str:
+        key = (keys.RESCUE + dead.epoch, keys.NODES, keys.OPEN_CALLS + dead.epoch)
+        (state,) = await self._run(END_RESCUE.command(key, dead.epoch, self._lease.epoch, LONGEST_PAUSE_MS))
+        return str(state)
+
+    async def _run(self, *commands: Command, seconds: float = REDIS_SECONDS) -> list[Any]:
+        if not commands:
+            return []
+        results = await self._redis.run(commands, seconds=seconds)
+        for result in results:
+            if isinstance(result, RedisError):
+                raise StoreError(f"Redis: {result}") from result
+        return results
+
+
+def _with_claim(call: Unfinished, epoch: str | None, result: str | None) -> Unfinished:
+    """Return the call with the Signal of its claim: one without a result may have arrived."""
+    if epoch is None or result == SignalResult.UNDELIVERED:
+        return call
+    return replace(call, signal=SignalResult(result) if result else SignalResult.UNKNOWN)
+
+
+class _RescueJournal:
+    """The `CallJournal` of calls that are being rescued: their entries in Redis, which end with each call.
+
+    It has no Signals, since their claims are written in any case.
+    """
+
+    def __init__(self, redis: Commands, epoch: str) -> None:
+        self._redis = redis
+        self._key = keys.OPEN_CALLS + epoch
+        self._stored: list[str] = []
+
+    async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
+        """No call begins here."""
+        return True
+
+    def handing_off(self, record: CallRecord) -> None:
+        """The store has the record at once."""
+
+    async def signalling(self, record: CallRecord) -> bool:  # noqa: ARG002 (as above)
+        """The claim follows."""
+        return True
+
+    def signalled(self, call_id: str, result: SignalResult) -> None:
+        """The claim has the result."""
+
+    def hanging_up(
+        self,
+        call_id: str,  # noqa: ARG002 (as above)
+        by: EndedBy,  # noqa: ARG002 (as above)
+        at: datetime,  # noqa: ARG002 (as above)
+        written: Callable[[], None],
+    ) -> None:
+        """There is no leg."""
+        written()
+
+    def hung_up(
+        self,
+        call_id: str,  # noqa: ARG002 (as above)
+        by: EndedBy,  # noqa: ARG002 (as above)
+        at: datetime,  # noqa: ARG002 (as above)
+        written: Callable[[], None] | None = None,
+        *,
+        urgent: bool = True,  # noqa: ARG002 (as above)
+    ) -> None:
+        """There is no leg."""
+        if written is not None:
+            written()
+
+    def stored(self, call_id: str) -> None:
+        """Remove the call, once all are recovered."""
+        self._stored.append(call_id)
+
+    def unstored(self, record: CallRecord) -> None:
+        """Keep the call: it is recovered again, and then the store may have the record."""
+
+    async def close(self) -> None:
+        """Remove the calls that are stored. Raises `StoreError`."""
+        if self._stored:
+            await self._redis.run([("HDEL", self._key, *self._stored)], seconds=REDIS_SECONDS)

@@ -1,0 +1,125 @@
+"""Each contact is signalled by one node: the owner of the claim."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.cluster import claims
+from sipbridge.cluster.claims import Claims
+from sipbridge.cluster.lease import Lease
+from sipbridge.errors import StoreError
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
+from tests.harness.programs.redis import RedisServer
+from tests.store.records import make_record
+
+RECORD = make_record("call-1")
+CLAIM = keys.claim(RECORD.client, RECORD.call_id)
+DUPLICATE, UNDELIVERED = SignalResult.DUPLICATE, SignalResult.UNDELIVERED
+RESULTS = [SignalResult.ACCEPTED, SignalResult.REFUSED, SignalResult.UNKNOWN]
+
+
+def node(server: Any, *, is_safe: Callable[[str], bool] = lambda _: True, replicas: bool = False) -> Claims:  # noqa: ANN401 (a fake, too)
+    """Return the claims of a node of its own."""
+    return Claims(server, Lease(server, "node", 15), is_safe, lambda: replicas)
+
+
+async def test_the_first_node_may_signal_and_no_other_one(server: Server) -> None:
+    first, second = node(server), node(server)
+    assert await first.claim(RECORD) is None
+    assert await second.claim(RECORD) is DUPLICATE
+    assert await first.claim(RECORD) is None, "another attempt of the same node"
+
+
+async def test_of_many_nodes_at_once_one_may_signal(server: Server) -> None:
+    results = await asyncio.gather(*(node(server).claim(RECORD) for _ in range(20)))
+    assert results.count(None) == 1
+
+
+@pytest.mark.parametrize("result", [*RESULTS, None])
+async def test_a_claim_is_never_given_back(server: Server, result: SignalResult | None) -> None:
+    first, second = node(server), node(server)
+    await first.claim(RECORD)
+    if result is not None:
+        first.settle(RECORD, result)
+        await first.close()
+    assert await second.claim(RECORD) is DUPLICATE
+
+
+async def test_a_signal_that_certainly_did_not_arrive_passes_on_and_not_back(server: Server) -> None:
+    first, second = node(server), node(server)
+    await first.claim(RECORD)
+    first.settle(RECORD, UNDELIVERED)
+    await first.close()
+    assert await second.claim(RECORD) is None
+    assert await first.claim(RECORD) is DUPLICATE
+
+
+async def test_a_late_result_of_an_earlier_attempt_changes_nothing(server: Server, redis: RedisServer) -> None:
+    first = node(server)
+    await first.claim(RECORD)
+    first.settle(RECORD, UNDELIVERED)  # its task has not run yet
+    await first.claim(RECORD)
+    await first.close()
+    assert redis.run("HGET", CLAIM, "result") in ("", None)
+    assert await node(server).claim(RECORD) is DUPLICATE
+
+
+async def test_a_node_that_counts_as_dead_claims_nothing(server: Server, redis: RedisServer) -> None:
+    lease = Lease(server, "node", 15)
+    redis.run("SET", keys.RESCUE + lease.epoch, "another")
+    assert await Claims(server, lease, lambda _: True, lambda: False).claim(RECORD) is DUPLICATE
+    assert redis.run("EXISTS", CLAIM) == 0
+
+
+async def test_calls_that_another_node_has_are_not_claimed(server: Server, redis: RedisServer) -> None:
+    first = node(server)
+    first.give_up([RECORD.call_id])
+    assert await first.claim(RECORD) is DUPLICATE
+    assert redis.run("EXISTS", CLAIM) == 0
+
+
+async def test_without_a_replica_a_claim_counts_as_unreplicated(server: Server) -> None:
+    first = node(server, replicas=True)
+    assert await first.claim(RECORD) is None
+    assert (first.counts.mine, first.counts.unreplicated) == (1, 1)
+
+
+class _Away:
+    """A Redis that does not respond."""
+
+    async def run(self, commands: object, *, seconds: float) -> list[Any]:  # noqa: ARG002 (the Protocol has them)
+        raise StoreError("Redis has not responded")
+
+
+@pytest.mark.parametrize(("is_safe", "result"), [(True, None), (False, UNDELIVERED)])
+async def test_without_redis_a_node_signals_only_what_no_other_one_can(
+    *, is_safe: bool, result: SignalResult | None
+) -> None:
+    asked: list[str] = []
+
+    def judge(call_id: str) -> bool:
+        asked.append(call_id)
+        return is_safe
+
+    first = node(_Away(), is_safe=judge)
+    assert await first.claim(RECORD) is result
+    assert asked == [RECORD.call_id]
+    assert (first.counts.unclaimed, first.counts.refused) == (int(is_safe), int(not is_safe))
+
+
+async def test_a_redis_that_stands_still_delays_a_claim_by_its_time_limit(
+    server: Server, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "CLAIM_SECONDS", 0.05)
+    first = node(server, is_safe=lambda _: False)
+    redis.pause()
+    try:
+        assert await first.claim(RECORD) is UNDELIVERED
+    finally:
+        redis.resume()

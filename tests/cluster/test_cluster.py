@@ -1,0 +1,171 @@
+"""A node among others, turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.cluster import Cluster, NodeSettings
+from sipbridge.cluster import cluster as module
+from sipbridge.cluster.lease import LeaseState
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import ConfigError, HttpNotReached
+from sipbridge.store.journal import entries
+from sipbridge.store.redis import keys
+from tests.harness.programs.redis import RedisServer, redis_server
+from tests.store.records import make_record
+
+LEASE = 15.0
+
+
+class Controls:
+    """A bridge with calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.draining = False
+        self.ended: list[str] = []
+        self.obstacles: list[str | None] = []
+
+    def obstacle(self) -> str | None:
+        return self.obstacles[-1]
+
+    def end_taken_over(self) -> list[str]:
+        self.ended = ["call-1"]
+        return self.ended
+
+    def withhold_readiness(self, reason: str | None) -> None:
+        self.obstacles.append(reason)
+
+
+class Time:
+    """The monotonic clock of the node."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class NoPath:
+    """The HTTP client of a node that reaches no other one."""
+
+    async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 (it returns nothing)
+        raise HttpNotReached("no connection")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+def make_node(redis: RedisServer, node_id: str = "node-a", secret: str = "shared-by-all-nodes") -> Cluster:  # noqa: S107 (of a test)
+    return Cluster(RedisUrl.parse(redis.url), NodeSettings(node_id, LEASE, secret, max_calls=10))
+
+
+async def join(node: Cluster) -> None:
+    no_path: Any = NoPath()
+    await node.join(f"http://{node.settings.id}", no_path)
+
+
+@pytest.fixture
+async def node(own_redis: RedisServer, clock: Time) -> AsyncIterator[Cluster]:  # noqa: ARG001 (before the node)
+    made = make_node(own_redis)
+    await join(made)
+    yield made
+    await made.close()
+
+
+async def test_a_rescued_node_ends_its_calls_and_begins_another_epoch(node: Cluster, own_redis: RedisServer) -> None:
+    controls, epoch = Controls(), node.lease.epoch
+    await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-1"), {})))
+    await node.turn(controls)
+    assert controls.obstacle() is None
+    controls.calls = 1
+    own_redis.run("SET", keys.RESCUE + epoch, "another")
+    await node.turn(controls)
+    assert controls.ended == ["call-1"]
+    assert controls.obstacle() == "another node has taken over the calls of this one"
+    assert await node.claims.claim(make_record("call-1")) is SignalResult.DUPLICATE
+    assert "call-1" not in node.open_calls
+    await node.turn(controls)
+    assert node.lease.epoch == epoch, "a call still ends"
+    controls.calls = 0
+    await node.turn(controls)
+    assert (node.lease.state, controls.obstacle()) == (LeaseState.HELD, None)
+    assert node.lease.epoch != epoch
+    assert await node.claims.claim(make_record("call-2")) is None
+
+
+async def test_a_node_alone_takes_calls_and_signals_while_redis_is_away(
+    node: Cluster, own_redis: RedisServer, clock: Time
+) -> None:
+    controls = Controls()
+    node.open_calls.begin(entries.began(make_record("call-1"), {}))
+    own_redis.kill()
+    clock.now += 10 * LEASE
+    await node.turn(controls)
+    assert (node.lease.state, controls.obstacle()) == (LeaseState.AWAY, None)
+    assert await node.claims.claim(make_record("call-1")) is None
+    assert await node.claims.claim(make_record("another")) is SignalResult.UNDELIVERED, "not a call of this node"
+
+
+async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
+    node: Cluster, own_redis: RedisServer, clock: Time
+) -> None:
+    other, controls = make_node(own_redis, "node-b"), Controls()
+    await join(other)
+    node.open_calls.begin(entries.began(make_record("call-1"), {}))
+    await node.turn(controls)
+    own_redis.kill()
+    clock.now += LEASE - 1
+    await node.turn(controls)
+    assert controls.obstacle() is None
+    assert await node.claims.claim(make_record("call-1")) is None
+    clock.now += 1
+    await node.turn(controls)
+    assert controls.obstacle() == "neither Redis nor all other nodes see this one"
+    assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED
+    own_redis.start()
+    await node.turn(controls)
+    assert (node.lease.state, controls.obstacle()) == (LeaseState.HELD, None)
+    await other.close()
+
+
+async def test_a_redis_that_lost_its_data_gets_node_and_calls_again(node: Cluster, own_redis: RedisServer) -> None:
+    await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-1"), {})))
+    own_redis.run("FLUSHALL")
+    await node.turn(Controls())
+    await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-2"), {})))
+    assert set(own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch)) == {"call-1", "call-2"}
+
+
+async def test_the_owner_of_a_call_is_found(node: Cluster, own_redis: RedisServer) -> None:
+    other = make_node(own_redis, "node-b")
+    await join(other)
+    await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
+    assert await node.find_owner("call-1") == "http://node-b"
+    assert await other.find_owner("call-1") is None, "its own call"
+    assert await node.find_owner("call-2") is None
+    assert (node.forwards, other.forwards) == (1, 0)
+    await other.close()
+
+
+async def test_nodes_that_do_not_share_the_secret_do_not_join(node: Cluster, own_redis: RedisServer) -> None:
+    stranger = make_node(own_redis, "node-b", secret="another-secret-of-16")
+    with pytest.raises(ConfigError, match=r"^http\.pop_link_secret: differs from that of node node-a; "):
+        await join(stranger)
+    await stranger.close()
+    assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]

@@ -1,0 +1,82 @@
+"""The lease of a node, and the end of an epoch that was rescued."""
+
+from __future__ import annotations
+
+from sipbridge.cluster.lease import Lease
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
+from tests.harness.programs.redis import RedisServer
+
+
+async def joined(server: Server, node_id: str = "node-a", seconds: float = 15) -> Lease:
+    lease = Lease(server, node_id, seconds)
+    await lease.join(f"http://{node_id}")
+    return lease
+
+
+async def test_a_lease_shows_the_node_and_ends_on_its_own(server: Server, redis: RedisServer) -> None:
+    lease = await joined(server)
+    await lease.renew({"calls": 3, "draining": 0})
+    shown = redis.run("HGETALL", keys.LEASE + "node-a")
+    assert {key: shown[key] for key in ("epoch", "url", "calls")} == {
+        "epoch": lease.epoch,
+        "url": "http://node-a",
+        "calls": "3",
+    }
+    assert 14_000 < redis.run("PTTL", keys.LEASE + "node-a") <= 15_000
+    assert lease.state.name == "HELD"
+
+
+async def test_nodes_see_each_other_and_each_renewal(server: Server, redis: RedisServer) -> None:
+    first, second = await joined(server), await joined(server, "node-b")
+    (seen,), is_new = await first.renew({})
+    assert (seen.epoch, seen.id, seen.url, is_new) == (second.epoch, "node-b", "http://node-b", False)
+    await second.renew({})
+    ((again,), _) = await first.renew({})
+    assert again.renewal != seen.renewal
+    redis.run("DEL", keys.LEASE + "node-b")
+    ((dead,), _) = await first.renew({})
+    assert dead == seen._replace(renewal="")
+
+
+async def test_a_redis_that_lost_its_data_gets_the_node_again(server: Server, redis: RedisServer) -> None:
+    lease = await joined(server)
+    redis.run("FLUSHALL")
+    assert await lease.renew({}) == ([], True)
+    assert redis.run("HEXISTS", keys.NODES, lease.epoch) == 1
+
+
+async def test_an_epoch_that_was_rescued_never_has_a_lease_again(server: Server, redis: RedisServer) -> None:
+    lease = await joined(server)
+    redis.run("SET", keys.RESCUE + lease.epoch, "another")
+    redis.run("DEL", keys.LEASE + "node-a", keys.NODES)
+    await lease.renew({})
+    assert lease.state.name == "RESCUED"
+    redis.run("DEL", keys.RESCUE + lease.epoch)  # not even if Redis has lost the mark
+    rescued = lease.epoch
+    await lease.renew({})
+    assert (lease.state.name, redis.run("HLEN", keys.NODES)) == ("RESCUED", 0)
+    lease.begin_again()
+    await lease.renew({})
+    assert lease.state.name == "HELD"
+    assert redis.run("HGET", keys.LEASE + "node-a", "epoch") == lease.epoch != rescued
+
+
+async def test_a_node_does_not_take_the_lease_of_another_one_with_its_id(server: Server, redis: RedisServer) -> None:
+    first = await joined(server)
+    second = await joined(server)  # it has found that the first one does not respond
+    await first.renew({})
+    assert first.state.name == "DISPLACED"
+    assert redis.run("HGET", keys.LEASE + "node-a", "epoch") == second.epoch
+    await second.leave()
+    await first.renew({})
+    assert first.state.name == "HELD"
+
+
+async def test_a_node_that_leaves_open_calls_remains_to_be_taken_over(server: Server, redis: RedisServer) -> None:
+    idle, busy = await joined(server), await joined(server, "node-b")
+    redis.run("HSET", keys.OPEN_CALLS + busy.epoch, "call-1", "{}")
+    await idle.leave()
+    await busy.leave()
+    assert redis.run("HKEYS", keys.NODES) == [busy.epoch]
+    assert redis.run("EXISTS", keys.LEASE + "node-a", keys.LEASE + "node-b") == 0

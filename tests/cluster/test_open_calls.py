@@ -1,0 +1,129 @@
+"""The open calls in Redis: those that another node would have to save."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.cluster import open_calls
+from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.store.journal import entries
+from sipbridge.store.journal.entries import read_call
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
+from tests.fakes import FakeCallJournal, Journal
+from tests.harness.programs.redis import RedisServer, redis_server
+from tests.store.records import make_record
+
+NOW = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+
+
+class Node:
+    """A node whose open calls are in a Redis."""
+
+    def __init__(self, server: Server, redis: RedisServer) -> None:
+        self.lease = Lease(server, "node", 15)
+        self.calls = OpenCalls(server, self.lease)
+        self.local = FakeCallJournal(Journal())
+        self.journal = SharedJournal(self.local, self.calls)
+        self._redis = redis
+
+    async def begins(self, call_id: str) -> bool:
+        """Begin a call; return True if Redis has it then."""
+        return await self.calls.confirm(self.calls.begin(entries.began(make_record(call_id), {})))
+
+    def in_redis(self) -> dict[str, str]:
+        found: dict[str, str] = self._redis.run("HGETALL", keys.OPEN_CALLS + self.lease.epoch)
+        return found
+
+    async def until_in_redis(self, *call_ids: str, text: str = "") -> None:
+        async with asyncio.timeout(30):
+            while set(self.in_redis()) != set(call_ids) or not all(text in each for each in self.in_redis().values()):  # noqa: ASYNC110 (there is no notification)
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def node(server: Server, redis: RedisServer) -> AsyncIterator[Node]:
+    opened = Node(server, redis)
+    yield opened
+    await opened.calls.close()
+
+
+async def test_redis_has_a_call_before_it_is_answered(node: Node) -> None:
+    assert await node.journal.begin(make_record("call-1"), {"X-Line": "gold"})
+    call = read_call(node.in_redis()["call-1"].encode())
+    assert call is not None
+    assert (call.record, call.headers) == (make_record("call-1"), {"X-Line": "gold"})
+    assert list(node.local.open) == ["call-1"]
+
+
+async def test_the_end_of_the_leg_follows_from_any_thread(node: Node) -> None:
+    await node.journal.begin(make_record("call-1"), {})
+    await asyncio.to_thread(node.journal.hung_up, "call-1", "caller", NOW)
+    await node.until_in_redis("call-1", text="hung_up")
+    call = read_call(node.in_redis()["call-1"].encode())
+    assert call is not None
+    assert (call.record.ended_by, call.record.ended_at) == ("caller", NOW)
+
+
+async def test_a_call_that_is_over_is_removed(node: Node) -> None:
+    await node.journal.begin(make_record("call-1"), {})
+    node.journal.stored("call-1")
+    await node.until_in_redis()
+
+
+async def test_a_call_that_could_not_be_stored_stays(node: Node) -> None:
+    await node.journal.begin(make_record("call-1"), {})
+    node.journal.unstored(make_record("call-1"))
+    await node.until_in_redis("call-1", text="ended")
+    node.journal.stored("call-1")
+    await node.until_in_redis()
+
+
+async def test_a_contact_that_was_signalled_through_another_call_is_noted(node: Node) -> None:
+    await node.journal.begin(make_record("call-1"), {})
+    node.journal.signalled("call-1", SignalResult.DUPLICATE)
+    await node.until_in_redis("call-1", text="duplicate")
+
+
+async def test_nothing_more_is_written_of_calls_that_another_node_has(node: Node) -> None:
+    await node.journal.begin(make_record("call-1"), {})
+    before = node.in_redis()
+    node.calls.forget()
+    node.journal.hung_up("call-1", "caller", NOW)
+    node.journal.unstored(make_record("call-1"))
+    await node.journal.begin(make_record("call-2"), {})
+    assert node.in_redis() == before | {"call-2": node.in_redis()["call-2"]}
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+async def test_what_redis_missed_or_lost_is_written_when_it_is_back(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_calls, "RETRY_SECONDS", 0.05)
+    server = Server(RedisUrl.parse(own_redis.url))
+    node = Node(server, own_redis)
+    assert await node.begins("call-1")
+    own_redis.kill()
+    assert not await node.begins("call-2")
+    assert not await node.begins("call-3")
+    node.calls.remove("call-3")
+    own_redis.start()
+    await node.until_in_redis("call-2")
+    node.calls.write_all()  # the lease has found that Redis lost its data
+    await node.until_in_redis("call-1", "call-2")
+    assert node.calls.unwritten == 2
+    await node.calls.close()
+    await server.close()

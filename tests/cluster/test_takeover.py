@@ -1,0 +1,195 @@
+"""The takeover of a dead node: who does it, with which calls, and what remains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
+from sipbridge.cluster.claims import Claims
+from sipbridge.cluster.fleet import Listed
+from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.takeover import Takeover, TakeoverCounts
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
+from tests.fakes import FakeCallJournal, FakeStore, Journal
+from tests.harness.programs.redis import RedisServer
+from tests.store.records import make_record
+
+
+@dataclass
+class Rescuer:
+    """A node that notes the calls that it recovers, and stores them unless they are in `unstored`."""
+
+    lease: Lease
+    server: Server
+    recovered: list[Unfinished] = field(default_factory=list)
+    unstored: set[str] = field(default_factory=set)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_end.set()
+        self.counts = TakeoverCounts()
+        self.takeover = Takeover(self.server, self.lease, self._open_store, self._recover, self.counts)
+
+    async def _open_store(self) -> RecordStore:
+        return FakeStore(Journal())
+
+    async def _recover(
+        self,
+        calls: Sequence[Unfinished],
+        journal: CallJournal,
+        store: RecordStore,  # noqa: ARG002 (not needed)
+        may_be_old: bool,  # noqa: ARG002, FBT001 (as above)
+    ) -> None:
+        self.begun.set()
+        await self.may_end.wait()
+        self.recovered += calls
+        for call in calls:
+            if call.record.call_id not in self.unstored:
+                journal.stored(call.record.call_id)
+
+    @property
+    def signals(self) -> dict[str, SignalResult | None]:
+        """The known results of the Signals of the recovered calls."""
+        return {call.record.call_id: call.signal for call in self.recovered}
+
+
+async def rescuer(server: Server, node: str = "rescuer") -> Rescuer:
+    lease = Lease(server, node, 15)
+    await lease.join("http://rescuer")
+    return Rescuer(lease, server)
+
+
+@dataclass
+class Dead:
+    """A node that had calls, and has no lease any more."""
+
+    lease: Lease
+    claims: Claims
+    listed: Listed
+
+
+@pytest.fixture
+async def dead(server: Server, redis: RedisServer) -> Dead:
+    lease = Lease(server, "dead", 15)
+    await lease.join("http://dead")
+    calls = OpenCalls(server, lease)
+    journal = SharedJournal(FakeCallJournal(Journal()), calls)
+    for call_id in ("talking", "signalled", "claimed", "undelivered", "hung-up", "over"):
+        assert await journal.begin(make_record(call_id), {"X-Line": "gold"})
+    claims = Claims(server, lease, lambda _: True, lambda: False)
+    for call_id, result in (("signalled", SignalResult.ACCEPTED), ("undelivered", SignalResult.UNDELIVERED)):
+        await claims.claim(make_record(call_id))
+        claims.settle(make_record(call_id), result)
+    await claims.claim(make_record("claimed"))
+    journal.hung_up("hung-up", "caller", datetime.now(UTC))
+    journal.stored("over")
+    await claims.close()
+    await asyncio.sleep(0)  # the end of the leg came from another thread
+    await calls.close()
+    redis.run("DEL", keys.LEASE + "dead")
+    return Dead(lease, claims, Listed(lease.epoch, "dead", "http://dead", ""))
+
+
+async def test_the_rescuer_knows_what_became_of_each_call(server: Server, redis: RedisServer, dead: Dead) -> None:
+    node = await rescuer(server)
+    await node.takeover.run(dead.listed)
+    assert node.signals == {
+        "talking": None,
+        "signalled": SignalResult.ACCEPTED,
+        "claimed": SignalResult.UNKNOWN,
+        "undelivered": None,
+        "hung-up": None,
+    }
+    calls = {call.record.call_id: call for call in node.recovered}
+    assert calls["talking"].headers == {"X-Line": "gold"}
+    assert (calls["hung-up"].record.ended_by, calls["talking"].record.ended_by) == ("caller", None)
+    assert redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+    assert redis.run("EXISTS", keys.OPEN_CALLS + dead.lease.epoch) == 0
+    assert (node.counts.nodes, node.counts.calls) == (1, 5)
+
+
+async def test_one_node_at_a_time_takes_a_node_over(server: Server, dead: Dead) -> None:
+    first, second = await rescuer(server), await rescuer(server, "second")
+    first.may_end.clear()
+    running = asyncio.create_task(first.takeover.run(dead.listed))
+    await first.begun.wait()
+    await second.takeover.run(dead.listed)
+    assert second.recovered == []
+    first.may_end.set()
+    await running
+    await second.takeover.run(dead.listed)
+    assert second.recovered == []
+
+
+async def test_a_rescuer_that_dies_is_replaced(server: Server, redis: RedisServer, dead: Dead) -> None:
+    first, second = await rescuer(server), await rescuer(server, "second")
+    first.may_end.clear()
+    running = asyncio.create_task(first.takeover.run(dead.listed))
+    await first.begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    redis.run("DEL", keys.RESCUE + dead.lease.epoch)  # it ends a lease time after the last renewal
+    await second.takeover.run(dead.listed)
+    assert len(second.recovered) == 5
+
+
+async def test_a_node_with_a_lease_is_not_taken_over(server: Server, dead: Dead) -> None:
+    node = await rescuer(server)
+    await dead.lease.renew({})
+    await node.takeover.run(dead.listed)
+    assert node.recovered == []
+    await dead.lease.renew({})
+    assert dead.lease.state.name == "HELD"
+
+
+async def test_the_dead_node_finds_out_when_it_wakes_up(server: Server, dead: Dead) -> None:
+    node = await rescuer(server)
+    await node.takeover.run(dead.listed)
+    assert await dead.claims.claim(make_record("talking")) is SignalResult.DUPLICATE
+    await dead.lease.renew({})
+    assert dead.lease.state.name == "RESCUED"
+
+
+async def test_calls_that_could_not_be_stored_are_recovered_again(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    node = await rescuer(server)
+    node.unstored = {"talking"}
+    await node.takeover.run(dead.listed)
+    assert redis.run("HKEYS", keys.OPEN_CALLS + dead.lease.epoch) == ["talking"]
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 1
+    node.recovered, node.unstored = [], set()
+    await node.takeover.run(dead.listed)
+    assert list(node.signals) == ["talking"]
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+
+
+async def test_entries_that_cannot_be_read_do_not_stop_a_takeover(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    redis.run("HSET", keys.OPEN_CALLS + dead.lease.epoch, "broken", "{")
+    node = await rescuer(server)
+    await node.takeover.run(dead.listed)
+    assert len(node.recovered) == 5
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+
+
+async def test_no_node_takes_over_what_its_next_run_recovers(server: Server, dead: Dead) -> None:
+    again, other = await rescuer(server, "dead"), await rescuer(server)
+    async with again.takeover.reserved([dead.listed]):
+        await other.takeover.run(dead.listed)
+        await again.takeover.run(dead.listed)
+        assert (other.recovered, again.recovered) == ([], [])
+        calls = await again.takeover.with_claims([Unfinished(make_record("claimed"), {})])
+        assert [call.signal for call in calls] == [SignalResult.UNKNOWN]
+    await again.takeover.run(dead.listed)
+    assert len(again.recovered) == 5

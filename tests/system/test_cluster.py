@@ -1,0 +1,186 @@
+"""Two bridges on one Redis: the callers of one that dies are saved by the other, each by one Signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs.program import ProgramError
+from tests.harness.programs.redis import RedisServer, redis_server
+from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import on_redis
+from tests.harness.waiting import wait_for
+
+from .site import PlacedCall, Site, site
+
+CALLS = 5
+LEASE_SECONDS = 2
+# A dead node was silent for two lease times; then there is the turn that finds out, and a machine that may be busy.
+TAKEOVER_SECONDS = 2 * LEASE_SECONDS + 20
+# In a test of a restart, which must come before the takeover on a busy machine, too.
+RESTART_LEASE_SECONDS = 8
+NODE_LOST = {"p1": "care", "p2": "10000002", "p3": "node_lost"}
+
+
+@dataclass
+class Nodes:
+    """Two nodes, and the Redis that they share."""
+
+    first: Site
+    second: Site
+    redis: RedisServer
+
+    def calls(self) -> tuple[PlacedCall, list[str]]:
+        """Place calls on the first node; return them and their contacts once they are answered."""
+        counted = self.first.count()
+        placed = self.first.call(self.first.with_own_contacts("release"), "lasting", calls=CALLS)
+        counted.grows_by(CALLS, "sipbridge_setup_seconds_count")
+        return placed, placed.contact.ids_of_calls(CALLS)
+
+    @contextmanager
+    def takeover(self) -> Iterator[None]:
+        """Wait at the end of the block until the second node has taken over the first one once more."""
+        second = self.second.bridge
+        before = second.metrics()
+        yield
+        wait_for(
+            lambda: second.metrics().since(before, "sipbridge_node_takeovers_total") == 1, "takeover", TAKEOVER_SECONDS
+        )
+
+    def signals(self, contacts: list[str]) -> list[list[dict[str, str]]]:
+        """Return the Signals of each contact."""
+        cxone = self.first.cxone
+        return [[each["parameters"] for each in cxone.signals(contact)] for contact in contacts]
+
+    def reason_of(self, contact: str) -> tuple[str, str, str]:
+        """Return the state, the result and the reason of a call, as the second node shows them."""
+        record = self.second.bridge.project("acme", "lasting", "key-of-lasting").ended_call(contact)
+        return record["state"], record["result"], record["reason"]
+
+
+@pytest.fixture
+def nodes(request: pytest.FixtureRequest, tmp_path: Path, cxone: Simulator) -> Iterator[Nodes]:
+    lease_seconds = getattr(request, "param", LEASE_SECONDS)
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(tmp_path))
+        sites = []
+        for name in ("node-1", "node-2"):
+            folder = tmp_path / name
+            folder.mkdir()
+            settings = on_redis(redis.url, name, lease_seconds=lease_seconds)
+            settings["store"]["journal"] = str(folder / "journal")
+            sites.append(stack.enter_context(site(folder, cxone, **settings)))
+        both = Nodes(sites[0], sites[1], redis)
+        wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "both nodes in Redis")
+        yield both
+
+
+def test_another_node_signals_each_contact_of_a_killed_one_once(nodes: Nodes) -> None:
+    _, contacts = nodes.calls()
+    with nodes.takeover():
+        nodes.first.bridge.program.kill()
+    assert nodes.signals(contacts) == [[NODE_LOST]] * CALLS
+    assert {nodes.reason_of(contact) for contact in contacts} == {("ended", "success", "node_lost")}
+    nodes.second.bridge.wait_for_metric(CALLS, "sipbridge_calls_recovered_total", client="acme", reason="accepted")
+    assert nodes.redis.run("HLEN", "sipbridge:nodes") == 1
+
+
+@pytest.mark.timeout(240)  # two takeovers
+def test_a_node_that_stood_still_signals_no_contact_that_another_one_has(nodes: Nodes) -> None:
+    first = nodes.first.bridge
+    for rescues in (1, 2):  # the second time with another epoch
+        placed, contacts = nodes.calls()
+        with nodes.takeover():
+            os.kill(first.program.pid, signal.SIGSTOP)
+        os.kill(first.program.pid, signal.SIGCONT)
+        first.wait_until_idle()
+        placed.wait_for_scenario()
+        assert nodes.signals(contacts) == [[NODE_LOST]] * CALLS
+        assert {nodes.reason_of(contact) for contact in contacts} == {("ended", "success", "node_lost")}
+        ended = rescues * CALLS
+        first.wait_for_metric(ended, "sipbridge_calls_total", client="acme", project="lasting", reason="taken_over")
+        wait_for(lambda: nodes.redis.run("HLEN", "sipbridge:nodes") == 2, "both nodes in Redis")
+    again = nodes.first.call("release")
+    again.wait_for_scenario()
+    assert len(again.signals()) == 1
+
+
+@pytest.mark.timeout(120)  # a takeover after a restart
+@pytest.mark.parametrize("nodes", [RESTART_LEASE_SECONDS], indirect=True)
+def test_a_killed_node_recovers_its_own_calls_if_it_comes_back_first(
+    nodes: Nodes, tmp_path: Path, cxone: Simulator
+) -> None:
+    _, contacts = nodes.calls()
+    nodes.first.bridge.program.kill()
+    folder = tmp_path / "node-1"
+    settings = on_redis(nodes.redis.url, "node-1", lease_seconds=RESTART_LEASE_SECONDS)
+    settings["store"]["journal"] = str(folder / "journal")
+    with site(folder, cxone, **settings) as again:
+        again.bridge.program.logged("recovery_ended")
+        assert nodes.signals(contacts) == [[NODE_LOST | {"p3": "bridge_restarted"}]] * CALLS
+        wait_for(lambda: nodes.redis.run("HLEN", "sipbridge:nodes") == 2, "the end of the earlier run", 60)
+        assert nodes.signals(contacts) == [[NODE_LOST | {"p3": "bridge_restarted"}]] * CALLS
+
+
+@pytest.mark.parametrize(
+    ("node", "secret", "problem"),
+    [
+        ("node-1", "shared-by-all-nodes", r"node\.id: is in use by the node at http://"),
+        ("node-3", "another-secret-of-16", r"http\.pop_link_secret: differs from that of node node-[12]; "),
+    ],
+)
+def test_a_node_that_does_not_fit_does_not_start(
+    nodes: Nodes, tmp_path: Path, cxone: Simulator, node: str, secret: str, problem: str
+) -> None:
+    folder = tmp_path / "another"
+    folder.mkdir()
+    settings = on_redis(nodes.redis.url, node)
+    settings["http"]["pop_link_secret"] = secret
+    settings["store"]["journal"] = str(folder / "journal")
+    with pytest.raises(ProgramError, match=problem), site(folder, cxone, **settings):
+        pass
+    assert nodes.redis.run("HLEN", "sipbridge:nodes") == 2
+
+
+def test_a_node_that_stops_leaves_nothing_to_take_over(nodes: Nodes) -> None:
+    call = nodes.first.call("release")
+    call.wait_for_scenario()
+    nodes.first.bridge.program.stop()
+    assert nodes.redis.run("HLEN", "sipbridge:nodes") == 1
+    assert nodes.redis.run("KEYS", "sipbridge:open:*") == []
+    assert len(call.signals()) == 1
+
+
+def test_any_node_passes_a_command_on_to_the_node_that_carries_the_call(nodes: Nodes) -> None:
+    call = nodes.first.call("release", "lasting")
+    call_id = call.wait_until_answered()
+    other = nodes.second.bridge.project("acme", "lasting", "key-of-lasting")
+    turn = {"role": "agent", "text": "One moment."}
+    assert other.request(f"calls/{call_id}/turns", "POST", turn).status == 202
+    shown = other.request(f"calls/{call_id}").json()
+    assert (shown["state"], [each["text"] for each in shown["transcript"]]) == ("talking", ["One moment."])
+    assert other.request(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
+    call.wait_for_scenario()
+    assert [each["p3"] for each in call.signals()] == ["asked"]
+    assert other.request(f"calls/{call_id}/hangup", "POST").status == 409
+    assert other.request("calls/0123456789abcdef/hangup", "POST").status == 404
+    wrong_key = nodes.second.bridge.project("acme", "lasting", "key-of-release")
+    assert wrong_key.request(f"calls/{call_id}").status == 403
+
+
+def test_a_command_for_a_node_that_does_not_respond_gets_503(nodes: Nodes) -> None:
+    call = nodes.first.call("release", "lasting")
+    call_id = call.wait_until_answered()
+    nodes.first.bridge.program.kill()
+    other = nodes.second.bridge.project("acme", "lasting", "key-of-lasting")
+    refused = other.request(f"calls/{call_id}/hangup", "POST")
+    assert (refused.status, refused.json()["code"]) == (503, "unavailable")
+    # What became of the call is in the record after the takeover.
+    assert other.ended_call(call.contact.id, TAKEOVER_SECONDS)["reason"] == "node_lost"
+    assert other.request(f"calls/{call_id}/hangup", "POST").status == 409
