@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
-
-from aiohttp import web
 
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.context import CallContext
@@ -17,10 +14,8 @@ from sipbridge.calls.recovery import NODE_LOST, recover
 from sipbridge.cluster import Cluster, NodeControls, NodeSettings
 from sipbridge.config import Config
 from sipbridge.config.redis_url import RedisUrl
-from sipbridge.http import HttpClient
 from sipbridge.store import open_store
 from sipbridge.telemetry import Metrics, NodeFigures
-from sipbridge.web import Forwarder
 
 
 def make_cluster(config: Config) -> Cluster | None:
@@ -30,20 +25,6 @@ def make_cluster(config: Config) -> Cluster | None:
         return None  # with Redis, the checks of the configuration require both
     settings = NodeSettings(config.node.id, config.node.lease_seconds, secret.get_secret_value(), config.sip.max_calls)
     return Cluster(RedisUrl.parse(config.store.url), settings)
-
-
-class WebHooks(NamedTuple):
-    """The functions of the HTTP API for the other nodes; see `WebDeps`."""
-
-    respond_to_probe: Callable[[str], str | None] | None = None
-    forward: Callable[[web.Request, str], Awaitable[web.Response | None]] | None = None
-
-
-def web_hooks(cluster: Cluster | None, http: HttpClient) -> WebHooks:
-    """Return the hooks of a cluster."""
-    if cluster is None:
-        return WebHooks()
-    return WebHooks(cluster.respond_to_probe, Forwarder(http, cluster.find_owner).forward)
 
 
 def start_cluster(

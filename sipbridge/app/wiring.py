@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, Webhooks, box_of, start_context
-from sipbridge.app.cluster_wiring import WebHooks, make_cluster, web_hooks
+from sipbridge.app.cluster_wiring import make_cluster
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
@@ -35,6 +35,7 @@ from sipbridge.web import (
     ChatDeps,
     ChatFeed,
     EventFeed,
+    Forwarder,
     PageFeed,
     PopLinks,
     WebDeps,
@@ -146,7 +147,7 @@ async def open_bridge(
         lambda *key: box_of(live_config.latest_chats, *key),
         lambda: reception.recovered,
     )
-    url, web = await _open_web(core, live_config, store, chat_deps, controls, web_hooks(cluster, http), stack)
+    url, web = await _open_web(core, live_config, store, chat_deps, controls, cluster, http, stack)
     await live_config.load()
     if cluster is not None:
         stack.push_async_callback(cluster.stop)
@@ -171,7 +172,8 @@ async def _open_web(
     store: RecordStore,
     chats: ChatDeps,
     controls: AdminControls,
-    hooks: WebHooks,
+    cluster: Cluster | None,
+    http: HttpClient,
     stack: AsyncExitStack,
 ) -> tuple[str, str]:
     """Open the HTTP listeners; return the URL of the API, and all addresses as the ready line shows them."""
@@ -187,11 +189,11 @@ async def _open_web(
         admin_controls=controls,
         count_request=core.metrics.count_request,
         chats=chats,
-        respond_to_probe=hooks.respond_to_probe,
-        forward=hooks.forward,
+        nodes=cluster,
+        forwarder=Forwarder(http, cluster) if cluster else None,
     )
-    http, admin = core.config.http.listen, core.config.http.admin.listen
-    listener, address = await start_web(make_app(deps), http.host, http.port)
+    listen, admin = core.config.http.listen, core.config.http.admin.listen
+    listener, address = await start_web(make_app(deps), listen.host, listen.port)
     stack.push_async_callback(listener.cleanup)
     url = f"http://{authority(*address)}"
     shown = f"http {url}"

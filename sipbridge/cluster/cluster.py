@@ -19,7 +19,8 @@ from sipbridge.cluster.claims import Claims
 from sipbridge.cluster.fleet import Fleet, Listed, Peer
 from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
-from sipbridge.cluster.probes import Probes, secret_mark
+from sipbridge.cluster.probes import Probes
+from sipbridge.cluster.secret import NodeSecret
 from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
@@ -27,6 +28,7 @@ from sipbridge.http import HttpClient
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import FIND_OWNER
 from sipbridge.store.redis.server import Server
+from sipbridge.web import OtherNode
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +67,19 @@ class NodeSettings:
 
 
 class Cluster:
-    """The cluster, as this node sees it. Belongs to one event loop; opens its own connections to Redis."""
+    """The cluster, as this node sees it. Belongs to one event loop; opens its own connections to Redis.
+
+    Implements `web.Nodes`.
+    """
 
     def __init__(self, url: RedisUrl, settings: NodeSettings) -> None:
         self.settings = settings
+        self._secret = NodeSecret(settings.secret)
         # Each has its own connections: nothing that a claim or a lease waits for may wait for records.
         self._servers = [Server(url), Server(url), Server(url)]
         lease_server, claim_server, call_server = self._servers
         self._redis = lease_server
-        self.lease = Lease(lease_server, settings.id, settings.lease_seconds, secret_mark(settings.secret))
+        self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
         self.forwards = 0
         self._replicas = 0
@@ -94,16 +100,27 @@ class Cluster:
         """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
         return self.probes.respond(probe) if self.probes is not None else None
 
-    async def find_owner(self, call_id: str) -> str | None:
-        """Return the URL of the other node that carries a call; None if there is none. Raises `StoreError`."""
-        command = FIND_OWNER.command((keys.NODES,), call_id, keys.OPEN_CALLS, self.lease.epoch)
+    @property
+    def epoch(self) -> str:
+        """The epoch of this node."""
+        return self.lease.epoch
+
+    def sign(self, *parts: str) -> str:
+        """Return a signature of these parts, which each node can make and no other program."""
+        return self._secret.sign(*parts)
+
+    async def find_owner(self, call_id: str) -> OtherNode | None:
+        """Return the other node that carries a call, or did; None if there is none. Raises `StoreError`."""
+        command = FIND_OWNER.command((keys.NODES,), call_id, keys.OPEN_CALLS, keys.LEASE, self.lease.epoch)
         (found,) = await self._redis.run([command], seconds=REDIS_SECONDS)
         if isinstance(found, RedisError):
             raise StoreError(f"Redis: {found}") from found
         if not found:
             return None
-        self.forwards += 1
-        return Listed.read("", found, "").url
+        epoch, description, holder = found
+        owner = OtherNode(epoch, Listed.read(epoch, description, "").url, has_lease=epoch == holder)
+        self.forwards += owner.has_lease
+        return owner
 
     def journal(self, local: CallJournal) -> SharedJournal:
         """Return the local journal together with the open calls in Redis."""
@@ -111,7 +128,7 @@ class Cluster:
 
     async def join(self, url: str, http: HttpClient) -> None:
         """Become a node that the others reach under `url`. Raises `ConfigError` if it does not fit the others."""
-        self.probes = Probes(http, self.lease, self.fleet, self.settings.secret, time.monotonic)
+        self.probes = Probes(http, self.lease, self.fleet, self._secret, time.monotonic)
         try:
             await self._check_others(self.probes)
             sent_at = time.monotonic()
@@ -157,7 +174,7 @@ class Cluster:
         The lease of one that has crashed is replaced.
         """
         for node in await self.lease.nodes():
-            if node.secret_mark != secret_mark(self.settings.secret):
+            if node.secret_mark != self._secret.mark:
                 raise ConfigError(
                     [f"http.pop_link_secret: differs from that of node {node.id}; give all nodes the same"]
                 )

@@ -10,36 +10,29 @@ the time at which it says that it had our response, never from the arrival of it
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import logging
 from collections.abc import Callable
 
 from sipbridge.cluster.fleet import Fleet, Listed
 from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.secret import NodeSecret
 from sipbridge.errors import HttpError
 from sipbridge.http import HttpClient
 from sipbridge.http.node_headers import NODE, PROBE
-
-logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0  # less than a lease: a node that stands still must not delay the next probes of others
 _PARTS = 4
 
 
-def secret_mark(secret: str) -> str:
-    """Return a mark that differs between secrets, and from which none can be computed."""
-    return hashlib.blake2b(secret.encode(), digest_size=16, person=b"node-mark").hexdigest()
-
-
 class Probes:
     """The probes of one node, sent and received. `clock` returns monotonic seconds."""
 
-    def __init__(self, http: HttpClient, lease: Lease, fleet: Fleet, secret: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, http: HttpClient, lease: Lease, fleet: Fleet, secret: NodeSecret, clock: Callable[[], float]
+    ) -> None:
         self._http = http
         self._lease = lease
         self._fleet = fleet
-        self._key = hashlib.blake2b(secret.encode(), digest_size=32, person=b"node-probe").digest()
+        self._secret = secret
         self._clock = clock
         self._seconds = min(PROBE_SECONDS, lease.seconds / 2)
         self._reached_at: dict[str, float] = {}
@@ -62,7 +55,7 @@ class Probes:
     def respond(self, probe: str) -> str | None:
         """Take note of a probe that has come; return what the response says, or None if it is not one for us."""
         parts = probe.split(" ")
-        if len(parts) != _PARTS or not hmac.compare_digest(self._mac(*parts[:3]).encode(), parts[3].encode()):
+        if len(parts) != _PARTS or not self._secret.verifies(parts[3], "probe", *parts[:3]):
             return None
         asking, asked, age = parts[:3]
         if asked != self._lease.epoch:
@@ -80,7 +73,4 @@ class Probes:
     def _sign(self, asked: str) -> str:
         reached_at = self._reached_at.get(asked)
         age = "-" if reached_at is None else f"{max(0.0, self._clock() - reached_at):.3f}"
-        return f"{self._lease.epoch} {asked} {age} {self._mac(self._lease.epoch, asked, age)}"
-
-    def _mac(self, asking: str, asked: str, age: str) -> str:
-        return hmac.new(self._key, f"{asking} {asked} {age}".encode(), hashlib.sha256).hexdigest()
+        return f"{self._lease.epoch} {asked} {age} {self._secret.sign('probe', self._lease.epoch, asked, age)}"

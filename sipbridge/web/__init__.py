@@ -2,6 +2,7 @@
 
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import AdminControls, ChatDeps, ReloadReport, WebDeps
+from sipbridge.web.nodes import Nodes, OtherNode
 from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
@@ -15,6 +16,8 @@ __all__ = [
     "ChatFeed",
     "EventFeed",
     "Forwarder",
+    "Nodes",
+    "OtherNode",
     "PageFeed",
     "PopLinks",
     "ReloadReport",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-
-from aiohttp import web
 
 from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.calls.ports.store import RecordStore
@@ -15,10 +13,12 @@ from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatStore
 from sipbridge.chats.request import ChatRequest
 from sipbridge.config import Config
+from sipbridge.web.nodes import Nodes
 from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
 from sipbridge.web.server.event_feed import EventFeed
+from sipbridge.web.server.forwarding import Forwarder
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,7 @@ class WebDeps:
 
     `config` returns the current configuration. `readiness` returns why no new call can be taken, or None if one can.
     `count_request` gets the operation and the status of each response; the operation is `none` if no path matched.
-    `respond_to_probe` gets what another node says in a request for `/healthz`, and returns this node's epoch; None if
-    there are no other nodes. `forward` sends a request about a call on to the node that carries it; see `Forwarder`.
+    `nodes` and `forwarder` are None if no other node shares the store.
     """
 
     config: Callable[[], Config]
@@ -105,5 +104,5 @@ class WebDeps:
     admin_controls: AdminControls
     count_request: Callable[[str, int], None]
     chats: ChatDeps
-    respond_to_probe: Callable[[str], str | None] | None = None
-    forward: Callable[[web.Request, str], Awaitable[web.Response | None]] | None = None
+    nodes: Nodes | None = None
+    forwarder: Forwarder | None = None

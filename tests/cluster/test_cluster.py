@@ -16,6 +16,7 @@ from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, HttpNotReached
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
+from sipbridge.web import OtherNode
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.records import make_record
 
@@ -156,10 +157,13 @@ async def test_the_owner_of_a_call_is_found(node: Cluster, own_redis: RedisServe
     other = make_node(own_redis, "node-b")
     await join(other)
     await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
-    assert await node.find_owner("call-1") == "http://node-b"
+    owner = OtherNode(other.epoch, "http://node-b", has_lease=True)
+    assert await node.find_owner("call-1") == owner
     assert await other.find_owner("call-1") is None, "its own call"
     assert await node.find_owner("call-2") is None
     assert (node.forwards, other.forwards) == (1, 0)
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    assert await node.find_owner("call-1") == owner._replace(has_lease=False)
     await other.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from sipbridge.cluster.fleet import Fleet, Listed
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.probes import Probes
+from sipbridge.cluster.secret import NodeSecret
 from sipbridge.http import Response
 from sipbridge.http.node_headers import NODE, PROBE
 
@@ -48,7 +49,7 @@ class Node:
         self.lease = Lease(nothing, name, LEASE)
         self.fleet = Fleet(name, LEASE)
         http: Any = self.network
-        self.probes = Probes(http, self.lease, self.fleet, secret, clock)
+        self.probes = Probes(http, self.lease, self.fleet, NodeSecret(secret), clock)
         self._clock = clock
 
     def sees(self, other: Node) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import Config, StoreConfig
@@ -35,7 +34,6 @@ class Bridge:
     obstacle: str | None = None
     fake_chats: FakeChats = field(default_factory=FakeChats)
     chats: ChatDeps = None  # type: ignore[assignment]  # those of `fake_chats` unless a test has others
-    forward: Any = None
     metrics: bytes = b"sipbridge_calls_active 0.0\n"
     project = "/v1/acme/billing"
 
@@ -56,12 +54,7 @@ class Bridge:
             admin_controls=self.admin_controls,
             count_request=lambda operation, status: self.counted.append((operation, status)),
             chats=self.chats,
-            forward=self._forward,
         )
-
-    async def _forward(self, request: web.Request, call_id: str) -> web.Response | None:
-        response: web.Response | None = await self.forward(request, call_id) if self.forward else None
-        return response
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
         return await self.request("GET", path, key, body)

@@ -15,8 +15,8 @@ from sipbridge.web.server.errors import NotReady
 async def healthz(context: RequestContext[Empty, Empty]) -> web.Response:
     """Return 200, also while draining. Another node learns which one this is."""
     response = json_response(Health(status="ok"))
-    respond, probe = context.deps.respond_to_probe, context.request.headers.get(PROBE)
-    if respond is not None and probe is not None and (epoch := respond(probe)):
+    nodes, probe = context.deps.nodes, context.request.headers.get(PROBE)
+    if nodes is not None and probe is not None and (epoch := nodes.respond_to_probe(probe)):
         response.headers[NODE] = epoch
     return response
 

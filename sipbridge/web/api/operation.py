@@ -10,18 +10,18 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from sipbridge.calls.model import CallState
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Access, Authenticator
 from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, OwnerUnavailable, TooManyRequests
+from sipbridge.web.server.forwarding import Forwarder
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
 from sipbridge.web.server.security_headers import NO_STORE
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
-
-Forward = Callable[[web.Request, str], Awaitable[web.Response | None]]
 
 CALL_ID_PATTERN = r"[A-Za-z0-9-]{1,64}"
 NO_SUCH_CALL = "this project has no such call"
@@ -140,7 +140,7 @@ class Operation(Generic[Q, B]):
     async def _serve(self, request: web.Request, deps: WebDeps) -> web.StreamResponse:
         try:
             context = await self._read(request, deps)
-            if deps.forward is not None and (response := await _forwarded(context, deps.forward)) is not None:
+            if deps.forwarder is not None and (response := await _forwarded(context, deps.forwarder)) is not None:
                 return response
             return await self.handler(context)
         except RequestRefused as refusal:
@@ -160,12 +160,22 @@ class Operation(Generic[Q, B]):
         return RequestContext(deps, request, client, project, query, body)
 
 
-async def _forwarded(context: RequestContext[Any, Any], forward: Forward) -> web.Response | None:
-    """Return the response of the node that carries the call in the path, if that is another one."""
+async def _forwarded(context: RequestContext[Any, Any], forwarder: Forwarder) -> web.Response | None:
+    """Return the response of the node that carries the call in the path, if that is another one.
+
+    A call that has ended needs no owner. Raises `OwnerUnavailable`, and what `was_forwarded` raises.
+    """
     call_id = context.request.match_info.get("call_id")
-    if call_id is None or context.deps.directory.find(context.client, context.project, call_id) is not None:
+    call = (context.client, context.project, call_id or "")
+    if forwarder.was_forwarded(context.request) or call_id is None or context.deps.directory.find(*call) is not None:
         return None
-    return await forward(context.request, call_id)
+    try:
+        return await forwarder.forward(context.request, call_id)
+    except OwnerUnavailable:
+        record = await context.deps.store.get(*call)
+        if record is None or record.state is not CallState.ENDED:
+            raise
+        return None
 
 
 AnyOperation = Operation[Any, Any]

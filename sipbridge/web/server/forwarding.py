@@ -1,18 +1,20 @@
 """Requests about a call that another node carries: sent on to that node once, with the key of the requester.
 
-A request that another node has sent on is never sent on again, whatever the nodes believe about the owner. The owner
-checks the key as for any other request, so a forged header gains nothing: its request is not sent on, that is all.
+A request that is sent on has a header with the epoch of the node that is asked, signed by the one that asks. A request
+with this header is never sent on again, whatever the nodes believe about the owner, so none goes in circles. If another
+program has made it, the request is refused, although it would gain nothing: the owner checks the key of each request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hmac
 
 from aiohttp import web
 
-from sipbridge.errors import HttpError, StoreError
+from sipbridge.errors import BadRequest, HttpError, StoreError
 from sipbridge.http import HttpClient
 from sipbridge.http.node_headers import FORWARDED
+from sipbridge.web.nodes import Nodes, OtherNode
 from sipbridge.web.server.auth import KEY_HEADER
 from sipbridge.web.server.errors import OwnerUnavailable
 
@@ -20,39 +22,64 @@ FORWARD_SECONDS = 2.0
 MAX_RESPONSE_BYTES = 16_000_000  # a call with its whole transcript
 _PASSED_ON = (KEY_HEADER, "Content-Type")
 _KEPT = (b"content-type", b"retry-after")
+_FORGED = f"{FORWARDED} is for requests between the bridges; remove it"
+_GONE = "the bridge that carries this call does not respond; the record shows what becomes of the call"
 
 
 class Forwarder:
-    """The way to other nodes. `find_owner` returns the URL of the one that carries a call; None if none does."""
+    """The way to the other nodes."""
 
-    def __init__(self, http: HttpClient, find_owner: Callable[[str], Awaitable[str | None]]) -> None:
+    def __init__(self, http: HttpClient, nodes: Nodes) -> None:
         self._http = http
-        self._find_owner = find_owner
+        self._nodes = nodes
+
+    def was_forwarded(self, request: web.Request) -> bool:
+        """True if another node has sent the request on to this one.
+
+        Raises `BadRequest` if another program claims that, and `OwnerUnavailable` if it is for an earlier run.
+        """
+        hop = request.headers.get(FORWARDED)
+        if hop is None:
+            return False
+        epoch = hop.partition(" ")[0]
+        if not hmac.compare_digest(hop.encode(), self._hop(epoch, request.method, request.path_qs).encode()):
+            raise BadRequest(_FORGED)
+        if epoch != self._nodes.epoch:
+            raise OwnerUnavailable(_GONE)
+        return True
 
     async def forward(self, request: web.Request, call_id: str) -> web.Response | None:
-        """Return the owner's response to a request whose body has been read; None if it is for this node.
+        """Return the owner's response to a request whose body has been read; None if no other node has the call.
 
         Raises `OwnerUnavailable` if the owner does not respond.
         """
-        if FORWARDED in request.headers:
-            return None
         try:
-            url = await self._find_owner(call_id)
+            owner = await self._nodes.find_owner(call_id)
         except StoreError:
             return None  # this node may know the call from its backlog
-        if url is None:
+        if owner is None:
             return None
+        if not owner.has_lease:
+            raise OwnerUnavailable(_GONE)
+        return await self._send_on(request, owner)
+
+    async def _send_on(self, request: web.Request, owner: OtherNode) -> web.Response:
+        method = "GET" if request.method == "HEAD" else request.method
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        headers[FORWARDED] = self._hop(owner.epoch, method, request.path_qs)
         try:
             response = await self._http.request(
-                "GET" if request.method == "HEAD" else request.method,  # type: ignore[arg-type]  # those of operations
-                f"{url}{request.path_qs}",
-                headers={**headers, FORWARDED: "1"},
+                method,  # type: ignore[arg-type]  # those of operations
+                f"{owner.url}{request.path_qs}",
+                headers=headers,
                 body=await request.read(),
                 seconds=FORWARD_SECONDS,
                 max_bytes=MAX_RESPONSE_BYTES,
             )
         except HttpError:
-            raise OwnerUnavailable("the bridge that carries this call does not respond; try again") from None
+            raise OwnerUnavailable(_GONE) from None
         kept = {name.decode(): response.headers[name] for name in _KEPT if name in response.headers}
         return web.Response(status=response.status, body=response.body, headers=kept)
+
+    def _hop(self, epoch: str, method: str, path: str) -> str:
+        return f"{epoch} {self._nodes.sign('forward', epoch, method, path)}"

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sipbridge.cluster.secret import NodeSecret
 from sipbridge.errors import HttpError, HttpNotReached, StoreError
 from sipbridge.http import Response
 from sipbridge.http.node_headers import FORWARDED
-from sipbridge.web import Forwarder
+from sipbridge.web import Forwarder, OtherNode, make_app, start_web
 from tests.store.records import make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import KEY
 
-OWNER = "http://10.0.0.6:8080"
+OWNER = OtherNode("epoch-of-owner", "http://10.0.0.6:8080", has_lease=True)
+SECRET = NodeSecret("shared-by-all-nodes")
 
 
 class Owner:
-    """The node that carries `call-2`, and the way to it. `failing` is raised instead of a response."""
+    """The node that carries `call-2`, as this one sees it, and the way to it.
+
+    `failing` is raised instead of a response.
+    """
+
+    epoch = "epoch-of-this-node"
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, Mapping[str, str], bytes]] = []
@@ -27,12 +35,19 @@ class Owner:
         self.failing: Exception | None = None
         self.lookups: list[str] = []
         self.lookup_failing: Exception | None = None
+        self.has_lease = True
 
-    async def find(self, call_id: str) -> str | None:
+    def respond_to_probe(self, _: str) -> str | None:
+        return self.epoch
+
+    def sign(self, *parts: str) -> str:
+        return SECRET.sign(*parts)
+
+    async def find_owner(self, call_id: str) -> OtherNode | None:
         self.lookups.append(call_id)
         if self.lookup_failing is not None:
             raise self.lookup_failing
-        return OWNER if call_id == "call-2" else None
+        return OWNER._replace(has_lease=self.has_lease) if call_id == "call-2" else None
 
     async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, **_: object) -> Response:
         self.requests.append((method, url, headers, body))
@@ -42,19 +57,32 @@ class Owner:
 
 
 @pytest.fixture
-def owner(bridge: Bridge) -> Owner:
-    made: Any = Owner()
-    bridge.forward = Forwarder(made, made.find).forward
-    found: Owner = made
-    return found
+async def owner(bridge: Bridge) -> AsyncIterator[Owner]:
+    made = Owner()
+    http: Any = made
+    deps = replace(bridge.deps(), nodes=made, forwarder=Forwarder(http, made))
+    runner, (host, port) = await start_web(make_app(deps), "127.0.0.1", 0)
+    bridge.base = f"http://{host}:{port}"
+    yield made
+    await runner.cleanup()
+
+
+async def forwarded(bridge: Bridge, path: str, hop: str) -> tuple[int, Any]:
+    """Post with the header of a request that another node has sent on."""
+    async with bridge.session.post(bridge.url(path), headers={"x-api-key": KEY, FORWARDED: hop}) as response:
+        return response.status, await response.json()
+
+
+def signed(path: str, epoch: str = Owner.epoch, method: str = "POST") -> str:
+    return f"{epoch} {SECRET.sign('forward', epoch, method, path)}"
 
 
 async def test_a_command_goes_to_the_owner_once_with_the_key_and_the_body(bridge: Bridge, owner: Owner) -> None:
     assert await bridge.post("calls/call-2/handoff?a=b", body={"reason": "asked"}) == (202, {"id": "call-2"})
     ((method, url, headers, body),) = owner.requests
-    assert (method, url) == ("POST", f"{OWNER}/v1/acme/billing/calls/call-2/handoff?a=b")
+    assert (method, url) == ("POST", f"{OWNER.url}/v1/acme/billing/calls/call-2/handoff?a=b")
     assert headers["x-api-key"] == KEY
-    assert FORWARDED in headers
+    assert headers[FORWARDED] == signed("/v1/acme/billing/calls/call-2/handoff?a=b", OWNER.epoch)
     assert body == b'{"reason": "asked"}'
 
 
@@ -68,10 +96,34 @@ async def test_every_request_about_the_call_does(bridge: Bridge, owner: Owner, p
 
 
 async def test_a_request_that_came_from_a_node_goes_no_further(bridge: Bridge, owner: Owner) -> None:
-    headers = {"x-api-key": KEY, FORWARDED: "1"}
-    async with bridge.session.post(bridge.url("calls/call-2/hangup"), headers=headers) as response:
-        assert response.status == 404
+    path = "calls/call-2/hangup"
+    assert (await forwarded(bridge, path, signed(f"{bridge.project}/{path}")))[0] == 404
     assert owner.lookups == []
+
+
+async def test_a_request_for_an_earlier_run_at_this_address_is_503(bridge: Bridge, owner: Owner) -> None:
+    path = "calls/call-2/hangup"
+    status, body = await forwarded(bridge, path, signed(f"{bridge.project}/{path}", "epoch-before"))
+    assert (status, body["code"], owner.requests) == (503, "unavailable", [])
+
+
+@pytest.mark.parametrize(
+    "hop",
+    [
+        "1",
+        "",
+        "ü ü",
+        Owner.epoch,
+        signed("/v1/acme/billing/calls/call-2/hangup", method="GET"),
+        signed("/v1/acme/billing/calls/call-1/hangup"),
+        signed("/v1/acme/billing/calls/call-2/hangup").replace(Owner.epoch, OWNER.epoch),
+    ],
+)
+async def test_the_header_of_another_program_is_refused(bridge: Bridge, owner: Owner, hop: str) -> None:
+    bridge.directory.add(make_record("call-2"))
+    status, body = await forwarded(bridge, "calls/call-2/hangup", hop)
+    assert (status, owner.lookups) == (400, [])
+    assert body["error_message"] == "X-Sipbridge-Forwarded is for requests between the bridges; remove it"
 
 
 async def test_a_call_of_this_node_needs_no_lookup(bridge: Bridge, owner: Owner) -> None:
@@ -88,6 +140,22 @@ async def test_an_owner_that_does_not_respond_is_503_with_retry_after(
     async with bridge.session.post(bridge.url("calls/call-2/hangup"), headers={"x-api-key": KEY}) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
         assert (await response.json())["code"] == "unavailable"
+
+
+async def test_an_owner_that_is_gone_is_not_asked(bridge: Bridge, owner: Owner) -> None:
+    owner.has_lease = False
+    assert (await bridge.post("calls/call-2/hangup"))[0] == 503
+    assert owner.requests == []
+
+
+async def test_a_call_that_has_ended_needs_no_owner(bridge: Bridge, owner: Owner) -> None:
+    owner.has_lease = False
+    await bridge.store.put(make_record("call-2", state="handing_off"))
+    assert (await bridge.get("calls/call-2"))[0] == 503
+    await bridge.store.put(make_record("call-2", state="ended"))
+    status, call = await bridge.get("calls/call-2")
+    assert (status, call["state"]) == (200, "ended")
+    assert (await bridge.post("calls/call-2/hangup"))[0] == 409
 
 
 async def test_without_redis_a_node_responds_from_what_it_knows(bridge: Bridge, owner: Owner) -> None:

@@ -1,0 +1,30 @@
+"""The seam between the API and `cluster`: the other nodes that share the store."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class OtherNode(NamedTuple):
+    """Another node, and the URL of its API. Without a lease it is gone, and is taken over soon."""
+
+    epoch: str
+    url: str
+    has_lease: bool
+
+
+class Nodes(Protocol):
+    """The other nodes, and what this one says to them."""
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of this node."""
+
+    def respond_to_probe(self, probe: str) -> str | None:
+        """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
+
+    async def find_owner(self, call_id: str) -> OtherNode | None:
+        """Return the other node that carries a call, or did; None if there is none. Raises `StoreError`."""
+
+    def sign(self, *parts: str) -> str:
+        """Return a signature of these parts, which each node can make and no other program."""
