@@ -65,7 +65,7 @@ def _figures(cluster: Cluster) -> NodeFigures:
         takeovers=takeovers.nodes,
         calls_taken_over=takeovers.calls,
         unshared_calls=cluster.open_calls.unwritten,
-        forwards=cluster.forwards,
+        forwards=cluster.owners.forwards,
     )
 
 

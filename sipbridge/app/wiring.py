@@ -189,8 +189,8 @@ async def _open_web(
         admin_controls=controls,
         count_request=core.metrics.count_request,
         chats=chats,
-        nodes=cluster,
-        forwarder=Forwarder(http, cluster) if cluster else None,
+        nodes=cluster.owners if cluster else None,
+        forwarder=Forwarder(http, cluster.owners) if cluster else None,
     )
     listen, admin = core.config.http.listen, core.config.http.admin.listen
     listener, address = await start_web(make_app(deps), listen.host, listen.port)

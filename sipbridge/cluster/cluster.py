@@ -16,19 +16,17 @@ from redis.exceptions import RedisError
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Listed, Peer
+from sipbridge.cluster.fleet import Fleet, Peer
 from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.secret import NodeSecret
 from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.http import HttpClient
-from sipbridge.store.redis import keys
-from sipbridge.store.redis.scripts import FIND_OWNER
 from sipbridge.store.redis.server import Server
-from sipbridge.web import OtherNode
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +65,7 @@ class NodeSettings:
 
 
 class Cluster:
-    """The cluster, as this node sees it. Belongs to one event loop; opens its own connections to Redis.
-
-    Implements `web.Nodes`.
-    """
+    """The cluster, as this node sees it. Belongs to one event loop; opens its own connections to Redis."""
 
     def __init__(self, url: RedisUrl, settings: NodeSettings) -> None:
         self.settings = settings
@@ -81,7 +76,6 @@ class Cluster:
         self._redis = lease_server
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
-        self.forwards = 0
         self._replicas = 0
         self.claims = Claims(
             claim_server,
@@ -91,36 +85,11 @@ class Cluster:
         )
         self.open_calls = OpenCalls(call_server, self.lease)
         self.probes: Probes | None = None
+        self.owners = Owners(lease_server, self.lease, self.fleet, self._secret, self._respond_to_probe)
         self.takeover_counts = TakeoverCounts()
         self.takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._rescuing: asyncio.Task[None] | None = None
-
-    def respond_to_probe(self, probe: str) -> str | None:
-        """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
-        return self.probes.respond(probe) if self.probes is not None else None
-
-    @property
-    def epoch(self) -> str:
-        """The epoch of this node."""
-        return self.lease.epoch
-
-    def sign(self, *parts: str) -> str:
-        """Return a signature of these parts, which each node can make and no other program."""
-        return self._secret.sign(*parts)
-
-    async def find_owner(self, call_id: str) -> OtherNode | None:
-        """Return the other node that carries a call, or did; None if there is none. Raises `StoreError`."""
-        command = FIND_OWNER.command((keys.NODES,), call_id, keys.OPEN_CALLS, keys.LEASE, self.lease.epoch)
-        (found,) = await self._redis.run([command], seconds=REDIS_SECONDS)
-        if isinstance(found, RedisError):
-            raise StoreError(f"Redis: {found}") from found
-        if not found:
-            return None
-        epoch, description, holder = found
-        owner = OtherNode(epoch, Listed.read(epoch, description, "").url, has_lease=epoch == holder)
-        self.forwards += owner.has_lease
-        return owner
 
     def journal(self, local: CallJournal) -> SharedJournal:
         """Return the local journal together with the open calls in Redis."""
@@ -167,6 +136,9 @@ class Cluster:
             await self.lease.leave()
         for server in self._servers:
             await server.close()
+
+    def _respond_to_probe(self, probe: str) -> str | None:
+        return self.probes.respond(probe) if self.probes is not None else None
 
     async def _check_others(self, probes: Probes) -> None:
         """Check that all nodes share the secret, and that no running one has this id.

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class OtherNode(NamedTuple):
-    """Another node, and the URL of its API. Without a lease it is gone, and is taken over soon."""
+    """Another node, and the URL of its API. Without a lease it is dead or cut off, and may be taken over soon."""
 
     epoch: str
     url: str
@@ -23,8 +23,17 @@ class Nodes(Protocol):
     def respond_to_probe(self, probe: str) -> str | None:
         """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
 
-    async def find_owner(self, call_id: str) -> OtherNode | None:
+    async def owner_of_call(self, call_id: str) -> OtherNode | None:
         """Return the other node that carries a call, or did; None if there is none. Raises `StoreError`."""
+
+    async def owner_of_chat(self, client: str, project: str, chat_id: str) -> OtherNode | None:
+        """Return the other node that carries a chat, or did; None if there is none. Raises `StoreError`."""
+
+    def others(self) -> list[OtherNode]:
+        """Return all other nodes, dead ones too until they are taken over."""
+
+    def count_forward(self) -> None:
+        """Count a request that is sent on."""
 
     def sign(self, *parts: str) -> str:
         """Return a signature of these parts, which each node can make and no other program."""

@@ -12,12 +12,15 @@ from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster import Cluster, NodeSettings
 from sipbridge.cluster import cluster as module
 from sipbridge.cluster.lease import LeaseState
+from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, HttpNotReached
+from sipbridge.store import open_chat_store
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
 from sipbridge.web import OtherNode
 from tests.harness.programs.redis import RedisServer, redis_server
+from tests.store.chats.chats import make_chat
 from tests.store.records import make_record
 
 LEASE = 15.0
@@ -123,6 +126,22 @@ async def test_a_node_alone_takes_calls_and_signals_while_redis_is_away(
     assert await node.claims.claim(make_record("another")) is SignalResult.UNDELIVERED, "not a call of this node"
 
 
+@pytest.mark.parametrize(
+    "change", [("CONFIG", "SET", "maxmemory", "1kb"), ("REPLICAOF", "127.0.0.1", "1")], ids=["full", "read-only"]
+)
+async def test_a_redis_that_refuses_writes_is_like_one_that_is_away(
+    node: Cluster, own_redis: RedisServer, clock: Time, change: tuple[str, ...]
+) -> None:
+    controls = Controls()
+    await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-1"), {})))
+    own_redis.run(*change)
+    clock.now += 10 * LEASE
+    await node.turn(controls)
+    assert (node.lease.state, controls.obstacle()) == (LeaseState.AWAY, None)
+    assert await node.claims.claim(make_record("call-1")) is None
+    assert node.claims.counts.unclaimed == 1
+
+
 async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
     node: Cluster, own_redis: RedisServer, clock: Time
 ) -> None:
@@ -157,13 +176,28 @@ async def test_the_owner_of_a_call_is_found(node: Cluster, own_redis: RedisServe
     other = make_node(own_redis, "node-b")
     await join(other)
     await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
-    owner = OtherNode(other.epoch, "http://node-b", has_lease=True)
-    assert await node.find_owner("call-1") == owner
-    assert await other.find_owner("call-1") is None, "its own call"
-    assert await node.find_owner("call-2") is None
-    assert (node.forwards, other.forwards) == (1, 0)
+    owner = OtherNode(other.lease.epoch, "http://node-b", has_lease=True)
+    assert await node.owners.owner_of_call("call-1") == owner
+    assert await other.owners.owner_of_call("call-1") is None, "its own call"
+    assert await node.owners.owner_of_call("call-2") is None
     own_redis.run("DEL", keys.LEASE + "node-b")
-    assert await node.find_owner("call-1") == owner._replace(has_lease=False)
+    assert await node.owners.owner_of_call("call-1") == owner._replace(has_lease=False)
+    await other.close()
+
+
+async def test_the_owner_of_a_chat_is_found_by_the_id_of_its_bot(node: Cluster, own_redis: RedisServer) -> None:
+    other = make_node(own_redis, "node-b")
+    await join(other)
+    store = await open_chat_store(StoreConfig(url=own_redis.url), "node-b")
+    chat = await store.create(make_chat())
+    ids = (chat.client, chat.project, chat.chat_id)
+    owner = OtherNode(other.lease.epoch, "http://node-b", has_lease=True)
+    assert await node.owners.owner_of_chat(*ids) == owner
+    assert await other.owners.owner_of_chat(*ids) is None, "its own chat"
+    assert await node.owners.owner_of_chat(chat.client, chat.project, "another") is None
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    assert await node.owners.owner_of_chat(*ids) == owner._replace(has_lease=False)
+    await store.close()
     await other.close()
 
 

@@ -174,6 +174,22 @@ def test_any_node_passes_a_command_on_to_the_node_that_carries_the_call(nodes: N
     assert wrong_key.request(f"calls/{call_id}").status == 403
 
 
+def test_any_node_lists_and_erases_the_calls_of_all(nodes: Nodes) -> None:
+    first, second = (each.bridge.project("acme", "lasting", "key-of-lasting") for each in (nodes.first, nodes.second))
+    call = nodes.first.call("release", "lasting")
+    call_id = call.wait_until_answered()
+    assert [each["id"] for each in second.calls(call.contact.id)] == [call_id]
+    assert second.request(f"handoff_state?id={call_id}", "DELETE").status == 409
+    assert second.request(f"handoff_state?shared_id={call.contact.id}", "DELETE").status == 409
+    assert second.request(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
+    call.wait_for_scenario()
+    assert second.ended_call(call.contact.id)["id"] == call_id
+    nodes.first.bridge.wait_until_idle()
+    assert second.request(f"handoff_state?shared_id={call.contact.id}", "DELETE").status == 204
+    assert first.request(f"calls/{call_id}").status == 404
+    assert (first.calls(call.contact.id), second.calls(call.contact.id)) == ([], [])
+
+
 def test_a_command_for_a_node_that_does_not_respond_gets_503(nodes: Nodes) -> None:
     call = nodes.first.call("release", "lasting")
     call_id = call.wait_until_answered()

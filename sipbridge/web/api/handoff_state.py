@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
 from aiohttp import web
@@ -17,9 +19,10 @@ from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.errors import CallInProgress
+from sipbridge.web.server.errors import CallInProgress, OwnerUnavailable
 
 _NO_ID = "give id or shared_id"
+_IN_PROGRESS = "the call or chat is in progress; erase its record when it has ended"
 
 
 class HandedOff(NamedTuple):
@@ -60,21 +63,36 @@ async def delete_handoff_state(context: RequestContext[HandoffStateQuery, Empty]
     """Erase the record of the call or chat with that id, or all with that shared id, handed off or not."""
     query, deps = context.query, context.deps
     owner = (context.client, context.project)
+    directories, stores = (deps.directory, deps.chats.directory), (deps.store, deps.chats.store)
     if query.shared_id is not None:
-        _reject_if_in_progress(deps.directory.find_shared(*owner, query.shared_id))
-        _reject_if_in_progress(deps.chats.directory.find_shared(*owner, query.shared_id))
-        erased = await deps.store.delete_shared(*owner, query.shared_id)
-        erased += await deps.chats.store.delete_shared(*owner, query.shared_id)
+        _reject_if_in_progress([each.find_shared(*owner, query.shared_id) for each in directories])
+        erased = await _erased_by_others(context)
+        erased += sum([await each.delete_shared(*owner, query.shared_id) for each in stores])
     elif query.id is not None:
-        _reject_if_in_progress(deps.directory.find(*owner, query.id))
-        _reject_if_in_progress(deps.chats.directory.find(*owner, query.id))
-        erased = int(await deps.store.delete(*owner, query.id))
-        erased += int(await deps.chats.store.delete(*owner, query.id))
+        _reject_if_in_progress([each.find(*owner, query.id) for each in directories])
+        erased = await _erased_by_others(context)
+        erased += sum([await each.delete(*owner, query.id) for each in stores])
     else:
         raise BadRequest(_NO_ID)
     if not erased:
         raise NotFound("no such record")
     return web.Response(status=204)
+
+
+async def _erased_by_others(context: RequestContext[HandoffStateQuery, Empty]) -> int:
+    """Let each other node erase what it has, also in memory; return how many of them had something.
+
+    Raises `CallInProgress` if one carries the call or chat, and `OwnerUnavailable` if one does not respond, as it may
+    write the record later.
+    """
+    forwarder = context.forwarder
+    responses = await forwarder.ask_others(context.request) if forwarder else []
+    statuses = [response.status if response else None for response in responses]
+    if HTTPStatus.CONFLICT in statuses:
+        raise CallInProgress(_IN_PROGRESS)
+    if not {*statuses} <= {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
+        raise OwnerUnavailable("a bridge that may have such a record does not respond; try again")
+    return statuses.count(HTTPStatus.NO_CONTENT)
 
 
 async def find_handoff(deps: WebDeps, client: str, project: str, record_id: str) -> HandedOff:
@@ -122,9 +140,9 @@ def _handed_off_only(record: CallRecord | ChatRecord | None) -> HandedOff:
     return HandedOff(record, record.handoff)
 
 
-def _reject_if_in_progress(found: LiveCall | LiveChat | None) -> None:
-    if found is not None:
-        raise CallInProgress("the call or chat is in progress; erase its record when it has ended")
+def _reject_if_in_progress(found: Sequence[LiveCall | LiveChat | None]) -> None:
+    if any(each is not None for each in found):
+        raise CallInProgress(_IN_PROGRESS)
 
 
 def handoff_response(found: HandedOff) -> web.Response:
@@ -153,6 +171,6 @@ OPERATIONS = (
         response=Response(204, "The record is erased", media_type=""),
         query=HandoffStateQuery,
         body=Empty,
-        refuses=(NotFound, CallInProgress),
+        refuses=(NotFound, CallInProgress, OwnerUnavailable),
     ),
 )

@@ -10,9 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from sipbridge.calls.model import CallState
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.errors import BadRequest, InvalidApiKey, KeyOfAnotherProject, NotFound, RequestRefused
+from sipbridge.web.api.owned import response_of_owner
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Access, Authenticator
 from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, OwnerUnavailable, TooManyRequests
@@ -51,6 +51,12 @@ class RequestContext(Generic[Q, B]):
     project: str
     query: Q
     body: B
+
+    @property
+    def forwarder(self) -> Forwarder | None:
+        """The way to the other nodes, if there are any and none of them has sent this request."""
+        forwarder = self.deps.forwarder
+        return None if forwarder is None or forwarder.was_forwarded(self.request) else forwarder
 
     @property
     def call_id(self) -> str:
@@ -123,7 +129,8 @@ class Operation(Generic[Q, B]):
         access = _REFUSALS_OF_ACCESS[self.access]
         query = (BadRequest,) if self.query.model_fields else ()
         body = BODY_REFUSALS if self.body.model_fields else ()
-        owner = (OwnerUnavailable,) if "{call_id}" in self.path else ()
+        has_owner = "{call_id}" in self.path or ("{chat_id}" in self.path and self.method == "POST")
+        owner = (OwnerUnavailable,) if has_owner else ()
         return tuple(dict.fromkeys((*access, *query, *body, *self.refuses, *owner)))
 
     def serve(
@@ -140,8 +147,10 @@ class Operation(Generic[Q, B]):
     async def _serve(self, request: web.Request, deps: WebDeps) -> web.StreamResponse:
         try:
             context = await self._read(request, deps)
-            if deps.forwarder is not None and (response := await _forwarded(context, deps.forwarder)) is not None:
-                return response
+            if deps.forwarder is not None:
+                owned = await response_of_owner(deps, deps.forwarder, request, context.client, context.project)
+                if owned is not None:
+                    return owned
             return await self.handler(context)
         except RequestRefused as refusal:
             if self.on_refusal is not None:
@@ -158,24 +167,6 @@ class Operation(Generic[Q, B]):
         query = read_query(self.query, request)
         body = await read_body(self.body, request)
         return RequestContext(deps, request, client, project, query, body)
-
-
-async def _forwarded(context: RequestContext[Any, Any], forwarder: Forwarder) -> web.Response | None:
-    """Return the response of the node that carries the call in the path, if that is another one.
-
-    A call that has ended needs no owner. Raises `OwnerUnavailable`, and what `was_forwarded` raises.
-    """
-    call_id = context.request.match_info.get("call_id")
-    call = (context.client, context.project, call_id or "")
-    if forwarder.was_forwarded(context.request) or call_id is None or context.deps.directory.find(*call) is not None:
-        return None
-    try:
-        return await forwarder.forward(context.request, call_id)
-    except OwnerUnavailable:
-        record = await context.deps.store.get(*call)
-        if record is None or record.state is not CallState.ENDED:
-            raise
-        return None
 
 
 AnyOperation = Operation[Any, Any]

@@ -96,7 +96,7 @@ class TooManyRequests(RequestRefused):
 
 
 class OwnerUnavailable(RequestRefused):
-    """Another bridge carries the call and does not respond. After a takeover the record shows the end of the call."""
+    """Another bridge carries the call or chat and does not respond. Its record shows what becomes of it."""
 
     http_status = 503
     code = "unavailable"

@@ -1,4 +1,4 @@
-"""Requests about a call that another node carries: sent on to that node once, with the key of the requester.
+"""Requests about what other nodes carry: sent on to them once, with the key of the requester.
 
 A request that is sent on has a header with the epoch of the node that is asked, signed by the one that asks. A request
 with this header is never sent on again, whatever the nodes believe about the owner, so none goes in circles. If another
@@ -7,12 +7,14 @@ program has made it, the request is refused, although it would gain nothing: the
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from collections.abc import Awaitable
 
 from aiohttp import web
 
 from sipbridge.errors import BadRequest, HttpError, StoreError
-from sipbridge.http import HttpClient
+from sipbridge.http import HttpClient, Response
 from sipbridge.http.node_headers import FORWARDED
 from sipbridge.web.nodes import Nodes, OtherNode
 from sipbridge.web.server.auth import KEY_HEADER
@@ -23,15 +25,15 @@ MAX_RESPONSE_BYTES = 16_000_000  # a call with its whole transcript
 _PASSED_ON = (KEY_HEADER, "Content-Type")
 _KEPT = (b"content-type", b"retry-after")
 _FORGED = f"{FORWARDED} is for requests between the bridges; remove it"
-_GONE = "the bridge that carries this call does not respond; the record shows what becomes of the call"
+_GONE = "the bridge that carries this does not respond; try again, or see its record"
 
 
 class Forwarder:
     """The way to the other nodes."""
 
     def __init__(self, http: HttpClient, nodes: Nodes) -> None:
+        self.nodes = nodes
         self._http = http
-        self._nodes = nodes
 
     def was_forwarded(self, request: web.Request) -> bool:
         """True if another node has sent the request on to this one.
@@ -44,33 +46,47 @@ class Forwarder:
         epoch = hop.partition(" ")[0]
         if not hmac.compare_digest(hop.encode(), self._hop(epoch, request.method, request.path_qs).encode()):
             raise BadRequest(_FORGED)
-        if epoch != self._nodes.epoch:
+        if epoch != self.nodes.epoch:
             raise OwnerUnavailable(_GONE)
         return True
 
-    async def forward(self, request: web.Request, call_id: str) -> web.Response | None:
-        """Return the owner's response to a request whose body has been read; None if no other node has the call.
+    async def forward(self, request: web.Request, finding: Awaitable[OtherNode | None]) -> web.Response | None:
+        """Return the owner's response to a request whose body has been read; None if no other node is the owner.
 
         Raises `OwnerUnavailable` if the owner does not respond.
         """
         try:
-            owner = await self._nodes.find_owner(call_id)
+            owner = await finding
         except StoreError:
             return None  # this node may know the call from its backlog
         if owner is None:
             return None
-        if not owner.has_lease:
-            raise OwnerUnavailable(_GONE)
-        return await self._send_on(request, owner)
+        response = await self._send_on(request, owner)
+        kept = {name.decode(): response.headers[name] for name in _KEPT if name in response.headers}
+        return web.Response(status=response.status, body=response.body, headers=kept)
 
-    async def _send_on(self, request: web.Request, owner: OtherNode) -> web.Response:
+    async def ask_others(self, request: web.Request) -> list[Response | None]:
+        """Send a request on to all other nodes at once; return their responses, None of each that has none."""
+
+        async def ask(node: OtherNode) -> Response | None:
+            try:
+                return await self._send_on(request, node)
+            except OwnerUnavailable:
+                return None
+
+        return await asyncio.gather(*map(ask, self.nodes.others()))
+
+    async def _send_on(self, request: web.Request, node: OtherNode) -> Response:
+        if not node.has_lease:
+            raise OwnerUnavailable(_GONE)
+        self.nodes.count_forward()
         method = "GET" if request.method == "HEAD" else request.method
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        headers[FORWARDED] = self._hop(owner.epoch, method, request.path_qs)
+        headers[FORWARDED] = self._hop(node.epoch, method, request.path_qs)
         try:
-            response = await self._http.request(
+            return await self._http.request(
                 method,  # type: ignore[arg-type]  # those of operations
-                f"{owner.url}{request.path_qs}",
+                f"{node.url}{request.path_qs}",
                 headers=headers,
                 body=await request.read(),
                 seconds=FORWARD_SECONDS,
@@ -78,8 +94,6 @@ class Forwarder:
             )
         except HttpError:
             raise OwnerUnavailable(_GONE) from None
-        kept = {name.decode(): response.headers[name] for name in _KEPT if name in response.headers}
-        return web.Response(status=response.status, body=response.body, headers=kept)
 
     def _hop(self, epoch: str, method: str, path: str) -> str:
-        return f"{epoch} {self._nodes.sign('forward', epoch, method, path)}"
+        return f"{epoch} {self.nodes.sign('forward', epoch, method, path)}"

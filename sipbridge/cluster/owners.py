@@ -1,0 +1,76 @@
+"""The owners of calls and chats: which other node a request is for, as Redis knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+
+from sipbridge.cluster.fleet import Fleet, Listed
+from sipbridge.cluster.lease import REDIS_SECONDS, Commands, Lease
+from sipbridge.cluster.secret import NodeSecret
+from sipbridge.errors import StoreError
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import FIND_CALL_OWNER, FIND_CHAT_OWNER, Command
+from sipbridge.web import OtherNode
+
+
+class Owners:
+    """Implements `web.Nodes`. `respond_to_probe` is that of the probes."""
+
+    def __init__(
+        self,
+        redis: Commands,
+        lease: Lease,
+        fleet: Fleet,
+        secret: NodeSecret,
+        respond_to_probe: Callable[[str], str | None],
+    ) -> None:
+        self.forwards = 0
+        self._redis = redis
+        self._lease = lease
+        self._fleet = fleet
+        self._secret = secret
+        self._respond_to_probe = respond_to_probe
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of this node."""
+        return self._lease.epoch
+
+    def respond_to_probe(self, probe: str) -> str | None:
+        """Take note of another node's probe; return this node's epoch, or None if the probe is not for it."""
+        return self._respond_to_probe(probe)
+
+    def sign(self, *parts: str) -> str:
+        """Return a signature of these parts, which each node can make and no other program."""
+        return self._secret.sign(*parts)
+
+    def count_forward(self) -> None:
+        """Count a request that is sent on."""
+        self.forwards += 1
+
+    async def owner_of_call(self, call_id: str) -> OtherNode | None:
+        """Return the other node that carries a call, or did; None if there is none. Raises `StoreError`."""
+        arguments = (call_id, keys.OPEN_CALLS, keys.LEASE, self.epoch)
+        return await self._find(FIND_CALL_OWNER.command((keys.NODES,), *arguments))
+
+    async def owner_of_chat(self, client: str, project: str, chat_id: str) -> OtherNode | None:
+        """Return the other node that carries a chat, or did; None if there is none. Raises `StoreError`."""
+        key = f"{keys.CHAT_IDS}{keys.project_part(client, project)}:{chat_id}"
+        arguments = (keys.CHATS_OPEN, keys.LEASE, self._lease.node_id)
+        return await self._find(FIND_CHAT_OWNER.command((key, keys.NODES), *arguments))
+
+    def others(self) -> list[OtherNode]:
+        """Return all other nodes, dead ones too until they are taken over."""
+        listed = (peer.listed for peer in self._fleet.peers)
+        return [OtherNode(node.epoch, node.url, has_lease=bool(node.renewal)) for node in listed]
+
+    async def _find(self, command: Command) -> OtherNode | None:
+        (found,) = await self._redis.run([command], seconds=REDIS_SECONDS)
+        if isinstance(found, RedisError):
+            raise StoreError(f"Redis: {found}") from found
+        if not found:
+            return None
+        epoch, description, holder = found
+        return OtherNode(epoch, Listed.read(epoch, description, "").url, has_lease=epoch == holder)

@@ -1,0 +1,58 @@
+"""The requests that need the node that carries a call or chat: sent on to it if that is another one.
+
+Reads of chats need no owner, as each step of a chat is in the store; reads of calls in progress do.
+What has ended needs none either.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from sipbridge.calls.model import CallState
+from sipbridge.web.deps import WebDeps
+from sipbridge.web.server.errors import OwnerUnavailable
+from sipbridge.web.server.forwarding import Forwarder
+
+
+async def response_of_owner(
+    deps: WebDeps, forwarder: Forwarder, request: web.Request, client: str, project: str
+) -> web.Response | None:
+    """Return the response of the other node that carries the call or chat in the path; None if this one responds.
+
+    Raises `OwnerUnavailable`, and what `Forwarder.was_forwarded` raises.
+    """
+    if forwarder.was_forwarded(request):
+        return None
+    if (call_id := request.match_info.get("call_id")) is not None:
+        return await _of_call(deps, forwarder, request, (client, project, call_id))
+    if (chat_id := request.match_info.get("chat_id")) is not None and request.method == "POST":
+        return await _of_chat(deps, forwarder, request, (client, project, chat_id))
+    return None
+
+
+async def _of_call(
+    deps: WebDeps, forwarder: Forwarder, request: web.Request, call: tuple[str, str, str]
+) -> web.Response | None:
+    if deps.directory.find(*call) is not None:
+        return None
+    try:
+        return await forwarder.forward(request, forwarder.nodes.owner_of_call(call[-1]))
+    except OwnerUnavailable:
+        record = await deps.store.get(*call)
+        if record is None or record.state is not CallState.ENDED:
+            raise
+        return None
+
+
+async def _of_chat(
+    deps: WebDeps, forwarder: Forwarder, request: web.Request, chat: tuple[str, str, str]
+) -> web.Response | None:
+    if deps.chats.directory.find(*chat) is not None:
+        return None
+    try:
+        return await forwarder.forward(request, forwarder.nodes.owner_of_chat(*chat))
+    except OwnerUnavailable:
+        record = await deps.chats.store.get(*chat)
+        if record is None or not record.state.is_final:
+            raise
+        return None
