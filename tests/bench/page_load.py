@@ -49,14 +49,14 @@ class Pages:
                 await response.read()
 
     @asynccontextmanager
-    async def opened(self, count: int) -> AsyncIterator[None]:
-        """View this many pages and keep their streams open."""
+    async def opened(self, count: int, per_second: float) -> AsyncIterator[None]:
+        """View this many pages, evenly at this rate, and keep their streams open."""
         async with asyncio.TaskGroup() as tasks:
             opened = [asyncio.Event() for _ in range(count)]
-            readers = [
-                tasks.create_task(self._read(url, event))
-                for url, event in zip(itertools.cycle(self._urls), opened, strict=False)
-            ]
+            readers = []
+            for url, event in zip(itertools.cycle(self._urls), opened, strict=False):
+                readers.append(tasks.create_task(self._read(url, event)))
+                await asyncio.sleep(1 / per_second)
             for event in opened:
                 await event.wait()
             yield

@@ -38,6 +38,7 @@ CLIENT, PROJECT = "bench", "pages"
 PAGES_PER_CALL = 8
 VIEWS = 1000
 CALLS_PER_SECOND = 25
+PAGES_PER_SECOND = 100
 POSTS_PER_SECOND = 12.5  # turns, each an update of PAGES_PER_CALL pages
 
 
@@ -86,7 +87,7 @@ class _Bench:
                 sys.stderr.write("turns without open pages …\n")
                 alone = await self._turns(pages, pids)
                 sys.stderr.write(f"the same turns, {self._pages} open pages …\n")
-                async with pages.opened(self._pages):
+                async with pages.opened(self._pages, PAGES_PER_SECOND):
                     report.updates = (await self._turns(pages, pids)).without(alone)
             beside = CallsBeside(self._folder, self._bridge, agents, pids, self._calls, self._seconds)
             report.calls = await beside.measure(partial(self._pages_beside))
@@ -107,7 +108,7 @@ class _Bench:
         """Hold calls in their handoff, open all pages and add turns, as long as the calls are measured."""
         sys.stderr.write(f"{self._pages} open pages …\n")
         before = Usage.now(pids)
-        async with self._held_calls(self._seconds + 10) as pages, pages.opened(self._pages):
+        async with self._held_calls(self._seconds + 10) as pages, pages.opened(self._pages, PAGES_PER_SECOND):
             await pages.add_turns(POSTS_PER_SECOND, self._seconds)
             return Updates(pages.received, before.cost())
 
