@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 # How long the poll sleeps if nothing happens. Commands and finished clips wake it.
 POLL_MILLISECONDS = 50
-# The shortest time between two turns with events or commands, so that those of a busy trunk share a turn.
+# The shortest time between a turn that served several calls and the next one, so that a busy trunk shares turns.
 GATHER_MILLISECONDS = 1
 
 
@@ -54,6 +54,8 @@ class SipThread:
         self._callbacks: list[Callable[[], None]] = []
         # The times at which the batches that the loop has not run yet were handed over, oldest first.
         self._handed_over: deque[float] = deque()
+        # True if the last turn had events of several calls, or several commands.
+        self._shared = False
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -132,15 +134,18 @@ class SipThread:
         self._hand_over()
 
     def _turn(self) -> None:
-        self._handle(
-            [CallEvent._make(event) for event in self._native.pollEvents(POLL_MILLISECONDS, GATHER_MILLISECONDS)]
-        )
+        gather = GATHER_MILLISECONDS if self._shared else 0
+        events = [CallEvent._make(event) for event in self._native.pollEvents(POLL_MILLISECONDS, gather)]
+        self._handle(events)
+        commands = 0
         while self._commands:
+            commands += 1
             try:
                 self._commands.popleft()()
             except Exception:
                 logger.exception("a command to the SIP thread failed", extra={"event": "internal_error"})
         self._hand_over()
+        self._shared = commands > 1 or len({event.slot for event in events}) > 1
 
     def _hand_over(self) -> None:
         if self._callbacks:

@@ -29,6 +29,7 @@ class FakePjsip:
     `audio` maps PJSUA's slots to conference slots, and `connected` has the connections between conference slots.
     `direct` maps PJSUA's slots to the streams whose audio goes past the conference, unless `is_direct` is false.
     `relayed` has both slots of joined calls whose packets are relayed, which happens if `can_relay` is true.
+    `gathers` has the times for which each poll was to wait for more events, in milliseconds.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class FakePjsip:
         self.asked_for_room: list[tuple[int, int]] = []
         self.next_slot = 7
         self.waiting = 0
+        self.gathers: list[int] = []
         self.names: dict[str, Sequence[str]] = {}
         self.targets: dict[int, Sequence[str]] = {}
         self.streams: dict[int, bytearray] = {}
@@ -98,6 +100,7 @@ class FakePjsip:
 
     def pollEvents(self, milliseconds: int, gatherMilliseconds: int) -> list[Event]:
         assert gatherMilliseconds <= milliseconds
+        self.gathers.append(gatherMilliseconds)
         self._woken.wait(milliseconds / 1000)
         self._woken.clear()
         while self._polls:

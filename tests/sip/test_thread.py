@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from sipbridge.errors import StartupError
-from sipbridge.sip.thread import CallEvent, SipThread
+from sipbridge.sip.thread import GATHER_MILLISECONDS, CallEvent, SipThread
 from tests.fakes.pjsip import FakePjsip
 
 
@@ -77,6 +77,21 @@ async def test_events_are_handled_before_the_commands_of_their_turn(
     pjsip.queue_event(3, 7, 1, 200, "text", final=False)
     await thread.run(lambda: None)
     assert [event for turn in handled for event in turn] == [CallEvent(3, 7, 1, 200, "text", final=False)]
+
+
+@pytest.mark.parametrize(("slots", "gather"), [((7, 7), 0), ((7, 8), GATHER_MILLISECONDS)])
+async def test_a_turn_waits_for_others_only_after_one_that_served_several_calls(
+    thread: SipThread, pjsip: FakePjsip, handled: list[list[CallEvent]], slots: tuple[int, int], gather: int
+) -> None:
+    def queue() -> None:
+        for slot in slots:
+            pjsip.queue_event(3, slot)
+
+    pjsip.on_poll(queue)
+    for _ in range(4):  # turns with one command each
+        await thread.run(lambda: None)
+    turn = [len(events) for events in handled].index(len(slots))
+    assert pjsip.gathers[turn : turn + 3] == [0, gather, 0]
 
 
 async def test_callbacks_run_on_the_loop_in_order_and_one_that_fails_stops_no_other(
