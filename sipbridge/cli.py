@@ -178,6 +178,38 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(headers)
 
 
+@cli.command("call")
+@click.option("--client", metavar="ID", help="The id of the client, if the file has several voice agents.")
+@click.option("--project", metavar="ID", help="The id of the project, if the file has several voice agents.")
+@click.option("--number", metavar="N", help="The number to dial, if not the client's first.")
+@click.option("--token", metavar="T", help="The token, if the file has only its hash; - reads standard input.")
+@click.option(
+    "--key", envvar="SIPBRIDGE_API_KEY", show_envvar=True, help="An API key, if the file has only hashes of them."
+)
+@click.option("--sip", metavar="URL", help="udp://HOST:PORT, tcp://… or tls://…, if not the first of sip.listen.")
+@click.option("--api", metavar="URL", help="The URL of the HTTP API, if not that of http.listen.")
+@click.option("--contact-id", metavar="ID", help="A contact of CXone that may get the Signal. By default, none.")
+@click.option("--digits", metavar="DIGITS", help="The DTMF digits to send, if not handoff.dtmf_key.")
+@click.option("--handoff-seconds", type=float, default=30, show_default=True, help="The wait for a handoff after them.")
+@reads_config
+def call(
+    file: Path, /, token: str | None, sip: str | None, digits: str | None, handoff_seconds: float, **given: str | None
+) -> int:
+    """Place one test call through the running bridge, and print its timeline.
+
+    Acts as CXone's trunk and as the caller: listens, speaks, sends DTMF digits, and follows the handoff.
+    """
+    from sipbridge.trial_call.command import parse_sip, place_call  # noqa: PLC0415 (only this command needs it)
+    from sipbridge.trial_call.target import Given  # noqa: PLC0415 (the same)
+
+    if digits and not are_dtmf_digits(digits):
+        raise click.BadParameter(f"the value is not made of the DTMF digits {DTMF_DIGITS}.", param_hint="--digits")
+    token = _read_token() if token == _STANDARD_INPUT else token
+    return place_call(
+        file, Given(token=token, sip=parse_sip(sip), digits=digits, handoff_seconds=handoff_seconds, **given)
+    )
+
+
 @cli.command()
 @click.option(
     "--listen", default="127.0.0.1:9100", show_default=True, metavar="HOST:PORT", help="The address to listen on."

@@ -154,7 +154,8 @@ def test_the_file_must_be_given_exactly_once(example: Path, capsys: Output, give
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["init"], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]]
+    "command",
+    [[], ["init"], ["call"], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]],
 )
 def test_help_has_a_short_option(capsys: Output, command: list[str]) -> None:
     assert main([*command, "-h"]) == 0
@@ -264,7 +265,9 @@ def test_version(capsys: Output) -> None:
     assert capsys.readouterr().out == f"sipbridge {sipbridge.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["init", "run", "check", "route-test", "simulate", "agent", "bot", "hash-token"])
+@pytest.mark.parametrize(
+    "command", ["init", "call", "run", "check", "route-test", "simulate", "agent", "bot", "hash-token"]
+)
 def test_every_command_has_help(command: str, capsys: Output) -> None:
     assert main([command, "--help"]) == 0
     assert f"Usage: sipbridge {command}" in capsys.readouterr().out
@@ -276,6 +279,9 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
         [],
         ["nothing"],
         ["init", "--issuer", "https://cxone.niceincontact.com"],
+        ["call"],
+        ["call", "file", "--digits", "x"],
+        ["call", "file", "--sip", "127.0.0.1"],
         ["--nothing"],
         ["run"],
         ["check"],

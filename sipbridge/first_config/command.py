@@ -168,6 +168,7 @@ def _print_next_steps(file: Path, answers: Answers) -> None:
         *([("sipbridge agent", "a small voice agent")] if "127.0.0.1:9200/" in answers.agent else []),
         (f"sipbridge check {shlex.quote(str(file))}", "finds what is wrong with the file"),
         (f"sipbridge run {shlex.quote(str(file))}", "the bridge"),
+        (f"sipbridge call {shlex.quote(str(file))}", "a test call through it"),
     ]
     width = max(len(command) for command, _ in steps) + 2
     click.echo("\nNext, each in a terminal of its own:\n")

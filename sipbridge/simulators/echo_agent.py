@@ -35,7 +35,7 @@ def _mulaw(sample: int) -> int:
     return ~((0x80 if sample < 0 else 0) | exponent << 4 | mantissa) & 0xFF
 
 
-def _note(hertz: float) -> bytes:
+def note(hertz: float) -> bytes:
     """Return one note as mu-law. It fades in and out so that it does not click."""
     length = round(_NOTE_SECONDS * _RATE)
     return bytes(
@@ -44,8 +44,8 @@ def _note(hertz: float) -> bytes:
     )
 
 
-GREETING = b"".join(map(_note, _GREETING_HZ))
-FAREWELL = b"".join(map(_note, _FAREWELL_HZ))
+GREETING = b"".join(map(note, _GREETING_HZ))
+FAREWELL = b"".join(map(note, _FAREWELL_HZ))
 
 
 class Conversation:

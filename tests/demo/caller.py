@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from itertools import accumulate, islice
 
 from sipbridge.simulators.echo_agent import FAREWELL, GREETING
+from sipbridge.trial_call.timeline import CALLER, Step
 from tests.harness.media.g711 import FRAME_BYTES, RATE
 from tests.harness.media.quality import measure_stream
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.media.stamp import Stamps
 from tests.harness.programs.program import Program
 from tests.harness.waiting import wait_for
-
-from .timeline import CALLER, Step
 
 DIGIT = "0"
 SPOKEN_FRAMES = 50  # one second

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sipbridge.terminal import Style
+from sipbridge.trial_call.timeline import Step
 from tests.harness.cxone.desk import Desk
 from tests.harness.programs.bot import bot
 from tests.harness.programs.bridge import Project, running_bridge
@@ -21,8 +23,7 @@ from tests.harness.web.event_stream import EventStream
 from . import timeline
 from .customer import customer
 from .human_agent import HumanAgent
-from .report import Report, Style, print_and_wait
-from .timeline import Step
+from .report import Report, print_and_wait
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo-chat.yaml"
 KEY = "demo-api-key"

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from .timeline import Step
+from sipbridge.trial_call.timeline import Step
 
 CUSTOMER, WIDGET = "customer", "widget"
 WAIT_SECONDS = 10.0

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 
+from sipbridge.terminal import Style
+from sipbridge.trial_call.timeline import Step, of_events, of_signals, of_sip
 from tests.demo import timeline
 from tests.harness.media.rtp_peer import RtpLoop, RtpPort
 from tests.harness.ports import free_port
@@ -22,8 +24,7 @@ from tests.harness.web.event_stream import EventStream
 from tests.harness.web.http import fetch
 
 from .caller import Caller
-from .report import Report, Style, print_and_wait, print_line
-from .timeline import Step
+from .report import Report, print_and_wait, print_line
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 NUMBER, TOKEN, KEY = "+19995550001", "demo-token", "demo-api-key"
@@ -108,10 +109,10 @@ def _call(
         events = stream.until("call.ended", seconds=1 if trouble else 5)
     call_id = events[0].data["id"] if events else ""
     steps += [
-        *timeline.of_sip(sipp.messages),
-        *timeline.of_events(events),
+        *of_sip(sipp.messages),
+        *of_events(events),
         *timeline.of_log(bridge.program.log, call_id),
-        *timeline.of_signals(cxone.signals(CONTACT)),
+        *of_signals(cxone.signals(CONTACT)),
     ]
     return steps, trouble
 

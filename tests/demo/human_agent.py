@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sipbridge.trial_call.timeline import CXONE, Step
 from tests.harness.cxone.desk import Desk
-
-from .timeline import CXONE, Step
 
 WAIT_SECONDS = 10.0
 

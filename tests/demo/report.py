@@ -6,23 +6,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from .timeline import Step
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """The escape sequences for bold and dim text; empty if the output is not a terminal."""
-
-    bold: str = ""
-    dim: str = ""
-    plain: str = ""
-
-    @classmethod
-    def of_output(cls) -> Style:
-        """Return the style for standard output."""
-        return cls("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else cls()
+from sipbridge.terminal import Style
+from sipbridge.trial_call.timeline import Step, in_order, lines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +19,8 @@ class Report:
     style: Style
 
     def in_order(self, steps: Sequence[Step]) -> list[Step]:
-        """Sort the steps. Some times have whole milliseconds only: equal times keep the only possible order."""
-        return sorted(steps, key=lambda step: (_millisecond(step), self.expected.index(step.name)))
+        """Sort the steps."""
+        return in_order(steps, self.expected)
 
     def heading(self, title: str, *lines: str) -> None:
         """Print a title, and lines about the programs."""
@@ -43,12 +29,8 @@ class Report:
 
     def timeline(self, steps: Sequence[Step]) -> None:
         """Print the steps, in seconds from the first."""
-        width = max((len(step.who) for step in steps), default=0) + 2
-        for step in steps:
-            seconds = (_millisecond(step) - _millisecond(steps[0])).total_seconds()
-            print_line(f"  {seconds:7.3f}  {self.style.bold}{step.who:{width}}{self.style.plain}{step.text}")
-            for name, value in step.details:
-                print_line(f"{'':{width + 13}}{self.style.dim}{name}{self.style.plain}  {value}")
+        for line in lines_of(steps, self.style):
+            print_line(line)
 
     def is_complete(self, steps: Sequence[Step], trouble: str) -> bool:
         """Print missing steps and errors; return True if there are none."""
@@ -63,10 +45,6 @@ class Report:
     def hint(self, text: str) -> None:
         """Print what one can do next."""
         print_line(f"\n{self.style.dim}{text}{self.style.plain}")
-
-
-def _millisecond(step: Step) -> datetime:
-    return step.at.replace(microsecond=step.at.microsecond // 1000 * 1000)
 
 
 def print_and_wait(*lines: str) -> None:

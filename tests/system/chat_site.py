@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sipbridge.trial_call.timeline import Event
 from tests.harness.cxone.desk import Desk
 from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings, bridge_settings, chat_project_settings, client_settings, key
 from tests.harness.waiting import wait_for
-from tests.harness.web.event_stream import Event, EventStream
+from tests.harness.web.event_stream import EventStream
 from tests.harness.web.metrics import Metrics
 
 CLIENT = "acme"

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sipbridge.terminal import Style
+from sipbridge.trial_call.timeline import Step
 from tests.demo import demo, report
-from tests.demo.timeline import Step
 
 Output = pytest.CaptureFixture[str]
 
@@ -63,7 +64,7 @@ def test_steps_are_in_the_order_of_their_times_and_in_the_only_possible_one_with
     began = datetime(2026, 3, 1, tzinfo=UTC)
     times = {"handoff.finished": 3522, "call.ended": 3520, "BYE": 3520.4, "NOTIFY": 3516}
     steps = [Step(began + timedelta(milliseconds=at), name, "trunk", "") for name, at in times.items()]
-    assert [step.name for step in report.Report(demo.EXPECTED, report.Style()).in_order(steps)] == [
+    assert [step.name for step in report.Report(demo.EXPECTED, Style()).in_order(steps)] == [
         "NOTIFY",
         "BYE",
         "call.ended",

@@ -7,18 +7,11 @@ import json
 import queue
 import socket
 import threading
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event: its name, and its JSON."""
-
-    name: str
-    data: dict[str, Any]
+from sipbridge.trial_call.timeline import Event
 
 
 class EventStream:

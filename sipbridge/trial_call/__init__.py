@@ -1,0 +1,1 @@
+"""`sipbridge call`: one test call through a running bridge, and its timeline."""
