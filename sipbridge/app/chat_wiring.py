@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
@@ -21,7 +21,6 @@ from sipbridge.config import (
     Config,
     DfoChannelConfig,
     PatronChannelConfig,
-    ProjectKey,
 )
 from sipbridge.cxone import CxoneClient
 from sipbridge.cxone.digital.byoc.channel import ByocChannel
@@ -31,7 +30,6 @@ from sipbridge.cxone.digital.dfo.channel import DfoChannel
 from sipbridge.cxone.digital.patron.channel import PatronChannel
 from sipbridge.dns import Resolver
 from sipbridge.http import HttpClient
-from sipbridge.webhooks import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,29 +95,6 @@ class Sinks:
         """Pass an event on."""
         for sink in self._sinks:
             sink.publish(record, event)
-
-
-class Webhooks:
-    """The webhooks of the latest configuration. Asked for several times per event, so they are kept."""
-
-    def __init__(self, config: Callable[[], Config]) -> None:
-        self._config = config
-        self._read: Config | None = None
-        self._webhooks: dict[ProjectKey, Webhook] = {}
-
-    def find(self, key: ProjectKey) -> Webhook | None:
-        """Return the webhook of a project; None if it has none."""
-        config = self._config()
-        if config is not self._read:
-            self._read, self._webhooks = config, dict(_webhooks_of(config))
-        return self._webhooks.get(key)
-
-
-def _webhooks_of(config: Config) -> Iterator[tuple[ProjectKey, Webhook]]:
-    for key, project in config.all_projects():
-        if project.chat is not None and (webhook := project.chat.webhook) is not None:
-            secret = webhook.secret.get_secret_value().encode()
-            yield key, Webhook(webhook.url, secret, project.chat.allow_private_addresses)
 
 
 def start_context(

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.app.chat_wiring import ChannelMaker, Sinks, Webhooks, box_of, start_context
+from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
 from sipbridge.app.cluster_wiring import make_cluster
 from sipbridge.app.live_config import LiveConfig
+from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports.sip import Leg
@@ -43,7 +44,6 @@ from sipbridge.web import (
     make_app,
     start_web,
 )
-from sipbridge.webhooks import WebhookSender
 
 E = TypeVar("E")
 
@@ -94,7 +94,8 @@ async def open_bridge(
     if cluster is not None:
         stack.push_async_callback(cluster.close)
         journal = cluster.journal(local)
-    store = await open_store(config.store, on_settled=journal.stored)
+    webhooks_of_calls = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
+    store = await open_store(config.store, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
     stack.push_async_callback(store.close)
     chat_store = await open_chat_store(config.store, config.node.id)
     stack.push_async_callback(chat_store.close)
@@ -107,6 +108,17 @@ async def open_bridge(
     ]
     stack.push_async_callback(_end_background, core.background)
     user_agent = UserAgent(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
+    deliveries = make_deliveries(
+        lambda: live_config.latest.config,
+        webhooks_of_calls,
+        core.registry,
+        store,
+        chat_store,
+        resolver,
+        core.metrics,
+        stack,
+    )
+    observe = _fan_out((core.observe, deliveries.observe))
     start = CallContext(
         config=config,
         agents={},
@@ -115,7 +127,7 @@ async def open_bridge(
         store=store,
         journal=journal,
         dialler=user_agent,
-        observe=core.observe,
+        observe=observe,
         registry=core.registry,
         admission=core.admission,
         pop_url=core.pop_links.make,
@@ -123,14 +135,7 @@ async def open_bridge(
     )
     attachments = AttachmentFetcher(resolver)
     stack.push_async_callback(attachments.close)
-    webhooks = WebhookSender(
-        chat_store,
-        Webhooks(lambda: live_config.latest.config).find,
-        resolver,
-        lambda each: core.metrics.chats.count_webhook(each.client, each.project, each.result.value),
-    )
-    stack.push_async_callback(webhooks.close)
-    sinks = Sinks((core.chat_feed, core.page_feed, webhooks))
+    sinks = Sinks((core.chat_feed, core.page_feed, deliveries.sink))
     chats = start_context(
         config, chat_store, sinks, core.observe_chats, core.chat_registry, core.pop_links.make_for_chat
     )
@@ -152,8 +157,7 @@ async def open_bridge(
     if cluster is not None:
         stack.push_async_callback(cluster.stop)
         await cluster.join(config.node.internal_url or url, http)
-    core.metrics.chats.webhook_backlog.count = webhooks.backlog
-    webhooks.start()
+    deliveries.start()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()

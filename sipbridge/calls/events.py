@@ -150,6 +150,13 @@ class CallRecovered:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordRecovered:
+    """The record of a call that an earlier run left open is in the store, so that its events may be sent again."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRequested:
     """An access token was requested from CXone."""
 
@@ -201,6 +208,7 @@ CallEvent = (
     | HandoffFinished
     | CallEnded
     | CallRecovered
+    | RecordRecovered
     | TokenRequested
     | StoreFailed
     | ConfigRead

@@ -21,7 +21,7 @@ from sipbridge.aio import wait_any
 from sipbridge.calls.call import now
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import CALLER_HUNG_UP
-from sipbridge.calls.events import CallRecovered, SignalSent, StoreFailed
+from sipbridge.calls.events import CallRecovered, RecordRecovered, SignalSent, StoreFailed
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.outcomes import (
     BYE_UNKNOWN,
@@ -124,13 +124,14 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
         stored = await _stored(record, context)
         if stored is not None and stored.state is CallState.ENDED:
             context.journal.stored(record.call_id)
-            return
+            return  # the store also knows which of its events wait
         record, outcome, erased = await _settle(_merge(record, stored), call, context, turn)
         context.observe(CallRecovered(record, outcome))
         if erased:
             context.journal.stored(record.call_id)
             return
     if await _put(record, context):
+        context.observe(RecordRecovered(record))
         context.journal.stored(record.call_id)
     else:
         context.journal.unstored(record)

@@ -287,6 +287,11 @@ class ChatEvent(BaseModel):
     at: AwareDatetime
     payload: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def previous(self) -> int:
+        """The sequence of the event before it; 0 for the first one, and for typing."""
+        return (self.sequence or 1) - 1
+
     def to_json(self) -> str:
         """Return the event as JSON. It is made once: the store, the webhook and each reader need it."""
         return self._json

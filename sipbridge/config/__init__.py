@@ -9,7 +9,7 @@ from sipbridge.config.agents import (
     WebsocketAgentConfig,
 )
 from sipbridge.config.certificates import certificate_problems
-from sipbridge.config.chat import ChatConfig, TranscriptConfig, WebhookConfig
+from sipbridge.config.chat import ChatConfig, TranscriptConfig
 from sipbridge.config.chat_channels import (
     BoxConfig,
     ByocChannelConfig,
@@ -48,6 +48,7 @@ from sipbridge.config.signal_template import ChatTemplate, SignalTemplate
 from sipbridge.config.sizes import descriptors_of_chats, descriptors_per_call
 from sipbridge.config.store import StoreConfig
 from sipbridge.config.tokens import SAFE_CHARACTERS, ApiKey, AuthToken, hash_secret, is_hash, matches_any
+from sipbridge.config.webhook import WebhookConfig
 
 __all__ = [
     "NAME_CHARACTER",

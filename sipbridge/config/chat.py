@@ -14,11 +14,10 @@ from sipbridge.config.fields import (
     Line,
     Name,
     Seconds,
-    Secret,
     Section,
-    WebhookUrl,
 )
 from sipbridge.config.signal_template import ChatTemplate
+from sipbridge.config.webhook import WebhookConfig
 
 ChatText = Annotated[Line, StringConstraints(min_length=1, max_length=1000)]
 
@@ -45,13 +44,6 @@ class TranscriptConfig(Section):
     def count(self) -> int | None:
         """The number of turns, counted from the end; 0 for none, None for all."""
         return self.last
-
-
-class WebhookConfig(Section):
-    """`webhook`: where the events of a chat are posted. `secret` signs them."""
-
-    url: WebhookUrl = Field(repr=False)
-    secret: Annotated[Secret, Field(min_length=16)]
 
 
 class ChatConfig(Section):

@@ -13,7 +13,7 @@ from sipbridge.config.addresses import is_local, is_loopback, is_unencrypted_and
 from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
-from sipbridge.config.lint_chat import chat_warnings
+from sipbridge.config.lint_chat import chat_warnings, webhook_warnings
 from sipbridge.config.models import Config, SipConfig, TlsConfig
 from sipbridge.config.problems import dotted
 from sipbridge.config.projects import ProjectConfig, VoiceProjectConfig
@@ -85,6 +85,8 @@ def _project_warnings(project: ProjectConfig) -> Iterator[str]:
         yield from _voice_warnings(project)
     if project.chat is not None:
         yield from chat_warnings(project.chat)
+    if project.webhook is not None:
+        yield from webhook_warnings(project.webhook, "webhook")
 
 
 def _voice_warnings(project: VoiceProjectConfig) -> Iterator[str]:

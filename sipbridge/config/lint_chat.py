@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sipbridge.config.addresses import is_unencrypted_and_remote
 from sipbridge.config.chat import ChatConfig
 from sipbridge.config.chat_channels import DfoChannelConfig, PatronChannelConfig
+from sipbridge.config.webhook import WebhookConfig
 
 _URLS = ("gateway_url", "rest_url", "oauth_url", "api_url", "token_url")
 
@@ -27,8 +28,14 @@ def chat_warnings(chat: ChatConfig) -> Iterator[str]:
     for position, pattern in enumerate(chat.attachment_hosts):
         if pattern.startswith("*.") and "." not in pattern[2:]:
             yield f"chat.attachment_hosts[{position}]: allows every host of a top-level domain; name your own domain"
-    if chat.webhook is not None and not chat.allow_private_addresses and _is_private(chat.webhook.url):
-        yield "chat.webhook.url: is a private address, so nothing is sent there; set chat.allow_private_addresses"
+    if chat.webhook is not None and not chat.allow_private_addresses:
+        yield from webhook_warnings(chat.webhook, "chat.webhook")
+
+
+def webhook_warnings(webhook: WebhookConfig, place: str) -> Iterator[str]:
+    """Return a warning if nothing can be sent to the receiver."""
+    if not webhook.allow_private_addresses and _is_private(webhook.url):
+        yield f"{place}.url: is a private address, so nothing is sent there; set {place}.allow_private_addresses"
 
 
 def _is_private(url: str) -> bool:

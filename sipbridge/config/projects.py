@@ -17,6 +17,7 @@ from sipbridge.config.handoff import HandoffConfig
 from sipbridge.config.problems import KeyPath
 from sipbridge.config.signal_template import SignalTemplate
 from sipbridge.config.tokens import ApiKey, AuthToken
+from sipbridge.config.webhook import WebhookConfig
 
 
 class ProjectKey(NamedTuple):
@@ -56,12 +57,19 @@ class HeaderNames(Section):
 class ProjectConfig(Section):
     """A project without a voice agent: it has a `chat` section, and no use for a token.
 
-    It is the base of projects with a voice agent, which may have a `chat` section too.
+    It is the base of projects with a voice agent, which may have a `chat` section too. `webhook` gets the events of
+    calls, and those of chats unless `chat.webhook` does.
     """
 
     auth_token: AuthToken | None = None
     api_keys: tuple[ApiKey, ...] = ()
     chat: ChatConfig | None = None
+    webhook: WebhookConfig | None = None
+
+    @property
+    def chat_webhook(self) -> WebhookConfig | None:
+        """The receiver of the events of chats."""
+        return (self.chat.webhook if self.chat else None) or self.webhook
 
     @property
     def templates(self) -> tuple[SignalTemplate, ...]:

@@ -10,7 +10,7 @@ from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StartupError
-from sipbridge.store.calls.store import SqliteStore
+from sipbridge.store.calls.store import HasWebhook, SqliteStore, has_none
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
 from sipbridge.store.redis.calls import RedisStore
@@ -23,14 +23,18 @@ def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
     return journal, journal.unfinished()
 
 
-async def open_store(config: StoreConfig, on_settled: Callable[[str], None] | None = None) -> RecordStore:
-    """Open the store of `store.url`; for `on_settled` see `SqliteStore`.
+async def open_store(
+    config: StoreConfig,
+    on_settled: Callable[[str], None] | None = None,
+    has_webhook: HasWebhook = has_none,
+) -> RecordStore:
+    """Open the store of `store.url`. The callbacks are those of `SqliteStore`.
 
     Raises `StartupError` or `ConfigError` if it cannot be used.
     """
     retention = timedelta(hours=config.retention_hours)
     if (path := config.sqlite_path) is not None:
-        return SqliteStore(path, retention=retention, on_settled=on_settled)
+        return SqliteStore(path, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
     return await RedisStore.open(RedisUrl.parse(config.url), retention=retention, on_settled=on_settled)
 
 

@@ -17,7 +17,6 @@ from sipbridge.chats.events import (
 )
 from sipbridge.telemetry.labels import LabelGuard
 from sipbridge.telemetry.series import Counters, Histograms
-from sipbridge.telemetry.webhook_backlog import WebhookBacklog
 
 # Seconds. A relayed message takes milliseconds; a customer waits for a human agent for minutes.
 RELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -29,10 +28,7 @@ MakeHistogram = Callable[..., Histograms]
 
 
 class ChatMetrics:
-    """An observer of chats that counts. The series of the counters that `counter` makes go with their project.
-
-    The `count` of `webhook_backlog` is set when webhooks start.
-    """
+    """An observer of chats that counts. The series of the counters that `counter` makes go with their project."""
 
     def __init__(
         self, registry: CollectorRegistry, counter: MakeCounter, histogram: MakeHistogram, guard: LabelGuard
@@ -47,10 +43,6 @@ class ChatMetrics:
         self._faults = counter(
             "sipbridge_channel_faults_total", "Errors of digital channels.", "client", "project", "fault"
         )
-        self._webhooks = counter(
-            "sipbridge_webhook_deliveries_total", "Attempts to deliver an event.", "client", "project", "result"
-        )
-        self.webhook_backlog = WebhookBacklog(registry)
         self._relay = histogram(
             "sipbridge_chat_relay_seconds",
             "Time from the acceptance of a message to its hand-over.",
@@ -63,10 +55,6 @@ class ChatMetrics:
         self._durations = histogram(
             "sipbridge_chat_duration_seconds", "Time from the request to the end.", CHAT_BUCKETS
         )()
-
-    def count_webhook(self, client: str, project: str, result: str) -> None:
-        """Count an attempt to deliver an event to a webhook, or the end of all attempts."""
-        self._webhooks(client, project, result).inc()
 
     def __call__(self, event: ChatTelemetry, /) -> None:
         """Count an event."""

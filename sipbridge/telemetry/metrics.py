@@ -36,6 +36,7 @@ from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelGuard
 from sipbridge.telemetry.node_metrics import NodeFigures, NodeMetrics
 from sipbridge.telemetry.series import Counters, Histograms
+from sipbridge.telemetry.webhook_metrics import WebhookMetrics
 
 # Seconds. A prompt answers within milliseconds, a ringing desk after many seconds; a Signal may take 3.
 SETUP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -129,6 +130,7 @@ class Metrics:
             "stage",
         )
         self.chats = ChatMetrics(registry, counter, histogram, self._label_guard)
+        self.webhooks = WebhookMetrics(registry, counter)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             CallStarted: self._call_started,

@@ -1,5 +1,6 @@
 """The HTTP API: handoff state for screen-pops, calls, events, health checks, administration."""
 
+from sipbridge.web.api.schemas import render_milestone
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import AdminControls, ChatDeps, ReloadReport, WebDeps
 from sipbridge.web.nodes import Nodes, OtherNode
@@ -24,5 +25,6 @@ __all__ = [
     "WebDeps",
     "make_admin_app",
     "make_app",
+    "render_milestone",
     "start_web",
 ]

@@ -23,6 +23,7 @@ from sipbridge.web.api import (
     screen_pop,
 )
 from sipbridge.web.api.operation import AnyOperation
+from sipbridge.web.api.webhooks import WEBHOOKS, Webhook
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.cors import Cors
@@ -59,7 +60,7 @@ def make_app(deps: WebDeps) -> web.Application:
     operations = (*admin.OPERATIONS, *OPERATIONS) if with_admin else OPERATIONS
     for_admin = (operation.path for operation in operations if operation.for_admin)
     cors = Cors(lambda: deps.config().http.allowed_origins, without=for_admin)
-    app = _make(deps, operations, http.public_url, cors, admin_from_anywhere=False)
+    app = _make(deps, operations, http.public_url, cors, WEBHOOKS, admin_from_anywhere=False)
 
     async def close_event_streams(_: web.Application) -> None:
         deps.events.close()
@@ -73,14 +74,20 @@ def make_app(deps: WebDeps) -> web.Application:
 def make_admin_app(deps: WebDeps) -> web.Application:
     """Build the application of `http.admin.listen`, which has the admin operations only."""
     url = f"http://{deps.config().http.admin.listen}"
-    return _make(deps, ADMIN_OPERATIONS, url, Cors(tuple), admin_from_anywhere=True)
+    return _make(deps, ADMIN_OPERATIONS, url, Cors(tuple), (), admin_from_anywhere=True)
 
 
 def _make(
-    deps: WebDeps, operations: tuple[AnyOperation, ...], url: str, cors: Cors, *, admin_from_anywhere: bool
+    deps: WebDeps,
+    operations: tuple[AnyOperation, ...],
+    url: str,
+    cors: Cors,
+    webhooks: tuple[Webhook, ...],
+    *,
+    admin_from_anywhere: bool,
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
-    app[openapi.DOCUMENT] = partial(openapi.serialize, operations, url)
+    app[openapi.DOCUMENT] = partial(openapi.serialize, operations, url, webhooks)
     app[GUESSES], app[SLOTS] = Guesses(time.monotonic), Slots()
     authenticator = Authenticator(
         deps.config,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-from sipbridge.webhooks.chat_queue import ChatQueue
+from sipbridge.webhooks.event_queue import EventQueue
 
 MAX_WORKERS = 100  # attempts at once; a webhook that takes 0.1 s gets 1,000 events per second
 _UNANSWERED = 5  # attempts, which show that the webhook is down
 
 
 class Lane:
-    """The chats of one project that have events to send. A slow webhook occupies the workers of its own lane only.
+    """The queues of one project that have events to send. A slow webhook occupies the workers of its own lane only.
 
-    `ready` are the chats whose turn comes, `waiting` those that wait because the webhook did not respond.
+    `ready` are the queues whose turn comes, `waiting` those that wait because the webhook did not respond.
     """
 
     __slots__ = ("_is_failing", "_unanswered", "ready", "waiting", "workers")
 
     def __init__(self) -> None:
-        self.ready: deque[ChatQueue] = deque()
-        self.waiting: set[ChatQueue] = set()
+        self.ready: deque[EventQueue] = deque()
+        self.waiting: set[EventQueue] = set()
         self.workers = 0
         self._is_failing = False
         self._unanswered = 0  # attempts since an event was settled
@@ -43,8 +43,8 @@ class Lane:
         self._is_failing = False
         return recovered
 
-    def take_waiting(self) -> set[ChatQueue]:
-        """Return the chats that need no longer wait, since the webhook responds again after a time without a response.
+    def take_waiting(self) -> set[EventQueue]:
+        """Return the queues that need no longer wait, since the webhook responds again after a time without a response.
 
         After a few attempts without a response, there are none: these may have been the fault of single events.
         """

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from sipbridge.chats.model import ChatEvent
 from sipbridge.config import is_loopback
 from sipbridge.dns import Resolver
 from sipbridge.errors import HttpError
 from sipbridge.http import HttpClient, Response, check_encrypted, is_public, target_of
-from sipbridge.webhooks.model import DeliveryResult, Webhook
+from sipbridge.webhooks.model import DeliveryResult, Event, Webhook
 from sipbridge.webhooks.signature import sign
 
 _RETRIED_STATUS = (408, 429)
@@ -44,7 +43,7 @@ class Poster:
             for allows in (is_public, None)
         )
 
-    async def post(self, webhook: Webhook, event: ChatEvent, seconds: float) -> Attempt:
+    async def post(self, webhook: Webhook, event: Event, seconds: float) -> Attempt:
         """Post an event within that time. The head of the response is enough; its body is not used."""
         body = event.to_json().encode()
         timestamp = str(int(self._now().timestamp()))

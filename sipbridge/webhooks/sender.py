@@ -1,4 +1,4 @@
-"""The delivery of the events of all chats to the webhooks of their projects."""
+"""The delivery of the events of all chats, or of all calls, to the webhooks of their projects."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.chats.model import ChatEvent, ChatRecord
-from sipbridge.chats.ports import ChatStore
 from sipbridge.config import ProjectKey
 from sipbridge.dns import Resolver
 from sipbridge.errors import StoreError
 from sipbridge.log_sampling import BurstLimit
 from sipbridge.webhooks.backoff import GIVE_UP_SECONDS, Backoff
-from sipbridge.webhooks.chat_queue import UNKNOWN, ChatQueue
+from sipbridge.webhooks.event_queue import UNKNOWN, EventQueue
 from sipbridge.webhooks.lane import Lane
-from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Webhook
+from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Event, EventSource, Webhook
 from sipbridge.webhooks.poster import Attempt, Poster
 
 ATTEMPT_SECONDS = 10.0
@@ -31,19 +29,20 @@ logger = logging.getLogger(__name__)
 
 
 class WebhookSender:
-    """An `EventSink` that posts each event to the webhook of its chat's project.
+    """Posts each event to the webhook of its project.
 
-    The events of a chat are posted one after another in the order of their sequences. An event is settled by a 2xx,
-    or by a 3xx or 4xx that refuses it for good. Without a response, and after 408, 429 and 5xx, it is posted again for
-    24 hours. An attempt may be received and its response lost, so an event may arrive twice, with the same id.
+    The events of a chat or call, which its `uid` names, are posted one after another in the order of their sequences.
+    An event is settled by a 2xx, or by a 3xx or 4xx that refuses it for good. Without a response, and after 408, 429
+    and 5xx, it is posted again for 24 hours. An attempt may be received and its response lost, so an event may arrive
+    twice, with the same id.
 
     `find_webhook` is asked before each attempt, so a new secret or a corrected URL applies to events that wait as well.
-    It is called often and must be quick. Chats that have nothing to send take no memory here.
+    It is called often and must be quick. Chats and calls that have nothing to send take no memory here.
     """
 
     def __init__(
         self,
-        store: ChatStore,
+        source: EventSource,
         find_webhook: Callable[[ProjectKey], Webhook | None],
         resolver: Resolver,
         observe: Callable[[DeliveryOutcome], None],
@@ -52,17 +51,17 @@ class WebhookSender:
         backoff: Backoff = Backoff(),  # noqa: B008 (frozen)
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._store = store
+        self._source = source
         self._find_webhook = find_webhook
         self._observe = observe
         self._now = now
         self._backoff = backoff
         self._poster = Poster(resolver, now)
-        self._queues: dict[str, ChatQueue] = {}
+        self._queues: dict[str, EventQueue] = {}
         self._lanes: dict[ProjectKey, Lane] = {}
-        # By chat: the sequence up to which events were sent before they were published.
+        # By uid: the sequence up to which events were sent before they were published.
         self._ahead: dict[str, int] = {}
-        # By chat: the first sequence published before the rest of an earlier run is known, then None.
+        # By uid: the sequence before the first event published before the rest of an earlier run is known, then None.
         self._early: dict[str, tuple[ProjectKey, int]] | None = {}
         self._tasks = BackgroundTasks()
         self._log_limit = BurstLimit(logger, count=5, window_seconds=60.0)
@@ -71,11 +70,11 @@ class WebhookSender:
     # ------------------------------------------------------------ for the service
 
     def start(self) -> None:
-        """Resume what an earlier run left, in the background. Call this before chats are resumed."""
+        """Resume what an earlier run left, in the background. Call this before chats and calls go on."""
         self._tasks.start(self._resume())
 
     def backlog(self) -> Counter[ProjectKey]:
-        """Return the number of chats with events to send, by project."""
+        """Return the number of chats or calls with events to send, by project."""
         return Counter(queue.project for queue in self._queues.values())
 
     async def close(self) -> None:
@@ -92,25 +91,37 @@ class WebhookSender:
             await self._tasks.wait()
         await self._poster.close()
 
-    # ------------------------------------------------------------ for chats
+    # ------------------------------------------------------------ for chats and calls
 
-    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
-        """Take an event. It is in the store already, except typing."""
-        project = ProjectKey(record.client, record.project)
+    def publish(self, project: ProjectKey, uid: str, event: Event) -> bool:
+        """Take an event. The source has it already, except typing. Return False if the project has no webhook."""
         if self._closing:
-            return
+            return True
         if self._find_webhook(project) is None:
-            # The next start need not look for the webhook of a chat that is over.
-            if record.state.is_final and event.sequence is not None:
-                self._store.mark_delivered(record.uid, event.sequence)
+            return False
+        if self._early is None:
+            self._add(uid, project, event)
+        elif event.sequence is not None:
+            self._early.setdefault(uid, (project, event.previous))
+        return True
+
+    def mark_position(self, uid: str) -> None:
+        """Note in the source which events of a chat or call were delivered: it keeps the position from now on."""
+        queue = self._queues.get(uid)
+        if queue is not None:
+            self._source.mark_delivered(queue.project, uid, queue.cursor)
+
+    def send_again(self, project: ProjectKey, uid: str) -> None:
+        """Send all events that the source has, as it is not known which of them an earlier run delivered."""
+        if self._closing or self._find_webhook(project) is None:
             return
         if self._early is not None:
-            if event.sequence is not None:
-                self._early.setdefault(record.uid, (project, event.sequence))
-            return
-        self._add(record.uid, project, event)
+            self._early[uid] = (project, 0)
+        elif uid not in self._queues:
+            self._queues[uid] = queue = EventQueue(uid, project, 0, unread=True)
+            self._schedule(queue)
 
-    def _add(self, uid: str, project: ProjectKey, event: ChatEvent) -> None:
+    def _add(self, uid: str, project: ProjectKey, event: Event) -> None:
         if event.sequence is not None and uid in self._ahead:
             if event.sequence <= self._ahead[uid]:
                 return
@@ -118,7 +129,7 @@ class WebhookSender:
         queue = self._queues.get(uid)
         is_new = queue is None
         if queue is None:
-            queue = ChatQueue(uid, project, UNKNOWN)
+            queue = EventQueue(uid, project, UNKNOWN)
         if not queue.add(event):
             self._report(project, DeliveryResult.DROPPED)
         if is_new:
@@ -130,17 +141,16 @@ class WebhookSender:
     async def _resume(self) -> None:
         while True:
             try:
-                left = await self._store.undelivered()
+                left = await self._source.undelivered()
                 break
             except StoreError as error:
                 logger.warning("undelivered events not read: %s", error, extra={"event": "webhook_store_fault"})
                 await asyncio.sleep(_STORE_PAUSE_SECONDS)
         early, self._early = self._early or {}, None
-        cursors = {uid: (project, sequence - 1) for uid, (project, sequence) in early.items()}
-        cursors |= {record.uid: (ProjectKey(record.client, record.project), sequence) for record, sequence in left}
+        cursors = early | {each.uid: (each.project, each.sequence) for each in left}
         for uid, (project, cursor) in cursors.items():
             if self._find_webhook(project) is not None:
-                queue = self._queues[uid] = ChatQueue(uid, project, cursor, unread=True)
+                queue = self._queues[uid] = EventQueue(uid, project, cursor, unread=True)
                 self._schedule(queue)
 
     # ------------------------------------------------------------ delivery
@@ -151,8 +161,8 @@ class WebhookSender:
             lane = self._lanes[project] = Lane()
         return lane
 
-    def _schedule(self, queue: ChatQueue) -> None:
-        """Let a worker of the project send the next event of a chat."""
+    def _schedule(self, queue: EventQueue) -> None:
+        """Let a worker of the project send the next event of a queue."""
         queue.retry = None
         lane = self._lane(queue.project)
         lane.ready.append(queue)
@@ -161,7 +171,7 @@ class WebhookSender:
             self._tasks.start(self._work(lane))
 
     async def _work(self, lane: Lane) -> None:
-        """Send the next event of each chat in turn, until none has one that may be sent now."""
+        """Send the next event of each queue in turn, until none has one that may be sent now."""
         try:
             while lane.ready and not self._closing:
                 queue = lane.ready.popleft()
@@ -170,7 +180,7 @@ class WebhookSender:
                 except StoreError as error:
                     self._log("webhook_store_fault", f"stored events not read: {error}", queue.project)
                     self._wait(queue, lane, _STORE_PAUSE_SECONDS)
-                except Exception:  # one chat's fault must not end the deliveries of the others
+                except Exception:  # one queue's fault must not end the deliveries of the others
                     extra = _extra("webhook_fault", queue.project)
                     logger.exception("internal error: event not delivered", extra=extra)
                     queue.failures += 1
@@ -179,9 +189,9 @@ class WebhookSender:
         finally:
             lane.workers -= 1
 
-    async def _send_first(self, queue: ChatQueue, lane: Lane) -> None:
+    async def _send_first(self, queue: EventQueue, lane: Lane) -> None:
         webhook = self._find_webhook(queue.project)
-        event = None if webhook is None else await queue.first(self._store)
+        event = None if webhook is None else await queue.first(self._source)
         if webhook is None:
             self._discard(queue)
         elif event is None:
@@ -200,7 +210,7 @@ class WebhookSender:
             self._report(queue.project, attempt.result, self._loop.time() - started_at)
             self._apply(attempt, queue, event, lane)
 
-    async def _send_typing(self, queue: ChatQueue, webhook: Webhook, event: ChatEvent) -> None:
+    async def _send_typing(self, queue: EventQueue, webhook: Webhook, event: Event) -> None:
         """Post a typing event once, unless it is late."""
         queue.settle(event)
         left = TYPING_SECONDS - (self._now() - event.at).total_seconds()
@@ -212,7 +222,7 @@ class WebhookSender:
             result = DeliveryResult.DROPPED if attempt.result is DeliveryResult.RETRIED else attempt.result
         self._report(queue.project, result, seconds)
 
-    def _apply(self, attempt: Attempt, queue: ChatQueue, event: ChatEvent, lane: Lane) -> None:
+    def _apply(self, attempt: Attempt, queue: EventQueue, event: Event, lane: Lane) -> None:
         if attempt.result is DeliveryResult.RETRIED:
             queue.failures += 1
             queue.release()
@@ -231,38 +241,38 @@ class WebhookSender:
         for waiting in lane.take_waiting():
             self._wake(waiting)
 
-    def _settle(self, queue: ChatQueue, event: ChatEvent) -> None:
+    def _settle(self, queue: EventQueue, event: Event) -> None:
         queue.settle(event)
-        self._store.mark_delivered(queue.uid, queue.cursor)
+        self._source.mark_delivered(queue.project, queue.uid, queue.cursor)
 
-    def _go_on(self, queue: ChatQueue, lane: Lane) -> None:
-        """Send the next event of the chat after those of the other chats that are ready."""
+    def _go_on(self, queue: EventQueue, lane: Lane) -> None:
+        """Send the next event of the queue after those of the others that are ready."""
         if queue.is_empty:
             self._remove(queue)
         else:
             lane.ready.append(queue)
 
-    def _wait(self, queue: ChatQueue, lane: Lane, seconds: float, *, wakes: bool = False) -> None:
-        """Send the first event of the chat again in that many seconds, or when the webhook responds (`wakes`)."""
+    def _wait(self, queue: EventQueue, lane: Lane, seconds: float, *, wakes: bool = False) -> None:
+        """Send the first event of the queue again in that many seconds, or when the webhook responds (`wakes`)."""
         if self._closing:
             return
         queue.retry = self._loop.call_later(seconds, self._wake, queue)
         if wakes:
             lane.waiting.add(queue)
 
-    def _wake(self, queue: ChatQueue) -> None:
+    def _wake(self, queue: EventQueue) -> None:
         if queue.retry is not None:
             queue.retry.cancel()
         self._lane(queue.project).waiting.discard(queue)
         self._schedule(queue)
 
-    def _discard(self, queue: ChatQueue) -> None:
-        """Forget the events of a chat whose project has no webhook any more."""
-        self._store.mark_delivered(queue.uid, queue.last)
+    def _discard(self, queue: EventQueue) -> None:
+        """Forget the events of a queue whose project has no webhook any more."""
+        self._source.mark_delivered(queue.project, queue.uid, queue.last)
         self._report(queue.project, DeliveryResult.DROPPED)
         self._remove(queue)
 
-    def _remove(self, queue: ChatQueue) -> None:
+    def _remove(self, queue: EventQueue) -> None:
         del self._queues[queue.uid]
         if queue.is_ahead:
             self._ahead[queue.uid] = queue.cursor

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge.config import agents, chat, chat_channels, handoff, models, projects
+from sipbridge.config import agents, chat, chat_channels, handoff, models, projects, webhook
 from sipbridge.config.fields import Section
 from sipbridge.config.signal_template import CHAT_NAMES, NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS = {
     found
-    for module in (agents, chat, chat_channels, handoff, models, projects)
+    for module in (agents, chat, chat_channels, handoff, models, projects, webhook)
     for found in vars(module).values()
     if inspect.isclass(found) and issubclass(found, Section)
 }

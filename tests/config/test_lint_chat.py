@@ -81,6 +81,11 @@ def test_a_webhook_that_is_never_sent_gets_a_warning(
     webhook = {"url": url, "secret": "0123456789abcdef"}
     found = warnings(tmp_path, with_chat(webhook=webhook, allow_private_addresses=allowed))
     assert [line.partition(": ")[0] for line in found] == [f"{CHAT}.webhook.url"] * is_warned
+    project = CHAT.removesuffix(".chat")
+    content = with_chat()
+    content["clients"]["acme"]["projects"]["bot"]["webhook"] = webhook | {"allow_private_addresses": allowed}
+    found = warnings(tmp_path, content)
+    assert [line.partition(": ")[0] for line in found] == [f"{project}.webhook.url"] * is_warned
 
 
 def test_a_whole_top_level_domain_of_attachments_gets_a_warning(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sipbridge.calls.model import CallRecord
-from sipbridge.calls.ports.store import RecordStore
+from sipbridge.calls.ports.store import RecordStore, Undelivered
 from tests.fakes.journal import Journal
 
 
@@ -16,6 +16,8 @@ class FakeStore:
         self.written: list[CallRecord] = []
         self.urgent: list[bool] = []
         self.failing: Exception | None = None
+        self.waiting_for_webhook: dict[str, Undelivered] = {}
+        self.delivered: list[tuple[str, int]] = []
         self._journal = journal
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
@@ -47,6 +49,12 @@ class FakeStore:
     @property
     def waiting(self) -> int:
         return 0
+
+    async def undelivered(self) -> list[Undelivered]:
+        return list(self.waiting_for_webhook.values())
+
+    def mark_delivered(self, call_id: str, sequence: int) -> None:
+        self.delivered.append((call_id, sequence))
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:
         return bool(self._forget([r for r in self._of(client, project) if r.call_id == call_id]))

@@ -37,8 +37,9 @@ def metrics() -> Metrics:
         ChatEnded(ENDED),
     ):
         counted.chats(event)
-    counted.chats.count_webhook(CHAT.client, CHAT.project, "delivered")
-    counted.chats.webhook_backlog.count = lambda: {ProjectKey(CHAT.client, CHAT.project): 3}
+    counted.webhooks.count(CHAT.client, CHAT.project, "delivered")
+    counted.webhooks.chats_waiting.count = lambda: {ProjectKey(CHAT.client, CHAT.project): 3}
+    counted.webhooks.calls_waiting.count = lambda: {ProjectKey(CHAT.client, CHAT.project): 2}
     return counted
 
 
@@ -55,6 +56,7 @@ def metrics() -> Metrics:
         ("sipbridge_channel_faults_total", {**PROJECT, "fault": "silent"}, 1),
         ("sipbridge_webhook_deliveries_total", {**PROJECT, "result": "delivered"}, 1),
         ("sipbridge_webhook_chats_waiting", PROJECT, 3),
+        ("sipbridge_webhook_calls_waiting", PROJECT, 2),
     ],
 )
 def test_each_metric_of_chats_has_its_labels_and_value(
@@ -71,7 +73,7 @@ def test_each_metric_of_chats_has_its_labels_and_value(
 
 def test_webhook_that_has_caught_up_shows_no_chat_that_waits(metrics: Metrics) -> None:
     metrics.page()
-    metrics.chats.webhook_backlog.count = dict
+    metrics.webhooks.chats_waiting.count = dict
     assert f'sipbridge_webhook_chats_waiting{{client="{CHAT.client}",project="{CHAT.project}"}} 0.0' in (
         metrics.page().decode()
     )

@@ -14,7 +14,7 @@ from sipbridge.chats.ports import ChatChange, EventSink
 from sipbridge.config import ProjectKey
 from sipbridge.dns import Resolver
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
-from sipbridge.webhooks import DeliveryOutcome, DeliveryResult, Webhook, WebhookSender
+from sipbridge.webhooks import ChatSource, ChatWebhooks, DeliveryOutcome, DeliveryResult, Webhook, WebhookSender
 from sipbridge.webhooks.backoff import Backoff
 from tests.fakes.chat_store import FakeChatStore
 
@@ -48,13 +48,16 @@ class World:
 
     def make_sender(self, backoff: Backoff = QUICK, resolver: Resolver | None = None) -> WebhookSender:
         return WebhookSender(
-            self.store,
+            ChatSource(self.store),
             self.webhooks.get,
             resolver or Resolver(time.monotonic),
             self.outcomes.append,
             now=self.clock,
             backoff=backoff,
         )
+
+    def publish(self, record: ChatRecord, event: ChatEvent) -> None:
+        ChatWebhooks(self.sender, self.store).publish(record, event)
 
     def results(self) -> list[DeliveryResult]:
         return [outcome.result for outcome in self.outcomes]
@@ -77,7 +80,7 @@ class Chat:
 
     async def emit(self, text: str = "hello", *, at: datetime | None = None) -> ChatEvent:
         event = await self.store(text, at=at)
-        self.world.sender.publish(self.record, event)
+        self.world.publish(self.record, event)
         return event
 
     async def store(self, text: str = "hello", *, at: datetime | None = None) -> ChatEvent:
@@ -95,7 +98,7 @@ class Chat:
             at=at or self.world.clock(),
             payload={"state": "started"},
         )
-        self.world.sender.publish(self.record, event)
+        self.world.publish(self.record, event)
 
     async def undelivered(self) -> int | None:
         """Return the last sequence that the webhook got, or None if it got all."""
@@ -161,5 +164,5 @@ async def until(condition: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(0.01)
 
 
-def _is_a_sink(sender: WebhookSender) -> EventSink:
-    return sender
+def _is_a_sink(webhooks: ChatWebhooks) -> EventSink:
+    return webhooks

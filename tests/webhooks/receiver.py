@@ -36,12 +36,13 @@ class Posted:
 
     @property
     def key(self) -> tuple[str, int | None]:
-        """The chat and the sequence."""
-        return self.event["chat_id"], self.event["sequence"]
+        """The chat or call, and the sequence."""
+        event = self.event
+        return event.get("chat_id") or event["call_id"], event["sequence"]
 
 
 class Receiver:
-    """Responds with `respond(posted)`; `HANG` sends none. `accepted` are the chats and sequences that got a 2xx."""
+    """Responds with `respond(posted)`; `HANG` sends none. `accepted` has the uid and the sequence of each 2xx."""
 
     def __init__(self) -> None:
         self.url = ""

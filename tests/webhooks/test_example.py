@@ -46,7 +46,7 @@ async def test_the_example_prints_each_event_once(world: World, example: Process
     event = await chat.emit("Grüße <b>")
     await world.until_nothing_waits()
     chat.sequence = 2
-    world.sender.publish(chat.record, event.model_copy(update={"sequence": 2}))  # a repeat has the same id
+    world.publish(chat.record, event.model_copy(update={"sequence": 2}))  # a repeat has the same id
     await chat.emit("bye")
     lines = [await next_line(example) for _ in range(2)]
     assert [line.partition(" ")[0] for line in lines] == ["agent_message", "agent_message"]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sipbridge.errors import StoreError
-from sipbridge.webhooks.chat_queue import MAX_HELD
+from sipbridge.webhooks.event_queue import MAX_HELD
 
 from .conftest import World
 from .receiver import OK, Receiver, status
@@ -112,7 +112,7 @@ async def test_an_event_that_was_read_before_it_was_published_arrives_once(world
     late = await chat.store()
     await receiver.until_accepted(2)
     await world.until_nothing_waits()
-    world.sender.publish(chat.record, late)
+    world.publish(chat.record, late)
     await chat.emit()
     await receiver.until_accepted(3)
     assert receiver.accepted == [("c1", 1), ("c1", 2), ("c1", 3)]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sipbridge.chats.model import ChatState
-from sipbridge.webhooks import DeliveryResult, Webhook
+from sipbridge.webhooks import ChatSource, DeliveryResult, Webhook
 from tests.fakes.chat_store import FakeChatStore
 
 from .conftest import BOT, OTHER, SECRET, World, make_event, until
@@ -112,7 +112,7 @@ async def test_an_internal_error_of_one_chat_does_not_stop_the_others(
 ) -> None:
     broken = await world.chat("broken")
     event = make_event(broken.record, 1, "half a character: \ud83d", datetime.now(UTC))
-    world.sender.publish(broken.record, event)
+    world.publish(broken.record, event)
     chat = await world.chat()
     await chat.emit()
     await receiver.until_accepted(1)
@@ -126,5 +126,5 @@ async def test_a_chat_that_was_erased_is_forgotten(world: World, receiver: Recei
     await chat.emit()
     await receiver.until_posted(1)
     world.store = FakeChatStore()
-    world.sender._store = world.store  # noqa: SLF001 (as if the chat had been erased)
+    world.sender._source = ChatSource(world.store)  # noqa: SLF001 (as if the chat had been erased)
     await world.until_nothing_waits()

@@ -10,7 +10,7 @@ from sipbridge.chats.ports import ChatChange, ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.dns import Resolver
 from sipbridge.store import open_chat_store
-from sipbridge.webhooks import Webhook, WebhookSender
+from sipbridge.webhooks import ChatSource, ChatWebhooks, Webhook, WebhookSender
 
 from .conftest import BOT, QUICK, SECRET, make_event, make_record, until
 from .receiver import OK, Receiver, status
@@ -28,7 +28,7 @@ async def test_a_restart_delivers_the_rest_from_the_file(tmp_path: Path, receive
         for record in records:
             event = make_event(record, sequence, "hello", datetime.now(UTC))
             await store.write(ChatChange(record.uid, entries=[event]))
-            sender.publish(record, event)
+            ChatWebhooks(sender, store).publish(record, event)
     await receiver.until_accepted(200)
     await sender.close()
     await store.close()
@@ -52,6 +52,6 @@ async def test_a_restart_delivers_the_rest_from_the_file(tmp_path: Path, receive
 
 def make_sender(store: ChatStore, receiver: Receiver) -> WebhookSender:
     webhooks = {BOT: Webhook(receiver.url, SECRET)}
-    sender = WebhookSender(store, webhooks.get, Resolver(time.monotonic), lambda _: None, backoff=QUICK)
+    sender = WebhookSender(ChatSource(store), webhooks.get, Resolver(time.monotonic), lambda _: None, backoff=QUICK)
     sender.start()
     return sender

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
+
+
+class Undelivered(NamedTuple):
+    """An ended call with events that its webhook did not get, and the sequence of the last one that it got."""
+
+    client: str
+    project: str
+    call_id: str
+    sequence: int
 
 
 class RecordStore(Protocol):
@@ -48,6 +57,12 @@ class RecordStore(Protocol):
 
     async def delete_shared(self, client: str, project: str, shared_id: str) -> int:
         """Erase all records of ended calls with that shared id; return their number."""
+
+    async def undelivered(self) -> list[Undelivered]:
+        """Return the ended calls whose webhook did not get all events."""
+
+    def mark_delivered(self, call_id: str, sequence: int) -> None:
+        """Note that the webhook has got the events of an ended call up to this sequence. Written within a second."""
 
     async def close(self) -> None:
         """Write what is queued and close."""

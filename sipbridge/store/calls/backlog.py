@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     number: int
     row: Row
     waiters: list[Waiter]  # that of the last put first
+    for_webhook: bool = False  # the webhook of the project waits for events
 
     @property
     def was_given_up(self) -> bool:
@@ -77,7 +78,7 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, row: Row, waiter: Waiter | None = None) -> None:
+    def add(self, row: Row, waiter: Waiter | None = None, *, for_webhook: bool = False) -> None:
         """Add a row, which replaces an older one of its call. If the backlog is full, drop the oldest row."""
         with self._lock:
             self._number += 1
@@ -88,7 +89,7 @@ class Backlog:
                 # Resolved when the newer row is written, as it contains everything that theirs did.
                 waiters += [each for each in older.waiters if not each.done()]
                 self._characters -= len(older.row.body)
-            self._entries[row.call_id] = Entry(self._number, row, waiters)
+            self._entries[row.call_id] = Entry(self._number, row, waiters, for_webhook)
             while len(self._entries) > MAX_RECORDS or (self._characters > MAX_CHARACTERS and len(self._entries) > 1):
                 self._drop_oldest()
 

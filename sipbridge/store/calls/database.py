@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 
+from sipbridge.calls.milestones import LAST
 from sipbridge.store.calls import rows
+from sipbridge.store.calls.backlog import Entry
 from sipbridge.store.sqlite.database import Database
 
 
-def put_rows(database: Database, new: Sequence[rows.Row]) -> None:
-    """Write rows; each replaces an older row of the same call."""
-    if len(new) == 1:
+def put_rows(database: Database, entries: Sequence[Entry], delivered: Mapping[str, int]) -> None:
+    """Write rows; each replaces an older row of the same call. Then write the positions of webhooks, by call."""
+    waiting = [(entry.row.call_id, 0) for entry in entries if entry.for_webhook]
+    if len(entries) == 1 and not waiting and not delivered:
         # A statement of its own is a transaction, with a third of the calls into SQLite.
-        database.connection.execute(rows.PUT, new[0])
-        return
-    with database.transaction() as connection:
-        connection.executemany(rows.PUT, new)
+        database.connection.execute(rows.PUT, entries[0].row)
+    elif entries or delivered:
+        with database.transaction() as connection:
+            connection.executemany(rows.PUT, [entry.row for entry in entries])
+            connection.executemany(rows.EXPECT_DELIVERY, waiting)
+            _mark_delivered(connection, delivered)
+
+
+def _mark_delivered(connection: sqlite3.Connection, delivered: Mapping[str, int]) -> None:
+    all_, some = [], []
+    for call_id, sequence in delivered.items():
+        if sequence == LAST:
+            all_.append((call_id,))
+        else:
+            some.append((sequence, call_id))
+    connection.executemany(rows.MARK_ALL_DELIVERED, all_)
+    connection.executemany(rows.MARK_DELIVERED, some)
 
 
 def erase_rows(database: Database, client: str, project: str, criteria: Iterable[tuple[str, str]]) -> set[str]:

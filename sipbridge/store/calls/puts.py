@@ -29,14 +29,14 @@ class Puts:
         self._timeout = timeout
         self._wake_scheduled = False
 
-    async def put(self, row: Row, *, urgent: bool) -> None:
+    async def put(self, row: Row, *, urgent: bool, for_webhook: bool = False) -> None:
         """Add a row and wait until it is written. Raises `StoreError` if that fails; the row waits in memory then."""
         failure = self._settling.failure
         if failure is not None:
-            self._backlog.add(row)
+            self._backlog.add(row, for_webhook=for_webhook)
             raise StoreError(failure)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._backlog.add(row, done)
+        self._backlog.add(row, done, for_webhook=for_webhook)
         if urgent:
             self._wake()
         else:

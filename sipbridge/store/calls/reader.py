@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from contextlib import closing
 
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.calls import rows
 from sipbridge.store.calls.backlog import Backlog
@@ -50,6 +51,14 @@ class Reader:
             found = [rows.Found.of(row) for row in waiting.values() if row.started_at < until]
             found += self._select(rows.LIST, client, project, until, but=waiting, limit=limit)
             return rows.newest_first(found, limit)
+
+        return await self._threads.run(read)
+
+    async def undelivered(self) -> list[Undelivered]:
+        """Return the ended calls whose webhook did not get all events."""
+
+        def read() -> list[Undelivered]:
+            return [Undelivered(*values) for values in self._threads.select(rows.UNDELIVERED)]
 
         return await self._threads.run(read)
 

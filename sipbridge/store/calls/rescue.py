@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 
 from sipbridge.store.bodies import END_OF_TIME
 from sipbridge.store.calls import rows
@@ -24,6 +25,8 @@ class CallRescue:
 
         A row that the target already has is newer and is kept. Raises `sqlite3.Error` for errors of the target only.
         """
+        if self._last < 0:
+            target.executemany(rows.EXPECT_DELIVERY, self._read_webhooks())
         found, damaged = self._read()
         target.executemany(rows.PUT_BACK, [row for _, *row in found])
         self.carried += len(found)
@@ -39,6 +42,14 @@ class CallRescue:
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+    def _read_webhooks(self) -> list[tuple[str, int]]:
+        """Return the positions of webhooks. Those of a damaged page are lost, and with them events that wait."""
+        found = []
+        with suppress(sqlite3.Error, OverflowError):
+            for row in self._source.execute(rows.RESCUE_WEBHOOKS):
+                found.append(row)  # noqa: PERF402 (rows before an error are kept)
+        return found
 
     def _read(self) -> tuple[list[tuple[int, *tuple[str | int, ...]]], bool]:
         found = []

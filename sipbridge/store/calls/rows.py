@@ -43,6 +43,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (call_id) DO UPDATE SET
     shared_id = excluded.shared_id, state = excluded.state, updated_at = excluded.updated_at, body = excluded.body
 """
+EXPECT_DELIVERY = "INSERT OR IGNORE INTO call_webhooks (call_id, sequence) VALUES (?, ?)"
+MARK_DELIVERED = "UPDATE call_webhooks SET sequence = ? WHERE call_id = ?"
+MARK_ALL_DELIVERED = "DELETE FROM call_webhooks WHERE call_id = ?"
+UNDELIVERED = "SELECT client, project, call_id, sequence FROM call_webhooks JOIN calls USING (call_id)"
 GET = "SELECT call_id, started_at, body FROM calls WHERE client = ? AND project = ? AND call_id = ?"
 GET_SHARED = """
 SELECT call_id, started_at, body FROM calls WHERE client = ? AND project = ? AND shared_id = ? ORDER BY started_at DESC
@@ -66,6 +70,7 @@ SELECT rowid, call_id, client, project, shared_id, state, started_at, updated_at
 WHERE rowid > ? AND json_valid(body) AND typeof(started_at) = 'integer' AND typeof(updated_at) = 'integer'
 ORDER BY rowid LIMIT ?
 """
+RESCUE_WEBHOOKS = "SELECT call_id, sequence FROM call_webhooks"
 PUT_BACK = """
 INSERT OR IGNORE INTO calls (call_id, client, project, shared_id, state, started_at, updated_at, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)

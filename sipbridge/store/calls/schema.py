@@ -1,4 +1,4 @@
-"""The table of the calls' records."""
+"""The table of the calls' records, and that of the calls whose webhook waits for events."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ SCHEMA = Schema(
         "CREATE INDEX calls_by_shared_id ON calls (client, project, shared_id, started_at)",
         "CREATE INDEX calls_by_start ON calls (client, project, started_at)",
         "CREATE INDEX calls_by_update ON calls (updated_at)",
+    ),
+    # Release 0.1.0 can still use a file that has these. A row goes when the webhook has all events. It is not a column
+    # of `calls`, since an update would write the body again.
+    additions=(
+        """
+        CREATE TABLE IF NOT EXISTS call_webhooks (
+            call_id  TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TRIGGER IF NOT EXISTS call_deleted AFTER DELETE ON calls BEGIN
+            DELETE FROM call_webhooks WHERE call_id = old.call_id;
+        END
+        """,
     ),
     synchronous="FULL",  # a record survives a loss of power; puts are committed in groups
 )

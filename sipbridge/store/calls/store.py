@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
@@ -25,18 +26,34 @@ from sipbridge.store.calls.writer import Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
 
+HasWebhook = Callable[[str, str], bool]
+
+
+def has_none(_client: str, _project: str) -> bool:
+    """Return False: no project has a webhook."""
+    return False
+
 
 class SqliteStore:
     """A `RecordStore` in a file. Raises `StartupError` if the file cannot be used or is in use by another process.
 
     Belongs to one event loop. Rows whose last put is older than `retention` are deleted at the start and hourly.
     `on_settled` gets the call id of each ended call whose record was erased, or was written after its put had failed.
+    `has_webhook` is true for a client and a project whose ended calls have events to deliver.
     """
 
-    def __init__(self, path: Path, *, retention: timedelta, on_settled: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention: timedelta,
+        on_settled: Callable[[str], None] | None = None,
+        has_webhook: HasWebhook = has_none,
+    ) -> None:
         database, self._lock = open_database(path, SCHEMA, CallRescue)
         self._retention = Retention(retention, rows.AGES)
         self._backlog = Backlog()
+        self._has_webhook = has_webhook
         settling = Settling(self._backlog, notify_on_loop(on_settled))
         self._writer = Writer(database, self._backlog, self._retention, settling)
         self._puts = Puts(self._backlog, settling, self._writer.wake)
@@ -56,7 +73,9 @@ class SqliteStore:
         the record waits in memory.
         """
         self._check_open()
-        await self._puts.put(rows.to_row(record, self._retention.clock.latest()), urgent=urgent)
+        row = rows.to_row(record, self._retention.clock.latest())
+        for_webhook = record.state is CallState.ENDED and self._has_webhook(record.client, record.project)
+        await self._puts.put(row, urgent=urgent, for_webhook=for_webhook)
 
     async def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does. It is found on return, and committed as one that is not urgent.
@@ -83,6 +102,16 @@ class SqliteStore:
         self._check_open()
         until = microseconds(before) if before else END_OF_TIME
         return await self._reader.list_calls(client, project, limit=limit, until=until)
+
+    async def undelivered(self) -> list[Undelivered]:
+        """Return the ended calls whose webhook did not get all events."""
+        self._check_open()
+        return await self._reader.undelivered()
+
+    def mark_delivered(self, call_id: str, sequence: int) -> None:
+        """Note that the webhook has got the events of an ended call up to this sequence."""
+        if not self._closed:
+            self._writer.mark_delivered(call_id, sequence)
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:
         """Erase the record of a call and overwrite its text in the file; return False if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import deque
 
 from sipbridge.store.calls.backlog import BATCH, Backlog, Erasure
 from sipbridge.store.calls.database import erase_rows, put_rows
@@ -26,6 +27,8 @@ class Writer:
         self._retention = retention
         self._settling = settling
         self._erasures: list[Erasure] = []
+        self._marks: deque[tuple[str, int]] = deque()
+        self._delivered: dict[str, int] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._suspected = threading.Event()
@@ -36,6 +39,10 @@ class Writer:
         """Start to write the pending rows."""
         if not self._wake.is_set():
             self._wake.set()
+
+    def mark_delivered(self, call_id: str, sequence: int) -> None:
+        """Note the position of a webhook. It is written with the next row, or within `RETRY_SECONDS`."""
+        self._marks.append((call_id, sequence))
 
     def suspect(self) -> None:
         """Request an integrity check of the file, after a reader found an error in it."""
@@ -91,16 +98,23 @@ class Writer:
             erased = self._erase(self._erasures[0])
             entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
+        self._collect_marks()
+        put_rows(self._database, entries, self._delivered)
         if entries:
-            put_rows(self._database, [entry.row for entry in entries])
             if not self._database.is_in_place():
                 return True
             self._settling.written(entries)
+        self._delivered = {}
         rescuing = self._database.rescue()
         purging = self._retention.purge_if_due(self._database)
         self._database.clear_log()
         # A smaller batch had all pending rows. A put that came meanwhile wakes the thread itself if it is urgent.
         return rescuing or purging or len(batch.entries) == BATCH
+
+    def _collect_marks(self) -> None:
+        while self._marks:
+            call_id, sequence = self._marks.popleft()
+            self._delivered[call_id] = max(sequence, self._delivered.get(call_id, 0))
 
     def _erase(self, erasure: Erasure) -> set[int]:
         """Erase from the file and from the backlog; return the numbers of the erased backlog entries."""

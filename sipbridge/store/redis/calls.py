@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.store import Undelivered
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
@@ -112,6 +113,13 @@ class RedisStore:
         """Erase the records with that shared id; return their number."""
         self._check_open()
         return await self._puts.erase(client, project, "shared_id", shared_id)
+
+    async def undelivered(self) -> list[Undelivered]:
+        """Return nothing: which calls wait for a webhook is not kept in Redis yet."""
+        return []
+
+    def mark_delivered(self, call_id: str, sequence: int) -> None:
+        """Do nothing, as `undelivered` returns nothing."""
 
     async def close(self) -> None:
         """Write the pending records within a time limit, and close."""

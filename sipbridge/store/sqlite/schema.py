@@ -18,12 +18,14 @@ class Schema:
     With FULL, SQLite syncs the disk at each commit, so that a commit survives a loss of power. With NORMAL, a commit
     survives the end of the process only, until the write-ahead log is synced. A commit that makes the log longer than
     `checkpoint_pages` also moves it into the file; 0 is never.
+    `additions` are executed at each start: what files of this version from an earlier release do not have.
     """
 
     version: int
     statements: Sequence[str]
     synchronous: Literal["FULL", "NORMAL"]
     checkpoint_pages: int = 1000
+    additions: Sequence[str] = ()
 
 
 def connect_writer(path: Path, schema: Schema, *, busy_seconds: float) -> sqlite3.Connection:
@@ -71,13 +73,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
 
 def _create_tables(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == schema.version:
-        return
-    if version != 0:
+    if version not in (0, schema.version):
         raise StartupError(
             f"store.url: {path} has schema version {version}, but this sipbridge needs {schema.version};"
             " use the release that wrote it, or name another file"
         )
-    for statement in schema.statements:
+    for statement in (*(() if version else schema.statements), *schema.additions):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {schema.version}")

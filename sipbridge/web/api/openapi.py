@@ -18,6 +18,7 @@ from sipbridge.chats.model import ATTACHMENT_ID_PATTERN
 from sipbridge.chats.request import CHAT_ID_PATTERN
 from sipbridge.web.api.operation import CALL_ID_PATTERN, AnyOperation, Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import ErrorResponse, OpenApiDocument
+from sipbridge.web.api.webhooks import Webhook, describe_webhook
 from sipbridge.web.server.auth import KEY_HEADER, Access
 
 Json = dict[str, Any]
@@ -59,16 +60,15 @@ async def get_openapi(context: RequestContext[Empty, Empty]) -> web.Response:
 
 
 @cache
-def serialize(operations: tuple[AnyOperation, ...], server_url: str) -> bytes:
+def serialize(operations: tuple[AnyOperation, ...], server_url: str, webhooks: tuple[Webhook, ...]) -> bytes:
     """Return the document as JSON. Takes a tenth of a second, far longer than the rest of an application."""
-    return orjson.dumps(describe(operations, server_url))
+    return orjson.dumps(describe(operations, server_url, webhooks))
 
 
-def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
-    """Build the document."""
-    schemas, definitions = models_json_schema(
-        list(dict.fromkeys(_models(operations))), ref_template="#/components/schemas/{model}"
-    )
+def describe(operations: Sequence[AnyOperation], server_url: str, webhooks: Sequence[Webhook] = ()) -> Json:
+    """Build the document. `webhooks` are the requests that the bridge itself sends."""
+    models = [*_models(operations), *((webhook.body, "serialization") for webhook in webhooks)]
+    schemas, definitions = models_json_schema(list(dict.fromkeys(models)), ref_template="#/components/schemas/{model}")
     paths: dict[str, Json] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
@@ -77,6 +77,7 @@ def describe(operations: Sequence[AnyOperation], server_url: str) -> Json:
         "info": {"title": "sipbridge", "version": __version__},
         "servers": [{"url": server_url}],
         "paths": paths,
+        "webhooks": {each.name: {"post": describe_webhook(each, schemas)} for each in webhooks},
         "components": {
             "schemas": definitions["$defs"],
             "securitySchemes": {

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from sipbridge.calls.milestones import Milestone, MilestoneType
 from sipbridge.calls.model import CallRecord, CallState, EndedBy
 from sipbridge.chats.model import ChatRecord
 from sipbridge.errors import ErrorCode
@@ -18,7 +19,6 @@ from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
 
 # RFC 3339 with a Z: pydantic's form of UTC.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
-EventName = Literal["call.started", "call.answered", "handoff.started", "handoff.finished", "call.ended"]
 Scalar = str | int | float | bool | None
 
 
@@ -188,8 +188,37 @@ class AsJsonText:
 class EventMessage(Schema):
     """One event of a stream, with its field names there."""
 
-    event: EventName
+    event: MilestoneType
     data: Annotated[CallSummary, AsJsonText()]
+
+
+class CallEventMessage(Schema):
+    """An event of a call as a webhook gets it. `sequence` rises within a call, with gaps."""
+
+    id: str
+    sequence: int
+    call_id: str
+    type: MilestoneType
+    at: Moment
+    payload: CallSummary
+
+    @classmethod
+    def of(cls, milestone: Milestone) -> Self:
+        """Convert a milestone."""
+        record = milestone.record
+        return cls(
+            id=milestone.id,
+            sequence=milestone.sequence,
+            call_id=record.call_id,
+            type=milestone.type,
+            at=milestone.at,
+            payload=CallSummary.of(record),
+        )
+
+
+def render_milestone(milestone: Milestone) -> str:
+    """Return the body of a webhook's request."""
+    return CallEventMessage.of(milestone).model_dump_json()
 
 
 class PageMessage(Schema):

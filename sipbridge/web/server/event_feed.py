@@ -6,15 +6,9 @@ import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sipbridge.calls.events import (
-    CallAnswered,
-    CallEnded,
-    CallEvent,
-    CallStarted,
-    HandoffFinished,
-    HandoffStarted,
-)
-from sipbridge.web.api.schemas import CallSummary, EventName
+from sipbridge.calls.events import CallEvent
+from sipbridge.calls.milestones import MILESTONE_TYPES, MILESTONES, MilestoneType
+from sipbridge.web.api.schemas import CallSummary
 from sipbridge.web.server.readers import Reader, Readers
 
 logger = logging.getLogger(__name__)
@@ -22,22 +16,12 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_EVENTS = 256  # a reader that is further behind is disconnected
 MAX_READERS_PER_PROJECT = 64  # one more disconnects the oldest
 
-_Published = CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded
-
-_NAMES: dict[type[_Published], EventName] = {
-    CallStarted: "call.started",
-    CallAnswered: "call.answered",
-    HandoffStarted: "handoff.started",
-    HandoffFinished: "handoff.finished",
-    CallEnded: "call.ended",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One event of the stream: its name, and a `CallSummary` as JSON."""
 
-    name: EventName
+    name: MilestoneType
     body: str
 
 
@@ -49,12 +33,12 @@ class EventFeed:
 
     def __call__(self, event: CallEvent, /) -> None:
         """Queue an event for each reader. Without readers the cost is negligible."""
-        if not isinstance(event, _Published):
+        if not isinstance(event, MILESTONES):
             return
         client, project = event.record.client, event.record.project
         if (client, project) not in self._readers:
             return
-        notice = Notice(_NAMES[type(event)], CallSummary.of(event.record).model_dump_json())
+        notice = Notice(MILESTONE_TYPES[type(event)], CallSummary.of(event.record).model_dump_json())
         for _ in self._readers.send((client, project), notice):
             logger.warning("event stream closed: reader too slow", extra={"client": client, "project": project})
 

@@ -21,6 +21,7 @@ from sipbridge.handoffs.record import Turn
 from sipbridge.web.api import admin
 from sipbridge.web.api.openapi import describe
 from sipbridge.web.api.operation import AnyOperation
+from sipbridge.web.api.webhooks import WEBHOOKS
 from sipbridge.web.app import OPERATIONS
 from sipbridge.web.screen_pop.pages import assets
 from sipbridge.web.server import guesses, request_parsing, slots
@@ -32,7 +33,7 @@ from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, SALES_KEY
 
 ALL = (*admin.OPERATIONS, *OPERATIONS)
-DOCUMENT = describe(ALL, "http://127.0.0.1:8080")
+DOCUMENT = describe(ALL, "http://127.0.0.1:8080", WEBHOOKS)
 BOX_TOKEN = "token of acme/billing"
 FILE = AttachmentFile(id="0123456789abcde", name="a.txt", content=b"x")
 TURN = {"role": "agent", "text": "Hello"}
@@ -240,6 +241,15 @@ def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -
 def test_the_document_is_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
     assert DOCUMENT["openapi"] == "3.1.0"
+
+
+def test_the_requests_to_webhooks_are_described() -> None:
+    described = DOCUMENT["webhooks"]
+    assert set(described) == {"callEvent", "chatEvent"}
+    (schema,) = described["callEvent"]["post"]["requestBody"]["content"].values()
+    assert schema["schema"] == {"$ref": "#/components/schemas/CallEventMessage"}
+    fields = DOCUMENT["components"]["schemas"]["CallEventMessage"]["properties"]
+    assert list(fields) == ["id", "sequence", "call_id", "type", "at", "payload"]
 
 
 async def test_the_document_is_served_unchanged(bridge: Bridge) -> None:

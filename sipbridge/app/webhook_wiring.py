@@ -1,0 +1,96 @@
+"""The webhooks of calls and chats, and how they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from sipbridge.calls.events import CallEvent
+from sipbridge.calls.ports.live_call import CallDirectory
+from sipbridge.calls.ports.store import RecordStore
+from sipbridge.chats.ports import ChatStore, EventSink
+from sipbridge.config import Config, ProjectConfig, ProjectKey, WebhookConfig
+from sipbridge.dns import Resolver
+from sipbridge.telemetry import Metrics
+from sipbridge.web import render_milestone
+from sipbridge.webhooks import (
+    CallSource,
+    CallWebhooks,
+    ChatSource,
+    ChatWebhooks,
+    DeliveryOutcome,
+    Webhook,
+    WebhookSender,
+)
+
+
+class Webhooks:
+    """The webhooks of the latest configuration, selected by `select`. Asked for several times per event, so kept."""
+
+    def __init__(self, config: Callable[[], Config], select: Callable[[ProjectConfig], WebhookConfig | None]) -> None:
+        self._config = config
+        self._select = select
+        self._read: Config | None = None
+        self._webhooks: dict[ProjectKey, Webhook] = {}
+
+    def find(self, key: ProjectKey) -> Webhook | None:
+        """Return the webhook of a project; None if it has none."""
+        config = self._config()
+        if config is not self._read:
+            self._read = config
+            webhooks = {key: self._webhook_of(project) for key, project in config.all_projects()}
+            self._webhooks = {key: webhook for key, webhook in webhooks.items() if webhook}
+        return self._webhooks.get(key)
+
+    def has(self, client: str, project: str) -> bool:
+        """Return True if a project has a webhook."""
+        return self.find(ProjectKey(client, project)) is not None
+
+    def _webhook_of(self, project: ProjectConfig) -> Webhook | None:
+        webhook = self._select(project)
+        if webhook is None:
+            return None
+        allow = webhook.allow_private_addresses or (project.chat is not None and project.chat.allow_private_addresses)
+        return Webhook(webhook.url, webhook.secret.get_secret_value().encode(), allow)
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """The deliveries of events: `observe` takes those of calls, `sink` those of chats."""
+
+    observe: Callable[[CallEvent], None]
+    sink: EventSink
+    senders: tuple[WebhookSender, WebhookSender]
+
+    def start(self) -> None:
+        """Resume what an earlier run left. Call this before chats and calls go on."""
+        for sender in self.senders:
+            sender.start()
+
+
+def make_deliveries(
+    config: Callable[[], Config],
+    calls_webhooks: Webhooks,
+    directory: CallDirectory,
+    store: RecordStore,
+    chat_store: ChatStore,
+    resolver: Resolver,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Deliveries:
+    """Make the senders of calls and chats, each with connections of its own. `stack` closes them."""
+    chats_webhooks = Webhooks(config, lambda project: project.chat_webhook)
+
+    def observe(outcome: DeliveryOutcome) -> None:
+        metrics.webhooks.count(outcome.client, outcome.project, outcome.result.value)
+
+    source = CallSource(directory, store, render_milestone)
+    calls = WebhookSender(source, calls_webhooks.find, resolver, observe)
+    chats = WebhookSender(ChatSource(chat_store), chats_webhooks.find, resolver, observe)
+    for sender in (calls, chats):
+        stack.push_async_callback(sender.close)
+    metrics.webhooks.calls_waiting.count = calls.backlog
+    metrics.webhooks.chats_waiting.count = chats.backlog
+    observer = CallWebhooks(calls, calls_webhooks.find, render_milestone)
+    return Deliveries(observer, ChatWebhooks(chats, chat_store), (calls, chats))

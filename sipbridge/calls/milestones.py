@@ -1,0 +1,95 @@
+"""The milestones of a call: the events that clients get, by the event stream and by webhooks.
+
+They follow from the record of the call. So nothing but the record has to be kept to send them later, or again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffFinished, HandoffStarted
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.handoffs.record import HandoffState
+
+
+class MilestoneType(StrEnum):
+    """The milestones, in their order. A call skips those that it does not reach."""
+
+    CALL_STARTED = "call.started"
+    CALL_ANSWERED = "call.answered"
+    HANDOFF_STARTED = "handoff.started"
+    HANDOFF_FINISHED = "handoff.finished"
+    CALL_ENDED = "call.ended"
+
+
+# A type has the same sequence in each call, and so a milestone has the same id whatever was lost in a crash.
+SEQUENCES = {type_: number for number, type_ in enumerate(MilestoneType, 1)}
+LAST = SEQUENCES[MilestoneType.CALL_ENDED]
+
+MILESTONES = (CallStarted, CallAnswered, HandoffStarted, HandoffFinished, CallEnded)  # the events that report one
+
+MILESTONE_TYPES: dict[type, MilestoneType] = {
+    CallStarted: MilestoneType.CALL_STARTED,
+    CallAnswered: MilestoneType.CALL_ANSWERED,
+    HandoffStarted: MilestoneType.HANDOFF_STARTED,
+    HandoffFinished: MilestoneType.HANDOFF_FINISHED,
+    CallEnded: MilestoneType.CALL_ENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A milestone, with the record as it was then. `previous` is the sequence of the milestone before it, or 0."""
+
+    type: MilestoneType
+    at: datetime
+    record: CallRecord
+    previous: int
+
+    @property
+    def id(self) -> str:
+        """The id, the same each time that the milestone is sent."""
+        return f"{self.record.call_id}-{self.sequence}"
+
+    @property
+    def sequence(self) -> int:
+        """The position among the milestones of a call, with gaps for those that it skips."""
+        return SEQUENCES[self.type]
+
+
+def milestone_of(event: CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded) -> Milestone | None:
+    """Return the milestone that an event reports; None if its record does not show it."""
+    type_ = MILESTONE_TYPES[type(event)]
+    return next((each for each in milestones_of(event.record) if each.type is type_), None)
+
+
+def milestones_of(record: CallRecord) -> list[Milestone]:
+    """Return the milestones that the call has reached, in their order."""
+    found: list[Milestone] = []
+    for type_, at, past in _views(record):
+        found.append(Milestone(type_, at, past, found[-1].sequence if found else 0))
+    return found
+
+
+def _views(record: CallRecord) -> Iterator[tuple[MilestoneType, datetime, CallRecord]]:
+    """Yield each milestone with its time and the record as it was then."""
+    handoff = record.handoff
+    open_ = record.changed(ended_at=None, ended_by=None, result=None, reason="", handoff=None)
+    yield (
+        MilestoneType.CALL_STARTED,
+        record.started_at,
+        open_.changed(state=CallState.RINGING, answered_at=None),
+    )
+    if record.answered_at:
+        yield MilestoneType.CALL_ANSWERED, record.answered_at, open_.changed(state=CallState.TALKING)
+    if handoff:
+        open_ = open_.changed(state=CallState.HANDING_OFF)
+        begun = handoff.changed(state=HandoffState.INITIATED, confirmed=None, finished_at=None)
+        yield MilestoneType.HANDOFF_STARTED, handoff.handoff_at, open_.changed(handoff=begun)
+        if handoff.finished_at:
+            yield MilestoneType.HANDOFF_FINISHED, handoff.finished_at, open_.changed(handoff=handoff)
+    if record.state is CallState.ENDED and record.ended_at:
+        yield MilestoneType.CALL_ENDED, record.ended_at, record

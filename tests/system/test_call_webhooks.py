@@ -1,0 +1,110 @@
+"""The events of calls at a webhook: of a whole call, and across a SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
+from tests.soak.kills import RESTARTED
+
+from .site import Site, clients, site
+
+SECRET = "secret-of-the-webhook"
+
+
+@dataclass
+class Crm:
+    """The receiver. It responds with `status`."""
+
+    url: str = ""
+    status: int = 204
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def sequences(self, contact: str) -> list[int]:
+        return [each["sequence"] for each in self.events if each["payload"]["contact_id"] == contact]
+
+
+@pytest.fixture
+def crm() -> Iterator[Crm]:
+    found = Crm()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if found.status < 300:
+                found.events.append(event)
+            self.send_response(found.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}/"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield found
+        server.shutdown()
+
+
+@contextmanager
+def announcing(folder: Path, cxone: Simulator, crm: Crm) -> Iterator[Site]:
+    """Run a bridge whose projects of `acme` have a webhook."""
+    acme = clients(folder, cxone.url, 5060)["acme"]
+    for project in acme["projects"].values():
+        project["webhook"] = {"url": crm.url, "secret": SECRET}
+    with site(folder, cxone, clients={"acme": acme}) as trunk:
+        yield trunk
+
+
+def test_a_call_is_announced_from_its_start_to_its_end(tmp_path: Path, cxone: Simulator, crm: Crm) -> None:
+    with announcing(tmp_path, cxone, crm) as trunk:
+        before = trunk.count()
+        call = trunk.call("release", "release")
+        wait_for(lambda: crm.sequences(call.contact.id) == [1, 2, 3, 4, 5], "all events")
+        last = crm.events[-1]
+        record = call.project.ended_call(call.contact.id)
+        shown = {key: record[key] for key in last["payload"] if key != "handoff"}
+        assert {key: value for key, value in last["payload"].items() if key != "handoff"} == shown
+        assert before.grows_by(5, "sipbridge_webhook_deliveries_total", project="release", result="delivered")
+
+
+def test_a_kill_in_conversation_loses_no_event_and_repeats_have_the_same_id(
+    tmp_path: Path, cxone: Simulator, crm: Crm
+) -> None:
+    with announcing(tmp_path, cxone, crm) as trunk:
+        call = trunk.call("release", "waiting")
+        call.wait_until_answered()
+        wait_for(lambda: crm.sequences(call.contact.id) == [1, 2], "the first events")
+        trunk.bridge.program.kill()
+    with announcing(tmp_path, cxone, crm):
+        wait_for(lambda: 5 in crm.sequences(call.contact.id), "the end of the call")
+    assert crm.sequences(call.contact.id) == [1, 2, 1, 3, 4, 5]
+    started = [each for each in crm.events if each["sequence"] == 1]
+    assert started[0] == started[1]
+    assert crm.events[-1]["payload"]["reason"] == RESTARTED
+
+
+def test_events_that_wait_survive_a_kill(tmp_path: Path, cxone: Simulator, crm: Crm) -> None:
+    crm.status = 503
+    with announcing(tmp_path, cxone, crm) as trunk:
+        call = trunk.call("release", "release")
+        call.project.ended_call(call.contact.id)
+        trunk.bridge.wait_for_metric(1, "sipbridge_webhook_calls_waiting", project="release")
+        trunk.bridge.program.kill()
+    crm.status = 204
+    with announcing(tmp_path, cxone, crm) as trunk:
+        wait_for(lambda: 5 in crm.sequences(call.contact.id), "the end of the call")
+        trunk.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="release")
+    assert crm.sequences(call.contact.id) == [1, 2, 3, 4, 5]

@@ -1,0 +1,264 @@
+"""The events of calls: when they happen, after failures, and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sipbridge.calls.events import (
+    CallAnswered,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+    HandoffFinished,
+    HandoffStarted,
+    RecordRecovered,
+)
+from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.ports.live_call import CallDirectory, LiveCall
+from sipbridge.calls.ports.store import RecordStore
+from sipbridge.config import ProjectKey, StoreConfig
+from sipbridge.dns import Resolver
+from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
+from sipbridge.store import open_store
+from sipbridge.web import render_milestone
+from sipbridge.webhooks import CallSource, CallWebhooks, DeliveryOutcome, Webhook, WebhookSender
+from tests.fakes.call import FakeLiveCall
+from tests.store.records import make_handoff, make_record
+
+from .conftest import QUICK, SECRET, until
+from .receiver import OK, Receiver, hmac_sha256, status
+
+PROJECT = ProjectKey("acme", "billing")
+SUCCESS = Outcome(Result.SUCCESS, "handed_off")
+ALL = [1, 2, 3, 4, 5]
+
+
+class Directory:
+    """Implements `CallDirectory` for the calls of the tests."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, LiveCall] = {}
+
+    def find(self, client: str, project: str, call_id: str) -> LiveCall | None:
+        call = self.calls.get(call_id)
+        return call if call and (call.record.client, call.record.project) == (client, project) else None
+
+    def find_shared(self, client: str, project: str, shared_id: str) -> LiveCall | None:
+        raise NotImplementedError
+
+    def of_project(self, client: str, project: str) -> list[LiveCall]:
+        raise NotImplementedError
+
+
+@dataclass
+class Run:
+    """One run of the bridge: the store, the calls in progress, and the delivery of their events."""
+
+    path: Path
+    webhooks: dict[ProjectKey, Webhook]
+    directory: Directory = field(default_factory=Directory)
+    outcomes: list[DeliveryOutcome] = field(default_factory=list)
+    store: RecordStore = field(init=False)
+    sender: WebhookSender = field(init=False)
+    observe: CallWebhooks = field(init=False)
+
+    async def open(self) -> Run:
+        config = StoreConfig(url=f"sqlite:///{self.path}", retention_hours=24)
+        self.store = await open_store(config, has_webhook=lambda *key: ProjectKey(*key) in self.webhooks)
+        directory: CallDirectory = self.directory
+        source = CallSource(directory, self.store, render_milestone)
+        resolver = Resolver(time.monotonic)
+        self.sender = WebhookSender(source, self.webhooks.get, resolver, self.outcomes.append, backoff=QUICK)
+        self.observe = CallWebhooks(self.sender, self.webhooks.get, render_milestone)
+        self.sender.start()
+        return self
+
+    async def close(self) -> None:
+        await self.sender.close()
+        await self.store.close()
+
+    async def call(self, call_id: str = "c1", *, until_event: type[CallEvent] = CallEnded) -> CallRecord:
+        """Go through a call with a handoff, until an event."""
+        call = FakeLiveCall()
+        now = datetime.now(UTC)
+        call.record = make_record(call_id, state=CallState.RINGING, started_at=now)
+        self.directory.calls[call_id] = call
+
+        def change(**changes: object) -> CallRecord:
+            call.record = call.record.changed(**changes)
+            return call.record
+
+        handoff = make_handoff(handoff_at=now + timedelta(seconds=2))
+        done = handoff.changed(state=HandoffState.COMPLETED, confirmed=True, finished_at=now + timedelta(seconds=3))
+        ended = {"state": CallState.ENDED, "ended_at": now + timedelta(seconds=4), "result": Result.SUCCESS}
+        for event in (
+            lambda: CallStarted(change()),
+            lambda: CallAnswered(change(state=CallState.TALKING, answered_at=now + timedelta(seconds=1)), 1.0),
+            lambda: HandoffStarted(change(state=CallState.HANDING_OFF, handoff=handoff)),
+            lambda: HandoffFinished(change(handoff=done), "release", SUCCESS, 1.0),
+            lambda: CallEnded(change(**ended), SUCCESS, 4.0),
+        ):
+            reported: CallEvent = event()
+            if isinstance(reported, CallEnded):
+                await self.store.put(call.record)
+                del self.directory.calls[call_id]
+            self.observe(reported)
+            if isinstance(reported, until_event):
+                break
+        return call.record
+
+    async def until_nothing_waits(self) -> None:
+        await until(lambda: not self.sender.backlog(), 5)
+
+
+@pytest.fixture
+def webhooks(receiver: Receiver) -> dict[ProjectKey, Webhook]:
+    return {PROJECT: Webhook(receiver.url, SECRET)}
+
+
+@pytest.fixture
+async def run(tmp_path: Path, webhooks: dict[ProjectKey, Webhook]) -> AsyncIterator[Run]:
+    run = await Run(tmp_path / "calls.db", webhooks).open()
+    yield run
+    await run.close()
+
+
+async def restart(run: Run) -> Run:
+    await run.close()
+    return await Run(run.path, run.webhooks).open()
+
+
+def sequences(receiver: Receiver, call_id: str = "c1") -> list[int | None]:
+    return [sequence for call, sequence in receiver.accepted if call == call_id]
+
+
+async def test_the_events_of_a_call_are_posted_in_order_and_signed(run: Run, receiver: Receiver) -> None:
+    record = await run.call()
+    await receiver.until_accepted(5)
+    assert sequences(receiver) == ALL
+    assert [posted.event["type"] for posted in receiver.posted] == [
+        "call.started",
+        "call.answered",
+        "handoff.started",
+        "handoff.finished",
+        "call.ended",
+    ]
+    assert [posted.event["payload"]["state"] for posted in receiver.posted] == [
+        "ringing",
+        "talking",
+        "handing_off",
+        "handing_off",
+        "ended",
+    ]
+    last = receiver.posted[-1]
+    assert set(last.event) == {"id", "sequence", "call_id", "type", "at", "payload"}
+    assert last.event["id"] == last.headers["x-sipbridge-delivery"] == "c1-5"
+    assert record.ended_at
+    assert datetime.fromisoformat(last.event["at"]) == record.ended_at
+    assert last.event["payload"]["handoff"]["state"] == "handoff_completed"
+    signed = hmac_sha256(SECRET, last.headers["x-sipbridge-timestamp"].encode() + b"." + last.body)
+    assert last.headers["x-sipbridge-signature"] == f"sha256={signed}"
+
+
+async def test_a_project_without_a_webhook_stores_nothing_for_one(run: Run, receiver: Receiver) -> None:
+    run.webhooks.clear()
+    await run.call()
+    assert await run.store.undelivered() == []
+    assert not run.sender.backlog()
+    assert not receiver.posted
+
+
+async def test_a_delivered_call_leaves_nothing_behind(run: Run, receiver: Receiver) -> None:
+    await run.call()
+    await receiver.until_accepted(5)
+    await run.until_nothing_waits()
+    again = await restart(run)
+    assert await again.store.undelivered() == []
+    await again.close()
+    assert len(receiver.posted) == 5
+
+
+async def test_a_retry_sends_the_event_as_it_was(run: Run, receiver: Receiver) -> None:
+    receiver.respond = lambda _: status(503)
+    await run.call()
+    await receiver.until_posted(2)
+    first, second = receiver.posted[:2]
+    assert first.body == second.body
+    receiver.respond = lambda _: OK
+    await receiver.until_accepted(5)
+    assert receiver.posted[-5].body == first.body
+
+
+async def test_what_was_not_delivered_is_sent_after_a_restart_with_the_same_ids(run: Run, receiver: Receiver) -> None:
+    receiver.respond = lambda posted: OK if posted.event["sequence"] <= 3 else status(503)
+    await run.call()
+    await receiver.until_posted(5)
+    receiver.respond = lambda _: status(503)
+    again = await restart(run)
+    assert [(each.call_id, each.sequence) for each in await again.store.undelivered()] == [("c1", 3)]
+    refused = receiver.posted[3]
+    receiver.respond = lambda _: OK
+    await receiver.until_accepted(5)
+    assert sequences(receiver) == ALL
+    assert receiver.posted[-2].body == refused.body
+    await again.close()
+
+
+async def test_a_call_that_a_crash_interrupted_is_sent_again_from_its_start(run: Run, receiver: Receiver) -> None:
+    left = await run.call(until_event=CallAnswered)
+    await receiver.until_accepted(2)
+    again = await restart(run)
+    # The journal has the record of the answer to come, without its time.
+    recovered = left.changed(
+        answered_at=None, state=CallState.ENDED, ended_at=datetime.now(UTC), handoff=make_handoff(reason="restarted")
+    )
+    await again.store.put(recovered)
+    again.observe(RecordRecovered(recovered))
+    await receiver.until_accepted(5)
+    assert sequences(receiver) == [1, 2, 1, 3, 5]
+    first, repeated = (posted for posted in receiver.posted if posted.event["sequence"] == 1)
+    assert first.body == repeated.body
+    await again.until_nothing_waits()
+    await again.close()
+
+
+async def test_a_dead_webhook_delays_no_call(run: Run, receiver: Receiver) -> None:
+    receiver.respond = lambda _: b""
+    async with asyncio.timeout(5):
+        for number in range(50):
+            await run.call(f"c{number}")
+    assert len(await run.store.undelivered()) == 50
+
+
+async def test_an_erased_call_is_not_sent(run: Run, receiver: Receiver) -> None:
+    receiver.respond = lambda _: status(503)
+    await run.call()
+    await receiver.until_posted(1)
+    assert await run.store.delete(*PROJECT, "c1")
+    await run.until_nothing_waits()
+    assert await run.store.undelivered() == []
+    assert not receiver.accepted
+
+
+async def test_an_event_that_was_read_before_it_was_reported_arrives_once(run: Run, receiver: Receiver) -> None:
+    responses = iter([status(503)])
+    receiver.respond = lambda _: next(responses, OK)
+    record = await run.call(until_event=CallStarted)
+    live = run.directory.calls["c1"]
+    assert isinstance(live, FakeLiveCall)
+    live.record = record.changed(state=CallState.TALKING, answered_at=record.started_at)
+    await receiver.until_accepted(2)
+    await run.until_nothing_waits()
+    run.observe(CallAnswered(live.record, 1.0))
+    live.record = live.record.changed(state=CallState.ENDED, ended_at=record.started_at)
+    run.observe(CallEnded(live.record, SUCCESS, 1.0))
+    await receiver.until_accepted(3)
+    assert sequences(receiver) == [1, 2, 5]
