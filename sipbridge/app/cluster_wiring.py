@@ -6,16 +6,19 @@ import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.calls.recovery import NODE_LOST, recover
-from sipbridge.cluster import Cluster, NodeControls, NodeSettings
 from sipbridge.config import Config
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.store import open_store
 from sipbridge.telemetry import Metrics, NodeFigures
+
+if TYPE_CHECKING:
+    from sipbridge.cluster import Cluster, NodeControls
 
 
 def make_cluster(config: Config) -> Cluster | None:
@@ -23,6 +26,8 @@ def make_cluster(config: Config) -> Cluster | None:
     secret = config.http.pop_link_secret
     if config.store.sqlite_path is not None or config.node.id is None or secret is None:
         return None  # with Redis, the checks of the configuration require both
+    from sipbridge.cluster import Cluster, NodeSettings  # noqa: PLC0415 (the client of Redis takes 7 MB)
+
     settings = NodeSettings(config.node.id, config.node.lease_seconds, secret.get_secret_value(), config.sip.max_calls)
     return Cluster(RedisUrl.parse(config.store.url), settings)
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
@@ -23,7 +23,6 @@ from sipbridge.calls.registry import CallRegistry
 from sipbridge.chats.attachments import AttachmentFetcher
 from sipbridge.chats.reception import Reception
 from sipbridge.chats.registry import ChatRegistry
-from sipbridge.cluster import Cluster
 from sipbridge.config import Config, authority
 from sipbridge.cxone.digital.byoc.parts import Threads
 from sipbridge.dns import Resolver
@@ -44,6 +43,9 @@ from sipbridge.web import (
     make_app,
     start_web,
 )
+
+if TYPE_CHECKING:
+    from sipbridge.cluster import Cluster
 
 E = TypeVar("E")
 

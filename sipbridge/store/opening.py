@@ -13,8 +13,6 @@ from sipbridge.errors import StartupError
 from sipbridge.store.calls.store import HasWebhook, SqliteStore, has_none
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
-from sipbridge.store.redis.calls import RedisStore
-from sipbridge.store.redis.chats import RedisChatStore
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
@@ -35,6 +33,8 @@ async def open_store(
     retention = timedelta(hours=config.retention_hours)
     if (path := config.sqlite_path) is not None:
         return SqliteStore(path, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
+    from sipbridge.store.redis.calls import RedisStore  # noqa: PLC0415 (7 MB, which SQLite does without)
+
     return await RedisStore.open(RedisUrl.parse(config.url), retention=retention, on_settled=on_settled)
 
 
@@ -48,4 +48,6 @@ async def open_chat_store(config: StoreConfig, node: str | None) -> ChatStore:
         return SqliteChatStore(path, retention=retention)
     if node is None:
         raise StartupError("node.id: is missing; a store in Redis needs a name of this bridge")
+    from sipbridge.store.redis.chats import RedisChatStore  # noqa: PLC0415 (as in open_store)
+
     return await RedisChatStore.open(RedisUrl.parse(config.url), node, retention=retention)

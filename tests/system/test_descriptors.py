@@ -23,6 +23,7 @@ from .site import NUMBERS, Site, site
 
 # An eighth of them is reserved for calls in progress.
 DESCRIPTORS = 200
+_GAPS = 10
 SAMPLE_SECONDS = 1.0
 IDLE_SHARE = 0.5  # of a core, on a machine that does other work; a busy loop takes a whole core
 
@@ -79,8 +80,10 @@ def test_idle_connections_take_no_descriptor_from_calls_in_progress(tmp_path: Pa
             wait_for(
                 lambda: len(descriptors(trunk.bridge)) < DESCRIPTORS - 10, "the reserved descriptors to be free", 2
             )
-            refused = trunk.call("over_capacity").wait_for_scenario()
-            assert not uses_a_whole_core(trunk.bridge)
+            # A connection that closed late, such as that of the metrics, has left a gap. A call needs two descriptors.
+            with idle_connections(http_of(trunk), _GAPS):
+                refused = trunk.call("over_capacity").wait_for_scenario()
+                assert not uses_a_whole_core(trunk.bridge)
             # Its Signal needs connections to CXone, its record a file.
             call.wait_for_scenario()
             assert len(call.signals()) == 1

@@ -178,7 +178,9 @@ def test_a_handoff_by_refer_is_accepted_as_cxone_does(site: Site, cxone: Simulat
 
 
 def test_an_interrupted_call_is_hung_up(site: Site) -> None:
-    with Terminal(site.command("--contact-id", "test-interrupted")) as person:
+    # No handoff follows the digit, so that the call is in progress for long enough.
+    options = "--digits", "7", "--handoff-seconds", "60"
+    with Terminal(site.command("--contact-id", "test-interrupted", *options)) as person:
         site.project.live_call("test-interrupted")
         person.process.send_signal(signal.SIGINT)
         assert person.wait() == 1
