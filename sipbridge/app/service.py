@@ -52,7 +52,6 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     thread_names.pass_to_kernel()
-    thread_priority.ask_for_real_time()
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read_config(file)
@@ -120,6 +119,8 @@ class Service:
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
+        # Not before: a start, or one that fails, must not hold up other programs.
+        thread_priority.ask_for_real_time()
         click.echo(f"sipbridge {__version__} ready: {bridge.addresses}")
         self._systemd.ready()
         return bridge
