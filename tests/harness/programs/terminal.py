@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import termios
 import threading
@@ -30,7 +31,7 @@ class Terminal:
             stderr=theirs,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 (a password is read from /dev/tty)
+            preexec_fn=_take_terminal,  # noqa: PLW1509 (a password is read from /dev/tty)
         )
         os.close(theirs)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -65,3 +66,9 @@ class Terminal:
             self.process.wait()
         self._reader.join(5)
         os.close(self._ours)
+
+
+def _take_terminal() -> None:
+    """Make it the terminal of this process, and let Ctrl-C end the process even if the tests ignore it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
