@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from tests.harness.media.audio import write_silence
 from tests.harness.programs.bridge import Bridge, Project
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.sipp import Sipp
-from tests.harness.settings import Settings, bridge_settings, client_settings, project_settings, token
+from tests.harness.settings import Settings, bridge_settings, client_settings, key, project_settings, token
 
 NUMBER = "+19995550001"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
@@ -52,11 +54,23 @@ def records_of(project: Project, prefix: str) -> dict[str, dict[str, Any]]:
     return records
 
 
-def check_call(contact: str, records: dict[str, dict[str, Any]], signals: int, reason: str) -> str:
-    """Return how the recovery found an answered call. Raises `KillError` if the call was lost.
+def check_calls(bridge: Bridge, cxone: Simulator, calls: Mapping[str, Sipp], prefix: str, reason: str) -> Counter[str]:
+    """Check all calls of a round, by project; return how the recovery found those that were answered.
 
-    `reason` is that of the recovery: `bridge_restarted` or `node_lost`.
+    `reason` is that of the recovery: `bridge_restarted` or `node_lost`. Raises `KillError`.
     """
+    signals = Counter(each["contact_id"] for each in cxone.all_signals())
+    outcomes: Counter[str] = Counter()
+    for project, sipp in calls.items():
+        records = records_of(bridge.project("acme", project, key(project)), prefix)
+        outcomes.update(_check_call(contact, records, signals[contact], reason) for contact in answered_contacts(sipp))
+        for contact, record in records.items():
+            _check_record(contact, record, signals[contact])
+    return outcomes
+
+
+def _check_call(contact: str, records: dict[str, dict[str, Any]], signals: int, reason: str) -> str:
+    """Return how the recovery found an answered call. Raises `KillError` if the call was lost."""
     record = records.get(contact)
     if record is None:
         raise KillError(f"{contact} was answered and has no record")
@@ -70,7 +84,7 @@ def check_call(contact: str, records: dict[str, dict[str, Any]], signals: int, r
     return "signalled before" if signals else "Signal begun, not seen"
 
 
-def check_record(contact: str, record: dict[str, Any], signals: int) -> None:
+def _check_record(contact: str, record: dict[str, Any], signals: int) -> None:
     """Check that a call has ended, and that its contact was signalled once at most. Raises `KillError`."""
     state = (record["handoff"] or {}).get("state")
     if record["state"] != "ended" or state == "handoff_initiated":

@@ -23,17 +23,13 @@ import yaml
 
 from tests.harness.programs.bridge import Bridge, running_bridge
 from tests.harness.programs.simulator import Simulator, simulator
-from tests.harness.settings import key
 from tests.harness.waiting import wait_for
 
 from .killed_calls import (
     SCENARIOS,
     SIGNAL_SECONDS,
-    answered_contacts,
-    check_call,
-    check_record,
+    check_calls,
     place_calls,
-    records_of,
     settings_of_killed,
 )
 
@@ -133,14 +129,9 @@ def _one_round(
     target.start()
     wait_for(target.has_recovered, "the recovery to end", 60)
     tally.kills += 1
-    taken = Counter(signal["contact_id"] for signal in cxone.all_signals())
-    for project, sipp in calls.items():
-        records = records_of(target.bridge.project("acme", project, key(project)), prefix)
-        for contact in answered_contacts(sipp):
-            tally.answered += 1
-            tally.outcomes[check_call(contact, records, taken[contact], RESTARTED)] += 1
-        for contact, record in records.items():
-            check_record(contact, record, taken[contact])
+    outcomes = check_calls(target.bridge, cxone, calls, prefix, RESTARTED)
+    tally.answered += outcomes.total()
+    tally.outcomes += outcomes
 
 
 if __name__ == "__main__":

@@ -25,19 +25,15 @@ import yaml
 from tests.harness.programs.bridge import Bridge, running_bridge
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator, simulator
-from tests.harness.programs.sipp import Sipp
-from tests.harness.settings import key, on_redis
+from tests.harness.settings import on_redis
 from tests.harness.waiting import wait_for
 from tests.harness.web.http import fetch
 
 from .killed_calls import (
     SCENARIOS,
     SIGNAL_SECONDS,
-    answered_contacts,
-    check_call,
-    check_record,
+    check_calls,
     place_calls,
-    records_of,
     settings_of_killed,
 )
 
@@ -153,18 +149,9 @@ def _one_round(nodes: _Nodes, prefix: str, chance: random.Random, tally: Tally, 
             sipp.program.kill()
     tally.kills += not stopped
     tally.stops += stopped
-    _check(nodes, calls, prefix, tally)
-
-
-def _check(nodes: _Nodes, calls: dict[str, Sipp], prefix: str, tally: Tally) -> None:
-    taken = Counter(each["contact_id"] for each in nodes.cxone.all_signals())
-    for project, sipp in calls.items():
-        records = records_of(nodes.second.project("acme", project, key(project)), prefix)
-        for contact in answered_contacts(sipp):
-            tally.answered += 1
-            tally.outcomes[check_call(contact, records, taken[contact], NODE_LOST)] += 1
-        for contact, record in records.items():
-            check_record(contact, record, taken[contact])
+    outcomes = check_calls(nodes.second, nodes.cxone, calls, prefix, NODE_LOST)
+    tally.answered += outcomes.total()
+    tally.outcomes += outcomes
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.ports import ChatChange
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
 
@@ -19,6 +20,11 @@ class Creation:
     record: ChatRecord
     row: rows.ChatRow
     done: asyncio.Future[Any]
+
+    @classmethod
+    def of(cls, record: ChatRecord) -> Self:
+        """Return the item to submit. Raises `StoreError` if the record cannot be stored."""
+        return cls(record, rows.to_row(record), asyncio.get_running_loop().create_future())
 
 
 @dataclass(slots=True)
@@ -34,6 +40,21 @@ class Change:
     entries: Sequence[rows.EntryRow]
     step: int | None
     done: asyncio.Future[Any]
+
+    @classmethod
+    def of(cls, change: ChatChange) -> Self:
+        """Return the item to submit. Raises `StoreError` if the change cannot be stored."""
+        row = rows.to_row(change.record) if change.record else None
+        entries = rows.to_entry_rows(change.uid, change.entries)
+        done = asyncio.get_running_loop().create_future()
+        return cls(change.uid, change.record, row, entries, change.step, done)
+
+
+def refused(error: StoreError) -> asyncio.Future[Any]:
+    """Return the result of a change that cannot be submitted."""
+    done = asyncio.get_running_loop().create_future()
+    done.set_exception(error)
+    return done
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from sipbridge.chats.model import AttachmentFile, ChatEvent, ChatRecord
 from sipbridge.chats.ports import ChatChange, StoredChat
 from sipbridge.errors import StoreError
 from sipbridge.store.chats import rows
-from sipbridge.store.chats.items import Change, Creation, Erasure
+from sipbridge.store.chats.items import Change, Creation, Erasure, refused
 from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
@@ -45,23 +45,20 @@ class SqliteChatStore:
     async def create(self, record: ChatRecord) -> ChatRecord:
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
         self._check_open()
-        done: asyncio.Future[ChatRecord] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Creation(record, rows.to_row(record), done))
-        return await done
+        creation = Creation.of(record)
+        self._writer.submit(creation)
+        stored: ChatRecord = await creation.done
+        return stored
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
         """Write a change; await the result. Changes are written in the order in which this was called."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        record = change.record
         try:
             self._check_open()
-            row = rows.to_row(record) if record else None
-            entries = rows.to_entry_rows(change.uid, change.entries)
+            item = Change.of(change)
         except StoreError as error:
-            done.set_exception(error)
-        else:
-            self._writer.submit(Change(change.uid, record, row, entries, change.step, done))
-        return done
+            return refused(error)
+        self._writer.submit(item)
+        return item.done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
         """Return the record of a chat."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.store import Undelivered
@@ -19,10 +19,9 @@ from sipbridge.store.redis import keys
 from sipbridge.store.redis.call_writer import Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import Command
-from sipbridge.store.redis.server import Server, first_error
+from sipbridge.store.redis.server import Server
 
 PUT_SECONDS = 0.3  # a call waits no longer for Redis
-READ_SECONDS = 1.0
 PAGE = 100  # records per round trip
 
 
@@ -142,7 +141,7 @@ class RedisStore:
         """Return the first records of an index, newest first, except those of the calls in `but`, which are newer."""
         found: dict[str, rows.Found] = {}
         for page in range(END_OF_TIME):
-            call_ids = (await self._run(_newest(index, until, page)))[0]
+            call_ids = (await self._server.read([_newest(index, until, page)]))[0]
             wanted = [call_id for call_id in call_ids if call_id not in but]
             found |= {each.call_id: each for each in await self._read(client, project, wanted)}
             if len(found) >= limit or len(call_ids) < PAGE:
@@ -154,16 +153,9 @@ class RedisStore:
         if not call_ids:
             return []
         prefix = keys.call_keys(client, project).call
-        results = await self._run(*(("HMGET", prefix + call_id, "started_at", "body") for call_id in call_ids))
+        results = await self._server.read([("HMGET", prefix + call_id, "started_at", "body") for call_id in call_ids])
         pairs = zip(call_ids, results, strict=True)
         return [rows.Found(call_id, int(started_at), body) for call_id, (started_at, body) in pairs if body is not None]
-
-    async def _run(self, *commands: Command) -> list[Any]:
-        results = await self._server.run(commands, seconds=READ_SECONDS)
-        error = first_error(results)
-        if error is not None:
-            raise StoreError(f"the store could not be read: {error}") from error
-        return results
 
     def _check_open(self) -> None:
         if self._closed:

@@ -14,16 +14,15 @@ from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.chats import rows
-from sipbridge.store.chats.items import Change, Creation, Erasure
+from sipbridge.store.chats.items import Change, Creation, Erasure, refused
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.chat_writer import Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import READ_CHAT, Command
-from sipbridge.store.redis.server import Server, first_error
+from sipbridge.store.redis.server import Server
 
 logger = logging.getLogger(__name__)
 
-READ_SECONDS = 1.0
 START_SECONDS = 10.0  # for a round trip when all chats of the last run are read
 PAGE = 50  # chats per round trip
 
@@ -53,23 +52,20 @@ class RedisChatStore:
     async def create(self, record: ChatRecord) -> ChatRecord:
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
         self._check_open()
-        done: asyncio.Future[ChatRecord] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Creation(record, rows.to_row(record), done))
-        return await done
+        creation = Creation.of(record)
+        self._writer.submit(creation)
+        stored: ChatRecord = await creation.done
+        return stored
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
         """Write a change; await the result. Changes are written in the order in which this was called."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        record = change.record
         try:
             self._check_open()
-            row = rows.to_row(record) if record else None
-            entries = rows.to_entry_rows(change.uid, change.entries)
+            item = Change.of(change)
         except StoreError as error:
-            done.set_exception(error)
-        else:
-            self._writer.submit(Change(change.uid, record, row, entries, change.step, done))
-        return done
+            return refused(error)
+        self._writer.submit(item)
+        return item.done
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
         """Return the record of a chat."""
@@ -168,15 +164,11 @@ class RedisChatStore:
         pages = [commands[first : first + PAGE] for first in range(0, len(commands), PAGE)]
         return [each for page in pages for each in await self._run(*page, seconds=START_SECONDS)]
 
-    async def _run(self, *commands: Command, seconds: float = READ_SECONDS) -> list[Any]:
+    async def _run(self, *commands: Command, seconds: float | None = None) -> list[Any]:
         self._check_open()
         if not commands:
             return []
-        results = await self._server.run(commands, seconds=seconds)
-        error = first_error(results)
-        if error is not None:
-            raise StoreError(f"the store could not be read: {error}") from error
-        return results
+        return await self._server.read(commands, seconds=seconds)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -19,6 +19,7 @@ from sipbridge.errors import StoreError
 from sipbridge.store.redis import scripts
 from sipbridge.store.redis.scripts import Command
 
+READ_SECONDS = 1.0  # for a round trip that reads
 CONNECTIONS = 16  # at most; further requests wait for one within their time limit
 
 
@@ -51,6 +52,14 @@ class Server:
             raise StoreError(f"Redis has not responded within {seconds:g} s") from None
         except (RedisError, OSError, UnicodeError) as error:
             raise StoreError(f"Redis: {error}") from error
+
+    async def read(self, commands: Sequence[Command], *, seconds: float | None = None) -> list[Any]:
+        """Run commands, and return the response of each. Raises `StoreError`, also if one of them fails."""
+        results = await self.run(commands, seconds=READ_SECONDS if seconds is None else seconds)
+        error = first_error(results)
+        if error is not None:
+            raise StoreError(f"the store could not be read: {error}") from error
+        return results
 
     async def close(self) -> None:
         """Close the connections."""
