@@ -5,24 +5,27 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace sipbridge {
 
 namespace {
 
-const char *const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";  // RFC 4648, 4
-const char PADDING = '=';
-const uint8_t NO_DIGIT = 64;
+// RFC 4648, 4.
+constexpr std::string_view ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr char PADDING = '=';
+constexpr uint8_t NO_DIGIT = 64;
 
-std::array<uint8_t, 256> makeDigits() {
-    std::array<uint8_t, 256> digits;
-    digits.fill(NO_DIGIT);
+constexpr std::array<uint8_t, 256> makeDigits() {
+    std::array<uint8_t, 256> digits{};
+    for (uint8_t &digit : digits)
+        digit = NO_DIGIT;
     for (uint8_t i = 0; i < NO_DIGIT; ++i)
         digits[static_cast<uint8_t>(ALPHABET[i])] = i;
     return digits;
 }
 
-const std::array<uint8_t, 256> DIGITS = makeDigits();
+constexpr std::array<uint8_t, 256> DIGITS = makeDigits();
 
 bool decodeBase64(std::string_view text, std::string *bytes) {
     if (text.empty() || text.size() % 4)
