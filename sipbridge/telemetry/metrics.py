@@ -60,7 +60,7 @@ class Metrics:
     def __init__(self, *, pjsip_version: str) -> None:
         # The library's `_created` series double the page and repeat `process_start_time_seconds`.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
-        registry = self._registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         build = Info("sipbridge_build", "Versions of sipbridge, PJSIP and Python.", registry=registry)
         build.info({"version": __version__, "pjsip": pjsip_version, "python": platform.python_version()})
@@ -201,11 +201,11 @@ class Metrics:
 
     def show_node(self, read: Callable[[], NodeFigures]) -> None:
         """Show the figures of this node, which is one of several."""
-        self._registry.register(NodeMetrics(read))
+        self.registry.register(NodeMetrics(read))
 
     def page(self) -> bytes:
         """Return all metrics in the text format of `prometheus_client.CONTENT_TYPE_LATEST`."""
-        return prometheus_client.generate_latest(self._registry)
+        return prometheus_client.generate_latest(self.registry)
 
     def _invite_answered(self, event: InviteAnswered) -> None:
         # The response of an agent or a destination may be passed on, so the code is not always ours.

@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from sipbridge.telemetry import Metrics
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.app import OPERATIONS as OPERATIONS_OF_THE_API
+from tests.monitoring.catalogue import bridge_series
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+MONITORING = (DOCS / "monitoring.md").read_text(encoding="utf-8")
 THREATS = (DOCS / "threat-model.md").read_text(encoding="utf-8")
 # Events of the agents' protocol, and programs other than the bridge.
 NO_LOGS = ("agents/websocket", "simulators")
@@ -22,10 +22,11 @@ EVENT = re.compile(r'(?:"event"(?:: |\] = )|\b_(?:log|extra)\()"([a-z_]+)"')
 
 
 def test_every_documented_metric_exists() -> None:
-    named = set(re.findall(r"\b(?:sipbridge|process)_[a-z_]+\b(?!\.[ch]pp)", OPERATIONS + THREATS)) - {
+    named = set(re.findall(r"\b(?:sipbridge|process)_[a-z_]+\b(?!\.[ch]pp)", OPERATIONS + MONITORING + THREATS)) - {
         "sipbridge_pjsip"
     }
-    assert named - _series() == set()
+    families = {name.removesuffix("_bucket") for name in bridge_series()}
+    assert named - bridge_series().keys() - families == set()
 
 
 def test_the_table_of_events_is_complete_and_correct() -> None:
@@ -67,12 +68,6 @@ def test_every_test_in_the_threat_model_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)`", THREATS)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def _series() -> set[str]:
-    page = Metrics(pjsip_version="2.17").page().decode()
-    parts = ("", "_total", "_bucket", "_sum", "_count", "_info")
-    return {family.name + part for family in text_string_to_metric_families(page) for part in parts}
 
 
 def _events() -> set[str]:

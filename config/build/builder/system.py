@@ -64,6 +64,7 @@ TEST_NEEDS = (
     Need("ip", "iproute2", _tool("ip")),
     Need("curl", "curl", _tool("curl")),
     Need("Redis", "redis-server", _tool("redis-server")),
+    Need("Prometheus", "prometheus", _tool("promtool")),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)
