@@ -6,17 +6,17 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, Concatenate, ParamSpec, TypeVar, cast
+from typing import BinaryIO
 
 import click
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from sipbridge import __version__
 from sipbridge.calls.routing import route
+from sipbridge.command_line import STANDARD_INPUT, read_token, reads_config
 from sipbridge.config import (
     SAFE_CHARACTERS,
     Config,
@@ -27,31 +27,13 @@ from sipbridge.config import (
     is_hash,
     load_config,
 )
+from sipbridge.doctor.command import doctor
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 from sipbridge.first_config.command import init
 from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
+from sipbridge.trial_call.command import call
 
-ConfigPath = click.Path(path_type=Path)
-# Instead of a secret, which the users of the machine would see among the arguments.
-_STANDARD_INPUT = "-"
 _WEBHOOK_SECRET = "SIPBRIDGE_WEBHOOK_SECRET"  # noqa: S105 (the name of a variable)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def reads_config(command: Callable[Concatenate[Path, P], R]) -> Callable[P, R]:
-    """Give a command the configuration file as FILE or as `--config FILE`, exactly one of the two."""
-
-    @wraps(command)
-    def with_file(*args: P.args, **options: P.kwargs) -> R:
-        named, by_option = options.pop("file"), options.pop("config")
-        if (named is None) == (by_option is None):
-            raise click.UsageError("Give the configuration once: FILE or --config FILE.")
-        return command(cast("Path", named or by_option), *args, **options)
-
-    with_file = click.option("--config", type=ConfigPath, metavar="FILE", help="The configuration file.")(with_file)
-    return click.argument("file", type=ConfigPath, required=False)(with_file)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,7 +67,8 @@ def cli() -> None:
     """Hand callers off between NICE CXone and voice AI agents."""
 
 
-cli.add_command(init)
+for command in (init, doctor, call):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -121,7 +104,7 @@ def check(file: Path) -> int:
 
     Prints the clients and projects of FILE and warnings, or everything that is wrong with it.
     """
-    from sipbridge.app.preflight import find_all_warnings, read_config  # noqa: PLC0415 (route-test does not need it)
+    from sipbridge.app.preflight import find_all_warnings, place, read_config  # noqa: PLC0415 (route-test does not need it)
 
     config = read_config(file)
     click.echo(f"{file}: valid")
@@ -131,8 +114,7 @@ def check(file: Path) -> int:
         for project_id, project in client.projects.items():
             click.echo(f"    project {project_id}: {'; '.join(_described(project))}")
     for warning in find_all_warnings(config):
-        line = config.remarks.line_of(warning)
-        click.echo(f"{file}{f':{line}' if line else ''}: warning: {warning}")
+        click.echo(f"{place(file, config, warning)}: warning: {warning}")
     return 0
 
 
@@ -154,8 +136,8 @@ def route_test(file: Path, number: str, token: str | None) -> int:
 
     Prints the client and the project of a call to N with token T, or why there is none.
     """
-    if token == _STANDARD_INPUT:
-        token = _read_token()
+    if token == STANDARD_INPUT:
+        token = read_token()
     if token is not None and is_hash(token):
         raise click.UsageError(
             "The token is a hash; give the token that it was made from, as a Studio script sends it."
@@ -176,38 +158,6 @@ def _headers_with(config: Config, token: str | None) -> CIMultiDictProxy[str]:
         for _, project in config.voice_projects():
             headers[project.headers.auth_token] = token
     return CIMultiDictProxy(headers)
-
-
-@cli.command("call")
-@click.option("--client", metavar="ID", help="The id of the client, if the file has several voice agents.")
-@click.option("--project", metavar="ID", help="The id of the project, if the file has several voice agents.")
-@click.option("--number", metavar="N", help="The number to dial, if not the client's first.")
-@click.option("--token", metavar="T", help="The token, if the file has only its hash; - reads standard input.")
-@click.option(
-    "--key", envvar="SIPBRIDGE_API_KEY", show_envvar=True, help="An API key, if the file has only hashes of them."
-)
-@click.option("--sip", metavar="URL", help="udp://HOST:PORT, tcp://… or tls://…, if not the first of sip.listen.")
-@click.option("--api", metavar="URL", help="The URL of the HTTP API, if not that of http.listen.")
-@click.option("--contact-id", metavar="ID", help="A contact of CXone that may get the Signal. By default, none.")
-@click.option("--digits", metavar="DIGITS", help="The DTMF digits to send, if not handoff.dtmf_key.")
-@click.option("--handoff-seconds", type=float, default=30, show_default=True, help="The wait for a handoff after them.")
-@reads_config
-def call(
-    file: Path, /, token: str | None, sip: str | None, digits: str | None, handoff_seconds: float, **given: str | None
-) -> int:
-    """Place one test call through the running bridge, and print its timeline.
-
-    Acts as CXone's trunk and as the caller: listens, speaks, sends DTMF digits, and follows the handoff.
-    """
-    from sipbridge.trial_call.command import parse_sip, place_call  # noqa: PLC0415 (only this command needs it)
-    from sipbridge.trial_call.target import Given  # noqa: PLC0415 (the same)
-
-    if digits and not are_dtmf_digits(digits):
-        raise click.BadParameter(f"the value is not made of the DTMF digits {DTMF_DIGITS}.", param_hint="--digits")
-    token = _read_token() if token == _STANDARD_INPUT else token
-    return place_call(
-        file, Given(token=token, sip=parse_sip(sip), digits=digits, handoff_seconds=handoff_seconds, **given)
-    )
 
 
 @cli.command()
@@ -294,7 +244,7 @@ def hash_token(token: str | None, *, generate: bool) -> int:
         made = secrets.token_urlsafe(32)
         click.echo(f"token: {made}\nhash:  {hash_secret(made)}")
         return 0
-    text = _read_token() if token in (None, _STANDARD_INPUT) else token
+    text = read_token() if token in (None, STANDARD_INPUT) else token
     try:
         hashed = hash_secret(text)
     except ValueError as error:
@@ -308,7 +258,7 @@ def hash_token(token: str | None, *, generate: bool) -> int:
 
 
 @cli.command("webhook-verify")
-@click.argument("body", type=click.File("rb"), default=_STANDARD_INPUT)
+@click.argument("body", type=click.File("rb"), default=STANDARD_INPUT)
 @click.option("--timestamp", required=True, metavar="SECONDS", help="The value of X-Sipbridge-Timestamp.")
 @click.option("--signature", required=True, metavar="TEXT", help="The value of X-Sipbridge-Signature.")
 @click.option(
@@ -338,10 +288,3 @@ def _secret_of_environment() -> bytes:
     if not secret:
         raise click.UsageError(f"Give the secret: --secret-file FILE, or the environment variable {_WEBHOOK_SECRET}.")
     return secret
-
-
-def _read_token() -> str:
-    """Read a line of standard input. At a terminal, ask for it and do not show it."""
-    if sys.stdin.isatty():
-        return str(click.prompt("Token", hide_input=True, err=True))
-    return sys.stdin.readline().rstrip("\r\n")

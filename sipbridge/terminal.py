@@ -23,19 +23,18 @@ class Style:
     @classmethod
     def of_output(cls, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> Style:
         """Return the style for a stream, by default standard output. `NO_COLOR` turns it off (no-color.org)."""
-        stream = stream or sys.stdout
-        if not stream.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        if environ.get("NO_COLOR") or not _takes_sequences(stream or sys.stdout, environ):
             return cls()
         return cls("\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m")
 
 
-def show_progress(stream: TextIO | None = None) -> Callable[[str], None]:
+def show_progress(stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> Callable[[str], None]:
     """Return a function that shows the current step in the last line of a terminal, and nothing elsewhere.
 
     An empty text clears the line.
     """
     stream = stream or sys.stderr
-    if not stream.isatty():
+    if not _takes_sequences(stream, environ):
         return lambda _: None
 
     def show(text: str) -> None:
@@ -43,3 +42,8 @@ def show_progress(stream: TextIO | None = None) -> Callable[[str], None]:
         stream.flush()
 
     return show
+
+
+def _takes_sequences(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """True for a terminal that takes escape sequences; `TERM=dumb` says that it does not."""
+    return stream.isatty() and environ.get("TERM") != "dumb"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 
 
 def ask_for_real_time() -> bool:
@@ -19,3 +21,22 @@ def ask_for_real_time() -> bool:
     except PermissionError:
         return False
     return True
+
+
+def is_permitted() -> bool:
+    """True if the system permits the media clock's priority, the second lowest, to this process.
+
+    A thread tries it and ends, so that no other thread gets it.
+    """
+    permitted = threading.Event()
+
+    def attempt() -> None:
+        priority = os.sched_param(os.sched_get_priority_min(os.SCHED_RR) + 1)
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, priority)
+            permitted.set()
+
+    thread = threading.Thread(target=attempt, name="priority-check")
+    thread.start()
+    thread.join()
+    return permitted.is_set()

@@ -155,7 +155,19 @@ def test_the_file_must_be_given_exactly_once(example: Path, capsys: Output, give
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["init"], ["call"], ["run"], ["check"], ["route-test"], ["simulate"], ["agent"], ["bot"], ["hash-token"]],
+    [
+        [],
+        ["init"],
+        ["call"],
+        ["doctor"],
+        ["run"],
+        ["check"],
+        ["route-test"],
+        ["simulate"],
+        ["agent"],
+        ["bot"],
+        ["hash-token"],
+    ],
 )
 def test_help_has_a_short_option(capsys: Output, command: list[str]) -> None:
     assert main([*command, "-h"]) == 0
@@ -266,7 +278,7 @@ def test_version(capsys: Output) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "call", "run", "check", "route-test", "simulate", "agent", "bot", "hash-token"]
+    "command", ["init", "call", "doctor", "run", "check", "route-test", "simulate", "agent", "bot", "hash-token"]
 )
 def test_every_command_has_help(command: str, capsys: Output) -> None:
     assert main([command, "--help"]) == 0
@@ -280,6 +292,7 @@ def test_every_command_has_help(command: str, capsys: Output) -> None:
         ["nothing"],
         ["init", "--issuer", "https://cxone.niceincontact.com"],
         ["call"],
+        ["doctor"],
         ["call", "file", "--digits", "x"],
         ["call", "file", "--sip", "127.0.0.1"],
         ["--nothing"],

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sipbridge.thread_priority import ask_for_real_time
+from sipbridge.thread_priority import ask_for_real_time, is_permitted
 
 
 def _policies() -> tuple[int, int]:
@@ -53,3 +53,22 @@ def test_a_refusal_leaves_the_priority_as_it_is(monkeypatch: pytest.MonkeyPatch)
 def test_a_process_with_one_core_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert _in_a_thread(ask_for_real_time) == (False, (os.SCHED_OTHER, os.SCHED_OTHER))
+
+
+def test_the_check_tries_the_priority_of_the_media_clock_in_a_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *of: asked.append(of[2].sched_priority))
+    assert is_permitted()
+    assert asked == [2]
+
+
+def test_the_check_finds_a_refusal_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    is_permitted()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not is_permitted()

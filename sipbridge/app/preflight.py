@@ -44,7 +44,7 @@ def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running:
     config = load_config(file, environ)
     problems = list(find_problems(config, environ, running=running))
     if problems:
-        raise ConfigError([f"{_place(file, config, problem)}: {problem}" for problem in problems])
+        raise ConfigError([f"{place(file, config, problem)}: {problem}" for problem in problems])
     return config
 
 
@@ -68,7 +68,8 @@ def find_all_warnings(config: Config, *, running: bool = False) -> list[str]:
     return [*([shortage] if shortage else []), *unresolved, *find_warnings(config)]
 
 
-def _place(file: Path, config: Config, problem: str) -> str:
+def place(file: Path, config: Config, problem: str) -> str:
+    """Return `FILE:LINE` of a problem or a warning, or `FILE` if its key is not in the file."""
     line = config.remarks.line_of(problem)
     return f"{file}:{line}" if line else str(file)
 

@@ -106,11 +106,17 @@ def _is_bare(parts: SplitResult) -> bool:
 
 def is_host(text: str) -> bool:
     """True if the text is an IP address or a host name."""
+    # Digits and dots alone are a mistyped address, not a name.
+    is_name = bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
+    return is_name or is_address(text)
+
+
+def is_address(host: str) -> bool:
+    """True for an IP address, without the brackets of IPv6."""
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(host)
     except ValueError:
-        # Digits and dots alone are a mistyped address, not a name.
-        return bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
+        return False
     return True
 
 

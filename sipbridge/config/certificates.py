@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,15 +92,49 @@ def _key_problem(error: OSError | ValueError) -> Problem:
 
 
 def _expiry(server: ssl.SSLContext, certificate: Path) -> datetime:
-    """Return when a certificate expires; raise `ssl.SSLError` if its dates or its purpose are wrong.
-
-    The standard library parses no certificate outside a handshake. So a client that trusts exactly this certificate
-    shakes hands with the server, in memory.
-    """
+    """Return when a certificate expires; raise `ssl.SSLError` if its dates or its purpose are wrong."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(certificate)
+    return expires_at(_shake_hands(server, client))
+
+
+def seen_by(tls: TlsConfig, client: ssl.SSLContext) -> Mapping[str, object]:
+    """Return our certificate as a client with this context sees it (`ssl.SSLSocket.getpeercert`).
+
+    Raises `ssl.SSLError` if the client does not trust it, `OSError` or `ValueError` if the files cannot be used.
+    """
+    if tls.certificate_file is None or tls.private_key_file is None:
+        raise ValueError("sip.tls has no certificate")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tls.certificate_file, tls.private_key_file, _refuse_to_ask)
+    return _shake_hands(server, client)
+
+
+def own_client(tls: TlsConfig) -> ssl.SSLContext:
+    """Return the context of a client on this machine: it trusts our certificate itself, and presents it if asked to.
+
+    The name in the certificate is that of the outside, so it is not checked. Raises `OSError` or `ValueError`.
+    """
+    context = ssl.create_default_context(cafile=tls.certificate_file)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if tls.certificate_file is not None and tls.private_key_file is not None:
+        context.load_cert_chain(tls.certificate_file, tls.private_key_file, _refuse_to_ask)
+    return context
+
+
+def expires_at(certificate: Mapping[str, object]) -> datetime:
+    """Return when a certificate expires, in UTC."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> Mapping[str, object]:
+    """Return the server's certificate as the client sees it. Raises `ssl.SSLError` if it does not trust it.
+
+    The standard library parses no certificate outside a handshake. So the two shake hands in memory.
+    """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server),
@@ -110,5 +144,4 @@ def _expiry(server: ssl.SSLContext, certificate: Path) -> datetime:
     for end in (*ends, ends[0]):
         with suppress(ssl.SSLWantReadError):
             end.do_handshake()
-    shown = ends[0].getpeercert() or {}
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
+    return ends[0].getpeercert() or {}

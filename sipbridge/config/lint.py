@@ -23,7 +23,7 @@ from sipbridge.telephony.sip_uri import SipUri
 
 _ANY_SOURCE = ipaddress.IPv4Network("0.0.0.0/0")
 # The remaining validity of a certificate at which to warn.
-_RENEWAL = timedelta(days=30)
+RENEWAL = timedelta(days=30)
 
 
 def find_warnings(config: Config) -> list[str]:
@@ -76,7 +76,7 @@ def _unencrypted_srtp_keys(sip: SipConfig) -> Iterator[str]:
 
 def _expiring_certificate(tls: TlsConfig) -> Iterator[str]:
     end = valid_until(tls)
-    if end is not None and end - datetime.now(UTC) < _RENEWAL:
+    if end is not None and end - datetime.now(UTC) < RENEWAL:
         yield f"sip.tls.certificate_file: expires on {end:%Y-%m-%d}; renew it"
 
 

@@ -166,7 +166,7 @@ def _print_next_steps(file: Path, answers: Answers) -> None:
     steps = [
         *([("sipbridge simulate", "a simulated CXone")] if simulated else []),
         *([("sipbridge agent", "a small voice agent")] if "127.0.0.1:9200/" in answers.agent else []),
-        (f"sipbridge check {shlex.quote(str(file))}", "finds what is wrong with the file"),
+        (f"sipbridge doctor {shlex.quote(str(file))}", "finds what is wrong, here and with the peers"),
         (f"sipbridge run {shlex.quote(str(file))}", "the bridge"),
         (f"sipbridge call {shlex.quote(str(file))}", "a test call through it"),
     ]

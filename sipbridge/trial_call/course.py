@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from sipbridge.config import own_client
 from sipbridge.simulators.caller.audio import FRAME_SECONDS, Audio, open_audio
 from sipbridge.simulators.caller.call import Call, Dialled
 from sipbridge.simulators.caller.connection import connect
@@ -26,7 +26,7 @@ ORDER = (
     *("INVITE", "100", "call.started", "180", "183", "200", "ACK", "first audio", "spoke", "key"),
     *("handoff.started", "signal", "REFER", "202", "NOTIFY", "audio", "BYE", "handoff.finished", "call.ended"),
 )
-_ANSWER_SECONDS = 40.0
+_CONNECT_SECONDS = 5.0
 _FIRST_WORDS_SECONDS = 3.0
 _PAUSE_SECONDS = 0.6
 _LISTEN_SECONDS = 8.0
@@ -82,8 +82,8 @@ async def run_call(target: Target, show: Callable[[str], None]) -> Course:
 
 @asynccontextmanager
 async def _opened(target: Target) -> AsyncIterator[tuple[Call, Audio]]:
-    context = _tls_context(target) if target.transport == "tls" else None
-    async with asyncio.timeout(_ANSWER_SECONDS):
+    context = own_client(target.tls) if target.transport == "tls" else None
+    async with asyncio.timeout(_CONNECT_SECONDS):
         connection = await connect(target.transport, target.host, target.port, context)
     audio = await open_audio(connection.local[0])
     uri = f"sip:{target.number}@{target.host}:{target.port}"
@@ -94,20 +94,11 @@ async def _opened(target: Target) -> AsyncIterator[tuple[Call, Audio]]:
         await call.close()
 
 
-def _tls_context(target: Target) -> ssl.SSLContext:
-    """Return a context that trusts the bridge's own certificate; its name is that of the outside."""
-    context = ssl.create_default_context(cafile=target.certificate)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
-
-
 async def _run(
     call: Call, audio: Audio, target: Target, session: aiohttp.ClientSession, events: CallEvents, course: Course
 ) -> None:
     course.show("calling")
-    async with asyncio.timeout(_ANSWER_SECONDS):
-        response = await call.place()
+    response = await call.place()
     if response.status >= _REJECTED:
         course.trouble = (
             f"the bridge rejects the call with {response.start_line.removeprefix('SIP/2.0 ')}; its log says why "
@@ -143,10 +134,10 @@ async def _talk(call: Call, audio: Audio, target: Target, course: Course) -> Non
         await _or_end(call, asyncio.sleep(_PAUSE_SECONDS), _LISTEN_SECONDS)
     if target.digits and not call.ended.is_set():
         course.note("key", f"→ sends DTMF digit{'s' if len(target.digits) > 1 else ''} {target.digits}")
-        course.show("waiting for the handoff")
         for digit in target.digits:
             audio.press(digit)
-        await _or_end(call, call.ended.wait(), target.handoff_seconds)
+    course.show("waiting for a handoff")
+    await _or_end(call, call.ended.wait(), target.handoff_seconds)
     await call.hang_up()
 
 

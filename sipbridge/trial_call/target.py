@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from sipbridge.config import Config, ListenUrl, ProjectKey, VoiceProjectConfig, is_loopback
+from sipbridge.config import Config, ListenUrl, ProjectKey, TlsConfig, VoiceProjectConfig, is_loopback
 from sipbridge.config.plain import plain_secrets
 from sipbridge.errors import SetupError
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104 (compared, not opened)
+_HANDOFF_SECONDS = 30.0
 CALLER = "+15550100"
 
 
@@ -29,7 +30,7 @@ class Given:
     api: str | None = None
     contact_id: str | None = None
     digits: str | None = None
-    handoff_seconds: float = 30
+    handoff_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Target:
     simulator: str | None
     digits: str
     handoff_seconds: float
-    certificate: Path | None
+    tls: TlsConfig
 
 
 def find_target(file: Path, config: Config, given: Given) -> Target:
@@ -65,6 +66,7 @@ def find_target(file: Path, config: Config, given: Given) -> Target:
     contact_id = given.contact_id or f"test-{secrets.token_hex(6)}"
     api = given.api or f"http://{_own(config.http.listen.host)}:{_port(config.http.listen.port, '--api')}"
     issuer = config.clients[key.client].cxone.issuer
+    digits = given.digits if given.digits is not None else project.handoff.dtmf_key or ""
     return Target(
         transport=cast("Literal['udp', 'tcp', 'tls']", listen.transport),
         host=_own(listen.host),
@@ -75,9 +77,9 @@ def find_target(file: Path, config: Config, given: Given) -> Target:
         events_url=f"{api}/v1/{key.client}/{key.project}/events",
         key=given.key or secrets_of_file.api_key,
         simulator=issuer if is_loopback(urlsplit(issuer).hostname or "") else None,
-        digits=given.digits if given.digits is not None else project.handoff.dtmf_key or "",
-        handoff_seconds=given.handoff_seconds,
-        certificate=config.sip.tls.ca_file or config.sip.tls.certificate_file,
+        digits=digits,
+        handoff_seconds=_handoff_seconds(given, digits),
+        tls=config.sip.tls,
     )
 
 
@@ -101,6 +103,13 @@ def _headers(project: VoiceProjectConfig, token: str | None, contact_id: str) ->
     names = project.headers
     of_token = [] if token is None else [(names.auth_token, token)]
     return [*of_token, (names.contact_id, contact_id), (names.main_contact_id, contact_id)]
+
+
+def _handoff_seconds(given: Given, digits: str) -> float:
+    """Return how long to wait for a handoff: without digits, only an agent that is known to start one is waited for."""
+    if given.handoff_seconds is not None:
+        return given.handoff_seconds
+    return _HANDOFF_SECONDS if digits else 0
 
 
 def _listen(config: Config) -> ListenUrl:

@@ -185,7 +185,7 @@ def test_the_next_commands_are_printed(file: Path, capsys: Output) -> None:
     written(file)
     out = capsys.readouterr().out
     commands = re.findall(r"^  (sipbridge \S+)", out, re.MULTILINE)
-    assert commands == ["sipbridge simulate", "sipbridge agent", "sipbridge check", "sipbridge run", "sipbridge call"]
+    assert commands == ["sipbridge simulate", "sipbridge agent", "sipbridge doctor", "sipbridge run", "sipbridge call"]
 
 
 def test_the_next_commands_can_be_pasted_into_a_shell(tmp_path: Path, capsys: Output) -> None:

@@ -60,6 +60,19 @@ def test_a_bridge_that_listens_on_all_addresses_is_called_on_this_machine(file: 
     assert found.events_url.startswith("http://127.0.0.1:8081/")
 
 
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        (Given(), 30),
+        (Given(digits=""), 0),
+        (Given(digits="", handoff_seconds=20), 20),
+        (Given(handoff_seconds=5), 5),
+    ],
+)
+def test_a_handoff_is_waited_for_after_digits_or_if_asked_for(file: Path, given: Given, seconds: float) -> None:
+    assert target(file, given).handoff_seconds == seconds
+
+
 def test_options_come_before_the_file(file: Path) -> None:
     given = Given(
         number="+1",
@@ -122,9 +135,10 @@ def test_a_terminal_that_wants_no_colour_gets_none(environ: dict[str, str]) -> N
 
 def test_progress_is_for_terminals() -> None:
     terminal, pipe = FakeTerminal(), io.StringIO()
-    for stream in (terminal, pipe):
-        show = show_progress(stream)
+    dumb = FakeTerminal()
+    for stream, environ in ((terminal, {}), (pipe, {}), (dumb, {"TERM": "dumb"})):
+        show = show_progress(stream, environ)
         show("speaking")
         show("")
     assert terminal.getvalue() == "\r\033[Kspeaking …\r\033[K"
-    assert pipe.getvalue() == ""
+    assert pipe.getvalue() == dumb.getvalue() == ""

@@ -28,12 +28,19 @@ class Connection(Protocol):
         """Close it."""
 
 
-async def connect(transport: Transport, host: str, port: int, context: ssl.SSLContext | None = None) -> Connection:
-    """Open a way to the bridge; `context` is for TLS. Raises `OSError`."""
+async def connect(
+    transport: Transport, host: str, port: int, context: ssl.SSLContext | None = None, name: str | None = None
+) -> Connection:
+    """Open a way to a SIP server. Raises `OSError`.
+
+    `context` is for TLS, and `name` the name in the certificate if it is not the host.
+    """
     if transport == "udp":
         _, datagrams = await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, remote_addr=(host, port))
         return datagrams
-    reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=_MAX_BYTES)
+    reader, writer = await asyncio.open_connection(
+        host, port, ssl=context, server_hostname=name if context else None, limit=_MAX_BYTES
+    )
     return Stream(transport, reader, writer)
 
 
@@ -98,6 +105,8 @@ class Stream:
             body = await self._reader.readexactly(int(length[1]) if length else 0)
         except asyncio.IncompleteReadError:
             raise ConnectionResetError("the bridge closed the connection") from None
+        except asyncio.LimitOverrunError:
+            raise ConnectionResetError("the peer sends no SIP") from None
         return (head + body).decode(errors="replace")
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 Headers = Iterable[tuple[str, str]]
+_STATUS = re.compile(r"SIP/2\.0 (\d{3})\b")
 _COPIED = re.compile(r"^(?:Via|From|Call-ID|CSeq)\s*:.*$", re.IGNORECASE | re.MULTILINE)  # RFC 3261, 8.2.6.2
 
 
@@ -33,7 +34,8 @@ class SipMessage:
     @cached_property
     def status(self) -> int:
         """The status of a response; 0 for a request."""
-        return int(self.start_line.split()[1]) if self.start_line.startswith("SIP/2.0 ") else 0
+        found = _STATUS.match(self.start_line)
+        return int(found[1]) if found else 0
 
     @cached_property
     def body(self) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, MutableMapping
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 NO_STORE = "no-store"
+SERVER = "sipbridge"
 _SAME_FOR_ALL = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Server": "sipbridge",
+    "Server": SERVER,
 }
 
 
