@@ -32,6 +32,16 @@ def make_cluster(config: Config) -> Cluster | None:
     return Cluster(RedisUrl.parse(config.store.url), settings)
 
 
+def share_records(cluster: Cluster | None, store: RecordStore) -> None:
+    """Let the other nodes have the records of handoffs before their Signals."""
+    if cluster is None:
+        return
+    from sipbridge.store.redis.calls import RedisStore  # noqa: PLC0415 (as in make_cluster)
+
+    if isinstance(store, RedisStore):
+        cluster.claims.take_puts_along(store.waiting_put)
+
+
 def start_cluster(
     cluster: Cluster, config: Config, live_config: LiveConfig, controls: NodeControls, metrics: Metrics
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
-from sipbridge.app.cluster_wiring import make_cluster
+from sipbridge.app.cluster_wiring import make_cluster, share_records
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
 from sipbridge.calls.admission import Admission, Admitted
@@ -99,6 +99,7 @@ async def open_bridge(
     webhooks_of_calls = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
     store = await open_store(config.store, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
     stack.push_async_callback(store.close)
+    share_records(cluster, store)
     chat_store = await open_chat_store(config.store, config.node.id)
     stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)

@@ -13,11 +13,13 @@
 Invariant: a node sends the first byte of a Signal only while it owns the claim, or while no other node could take it.
 CXone's Signal has no idempotency key, so nothing else keeps a process that stood still for a minute from sending.
 
-A Signal is in the local journal before it is claimed, so the next start of the same node knows of it too.
+A Signal is in the local journal before it is claimed, so the next start of the same node knows of it too. The record
+of the handoff is written with the claim, right before it, so any node can show it once CXone has the Signal.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,12 +32,14 @@ from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_writer import WaitingPut
 from sipbridge.store.redis.scripts import CLAIM_SIGNAL, SETTLE_CLAIM, Command
 
 logger = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 0.3  # the caller waits for it
 REPLICA_MS = 200  # of these, for a replica to have the claim too
+GATHER_SECONDS = 0.1  # for results, which nothing waits for
 
 _INSTEAD = {"mine": None, "taken": SignalResult.DUPLICATE, "rescued": SignalResult.DUPLICATE}
 
@@ -73,6 +77,8 @@ class Claims:
         self._attempts = 0
         self._attempt_of: dict[str, int] = {}
         self._given_up: set[str] = set()
+        self._waiting_put: Callable[[str], WaitingPut | None] = lambda _: None
+        self._results: list[Command] = []
         self._settling = BackgroundTasks()
 
     async def claim(self, record: CallRecord) -> SignalResult | None:
@@ -81,18 +87,23 @@ class Claims:
             return SignalResult.DUPLICATE
         self._attempts += 1
         attempt = self._attempt_of[record.call_id] = self._attempts
+        put = self._waiting_put(record.call_id)
         commands: list[Command] = [
+            *([put.command] if put else []),
             CLAIM_SIGNAL.command(
                 (keys.claim(record.client, record.call_id), keys.RESCUE + self._lease.epoch),
                 *(self._lease.epoch, attempt, LONGEST_PAUSE_MS),
-            )
+            ),
         ]
         if self._has_replicas():
             commands.append(("WAIT", 1, REPLICA_MS))
         try:
-            state, *replicas = await self._redis.run(commands, seconds=CLAIM_SECONDS)
+            results = await self._redis.run(commands, seconds=CLAIM_SECONDS)
         except StoreError as error:
             return self._unclaimed(record, str(error))
+        if put:
+            put.settle(results.pop(0))
+        state, *replicas = results
         if isinstance(state, RedisError):
             return self._unclaimed(record, str(state))
         if replicas == [0]:
@@ -110,8 +121,18 @@ class Claims:
     def settle(self, record: CallRecord, result: SignalResult) -> None:
         """Write the result of a claimed Signal. If that fails, the claim has none, and is never taken."""
         attempt = self._attempt_of.pop(record.call_id, None)
-        if attempt is not None and result is not SignalResult.DUPLICATE:
-            self._settling.start(self._write_result(record, attempt, result))
+        if attempt is None or result is SignalResult.DUPLICATE:
+            return
+        claim = (keys.claim(record.client, record.call_id),)
+        self._results.append(SETTLE_CLAIM.command(claim, self._lease.epoch, attempt, result.value))
+        if result is SignalResult.UNDELIVERED:
+            self._start_writing()  # the contact needs another Signal
+        elif len(self._results) == 1:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._start_writing)
+
+    def take_puts_along(self, waiting_put: Callable[[str], WaitingPut | None]) -> None:
+        """Write with each claim what this function returns for its call."""
+        self._waiting_put = waiting_put
 
     def give_up(self, call_ids: Iterable[str]) -> None:
         """Claim nothing for these calls any more: another node has them."""
@@ -119,16 +140,19 @@ class Claims:
 
     async def close(self) -> None:
         """Write the last results."""
+        self._start_writing()
         await self._settling.wait()
 
-    async def _write_result(self, record: CallRecord, attempt: int, result: SignalResult) -> None:
-        command = SETTLE_CLAIM.command(
-            (keys.claim(record.client, record.call_id),), self._lease.epoch, attempt, result.value
-        )
+    def _start_writing(self) -> None:
+        if self._results:
+            results, self._results = self._results, []
+            self._settling.start(self._write(results))
+
+    async def _write(self, results: list[Command]) -> None:
         try:
-            await self._redis.run([command], seconds=REDIS_SECONDS)
+            await self._redis.run(results, seconds=REDIS_SECONDS)
         except StoreError as error:
-            logger.debug("result of a claim not written: %s", error)
+            logger.debug("results of claims not written: %s", error)
 
     def _unclaimed(self, record: CallRecord, why: str) -> SignalResult | None:
         fields = {"event": "claim_failed", "call_id": record.call_id}

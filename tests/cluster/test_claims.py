@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster import claims
 from sipbridge.cluster.claims import Claims
 from sipbridge.cluster.lease import Lease
+from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.calls import RedisStore
 from sipbridge.store.redis.server import Server
 from tests.harness.programs.redis import RedisServer
-from tests.store.records import make_record
+from tests.store.records import make_handoff, make_record
 
 RECORD = make_record("call-1")
 CLAIM = keys.claim(RECORD.client, RECORD.call_id)
@@ -123,3 +126,27 @@ async def test_a_redis_that_stands_still_delays_a_claim_by_its_time_limit(
         assert await first.claim(RECORD) is UNDELIVERED
     finally:
         redis.resume()
+
+
+async def test_a_claim_takes_the_put_of_its_record_along(server: Server, redis: RedisServer) -> None:
+    store = await RedisStore.open(RedisUrl.parse(redis.url), retention=timedelta(hours=1))
+    first = node(server)
+    first.take_puts_along(store.waiting_put)
+    record = RECORD.changed(handoff=make_handoff())
+    await store.put_later(record)
+    assert await first.claim(record) is None
+    assert redis.run("EXISTS", keys.call_keys(record.client, record.project).call + record.call_id) == 1
+    assert store.waiting == 0
+    assert await first.claim(record) is None, "without a put"
+    await store.close()
+
+
+async def test_the_results_of_many_signals_go_together(server: Server, redis: RedisServer) -> None:
+    first = node(server)
+    records = [make_record(f"call-{n}") for n in range(20)]
+    await asyncio.gather(*map(first.claim, records))
+    for record in records:
+        first.settle(record, SignalResult.ACCEPTED)
+    async with asyncio.timeout(30):
+        while {redis.run("HGET", keys.claim("acme", each.call_id), "result") for each in records} != {"accepted"}:  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)

@@ -118,9 +118,13 @@ class Backlog:
             entries = list(self._entries.values())
         return [entry for entry in entries if entry.number < erasure.number and erasure.matches(entry.row)]
 
+    def entry_of(self, call_id: str) -> Entry | None:
+        """Return the entry of a call."""
+        return self._entries.get(call_id)
+
     def row_of(self, call_id: str) -> Row | None:
         """Return the row of a call."""
-        entry = self._entries.get(call_id)
+        entry = self.entry_of(call_id)
         return entry.row if entry else None
 
     def of_project(self, client: str, project: str) -> dict[str, Row]:

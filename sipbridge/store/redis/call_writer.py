@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -20,6 +20,13 @@ ROWS = 200  # per round trip: about a megabyte
 WRITE_SECONDS = 2.0  # for a round trip. No call waits so long, see `PUT_SECONDS`.
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 3.0  # for the rows that are still pending at the end
+
+
+class WaitingPut(NamedTuple):
+    """The put of a record that waits to be written: its command, and what takes the response to it."""
+
+    command: Command
+    settle: Callable[[Any], None]
 
 
 class Writer:
@@ -41,6 +48,13 @@ class Writer:
     def wake(self) -> None:
         """Start to write the pending rows."""
         self._wake.set()
+
+    def waiting_put(self, call_id: str) -> WaitingPut | None:
+        """Return the put of a call's record, to be sent with other commands; None if none waits, or Redis is away."""
+        entry = self._backlog.entry_of(call_id)
+        if entry is None or self._settling.failure is not None:
+            return None
+        return WaitingPut(self._put_command(entry), lambda result: self._settle([entry], [result]))
 
     async def close(self) -> None:
         """Write the pending rows for at most `CLOSE_SECONDS`, and end."""
@@ -84,13 +98,17 @@ class Writer:
         if not entries:
             return
         results = await self._server.run([self._put_command(each) for each in entries], seconds=WRITE_SECONDS)
+        self._settle(entries, results)
+        _raise_error(results)
+
+    def _settle(self, entries: Sequence[Entry], results: Sequence[Any]) -> None:
+        """Settle the entries that Redis has accepted or refused; those with an error stay pending."""
         for result, settle in (
             ("written", self._settling.written),
             ("erased", self._settling.dropped),
             ("superseded", self._settling.superseded),
         ):
             settle([entry for entry, each in zip(entries, results, strict=True) if each == result])
-        _raise_error(results)
 
     async def _erase(self, open_erasures: list[Erasure], erasure: Erasure) -> list[int]:
         """Erase from Redis and from the backlog; return the numbers of the erased backlog entries."""

@@ -16,7 +16,7 @@ from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.settling import Settling, notify_on_loop
 from sipbridge.store.redis import keys
-from sipbridge.store.redis.call_writer import Writer
+from sipbridge.store.redis.call_writer import WaitingPut, Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import Command
 from sipbridge.store.redis.server import Server
@@ -67,8 +67,16 @@ class RedisStore:
         await self._puts.put(rows.to_row(record, 0), urgent=urgent)
 
     async def put_later(self, record: CallRecord) -> None:
-        """Replace the record as `put` does, and wait for Redis too: other nodes find it only there."""
-        await self.put(record)
+        """Replace the record as `put` does, without waiting for Redis.
+
+        The claim of the Signal takes the put with it, so that other nodes find the record before CXone has the Signal.
+        """
+        self._check_open()
+        self._puts.put_later(rows.to_row(record, 0))
+
+    def waiting_put(self, call_id: str) -> WaitingPut | None:
+        """Return the put of a call's record, to be sent with other commands; None if none waits, or Redis is away."""
+        return self._writer.waiting_put(call_id)
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
