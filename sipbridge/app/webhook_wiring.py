@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -32,20 +32,23 @@ class Webhooks:
         self._config = config
         self._select = select
         self._read: Config | None = None
-        self._webhooks: dict[ProjectKey, Webhook] = {}
+        self._webhooks: Mapping[tuple[str, str], Webhook] = {}
 
     def find(self, key: ProjectKey) -> Webhook | None:
         """Return the webhook of a project; None if it has none."""
+        return self._latest().get(key)
+
+    def has(self, client: str, project: str) -> bool:
+        """Return True if a project has a webhook."""
+        return (client, project) in self._latest()
+
+    def _latest(self) -> Mapping[tuple[str, str], Webhook]:
         config = self._config()
         if config is not self._read:
             self._read = config
             webhooks = {key: self._webhook_of(project) for key, project in config.all_projects()}
             self._webhooks = {key: webhook for key, webhook in webhooks.items() if webhook}
-        return self._webhooks.get(key)
-
-    def has(self, client: str, project: str) -> bool:
-        """Return True if a project has a webhook."""
-        return self.find(ProjectKey(client, project)) is not None
+        return self._webhooks
 
     def _webhook_of(self, project: ProjectConfig) -> Webhook | None:
         webhook = self._select(project)
@@ -92,5 +95,5 @@ def make_deliveries(
         stack.push_async_callback(sender.close)
     metrics.webhooks.calls_waiting.count = calls.backlog
     metrics.webhooks.chats_waiting.count = chats.backlog
-    observer = CallWebhooks(calls, calls_webhooks.find, render_milestone)
+    observer = CallWebhooks(calls, calls_webhooks.has, render_milestone)
     return Deliveries(observer, ChatWebhooks(chats, chat_store), (calls, chats))

@@ -64,7 +64,8 @@ class Core:
         self.metrics = Metrics(pjsip_version=pjsip_version())
         self.event_feed = EventFeed()
         self.page_feed = PageFeed()
-        self.observe = _fan_out((self.metrics, CallLog(), self.event_feed, self.page_feed))
+        self.observers = (self.metrics, CallLog(), self.event_feed, self.page_feed)
+        self.observe = _fan_out(self.observers)
         self.observe_chats = _fan_out((self.metrics.chats, ChatLog()))
         self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
@@ -121,7 +122,7 @@ async def open_bridge(
         core.metrics,
         stack,
     )
-    observe = _fan_out((core.observe, deliveries.observe))
+    observe = _fan_out((*core.observers, deliveries.observe))
     start = CallContext(
         config=config,
         agents={},

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeGuard
 
-from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffFinished, HandoffStarted
+from sipbridge.calls.events import CallAnswered, CallEnded, CallEvent, CallStarted, HandoffFinished, HandoffStarted
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.record import HandoffState
 
@@ -29,7 +30,7 @@ class MilestoneType(StrEnum):
 SEQUENCES = {type_: number for number, type_ in enumerate(MilestoneType, 1)}
 LAST = SEQUENCES[MilestoneType.CALL_ENDED]
 
-MILESTONES = (CallStarted, CallAnswered, HandoffStarted, HandoffFinished, CallEnded)  # the events that report one
+Reported = CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded  # the events that report one
 
 MILESTONE_TYPES: dict[type, MilestoneType] = {
     CallStarted: MilestoneType.CALL_STARTED,
@@ -60,36 +61,53 @@ class Milestone:
         return SEQUENCES[self.type]
 
 
-def milestone_of(event: CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded) -> Milestone | None:
+def reports_milestone(event: CallEvent) -> TypeGuard[Reported]:
+    """Return True if an event reports a milestone. It is asked for each event of each call."""
+    return type(event) in MILESTONE_TYPES
+
+
+def milestone_of(event: Reported) -> Milestone | None:
     """Return the milestone that an event reports; None if its record does not show it."""
-    type_ = MILESTONE_TYPES[type(event)]
-    return next((each for each in milestones_of(event.record) if each.type is type_), None)
+    type_, previous = MILESTONE_TYPES[type(event)], 0
+    for reached, at in _reached(event.record):
+        if reached is type_:
+            return Milestone(type_, at, event.record, previous)
+        previous = SEQUENCES[reached]
+    return None
 
 
 def milestones_of(record: CallRecord) -> list[Milestone]:
-    """Return the milestones that the call has reached, in their order."""
+    """Return the milestones that the call has reached, in their order, each with the record as it was then."""
     found: list[Milestone] = []
-    for type_, at, past in _views(record):
-        found.append(Milestone(type_, at, past, found[-1].sequence if found else 0))
+    for type_, at in _reached(record):
+        found.append(Milestone(type_, at, _as_of(type_, record), found[-1].sequence if found else 0))
     return found
 
 
-def _views(record: CallRecord) -> Iterator[tuple[MilestoneType, datetime, CallRecord]]:
-    """Yield each milestone with its time and the record as it was then."""
+def _reached(record: CallRecord) -> Iterator[tuple[MilestoneType, datetime]]:
+    """Yield the milestones with their times."""
     handoff = record.handoff
-    open_ = record.changed(ended_at=None, ended_by=None, result=None, reason="", handoff=None)
-    yield (
-        MilestoneType.CALL_STARTED,
-        record.started_at,
-        open_.changed(state=CallState.RINGING, answered_at=None),
-    )
+    yield MilestoneType.CALL_STARTED, record.started_at
     if record.answered_at:
-        yield MilestoneType.CALL_ANSWERED, record.answered_at, open_.changed(state=CallState.TALKING)
+        yield MilestoneType.CALL_ANSWERED, record.answered_at
     if handoff:
-        open_ = open_.changed(state=CallState.HANDING_OFF)
-        begun = handoff.changed(state=HandoffState.INITIATED, confirmed=None, finished_at=None)
-        yield MilestoneType.HANDOFF_STARTED, handoff.handoff_at, open_.changed(handoff=begun)
+        yield MilestoneType.HANDOFF_STARTED, handoff.handoff_at
         if handoff.finished_at:
-            yield MilestoneType.HANDOFF_FINISHED, handoff.finished_at, open_.changed(handoff=handoff)
+            yield MilestoneType.HANDOFF_FINISHED, handoff.finished_at
     if record.state is CallState.ENDED and record.ended_at:
-        yield MilestoneType.CALL_ENDED, record.ended_at, record
+        yield MilestoneType.CALL_ENDED, record.ended_at
+
+
+def _as_of(type_: MilestoneType, record: CallRecord) -> CallRecord:
+    """Return the record as it was at a milestone."""
+    if type_ is MilestoneType.CALL_ENDED:
+        return record
+    past = record.changed(ended_at=None, ended_by=None, result=None, reason="")
+    if type_ is MilestoneType.CALL_STARTED:
+        return past.changed(state=CallState.RINGING, answered_at=None, handoff=None)
+    if type_ is MilestoneType.CALL_ANSWERED:
+        return past.changed(state=CallState.TALKING, handoff=None)
+    handoff = record.handoff
+    if handoff and type_ is MilestoneType.HANDOFF_STARTED:
+        handoff = handoff.changed(state=HandoffState.INITIATED, confirmed=None, finished_at=None)
+    return past.changed(state=CallState.HANDING_OFF, handoff=handoff)

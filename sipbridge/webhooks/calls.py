@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipbridge.calls.events import CallEnded, CallEvent, RecordRecovered
-from sipbridge.calls.milestones import LAST, MILESTONES, Milestone, milestone_of, milestones_of
+from sipbridge.calls.milestones import LAST, Milestone, milestone_of, milestones_of, reports_milestone
 from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import ProjectKey
@@ -85,7 +85,7 @@ class CallSource:
 class CallWebhooks:
     """An `Observer` that passes the milestones of calls on to the sender."""
 
-    def __init__(self, sender: WebhookSender, has_webhook: Callable[[ProjectKey], object], render: Render) -> None:
+    def __init__(self, sender: WebhookSender, has_webhook: Callable[[str, str], bool], render: Render) -> None:
         self._sender = sender
         self._has_webhook = has_webhook
         self._render = render
@@ -95,11 +95,11 @@ class CallWebhooks:
         if isinstance(event, RecordRecovered):
             record = event.record
             self._sender.send_again(ProjectKey(record.client, record.project), record.call_id)
+        if not reports_milestone(event):
             return
-        if not isinstance(event, MILESTONES):
-            return
-        project = ProjectKey(event.record.client, event.record.project)
-        if self._has_webhook(project) and (milestone := milestone_of(event)):
-            self._sender.publish(project, event.record.call_id, MilestoneEvent(milestone, self._render))
+        record = event.record
+        if self._has_webhook(record.client, record.project) and (milestone := milestone_of(event)):
+            project = ProjectKey(record.client, record.project)
+            self._sender.publish(project, record.call_id, MilestoneEvent(milestone, self._render))
             if isinstance(event, CallEnded):
-                self._sender.mark_position(event.record.call_id)
+                self._sender.mark_position(record.call_id)

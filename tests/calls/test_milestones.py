@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffFinished, HandoffStarted
-from sipbridge.calls.milestones import MilestoneType, milestone_of, milestones_of
+from sipbridge.calls.milestones import MilestoneType, Reported, milestone_of, milestones_of
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
@@ -42,7 +42,7 @@ def test_a_record_shows_each_milestone_as_the_call_was_then() -> None:
 
 
 def test_a_milestone_has_the_same_id_when_it_happens_and_later() -> None:
-    events: list[CallStarted | CallAnswered | HandoffStarted | HandoffFinished | CallEnded] = [
+    events: list[Reported] = [
         CallStarted(RINGING),
         CallAnswered(TALKING, 1.0),
         HandoffStarted(HANDING_OFF),

@@ -71,13 +71,16 @@ class Run:
     observe: CallWebhooks = field(init=False)
 
     async def open(self) -> Run:
+        def has_webhook(client: str, project: str) -> bool:
+            return (client, project) in self.webhooks
+
         config = StoreConfig(url=f"sqlite:///{self.path}", retention_hours=24)
-        self.store = await open_store(config, has_webhook=lambda *key: ProjectKey(*key) in self.webhooks)
+        self.store = await open_store(config, has_webhook=has_webhook)
         directory: CallDirectory = self.directory
         source = CallSource(directory, self.store, render_milestone)
         resolver = Resolver(time.monotonic)
         self.sender = WebhookSender(source, self.webhooks.get, resolver, self.outcomes.append, backoff=QUICK)
-        self.observe = CallWebhooks(self.sender, self.webhooks.get, render_milestone)
+        self.observe = CallWebhooks(self.sender, has_webhook, render_milestone)
         self.sender.start()
         return self
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from sipbridge.calls.events import CallEvent
-from sipbridge.calls.milestones import MILESTONE_TYPES, MILESTONES, MilestoneType
+from sipbridge.calls.milestones import MILESTONE_TYPES, MilestoneType, reports_milestone
 from sipbridge.web.api.schemas import CallSummary
 from sipbridge.web.server.readers import Reader, Readers
 
@@ -33,7 +33,7 @@ class EventFeed:
 
     def __call__(self, event: CallEvent, /) -> None:
         """Queue an event for each reader. Without readers the cost is negligible."""
-        if not isinstance(event, MILESTONES):
+        if not reports_milestone(event):
             return
         client, project = event.record.client, event.record.project
         if (client, project) not in self._readers:
