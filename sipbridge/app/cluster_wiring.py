@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sipbridge.app.live_config import LiveConfig
+from sipbridge.app.webhook_wiring import Webhooks
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.calls.recovery import NODE_LOST, recover
@@ -58,8 +59,10 @@ def start_cluster(
             context = replace(version, journal=journal, store=store)
             await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old))
 
+    webhooks = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
+
     def open_for_takeover() -> Awaitable[RecordStore]:
-        return open_store(config.store)
+        return open_store(config.store, config.node.id, has_webhook=webhooks.has)
 
     cluster.start(controls, open_for_takeover, take_over)
 

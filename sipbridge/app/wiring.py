@@ -98,7 +98,7 @@ async def open_bridge(
         stack.push_async_callback(cluster.close)
         journal = cluster.journal(local)
     webhooks_of_calls = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
-    store = await open_store(config.store, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
+    store = await open_store(config.store, config.node.id, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
     stack.push_async_callback(store.close)
     share_records(cluster, store)
     chat_store = await open_chat_store(config.store, config.node.id)

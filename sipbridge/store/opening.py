@@ -10,7 +10,8 @@ from sipbridge.chats.ports import ChatStore
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StartupError
-from sipbridge.store.calls.store import HasWebhook, SqliteStore, has_none
+from sipbridge.store.calls.has_webhook import HasWebhook, has_none
+from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
 
@@ -23,10 +24,12 @@ def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
 
 async def open_store(
     config: StoreConfig,
+    node: str | None = None,
+    *,
     on_settled: Callable[[str], None] | None = None,
     has_webhook: HasWebhook = has_none,
 ) -> RecordStore:
-    """Open the store of `store.url`. The callbacks are those of `SqliteStore`.
+    """Open the store of `store.url`. `node` is the id of this bridge; for the callbacks see `SqliteStore`.
 
     Raises `StartupError` or `ConfigError` if it cannot be used.
     """
@@ -35,7 +38,8 @@ async def open_store(
         return SqliteStore(path, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
     from sipbridge.store.redis.calls import RedisStore  # noqa: PLC0415 (7 MB, which SQLite does without)
 
-    return await RedisStore.open(RedisUrl.parse(config.url), retention=retention, on_settled=on_settled)
+    url = RedisUrl.parse(config.url)
+    return await RedisStore.open(url, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
 
 
 async def open_chat_store(config: StoreConfig, node: str | None) -> ChatStore:

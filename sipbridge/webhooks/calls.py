@@ -79,7 +79,7 @@ class CallSource:
     def mark_delivered(self, project: ProjectKey, uid: str, sequence: int) -> None:
         """Note the position of the webhook if the call has ended."""
         if self._directory.find(*project, uid) is None:
-            self._store.mark_delivered(uid, sequence)
+            self._store.mark_delivered(*project, uid, sequence)
 
 
 class CallWebhooks:
@@ -92,14 +92,15 @@ class CallWebhooks:
 
     def __call__(self, event: CallEvent, /) -> None:
         """Pass an event on. For a project without a webhook the cost is negligible."""
-        if isinstance(event, RecordRecovered):
-            record = event.record
-            self._sender.send_again(ProjectKey(record.client, record.project), record.call_id)
-        if not reports_milestone(event):
+        if not (reports_milestone(event) or isinstance(event, RecordRecovered)):
             return
         record = event.record
-        if self._has_webhook(record.client, record.project) and (milestone := milestone_of(event)):
-            project = ProjectKey(record.client, record.project)
+        if not self._has_webhook(record.client, record.project):
+            return
+        project = ProjectKey(record.client, record.project)
+        if isinstance(event, RecordRecovered):
+            self._sender.send_again(project, record.call_id)
+        elif milestone := milestone_of(event):
             self._sender.publish(project, record.call_id, MilestoneEvent(milestone, self._render))
             if isinstance(event, CallEnded):
                 self._sender.mark_position(record.call_id)

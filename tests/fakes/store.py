@@ -53,7 +53,7 @@ class FakeStore:
     async def undelivered(self) -> list[Undelivered]:
         return list(self.waiting_for_webhook.values())
 
-    def mark_delivered(self, call_id: str, sequence: int) -> None:
+    def mark_delivered(self, client: str, project: str, call_id: str, sequence: int) -> None:  # noqa: ARG002 (as the port)
         self.delivered.append((call_id, sequence))
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.harness.programs.redis import RedisServer
 from tests.harness.programs.simulator import Simulator
+from tests.harness.settings import on_redis
 from tests.harness.waiting import wait_for
 from tests.soak.kills import RESTARTED
 
@@ -59,12 +61,12 @@ def crm() -> Iterator[Crm]:
 
 
 @contextmanager
-def announcing(folder: Path, cxone: Simulator, crm: Crm) -> Iterator[Site]:
+def announcing(folder: Path, cxone: Simulator, crm: Crm, **changes: Any) -> Iterator[Site]:  # noqa: ANN401 (YAML)
     """Run a bridge whose projects of `acme` have a webhook."""
     acme = clients(folder, cxone.url, 5060)["acme"]
     for project in acme["projects"].values():
         project["webhook"] = {"url": crm.url, "secret": SECRET}
-    with site(folder, cxone, clients={"acme": acme}) as trunk:
+    with site(folder, cxone, clients={"acme": acme}, **changes) as trunk:
         yield trunk
 
 
@@ -96,15 +98,22 @@ def test_a_kill_in_conversation_loses_no_event_and_repeats_have_the_same_id(
     assert crm.events[-1]["payload"]["reason"] == RESTARTED
 
 
-def test_events_that_wait_survive_a_kill(tmp_path: Path, cxone: Simulator, crm: Crm) -> None:
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_events_that_wait_survive_a_kill(
+    tmp_path: Path, cxone: Simulator, crm: Crm, engine: str, request: pytest.FixtureRequest
+) -> None:
+    changes: dict[str, Any] = {}
+    if engine == "redis":
+        redis: RedisServer = request.getfixturevalue("redis")
+        changes = on_redis(redis.url, "node-1")
     crm.status = 503
-    with announcing(tmp_path, cxone, crm) as trunk:
+    with announcing(tmp_path, cxone, crm, **changes) as trunk:
         call = trunk.call("release", "release")
         call.project.ended_call(call.contact.id)
         trunk.bridge.wait_for_metric(1, "sipbridge_webhook_calls_waiting", project="release")
         trunk.bridge.program.kill()
     crm.status = 204
-    with announcing(tmp_path, cxone, crm) as trunk:
+    with announcing(tmp_path, cxone, crm, **changes) as trunk:
         wait_for(lambda: 5 in crm.sequences(call.contact.id), "the end of the call")
         trunk.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="release")
     assert crm.sequences(call.contact.id) == [1, 2, 3, 4, 5]

@@ -30,6 +30,7 @@ from sipbridge.handoffs.record import HandoffState
 from sipbridge.store import open_store
 from sipbridge.web import render_milestone
 from sipbridge.webhooks import CallSource, CallWebhooks, DeliveryOutcome, Webhook, WebhookSender
+from tests.fakes import FakeStore, Journal
 from tests.fakes.call import FakeLiveCall
 from tests.store.records import make_handoff, make_record
 
@@ -231,6 +232,19 @@ async def test_a_call_that_a_crash_interrupted_is_sent_again_from_its_start(run:
     assert first.body == repeated.body
     await again.until_nothing_waits()
     await again.close()
+
+
+async def test_the_position_of_a_call_in_progress_is_not_stored() -> None:
+    directory, store = Directory(), FakeStore(Journal())
+    source = CallSource(directory, store, render_milestone)
+    call = FakeLiveCall()
+    call.record = make_record("c1")
+    directory.calls["c1"] = call
+    source.mark_delivered(PROJECT, "c1", 2)
+    assert store.delivered == []
+    del directory.calls["c1"]
+    source.mark_delivered(PROJECT, "c1", 4)
+    assert store.delivered == [("c1", 4)]
 
 
 async def test_a_dead_webhook_delays_no_call(run: Run, receiver: Receiver) -> None:

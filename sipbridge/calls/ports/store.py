@@ -59,9 +59,9 @@ class RecordStore(Protocol):
         """Erase all records of ended calls with that shared id; return their number."""
 
     async def undelivered(self) -> list[Undelivered]:
-        """Return the ended calls whose webhook did not get all events."""
+        """Return the ended calls of this node whose webhook did not get all events."""
 
-    def mark_delivered(self, call_id: str, sequence: int) -> None:
+    def mark_delivered(self, client: str, project: str, call_id: str, sequence: int) -> None:
         """Note that the webhook has got the events of an ended call up to this sequence. Written within a second."""
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
 from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.has_webhook import HasWebhook, has_none
 from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.reader import Reader
 from sipbridge.store.calls.rescue import CallRescue
@@ -25,13 +26,6 @@ from sipbridge.store.calls.settling import Settling, notify_on_loop
 from sipbridge.store.calls.writer import Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
-
-HasWebhook = Callable[[str, str], bool]
-
-
-def has_none(_client: str, _project: str) -> bool:
-    """Return False: no project has a webhook."""
-    return False
 
 
 class SqliteStore:
@@ -108,7 +102,7 @@ class SqliteStore:
         self._check_open()
         return await self._reader.undelivered()
 
-    def mark_delivered(self, call_id: str, sequence: int) -> None:
+    def mark_delivered(self, client: str, project: str, call_id: str, sequence: int) -> None:  # noqa: ARG002 (the id is enough)
         """Note that the webhook has got the events of an ended call up to this sequence."""
         if not self._closed:
             self._writer.mark_delivered(call_id, sequence)

@@ -86,7 +86,9 @@ class Writer:
         return more
 
     def _write_batch(self) -> bool:
+        self._collect_marks()  # before the rows that they are about
         batch = self._backlog.next_batch()
+        has_all = len(batch.entries) < BATCH
         self._erasures += batch.erasures
         self._database.follow_path()
         if self._suspected.is_set():
@@ -98,18 +100,18 @@ class Writer:
             erased = self._erase(self._erasures[0])
             entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
-        self._collect_marks()
-        put_rows(self._database, entries, self._delivered)
+        put_rows(self._database, entries, self._delivered if has_all else {})
         if entries:
             if not self._database.is_in_place():
                 return True
             self._settling.written(entries)
-        self._delivered = {}
+        if has_all:
+            self._delivered = {}
         rescuing = self._database.rescue()
         purging = self._retention.purge_if_due(self._database)
         self._database.clear_log()
         # A smaller batch had all pending rows. A put that came meanwhile wakes the thread itself if it is urgent.
-        return rescuing or purging or len(batch.entries) == BATCH
+        return rescuing or purging or not has_all
 
     def _collect_marks(self) -> None:
         while self._marks:

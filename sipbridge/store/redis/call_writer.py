@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.calls.backlog import Backlog, Entry, Erasure
 from sipbridge.store.calls.settling import Settling
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_webhooks import Marks, UndeliveredCalls, position_of
 from sipbridge.store.redis.scripts import ERASE_CALLS, PUT_CALL, Command
 from sipbridge.store.redis.server import Server, first_error
 
@@ -35,11 +37,20 @@ class Writer:
     The revision of a record is the number of its put in this process.
     """
 
-    def __init__(self, server: Server, backlog: Backlog, settling: Settling, term: int, retention: timedelta) -> None:
+    def __init__(
+        self,
+        server: Server,
+        backlog: Backlog,
+        settling: Settling,
+        term: int,
+        retention: timedelta,
+        undelivered: UndeliveredCalls | None,
+    ) -> None:
         self._server = server
         self._backlog = backlog
         self._settling = settling
         self._term = term
+        self._undelivered = undelivered
         self._retention_ms = max(1, round(retention.total_seconds() * 1000))
         self._wake = asyncio.Event()
         self._closing = False
@@ -81,18 +92,26 @@ class Writer:
 
     async def _try_to_write(self) -> bool:
         """Write one batch; return True if there is more to do. Raises nothing, so that the task goes on."""
+        marks = self._undelivered.take() if self._undelivered else {}  # before the rows that they are about
         batch = self._backlog.next_batch(ROWS)
+        has_all = len(batch.entries) < ROWS
         erasures = list(batch.erasures)
         try:
             erased = [number for erasure in batch.erasures for number in await self._erase(erasures, erasure)]
             await self._put([entry for entry in batch.entries if entry.number not in erased])
+            if has_all:
+                await self._mark_delivered(marks)
+                marks = {}
         except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
             self._settling.failed(f"the store could not be written: {error}", erasures)
             return False
-        if len(batch.entries) < ROWS:
+        finally:
+            if self._undelivered and marks:
+                self._undelivered.put_back(marks)
+        if has_all:
             self._settling.recovered()
         # Puts that failed at once, as Redis had not responded yet, have woken nothing.
-        return len(self._backlog) > 0
+        return not has_all or len(self._backlog) > 0
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -110,6 +129,10 @@ class Writer:
         ):
             settle([entry for entry, each in zip(entries, results, strict=True) if each == result])
 
+    async def _mark_delivered(self, marks: Marks) -> None:
+        if self._undelivered and marks:
+            _raise_error(await self._server.run(self._undelivered.commands(marks), seconds=WRITE_SECONDS))
+
     async def _erase(self, open_erasures: list[Erasure], erasure: Erasure) -> list[int]:
         """Erase from Redis and from the backlog; return the numbers of the erased backlog entries."""
         pending = self._backlog.matching(erasure)
@@ -123,10 +146,15 @@ class Writer:
     def _put_command(self, entry: Entry) -> Command:
         row = entry.row
         key = keys.call_keys(row.client, row.project)
+        undelivered = self._undelivered if entry.for_webhook else None
         return PUT_CALL.command(
-            (key.call + row.call_id, key.calls, key.shared + row.shared_id, key.erased + row.call_id, keys.TERMS),
+            (
+                *(key.call + row.call_id, key.calls, key.shared + row.shared_id, key.erased + row.call_id, keys.TERMS),
+                *([undelivered.key] if undelivered else []),
+            ),
             *(self._term, entry.number, row.call_id, row.shared_id, row.started_at, row.body),
             *(self._retention_ms, key.call, key.shared),
+            *([position_of(Undelivered(row.client, row.project, row.call_id, 0))] if undelivered else []),
         )
 
     def _erase_command(self, erasure: Erasure, call_ids: list[str]) -> Command:

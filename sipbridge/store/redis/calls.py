@@ -6,16 +6,18 @@ from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 from typing import Self
 
-from sipbridge.calls.model import CallRecord
+from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
 from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.has_webhook import HasWebhook, has_none
 from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.settling import Settling, notify_on_loop
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_webhooks import UndeliveredCalls
 from sipbridge.store.redis.call_writer import WaitingPut, Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import Command
@@ -28,27 +30,44 @@ PAGE = 100  # records per round trip
 class RedisStore:
     """A `RecordStore` in Redis. Belongs to one event loop.
 
-    A record expires `retention` after its last put. For `on_settled` see `SqliteStore`.
+    A record expires `retention` after its last put. For the callbacks see `SqliteStore`. The calls whose webhook waits
+    for events are those of `node`; without its id, none is noted.
     """
 
     def __init__(
-        self, server: Server, term: int, retention: timedelta, on_settled: Callable[[str], None] | None
+        self,
+        server: Server,
+        term: int,
+        node: str | None,
+        *,
+        retention: timedelta,
+        on_settled: Callable[[str], None] | None,
+        has_webhook: HasWebhook,
     ) -> None:
         self._server = server
+        self._undelivered = None if node is None else UndeliveredCalls(server, node)
+        self._has_webhook = has_webhook
         self._backlog = Backlog()
         settling = Settling(self._backlog, notify_on_loop(on_settled))
-        self._writer = Writer(server, self._backlog, settling, term, retention)
+        self._writer = Writer(server, self._backlog, settling, term, retention, self._undelivered)
         self._puts = Puts(self._backlog, settling, self._writer.wake, PUT_SECONDS)
         self._closed = False
 
     @classmethod
     async def open(
-        cls, url: RedisUrl, *, retention: timedelta, on_settled: Callable[[str], None] | None = None
+        cls,
+        url: RedisUrl,
+        node: str | None = None,
+        *,
+        retention: timedelta,
+        on_settled: Callable[[str], None] | None = None,
+        has_webhook: HasWebhook = has_none,
     ) -> Self:
         """Connect. Raises `ConfigError` if Redis cannot be used."""
         server = Server(url)
         try:
-            return cls(server, await check_and_take_term(server, url), retention, on_settled)
+            term = await check_and_take_term(server, url)
+            return cls(server, term, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
         except BaseException:
             await server.close()
             raise
@@ -64,7 +83,8 @@ class RedisStore:
         If this raises `StoreError` because Redis is away, after `PUT_SECONDS` at most, the record waits in memory.
         """
         self._check_open()
-        await self._puts.put(rows.to_row(record, 0), urgent=urgent)
+        for_webhook = record.state is CallState.ENDED and self._has_webhook(record.client, record.project)
+        await self._puts.put(rows.to_row(record, 0), urgent=urgent, for_webhook=for_webhook)
 
     async def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does, without waiting for Redis.
@@ -122,11 +142,14 @@ class RedisStore:
         return await self._puts.erase(client, project, "shared_id", shared_id)
 
     async def undelivered(self) -> list[Undelivered]:
-        """Return nothing: which calls wait for a webhook is not kept in Redis yet."""
-        return []
+        """Return the ended calls of this node whose webhook did not get all events, without those that have expired."""
+        self._check_open()
+        return await self._undelivered.read() if self._undelivered else []
 
-    def mark_delivered(self, call_id: str, sequence: int) -> None:
-        """Do nothing, as `undelivered` returns nothing."""
+    def mark_delivered(self, client: str, project: str, call_id: str, sequence: int) -> None:
+        """Note that the webhook has got the events of an ended call up to this sequence."""
+        if self._undelivered and not self._closed:
+            self._undelivered.mark(Undelivered(client, project, call_id, sequence), self._writer.wake)
 
     async def close(self) -> None:
         """Write the pending records within a time limit, and close."""

@@ -47,6 +47,7 @@ CHATS_SHARED = f"{_PREFIX}:chats-shared:"
 # Prefixes that the id of a node completes.
 CHATS_OPEN = f"{_PREFIX}:chats-open:"
 CHATS_UNDELIVERED = f"{_PREFIX}:chats-undelivered:"
+CALLS_UNDELIVERED = f"{_PREFIX}:calls-undelivered:"
 
 # The nodes: a hash of those that must be taken over if they die, by epoch; and prefixes for each.
 NODES = f"{_PREFIX}:nodes"

@@ -1,7 +1,9 @@
 -- Write the record of a call, unless what is stored is as new or newer.
 --
--- KEYS: the call, the calls of its project, the calls with its shared id, its erasure, the last term
--- ARGV: term, revision, call id, shared id, start, body, retention in ms, key prefixes of calls and of shared ids
+-- KEYS: the call, the calls of its project, the calls with its shared id, its erasure, the last term;
+--   if its webhook waits for events, the calls of the node of which that is true, with the position of each
+-- ARGV: term, revision, call id, shared id, start, body, retention in ms, key prefixes of calls and of shared ids;
+--   the first position
 -- Returns 'written', 'superseded' (another owner has written it) or 'erased'.
 
 local term, revision = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -36,6 +38,10 @@ end
 redis.call('HSET', KEYS[1], 'term', term, 'revision', revision, 'shared_id', shared_id, 'started_at', started_at,
   'body', body)
 redis.call('PEXPIRE', KEYS[1], retention)
+if KEYS[6] then
+  redis.call('HSETNX', KEYS[6], call_id, ARGV[10])
+  redis.call('PEXPIRE', KEYS[6], retention)
+end
 
 -- Each new call removes two of the oldest whose record has expired. An index expires with its last record.
 for _, index in ipairs({KEYS[2], KEYS[3]}) do
