@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sipbridge-demo-")))
         cxone = stack.enter_context(simulator(folder))
-        environ = {"DEMO_CXONE": urlsplit(cxone.url).netloc, "DEMO_FOLDER": str(folder)}
+        environ = {"DEMO_CXONE": urlsplit(cxone.url).netloc, "DEMO_FOLDER": str(folder), "DEMO_HTTP_PORT": "0"}
         bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
         project = bridge.project("demo", "support", KEY)
         widget = stack.enter_context(bot(project, folder)).url

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "DEMO_CXONE": cxone.url,
             "DEMO_FOLDER": str(folder),
             "DEMO_HTTP_PORT": str(free_port()),
+            "DEMO_SIP_PORT": "0",
             "SIPBRIDGE_LOG_LEVEL": "DEBUG",
         }
         bridge = stack.enter_context(running_bridge(CONFIG, folder / "bridge.log", environ))
