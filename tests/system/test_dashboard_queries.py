@@ -47,6 +47,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             with ChatSite(trunk.bridge, cxone).active().stack:
                 trunk.bridge.program.kill()
         with node(folder, cxone, redis.url) as trunk:
+            meet_faults(trunk)
             hold_conversations(trunk)  # so that its series exist, and grow between two scrapes
             with prometheus(folder, [trunk.bridge.http]) as running:
                 wait_for(lambda: running.total("sipbridge_chats_total"), "the first scrape")
@@ -67,19 +68,24 @@ def node(folder: Path, cxone: Simulator, redis_url: str) -> AbstractContextManag
 
 
 def hold_conversations(trunk: Site) -> None:
-    """Reload, and hold calls and chats of many kinds."""
+    """Reload, reject a call, hand callers off by two methods, and hold a chat in both directions."""
     reloads = trunk.count()
     os.kill(trunk.bridge.program.pid, signal.SIGHUP)
     reloads.grows_by(1, "sipbridge_config_reloads_total")
-    make_calls(trunk)
-    make_chats(ChatSite(trunk.bridge, trunk.cxone))
-
-
-def make_calls(trunk: Site) -> None:
-    """Reject a call, hand callers off by two methods, and let two calls have one contact and a faulty agent."""
     trunk.call("bad_token", sent_token="another").wait_for_scenario()
     for scenario, project in (("release", "release"), ("refer_ok", "refer")):
         trunk.call(scenario, project).record()
+    chat = ChatSite(trunk.bridge, trunk.cxone).active()
+    with chat.stack:
+        chat.say("Hello")
+        chat.reported("Good morning")
+        chat.end()
+        assert chat.ended()["result"] == "success"
+
+
+def meet_faults(trunk: Site) -> None:
+    """Let a channel have a fault, an agent request what is impossible, and two calls have one contact."""
+    chat = ChatSite(trunk.bridge, trunk.cxone).start("messaging", project=UNINFORMED)
     contact = Contact.new()
     calls = [trunk.call("release", "waiting", contact=contact) for _ in range(2)]
     path = f"calls/{calls[0].wait_until_answered()}/handoff"
@@ -88,18 +94,8 @@ def make_calls(trunk: Site) -> None:
     for call in calls:
         call.wait_for_scenario()
     trunk.bridge.wait_until_idle()
-
-
-def make_chats(chats: ChatSite) -> None:
-    """Hold a chat in both directions, and request one over a channel with a fault."""
-    chat = chats.active()
     with chat.stack:
-        chat.say("Hello")
-        chat.reported("Good morning")
-        chat.end()
-        assert chat.ended()["result"] == "success"
-    with chats.start("messaging", project=UNINFORMED).stack:
-        chats.chats[-1].ended()
+        chat.ended()
 
 
 def wait_until_recorded(running: Prometheus, trunk: Site) -> None:
