@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -55,6 +55,9 @@ bench-chat: setup ## Measure chats: processor time per relayed message, memory p
 
 bench-pages: setup ## Measure screen-pop pages: processor time per view and per update, and calls beside many open pages
 	@$(BIN)/python -m tests.bench.pages
+
+bench-fleet: setup ## Measure what a Redis that up to 1,000 nodes share has to do: make bench-fleet NODES=10,100
+	@$(BIN)/python -m tests.bench.fleet $(if $(NODES),--nodes $(NODES))
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import fleet, media, peer
 from tests.bench import handoffs as bench
-from tests.bench import media, peer
 from tests.bench.media_results import ROUND_TRIP, TO_AGENT, TO_CALLER
 from tests.bench.peer_report import ASTERISK, SIPBRIDGE, figures
 from tests.harness.programs.simulator import simulator
@@ -62,3 +62,19 @@ def test_the_comparison_gives_both_systems_the_same_handoffs_in_turn(tmp_path: P
     cpu, *_ = figures(report)
     assert cpu.ratio is not None
     assert 0.2 < cpu.ratio < 5
+
+
+def test_the_fleet_benchmark_sends_what_a_bridge_sends_for_each_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "build" / "bench-fleet.json"
+    options = ["--nodes", "3", "--calls", "20", "--seconds", "3", "--output", str(file)]
+    assert fleet.main(options) == 0
+    figures = json.loads(file.read_text())
+    assert figures["commands_per_call"] >= 6  # begun, stored twice, claimed, settled, removed
+    (level,) = figures["levels"]
+    assert (level["nodes"], level["late"], level["failed"]) == (3, 0, 0)
+    assert 2 / 3 <= level["renewals_per_second"] <= 4 / 3
+    assert 10 <= level["calls_per_second"] <= 30
+    assert level["commands_per_second"] > 10 * figures["commands_per_call"]
+    assert "3 " in capsys.readouterr().out

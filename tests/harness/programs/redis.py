@@ -71,10 +71,11 @@ class RedisServer:
             raise RuntimeError("Redis was not started")
         return self._program
 
-    def info(self) -> str:
-        """Return what it says about its replication."""
+    def info(self, section: str) -> Mapping[str, Any]:
+        """Return what it says about itself (https://redis.io/docs/latest/commands/info/)."""
         with redis.Redis(port=self.port) as client:
-            return "\n".join(f"{key}:{value}" for key, value in client.info("replication").items())
+            found: Mapping[str, Any] = client.info(section)
+            return found
 
     def _command(self) -> list[str | Path]:
         options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder), **self._options}

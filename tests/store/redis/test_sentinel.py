@@ -39,7 +39,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     with ExitStack() as stack:
         primary, replica = (stack.enter_context(redis_server(_folder(tmp_path, name))) for name in ("first", "second"))
         replica.run("REPLICAOF", "127.0.0.1", primary.port)
-        wait_for(lambda: "master_link_status:up" in replica.info(), "the replica's link")
+        wait_for(lambda: replica.info("replication").get("master_link_status") == "up", "the replica's link")
         sentinel = stack.enter_context(redis_server(_folder(tmp_path, "sentinel"), sentinel=True))
         sentinel.run("SENTINEL", "MONITOR", "main", "127.0.0.1", primary.port, 1)
         sentinel.run("SENTINEL", "SET", "main", "down-after-milliseconds", 300, "failover-timeout", 5000)
