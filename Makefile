@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat demo-cluster test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -20,6 +20,9 @@ demo: setup ## Run a call from a SIP trunk through bridge and agent to a simulat
 
 demo-chat: setup ## Run a chat from a bot through the bridge to a simulated CXone: KEEP=1 leaves the pages open
 	@$(BIN)/python -m tests.demo.chat $(if $(KEEP),--keep)
+
+demo-cluster: setup ## Run calls through Kamailio to two nodes, kill one, and show how the other saves its callers
+	@$(BIN)/python -m tests.demo.cluster
 
 test: setup ## Run all tests, with SIPp scenarios against the running program
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder

@@ -33,7 +33,7 @@ _contacts = itertools.count(1)
 
 @dataclass(frozen=True)
 class Site:
-    """A bridge and its CXone."""
+    """A bridge and its CXone. Calls go to `proxy`, if there is one in front of the bridge."""
 
     bridge: Bridge
     cxone: Simulator
@@ -41,6 +41,7 @@ class Site:
     desk_port: int
     numbers: Mapping[str, str] = field(default_factory=lambda: NUMBERS)
     started: list[Sipp] = field(default_factory=list)
+    proxy: str = ""
 
     def call(
         self,
@@ -64,7 +65,7 @@ class Site:
             "digits": self.numbers[client][-4:],
             "fold": " ",
         }
-        remote = self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip
+        remote = self.proxy or (self.bridge.sip_tcp if transport == "tcp" else self.bridge.sip)
         sipp = Sipp(
             scenario,
             self.folder,

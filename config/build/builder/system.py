@@ -18,7 +18,13 @@ from . import cache, debian
 from .progress import Progress, StepFailed
 
 PYTHON = f"python3.{sys.version_info[1]}"
-APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", "-y")
+# The tests start their own Kamailio. As a service it would take port 5060, the bridge's own.
+_NO_SERVICE = tuple(
+    part
+    for path in ("/etc/init.d/kamailio", "/lib/systemd/system/kamailio.*", "/usr/lib/systemd/system/kamailio.*")
+    for part in ("-o", f"DPkg::Options::=--path-exclude={path}")
+)
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", *_NO_SERVICE, "-y")
 
 
 class Need(NamedTuple):
@@ -31,6 +37,11 @@ class Need(NamedTuple):
 
 def _tool(name: str) -> Callable[[], bool]:
     return lambda: shutil.which(name) is not None
+
+
+def _daemon(name: str) -> Callable[[], bool]:
+    """Return a check for a program that Debian has in a folder outside a user's PATH."""
+    return lambda: shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin") is not None
 
 
 def _library(module: str) -> Callable[[], bool]:
@@ -65,6 +76,8 @@ TEST_NEEDS = (
     Need("curl", "curl", _tool("curl")),
     Need("Redis", "redis-server", _tool("redis-server")),
     Need("Prometheus", "prometheus", _tool("promtool")),
+    Need("Kamailio", "kamailio", _daemon("kamailio")),
+    Need("Kamailio's TLS", "kamailio-tls-modules", lambda: any(Path("/usr/lib").glob("*/kamailio/modules/tls.so"))),
 )
 NEEDS = (*BUILD_NEEDS, *TEST_NEEDS)
 PAGE_NEEDS = (Need("Chromium", "chromium", _tool("chromium")),)

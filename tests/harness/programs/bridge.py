@@ -30,7 +30,7 @@ class Bridge:
     def __init__(self, program: Program, ready: str) -> None:
         self.program = program
         self.ready_line = ready
-        addresses = dict(re.findall(r"\b(udp|tcp|tls|http http|admin http)://((?:127\.0\.0\.1|\[::1\]):\d+)", ready))
+        addresses = dict(re.findall(r"\b(udp|tcp|tls|http http|admin http)://((?:127\.0\.0\.\d+|\[::1\]):\d+)", ready))
         self.sip = addresses.get("udp", "")
         self.sip_tcp = addresses.get("tcp", "")
         self.sip_tls = addresses.get("tls", "")

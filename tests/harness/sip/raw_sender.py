@@ -43,13 +43,16 @@ def options(local: tuple[str, int], branch: str, *, transport: str = "UDP") -> b
 
 
 class Pinger:
-    """A sender of OPTIONS over UDP that measures the bridge's response time; `source` is its address."""
+    """A sender of OPTIONS over UDP that measures the bridge's response time; `source` is its address.
 
-    def __init__(self, address: str, source: str = "127.0.0.1") -> None:
+    It waits `seconds` for each response.
+    """
+
+    def __init__(self, address: str, source: str = "127.0.0.1", seconds: float = _SECONDS) -> None:
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind((source, 0))
         self._socket.connect(address_of(address))
-        self._socket.settimeout(_SECONDS)
+        self._socket.settimeout(seconds)
         self._number = 0
 
     def ping(self) -> float | None:

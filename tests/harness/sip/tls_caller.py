@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -45,8 +46,9 @@ class SipConnection:
 
     def respond(self, request: Message, headers: Mapping[str, str] | None = None, body: str = "") -> None:
         """Send 200."""
-        lines = {name: request.header(name) for name in ("Via", "From", "To", "Call-ID", "CSeq")} | dict(headers or {})
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        copied = re.findall(r"^(?:Via|From|To|Call-ID|CSeq): .*$", request.head, re.MULTILINE)
+        lines = [*copied, *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        head = "".join(f"{line}\r\n" for line in lines)
         self._send(f"SIP/2.0 200 OK\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}")
 
     def answer(self, method: str) -> Message:
@@ -94,6 +96,7 @@ class StreamCaller(SipConnection):
         self._contact = contact or f"sip:caller@127.0.0.1:9;transport={self.transport.lower()}"
         self._target = f"sip:{address};transport={self.transport.lower()}"
         self._to = ""
+        self._routes: list[str] = []
         self._cseq = 0
 
     def reconnect(self, connected: socket.socket) -> None:
@@ -139,6 +142,8 @@ class StreamCaller(SipConnection):
         self._to = final.header("To")
         if contact := final.header("Contact"):
             self._target = contact.partition("<")[2].partition(">")[0]
+            # RFC 3261, 12.1.2: the proxies that stay in the path, in reverse order.
+            self._routes = re.findall(r"^Record-Route: *(.*)$", final.head, re.MULTILINE)[::-1]
         self._send(self.request("ACK", self._target, self._cseq, self._sdp_headers({}) if late else {}, late))
         return final
 
@@ -153,6 +158,7 @@ class StreamCaller(SipConnection):
             "To": self._to or f"<{uri}>",
             "Call-ID": self.call_id,
             "CSeq": f"{cseq} {method}",
+            **({"Route": ", ".join(self._routes)} if self._routes else {}),
             **(headers or {}),
             "Content-Length": str(len(body)),
         }
