@@ -29,6 +29,7 @@ from sipbridge.web.server.auth import Authenticator
 from sipbridge.web.server.cors import Cors
 from sipbridge.web.server.error_handling import handle_errors
 from sipbridge.web.server.guesses import GUESSES, Guesses
+from sipbridge.web.server.pacing import PACER, Pacer
 from sipbridge.web.server.request_parsing import MAX_BODY_BYTES
 from sipbridge.web.server.security_headers import NO_STORE, NOTHING, add_security_headers, page_policy
 from sipbridge.web.server.slots import SLOTS, Slots
@@ -88,7 +89,7 @@ def _make(
 ) -> web.Application:
     app = web.Application(middlewares=[handle_errors, cors.handle_preflight], client_max_size=MAX_BODY_BYTES)
     app[openapi.DOCUMENT] = partial(openapi.serialize, operations, url, webhooks)
-    app[GUESSES], app[SLOTS] = Guesses(time.monotonic), Slots()
+    app[GUESSES], app[SLOTS], app[PACER] = Guesses(time.monotonic), Slots(), Pacer()
     authenticator = Authenticator(
         deps.config,
         deps.directory,

@@ -81,7 +81,7 @@ async def _measure(folder: Path, options: argparse.Namespace) -> Report:
                 await messages.hold(report)
                 report.rates = [await messages.relay(rate, options.seconds) for rate in options.rates]
                 if agents:
-                    calls = CallsBeside(folder, program, agents, pids, options.calls, options.seconds)
+                    calls = CallsBeside(folder, program, agents, pids, options.calls, options.seconds, options.seconds)
                     report.calls = await calls.measure(partial(messages.relay, LIMITS_RATE, options.seconds))
                 report.rejected = bot.rejected
             arrivals = Arrivals.of(await asyncio.to_thread(_messages_at_desk, cxone), webhook.events())

@@ -70,15 +70,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Beside(Generic[T]):
+    """The audio of calls beside a load, and what the load measured itself."""
+
+    audio: Audio
+    load: T
+
+
+@dataclass(frozen=True)
 class Calls(Generic[T]):
-    """Calls with audio, first alone, and then beside something else that the bridge does."""
+    """Calls with audio, first alone, and then beside each load that the bridge carries."""
 
     calls: int
     failed: int
     generators_dropped: int
     alone: Audio
-    beside: Audio
-    load: T
+    beside: list[Beside[T]]
 
 
 @dataclass
@@ -124,8 +131,10 @@ def _print_calls(calls: Calls[Rate], seconds: int) -> None:
     write(f"{calls.calls} WebSocket calls on the same bridge, {calls.failed} failed; each row is {seconds} s\n\n")
     write(CALLS_HEADING)
     write(calls_row("alone", calls.alone))
-    write(calls_row(f"and {calls.load.per_second} per s", calls.beside))
-    write(f"\nThe messages beside the calls\n\n{_MESSAGES_HEADING}{_messages_row(calls.load)}\n")
+    for each in calls.beside:
+        write(calls_row(f"and {each.load.per_second} per s", each.audio))
+    rows = "".join(_messages_row(each.load) for each in calls.beside)
+    write(f"\nThe messages beside the calls\n\n{_MESSAGES_HEADING}{rows}\n")
 
 
 def _messages_row(rate: Rate) -> str:
@@ -150,7 +159,7 @@ def _cost(cost: Cost) -> str:
 
 def _limits(report: Report) -> Iterator[tuple[bool, str]]:
     """Compare the report with the limits; messages beside calls count, but their processor time is not theirs alone."""
-    sent = [*report.rates, *([report.calls.load] if report.calls else [])]
+    sent = [*report.rates, *(each.load for each in (report.calls.beside if report.calls else ()))]
     lost, doubled = (sum(getattr(rate, name) for rate in sent) for name in ("lost", "doubled"))
     yield lost == 0, f"messages lost: {lost}, must be 0"
     yield doubled == 0, f"messages doubled: {doubled}, must be 0"
@@ -168,17 +177,19 @@ def _limits(report: Report) -> Iterator[tuple[bool, str]]:
 
 
 def _limits_of_calls(calls: Calls[Rate]) -> Iterator[tuple[bool, str]]:
-    name = f"{calls.calls} calls beside {calls.load.per_second} messages per second"
-    part, alone = calls.beside.lost_or_late_percent, calls.alone.lost_or_late_percent
-    text = f"{part:.3f} % of frames lost or late, {name} (alone: {alone:.3f})"
-    yield part < LOST_OR_LATE_PERCENT, f"{text}, under {LOST_OR_LATE_PERCENT}"
+    for each in calls.beside:
+        name = f"{calls.calls} calls beside {each.load.per_second} messages per second"
+        part, alone = each.audio.lost_or_late_percent, calls.alone.lost_or_late_percent
+        text = f"{part:.3f} % of frames lost or late, {name} (alone: {alone:.3f})"
+        yield part < LOST_OR_LATE_PERCENT, f"{text}, under {LOST_OR_LATE_PERCENT}"
     yield calls.failed == 0, f"calls failed: {calls.failed}, must be 0"
 
 
 def _notes(report: Report) -> Iterator[str]:
     costs = [(f"{rate.per_second} messages per second", rate.cost) for rate in report.rates]
     if report.calls:
-        costs += [("the calls alone", report.calls.alone.cost), ("calls and messages", report.calls.beside.cost)]
+        costs.append(("the calls alone", report.calls.alone.cost))
+        costs += [("calls and messages", each.audio.cost) for each in report.calls.beside]
     for name, cost in costs:
         if cost.machine_busy_percent > _SATURATED_PERCENT:
             other = f"{cost.machine_other_percent:.0f} % by other programs"

@@ -50,13 +50,14 @@ class Pages:
 
     @asynccontextmanager
     async def opened(self, count: int, per_second: float) -> AsyncIterator[None]:
-        """View this many pages, evenly at this rate, and keep their streams open."""
+        """View this many pages, evenly at this rate, and keep their streams open. An infinite rate is all at once."""
         async with asyncio.TaskGroup() as tasks:
             opened = [asyncio.Event() for _ in range(count)]
             readers = []
             for url, event in zip(itertools.cycle(self._urls), opened, strict=False):
                 readers.append(tasks.create_task(self._read(url, event)))
-                await asyncio.sleep(1 / per_second)
+                if pause := 1 / per_second:
+                    await asyncio.sleep(pause)
             for event in opened:
                 await event.wait()
             yield

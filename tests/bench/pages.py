@@ -32,13 +32,14 @@ from .media import SIP_SETTINGS
 from .media_level import AGENTS_FIRST_STREAM, NUMBER
 from .media_load import Load, media_load
 from .page_load import Pages
-from .pages_report import Report, Updates, print_report
+from .pages_report import OPENINGS, Report, Updates, print_report
 
 CLIENT, PROJECT = "bench", "pages"
 PAGES_PER_CALL = 8
 VIEWS = 1000
 CALLS_PER_SECOND = 25
 PAGES_PER_SECOND = 100
+HELD_SECONDS = 10  # for which calls are held beyond a phase: until all are handed off, and their pages are open
 POSTS_PER_SECOND = 12.5  # turns, each an update of PAGES_PER_CALL pages
 
 
@@ -89,8 +90,9 @@ class _Bench:
                 sys.stderr.write(f"the same turns, {self._pages} open pages …\n")
                 async with pages.opened(self._pages, PAGES_PER_SECOND):
                     report.updates = (await self._turns(pages, pids)).without(alone)
-            beside = CallsBeside(self._folder, self._bridge, agents, pids, self._calls, self._seconds)
-            report.calls = await beside.measure(partial(self._pages_beside))
+            longest = self._seconds + 2 * HELD_SECONDS
+            beside = CallsBeside(self._folder, self._bridge, agents, pids, self._calls, self._seconds, longest)
+            report.calls = await beside.measure(*(partial(self._pages_beside, each) for each in OPENINGS.values()))
         return report
 
     async def _views(self, pages: Pages, pids: Sequence[int]) -> float:
@@ -104,11 +106,11 @@ class _Bench:
         await pages.add_turns(POSTS_PER_SECOND, self._seconds)
         return Updates(pages.received - received, before.cost())
 
-    async def _pages_beside(self, pids: Sequence[int]) -> Updates:
+    async def _pages_beside(self, per_second: float, pids: Sequence[int]) -> Updates:
         """Hold calls in their handoff, open all pages and add turns, as long as the calls are measured."""
-        sys.stderr.write(f"{self._pages} open pages …\n")
+        sys.stderr.write(f"{self._pages} pages that open at {per_second:g} per second …\n")
         before = Usage.now(pids)
-        async with self._held_calls(self._seconds + 10) as pages, pages.opened(self._pages, PAGES_PER_SECOND):
+        async with self._held_calls(self._seconds + HELD_SECONDS) as pages, pages.opened(self._pages, per_second):
             await pages.add_turns(POSTS_PER_SECOND, self._seconds)
             return Updates(pages.received, before.cost())
 

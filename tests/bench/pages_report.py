@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from .chats_report import CALLS_HEADING, Calls, Cost, calls_row
 
 CPU_MS_PER_VIEW = 1.0
 CPU_MS_PER_UPDATE = 0.2
+# How fast the pages open beside the calls, in pages per second; `at once` is in the same moment.
+OPENINGS = {"at 100 per s": 100.0, "at once": math.inf}
 LATE_PERCENT = 0.05  # of the frames of the calls beside the pages, beyond those of the calls alone
 
 
@@ -54,8 +57,10 @@ def print_report(report: Report) -> None:
             f"{calls.calls} WebSocket calls, {calls.failed} failed; each row is {report.seconds} s\n\n{CALLS_HEADING}"
         )
         write(calls_row("alone", calls.alone))
-        write(calls_row(f"and {report.pages} pages", calls.beside))
-        write(f"\n  {calls.load.count} updates beside the calls\n\n")
+        for name, beside in zip(OPENINGS, calls.beside, strict=True):
+            write(calls_row(name, beside.audio))
+        updates = " and ".join(str(beside.load.count) for beside in calls.beside)
+        write(f"\n  {report.pages} pages, {updates} updates beside the calls\n\n")
     for met, text in limits(report):
         write(f"  {'met   ' if met else 'MISSED'}  {text}\n")
 
@@ -68,6 +73,8 @@ def limits(report: Report) -> Iterator[tuple[bool, str]]:
     if report.calls:
         calls = report.calls
         yield calls.failed == 0, f"no failed call: {calls.failed}"
-        for way, alone in (("to_agent", calls.alone.to_agent), ("to_caller", calls.alone.to_caller)):
-            more = getattr(calls.beside, way).late_percent - alone.late_percent
-            yield more < LATE_PERCENT, f"under {LATE_PERCENT} % of frames more late than alone, {way}: {more:.3f}"
+        for name, beside in zip(OPENINGS, calls.beside, strict=True):
+            for way, alone in (("to_agent", calls.alone.to_agent), ("to_caller", calls.alone.to_caller)):
+                more = getattr(beside.audio, way).late_percent - alone.late_percent
+                text = f"under {LATE_PERCENT} % of frames more late than alone, pages {name}, {way}: {more:.3f}"
+                yield more < LATE_PERCENT, text

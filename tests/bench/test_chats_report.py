@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench.chats_report import Audio, Calls, Cost, Rate, Report, print_report, quantile
+from tests.bench.chats_report import Audio, Beside, Calls, Cost, Rate, Report, print_report, quantile
 from tests.bench.media_results import Direction
 
 GOOD = Direction(
@@ -28,7 +28,7 @@ def report(calls: Calls[Rate] | None = None) -> Report:
 def calls(
     beside: Audio, *, alone: Audio | None = None, messages: Rate | None = None, failed: int = 0, dropped: int = 0
 ) -> Calls[Rate]:
-    return Calls(100, failed, dropped, alone or audio(), beside, messages or rate(cpu_ms=1.5))
+    return Calls(100, failed, dropped, alone or audio(), [Beside(beside, messages or rate(cpu_ms=1.5))])
 
 
 def printed(of: Report, capsys: pytest.CaptureFixture[str]) -> str:

@@ -17,6 +17,7 @@ from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.auth import Access, Authenticator
 from sipbridge.web.server.errors import AdminNotLocal, BoxTokenInvalid, OwnerUnavailable, TooManyRequests
 from sipbridge.web.server.forwarding import Forwarder
+from sipbridge.web.server.pacing import PACER
 from sipbridge.web.server.request_parsing import BODY_REFUSALS, read_body, read_query
 from sipbridge.web.server.security_headers import NO_STORE
 
@@ -85,7 +86,8 @@ class Operation(Generic[Q, B]):
 
     `also` is a second form of the body, which the model of `body` reads too. `on_refusal` is notified of each refusal
     of a request with a valid key. A `page` is for people: HTML unless the request prefers JSON, and the sites of
-    `http.frame_ancestors` may show it in a frame. `cache` is the Cache-Control of a 200.
+    `http.frame_ancestors` may show it in a frame. `cache` is the Cache-Control of a 200. `paced` requests, of which
+    hundreds may come in the same moment, are served one per turn of the event loop.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -101,6 +103,7 @@ class Operation(Generic[Q, B]):
     on_refusal: Callable[[WebDeps, web.Request, RequestRefused], None] | None = None
     page: bool = False
     cache: str = NO_STORE
+    paced: bool = False
 
     @property
     def name(self) -> str:
@@ -139,6 +142,8 @@ class Operation(Generic[Q, B]):
         """Return the handler that aiohttp calls."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            if self.paced:
+                await request.app[PACER].next_turn()
             with authenticator.admit(self.access, request):
                 return await self._serve(request, deps)
 

@@ -26,6 +26,7 @@ from sipbridge.web.screen_pop.texts import words
 from sipbridge.web.screen_pop.update import update_of
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import InvalidLink, TooManyRequests
+from sipbridge.web.server.pacing import PACER
 from sipbridge.web.server.slots import SLOTS
 
 UPDATE_SECONDS = 0.2  # between two updates of a page: no one reads faster, and many pages may be open
@@ -58,6 +59,7 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
             with suppress(ConnectionError, TimeoutError):
                 while record is not None and time.time() < target.expires_at:
                     turns = await read_turns(deps, record)
+                    await request.app[PACER].next_turn()
                     update = update_of(record, turns, texts, shown, datetime.now(UTC))
                     if update.messages or update.status != sent:
                         shown, sent = update.count, update.status
@@ -94,5 +96,6 @@ OPERATIONS = (
         body=Empty,
         access=Access.PUBLIC,
         refuses=(BadRequest, InvalidLink, NotFound, TooManyRequests),
+        paced=True,
     ),
 )

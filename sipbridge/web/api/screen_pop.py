@@ -21,6 +21,7 @@ from sipbridge.web.screen_pop.texts import words
 from sipbridge.web.screen_pop.view import view_of_call, view_of_chat
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import ExpiredLink, InvalidLink
+from sipbridge.web.server.pacing import PACER
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -64,10 +65,14 @@ async def _page(context: RequestContext[PageQuery, Empty], found: HandedOff) -> 
     http = context.deps.config().http
     texts = words(http.pop_page.language, context.request.headers.get("Accept-Language", ""))
     labels = http.pop_page.fields
-    if isinstance(found.record, ChatRecord):
-        view = view_of_chat(found.record, await read_turns(context.deps, found.record), texts, labels)
+    record = found.record
+    turns = await read_turns(context.deps, record) if isinstance(record, ChatRecord) else ()
+    # The store may have responded to many requests in one turn of the loop.
+    await context.request.app[PACER].next_turn()
+    if isinstance(record, ChatRecord):
+        view = view_of_chat(record, turns, texts, labels)
     else:
-        view = view_of_call(found.record, found.handoff, texts, labels)
+        view = view_of_call(record, found.handoff, texts, labels)
     return pages.render_page(
         view,
         http.pop_page,
@@ -106,6 +111,7 @@ OPERATIONS = (
         access=Access.PUBLIC,
         refuses=(NotFound,),
         cache=FOREVER,
+        paced=True,
     ),
     Operation(
         method="GET",
@@ -118,5 +124,6 @@ OPERATIONS = (
         access=Access.PUBLIC,
         refuses=(InvalidLink, NotFound),
         page=True,
+        paced=True,
     ),
 )
