@@ -16,11 +16,13 @@ from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.calls.ports.sip import Leg
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.calls.readiness import Readiness
 from sipbridge.calls.registry import CallRegistry
 from sipbridge.chats.attachments import AttachmentFetcher
+from sipbridge.chats.events import ChatTelemetry
 from sipbridge.chats.reception import Reception
 from sipbridge.chats.registry import ChatRegistry
 from sipbridge.config import Config, authority
@@ -36,6 +38,7 @@ from sipbridge.web import (
     ChatFeed,
     EventFeed,
     Forwarder,
+    LastHour,
     PageFeed,
     PopLinks,
     WebDeps,
@@ -64,9 +67,14 @@ class Core:
         self.metrics = Metrics(pjsip_version=pjsip_version())
         self.event_feed = EventFeed()
         self.page_feed = PageFeed()
-        self.observers = (self.metrics, CallLog(), self.event_feed, self.page_feed)
+        self.last_hour = LastHour()
+        self.observers: list[Observer] = [self.metrics, CallLog(), self.event_feed, self.page_feed]
+        of_chats: list[Callable[[ChatTelemetry], None]] = [self.metrics.chats, ChatLog()]
+        if config.http.admin.keys:  # else no one can see it
+            self.observers.append(self.last_hour)
+            of_chats.append(self.last_hour.observe_chat)
         self.observe = _fan_out(self.observers)
-        self.observe_chats = _fan_out((self.metrics.chats, ChatLog()))
+        self.observe_chats = _fan_out(of_chats)
         self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
         self.background = BackgroundTasks()
@@ -194,6 +202,7 @@ async def _open_web(
         events=core.event_feed,
         pop_links=core.pop_links,
         pages=core.page_feed,
+        last_hour=core.last_hour,
         admin_controls=controls,
         count_request=core.metrics.count_request,
         chats=chats,
@@ -217,7 +226,7 @@ async def _end_background(background: BackgroundTasks) -> None:
     await background.wait()
 
 
-def _fan_out(observers: tuple[Callable[[E], None], ...]) -> Callable[[E], None]:
+def _fan_out(observers: Sequence[Callable[[E], None]]) -> Callable[[E], None]:
     """Return one observer that notifies several. If one raises, neither the call or chat nor the others notice."""
 
     def observe(event: E) -> None:

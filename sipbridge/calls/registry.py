@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from sipbridge.calls.ports.live_call import LiveCall
@@ -95,6 +95,10 @@ class CallRegistry:
         """Return all calls in progress of a project, newest first."""
         mine = [c for c in self._calls.values() if (c.record.client, c.record.project) == (client, project)]
         return mine[::-1]
+
+    def newest(self) -> Iterator[RegisteredCall]:
+        """Return all calls in progress, newest first."""
+        return reversed(self._calls.values())
 
 
 def _discard(index: dict[K, list[RegisteredCall]], key: K, call: RegisteredCall) -> None:

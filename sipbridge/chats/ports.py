@@ -7,7 +7,7 @@ each. Another contact centre would be one more `DigitalChannel`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -264,6 +264,9 @@ class ChatDirectory(Protocol):
 
     def of_project(self, client: str, project: str) -> Sequence[LiveChat]:
         """Return all chats in progress of a project, newest first."""
+
+    def newest(self) -> Iterable[LiveChat]:
+        """Return all chats in progress, newest first."""
 
 
 ChannelState = Mapping[str, Any]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sipbridge.chats.ports import LiveChat
 
 _Key = tuple[str, str, str]
@@ -46,3 +48,7 @@ class ChatRegistry:
     def of_project(self, client: str, project: str) -> list[LiveChat]:
         """Return all chats in progress of a project, newest first."""
         return [chat for key, chat in self._chats.items() if key[:2] == (client, project)][::-1]
+
+    def newest(self) -> Iterator[LiveChat]:
+        """Return all chats in progress, newest first."""
+        return reversed(self._chats.values())

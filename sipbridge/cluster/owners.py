@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -12,7 +14,9 @@ from sipbridge.cluster.secret import NodeSecret
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import FIND_CALL_OWNER, FIND_CHAT_OWNER, Command
-from sipbridge.web import OtherNode
+from sipbridge.web import NodeReport, OtherNode
+
+_SHOWN = ("epoch", "calls", "max_calls", "draining")  # of a lease
 
 
 class Owners:
@@ -66,6 +70,16 @@ class Owners:
         listed = (peer.listed for peer in self._fleet.peers)
         return [OtherNode(node.epoch, node.url, has_lease=bool(node.renewal)) for node in listed]
 
+    async def all(self) -> list[NodeReport]:
+        """Return all nodes, this one first. While Redis does not respond, they are those that it had before."""
+        this = Listed(self.epoch, self._lease.node_id, self._lease.url, "")
+        nodes = [this, *(peer.listed for peer in self._fleet.peers)]
+        commands = [("HMGET", keys.LEASE + node.id, *_SHOWN) for node in nodes]
+        leases: Sequence[Any] = [None] * len(nodes)
+        with suppress(StoreError):
+            leases = await self._redis.run(commands, seconds=REDIS_SECONDS)
+        return [_report(node, lease, is_this=node is this) for node, lease in zip(nodes, leases, strict=True)]
+
     async def _find(self, command: Command) -> OtherNode | None:
         (found,) = await self._redis.run([command], seconds=REDIS_SECONDS)
         if isinstance(found, RedisError):
@@ -74,3 +88,14 @@ class Owners:
             return None
         epoch, description, holder = found
         return OtherNode(epoch, Listed.read(epoch, description, "").url, has_lease=epoch == holder)
+
+
+def _report(node: Listed, lease: object, *, is_this: bool) -> NodeReport:
+    """Return a node from the fields of its lease; without a response of Redis they are None or an error."""
+    if not isinstance(lease, list):
+        return NodeReport(node.id, node.url, "alive" if is_this else "unknown", is_this, None, None)
+    epoch, *numbers = lease
+    if epoch != node.epoch:
+        return NodeReport(node.id, node.url, "lost", is_this, None, None)
+    calls, max_calls, draining = (None if number is None else int(number) for number in numbers)
+    return NodeReport(node.id, node.url, "draining" if draining else "alive", is_this, calls, max_calls)

@@ -1,9 +1,10 @@
-"""The HTTP API: handoff state for screen-pops, calls, events, health checks, administration."""
+"""The HTTP API: handoff state for screen-pops, calls, events, health checks, administration, and pages."""
 
 from sipbridge.web.api.schemas import render_milestone
 from sipbridge.web.app import make_admin_app, make_app
 from sipbridge.web.deps import AdminControls, ChatDeps, ReloadReport, WebDeps
-from sipbridge.web.nodes import Nodes, OtherNode
+from sipbridge.web.nodes import NodeReport, Nodes, OtherNode
+from sipbridge.web.operators.last_hour import LastHour
 from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
@@ -17,6 +18,8 @@ __all__ = [
     "ChatFeed",
     "EventFeed",
     "Forwarder",
+    "LastHour",
+    "NodeReport",
     "Nodes",
     "OtherNode",
     "PageFeed",

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from sipbridge.web.api import (
     admin,
+    admin_activity,
+    admin_page,
     box,
     call_control,
     calls,
@@ -48,7 +50,11 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *health.OPERATIONS,
     *openapi.OPERATIONS,
 )
-ADMIN_OPERATIONS: tuple[AnyOperation, ...] = (*admin.OPERATIONS, *openapi.OPERATIONS)
+ADMIN_OPERATIONS: tuple[AnyOperation, ...] = (
+    *admin.OPERATIONS,
+    *admin_activity.OPERATIONS,
+    *admin_page.OPERATIONS,
+)
 
 
 def make_app(deps: WebDeps) -> web.Application:
@@ -58,7 +64,7 @@ def make_app(deps: WebDeps) -> web.Application:
     """
     http = deps.config().http
     with_admin = bool(http.admin.keys) and http.admin.listen is None
-    operations = (*admin.OPERATIONS, *OPERATIONS) if with_admin else OPERATIONS
+    operations = (*ADMIN_OPERATIONS, *OPERATIONS) if with_admin else OPERATIONS
     for_admin = (operation.path for operation in operations if operation.for_admin)
     cors = Cors(lambda: deps.config().http.allowed_origins, without=for_admin)
     app = _make(deps, operations, http.public_url, cors, WEBHOOKS, admin_from_anywhere=False)
@@ -75,7 +81,8 @@ def make_app(deps: WebDeps) -> web.Application:
 def make_admin_app(deps: WebDeps) -> web.Application:
     """Build the application of `http.admin.listen`, which has the admin operations only."""
     url = f"http://{deps.config().http.admin.listen}"
-    return _make(deps, ADMIN_OPERATIONS, url, Cors(tuple), (), admin_from_anywhere=True)
+    operations = (*ADMIN_OPERATIONS, *openapi.OPERATIONS)
+    return _make(deps, operations, url, Cors(tuple), (), admin_from_anywhere=True)
 
 
 def _make(
@@ -110,10 +117,16 @@ def _make(
         resource = request.match_info.route.resource
         operation = by_route.get((request.method, resource.canonical if resource else ""))
         deps.count_request(operation.name if operation else "none", response.status)
-        policy = page_policy(deps.config().http.frame_ancestors) if operation and operation.page else NOTHING
         cache = operation.cache if operation and response.status == HTTPStatus.OK else NO_STORE
-        add_security_headers(response.headers, policy, cache)
+        add_security_headers(response.headers, _policy(operation, deps), cache)
         cors.add_headers(request, response)
 
     app.on_response_prepare.append(finish)
     return app
+
+
+def _policy(operation: AnyOperation | None, deps: WebDeps) -> str:
+    """Return the Content-Security-Policy. No site may show a page for administrators in a frame, over its buttons."""
+    if operation is None or not operation.page:
+        return NOTHING
+    return page_policy(["'none'"] if operation.for_admin else deps.config().http.frame_ancestors)

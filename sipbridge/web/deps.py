@@ -14,6 +14,7 @@ from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatS
 from sipbridge.chats.request import ChatRequest
 from sipbridge.config import Config
 from sipbridge.web.nodes import Nodes
+from sipbridge.web.operators.last_hour import LastHour
 from sipbridge.web.screen_pop.feed import PageFeed
 from sipbridge.web.screen_pop.links import PopLinks
 from sipbridge.web.server.chat_feed import ChatFeed
@@ -101,6 +102,7 @@ class WebDeps:
     events: EventFeed
     pop_links: PopLinks
     pages: PageFeed
+    last_hour: LastHour
     admin_controls: AdminControls
     count_request: Callable[[str, int], None]
     chats: ChatDeps

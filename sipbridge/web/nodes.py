@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+NodeState = Literal["alive", "draining", "lost", "unknown"]
 
 
 class OtherNode(NamedTuple):
@@ -11,6 +13,20 @@ class OtherNode(NamedTuple):
     epoch: str
     url: str
     has_lease: bool
+
+
+class NodeReport(NamedTuple):
+    """A node, as its lease shows it. The numbers are None if that is not known.
+
+    A node is `lost` without a lease, and `unknown` while Redis does not respond.
+    """
+
+    id: str
+    url: str
+    state: NodeState
+    is_this: bool
+    calls: int | None
+    max_calls: int | None
 
 
 class Nodes(Protocol):
@@ -31,6 +47,9 @@ class Nodes(Protocol):
 
     def others(self) -> list[OtherNode]:
         """Return all other nodes, dead ones too until they are taken over."""
+
+    async def all(self) -> list[NodeReport]:
+        """Return all nodes, this one first."""
 
     def count_forward(self) -> None:
         """Count a request that is sent on."""

@@ -18,7 +18,7 @@ from sipbridge.errors import ConfigError, HttpNotReached
 from sipbridge.store import open_chat_store
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
-from sipbridge.web import OtherNode
+from sipbridge.web import NodeReport, OtherNode
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.chats.chats import make_chat
 from tests.store.records import make_record
@@ -170,6 +170,28 @@ async def test_a_redis_that_lost_its_data_gets_node_and_calls_again(node: Cluste
     await node.turn(Controls())
     await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-2"), {})))
     assert set(own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch)) == {"call-1", "call-2"}
+
+
+async def test_the_nodes_are_listed_as_their_leases_show_them(node: Cluster, own_redis: RedisServer) -> None:
+    other = make_node(own_redis, "node-b")
+    await join(other)
+    controls = Controls()
+    controls.calls, controls.draining = 3, True
+    await other.turn(controls)
+    await node.turn(Controls())
+    this = NodeReport("node-a", "http://node-a", "alive", is_this=True, calls=0, max_calls=10)
+    second = NodeReport("node-b", "http://node-b", "draining", is_this=False, calls=3, max_calls=10)
+    assert await node.owners.all() == [this, second]
+    without_lease = second._replace(state="lost", calls=None, max_calls=None)
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    assert await node.owners.all() == [this, without_lease]
+    own_redis.kill()
+    assert await node.owners.all() == [
+        this._replace(calls=None, max_calls=None),
+        without_lease._replace(state="unknown"),
+    ]
+    own_redis.start()
+    await other.close()
 
 
 async def test_the_owner_of_a_call_is_found(node: Cluster, own_redis: RedisServer) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
-from sipbridge.web import ChatDeps, EventFeed, PageFeed, PopLinks, WebDeps, make_app, start_web
+from sipbridge.web import ChatDeps, EventFeed, LastHour, Nodes, PageFeed, PopLinks, WebDeps, make_app, start_web
 
 from .fakes import KEY, FakeAdminControls, FakeChats, FakeDirectory, make_config
 
@@ -28,6 +28,8 @@ class Bridge:
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     events: EventFeed = field(default_factory=EventFeed)
     pages: PageFeed = field(default_factory=PageFeed)
+    last_hour: LastHour = field(default_factory=LastHour)
+    nodes: Nodes | None = None
     admin_controls: FakeAdminControls = field(default_factory=FakeAdminControls)
     counted: list[tuple[str, int]] = field(default_factory=list)
     base: str = ""
@@ -51,9 +53,11 @@ class Bridge:
             events=self.events,
             pop_links=self.pop_links,
             pages=self.pages,
+            last_hour=self.last_hour,
             admin_controls=self.admin_controls,
             count_request=lambda operation, status: self.counted.append((operation, status)),
             chats=self.chats,
+            nodes=self.nodes,
         )
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:

@@ -27,7 +27,7 @@ from sipbridge.config import (
 from sipbridge.errors import ConfigError, HandoffConflict, HandoffInvalid
 from sipbridge.handoffs.record import Turn
 from sipbridge.handoffs.request import HandoffRequest
-from sipbridge.web import ChatDeps, ChatFeed, ReloadReport
+from sipbridge.web import ChatDeps, ChatFeed, NodeReport, OtherNode, ReloadReport
 from tests.fakes.channel_box import FakeBox
 from tests.fakes.chat_store import FakeChatStore
 from tests.fakes.digital_channel import FakeChannel
@@ -109,6 +109,9 @@ class FakeDirectory:
     def of_project(self, client: str, project: str) -> list[LiveCall]:
         return list(self._of(client, project))
 
+    def newest(self) -> Iterable[LiveCall]:
+        return sorted(self.calls, key=lambda call: call.record.started_at, reverse=True)
+
     def _of(self, client: str, project: str) -> list[FakeCall]:
         mine = [call for call in self.calls if (call.record.client, call.record.project) == (client, project)]
         return sorted(mine, key=lambda call: call.record.started_at, reverse=True)
@@ -132,6 +135,35 @@ class FakeChats:
             return self.boxes.get((client, project, channel))
 
         return ChatDeps(self.reception, self.registry, self.store, self.feed, find_box, lambda: self.recovered)
+
+
+class FakeNodes:
+    """A `Nodes` that knows the nodes that a test gives it."""
+
+    def __init__(self, *reports: NodeReport) -> None:
+        self.epoch = "epoch-a"
+        self.reports = list(reports)
+
+    def respond_to_probe(self, _: str) -> str | None:
+        return self.epoch
+
+    def sign(self, *_: str) -> str:
+        raise NotImplementedError
+
+    def count_forward(self) -> None:
+        raise NotImplementedError
+
+    def others(self) -> list[OtherNode]:
+        return []
+
+    async def all(self) -> list[NodeReport]:
+        return self.reports
+
+    async def owner_of_call(self, _: str) -> OtherNode | None:
+        return None
+
+    async def owner_of_chat(self, *_: str) -> OtherNode | None:
+        return None
 
 
 class FakeAdminControls:

@@ -48,6 +48,7 @@ def paths(bridge: Bridge) -> dict[str, str]:
     ]
     keys = dict.fromkeys((f"{bridge.project}/{each}" for each in project), KEY)
     keys |= {f"{bridge.project}/calls/call-1": "wrong", "/v1/admin/status": ADMIN_KEY}
+    keys |= {"/v1/admin/timeline?id=none": ADMIN_KEY, "/v1/admin/timeline": ADMIN_KEY}
     keys |= {"/v1/acme/sales/calls": KEY, "/v1/acme/billing/events": SALES_KEY}
     return keys | dict.fromkeys(("/healthz", "/readyz", "/metrics", "/openapi.json", "/pop/x", link, "/nowhere"), "")
 

@@ -58,6 +58,9 @@ class Directory:
     def of_project(self, client: str, project: str) -> list[LiveCall]:
         raise NotImplementedError
 
+    def newest(self) -> list[LiveCall]:
+        raise NotImplementedError
+
 
 @dataclass
 class Run:

@@ -60,3 +60,6 @@ class CallDirectory(Protocol):
 
     def of_project(self, client: str, project: str) -> Sequence[LiveCall]:
         """Return all calls in progress of a project, newest first."""
+
+    def newest(self) -> Iterable[LiveCall]:
+        """Return all calls in progress, newest first."""

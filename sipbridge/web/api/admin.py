@@ -6,8 +6,8 @@ from aiohttp import web
 
 from sipbridge import __version__
 from sipbridge.errors import ConfigError
+from sipbridge.web.api.admin_schemas import BridgeStatus, DrainAccepted, NodeStatus, Reloaded
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
-from sipbridge.web.api.schemas import BridgeStatus, DrainAccepted, Reloaded
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import ReloadRefused
 
@@ -31,8 +31,9 @@ async def reload(context: RequestContext[Empty, Empty]) -> web.Response:
 
 
 async def get_status(context: RequestContext[Empty, Empty]) -> web.Response:
-    """Return the version, the start time, the numbers of calls and chats, and whether the bridge drains."""
-    controls = context.deps.admin_controls
+    """Return the version, the start time, the numbers of calls and chats, what the bridge takes, and the nodes."""
+    deps, controls = context.deps, context.deps.admin_controls
+    nodes = await deps.nodes.all() if deps.nodes else []
     return json_response(
         BridgeStatus(
             version=__version__,
@@ -40,6 +41,9 @@ async def get_status(context: RequestContext[Empty, Empty]) -> web.Response:
             calls=controls.calls,
             chats=controls.chats,
             since=controls.since,
+            max_calls=deps.config().sip.max_calls,
+            obstacle=deps.readiness(),
+            nodes=[NodeStatus.model_validate(node, from_attributes=True) for node in nodes],
         )
     )
 
@@ -69,7 +73,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/admin/status",
-        summary="Status of the bridge",
+        summary="Status of the bridge, and the nodes that share its store",
         handler=get_status,
         response=Response(200, "The status", BridgeStatus),
         query=Empty,

@@ -35,6 +35,7 @@ _SECURITY: dict[Access, list[Json]] = {
     Access.PROJECT: [{"project_key": []}],
     Access.CHAT_STREAM: [{"project_key": []}],
     Access.ADMIN: [{"admin_key": []}],
+    Access.ADMIN_PAGE: [],
     Access.BOX: [{"box_token": []}],
     Access.BOX_CREDENTIALS: [],
 }
@@ -132,7 +133,7 @@ def _path_parameters(operation: AnyOperation) -> list[Json]:
 def _query_parameters(operation: AnyOperation) -> list[Json]:
     schema = operation.query.model_json_schema()
     return [
-        {"name": name, "in": "query", "required": False, "schema": details}
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": details}
         for name, details in schema.get("properties", {}).items()
     ]
 

@@ -33,6 +33,7 @@ _REFUSALS_OF_ACCESS: dict[Access, tuple[type[RequestRefused], ...]] = {
     Access.PROJECT: (InvalidApiKey, KeyOfAnotherProject, TooManyRequests),
     Access.CHAT_STREAM: (InvalidApiKey, KeyOfAnotherProject, TooManyRequests),
     Access.ADMIN: (InvalidApiKey, AdminNotLocal, TooManyRequests),
+    Access.ADMIN_PAGE: (AdminNotLocal,),
     Access.BOX: (BoxTokenInvalid, TooManyRequests),
     Access.BOX_CREDENTIALS: (BoxTokenInvalid, TooManyRequests),
 }
@@ -85,9 +86,10 @@ class Operation(Generic[Q, B]):
     """One method of one path.
 
     `also` is a second form of the body, which the model of `body` reads too. `on_refusal` is notified of each refusal
-    of a request with a valid key. A `page` is for people: HTML unless the request prefers JSON, and the sites of
-    `http.frame_ancestors` may show it in a frame. `cache` is the Cache-Control of a 200. `paced` requests, of which
-    hundreds may come in the same moment, are served one per turn of the event loop.
+    of a request with a valid key. A `page` is HTML, for people; if it is not for administrators, the sites of
+    `http.frame_ancestors` may show it in a frame, and a request that prefers JSON gets that. `cache` is the
+    Cache-Control of a 200. `paced` requests, of which hundreds may come in the same moment, are served one per turn of
+    the event loop.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -123,8 +125,8 @@ class Operation(Generic[Q, B]):
 
     @property
     def for_admin(self) -> bool:
-        """True if the operation needs an admin key."""
-        return self.access is Access.ADMIN
+        """True if the operation is for administrators, and served only if they have keys."""
+        return self.access in (Access.ADMIN, Access.ADMIN_PAGE)
 
     @property
     def refusals(self) -> tuple[type[RequestRefused], ...]:

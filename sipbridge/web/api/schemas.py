@@ -303,35 +303,6 @@ class CallAccepted(Schema):
     id: str
 
 
-class DrainAccepted(Schema):
-    """The bridge takes no new calls. `calls` is the number in progress."""
-
-    state: Literal["draining"]
-    calls: int
-
-
-class Reloaded(Schema):
-    """The configuration was reloaded.
-
-    `restart_required` lists changed keys that take effect only after a restart. `warnings` are those of
-    `sipbridge check`.
-    """
-
-    reloaded: Literal[True]
-    restart_required: list[str]
-    warnings: list[str]
-
-
-class BridgeStatus(Schema):
-    """The status of the bridge. `calls` and `chats` are the numbers in progress, `since` the time of its start."""
-
-    version: str
-    draining: bool
-    calls: int
-    chats: int
-    since: Moment
-
-
 class Health(Schema):
     """The process works (`ok`), or takes new calls (`ready`)."""
 

@@ -15,6 +15,7 @@ from sipbridge.web.api.handoff_state import HandedOff, find_handoff, handoff_res
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import HandoffStateResponse
 from sipbridge.web.api.turns import read_turns
+from sipbridge.web.html.assets import FOREVER
 from sipbridge.web.screen_pop import pages
 from sipbridge.web.screen_pop.accept import prefers_json
 from sipbridge.web.screen_pop.texts import words
@@ -22,8 +23,6 @@ from sipbridge.web.screen_pop.view import view_of_call, view_of_chat
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import ExpiredLink, InvalidLink
 from sipbridge.web.server.pacing import PACER
-
-FOREVER = "public, max-age=31536000, immutable"
 
 
 class PageQuery(BaseModel):
@@ -53,7 +52,7 @@ async def get_pop_asset(context: RequestContext[Empty, Empty]) -> web.Response:
     asset = pages.find_asset(context.request.match_info["name"], context.deps.config().http.pop_page)
     if asset is None:
         raise NotFound("no such file")
-    return web.Response(body=asset.content, content_type=asset.media_type, charset="utf-8")
+    return asset.response()
 
 
 async def _find(context: RequestContext[PageQuery, Empty]) -> HandedOff:

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, Template
 
 from sipbridge.config import Picture, PopPageConfig
+from sipbridge.web.html.assets import MEDIA_TYPES, Asset, by_plain_name, load_assets, make_asset
+from sipbridge.web.html.environment import make_environment
 from sipbridge.web.screen_pop.texts import Texts
 from sipbridge.web.screen_pop.view import View
 
 MAX_SHOWN = 100  # messages, unless all are asked for
 
-_STATIC = Path(__file__).with_name("static")
-_MEDIA_TYPES = {
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-}
-
 Problem = Literal["expired", "invalid", "erased", "unavailable"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file that a page loads. Its name has a digest of its content, so that browsers may keep it."""
-
-    name: str
-    media_type: str
-    content: bytes
 
 
 @cache
 def assets() -> dict[str, Asset]:
     """Return the files that pages load, by their names with the digest."""
-    found = [_asset(path.stem, path.suffix, path.read_bytes()) for path in sorted(_STATIC.iterdir())]
-    return {each.name: each for each in found}
+    return load_assets(Path(__file__).with_name("static"))
 
 
 def find_asset(name: str, config: PopPageConfig) -> Asset | None:
@@ -55,19 +37,14 @@ def find_asset(name: str, config: PopPageConfig) -> Asset | None:
 def _logo(picture: Picture | None) -> Asset | None:
     if picture is None:
         return None
-    suffix = next(suffix for suffix, media_type in _MEDIA_TYPES.items() if media_type == picture.media_type)
-    return _asset("logo", suffix, picture.content)
-
-
-def _asset(stem: str, suffix: str, content: bytes) -> Asset:
-    digest = hashlib.blake2b(content, digest_size=6).hexdigest()
-    return Asset(f"{stem}-{digest}{suffix}", _MEDIA_TYPES[suffix], content)
+    suffix = next(suffix for suffix, media_type in MEDIA_TYPES.items() if media_type == picture.media_type)
+    return make_asset("logo", suffix, picture.content)
 
 
 @cache
-def _names() -> dict[str, str]:
+def _names() -> Mapping[str, str]:
     """The names of the files with the digest, by those without."""
-    return {each.partition("-")[0] + Path(each).suffix: each for each in assets()}
+    return by_plain_name(assets())
 
 
 def render_page(
@@ -79,7 +56,9 @@ def render_page(
         view=view,
         t=texts,
         title=config.title or texts.title,
+        language=texts.language,
         base=base,
+        assets=f"{base}/assets/",
         token=token,
         now=now,
         hidden=hidden,
@@ -96,7 +75,8 @@ def render_problem(problem: Problem, config: PopPageConfig, texts: Texts, *, bas
         text=getattr(texts, f"{problem}_help"),
         t=texts,
         title=config.title or texts.title,
-        base=base,
+        language=texts.language,
+        assets=f"{base}/assets/",
         files=_names(),
         logo=_logo(config.logo),
     )
@@ -110,14 +90,7 @@ def _template(name: str) -> Template:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("sipbridge.web.screen_pop"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment("sipbridge.web.screen_pop")
     environment.filters["clock"] = clock
     environment.filters["utc"] = lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"
     environment.filters["hour"] = lambda moment: f"{moment:%H:%M}"

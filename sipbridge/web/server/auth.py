@@ -31,6 +31,7 @@ class Access(Enum):
     PROJECT = auto()  # with a key of the project in the path, or of its call or chat
     CHAT_STREAM = auto()  # the same, in a slot of the chat
     ADMIN = auto()  # with one of `http.admin.keys`
+    ADMIN_PAGE = auto()  # from where admin requests may come; it shows nothing without a key
     BOX = auto()  # with a token of the box in the path
     BOX_CREDENTIALS = auto()  # any: the handler checks the credentials in the body
 
@@ -75,6 +76,9 @@ class Authenticator:
             case Access.ADMIN:
                 self.authorize_admin(request)
                 return nullcontext()
+            case Access.ADMIN_PAGE:
+                self._check_admin_source(request)
+                return nullcontext()
             case Access.BOX_CREDENTIALS:
                 return self._slots.hold_guest(source_of(request.remote))
             case Access.BOX:
@@ -118,12 +122,15 @@ class Authenticator:
 
         Raises `InvalidApiKey`, `TooManyRequests`, or `AdminNotLocal` if only this machine may send the request.
         """
-        if not self._admin_from_anywhere and not is_loopback(request.remote or ""):
-            raise AdminNotLocal("send admin requests from the bridge's own machine, or set http.admin.listen")
+        self._check_admin_source(request)
         key, guess = self._key_of(request)
         if not matches_any(self._config().http.admin.keys, key):
             raise InvalidApiKey(f"the key in the header {KEY_HEADER} is not valid")
         self._record_valid_key(request, key, guess)
+
+    def _check_admin_source(self, request: web.Request) -> None:
+        if not self._admin_from_anywhere and not is_loopback(request.remote or ""):
+            raise AdminNotLocal("send admin requests from the bridge's own machine, or set http.admin.listen")
 
     def authorize_box(self, request: web.Request) -> None:
         """Return if the Bearer token (RFC 6750, 2.1) is one of the box in the path.

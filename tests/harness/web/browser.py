@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -88,9 +89,19 @@ class Page:
         for character in text:
             await self.press(character)
 
-    async def prefer(self, scheme: str) -> None:
-        """Prefer the `dark` or `light` colours."""
-        await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    async def prefer(self, scheme: str, *, forced_colours: bool = False) -> None:
+        """Prefer the `dark` or `light` colours, or force those of the system."""
+        preferred = {"prefers-color-scheme": scheme, "forced-colors": "active" if forced_colours else "none"}
+        features = [{"name": name, "value": value} for name, value in preferred.items()]
+        await self.send("Emulation.setEmulatedMedia", features=features)
+
+    async def hide(self, *, hidden: bool = True) -> None:
+        """Let the page believe that its tab is hidden, or shown again."""
+        value = json.dumps(hidden)
+        await self.run(
+            f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}}),"
+            " document.dispatchEvent(new Event('visibilitychange'))"
+        )
 
     async def resize(self, width: int, height: int) -> None:
         """Set the size of the window."""

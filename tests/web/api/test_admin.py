@@ -9,15 +9,21 @@ from aiohttp.test_utils import make_mocked_request
 
 from sipbridge import __version__
 from sipbridge.chats.registry import ChatRegistry
-from sipbridge.web import make_admin_app, make_app, start_web
-from sipbridge.web.server.auth import Authenticator
+from sipbridge.web import NodeReport, make_admin_app, make_app, start_web
+from sipbridge.web.server.auth import Access, Authenticator
 from sipbridge.web.server.errors import AdminNotLocal
 from sipbridge.web.server.guesses import Guesses
 from sipbridge.web.server.slots import Slots
 from tests.web.conftest import Bridge
-from tests.web.fakes import ADMIN_KEY, KEY, FakeDirectory, make_config
+from tests.web.fakes import ADMIN_KEY, KEY, FakeDirectory, FakeNodes, make_config
 
-OPERATIONS = [("POST", "drain"), ("POST", "reload"), ("GET", "status")]
+OPERATIONS = [
+    ("POST", "drain"),
+    ("POST", "reload"),
+    ("GET", "status"),
+    ("GET", "activity"),
+    ("GET", "timeline"),
+]
 
 
 @asynccontextmanager
@@ -53,9 +59,23 @@ async def test_a_reload_of_an_invalid_file_lists_all_its_errors(bridge: Bridge) 
     assert (status, body["error_message"].splitlines()) == (422, bridge.admin_controls.problems)
 
 
-async def test_the_status_has_version_calls_chats_and_draining(bridge: Bridge) -> None:
+async def test_the_status_has_version_calls_chats_and_what_is_taken(bridge: Bridge) -> None:
     expected = {"version": __version__, "draining": False, "calls": 2, "chats": 3, "since": "2026-03-01T12:00:00Z"}
+    expected |= {"max_calls": bridge.config.sip.max_calls, "obstacle": None, "nodes": []}
     assert await bridge.get("/v1/admin/status", ADMIN_KEY) == (200, expected)
+    bridge.obstacle = "all slots are in use"
+    assert (await bridge.get("/v1/admin/status", ADMIN_KEY))[1]["obstacle"] == "all slots are in use"
+
+
+async def test_the_status_lists_the_nodes_of_a_shared_store(bridge: Bridge) -> None:
+    nodes = (
+        NodeReport("node-a", "http://10.0.0.5:8080", "alive", is_this=True, calls=2, max_calls=500),
+        NodeReport("node-b", "http://10.0.0.6:8080", "lost", is_this=False, calls=None, max_calls=None),
+    )
+    bridge.nodes = FakeNodes(*nodes)
+    async with served(bridge):
+        _, status = await bridge.get("/v1/admin/status", ADMIN_KEY)
+    assert status["nodes"] == [node._asdict() for node in nodes]
 
 
 @pytest.mark.parametrize(("method", "name"), OPERATIONS)
@@ -90,7 +110,8 @@ async def test_an_admin_listener_serves_admin_and_the_api_does_not(bridge: Bridg
         assert (await bridge.get("calls", KEY))[0] == 404
         _, document = await bridge.get("/openapi.json")
     assert document["servers"] == [{"url": "http://127.0.0.1:1"}]
-    assert set(document["paths"]) == {f"/v1/admin/{name}" for _, name in OPERATIONS} | {"/openapi.json"}
+    paths = {f"/v1/admin/{name}" for _, name in OPERATIONS} | {"/v1/admin", "/v1/admin/asset-{name}"}
+    assert set(document["paths"]) == paths | {"/openapi.json"}
 
 
 async def test_a_client_called_admin_has_its_own_paths(bridge: Bridge) -> None:
@@ -127,8 +148,9 @@ def test_the_api_accepts_admin_requests_from_this_machine_only(remote: str, from
     )
     headers = {"x-api-key": ADMIN_KEY, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
     request = make_mocked_request("GET", "/", headers).clone(remote=remote)
-    with nullcontext() if allowed else pytest.raises(AdminNotLocal):
-        authenticator.authorize_admin(request)
+    for access in (Access.ADMIN, Access.ADMIN_PAGE):
+        with nullcontext() if allowed else pytest.raises(AdminNotLocal):
+            authenticator.admit(access, request)
 
 
 async def test_a_page_of_another_origin_cannot_call_admin(bridge: Bridge) -> None:

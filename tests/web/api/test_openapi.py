@@ -12,17 +12,18 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from sipbridge.calls.events import CallStarted
+from sipbridge.calls.events import AgentConnected, CallStarted
 from sipbridge.calls.model import CallState
 from sipbridge.chats.model import AttachmentFile, ChatEventType, ChatState
 from sipbridge.chats.ports import ChatChange
 from sipbridge.chats.request import ChatRequest
+from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import Turn
-from sipbridge.web.api import admin
 from sipbridge.web.api.openapi import describe
 from sipbridge.web.api.operation import AnyOperation
 from sipbridge.web.api.webhooks import WEBHOOKS
-from sipbridge.web.app import OPERATIONS
+from sipbridge.web.app import ADMIN_OPERATIONS, OPERATIONS
+from sipbridge.web.operators import page as operators_page
 from sipbridge.web.screen_pop.pages import assets
 from sipbridge.web.server import guesses, request_parsing, slots
 from sipbridge.web.server.auth import Access
@@ -32,7 +33,7 @@ from tests.store.records import START, make_handoff, make_record
 from tests.web.conftest import Bridge
 from tests.web.fakes import ADMIN_KEY, KEY, SALES_KEY
 
-ALL = (*admin.OPERATIONS, *OPERATIONS)
+ALL = (*ADMIN_OPERATIONS, *OPERATIONS)
 DOCUMENT = describe(ALL, "http://127.0.0.1:8080", WEBHOOKS)
 BOX_TOKEN = "token of acme/billing"
 FILE = AttachmentFile(id="0123456789abcde", name="a.txt", content=b"x")
@@ -152,6 +153,9 @@ REFUSALS = [
         for name in ("start_chat", "add_message", "set_typing", "end_chat", *BOX_BODIES)
         for each in refusals_of_bodies(name)
     ),
+    ("get_admin_asset", 404, {"call": "none"}),
+    ("get_timeline", 400, {"query": "?id=/"}),
+    ("get_timeline", 404, {"query": "?id=none"}),
     ("readyz", 503, {"obstacle": "draining"}),
     ("reload", 422, {"problems": ["bridge.yaml: clients: is missing; it is required"]}),
 ]
@@ -178,6 +182,8 @@ async def calls(bridge: Bridge) -> None:
     handoff = make_handoff(data={"nested": {"a": 1}, "n": 1, "none": None})
     await bridge.store.put(make_record("stored", state=CallState.ENDED, handoff=handoff, transcript=turns))
     bridge.directory.add(make_record("live", contact_id="contact-2", transcript=turns))
+    bridge.last_hour(CallStarted(make_record("stored")))
+    bridge.last_hour(AgentConnected(make_record("stored"), "sip", Outcome(Result.SUCCESS, "connected")))
 
 
 @pytest.fixture(autouse=True)
@@ -221,6 +227,7 @@ def check(body: object, schema: dict[str, Any]) -> None:
 
 
 def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -> str:
+    files = operators_page.assets if BY_NAME[name].for_admin else assets
     token = token or bridge.pop_links.make(make_record("stored")).rpartition("/")[2]
     path = BY_NAME[name].path.format(
         account_id="acme",
@@ -229,7 +236,7 @@ def path_of(bridge: Bridge, name: str, call: str, query: str, token: str = "") -
         chat_id=call.replace(" ", "-"),
         attachment_id=FILE.id,
         token=token,
-        name="none" if call == "none" else next(iter(assets())),
+        name="none" if call == "none" else next(iter(files())),
         channel="sms",
         channel_id="c",
         post_id="p",
@@ -291,6 +298,10 @@ def test_the_document_has_every_path_of_the_contract() -> None:
         ("POST", "/v1/admin/drain"),
         ("POST", "/v1/admin/reload"),
         ("GET", "/v1/admin/status"),
+        ("GET", "/v1/admin/activity"),
+        ("GET", "/v1/admin/timeline"),
+        ("GET", "/v1/admin"),
+        ("GET", "/v1/admin/asset-{name}"),
     }
 
 
@@ -298,7 +309,7 @@ def test_the_document_has_every_path_of_the_contract() -> None:
 async def test_each_operation_responds_as_declared(bridge: Bridge, name: str) -> None:
     operation = BY_NAME[name]
     call = "live" if operation.method == "POST" else "stored"
-    query = "?id=stored" if name.endswith("_handoff_state") else ""
+    query = "?id=stored" if name.endswith(("_handoff_state", "_timeline")) else ""
     for body in GOOD_BODIES.get(name, [None]):
         bridge.directory.calls[:] = [bridge.directory.add(make_record("live"))]
         url = path_of(bridge, name, call, query)
@@ -400,4 +411,6 @@ def test_every_declared_refusal_is_tested() -> None:
     everywhere = {(name, status) for name in BY_NAME for status in (500, 503)}
     keys = {(name, status) for name in BY_NAME if BY_NAME[name].needs_key for status in (401, 403, 429)}
     boxes = {(name, status) for name in BY_NAME if BY_NAME[name].path.startswith("/byoc/") for status in (401, 429)}
-    assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys | boxes
+    # The page for operators is refused to other machines only (test_admin.py).
+    remote = {(name, 403) for name in BY_NAME if BY_NAME[name].access is Access.ADMIN_PAGE}
+    assert declared == {(name, status) for name, status, _ in REFUSALS} | everywhere | keys | boxes | remote

@@ -17,7 +17,7 @@ from sipbridge.calls.events import CallEnded, CallEvent, HandoffFinished, TurnsA
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState, Turn
-from tests.harness.axe import AXE
+from tests.harness.axe import axe
 from tests.harness.web.browser import Page, opened_page
 from tests.web.conftest import Bridge
 from tests.web.fakes import FakeCall, make_config
@@ -30,7 +30,6 @@ LIVE = f"{LIVE_ELEMENT}.textContent"
 LAST = "document.querySelector('#log > :last-child .text').textContent"
 READY = "document.documentElement.classList.contains('script')"
 DONE = Outcome(Result.SUCCESS, "handed_off")
-AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @asynccontextmanager
@@ -167,20 +166,12 @@ async def test_a_page_in_a_hidden_tab_holds_no_connection(bridge: Bridge, tmp_pa
     call = bridge.directory.add(samples.call())
     async with opened(bridge, call.record, tmp_path) as page:
         await page.until(f"{LIVE} === 'Live'")
-        await hide(page, hidden=True)
+        await page.hide()
         await closed(bridge)
         change(bridge, call, TurnsAdded, transcript=said(call, "Meanwhile"))
-        await hide(page, hidden=False)
+        await page.hide(hidden=False)
         await page.until(f"{LAST} === 'Meanwhile'")
         assert await page.run("document.querySelectorAll('#log > div').length") == 9
-
-
-async def hide(page: Page, *, hidden: bool) -> None:
-    value = json.dumps(hidden)
-    await page.run(
-        f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}}),"
-        " document.dispatchEvent(new Event('visibilitychange'))"
-    )
 
 
 async def test_a_page_whose_link_expires_says_that_it_is_no_longer_live(
@@ -238,21 +229,11 @@ async def test_axe_finds_nothing_in_a_page_of_an_error(bridge: Bridge, tmp_path:
         assert await axe(page) == []
 
 
-async def axe(page: Page) -> list[str]:
-    """Return the findings of axe-core."""
-    if not await page.run("'axe' in window"):
-        await page.run(f"{AXE.read_text(encoding='utf-8')}; 0")
-    options = json.dumps({"runOnly": AXE_RULES})
-    found = await page.run(f"axe.run(document, {options}).then(done => done.violations.map(v => JSON.stringify(v)))")
-    return [str(each) for each in found]
-
-
 async def test_forced_colours_keep_borders_and_focus(bridge: Bridge, tmp_path: Path) -> None:
     record = samples.call()
     bridge.directory.add(record)
     async with opened(bridge, record, tmp_path) as page:
-        features = [{"name": "forced-colors", "value": "active"}, {"name": "prefers-color-scheme", "value": "dark"}]
-        await page.send("Emulation.setEmulatedMedia", features=features)
+        await page.prefer("dark", forced_colours=True)
         border = "getComputedStyle(document.querySelector('#log .theirs')).borderTopWidth"
         assert await page.run(border) == "1px"
         await page.screenshot("pop-forced-colours")

@@ -12,7 +12,7 @@ from sipbridge.cluster.secret import NodeSecret
 from sipbridge.errors import HttpError, HttpNotReached, StoreError
 from sipbridge.http import Response
 from sipbridge.http.node_headers import FORWARDED
-from sipbridge.web import Forwarder, OtherNode, make_app, start_web
+from sipbridge.web import Forwarder, NodeReport, OtherNode, make_app, start_web
 from sipbridge.web.api.schemas import CallList, CallSummary
 from tests.store.records import make_record
 from tests.web.conftest import Bridge
@@ -47,6 +47,9 @@ class Owner:
 
     def count_forward(self) -> None:
         self.forwards += 1
+
+    async def all(self) -> list[NodeReport]:
+        return []
 
     def others(self) -> list[OtherNode]:
         return [OWNER._replace(has_lease=self.has_lease)]

@@ -1,0 +1,1 @@
+"""The files and templates that all pages share, and their style."""
