@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
+from tests.harness.peers import peer_file
 from tests.harness.web.browser import Page
 
-_PEERS = Path(__file__).resolve().parents[2] / ".venv" / "peers"
-# The script in the environment of the peers (config/locks/peers.in).
-AXE = next(_PEERS.glob("lib/python*/site-packages/axe_playwright_python/axe.min.js"), _PEERS / "axe.min.js")
+AXE = peer_file("axe_playwright_python/axe.min.js")
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 

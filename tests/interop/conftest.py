@@ -1,26 +1,17 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.harness.media.recordings import sweep, write_wav
+from tests.harness.peers import need
 from tests.harness.programs import pipecat_peer
 from tests.harness.programs.baresip import version
 from tests.harness.programs.pipecat_peer import PipecatAgent
 
 TUNE_SECONDS = 3.0
 SPEECH_RATE = 24_000  # the usual rate of speech synthesis
-
-
-def need(peer: str, *, installed: bool) -> None:
-    """Skip a test if its peer could not be installed; continuous integration has all peers."""
-    if installed:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{peer} is not installed, and no test is skipped in CI: run make setup and read its output")
-    pytest.skip(f"{peer} is not installed; make setup installs it if it can")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.media.audio import write_silence
+from tests.harness.peers import need
 from tests.harness.programs import schemathesis
 from tests.harness.programs.bridge import Bridge, Project, bridge
 from tests.harness.programs.schemathesis import ApiTarget, run_schemathesis
@@ -22,8 +23,6 @@ from tests.harness.settings import (
     token,
 )
 from tests.harness.web.http import fetch
-
-from .conftest import need
 
 logger = logging.getLogger(__name__)
 

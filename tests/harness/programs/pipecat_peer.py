@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from tests.harness.media.recordings import as_mulaw, linear
 from tests.harness.media.stamp import ReceivedFrame, find_stamps
+from tests.harness.peers import PEERS
 
 from .program import Program
 
-PYTHON = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "python"
+PYTHON = PEERS / "bin" / "python"
 
 # DTMF digits that it handles; they are copied from pipecat_agent.py, which cannot be imported here.
 PLAY, HAND_OFF, CLEAR, HANG_UP = "1", "2", "*", "0"

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.peers import PEERS
+
 from .bridge import Bridge
 
-COMMAND = Path(__file__).resolve().parents[3] / ".venv" / "peers" / "bin" / "schemathesis"
+COMMAND = PEERS / "bin" / "schemathesis"
 _END_SECONDS = 100.0
 
 # Statuses that its checks accept besides its own, each because the document cannot be more precise: one of two
