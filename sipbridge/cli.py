@@ -31,6 +31,7 @@ from sipbridge.doctor.command import doctor
 from sipbridge.errors import ConfigError, InviteRefused, SipbridgeError, StartupError
 from sipbridge.first_config.command import init
 from sipbridge.telephony.dtmf import DTMF_DIGITS, are_dtmf_digits
+from sipbridge.terminal import Style
 from sipbridge.trial_call.command import call
 
 _WEBHOOK_SECRET = "SIPBRIDGE_WEBHOOK_SECRET"  # noqa: S105 (the name of a variable)
@@ -48,8 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     except click.Abort:
         return _fail("interrupted", code=1)
     except ConfigError as error:
+        style = Style.of_output(sys.stderr)
         for problem in error.problems:
-            click.echo(problem, err=True)
+            where, colon, what = problem.partition(":")
+            click.echo(f"{style.red}{where}{colon}{style.plain}{what}", err=True)
         return 1
     except SipbridgeError as error:
         return _fail(str(error), code=1)
@@ -57,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, *, code: int) -> int:
-    click.echo(f"sipbridge: {' '.join(message.split())}", err=True)
+    style = Style.of_output(sys.stderr)
+    click.echo(f"{style.red}sipbridge:{style.plain} {' '.join(message.split())}", err=True)
     return code
 
 
@@ -106,15 +110,15 @@ def check(file: Path) -> int:
     """
     from sipbridge.app.preflight import find_all_warnings, place, read_config  # noqa: PLC0415 (route-test does not need it)
 
-    config = read_config(file)
-    click.echo(f"{file}: valid")
+    config, style = read_config(file), Style.of_output()
+    click.echo(f"{file}: {style.green}valid{style.plain}")
     for client_id, client in config.clients.items():
         numbers = len(client.pseudo_numbers)
         click.echo(f"  client {client_id}: {numbers} pseudo number{'' if numbers == 1 else 's'}")
         for project_id, project in client.projects.items():
             click.echo(f"    project {project_id}: {'; '.join(_described(project))}")
     for warning in find_all_warnings(config):
-        click.echo(f"{place(file, config, warning)}: warning: {warning}")
+        click.echo(f"{place(file, config, warning)}: {style.yellow}warning:{style.plain} {warning}")
     return 0
 
 
@@ -250,9 +254,9 @@ def hash_token(token: str | None, *, generate: bool) -> int:
     except ValueError as error:
         raise click.UsageError(f"The token {error}.") from None
     if len(text) < SAFE_CHARACTERS:
-        click.echo(
-            f"sipbridge: warning: a token under {SAFE_CHARACTERS} characters can be guessed from its hash", err=True
-        )
+        style = Style.of_output(sys.stderr)
+        risk = f"a token under {SAFE_CHARACTERS} characters can be guessed from its hash"
+        click.echo(f"sipbridge: {style.yellow}warning:{style.plain} {risk}", err=True)
     click.echo(hashed)
     return 0
 
@@ -279,7 +283,8 @@ def webhook_verify(
     fault = find_fault(secret, timestamp.strip(), signature.strip(), body.read(), now)
     if fault:
         return _fail(f"not valid: {fault}", code=1)
-    click.echo("valid")
+    style = Style.of_output()
+    click.echo(f"{style.green}valid{style.plain}")
     return 0
 
 

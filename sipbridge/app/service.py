@@ -34,6 +34,7 @@ from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
+from sipbridge.terminal import Style
 from sipbridge.web import ReloadReport
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class Service:
         _relieve_collector()
         # Not before: a start, or one that fails, must not hold up other programs.
         thread_priority.ask_for_real_time()
-        click.echo(f"sipbridge {__version__} ready: {bridge.addresses}")
+        style = Style.of_output()
+        click.echo(f"sipbridge {__version__} {style.green}ready{style.plain}: {bridge.addresses}")
         self._systemd.ready()
         return bridge
 

@@ -15,6 +15,7 @@ from sipbridge.config import HostPort, is_loopback
 from sipbridge.config.explain import explain_value
 from sipbridge.config.fields import HttpUrl, Identifier, Ipv4Host, Name, Network, SipUri, WebsocketUrl
 from sipbridge.config.models import PseudoNumber
+from sipbridge.terminal import Style
 
 from .answers import SIMULATOR, SIMULATOR_CREDENTIALS, Answers, CxoneAccess
 
@@ -170,7 +171,7 @@ def _print_next_steps(file: Path, answers: Answers) -> None:
         (f"sipbridge run {shlex.quote(str(file))}", "the bridge"),
         (f"sipbridge call {shlex.quote(str(file))}", "a test call through it"),
     ]
-    width = max(len(command) for command, _ in steps) + 2
+    width, style = max(len(command) for command, _ in steps) + 2, Style.of_output()
     click.echo("\nNext, each in a terminal of its own:\n")
     for command, purpose in steps:
-        click.echo(f"  {command:{width}}# {purpose}")
+        click.echo(f"  {style.bold}{command:{width}}{style.plain}{style.dim}# {purpose}{style.plain}")

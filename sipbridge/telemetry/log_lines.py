@@ -6,9 +6,11 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.orjson import OrjsonFormatter
+
+from sipbridge.terminal import Style
 
 LogFormat = Literal["json", "text"]
 
@@ -17,9 +19,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _NEEDS_QUOTES = re.compile(r"[^!#-\[\]-~]")
 
 
-def formatter_of(log_format: LogFormat) -> logging.Formatter:
-    """Return the formatter of a log format."""
-    return JsonLine() if log_format == "json" else TextLine()
+def formatter_of(log_format: LogFormat, stream: TextIO) -> logging.Formatter:
+    """Return the formatter of a log format, for a stream."""
+    return JsonLine() if log_format == "json" else TextLine(Style.of_output(stream))
 
 
 class TextLine(logging.Formatter):
@@ -29,14 +31,21 @@ class TextLine(logging.Formatter):
     follows on its own lines.
     """
 
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self._sequences = style
+        self._colours = {logging.WARNING: style.yellow, logging.ERROR: style.red, logging.CRITICAL: style.red}
+
     def format(self, record: logging.LogRecord) -> str:
         """Format one line."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.getMessage())
         extras = [f"{name}={_text_of(value)}" for name, value in vars(record).items() if name not in _STANDARD]
-        line = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {record.levelname:7} {message}"
+        plain, colour = self._sequences.plain, self._colours.get(record.levelno, "")
+        level = f"{colour}{record.levelname:7}{plain}" if colour else f"{record.levelname:7}"
+        line = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} {level} {message}"
         if extras:
-            line += f"  {' '.join(extras)}"
+            line += f"  {self._sequences.dim}{' '.join(extras)}{plain}"
         if record.exc_info:
             line += f"\n{self.formatException(record.exc_info)}"
         return line.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written

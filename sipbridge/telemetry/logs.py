@@ -36,7 +36,8 @@ def configure_logging(level: str, stream: TextIO | None = None, log_format: LogF
     """
     if level.upper() not in logging.getLevelNamesMapping():
         raise ValueError(f"{level!r} is not a valid log level; use DEBUG, INFO, WARNING or ERROR")
-    return LogOutput(level.upper(), stream or sys.stderr, formatter_of(log_format))
+    stream = stream or sys.stderr
+    return LogOutput(level.upper(), stream, formatter_of(log_format, stream))
 
 
 def level_from(environ: Mapping[str, str]) -> str:
