@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat demo-cluster test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat demo-cluster test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -70,6 +70,9 @@ takeovers: setup ## Kill or stop one of two nodes with calls in progress: make t
 
 kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: make kills-chat KILLS=100 CHANNELS=dfo,byoc,patron SEED=1
 	@$(BIN)/python -m tests.soak.kills_chat --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(CHANNELS),--channels $(CHANNELS))
+
+moves-chat: setup ## Kill, stop or drain one of two nodes while chats relay both ways: make moves-chat ROUNDS=50 CHANNELS=dfo,byoc,patron SEED=1
+	@$(BIN)/python -m tests.soak.moves_chat --rounds $(or $(ROUNDS),50) --seed $(or $(SEED),1) $(if $(CHANNELS),--channels $(CHANNELS))
 
 reloads: setup ## Reload repeatedly with changed clients and calls in progress: make reloads RELOADS=1000
 	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)

@@ -36,7 +36,7 @@ from sipbridge.http import HttpClient
 class ChannelMaker:
     """A factory of digital channels.
 
-    `guarded` is for URLs that CXone names: it connects to public addresses only.
+    `guarded` is for URLs that CXone names: it connects to public addresses only. `may_send` is that of `DfoChannel`.
     """
 
     http: HttpClient
@@ -46,6 +46,7 @@ class ChannelMaker:
     background: BackgroundTasks
     threads: Threads
     attachments: AttachmentFetcher
+    may_send: Callable[[], bool] | None = None
 
     def make(
         self,
@@ -61,7 +62,14 @@ class ChannelMaker:
         match settings:
             case DfoChannelConfig():
                 return DfoChannel(
-                    settings, self.http, self.guarded, self.resolver, fetch, self.observe, self.background
+                    settings,
+                    self.http,
+                    self.guarded,
+                    self.resolver,
+                    fetch,
+                    self.observe,
+                    self.background,
+                    self.may_send,
                 )
             case ByocChannelConfig():
                 keep = partial(self.attachments.fetch, rules=replace(rules, allows_host=_any_host))

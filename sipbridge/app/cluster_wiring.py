@@ -19,7 +19,7 @@ from sipbridge.store import open_store
 from sipbridge.telemetry import Metrics, NodeFigures
 
 if TYPE_CHECKING:
-    from sipbridge.cluster import Cluster, NodeControls
+    from sipbridge.cluster import CarriedChats, Cluster, NodeControls
 
 
 def make_cluster(config: Config) -> Cluster | None:
@@ -44,9 +44,14 @@ def share_records(cluster: Cluster | None, store: RecordStore) -> None:
 
 
 def start_cluster(
-    cluster: Cluster, config: Config, live_config: LiveConfig, controls: NodeControls, metrics: Metrics
+    cluster: Cluster,
+    config: Config,
+    live_config: LiveConfig,
+    controls: NodeControls,
+    chats: CarriedChats,
+    metrics: Metrics,
 ) -> None:
-    """Renew the lease, and take over other nodes, under the latest configuration version."""
+    """Renew the lease, and take over other nodes and their chats, under the latest configuration version."""
     metrics.show_node(partial(_figures, cluster))
 
     async def take_over(
@@ -64,12 +69,13 @@ def start_cluster(
     def open_for_takeover() -> Awaitable[RecordStore]:
         return open_store(config.store, config.node.id, has_webhook=webhooks.has)
 
-    cluster.start(controls, open_for_takeover, take_over)
+    cluster.start(controls, chats, open_for_takeover, take_over)
 
 
 def _figures(cluster: Cluster) -> NodeFigures:
     claims = cluster.claims.counts
     takeovers = cluster.takeover_counts
+    moves = cluster.chat_owners.counts
     return NodeFigures(
         lease_age_seconds=cluster.fleet.renewal_age(time.monotonic()),
         others=len(cluster.fleet.peers),
@@ -82,6 +88,8 @@ def _figures(cluster: Cluster) -> NodeFigures:
         unreplicated_claims=claims.unreplicated,
         takeovers=takeovers.nodes,
         calls_taken_over=takeovers.calls,
+        chats_taken=moves.taken,
+        chats_released=moves.released,
         unshared_calls=cluster.open_calls.unwritten,
         forwards=cluster.owners.forwards,
     )

@@ -114,7 +114,7 @@ class Service:
         core.background.start(health.run())
         core.background.start(self._reloader.run())
         if bridge.cluster is not None:
-            start_cluster(bridge.cluster, core.config, bridge.live_config, self, core.metrics)
+            start_cluster(bridge.cluster, core.config, bridge.live_config, self, bridge.moving_chats, core.metrics)
         core.background.start(_recover(bridge))
         core.background.start(bridge.reception.recover())
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
@@ -167,7 +167,8 @@ class Service:
     # ------------------------------------------------------------ node controls
 
     def end_taken_over(self) -> list[str]:
-        """End all calls, since another node has taken them over; return their ids."""
+        """End all calls and chats, since another node has taken them over; return the ids of the calls."""
+        self._bridge.moving_chats.abandon()
         calls = list(self._calls.values())
         for call in calls:
             call.yield_to_rescuer()
@@ -218,11 +219,13 @@ class Service:
     async def _drain(self) -> None:
         """Take no new calls and chats, wait for the calls in progress, hand off the rest, wait for the last.
 
-        Chats in progress go on meanwhile; they are suspended when the bridge closes.
+        Chats go to another node at once. If there is none they go on, and are suspended when the bridge closes.
         """
         drain_seconds = self._bridge.live_config.latest.config.drain_seconds
         self._core.admission.draining = True
         self._bridge.reception.drain()
+        if self._bridge.cluster is not None:
+            self._bridge.cluster.chat_owners.wake()
         self._systemd.stopping(within_seconds=drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS)
         self._core.observe(DrainChanged(draining=True, calls=self.calls, wait_seconds=drain_seconds))
         # An INVITE that was admitted a moment ago is a call too. Once the SIP thread has stopped, nothing would end it.

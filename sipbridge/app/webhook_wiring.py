@@ -60,19 +60,21 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    """The deliveries of events: `observe` takes those of calls, `sink` those of chats."""
+    """The deliveries of events: `observe` takes those of calls, `sink` those of chats, which `chat_source` keeps."""
 
     observe: Callable[[CallEvent], None]
     sink: EventSink
-    senders: tuple[WebhookSender, WebhookSender]
+    chat_source: ChatSource
+    calls: WebhookSender
+    chats: WebhookSender
 
     def start(self) -> None:
         """Resume what an earlier run left. Call this before chats and calls go on."""
-        for sender in self.senders:
-            sender.start()
+        self.calls.start()
+        self.chats.start()
 
 
-def make_deliveries(
+def make_deliveries(  # noqa: PLR0913, PLR0917 (one for each part)
     config: Callable[[], Config],
     calls_webhooks: Webhooks,
     directory: CallDirectory,
@@ -80,9 +82,13 @@ def make_deliveries(
     chat_store: ChatStore,
     resolver: Resolver,
     metrics: Metrics,
+    may_relay: Callable[[], bool] | None,
     stack: AsyncExitStack,
 ) -> Deliveries:
-    """Make the senders of calls and chats, each with connections of its own. `stack` closes them."""
+    """Make the senders of calls and chats, each with connections of its own. `stack` closes them.
+
+    `may_relay` is true while no other node can have the chats.
+    """
     chats_webhooks = Webhooks(config, lambda project: project.chat_webhook)
 
     def observe(outcome: DeliveryOutcome) -> None:
@@ -90,10 +96,11 @@ def make_deliveries(
 
     source = CallSource(directory, store, render_milestone)
     calls = WebhookSender(source, calls_webhooks.find, resolver, observe)
-    chats = WebhookSender(ChatSource(chat_store), chats_webhooks.find, resolver, observe)
+    of_chats = ChatSource(chat_store)
+    chats = WebhookSender(of_chats, chats_webhooks.find, resolver, observe, may_send=may_relay)
     for sender in (calls, chats):
         stack.push_async_callback(sender.close)
     metrics.webhooks.calls_waiting.count = calls.backlog
     metrics.webhooks.chats_waiting.count = chats.backlog
     observer = CallWebhooks(calls, calls_webhooks.has, render_milestone)
-    return Deliveries(observer, ChatWebhooks(chats, chat_store), (calls, chats))
+    return Deliveries(observer, ChatWebhooks(chats, chat_store), of_chats, calls, chats)

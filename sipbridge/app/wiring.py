@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from sipbridge.aio import BackgroundTasks
+from sipbridge.app.chat_moves import MovingChats
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
 from sipbridge.app.cluster_wiring import make_cluster, share_records
 from sipbridge.app.live_config import LiveConfig
@@ -88,6 +89,7 @@ class Bridge:
     live_config: LiveConfig
     store: RecordStore
     reception: Reception
+    moving_chats: MovingChats
     cluster: Cluster | None
     unfinished: Sequence[Unfinished]
     addresses: str
@@ -109,14 +111,16 @@ async def open_bridge(
     store = await open_store(config.store, config.node.id, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
     stack.push_async_callback(store.close)
     share_records(cluster, store)
-    chat_store = await open_chat_store(config.store, config.node.id)
+    chat_store = await open_chat_store(config.store, (lambda: cluster.lease.epoch) if cluster else None)
     stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)
     stack.push_async_callback(resolver.close)
     resolver.open()
     http = await stack.enter_async_context(HttpClient(resolver))
+    may_relay = cluster.may_relay if cluster else None
     chat_http, guarded = [
-        await stack.enter_async_context(_http_of_chats(config, resolver, allows)) for allows in (None, is_public)
+        await stack.enter_async_context(_http_of_chats(config, resolver, allows, may_relay))
+        for allows in (None, is_public)
     ]
     stack.push_async_callback(_end_background, core.background)
     user_agent = UserAgent(config.sip, resolver, core.admission, core.readiness, on_call, core.observe)
@@ -128,6 +132,7 @@ async def open_bridge(
         chat_store,
         resolver,
         core.metrics,
+        may_relay,
         stack,
     )
     observe = _fan_out((*core.observers, deliveries.observe))
@@ -151,7 +156,9 @@ async def open_bridge(
     chats = start_context(
         config, chat_store, sinks, core.observe_chats, core.chat_registry, core.pop_links.make_for_chat
     )
-    channels = ChannelMaker(chat_http, guarded, resolver, core.observe_chats, core.background, Threads(), attachments)
+    channels = ChannelMaker(
+        chat_http, guarded, resolver, core.observe_chats, core.background, Threads(), attachments, may_relay
+    )
     live_config = LiveConfig(start, chats, user_agent, http, resolver, channels.make)
     stack.push_async_callback(live_config.close)
     reception = Reception(lambda: live_config.latest_chats)
@@ -162,7 +169,7 @@ async def open_bridge(
         chat_store,
         core.chat_feed,
         lambda *key: box_of(live_config.latest_chats, *key),
-        lambda: reception.recovered,
+        lambda: reception.recovered and not (cluster and cluster.chat_owners.is_behind),
     )
     url, web = await _open_web(core, live_config, store, chat_deps, controls, cluster, http, stack)
     await live_config.load()
@@ -173,13 +180,19 @@ async def open_bridge(
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()
-    return Bridge(user_agent, live_config, store, reception, cluster, unfinished, f"sip {' '.join(sip)} {web}")
+    moving_chats = MovingChats(reception, core.chat_feed, deliveries.chat_source, deliveries.chats)
+    shown = f"sip {' '.join(sip)} {web}"
+    return Bridge(user_agent, live_config, store, reception, moving_chats, cluster, unfinished, shown)
 
 
-def _http_of_chats(config: Config, resolver: Resolver, allows: Callable[[str], bool] | None) -> HttpClient:
+def _http_of_chats(
+    config: Config, resolver: Resolver, allows: Callable[[str], bool] | None, may_send: Callable[[], bool] | None
+) -> HttpClient:
     """Make an HTTP client. Its connections are not those of Signals, since each patron chat holds one (long poll)."""
     connections = CONNECTIONS_PER_ORIGIN + config.max_chats
-    return HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=connections)
+    return HttpClient(
+        resolver, allows=allows, spares_descriptors=True, connections_per_origin=connections, may_send=may_send
+    )
 
 
 async def _open_web(

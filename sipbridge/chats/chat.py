@@ -78,6 +78,7 @@ class Chat:
         }
         self.end_request = stored.end_request
         self.closed = stored.record.ending is not None  # accepts nothing more from the bot
+        self.is_released = False  # another node gives its events to the bot
         # After the end: the messages of the bot that were not handed over.
         self.undelivered: list[tuple[str, DeliveryStatus]] = []
         self._queue_what_is_left(stored)
@@ -259,7 +260,8 @@ class Chat:
             if kind is ChatEventType.AGENT_MESSAGE:
                 self._agent_messages[payload["message_id"]] = True
             self.is_accepted |= kind is ChatEventType.HANDOFF_ACCEPTED
-            self.context.sink.publish(self.record, event)
+            if not self.is_released:
+                self.context.sink.publish(self.record, event)
             then()
 
         self.steps.add([*also, event], changed, take_effect)

@@ -39,6 +39,13 @@ class ChatEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatReleased:
+    """A chat goes on at another node."""
+
+    record: ChatRecord
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessageRelayed:
     """A message was handed over to the human agent (`to_agent`) or to the bot, or could not be.
 
@@ -66,4 +73,6 @@ class ChannelFault:
     message: str
 
 
-ChatTelemetry = ChatStarted | ChatQueued | ChatAgentJoined | ChatEnded | ChatMessageRelayed | ChannelFault
+ChatTelemetry = (
+    ChatStarted | ChatQueued | ChatAgentJoined | ChatEnded | ChatReleased | ChatMessageRelayed | ChannelFault
+)

@@ -7,7 +7,7 @@ each. Another contact centre would be one more `DigitalChannel`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -196,11 +196,14 @@ class ChatStore(Protocol):
     async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
         """Return a file of the human agent."""
 
-    async def unfinished(self) -> list[StoredChat]:
-        """Return the chats that are not over."""
+    async def unfinished(self, without: Collection[str] = ()) -> list[StoredChat]:
+        """Return the chats of this node that are not over, except those with these uids."""
 
-    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
-        """Return the chats with events that the webhook did not get yet, each with the last sequence that it got."""
+    async def undelivered(self, among: Collection[str] | None = None) -> list[tuple[ChatRecord, int]]:
+        """Return the chats of this node with events that the webhook did not get yet, each with the last that it got.
+
+        `among` limits them to those with these uids.
+        """
 
     def mark_delivered(self, uid: str, sequence: int) -> None:
         """Note that the webhook has got the events up to this sequence. Written within a moment."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sipbridge.aio import independent_task
@@ -32,6 +33,15 @@ _RETRY_SECONDS = 5.0  # between two tries to read the chats of the last run
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A chat that is being stored, with the configuration version that it will use."""
+
+    uid: str
+    context: ChatContext
+    task: asyncio.Task[ChatRecord]
+
+
 class Reception:
     """Starts chats and knows their tasks. Belongs to one event loop. `context` returns the latest configuration.
 
@@ -41,14 +51,15 @@ class Reception:
     def __init__(self, context: Callable[[], ChatContext]) -> None:
         self._context = context
         self._tasks: dict[asyncio.Task[None], Chat] = {}
-        # The chats that are being stored, with the configuration version that each will use.
-        self._starting: dict[_Key, tuple[asyncio.Task[ChatRecord], ChatContext]] = {}
+        self._starting: dict[_Key, _Start] = {}
         self._availability = AvailabilityCache()
         self._draining = False
         self._closed = False
         self.recovered = False
-        # Until all chats of the last run go on: the uids of chats that run already, which the store returns as well.
+        self._resuming = asyncio.Lock()
+        # While chats are resumed: the uids of those that run already, or ran, which the store returns as well.
         self._started: set[str] = set()
+        self._releases = 0
 
     @property
     def active(self) -> int:
@@ -57,7 +68,7 @@ class Reception:
 
     def contexts_in_use(self) -> list[ChatContext]:
         """Return the configuration versions of the chats in progress."""
-        return [*{chat.context for chat in self._tasks.values()}, *(context for _, context in self._starting.values())]
+        return [*{chat.context for chat in self._tasks.values()}, *(start.context for start in self._starting.values())]
 
     async def availability(self, client: str, project: str, channel: str | None) -> tuple[str, Availability]:
         """Return the name of a channel and its availability of a moment ago. Raises `HandoffInvalid`."""
@@ -96,23 +107,25 @@ class Reception:
             project, settings = _settings(context, client, project_id)
             name = _channel_name(settings, request.channel)
             record = _new_record(client, project_id, name, request, settings, context.pop_url)
-            self._check_capacity(context)
+            self._check_capacity()
             if (client, project_id, name) not in context.channels:
                 raise ChatsUnavailable("the bridge is starting; try again in a moment")
             # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
             task = independent_task(self._store_and_run(key, record, context, project, settings))
-            self._starting[key] = task, context
-        return await asyncio.shield(self._starting[key][0])
+            self._starting[key] = _Start(record.uid, context, task)
+        return await asyncio.shield(self._starting[key].task)
 
     async def _store_and_run(
         self, key: _Key, record: ChatRecord, context: ChatContext, project: ProjectConfig, settings: ChatConfig
     ) -> ChatRecord:
-        if not self.recovered:
+        if self._resuming.locked():
             self._started.add(record.uid)
+        releases = self._releases
         try:
             channel = context.channels[record.client, record.project, record.channel]
             found = await context.store.create(record)
-            if found.uid == record.uid and not self._closed:
+            # A chat that was released while it was stored goes on at another node.
+            if found.uid == record.uid and not self._closed and releases == self._releases:
                 self._run(Chat(StoredChat(record), context, project, settings, channel, resumed=False))
         finally:
             del self._starting[key]
@@ -122,21 +135,26 @@ class Reception:
         """Go on with the chats that an earlier run left open. While the store fails, this is repeated."""
         while not self._closed and not self.recovered:
             try:
-                await self._recover()
+                await self.resume()
             except StoreError as error:
                 extra = {"event": "store_failing"}
                 logger.error("chats of the last run not resumed yet: %s", error, extra=extra)  # noqa: TRY400 (the line says it all)
                 await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self.recovered = not self._closed
 
-    async def _recover(self) -> None:
-        for stored in await self._context().store.unfinished():
-            if self._closed:
-                return
-            if stored.record.uid not in self._started:
-                await self._resume(stored)
-                self._started.add(stored.record.uid)
-        self.recovered = True
-        self._started.clear()
+    async def resume(self) -> None:
+        """Go on with the chats in the store that are this node's and not in progress. Raises `StoreError`."""
+        async with self._resuming:
+            starting = {start.uid for start in self._starting.values()}
+            self._started = starting | {chat.record.uid for chat in self._tasks.values()}
+            releases = self._releases
+            for stored in await self._context().store.unfinished(self._started):
+                if self._closed or releases != self._releases:
+                    return
+                if stored.record.uid not in self._started:
+                    await self._resume(stored)
+            self._started = set()
 
     async def _resume(self, stored: StoredChat) -> None:
         context, record = self._context(), stored.record
@@ -151,16 +169,39 @@ class Reception:
         """Take no new chats. Those in progress go on until `suspend`."""
         self._draining = True
 
+    @property
+    def slots(self) -> int:
+        """The number of chats that may still be taken."""
+        return self._context().config.max_chats - self.active - len(self._starting)
+
     async def suspend(self) -> None:
         """Interrupt all chats and take no new ones. The next start goes on with them."""
         self._draining = self._closed = True
-        tasks = list(self._tasks)
+        tasks = [task for task, chat in self._tasks.items() if not chat.is_released]
         for task in tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
         if tasks:
-            await asyncio.wait(tasks)
             chats = f"{len(tasks)} chat{'' if len(tasks) == 1 else 's'}"
             logger.info("%s suspended until the next start", chats, extra={"event": "chats_suspended"})
+
+    async def release(self) -> list[str]:
+        """End this node's part in all chats, also those that are being stored; return their uids once that is done."""
+        uids = self.begin_release()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+        return uids
+
+    def begin_release(self) -> list[str]:
+        """End this node's part in all chats within a moment, as another node goes on with them; return their uids."""
+        self._releases += 1
+        uids = [*(chat.record.uid for chat in self._tasks.values()), *(start.uid for start in self._starting.values())]
+        for task, chat in self._tasks.items():
+            if not chat.is_released:
+                chat.is_released = True
+                task.cancel()
+        return uids
 
     def _run(self, chat: Chat) -> None:
         # At once: the bot may send its first message before the task runs.
@@ -176,10 +217,10 @@ class Reception:
             extra = {"event": "internal_error", "client": chat.record.client, "project": chat.record.project}
             logger.error("a chat failed; the next start goes on with it", exc_info=error, extra=extra)
 
-    def _check_capacity(self, context: ChatContext) -> None:
+    def _check_capacity(self) -> None:
         if self._draining:
             raise ChatsUnavailable("the bridge is draining; try again after its restart")
-        if self.active + len(self._starting) >= context.config.max_chats:
+        if self.slots <= 0:
             raise ChatsUnavailable("max_chats chats are in progress; try again later")
 
 

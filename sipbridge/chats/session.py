@@ -21,7 +21,7 @@ from sipbridge.chats.endings import (
     last_event,
     no_agent,
 )
-from sipbridge.chats.events import ChatEnded, ChatStarted
+from sipbridge.chats.events import ChatEnded, ChatReleased, ChatStarted
 from sipbridge.chats.happenings import Deadline
 from sipbridge.chats.model import ChatEnd, ChatEventType, ChatState, DeliveryStatus
 from sipbridge.chats.relaying import (
@@ -42,13 +42,18 @@ CLOSING_SECONDS = 5.0  # to end the contact at CXone
 
 
 async def run_chat(chat: Chat) -> None:
-    """Run a chat. If this is cancelled, the chat is not over: the next start goes on with it."""
+    """Run a chat. If this is cancelled, the chat is not over: the next start, or another node, goes on with it."""
     observe = chat.context.observe
     observe(ChatStarted(chat.record, chat.resumed))
-    async with _connected(chat):
-        end = chat.record.ending or await _end_of(chat)
-        await _take_leave(chat, end)
-    await _close(chat, end)
+    try:
+        async with _connected(chat):
+            end = chat.record.ending or await _end_of(chat)
+            await _take_leave(chat, end)
+        await _close(chat, end)
+    except asyncio.CancelledError:
+        if chat.is_released:
+            observe(ChatReleased(chat.record))
+        raise
     observe(ChatEnded(chat.record))
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
+from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
 from sipbridge.cluster.fleet import Fleet, Peer
 from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
@@ -31,7 +32,7 @@ from sipbridge.store.redis.server import Server
 logger = logging.getLogger(__name__)
 
 _NO_READINESS = {
-    LeaseState.RESCUED: "another node has taken over the calls of this one",
+    LeaseState.RESCUED: "another node has taken over the calls and chats of this one",
     LeaseState.DISPLACED: "another node has the same node.id",
 }
 
@@ -44,11 +45,15 @@ class NodeControls(Protocol):
         """Number of calls in progress."""
 
     @property
+    def chats(self) -> int:
+        """Number of chats in progress."""
+
+    @property
     def draining(self) -> bool:
-        """True while the bridge takes no new calls."""
+        """True while the bridge takes no new calls and chats."""
 
     def end_taken_over(self) -> list[str]:
-        """End all calls in progress without a Signal; return their ids."""
+        """End all calls in progress without a Signal, and abandon all chats; return the ids of the calls."""
 
     def withhold_readiness(self, reason: str | None) -> None:
         """Take no new calls, for that reason, until there is none."""
@@ -85,6 +90,7 @@ class Cluster:
         )
         self.open_calls = OpenCalls(call_server, self.lease)
         self.probes: Probes | None = None
+        self.chat_owners = ChatOwners(lease_server, self.lease, self.fleet)
         self.owners = Owners(lease_server, self.lease, self.fleet, self._secret, self._respond_to_probe)
         self.takeover_counts = TakeoverCounts()
         self.takeover: Takeover | None = None
@@ -105,10 +111,15 @@ class Cluster:
         except StoreError as error:
             raise ConfigError([f"store.url: the node cannot join the others: {error}"]) from error
 
-    def start(self, controls: NodeControls, open_store: OpenStore, recover: Recover) -> None:
-        """Renew the lease from now on, and take over nodes that die."""
-        self.takeover = Takeover(self._redis, self.lease, open_store, recover, self.takeover_counts)
-        self._tasks = [asyncio.create_task(self._repeat(partial(self.turn, controls)), name="node-lease")]
+    def start(self, controls: NodeControls, chats: CarriedChats, open_store: OpenStore, recover: Recover) -> None:
+        """Renew the lease from now on, take over nodes that die, and take waiting chats."""
+        self.takeover = Takeover(
+            self._redis, self.lease, open_store, recover, self.chat_owners.release, self.takeover_counts
+        )
+        self._tasks = [
+            asyncio.create_task(self._repeat(partial(self.turn, controls)), name="node-lease"),
+            asyncio.create_task(self._move_chats(controls, chats), name="node-chats"),
+        ]
         if self.probes is not None:
             # Apart from the lease, which must not wait for a node that does not respond.
             self._tasks.append(asyncio.create_task(self._repeat(self.probes.send), name="node-probes"))
@@ -129,9 +140,11 @@ class Cluster:
             await cancel_and_wait(task)
 
     async def close(self) -> None:
-        """Leave the nodes. What is open stays for a takeover."""
+        """Leave the nodes, and the chats to them. Calls that are open stay for a takeover."""
         await self.claims.close()
         await self.open_calls.close()
+        with suppress(StoreError):
+            await self.chat_owners.release(self.lease.epoch)
         with suppress(StoreError):
             await self.lease.leave()
         for server in self._servers:
@@ -164,11 +177,27 @@ class Cluster:
                 logger.exception("a turn of the node failed", extra={"event": "internal_error"})
             await asyncio.sleep(max(0.0, pause - (time.monotonic() - began_at)))
 
+    async def _move_chats(self, controls: NodeControls, chats: CarriedChats) -> None:
+        """Take or release chats, as often as the lease is renewed, and at once if `chat_owners` is woken."""
+        while True:
+            try:
+                await self.chat_owners.turn(chats, draining=controls.draining)
+            except StoreError as error:
+                logger.debug("chats not moved: %s", error)
+            except Exception:
+                logger.exception("a move of chats failed", extra={"event": "internal_error"})
+            await self.chat_owners.wait(self.settings.lease_seconds / RENEWALS_PER_LEASE)
+
+    def may_relay(self) -> bool:
+        """True if no other node can have taken the chats of this one, so that it may send to CXone for them."""
+        may_have_lease = self.lease.state in (LeaseState.HELD, LeaseState.AWAY)
+        return may_have_lease and self.fleet.cannot_be_rescued(time.monotonic())
+
     async def turn(self, controls: NodeControls) -> None:
         """Renew the lease, do what its state asks for, and take over a dead node."""
         before = self.lease.state
         if before is LeaseState.RESCUED:
-            if controls.calls:
+            if controls.calls or controls.chats:
                 return
             self.lease.begin_again()
         shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}

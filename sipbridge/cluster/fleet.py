@@ -18,7 +18,7 @@ from typing import NamedTuple
 class Listed(NamedTuple):
     """An entry among the nodes in Redis. `renewal` is the number of its last renewal, empty if it has no lease.
 
-    `secret_mark` differs between nodes that do not share the secret.
+    `secret_mark` differs between nodes that do not share the secret. `drains` is true if the lease says so.
     """
 
     epoch: str
@@ -26,12 +26,13 @@ class Listed(NamedTuple):
     url: str
     renewal: str
     secret_mark: str = ""
+    drains: bool = False
 
     @classmethod
-    def read(cls, epoch: str, description: str, renewal: str) -> Listed:
+    def read(cls, epoch: str, description: str, renewal: str, draining: str = "") -> Listed:
         """Return a node from the parts in Redis."""
         known: Mapping[str, str] = json.loads(description)
-        return cls(epoch, known["id"], known["url"], renewal, known.get("secret", ""))
+        return cls(epoch, known["id"], known["url"], renewal, known.get("secret", ""), draining == "1")
 
 
 @dataclass(slots=True)
@@ -68,6 +69,11 @@ class Fleet:
     def peers(self) -> list[Peer]:
         """The other nodes that must be taken over if they die."""
         return list(self._peers.values())
+
+    @property
+    def has_successor(self) -> bool:
+        """True if another node is alive and does not drain, so that it can take chats."""
+        return any(peer.listed.renewal and not peer.listed.drains for peer in self._peers.values())
 
     def former(self) -> list[Listed]:
         """Return the earlier runs of this node that left calls open."""

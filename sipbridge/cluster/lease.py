@@ -111,9 +111,9 @@ class Lease:
         self.state = LeaseState.NEW
 
     async def leave(self) -> None:
-        """Give the lease up; the node remains to be taken over if it leaves calls open. Raises `StoreError`."""
-        key = (keys.LEASE + self.node_id, keys.NODES, keys.OPEN_CALLS + self.epoch)
-        await self._run(LEAVE.command(key, self.epoch))
+        """Give the lease up; the node remains to be taken over if it leaves calls or chats. Raises `StoreError`."""
+        left = (prefix + self.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
+        await self._run(LEAVE.command((keys.LEASE + self.node_id, keys.NODES, *left), self.epoch))
 
     async def _renew(self, shown: Mapping[str, str | int], *, displaced: str) -> tuple[list[Listed], bool]:
         self._renewals += 1
@@ -125,7 +125,7 @@ class Lease:
         )
         ((state, *parts),) = await self._run(command)
         self.state = _STATES[state]
-        nodes = [Listed.read(*parts[at : at + 3]) for at in range(0, len(parts), 3)]
+        nodes = [Listed.read(*parts[at : at + 4]) for at in range(0, len(parts), 4)]
         return [node for node in nodes if node.epoch != self.epoch], state == "joined"
 
     async def _run(self, *commands: Command) -> list[Any]:

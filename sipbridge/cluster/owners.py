@@ -62,7 +62,7 @@ class Owners:
     async def owner_of_chat(self, client: str, project: str, chat_id: str) -> OtherNode | None:
         """Return the other node that carries a chat, or did; None if there is none. Raises `StoreError`."""
         key = f"{keys.CHAT_IDS}{keys.project_part(client, project)}:{chat_id}"
-        arguments = (keys.CHATS_OPEN, keys.LEASE, self._lease.node_id)
+        arguments = (keys.CHATS_OPEN, keys.LEASE, self.epoch)
         return await self._find(FIND_CHAT_OWNER.command((key, keys.NODES), *arguments))
 
     def others(self) -> list[OtherNode]:

@@ -1,16 +1,18 @@
-"""The takeover of a node that counts as dead: its open calls get their Signals from this node.
+"""The takeover of a node that counts as dead: its calls get their Signals from this node, and its chats go on.
 
 | step | in Redis | if this node dies here |
 |---|---|---|
-| 1 | `take_rescue`: this epoch rescues that one, for one lease time after each renewal | another node begins again |
-| 2 | a new term, under which the records are written | |
-| 3 | the open calls are read, and the claims of their Signals | |
-| 4 | each call is recovered as after a restart: claim, Signal, record; then its entry is removed | as after 1 |
-| 5 | `end_rescue`: the dead epoch is no longer among the nodes; a mark remains | done |
+| 1 | `take_rescue`: a mark for good; this epoch is the rescuer for one lease time after each renewal | another begins |
+| 2 | the chats wait for any node, this one too (chat_owners.py) | as after 1 |
+| 3 | a new term, under which the records are written | |
+| 4 | the open calls are read, and the claims of their Signals | |
+| 5 | each call is recovered as after a restart: claim, Signal, record; then its entry is removed | as after 1 |
+| 6 | `end_rescue`: the dead epoch is no longer among the nodes; the mark remains | done |
 
 Invariant: at most one epoch rescues another. Nothing depends on it but the records: the claims decide who signals, so
-two rescuers, or a rescuer and an owner that wakes up, still send one Signal per contact. The owner cannot claim from
-step 1 on, and its records are refused from step 4 on, since its term is older.
+two rescuers, or a rescuer and an owner that wakes up, still send one Signal per contact. The owner cannot claim or
+begin a chat from step 1 on, and never becomes `HELD` again, even if its rescuer dies. Its records are refused from step
+5 on, since its term is older.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +46,8 @@ READ_SECONDS = 5.0  # for all open calls of a node
 Recover = Callable[[list[Unfinished], CallJournal, RecordStore, bool], Awaitable[None]]
 # Opens a store with a term of its own.
 OpenStore = Callable[[], Awaitable[RecordStore]]
+# Lets the chats of an epoch wait for another owner, and returns their number.
+ReleaseChats = Callable[[str], Awaitable[int]]
 
 
 @dataclass(slots=True)
@@ -58,9 +62,16 @@ class Takeover:
     """The takeover of dead nodes, one after another; and the reservation of those that this start recovers itself."""
 
     def __init__(
-        self, redis: Commands, lease: Lease, open_store: OpenStore, recover: Recover, counts: TakeoverCounts
+        self,
+        redis: Commands,
+        lease: Lease,
+        open_store: OpenStore,
+        recover: Recover,
+        release_chats: ReleaseChats,
+        counts: TakeoverCounts,
     ) -> None:
         self._counts = counts
+        self._release_chats = release_chats
         self._reserved: set[str] = set()
         self._redis = redis
         self._lease = lease
@@ -92,6 +103,8 @@ class Takeover:
             for each in former:
                 await self._reserve(each)
                 keeping.append(asyncio.create_task(self._keep(each)))
+                with suppress(StoreError):  # then the end of its takeover does it
+                    await self._release_chats(each.epoch)
             yield
         finally:
             for task in keeping:
@@ -121,6 +134,7 @@ class Takeover:
     async def _rescue(self, dead: Listed, *, may_be_old: bool) -> None:
         fields = {"event": "node_takeover", "node": dead.id, "epoch": dead.epoch}
         journal = _RescueJournal(self._redis, dead.epoch)
+        await self._release_chats(dead.epoch)
         calls = await self._open_calls(dead, journal)
         logger.warning("node %s counts as dead: taking over %d calls", dead.id, len(calls), extra=fields)
         store = await self._open_store()
@@ -147,9 +161,10 @@ class Takeover:
         return await self.with_claims(calls)
 
     async def _take(self, dead: Listed) -> str:
-        key = (keys.RESCUE + dead.epoch, keys.LEASE + dead.id, keys.NODES)
+        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.LEASE + dead.id, keys.NODES)
         milliseconds = round(self._lease.seconds * 1000)
-        (state,) = await self._run(TAKE_RESCUE.command(key, dead.epoch, self._lease.epoch, milliseconds))
+        command = TAKE_RESCUE.command(key, dead.epoch, self._lease.epoch, milliseconds, LONGEST_PAUSE_MS)
+        (state,) = await self._run(command)
         return str(state)
 
     async def _keep(self, dead: Listed) -> None:
@@ -162,7 +177,8 @@ class Takeover:
                 logger.debug("rescue not renewed: %s", error)
 
     async def _end(self, dead: Listed) -> str:
-        key = (keys.RESCUE + dead.epoch, keys.NODES, keys.OPEN_CALLS + dead.epoch)
+        left = (prefix + dead.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
+        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.NODES, *left)
         (state,) = await self._run(END_RESCUE.command(key, dead.epoch, self._lease.epoch, LONGEST_PAUSE_MS))
         return str(state)
 

@@ -98,7 +98,7 @@ class HttpClient:
     `allows` checks each address that a connection would be opened to; without it, all are allowed. `author` names the
     one who writes the URLs if that is not the operator: lookups of its host names count against its share. A client
     that `spares_descriptors` leaves the reserved file descriptors to calls in progress. Requests beyond
-    `connections_per_origin` wait for a connection.
+    `connections_per_origin` wait for a connection. `may_send` is asked right before the first byte of each request.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class HttpClient:
         author: str = "",
         spares_descriptors: bool = False,
         connections_per_origin: int = CONNECTIONS_PER_ORIGIN,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tls = system_tls()
@@ -117,6 +118,7 @@ class HttpClient:
         self._author = author
         self._spares_descriptors = spares_descriptors
         self._connections_per_origin = connections_per_origin
+        self._may_send = may_send
         self._pools: dict[tuple[str, int, bool], _Pool] = {}
 
     async def request(
@@ -182,6 +184,9 @@ class HttpClient:
                 connection = pool.pop_idle() or await self._connect(target, pool, deadline - seconds / 2)
                 if announcement is not None:
                     connection = await self._announced(connection, announcement, target, pool, deadline)
+                if self._may_send is not None and not self._may_send():
+                    connection.abort()
+                    raise HttpNotReached("another node may do this instead")
                 return await connection.exchange(request, deadline, max_bytes)
             finally:
                 pool.slots.release()

@@ -42,16 +42,16 @@ async def open_store(
     return await RedisStore.open(url, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
 
 
-async def open_chat_store(config: StoreConfig, node: str | None) -> ChatStore:
-    """Open the store of chats, beside that of records; in Redis it is that of the node with this id.
+async def open_chat_store(config: StoreConfig, owner: Callable[[], str] | None) -> ChatStore:
+    """Open the store of chats, beside that of records; in Redis it is that of the node whose epoch `owner` returns.
 
     Raises `StartupError` or `ConfigError` if it cannot be used.
     """
     retention = timedelta(hours=config.retention_hours)
     if (path := config.chats_path) is not None:
         return SqliteChatStore(path, retention=retention)
-    if node is None:
+    if owner is None:
         raise StartupError("node.id: is missing; a store in Redis needs a name of this bridge")
     from sipbridge.store.redis.chats import RedisChatStore  # noqa: PLC0415 (as in open_store)
 
-    return await RedisChatStore.open(RedisUrl.parse(config.url), node, retention=retention)
+    return await RedisChatStore.open(RedisUrl.parse(config.url), owner, retention=retention)

@@ -11,6 +11,7 @@ from sipbridge.chats.events import (
     ChatEnded,
     ChatMessageRelayed,
     ChatQueued,
+    ChatReleased,
     ChatStarted,
     ChatTelemetry,
 )
@@ -46,6 +47,8 @@ class ChatLog:
                 logger.debug("chat message relayed", extra=_ids(record) | fields)
             case ChatEnded(record):
                 logger.info("chat ended", extra=_ids(record) | _end(record))
+            case ChatReleased(record):
+                logger.info("chat released for another node", extra=_ids(record) | {"event": "chat_released"})
             case ChannelFault():
                 self._fault(event)
 

@@ -12,6 +12,7 @@ from sipbridge.chats.events import (
     ChatEnded,
     ChatMessageRelayed,
     ChatQueued,
+    ChatReleased,
     ChatStarted,
     ChatTelemetry,
 )
@@ -76,5 +77,7 @@ class ChatMetrics:
                 self._active.dec()
                 self._chats(record.client, record.project, result, reason).inc()
                 self._durations.observe(((record.ended_at or record.started_at) - record.started_at).total_seconds())
+            case ChatReleased():
+                self._active.dec()
             case ChannelFault():
                 self._faults(event.client, event.project, self._guard.limit(event.fault)).inc()

@@ -19,6 +19,8 @@ class NodeFigures:
     unreplicated_claims: int
     takeovers: int
     calls_taken_over: int
+    chats_taken: int
+    chats_released: int
     unshared_calls: int
     forwards: int
 
@@ -44,6 +46,8 @@ class NodeMetrics(Collector):
             ("sipbridge_node_claims_unreplicated", "Claims that no replica had in time.", now.unreplicated_claims),
             ("sipbridge_node_takeovers", "Dead nodes that this one has taken over.", now.takeovers),
             ("sipbridge_node_calls_taken_over", "Open calls of those nodes.", now.calls_taken_over),
+            ("sipbridge_node_chats_taken", "Chats that this node took, which waited for one.", now.chats_taken),
+            ("sipbridge_node_chats_released", "Chats that this node let wait for another.", now.chats_released),
             ("sipbridge_node_unshared_calls", "Calls that were answered before Redis had them.", now.unshared_calls),
             ("sipbridge_node_forwards", "Requests about calls that other nodes carry.", now.forwards),
         ):

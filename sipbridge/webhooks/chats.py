@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sipbridge.chats.model import ChatEvent, ChatRecord
 from sipbridge.chats.ports import ChatStore
@@ -17,9 +17,9 @@ class ChatSource:
     def __init__(self, store: ChatStore) -> None:
         self._store = store
 
-    async def undelivered(self) -> Sequence[Undelivered]:
-        """Return the chats with events that the webhook did not get."""
-        left = await self._store.undelivered()
+    async def undelivered(self, among: Collection[str] | None = None) -> Sequence[Undelivered]:
+        """Return the chats, or those with these uids, with events that the webhook did not get."""
+        left = await self._store.undelivered(among)
         return [Undelivered(ProjectKey(each.client, each.project), each.uid, sequence) for each, sequence in left]
 
     async def events(self, project: ProjectKey, uid: str, *, after: int, limit: int) -> Sequence[ChatEvent]:  # noqa: ARG002 (a uid is enough)

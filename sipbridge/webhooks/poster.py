@@ -33,13 +33,24 @@ class Attempt:
 
 
 class Poster:
-    """Posts events. A URL for this machine or with `allow_private_addresses` may lead to any address."""
+    """Posts events. A URL for this machine or with `allow_private_addresses` may lead to any address.
 
-    def __init__(self, resolver: Resolver, now: Callable[[], datetime]) -> None:
+    `may_send` is asked right before each request.
+    """
+
+    def __init__(
+        self, resolver: Resolver, now: Callable[[], datetime], may_send: Callable[[], bool] | None = None
+    ) -> None:
         self._now = now
         # Many projects may have webhooks at one host; their lanes limit the connections.
         self._guarded, self._unguarded = (
-            HttpClient(resolver, allows=allows, spares_descriptors=True, connections_per_origin=_CONNECTIONS)
+            HttpClient(
+                resolver,
+                allows=allows,
+                spares_descriptors=True,
+                connections_per_origin=_CONNECTIONS,
+                may_send=may_send,
+            )
             for allows in (is_public, None)
         )
 

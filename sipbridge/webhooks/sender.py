@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 from sipbridge.aio import BackgroundTasks
@@ -16,7 +16,7 @@ from sipbridge.log_sampling import BurstLimit
 from sipbridge.webhooks.backoff import GIVE_UP_SECONDS, Backoff
 from sipbridge.webhooks.event_queue import UNKNOWN, EventQueue
 from sipbridge.webhooks.lane import Lane
-from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Event, EventSource, Webhook
+from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Event, EventSource, Undelivered, Webhook
 from sipbridge.webhooks.poster import Attempt, Poster
 
 ATTEMPT_SECONDS = 10.0
@@ -37,7 +37,8 @@ class WebhookSender:
     twice, with the same id.
 
     `find_webhook` is asked before each attempt, so a new secret or a corrected URL applies to events that wait as well.
-    It is called often and must be quick. Chats and calls that have nothing to send take no memory here.
+    It is called often and must be quick. `may_send` is asked right before each request.
+    Chats and calls that have nothing to send take no memory here.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class WebhookSender:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         backoff: Backoff = Backoff(),  # noqa: B008 (frozen)
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._source = source
@@ -56,7 +58,7 @@ class WebhookSender:
         self._observe = observe
         self._now = now
         self._backoff = backoff
-        self._poster = Poster(resolver, now)
+        self._poster = Poster(resolver, now, may_send)
         self._queues: dict[str, EventQueue] = {}
         self._lanes: dict[ProjectKey, Lane] = {}
         # By uid: the sequence up to which events were sent before they were published.
@@ -72,6 +74,28 @@ class WebhookSender:
     def start(self) -> None:
         """Resume what an earlier run left, in the background. Call this before chats and calls go on."""
         self._tasks.start(self._resume())
+
+    def resume(self, left: Iterable[Undelivered]) -> None:
+        """Send what another node left, too. Call this before its chats go on here."""
+        for each in left:
+            if self._early is not None:
+                self._early[each.uid] = (each.project, each.sequence)
+            elif each.uid not in self._queues and self._find_webhook(each.project) is not None:
+                self._begin(each.uid, each.project, each.sequence)
+
+    def forget(self, uids: Collection[str] | None) -> None:
+        """Send nothing more of these chats or calls, or of all: another node does. Requests in progress end."""
+        for uid in list(self._queues) if uids is None else uids:
+            queue = self._queues.pop(uid, None)
+            if queue is not None and queue.retry is not None:
+                queue.retry.cancel()
+                self._lane(queue.project).waiting.discard(queue)
+            self._ahead.pop(uid, None)
+
+    def _begin(self, uid: str, project: ProjectKey, cursor: int) -> None:
+        """Begin to send the events that the source has after a position."""
+        queue = self._queues[uid] = EventQueue(uid, project, cursor, unread=True)
+        self._schedule(queue)
 
     def backlog(self) -> Counter[ProjectKey]:
         """Return the number of chats or calls with events to send, by project."""
@@ -118,8 +142,7 @@ class WebhookSender:
         if self._early is not None:
             self._early[uid] = (project, 0)
         elif uid not in self._queues:
-            self._queues[uid] = queue = EventQueue(uid, project, 0, unread=True)
-            self._schedule(queue)
+            self._begin(uid, project, 0)
 
     def _add(self, uid: str, project: ProjectKey, event: Event) -> None:
         if event.sequence is not None and uid in self._ahead:
@@ -150,8 +173,7 @@ class WebhookSender:
         cursors = early | {each.uid: (each.project, each.sequence) for each in left}
         for uid, (project, cursor) in cursors.items():
             if self._find_webhook(project) is not None:
-                queue = self._queues[uid] = EventQueue(uid, project, cursor, unread=True)
-                self._schedule(queue)
+                self._begin(uid, project, cursor)
 
     # ------------------------------------------------------------ delivery
 
@@ -175,6 +197,8 @@ class WebhookSender:
         try:
             while lane.ready and not self._closing:
                 queue = lane.ready.popleft()
+                if not self._has(queue):
+                    continue
                 try:
                     await self._send_first(queue, lane)
                 except StoreError as error:
@@ -188,6 +212,10 @@ class WebhookSender:
                     self._wait(queue, lane, self._backoff.most_seconds)
         finally:
             lane.workers -= 1
+
+    def _has(self, queue: EventQueue) -> bool:
+        """True unless the queue was forgotten."""
+        return self._queues.get(queue.uid) is queue
 
     async def _send_first(self, queue: EventQueue, lane: Lane) -> None:
         webhook = self._find_webhook(queue.project)
@@ -249,12 +277,12 @@ class WebhookSender:
         """Send the next event of the queue after those of the others that are ready."""
         if queue.is_empty:
             self._remove(queue)
-        else:
+        elif self._has(queue):
             lane.ready.append(queue)
 
     def _wait(self, queue: EventQueue, lane: Lane, seconds: float, *, wakes: bool = False) -> None:
         """Send the first event of the queue again in that many seconds, or when the webhook responds (`wakes`)."""
-        if self._closing:
+        if self._closing or not self._has(queue):
             return
         queue.retry = self._loop.call_later(seconds, self._wake, queue)
         if wakes:
@@ -273,6 +301,8 @@ class WebhookSender:
         self._remove(queue)
 
     def _remove(self, queue: EventQueue) -> None:
+        if not self._has(queue):
+            return
         del self._queues[queue.uid]
         if queue.is_ahead:
             self._ahead[queue.uid] = queue.cursor

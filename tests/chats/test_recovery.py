@@ -285,3 +285,53 @@ async def test_chats_that_were_not_resumed_before_a_stop_wait_for_the_next_start
         await recovering
         assert not second.reception.active
         assert not second.reception.recovered
+
+
+async def test_a_released_chat_gives_the_bot_nothing_more_and_goes_on_elsewhere() -> None:
+    async with world() as first:
+        record = await first.start()
+        await first.event("handoff_accepted")
+        first.channel.happens(h.AgentJoined(ANNA))
+        first.channel.happens(h.AgentMessage("m1", "hi", NOW))
+        assert await first.reception.release() == [record.uid]
+        published = len(first.published)
+        assert first.reception.active == 0
+        assert not first.session.running
+        assert first.context.registry.find(CLIENT, PROJECT, "c1") is None
+        assert not (await first.record()).state.is_final
+        await asyncio.sleep(0)
+        assert len(first.published) == published
+    async with world(first.store) as second:
+        await second.reception.resume()
+        assert second.session.resumed
+
+
+async def test_a_chat_that_is_stored_while_all_are_released_does_not_begin_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        create, storing, may_store = w.store.create, asyncio.Event(), asyncio.Event()
+
+        async def create_later(record: ChatRecord) -> ChatRecord:
+            storing.set()
+            await may_store.wait()
+            return await create(record)
+
+        monkeypatch.setattr(w.store, "create", create_later)
+        starting = asyncio.create_task(w.start())
+        await storing.wait()
+        assert w.reception.slots == 2
+        [uid] = await w.reception.release()
+        may_store.set()
+        assert (await starting).uid == uid
+        assert w.reception.active == 0
+        await w.reception.resume()
+        assert w.reception.active == 1, "if it is this node's again, it goes on"
+
+
+async def test_resume_leaves_the_chats_in_progress_alone() -> None:
+    async with world() as w:
+        await w.start()
+        await w.event("handoff_accepted")
+        await w.reception.resume()
+        assert (w.reception.active, len(w.channel.sessions)) == (1, 1)

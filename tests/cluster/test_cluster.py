@@ -27,10 +27,11 @@ LEASE = 15.0
 
 
 class Controls:
-    """A bridge with calls."""
+    """A bridge with calls and chats."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.chats = 0
         self.draining = False
         self.ended: list[str] = []
         self.obstacles: list[str | None] = []
@@ -97,19 +98,24 @@ async def test_a_rescued_node_ends_its_calls_and_begins_another_epoch(node: Clus
     await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-1"), {})))
     await node.turn(controls)
     assert controls.obstacle() is None
-    controls.calls = 1
+    controls.calls = controls.chats = 1
     own_redis.run("SET", keys.RESCUE + epoch, "another")
     await node.turn(controls)
     assert controls.ended == ["call-1"]
-    assert controls.obstacle() == "another node has taken over the calls of this one"
+    assert controls.obstacle() == "another node has taken over the calls and chats of this one"
+    assert not node.may_relay()
     assert await node.claims.claim(make_record("call-1")) is SignalResult.DUPLICATE
     assert "call-1" not in node.open_calls
     await node.turn(controls)
     assert node.lease.epoch == epoch, "a call still ends"
     controls.calls = 0
     await node.turn(controls)
+    assert node.lease.epoch == epoch, "a chat still ends"
+    controls.chats = 0
+    await node.turn(controls)
     assert (node.lease.state, controls.obstacle()) == (LeaseState.HELD, None)
     assert node.lease.epoch != epoch
+    assert node.may_relay()
     assert await node.claims.claim(make_record("call-2")) is None
 
 
@@ -210,7 +216,7 @@ async def test_the_owner_of_a_call_is_found(node: Cluster, own_redis: RedisServe
 async def test_the_owner_of_a_chat_is_found_by_the_id_of_its_bot(node: Cluster, own_redis: RedisServer) -> None:
     other = make_node(own_redis, "node-b")
     await join(other)
-    store = await open_chat_store(StoreConfig(url=own_redis.url), "node-b")
+    store = await open_chat_store(StoreConfig(url=own_redis.url), lambda: other.lease.epoch)
     chat = await store.create(make_chat())
     ids = (chat.client, chat.project, chat.chat_id)
     owner = OtherNode(other.lease.epoch, "http://node-b", has_lease=True)

@@ -11,8 +11,9 @@ import pytest
 
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
+from sipbridge.cluster.chat_owners import ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Listed
+from sipbridge.cluster.fleet import Fleet, Listed
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.takeover import Takeover, TakeoverCounts
@@ -37,7 +38,8 @@ class Rescuer:
     def __post_init__(self) -> None:
         self.may_end.set()
         self.counts = TakeoverCounts()
-        self.takeover = Takeover(self.server, self.lease, self._open_store, self._recover, self.counts)
+        chats = ChatOwners(self.server, self.lease, Fleet("rescuer", 15))
+        self.takeover = Takeover(self.server, self.lease, self._open_store, self._recover, chats.release, self.counts)
 
     async def _open_store(self) -> RecordStore:
         return FakeStore(Journal())
@@ -137,7 +139,7 @@ async def test_a_rescuer_that_dies_is_replaced(server: Server, redis: RedisServe
     await first.begun.wait()
     running.cancel()
     await asyncio.wait([running])
-    redis.run("DEL", keys.RESCUE + dead.lease.epoch)  # it ends a lease time after the last renewal
+    redis.run("DEL", keys.RESCUER + dead.lease.epoch)  # it ends a lease time after the last renewal
     await second.takeover.run(dead.listed)
     assert len(second.recovered) == 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -87,14 +88,16 @@ class FakeChatStore:
         files = [entry for entry in chat.entries if isinstance(entry, AttachmentFile)] if chat else []
         return next((file for file in files if file.id == attachment_id), None)
 
-    async def unfinished(self) -> list[StoredChat]:
-        return [_stored(chat) for chat in self._chats.values() if not chat.record.state.is_final]
+    async def unfinished(self, without: Collection[str] = ()) -> list[StoredChat]:
+        chats = [chat for uid, chat in self._chats.items() if uid not in without]
+        return [_stored(chat) for chat in chats if not chat.record.state.is_final]
 
-    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
+    async def undelivered(self, among: Collection[str] | None = None) -> list[tuple[ChatRecord, int]]:
         return [
             (chat.record, chat.webhook_sequence)
             for chat in self._chats.values()
             if any(sequence > chat.webhook_sequence for sequence, _ in chat.events)
+            and (among is None or chat.record.uid in among)
         ]
 
     def mark_delivered(self, uid: str, sequence: int) -> None:

@@ -311,3 +311,17 @@ async def test_reserved_file_descriptors_are_left_to_calls(monkeypatch: pytest.M
             await http.request("GET", server.url, seconds=3)
         async with HttpClient(Resolver(time.monotonic)) as of_calls:
             assert (await of_calls.request("GET", server.url, seconds=3)).status == 200
+
+
+async def test_nothing_is_sent_while_another_node_may_do_it() -> None:
+    may_send = True
+    async with serving() as server, HttpClient(Resolver(time.monotonic), may_send=lambda: may_send) as client:
+        assert (await client.request("GET", server.url, seconds=3)).status == 200
+        may_send = False
+        with pytest.raises(HttpNotReached, match="another node"):
+            await client.request("GET", server.url, seconds=3)
+        with pytest.raises(HttpNotReached, match="another node"):
+            await client.post_for_head(server.url, "/x", {}, b"", 3)
+        assert len(server.requests) == 1
+        may_send = True
+        assert (await client.request("GET", server.url, seconds=3)).status == 200

@@ -22,7 +22,7 @@ OF_PROMETHEUS = {
 def bridge_series() -> dict[str, frozenset[str]]:
     """Return the names of all series of a node, each with its labels."""
     metrics = Metrics(pjsip_version="2.17")
-    metrics.show_node(lambda: NodeFigures(0.0, 0, {}, 0, 0, 0, 0, 0))
+    metrics.show_node(lambda: NodeFigures(0.0, 0, {}, 0, 0, 0, 0, 0, 0, 0))
     return {name: labels for family in metrics.registry.collect() for name, labels in _series(family).items()}
 
 

@@ -85,7 +85,8 @@ class BotChat:
 
     def __str__(self) -> str:
         last = [event["type"] for event in self.streamed[-3:]]
-        return f"{self.id} (sent {len(self.sent)}, received {len(self.received)}, last events {last})"
+        counts = f"sent {len(self.sent)}, fates {len(self.fates)}, received {len(self.received)}"
+        return f"{self.id} ({counts}, last events {last})"
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition on the events."""
@@ -95,10 +96,14 @@ class BotChat:
 
 
 class Bot:
-    """The platform of one project at `url`. `webhook_url` is that of its receiver."""
+    """The platform of one project at `url`. `webhook_url` is that of its receiver.
+
+    It opens the stream of a chat again after `stream_seconds`, if that is set.
+    """
 
     def __init__(self, key: str) -> None:
         self.url = ""
+        self.stream_seconds: float | None = None
         self.webhook_url = ""
         self._key = key
         self._chats: dict[str, BotChat] = {}
@@ -176,7 +181,7 @@ class Bot:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, chat: BotChat) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self.stream_seconds, sock_read=SILENCE_SECONDS)
         while not chat.is_over:
             headers = {"Last-Event-ID": str(chat.streamed[-1]["sequence"])} if chat.streamed else {}
             with suppress(*_LOST):

@@ -11,6 +11,7 @@ from sipbridge.chats.events import (
     ChatEnded,
     ChatMessageRelayed,
     ChatQueued,
+    ChatReleased,
     ChatStarted,
     ChatTelemetry,
 )
@@ -71,6 +72,7 @@ def fields_of(line: logging.LogRecord) -> dict[str, object]:
             "chat message relayed",
             {"event": "chat_message", "direction": "to_agent", "delivery": "failed", "seconds": 0.5},
         ),
+        (ChatReleased(CHAT), "INFO", "chat released for another node", {"event": "chat_released"}),
         (
             ChatEnded(ended()),
             "INFO",

@@ -5,7 +5,15 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sipbridge.chats.events import ChannelFault, ChatAgentJoined, ChatEnded, ChatMessageRelayed, ChatQueued, ChatStarted
+from sipbridge.chats.events import (
+    ChannelFault,
+    ChatAgentJoined,
+    ChatEnded,
+    ChatMessageRelayed,
+    ChatQueued,
+    ChatReleased,
+    ChatStarted,
+)
 from sipbridge.chats.model import ChatState, DeliveryStatus
 from sipbridge.config import ProjectKey
 from sipbridge.handoffs.outcome import Result
@@ -35,6 +43,8 @@ def metrics() -> Metrics:
         ChatMessageRelayed(CHAT, "to_agent", DeliveryStatus.UNKNOWN, 0.3),
         ChannelFault(CHAT.client, CHAT.project, CHAT.chat_id, CHAT.channel, "silent", "no content here"),
         ChatEnded(ENDED),
+        ChatStarted(CHAT),
+        ChatReleased(CHAT),
     ):
         counted.chats(event)
     counted.webhooks.count(CHAT.client, CHAT.project, "delivered")

@@ -250,7 +250,7 @@ def test_two_bridges_in_a_process_count_separately(metrics: Metrics) -> None:
 
 
 def test_the_documentation_names_each_metric(metrics: Metrics) -> None:
-    metrics.show_node(lambda: NodeFigures(1.5, 2, {"mine": 3}, 0, 0, 0, 0, 0))
+    metrics.show_node(lambda: NodeFigures(1.5, 2, {"mine": 3}, 0, 0, 0, 0, 0, 0, 0))
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     documented = re.findall(r"^\| `(sipbridge_\w+)", page, re.MULTILINE)
     served = {

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from sipbridge.errors import StoreError
+from sipbridge.webhooks import ChatSource
 from sipbridge.webhooks.event_queue import MAX_HELD
 
-from .conftest import World
+from .conftest import World, until
 from .receiver import OK, Receiver, status
 
 
@@ -56,7 +57,7 @@ async def test_a_restart_waits_for_a_store_that_fails(
     faults = iter([StoreError("locked"), StoreError("locked")])
     undelivered, events = world.store.undelivered, world.store.events
 
-    async def fail_first() -> object:
+    async def fail_first(among: object = None) -> object:  # noqa: ARG001 (as of the store)
         if fault := next(faults, None):
             raise fault
         return await undelivered()
@@ -127,3 +128,28 @@ async def test_a_stop_leaves_the_rest_to_the_next_start(world: World, receiver: 
     await world.sender.close()
     assert receiver.accepted == [("c1", 1)]  # the attempt in progress was completed
     assert await chat.undelivered() == 1
+
+
+async def test_a_node_sends_what_another_one_left_from_its_position(world: World, receiver: Receiver) -> None:
+    chat = await world.chat()
+    for _ in range(3):
+        await chat.store()
+    world.store.mark_delivered(chat.record.uid, 1)
+    world.sender.resume(await ChatSource(world.store).undelivered([chat.record.uid]))
+    await chat.emit()
+    await receiver.until_accepted(3)
+    assert [sequence for _, sequence in receiver.accepted] == [2, 3, 4]
+
+
+async def test_a_node_sends_nothing_more_of_what_it_has_given_away(world: World, receiver: Receiver) -> None:
+    receiver.respond = lambda _: status(503)
+    kept, given = await world.chat("kept"), await world.chat("given")
+    await given.emit()
+    await kept.emit()
+    await until(lambda: len(receiver.posted) >= 4, 5)
+    world.sender.forget([given.record.uid])
+    receiver.respond = lambda _: OK
+    await receiver.until_accepted(1)
+    await world.until_nothing_waits()
+    assert {chat_id for chat_id, _ in receiver.accepted} == {"kept"}
+    assert await given.undelivered() == 0

@@ -41,6 +41,11 @@ class Change:
     step: int | None
     done: asyncio.Future[Any]
 
+    @property
+    def ends_chat(self) -> bool:
+        """True if the chat is over with this change."""
+        return self.record is not None and self.record.state.is_final
+
     @classmethod
     def of(cls, change: ChatChange) -> Self:
         """Return the item to submit. Raises `StoreError` if the change cannot be stored."""

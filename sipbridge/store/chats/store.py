@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,15 +93,16 @@ class SqliteChatStore:
         self._check_open()
         return await self._reader.attachment(uid, attachment_id)
 
-    async def unfinished(self) -> list[StoredChat]:
+    async def unfinished(self, without: Collection[str] = ()) -> list[StoredChat]:
         """Return the chats that are not over, oldest first. One that cannot be read is left out, and logged."""
         self._check_open()
-        return await self._reader.unfinished()
+        return [chat for chat in await self._reader.unfinished() if chat.record.uid not in without]
 
-    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
+    async def undelivered(self, among: Collection[str] | None = None) -> list[tuple[ChatRecord, int]]:
         """Return the chats with events that the webhook did not get yet, each with the last sequence that it got."""
         self._check_open()
-        return await self._reader.undelivered()
+        found = await self._reader.undelivered()
+        return [each for each in found if among is None or each[0].uid in among]
 
     def mark_delivered(self, uid: str, sequence: int) -> None:
         """Note that the webhook has got the events up to this sequence. Written within `DELIVERED_SECONDS`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -38,17 +38,19 @@ _REFUSALS = {
 
 
 class Writer:
-    """The task that writes items under the node's term, and resolves their futures.
+    """The task that writes items, and resolves their futures. `owner` returns the present epoch of the node.
+
+    It writes under the node's term, and chats that were taken over from another node under a term of their own.
 
     When Redis does not respond, it may have written what it was sent. So that batch is repeated until Redis responds,
     with the same revisions, which Redis accepts once; its futures stay open. Further items fail at once meanwhile.
     """
 
-    def __init__(self, server: Server, node: str, term: int, retention: timedelta) -> None:
+    def __init__(self, server: Server, owner: Callable[[], str], term: int, retention: timedelta) -> None:
         self._server = server
-        self._open_key = keys.CHATS_OPEN + node
-        self._undelivered_key = keys.CHATS_UNDELIVERED + node
+        self._owner = owner
         self._term = term
+        self._own_terms: dict[str, int] = {}
         self._retention_ms = max(1, round(retention.total_seconds() * 1000))
         self._open_retention_ms = self._retention_ms + round(OPEN_RETENTION.total_seconds() * 1000)
         self._revision = 0
@@ -59,6 +61,11 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing_at: float | None = None
         self._task = asyncio.create_task(self._run(), name="chats-writer")
+
+    def use_term(self, uid: str, term: int) -> None:
+        """Write a chat that was taken under this term until it is over."""
+        if term > self._term:
+            self._own_terms[uid] = term
 
     def submit(self, item: Item) -> None:
         """Queue an item."""
@@ -108,15 +115,19 @@ class Writer:
             await asyncio.sleep(RETRY_SECONDS / 10 if self._closing_at else RETRY_SECONDS)
         self._note_success()
         for (item, _), result in zip(batch, results, strict=True):
-            _resolve(item, _result(item, result))
+            outcome = _result(item, result)
+            if isinstance(item, Change) and outcome is None and item.ends_chat:
+                self._own_terms.pop(item.uid, None)
+            _resolve(item, outcome)
 
     async def _write_delivered(self) -> None:
         """Write the positions of webhooks. What fails is written later."""
         marks, self._delivered = self._delivered, {}
         if not marks:
             return
+        undelivered = keys.CHATS_UNDELIVERED + self._owner()
         commands = [
-            MARK_DELIVERED.command((keys.CHAT + uid, keys.CHAT_EVENTS + uid, self._undelivered_key), uid, sequence)
+            MARK_DELIVERED.command((keys.CHAT + uid, keys.CHAT_EVENTS + uid, undelivered), uid, sequence)
             for uid, sequence in marks.items()
         ]
         try:
@@ -138,29 +149,31 @@ class Writer:
         return _erase(item)
 
     def _create(self, row: rows.ChatRow, revision: int) -> Command:
-        project = keys.project_part(row.client, row.project)
+        project, owner = keys.project_part(row.client, row.project), self._owner()
         return CREATE_CHAT.command(
             (
                 keys.CHAT + row.uid,
                 f"{keys.CHAT_IDS}{project}:{row.chat_id}",
                 keys.CHATS + project,
                 f"{keys.CHATS_SHARED}{project}:{row.shared_id}",
-                self._open_key,
+                keys.CHATS_OPEN + owner,
                 keys.TERMS,
+                keys.RESCUE + owner,
             ),
             *(self._term, revision, row.uid, project, row.chat_id, row.shared_id, row.started_at, row.body),
             *(self._open_retention_ms, keys.CHAT),
         )
 
     def _change(self, item: Change, revision: int) -> Command:
-        uid, row = item.uid, item.row
+        uid, row, owner = item.uid, item.row, self._owner()
+        term = self._own_terms.get(uid, self._term)
         record: tuple[Argument, ...] = (0, "", 0, "")
         if row:
             record = (1, row.shared_id, int(ChatState(row.state).is_final), row.body)
         prefixes = (keys.CHAT, keys.CHAT_ENTRIES, keys.CHAT_EVENTS, keys.CHAT_FILES)
         return CHANGE_CHAT.command(
-            [*(prefix + uid for prefix in prefixes), self._open_key, self._undelivered_key],
-            *(self._term, revision, uid, item.step or 0, self._open_retention_ms, self._retention_ms),
+            [*(prefix + uid for prefix in prefixes), keys.CHATS_OPEN + owner, keys.CHATS_UNDELIVERED + owner],
+            *(term, revision, uid, item.step or 0, self._open_retention_ms, self._retention_ms),
             *(keys.CHAT_IDS, keys.CHATS, keys.CHATS_SHARED),
             *record,
             *(value for entry in item.entries for value in _entry(entry)),

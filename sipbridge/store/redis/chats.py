@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -28,23 +28,23 @@ PAGE = 50  # chats per round trip
 
 
 class RedisChatStore:
-    """A `ChatStore` in Redis, of one node. Belongs to one event loop.
+    """A `ChatStore` in Redis, of one node, whose present epoch `owner` returns. Belongs to one event loop.
 
     A chat expires `retention` after its last change, once it is over.
     """
 
-    def __init__(self, server: Server, node: str, term: int, retention: timedelta) -> None:
+    def __init__(self, server: Server, owner: Callable[[], str], term: int, retention: timedelta) -> None:
         self._server = server
-        self._node = node
-        self._writer = Writer(server, node, term, retention)
+        self._owner = owner
+        self._writer = Writer(server, owner, term, retention)
         self._closed = False
 
     @classmethod
-    async def open(cls, url: RedisUrl, node: str, *, retention: timedelta) -> Self:
+    async def open(cls, url: RedisUrl, owner: Callable[[], str], *, retention: timedelta) -> Self:
         """Connect. Raises `ConfigError` if Redis cannot be used."""
         server = Server(url)
         try:
-            return cls(server, node, await check_and_take_term(server, url), retention)
+            return cls(server, owner, await check_and_take_term(server, url), retention)
         except BaseException:
             await server.close()
             raise
@@ -99,19 +99,26 @@ class RedisChatStore:
         [body] = await self._run(("HGET", keys.CHAT_FILES + uid, rows.attachment_number(attachment_id)))
         return rows.to_attachment(body) if body else None
 
-    async def unfinished(self) -> list[StoredChat]:
+    async def unfinished(self, without: Collection[str] = ()) -> list[StoredChat]:
         """Return the chats of this node that are not over, oldest first. One that cannot be read is left out."""
-        index = keys.CHATS_OPEN + self._node
-        [uids] = await self._run(("ZRANGE", index, 0, -1))
+        [found] = await self._run(("ZRANGE", keys.CHATS_OPEN + self._owner(), 0, -1))
+        uids = [uid for uid in found if uid not in without]
         results = await self._run_paged([_read_command(uid) for uid in uids])
-        return [chat for uid, parts in zip(uids, results, strict=True) if (chat := _readable(uid, parts))]
+        chats = []
+        for uid, parts in zip(uids, results, strict=True):
+            chat = _readable(uid, parts)
+            if chat is not None and not chat.record.state.is_final:
+                self._writer.use_term(uid, int(parts[1]))
+                chats.append(chat)
+        return chats
 
-    async def undelivered(self) -> list[tuple[ChatRecord, int]]:
+    async def undelivered(self, among: Collection[str] | None = None) -> list[tuple[ChatRecord, int]]:
         """Return the chats of this node with events that the webhook did not get yet, each with the last that it got.
 
-        A chat is one of this node if it has written the last of its events.
+        A chat is one of this node if the node has written the last of its events, or has taken it over.
         """
-        [uids] = await self._run(("SMEMBERS", keys.CHATS_UNDELIVERED + self._node))
+        [found] = await self._run(("SMEMBERS", keys.CHATS_UNDELIVERED + self._owner()))
+        uids = [uid for uid in found if among is None or uid in among]
         results = await self._run_paged([("HMGET", keys.CHAT + uid, "body", "delivered") for uid in uids])
         return [(rows.to_record(body), int(delivered)) for body, delivered in results if body]
 
@@ -182,7 +189,7 @@ def _read_command(uid: str) -> Command:
 def _to_chat(uid: str, parts: list[Any]) -> StoredChat | None:
     if not parts:
         return None
-    body, entries, events = parts
+    body, _, entries, events = parts
     split = [entry.partition(":") for entry in entries]
     return rows.to_chat(
         [

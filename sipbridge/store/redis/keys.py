@@ -44,16 +44,18 @@ CHAT_FILES = f"{_PREFIX}:chat-files:"
 CHATS = f"{_PREFIX}:chats:"
 CHAT_IDS = f"{_PREFIX}:chat-id:"
 CHATS_SHARED = f"{_PREFIX}:chats-shared:"
-# Prefixes that the id of a node completes.
+CHATS_WAITING = f"{_PREFIX}:chats-waiting"  # those that no node carries
+# Prefixes that the epoch of a node completes.
 CHATS_OPEN = f"{_PREFIX}:chats-open:"
 CHATS_UNDELIVERED = f"{_PREFIX}:chats-undelivered:"
-CALLS_UNDELIVERED = f"{_PREFIX}:calls-undelivered:"
+CALLS_UNDELIVERED = f"{_PREFIX}:calls-undelivered:"  # that the id of a node completes
 
 # The nodes: a hash of those that must be taken over if they die, by epoch; and prefixes for each.
 NODES = f"{_PREFIX}:nodes"
 LEASE = f"{_PREFIX}:node:"  # of an id
 OPEN_CALLS = f"{_PREFIX}:open:"  # of an epoch: a hash by call id
-RESCUE = f"{_PREFIX}:rescue:"  # of an epoch
+RESCUE = f"{_PREFIX}:rescue:"  # of an epoch: the mark of its takeover
+RESCUER = f"{_PREFIX}:rescuer:"  # of an epoch: who takes it over just now
 
 
 def claim(client: str, call_id: str) -> str:

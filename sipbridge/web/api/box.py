@@ -6,6 +6,8 @@ URL of the box. Its first call comes without a token; the 401 makes it fetch one
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -13,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from sipbridge.chats.ports import BoxMessage, ChannelBox
 from sipbridge.errors import BadRequest, NotFound
-from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.api.operation import B, Empty, Operation, RequestContext, Response, json_response
+from sipbridge.web.api.owned import response_of_others
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
 from sipbridge.web.server.guesses import GUESSES
@@ -112,6 +115,26 @@ async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.R
     return json_response(TokenResponse(access_token=token, token_type="Bearer", expires_in=seconds))  # noqa: S106 (the type of the token)
 
 
+Handler = Callable[[RequestContext[Empty, B]], Awaitable[web.Response]]
+
+
+def _at_any_node(handler: Handler[B]) -> Handler[B]:
+    """Let the other bridges respond if this one has no chat with the thread: CXone knows one URL for all of them."""
+
+    @wraps(handler)
+    async def handle(context: RequestContext[Empty, B]) -> web.Response:
+        try:
+            return await handler(context)
+        except (NotFound, BoxNotReady):
+            elsewhere = await response_of_others(context.deps, context.request)
+            if elsewhere is None:
+                raise
+            return elsewhere
+
+    return handle
+
+
+@_at_any_node
 async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
     """Take a message of the human agent; respond once it is stored."""
     thread_id, taken = await _take(context)
@@ -126,12 +149,14 @@ async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.
     )
 
 
+@_at_any_node
 async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
     """Take a message of the human agent in the older form, which CXone uses without "DFO 3.0 Outbound API"."""
     _, taken = await _take(context)
     return json_response(PostAccepted(idOnExternalPlatform=taken.id))
 
 
+@_at_any_node
 async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
     """Pass on that the human agent types."""
     box = _authorized_box(context)
@@ -141,6 +166,7 @@ async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> we
     return web.Response(status=204)
 
 
+@_at_any_node
 async def release_thread(context: RequestContext[Empty, Empty]) -> web.Response:
     """End a chat: a Studio script calls this when the human agent has closed the contact."""
     if not _authorized_box(context).release(context.request.match_info["thread_id"]):
@@ -175,9 +201,9 @@ def _authorized_box(context: RequestContext[Any, Any]) -> ChannelBox:
 
 
 def _not_found(context: RequestContext[Any, Any]) -> Exception:
-    """Return the error for an unknown thread. Right after a restart it may be that of a chat which is not back yet."""
+    """Return the error for an unknown thread. It may be that of a chat which is not back yet, or which moves."""
     if not context.deps.chats.recovered():
-        return BoxNotReady("the chats of the last run are being recovered; try again in a moment")
+        return BoxNotReady("chats are being recovered; try again in a moment")
     return NotFound(_NO_SUCH_THREAD)
 
 

@@ -71,8 +71,16 @@ async def _events(
     async for event in reader:
         if not _is_still_authorized(context):
             return
-        if event.sequence is None or event.sequence > after:
+        if event.sequence is None:
             yield event
+            continue
+        if event.previous > after:  # another node has written events meanwhile, before the chat moved here
+            for missed in await context.deps.chats.store.events(uid, after=after, limit=event.previous - after):
+                yield missed
+                after = missed.sequence or after
+        if event.sequence > after:
+            yield event
+            after = event.sequence
 
 
 def _resume_after(context: RequestContext[ChatEventsQuery, Empty]) -> int:

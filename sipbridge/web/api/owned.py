@@ -10,8 +10,8 @@ from aiohttp import web
 
 from sipbridge.calls.model import CallState
 from sipbridge.web.deps import WebDeps
-from sipbridge.web.server.errors import OwnerUnavailable
-from sipbridge.web.server.forwarding import Forwarder
+from sipbridge.web.server.errors import BoxNotReady, OwnerUnavailable
+from sipbridge.web.server.forwarding import Forwarder, passed_back
 
 
 async def response_of_owner(
@@ -27,6 +27,22 @@ async def response_of_owner(
         return await _of_call(deps, forwarder, request, (client, project, call_id))
     if (chat_id := request.match_info.get("chat_id")) is not None and request.method == "POST":
         return await _of_chat(deps, forwarder, request, (client, project, chat_id))
+    return None
+
+
+async def response_of_others(deps: WebDeps, request: web.Request) -> web.Response | None:
+    """Return the response of the other node that has what the path names; None if none has it.
+
+    Raises `BoxNotReady` if a node that may have it does not respond.
+    """
+    if deps.forwarder is None or deps.forwarder.was_forwarded(request):
+        return None
+    responses = await deps.forwarder.ask_others(request)
+    for response in responses:
+        if response is not None and response.status != 404:  # noqa: PLR2004 (Not Found)
+            return passed_back(response)
+    if None in responses:
+        raise BoxNotReady("a bridge that may have the chat does not respond; try again in a moment")
     return None
 
 

@@ -24,6 +24,15 @@ class ChatFeed:
             if record.state.is_final:
                 self._readers.end(record.uid)
 
+    def __contains__(self, uid: str) -> bool:
+        """True if a chat has readers."""
+        return uid in self._readers
+
+    def end(self, uid: str) -> None:
+        """End the streams of a chat that goes on at another node: their readers resume there."""
+        if uid in self._readers:
+            self._readers.end(uid)
+
     def reader(self, uid: str) -> AbstractContextManager[Reader[ChatEvent]]:
         """Receive the events of a chat while the block runs."""
         return self._readers.reader(uid)

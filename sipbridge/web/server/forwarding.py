@@ -22,7 +22,7 @@ from sipbridge.web.server.errors import OwnerUnavailable
 
 FORWARD_SECONDS = 2.0
 MAX_RESPONSE_BYTES = 16_000_000  # a call with its whole transcript
-_PASSED_ON = (KEY_HEADER, "Content-Type")
+_PASSED_ON = (KEY_HEADER, "Authorization", "Content-Type")
 _KEPT = (b"content-type", b"retry-after")
 _FORGED = f"{FORWARDED} is for requests between the bridges; remove it"
 _GONE = "the bridge that carries this does not respond; try again, or see its record"
@@ -61,9 +61,7 @@ class Forwarder:
             return None  # this node may know the call from its backlog
         if owner is None:
             return None
-        response = await self._send_on(request, owner)
-        kept = {name.decode(): response.headers[name] for name in _KEPT if name in response.headers}
-        return web.Response(status=response.status, body=response.body, headers=kept)
+        return passed_back(await self._send_on(request, owner))
 
     async def ask_others(self, request: web.Request) -> list[Response | None]:
         """Send a request on to all other nodes at once; return their responses, None of each that has none."""
@@ -97,3 +95,9 @@ class Forwarder:
 
     def _hop(self, epoch: str, method: str, path: str) -> str:
         return f"{epoch} {self.nodes.sign('forward', epoch, method, path)}"
+
+
+def passed_back(response: Response) -> web.Response:
+    """Return the response of another node as that of this one."""
+    kept = {name.decode(): response.headers[name] for name in _KEPT if name in response.headers}
+    return web.Response(status=response.status, body=response.body, headers=kept)

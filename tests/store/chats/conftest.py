@@ -33,7 +33,7 @@ async def reopen(url: str) -> AsyncIterator[OpenChats]:
     opened: list[ChatStore] = []
 
     async def open_it() -> ChatStore:
-        opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24), "node-1"))
+        opened.append(await open_chat_store(StoreConfig(url=url, retention_hours=24), lambda: "node-1"))
         return opened[-1]
 
     yield open_it

@@ -33,7 +33,7 @@ async def store(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 
 async def open_node(server: RedisServer, node: str) -> ChatStore:
-    return await open_chat_store(StoreConfig(url=server.url, retention_hours=1), node)
+    return await open_chat_store(StoreConfig(url=server.url, retention_hours=1), lambda: node)
 
 
 async def test_a_change_that_redis_may_have_is_written_once(server: RedisServer, store: ChatStore) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sipbridge.errors import HttpNotReached
+from sipbridge.http import Response
+from sipbridge.http.node_headers import FORWARDED
+from sipbridge.web import Forwarder, OtherNode, make_app, start_web
 from sipbridge.web.server import guesses
 from sipbridge.web.server.slots import MAX_GUESTS_PER_SOURCE
 from tests.fakes.channel_box import CREDENTIALS, SECONDS, THREAD, TOKEN
@@ -210,3 +215,66 @@ async def test_a_token_works_for_its_own_box_only(bridge: ChatBridge) -> None:
             status, _ = await call(bridge, OUTBOUND, MESSAGE, token=box.token, box="/byoc/" + "/".join(other))
             assert status == (200 if other == key else 401)
     assert [len(box.taken) for box in chats.boxes.values()] == [1] * len(chats.boxes)
+
+
+class Others:
+    """The other bridges, as this one reaches them, and what they respond."""
+
+    epoch = "epoch-of-this-node"
+
+    def __init__(self, *responses: Response | None) -> None:
+        self.requests: list[tuple[str, Mapping[str, str], bytes]] = []
+        self._responses = responses
+
+    def sign(self, *parts: str) -> str:
+        return " ".join(parts).replace(" ", "-")
+
+    def count_forward(self) -> None:
+        pass
+
+    def others(self) -> list[OtherNode]:
+        return [OtherNode(f"epoch-{n}", f"http://node-{n}", has_lease=True) for n in range(len(self._responses))]
+
+    async def request(
+        self, _method: str, url: str, *, headers: Mapping[str, str], body: bytes, **_: object
+    ) -> Response:
+        self.requests.append((url, headers, body))
+        response = self._responses[int(url.removeprefix("http://node-")[0])]
+        if response is None:
+            raise HttpNotReached("no connection")
+        return response
+
+
+@pytest.mark.parametrize(
+    ("responses", "status"),
+    [
+        ([Response(404, {}, b""), Response(200, {}, b'{"idOnExternalPlatform": "message-9"}')], 200),
+        ([Response(404, {}, b""), Response(404, {}, b"")], 404),
+        ([Response(503, {}, b""), Response(404, {}, b"")], 503),
+        ([None, Response(404, {}, b"")], 503),
+        ([None, Response(200, {}, b"{}")], 200),
+    ],
+    ids=["another-has-it", "none-has-it", "another-recovers-it", "one-is-away", "one-is-away-another-has-it"],
+)
+async def test_a_thread_of_another_bridge_is_looked_for_there(
+    bridge: ChatBridge, responses: list[Response | None], status: int
+) -> None:
+    others: Any = Others(*responses)
+    deps = replace(bridge.deps(), nodes=others, forwarder=Forwarder(others, others))
+    runner, (host, port) = await start_web(make_app(deps), "127.0.0.1", 0)
+    bridge.base = f"http://{host}:{port}"
+    assert (await call(bridge, POST, MESSAGE))[0] == 200, "a thread of its own"
+    assert others.requests == []
+    elsewhere = {**MESSAGE, "thread": {"idOnExternalPlatform": "another"}}
+    assert (await call(bridge, POST, elsewhere))[0] == status
+    assert len(others.requests) == 2
+    url, headers, body = others.requests[0]
+    assert url == f"http://node-0{BOX}/{POST}"
+    assert (headers["Authorization"], json.loads(body)) == (f"Bearer {TOKEN}", elsewhere)
+    hop = {FORWARDED: f"{others.epoch} {others.sign('forward', others.epoch, 'POST', f'{BOX}/{POST}')}"}
+    async with bridge.session.post(
+        f"{bridge.base}{BOX}/{POST}", json=elsewhere, headers={"Authorization": f"Bearer {TOKEN}", **hop}
+    ) as response:
+        assert response.status == 404, "it goes no further"
+    assert len(others.requests) == 2
+    await runner.cleanup()

@@ -11,8 +11,11 @@ import aiohttp
 import pytest
 
 from sipbridge.chats import happenings as h
-from sipbridge.chats.model import ChatRecord
+from sipbridge.chats.model import ChatEventType, ChatRecord
+from sipbridge.chats.ports import ChatChange
 from sipbridge.web.server import connections, slots
+from tests.chats.world import CLIENT, PROJECT
+from tests.store.chats.chats import make_chat
 from tests.web.chats import KEY, ChatBridge, chat_bridge
 
 
@@ -83,3 +86,35 @@ async def test_stream_ends_if_the_chat_ended_while_its_record_was_read(
     monkeypatch.setattr(bridge.world.store, "get", read_before)
     async with AsyncExitStack() as stack, asyncio.timeout(2):
         assert b"handoff_failed" in await (await stream(stack, bridge, "c1")).read()
+
+
+async def test_stream_reads_what_another_node_wrote_before_the_chat_came_here(bridge: ChatBridge) -> None:
+    record = await begin_elsewhere(bridge)
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        reading = await stream(stack, bridge, "c1")
+        await bridge.world.until(lambda: record.uid in bridge.deps().chats.feed)
+        first, second = (record.event(number, ChatEventType.AGENT_LEFT, {}) for number in (1, 2))
+        await bridge.world.store.write(ChatChange(record.uid, None, [first, second]))
+        bridge.world.publish(record, second)
+        found = [await next_id(reading) for _ in range(2)]
+        assert found == ["1", "2"]
+
+
+async def test_stream_ends_once_the_chat_goes_on_at_another_node(bridge: ChatBridge) -> None:
+    record = await begin_elsewhere(bridge)
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        reading = await stream(stack, bridge, "c1")
+        await bridge.world.until(lambda: record.uid in bridge.deps().chats.feed)
+        bridge.deps().chats.feed.end(record.uid)
+        assert b"event:" not in await reading.read()
+
+
+async def begin_elsewhere(bridge: ChatBridge) -> ChatRecord:
+    """Store a chat that this node does not carry."""
+    return await bridge.world.store.create(make_chat("c1", client=CLIENT, project=PROJECT))
+
+
+async def next_id(reading: aiohttp.ClientResponse) -> str:
+    while not (line := (await reading.content.readline()).decode()).startswith("id: "):
+        pass
+    return line.removeprefix("id: ").strip()

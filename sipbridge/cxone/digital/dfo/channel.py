@@ -19,7 +19,10 @@ from sipbridge.http import HttpClient
 
 
 class DfoChannel:
-    """Implements `chats.ports.DigitalChannel`. `guarded` connects to public addresses only."""
+    """Implements `chats.ports.DigitalChannel`. `guarded` connects to public addresses only.
+
+    `may_send` is asked right before each frame; the HTTP clients ask it on their own.
+    """
 
     max_characters = MAX_TEXT_CHARACTERS
 
@@ -32,10 +35,11 @@ class DfoChannel:
         fetch: FetchAttachment,
         observe: Callable[[ChatTelemetry], None],
         background: BackgroundTasks,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         self._config = config
         self._rest = GatewayRest(config, http, guarded)
-        self._opener = Opener(config.gateway, resolver)
+        self._opener = Opener(config.gateway, resolver, may_send)
         self._fetch = fetch
         self._observe = observe
         self._background = background

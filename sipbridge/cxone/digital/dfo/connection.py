@@ -60,13 +60,20 @@ class Connection(WSListener):
     """A connection. `ended` is done when it has ended.
 
     `on_push` gets each push in its order, `on_fault` a short word and a text for each frame that cannot be read.
+    `may_send` is asked right before each frame.
     """
 
-    def __init__(self, on_push: Callable[[Push], None], on_fault: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        on_push: Callable[[Push], None],
+        on_fault: Callable[[str, str], None],
+        may_send: Callable[[], bool] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._on_push = on_push
         self._on_fault = on_fault
+        self._may_send = may_send
         self._transport: WSTransport | None = None
         self._requests: dict[str, asyncio.Future[Reply]] = {}
         self._fragments: bytearray | None = None
@@ -109,6 +116,8 @@ class Connection(WSListener):
         """Send a frame whose reply does not matter. Raises `GatewayLost` if the connection has ended."""
         if self._transport is None or self.ended.done():
             raise GatewayLost("the connection has ended")
+        if self._may_send is not None and not self._may_send():
+            raise GatewayLost("another node may have the chat")
         self._transport.send(_TEXT, frame)
 
     def pause(self, *, on: bool) -> None:
@@ -202,9 +211,10 @@ def _fail(request: asyncio.Future[Reply], why: str) -> None:
 
 
 class Opener:
-    """Opens connections to the gateway at a URL."""
+    """Opens connections to the gateway at a URL. `may_send` is that of each of them."""
 
-    def __init__(self, url: str, resolver: Resolver) -> None:
+    def __init__(self, url: str, resolver: Resolver, may_send: Callable[[], bool] | None = None) -> None:
+        self.may_send = may_send
         self._url = url
         self._resolver = resolver
 

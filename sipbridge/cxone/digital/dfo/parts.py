@@ -40,6 +40,7 @@ class GatewayParts:
         self.fault = fault
         self.background = background
         self.recoveries = recoveries
+        self.may_send = opener.may_send
         self.availability = rest.availability
         self.message_path = rest.message_path
         self.fetch_event = rest.event

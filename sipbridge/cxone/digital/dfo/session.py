@@ -92,7 +92,7 @@ class DfoSession:
 
     async def _open(self) -> None:
         token = await self._parts.session_token(self._identity.person) if self._identity.secured else None
-        connection = Connection(self._inbound.push, self.fault)
+        connection = Connection(self._inbound.push, self.fault, self._parts.may_send)
         self._connection = connection
         # What happens before the thread is recovered is newer than what the recovery brings.
         self._inbound.hold()

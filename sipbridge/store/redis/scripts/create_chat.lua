@@ -1,10 +1,10 @@
 -- Write a new chat, unless its project has a chat with the same id.
 --
 -- KEYS: the chat, its id at the bot, the chats of its project, those with its shared id, the node's chats in progress,
---   the last term
+--   the last term, the rescue of the node's epoch
 -- ARGV: term, revision, uid, project part of keys, chat id, shared id, start, body, retention in ms,
 --   key prefix of chats
--- Returns the body of the chat that is stored, or false if another chat has the uid.
+-- Returns the body of the chat that is stored, or false if another chat has the uid. Fails if the node was taken over.
 
 local term, uid, started_at, body, retention = tonumber(ARGV[1]), ARGV[3], ARGV[7], ARGV[8], ARGV[9]
 
@@ -19,6 +19,9 @@ if stored then
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return false
+end
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  return redis.error_reply('RESCUED another node has taken over the chats of this one')
 end
 
 redis.call('HSET', KEYS[1], 'term', term, 'revision', ARGV[2], 'project', ARGV[4], 'chat_id', ARGV[5],

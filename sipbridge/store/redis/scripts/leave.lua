@@ -1,9 +1,9 @@
--- Give up the lease of a node that stops. If it leaves calls open, it stays among the nodes, and is taken over.
+-- Give up the lease of a node that stops. If it leaves calls or chats, it stays among the nodes, and is taken over.
 --
--- KEYS: the lease, the nodes, its open calls
+-- KEYS: the lease, the nodes, its open calls, its chats in progress, its chats with events for the webhook
 -- ARGV: epoch
 
-if redis.call('HLEN', KEYS[3]) == 0 then
+if redis.call('EXISTS', KEYS[3], KEYS[4], KEYS[5]) == 0 then
   redis.call('HDEL', KEYS[2], ARGV[1])
 end
 if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then

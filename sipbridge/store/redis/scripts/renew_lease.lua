@@ -4,8 +4,8 @@
 -- ARGV: epoch, number of the renewal, time to live in ms, description of the node as JSON, key prefix of leases,
 --   the epoch whose lease may be replaced, or 'any', then fields and values that the lease shows
 -- Returns a list: 'renewed', 'joined' (the nodes did not have this epoch), 'rescued' (the epoch counts as dead) or
---   'displaced' (another epoch has the lease of this id), then of each node its epoch, its description and the number
---   of its last renewal, which is empty if it has no lease.
+--   'displaced' (another epoch has the lease of this id), then of each node its epoch, its description, the number of
+--   its last renewal, which is empty if it has no lease, and 1 if it drains.
 
 local epoch = ARGV[1]
 local state = 'renewed'
@@ -26,9 +26,10 @@ end
 local found = {state}
 local nodes = redis.call('HGETALL', KEYS[2])
 for i = 1, #nodes, 2 do
-  local lease = redis.call('HMGET', ARGV[5] .. cjson.decode(nodes[i + 1]).id, 'epoch', 'renewal')
+  local lease = redis.call('HMGET', ARGV[5] .. cjson.decode(nodes[i + 1]).id, 'epoch', 'renewal', 'draining')
   table.insert(found, nodes[i])
   table.insert(found, nodes[i + 1])
   table.insert(found, lease[1] == nodes[i] and lease[2] or '')
+  table.insert(found, lease[1] == nodes[i] and lease[3] or '')
 end
 return found

@@ -120,6 +120,8 @@ class Gateway:
 
     # ------------------------------------------------------------ Opener
 
+    may_send = None
+
     async def open(self, query: str, connection: Connection) -> None:
         self.queries.append(query)
         if self.is_down:

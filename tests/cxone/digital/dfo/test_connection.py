@@ -217,3 +217,19 @@ async def test_port_without_a_listener_is_lost(resolver: Resolver, refusing_addr
     connection = Connection(lambda _push: None, lambda _word, _text: None)
     with pytest.raises(GatewayLost):
         await Opener(f"ws://{refusing_address}", resolver).open("a=1", connection)
+
+
+async def test_nothing_is_sent_while_another_node_may_have_the_chat(gateway: Gateway) -> None:
+    may_send = True
+    gateway.connection = Connection(gateway.pushes.append, lambda _word, _text: None, lambda: may_send)
+    connection = await gateway.open()
+    connection.send(b"one")
+    may_send = False
+    with pytest.raises(GatewayLost, match="another node"):
+        connection.send(b"two")
+    with pytest.raises(GatewayLost, match="another node"):
+        await connection.request(("e1", b"three"), 5)
+    may_send = True
+    connection.send(b"four")
+    await gateway.until(lambda: len(gateway.peer.received) == 2)
+    assert gateway.peer.received == [b"one", b"four"]
