@@ -47,6 +47,7 @@ class Call:
         self._tag = secrets.token_hex(6)
         self._to = f"<{dialled.uri}>"
         self._target = dialled.uri
+        self._routes: list[str] = []
         self._numbers = itertools.count(1)
         self._ack = ""
         self._is_over = False
@@ -66,6 +67,7 @@ class Call:
         self._is_over = response.status >= _REJECTED
         if not self._is_over:
             self._target = _uri_of(response.header("Contact")) or self._target
+            self._routes = response.route_set()
         self._ack = self._format("ACK", 1, branch=self._branch if self._is_over else None)
         self._send(self._ack)
         if not self._is_over:
@@ -225,6 +227,7 @@ class Call:
             ("CSeq", f"{number} {method}"),
             ("Contact", self._contact),
             ("Max-Forwards", "70"),
+            *(("Route", proxy) for proxy in self._routes),
         )
         return format_message(f"{method} {self._target} SIP/2.0", [*common, *headers], body)
 

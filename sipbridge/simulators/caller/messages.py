@@ -52,6 +52,11 @@ class SipMessage:
         found = re.search(rf"^{re.escape(name)}\s*:[ \t]*(.*)$", self.head, re.IGNORECASE | re.MULTILINE)
         return found[1].strip() if found else ""
 
+    def route_set(self) -> list[str]:
+        """Return the proxies that a caller's requests within the dialog pass through (RFC 3261, 12.1.2)."""
+        lines = re.findall(r"^Record-Route\s*:(.*)$", self.head, re.IGNORECASE | re.MULTILINE)
+        return [proxy for line in lines for proxy in re.findall(r"<[^>]*>[^,]*", line.strip())][::-1]
+
 
 def format_message(start_line: str, headers: Headers, body: str = "") -> str:
     """Return a message as it is sent. `body` has the line ends of the wire."""

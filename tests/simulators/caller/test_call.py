@@ -55,10 +55,12 @@ class FakeConnection:
         self.arriving.put_nowait(text)
         return text
 
-    def respond(self, request: SipMessage, status: str, body: str = "") -> str:
+    def respond(
+        self, request: SipMessage, status: str, body: str = "", headers: tuple[tuple[str, str], ...] = ()
+    ) -> str:
         """Send the caller a response; return it, so that it can be repeated."""
         contact = ("Contact", "<sip:bridge@127.0.0.1:5060>")
-        text = format_response(request, status, "bridge", [contact], body)
+        text = format_response(request, status, "bridge", [contact, *headers], body)
         self.arriving.put_nowait(text)
         return text
 
@@ -97,6 +99,29 @@ async def test_the_invite_has_the_headers_of_the_trunk_and_an_offer(call: Call, 
     assert invite.header("From").startswith("<sip:+15550100@127.0.0.1>;tag=")
     assert "m=audio " in invite.body
     assert [message.method for message in call.messages] == ["INVITE", "INVITE", "INVITE", "ACK"]
+
+
+async def test_requests_within_the_call_pass_through_the_proxies_of_its_answer(
+    call: Call, wire: FakeConnection
+) -> None:
+    placing = asyncio.create_task(call.place())
+    invite = await wire.next("INVITE")
+    proxies = (
+        ("Record-Route", "<sip:10.0.0.3;lr;r2=on>, <sip:10.0.0.2;lr>;at=nodes"),
+        ("Record-Route", "<sip:10.0.0.1;transport=tcp;lr>"),
+    )
+    wire.respond(invite, "200 OK", description("127.0.0.1", 9), proxies)
+    await asyncio.wait_for(placing, 5)
+    ack = await wire.next("ACK")
+    hanging_up = asyncio.create_task(call.hang_up())
+    bye = await wire.next("BYE")
+    wire.respond(bye, "200 OK")
+    await hanging_up
+    routes = ["<sip:10.0.0.1;transport=tcp;lr>", "<sip:10.0.0.2;lr>;at=nodes", "<sip:10.0.0.3;lr;r2=on>"]
+    for request in (ack, bye):
+        assert request.start_line.endswith(" sip:bridge@127.0.0.1:5060 SIP/2.0")
+        assert re.findall(r"^Route: (.*)$", request.head, re.MULTILINE) == routes
+    assert "Route:" not in invite.head
 
 
 async def test_a_repeated_answer_is_acknowledged_again_and_noted_once(call: Call, wire: FakeConnection) -> None:
