@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+import subprocess
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from sipbridge.app.service import CLOSING_SECONDS, LAST_CALLS_SECONDS
 from sipbridge.cli import cli
 from sipbridge.config import Config, WebsocketAgentConfig, load_config
 from sipbridge.config.redis_url import RedisUrl
+from tests.harness.programs.kamailio import executable
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config" / "deploy" / "compose"
@@ -27,7 +29,7 @@ NODES = [name for name, service in OURS.items() if "command" not in service]
 
 
 def test_the_image_is_the_one_that_the_dockerfile_makes() -> None:
-    assert set(SERVICES) - set(OURS) == {"redis"}
+    assert set(SERVICES) - set(OURS) == {"redis", "kamailio"}
     (build,) = (service["build"] for service in OURS.values() if "build" in service)
     assert (FOLDER / build["context"]).resolve() == ROOT
     assert ROOT / build["dockerfile"] == DOCKERFILE
@@ -35,7 +37,8 @@ def test_the_image_is_the_one_that_the_dockerfile_makes() -> None:
 
 @pytest.mark.parametrize("name", [name for name in OURS if name not in NODES])
 def test_commands_and_their_options_exist(name: str) -> None:
-    command, *options = OURS[name]["command"]
+    arguments: list[str] = OURS[name].get("entrypoint", [])[1:] + OURS[name]["command"]
+    command, *options = arguments
     cli.commands[command].make_context(command, [*options])
 
 
@@ -64,7 +67,7 @@ def test_the_image_runs_the_file_that_is_mounted() -> None:
     source, target, _ = mounted.split(":")
     assert (FOLDER / source).is_file()
     assert f'"--config", "{target}"]' in DOCKERFILE.read_text()
-    assert target in OURS["caller"]["command"]
+    assert target in OURS["caller"]["entrypoint"]
 
 
 def test_nodes_find_the_other_services() -> None:
@@ -79,15 +82,32 @@ def test_nodes_find_the_other_services() -> None:
         assert f"0.0.0.0:{port}" in SERVICES[name]["command"]
 
 
-def test_the_caller_reaches_a_node() -> None:
-    options = dict(zip(OURS["caller"]["command"][1::2], OURS["caller"]["command"][2::2], strict=True))
-    config = _config(NODES[0])
-    own = OURS[NODES[0]]["networks"]["trial"]["ipv4_address"]
-    assert options["--sip"] in {str(url).replace("0.0.0.0", own) for url in config.sip.listen}  # noqa: S104 (compared)
-    assert options["--api"] == config.node.internal_url
-    (network,) = config.sip.trusted_sources
-    assert [{"subnet": str(network)}] == PROJECT["networks"]["trial"]["ipam"]["config"]
-    assert ip_address(own) in network
+def test_calls_pass_through_kamailio_to_each_node(tmp_path: Path) -> None:
+    proxy = SERVICES["kamailio"]
+    for source, target, _ in (volume.split(":") for volume in proxy["volumes"]):
+        (tmp_path / Path(target).name).write_text((FOLDER / source).read_text().replace("/etc/kamailio", str(tmp_path)))
+    command = [executable("kamailio"), "-c", "-f", str(tmp_path / "kamailio.cfg"), "-Y", str(tmp_path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own)
+    assert checked.returncode == 0, checked.stderr
+    own, nodes = _address("kamailio"), [_address(name) for name in NODES]
+    assert OURS["caller"]["entrypoint"][-1] == f"udp://{own}:5060"
+    assert f"listen=udp:{own}:5060" in (tmp_path / "site.cfg").read_text()
+    listed = re.findall(r"^1 sip:(.+):5060$", (tmp_path / "nodes.list").read_text(), re.MULTILINE)
+    assert listed == nodes
+    assert all("udp://0.0.0.0:5060" in _config(name).sip.listen for name in NODES)
+    assert [str(network) for network in _config(NODES[0]).sip.trusted_sources] == [f"{own}/32"]
+
+
+def test_kamailio_knows_who_calls_and_who_is_a_node() -> None:
+    sources = re.findall(r"^(\d) (\S+) (\d+)$", (FOLDER / "kamailio" / "sources.list").read_text(), re.MULTILINE)
+    (network,) = PROJECT["networks"]["trial"]["ipam"]["config"]
+    assert {f"{address}/{bits}" for group, address, bits in sources if group == "1"} == {network["ip_range"]}
+    assert {f"{address}/{bits}" for group, address, bits in sources if group == "2"} == {
+        f"{_address(name)}/32" for name in NODES
+    }
+    fixed = [ip_address(_address(name)) for name in ("kamailio", *NODES)]
+    assert all(address in ip_network(network["subnet"]) for address in fixed)
+    assert not any(address in ip_network(network["ip_range"]) for address in fixed)
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -104,6 +124,11 @@ def test_a_stop_waits_for_the_drain(name: str) -> None:
     assert float(OURS[name]["stop_grace_period"].removesuffix("s")) > (
         _config(name).drain_seconds + LAST_CALLS_SECONDS + CLOSING_SECONDS
     )
+
+
+def _address(name: str) -> str:
+    address: str = SERVICES[name]["networks"]["trial"]["ipv4_address"]
+    return address
 
 
 def _config(name: str) -> Config:
