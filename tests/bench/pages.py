@@ -39,7 +39,7 @@ PAGES_PER_CALL = 8
 VIEWS = 1000
 CALLS_PER_SECOND = 25
 PAGES_PER_SECOND = 100
-HELD_SECONDS = 10  # for which calls are held beyond a phase: until all are handed off, and their pages are open
+HELD_SECONDS = 30  # for which calls are held beyond a phase: until all are handed off, and their pages are open
 POSTS_PER_SECOND = 12.5  # turns, each an update of PAGES_PER_CALL pages
 
 
