@@ -90,7 +90,8 @@ def _words_of_values() -> Iterator[str]:
 
 
 def _words_in_code() -> Iterator[str]:
-    for path in (ROOT / "sipbridge").rglob("*.py"):
+    # The faults of `doctor` are findings at a terminal, not words of records and metrics.
+    for path in set((ROOT / "sipbridge").rglob("*.py")) - set((ROOT / "sipbridge" / "doctor").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for given in _words_of(node):
                 if isinstance(given, ast.Constant) and isinstance(given.value, str) and WORD.fullmatch(given.value):
