@@ -38,6 +38,7 @@ from sipbridge.web import (
     ChatDeps,
     ChatFeed,
     EventFeed,
+    EventLog,
     Forwarder,
     LastHour,
     PageFeed,
@@ -69,7 +70,7 @@ class Core:
         self.event_feed = EventFeed()
         self.page_feed = PageFeed()
         self.last_hour = LastHour()
-        self.observers: list[Observer] = [self.metrics, CallLog(), self.event_feed, self.page_feed]
+        self.observers: list[Observer] = [self.metrics, CallLog(), self.page_feed]
         of_chats: list[Callable[[ChatTelemetry], None]] = [self.metrics.chats, ChatLog()]
         if config.http.admin.keys:  # else no one can see it
             self.observers.append(self.last_hour)
@@ -135,7 +136,7 @@ async def open_bridge(
         may_relay,
         stack,
     )
-    observe = _fan_out((*core.observers, deliveries.observe))
+    observe = _fan_out((*core.observers, deliveries.observe, store.observe))
     start = CallContext(
         config=config,
         agents={},
@@ -213,6 +214,7 @@ async def _open_web(
         metrics_page=core.metrics.page,
         readiness=core.readiness.reason,
         events=core.event_feed,
+        event_log=EventLog(store.events, chats.store, core.event_feed, core.chat_feed, core.page_feed),
         pop_links=core.pop_links,
         pages=core.page_feed,
         last_hour=core.last_hour,

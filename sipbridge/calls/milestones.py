@@ -66,6 +66,12 @@ def reports_milestone(event: CallEvent) -> TypeGuard[Reported]:
     return type(event) in MILESTONE_TYPES
 
 
+def last_sequence(record: CallRecord) -> int:
+    """Return the sequence of the last milestone that the call has reached."""
+    *_, (type_, _) = _reached(record)
+    return SEQUENCES[type_]
+
+
 def milestone_of(event: Reported) -> Milestone | None:
     """Return the milestone that an event reports; None if its record does not show it."""
     type_, previous = MILESTONE_TYPES[type(event)], 0

@@ -7,7 +7,8 @@ each. Another contact centre would be one more `DigitalChannel`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -192,6 +193,11 @@ class ChatStore(Protocol):
 
     async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
         """Return the events with a sequence over `after`, in their order."""
+
+    def follow(
+        self, uid: str, listener: Callable[[Sequence[ChatEvent]], Awaitable[None]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Pass on the events that another process adds to a chat while the block runs, if others share the store."""
 
     async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
         """Return a file of the human agent."""

@@ -34,6 +34,7 @@ from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster.fleet import Listed
 from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
 from sipbridge.errors import StoreError
+from sipbridge.store.calls import rows
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import END_RESCUE, TAKE_RESCUE, Command
@@ -112,13 +113,21 @@ class Takeover:
             self._reserved.clear()
 
     async def with_claims(self, calls: Sequence[Unfinished]) -> list[Unfinished]:
-        """Return the calls, each with what its claim says about its Signal. Raises `StoreError`."""
+        """Return the calls, each with what its claim says about its Signal, and the time at which it was answered.
+
+        Raises `StoreError`.
+        """
         records = [call.record for call in calls]
-        claims = await self._run(
+        known = await self._run(
             *(("HMGET", keys.claim(record.client, record.call_id), "epoch", "result") for record in records),
+            *(("HGET", keys.begun(record.client, record.project, record.call_id), "body") for record in records),
             seconds=READ_SECONDS,
         )
-        return [_with_claim(call, *claim) for call, claim in zip(calls, claims, strict=True)]
+        claims, announced = known[: len(calls)], known[len(calls) :]
+        return [
+            _with_answer(_with_claim(call, *claim), body)
+            for call, claim, body in zip(calls, claims, announced, strict=True)
+        ]
 
     async def _reserve(self, former: Listed) -> None:
         """Return once this node has the rescue, or nothing is left to rescue, or Redis does not say."""
@@ -197,6 +206,17 @@ def _with_claim(call: Unfinished, epoch: str | None, result: str | None) -> Unfi
     if epoch is None or result == SignalResult.UNDELIVERED:
         return call
     return replace(call, signal=SignalResult(result) if result else SignalResult.UNKNOWN)
+
+
+def _with_answer(call: Unfinished, announced: str | None) -> Unfinished:
+    """Return the call with the time at which it was answered, from its announcement: its entry was written before."""
+    answered_at = None
+    if announced is not None:
+        with suppress(StoreError):  # not valid
+            answered_at = rows.to_record(announced).answered_at
+    if answered_at is None or call.record.answered_at is not None:
+        return call
+    return replace(call, record=call.record.changed(answered_at=answered_at))
 
 
 class _RescueJournal:

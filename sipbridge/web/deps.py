@@ -13,6 +13,7 @@ from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import Availability, ChannelBox, ChatDirectory, ChatStore
 from sipbridge.chats.request import ChatRequest
 from sipbridge.config import Config
+from sipbridge.web.event_log import EventLog
 from sipbridge.web.nodes import Nodes
 from sipbridge.web.operators.last_hour import LastHour
 from sipbridge.web.screen_pop.feed import PageFeed
@@ -100,6 +101,7 @@ class WebDeps:
     metrics_page: Callable[[], bytes]
     readiness: Callable[[], str | None]
     events: EventFeed
+    event_log: EventLog
     pop_links: PopLinks
     pages: PageFeed
     last_hour: LastHour

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffFinished, HandoffStarted
-from sipbridge.calls.milestones import MilestoneType, Reported, milestone_of, milestones_of
+from sipbridge.calls.milestones import MilestoneType, Reported, last_sequence, milestone_of, milestones_of
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
@@ -63,3 +65,10 @@ def test_milestones_that_a_call_skips_leave_a_gap() -> None:
 def test_an_end_of_the_leg_is_not_yet_the_end_of_the_call() -> None:
     hung_up: CallRecord = TALKING.changed(ended_at=at(9))
     assert [each.type for each in milestones_of(hung_up)] == [MilestoneType.CALL_STARTED, MilestoneType.CALL_ANSWERED]
+
+
+@pytest.mark.parametrize(
+    "record", [RINGING, TALKING, HANDING_OFF, FINISHED, ENDED, RINGING.changed(state=CallState.ENDED, ended_at=at(2))]
+)
+def test_the_last_sequence_is_that_of_the_last_milestone(record: CallRecord) -> None:
+    assert last_sequence(record) == milestones_of(record)[-1].sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -21,7 +21,7 @@ from sipbridge.store.redis import keys
 from sipbridge.store.redis.server import Server
 from tests.fakes import FakeCallJournal, FakeStore, Journal
 from tests.harness.programs.redis import RedisServer
-from tests.store.records import make_record
+from tests.store.records import START, make_record
 
 
 @dataclass
@@ -117,6 +117,17 @@ async def test_the_rescuer_knows_what_became_of_each_call(server: Server, redis:
     assert redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
     assert redis.run("EXISTS", keys.OPEN_CALLS + dead.lease.epoch) == 0
     assert (node.counts.nodes, node.counts.calls) == (1, 5)
+
+
+async def test_the_rescuer_knows_when_a_call_was_answered(server: Server, redis: RedisServer, dead: Dead) -> None:
+    answered = make_record("talking", answered_at=START + timedelta(seconds=1))
+    bodies = {"talking": answered.model_dump_json(), "claimed": "not valid"}
+    for call_id, body in bodies.items():
+        redis.run("HSET", keys.begun(answered.client, answered.project, call_id), "body", body)
+    node = await rescuer(server)
+    await node.takeover.run(dead.listed)
+    found = {call.record.call_id: call.record.answered_at for call in node.recovered}
+    assert found == dict.fromkeys(found) | {"talking": answered.answered_at}
 
 
 async def test_one_node_at_a_time_takes_a_node_over(server: Server, dead: Dead) -> None:

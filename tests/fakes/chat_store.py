@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -82,6 +83,13 @@ class FakeChatStore:
     async def events(self, uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
         chat = self._chats.get(uid)
         return [event for sequence, event in chat.events if sequence > after][:limit] if chat else []
+
+    def follow(
+        self,
+        uid: str,  # noqa: ARG002 (as the port)
+        listener: Callable[[Sequence[ChatEvent]], Awaitable[None]],  # noqa: ARG002 (as the port)
+    ) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
         chat = self._chats.get(uid)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sipbridge.calls.events import CallEvent
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.event_log import CallLog
 from sipbridge.calls.ports.store import RecordStore, Undelivered
 from tests.fakes.journal import Journal
 
@@ -18,6 +20,7 @@ class FakeStore:
         self.failing: Exception | None = None
         self.waiting_for_webhook: dict[str, Undelivered] = {}
         self.delivered: list[tuple[str, int]] = []
+        self.events: CallLog = None  # type: ignore[assignment]  # no test reads it
         self._journal = journal
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
@@ -49,6 +52,9 @@ class FakeStore:
     @property
     def waiting(self) -> int:
         return 0
+
+    def observe(self, event: CallEvent, /) -> None:
+        pass
 
     async def undelivered(self) -> list[Undelivered]:
         return list(self.waiting_for_webhook.values())

@@ -16,6 +16,7 @@ from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import on_redis
 from tests.harness.waiting import wait_for
+from tests.harness.web.event_stream import EventStream
 
 from .site import PlacedCall, Site, site
 
@@ -23,6 +24,7 @@ CALLS = 5
 LEASE_SECONDS = 2
 # A dead node was silent for two lease times; then there is the turn that finds out, and a machine that may be busy.
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + 20
+EVENT_SECONDS = 20
 # In a test of a restart, which must come before the takeover on a busy machine, too.
 RESTART_LEASE_SECONDS = 8
 NODE_LOST = {"p1": "care", "p2": "10000002", "p3": "node_lost"}
@@ -200,3 +202,32 @@ def test_a_command_for_a_node_that_does_not_respond_gets_503(nodes: Nodes) -> No
     # What became of the call is in the record after the takeover.
     assert other.ended_call(call.contact.id, TAKEOVER_SECONDS)["reason"] == "node_lost"
     assert other.request(f"calls/{call_id}/hangup", "POST").status == 409
+
+
+def test_any_node_streams_the_events_of_all_and_resumes_the_stream_of_another(nodes: Nodes) -> None:
+    first, second = (each.bridge.project("acme", "lasting", "key-of-lasting") for each in (nodes.first, nodes.second))
+    with EventStream(f"{second.url}/events", "key-of-lasting") as stream:
+        call = nodes.first.call("release", "lasting")
+        call_id = call.wait_until_answered()
+        seen = stream.until("call.answered", EVENT_SECONDS)
+        last_id = stream.last_id
+    assert [(each.name, each.data["id"]) for each in seen] == [("call.started", call_id), ("call.answered", call_id)]
+    assert first.request(f"calls/{call_id}/handoff", "POST", {"reason": "asked"}).status == 202
+    call.wait_for_scenario()  # while nothing reads
+    with EventStream(f"{first.url}/events", "key-of-lasting", last_id) as stream:
+        seen = stream.until("call.ended", EVENT_SECONDS)
+    assert [each.name for each in seen] == ["handoff.started", "handoff.finished", "call.ended"]
+    assert {each.data["id"] for each in seen} == {call_id}
+
+
+def test_the_events_of_a_killed_nodes_calls_come_from_its_rescuer(nodes: Nodes) -> None:
+    second = nodes.second.bridge.project("acme", "lasting", "key-of-lasting")
+    with EventStream(f"{second.url}/events", "key-of-lasting") as stream:
+        _, contacts = nodes.calls()
+        seen = [event for _ in contacts for event in stream.until("call.answered", EVENT_SECONDS)]
+        with nodes.takeover():
+            nodes.first.bridge.program.kill()
+        seen += [event for _ in contacts for event in stream.until("call.ended", EVENT_SECONDS)]
+    for contact in contacts:
+        names = [each.name for each in seen if each.data["contact_id"] == contact]
+        assert names == ["call.started", "call.answered", "handoff.started", "handoff.finished", "call.ended"]

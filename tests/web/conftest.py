@@ -10,10 +10,25 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sipbridge.calls.milestones import Reported, milestone_of
+from sipbridge.calls.ports.event_log import Position
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import Config, StoreConfig
 from sipbridge.store import open_store
-from sipbridge.web import ChatDeps, EventFeed, LastHour, Nodes, PageFeed, PopLinks, WebDeps, make_app, start_web
+from sipbridge.web import (
+    ChatDeps,
+    EventFeed,
+    EventId,
+    EventLog,
+    LastHour,
+    Nodes,
+    Notice,
+    PageFeed,
+    PopLinks,
+    WebDeps,
+    make_app,
+    start_web,
+)
 
 from .fakes import KEY, FakeAdminControls, FakeChats, FakeDirectory, make_config
 
@@ -36,6 +51,7 @@ class Bridge:
     obstacle: str | None = None
     fake_chats: FakeChats = field(default_factory=FakeChats)
     chats: ChatDeps = None  # type: ignore[assignment]  # those of `fake_chats` unless a test has others
+    reported: int = 0
     metrics: bytes = b"sipbridge_calls_active 0.0\n"
     project = "/v1/acme/billing"
 
@@ -51,6 +67,7 @@ class Bridge:
             metrics_page=lambda: self.metrics,
             readiness=lambda: self.obstacle,
             events=self.events,
+            event_log=EventLog(self.store.events, self.chats.store, self.events, self.chats.feed, self.pages),
             pop_links=self.pop_links,
             pages=self.pages,
             last_hour=self.last_hour,
@@ -59,6 +76,14 @@ class Bridge:
             chats=self.chats,
             nodes=self.nodes,
         )
+
+    def report(self, event: Reported) -> None:
+        """Send the readers an event, as if it came from the log."""
+        milestone = milestone_of(event)
+        assert milestone
+        self.reported += 1
+        notice = Notice.of(milestone, EventId(Position(self.reported, 0), milestone.sequence))
+        self.events.send(event.record.client, event.record.project, notice)
 
     async def get(self, path: str, key: str | None = KEY, body: object = None) -> tuple[int, Any]:
         return await self.request("GET", path, key, body)

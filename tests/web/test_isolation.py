@@ -19,6 +19,7 @@ from sipbridge.chats.ports import ChatChange, LiveChat
 from sipbridge.chats.request import ChatRequest
 from sipbridge.handoffs.record import Turn
 from sipbridge.web import make_app
+from tests.fakes import FakeStore, Journal
 from tests.store.records import make_handoff, make_record
 
 from .conftest import Bridge
@@ -49,7 +50,7 @@ def routes() -> list[Route]:
 
     Routes with a slash at the end have the same handlers and are left out. Those of boxes have tokens instead of keys.
     """
-    bridge = Bridge(make_config(), None, None)  # type: ignore[arg-type]  # only its routes are used
+    bridge = Bridge(make_config(), FakeStore(Journal()), None)  # type: ignore[arg-type]  # only its routes are used
     found = [
         Route(route.method, route.resource.canonical)
         for route in make_app(bridge.deps()).router.routes()
@@ -194,10 +195,10 @@ async def test_a_projects_key_shows_no_call_or_chat_of_another_project(bridge: B
 
 async def test_a_stream_has_events_of_its_own_project_only(bridge: Bridge) -> None:
     async with bridge.session.get(bridge.url("events"), headers={"x-api-key": KEY}) as response:
-        bridge.events(CallStarted(bridge.directory.calls[0].record))
-        bridge.events(CallStarted(make_record("ours")))
-        lines = [(await response.content.readline()).decode() for _ in range(2)]
-    assert "ours" in lines[1]
+        bridge.report(CallStarted(bridge.directory.calls[0].record))
+        bridge.report(CallStarted(make_record("ours")))
+        lines = [(await response.content.readline()).decode() for _ in range(3)]
+    assert "ours" in lines[2]
     assert MARK not in "".join(lines)
 
 

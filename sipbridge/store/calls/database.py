@@ -11,17 +11,21 @@ from sipbridge.store.calls.backlog import Entry
 from sipbridge.store.sqlite.database import Database
 
 
-def put_rows(database: Database, entries: Sequence[Entry], delivered: Mapping[str, int]) -> None:
-    """Write rows; each replaces an older row of the same call. Then write the positions of webhooks, by call."""
+def put_rows(
+    database: Database,
+    entries: Sequence[Entry],
+    log: Sequence[tuple[int | str, ...]],
+    delivered: Mapping[str, int],
+) -> None:
+    """Write rows; each replaces an older row of the same call. Add to the log, and write positions of webhooks."""
+    if not (entries or log or delivered):
+        return
     waiting = [(entry.row.call_id, 0) for entry in entries if entry.for_webhook]
-    if len(entries) == 1 and not waiting and not delivered:
-        # A statement of its own is a transaction, with a third of the calls into SQLite.
-        database.connection.execute(rows.PUT, entries[0].row)
-    elif entries or delivered:
-        with database.transaction() as connection:
-            connection.executemany(rows.PUT, [entry.row for entry in entries])
-            connection.executemany(rows.EXPECT_DELIVERY, waiting)
-            _mark_delivered(connection, delivered)
+    with database.transaction() as connection:
+        connection.executemany(rows.PUT, [entry.row.columns for entry in entries])
+        connection.executemany(rows.LOG, log)
+        connection.executemany(rows.EXPECT_DELIVERY, waiting)
+        _mark_delivered(connection, delivered)
 
 
 def _mark_delivered(connection: sqlite3.Connection, delivered: Mapping[str, int]) -> None:

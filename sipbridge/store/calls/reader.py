@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from contextlib import closing
 
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.event_log import LogEntry, Position
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.calls import rows
@@ -51,6 +52,37 @@ class Reader:
             found = [rows.Found.of(row) for row in waiting.values() if row.started_at < until]
             found += self._select(rows.LIST, client, project, until, but=waiting, limit=limit)
             return rows.newest_first(found, limit)
+
+        return await self._threads.run(read)
+
+    async def get_all(self, client: str, project: str, call_ids: Collection[str]) -> dict[str, CallRecord]:
+        """Return the records of calls that have one."""
+
+        def read() -> dict[str, CallRecord]:
+            waiting = self._backlog.of_project(client, project)
+            bodies = {call_id: waiting[call_id].body for call_id in call_ids if call_id in waiting}
+            for call_id in call_ids:
+                if call_id not in bodies:
+                    bodies |= {found.call_id: found.body for found in self._select(rows.GET, client, project, call_id)}
+            return {call_id: rows.to_record(body) for call_id, body in bodies.items()}
+
+        return await self._threads.run(read)
+
+    async def log_entries(self, client: str, project: str, *, first: Position, limit: int) -> list[LogEntry]:
+        """Return entries of a project's log from a position on."""
+
+        def read() -> list[LogEntry]:
+            found = self._threads.select(rows.LOG_ENTRIES, client, project, rows.from_position(first), limit)
+            return [rows.to_log_entry(*values) for values in found]
+
+        return await self._threads.run(read)
+
+    async def last_log_entry(self, client: str, project: str) -> Position | None:
+        """Return the position of the last entry of a project's log; None if there is none."""
+
+        def read() -> Position | None:
+            ((position,),) = self._threads.select(rows.LAST_LOG_ENTRY, client, project)
+            return None if position is None else rows.to_position(position)
 
         return await self._threads.run(read)
 

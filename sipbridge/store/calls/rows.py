@@ -6,13 +6,32 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
+from sipbridge.calls.milestones import last_sequence
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.event_log import LogEntry, Position
 from sipbridge.store.bodies import microseconds, to_body, to_model
 from sipbridge.store.sqlite.retention import AgeStatements
 
 
+class Reached(NamedTuple):
+    """The sequence of the last milestone that a call has reached, for the log."""
+
+    client: str
+    project: str
+    call_id: str
+    milestone: int
+
+    @classmethod
+    def of(cls, record: CallRecord) -> Reached:
+        """Return that of a record."""
+        return cls(record.client, record.project, record.call_id, last_sequence(record))
+
+
 class Row(NamedTuple):
-    """A row of the table `calls`, with the columns in the order of `schema`."""
+    """A row of the table `calls`, with the columns in the order of `schema`, and last the sequence for the log.
+
+    `milestone` is the sequence of the last milestone that the call has reached.
+    """
 
     call_id: str
     client: str
@@ -22,6 +41,17 @@ class Row(NamedTuple):
     started_at: int
     updated_at: int
     body: str
+    milestone: int
+
+    @property
+    def columns(self) -> tuple[str | int, ...]:
+        """The values of the columns."""
+        return self[:-1]
+
+    @property
+    def reached(self) -> Reached:
+        """Its part in the log."""
+        return Reached(self.client, self.project, self.call_id, self.milestone)
 
 
 class Found(NamedTuple):
@@ -42,6 +72,21 @@ INSERT INTO calls (call_id, client, project, shared_id, state, started_at, updat
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (call_id) DO UPDATE SET
     shared_id = excluded.shared_id, state = excluded.state, updated_at = excluded.updated_at, body = excluded.body
+"""
+# Parameters: time in microseconds, client, project, call id, sequence of the last milestone, and of the last that is
+# known to be in the log. There is no entry without a new milestone.
+LOG = """
+INSERT INTO call_events (position, client, project, call_id, known, reached)
+SELECT max(?1, coalesce((SELECT max(position) FROM call_events), 0) + 1), ?2, ?3, ?4, known, ?5
+FROM (SELECT max(?6, coalesce(max(reached), 0)) AS known FROM call_events WHERE call_id = ?4) WHERE known < ?5
+"""
+LOG_ENTRIES = """
+SELECT position, call_id, known, reached FROM call_events
+WHERE client = ? AND project = ? AND position >= ? ORDER BY position LIMIT ?
+"""
+LAST_LOG_ENTRY = "SELECT max(position) FROM call_events WHERE client = ? AND project = ?"
+TRIM_LOG = """
+DELETE FROM call_events WHERE position <= (SELECT position FROM call_events ORDER BY position DESC LIMIT 1 OFFSET ?)
 """
 EXPECT_DELIVERY = "INSERT OR IGNORE INTO call_webhooks (call_id, sequence) VALUES (?, ?)"
 MARK_DELIVERED = "UPDATE call_webhooks SET sequence = ? WHERE call_id = ?"
@@ -88,7 +133,23 @@ def to_row(record: CallRecord, updated_at: int) -> Row:
         microseconds(record.started_at),
         updated_at,
         to_body(record.model_dump_json, f"call {record.call_id}"),
+        last_sequence(record),
     )
+
+
+def to_position(microseconds: int) -> Position:
+    """Convert the position of an entry in the log."""
+    return Position(*divmod(microseconds, 1000))
+
+
+def from_position(position: Position) -> int:
+    """Return the first position in the log that is not before this one."""
+    return position.milliseconds * 1000 + position.number
+
+
+def to_log_entry(position: int, call_id: str, known: int, reached: int) -> LogEntry:
+    """Convert a row of the log."""
+    return LogEntry(to_position(position), call_id, known, reached)
 
 
 def to_record(body: str) -> CallRecord:

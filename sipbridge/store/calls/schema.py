@@ -1,4 +1,4 @@
-"""The table of the calls' records, and that of the calls whose webhook waits for events."""
+"""The tables of the calls' records, of their log, and of the calls whose webhook waits for events."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ SCHEMA = Schema(
         "CREATE INDEX calls_by_start ON calls (client, project, started_at)",
         "CREATE INDEX calls_by_update ON calls (updated_at)",
     ),
-    # Release 0.1.0 can still use a file that has these. A row goes when the webhook has all events. It is not a column
-    # of `calls`, since an update would write the body again.
+    # Release 0.1.0 can still use a file that has these.
     additions=(
+        # A row goes when the webhook has all events. It is not a column of `calls`, since an update would write the
+        # body again.
         """
         CREATE TABLE IF NOT EXISTS call_webhooks (
             call_id  TEXT PRIMARY KEY,
@@ -38,6 +39,19 @@ SCHEMA = Schema(
             DELETE FROM call_webhooks WHERE call_id = old.call_id;
         END
         """,
+        # `position` is the time of the entry, or the next number. The new milestones are over `known` up to `reached`.
+        """
+        CREATE TABLE IF NOT EXISTS call_events (
+            position INTEGER PRIMARY KEY,
+            client   TEXT NOT NULL,
+            project  TEXT NOT NULL,
+            call_id  TEXT NOT NULL,
+            known    INTEGER NOT NULL,
+            reached  INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX IF NOT EXISTS call_events_by_project ON call_events (client, project, position)",
+        "CREATE INDEX IF NOT EXISTS call_events_by_call ON call_events (call_id, reached)",
     ),
     synchronous="FULL",  # a record survives a loss of power; puts are committed in groups
 )

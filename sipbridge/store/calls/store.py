@@ -7,17 +7,21 @@ written, records wait in memory and are found there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sipbridge.calls.events import CallEvent
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
+from sipbridge.store.calls.announcer import Announcer
 from sipbridge.store.calls.backlog import Backlog
+from sipbridge.store.calls.event_log import SqliteCallLog
 from sipbridge.store.calls.has_webhook import HasWebhook, has_none
+from sipbridge.store.calls.log_writer import LogWriter
 from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.reader import Reader
 from sipbridge.store.calls.rescue import CallRescue
@@ -49,9 +53,13 @@ class SqliteStore:
         self._backlog = Backlog()
         self._has_webhook = has_webhook
         settling = Settling(self._backlog, notify_on_loop(on_settled))
-        self._writer = Writer(database, self._backlog, self._retention, settling)
+        self._announcer = Announcer(self._announce)
+        self._log = LogWriter()
+        self._writer = Writer(database, self._backlog, self._retention, settling, self._log)
         self._puts = Puts(self._backlog, settling, self._writer.wake)
         self._reader = Reader(database, self._backlog, self._writer.suspect)
+        self.events = SqliteCallLog(self._reader, self._announcer.begun)
+        self._log.on_grown = self.events.grown
         self._closed = False
 
     @property
@@ -67,6 +75,7 @@ class SqliteStore:
         the record waits in memory.
         """
         self._check_open()
+        self._announcer.on_put(record.call_id)
         row = rows.to_row(record, self._retention.clock.latest())
         for_webhook = record.state is CallState.ENDED and self._has_webhook(record.client, record.project)
         await self._puts.put(row, urgent=urgent, for_webhook=for_webhook)
@@ -77,6 +86,7 @@ class SqliteStore:
         This raises `StoreError` only if the store is known to fail; the record waits in memory in any case.
         """
         self._check_open()
+        self._announcer.on_put(record.call_id)
         self._puts.put_later(rows.to_row(record, self._retention.clock.latest()))
 
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
@@ -107,6 +117,11 @@ class SqliteStore:
         if not self._closed:
             self._writer.mark_delivered(call_id, sequence)
 
+    def observe(self, event: CallEvent, /) -> None:
+        """Write what no put of the call shows: it begins, is answered, is to be handed off."""
+        if not self._closed:
+            self._announcer(event)
+
     async def delete(self, client: str, project: str, call_id: str) -> bool:
         """Erase the record of a call and overwrite its text in the file; return False if there is none."""
         return bool(await self._erase(client, project, "call_id", call_id))
@@ -124,7 +139,15 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        await self.events.close()
+        await self._announcer.close()
         await asyncio.to_thread(self._close)
+
+    async def _announce(self, records: Sequence[CallRecord]) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._log.announce([rows.Reached.of(record) for record in records], done)
+        self._writer.wake()
+        await done
 
     def _close(self) -> None:
         self._writer.close()

@@ -7,8 +7,10 @@ import threading
 import time
 from collections import deque
 
+from sipbridge.errors import StoreError
 from sipbridge.store.calls.backlog import BATCH, Backlog, Erasure
 from sipbridge.store.calls.database import erase_rows, put_rows
+from sipbridge.store.calls.log_writer import LogWriter
 from sipbridge.store.calls.settling import Settling
 from sipbridge.store.sqlite.database import Database, is_damage
 from sipbridge.store.sqlite.retention import Retention
@@ -21,11 +23,14 @@ CLOSE_SECONDS = 3.0  # for the rows that are still pending at the end
 class Writer:
     """The thread that writes the rows of a backlog into a database."""
 
-    def __init__(self, database: Database, backlog: Backlog, retention: Retention, settling: Settling) -> None:
+    def __init__(
+        self, database: Database, backlog: Backlog, retention: Retention, settling: Settling, log: LogWriter
+    ) -> None:
         self._database = database
         self._backlog = backlog
         self._retention = retention
         self._settling = settling
+        self._log = log
         self._erasures: list[Erasure] = []
         self._marks: deque[tuple[str, int]] = deque()
         self._delivered: dict[str, int] = {}
@@ -79,6 +84,7 @@ class Writer:
                 more = self._write_batch()
         except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
             erasures, self._erasures = self._erasures, []
+            self._log.fail(StoreError(f"the log could not be written: {error}"))
             self._settling.failed(f"the store could not be written: {error}", erasures)
             return False
         if not more:
@@ -100,13 +106,16 @@ class Writer:
             erased = self._erase(self._erasures[0])
             entries = [entry for entry in entries if entry.number not in erased]
             del self._erasures[0]
-        put_rows(self._database, entries, self._delivered if has_all else {})
-        if entries:
+        log = self._log.rows(entry.row.reached for entry in entries)
+        put_rows(self._database, entries, log, self._delivered if has_all else {})
+        if log:
             if not self._database.is_in_place():
                 return True
             self._settling.written(entries)
+            self._log.settle()
         if has_all:
             self._delivered = {}
+        self._log.trim_if_due(self._database)
         rescuing = self._database.rescue()
         purging = self._retention.purge_if_due(self._database)
         self._database.clear_log()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -87,6 +87,14 @@ class SqliteChatStore:
         """Return the events with a sequence over `after`, in their order."""
         self._check_open()
         return await self._reader.events(uid, after=after, limit=limit)
+
+    def follow(
+        self,
+        uid: str,  # noqa: ARG002 (as the port)
+        listener: Callable[[Sequence[ChatEvent]], Awaitable[None]],  # noqa: ARG002 (as the port)
+    ) -> AbstractAsyncContextManager[None]:
+        """Do nothing: no other process has chats in this file."""
+        return nullcontext()
 
     async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
         """Return a file of the human agent."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.calls.backlog import Backlog, Entry, Erasure
 from sipbridge.store.calls.settling import Settling
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_events import EVENTS_KEPT, announcement
 from sipbridge.store.redis.call_webhooks import Marks, UndeliveredCalls, position_of
 from sipbridge.store.redis.scripts import ERASE_CALLS, PUT_CALL, Command
 from sipbridge.store.redis.server import Server, first_error
@@ -66,6 +69,14 @@ class Writer:
         if entry is None or self._settling.failure is not None:
             return None
         return WaitingPut(self._put_command(entry), lambda result: self._settle([entry], [result]))
+
+    async def announce(self, records: Sequence[CallRecord]) -> None:
+        """Write the milestones of calls without a record. Raises `StoreError`."""
+        commands: list[Command] = []
+        for record in records:
+            with suppress(StoreError):  # the record has text that cannot be stored
+                commands.append(announcement(record, self._retention_ms))
+        _raise_error(await self._server.run(commands, seconds=WRITE_SECONDS))
 
     async def close(self) -> None:
         """Write the pending rows for at most `CLOSE_SECONDS`, and end."""
@@ -150,10 +161,11 @@ class Writer:
         return PUT_CALL.command(
             (
                 *(key.call + row.call_id, key.calls, key.shared + row.shared_id, key.erased + row.call_id, keys.TERMS),
+                *(key.begun + row.call_id, key.events),
                 *([undelivered.key] if undelivered else []),
             ),
             *(self._term, entry.number, row.call_id, row.shared_id, row.started_at, row.body),
-            *(self._retention_ms, key.call, key.shared),
+            *(self._retention_ms, key.call, key.shared, row.milestone, EVENTS_KEPT),
             *([position_of(Undelivered(row.client, row.project, row.call_id, 0))] if undelivered else []),
         )
 
@@ -162,9 +174,8 @@ class Writer:
         by_shared_id = erasure.column == "shared_id"
         indexes = [key.calls, *([key.shared + erasure.value] if by_shared_id else [])]
         named = call_ids if by_shared_id else {erasure.value, *call_ids}
-        return ERASE_CALLS.command(
-            indexes, self._term, erasure.number, self._retention_ms, key.call, key.shared, key.erased, *named
-        )
+        prefixes = (key.call, key.shared, key.erased, key.begun)
+        return ERASE_CALLS.command(indexes, self._term, erasure.number, self._retention_ms, *prefixes, *named)
 
     async def _finish(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self
 
+from sipbridge.calls.events import CallEvent, TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
 from sipbridge.store.calls import rows
+from sipbridge.store.calls.announcer import Announcer
 from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.calls.has_webhook import HasWebhook, has_none
 from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.settling import Settling, notify_on_loop
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.call_events import RedisCallLog
 from sipbridge.store.redis.call_webhooks import UndeliveredCalls
 from sipbridge.store.redis.call_writer import WaitingPut, Writer
 from sipbridge.store.redis.checks import check_and_take_term
@@ -50,6 +54,8 @@ class RedisStore:
         self._backlog = Backlog()
         settling = Settling(self._backlog, notify_on_loop(on_settled))
         self._writer = Writer(server, self._backlog, settling, term, retention, self._undelivered)
+        self._announcer = Announcer(self._writer.announce)
+        self.events = RedisCallLog(server)
         self._puts = Puts(self._backlog, settling, self._writer.wake, PUT_SECONDS)
         self._closed = False
 
@@ -84,6 +90,7 @@ class RedisStore:
         """
         self._check_open()
         for_webhook = record.state is CallState.ENDED and self._has_webhook(record.client, record.project)
+        self._announcer.on_put(record.call_id)
         await self._puts.put(rows.to_row(record, 0), urgent=urgent, for_webhook=for_webhook)
 
     async def put_later(self, record: CallRecord) -> None:
@@ -92,6 +99,7 @@ class RedisStore:
         The claim of the Signal takes the put with it, so that other nodes find the record before CXone has the Signal.
         """
         self._check_open()
+        self._announcer.on_put(record.call_id)
         self._puts.put_later(rows.to_row(record, 0))
 
     def waiting_put(self, call_id: str) -> WaitingPut | None:
@@ -151,11 +159,22 @@ class RedisStore:
         if self._undelivered and not self._closed:
             self._undelivered.mark(Undelivered(client, project, call_id, sequence), self._writer.wake)
 
+    def observe(self, event: CallEvent, /) -> None:
+        """Write what no put of the call shows: it begins, is answered, is to be handed off, has another turn."""
+        if self._closed:
+            return
+        self._announcer(event)
+        if isinstance(event, TurnsAdded) and event.record.handoff is not None:  # for pages that show it
+            with suppress(StoreError):
+                self._puts.put_later(rows.to_row(event.record, 0))
+
     async def close(self) -> None:
         """Write the pending records within a time limit, and close."""
         if self._closed:
             return
         self._closed = True
+        await self.events.close()
+        await self._announcer.close()
         await self._writer.close()
         await self._server.close()
 

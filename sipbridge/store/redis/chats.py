@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ from sipbridge.store.redis.chat_writer import Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import READ_CHAT, Command
 from sipbridge.store.redis.server import Server
+from sipbridge.store.redis.streams import StreamEntry, Streams
+from sipbridge.store.tail import Tail
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class RedisChatStore:
         self._server = server
         self._owner = owner
         self._writer = Writer(server, owner, term, retention)
+        self._tail = Tail[str, StreamEntry](Streams(server))
         self._closed = False
 
     @classmethod
@@ -94,6 +98,16 @@ class RedisChatStore:
         [found] = await self._run(("XRANGE", keys.CHAT_EVENTS + uid, f"({after}-0", "+", "COUNT", limit))
         return [rows.to_event(fields["event"]) for _, fields in found]
 
+    def follow(
+        self, uid: str, listener: Callable[[Sequence[ChatEvent]], Awaitable[None]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Pass on the events of a chat that are added while the block runs. Raises `StoreError`."""
+
+        async def pass_on(found: Sequence[StreamEntry]) -> None:
+            await listener([rows.to_event(each.fields["event"]) for each in found])
+
+        return self._tail.follow(keys.CHAT_EVENTS + uid, pass_on)
+
     async def attachment(self, uid: str, attachment_id: str) -> AttachmentFile | None:
         """Return a file of the human agent."""
         [body] = await self._run(("HGET", keys.CHAT_FILES + uid, rows.attachment_number(attachment_id)))
@@ -140,6 +154,7 @@ class RedisChatStore:
         if self._closed:
             return
         self._closed = True
+        await self._tail.close()
         await self._writer.close()
         await self._server.close()
 

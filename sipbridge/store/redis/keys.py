@@ -15,10 +15,12 @@ def project_part(client: str, project: str) -> str:
 
 
 class CallKeys(NamedTuple):
-    """The keys of the calls of a project: its index, and prefixes that a call id or a shared id completes."""
+    """The keys of the calls of a project: index, events, and prefixes that a call id or a shared id completes."""
 
     calls: str
+    events: str
     call: str
+    begun: str
     shared: str
     erased: str
 
@@ -29,10 +31,17 @@ def call_keys(client: str, project: str) -> CallKeys:
     part = project_part(client, project)
     return CallKeys(
         f"{_PREFIX}:calls:{part}",
+        f"{_PREFIX}:call-events:{part}",
         f"{_PREFIX}:call:{part}:",
+        f"{_PREFIX}:call-begun:{part}:",
         f"{_PREFIX}:calls-shared:{part}:",
         f"{_PREFIX}:call-erased:{part}:",
     )
+
+
+def begun(client: str, project: str, call_id: str) -> str:
+    """Return the key of what was announced of a call that has no record yet."""
+    return call_keys(client, project).begun + call_id
 
 
 # Prefixes that the uid of a chat completes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Annotated
 
 from aiohttp import web
@@ -15,14 +15,13 @@ from sipbridge.chats.model import ChatEvent
 from sipbridge.config import matches_any
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.chat_schemas import ChatStreamMessage
-from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
+from sipbridge.web.api.events import LAST_EVENT_ID, PING_SECONDS, SEND_SECONDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
 from sipbridge.web.server.auth import KEY_HEADER, Access
 from sipbridge.web.server.readers import Reader
 
 PAGE = 500
 MAX_SEQUENCE = 2**53  # what every JSON parser can hold
-LAST_EVENT_ID = "Last-Event-ID"
 
 
 class ChatEventsQuery(BaseModel):
@@ -41,16 +40,22 @@ class ChatEventsQuery(BaseModel):
 async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) -> web.StreamResponse:
     """Send the events after the given one: first those in the store, then those that happen, until the chat is over."""
     after = _resume_after(context)
-    deps = context.deps.chats
+    deps, log = context.deps.chats, context.deps.event_log
     live = deps.directory.find(context.client, context.project, context.chat_id)
     record = live.record if live else await deps.store.get(context.client, context.project, context.chat_id)
     if record is None:
         raise NotFound(NO_SUCH_CHAT)
     if context.request.method == "HEAD":
         return web.StreamResponse(headers=EventSourceResponse().headers)
+    following: AbstractAsyncContextManager[None] = nullcontext()
+    if live is None and not record.state.is_final:
+        following = log.follow_chat(record)
     # The reader first: what happens while the store is read is in one of the two, and the sequence shows it.
     with deps.feed.reader(record.uid) as reader:
-        async with sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+        async with (
+            following,
+            sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream,
+        ):
             with suppress(ConnectionError, TimeoutError):
                 async for event in _events(context, record.uid, reader, after, ended=record.state.is_final):
                     sequence = None if event.sequence is None else str(event.sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from sipbridge.web.api.handoff_state import find_handoff
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import PageUpdateMessage
 from sipbridge.web.api.turns import read_turns
+from sipbridge.web.deps import WebDeps
 from sipbridge.web.screen_pop.status import Status
 from sipbridge.web.screen_pop.texts import words
 from sipbridge.web.screen_pop.update import update_of
@@ -52,10 +53,17 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
     # The watcher first, so that no change is missed while the record is read.
     with request.app[SLOTS].hold_page("/".join(key)), deps.pages.watch(key) as watcher:
         sent: Status | None = None
-        record: CallRecord | ChatRecord | None = (await find_handoff(deps, *key)).record
+        found = await find_handoff(deps, *key)
         if request.method == "HEAD":
             return web.StreamResponse(headers=EventSourceResponse().headers)
-        async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+        async with AsyncExitStack() as stack:
+            if (following := _following(deps, found.record)) is not None:
+                await stack.enter_async_context(following)
+                found = await find_handoff(deps, *key)  # it may have changed before that
+            record: CallRecord | ChatRecord | None = found.record
+            stream = await stack.enter_async_context(
+                sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS)
+            )
             with suppress(ConnectionError, TimeoutError):
                 while record is not None and time.time() < target.expires_at:
                     turns = await read_turns(deps, record)
@@ -69,6 +77,16 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
                     await asyncio.sleep(UPDATE_SECONDS)
                     record = await watcher.change()
     return stream
+
+
+def _following(deps: WebDeps, record: CallRecord | ChatRecord) -> AbstractAsyncContextManager[None] | None:
+    """Return what follows a call or chat of another node; None if it is one of this node."""
+    log = deps.event_log
+    if isinstance(record, ChatRecord):
+        is_here = deps.chats.directory.find(record.client, record.project, record.chat_id) is not None
+        return None if is_here else log.follow_chat(record)
+    is_here = deps.directory.find(record.client, record.project, record.call_id) is not None
+    return None if is_here else log.follow_calls(record.client, record.project)
 
 
 def _shown(context: RequestContext[PopEventsQuery, Empty]) -> int:

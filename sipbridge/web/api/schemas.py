@@ -186,10 +186,11 @@ class AsJsonText:
 
 
 class EventMessage(Schema):
-    """One event of a stream, with its field names there."""
+    """One event of a stream, with its field names there. `stream.gap` says that earlier events may be missing."""
 
-    event: MilestoneType
-    data: Annotated[CallSummary, AsJsonText()]
+    id: str | None = None
+    event: MilestoneType | Literal["stream.gap"]
+    data: Annotated[CallSummary | None, AsJsonText()]
 
 
 class CallEventMessage(Schema):

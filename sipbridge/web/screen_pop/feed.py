@@ -47,15 +47,21 @@ class PageFeed:
         """Pass on a change of a call."""
         record = getattr(event, "record", None)
         if isinstance(record, CallRecord):
-            self._pass_on((record.client, record.project, record.call_id), record)
+            self.send(record)
 
     def publish(self, record: ChatRecord, event: ChatEvent) -> None:
         """Pass on a change of a chat. Typing, which has no sequence, is none."""
         if event.sequence is not None:
-            self._pass_on((record.client, record.project, record.chat_id), record)
+            self.send(record)
 
-    def _pass_on(self, key: Key, record: CallRecord | ChatRecord) -> None:
-        for watcher in self._watchers.get(key, ()):
+    def has_watchers(self, key: Key) -> bool:
+        """True if pages of a call or chat are open."""
+        return key in self._watchers
+
+    def send(self, record: CallRecord | ChatRecord) -> None:
+        """Pass on the newest record of a call or chat."""
+        id_ = record.call_id if isinstance(record, CallRecord) else record.chat_id
+        for watcher in self._watchers.get((record.client, record.project, id_), ()):
             watcher.put(record)
 
     @contextmanager

@@ -18,11 +18,15 @@ class ChatFeed:
         self._readers = Readers[str, ChatEvent](MAX_QUEUED_EVENTS, MAX_READERS_PER_CHAT)
 
     def publish(self, record: ChatRecord, event: ChatEvent) -> None:
-        """Queue an event for each reader, and end their streams after the last one of the chat."""
-        if record.uid in self._readers:
-            self._readers.send(record.uid, event)
-            if record.state.is_final:
-                self._readers.end(record.uid)
+        """Queue an event for each reader."""
+        self.send(record.uid, event)
+
+    def send(self, uid: str, event: ChatEvent) -> None:
+        """Queue an event for each reader of a chat, and end their streams after its last one."""
+        if uid in self._readers:
+            self._readers.send(uid, event)
+            if event.type.is_last:
+                self._readers.end(uid)
 
     def __contains__(self, uid: str) -> bool:
         """True if a chat has readers."""

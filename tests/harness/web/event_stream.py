@@ -15,15 +15,16 @@ from sipbridge.trial_call.timeline import Event
 
 
 class EventStream:
-    """A subscription, from its creation until it is closed."""
+    """A subscription, from its creation until it is closed. `last_id` is the id of the last event that was returned."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, after: str = "") -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.netloc)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._connection.request("GET", path, headers={"x-api-key": key})
+        self._connection.request("GET", path, headers={"x-api-key": key} | ({"Last-Event-ID": after} if after else {}))
+        self.last_id = after
         self._response = self._connection.getresponse()
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[str, Event]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="event stream", daemon=True)
         self._reader.start()
 
@@ -32,20 +33,23 @@ class EventStream:
         events: list[Event] = []
         while not events or events[-1].name != name:
             try:
-                events.append(self._events.get(timeout=seconds))
+                self.last_id, event = self._events.get(timeout=seconds)
             except queue.Empty:
                 break
+            events.append(event)
         return events
 
     def _read(self) -> None:
-        name = ""
+        name, last_id = "", self.last_id
         try:
             for line in self._response:
                 field, _, value = line.decode().strip().partition(": ")
                 if field == "event":
                     name = value
+                elif field == "id":
+                    last_id = value
                 elif field == "data":
-                    self._events.put(Event(name, json.loads(value)))
+                    self._events.put((last_id, Event(name, json.loads(value))))
         except (OSError, http.client.HTTPException, ValueError):
             return  # closed, by us or by the bridge
 

@@ -104,7 +104,7 @@ async def test_an_event_reader_that_does_not_read_costs_little_memory(client: Ra
     connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
     record = make_record(reason="x" * 250)
     for _ in range(20_000):
-        client.bridge.events(CallStarted(record))
+        client.bridge.report(CallStarted(record))
         await asyncio.sleep(0)
     assert len(client.bridge.events._readers) == 0  # noqa: SLF001 (not visible otherwise)
 
@@ -165,7 +165,7 @@ async def test_the_new_connection_is_closed_if_all_others_are_being_served(
     for stream in streams:
         await stream.reader.readuntil(b"\r\n\r\n")
     assert await (await client.connection(HEALTH)).is_closed()
-    client.bridge.events(CallStarted(make_record()))
+    client.bridge.report(CallStarted(make_record()))
     for stream in streams:
         assert b"call.started" in await stream.reader.readuntil(b"call.started")
 

@@ -95,9 +95,9 @@ async def test_too_many_requests_may_be_read_by_the_page(open_to_crm: Bridge) ->
 async def test_the_stream_may_be_read_by_the_page(open_to_crm: Bridge) -> None:
     url = open_to_crm.url("events")
     async with open_to_crm.session.get(url, headers={"Origin": CRM, "x-api-key": KEY}) as response:
-        open_to_crm.events(CallStarted(make_record()))
+        open_to_crm.report(CallStarted(make_record()))
         assert response.headers[ALLOW] == CRM
-        assert await response.content.readline() == b"event: call.started\r\n"
+        assert [await response.content.readline() for _ in range(2)] == [b"id: 1-0-1\r\n", b"event: call.started\r\n"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Script:
 
 
 PUT_CALL = Script("put_call")
+ANNOUNCE_CALL = Script("announce_call")
 ERASE_CALLS = Script("erase_calls")
 CREATE_CHAT = Script("create_chat")
 CHANGE_CHAT = Script("change_chat")
@@ -51,7 +52,8 @@ LEAVE = Script("leave")
 FIND_CALL_OWNER = Script("find_call_owner")
 FIND_CHAT_OWNER = Script("find_chat_owner")
 
-_STORE = (PUT_CALL, ERASE_CALLS, MARK_CALL_DELIVERED, CREATE_CHAT, CHANGE_CHAT, ERASE_CHATS, MARK_DELIVERED, READ_CHAT)
+_CALLS = (PUT_CALL, ANNOUNCE_CALL, ERASE_CALLS, MARK_CALL_DELIVERED)
+_CHATS = (CREATE_CHAT, CHANGE_CHAT, ERASE_CHATS, MARK_DELIVERED, READ_CHAT)
 _CLUSTER = (CLAIM_SIGNAL, SETTLE_CLAIM, RENEW_LEASE, TAKE_RESCUE, END_RESCUE, LEAVE)
 _OWNERS = (FIND_CALL_OWNER, FIND_CHAT_OWNER, RELEASE_CHATS, TAKE_CHATS)
-LOAD: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script.text) for script in (*_STORE, *_CLUSTER, *_OWNERS))
+LOAD: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script.text) for script in (*_CALLS, *_CHATS, *_CLUSTER, *_OWNERS))

@@ -1,11 +1,11 @@
 -- Erase the records of calls, and keep records that other nodes have pending from being written later.
 --
 -- KEYS: the calls of the project, and, to erase by shared id, the calls with it
--- ARGV: term, revision, retention in ms, key prefixes of calls, of shared ids and of erasures, then call ids
+-- ARGV: term, revision, retention in ms, key prefixes of calls, of shared ids, of erasures and of what was announced, then call ids
 -- Returns the ids of the calls that had a record.
 
 local call_ids = {}
-for i = 7, #ARGV do
+for i = 8, #ARGV do
   table.insert(call_ids, ARGV[i])
 end
 if KEYS[2] then
@@ -24,6 +24,7 @@ for _, call_id in ipairs(call_ids) do
     redis.call('ZREM', ARGV[5] .. shared_id, call_id)
     table.insert(erased, call_id)
   end
+  redis.call('DEL', ARGV[7] .. call_id)
   redis.call('SET', ARGV[6] .. call_id, ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[3])
 end
 return erased

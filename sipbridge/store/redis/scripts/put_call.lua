@@ -1,9 +1,10 @@
--- Write the record of a call, unless what is stored is as new or newer.
+-- Write the record of a call, unless what is stored is as new or newer, and an event with its new milestones, if any.
 --
--- KEYS: the call, the calls of its project, the calls with its shared id, its erasure, the last term;
+-- KEYS: the call, the calls of its project, the calls with its shared id, its erasure, the last term, what was announced
+--   of it, the events of the project;
 --   if its webhook waits for events, the calls of the node of which that is true, with the position of each
--- ARGV: term, revision, call id, shared id, start, body, retention in ms, key prefixes of calls and of shared ids;
---   the first position
+-- ARGV: term, revision, call id, shared id, start, body, retention in ms, key prefixes of calls and of shared ids,
+--   the sequence of its last milestone, number of events to keep; the first position
 -- Returns 'written', 'superseded' (another owner has written it) or 'erased'.
 
 local term, revision = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -23,7 +24,7 @@ if erasure then
   end
 end
 
-local stored = redis.call('HMGET', KEYS[1], 'term', 'revision', 'shared_id')
+local stored = redis.call('HMGET', KEYS[1], 'term', 'revision', 'shared_id', 'sequence')
 local stored_term, stored_revision = tonumber(stored[1] or '-1'), tonumber(stored[2] or '-1')
 if stored_term > term then
   return 'superseded'
@@ -38,10 +39,17 @@ end
 redis.call('HSET', KEYS[1], 'term', term, 'revision', revision, 'shared_id', shared_id, 'started_at', started_at,
   'body', body)
 redis.call('PEXPIRE', KEYS[1], retention)
-if KEYS[6] then
-  redis.call('HSETNX', KEYS[6], call_id, ARGV[10])
-  redis.call('PEXPIRE', KEYS[6], retention)
+if KEYS[8] then
+  redis.call('HSETNX', KEYS[8], call_id, ARGV[12])
+  redis.call('PEXPIRE', KEYS[8], retention)
 end
+
+local before = tonumber(stored[4] or redis.call('HGET', KEYS[6], 'sequence') or '0')
+local sequence = math.max(before, tonumber(ARGV[10]))
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[11], '*', 'call', call_id, 'after', before, 'until', sequence)
+redis.call('PEXPIRE', KEYS[7], retention)
+redis.call('HSET', KEYS[1], 'sequence', sequence)
+redis.call('DEL', KEYS[6])
 
 -- Each new call removes two of the oldest whose record has expired. An index expires with its last record.
 for _, index in ipairs({KEYS[2], KEYS[3]}) do

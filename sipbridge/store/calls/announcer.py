@@ -1,0 +1,76 @@
+"""The milestones of calls without a record in the store: a call begins, is answered, and is to be handed off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from sipbridge.aio import BackgroundTasks
+from sipbridge.calls.events import CallAnswered, CallEnded, CallEvent, CallStarted, HandoffStarted
+from sipbridge.calls.model import CallRecord
+from sipbridge.errors import StoreError
+
+GATHER_SECONDS = 0.1  # for announcements, which no call waits for
+RETRY_SECONDS = 1.0
+
+Write = Callable[[Sequence[CallRecord]], Awaitable[None]]
+
+
+class Announcer:
+    """An observer of calls that writes their first milestones within `GATHER_SECONDS`. Belongs to one event loop.
+
+    While the store fails, they wait until the record is put, which shows them too. `begun` has the records of the calls
+    that were not put yet.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self.begun: dict[str, CallRecord] = {}
+        self._write_records = write
+        self._waiting: dict[str, CallRecord] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = BackgroundTasks()
+
+    def __call__(self, event: CallEvent, /) -> None:
+        """Note the milestones of a call."""
+        if isinstance(event, CallStarted | CallAnswered | HandoffStarted):
+            call_id = event.record.call_id
+            self.begun[call_id] = self._waiting[call_id] = event.record
+            self._start_later(GATHER_SECONDS)
+        elif isinstance(event, CallEnded):
+            self.on_put(event.record.call_id)
+
+    def on_put(self, call_id: str) -> None:
+        """Announce nothing of a call whose record is put."""
+        self.begun.pop(call_id, None)
+        self._waiting.pop(call_id, None)
+
+    async def flush(self) -> None:
+        """Write what waits, once."""
+        self._start()
+        await self._tasks.wait()
+
+    async def close(self) -> None:
+        """Write what waits, once, and then nothing more."""
+        await self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start_later(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._start)
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            self._tasks.start(self._write())
+
+    async def _write(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        try:
+            await self._write_records(list(waiting.values()))
+        except StoreError:
+            again = {call_id: record for call_id, record in waiting.items() if call_id in self.begun}
+            self._waiting = again | self._waiting
+            self._start_later(RETRY_SECONDS)
